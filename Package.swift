@@ -1,0 +1,92 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every module of ours is Swift 6, warnings are errors. `Lifetimes` lets the parsers of `Wire` store a `RawSpan`.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+// The fuzzers are executables without a main of their own (libFuzzer brings it), so an ordinary build must not see them.
+let fuzzers: [Target] =
+    Context.environment["DF2REDIS_FUZZ"] == nil
+    ? []
+    : ["FuzzSnapshot", "FuzzJournal"].map { name in
+        .executableTarget(
+            name: name, dependencies: ["Wire"], path: "Tests/Fuzz/\(name)",
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])])
+    }
+
+let package = Package(
+    name: "df2redis",
+    products: [
+        .executable(name: "df2redis", targets: ["df2redis"]),
+        .executable(name: "dragonfly-sim", targets: ["dragonfly-sim"]),
+        .executable(name: "df2redis-lab", targets: ["df2redis-lab"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // C
+        .target(name: "CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
+        .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+
+        // The daemon. Dependencies point down only.
+        .target(name: "Wire", dependencies: ["CLZ4", "CZstd"], swiftSettings: strict),
+        .target(name: "Link", dependencies: ["Wire"], swiftSettings: strict),
+        .target(name: "Dragonfly", dependencies: ["Link", "Wire", logging], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["Link", "Wire", logging], swiftSettings: strict),
+        .target(
+            name: "Replication",
+            dependencies: [
+                "Dragonfly", "Redis", "Link", "Wire", logging, .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            swiftSettings: strict),
+        .target(name: "Systemd", dependencies: ["CSystemd", logging], swiftSettings: strict),
+        .target(
+            name: "Service",
+            dependencies: ["Replication", "Systemd", logging, .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "df2redis",
+            dependencies: ["Service", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
+
+        // A master for tests, the demo and the benches; the laboratory around it. Neither is installed.
+        .target(name: "DragonflySimulator", dependencies: ["CLZ4", "CZstd", "Wire"], swiftSettings: strict),
+        .executableTarget(
+            name: "dragonfly-sim",
+            dependencies: [
+                "DragonflySimulator", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .target(name: "Lab", dependencies: ["DragonflySimulator", "Wire"], swiftSettings: strict),
+        .executableTarget(
+            name: "df2redis-lab",
+            dependencies: ["Lab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
+
+        .testTarget(name: "WireTests", dependencies: ["Wire", "CLZ4", "CZstd"], swiftSettings: strict),
+        .testTarget(name: "LinkTests", dependencies: ["Link"], swiftSettings: strict),
+        .testTarget(name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator"], swiftSettings: strict),
+        .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
+        .testTarget(name: "ReplicationTests", dependencies: ["Replication", "Lab"], swiftSettings: strict),
+        .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: strict),
+        .testTarget(name: "ServiceTests", dependencies: ["Service"], swiftSettings: strict),
+        .testTarget(name: "SimulatorTests", dependencies: ["DragonflySimulator", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["Lab", "df2redis", "dragonfly-sim"],
+            resources: [.copy("Recordings")], swiftSettings: strict),
+    ] + fuzzers,
+    swiftLanguageModes: [.v6]
+)

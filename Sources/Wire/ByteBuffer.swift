@@ -1,0 +1,142 @@
+/// Growable raw memory with one owner: bytes are appended at the end and removed from the front.
+///
+/// ```
+///  base        base+start           base+end          base+capacity
+///   │ removed   │ readable (count)   │ free            │
+/// ```
+/// `0 <= start <= end <= capacity`. The memory is moved to the front or grown only by `reserve`.
+package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved between queues with it
+    private var base: UnsafeMutableRawPointer
+    private var start = 0
+    private var end = 0
+    /// Bytes of memory held.
+    package private(set) var capacity: Int
+
+    package init(capacity: Int = 0) {
+        self.capacity = max(capacity, 64)
+        base = .allocate(byteCount: self.capacity, alignment: 16)
+    }
+
+    deinit { base.deallocate() }
+
+    /// Readable bytes.
+    package var count: Int { end - start }
+    package var isEmpty: Bool { start == end }
+
+    /// The readable bytes.
+    package var bytes: RawSpan {
+        @_lifetime(borrow self)
+        get {
+            let span = RawSpan(_unsafeStart: UnsafeRawPointer(base + start), byteCount: end - start)
+            return _overrideLifetime(span, borrowing: self)
+        }
+    }
+
+    /// The readable bytes, for a system call.
+    package borrowing func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        try body(UnsafeRawBufferPointer(start: base + start, count: end - start))
+    }
+
+    /// Makes room for `additional` bytes behind the readable ones.
+    package mutating func reserve(_ additional: Int) {
+        precondition(additional >= 0, "room is never negative")
+        if capacity - end >= additional { return }
+        let count = self.count
+        if capacity - count >= additional, start >= capacity / 2 {
+            if count > 0 { base.copyMemory(from: base + start, byteCount: count) }
+        } else {
+            let grown = max(count + additional, capacity * 2)
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: grown, alignment: 16)
+            if count > 0 { memory.copyMemory(from: base + start, byteCount: count) }
+            base.deallocate()
+            base = memory
+            capacity = grown
+        }
+        start = 0
+        end = count
+    }
+
+    /// Lets `body` write into at least `minimum` free bytes; it answers how many it wrote.
+    @discardableResult
+    package mutating func appendUninitialized<E: Error>(
+        minimum: Int, _ body: (UnsafeMutableRawBufferPointer) throws(E) -> Int
+    ) throws(E) -> Int {
+        reserve(minimum)
+        let written = try body(UnsafeMutableRawBufferPointer(start: base + end, count: capacity - end))
+        precondition(written >= 0 && written <= capacity - end, "no more is written than there is room for")
+        end += written
+        return written
+    }
+
+    package mutating func append(_ byte: UInt8) {
+        reserve(1)
+        base.storeBytes(of: byte, toByteOffset: end, as: UInt8.self)
+        end += 1
+    }
+
+    package mutating func append(_ bytes: RawSpan) {
+        let count = bytes.byteCount
+        reserve(count)
+        bytes.withUnsafeBytes { source in
+            if let address = source.baseAddress { (base + end).copyMemory(from: address, byteCount: count) }
+        }
+        end += count
+    }
+
+    package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        reserve(bytes.count)
+        if let address = bytes.baseAddress { (base + end).copyMemory(from: address, byteCount: bytes.count) }
+        end += bytes.count
+    }
+
+    package mutating func append(_ text: StaticString) {
+        append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    package mutating func append(utf8 text: some StringProtocol) {
+        var text = String(text)
+        text.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+    }
+
+    package mutating func append<T: FixedWidthInteger & BitwiseCopyable>(littleEndian value: T) {
+        reserve(MemoryLayout<T>.size)
+        base.storeBytes(of: value.littleEndian, toByteOffset: end, as: T.self)
+        end += MemoryLayout<T>.size
+    }
+
+    /// Appends the decimal text of `value`.
+    package mutating func append(decimal value: Int64) {
+        reserve(20)
+        var magnitude = value.magnitude
+        var digits = 1
+        var rest = magnitude
+        while rest >= 10 {
+            rest /= 10
+            digits += 1
+        }
+        if value < 0 { append(UInt8(ascii: "-")) }
+        var place = end + digits
+        repeat {
+            place -= 1
+            base.storeBytes(of: UInt8(ascii: "0") + UInt8(magnitude % 10), toByteOffset: place, as: UInt8.self)
+            magnitude /= 10
+        } while magnitude > 0
+        end += digits
+    }
+
+    /// Removes `count` readable bytes from the front.
+    package mutating func removeFirst(_ count: Int) {
+        precondition(count >= 0 && count <= self.count, "no more is removed than there is")
+        start += count
+        if start == end { (start, end) = (0, 0) }
+    }
+
+    /// Removes all readable bytes behind the first `count`.
+    package mutating func truncate(to count: Int) {
+        precondition(count >= 0 && count <= self.count, "a buffer is cut, not grown")
+        end = start + count
+        if start == end { (start, end) = (0, 0) }
+    }
+
+    package mutating func removeAll() { (start, end) = (0, 0) }
+}
