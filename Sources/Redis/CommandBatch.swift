@@ -45,6 +45,14 @@ package final class CommandBatch {
         bytes.appendCommandHead(argumentCount)
     }
 
+    /// Appends `count` whole commands that have been encoded elsewhere.
+    package func appendCommands(_ encoded: RawSpan, count: Int) {
+        precondition(count > 0, "there is something to append")
+        if commandCount == 0 { bytes.append("*1\r\n$5\r\nMULTI\r\n") }
+        commandCount += count
+        bytes.append(encoded)
+    }
+
     /// The command just begun will come in pieces, of which the batch need not keep all.
     package func beginLongCommand(label: String) {
         isInCommand = true
