@@ -1,6 +1,6 @@
 /// How a run ended, as told to the shell and to systemd: the numbers are those of `sysexits.h`.
 ///
-/// Source: `sysexits.h` of glibc; where that file's own wording leaves room, `meaning` says what a code stands for here.
+/// Source: `sysexits.h` of glibc; where its own wording leaves room, `meaning` says what a code stands for here.
 /// A restart can help only where the cause may go away by itself: see `mayHealByRestart`.
 package enum ExitCode: Int32, CaseIterable, Sendable {
     /// Done: a `migrate` that finished, or a `replicate` that was asked to leave and left in order.
@@ -9,8 +9,8 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     case usage = 64
     /// Data stood in the stream that the target cannot take, and the policy is to stop (EX_DATAERR).
     ///
-    /// 65 and not 70: the program works as asked and it is the data that must change (or the policy), whereas 70 tells of
-    /// a defect in df2redis. A restart would meet the same data again.
+    /// 65 and not 70: the program works as asked and it is the data (or the policy) that must change, whereas 70 tells
+    /// of a defect in df2redis. A restart would meet the same data again.
     case policyStop = 65
     /// The source cannot be reached, or was lost for longer than `reconnect.giveUpSeconds` (EX_UNAVAILABLE).
     case sourceUnavailable = 69

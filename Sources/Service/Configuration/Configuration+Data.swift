@@ -2,7 +2,7 @@ extension Configuration {
     /// What becomes of the target's old data when a full sync begins.
     package struct FullSync: Sendable, Equatable {
         package enum Existing: String, Sendable, CaseIterable {
-            /// `replace` for the first sync of a task, `reconcile` for later ones into a target that this task has filled.
+            /// `replace` in a task's first full sync, `reconcile` in later ones into a target that it has filled.
             case auto
             /// Keys of the snapshot replace those of the target, others stay.
             case replace

@@ -83,7 +83,7 @@ struct ConfigurationReading {
         }
     }
 
-    /// What to say of a key that does not exist: the name that was meant, or the section it belongs in, or what there is.
+    /// What to say of a key that does not exist: the name that was meant, or where it belongs, or what there is.
     private static func unknown(_ key: String, in section: String) -> String {
         let names = names(in: section)
         if let name = KeySuggestion.nearest(to: key, among: names) { return "unknown key; did you mean '\(name)'?" }

@@ -1,12 +1,14 @@
 /// A YAML text in which keys that stand twice are renamed one by one, so that the rest of the document can be read too.
 ///
 /// Yams names only the first of equal keys and composes nothing. In block style, which is how configurations are
-/// written, the next of them starts at the same column of a later line; a mark of private-use characters before it makes it
-/// unique.
+/// written, the next of them starts at the same column of a later line; a mark of private-use characters before it
+/// makes it unique.
 struct DuplicateKeys {
     typealias Position = ConfigurationProblem.Position
 
     private static let mark: Character = "\u{E000}"
+    /// Each renamed key costs a reading of the whole text.
+    private static let maximumMarked = 100
 
     private var lines: [Substring]
     private var marked = 0
@@ -25,7 +27,7 @@ struct DuplicateKeys {
     /// Renames the next key equal to the one at `first`; returns false if none is to be found.
     mutating func markNext(after first: Position) -> Bool {
         let indent = first.column - 1
-        guard lines.indices.contains(first.line - 1),
+        guard marked < Self.maximumMarked, lines.indices.contains(first.line - 1),
             let key = Self.key(of: lines[first.line - 1].unicodeScalars.dropFirst(indent))
         else { return false }
 

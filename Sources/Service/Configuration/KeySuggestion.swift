@@ -14,7 +14,8 @@ enum KeySuggestion {
         return best?.candidate
     }
 
-    /// Returns how many letters must be added, removed, changed or swapped with their neighbour to get from one to the other.
+    /// Returns how many letters must be added, removed, changed or swapped with a neighbour to
+    /// turn one into the other.
     ///
     /// The optimal string alignment distance, three rows at a time.
     static func distance(from first: [UInt8], to second: [UInt8]) -> Int {

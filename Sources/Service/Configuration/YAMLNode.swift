@@ -36,7 +36,7 @@ extension YAMLNode {
         let position: Position?
     }
 
-    /// Nodes a document may have once its aliases are written out: a few lines of aliases to aliases can stand for billions.
+    /// Nodes a document may have with its aliases written out: a few lines of aliases can stand for billions.
     private static let maximumNodes = 10_000
 
     /// Returns the root of a document made of sections, lists and scalars; a section without entries for an empty one.
@@ -111,15 +111,26 @@ extension YAMLNode.Position {
 extension YAMLNode.SyntaxError {
     fileprivate init(_ error: YamlError) {
         switch error {
-        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
-            .composer(let context, let problem, let mark, _):
-            let message = context.map { "\($0.text), " + problem } ?? problem
-            self.init(message: "not readable as YAML: " + message, position: .init(mark))
+        case .scanner(let context, let problem, let mark, let yaml),
+            .parser(let context, let problem, let mark, let yaml),
+            .composer(let context, let problem, let mark, let yaml):
+            var message = "not readable as YAML: " + (context.map { "\($0.text), " } ?? "") + problem
+            if let hint = Self.hint(problem, mark.snippet(from: yaml)) { message += "; " + hint }
+            self.init(message: message, position: .init(mark))
         case .reader(let problem, let offset, _, let yaml):
             let position = offset.map { YAMLNode.Position(of: $0, in: yaml) }
             self.init(message: "not readable as YAML: " + problem, position: position)
         default:
             self.init(message: "not readable as YAML: \(error)", position: nil)
+        }
+    }
+
+    /// What the two most frequent slips come from.
+    private static func hint(_ problem: String, _ snippet: String) -> String? {
+        switch problem {
+        case "found character that cannot start any token" where snippet.contains("\t"): "indent with spaces, not tabs"
+        case "did not find expected node content": "put a text that starts with '[' or '{' in quotes"
+        default: nil
         }
     }
 }
