@@ -1,4 +1,4 @@
-package import Wire
+import Wire
 
 /// A command's name of up to 24 bytes, comparable without a String: what a journal record is looked up by.
 package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {

@@ -1,4 +1,4 @@
-import Wire
+package import Wire
 
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [STICK] [IDLETIME n] [FREQ n]`: from RENAME over two shards, from COPY, or
 /// from a client, whose TTL may be relative and whose payload may be anybody's.

@@ -24,7 +24,7 @@ final class StreamWriter {
             batch.command(info.entriesRead == nil ? 5 : 7)
             batch.bytes.appendBulk("XGROUP")
             batch.bytes.appendBulk("CREATE")
-            batch.bytes.appendBulk(key.span.bytes)
+            batch.bytes.appendBulk(key)
             batch.bytes.appendBulk(name)
             appendID(info.lastID, into: batch)
             if let read = info.entriesRead {
@@ -37,8 +37,8 @@ final class StreamWriter {
             batch.command(5)
             batch.bytes.appendBulk("XGROUP")
             batch.bytes.appendBulk("CREATECONSUMER")
-            batch.bytes.appendBulk(key.span.bytes)
-            batch.bytes.appendBulk(group.span.bytes)
+            batch.bytes.appendBulk(key)
+            batch.bytes.appendBulk(group)
             batch.bytes.appendBulk(name)
         case .streamConsumerPending(let id): claim(id, into: batch)
         default: break
@@ -51,15 +51,15 @@ final class StreamWriter {
 
     private func node(_ id: StreamID, _ listpack: RawSpan, into batch: CommandBatch) {
         guard var reader = try? StreamNodeReader(masterID: id, listpack: listpack) else { return }
-        while let entry = (try? reader.next()) ?? nil {
+        while let entry = try? reader.next() {
             if entry.isDeleted { continue }
             entries += 1
             batch.command(3 + 2 * entry.fieldCount)
             batch.bytes.appendBulk("XADD")
-            batch.bytes.appendBulk(key.span.bytes)
+            batch.bytes.appendBulk(key)
             appendID(entry.id, into: batch)
             var fields = entry.fields
-            while let field = (try? fields.next()) ?? nil {
+            while let field = try? fields.next() {
                 field.name.appendBulk(to: &batch.bytes)
                 field.value.appendBulk(to: &batch.bytes)
             }
@@ -71,19 +71,19 @@ final class StreamWriter {
             // A stream without entries: one is added under the smallest id, and deleted.
             batch.command(5)
             batch.bytes.appendBulk("XADD")
-            batch.bytes.appendBulk(key.span.bytes)
+            batch.bytes.appendBulk(key)
             batch.bytes.appendBulk("0-1")
             batch.bytes.appendBulk("f")
             batch.bytes.appendBulk("v")
             batch.command(3)
             batch.bytes.appendBulk("XDEL")
-            batch.bytes.appendBulk(key.span.bytes)
+            batch.bytes.appendBulk(key)
             batch.bytes.appendBulk("0-1")
             guard info.lastID > StreamID(milliseconds: 0, sequence: 0) else { return }
         }
         batch.command(info.entriesAdded == nil ? 3 : info.maxDeletedID == nil ? 5 : 7)
         batch.bytes.appendBulk("XSETID")
-        batch.bytes.appendBulk(key.span.bytes)
+        batch.bytes.appendBulk(key)
         appendID(info.lastID, into: batch)
         guard let added = info.entriesAdded else { return }
         batch.bytes.appendBulk("ENTRIESADDED")
@@ -100,9 +100,9 @@ final class StreamWriter {
         }
         batch.command(12)
         batch.bytes.appendBulk("XCLAIM")
-        batch.bytes.appendBulk(key.span.bytes)
-        batch.bytes.appendBulk(group.span.bytes)
-        batch.bytes.appendBulk(consumer.span.bytes)
+        batch.bytes.appendBulk(key)
+        batch.bytes.appendBulk(group)
+        batch.bytes.appendBulk(consumer)
         batch.bytes.appendBulk("0")
         appendID(id, into: batch)
         batch.bytes.appendBulk("TIME")

@@ -41,13 +41,14 @@ package final class ValueWriter {
     ) {
         self.head = head
         self.key = key.withUnsafeBytes { Array($0) }
+        keyDescription = printableKey(key)
         isGuarded = guardKey != nil
         writeKey = guardKey ?? self.key
         self.profile = profile
         self.now = now
     }
 
-    package var keyDescription: String { printableKey(key.span.bytes) }
+    package let keyDescription: String
 
     /// - Returns: `true` at the end of the value.
     package func take(_ event: borrowing ValueEvent, into batch: CommandBatch) -> Bool {
@@ -82,7 +83,7 @@ package final class ValueWriter {
     private func appendKeyCommand(_ name: StaticString, key: [UInt8], into batch: CommandBatch) {
         batch.command(2)
         batch.bytes.appendBulk(name)
-        batch.bytes.appendBulk(key.span.bytes)
+        batch.bytes.appendBulk(key)
     }
 
     // MARK: Elements
@@ -116,12 +117,12 @@ package final class ValueWriter {
         case .string:
             batch.command(3)
             batch.bytes.appendBulk("SET")
-            batch.bytes.appendBulk(writeKey.span.bytes)
+            batch.bytes.appendBulk(writeKey)
             batch.bytes.appendBulk(bytes)
         case .json:
             batch.command(4)
             batch.bytes.appendBulk("JSON.SET")
-            batch.bytes.appendBulk(writeKey.span.bytes)
+            batch.bytes.appendBulk(writeKey)
             batch.bytes.appendBulk("$")
             batch.bytes.appendBulk(bytes)
         default:
@@ -151,7 +152,7 @@ package final class ValueWriter {
     }
 
     private func stageHeld() {
-        staged.appendBulk(held.bytes)
+        staged.appendBulk(contentsOf: held)
         stagedArguments += 1
         hasHeld = false
     }
@@ -178,8 +179,8 @@ package final class ValueWriter {
             } else {
                 batch.command(3)
                 batch.bytes.appendBulk(head.type == .hashWithExpiry ? "HDEL" : "SREM")
-                batch.bytes.appendBulk(writeKey.span.bytes)
-                batch.bytes.appendBulk(lastElement.bytes)
+                batch.bytes.appendBulk(writeKey)
+                batch.bytes.appendBulk(contentsOf: lastElement)
             }
             return
         }
@@ -189,11 +190,11 @@ package final class ValueWriter {
         }
         expiring.appendCommandHead(6)
         expiring.appendBulk("HPEXPIREAT")
-        expiring.appendBulk(writeKey.span.bytes)
+        expiring.appendBulk(writeKey)
         expiring.appendBulk(decimal: time)
         expiring.appendBulk("FIELDS")
         expiring.appendBulk("1")
-        expiring.appendBulk(lastElement.bytes)
+        expiring.appendBulk(contentsOf: lastElement)
         expiringCommands += 1
     }
 
@@ -202,13 +203,13 @@ package final class ValueWriter {
         if stagedArguments > 0 {
             batch.command(2 + stagedArguments)
             batch.bytes.appendBulk(commandName)
-            batch.bytes.appendBulk(writeKey.span.bytes)
-            batch.bytes.append(staged.bytes)
+            batch.bytes.appendBulk(writeKey)
+            batch.bytes.append(contentsOf: staged)
             staged.removeAll()
             stagedArguments = 0
         }
         if expiringCommands > 0 {
-            batch.appendCommands(expiring.bytes, count: expiringCommands)
+            batch.appendCommands(expiring, count: expiringCommands)
             expiring.removeAll()
             expiringCommands = 0
         }
@@ -238,14 +239,14 @@ package final class ValueWriter {
             batch.command(3)
             batch.beginLongCommand(label: "SET \(keyDescription)")
             batch.bytes.appendBulk("SET")
-            batch.bytes.appendBulk(writeKey.span.bytes)
+            batch.bytes.appendBulk(writeKey)
         default:
             batch.command(hasHeld ? 4 : 3)
             batch.beginLongCommand(label: "\(commandName) \(keyDescription)")
             batch.bytes.appendBulk(commandName)
-            batch.bytes.appendBulk(writeKey.span.bytes)
+            batch.bytes.appendBulk(writeKey)
             if hasHeld {
-                batch.bytes.appendBulk(held.bytes)
+                batch.bytes.appendBulk(contentsOf: held)
                 hasHeld = false
             }
         }
@@ -258,12 +259,9 @@ package final class ValueWriter {
             held.append(bytes)
             guard elementBytesLeft == 0 else { return }
             isLongElementHeld = false
-            if head.type == .json {
-                element(held.bytes, into: batch)
-            } else {
-                hasHeld = true
-                remember(held.bytes)
-            }
+            var whole = ByteBuffer()
+            swap(&whole, &held)
+            element(whole.bytes, into: batch)
             return
         }
         batch.bytes.append(bytes)
@@ -279,14 +277,14 @@ package final class ValueWriter {
         if let expiry = head.expiryMilliseconds {
             batch.command(3)
             batch.bytes.appendBulk("PEXPIREAT")
-            batch.bytes.appendBulk(writeKey.span.bytes)
+            batch.bytes.appendBulk(writeKey)
             batch.bytes.appendBulk(decimal: expiry)
         }
         guard isGuarded else { return }
         batch.command(3)
         batch.bytes.appendBulk("RENAMENX")
-        batch.bytes.appendBulk(writeKey.span.bytes)
-        batch.bytes.appendBulk(key.span.bytes)
+        batch.bytes.appendBulk(writeKey)
+        batch.bytes.appendBulk(key)
         appendKeyCommand("UNLINK", key: writeKey, into: batch)
     }
 }
