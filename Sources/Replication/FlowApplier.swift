@@ -50,6 +50,7 @@ package actor FlowApplier {
     private var orphan: CommandBatch?
     private var state = State.running
     private var toldSnapshotCompleted = false
+    private var hasSentPosition = false
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
@@ -85,6 +86,8 @@ package actor FlowApplier {
             decoder = FlowDecoder(journalWithMaxRecordBytes: 1 << 30)
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: next)
             toldSnapshotCompleted = true
+            hasSentPosition = true
+            toldStable = true
             if let next { context.progress(flow).applied(next: next.value, keys: 0, records: 0, bytes: 0, arrivedAt: 0) }
         }
     }
@@ -149,7 +152,10 @@ package actor FlowApplier {
         return false
     }
 
-    private var hasSomethingToSend: Bool { !encoder.batch.isEmpty || encoder.batch.progress.records > 0 }
+    /// The position behind the snapshot is stored even when no record follows it.
+    private var hasSomethingToSend: Bool {
+        !encoder.batch.isEmpty || encoder.batch.progress.records > 0 || (encoder.isStable && !hasSentPosition)
+    }
 
     /// Decodes what there is, up to a full batch.
     ///
@@ -234,7 +240,10 @@ package actor FlowApplier {
     private func sealCurrent() {
         let batch = encoder.batch
         encoder.prepareForCheckpoint()
-        if encoder.isStable { batch.progress.nextLSN = encoder.nextLSN }
+        if encoder.isStable {
+            batch.progress.nextLSN = encoder.nextLSN
+            hasSentPosition = true
+        }
         batch.progress.flowBytes = decodedBytes
         batch.seal(checkpoint: nextCheckpoint(batch))
         _ = encoder.takeBatch()
@@ -280,6 +289,10 @@ package actor FlowApplier {
         context.progress(flow).applied(
             next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes,
             arrivedAt: lastArrival)
+        if progress.nextLSN != nil, !toldStable {
+            toldStable = true
+            onEvent(.stable(flow, masterVersion: encoder.masterVersion))
+        }
         recordsSinceAcknowledgement += progress.records
         if recordsSinceAcknowledgement >= Self.recordsPerAcknowledgement {
             recordsSinceAcknowledgement = 0
@@ -350,12 +363,6 @@ package actor FlowApplier {
         if encoder.hasCompletedSnapshot, !toldSnapshotCompleted {
             toldSnapshotCompleted = true
             onEvent(.snapshotCompleted(flow))
-        }
-        if encoder.isStable, !toldStable, link?.isIdle == true, !hasSomethingToSend || toldSnapshotCompleted {
-            toldStable = true
-            // The position behind the snapshot is stored even when no record follows.
-            if !hasSomethingToSend { encoder.prepareForCheckpoint() }
-            onEvent(.stable(flow, masterVersion: encoder.masterVersion))
         }
     }
 

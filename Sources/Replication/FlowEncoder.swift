@@ -60,7 +60,6 @@ final class FlowEncoder: FlowSink {
             batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
             selectedDatabase = nil
         }
-        if isStable { batch.progress.nextLSN = nextLSN }
         return batch
     }
 
