@@ -32,6 +32,12 @@ package struct DataSet: Equatable, Sendable {
         self.init(databases: databases)
     }
 
+    /// The data set without df2redis's own keys: its checkpoints.
+    package var withoutCheckpoints: DataSet {
+        let prefix = Array("df2redis:checkpoint:".utf8)
+        return DataSet(databases: databases.mapValues { keys in keys.filter { !$0.key.starts(with: prefix) } })
+    }
+
     /// The differences of `other` from this data set, in the order of databases and keys; none when they are equal.
     package func differences(in other: DataSet) -> [Difference] {
         var found: [Difference] = []

@@ -9,3 +9,25 @@ func recording(_ name: String) -> Recording { Recording(name, in: recordingsFold
 extension [UInt8] {
     init(_ text: String) { self = Array(text.utf8) }
 }
+
+/// Polls until `differences` gives none; else throws with what it gave last.
+func waitUntilEqual(timeout: Duration = .seconds(90), _ differences: () throws -> [Difference]) throws {
+    let deadline = ContinuousClock.now + timeout
+    while true {
+        let found = try differences()
+        if found.isEmpty { return }
+        if ContinuousClock.now >= deadline {
+            throw LabError("not equal after \(timeout):\n\(Difference.report(found))")
+        }
+        usleep(100_000)
+    }
+}
+
+/// Whether the daemon and the simulated master are there yet.
+let daemonIsBuilt: Bool = {
+    guard let folder = try? TemporaryFolder("version") else { return false }
+    return [BuiltProgram.daemon, .simulator].allSatisfy { program in
+        let process = try? ChildProcess(program.path, ["--help"], output: folder.file(program.rawValue))
+        return (try? process?.waitForEnd()) == .exited(0) && process?.output.isEmpty == false
+    }
+}()
