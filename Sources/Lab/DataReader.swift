@@ -1,3 +1,5 @@
+import Wire
+
 /// Reads keys of a server's selected database in batches, with as few round trips as their types allow.
 package struct DataReader {
     private let client: RESPClient
@@ -20,7 +22,7 @@ package struct DataReader {
         var cursor = "0"
         repeat {
             let reply = try client.command("SCAN", cursor, "COUNT", "500")
-            guard let parts = reply.elements, parts.count == 2, let next = parts[0].text, let keys = parts[1].elements
+            guard let parts = reply.array, parts.count == 2, let next = parts[0].text, let keys = parts[1].array
             else { throw LabError("SCAN answered \(reply)") }
             cursor = next
             if !keys.isEmpty { try body(keys.compactMap(\.bytes)) }
@@ -41,7 +43,8 @@ package struct DataReader {
                 throw LabError("reading the \(type) \(DataNode.bytes(keys[index]).excerpt): \(text)")
             }
             let value = try type == "stream" ? stream(keys[index], answer) : Self.node(type: type, answer)
-            return DataSet.Entry(type: type, value: value, expireAtMilliseconds: heads[2 * index + 1].integer ?? -1)
+            return DataSet.Entry(
+                type: type, value: value, expireAtMilliseconds: heads[2 * index + 1].int.map { Int($0) } ?? -1)
         }
     }
 
@@ -62,7 +65,7 @@ package struct DataReader {
 
     private static func node(type: String, _ answer: RESPValue?) throws -> DataNode {
         guard let answer else { return .null }
-        let parts = (answer.elements ?? []).map { $0.bytes ?? [] }
+        let parts = (answer.array ?? []).map { $0.bytes ?? [] }
         switch type {
         case "list": return .array(parts.map { .bytes($0) })
         case "set": return .array(parts.sorted { $0.lexicographicallyPrecedes($1) }.map { .bytes($0) })
@@ -93,10 +96,10 @@ package struct DataReader {
         return .object([
             .init(
                 name: Self.bytes("entries"),
-                value: .array((entries?.elements ?? []).map { entry in .array((entry.elements ?? []).map(Self.plain)) })
+                value: .array((entries?.array ?? []).map { entry in .array((entry.array ?? []).map(Self.plain)) })
             ),
             .init(
-                name: Self.bytes("groups"), value: .array(try (replies[1].elements ?? []).map { try group(key, $0) })),
+                name: Self.bytes("groups"), value: .array(try (replies[1].array ?? []).map { try group(key, $0) })),
             .init(name: Self.bytes("last_id"), value: Self.plain(Self.field("last-generated-id", of: replies[0]))),
         ])
     }
@@ -108,11 +111,11 @@ package struct DataReader {
             [Self.bytes("XINFO"), Self.bytes("CONSUMERS"), key, name],
         ])
         // A pending entry is id, consumer, idle time, times delivered; idle times differ from moment to moment.
-        let pending = (replies[0].elements ?? []).map { entry -> DataNode in
-            let parts = entry.elements ?? []
+        let pending = (replies[0].array ?? []).map { entry -> DataNode in
+            let parts = entry.array ?? []
             return .array([0, 1, 3].map { $0 < parts.count ? Self.plain(parts[$0]) : .null })
         }
-        let consumers = (replies[1].elements ?? []).map { Self.field("name", of: $0).bytes ?? [] }
+        let consumers = (replies[1].array ?? []).map { Self.field("name", of: $0).bytes ?? [] }
         return .object([
             .init(
                 name: Self.bytes("consumers"),
@@ -125,14 +128,14 @@ package struct DataReader {
 
     /// The value behind `name` in a flat array of names and values.
     private static func field(_ name: String, of reply: RESPValue) -> RESPValue {
-        let parts = reply.elements ?? []
+        let parts = reply.array ?? []
         let index = stride(from: 0, to: parts.count - 1, by: 2).first { parts[$0].text == name }
         return index.map { parts[$0 + 1] } ?? .bulk(nil)
     }
 
     private static func plain(_ reply: RESPValue) -> DataNode {
         if let bytes = reply.bytes { return .bytes(bytes) }
-        if let integer = reply.integer { return .integer(integer) }
-        return reply.elements.map { .array($0.map(plain)) } ?? .null
+        if case .integer(let value) = reply { return .integer(Int(value)) }
+        return reply.array.map { .array($0.map(plain)) } ?? .null
     }
 }

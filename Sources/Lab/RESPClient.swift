@@ -1,4 +1,5 @@
 import Foundation
+package import Wire
 
 /// A blocking RESP2 connection to a server on 127.0.0.1.
 ///
@@ -7,10 +8,8 @@ import Foundation
 package final class RESPClient {
     package let port: UInt16
     private let descriptor: Int32
-    /// Received and not yet read: `input[start..<end]`.
-    private var input = [UInt8](repeating: 0, count: 1 << 18)
-    private var start = 0
-    private var end = 0
+    /// Received and not yet read.
+    private var input = ByteBuffer()
 
     package init(port: UInt16, timeout: Duration = .seconds(30)) throws {
         self.port = port
@@ -71,22 +70,18 @@ package final class RESPClient {
         return line.map { String($0.dropFirst(field.count + 1)) }
     }
 
-    private func encoded(_ commands: [[[UInt8]]]) -> [UInt8] {
-        var bytes: [UInt8] = []
+    private func encoded(_ commands: [[[UInt8]]]) -> ByteBuffer {
+        var buffer = ByteBuffer()
         for arguments in commands {
-            bytes += "*\(arguments.count)\r\n".utf8
-            for argument in arguments {
-                bytes += "$\(argument.count)\r\n".utf8
-                bytes += argument
-                bytes += "\r\n".utf8
-            }
+            buffer.appendCommandHead(arguments.count)
+            for argument in arguments { buffer.appendBulk(argument.span.bytes) }
         }
-        return bytes
+        return buffer
     }
 
     // MARK: Bytes
 
-    private func write(_ bytes: [UInt8]) throws {
+    private func write(_ bytes: borrowing ByteBuffer) throws {
         try bytes.withUnsafeBytes { buffer in
             var sent = 0
             while sent < buffer.count {
@@ -101,92 +96,30 @@ package final class RESPClient {
         }
     }
 
-    /// Receives what has arrived, at least a byte.
-    private func fill() throws {
-        if start > 0 {
-            input.withUnsafeMutableBytes { bytes in
-                guard let base = bytes.baseAddress else { return }
-                memmove(base, base + start, end - start)
-            }
-            (start, end) = (0, end - start)
-        }
-        if end == input.count { input += [UInt8](repeating: 0, count: input.count) }
+    private func readReply() throws -> RESPValue {
         while true {
-            let received = input.withUnsafeMutableBytes { bytes in
-                recv(descriptor, bytes.baseAddress.map { $0 + end }, bytes.count - end, 0)
-            }
-            if received > 0 {
-                end += received
-                return
-            }
-            if received == 0 { throw LabError("127.0.0.1:\(port) closed the connection") }
-            if errno != EINTR { throw LabError.system("recv", "from 127.0.0.1:\(port)") }
-        }
-    }
-
-    /// The next line without its CR LF.
-    private func readLine() throws -> [UInt8] {
-        var searched = 0
-        while true {
-            let length = input.withUnsafeBytes { bytes -> Int? in
-                guard let base = bytes.baseAddress, end - start > searched else { return nil }
-                let found = memchr(base + start + searched, Int32(UInt8(ascii: "\n")), end - start - searched)
-                return found.map { UnsafeRawPointer($0) - (base + start) }
-            }
-            if let length {
-                defer { start += length + 1 }
-                return Array(input[start..<start + max(length - 1, 0)])
-            }
-            searched = end - start
+            let (value, count) = try Self.firstReply(in: input)
+            input.removeFirst(count)
+            if let value { return value }
             try fill()
         }
     }
 
-    private func readBytes(_ count: Int) throws -> [UInt8] {
-        while end - start < count + 2 { try fill() }
-        defer { start += count + 2 }
-        return Array(input[start..<start + count])
+    /// The reply at the front of `buffer`, and its length; `nil` when its end is missing.
+    private static func firstReply(in buffer: borrowing ByteBuffer) throws -> (RESPValue?, count: Int) {
+        var reader = ByteReader(buffer.bytes)
+        return (try reader.readRESPValue(), reader.offset)
     }
 
-    private func readReply() throws -> RESPValue {
-        let line = try readLine()
-        let text = String(decoding: line.dropFirst(), as: UTF8.self)
-        switch line.first {
-        case UInt8(ascii: "+"): return .simple(text)
-        case UInt8(ascii: "-"): return .error(text)
-        case UInt8(ascii: ":"): if let value = Int64(text) { return .integer(value) }
-        case UInt8(ascii: "$"): if let count = Int(text) { return .bulk(count < 0 ? nil : try readBytes(count)) }
-        case UInt8(ascii: "*"):
-            if let count = Int(text) {
-                return .array(count < 0 ? nil : try (0..<count).map { _ in try readReply() })
+    /// Receives what has arrived, at least a byte.
+    private func fill() throws {
+        try input.appendUninitialized(minimum: 1 << 18) { room in
+            while true {
+                let received = recv(descriptor, room.baseAddress, room.count, 0)
+                if received > 0 { return received }
+                if received == 0 { throw LabError("127.0.0.1:\(port) closed the connection") }
+                if errno != EINTR { throw LabError.system("recv", "from 127.0.0.1:\(port)") }
             }
-        default: break
         }
-        throw LabError(
-            "127.0.0.1:\(port) answered what is no RESP2: \(String(decoding: line.prefix(80), as: UTF8.self))")
-    }
-}
-
-extension RESPValue {
-    /// The bytes of a string reply.
-    package var bytes: [UInt8]? {
-        switch self {
-        case .bulk(let bytes): bytes
-        case .simple(let text): Array(text.utf8)
-        default: nil
-        }
-    }
-
-    /// The text of a string reply.
-    package var text: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
-
-    /// The value of an integer reply.
-    package var integer: Int? {
-        if case .integer(let value) = self { Int(value) } else { nil }
-    }
-
-    /// The elements of an array reply.
-    package var elements: [RESPValue]? {
-        if case .array(let elements) = self { elements } else { nil }
     }
 }

@@ -1,5 +1,6 @@
 import Lab
 import Testing
+import Wire
 
 @Suite struct `Random writes` {
     @Test func `the same seed gives the same commands, another seed others`() {

@@ -4,7 +4,7 @@ import Testing
 /// A real Dragonfly under concurrent random writes of every family, followed into a real server.
 @Suite(
     .serialized,
-    .enabled(if: DragonflyServer.isAvailable, "skipped: DRAGONFLY_BIN names no real Dragonfly"))
+    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
 struct `A real Dragonfly under load` {
     @Test(arguments: [1, 2, 4]) func `source and target are equal at the end, key by key`(_ shards: Int) throws {
         let master = try DragonflyServer(shards: shards)
