@@ -23,7 +23,7 @@ package final class ChildProcess {
     package let outputPath: String
     package let errorPath: String
     package let started = ContinuousClock.now
-    private var ended: (end: End, usage: Usage)?
+    private var ended: (end: End, usage: Usage, time: ContinuousClock.Instant)?
 
     /// Starts `executable`, an absolute path or a name to be found on `PATH`.
     ///
@@ -141,7 +141,7 @@ package final class ChildProcess {
         let seconds = [usage.ru_utime, usage.ru_stime].map { Double($0.tv_sec) + Double($0.tv_usec) * 1e-6 }
         ended = (
             signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal),
-            Usage(cpuSeconds: seconds[0] + seconds[1], peakResidentBytes: usage.ru_maxrss * 1024)
+            Usage(cpuSeconds: seconds[0] + seconds[1], peakResidentBytes: usage.ru_maxrss * 1024), .now
         )
     }
 
@@ -164,6 +164,12 @@ package final class ChildProcess {
             usage.peakResidentBytes = (Int(peak.filter(\.isNumber)) ?? 0) * 1024
         }
         return usage
+    }
+
+    /// From the start to the end, as it was noticed; until now while the process runs.
+    package var wallTime: Duration {
+        _ = isRunning
+        return (ended?.time ?? .now) - started
     }
 
     // MARK: Output

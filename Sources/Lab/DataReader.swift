@@ -1,3 +1,4 @@
+import Foundation
 import Wire
 
 /// Reads keys of a server's selected database in batches, with as few round trips as their types allow.
@@ -15,6 +16,15 @@ package struct DataReader {
         }.sorted()
     }
 
+    /// Keys in all databases, by INFO keyspace.
+    package func keyCount() throws -> Int {
+        let text = try client.command("INFO", "KEYSPACE").text ?? ""
+        return text.split(whereSeparator: \.isNewline).reduce(0) { sum, line in
+            guard line.hasPrefix("db"), let start = line.range(of: ":keys=") else { return sum }
+            return sum + (Int(line[start.upperBound...].prefix(while: \.isNumber)) ?? 0)
+        }
+    }
+
     package func select(_ database: Int) throws { try client.command("SELECT", "\(database)") }
 
     /// Calls `body` with the keys of the selected database in batches; a key may come more than once.
@@ -30,7 +40,7 @@ package struct DataReader {
     }
 
     /// The entries of `keys`, `nil` for those that are not there.
-    package func read(_ keys: [[UInt8]]) throws -> [DataSet.Entry?] {
+    package func read(_ keys: [[UInt8]]) throws -> [ServerData.Entry?] {
         let heads = try client.pipeline(keys.flatMap { [[Self.bytes("TYPE"), $0], [Self.bytes("PEXPIRETIME"), $0]] })
         let types = keys.indices.map { heads[2 * $0].text ?? "" }
         let questions = zip(types, keys).map { Self.question(type: $0, key: $1) }
@@ -43,7 +53,7 @@ package struct DataReader {
                 throw LabError("reading the \(type) \(DataNode.bytes(keys[index]).excerpt): \(text)")
             }
             let value = try type == "stream" ? stream(keys[index], answer) : Self.node(type: type, answer)
-            return DataSet.Entry(
+            return ServerData.Entry(
                 type: type, value: value, expireAtMilliseconds: heads[2 * index + 1].int.map { Int($0) } ?? -1)
         }
     }

@@ -29,7 +29,7 @@ package func wait(
 }
 
 /// The pause between two looks of a poll.
-func nap(_ pause: Duration) {
+package func nap(_ pause: Duration) {
     let (seconds, attoseconds) = pause.components
     var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
     nanosleep(&time, nil)

@@ -1,36 +1,47 @@
 import Foundation
 package import Wire
 
-/// A blocking RESP2 connection to a server on 127.0.0.1.
+/// A blocking RESP2 connection to a server.
 ///
 /// One thread at a time; every reply is read in the order of its command. A reply that does not come within `timeout`
 /// is an error, and the connection is of no use after it.
 package final class RESPClient {
-    package let port: UInt16
+    /// `host:port` of the server.
+    package let address: String
     private let descriptor: Int32
     /// Received and not yet read.
     private var input = ByteBuffer()
 
-    package init(port: UInt16, timeout: Duration = .seconds(30)) throws {
-        self.port = port
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw LabError.system("socket") }
+    package init(host: String = "127.0.0.1", port: UInt16, timeout: Duration = .seconds(30)) throws {
+        address = "\(host):\(port)"
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(host, "\(port)", &hints, &list)
+        guard code == 0 else { throw LabError("\(address): \(String(cString: gai_strerror(code)))") }
+        defer { freeaddrinfo(list) }
+        var failure = LabError("\(address): no address")
+        for entry in sequence(first: list, next: { $0?.pointee.ai_next }) {
+            guard let entry = entry?.pointee else { break }
+            let descriptor = socket(entry.ai_family, entry.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0)
+            guard descriptor >= 0 else { throw LabError.system("socket") }
+            Self.setOptions(of: descriptor, timeout)
+            if connect(descriptor, entry.ai_addr, entry.ai_addrlen) == 0 {
+                self.descriptor = descriptor
+                return
+            }
+            failure = LabError.system("connect", address)
+            close(descriptor)
+        }
+        throw failure
+    }
+
+    private static func setOptions(of descriptor: Int32, _ timeout: Duration) {
         var limit = timeval(tv_sec: Int(timeout.components.seconds), tv_usec: 0)
         var on: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
-        var address = loopback(port: port)
-        let code = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        if code != 0 {
-            let error = LabError.system("connect", "127.0.0.1:\(port)")
-            close(descriptor)
-            throw error
-        }
     }
 
     deinit { close(descriptor) }
@@ -53,7 +64,7 @@ package final class RESPClient {
     @discardableResult
     package func command(_ words: [String]) throws -> RESPValue {
         let reply = try send(words.map { Array($0.utf8) })
-        if case .error(let text) = reply { throw LabError("\(words.first ?? "") on port \(port): \(text)") }
+        if case .error(let text) = reply { throw LabError("\(words.first ?? "") at \(address): \(text)") }
         return reply
     }
 
@@ -90,7 +101,7 @@ package final class RESPClient {
                 if written > 0 {
                     sent += written
                 } else if errno != EINTR {
-                    throw LabError.system("send", "to 127.0.0.1:\(port)")
+                    throw LabError.system("send", "to \(address)")
                 }
             }
         }
@@ -117,8 +128,8 @@ package final class RESPClient {
             while true {
                 let received = recv(descriptor, room.baseAddress, room.count, 0)
                 if received > 0 { return received }
-                if received == 0 { throw LabError("127.0.0.1:\(port) closed the connection") }
-                if errno != EINTR { throw LabError.system("recv", "from 127.0.0.1:\(port)") }
+                if received == 0 { throw LabError("\(address) closed the connection") }
+                if errno != EINTR { throw LabError.system("recv", "from \(address)") }
             }
         }
     }

@@ -20,7 +20,7 @@ import Wire
         try writer.stop()
 
         let client = try redis.client()
-        let data = try DataSet(reading: client)
+        let data = try ServerData(reading: client)
         #expect(data.databases.keys.sorted() == [0, 3])
         let types = Set(data.databases.values.flatMap { $0.values.map(\.type) })
         #expect(types == ["string", "list", "set", "hash", "zset", "stream"])

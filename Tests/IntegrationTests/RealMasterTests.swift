@@ -28,11 +28,11 @@ struct `A real Dragonfly under load` {
 
         let (source, target) = (try master.client(), try redis.client())
         func differences() throws -> [Difference] {
-            try DataSet(reading: source).differences(in: DataSet(reading: target).withoutCheckpoints)
+            try ServerData(reading: source).differences(in: ServerData(reading: target).withoutCheckpoints)
         }
         try waitUntilEqual(differences)
         try daemon.leave()
         #expect(try differences() == [], "seed \(seed)")
-        #expect(try DataSet(reading: target).count > 100, "there was something to compare")
+        #expect(try ServerData(reading: target).count > 100, "there was something to compare")
     }
 }

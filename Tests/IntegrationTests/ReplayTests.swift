@@ -27,14 +27,14 @@ struct `Recordings replayed into a real server` {
         }
     }
 
-    private static let names = (try? Recording.all(in: recordingsFolder).map(\.name)) ?? []
+    private static let names = (try? RecordedRun.all(in: recordingsFolder).map(\.name)) ?? []
 
     @Test(arguments: names) func `the target holds what the master held, before the leave and after it`(
         _ name: String
     ) throws {
         let replay = try recording(name).prepareReplay()
         let redis = try RedisServer()
-        let master = try SimulatedMaster(["--replay", replay.folder.path])
+        let master = try SimulatorProcess(["--replay", replay.folder.path])
         let begin = Self.nowMilliseconds
         let daemon = try Daemon(
             .replicate,
@@ -53,7 +53,8 @@ struct `Recordings replayed into a real server` {
             }
             let lifetimes = begin...Self.nowMilliseconds
             return try Self.unexplained(
-                replay.expected.differences(in: try DataSet(reading: client).withoutCheckpoints), exceptions, lifetimes)
+                replay.expected.differences(in: try ServerData(reading: client).withoutCheckpoints), exceptions,
+                lifetimes)
         }
         try daemon.wait(forLine: "stable")
         try waitUntilEqual(unexplained)
@@ -61,7 +62,7 @@ struct `Recordings replayed into a real server` {
 
         try daemon.leave()
         let lifetimes = begin...Self.nowMilliseconds
-        let left = try replay.expected.differences(in: DataSet(reading: client).withoutCheckpoints)
+        let left = try replay.expected.differences(in: ServerData(reading: client).withoutCheckpoints)
         #expect(Self.unexplained(left, exceptions, lifetimes) == [])
     }
 
@@ -84,7 +85,7 @@ struct `Recordings replayed into a real server` {
     @Test func `migrate ends by itself with the data in the target`() throws {
         let replay = try recording("types").prepareReplay()
         let redis = try RedisServer()
-        let master = try SimulatedMaster(["--replay", replay.folder.path])
+        let master = try SimulatorProcess(["--replay", replay.folder.path])
         let daemon = try Daemon(.migrate, .init(source: master.port, target: redis.port))
         defer {
             daemon.process.kill()
@@ -92,7 +93,7 @@ struct `Recordings replayed into a real server` {
             redis.stop()
         }
         try daemon.expectExit(0)
-        let actual = try DataSet(reading: redis.client()).withoutCheckpoints
+        let actual = try ServerData(reading: redis.client()).withoutCheckpoints
         #expect(try replay.expected.differences(in: actual) == [])
     }
 }

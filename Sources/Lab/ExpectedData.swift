@@ -6,7 +6,7 @@ import Foundation
 /// {db: {key: {"type", "expire_at_ms", and "value" or "sha256" + "json_bytes"}}}
 /// ```
 /// Byte strings stand as Latin-1 text. A value whose JSON is 4,000 bytes or more stands as the digest of that JSON.
-package struct ExpectedDataSet: Sendable {
+package struct ExpectedData: Sendable {
     private enum Value: Sendable {
         case whole(DataNode)
         case digest(sha256: String, jsonBytes: Int)
@@ -86,7 +86,7 @@ package struct ExpectedDataSet: Sendable {
     }
 
     /// The differences of `actual` from what was recorded.
-    package func differences(in actual: DataSet) throws -> [Difference] {
+    package func differences(in actual: ServerData) throws -> [Difference] {
         // Values that stand as digests: the actual ones are hashed in one go, and take the place of the expected when
         // they are the same.
         var digested: [(database: Int, key: [UInt8], json: [UInt8])] = []
@@ -114,8 +114,8 @@ package struct ExpectedDataSet: Sendable {
     }
 
     /// The expected keys as a data set, digests standing in for values.
-    private var expected: DataSet {
-        DataSet(
+    private var expected: ServerData {
+        ServerData(
             databases: databases.mapValues { keys in
                 keys.mapValues { entry in
                     let value: DataNode =
@@ -123,7 +123,7 @@ package struct ExpectedDataSet: Sendable {
                         case .whole(let node): node
                         case .digest(let digest, let count): Self.standIn(digest, count)
                         }
-                    return DataSet.Entry(
+                    return ServerData.Entry(
                         type: entry.type, value: value, expireAtMilliseconds: entry.expireAtMilliseconds)
                 }
             })

@@ -1,5 +1,5 @@
 /// What a server holds: databases by number, keys by their bytes.
-package struct DataSet: Equatable, Sendable {
+package struct ServerData: Equatable, Sendable {
     /// A key's value, its type as TYPE tells it, and its deadline in Unix milliseconds, -1 for none.
     package struct Entry: Equatable, Sendable {
         package var type: String
@@ -8,6 +8,9 @@ package struct DataSet: Equatable, Sendable {
     }
 
     package typealias Keys = [[UInt8]: Entry]
+
+    /// What the names of df2redis's own keys in the target begin with.
+    static let checkpointPrefix = Array("df2redis:checkpoint:".utf8)
 
     package var databases: [Int: Keys]
 
@@ -33,13 +36,13 @@ package struct DataSet: Equatable, Sendable {
     }
 
     /// The data set without df2redis's own keys: its checkpoints.
-    package var withoutCheckpoints: DataSet {
-        let prefix = Array("df2redis:checkpoint:".utf8)
-        return DataSet(databases: databases.mapValues { keys in keys.filter { !$0.key.starts(with: prefix) } })
+    package var withoutCheckpoints: ServerData {
+        ServerData(
+            databases: databases.mapValues { keys in keys.filter { !$0.key.starts(with: Self.checkpointPrefix) } })
     }
 
     /// The differences of `other` from this data set, in the order of databases and keys; none when they are equal.
-    package func differences(in other: DataSet) -> [Difference] {
+    package func differences(in other: ServerData) -> [Difference] {
         var found: [Difference] = []
         for database in Set(databases.keys).union(other.databases.keys).sorted() {
             let (mine, theirs) = (databases[database] ?? [:], other.databases[database] ?? [:])
@@ -71,7 +74,7 @@ package struct Difference: Equatable, Sendable {
 
 extension Difference.Kind {
     /// How `actual` differs from `expected`; `nil` when it does not.
-    init?(_ expected: DataSet.Entry?, _ actual: DataSet.Entry?) {
+    init?(_ expected: ServerData.Entry?, _ actual: ServerData.Entry?) {
         switch (expected, actual) {
         case (nil, nil): return nil
         case (let expected?, nil): self = .missing(type: expected.type)

@@ -3,7 +3,7 @@ import Foundation
 /// A recorded run of a real master: the bytes of its flows and the data set it held at the end.
 ///
 /// `Tests/IntegrationTests/Recordings/README.md` tells what the files of its folder are.
-package struct Recording: Sendable {
+package struct RecordedRun: Sendable {
     /// The path below the folder of recordings, such as `v1.40.1/big`.
     package let name: String
     private let path: String
@@ -14,17 +14,17 @@ package struct Recording: Sendable {
     }
 
     /// Every recording below the folder `recordings`, by name.
-    package static func all(in recordings: String) throws -> [Recording] {
+    package static func all(in recordings: String) throws -> [RecordedRun] {
         let contents = try FileManager.default.subpathsOfDirectory(atPath: recordings)
         return contents.filter { $0.hasSuffix("/handshake.json") }
-            .map { Recording(String($0.dropLast("/handshake.json".count)), in: recordings) }
+            .map { RecordedRun(String($0.dropLast("/handshake.json".count)), in: recordings) }
             .sorted { $0.name < $1.name }
     }
 
     /// What stands ready to be replayed: the files in one piece, near deadlines moved into the future.
     package struct Replay {
         package let folder: TemporaryFolder
-        package let expected: ExpectedDataSet
+        package let expected: ExpectedData
     }
 
     /// Lays the recording out in a folder of its own.
@@ -36,7 +36,7 @@ package struct Recording: Sendable {
         let folder = try TemporaryFolder("replay")
         var files = try wholeFiles()
         guard let json = files["expected.json"] else { throw LabError("\(path) has no expected.json") }
-        var expected = try ExpectedDataSet(json: json)
+        var expected = try ExpectedData(json: json)
         for deadline in expected.deadlines where deadline < Self.horizon {
             let (old, new) = ("\(deadline)", "\(Self.moved(deadline))")
             for name in files.keys where name.hasSuffix(".stable") {

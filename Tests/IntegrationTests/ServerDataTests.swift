@@ -24,7 +24,7 @@ import Testing
         let written = Set(
             ["hash:large", "set:large", "zset:large", "str:rep", "list:ints", "stream:plain"].map { [UInt8]($0) })
         let expected = try recording("types").prepareReplay().expected
-        let differences = try expected.differences(in: DataSet(reading: client))
+        let differences = try expected.differences(in: ServerData(reading: client))
         #expect(differences.filter { $0.database == 0 && written.contains($0.key) } == [])
         #expect(differences.count == expected.count - written.count, "what was not written is missing")
         #expect(differences.allSatisfy { if case .missing = $0.kind { true } else { false } })
@@ -42,15 +42,15 @@ import Testing
                 try client.command(line.split(separator: " ").map(String.init))
             }
         }
-        let original = try DataSet(reading: clients[0])
+        let original = try ServerData(reading: clients[0])
         #expect(original.count == 9)
         #expect(original.databases[3]?.count == 1)
-        #expect(original.differences(in: try DataSet(reading: clients[1])) == [])
+        #expect(original.differences(in: try ServerData(reading: clients[1])) == [])
 
         for line in Self.changes.split(separator: "\n") {
             try clients[1].command(line.split(separator: " ").map(String.init))
         }
-        let differences = original.differences(in: try DataSet(reading: clients[1]))
+        let differences = original.differences(in: try ServerData(reading: clients[1]))
         #expect(
             differences.map(\.description) == [
                 #"db 0 "h": value: "f": "2", not "1""#,
@@ -120,7 +120,7 @@ import Testing
     }
 
     @Test func `every recording can be loaded`() throws {
-        let all = try Recording.all(in: recordingsFolder)
+        let all = try RecordedRun.all(in: recordingsFolder)
         #expect(all.count == 19)
         for recording in all { #expect(try recording.prepareReplay().expected.count >= 0) }
     }

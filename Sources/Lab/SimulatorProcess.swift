@@ -1,7 +1,7 @@
 import Foundation
 
 /// `dragonfly-sim` as a process of its own.
-package final class SimulatedMaster {
+package final class SimulatorProcess {
     package let port: UInt16
     package let process: ChildProcess
     private let folder: TemporaryFolder
