@@ -24,11 +24,13 @@ package final class Daemon {
             let blocks = sections.sorted { $0.key < $1.key }.map { name, lines in
                 ([name + ":"] + lines.map { "  " + $0 }).joined(separator: "\n")
             }
-            return "stateDir: \(stateDirectory)\n" + blocks.joined(separator: "\n") + "\n"
+            let head = "stateDir: \(stateDirectory)\nstatusFile: \(stateDirectory)/\(Daemon.statusFile)\n"
+            return head + blocks.joined(separator: "\n") + "\n"
         }
     }
 
     package static let taskName = "lab"
+    fileprivate static let statusFile = "status.json"
 
     package let process: ChildProcess
     package let folder: TemporaryFolder
@@ -55,7 +57,7 @@ package final class Daemon {
 
     /// The status file's contents; `nil` while there is none.
     package var status: [String: Any]? {
-        FileManager.default.contents(atPath: folder.file("state/status.json"))
+        FileManager.default.contents(atPath: folder.file("state/\(Self.statusFile)"))
             .flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
     }
 

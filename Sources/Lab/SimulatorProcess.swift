@@ -29,5 +29,10 @@ package final class SimulatorProcess {
 
     deinit { process.kill() }
 
-    package func stop() { process.terminate() }
+    /// Ends the master and answers what it saw its replicas do that harms a real one, such as an RST instead of FIN.
+    @discardableResult
+    package func stop() -> [String] {
+        process.terminate()
+        return process.errorOutput.split(separator: "\n").filter { $0.hasPrefix("violation:") }.map(String.init)
+    }
 }

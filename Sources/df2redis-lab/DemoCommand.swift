@@ -49,6 +49,7 @@ struct DemoCommand: ParsableCommand {
         let leaveSeconds = (ContinuousClock.now - leaveStart).seconds
 
         let comparison = try ServerComparison(source: source, target: target)
+        let violations = master.stop()
         let usage = daemon.process.usage
         say("")
         say("stable after    \(stableAfter.seconds.fixed(2)) s")
@@ -56,9 +57,10 @@ struct DemoCommand: ParsableCommand {
         say("left in         \(leaveSeconds.fixed(2)) s, exit code 0")
         say("CPU, memory     \(usage.cpuSeconds.fixed(2)) s, \(usage.peakResidentBytes >> 20) MiB at most")
         say("keys compared   \(comparison.keyCount), of which \(comparison.differenceCount) differ")
-        guard comparison.isEqual else {
-            say(Difference.report(comparison.differences))
-            say("the demo failed: source and target are not equal")
+        guard comparison.isEqual, violations.isEmpty else {
+            if !comparison.isEqual { say(Difference.report(comparison.differences)) }
+            for violation in violations { say("seen by the master: \(violation)") }
+            say("the demo failed")
             throw ExitCode(1)
         }
         say("source and target are equal")

@@ -14,7 +14,7 @@ final class Master {
     let port: UInt16
     /// What it is, for the heading of a report.
     let description: String
-    private let stopping: () -> Void
+    private let stopping: () -> [String]
 
     /// Starts a master that holds `keys` keys.
     ///
@@ -27,7 +27,10 @@ final class Master {
             port = server.port
             let version = try client.info("server", "dragonfly_version") ?? "of unknown version"
             description = "Dragonfly \(version), \(shards) shards"
-            stopping = { server.stop() }
+            stopping = {
+                server.stop()
+                return []
+            }
         } else {
             let server = try SimulatorProcess(
                 [
@@ -40,7 +43,9 @@ final class Master {
         }
     }
 
-    func stop() { stopping() }
+    /// Ends the master and answers what the simulated one saw the replica do that it must not do.
+    @discardableResult
+    func stop() -> [String] { stopping() }
 
     private static func populate(_ client: RESPClient, _ keys: Int, _ size: Int, _ shape: Shape) throws {
         if keys == 0 { return }

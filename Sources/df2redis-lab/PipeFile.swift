@@ -16,9 +16,11 @@ enum PipeFile {
             let keys = batch.filter { seen.insert($0).inserted }
             var buffer = ByteBuffer()
             for (key, entry) in zip(keys, try reader.read(keys)) {
-                guard let entry, let command = command(key, entry) else { continue }
-                buffer.appendCommandHead(command.count)
-                for argument in command { buffer.appendBulk(argument.span.bytes) }
+                guard let entry else { continue }
+                for command in commands(key, entry) {
+                    buffer.appendCommandHead(command.count)
+                    for argument in command { buffer.appendBulk(argument.span.bytes) }
+                }
             }
             try buffer.withUnsafeBytes { try file.write(contentsOf: Data($0)) }
         }
@@ -36,29 +38,36 @@ enum PipeFile {
         return process.wallTime.seconds
     }
 
-    private static func command(_ key: [UInt8], _ entry: ServerData.Entry) -> [[UInt8]]? {
-        let name: [String: String] = ["string": "SET", "list": "RPUSH", "set": "SADD", "hash": "HSET", "zset": "ZADD"]
-        guard let verb = name[entry.type] else { return nil }
-        let head = [Array(verb.utf8), key]
-        switch entry.value {
-        case .bytes(let bytes): return head + [bytes]
-        case .array(let elements):
-            return head
-                + elements.flatMap { element -> [[UInt8]] in
-                    switch element {
-                    case .bytes(let bytes): [bytes]
-                    // A sorted set's pair of member and score: ZADD wants the score first.
-                    case .array(let pair):
-                        pair.reversed().compactMap { if case .bytes(let bytes) = $0 { bytes } else { nil } }
-                    default: []
-                    }
-                }
-        case .object(let fields):
-            return head
-                + fields.flatMap { field -> [[UInt8]] in
-                    if case .bytes(let value) = field.value { [field.name, value] } else { [] }
-                }
-        default: return nil
+    private static func commands(_ key: [UInt8], _ entry: ServerData.Entry) -> [[[UInt8]]] {
+        func command(_ name: String, _ arguments: [[UInt8]]) -> [[[UInt8]]] { [[Array(name.utf8), key] + arguments] }
+        switch entry.type {
+        case "string": return command("SET", entry.value.strings)
+        case "list": return command("RPUSH", entry.value.strings)
+        case "set": return command("SADD", entry.value.strings)
+        case "hash": return command("HSET", entry.value.strings)
+        // A pair is member and score; ZADD wants the score first.
+        case "zset": return command("ZADD", entry.value.elements.flatMap { $0.strings.reversed() })
+        case "stream": return entry.value["entries"].elements.flatMap { command("XADD", $0.strings) }
+        default: return []
         }
+    }
+}
+
+extension DataNode {
+    fileprivate var elements: [DataNode] { if case .array(let elements) = self { elements } else { [] } }
+
+    /// The byte strings of the value, names of fields included, in their order.
+    fileprivate var strings: [[UInt8]] {
+        switch self {
+        case .bytes(let bytes): [bytes]
+        case .array(let elements): elements.flatMap(\.strings)
+        case .object(let fields): fields.flatMap { [$0.name] + $0.value.strings }
+        case .null, .integer: []
+        }
+    }
+
+    fileprivate subscript(_ name: String) -> DataNode {
+        guard case .object(let fields) = self else { return .null }
+        return fields.first { $0.name == Array(name.utf8) }?.value ?? .null
     }
 }

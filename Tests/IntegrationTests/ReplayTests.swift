@@ -64,6 +64,7 @@ struct `Recordings replayed into a real server` {
         let lifetimes = begin...Self.nowMilliseconds
         let left = try replay.expected.differences(in: ServerData(reading: client).withoutCheckpoints)
         #expect(Self.unexplained(left, exceptions, lifetimes) == [])
+        #expect(master.stop() == [], "what the master saw")
     }
 
     /// The differences that no exception accounts for.
@@ -95,5 +96,6 @@ struct `Recordings replayed into a real server` {
         try daemon.expectExit(0)
         let actual = try ServerData(reading: redis.client()).withoutCheckpoints
         #expect(try replay.expected.differences(in: actual) == [])
+        #expect(master.stop() == [], "what the master saw")
     }
 }
