@@ -37,7 +37,7 @@ struct BenchFullCommand: ParsableCommand {
             defer { redis.stop() }
             let sync = try FullSync(master, redis, keys)
             if repetition == 1 { try PipeFile.write(contentsOf: redis, to: data) }
-            let pipe = try PipeFile.feed(data, folder)
+            let pipe = try PipeFile.feed(data, folder, expecting: keys)
             walls.append(sync.wallSeconds)
             cpus.append(sync.usage.cpuSeconds)
             memories.append(Double(sync.usage.peakResidentBytes) / 1_048_576)

@@ -13,7 +13,7 @@ enum PipeFile {
         defer { try? file.close() }
         var seen = Set<[UInt8]>()
         try reader.scan { batch in
-            let keys = batch.filter { seen.insert($0).inserted }
+            let keys = batch.filter { !$0.starts(with: ServerData.checkpointPrefix) && seen.insert($0).inserted }
             var buffer = ByteBuffer()
             for (key, entry) in zip(keys, try reader.read(keys)) {
                 guard let entry else { continue }
@@ -27,7 +27,9 @@ enum PipeFile {
     }
 
     /// Feeds the file to an empty server of its own and answers the seconds it took.
-    static func feed(_ path: String, _ folder: TemporaryFolder) throws -> Double {
+    ///
+    /// - Throws: `LabError` when the server does not hold `keyCount` keys afterwards: the two would not be comparable.
+    static func feed(_ path: String, _ folder: TemporaryFolder, expecting keyCount: Int) throws -> Double {
         let redis = try RedisServer()
         defer { redis.stop() }
         let process = try ChildProcess(
@@ -35,6 +37,8 @@ enum PipeFile {
         guard try process.waitForEnd(timeout: .seconds(300)) == .exited(0) else {
             throw LabError("redis-cli --pipe:\n\(process.outputTail())")
         }
+        let count = try DataReader(redis.client()).keyCount()
+        guard count >= keyCount else { throw LabError("redis-cli --pipe brought \(count) of \(keyCount) keys") }
         return process.wallTime.seconds
     }
 
