@@ -1,0 +1,212 @@
+package import Dispatch
+package import Link
+import Wire
+
+/// Takes a flow's bytes at line speed, on the flow's queue. It never makes the flow wait.
+package protocol FlowReceiver: AnyObject, Sendable {
+    /// Offers free memory; `body` fills it and answers how many bytes it wrote.
+    ///
+    /// - Returns: `false` when nothing more can be taken: the flow must be left.
+    func receive(_ body: (UnsafeMutableRawBufferPointer) -> Int) -> Bool
+    /// Nothing comes any more.
+    func endOfFlow()
+}
+
+/// What a flow's connection tells the session.
+package enum FlowConnectionEvent: Sendable {
+    /// The master's FIN, or the error that took its place.
+    case ended(FlowID, SystemError?)
+    /// Memory and disk for what has been received are spent.
+    case overflowed(FlowID)
+}
+
+/// The connection of one flow: read from the first byte to the last, acknowledged once a second, left FIN-first.
+package actor FlowConnection {
+    /// How often a position is acknowledged even when it did not change (protocol notes 4.5).
+    package static let acknowledgeInterval = DispatchTimeInterval.seconds(1)
+    /// What is read in one turn of the queue, so that timers and acknowledgements get their turn too.
+    private static let turnBytes = 8 << 20
+
+    private let executor: QueueExecutor
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    package nonisolated let flow: FlowID
+    private let receiver: any FlowReceiver
+    private let onEvent: @Sendable (FlowConnectionEvent) -> Void
+    private let peer: String
+    private let descriptor: Int32
+    private let unconsumed: [UInt8]
+    private var channel: Channel?
+    private var acknowledgeTimer: (any DispatchSourceTimer)?
+    private var acknowledgeable: (@Sendable () -> LSN?)?
+    private var outgoing = ByteBuffer()
+    private var isDiscarding = false
+    private var hasEnded = false
+    private var endWaiters: [CheckedContinuation<Void, Never>] = []
+    package private(set) var receivedBytes: UInt64 = 0
+    /// The last position acknowledged.
+    package private(set) var acknowledged: LSN?
+
+    /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read behind that answer.
+    package init(
+        flow: FlowID, descriptor: Int32, unconsumed: [UInt8], peer: String, receiver: any FlowReceiver,
+        onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
+    ) {
+        self.flow = flow
+        self.descriptor = descriptor
+        self.unconsumed = unconsumed
+        self.peer = "\(peer) (flow \(flow))"
+        self.receiver = receiver
+        self.onEvent = onEvent
+        executor = QueueExecutor(label: "df2redis.flow.\(flow)")
+    }
+
+    /// Begins to read: before DFLY SYNC is sent.
+    package func start() {
+        let channel = Channel(descriptor: descriptor, peer: peer, queue: executor.queue)
+        self.channel = channel
+        channel.setWriteHandler { [weak self] in self?.assumeIsolated { $0.flush() } }
+        if !unconsumed.isEmpty {
+            receivedBytes += UInt64(unconsumed.count)
+            unconsumed.withUnsafeBytes { bytes in
+                var rest = UnsafeRawBufferPointer(rebasing: bytes[...])
+                while !rest.isEmpty {
+                    var taken = 0
+                    guard receiver.receive({ room in
+                        taken = min(room.count, rest.count)
+                        room.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<taken]))
+                        return taken
+                    }) else { return }
+                    rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
+                }
+            }
+        }
+        channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
+    }
+
+    private func readAvailable() {
+        guard let channel, !hasEnded else { return }
+        var turn = 0
+        while turn < Self.turnBytes {
+            var result: Result<Channel.ReadResult, SystemError> = .success(.wouldBlock)
+            let body = { (room: UnsafeMutableRawBufferPointer) -> Int in
+                do throws(SystemError) {
+                    let outcome = try channel.read(into: room)
+                    result = .success(outcome)
+                    if case .bytes(let count) = outcome { return count }
+                } catch {
+                    result = .failure(error)
+                }
+                return 0
+            }
+            if isDiscarding {
+                withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { _ = body($0) }
+            } else if !receiver.receive(body) {
+                isDiscarding = true
+                onEvent(.overflowed(flow))
+                continue
+            }
+            switch result {
+            case .success(.bytes(let count)):
+                turn += count
+                receivedBytes += UInt64(count)
+            case .success(.wouldBlock): return
+            case .success(.endOfStream): return end(nil)
+            case .failure(let error): return end(error)
+            }
+        }
+    }
+
+    private func end(_ error: SystemError?) {
+        hasEnded = true
+        channel?.stopReading()
+        stopAcknowledging()
+        receiver.endOfFlow()
+        onEvent(.ended(flow, error))
+        for waiter in endWaiters { waiter.resume() }
+        endWaiters = []
+    }
+
+    // MARK: Acknowledging
+
+    /// Acknowledges `position()` now and every second from now on.
+    package func startAcknowledging(_ position: @escaping @Sendable () -> LSN?) {
+        guard acknowledgeTimer == nil, !hasEnded else { return }
+        acknowledgeable = position
+        let timer = DispatchSource.makeTimerSource(queue: executor.queue)
+        timer.schedule(deadline: .now(), repeating: Self.acknowledgeInterval, leeway: .milliseconds(20))
+        timer.setEventHandler { [weak self] in self?.assumeIsolated { $0.acknowledge() } }
+        acknowledgeTimer = timer
+        timer.activate()
+    }
+
+    /// Acknowledges at once: many records have been applied since the last time.
+    package nonisolated func acknowledgeSoon() {
+        executor.queue.async { [weak self] in self?.assumeIsolated { $0.acknowledge() } }
+    }
+
+    package func stopAcknowledging() {
+        acknowledgeTimer?.cancel()
+        acknowledgeTimer = nil
+    }
+
+    private func acknowledge() {
+        guard acknowledgeTimer != nil, let channel, !channel.hasSentFIN, let lsn = acknowledgeable?() else { return }
+        acknowledged = lsn
+        // An unsent acknowledgement is worth nothing once there is a newer one.
+        guard outgoing.isEmpty else { return }
+        outgoing.appendCommandHead(3)
+        outgoing.appendBulk("REPLCONF")
+        outgoing.appendBulk("ACK")
+        outgoing.appendBulk(decimal: Int64(clamping: lsn.value))
+        flush()
+    }
+
+    private func flush() {
+        guard let channel, !channel.hasSentFIN else { return }
+        do throws(SystemError) {
+            while !outgoing.isEmpty {
+                let count = try outgoing.withUnsafeBytes { (bytes) throws(SystemError) in try channel.write(bytes) }
+                if count == 0 { return channel.waitUntilWritable() }
+                outgoing.removeFirst(count)
+            }
+            channel.stopWaitingToWrite()
+        } catch {
+            end(error)
+        }
+    }
+
+    // MARK: Leaving
+
+    /// From here on what arrives is read and dropped.
+    package func discard() { isDiscarding = true }
+
+    /// Our FIN. Reading goes on until the master's.
+    package func halfClose() {
+        stopAcknowledging()
+        isDiscarding = true
+        channel?.shutdownWrite()
+    }
+
+    /// Waits for the master's FIN.
+    ///
+    /// - Returns: `false` when it did not come within `limit`.
+    package func waitForEnd(within limit: Duration) async -> Bool {
+        if hasEnded { return true }
+        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated {
+                for waiter in $0.endWaiters { waiter.resume() }
+                $0.endWaiters = []
+            }
+        }
+        await withCheckedContinuation { endWaiters.append($0) }
+        return hasEnded
+    }
+
+    /// Closes the socket; nothing unread is left in it, so the kernel sends no RST.
+    package func close() {
+        stopAcknowledging()
+        channel?.close()
+        channel = nil
+    }
+}

@@ -1,0 +1,203 @@
+package import Link
+import Logging
+package import Wire
+
+/// How to reach a master and what to call ourselves there.
+package struct SourceSettings: Sendable {
+    package var endpoint: Endpoint
+    package var user: String?
+    package var password: String?
+    /// 40 hex digits that name this replica.
+    package var clientID: String
+    package var connectTimeout: Duration = .seconds(10)
+    /// DFLY SYNC and STARTSTABLE take a global transaction on the master.
+    package var phaseTimeout: Duration = .seconds(120)
+
+    package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientID: String) {
+        self.endpoint = endpoint
+        self.user = user
+        self.password = password
+        self.clientID = clientID
+    }
+}
+
+/// One replication session: the main connection and a connection a flow, driven by `SessionStateMachine`.
+package actor MasterSession {
+    private let settings: SourceSettings
+    private let onEvent: @Sendable (FlowConnectionEvent) -> Void
+    private var machine: SessionStateMachine
+    private var main: RequestConnection?
+    private var openings: [RequestConnection] = []
+    package private(set) var flows: [FlowConnection] = []
+    private var isClosed = false
+
+    package init(
+        settings: SourceSettings, resumePoint: ResumePoint?,
+        onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
+    ) {
+        self.settings = settings
+        self.onEvent = onEvent
+        machine = SessionStateMachine(
+            user: settings.user, password: settings.password, clientID: settings.clientID, resumePoint: resumePoint)
+    }
+
+    /// Connects, authenticates, makes the session and opens its flows.
+    ///
+    /// - Throws: `SourceError`; what was opened is closed FIN-first.
+    package func open() async throws -> (session: SessionStateMachine.Session, modes: [SessionStateMachine.FlowMode]) {
+        do {
+            let main = try await connect(label: "df2redis.main")
+            self.main = main
+            var action = machine.connected()
+            while true {
+                switch action {
+                case .send(let command):
+                    let reply = try await main.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                    action = try machine.mainReplied(reply)
+                case .openFlows(let commands):
+                    try await openFlows(commands)
+                    guard let session = machine.session, let modes = machine.flowModes else {
+                        throw SourceError(.protocolViolation, "not every flow has answered")
+                    }
+                    return (session, modes)
+                case .startReadersThenSend, .wait, .stable:
+                    preconditionFailure("a session's flows are opened before it begins")
+                }
+            }
+        } catch {
+            await close()
+            throw Self.sourceError(error)
+        }
+    }
+
+    private func connect(label: String) async throws -> RequestConnection {
+        try await RequestConnection.connect(to: settings.endpoint, label: label, timeout: settings.connectTimeout)
+    }
+
+    private func openFlows(_ commands: [[String]]) async throws {
+        // In the order of their numbers, each answered before the next: a master with many shards is not swamped.
+        for (index, command) in commands.enumerated() {
+            let connection = try await connect(label: "df2redis.flow.\(index).handshake")
+            openings.append(connection)
+            if let password = settings.password {
+                let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
+                let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH of flow \(index)") }
+            }
+            let reply = try await connection.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+            _ = try machine.flowReplied(FlowID(index), reply)
+        }
+    }
+
+    /// Gives each flow its receiver, starts the readers, and begins the sync.
+    ///
+    /// - Returns: `true` when the flows go on where they were (PARTIAL), `false` for a full sync.
+    package func begin(receivers: [any FlowReceiver]) async throws -> Bool {
+        precondition(receivers.count == openings.count, "each flow has a receiver")
+        do {
+            for (index, connection) in openings.enumerated() {
+                guard let (descriptor, unconsumed) = await connection.detach() else {
+                    throw SourceError(.unreachable, "flow \(index): the source closed the connection")
+                }
+                flows.append(
+                    FlowConnection(
+                        flow: FlowID(index), descriptor: descriptor, unconsumed: unconsumed,
+                        peer: settings.endpoint.description, receiver: receivers[index], onEvent: onEvent))
+            }
+            openings = []
+            guard case .startReadersThenSend(let command) = machine.begin() else {
+                preconditionFailure("a session begins with its readers")
+            }
+            for flow in flows { await flow.start() }
+            return try await advance(command) == .stable
+        } catch {
+            throw Self.sourceError(error)
+        }
+    }
+
+    private func advance(_ command: [String]) async throws -> SessionStateMachine.Action {
+        guard let main else { throw SourceError(.unreachable, "the connection to the source is closed") }
+        var action = SessionStateMachine.Action.send(command)
+        while case .send(let command) = action {
+            let reply = try await main.request(command.map { Array($0.utf8) }, timeout: settings.phaseTimeout)
+            action = try machine.mainReplied(reply)
+        }
+        return action
+    }
+
+    /// A flow has delivered FULLSYNC_END.
+    ///
+    /// - Returns: `true` when it was the last one and the master has switched to stable sync.
+    package func snapshotCompleted(_ flow: FlowID) async throws -> Bool {
+        do {
+            guard case .send(let command) = try machine.snapshotCompleted(flow) else { return false }
+            return try await advance(command) == .stable
+        } catch {
+            throw Self.sourceError(error)
+        }
+    }
+
+    /// Asks the master on the main connection whether it is still there.
+    package func ping(timeout: Duration) async throws {
+        guard let main else { return }
+        do {
+            _ = try await main.request("PING", timeout: timeout)
+        } catch {
+            throw Self.sourceError(error)
+        }
+    }
+
+    // MARK: Leaving
+
+    /// How a flow was left.
+    package struct FlowDeparture: Sendable {
+        package let flow: FlowID
+        package let sawMasterFIN: Bool
+        package let receivedBytes: UInt64
+    }
+
+    package func stopAcknowledging() async {
+        for flow in flows { await flow.stopAcknowledging() }
+    }
+
+    /// Half-closes every flow.
+    package func halfCloseFlows() async {
+        for flow in flows { await flow.halfClose() }
+    }
+
+    /// Reads on until the master's FIN on every flow, or until `limit` has passed.
+    package func waitForMasterFIN(within limit: Duration) async -> [FlowDeparture] {
+        await withTaskGroup(of: FlowDeparture.self) { group in
+            for flow in flows {
+                group.addTask {
+                    let ended = await flow.waitForEnd(within: limit)
+                    return FlowDeparture(flow: flow.flow, sawMasterFIN: ended, receivedBytes: await flow.receivedBytes)
+                }
+            }
+            var departures: [FlowDeparture] = []
+            for await departure in group { departures.append(departure) }
+            return departures.sorted { $0.flow < $1.flow }
+        }
+    }
+
+    /// Closes the flows, then the main connection. Each has sent its FIN before.
+    package func close() async {
+        guard !isClosed else { return }
+        isClosed = true
+        for flow in flows { await flow.close() }
+        for connection in openings { await connection.close() }
+        await main?.close()
+        main = nil
+    }
+
+    private static func sourceError(_ error: any Error) -> any Error {
+        switch error {
+        case let error as SourceError: error
+        case let error as SystemError: SourceError(.unreachable, "\(error)")
+        case RequestFailure.malformedReply(let peer, let cause):
+            SourceError(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
+        case let error as RequestFailure: SourceError(.unreachable, "\(error)")
+        default: error
+        }
+    }
+}

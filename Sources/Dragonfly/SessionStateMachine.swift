@@ -1,0 +1,249 @@
+package import Wire
+
+/// The order of a replication session, as a pure state machine: no I/O, each event answers what to do next.
+///
+/// ```
+///  AUTH? PING capa dragonfly CLIENT-ID CLIENT-VERSION │ DFLY FLOW x n │ all FULL:    DFLY SYNC ... DFLY STARTSTABLE
+///                                                     │               │ all PARTIAL: DFLY STARTSTABLE
+/// ```
+/// Some orders of commands crash a master (protocol notes 0.3, 1.6, 2.7). They cannot be produced here: CLIENT-VERSION
+/// comes only out of a state that holds a session; SYNC only out of one whose flows all answered FULL; STARTSTABLE only
+/// after SYNC and FULLSYNC_END of every flow, or when all answered PARTIAL; `capa dragonfly` is sent once.
+package struct SessionStateMachine: ~Copyable {
+    /// What the master says of itself in the reply to `capa dragonfly`.
+    package struct Session: Equatable, Sendable {
+        package var replicationID: String
+        package var syncID: String
+        package var flowCount: Int
+        package var protocolVersion: Int?
+    }
+
+    package enum FlowMode: Equatable, Sendable {
+        /// A snapshot, ended by this token, then the journal.
+        case full(token: [UInt8])
+        /// The journal from the LSN that was asked for.
+        case partial
+    }
+
+    package enum Action: Equatable, Sendable {
+        /// Send on the main connection and hand in the reply.
+        case send([String])
+        /// Open a connection for each flow, send the command on it and hand in the reply.
+        case openFlows([[String]])
+        /// Every flow has a reader; then send on the main connection and hand in the reply.
+        case startReadersThenSend([String])
+        case wait
+        /// Every flow is a journal from here on.
+        case stable
+    }
+
+    /// The protocol version announced: 4 is VER4 or VER5 to every master in range, and keeps later ones from sending
+    /// opcodes of VER6 (protocol notes 1.7).
+    package static let announcedVersion = 4
+    package static let maxFlows = 1024
+
+    private enum State {
+        case initial
+        case authenticating
+        case pinging
+        case announcing
+        case identifying(Session)
+        case versioning(Session)
+        case openingFlows(Session, [FlowMode?])
+        case ready(Session, [FlowMode])
+        case startingSync(Session, completed: Set<FlowID>)
+        case syncing(Session, completed: Set<FlowID>)
+        case startingStable(Session)
+        case stable(Session)
+        case failed
+    }
+
+    private var state = State.initial
+    private let user: String?
+    private let password: String?
+    private let clientID: String
+    private let resumePoint: ResumePoint?
+
+    package init(user: String?, password: String?, clientID: String, resumePoint: ResumePoint?) {
+        self.user = user
+        self.password = password
+        self.clientID = clientID
+        self.resumePoint = resumePoint
+    }
+
+    /// The session, once the master has made it.
+    package var session: Session? {
+        switch state {
+        case .initial, .authenticating, .pinging, .announcing, .failed: nil
+        case .identifying(let session), .versioning(let session), .openingFlows(let session, _),
+            .ready(let session, _), .startingSync(let session, _), .syncing(let session, _),
+            .startingStable(let session), .stable(let session):
+            session
+        }
+    }
+
+    /// The connection to the master stands.
+    package mutating func connected() -> Action {
+        guard case .initial = state else { preconditionFailure("a session begins once") }
+        if let password {
+            state = .authenticating
+            return .send(user.map { ["AUTH", $0, password] } ?? ["AUTH", password])
+        }
+        state = .pinging
+        return .send(["PING"])
+    }
+
+    /// A reply on the main connection.
+    package mutating func mainReplied(_ reply: RESPValue) throws(SourceError) -> Action {
+        do throws(SourceError) {
+            return try advance(reply)
+        } catch {
+            state = .failed
+            throw error
+        }
+    }
+
+    private mutating func advance(_ reply: RESPValue) throws(SourceError) -> Action {
+        switch state {
+        case .authenticating:
+            try requireOK(reply, to: "AUTH")
+            state = .pinging
+            return .send(["PING"])
+        case .pinging:
+            if case .error(let text) = reply { throw SourceError.reply(text, to: "PING") }
+            state = .announcing
+            return .send(["REPLCONF", "capa", "dragonfly"])
+        case .announcing:
+            let session = try Self.parseSession(reply)
+            state = .identifying(session)
+            return .send(["REPLCONF", "CLIENT-ID", clientID])
+        case .identifying(let session):
+            // Old masters do not know CLIENT-ID; it is a courtesy, so a refusal changes nothing.
+            state = .versioning(session)
+            return .send(["REPLCONF", "CLIENT-VERSION", String(Self.announcedVersion)])
+        case .versioning(let session):
+            if case .error(let text) = reply { throw SourceError.reply(text, to: "REPLCONF CLIENT-VERSION") }
+            state = .openingFlows(session, Array(repeating: nil, count: session.flowCount))
+            return .openFlows(flowCommands(session))
+        case .startingSync(let session, let completed):
+            try requireOK(reply, to: "DFLY SYNC")
+            state = .syncing(session, completed: completed)
+            return startStableIfComplete()
+        case .startingStable(let session):
+            try requireOK(reply, to: "DFLY STARTSTABLE")
+            state = .stable(session)
+            return .stable
+        case .initial, .openingFlows, .ready, .syncing, .stable, .failed:
+            throw SourceError(.protocolViolation, "the source sent a reply that nothing asked for")
+        }
+    }
+
+    private func flowCommands(_ session: Session) -> [[String]] {
+        // A position is asked for only when it fits this master: an LSN of another one would mean other data.
+        let resumes = resumePoint?.replicationID == session.replicationID
+            && resumePoint?.nextLSNs.count == session.flowCount
+        return (0..<session.flowCount).map { flow in
+            let command = ["DFLY", "FLOW", session.replicationID, session.syncID, String(flow)]
+            guard resumes, let lsn = resumePoint?.nextLSNs[flow] else { return command }
+            return command + [String(lsn.value)]
+        }
+    }
+
+    /// The reply to a flow's DFLY FLOW.
+    package mutating func flowReplied(_ flow: FlowID, _ reply: RESPValue) throws(SourceError) -> Action {
+        guard case .openingFlows(let session, var modes) = state else {
+            preconditionFailure("a flow answers while flows are being opened")
+        }
+        state = .failed
+        if case .error(let text) = reply { throw SourceError.reply(text, to: "DFLY FLOW \(flow)") }
+        guard case .array(let elements?) = reply, elements.count >= 2, let kind = elements[0].text,
+            let token = elements[1].text
+        else { throw SourceError(.protocolViolation, "flow \(flow): the reply to DFLY FLOW is not a mode and a token") }
+        switch kind {
+        case "FULL":
+            guard token.utf8.count == 40 else {
+                throw SourceError(.protocolViolation, "flow \(flow): the end-of-snapshot token is not 40 characters")
+            }
+            modes[flow.index] = .full(token: Array(token.utf8))
+        case "PARTIAL": modes[flow.index] = .partial
+        default: throw SourceError(.protocolViolation, "flow \(flow): the source answers neither FULL nor PARTIAL")
+        }
+        guard !modes.contains(nil) else {
+            state = .openingFlows(session, modes)
+            return .wait
+        }
+        let complete = modes.compactMap { $0 }
+        let partial = complete.count { $0 == .partial }
+        guard partial == 0 || partial == complete.count else {
+            throw SourceError(
+                .resumeRefused, "the source can continue \(partial) of \(complete.count) flows only: a full sync is needed")
+        }
+        state = .ready(session, complete)
+        return .wait
+    }
+
+    /// The modes of all flows, once all have answered alike.
+    package var flowModes: [FlowMode]? {
+        if case .ready(_, let modes) = state { return modes }
+        return nil
+    }
+
+    /// Every flow is open and has its way to the target: begin.
+    package mutating func begin() -> Action {
+        guard case .ready(let session, let modes) = state else {
+            preconditionFailure("a session begins when its flows are open")
+        }
+        if modes.first == .partial {
+            state = .startingStable(session)
+            return .startReadersThenSend(["DFLY", "STARTSTABLE", session.syncID])
+        }
+        state = .startingSync(session, completed: [])
+        return .startReadersThenSend(["DFLY", "SYNC", session.syncID])
+    }
+
+    /// A flow has delivered FULLSYNC_END; the flow's bytes may be ahead of the reply to SYNC.
+    package mutating func snapshotCompleted(_ flow: FlowID) throws(SourceError) -> Action {
+        switch state {
+        case .startingSync(let session, var completed):
+            completed.insert(flow)
+            state = .startingSync(session, completed: completed)
+            return .wait
+        case .syncing(let session, var completed):
+            completed.insert(flow)
+            state = .syncing(session, completed: completed)
+            return startStableIfComplete()
+        default:
+            state = .failed
+            throw SourceError(.protocolViolation, "flow \(flow): FULLSYNC_END outside of a full sync")
+        }
+    }
+
+    private mutating func startStableIfComplete() -> Action {
+        guard case .syncing(let session, let completed) = state, completed.count == session.flowCount else { return .wait }
+        state = .startingStable(session)
+        return .send(["DFLY", "STARTSTABLE", session.syncID])
+    }
+
+    private func requireOK(_ reply: RESPValue, to step: String) throws(SourceError) {
+        if case .error(let text) = reply { throw SourceError.reply(text, to: step) }
+        guard reply.isOK else { throw SourceError(.protocolViolation, "the source's answer to \(step) is not OK") }
+    }
+
+    private static func parseSession(_ reply: RESPValue) throws(SourceError) -> Session {
+        if case .error(let text) = reply { throw SourceError.reply(text, to: "REPLCONF capa dragonfly") }
+        if reply.isOK {
+            throw SourceError(.notAMaster, "the source is not a Dragonfly (a Redis or Valkey answers like this)")
+        }
+        guard case .array(let elements?) = reply, elements.count >= 3, let id = elements[0].text,
+            let sync = elements[1].text, case .integer(let flows) = elements[2]
+        else {
+            throw SourceError(.protocolViolation, "the reply to REPLCONF capa dragonfly is not id, sync id and flows")
+        }
+        guard (1...Int64(maxFlows)).contains(flows) else {
+            throw SourceError(.protocolViolation, "the source announces \(flows) flows; 1 to \(maxFlows) are possible")
+        }
+        var version: Int?
+        if elements.count > 3, case .integer(let number) = elements[3] { version = Int(clamping: number) }
+        return Session(replicationID: id, syncID: sync, flowCount: Int(flows), protocolVersion: version)
+    }
+}

@@ -1,0 +1,66 @@
+/// Why a session with the master cannot begin or go on, in words for a DBA.
+package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
+        /// Refused, reset, timed out: worth another try.
+        case unreachable
+        /// LOADING, SHUTTING_DOWN, a session that the master has dropped: worth another try.
+        case notReady
+        /// Password, user or ACL: an operator must act.
+        case permission
+        /// Not a Dragonfly, or one that cannot be a master for us.
+        case notAMaster
+        /// The answers break the protocol as we know it.
+        case protocolViolation
+        /// Some flows offered to continue and others did not, or the position is gone: begin again with a full sync.
+        case resumeRefused
+    }
+
+    package let code: Code
+    package let message: String
+
+    package init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    package var description: String { message }
+
+    /// Another attempt may succeed without anybody changing anything.
+    package var isTransient: Bool {
+        switch code {
+        case .unreachable, .notReady, .resumeRefused: true
+        case .permission, .notAMaster, .protocolViolation: false
+        }
+    }
+
+    /// What an error reply to `step` means. Source: protocol notes 1.8, 2.2.
+    static func reply(_ text: String, to step: String) -> SourceError {
+        func starts(_ prefix: String) -> Bool { text.hasPrefix(prefix) }
+        if starts("NOAUTH") {
+            return .init(.permission, "the source requires a password: set source.password (it answered \(text) to \(step))")
+        }
+        if starts("WRONGPASS") || text.contains("invalid username-password") {
+            return .init(.permission, "the source refuses the password or the user: \(text)")
+        }
+        if starts("NOPERM") {
+            return .init(
+                .permission, "the source's ACL forbids \(step): the user needs +REPLCONF +DFLY +PING (\(text))")
+        }
+        if text.contains("restricted command") {
+            return .init(.permission, "the source allows \(step) on its admin port only: set source.addr to it (\(text))")
+        }
+        if starts("LOADING") { return .init(.notReady, "the source is still loading its data set (\(text))") }
+        if text.contains("Replicating a replica") {
+            return .init(
+                .notAMaster, "the source is itself a replica: set source.addr to its master, or promote it (\(text))")
+        }
+        if text.contains("Can not execute during") {
+            return .init(.notReady, "the source does not take replicas at the moment (\(text))")
+        }
+        if text.contains("syncid not found") || text.contains("bad sync id") || text.contains("bad master id") {
+            return .init(.notReady, "the source has dropped the session before \(step) (\(text))")
+        }
+        if text.contains("Bad TLS") { return .init(.notAMaster, "the source expects TLS: \(text)") }
+        return .init(.protocolViolation, "the source refuses \(step): \(text)")
+    }
+}

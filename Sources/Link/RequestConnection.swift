@@ -1,0 +1,164 @@
+package import Dispatch
+package import Wire
+
+/// Why a request has no usable reply.
+package enum RequestFailure: Error, Sendable, CustomStringConvertible {
+    case system(SystemError)
+    case closedByPeer(peer: String)
+    case timedOut(peer: String, Duration)
+    case malformedReply(peer: String, WireError)
+    case closed(peer: String)
+
+    package var description: String {
+        switch self {
+        case .system(let error): "\(error)"
+        case .closedByPeer(let peer): "\(peer) closed the connection"
+        case .timedOut(let peer, let limit): "no answer from \(peer) within \(limit.milliseconds) ms"
+        case .malformedReply(let peer, let error): "\(peer) does not speak the Redis protocol: \(error)"
+        case .closed(let peer): "the connection to \(peer) is closed"
+        }
+    }
+}
+
+/// A connection on which one request is answered by one reply, in order: handshakes, probes, control.
+package actor RequestConnection {
+    private let executor: QueueExecutor
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    package nonisolated let endpoint: Endpoint
+
+    private var channel: Channel?
+    private var received = ByteBuffer()
+    private var outgoing = ByteBuffer()
+    private var waiting: [UInt64: CheckedContinuation<RESPValue, any Error>] = [:]
+    private var order: [UInt64] = []
+    private var nextID: UInt64 = 0
+    private var failure: RequestFailure?
+
+    /// Connects and starts reading.
+    package static func connect(
+        to endpoint: Endpoint, label: String, timeout: Duration
+    ) async throws -> RequestConnection {
+        let descriptor = try await Dialer.connect(to: endpoint, timeout: timeout)
+        let connection = RequestConnection(endpoint: endpoint, executor: QueueExecutor(label: label))
+        await connection.start(descriptor)
+        return connection
+    }
+
+    private init(endpoint: Endpoint, executor: QueueExecutor) {
+        self.endpoint = endpoint
+        self.executor = executor
+    }
+
+    private func start(_ descriptor: Int32) {
+        let channel = Channel(descriptor: descriptor, peer: endpoint.description, queue: executor.queue)
+        self.channel = channel
+        channel.setWriteHandler { [weak self] in self?.assumeIsolated { $0.flush() } }
+        channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
+    }
+
+    /// Sends a command and waits for its reply. An error reply is a value, not an error.
+    ///
+    /// - Throws: `RequestFailure`; the connection is of no use after it.
+    package func request(_ arguments: [[UInt8]], timeout: Duration = .seconds(10)) async throws -> RESPValue {
+        if let failure { throw failure }
+        guard channel != nil else { throw RequestFailure.closed(peer: endpoint.description) }
+        outgoing.appendCommandHead(arguments.count)
+        for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+        let id = nextID
+        nextID += 1
+        executor.queue.asyncAfter(deadline: .now() + timeout.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated { $0.expire(id, after: timeout) }
+        }
+        return try await withCheckedThrowingContinuation { continuation in
+            waiting[id] = continuation
+            order.append(id)
+            flush()
+        }
+    }
+
+    package func request(_ arguments: String..., timeout: Duration = .seconds(10)) async throws -> RESPValue {
+        try await request(arguments.map { Array($0.utf8) }, timeout: timeout)
+    }
+
+    /// Gives up the socket with what has been read of it and not consumed. The caller owns the descriptor.
+    package func detach() -> (descriptor: Int32, unconsumed: [UInt8])? {
+        guard let channel, failure == nil, order.isEmpty else { return nil }
+        let copy = channel.detachDescriptor()
+        self.channel = nil
+        let unconsumed = received.withUnsafeBytes { Array($0) }
+        return copy.map { ($0, unconsumed) }
+    }
+
+    /// Sends FIN and closes.
+    package func close() {
+        fail(.closed(peer: endpoint.description))
+    }
+
+    /// The peer has closed, or the connection broke.
+    package var isBroken: Bool { failure != nil }
+
+    private func flush() {
+        guard let channel else { return }
+        do throws(SystemError) {
+            while !outgoing.isEmpty {
+                let count = try outgoing.withUnsafeBytes { (bytes) throws(SystemError) in try channel.write(bytes) }
+                if count == 0 { return channel.waitUntilWritable() }
+                outgoing.removeFirst(count)
+            }
+            channel.stopWaitingToWrite()
+        } catch {
+            fail(.system(error))
+        }
+    }
+
+    private func readAvailable() {
+        guard let channel else { return }
+        do throws(SystemError) {
+            while true {
+                var result = Channel.ReadResult.wouldBlock
+                try received.appendUninitialized(minimum: 16 << 10) { (room) throws(SystemError) in
+                    result = try channel.read(into: room)
+                    if case .bytes(let count) = result { return count }
+                    return 0
+                }
+                if result == .wouldBlock { break }
+                if result == .endOfStream {
+                    deliver()
+                    return fail(.closedByPeer(peer: endpoint.description))
+                }
+            }
+        } catch {
+            return fail(.system(error))
+        }
+        deliver()
+    }
+
+    private func deliver() {
+        do throws(WireError) {
+            while !order.isEmpty {
+                var reader = ByteReader(received.bytes)
+                guard let value = try reader.readRESPValue() else { return }
+                let consumed = reader.offset
+                received.removeFirst(consumed)
+                waiting.removeValue(forKey: order.removeFirst())?.resume(returning: value)
+            }
+        } catch {
+            fail(.malformedReply(peer: endpoint.description, error))
+        }
+    }
+
+    private func expire(_ id: UInt64, after timeout: Duration) {
+        if waiting[id] != nil { fail(.timedOut(peer: endpoint.description, timeout)) }
+    }
+
+    private func fail(_ reason: RequestFailure) {
+        guard failure == nil else { return }
+        failure = reason
+        channel?.close()
+        channel = nil
+        let continuations = order.compactMap { waiting[$0] }
+        waiting = [:]
+        order = []
+        for continuation in continuations { continuation.resume(throwing: reason) }
+    }
+}

@@ -1,0 +1,159 @@
+package import Wire
+
+/// Commands that take effect together: `MULTI`, the commands, the checkpoint, `EXEC`.
+///
+/// The bytes are kept until the target has confirmed them, so that a batch whose fate is unknown can be sent again and a
+/// command that the target refused can be named. A batch that outgrows its memory in the middle of one huge argument is
+/// written while it is still being built, and is not kept (`isRetained`).
+package final class CommandBatch {
+    /// What the batch brings the flow to, once confirmed.
+    package struct Progress: Equatable, Sendable {
+        /// The flow's next LSN behind this batch; `nil` inside the snapshot.
+        package var nextLSN: UInt64?
+        package var records = 0
+        package var keys = 0
+        /// Bytes of the flow that are decoded with this batch.
+        package var flowBytes: UInt64 = 0
+
+        package init() {}
+    }
+
+    package var bytes = ByteBuffer(capacity: 16 << 10)
+    /// Commands between MULTI and EXEC.
+    package private(set) var commandCount = 0
+    package private(set) var isSealed = false
+    /// Nothing of the batch has been dropped.
+    package private(set) var isRetained = true
+    /// The command that is being written in pieces: it is not complete yet.
+    package private(set) var isInCommand = false
+    /// Null and zero replies are told as well as errors: they mean a conflict.
+    package var reportsConflicts = false
+    package var progress = Progress()
+    /// What the checkpoint holds once this batch has taken effect.
+    package private(set) var checkpointValue: [UInt8]?
+    /// Name and key of a command too large to keep.
+    package private(set) var hugeCommand: (index: Int, label: String)?
+
+    package init() {}
+
+    package var isEmpty: Bool { commandCount == 0 }
+
+    /// Begins a command of `argumentCount` arguments, the name included; they are appended to `bytes`.
+    package func command(_ argumentCount: Int) {
+        if commandCount == 0 { bytes.append("*1\r\n$5\r\nMULTI\r\n") }
+        commandCount += 1
+        bytes.appendCommandHead(argumentCount)
+    }
+
+    /// The command just begun will come in pieces, of which the batch need not keep all.
+    package func beginLongCommand(label: String) {
+        isInCommand = true
+        hugeCommand = (commandCount - 1, label)
+    }
+
+    package func endLongCommand() { isInCommand = false }
+
+    /// Ends the batch. `checkpoint` is stored with it.
+    package func seal(checkpoint: Checkpoint?) {
+        precondition(!isSealed && !isInCommand && !isEmpty, "a batch is sealed once, between commands")
+        if let checkpoint {
+            command(4)
+            bytes.appendBulk("HSET")
+            bytes.appendBulk(checkpoint.key.span.bytes)
+            bytes.appendBulk(checkpoint.field.span.bytes)
+            bytes.appendBulk(checkpoint.value.span.bytes)
+            checkpointValue = checkpoint.value
+        }
+        bytes.append("*1\r\n$4\r\nEXEC\r\n")
+        isSealed = true
+    }
+
+    /// Forgets the first `count` bytes, which have been written, of a batch that is being written while it is built.
+    package func dropWritten(_ count: Int) {
+        bytes.removeFirst(count)
+        isRetained = false
+    }
+
+    /// A field of the checkpoint's hash and its new value.
+    package struct Checkpoint: Equatable, Sendable {
+        package var key: [UInt8]
+        package var field: [UInt8]
+        package var value: [UInt8]
+
+        package init(key: [UInt8], field: [UInt8], value: [UInt8]) { (self.key, self.field, self.value) = (key, field, value) }
+    }
+
+    // MARK: Looking back
+
+    /// Name and key of a command, for messages. Values never appear in it.
+    package struct Label: Equatable, Sendable, CustomStringConvertible {
+        package var name: String
+        package var key: String
+
+        package var description: String { key.isEmpty ? name : "\(name) \(key)" }
+    }
+
+    /// The command number `index` of the batch, as it was sent.
+    package func label(ofCommand index: Int) -> Label {
+        if let hugeCommand, hugeCommand.index == index { return Label(name: hugeCommand.label, key: "") }
+        guard isRetained else { return Label(name: "command \(index + 1) of a batch too large to keep", key: "") }
+        var label = Label(name: "", key: "")
+        visitCommands { number, reader, arguments in
+            guard number == index else { return }
+            for place in 0..<arguments {
+                guard let argument = reader.readBulkArgument() else { return }
+                if place == 0 { label.name = argument.withUnsafeBytes { String(decoding: $0, as: UTF8.self) } }
+                if place == 1 { label.key = printableKey(argument) }
+            }
+        }
+        return label
+    }
+
+    /// The same batch without the commands at `indices`, not sealed, not sent.
+    package func removing(_ indices: Set<Int>) -> CommandBatch {
+        precondition(isRetained, "only a batch that is kept can be sent again")
+        let copy = CommandBatch()
+        copy.reportsConflicts = reportsConflicts
+        copy.progress = progress
+        copy.checkpointValue = checkpointValue
+        visitCommands { number, reader, arguments in
+            guard !indices.contains(number) else { return }
+            copy.command(arguments)
+            for _ in 0..<arguments {
+                guard let argument = reader.readBulkArgument() else { return }
+                copy.bytes.appendBulk(argument)
+            }
+        }
+        copy.bytes.append("*1\r\n$4\r\nEXEC\r\n")
+        copy.isSealed = true
+        return copy
+    }
+
+    /// Calls `body` with each command between MULTI and EXEC: its number, a reader at its first argument, how many.
+    private func visitCommands(_ body: (Int, inout ByteReader, Int) -> Void) {
+        var reader = ByteReader(bytes.bytes)
+        _ = reader.skip(15)  // MULTI
+        for number in 0..<commandCount {
+            guard let arguments = reader.readDecimalLine(after: UInt8(ascii: "*")) else { return }
+            var inside = ByteReader(reader.bytes, offset: reader.offset)
+            body(number, &inside, arguments)
+            for _ in 0..<arguments { _ = reader.readBulkArgument() }
+        }
+    }
+}
+
+extension ByteReader {
+    /// `<prefix><decimal>\r\n` of our own making.
+    fileprivate mutating func readDecimalLine(after prefix: UInt8) -> Int? {
+        guard readUInt8() == prefix else { return nil }
+        var value = 0
+        while let byte = readUInt8(), byte != UInt8(ascii: "\r") { value = value * 10 + Int(byte) - 48 }
+        return skip(1) ? value : nil
+    }
+
+    @_lifetime(copy self)
+    fileprivate mutating func readBulkArgument() -> RawSpan? {
+        guard let count = readDecimalLine(after: UInt8(ascii: "$")), let bytes = readSpan(count), skip(2) else { return nil }
+        return bytes
+    }
+}

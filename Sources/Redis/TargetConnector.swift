@@ -1,0 +1,112 @@
+package import Link
+package import Wire
+
+/// How to reach the target.
+package struct TargetSettings: Sendable {
+    package var endpoint: Endpoint
+    package var user: String?
+    package var password: String?
+    /// Shown by CLIENT LIST on the target.
+    package var clientName: String
+    package var timeout: Duration = .seconds(10)
+
+    package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientName: String) {
+        self.endpoint = endpoint
+        self.user = user
+        self.password = password
+        self.clientName = clientName
+    }
+}
+
+/// Opens connections to the target and learns what it is.
+package struct TargetConnector: Sendable {
+    package let settings: TargetSettings
+
+    package init(settings: TargetSettings) { self.settings = settings }
+
+    /// Connects, authenticates and names the connection.
+    ///
+    /// - Throws: `TargetError`.
+    package func connect(role: String) async throws(TargetError) -> RequestConnection {
+        do {
+            let connection = try await RequestConnection.connect(
+                to: settings.endpoint, label: "df2redis.target.\(role)", timeout: settings.timeout)
+            do {
+                if let password = settings.password {
+                    let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
+                    try await demand(arguments, on: connection)
+                }
+                // Errors in this name are of no interest, but the first command tells whether we may talk at all.
+                let name = "\(settings.clientName):\(role)"
+                if case .error(let text) = try await connection.request("CLIENT", "SETNAME", name, timeout: settings.timeout),
+                    text.hasPrefix("NOAUTH") || text.hasPrefix("LOADING")
+                {
+                    throw TargetError.reply(text, to: "CLIENT SETNAME")
+                }
+                return connection
+            } catch {
+                await connection.close()
+                throw error
+            }
+        } catch {
+            throw TargetError(error)
+        }
+    }
+
+    private func demand(_ arguments: [String], on connection: RequestConnection) async throws {
+        let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.timeout)
+        if case .error(let text) = reply { throw TargetError.reply(text, to: arguments[0]) }
+    }
+
+    /// Asks the target what it is, and refuses what we cannot replicate into.
+    package func profile(on connection: RequestConnection) async throws(TargetError) -> TargetProfile {
+        do {
+            let reply = try await connection.request("INFO", timeout: settings.timeout)
+            if case .error(let text) = reply { throw TargetError.reply(text, to: "INFO") }
+            guard let info = reply.text else { throw TargetError(.protocolViolation, "the target's INFO is not a text") }
+            let fields = Self.fields(of: info)
+            if fields["dragonfly_version"] != nil {
+                throw TargetError(.unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey")
+            }
+            guard let versionText = fields["redis_version"] else {
+                throw TargetError(.unsuitable, "the target does not tell its redis_version: it is no Redis or Valkey")
+            }
+            let flavor: TargetProfile.Flavor = fields["server_name"] == "valkey" ? .valkey : .redis
+            guard let version = TargetProfile.Version(fields["valkey_version"] ?? versionText) else {
+                throw TargetError(.unsuitable, "the target's version \(versionText) cannot be read")
+            }
+            guard version >= TargetProfile.oldestVersion else {
+                throw TargetError(.unsuitable, "the target is \(flavor.rawValue) \(version); 7.0 or later is needed")
+            }
+            if fields["cluster_enabled"] == "1" {
+                throw TargetError(.unsuitable, "the target is a cluster node; this version writes to standalone servers")
+            }
+            if fields["role"] == "slave" {
+                throw TargetError(
+                    .notReady, "the target is a replica of \(fields["master_host"] ?? "another server"): write to its primary")
+            }
+            var profile = TargetProfile(flavor: flavor, version: version, runID: fields["run_id"] ?? "")
+            profile.hasJSON = try await knows("JSON.SET", on: connection)
+            profile.hasBloom = try await knows("BF.ADD", on: connection)
+            profile.hasFieldExpiry = try await knows("HPEXPIREAT", on: connection)
+            return profile
+        } catch {
+            throw TargetError(error)
+        }
+    }
+
+    private func knows(_ command: String, on connection: RequestConnection) async throws -> Bool {
+        let reply = try await connection.request("COMMAND", "INFO", command, timeout: settings.timeout)
+        guard case .array(let entries?) = reply, let entry = entries.first else { return false }
+        return !entry.isNull
+    }
+
+    private static func fields(of info: String) -> [String: String] {
+        var fields: [String: String] = [:]
+        for line in info.split(whereSeparator: \.isNewline) {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
+        }
+        return fields
+    }
+}

@@ -1,0 +1,60 @@
+package import Link
+
+/// Why the target cannot be used, in words for a DBA.
+package struct TargetError: Error, Sendable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
+        /// Refused, reset, timed out: worth another try.
+        case unreachable
+        /// LOADING, READONLY, OOM, MISCONF ...: worth another try.
+        case notReady
+        /// Password or ACL: an operator must act.
+        case permission
+        /// Too old, a cluster, not a Redis at all.
+        case unsuitable
+        /// The replies do not fit the requests.
+        case protocolViolation
+    }
+
+    package let code: Code
+    package let message: String
+
+    package init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    package init(_ error: any Error) {
+        switch error {
+        case let error as TargetError: self = error
+        case RequestFailure.malformedReply(let peer, let cause):
+            self.init(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
+        default: self.init(.unreachable, "\(error)")
+        }
+    }
+
+    package var description: String { message }
+
+    package var isTransient: Bool { code == .unreachable || code == .notReady }
+
+    /// The state of the server that an error reply names, if it is one that passes.
+    package static func isTransientReply(_ text: String) -> Bool {
+        let prefixes = [
+            "LOADING", "READONLY", "OOM", "MISCONF", "BUSY ", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
+            "UNBLOCKED",
+        ]
+        return prefixes.contains { text.hasPrefix($0) }
+    }
+
+    /// What an error reply to a request of the handshake means.
+    static func reply(_ text: String, to step: String) -> TargetError {
+        if text.hasPrefix("NOAUTH") {
+            return .init(.permission, "the target requires a password: set target.password (\(text))")
+        }
+        if text.hasPrefix("WRONGPASS") || text.contains("invalid password") || text.contains("without any password") {
+            return .init(.permission, "the target refuses the password or the user: \(text)")
+        }
+        if text.hasPrefix("NOPERM") { return .init(.permission, "the target's ACL forbids \(step): \(text)") }
+        if isTransientReply(text) { return .init(.notReady, "the target is not ready: \(text)") }
+        return .init(.unsuitable, "the target refuses \(step): \(text)")
+    }
+}

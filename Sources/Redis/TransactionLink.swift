@@ -1,0 +1,211 @@
+package import Dispatch
+package import Link
+import Wire
+
+/// What became of a batch.
+package enum BatchOutcome: Equatable, Sendable {
+    /// A reply that is not what the command hoped for.
+    package struct Irregularity: Equatable, Sendable {
+        package enum Kind: Equatable, Sendable { case error(String), null, zero }
+        /// The command's number in the batch.
+        package var command: Int
+        package var kind: Kind
+
+        package init(command: Int, kind: Kind) { (self.command, self.kind) = (command, kind) }
+    }
+
+    /// EXEC ran: every command took effect but those with an error.
+    case applied([Irregularity])
+    /// Commands were refused before EXEC, so nothing took effect.
+    case refused([Irregularity])
+}
+
+/// One connection to the target that carries one transaction at a time.
+///
+/// A batch that is refused as a whole must not be overtaken by the next one, so the next is sent when the fate of the one
+/// before is known; it is built meanwhile. Not Sendable: it lives on its owner's queue.
+package final class TransactionLink {
+    private enum Stage {
+        case idle
+        case multi
+        case queued(Int)
+        case exec
+        case elements(Int, of: Int)
+    }
+
+    private let channel: Channel
+    private let onOutcome: (CommandBatch, BatchOutcome) -> Void
+    private let onLost: (TargetError) -> Void
+    private var stage = Stage.idle
+    private var replies = ByteBuffer(capacity: 64 << 10)
+    private var irregularities: [BatchOutcome.Irregularity] = []
+    private var isLost = false
+    /// The batch whose fate is open.
+    package private(set) var batch: CommandBatch?
+    private var written = 0
+
+    /// Takes over a connected, authenticated socket.
+    package init(
+        descriptor: Int32, peer: String, queue: DispatchQueue,
+        onOutcome: @escaping (CommandBatch, BatchOutcome) -> Void, onLost: @escaping (TargetError) -> Void
+    ) {
+        channel = Channel(descriptor: descriptor, peer: peer, queue: queue)
+        self.onOutcome = onOutcome
+        self.onLost = onLost
+    }
+
+    /// Begins to read. `whenReady` must call `socketIsReadable` and `socketIsWritable` from within the owner.
+    package func start(readable: @escaping () -> Void, writable: @escaping () -> Void) {
+        channel.setWriteHandler(writable)
+        channel.startReading(readable)
+    }
+
+    package var isIdle: Bool { batch == nil && !isLost }
+    package var hasFailed: Bool { isLost }
+
+    /// Sends a batch: sealed, or one that is written while it is being built.
+    package func send(_ batch: CommandBatch) {
+        precondition(self.batch == nil, "one transaction at a time")
+        self.batch = batch
+        written = 0
+        stage = .multi
+        irregularities = []
+        socketIsWritable()
+    }
+
+    /// More has been appended to the batch that is being written.
+    package func batchGrew() { socketIsWritable() }
+
+    /// Bytes of the batch that the kernel has not taken.
+    package var unwrittenBytes: Int { (batch?.bytes.count ?? 0) - written }
+
+    package func socketIsWritable() {
+        guard let batch, !isLost else { return }
+        do throws(SystemError) {
+            while written < batch.bytes.count {
+                let count = try batch.bytes.withUnsafeBytes { (bytes) throws(SystemError) in
+                    try channel.write(UnsafeRawBufferPointer(rebasing: bytes[written...]))
+                }
+                if count == 0 {
+                    channel.waitUntilWritable()
+                    break
+                }
+                written += count
+            }
+            if written == batch.bytes.count { channel.stopWaitingToWrite() }
+            if !batch.isSealed, written > 0 {
+                batch.dropWritten(written)
+                written = 0
+            }
+        } catch {
+            lose(TargetError(error))
+        }
+    }
+
+    package func socketIsReadable() {
+        guard !isLost else { return }
+        do {
+            while true {
+                var result = Channel.ReadResult.wouldBlock
+                try replies.appendUninitialized(minimum: 16 << 10) { (room) throws(SystemError) in
+                    result = try channel.read(into: room)
+                    if case .bytes(let count) = result { return count }
+                    return 0
+                }
+                if result == .wouldBlock { break }
+                if result == .endOfStream {
+                    try readReplies()
+                    return lose(TargetError(.unreachable, "the target \(channel.peer) closed the connection"))
+                }
+                try readReplies()
+            }
+        } catch {
+            lose(TargetError(error))
+        }
+    }
+
+    private func readReplies() throws {
+        var reader = ByteReader(replies.bytes)
+        defer { replies.removeFirst(reader.offset) }
+        while reader.remaining > 0 {
+            guard let batch else {
+                let reply = try reader.readRESPValue()
+                if reply == nil { return }
+                throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for")
+            }
+            let start = reader.offset
+            switch stage {
+            case .idle: return
+            case .multi:
+                guard let shape = try reader.scanReply() else { return }
+                if shape == .error { note(0, errorText(in: reader.bytes, from: start)) }
+                stage = batch.commandCount == 0 ? .exec : .queued(0)
+            case .queued(let number):
+                guard let shape = try reader.scanReply() else { return }
+                if shape == .error { note(number, errorText(in: reader.bytes, from: start)) }
+                stage = number + 1 == batch.commandCount && batch.isSealed ? .exec : .queued(number + 1)
+            case .exec:
+                if reader.peekUInt8() == UInt8(ascii: "*") {
+                    guard let count = try reader.readReplyArrayHead() else {
+                        guard try reader.scanReply() != nil else { return }
+                        throw TargetError(.protocolViolation, "the target dropped a transaction")
+                    }
+                    guard count == batch.commandCount else {
+                        throw TargetError(
+                            .protocolViolation, "the target answered \(count) of \(batch.commandCount) commands of a transaction")
+                    }
+                    stage = count == 0 ? .idle : .elements(0, of: count)
+                    if count == 0 { finish(.applied([])) }
+                } else {
+                    guard let shape = try reader.scanReply() else { return }
+                    guard shape == .error else { throw TargetError(.protocolViolation, "EXEC was not answered by an array") }
+                    if irregularities.isEmpty { note(0, errorText(in: reader.bytes, from: start)) }
+                    finish(.refused(irregularities))
+                }
+            case .elements(let number, let count):
+                guard let shape = try reader.scanReply() else { return }
+                switch shape {
+                case .error: note(number, errorText(in: reader.bytes, from: start))
+                case .null where batch.reportsConflicts: irregularities.append(.init(command: number, kind: .null))
+                case .integer where batch.reportsConflicts && reader.bytes[start + 1] == UInt8(ascii: "0"):
+                    irregularities.append(.init(command: number, kind: .zero))
+                default: break
+                }
+                if number + 1 == count {
+                    finish(.applied(irregularities))
+                } else {
+                    stage = .elements(number + 1, of: count)
+                }
+            }
+        }
+    }
+
+    private func note(_ command: Int, _ text: String) {
+        irregularities.append(.init(command: command, kind: .error(text)))
+    }
+
+    private func errorText(in bytes: RawSpan, from start: Int) -> String {
+        var reader = ByteReader(bytes, offset: start)
+        return (try? reader.readRESPValue())?.errorText ?? "an error"
+    }
+
+    private func finish(_ outcome: BatchOutcome) {
+        guard let batch else { return }
+        self.batch = nil
+        stage = .idle
+        onOutcome(batch, outcome)
+    }
+
+    private func lose(_ error: TargetError) {
+        guard !isLost else { return }
+        isLost = true
+        channel.close()
+        onLost(error)
+    }
+
+    /// Sends FIN and closes. A batch in flight keeps its unknown fate.
+    package func close() {
+        isLost = true
+        channel.close()
+    }
+}

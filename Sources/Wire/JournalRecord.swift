@@ -1,0 +1,188 @@
+/// One record of a journal.
+///
+/// | opcode | record | layout |
+/// |---|---|---|
+/// | 6 | SELECT | database |
+/// | 9 | EXPIRED | transaction id, shard count, payload |
+/// | 10 | COMMAND | transaction id, shard count, payload |
+/// | 13 | PING | |
+/// | 15 | LSN | LSN |
+///
+/// Every number, the opcode too, is a packed integer. Source: dragonfly-replication.md, section 4.2.
+package enum JournalRecord: ~Escapable {
+    /// The commands after it are for `database`.
+    case select(database: UInt32)
+    case command(JournalCommand)
+    case ping
+    /// The LSN of the record before it.
+    case lsn(UInt64)
+}
+
+extension JournalRecord {
+    /// True when the record takes an LSN of its own.
+    package var countsLSN: Bool {
+        switch self {
+        case .command, .ping: true
+        case .select, .lsn: false
+        }
+    }
+}
+
+/// A command of a journal: checked whole, its arguments not copied.
+///
+/// ```
+/// payload = number of arguments, sum of their lengths, then each argument: length, bytes
+/// ```
+package struct JournalCommand: ~Escapable {
+    /// The key was deleted by its expiry or by eviction; the arguments are `DEL key`.
+    package let isExpired: Bool
+    /// Zero for most commands of one shard, so not unique.
+    package let transactionID: UInt64
+    /// Obsolete: the master says itself that it means nothing.
+    package let shardCount: UInt64
+    /// The name of the command included: at least 1.
+    package let argumentCount: Int
+    /// Sum of the arguments' lengths.
+    package let argumentBytes: Int
+    /// The encoded arguments, each with its length before it.
+    package let payload: RawSpan
+
+    /// Only `readJournalRecord` makes one: the iterator below relies on its checks.
+    @_lifetime(copy payload)
+    fileprivate init(
+        isExpired: Bool, transactionID: UInt64, shardCount: UInt64, argumentCount: Int, argumentBytes: Int,
+        payload: RawSpan
+    ) {
+        self.isExpired = isExpired
+        self.transactionID = transactionID
+        self.shardCount = shardCount
+        self.argumentCount = argumentCount
+        self.argumentBytes = argumentBytes
+        self.payload = payload
+    }
+
+    /// The arguments in order, the name of the command first.
+    package var arguments: JournalArguments {
+        @_lifetime(copy self)
+        get { JournalArguments(payload) }
+    }
+
+    /// The name of the command, in upper case.
+    package var name: RawSpan {
+        @_lifetime(copy self)
+        get { argument(at: 0) }
+    }
+
+    /// The argument at `index`, the name being the first; walks over those before it.
+    @_lifetime(copy self)
+    package func argument(at index: Int) -> RawSpan {
+        precondition(index >= 0 && index < argumentCount, "the index is one of the command's arguments")
+        var arguments = self.arguments
+        for _ in 0..<index { _ = arguments.next() }
+        guard let argument = arguments.next() else { preconditionFailure("a command was read whole") }
+        return argument
+    }
+}
+
+/// The arguments of a command that was checked when it was read.
+package struct JournalArguments: ~Escapable {
+    private var reader: ByteReader
+
+    @_lifetime(copy payload)
+    fileprivate init(_ payload: RawSpan) { reader = ByteReader(payload) }
+
+    /// The next argument; `nil` behind the last.
+    @_lifetime(copy self)
+    package mutating func next() -> RawSpan? {
+        guard reader.remaining > 0 else { return nil }
+        // the lengths were walked when the record was read
+        guard let length = try? reader.readPackedInteger(), let count = Int(exactly: length) else { return nil }
+        return reader.readSpan(count)
+    }
+}
+
+extension ByteReader {
+    /// The next record, whole and checked: the sum of the argument lengths, at least one argument.
+    ///
+    /// - Throws: `unsupported` for an unknown opcode, `tooLarge` for arguments of more than `maxPayloadBytes`.
+    /// - Returns: `nil`, without moving, when bytes are missing; `journalBytesNeeded` tells how many, as far as known.
+    @_lifetime(copy self)
+    package mutating func readJournalRecord(maxPayloadBytes: Int) throws(WireError) -> JournalRecord? {
+        let start = offset
+        guard let opcode = try readPacked("first byte of a journal opcode") else { return nil }
+        switch opcode {
+        case JournalOpcode.select:
+            if let database = try readPackedInteger() {
+                guard let database = UInt32(exactly: database) else {
+                    throw .tooLarge("database of a journal", value: database, limit: UInt64(UInt32.max), offset: start)
+                }
+                return .select(database: database)
+            }
+        case JournalOpcode.expired, JournalOpcode.command:
+            if let command = try readJournalCommand(
+                isExpired: opcode == JournalOpcode.expired, maxPayloadBytes: maxPayloadBytes, start: start)
+            {
+                return .command(command)
+            }
+        case JournalOpcode.ping: return .ping
+        case JournalOpcode.lsn:
+            if let lsn = try readPackedInteger() { return .lsn(lsn) }
+        default: throw JournalOpcode.refusal(of: opcode, at: start)
+        }
+        rewind(to: start)
+        return nil
+    }
+
+    /// Bytes from the cursor on without which `readJournalRecord` cannot succeed: the whole record as far as its head
+    /// tells (exact but for argument lengths of more than one byte), else one more than there are.
+    package var journalBytesNeeded: Int {
+        var reader = self
+        guard let opcode = try? reader.readPackedInteger() else { return remaining + 1 }
+        guard opcode == JournalOpcode.expired || opcode == JournalOpcode.command else { return remaining + 1 }
+        guard (try? reader.readPackedInteger()) != nil, (try? reader.readPackedInteger()) != nil,
+            let count = try? reader.readPackedInteger(), let bytes = try? reader.readPackedInteger()
+        else { return remaining + 1 }
+        let (needed, overflow) = count.addingReportingOverflow(bytes)
+        guard !overflow, needed < UInt64(Int32.max) << 8 else { return remaining + 1 }  // refused when it is read
+        return max(remaining + 1, reader.offset - offset + Int(needed))
+    }
+
+    /// A record behind its opcode; may have moved when it answers `nil`.
+    @_lifetime(copy self)
+    private mutating func readJournalCommand(
+        isExpired: Bool, maxPayloadBytes: Int, start: Int
+    ) throws(WireError) -> JournalCommand? {
+        guard let transactionID = try readPackedInteger(), let shardCount = try readPackedInteger(),
+            let argumentCount = try readPackedInteger(), let argumentBytes = try readPackedInteger()
+        else { return nil }
+        guard argumentCount >= 1 else { throw .malformed("journal command without a name", offset: start) }
+        guard argumentCount <= UInt64(Limits.journalArguments) else {
+            throw .tooLarge(
+                "arguments of a journal command", value: argumentCount, limit: UInt64(Limits.journalArguments),
+                offset: start)
+        }
+        guard argumentBytes <= UInt64(maxPayloadBytes) else {
+            throw .tooLarge(
+                "bytes of a journal command", value: argumentBytes, limit: UInt64(maxPayloadBytes), offset: start)
+        }
+        // Each argument has a length of a byte at least. Asked first, so that a command which comes in many pieces is
+        // walked once, not once a piece.
+        let count = Int(argumentCount)
+        guard Int(argumentBytes) <= remaining - count else { return nil }
+        let body = offset
+        var bytesLeft = argumentBytes
+        for _ in 0..<count {
+            let head = offset
+            guard let length = try readPackedInteger() else { return nil }
+            guard length <= bytesLeft else {
+                throw .malformed("journal arguments longer than their sum", offset: head)
+            }
+            guard skip(Int(length)) else { return nil }
+            bytesLeft -= length
+        }
+        guard bytesLeft == 0 else { throw .malformed("journal arguments shorter than their sum", offset: start) }
+        return JournalCommand(
+            isExpired: isExpired, transactionID: transactionID, shardCount: shardCount, argumentCount: count,
+            argumentBytes: Int(argumentBytes), payload: bytes.extracting(body..<offset))
+    }
+}

@@ -1,0 +1,93 @@
+/// What a reply is, without its contents.
+package enum RESPReplyShape: Equatable, Sendable {
+    /// A simple string: `+OK`, `+QUEUED`.
+    case simple
+    case integer
+    /// A null bulk string or a null array.
+    case null
+    case bulk
+    /// `errors` of the `elements` are error replies; what stands in arrays further down is not counted.
+    case array(elements: Int, errors: Int)
+    case error
+}
+
+/// A reply's shape and where it stands.
+package struct RESPReply: Equatable, Sendable {
+    package let shape: RESPReplyShape
+    /// The reply's bytes, from its type byte through its last line end.
+    package let range: Range<Int>
+}
+
+/// Walks the replies of a pipeline, allocating nothing.
+package struct RESPReplyScanner: ~Escapable {
+    /// Stands behind the last whole reply.
+    package private(set) var reader: ByteReader
+
+    @_lifetime(copy bytes)
+    package init(_ bytes: RawSpan) { reader = ByteReader(bytes) }
+
+    /// The next whole reply; `nil` when its end has not arrived.
+    package mutating func next() throws(WireError) -> RESPReply? {
+        let start = reader.offset
+        guard let shape = try reader.scanReply() else { return nil }
+        return RESPReply(shape: shape, range: start..<reader.offset)
+    }
+}
+
+extension ByteReader {
+    /// Moves over one whole reply, its elements included. It stood between the former `offset` and the new one: that
+    /// is where an error's text can be read again, with `readRESPValue`.
+    ///
+    /// - Throws: as `readRESPValue`.
+    /// - Returns: `nil`, without moving, when its end has not arrived.
+    package mutating func scanReply() throws(WireError) -> RESPReplyShape? {
+        let start = offset
+        let shape = try scanReply(depth: 0)
+        if shape == nil { rewind(to: start) }
+        return shape
+    }
+
+    /// Moves over the head of an array reply, to its first element: for the one error among the replies of an EXEC.
+    ///
+    /// - Returns: the number of elements; `nil`, without moving, when the reply is no array or has not arrived.
+    package mutating func readReplyArrayHead() throws(WireError) -> Int? {
+        guard peekUInt8() == UInt8(ascii: "*") else { return nil }
+        let start = offset
+        if case .array(let count?) = try readRESPHead() { return count }
+        rewind(to: start)
+        return nil
+    }
+
+    /// As `scanReply()`, but may have moved when it answers `nil`.
+    private mutating func scanReply(depth: Int) throws(WireError) -> RESPReplyShape? {
+        // "+OK\r\n" and "+QUEUED\r\n" are nearly all there is
+        if remaining >= 5, bytes.littleEndian(UInt32.self, at: offset) == 0x0D4B_4F2B {
+            if bytes.byte(at: offset + 4) == 0x0A {
+                _ = skip(5)
+                return .simple
+            }
+        } else if remaining >= 9, bytes.littleEndian(UInt64.self, at: offset) == 0x0D44_4555_4555_512B,
+            bytes.byte(at: offset + 8) == 0x0A
+        {
+            _ = skip(9)
+            return .simple
+        }
+        let start = offset
+        switch try readRESPHead() {
+        case nil: return nil
+        case .simple: return .simple
+        case .error: return .error
+        case .integer: return .integer
+        case .bulk(nil), .array(nil): return .null
+        case .bulk(let count?): return try readRESPBulkBody(count) == nil ? nil : .bulk
+        case .array(let count?):
+            guard depth < Limits.replyDepth else { throw respTooDeep(at: start) }
+            var errors = 0
+            for _ in 0..<count {
+                guard let element = try scanReply(depth: depth + 1) else { return nil }
+                if element == .error { errors += 1 }
+            }
+            return .array(elements: count, errors: errors)
+        }
+    }
+}
