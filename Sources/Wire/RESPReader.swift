@@ -73,7 +73,9 @@ extension ByteReader {
         let last = min(bytes.byteCount, start + 1 + limit + 1)
         var end = start + 1
         while end < last, bytes.byte(at: end) != 0x0D {
-            guard bytes.byte(at: end) != 0x0A else { throw .malformed("reply line with a bare line feed", offset: start) }
+            guard bytes.byte(at: end) != 0x0A else {
+                throw .malformed("reply line with a bare line feed", offset: start)
+            }
             end += 1
         }
         guard end - start - 1 <= limit else {
