@@ -99,7 +99,7 @@ final class MasterCore {
     }
 
     private func receive(_ connection: Connection) {
-        guard !connection.isReadingOver, !connection.isStalled else { return }
+        guard !connection.observation.isClosed, !connection.isReadingOver, !connection.isStalled else { return }
         for _ in 0..<16 {
             switch connection.receive() {
             case .input: continue

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Dispatch
 import DragonflySimulator
 import Foundation
 
@@ -49,8 +48,8 @@ struct Serve: ParsableCommand {
         let master = try makeMaster()
         let port = try master.start()
         if writeRate > 0 { master.generateLoad(writesPerSecond: writeRate, seed: seed) }
-        print(port)
-        fflush(stdout)
+        // Not buffered: whoever started us waits for it.
+        FileHandle.standardOutput.write(Data("\(port)\n".utf8))
         var received: Int32 = 0
         sigwait(&signals, &received)
         master.stop()

@@ -7,7 +7,7 @@ import Testing
         var setup = MasterOptions()
         setup.replicationID = "090b9cd765968fe9facc800827df0c46e1c6a051"
         let master = try startedMaster(.empty, setup)
-        let main = try TestConnection(port: master.port)
+        let main = try TestConnection(to: master)
         #expect(try main.command("PING") == .simple("PONG"))
         #expect(try main.command("REPLCONF listening-port 16379") == .ok)
         #expect(try main.command("REPLCONF capa eof capa psync2") == .ok)
@@ -26,7 +26,7 @@ import Testing
 
     @Test func `inline commands are understood as a Dragonfly replica sends them`() throws {
         let master = try startedMaster()
-        let main = try TestConnection(port: master.port)
+        let main = try TestConnection(to: master)
         main.send(Array("PING\r\nREPLCONF capa  dragonfly\r\n".utf8))
         #expect(try main.reply() == .simple("PONG"))
         guard case .array(let elements) = try main.reply() else {
@@ -38,7 +38,7 @@ import Testing
 
     @Test func `a v1_40 master tells its lineage and protocol 5`() throws {
         let master = try startedMaster(.empty, options { $0.version = .v1_40_1 })
-        let main = try TestConnection(port: master.port)
+        let main = try TestConnection(to: master)
         guard case .array(let elements) = try main.command("REPLCONF capa dragonfly") else {
             Issue.record("no array")
             return
@@ -68,9 +68,9 @@ import Testing
     ])
     func `errors have the master's words`(command: String, error: String) throws {
         let master = try startedMaster()
-        let main = try TestConnection(port: master.port)
+        let main = try TestConnection(to: master)
         try main.command("REPLCONF capa dragonfly")
-        let other = try TestConnection(port: master.port)
+        let other = try TestConnection(to: master)
         let line = command.replacing("ID", with: master.replicationID)
         #expect(try other.command(line) == .error(error))
         #expect(master.violations.isEmpty)
@@ -78,7 +78,7 @@ import Testing
 
     @Test func `the capability is compared as it stands and stands alone`() throws {
         let master = try startedMaster()
-        let main = try TestConnection(port: master.port)
+        let main = try TestConnection(to: master)
         #expect(try main.command("REPLCONF capa DRAGONFLY") == .ok)
         #expect(try main.command("REPLCONF capa eof capa dragonfly") == .ok)
         #expect(master.sessionsStarted == 0)
@@ -86,30 +86,30 @@ import Testing
 
     @Test func `passwords are asked for, with and without a user`() throws {
         let master = try startedMaster(.empty, options { $0.password = "secret" })
-        let main = try TestConnection(port: master.port)
+        let main = try TestConnection(to: master)
         #expect(try main.command("PING") == .error("NOAUTH Authentication required."))
         let wrong = Reply.error("WRONGPASS invalid username-password pair or user is disabled.")
         #expect(try main.command("AUTH nonsense") == wrong)
         #expect(try main.command("AUTH somebody secret") == wrong)
         #expect(try main.command("AUTH default secret") == .ok)
         #expect(try main.command("PING") == .simple("PONG"))
-        let flow = try TestConnection(port: master.port)
+        let flow = try TestConnection(to: master)
         #expect(try flow.command("DFLY FLOW a b 0") == .error("NOAUTH Authentication required."))
     }
 
     @Test func `a replica and a Redis are no masters`() throws {
         let replica = try startedMaster(.empty, options { $0.isReplica = true })
         #expect(
-            try TestConnection(port: replica.port).command("REPLCONF capa dragonfly")
+            try TestConnection(to: replica).command("REPLCONF capa dragonfly")
                 == .error("ERR Replicating a replica is unsupported"))
         let redis = try startedMaster(.empty, options { $0.isRedis = true })
-        #expect(try TestConnection(port: redis.port).command("REPLCONF capa dragonfly") == .ok)
+        #expect(try TestConnection(to: redis).command("REPLCONF capa dragonfly") == .ok)
     }
 
     @Test func `while it loads a master greets but opens no flow`() throws {
         let master = try startedMaster()
         master.refuse(Refusal.loading(times: 1))
-        let main = try TestConnection(port: master.port)
+        let main = try TestConnection(to: master)
         let loading = Reply.error("LOADING Dragonfly is loading the dataset in memory")
         #expect(try main.command("PING") == loading)
         #expect(try main.command("DFLY SYNC SYNC1") == loading)
@@ -122,7 +122,7 @@ import Testing
         let replica = try TestReplica(master)
         try replica.main.command("REPLCONF listening-port 16379")
         try replica.greet()
-        guard case .bulk(let text) = try TestConnection(port: master.port).command("INFO") else {
+        guard case .bulk(let text) = try TestConnection(to: master).command("INFO") else {
             Issue.record("no bulk")
             return
         }
@@ -131,7 +131,7 @@ import Testing
         #expect(lines.contains("connected_slaves:1"))
         #expect(lines.contains("slave0:ip=127.0.0.1,port=16379,state=preparation,lag=0"))
         #expect(lines.contains("master_replid:\(master.replicationID)"))
-        let role = try TestConnection(port: master.port).command("ROLE")
+        let role = try TestConnection(to: master).command("ROLE")
         let line = Reply.array([.text("127.0.0.1"), .text("16379"), .text("preparation")])
         #expect(role == .array([.text("master"), .array([line])]))
     }

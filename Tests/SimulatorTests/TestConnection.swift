@@ -7,19 +7,22 @@ final class TestConnection {
     let descriptor: Int32
     private var buffer: [UInt8] = []
     private var isOpen = true
+    /// Kept alive: a master stops when nobody holds it.
+    private let master: SimulatedMaster
 
     struct Gone: Error, Equatable {
         let code: Int32
     }
 
-    init(port: UInt16, receiveBuffer: Int32? = nil) throws {
+    init(to master: SimulatedMaster, receiveBuffer: Int32? = nil) throws {
+        self.master = master
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         if let receiveBuffer { Sockets.set(descriptor, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
         Sockets.set(descriptor, SOL_SOCKET, SO_RCVTIMEO, timeval(tv_sec: 10, tv_usec: 0))
         Sockets.set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, Int32(1))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
+        address.sin_port = master.port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         let result = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -133,4 +136,12 @@ func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
         usleep(1000)
     }
     return try condition()
+}
+
+extension Sockets {
+    /// Bytes that the kernel holds for us to read.
+    static func unread(_ descriptor: Int32) -> Int {
+        var count: Int32 = 0
+        return ioctl(descriptor, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
+    }
 }

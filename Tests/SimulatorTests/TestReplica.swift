@@ -2,7 +2,7 @@
 
 /// A replica as short as it can be: the handshake as a transcript, one blocking socket a flow.
 final class TestReplica {
-    let port: UInt16
+    let master: SimulatedMaster
     let main: TestConnection
     private(set) var replicationID = ""
     private(set) var sync = ""
@@ -11,14 +11,19 @@ final class TestReplica {
     /// `FULL` or `PARTIAL`, and the token, of each flow.
     private(set) var answers: [(kind: String, token: String)] = []
 
-    init(_ master: SimulatedMaster) throws {
-        port = master.port
-        main = try TestConnection(port: port)
+    private let receiveBuffer: Int32?
+
+    init(_ master: SimulatedMaster, receiveBuffer: Int32? = nil) throws {
+        self.receiveBuffer = receiveBuffer
+        self.master = master
+        main = try TestConnection(to: master, receiveBuffer: receiveBuffer)
     }
 
     /// A replica whose flows are open.
-    static func connected(to master: SimulatedMaster, lsns: [UInt64]? = nil) throws -> TestReplica {
-        let replica = try TestReplica(master)
+    static func connected(
+        to master: SimulatedMaster, lsns: [UInt64]? = nil, receiveBuffer: Int32? = nil
+    ) throws -> TestReplica {
+        let replica = try TestReplica(master, receiveBuffer: receiveBuffer)
         try replica.greet()
         try replica.openFlows(lsns: lsns)
         return replica
@@ -43,7 +48,7 @@ final class TestReplica {
 
     func openFlows(lsns: [UInt64]? = nil) throws {
         for shard in 0..<flowCount {
-            let flow = try TestConnection(port: port)
+            let flow = try TestConnection(to: master, receiveBuffer: receiveBuffer)
             let lsn = lsns.map { " \($0[shard])" } ?? ""
             let reply = try flow.command("DFLY FLOW \(replicationID) \(sync) \(shard)\(lsn)")
             guard case .array(let words) = reply, case .simple(let kind) = words[0], case .simple(let token) = words[1]
