@@ -150,7 +150,7 @@ final class MasterCore {
         switch kind {
         case .fin: connection.sendFIN()
         case .rst: connection.close(byReset: true)
-        case .stall: connection.isStalled = true
+        case .stall: connection.stall(now)
         }
     }
 
