@@ -71,7 +71,7 @@ package final class Channel {
     /// - Returns: bytes taken; 0 when it takes none now (`whenWritable` tells when it does).
     package func write(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
         precondition(!isClosed && !hasSentFIN, "nothing is written behind our FIN")
-        let count = retryingInterrupts { send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) }
+        let count = retryingInterrupts { send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL)) }
         if count >= 0 { return count }
         if errno == EAGAIN { return 0 }
         throw SystemError("write", errno: errno, peer: peer)
@@ -146,7 +146,7 @@ package final class Channel {
         withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { buffer in
             var left = 16 << 20
             while left > 0 {
-                let count = retryingInterrupts { recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT.rawValue)) }
+                let count = retryingInterrupts { recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT)) }
                 if count <= 0 { return }
                 left -= count
             }

@@ -103,18 +103,15 @@ package func detachThread(_ body: @escaping @Sendable () -> Void) {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    var thread = pthread_t()
+    var thread: pthread_t = 0
     let box = Unmanaged.passRetained(Box(body))
     let code = pthread_create(
-        &thread, &attributes,
+        &thread, nil,
         { context in
             guard let context else { return nil }
             Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body()
             return nil
         }, box.toOpaque())
     precondition(code == 0, "the process may start a thread")
+    pthread_detach(thread)
 }

@@ -1,4 +1,4 @@
-package import Dispatch
+import Dispatch
 package import Wire
 
 /// Why a request has no usable reply.

@@ -45,6 +45,14 @@ package final class CommandBatch {
         bytes.appendCommandHead(argumentCount)
     }
 
+    /// Appends `count` whole commands that have been encoded elsewhere.
+    package func appendCommands(_ encoded: borrowing ByteBuffer, count: Int) {
+        precondition(count > 0, "there is something to append")
+        if commandCount == 0 { bytes.append("*1\r\n$5\r\nMULTI\r\n") }
+        commandCount += count
+        bytes.append(contentsOf: encoded)
+    }
+
     /// The command just begun will come in pieces, of which the batch need not keep all.
     package func beginLongCommand(label: String) {
         isInCommand = true
@@ -131,13 +139,15 @@ package final class CommandBatch {
 
     /// Calls `body` with each command between MULTI and EXEC: its number, a reader at its first argument, how many.
     private func visitCommands(_ body: (Int, inout ByteReader, Int) -> Void) {
-        var reader = ByteReader(bytes.bytes)
-        _ = reader.skip(15)  // MULTI
-        for number in 0..<commandCount {
-            guard let arguments = reader.readDecimalLine(after: UInt8(ascii: "*")) else { return }
-            var inside = ByteReader(reader.bytes, offset: reader.offset)
-            body(number, &inside, arguments)
-            for _ in 0..<arguments { _ = reader.readBulkArgument() }
+        bytes.withUnsafeBytes { memory in
+            var reader = ByteReader(RawSpan(_unsafeBytes: memory))
+            _ = reader.skip(15)  // MULTI
+            for number in 0..<commandCount {
+                guard let arguments = reader.readDecimalLine(after: UInt8(ascii: "*")) else { return }
+                var inside = ByteReader(reader.bytes, offset: reader.offset)
+                body(number, &inside, arguments)
+                for _ in 0..<arguments { _ = reader.readBulkArgument() }
+            }
         }
     }
 }

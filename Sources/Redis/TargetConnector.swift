@@ -1,5 +1,5 @@
 package import Link
-package import Wire
+import Wire
 
 /// How to reach the target.
 package struct TargetSettings: Sendable {

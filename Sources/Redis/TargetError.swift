@@ -1,4 +1,4 @@
-package import Link
+import Link
 
 /// Why the target cannot be used, in words for a DBA.
 package struct TargetError: Error, Sendable, CustomStringConvertible {

@@ -1,5 +1,5 @@
 package import Dispatch
-package import Link
+import Link
 import Wire
 
 /// What became of a batch.

@@ -63,3 +63,12 @@ extension ByteBuffer {
         appendBulk(utf8: value.description)
     }
 }
+
+/// Arguments that a class keeps: their spans could not outlive the access to the property.
+extension ByteBuffer {
+    package mutating func appendBulk(_ bytes: [UInt8]) { appendBulk(bytes.span.bytes) }
+
+    package mutating func appendBulk(contentsOf other: borrowing ByteBuffer) { appendBulk(other.bytes) }
+
+    package mutating func append(contentsOf other: borrowing ByteBuffer) { append(other.bytes) }
+}

@@ -142,7 +142,8 @@ package struct FlowDecoder: ~Copyable {
             sink.stableStreamBegan()
             return true
         case .journal:
-            return try readJournal(&reader, database: &journalDatabase, inSnapshot: false, into: &sink)
+            return try Self.readJournal(
+                &reader, database: &journalDatabase, maxRecordBytes: maxRecordBytes, inSnapshot: false, into: &sink)
         }
     }
 
@@ -264,12 +265,12 @@ package struct FlowDecoder: ~Copyable {
         _ = reader.skip(end - start)
         let head = takeHead(type)
         let body = reader.bytes.extracting(start..<end)
-        remember(key, in: reader.bytes)
         if let key {
             sink.entry(head, key: reader.bytes.extracting(key), body: body)
         } else {
             sink.entry(head, key: keyScratch.bytes, body: body)
         }
+        remember(key, in: reader.bytes)
         return true
     }
 
@@ -278,42 +279,46 @@ package struct FlowDecoder: ~Copyable {
     ) throws(WireError) -> Bool {
         let start = reader.offset
         guard let valueHead = try reader.readStringHead() else { return false }
-        let value: RawSpan
         switch valueHead {
         case .raw(let count) where count <= Self.wholeValueBytes:
-            guard let bytes = reader.readSpan(count) else { return false }
-            value = bytes
+            guard let value = reader.readSpan(count) else { return false }
+            emitString(value, key: key, in: reader.bytes, into: &sink)
         case .integer(let number):
             valueScratch.removeAll()
             valueScratch.append(decimal: number)
-            value = valueScratch.bytes
+            emitString(valueScratch.bytes, key: key, in: reader.bytes, into: &sink)
         case .compressed(let count, let uncompressedCount) where uncompressedCount <= Self.wholeValueBytes:
             guard let packed = reader.readSpan(count) else { return false }
             valueScratch.removeAll()
             try LZF.decompress(packed, uncompressedCount: uncompressedCount, into: &valueScratch)
-            value = valueScratch.bytes
+            emitString(valueScratch.bytes, key: key, in: reader.bytes, into: &sink)
         case .raw, .compressed:
             reader.rewind(to: start)
             beginValue(.string, key: key, in: reader.bytes, into: &sink)
             return try continueValue(&reader, into: &sink)
         }
+        _ = takeHead(.string)
+        remember(key, in: reader.bytes)
+        return true
+    }
+
+    private func emitString(
+        _ value: RawSpan, key: Range<Int>?, in bytes: RawSpan, into sink: inout some FlowSink & ~Copyable
+    ) {
         let head = EntryHead(
             database: database, expiryMilliseconds: expiryMilliseconds, type: .string, isSticky: isSticky)
         if let key {
-            sink.stringEntry(head, key: reader.bytes.extracting(key), value: value)
+            sink.stringEntry(head, key: bytes.extracting(key), value: value)
         } else {
             sink.stringEntry(head, key: keyScratch.bytes, value: value)
         }
-        (expiryMilliseconds, isSticky) = (nil, false)
-        remember(key, in: reader.bytes)
-        return true
     }
 
     private mutating func beginValue(
         _ type: RDBType, key: Range<Int>?, in bytes: RawSpan, into sink: inout some FlowSink & ~Copyable
     ) {
         let head = takeHead(type)
-        remember(key, in: bytes)
+        defer { remember(key, in: bytes) }
         value = ValueDecoder(type: type)
         if let key {
             sink.valueBegan(head, key: bytes.extracting(key), stream: 0)
@@ -330,15 +335,12 @@ package struct FlowDecoder: ~Copyable {
         return true
     }
 
+    /// Keeps the key for error messages; a key that is not in `bytes` is in `keyScratch`, and of no more use there.
     private mutating func remember(_ key: Range<Int>?, in bytes: RawSpan) {
-        lastKey.removeAll()
         lastDatabase = database
-        let limit = 256
-        if let key {
-            lastKey.append(bytes.extracting(key.lowerBound..<min(key.upperBound, key.lowerBound + limit)))
-        } else {
-            lastKey.append(keyScratch.bytes.extracting(first: min(limit, keyScratch.count)))
-        }
+        guard let key else { return swap(&lastKey, &keyScratch) }
+        lastKey.removeAll()
+        lastKey.append(bytes.extracting(key.lowerBound..<min(key.upperBound, key.lowerBound + 256)))
     }
 
     // MARK: Compressed blobs
@@ -417,15 +419,19 @@ package struct FlowDecoder: ~Copyable {
         var records = ByteReader(content.bytes)
         var database: UInt32 = 0
         while records.remaining > 0 {
-            guard try readJournal(&records, database: &database, inSnapshot: true, into: &sink) else {
+            guard
+                try Self.readJournal(
+                    &records, database: &database, maxRecordBytes: maxRecordBytes, inSnapshot: true, into: &sink)
+            else {
                 throw .malformed("a journal blob ends inside a record", offset: start)
             }
         }
         return true
     }
 
-    private mutating func readJournal(
-        _ reader: inout ByteReader, database: inout UInt32, inSnapshot: Bool, into sink: inout some FlowSink & ~Copyable
+    private static func readJournal(
+        _ reader: inout ByteReader, database: inout UInt32, maxRecordBytes: Int, inSnapshot: Bool,
+        into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
         guard let record = try reader.readJournalRecord(maxPayloadBytes: maxRecordBytes) else { return false }
         switch record {

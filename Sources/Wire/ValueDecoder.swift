@@ -74,10 +74,10 @@ package struct ValueDecoder: ~Copyable {
                 stage = count == byteCount ? next : .longText(byteCount: byteCount - count, then: next)
             case .longCompressed(var decoder, let next):
                 scratch.removeAll()
-                let finished = try decoder.decompress(&reader, into: &scratch)
+                let finished = try decoder.decode(&reader, into: &scratch, limit: Self.pieceBytes)
                 if !scratch.isEmpty { sink.value(.elementBytes(scratch.bytes), stream: stream) }
                 stage = finished ? next : .longCompressed(decoder, then: next)
-                if !finished { return false }
+                if !finished, scratch.count < Self.pieceBytes { return false }
             case .done:
                 sink.value(.ended, stream: stream)
                 return true
@@ -171,7 +171,8 @@ package struct ValueDecoder: ~Copyable {
             sink.value(.element(scratch.bytes), stream: stream)
         case .compressed(let count, let uncompressedCount):
             sink.value(.elementBegan(byteCount: uncompressedCount), stream: stream)
-            stage = .longCompressed(LZFDecoder(count: count, uncompressedCount: uncompressedCount), then: next)
+            let decoder = try LZFDecoder(compressedCount: count, uncompressedCount: uncompressedCount)
+            stage = .longCompressed(decoder, then: next)
             return true
         }
         stage = next

@@ -12,14 +12,10 @@ extension ByteReader {
         case .set, .hash, .zset, .list:
             guard let count = try bounded.readLength() else { return nil }
             for _ in 0..<count {
-                let complete =
-                    switch type {
-                    case .set: try bounded.skipString()
-                    case .hash: try bounded.skipString() && bounded.skipString()
-                    case .zset: try bounded.skipString() && bounded.skip(8)
-                    default: try bounded.readLength() != nil && bounded.skipString()
-                    }
-                guard complete else { return nil }
+                if type == .list, try bounded.readLength() == nil { return nil }
+                guard try bounded.skipString() else { return nil }
+                if type == .hash, try !bounded.skipString() { return nil }
+                if type == .zset, !bounded.skip(8) { return nil }
             }
             return bounded.offset
         default:

@@ -1,0 +1,110 @@
+package import Wire
+
+/// `RESTORE key ttl payload [REPLACE] [ABSTTL] [STICK] [IDLETIME n] [FREQ n]`: from RENAME over two shards, from COPY, or
+/// from a client, whose TTL may be relative and whose payload may be anybody's.
+extension JournalRewriter {
+    func restore(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
+        guard command.argumentCount >= 4, let ttl = parseInteger(command.argument(at: 2)), ttl >= 0 else {
+            return .unsupported(.unknownCommand)
+        }
+        var isAbsolute = false
+        var options = command.arguments
+        for _ in 0..<4 { _ = options.next() }
+        while let option = options.next() { if option.isWord("ABSTTL") { isAbsolute = true } }
+        let expiry: Int64? = ttl == 0 ? nil : isAbsolute ? ttl : now + ttl
+        let key = command.argument(at: 1)
+        if let expiry, expiry <= now {
+            batch.command(2)
+            batch.bytes.appendBulk("UNLINK")
+            batch.bytes.appendBulk(key)
+            return .written
+        }
+        guard let payload = DumpPayload(command.argument(at: 3)) else { return .unsupported(.payload) }
+        guard let type = RDBType(rawValue: payload.typeCode) else {
+            // A type of a newer Redis: the target reads its own.
+            guard payload.rdbVersion <= profile.rdbVersion else { return .unsupported(.payload) }
+            batch.command(6)
+            batch.bytes.appendBulk("RESTORE")
+            batch.bytes.appendBulk(key)
+            batch.bytes.appendBulk(decimal: expiry ?? 0)
+            batch.bytes.appendBulk(command.argument(at: 3))
+            batch.bytes.appendBulk("ABSTTL")
+            batch.bytes.appendBulk("REPLACE")
+            return .written
+        }
+        return append(
+            type, key: key, body: payload.body, head: EntryHead(database: 0, expiryMilliseconds: expiry, type: type), now: now,
+            into: batch)
+    }
+
+    /// A whole value, in whatever way the target takes it.
+    private func append(
+        _ type: RDBType, key: RawSpan, body: RawSpan, head: EntryHead, now: Int64, into batch: CommandBatch
+    ) -> RewriteOutcome {
+        if type == .stream3, !profile.understandsStream3 {
+            var older = ByteBuffer(capacity: body.byteCount)
+            guard (try? older.append(streamWithoutActiveTimes: body)) != nil else { return .unsupported(.payload) }
+            batch.appendRestore(
+                key: key, type: .stream2, body: older.bytes, expiryMilliseconds: head.expiryMilliseconds, replacing: true)
+            return .written
+        }
+        if profile.canRestore(type) {
+            batch.appendRestore(
+                key: key, type: type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: true)
+            return .written
+        }
+        if let unsupported = profile.unsupported(type) { return .unsupported(unsupported) }
+        let writer = ValueWriter(head: head, key: key, profile: profile, now: now)
+        guard writer.write(body, into: batch) else { return .unsupported(.payload) }
+        guard writer.lostMemberExpiries > 0 else { return .written }
+        return .writtenWithout(type == .setWithExpiry ? .memberExpiry : .fieldExpiry)
+    }
+}
+
+extension TargetProfile {
+    /// Why a value of `type` cannot be written to the target in any way; `nil` when it can.
+    package func unsupported(_ type: RDBType) -> Unsupported? {
+        switch type {
+        case .json: hasJSON ? nil : .json
+        case .bloomFilter, .bloomFilterChunked: .bloom
+        case .countMinSketch: .countMinSketch
+        case .topK: .topK
+        case .cuckooFilter: .cuckoo
+        default: nil
+        }
+    }
+}
+
+extension ValueWriter {
+    /// Writes a value whose encoded form is at hand as a whole.
+    ///
+    /// - Returns: `false` when `body` is not exactly one value; commands that were written before that stay.
+    package func write(_ body: RawSpan, into batch: CommandBatch) -> Bool {
+        var decoder = ValueDecoder(type: head.type)
+        var sink = ValueSink(writer: self, batch: batch)
+        var reader = ByteReader(body)
+        let complete = (try? decoder.resume(&reader, into: &sink)) ?? false
+        return complete && reader.remaining == 0
+    }
+}
+
+/// Hands the events of one value to a writer.
+private struct ValueSink: FlowSink {
+    let writer: ValueWriter
+    let batch: CommandBatch
+
+    var isPaused: Bool { false }
+    mutating func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) { _ = writer.take(event, into: batch) }
+
+    // A value has none of these.
+    mutating func auxiliaryField(name: RawSpan, value: RawSpan) {}
+    mutating func stringEntry(_ head: EntryHead, key: RawSpan, value: RawSpan) {}
+    mutating func entry(_ head: EntryHead, key: RawSpan, body: RawSpan) {}
+    mutating func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {}
+    mutating func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {}
+    mutating func journalPing(inSnapshot: Bool) {}
+    mutating func journalLSN(_ lsn: UInt64) {}
+    mutating func snapshotCompleted() {}
+    mutating func journalOffset(_ lsn: UInt64) {}
+    mutating func stableStreamBegan() {}
+}

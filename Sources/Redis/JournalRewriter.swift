@@ -1,0 +1,181 @@
+package import Wire
+
+/// Turns a record of a Dragonfly journal into commands of a Redis or Valkey. Source: protocol notes 5.4-5.6.
+package struct JournalRewriter: Sendable {
+    /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (protocol notes 5.6,
+    /// row 1): the key lives on at the master, and a real expiry is followed by a DEL.
+    package static let expiryMarginMilliseconds: Int64 = 2_000
+
+    let profile: TargetProfile
+
+    package init(profile: TargetProfile) { self.profile = profile }
+
+    /// - Parameter now: Unix time in milliseconds at which the record arrived.
+    package func rewrite(
+        _ command: borrowing JournalCommand, database: UInt32, now: Int64, into batch: CommandBatch
+    ) -> RewriteOutcome {
+        guard let name = CommandName(command.name), let rule = JournalRule.rule(for: name) else {
+            return .unsupported(.unknownCommand)
+        }
+        switch rule {
+        case .verbatim:
+            appendVerbatim(command, into: batch)
+            return .written
+        case .set: return set(command, into: batch)
+        case .prepend: return prepend(command, into: batch)
+        case .expireAt: return expireAt(command, now: now, into: batch)
+        case .restore: return restore(command, now: now, into: batch)
+        case .setAddWithExpiry: return addMembersWithExpiry(command, into: batch)
+        case .fieldExpire: return expireFields(command, now: now, into: batch)
+        case .hashSetWithExpiry: return setFieldsWithExpiry(command, now: now, into: batch)
+        case .hashExpire: return hashExpire(command, now: now, into: batch)
+        case .sort: return sort(command, into: batch)
+        case .geoRadius:
+            guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else { return .skippedDiverging(.fragmentedGeoRadius) }
+            appendVerbatim(command, into: batch)
+            return .written
+        case .incrementFloat:
+            appendVerbatim(command, into: batch)
+            return .writtenDiverging(.floatArithmetic)
+        case .script:
+            guard command.argumentCount >= 3, command.argument(at: 1).isWord("LOAD") else { return .nothing }
+            appendVerbatim(command, into: batch)
+            return .written
+        case .ignore: return .nothing
+        case .flushAll: return .global(.flushAll)
+        case .flushDatabase: return .global(.flushDatabase(database))
+        case .dragonflyCluster: return cluster(command)
+        case .json:
+            guard profile.hasJSON else { return .unsupported(.json) }
+            appendVerbatim(command, into: batch)
+            return .written
+        case .bloom: return .unsupported(.bloom)
+        case .search: return .unsupported(.searchIndex)
+        case .throttle: return .unsupported(.throttle)
+        }
+    }
+
+    func appendVerbatim(_ command: borrowing JournalCommand, into batch: CommandBatch) {
+        batch.command(command.argumentCount)
+        batch.bytes.reserve(command.argumentBytes + command.argumentCount * 16)
+        var arguments = command.arguments
+        while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
+    }
+
+    /// `SET key value [options]`: STICK and `_MCFLAGS n` are Dragonfly's own.
+    private func set(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        if command.argumentCount == 3 {
+            appendVerbatim(command, into: batch)
+            return .written
+        }
+        var foreign = 0
+        var options = command.arguments
+        for _ in 0..<3 { _ = options.next() }
+        while let option = options.next() {
+            if option.isWord("STICK") { foreign += 1 }
+            if option.isWord("_MCFLAGS") {
+                foreign += 2
+                _ = options.next()
+            }
+        }
+        batch.command(command.argumentCount - foreign)
+        var arguments = command.arguments
+        for _ in 0..<3 {
+            if let argument = arguments.next() { batch.bytes.appendBulk(argument) }
+        }
+        while let option = arguments.next() {
+            if option.isWord("STICK") { continue }
+            if option.isWord("_MCFLAGS") {
+                _ = arguments.next()
+                continue
+            }
+            batch.bytes.appendBulk(option)
+        }
+        return .written
+    }
+
+    private func prepend(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
+        batch.command(5)
+        batch.bytes.appendBulk("EVAL")
+        batch.bytes.appendBulk("return redis.call('SET',KEYS[1],ARGV[1]..(redis.call('GET',KEYS[1]) or ''),'KEEPTTL')")
+        batch.bytes.appendBulk("1")
+        batch.bytes.appendBulk(command.argument(at: 1))
+        batch.bytes.appendBulk(command.argument(at: 2))
+        return .written
+    }
+
+    private func expireAt(
+        _ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch
+    ) -> RewriteOutcome {
+        guard command.argumentCount >= 3, let time = parseInteger(command.argument(at: 2)) else {
+            appendVerbatim(command, into: batch)
+            return .written
+        }
+        if time == 0 {
+            // Memcache's `gat 0`: the master persists the key.
+            batch.command(2)
+            batch.bytes.appendBulk("PERSIST")
+            batch.bytes.appendBulk(command.argument(at: 1))
+            return .written
+        }
+        if time <= now + Self.expiryMarginMilliseconds { return .nothing }
+        appendVerbatim(command, into: batch)
+        return .written
+    }
+
+    /// `SORT key [options] [STORE dst]`. Over several shards the master takes every argument for a key, and sends each
+    /// shard the arguments that would be its keys.
+    private func sort(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        var arguments = command.arguments
+        _ = arguments.next()
+        guard arguments.next() != nil else { return .skippedDiverging(.fragmentedSort) }
+        var stores = false
+        while let option = arguments.next() {
+            let following =
+                option.isWord("ASC") || option.isWord("DESC") || option.isWord("ALPHA")
+                ? 0 : option.isWord("LIMIT") ? 2 : option.isWord("BY") || option.isWord("GET") || option.isWord("STORE") ? 1 : -1
+            guard following >= 0 else { return .skippedDiverging(.fragmentedSort) }
+            if option.isWord("STORE") { stores = true }
+            for _ in 0..<following where arguments.next() == nil { return .skippedDiverging(.fragmentedSort) }
+        }
+        guard stores else { return command.transactionID == 0 ? .nothing : .skippedDiverging(.fragmentedSort) }
+        if command.argument(at: 1).isSortWord { return .skippedDiverging(.fragmentedSort) }
+        appendVerbatim(command, into: batch)
+        return .written
+    }
+
+    private func cluster(_ command: borrowing JournalCommand) -> RewriteOutcome {
+        guard command.argumentCount >= 4, command.argumentCount % 2 == 0, command.argument(at: 1).isWord("FLUSHSLOTS") else {
+            return .unsupported(.unknownCommand)
+        }
+        var arguments = command.arguments
+        for _ in 0..<2 { _ = arguments.next() }
+        var ranges: [ClosedRange<UInt16>] = []
+        while let first = arguments.next(), let last = arguments.next() {
+            guard let first = parseInteger(first), let last = parseInteger(last), first >= 0, first <= last, last < 16384 else {
+                return .unsupported(.unknownCommand)
+            }
+            ranges.append(UInt16(first)...UInt16(last))
+        }
+        return .global(.flushSlots(ranges))
+    }
+}
+
+extension RawSpan {
+    /// The text is `word`, in any case. `word` is in upper case.
+    func isWord(_ word: StaticString) -> Bool {
+        guard byteCount == word.utf8CodeUnitCount else { return false }
+        for offset in 0..<byteCount {
+            let byte = self[offset]
+            let upper = byte >= 0x61 && byte <= 0x7A ? byte - 0x20 : byte
+            if upper != word.utf8Start[offset] { return false }
+        }
+        return true
+    }
+
+    fileprivate var isSortWord: Bool {
+        isWord("ASC") || isWord("DESC") || isWord("ALPHA") || isWord("LIMIT") || isWord("BY") || isWord("GET")
+            || isWord("STORE")
+    }
+}

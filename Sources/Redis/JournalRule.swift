@@ -1,0 +1,68 @@
+/// What a journal record needs on its way to a Redis. Source: protocol notes 5.2-5.5.
+enum JournalRule: Sendable {
+    /// Plain Redis 7 understands it as it is.
+    case verbatim
+    case set
+    case prepend
+    case expireAt
+    case restore
+    case setAddWithExpiry
+    case fieldExpire
+    case hashSetWithExpiry
+    case hashExpire
+    case sort
+    case geoRadius
+    case incrementFloat
+    case script
+    /// Nothing to do on a Redis, and nothing lost.
+    case ignore
+    case flushAll, flushDatabase, dragonflyCluster
+    case json, bloom, search, throttle
+
+    static let table: [CommandName: JournalRule] = {
+        let verbatim: [CommandName] = [
+            "SETNX", "SETEX", "PSETEX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
+            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "DEL", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE", "EXPIREAT",
+            "RENAME", "RENAMENX", "COPY", "MOVE",
+            "SADD", "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
+            "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
+            "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE", "RPOPLPUSH",
+            "ZADD", "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
+            "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOADD", "GEOSEARCHSTORE",
+            "PFADD", "PFMERGE",
+            "XADD", "XTRIM", "XDEL", "XACK", "XGROUP", "XSETID", "XCLAIM", "XAUTOCLAIM",
+        ]
+        var table: [CommandName: JournalRule] = [:]
+        for name in verbatim { table[name] = .verbatim }
+        table["SET"] = .set
+        table["PREPEND"] = .prepend
+        table["PEXPIREAT"] = .expireAt
+        table["RESTORE"] = .restore
+        table["SADDEX"] = .setAddWithExpiry
+        table["FIELDEXPIRE"] = .fieldExpire
+        table["HSETEX"] = .hashSetWithExpiry
+        table["HEXPIRE"] = .hashExpire
+        table["SORT"] = .sort
+        table["GEORADIUS"] = .geoRadius
+        table["GEORADIUSBYMEMBER"] = .geoRadius
+        table["INCRBYFLOAT"] = .incrementFloat
+        table["HINCRBYFLOAT"] = .incrementFloat
+        table["SCRIPT"] = .script
+        for name: CommandName in ["PING", "STICK", "SHRINK"] { table[name] = .ignore }
+        table["FLUSHALL"] = .flushAll
+        table["FLUSHDB"] = .flushDatabase
+        table["DFLYCLUSTER"] = .dragonflyCluster
+        table["CL.THROTTLE"] = .throttle
+        return table
+    }()
+
+    static func rule(for name: CommandName) -> JournalRule? {
+        if let rule = table[name] { return rule }
+        if name.hasPrefix("JSON.") { return .json }
+        if name.hasPrefix("BF.") || name.hasPrefix("CMS.") || name.hasPrefix("TOPK.") || name.hasPrefix("CF.") {
+            return .bloom
+        }
+        if name.hasPrefix("FT.") { return .search }
+        return nil
+    }
+}

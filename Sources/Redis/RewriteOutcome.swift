@@ -1,0 +1,84 @@
+/// A command that concerns every flow and meets them at a barrier (protocol notes 5.2).
+package enum GlobalCommand: Equatable, Sendable {
+    case flushAll
+    case flushDatabase(UInt32)
+    /// Inclusive ranges of slots.
+    case flushSlots([ClosedRange<UInt16>])
+
+    package var name: String {
+        switch self {
+        case .flushAll: "FLUSHALL"
+        case .flushDatabase(let database): "FLUSHDB (database \(database))"
+        case .flushSlots: "DFLYCLUSTER FLUSHSLOTS"
+        }
+    }
+}
+
+/// What the target cannot hold as the source does. The raw value names it in logs, counters and the dead-letter file.
+package enum Unsupported: String, Sendable, CaseIterable {
+    case json = "json"
+    case bloom = "bloom-filter"
+    case countMinSketch = "count-min-sketch"
+    case topK = "top-k"
+    case cuckoo = "cuckoo-filter"
+    case fieldExpiry = "hash-field-ttl"
+    case memberExpiry = "set-member-ttl"
+    case searchIndex = "search-index"
+    case throttle = "throttle"
+    case unknownCommand = "unknown-command"
+    case payload = "restore-payload"
+    case database = "database-number"
+
+    package var reason: String {
+        switch self {
+        case .json: "the target has no JSON module"
+        case .bloom: "Dragonfly's bloom filters cannot be loaded anywhere else"
+        case .countMinSketch, .topK, .cuckoo: "the sketch cannot be loaded anywhere else"
+        case .fieldExpiry: "the target has no TTLs on hash fields (Redis 7.4 has): the fields stay without one"
+        case .memberExpiry: "Redis has no TTLs on set members: the members stay without one"
+        case .searchIndex: "search indexes are not replicated"
+        case .throttle: "rate limiter state is not replicated"
+        case .unknownCommand: "this version does not know the command"
+        case .payload: "the target cannot read the payload of this RESTORE"
+        case .database: "the target has no such database"
+        }
+    }
+}
+
+/// Where the source's stream itself does not tell enough to stay equal (protocol notes 5.6).
+package enum Divergence: String, Sendable, CaseIterable {
+    case fragmentedSort = "fragmented-sort"
+    case fragmentedGeoRadius = "fragmented-georadius"
+    case floatArithmetic = "float-arithmetic"
+    case storedScores = "stored-scores"
+    case conditionalFieldExpiry = "conditional-field-ttl"
+    case consumerGroupReads = "consumer-group-reads"
+
+    package var reason: String {
+        switch self {
+        case .fragmentedSort: "a SORT ... STORE over several shards arrives in pieces that cannot be run"
+        case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
+        case .floatArithmetic: "the source adds in double, the target in long double: the text can differ in the last digits"
+        case .storedScores: "the source journals the scores of a Z*STORE rounded to 6 digits"
+        case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
+        case .consumerGroupReads: "the source does not journal XREADGROUP before v1.37: pending entries can differ"
+        }
+    }
+}
+
+/// What `JournalRewriter` made of a record.
+package enum RewriteOutcome: Equatable, Sendable {
+    /// Commands stand in the batch.
+    case written
+    /// Commands stand in the batch; the key may differ from the source's from here on.
+    case writtenDiverging(Divergence)
+    /// There is nothing to do.
+    case nothing
+    /// Nothing was written: the key may differ from here on.
+    case skippedDiverging(Divergence)
+    /// All but what is named was written.
+    case writtenWithout(Unsupported)
+    /// Nothing was written.
+    case unsupported(Unsupported)
+    case global(GlobalCommand)
+}

@@ -1,0 +1,66 @@
+package import Dragonfly
+import Redis
+
+/// The hash in the target's database 0 that says how far each flow has been applied.
+///
+/// ```
+/// df2redis:checkpoint:<task>   flow:<n>  ->  stable <replication id> <number of flows> <next LSN>
+///                                            snapshot <replication id> <sync id> <number of the batch>
+/// ```
+/// A flow's field is written in the same transaction as the data it speaks of.
+package struct CheckpointKey: Equatable, Sendable {
+    package static let prefix = "df2redis:checkpoint:"
+
+    package let name: String
+
+    package init(task: String) { name = Self.prefix + task }
+
+    func field(_ flow: FlowID) -> String { "flow:\(flow)" }
+}
+
+/// The value of one flow's field.
+package enum CheckpointValue: Equatable, Sendable {
+    case stable(replicationID: String, flowCount: Int, next: LSN)
+    case snapshot(replicationID: String, syncID: String, batch: UInt64)
+
+    package var text: String {
+        switch self {
+        case .stable(let id, let flows, let next): "stable \(id) \(flows) \(next)"
+        case .snapshot(let id, let sync, let batch): "snapshot \(id) \(sync) \(batch)"
+        }
+    }
+
+    package init?(_ text: String) {
+        let words = text.split(separator: " ", omittingEmptySubsequences: false)
+        guard words.count == 4 else { return nil }
+        switch words[0] {
+        case "stable":
+            guard let flows = Int(words[2]), let next = UInt64(words[3]) else { return nil }
+            self = .stable(replicationID: String(words[1]), flowCount: flows, next: LSN(next))
+        case "snapshot":
+            guard let batch = UInt64(words[3]) else { return nil }
+            self = .snapshot(replicationID: String(words[1]), syncID: String(words[2]), batch: batch)
+        default: return nil
+        }
+    }
+}
+
+extension ResumePoint {
+    /// The point that all flows' fields give together; `nil` unless each flow is there, stable, and of one master.
+    package init?(checkpoint fields: [String: String]) {
+        var positions: [Int: LSN] = [:]
+        var origin: (id: String, flows: Int)?
+        for (field, text) in fields {
+            guard field.hasPrefix("flow:"), let flow = Int(field.dropFirst(5)),
+                case .stable(let id, let flows, let next)? = CheckpointValue(text)
+            else { return nil }
+            if let origin, origin != (id, flows) { return nil }
+            origin = (id, flows)
+            positions[flow] = next
+        }
+        guard let origin, positions.count == origin.flows else { return nil }
+        let nextLSNs = (0..<origin.flows).compactMap { positions[$0] }
+        guard nextLSNs.count == origin.flows else { return nil }
+        self.init(replicationID: origin.id, nextLSNs: nextLSNs)
+    }
+}

@@ -1,0 +1,39 @@
+package import Dragonfly
+package import Logging
+package import Redis
+
+/// What all flows of a session share.
+package struct FlowContext: Sendable {
+    package var task: String
+    package var policy: ReplicationPolicy
+    package var session: SessionStateMachine.Session
+    package var targetDatabases: UInt32
+    package var connector: TargetConnector
+    package var incidents: IncidentLog
+    package var logger: Logger
+    /// By flow number.
+    package var allProgress: [FlowProgress]
+    package var retry: RetryPolicy
+
+    package var flowCount: Int { session.flowCount }
+
+    func progress(_ flow: FlowID) -> FlowProgress { allProgress[flow.index] }
+}
+
+/// How long to wait before another attempt: doubling, with jitter, up to a limit.
+package struct RetryPolicy: Equatable, Sendable {
+    package var initial: Duration
+    package var maximum: Duration
+
+    package init(initial: Duration = .milliseconds(200), maximum: Duration = .seconds(10)) {
+        self.initial = initial
+        self.maximum = maximum
+    }
+
+    /// The wait before attempt number `attempt` (from 1), between half of its length and all of it.
+    package func wait(before attempt: Int) -> Duration {
+        var length = initial
+        for _ in 1..<max(attempt, 1) where length < maximum { length = length * 2 }
+        return min(length, maximum) * Double.random(in: 0.5...1)
+    }
+}

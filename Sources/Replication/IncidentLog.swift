@@ -1,0 +1,107 @@
+import Glibc
+package import Dragonfly
+import Link
+package import Logging
+import Synchronization
+
+/// What could not be replicated: counted by kind, logged with its key, kept in the dead-letter file.
+///
+/// Values never appear. The log shows the first of a kind and then every power of two, the file holds each one.
+package final class IncidentLog: Sendable {
+    package struct Incident: Sendable {
+        package enum Severity: Sendable {
+            /// Something is missing in the target.
+            case missing
+            /// The key may differ from the source's.
+            case diverging
+        }
+
+        package var severity: Severity
+        /// A fixed word, for counters.
+        package var kind: String
+        package var flow: FlowID
+        package var database: UInt32
+        /// Printable, in quotes.
+        package var key: String
+        package var reason: String
+        /// The command's name or the value's type.
+        package var subject: String
+
+        package init(
+            severity: Severity, kind: String, flow: FlowID, database: UInt32, key: String, reason: String, subject: String
+        ) {
+            self.severity = severity
+            self.kind = kind
+            self.flow = flow
+            self.database = database
+            self.key = key
+            self.reason = reason
+            self.subject = subject
+        }
+    }
+
+    private let logger: Logger
+    private let path: String?
+    private let counts = Lock<[String: Int]>([:])
+    private let file = Lock<Int32>(-1)
+    private let hasFileFailed = Atomic<Bool>(false)
+
+    /// - Parameter path: the dead-letter file, made with the first entry; `nil`: none.
+    package init(logger: Logger, path: String?) {
+        self.logger = logger
+        self.path = path
+    }
+
+    deinit { file.withLock { if $0 >= 0 { close($0) } } }
+
+    /// Incidents by kind.
+    package var totals: [String: Int] { counts.withLock { $0 } }
+
+    package func record(_ incident: Incident) {
+        let count = counts.withLock { counts in
+            counts[incident.kind, default: 0] += 1
+            return counts[incident.kind, default: 0]
+        }
+        if count & (count - 1) == 0 {
+            let repeated = count > 1 ? " (number \(count) of this kind)" : ""
+            let verb = incident.severity == .missing ? "not replicated" : "may differ from the source"
+            logger.warning(
+                "\(incident.subject) \(incident.key) in database \(incident.database) \(verb): \(incident.reason)\(repeated)",
+                metadata: [
+                    "flow": "\(incident.flow)", "kind": "\(incident.kind)", "event": "divergence",
+                ])
+        }
+        append(incident)
+    }
+
+    private func append(_ incident: Incident) {
+        guard let path else { return }
+        let line =
+            "{\"time\":\(time(nil)),\"kind\":\"\(incident.kind)\",\"flow\":\(incident.flow),\"database\":\(incident.database),"
+            + "\"subject\":\(quoted(incident.subject)),\"key\":\(quoted(incident.key)),\"reason\":\(quoted(incident.reason))}\n"
+        let failure: Int32? = file.withLock { descriptor in
+            if descriptor < 0 { descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640) }
+            guard descriptor >= 0 else { return errno }
+            var bytes = Array(line.utf8)
+            let count = bytes.count
+            return retryingInterrupts { write(descriptor, &bytes, count) } == count ? nil : errno
+        }
+        if let failure, !hasFileFailed.exchange(true, ordering: .relaxed) {
+            logger.error("the dead-letter file cannot be written: \(SystemError("write", errno: failure, peer: path))")
+        }
+    }
+
+    /// A JSON string.
+    private func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": result += "\\\(scalar)"
+            case "\n": result += "\\n"
+            case _ where scalar.value < 0x20: result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

@@ -1,0 +1,60 @@
+package import Dragonfly
+package import Link
+package import Redis
+
+/// What to do where the data or the target leaves a choice.
+package struct ReplicationPolicy: Equatable, Sendable {
+    package enum Reaction: Sendable { case stop, skip }
+    package enum Conflict: Sendable { case overwrite, skip, panic }
+
+    /// The target refuses a command.
+    package var onError = Reaction.stop
+    /// The target has no equal for something.
+    package var onUnsupported = Reaction.stop
+    /// A key of the snapshot stands in the target already.
+    package var onConflict = Conflict.overwrite
+
+    package init() {}
+}
+
+/// Why replication ended.
+package struct ReplicationError: Error, Sendable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
+        case source(SourceError.Code)
+        case target(TargetError.Code)
+        /// The bytes of a flow cannot be decoded.
+        case undecodable
+        /// A policy says stop.
+        case policy
+        /// Memory and disk for what the target has not taken are spent.
+        case overflow
+        /// The target's data are not what the checkpoint says: a full sync is needed.
+        case targetChanged
+        /// The stream itself asks for a new full sync.
+        case resync
+        /// A file of ours.
+        case file
+    }
+
+    package let code: Code
+    package let flow: FlowID?
+    package let message: String
+
+    package init(_ code: Code, flow: FlowID? = nil, _ message: String) {
+        self.code = code
+        self.flow = flow
+        self.message = message
+    }
+
+    package init(_ error: any Error, flow: FlowID? = nil) {
+        switch error {
+        case let error as ReplicationError: self = error
+        case let error as SourceError: self.init(.source(error.code), flow: flow, error.message)
+        case let error as TargetError: self.init(.target(error.code), flow: flow, error.message)
+        case let error as SystemError: self.init(.file, flow: flow, "\(error)")
+        default: self.init(.source(.unreachable), flow: flow, "\(error)")
+        }
+    }
+
+    package var description: String { flow.map { "flow \($0): \(message)" } ?? message }
+}

@@ -1,0 +1,51 @@
+extension Configuration {
+    /// The Dragonfly master to follow.
+    package struct Source: Sendable, Equatable {
+        package enum Kind: String, Sendable, CaseIterable {
+            case dragonfly
+        }
+
+        package var kind = Kind.dragonfly
+        package var address = Address(host: "127.0.0.1", port: 6379)
+        /// The ACL user; nil for the default user.
+        package var username: String?
+        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
+        package var password: Secret?
+        /// The file that the password was to be read from, if the configuration names one.
+        package var passwordFile: String?
+        package var tls = TLS()
+    }
+
+    /// The Redis or Valkey server that is kept equal.
+    package struct Target: Sendable, Equatable {
+        package enum Kind: String, Sendable, CaseIterable {
+            case standalone
+            case cluster
+        }
+
+        package var kind = Kind.standalone
+        package var address = Address(host: "127.0.0.1", port: 6380)
+        /// Further nodes to ask for the slots of a cluster.
+        package var clusterSeeds: [Address] = []
+        /// The ACL user; nil for the default user.
+        package var username: String?
+        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
+        package var password: Secret?
+        /// The file that the password was to be read from, if the configuration names one.
+        package var passwordFile: String?
+        package var tls = TLS()
+    }
+
+    /// How a connection is encrypted. Parsed in full; the loader refuses `isEnabled` until TLS is built.
+    package struct TLS: Sendable, Equatable {
+        package var isEnabled = false
+        /// The certificates of the authorities to trust (PEM); nil for those of the system.
+        package var caFile: String?
+        /// Our own certificate (PEM), when the server asks for one.
+        package var certificateFile: String?
+        /// The private key of `certificateFile` (PEM).
+        package var keyFile: String?
+        /// The name that the server's certificate must carry; nil for the host of the address.
+        package var serverName: String?
+    }
+}

@@ -1,0 +1,75 @@
+import Glibc
+
+/// Reads a task's configuration from its YAML file.
+///
+/// Every fault of the file is found in one go and told with its place, so that an operator corrects them together.
+/// A configuration of df2redis v2.x loads as it is; keys of it that mean nothing here are named in warnings.
+package struct ConfigurationLoader: Sendable {
+    /// The environment: `CREDENTIALS_DIRECTORY` and `STATE_DIRECTORY` of systemd are looked at, nothing is expanded.
+    private let environment: [String: String]
+
+    /// A configuration and what an operator should know about its file.
+    package struct Loaded: Sendable, Equatable {
+        package var configuration: Configuration
+        /// In the order of the file.
+        package var warnings: [ConfigurationProblem]
+    }
+
+    package init(environment: [String: String]) {
+        self.environment = environment
+    }
+
+    /// A loader for the environment of this process.
+    package init() {
+        var environment: [String: String] = [:]
+        for name in ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"] {
+            environment[name] = getenv(name).map { String(cString: $0) }
+        }
+        self.init(environment: environment)
+    }
+
+    /// Returns the configuration of a file.
+    ///
+    /// - Parameter taskName: takes the place of the file's `taskName`.
+    /// - Throws: all that is wrong, at once.
+    package func load(_ file: String, taskName: String? = nil) throws(ConfigurationError) -> Loaded {
+        let text: String
+        do {
+            text = try TextFile.read(file)
+        } catch {
+            let problem = ConfigurationProblem(file: file, message: "cannot read the configuration: \(error.reason)")
+            throw ConfigurationError(
+                code: .unreadable, message: "the configuration cannot be read", problems: [problem])
+        }
+        return try load(yaml: text, file: file, taskName: taskName)
+    }
+
+    /// Returns the configuration that stands in a text, as if it stood in `file`.
+    func load(yaml: String, file: String, taskName: String? = nil) throws(ConfigurationError) -> Loaded {
+        var reading = ConfigurationReading(file: file)
+        do {
+            reading.read(try YAMLNode.parse(yaml))
+        } catch {
+            reading.fail(at: error.position, error.message)
+            throw ConfigurationError(
+                code: .syntax, message: "the configuration is not readable as YAML", problems: reading.problems)
+        }
+        reading.complete(taskName: taskName, baseDirectory: Self.directory(of: file), environment: environment)
+
+        guard reading.problems.isEmpty else {
+            throw ConfigurationError(
+                code: .invalid, message: "the configuration has faults", problems: reading.problems)
+        }
+        return Loaded(configuration: reading.configuration, warnings: reading.warnings.inFileOrder())
+    }
+
+    /// The absolute path of the folder that a file stands in.
+    private static func directory(of file: String) -> String {
+        var current = "/"
+        if let buffer = getcwd(nil, 0) {
+            current = String(cString: buffer)
+            free(buffer)
+        }
+        return FilePathText.directory(of: FilePathText.absolute(file, relativeTo: current))
+    }
+}

@@ -1,0 +1,27 @@
+/// Paths as text, joined and cleaned without a look at the file system.
+enum FilePathText {
+    /// Returns `path` as an absolute path: relative to `base` unless it starts with `/`; `.` and `..` are taken out.
+    static func absolute(_ path: String, relativeTo base: String) -> String {
+        var parts: [Substring] = []
+        for part in (path.hasPrefix("/") ? path : base + "/" + path).split(separator: "/") where part != "." {
+            if part == ".." {
+                _ = parts.popLast()
+            } else {
+                parts.append(part)
+            }
+        }
+        return "/" + parts.joined(separator: "/")
+    }
+
+    /// Returns the folder of an absolute path.
+    static func directory(of path: String) -> String {
+        absolute("..", relativeTo: path)
+    }
+
+    /// Returns the file's name without its last extension.
+    static func stem(of path: String) -> String {
+        let name = path.split(separator: "/").last ?? ""
+        guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return String(name) }
+        return String(name[..<dot])
+    }
+}

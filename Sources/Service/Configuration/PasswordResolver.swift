@@ -1,0 +1,67 @@
+/// Finds the password of one side.
+///
+/// What goes first, so that a password can leave the configuration file without a change to it:
+/// 1. the systemd credential `<task>.source-password`, then `source-password`, in `$CREDENTIALS_DIRECTORY`,
+/// 2. the file that `passwordFile` names,
+/// 3. the `password` in the configuration.
+struct PasswordResolver {
+    let taskName: String
+    /// `$CREDENTIALS_DIRECTORY`; nil without systemd credentials.
+    let credentialsDirectory: String?
+
+    /// The password that holds, where it came from, and the keys that it makes idle.
+    struct Choice {
+        let password: Secret
+        let origin: String
+        let shadowed: [String]
+    }
+
+    struct Failure: Error {
+        let message: String
+        let isOfPasswordFile: Bool
+    }
+
+    /// Returns the password of `side` (`source` or `target`), or nil when none is configured.
+    ///
+    /// - Throws: when a password is configured and cannot be read, or is empty.
+    func password(of side: String, passwordFile: String?, inline: Secret?) throws(Failure) -> Choice? {
+        let inlineKey = inline == nil ? [] : ["password"]
+        if let (name, password) = try credential(of: side) {
+            let shadowed = (passwordFile == nil ? [] : ["passwordFile"]) + inlineKey
+            return Choice(password: password, origin: "the systemd credential '\(name)'", shadowed: shadowed)
+        }
+        if let passwordFile {
+            let password: Secret
+            do {
+                password = try read(passwordFile)
+            } catch {
+                throw Failure(message: "cannot read \(passwordFile): \(error.reason)", isOfPasswordFile: true)
+            }
+            return Choice(password: password, origin: "passwordFile", shadowed: inlineKey)
+        }
+        return inline.map { Choice(password: $0, origin: "password", shadowed: []) }
+    }
+
+    private func credential(of side: String) throws(Failure) -> (name: String, password: Secret)? {
+        guard let credentialsDirectory else { return nil }
+        for name in ["\(taskName).\(side)-password", "\(side)-password"] {
+            do {
+                return (name, try read(credentialsDirectory + "/" + name))
+            } catch  where error.isMissing {
+                continue
+            } catch {
+                throw Failure(
+                    message: "cannot read the systemd credential '\(name)': \(error.reason)", isOfPasswordFile: false)
+            }
+        }
+        return nil
+    }
+
+    /// Returns what stands in a file, without the newline at its end.
+    private func read(_ path: String) throws(TextFile.Failure) -> Secret {
+        var text = try TextFile.read(path, limit: 64 << 10)
+        if text.last == "\n" || text.last == "\r\n" { text.removeLast() }
+        guard !text.isEmpty else { throw TextFile.Failure(reason: "it is empty") }
+        return Secret(text)
+    }
+}

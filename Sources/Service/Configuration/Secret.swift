@@ -1,0 +1,19 @@
+/// A password: it can be handed to the one who needs it, and never printed by accident.
+///
+/// Every textual form (`description`, `debugDescription`, a mirror, string interpolation, `dump`) is `<redacted>`.
+package struct Secret: Sendable, Equatable {
+    private let text: String
+
+    package init(_ text: String) {
+        self.text = text
+    }
+
+    /// Returns the password itself, for the AUTH command only.
+    package func reveal() -> String { text }
+}
+
+extension Secret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package var description: String { "<redacted>" }
+    package var debugDescription: String { description }
+    package var customMirror: Mirror { Mirror(self, children: []) }
+}

@@ -1,0 +1,179 @@
+extension Setting {
+    /// Every key of the file, in the order in which the configuration is printed.
+    static let all: [Setting] =
+        task + source + target + data + position + limits + operation + obsolete
+
+    /// What each section is about.
+    static let sections: [String: String] = [
+        "source": "The Dragonfly master to follow.",
+        "source.tls": "Encryption towards the source (not built yet).",
+        "target": "The Redis or Valkey server that is kept equal.",
+        "target.tls": "Encryption towards the target (not built yet).",
+        "target.cluster": "Nodes of a Redis Cluster.",
+        "fullSync": "How a full sync treats the target's old data.",
+        "conflict": "What happens to a key of the snapshot that the target already has.",
+        "policy": "What happens to data that cannot be applied.",
+        "checkpoint": "Where the position in the stream is kept, so that a restart goes on where it was.",
+        "spool": "Where records wait that the target cannot take yet.",
+        "reconnect": "How a lost source is tried again.",
+        "shutdown": "How long the parts of leaving may take.",
+        "advanced": "How hard the target may be driven.",
+        "dashboard": "The HTTP status page.",
+        "log": "What is logged, and how.",
+        "migrate": "Keys of df2redis v2.x that mean nothing here.",
+    ]
+
+    /// Sections that may be written as the one word of their main key: `tls: false`.
+    static let shorthands = ["source.tls": "source.tls.enabled", "target.tls": "target.tls.enabled"]
+
+    private static let task: [Setting] = [
+        Setting(
+            "taskName", \.taskName, .text,
+            "Name of the task, of letters, digits and . _ @ -; empty: the file's name. --task-name overrides it."),
+        Setting(
+            "stateDir", \.stateDirectory, .path,
+            "Folder of the task's files; empty: $STATE_DIRECTORY (systemd), else /var/lib/df2redis/<task>."),
+        Setting(
+            "statusFile", \.statusFile, .path,
+            "File with the task's state for other programs; empty: <task>.status.json in stateDir."),
+    ]
+
+    private static let source: [Setting] =
+        [
+            Setting("source.type", \.source.kind, .choice(), "Kind of the source."),
+            Setting("source.addr", \.source.address, .address, "Address of the master. Required."),
+            Setting("source.username", optional: \.source.username, .text, "ACL user; empty: the default user."),
+            Setting(
+                "source.password", optional: \.source.password, .secret,
+                "Password; a systemd credential 'source-password' or a passwordFile goes before it."),
+            Setting(
+                "source.passwordFile", optional: \.source.passwordFile, .path,
+                "File that holds the password, relative to this file."),
+        ]
+        + tls(
+            "source.tls", isEnabled: \.source.tls.isEnabled, caFile: \.source.tls.caFile,
+            certificateFile: \.source.tls.certificateFile, keyFile: \.source.tls.keyFile,
+            serverName: \.source.tls.serverName)
+
+    private static let target: [Setting] =
+        [
+            Setting(
+                "target.type", \.target.kind,
+                .choice(synonyms: [
+                    "redis": .standalone, "redis-standalone": .standalone, "valkey": .standalone,
+                    "valkey-standalone": .standalone, "redis-cluster": .cluster, "valkey-cluster": .cluster,
+                ]),
+                "Kind of the target; redis, valkey and redis-standalone mean standalone."),
+            Setting("target.addr", \.target.address, .address, "Address of the server. Required."),
+            Setting("target.seed", list: \.target.clusterSeeds, .address, "Older name of target.addr.").unprinted,
+            Setting("target.username", optional: \.target.username, .text, "ACL user; empty: the default user."),
+            Setting(
+                "target.password", optional: \.target.password, .secret,
+                "Password; a systemd credential 'target-password' or a passwordFile goes before it."),
+            Setting(
+                "target.passwordFile", optional: \.target.passwordFile, .path,
+                "File that holds the password, relative to this file."),
+        ]
+        + tls(
+            "target.tls", isEnabled: \.target.tls.isEnabled, caFile: \.target.tls.caFile,
+            certificateFile: \.target.tls.certificateFile, keyFile: \.target.tls.keyFile,
+            serverName: \.target.tls.serverName) + [
+            Setting(
+                "target.cluster.seeds", list: \.target.clusterSeeds, .address,
+                "Nodes to ask for the cluster's slots; the first stands in for a missing target.addr.")
+        ]
+
+    private static func tls(
+        _ path: String, isEnabled: Place<Bool>, caFile: Place<String?>, certificateFile: Place<String?>,
+        keyFile: Place<String?>, serverName: Place<String?>
+    ) -> [Setting] {
+        [
+            Setting("\(path).enabled", isEnabled, .boolean, "Whether to encrypt."),
+            Setting("\(path).caFile", optional: caFile, .path, "Certificates to trust (PEM); empty: the system's."),
+            Setting("\(path).certFile", optional: certificateFile, .path, "Our certificate (PEM)."),
+            Setting("\(path).keyFile", optional: keyFile, .path, "Key of our certificate (PEM)."),
+            Setting(
+                "\(path).serverName", optional: serverName, .text,
+                "Name that the server's certificate must carry; empty: the host of addr."),
+        ]
+    }
+
+    private static let data: [Setting] = [
+        Setting(
+            "fullSync.existing", \.fullSync.existing, .choice(),
+            """
+            Keys the target already has. replace: those of the snapshot are replaced, others stay;
+            flush: all are removed first; reconcile: also those are removed that the source lacks;
+            auto: replace in a task's first full sync, reconcile in later ones.
+            """),
+        Setting(
+            "conflict.policy", \.conflict.policy, .choice(),
+            "overwrite it, skip it (the target's value stays), or panic: stop before anything is overwritten."),
+        Setting("policy.onError", \.policy.onError, .choice(), "When the target answers a command with an error."),
+        Setting(
+            "policy.onUnsupported", \.policy.onUnsupported, .choice(),
+            "When the data has no equal in Redis; what is skipped is counted and listed in the dead-letter file."),
+    ]
+
+    private static let position: [Setting] = [
+        Setting("checkpoint.enabled", \.checkpoint.isEnabled, .boolean, "Without it every start is a full sync."),
+        Setting(
+            "checkpoint.store", \.checkpoint.store, .choice(),
+            "target: in the target, within the data's own transactions (exactly once); file: at least once."),
+        Setting(
+            "checkpoint.intervalSeconds", \.checkpoint.interval, .seconds(1...3600, zeroMeans: .seconds(10)),
+            "How often the checkpoint file is written."),
+        Setting(
+            "checkpoint.path", \.checkpoint.path, .path,
+            "The checkpoint file, for store: file; empty: <task>.checkpoint.json in stateDir."),
+        Setting(
+            "checkpoint.keyPrefix", \.checkpoint.keyPrefix, .text,
+            "The task's key in the target is this and the task's name."),
+    ]
+
+    private static let limits: [Setting] = [
+        Setting("spool.memoryBytes", \.spool.memoryBytes, .bytes(1 << 20...1 << 40), "Memory, over all flows."),
+        Setting(
+            "spool.diskBytes", \.spool.diskBytes, .bytes(0...1 << 44), "Disk, when the memory is full; 0: no disk."),
+        Setting("spool.dir", \.spool.directory, .path, "Folder of the spool; empty: <task>.spool in stateDir."),
+        Setting(
+            "reconnect.initialMilliseconds", \.reconnect.initial, .milliseconds(10...60_000),
+            "Wait before the first new try; it doubles with each further one."),
+        Setting("reconnect.maxSeconds", \.reconnect.maximum, .seconds(0.1...3600), "The longest wait between tries."),
+        Setting(
+            "reconnect.giveUpSeconds", \.reconnect.giveUp, .seconds(0...604_800),
+            "After so long without the source the task exits with 69, and systemd takes over; 0: never."),
+        Setting(
+            "shutdown.drainSeconds", \.shutdown.drain, .seconds(0...20),
+            "How long reading and applying go on once a stop is asked for."),
+        Setting(
+            "shutdown.finWaitSeconds", \.shutdown.finWait, .seconds(0.1...5),
+            "How long the master's own end of each flow is awaited."),
+        Setting(
+            "advanced.qps", \.advanced.commandsPerSecond, .integer(0...100_000_000), "Commands a second; 0: no limit."),
+        Setting(
+            "advanced.batchSize", \.advanced.batchSize, .integer(1...100_000, zeroMeans: 500),
+            "Commands sent to the target in one batch at most."),
+    ]
+
+    private static let operation: [Setting] = [
+        Setting(
+            "dashboard.addr", optional: \.dashboard.address, .listenAddress,
+            "Where the status page listens (\":8080\" for all interfaces); empty: no page."),
+        Setting("log.level", \.log.level, .logLevel, "The least important records to log."),
+        Setting(
+            "log.format", \.log.format, .choice(), "auto: the journal under systemd, else text on standard error."),
+    ]
+
+    private static let obsolete: [Setting] = [
+        Setting(obsolete: "log.dir", "the log goes to the systemd journal, or to standard error"),
+        Setting(obsolete: "log.consoleEnabled", "the log goes to the systemd journal, or to standard error"),
+        Setting(obsolete: "migrate.snapshotPath", "the snapshot comes from the source itself"),
+        Setting(obsolete: "migrate.shakeBinary", "no other program is run"),
+        Setting(obsolete: "migrate.shakeArgs", "no other program is run"),
+        Setting(obsolete: "migrate.shakeConfigFile", "no other program is run"),
+        Setting(obsolete: "migrate.autoBgsave", "the snapshot comes from the source itself"),
+        Setting(obsolete: "migrate.bgsaveTimeoutSeconds", "the snapshot comes from the source itself"),
+        Setting(obsolete: "migrate.snapshotOnly", "'df2redis migrate' copies once, 'df2redis replicate' goes on"),
+    ]
+}

@@ -1,0 +1,108 @@
+/// One key of the configuration file: its path, what may stand there, and its place in `Configuration`.
+///
+/// `Setting.all` is the one table that loading, checking, printing and the documentation are made from.
+struct Setting: Sendable {
+    /// The key path in the file, such as `source.addr`.
+    let path: String
+    /// What the key is for; in lines that fit the printed configuration.
+    let help: String
+    /// What may stand here, as the end of 'expected ...'.
+    let expected: String
+    /// Why the key is known and yet means nothing; nil for a key that means something.
+    var obsolete: String?
+    /// Whether the printed configuration shows the key; another spelling of a key is read only.
+    var isPrinted = true
+    /// Stores a value that is not blank.
+    ///
+    /// - Throws: what was expected and what was found instead.
+    let store: @Sendable (YAMLNode, inout Configuration) throws(Mismatch) -> Void
+    /// The value as YAML.
+    let print: @Sendable (Configuration) -> String
+
+    /// A value that is not what the key expects.
+    struct Mismatch: Error {
+        let message: String
+        let position: YAMLNode.Position
+    }
+
+    /// The last word of the path.
+    var name: String { String(path.split(separator: ".").last ?? "") }
+    /// The path without its last word; empty for a key of the top level.
+    var section: String { path.split(separator: ".").dropLast().joined(separator: ".") }
+}
+
+extension Setting {
+    typealias Place<Value> = any WritableKeyPath<Configuration, Value> & Sendable
+
+    /// A key that always has a value.
+    init<Value>(_ path: String, _ place: Place<Value>, _ form: SettingForm<Value>, _ help: String) {
+        self.init(
+            path: path, help: help, expected: form.expected,
+            store: { (node, configuration) throws(Mismatch) in configuration[keyPath: place] = try form.read(node) },
+            print: { YAMLText.scalar(form.print($0[keyPath: place])) })
+    }
+
+    /// A key whose value may be missing; printed as an empty text then.
+    init<Value>(_ path: String, optional place: Place<Value?>, _ form: SettingForm<Value>, _ help: String) {
+        self.init(
+            path: path, help: help, expected: form.expected,
+            store: { (node, configuration) throws(Mismatch) in configuration[keyPath: place] = try form.read(node) },
+            print: { YAMLText.scalar($0[keyPath: place].map(form.print) ?? "") })
+    }
+
+    /// A key with a list of values; a single one may stand without the list's brackets.
+    init<Value>(_ path: String, list place: Place<[Value]>, _ form: SettingForm<Value>, _ help: String) {
+        self.init(
+            path: path, help: help, expected: "a list of " + form.expected,
+            store: { (node, configuration) throws(Mismatch) in
+                var values: [Value] = []
+                if case .list(let items) = node.content {
+                    for item in items { values.append(try form.read(item)) }
+                } else {
+                    values = [try form.read(node)]
+                }
+                configuration[keyPath: place] = values
+            },
+            print: { "[" + $0[keyPath: place].map { YAMLText.scalar(form.print($0)) }.joined(separator: ", ") + "]" })
+    }
+
+    /// A key of df2redis v2.x that means nothing here: accepted whatever it holds, and named in a warning.
+    init(obsolete path: String, _ reason: String) {
+        self.init(
+            path: path, help: reason, expected: "anything", obsolete: reason, isPrinted: false,
+            store: { (_, _) throws(Mismatch) in }, print: { _ in "" })
+    }
+
+    /// The same key, read but left out of what is printed.
+    var unprinted: Setting {
+        var copy = self
+        copy.isPrinted = false
+        return copy
+    }
+}
+
+extension SettingForm {
+    /// Returns the value of a node.
+    ///
+    /// - Throws: what was expected and what was found instead; the text of a secret is never told.
+    fileprivate func read(_ node: YAMLNode) throws(Setting.Mismatch) -> Value {
+        if case .text(let text) = node.content, let value = parse(text) { return value }
+        var message = "expected \(expected), found \(found(node))"
+        if case .text(let text) = node.content, let word = KeySuggestion.nearest(to: text, among: choices) {
+            message += "; did you mean '\(word)'?"
+        }
+        throw Setting.Mismatch(message: message, position: node.position)
+    }
+
+    private func found(_ node: YAMLNode) -> String {
+        switch node.content {
+        case .null: "nothing"
+        case .list: "a list"
+        case .section: "a section"
+        // What has an '@' may be a URL with a password in it.
+        case .text(let text) where isSecret || text.contains("@"): "another text"
+        case .text(let text) where Double(text) != nil: text.count <= 60 ? text : "a longer number"
+        case .text(let text): text.count <= 60 ? "\"\(text)\"" : "\"\(text.prefix(60))...\""
+        }
+    }
+}

@@ -1,0 +1,221 @@
+import Testing
+
+@testable import Service
+
+@Suite struct `A faulty configuration` {
+    @Test func `tells all its faults at once, in the order of the file`() {
+        let yaml = """
+            taskName: "a b"
+            source:
+              adr: 1.2.3.4:6379
+              tls: true
+              password: [a]
+            target:
+              type: redis-cluster
+              addr: localhost
+              addr: localhost:1
+            advanced:
+              batch_size: 5
+              qps: many
+            drainSeconds: 3
+            log: debug
+            """
+        #expect(
+            problems(of: yaml) == [
+                "1:11: taskName: expected 1 to 128 letters, digits, '.', '_', '@' and '-', found \"a b\"",
+                "2:1: source.addr: is required: the host:port of the Dragonfly master",
+                "3:3: source.adr: unknown key; did you mean 'addr'?",
+                "4:8: source.tls.enabled: TLS is not built yet: set it to false, and use a private network or a tunnel",
+                "5:13: source.password: expected text, found a list",
+                "7:9: target.type: a cluster as target is not built yet: use a standalone Redis or Valkey server",
+                "8:9: target.addr: expected host:port, an IPv6 address as \"[2001:db8::1]:6379\", found \"localhost\"",
+                "9:3: target.addr: stands twice; the first is in line 8",
+                "11:3: advanced.batch_size: unknown key; did you mean 'batchSize'?",
+                "12:8: advanced.qps: expected a whole number from 0 to 100000000, found \"many\"",
+                "13:1: drainSeconds: unknown key here; did you mean 'shutdown.drainSeconds'?",
+                "14:6: log: expected a section with keys of its own: level, format",
+            ])
+    }
+
+    @Test(arguments: [
+        ("sources: {}", "5:1: sources: unknown key; did you mean 'source'?"),
+        ("chekpoint: {}", "5:1: chekpoint: unknown key; did you mean 'checkpoint'?"),
+        ("Spool: {}", "5:1: Spool: unknown key; did you mean 'spool'?"),
+        ("spool: {memroyBytes: 1GiB}", "5:9: spool.memroyBytes: unknown key; did you mean 'memoryBytes'?"),
+        ("spool: {zebra: 1}", "5:9: spool.zebra: unknown key; valid here: memoryBytes, diskBytes, dir"),
+        ("addr: x", "5:1: addr: unknown key here; did you mean 'source.addr' or 'target.addr' or 'dashboard.addr'?"),
+        ("migrate: {snapshot_path: x}", "5:11: migrate.snapshot_path: unknown key; did you mean 'snapshotPath'?"),
+        ("<<: {spool: {}}", "5:1: <<: unknown key; valid here: "),
+    ])
+    func `names the key that was meant`(_ line: String, _ expected: String) throws {
+        let found = try #require(problems(of: minimal + line).first)
+        #expect(found.hasPrefix(expected))
+    }
+
+    @Test(arguments: [
+        (
+            "spool: {memoryBytes: 1023KiB}",
+            "expected a size from 1MiB to 1TiB, in bytes or with KiB, MiB, GiB, TiB, found \"1023KiB\""
+        ),
+        ("spool: {memoryBytes: 256MB}", "KiB, MiB, GiB, TiB, found \"256MB\""),
+        ("spool: {diskBytes: -1}", "expected a size from 0 to 16TiB, in bytes or with KiB, MiB, GiB, TiB, found -1"),
+        ("spool: {diskBytes: 99999999999TiB}", "found \"99999999999TiB\""),
+        ("shutdown: {drainSeconds: 20.001}", "expected seconds from 0 to 20, found 20.001"),
+        ("shutdown: {drainSeconds: 2s}", "expected seconds from 0 to 20, found \"2s\""),
+        ("shutdown: {finWaitSeconds: 0}", "expected seconds from 0.1 to 5, found 0"),
+        ("shutdown: {drainSeconds: nan}", "expected seconds from 0 to 20, found nan"),
+        ("reconnect: {initialMilliseconds: 9}", "expected milliseconds from 10 to 60000, found 9"),
+        ("reconnect: {maxSeconds: 3601}", "expected seconds from 0.1 to 3600, found 3601"),
+        ("advanced: {batchSize: 100001}", "expected a whole number from 1 to 100000, found 100001"),
+        ("advanced: {batchSize: 1.5}", "expected a whole number from 1 to 100000, found 1.5"),
+        ("advanced: {qps: {}}", "expected a whole number from 0 to 100000000, found a section"),
+        ("checkpoint: {enabled: yes}", "expected true or false, found \"yes\""),
+        ("checkpoint: {intervalSeconds: 0.5}", "expected seconds from 1 to 3600, found 0.5"),
+        (
+            "conflict: {policy: overwite}",
+            "expected overwrite, skip or panic, found \"overwite\"; did you mean 'overwrite'?"
+        ),
+        ("fullSync: {existing: 7}", "expected auto, replace, flush or reconcile, found 7"),
+        ("log: {level: verbose}", "expected trace, debug, info, notice, warning, error or critical, found \"verbose\""),
+        ("dashboard: {addr: 8080}", "expected host:port or :port, found 8080"),
+        ("dashboard: {addr: \":65536\"}", "expected host:port or :port, found \":65536\""),
+    ])
+    func `tells what was expected and what was found`(_ line: String, _ expected: String) {
+        let found = problems(of: minimal + line)
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix("5:") == true)
+        #expect(found.first?.hasSuffix(expected) == true, "\(found)")
+    }
+
+    @Test(arguments: [
+        "host", "host:", ":6379", "host:0", "host:65536", "host:+1", "host:6379:1", "2001:db8::1:6379", "[::1]",
+        "\"[host]:1\"", "\"[::1\"", "\"[::1%]:1\"", "\"a b:1\"", "redis://host:6379", "user:pw@host:6379", "host/1:1",
+    ])
+    func `has an address that is none`(_ address: String) {
+        let found = problems(of: minimal.replacing("master.example:6379", with: address))
+        #expect(found.count == 1)
+        #expect(!found.joined().contains("pw"))
+    }
+
+    @Test func `has a source and a target that are the same`() {
+        let found = problems(of: minimal.replacing("target.example:6380", with: "master.example:6379"))
+        #expect(found == ["4:9: target.addr: is the source's own address; a server cannot be kept equal to itself"])
+    }
+
+    @Test func `has values that do not go together`() {
+        #expect(
+            problems(of: minimal + "reconnect: {initialMilliseconds: 2000, maxSeconds: 1}") == [
+                "5:34: reconnect.initialMilliseconds: the first wait (initialMilliseconds) is longer than the longest "
+                    + "(maxSeconds)"
+            ])
+        #expect(
+            problems(of: minimal + "conflict: {policy: skip}\nfullSync: {existing: flush}") == [
+                "6:22: fullSync.existing: 'flush' removes keys of the target that conflict.policy 'skip' is to keep"
+            ])
+        #expect(
+            problems(of: minimal.replacing("target:\n", with: "target:\n  username: app\n")) == [
+                "4:13: target.username: needs a password: set target.password or target.passwordFile"
+            ])
+    }
+
+    @Test func `has a source that is no Dragonfly`() {
+        let found = problems(of: minimal.replacing("source:\n", with: "source:\n  type: redis\n"))
+        #expect(found == ["2:9: source.type: expected dragonfly, found \"redis\""])
+    }
+
+    @Test(arguments: ["", "# nothing\n", "---\n", "null\n", "{}\n"])
+    func `is empty`(_ yaml: String) {
+        #expect(
+            problems(of: yaml)
+                == [
+                    "/etc/df2redis/prod.yaml: target.addr: is required: the host:port of the Redis or Valkey server",
+                    "/etc/df2redis/prod.yaml: source.addr: is required: the host:port of the Dragonfly master",
+                ].map { $0.replacing("/etc/df2redis/prod.yaml:", with: "") })
+    }
+
+    @Test func `has a task name that cannot be part of a file's name`() {
+        for name in ["a/b", "..", ".", "", "näme", String(repeating: "a", count: 129)] {
+            #expect(throws: ConfigurationError.self) { try load(minimal, taskName: name) }
+        }
+        #expect(throws: ConfigurationError.self) {
+            try ConfigurationLoader(environment: [:]).load(yaml: minimal, file: "/etc/my task.yaml")
+        }
+    }
+
+    @Test(arguments: [
+        ("source:\n  addr: [::1]:6379\n", 2), ("source: {addr: a:1\n", 2), ("a: b: c\n", 1), ("\tsource:\n", 1),
+        ("source:\n  addr: a:1\n addr: b\n", 3), ("- a\n- b\n", 1), ("text\n", 1), ("a: 1\n---\nb: 2\n", 2),
+        ("? [a]\n: b\n", 1), ("a: *b\n", 1), ("source: {addr: \"a:1\", addr: \"b:1\"}\n", 1), ("a: \u{1}\n", 1),
+    ])
+    func `is no YAML, or none of this kind`(_ yaml: String, _ line: Int) throws {
+        let error = try #require(throws: ConfigurationError.self) { try load(yaml) }
+        #expect(error.problems.first?.position?.line == line, "\(error)")
+        #expect(error.exitCode == .config)
+    }
+
+    @Test func `is told, wherever it is cut off or doubled`() {
+        let whole = minimal + "log:\n  level: info\nshutdown: {drainSeconds: 1}\nspool:\n  dir: \"/s\"\n"
+        let lines = whole.split(separator: "\n").count
+        var loaded = 0
+        for offset in 0...whole.utf8.count {
+            let head = String(decoding: whole.utf8.prefix(offset), as: UTF8.self)
+            for yaml in [head, head + "\n" + whole] {
+                do {
+                    _ = try load(yaml)
+                    loaded += 1
+                } catch {
+                    #expect(!error.problems.isEmpty)
+                    #expect(error.problems.allSatisfy { ($0.position?.line ?? 1) <= 2 * lines + 1 })
+                }
+            }
+        }
+        #expect(loaded > 0)
+    }
+
+    @Test func `is told the remedy of the two most frequent slips`() {
+        #expect(problems(of: "source:\n\taddr: a:1\n")[0].hasSuffix("; indent with spaces, not tabs"))
+        #expect(
+            problems(of: "source:\n  addr: [::1]:1\n")[0].hasSuffix(
+                "; put a text that starts with '[' or '{' in quotes"))
+    }
+
+    @Test func `cannot be read`() throws {
+        let folder = try TemporaryFolder()
+        let missing = folder.path + "/none.yaml"
+        let loader = ConfigurationLoader(environment: [:])
+        var error = try #require(throws: ConfigurationError.self) { try loader.load(missing) }
+        #expect(error.code == .unreadable)
+        #expect(error.description == "\(missing): cannot read the configuration: No such file or directory")
+
+        error = try #require(throws: ConfigurationError.self) { try loader.load(folder.path) }
+        #expect(error.description.hasSuffix("cannot read the configuration: Is a directory"))
+    }
+}
+
+@Suite struct `A key that stands twice` {
+    @Test func `is told with its second place, and the rest is checked all the same`() {
+        let yaml = """
+            source:
+              addr: a:1
+              # addr: in a comment
+              tls:
+                enabled: false
+                enabled: false
+              addr: b:1
+              addr : c:1
+            target:
+              addr: d:1
+            source:
+              password: x
+            log: {level: loud}
+            """
+        #expect(
+            problems(of: yaml) == [
+                "6:5: source.tls.enabled: stands twice; the first is in line 5",
+                "7:3: source.addr: stands twice; the first is in line 2",
+                "8:3: source.addr: stands twice; the first is in line 2",
+                "11:1: source: stands twice; the first is in line 1",
+                "13:14: log.level: expected trace, debug, info, notice, warning, error or critical, found \"loud\"",
+            ])
+    }
+}

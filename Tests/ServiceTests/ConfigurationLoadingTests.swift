@@ -1,0 +1,193 @@
+import Logging
+import Testing
+
+@testable import Service
+
+@Suite struct `A configuration` {
+    @Test func `needs no more than the two addresses`() throws {
+        let loaded = try load(minimal)
+        let configuration = loaded.configuration
+        #expect(loaded.warnings.isEmpty)
+        #expect(configuration.source.address == .init(host: "master.example", port: 6379))
+        #expect(configuration.target.address == .init(host: "target.example", port: 6380))
+        #expect(configuration.taskName == "prod")
+        #expect(configuration.stateDirectory == "/var/lib/df2redis/prod")
+        #expect(configuration.statusFile == "/var/lib/df2redis/prod/prod.status.json")
+        #expect(configuration.checkpoint.path == "/var/lib/df2redis/prod/prod.checkpoint.json")
+        #expect(configuration.spool.directory == "/var/lib/df2redis/prod/prod.spool")
+        #expect(configuration.spool.memoryBytes == 268_435_456)
+        #expect(configuration.spool.diskBytes == 8_589_934_592)
+        #expect(configuration.shutdown == .init(drain: .seconds(2), finWait: .seconds(1)))
+        #expect(configuration.conflict.policy == .overwrite)
+        #expect(configuration.policy == .init(onError: .stop, onUnsupported: .stop))
+        #expect(configuration.fullSync.existing == .auto)
+        #expect(configuration.dashboard.address == nil)
+        #expect(configuration.source.password == nil)
+    }
+
+    @Test func `takes every key`() throws {
+        let yaml = """
+            taskName: orders@eu
+            stateDir: ../state
+            statusFile: /run/df2redis/orders.json
+            source:
+              type: Dragonfly
+              addr: "[2001:db8::1]:6379"
+              username: replica
+              password: "0123"
+              tls:
+                enabled: false
+                caFile: ca.pem
+                certFile: cert.pem
+                keyFile: /keys/key.pem
+                serverName: master
+            target:
+              type: valkey
+              addr: 10.0.0.2:6380
+              tls: false
+            dashboard:
+              addr: ":7777"
+            checkpoint:
+              enabled: false
+              intervalSeconds: 2.5
+              store: file
+              path: position.json
+              keyPrefix: "df:"
+            log:
+              level: WARN
+              format: json
+            conflict:
+              policy: skip
+            advanced:
+              qps: 20000
+              batchSize: 64
+            shutdown:
+              drainSeconds: 0.25
+              finWaitSeconds: 5
+            spool:
+              memoryBytes: 64 mib
+              diskBytes: 0
+              dir: /spool
+            reconnect:
+              initialMilliseconds: 50
+              maxSeconds: 2
+              giveUpSeconds: 0
+            policy:
+              onError: skip
+              onUnsupported: skip
+            fullSync:
+              existing: replace
+            """
+        var expected = Configuration()
+        expected.taskName = "orders@eu"
+        expected.stateDirectory = "/etc/state"
+        expected.statusFile = "/run/df2redis/orders.json"
+        expected.source.address = .init(host: "2001:db8::1", port: 6379)
+        expected.source.username = "replica"
+        expected.source.password = Secret("0123")
+        expected.source.tls.caFile = "/etc/df2redis/ca.pem"
+        expected.source.tls.certificateFile = "/etc/df2redis/cert.pem"
+        expected.source.tls.keyFile = "/keys/key.pem"
+        expected.source.tls.serverName = "master"
+        expected.target.address = .init(host: "10.0.0.2", port: 6380)
+        expected.dashboard.address = .init(host: "", port: 7777)
+        expected.checkpoint.isEnabled = false
+        expected.checkpoint.interval = .milliseconds(2500)
+        expected.checkpoint.store = .file
+        expected.checkpoint.path = "/etc/df2redis/position.json"
+        expected.checkpoint.keyPrefix = "df:"
+        expected.log.level = .warning
+        expected.log.format = .json
+        expected.conflict.policy = .skip
+        expected.advanced = .init(commandsPerSecond: 20000, batchSize: 64)
+        expected.shutdown = .init(drain: .milliseconds(250), finWait: .seconds(5))
+        expected.spool = .init(memoryBytes: 64 << 20, diskBytes: 0, directory: "/spool")
+        expected.reconnect = .init(initial: .milliseconds(50), maximum: .seconds(2), giveUp: .zero)
+        expected.policy = .init(onError: .skip, onUnsupported: .skip)
+        expected.fullSync.existing = .replace
+
+        let loaded = try load(yaml)
+        #expect(loaded.configuration == expected)
+        #expect(loaded.warnings.isEmpty)
+    }
+
+    @Test func `treats a blank value as a missing one`() throws {
+        let blanks = """
+            taskName: ""
+            log:
+              level:
+            dashboard:
+              addr: ~
+            migrate:
+            conflict: null
+            checkpoint:
+              intervalSeconds: 0
+            advanced:
+              batchSize: 0
+              qps: ""
+
+            """
+        #expect(try load(blanks + minimal) == load(minimal))
+    }
+
+    @Test func `keeps a text as written, whatever YAML would make of it`() throws {
+        for password in ["0123", "1e3", "yes", "true", "0x1F", "12:30:00", "p#w", "'null'"] {
+            let yaml = minimal.replacing("source:\n", with: "source:\n  password: \(password)\n")
+            let expected = password.trimmingPrefix("'").prefix { $0 != "'" }
+            #expect(try load(yaml).configuration.source.password?.reveal() == String(expected))
+        }
+    }
+
+    @Test(arguments: ["redis", "redis-standalone", "standalone", "valkey", "Redis-Standalone"])
+    func `takes the older names of a standalone target`(_ type: String) throws {
+        let yaml = minimal.replacing("target:\n", with: "target:\n  type: \(type)\n")
+        #expect(try load(yaml).configuration.target.kind == .standalone)
+    }
+
+    @Test func `takes the target's address from its older places`() throws {
+        let expected = Configuration.Address(host: "10.1.1.1", port: 7000)
+        for older in ["seed: 10.1.1.1:7000", "cluster: {seeds: [\"10.1.1.1:7000\", \"10.1.1.2:7000\"]}"] {
+            let yaml = minimal.replacing("addr: target.example:6380", with: older)
+            #expect(try load(yaml).configuration.target.address == expected)
+        }
+        let both = try load(minimal + "  seed: 10.1.1.1:7000\n".replacing("\n", with: ""))
+        #expect(both.configuration.target.address.host == "target.example")
+        #expect(both.warnings.map(\.key) == ["target.seed"])
+    }
+
+    @Test func `takes task name and state folder from the outside`() throws {
+        let named = try load("taskName: a\n" + minimal, taskName: "b")
+        #expect(named.configuration.taskName == "b")
+        #expect(named.configuration.stateDirectory == "/var/lib/df2redis/b")
+
+        let underSystemd = try load(minimal, environment: ["STATE_DIRECTORY": "/var/lib/x:/var/lib/y"])
+        #expect(underSystemd.configuration.stateDirectory == "/var/lib/x")
+        let explicit = try load("stateDir: s\n" + minimal, environment: ["STATE_DIRECTORY": "/var/lib/x"])
+        #expect(explicit.configuration.stateDirectory == "/etc/df2redis/s")
+    }
+
+    @Test func `expands nothing from the environment`() throws {
+        let yaml = minimal.replacing("source:\n", with: "source:\n  password: ${HOME}$HOME\n")
+        #expect(
+            try load(yaml, environment: ["HOME": "/root"]).configuration.source.password?.reveal() == "${HOME}$HOME")
+    }
+
+    @Test func `takes anchors and aliases, but not without bound`() throws {
+        let shared = "source: {addr: &a \"10.0.0.1:1\"}\ntarget: {addr: \"10.0.0.1:2\", cluster: {seeds: [*a]}}\n"
+        #expect(try load(shared).configuration.target.clusterSeeds == [.init(host: "10.0.0.1", port: 1)])
+
+        let bomb = (1...9).reduce("a0: &a0 [x]\n") { yaml, level in
+            yaml + "a\(level): &a\(level) [" + Array(repeating: "*a\(level - 1)", count: 9).joined(separator: ", ")
+                + "]\n"
+        }
+        #expect(problems(of: bomb).contains { $0.hasSuffix("the document has more than 10000 values") })
+    }
+
+    @Test func `is read from its file, relative to its folder`() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.write("stateDir: ../out\n" + minimal, to: "conf/orders.v2.yaml")
+        let configuration = try ConfigurationLoader(environment: [:]).load(file).configuration
+        #expect(configuration.taskName == "orders.v2")
+        #expect(configuration.stateDirectory == FilePathText.absolute("out", relativeTo: folder.path))
+    }
+}

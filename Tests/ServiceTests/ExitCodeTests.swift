@@ -1,0 +1,22 @@
+import Glibc
+import Testing
+
+@testable import Service
+
+@Suite struct `The exit codes` {
+    @Test func `are those of sysexits`() {
+        let expected: [ExitCode: Int32] = [
+            .ok: EX_OK, .usage: EX_USAGE, .policyStop: EX_DATAERR, .sourceUnavailable: EX_UNAVAILABLE,
+            .software: EX_SOFTWARE, .osError: EX_OSERR, .cantCreate: EX_CANTCREAT, .ioError: EX_IOERR,
+            .targetUnavailable: EX_TEMPFAIL, .protocolError: EX_PROTOCOL, .noPermission: EX_NOPERM, .config: EX_CONFIG,
+        ]
+        #expect(expected.count == ExitCode.allCases.count)
+        for (code, number) in expected { #expect(code.rawValue == number) }
+    }
+
+    @Test func `stand in the table, each in a row`() {
+        let rows = ExitCode.table.split(separator: "\n").dropFirst(2)
+        #expect(rows.count == ExitCode.allCases.count)
+        #expect(rows.last == "| 78 | \(ExitCode.config.meaning) | no |")
+    }
+}

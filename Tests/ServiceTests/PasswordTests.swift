@@ -1,0 +1,98 @@
+import Testing
+
+@testable import Service
+
+@Suite struct `A password` {
+    private let folder: TemporaryFolder
+    private let loader: ConfigurationLoader
+
+    init() throws {
+        folder = try TemporaryFolder()
+        loader = ConfigurationLoader(environment: ["CREDENTIALS_DIRECTORY": folder.path + "/credentials"])
+    }
+
+    /// Loads a file whose source has these lines.
+    private func load(_ lines: String...) throws -> ConfigurationLoader.Loaded {
+        let yaml = minimal.replacing("source:\n", with: "source:\n" + lines.map { "  \($0)\n" }.joined())
+        return try loader.load(try folder.write(yaml, to: "prod.yaml"))
+    }
+
+    @Test func `comes from the task's credential, then the credential, then the file, then the configuration`() throws {
+        try folder.write("from file\n", to: "password")
+        try folder.write("from credential\r\n", to: "credentials/source-password")
+        try folder.write("from the task's credential", to: "credentials/prod.source-password")
+        let lines = ["password: inline", "passwordFile: password"]
+
+        var loaded = try load(lines[0], lines[1])
+        #expect(loaded.configuration.source.password?.reveal() == "from the task's credential")
+        #expect(
+            loaded.warnings.map { "\($0.key ?? ""): \($0.message)" } == [
+                "source.password: is not used: the systemd credential 'prod.source-password' goes before it",
+                "source.passwordFile: is not used: the systemd credential 'prod.source-password' goes before it",
+            ])
+
+        try folder.remove("credentials/prod.source-password")
+        loaded = try load(lines[0], lines[1])
+        #expect(loaded.configuration.source.password?.reveal() == "from credential")
+
+        try folder.remove("credentials/source-password")
+        loaded = try load(lines[0], lines[1])
+        #expect(loaded.configuration.source.password?.reveal() == "from file")
+        #expect(loaded.warnings.map(\.key) == ["source.password"])
+
+        loaded = try load(lines[0])
+        #expect(loaded.configuration.source.password?.reveal() == "inline")
+        #expect(loaded.warnings.isEmpty)
+        #expect(try load().configuration.source.password == nil)
+    }
+
+    @Test func `of the source is not that of the target`() throws {
+        try folder.write("t", to: "credentials/target-password")
+        let configuration = try load("password: s").configuration
+        #expect(configuration.source.password?.reveal() == "s")
+        #expect(configuration.target.password?.reveal() == "t")
+    }
+
+    @Test func `in a file loses one newline at its end and nothing else`() throws {
+        for (text, password) in [("a b \n", "a b "), ("a\n\n", "a\n"), ("a\r\n", "a"), (" a", " a")] {
+            try folder.write(text, to: "password")
+            #expect(try load("passwordFile: password").configuration.source.password?.reveal() == password)
+        }
+    }
+
+    @Test func `that cannot be read is a fault with its place`() throws {
+        var error = try #require(throws: ConfigurationError.self) { try load("passwordFile: none") }
+        let file = error.problems[0].file
+        let folderPath = FilePathText.absolute(folder.path, relativeTo: "/")
+        #expect(
+            error.description
+                == "\(file):2:17: source.passwordFile: cannot read \(folderPath)/none: No such file or directory")
+
+        try folder.write("\n", to: "empty")
+        error = try #require(throws: ConfigurationError.self) { try load("passwordFile: empty") }
+        #expect(error.description.hasSuffix("/empty: it is empty"))
+
+        try folder.write("", to: "credentials/source-password/x")
+        error = try #require(throws: ConfigurationError.self) { try load("password: inline") }
+        #expect(
+            error.description.hasSuffix("cannot read the systemd credential 'source-password': Is a directory"))
+    }
+
+    @Test func `is never printed`() throws {
+        let configuration = try load("password: hunter2").configuration
+        var dumped = ""
+        dump(configuration, to: &dumped)
+        let texts = [
+            configuration.yaml, "\(configuration)", String(reflecting: configuration), dumped,
+            "\(Secret("hunter2"))", String(reflecting: Secret("hunter2")), "\([Secret("hunter2")])",
+        ]
+        for text in texts { #expect(!text.contains("hunter2")) }
+        #expect(configuration.yaml.contains("  password: \"<redacted>\"\n"))
+
+        for wrong in ["password: {a: hunter2}", "password: [hunter2]", "addr: user:hunter2@host:1"] {
+            let error = try #require(throws: ConfigurationError.self) { try load(wrong) }
+            #expect(!error.description.contains("hunter2"))
+            #expect(!"\(error.problems)".contains("hunter2"))
+        }
+    }
+}
