@@ -152,6 +152,12 @@ final class Connection {
         return output.isEmpty ? .drained : .blocked
     }
 
+    /// Nothing is sent or read until `isStalled` is taken back.
+    func stall(_ now: ContinuousClock.Instant) {
+        isStalled = true
+        if !output.isEmpty { _ = block(now) }
+    }
+
     private func takeCut(_ kind: Faults.Cut.Kind) -> Flushed {
         faults.cut = nil
         return .cut(kind)

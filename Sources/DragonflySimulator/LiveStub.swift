@@ -17,3 +17,4 @@ extension MasterCore {
     func executeCommand(_ request: Request, _ connection: Connection) -> Reply { ErrorText.unknown(request.name) }
     func executeOnStore(_ request: Request, database: Int) -> Reply { ErrorText.unknown(request.name) }
 }
+extension SimulatedMaster { package func generateLoad(writesPerSecond: Int, seed: UInt64) {} }

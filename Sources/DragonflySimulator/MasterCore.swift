@@ -99,7 +99,7 @@ final class MasterCore {
     }
 
     private func receive(_ connection: Connection) {
-        guard !connection.isReadingOver, !connection.isStalled else { return }
+        guard !connection.observation.isClosed, !connection.isReadingOver, !connection.isStalled else { return }
         for _ in 0..<16 {
             switch connection.receive() {
             case .input: continue
@@ -150,7 +150,7 @@ final class MasterCore {
         switch kind {
         case .fin: connection.sendFIN()
         case .rst: connection.close(byReset: true)
-        case .stall: connection.isStalled = true
+        case .stall: connection.stall(now)
         }
     }
 

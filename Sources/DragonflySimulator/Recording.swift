@@ -57,10 +57,14 @@ package struct Recording: Sendable {
         return nil
     }
 
+    /// The value of the AUX field `df-ver`.
     private static func version(in header: [UInt8]) -> DragonflyVersion? {
-        let text = header.prefix(256).map { (0x20...0x7E).contains($0) ? Character(UnicodeScalar($0)) : " " }
-        guard let start = String(text).range(of: "df-v") else { return nil }
-        return DragonflyVersion(String(String(text)[start.lowerBound...].prefix { $0 != " " }))
+        let name = Array("df-ver".utf8)
+        let limit = min(header.count, 4096) - name.count - 1
+        guard limit > 0, let start = (0..<limit).first(where: { header[$0..<($0 + name.count)].elementsEqual(name) })
+        else { return nil }
+        let value = start + name.count + 1
+        return DragonflyVersion(String(decoding: header[value...].prefix(Int(header[value - 1])), as: UTF8.self))
     }
 }
 

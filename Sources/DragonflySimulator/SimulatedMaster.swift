@@ -52,7 +52,10 @@ package final class SimulatedMaster: Sendable {
 
     /// Every connection so far, in the order in which they were accepted.
     package var connections: [ConnectionObservation] {
-        loop.look { core in (core.finished + core.connections.map(\.observation)).sorted { $0.id < $1.id } }
+        loop.look { core in
+            for connection in core.connections { connection.noteBlockedTime(.now) }
+            return (core.finished + core.connections.map(\.observation)).sorted { $0.id < $1.id }
+        }
     }
 
     /// The latest connection of a flow.
