@@ -19,6 +19,10 @@ command -v swift >/dev/null || {
 mapfile -t missing < <(missing_packages)
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
+command -v apt-get >/dev/null || {
+    echo "setup: no apt-get here; install with your own means: ${missing[*]}" >&2
+    exit 1
+}
 as_root=(env DEBIAN_FRONTEND=noninteractive)
 if [[ $EUID -ne 0 ]]; then
     command -v sudo >/dev/null || {
