@@ -1,3 +1,8 @@
-@main struct Main {
-    static func main() {}
+import ArgumentParser
+
+@main struct DragonflySim: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dragonfly-sim",
+        abstract: "A simulated Dragonfly master for tests, the demo and benches.",
+        subcommands: [Serve.self])
 }

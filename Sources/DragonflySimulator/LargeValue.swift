@@ -1,0 +1,139 @@
+/// A value that is generated while it is sent: of any size, never whole in memory.
+package struct LargeValue: Sendable {
+    package enum Kind: String, Sendable, CaseIterable {
+        case string, list, set, hash, zset
+    }
+
+    package var kind: Kind
+    package var key: [UInt8]
+    package var database = 0
+    package var expiresAt: Int64?
+    /// Elements, fields or members; a string has one.
+    package var elements: Int
+    /// Bytes of each element, of a hash's values, of the string.
+    package var elementBytes: Int
+    package var seed: UInt64
+
+    package init(_ kind: Kind, key: String, elements: Int = 1, elementBytes: Int, seed: UInt64 = 1) {
+        self.kind = kind
+        self.key = Array(key.utf8)
+        self.elements = elements
+        self.elementBytes = elementBytes
+        self.seed = seed
+    }
+
+    /// The element of an index: `<index>-` and text for members and fields, text alone elsewhere.
+    ///
+    /// A hash's value, or a zset's score, is the second part.
+    package func element(at index: Int) -> (name: [UInt8], value: [UInt8], score: Double) {
+        var generator = SeededGenerator(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(index))
+        let text = RandomText.bytes(elementBytes, &generator)
+        switch kind {
+        case .string, .list: return (text, [], 0)
+        case .set: return (Array("\(index)-".utf8) + text, [], 0)
+        case .hash: return (Array("field:\(index)".utf8), text, 0)
+        case .zset:
+            return (Array("\(index)-".utf8) + text, [], Double.random(in: -1e6..<1e6, using: &generator))
+        }
+    }
+
+    /// The bytes of a large string, `count` of them from a multiple of `stringPieceBytes` on.
+    package func stringPiece(at offset: Int) -> [UInt8] {
+        var generator = SeededGenerator(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(offset))
+        return RandomText.bytes(min(Self.stringPieceBytes, elementBytes - offset), &generator)
+    }
+
+    package static let stringPieceBytes = 64 << 10
+
+    /// Each piece of the value's body, behind the key.
+    var type: UInt8 {
+        switch kind {
+        case .string: 0
+        case .list: 18
+        case .set: 2
+        case .hash: 4
+        case .zset: 5
+        }
+    }
+}
+
+/// Writes a large value piece by piece.
+struct LargeValueWriter {
+    let value: LargeValue
+    /// The number of the value's tagged chunks; `nil`: it goes as it is.
+    let streamID: UInt32?
+    private let chunkBytes: Int
+    private let compression: Compression
+    /// The next element, or the next offset in a string.
+    private var position = 0
+    private var hasBegun = false
+
+    /// - Parameter streamID: ignored for strings, which are never split into tagged chunks.
+    init(_ value: LargeValue, streamID: UInt32?, chunkBytes: Int, compression: Compression) {
+        self.value = value
+        self.streamID = value.kind == .string ? nil : streamID
+        self.chunkBytes = max(1, chunkBytes)
+        self.compression = compression
+    }
+
+    var hasEnded: Bool {
+        hasBegun && position == (value.kind == .string ? value.elementBytes : value.elements)
+    }
+
+    /// Another entry or a journal blob may stand here.
+    var isBetweenOpcodes: Bool { !hasBegun || hasEnded || streamID != nil }
+
+    /// The next piece; it ends behind an element.
+    mutating func next() -> [UInt8] {
+        var payload = PieceWriter()
+        var piece = PieceWriter()
+        if !hasBegun {
+            hasBegun = true
+            piece.byte(0xFE)
+            piece.length(value.database)
+            payload.raw(
+                EntryBuffer.head(
+                    key: value.key, expiresAt: value.expiresAt, type: value.type, compression: compression))
+            payload.length(value.kind == .string ? value.elementBytes : value.elements)
+        }
+        while payload.count < chunkBytes, !hasEnded { append(to: &payload) }
+        guard let streamID else { return piece.bytes + payload.bytes }
+        piece.byte(0xE0)
+        piece.littleEndian(streamID)
+        piece.littleEndian(UInt32(payload.count))
+        piece.raw(payload.bytes)
+        return BlobCompressor.blob(piece.bytes, compression)
+    }
+
+    private mutating func append(to payload: inout PieceWriter) {
+        if value.kind == .string {
+            let bytes = value.stringPiece(at: position)
+            payload.raw(bytes)
+            position += bytes.count
+            return
+        }
+        let element = value.element(at: position)
+        position += 1
+        switch value.kind {
+        case .string: break
+        case .list:
+            // Each element is a node of its own.
+            if element.name.count > 8192 {
+                payload.length(1)
+                payload.rawString(element.name)
+            } else {
+                var pack = ListpackWriter()
+                pack.append(element.name)
+                payload.length(2)
+                payload.rawString(pack.finished())
+            }
+        case .set: payload.string(element.name)
+        case .hash:
+            payload.string(element.name)
+            payload.string(element.value)
+        case .zset:
+            payload.string(element.name)
+            payload.littleEndian(element.score.bitPattern)
+        }
+    }
+}

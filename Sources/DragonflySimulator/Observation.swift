@@ -1,0 +1,65 @@
+/// What a connection was.
+package enum ConnectionRole: Sendable, Equatable {
+    case client
+    case main(session: Int)
+    case flow(session: Int, shard: Int)
+}
+
+/// How the client ended its direction.
+package enum ClientEnd: Sendable, Equatable {
+    case fin
+    /// RST: the client closed with unread data or with `SO_LINGER` 0, or its host refuses us.
+    case rst
+}
+
+/// A `REPLCONF ACK` as it came in.
+package struct Acknowledgement: Sendable {
+    package let lsn: UInt64
+    package let time: ContinuousClock.Instant
+}
+
+/// What the master saw of one connection, for assertions.
+package struct ConnectionObservation: Sendable {
+    /// Connections are numbered in the order in which they were accepted.
+    package let id: Int
+    package internal(set) var role = ConnectionRole.client
+    /// The commands received, in order, ACKs left out; the last 1,000.
+    package internal(set) var commands: [String] = []
+    package internal(set) var acknowledgements: [Acknowledgement] = []
+    /// Bytes that the kernel has taken from us.
+    package internal(set) var bytesSent = 0
+    /// Of them, those that belong to the flow's stream: behind the reply to `DFLY FLOW`.
+    package internal(set) var streamBytesSent = 0
+    package internal(set) var bytesReceived = 0
+    /// The first end seen from the client; `nil` while it sends.
+    package internal(set) var clientEnd: ClientEnd?
+    /// An RST came behind the client's FIN: it closed with unread data.
+    package internal(set) var wasResetAfterFIN = false
+    /// 1 for the first connection whose end the master saw, 2 for the next ...
+    package internal(set) var endOrder: Int?
+    package internal(set) var sentFIN = false
+    package internal(set) var isClosed = false
+    /// Bytes that the client's kernel had not acknowledged when the connection was over.
+    package internal(set) var undeliveredBytes = 0
+    /// The longest time for which a write to the client could not go on.
+    package internal(set) var longestBlockedWrite = Duration.zero
+
+    init(id: Int) { self.id = id }
+
+    static let maximumCommands = 1000
+
+    mutating func note(command: String) {
+        if commands.count == Self.maximumCommands { commands.removeFirst(Self.maximumCommands / 2) }
+        commands.append(command)
+    }
+
+    mutating func note(end: ClientEnd, order: inout Int) {
+        if clientEnd == nil {
+            clientEnd = end
+            order += 1
+            endOrder = order
+        } else if end == .rst, clientEnd == .fin {
+            wasResetAfterFIN = true
+        }
+    }
+}

@@ -1,0 +1,168 @@
+import Synchronization
+
+/// A master that speaks the Dragonfly replication protocol on 127.0.0.1, for tests, the demo and benches.
+///
+/// It serves a `DataSet` to any number of replicas, misbehaves on request, and tells what it saw of its peers. What would
+/// damage or kill a real master is kept in `violations`, which tests assert to be empty.
+///
+/// One thread serves all sockets. Every member may be called from any thread; after `stop()` what was seen can still be
+/// looked at.
+package final class SimulatedMaster: Sendable {
+    private let loop: EventLoop
+    private let lifetime = Lifetime()
+
+    package init(_ dataSet: DataSet = .empty, options: MasterOptions = MasterOptions()) throws {
+        loop = try EventLoop(core: MasterCore(options: options, dataSet: dataSet))
+    }
+
+    deinit { stop() }
+
+    /// Encodes `dataSet` and serves it.
+    package convenience init(_ dataSet: SyntheticDataSet, options: MasterOptions = MasterOptions()) throws {
+        try self.init(.synthetic(EncodedDataSet(dataSet, options: options)), options: options)
+    }
+
+    /// Serves a recording with the shards, the version and the replication id it was made with.
+    package convenience init(_ recording: Recording, options: MasterOptions = MasterOptions()) throws {
+        var options = options
+        options.shardCount = recording.flows.count
+        if let version = recording.version { options.version = version }
+        if let id = recording.replicationID { options.replicationID = id }
+        try self.init(.recording(recording), options: options)
+    }
+
+    /// Begins to serve and answers the port.
+    @discardableResult
+    package func start() throws -> UInt16 {
+        if lifetime.begin() { try loop.start() }
+        return loop.port
+    }
+
+    /// Ends the thread and closes every connection; the second call does nothing.
+    package func stop() {
+        if lifetime.end() { loop.stop() }
+    }
+
+    package var port: UInt16 { loop.port }
+
+    // MARK: What was seen
+
+    /// What a peer did that a real master would not take well, in order.
+    package var violations: [String] { loop.look { $0.violations } }
+
+    /// Every connection so far, in the order in which they were accepted.
+    package var connections: [ConnectionObservation] {
+        loop.look { core in
+            for connection in core.connections { connection.noteBlockedTime(.now) }
+            return (core.finished + core.connections.map(\.observation)).sorted { $0.id < $1.id }
+        }
+    }
+
+    /// The latest connection of a flow.
+    package func flow(_ shard: Int) -> ConnectionObservation? {
+        connections.last { connection in
+            if case .flow(_, shard) = connection.role { return true }
+            return false
+        }
+    }
+
+    /// The latest main connection.
+    package var main: ConnectionObservation? {
+        connections.last { connection in
+            if case .main = connection.role { return true }
+            return false
+        }
+    }
+
+    package var replicationID: String { loop.look { $0.replicationID } }
+
+    /// The LSN that the next record of each shard gets.
+    package var nextLSNs: [UInt64] { loop.look { $0.journals.map(\.next) } }
+
+    /// The states of the sessions that live, as INFO tells them: `preparation`, `full_sync`, `online`.
+    package var sessionStates: [String] { loop.look { $0.sessions.map(\.state.rawValue) } }
+
+    /// Sessions made by `capa dragonfly` so far.
+    package var sessionsStarted: Int { loop.look { $0.sessionsStarted } }
+
+    /// Sessions that went through `DFLY SYNC` so far.
+    package var fullSyncs: Int { loop.look { $0.fullSyncs } }
+
+    /// Sessions ended because a flow took nothing for `replicationTimeout`.
+    package var timedOutSessions: Int { loop.look { $0.timedOutSessions } }
+
+    /// The longest time for which the master's own clients had to wait for a flow.
+    package var longestBlockedWriters: Duration { loop.look { $0.longestBlockedWriters } }
+
+    // MARK: What it is told to do
+
+    /// Sets how a place misbehaves, on its connections of now and of later.
+    package func setFaults(_ faults: Faults, on place: ConnectionPlace) {
+        loop.withCore { core in
+            core.faults[place] = faults
+            for connection in core.connections where connection.session != nil && connection.place == place {
+                connection.use(core.takeFaults(place))
+            }
+        }
+    }
+
+    /// Refuses commands from now on.
+    package func refuse(_ refusals: [Refusal]) { loop.withCore { $0.refusals += refusals } }
+
+    /// Lets the stalled connections of a place go on.
+    package func resume(_ place: ConnectionPlace) {
+        loop.withCore { core in
+            for connection in core.connections where connection.place == place { connection.isStalled = false }
+        }
+    }
+
+    /// Journals records in a shard: JOURNAL_BLOBs of a full sync, plain records of a stable flow.
+    package func send(journal commands: [JournalCommand], flow shard: Int) {
+        loop.withCore { core in
+            core.journals[shard].isActive = true
+            for command in commands { core.journal(command, shard: shard) }
+        }
+    }
+
+    /// Sends bytes as they are on every live flow of a shard.
+    package func send(raw bytes: [UInt8], flow shard: Int) { loop.withCore { $0.send(raw: bytes, shard: shard) } }
+
+    /// Ends every session as a master does that changes its role: FIN on all flows.
+    package func endSessions() { loop.withCore { core in core.sessions.forEach(core.cancel) } }
+
+    /// Loses the partial-sync buffers: only a replica that missed nothing goes on.
+    package func forgetBacklog() {
+        loop.withCore { core in
+            for shard in core.journals.indices { core.journals[shard].forgetRecords() }
+        }
+    }
+
+    /// What a new process on the same port would be: connections closed, another replication id, LSNs from 1.
+    package func restart() { loop.withCore { $0.restart() } }
+
+    /// Executes a command on the live key space as a client would.
+    @discardableResult
+    package func execute(_ words: [[UInt8]], database: Int = 0) -> Reply {
+        loop.withCore { core in
+            guard let first = words.first else { return ErrorText.syntax }
+            let name = String(decoding: first, as: UTF8.self).uppercased()
+            return core.executeOnStore(Request(name: name, arguments: Array(words.dropFirst())), database: database)
+        }
+    }
+
+    /// Executes words separated by single spaces: `execute("SET k v")`.
+    @discardableResult
+    package func execute(_ line: String, database: Int = 0) -> Reply {
+        execute(line.split(separator: " ", omittingEmptySubsequences: false).map { Array($0.utf8) }, database: database)
+    }
+}
+
+/// Started once, stopped once.
+private final class Lifetime: Sendable {
+    private let state = Atomic(0)
+
+    func begin() -> Bool { state.compareExchange(expected: 0, desired: 1, ordering: .sequentiallyConsistent).exchanged }
+
+    /// `true` for the first call.
+    func end() -> Bool { state.exchange(2, ordering: .sequentiallyConsistent) != 2 }
+}

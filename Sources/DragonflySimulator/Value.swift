@@ -1,0 +1,92 @@
+/// A value of the key space.
+package enum Value: Sendable, Equatable {
+    case string([UInt8])
+    case list([[UInt8]])
+    case set(Set<[UInt8]>)
+    case hash([[UInt8]: [UInt8]])
+    case zset([[UInt8]: Double])
+    case stream(StreamValue)
+    /// A hash with the Unix seconds at which fields end; `nil`: never.
+    case expiringHash([[UInt8]: ExpiringField])
+    /// A set with the Unix seconds at which members end; `nil`: never.
+    case expiringSet([[UInt8]: Int64?])
+
+    package struct ExpiringField: Sendable, Equatable {
+        package let value: [UInt8]
+        package let expiresAtSeconds: Int64?
+    }
+
+    /// As TYPE tells it.
+    package var typeName: String {
+        switch self {
+        case .string: "string"
+        case .list: "list"
+        case .set, .expiringSet: "set"
+        case .hash, .expiringHash: "hash"
+        case .zset: "zset"
+        case .stream: "stream"
+        }
+    }
+
+    /// A collection without elements is deleted by the command that emptied it; a stream is not.
+    var isEmptyCollection: Bool {
+        switch self {
+        case .string, .stream: false
+        case .list(let elements): elements.isEmpty
+        case .set(let members): members.isEmpty
+        case .hash(let fields): fields.isEmpty
+        case .zset(let members): members.isEmpty
+        case .expiringHash(let fields): fields.isEmpty
+        case .expiringSet(let members): members.isEmpty
+        }
+    }
+}
+
+/// The id of a stream entry.
+package struct StreamID: Sendable, Hashable, Comparable, CustomStringConvertible {
+    package let milliseconds: UInt64
+    package let sequence: UInt64
+
+    package init(_ milliseconds: UInt64, _ sequence: UInt64) {
+        self.milliseconds = milliseconds
+        self.sequence = sequence
+    }
+
+    /// From `ms-seq`, or `ms` with the sequence that is missing.
+    init?(_ text: String, missingSequence: UInt64 = 0) {
+        let parts = text.split(separator: "-", maxSplits: 1).map { UInt64($0) }
+        guard let first = parts.first, let milliseconds = first else { return nil }
+        guard parts.count == 2 else {
+            self.init(milliseconds, missingSequence)
+            return
+        }
+        guard let sequence = parts[1] else { return nil }
+        self.init(milliseconds, sequence)
+    }
+
+    package static func < (a: Self, b: Self) -> Bool { (a.milliseconds, a.sequence) < (b.milliseconds, b.sequence) }
+
+    package var description: String { "\(milliseconds)-\(sequence)" }
+}
+
+/// A stream without consumer groups.
+package struct StreamValue: Sendable, Equatable {
+    package struct Entry: Sendable, Equatable {
+        package let id: StreamID
+        /// Field, value, field, value ...
+        package let fields: [[UInt8]]
+    }
+
+    package var entries: [Entry] = []
+    package var lastID = StreamID(0, 0)
+    package var maximumDeletedID = StreamID(0, 0)
+    package var entriesAdded: UInt64 = 0
+
+    package init() {}
+
+    package mutating func append(_ id: StreamID, _ fields: [[UInt8]]) {
+        entries.append(Entry(id: id, fields: fields))
+        lastID = id
+        entriesAdded += 1
+    }
+}

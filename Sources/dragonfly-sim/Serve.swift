@@ -1,0 +1,75 @@
+import ArgumentParser
+import DragonflySimulator
+import Foundation
+
+extension SyntheticDataSet.Shape: ExpressibleByArgument {}
+extension SyntheticDataSet.Content: ExpressibleByArgument {}
+extension Compression: ExpressibleByArgument {}
+
+/// Serves a data set until SIGTERM or SIGINT.
+struct Serve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serves a data set on 127.0.0.1; the port is the first line of stdout.")
+
+    @Option(help: "The port; 0 takes a free one.") var port: UInt16 = 0
+    @Option(help: "The number of shards, which is the number of flows.") var shards = 2
+    @Option(help: "The release to be.") var version = "1.36.0"
+    @Option(help: "A password that clients must give.") var password: String?
+    @Option(help: "Generated keys.") var keys = 0
+    @Option(help: "Bytes of a string; a collection's elements have a tenth of it.") var size = 100
+    @Option(help: "Elements of a collection.") var elements = 10
+    @Option(help: "Databases over which the keys are spread.") var databases = 1
+    @Option(help: "The share of keys with an expiry, 0 to 1.") var expiring = 0.0
+    @Option(help: "string or mixed.") var shape = SyntheticDataSet.Shape.string
+    @Option(help: "random or repetitive.") var content = SyntheticDataSet.Content.random
+    @Option(help: "none, lzf, zstd or lz4.") var compression = Compression.lz4
+    @Option(help: "The seed of what is generated.") var seed: UInt64 = 1
+    @Option(help: "A folder with a recording, instead of generated keys.") var replay: String?
+    @Flag(help: "Keep a key space that executes commands, holding the generated keys at the start.") var live = false
+    @Option(help: "Writes a second that the live key space makes on its own.") var writeRate = 0
+    @Flag(help: "Kept for scripts: the port is always printed.") var printPort = false
+
+    func validate() throws {
+        guard (1...1024).contains(shards) else { throw ValidationError("--shards is between 1 and 1024.") }
+        guard DragonflyVersion(version) != nil else { throw ValidationError("--version is like 1.36.0.") }
+        if writeRate > 0, !live { throw ValidationError("--write-rate needs --live.") }
+        if replay != nil, live || keys > 0 { throw ValidationError("--replay stands alone.") }
+        guard (0...1).contains(expiring) else { throw ValidationError("--expiring is between 0 and 1.") }
+    }
+
+    func run() throws {
+        // Blocked before any thread starts, so that only the wait below sees them.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGTERM)
+        sigaddset(&signals, SIGINT)
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+
+        let master = try makeMaster()
+        let port = try master.start()
+        if writeRate > 0 { master.generateLoad(writesPerSecond: writeRate, seed: seed) }
+        // Not buffered: whoever started us waits for it.
+        FileHandle.standardOutput.write(Data("\(port)\n".utf8))
+        var received: Int32 = 0
+        sigwait(&signals, &received)
+        master.stop()
+        for violation in master.violations { FileHandle.standardError.write(Data("violation: \(violation)\n".utf8)) }
+    }
+
+    private func makeMaster() throws -> SimulatedMaster {
+        var options = MasterOptions()
+        options.port = port
+        options.shardCount = shards
+        options.password = password
+        options.compression = compression
+        if let version = DragonflyVersion(version) { options.version = version }
+        if let replay { return try SimulatedMaster(Recording(folder: replay), options: options) }
+        var dataSet = SyntheticDataSet(keys: keys, valueBytes: size, shape: shape, seed: seed)
+        dataSet.elements = elements
+        dataSet.databases = databases
+        dataSet.expiringShare = expiring
+        dataSet.content = content
+        if live { return try SimulatedMaster(.live(dataSet), options: options) }
+        return try SimulatedMaster(dataSet, options: options)
+    }
+}

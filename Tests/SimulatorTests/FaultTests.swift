@@ -1,0 +1,167 @@
+import Testing
+
+@testable import DragonflySimulator
+
+/// The master misbehaves as it is told to.
+@Suite struct FaultTests {
+    private func master(_ change: (inout MasterOptions) -> Void = { _ in }, keys: Int = 200) throws -> SimulatedMaster {
+        let setup = options(change)
+        let master = try SimulatedMaster(SyntheticDataSet(keys: keys), options: setup)
+        try master.start()
+        return master
+    }
+
+    @Test(arguments: [Faults.Split.every(1), .every(7), .random(seed: 3, upTo: 40)])
+    func `split writes carry the same bytes`(split: Faults.Split) throws {
+        let master = try master()
+        let whole = try TestReplica.stable(on: master).full
+        master.setFaults(.splitting(split), on: .flow(0))
+        master.setFaults(.splitting(split), on: .main)
+        let cut = try TestReplica.stable(on: master).full
+        // The tokens differ.
+        #expect(cut.map { $0.dropLast(40) } == whole.map { $0.dropLast(40) })
+        #expect(master.violations.isEmpty)
+    }
+
+    @Test(arguments: [0, 1, 100, 5000])
+    func `a flow is dropped after so many bytes, once`(bytes: Int) throws {
+        let master = try master()
+        master.setFaults(.cutting(.fin, afterBytes: bytes), on: .flow(1))
+        let replica = try TestReplica.connected(to: master)
+        try replica.main.command("DFLY SYNC \(replica.sync)")
+        #expect(try replica.flows[1].readToEnd().count == bytes)
+        #expect(master.flow(1)?.sentFIN == true)
+        try replica.leave()
+        _ = try TestReplica.stable(on: master)
+        #expect(master.violations.isEmpty)
+    }
+
+    @Test func `a flow is reset after so many bytes`() throws {
+        let master = try master()
+        master.setFaults(.cutting(.rst, afterBytes: 1000), on: .flow(0))
+        let replica = try TestReplica.connected(to: master)
+        try replica.main.command("DFLY SYNC \(replica.sync)")
+        #expect(throws: TestConnection.Gone(code: 104)) { _ = try replica.flows[0].readToEnd() }
+    }
+
+    @Test func `the main connection is dropped in the middle of a reply`() throws {
+        let master = try master()
+        master.setFaults(.cutting(.fin, afterBytes: 10), on: .main)
+        let main = try TestConnection(to: master)
+        main.send("REPLCONF capa dragonfly")
+        #expect(try main.readToEnd().count == 10)
+    }
+
+    @Test func `a stalled flow goes on when it is resumed`() throws {
+        let master = try master()
+        master.setFaults(.cutting(.stall, afterBytes: 500), on: .flow(0))
+        let replica = try TestReplica.connected(to: master)
+        try replica.main.command("DFLY SYNC \(replica.sync)")
+        _ = try replica.flows[0].read(500)
+        _ = try replica.flows[1].read(through: SnapshotFrame.end)
+        #expect(eventually { (master.flow(0)?.longestBlockedWrite ?? .zero) > .milliseconds(20) })
+        #expect(master.flow(0)?.streamBytesSent == 500)
+        master.resume(.flow(0))
+        _ = try replica.flows[0].read(through: SnapshotFrame.end)
+    }
+
+    @Test func `a cut takes effect on a connection that lives`() throws {
+        let master = try master()
+        let (replica, _) = try TestReplica.stable(on: master)
+        master.setFaults(.cutting(.fin, afterBytes: 0), on: .flow(0))
+        #expect(try replica.flows[0].readToEnd().isEmpty)
+    }
+
+    @Test func `bytes are put in at an offset, and before the end`() throws {
+        let master = try startedMaster(.empty, options { $0.shardCount = 1 })
+        var faults = Faults()
+        faults.insertions = [9: [0xF3], 0: [0x21, 0x22]]
+        faults.insertionBeforeEnd = [99, 1, 0x6B]
+        master.setFaults(faults, on: .flow(0))
+        let full = try TestReplica.stable(on: master).full[0]
+        #expect(full.starts(with: [0x21, 0x22] + Array("REDIS0009".utf8) + [0xF3, 0xFA]))
+        #expect(full.dropLast(58).suffix(12).elementsEqual([99, 1, 0x6B] + SnapshotFrame.end))
+    }
+
+    @Test func `the token can be wrong`() throws {
+        let master = try startedMaster(.empty, options { $0.shardCount = 1 })
+        var faults = Faults()
+        faults.hasWrongToken = true
+        master.setFaults(faults, on: .flow(0))
+        let replica = try TestReplica.connected(to: master)
+        try replica.main.command("DFLY SYNC \(replica.sync)")
+        _ = try replica.flows[0].read(through: SnapshotFrame.end)
+        try replica.main.command("DFLY STARTSTABLE \(replica.sync)")
+        let tail = try replica.flows[0].read(58)
+        #expect(tail.suffix(40).count == 40)
+        #expect(!tail.suffix(40).elementsEqual(Array(replica.answers[0].token.utf8)))
+    }
+
+    @Test func `the shard can be wrong`() throws {
+        let master = try startedMaster()
+        var faults = Faults()
+        faults.hasWrongShardID = true
+        master.setFaults(faults, on: .flow(1))
+        let full = try TestReplica.stable(on: master).full
+        #expect(full[0].dropLast(67).last == 0)
+        #expect(full[1].dropLast(67).last == 2)
+    }
+
+    @Test func `a flow can be refused`() throws {
+        let master = try startedMaster()
+        var faults = Faults()
+        faults.refusal = "NOPERM replica has no ACL permissions"
+        master.setFaults(faults, on: .flow(1))
+        let replica = try TestReplica(master)
+        try replica.greet()
+        let flow = try TestConnection(to: master)
+        #expect(
+            try flow.command("DFLY FLOW \(replica.replicationID) \(replica.sync) 1")
+                == .error("NOPERM replica has no ACL permissions"))
+    }
+
+    @Test func `STARTSTABLE can stay without an answer`() throws {
+        let master = try startedMaster()
+        master.refuse([Refusal("DFLY STARTSTABLE", reply: nil)])
+        let replica = try TestReplica.connected(to: master)
+        try replica.main.command("DFLY SYNC \(replica.sync)")
+        for flow in replica.flows { _ = try flow.read(through: SnapshotFrame.end) }
+        replica.main.send("DFLY STARTSTABLE \(replica.sync)")
+        // The next reply is PING's.
+        #expect(try replica.main.command("PING") == .simple("PONG"))
+        #expect(master.sessionStates == ["full_sync"])
+    }
+
+    @Test func `a master that never sends its FIN keeps the flow open`() throws {
+        let master = try startedMaster()
+        var faults = Faults()
+        faults.neverSendsFIN = true
+        master.setFaults(faults, on: .flow(0))
+        let (replica, _) = try TestReplica.stable(on: master)
+        replica.flows[0].finish()
+        #expect(try replica.flows[1].readToEnd().isEmpty)
+        #expect(master.flow(0)?.sentFIN == false)
+        #expect(master.flow(0)?.clientEnd == .fin)
+        Sockets.set(replica.flows[0].descriptor, 1, 20, TimeLimit(seconds: 0, microseconds: 50_000))
+        #expect(throws: TestConnection.Gone(code: 11)) { _ = try replica.flows[0].readToEnd() }
+    }
+
+    @Test func `a flow that takes nothing for too long ends its session`() throws {
+        let master = try master(
+            {
+                $0.replicationTimeout = .milliseconds(50)
+                $0.sendBufferBytes = 4096
+            }, keys: 20_000)
+        let replica = try TestReplica.connected(to: master, receiveBuffer: 4096)
+        try replica.main.command("DFLY SYNC \(replica.sync)")
+        #expect(eventually { master.timedOutSessions == 1 })
+        #expect(master.sessionStates.isEmpty)
+        #expect((master.flow(0)?.longestBlockedWrite ?? .zero) >= .milliseconds(50))
+    }
+}
+
+/// `struct timeval`.
+private struct TimeLimit {
+    let seconds: Int
+    let microseconds: Int
+}
