@@ -45,7 +45,7 @@ struct NotifySocket {
                     header.msg_iovlen = 1
                     header.msg_control = control.baseAddress
                     header.msg_controllen = control.count
-                    let flags = Int32(MSG_DONTWAIT.rawValue) | Int32(MSG_CMSG_CLOEXEC.rawValue)
+                    let flags = Int32(MSG_DONTWAIT) | Int32(MSG_CMSG_CLOEXEC)
                     let count = recvmsg(descriptor, &header, flags)
                     return (count, Int(header.msg_controllen))
                 }
@@ -74,7 +74,7 @@ struct NotifySocket {
                 let head = bytes.loadUnaligned(fromByteOffset: offset, as: cmsghdr.self)
                 let length = Int(head.cmsg_len)
                 guard length >= headBytes, length <= bytes.count - offset else { break }
-                if head.cmsg_level == SOL_SOCKET, head.cmsg_type == Int32(SCM_RIGHTS.rawValue) {
+                if head.cmsg_level == SOL_SOCKET, head.cmsg_type == Int32(SCM_RIGHTS) {
                     for place in stride(from: offset + headBytes, to: offset + length, by: 4) {
                         descriptors.append(bytes.loadUnaligned(fromByteOffset: place, as: Int32.self))
                     }
