@@ -19,7 +19,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the machine lacks (Debian packages; nothing when all is there)
-	@scripts/setup.sh
+	@.ci/setup.sh
 
 build: setup ## build the daemon: release, static Swift runtime, stripped (.build/release/df2redis)
 	$(RELEASE) --product df2redis
@@ -41,7 +41,7 @@ integration: setup ## the tests with real servers only (a real Dragonfly too whe
 
 lint: setup ## formatting, unexplained unsafety, shell scripts
 	swift format lint --strict -r Package.swift Sources Tests
-	@scripts/lint.sh
+	@.ci/lint.sh
 
 fmt: ## format the Swift sources in place
 	swift format -i -r Package.swift Sources Tests
@@ -53,7 +53,7 @@ tsan: setup ## all tests under ThreadSanitizer
 	$(SANITIZED) swift test --disable-xctest --sanitize=thread --scratch-path .build-tsan
 
 fuzz: setup ## fuzz the decoders, FUZZ_SECONDS (60) each
-	scripts/fuzz.sh $(FUZZ_SECONDS)
+	.ci/fuzz.sh $(FUZZ_SECONDS)
 
 bench: lab ## full sync and live stream: wall time, CPU, memory, against the target's own limit
 	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS)
@@ -63,7 +63,7 @@ install: build ## install under DESTDIR and PREFIX (/usr/local)
 	packaging/install.sh "$(DESTDIR)" "$(PREFIX)" $(BIN)/df2redis
 
 deb: build ## build the Debian package
-	@scripts/setup.sh debhelper dpkg-dev lintian
+	@.ci/setup.sh debhelper dpkg-dev lintian
 	packaging/deb.sh $(BIN)/df2redis
 
 clean: ## remove what was built

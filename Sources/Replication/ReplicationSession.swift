@@ -1,7 +1,7 @@
-package import Dragonfly
+import Dragonfly
 import Link
-package import Logging
-package import Redis
+import Logging
+import Redis
 
 /// One session: from the target's greeting to the master's last FIN.
 ///
@@ -187,7 +187,7 @@ actor ReplicationSession {
                     .source(.unreachable), flow: flow,
                     error.map { "the source is lost: \($0)" } ?? "the source closed the flow")
             case .connection(.overflowed(let flow)):
-                let cause = await applier(flow).intake.failure
+                let cause = applier(flow).intake.failure
                 throw ReplicationError(
                     .overflow, flow: flow,
                     "the target takes less than the source sends, and there is no room left for what waits: "
