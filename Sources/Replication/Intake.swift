@@ -25,7 +25,12 @@ package final class Intake: FlowReceiver {
     private let budget: SpoolBudget
     private let spoolDirectory: String?
     private let clock: @Sendable () -> Int64
-    private let onData = Lock<(@Sendable () -> Void)?>(nil)
+    private let onData = Lock<DataHandler?>(nil)
+
+    /// A closure in a struct: bare in a generic type it would be wrapped in one more thunk at each access.
+    private struct DataHandler {
+        let call: @Sendable () -> Void
+    }
 
     /// - Parameters:
     ///   - spoolDirectory: where what does not fit into memory goes; `nil`: nowhere.
@@ -42,7 +47,7 @@ package final class Intake: FlowReceiver {
 
     /// Called, on the flow's queue, when the consumer has found nothing before and there is something now.
     package func setDataHandler(_ handler: @escaping @Sendable () -> Void) {
-        onData.withLock { $0 = handler }
+        onData.withLock { $0 = DataHandler(call: handler) }
     }
 
     /// Bytes that wait to be decoded.
@@ -87,7 +92,7 @@ package final class Intake: FlowReceiver {
             defer { state.isConsumerWaiting = false }
             return state.isConsumerWaiting
         }
-        if wakes { onData.withLock { $0 }?() }
+        if wakes { onData.withLock { $0 }?.call() }
     }
 
     private func spill(_ body: (UnsafeMutableRawBufferPointer) -> Int) -> Bool {
