@@ -19,6 +19,8 @@ final class MasterCore {
     var refusals: [Refusal] = []
     var faults: [ConnectionPlace: Faults] = [:]
     var nextTransaction: UInt64 = 1
+    /// The transaction that the commands of a MULTI belong to.
+    var sharedTransaction: UInt64?
 
     // What tests look at.
     var violations: [String] = []

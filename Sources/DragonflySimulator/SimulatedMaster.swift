@@ -45,6 +45,8 @@ package final class SimulatedMaster: Sendable {
 
     package var port: UInt16 { loop.port }
 
+    func withCore(_ body: (MasterCore) -> Void) { loop.withCore(body) }
+
     // MARK: What was seen
 
     /// What a peer did that a real master would not take well, in order.
