@@ -55,7 +55,9 @@ let package = Package(
         .target(name: "Systemd", dependencies: ["CSystemd", logging], swiftSettings: strict),
         .target(
             name: "Service",
-            dependencies: ["Replication", "Systemd", logging, .product(name: "Yams", package: "Yams")],
+            dependencies: [
+                "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging, .product(name: "Yams", package: "Yams"),
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "df2redis",

@@ -1,6 +1,6 @@
 package import Link
 import Logging
-package import Wire
+import Wire
 
 /// How to reach a master and what to call ourselves there.
 package struct SourceSettings: Sendable {

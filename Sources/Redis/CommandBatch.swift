@@ -5,7 +5,7 @@ package import Wire
 /// The bytes are kept until the target has confirmed them, so that a batch whose fate is unknown can be sent again and a
 /// command that the target refused can be named. A batch that outgrows its memory in the middle of one huge argument is
 /// written while it is still being built, and is not kept (`isRetained`).
-package final class CommandBatch {
+package final class CommandBatch: @unchecked Sendable {  // confined to the queue of the flow that it belongs to
     /// What the batch brings the flow to, once confirmed.
     package struct Progress: Equatable, Sendable {
         /// The flow's next LSN behind this batch; `nil` inside the snapshot.

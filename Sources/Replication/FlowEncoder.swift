@@ -34,7 +34,6 @@ final class FlowEncoder: FlowSink {
     private let rewriter: JournalRewriter
     private var selectedDatabase: UInt32?
     private var writers: [ChunkStreamID: ValueWriter] = [:]
-    private var downgraded = ByteBuffer()
     private(set) var expiredKeys = 0
     private(set) var conflictingKeys = 0
 
@@ -61,7 +60,6 @@ final class FlowEncoder: FlowSink {
             batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
             selectedDatabase = nil
         }
-        if isStable { batch.progress.nextLSN = nextLSN }
         return batch
     }
 
@@ -149,7 +147,7 @@ final class FlowEncoder: FlowSink {
             return batch.appendRestore(
                 key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: replacing)
         }
-        downgraded.removeAll()
+        var downgraded = ByteBuffer(capacity: body.byteCount)
         do throws(WireError) {
             try downgraded.append(streamWithoutActiveTimes: body)
         } catch {

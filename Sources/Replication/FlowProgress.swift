@@ -1,4 +1,4 @@
-import Dragonfly
+package import Dragonfly
 import Synchronization
 
 /// How far one flow is. Written by its applier, read by everybody.

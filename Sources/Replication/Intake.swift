@@ -1,5 +1,5 @@
 import DequeModule
-package import Dragonfly
+import Dragonfly
 package import Link
 
 /// Everything a flow has delivered and the applier has not decoded yet: first in memory, then on disk.

@@ -1,5 +1,5 @@
 package import Dragonfly
-package import Link
+import Link
 package import Redis
 
 /// What to do where the data or the target leaves a choice.

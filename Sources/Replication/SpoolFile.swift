@@ -9,6 +9,9 @@ import Link
 final class SpoolFile: @unchecked Sendable {  // `write` is the producer's, `read` the consumer's; segments are locked
     static let segmentBytes = 64 << 20
 
+    /// `O_TMPFILE` of <fcntl.h>, a macro that Swift does not import: a file without a name.
+    private static let unnamed: Int32 = 0o20_200_000
+
     private let directory: String
     private let budget: SpoolBudget
     private let segments = Lock(Deque<Segment>())
@@ -60,7 +63,7 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the producer's, `rea
         guard budget.takeDisk(Self.segmentBytes) else {
             throw SystemError("write", errno: ENOSPC, peer: "the spool in \(directory) (spool.diskBytes is spent)")
         }
-        let descriptor = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0o600)
+        let descriptor = open(directory, Self.unnamed | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             let code = errno
             budget.giveBackDisk(Self.segmentBytes)

@@ -1,4 +1,14 @@
+import Dragonfly
+import Glibc
+import Link
+import Logging
+import Redis
+import Replication
+import Systemd
+
 /// One task at work: from a checked configuration to the exit code.
+///
+/// It sets up logging, watches signals, tells systemd how it stands, and leaves everything else to the `Replicator`.
 package struct ReplicationService: Sendable {
     package enum Mode: String, Sendable {
         /// Follow the source until told to leave.
@@ -19,6 +29,150 @@ package struct ReplicationService: Sendable {
     }
 
     package func run() async -> ExitCode {
-        .software
+        let output = LogOutput.bootstrap(
+            level: configuration.log.level, format: LogOutput.Format(rawValue: configuration.log.format.rawValue) ?? .auto,
+            metadata: ["task": "\(configuration.taskName)"])
+        defer { output.flush() }
+        let logger = Logger(label: "df2redis")
+        let notifier = ServiceNotifier(logger: logger)
+        logger.notice(
+            "df2redis \(Version.current) \(mode.rawValue): \(configuration.source.address) to \(configuration.target.address)",
+            metadata: ["event": "started"])
+        for warning in warnings { logger.warning("configuration: \(warning)") }
+        if let reason = unbuilt { logger.warning("\(reason)") }
+
+        if let error = makeFolders() {
+            logger.critical("\(error)")
+            notifier.failure(errno: error.errno, "\(error)")
+            return .cantCreate
+        }
+        let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
+        let replicator = Replicator(
+            settings: ReplicatorSettings(configuration, mode: mode), logger: logger, notice: { reporter.report($0) })
+        let signals = SignalWatcher { name in
+            logger.notice("\(name) received")
+            Task { await replicator.leave() }
+        }
+        defer { withExtendedLifetime(signals) {} }
+        do {
+            let summary = try await replicator.run()
+            logger.notice("\(summary.text(mode))")
+            return .ok
+        } catch {
+            let error = error as? ReplicationError
+            let code = error?.exitCode ?? .software
+            let message = error?.description ?? "an unexpected error"
+            logger.critical(
+                "\(message); exit status \(code.rawValue)",
+                metadata: code == .policyStop ? ["event": "policyStop"] : [:])
+            notifier.failure(message)
+            return code
+        }
+    }
+
+    /// Settings that are read and checked, and that this version does nothing with.
+    private var unbuilt: String? {
+        var names: [String] = []
+        if configuration.fullSync.existing == .reconcile { names.append("fullSync.existing: reconcile (treated as replace)") }
+        if configuration.checkpoint.store == .file { names.append("checkpoint.store: file (the target holds the checkpoint)") }
+        if configuration.dashboard.address != nil { names.append("dashboard.addr") }
+        if configuration.advanced.commandsPerSecond > 0 { names.append("advanced.qps") }
+        return names.isEmpty ? nil : "not built in this version, and without effect: \(names.joined(separator: ", "))"
+    }
+
+    private func makeFolders() -> SystemError? {
+        for path in [configuration.stateDirectory, configuration.spool.directory] {
+            var built = ""
+            for part in path.split(separator: "/") {
+                built += "/\(part)"
+                if mkdir(built, 0o750) != 0, errno != EEXIST { return SystemError("mkdir", errno: errno, peer: built) }
+            }
+            if access(path, W_OK | X_OK) != 0 { return SystemError("access", errno: errno, peer: path) }
+        }
+        return nil
+    }
+}
+
+/// Tells systemd, the status file and the log how the task stands.
+private final class Reporter: Sendable {
+    private static let beatsPerLine = 30
+
+    private let task: String
+    private let file: StatusFile
+    private let notifier: ServiceNotifier
+    private let logger: Logger
+    private let output: LogOutput
+    private let state = Link.Lock((beats: 0, hasFileFailed: false))
+
+    init(configuration: Configuration, notifier: ServiceNotifier, logger: Logger, output: LogOutput) {
+        task = configuration.taskName
+        file = StatusFile(path: configuration.statusFile)
+        self.notifier = notifier
+        self.logger = logger
+        self.output = output
+    }
+
+    func report(_ notice: ReplicatorNotice) {
+        switch notice {
+        case .ready(let status):
+            notifier.ready(status: status.summary)
+            write(status)
+        case .phase(let status):
+            notifier.status(status.summary)
+            write(status)
+        case .beat(let status):
+            notifier.watchdogPing()
+            notifier.status(status.summary)
+            write(status)
+            output.tellSuppressed()
+            let beats = state.withLock { state in
+                state.beats += 1
+                return state.beats
+            }
+            if beats % Self.beatsPerLine == 0 || (status.phase == .fullSync && beats % 5 == 0) {
+                logger.info("\(status.summary)", metadata: ["phase": "\(status.phase.rawValue)"])
+            }
+        case .leaving:
+            notifier.stopping(status: "leaving")
+        }
+    }
+
+    private func write(_ status: ReplicationStatus) {
+        do throws(SystemError) {
+            try file.write(status, task: task, at: wallClockMilliseconds() / 1000)
+        } catch {
+            let isFirst = state.withLock { state in
+                defer { state.hasFileFailed = true }
+                return !state.hasFileFailed
+            }
+            if isFirst { logger.warning("the status file cannot be written: \(error)") }
+        }
+    }
+}
+
+extension ReplicationSummary {
+    fileprivate func text(_ mode: ReplicationService.Mode) -> String {
+        var parts = ["\(keys) keys"]
+        if mode == .replicate { parts.append("\(records) journal records") }
+        if expiredKeys > 0 { parts.append("\(expiredKeys) expired keys left out") }
+        if conflictingKeys > 0 { parts.append("\(conflictingKeys) existing keys left as they were") }
+        for (kind, count) in incidents.sorted(by: { $0.key < $1.key }) { parts.append("\(count) x \(kind)") }
+        return "done: " + parts.joined(separator: ", ")
+    }
+}
+
+extension ReplicationError {
+    /// What the shell and systemd are told. Design: "For each error one place decides".
+    var exitCode: ExitCode {
+        switch code {
+        case .source(.unreachable), .source(.notReady), .source(.resumeRefused): .sourceUnavailable
+        case .source(.permission), .target(.permission): .noPermission
+        case .source(.notAMaster), .target(.unsuitable): .config
+        case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
+        case .target(.unreachable), .target(.notReady), .targetChanged, .overflow: .targetUnavailable
+        case .resync: .sourceUnavailable
+        case .policy: .policyStop
+        case .file: .ioError
+        }
     }
 }

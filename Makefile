@@ -1,0 +1,70 @@
+# df2redis: everything is done from here. `make` lists the targets.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+BENCH_REPETITIONS ?= 3
+
+# One set of flags for every release product, or each build would throw the other's away. `-s` strips at the link.
+RELEASE := swift build -c release --static-swift-stdlib -Xlinker -s
+BIN := .build/release
+
+# The sanitizers' run time and Swift's own crash handler do not live together; leaks are reported of Foundation only.
+SANITIZED := ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build lab demo test integration lint fmt asan tsan fuzz bench install deb clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what the machine lacks (Debian packages; nothing when all is there)
+	@.ci/setup.sh
+
+build: setup ## build the daemon: release, static Swift runtime, stripped (.build/release/df2redis)
+	$(RELEASE) --product df2redis
+
+lab: build # the simulated master and the laboratory, as `demo` and `bench` use them
+	$(RELEASE) --product dragonfly-sim
+	$(RELEASE) --product df2redis-lab
+
+demo: lab ## a master, a real redis-server and df2redis between them, under live writes, compared at the end
+	$(BIN)/df2redis-lab demo
+
+test: setup ## all tests
+	swift build --build-tests
+	swift test --skip-build --disable-xctest --xunit-output .build/tests.xml
+
+integration: setup ## the tests with real servers only (a real Dragonfly too when DRAGONFLY_BIN names one)
+	swift build --build-tests
+	swift test --skip-build --disable-xctest --filter IntegrationTests
+
+lint: setup ## formatting, unexplained unsafety, shell scripts
+	swift format lint --strict -r Package.swift Sources Tests
+	@.ci/lint.sh
+
+fmt: ## format the Swift sources in place
+	swift format -i -r Package.swift Sources Tests
+
+asan: setup ## all tests under AddressSanitizer
+	$(SANITIZED) swift test --disable-xctest --sanitize=address --scratch-path .build-asan
+
+tsan: setup ## all tests under ThreadSanitizer
+	$(SANITIZED) swift test --disable-xctest --sanitize=thread --scratch-path .build-tsan
+
+fuzz: setup ## fuzz the decoders, FUZZ_SECONDS (60) each
+	.ci/fuzz.sh $(FUZZ_SECONDS)
+
+bench: lab ## full sync and live stream: wall time, CPU, memory, against the target's own limit
+	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS)
+	$(BIN)/df2redis-lab bench live
+
+install: build ## install under DESTDIR and PREFIX (/usr/local)
+	packaging/install.sh "$(DESTDIR)" "$(PREFIX)" $(BIN)/df2redis
+
+deb: build ## build the Debian package
+	@.ci/setup.sh debhelper dpkg-dev lintian
+	packaging/deb.sh $(BIN)/df2redis
+
+clean: ## remove what was built
+	rm -rf .build .build-asan .build-tsan .build-fuzz

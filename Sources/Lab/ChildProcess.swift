@@ -1,0 +1,192 @@
+import Foundation
+
+/// A program that we started: its output in files, its end, and what it used.
+///
+/// Only the process we started is ever signalled, by its id, and only while it has not been waited for: the id cannot
+/// belong to somebody else. A process still running when its owner lets go is killed.
+package final class ChildProcess {
+    /// How a process ended.
+    package enum End: Equatable, Sendable {
+        case exited(Int32)
+        case signalled(Int32)
+    }
+
+    /// What a process has used so far, or in all once it has ended.
+    package struct Usage: Sendable {
+        package var cpuSeconds: Double
+        package var peakResidentBytes: Int
+    }
+
+    package let name: String
+    package let pid: Int32
+    /// The file that holds what the process printed; `errorPath` is the same when both go to one file.
+    package let outputPath: String
+    package let errorPath: String
+    package let started = ContinuousClock.now
+    private var ended: (end: End, usage: Usage, time: ContinuousClock.Instant)?
+
+    /// Starts `executable`, an absolute path or a name to be found on `PATH`.
+    ///
+    /// - Parameter input: the file to read as standard input; nothing by default.
+    /// - Parameter environment: variables to add to ours, or to replace.
+    package init(
+        _ executable: String, _ arguments: [String], input: String = "/dev/null", output: String,
+        error: String? = nil, environment: [String: String] = [:]
+    ) throws {
+        name = (executable as NSString).lastPathComponent
+        outputPath = output
+        errorPath = error ?? output
+        pid = try Self.spawn(executable, arguments, input, output, error, environment)
+    }
+
+    deinit { kill() }
+
+    private static func spawn(
+        _ executable: String, _ arguments: [String], _ input: String, _ output: String, _ error: String?,
+        _ environment: [String: String]
+    ) throws -> Int32 {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        let append = O_WRONLY | O_CREAT | O_APPEND
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, input, O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, append, 0o600)
+        if let error {
+            posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, error, append, 0o600)
+        } else {
+            posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
+        }
+
+        // A test runner may ignore or block signals; the child begins with none ignored and none blocked.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+
+        let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        var argumentPointers = ([executable] + arguments).map { strdup($0) } + [nil]
+        var variablePointers = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for pointer in argumentPointers + variablePointers { free(pointer) } }
+        var pid: pid_t = 0
+        let code = posix_spawnp(&pid, executable, &actions, &attributes, &argumentPointers, &variablePointers)
+        guard code == 0 else { throw LabError.system("starting", executable, errno: code) }
+        return pid
+    }
+
+    // MARK: Life
+
+    package var isRunning: Bool { end == nil }
+
+    /// How the process ended; `nil` while it runs.
+    package var end: End? {
+        collect(WNOHANG)
+        return ended?.end
+    }
+
+    /// Sends `signal` to the process, unless it has ended.
+    package func signal(_ signal: Int32) {
+        if isRunning { _ = Foundation.kill(pid, signal) }
+    }
+
+    /// SIGSTOP: the process stands still and keeps its sockets.
+    package func pause() { signal(SIGSTOP) }
+
+    /// SIGCONT: the process goes on.
+    package func resume() { signal(SIGCONT) }
+
+    /// SIGKILL, and waits for the end.
+    package func kill() {
+        guard isRunning else { return }
+        _ = Foundation.kill(pid, SIGKILL)
+        collect(0)
+    }
+
+    /// Waits for the end.
+    ///
+    /// - Throws: `LabError` with the end of the output when the process still runs after `timeout`; it goes on running.
+    @discardableResult
+    package func waitForEnd(timeout: Duration = .seconds(30)) throws -> End {
+        let deadline = ContinuousClock.now + timeout
+        while true {
+            if let end { return end }
+            if ContinuousClock.now >= deadline {
+                throw LabError("\(name) still runs after \(timeout); it printed last:\n\(outputTail())")
+            }
+            nap(.milliseconds(1))
+        }
+    }
+
+    /// SIGTERM, and SIGKILL when that does not end the process within `grace`.
+    @discardableResult
+    package func terminate(grace: Duration = .seconds(10)) -> End? {
+        signal(SIGCONT)
+        signal(SIGTERM)
+        if (try? waitForEnd(timeout: grace)) == nil { kill() }
+        return end
+    }
+
+    private func collect(_ options: Int32) {
+        guard ended == nil else { return }
+        var status: Int32 = 0
+        var usage = rusage()
+        var result: pid_t
+        repeat { result = wait4(pid, &status, options, &usage) } while result < 0 && errno == EINTR
+        guard result == pid else { return }
+        let signal = status & 0x7F
+        let seconds = [usage.ru_utime, usage.ru_stime].map { Double($0.tv_sec) + Double($0.tv_usec) * 1e-6 }
+        ended = (
+            signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal),
+            Usage(cpuSeconds: seconds[0] + seconds[1], peakResidentBytes: usage.ru_maxrss * 1024), .now
+        )
+    }
+
+    // MARK: Usage
+
+    /// CPU time and peak memory: of the whole life once the process has ended, until now before.
+    package var usage: Usage {
+        if !isRunning, let ended { return ended.usage }
+        var usage = Usage(cpuSeconds: 0, peakResidentBytes: 0)
+        // Fields 14 and 15 of proc(5)'s stat; the second field, the name, may hold spaces and ends with a parenthesis.
+        if let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+            let afterName = stat.lastIndex(of: ")")
+        {
+            let fields = stat[afterName...].split(separator: " ")
+            let ticks = fields.count > 13 ? (Double(fields[12]) ?? 0) + (Double(fields[13]) ?? 0) : 0
+            usage.cpuSeconds = ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
+        }
+        let status = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
+        if let peak = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }) {
+            usage.peakResidentBytes = (Int(peak.filter(\.isNumber)) ?? 0) * 1024
+        }
+        return usage
+    }
+
+    /// From the start to the end, as it was noticed; until now while the process runs.
+    package var wallTime: Duration {
+        _ = isRunning
+        return (ended?.time ?? .now) - started
+    }
+
+    // MARK: Output
+
+    /// What the process has printed to standard output so far.
+    package var output: String { Self.text(outputPath) }
+
+    /// What the process has printed to standard error so far.
+    package var errorOutput: String { Self.text(errorPath) }
+
+    /// The last lines of what was printed, for a message.
+    package func outputTail(lines: Int = 15) -> String {
+        let text = errorPath == outputPath ? output : output + errorOutput
+        return text.split(separator: "\n").suffix(lines).joined(separator: "\n")
+    }
+
+    private static func text(_ path: String) -> String {
+        (FileManager.default.contents(atPath: path)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    }
+}

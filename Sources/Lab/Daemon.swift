@@ -1,0 +1,105 @@
+import Foundation
+
+/// df2redis itself, as an operator starts it: the built binary with a config file, its log and its status file.
+package final class Daemon {
+    package enum Command: String, Sendable {
+        case replicate, migrate
+    }
+
+    /// What goes into the config file.
+    package struct Configuration: Sendable {
+        package var source: UInt16
+        package var target: UInt16
+        /// Top-level sections by name: each a block of YAML lines without their indentation.
+        package var sections: [String: [String]]
+
+        package init(source: UInt16, target: UInt16, sections: [String: [String]] = [:]) {
+            (self.source, self.target, self.sections) = (source, target, sections)
+        }
+
+        func yaml(stateDirectory: String) -> String {
+            var sections = sections
+            sections["source", default: []].insert("addr: 127.0.0.1:\(source)", at: 0)
+            sections["target", default: []].insert("addr: 127.0.0.1:\(target)", at: 0)
+            let blocks = sections.sorted { $0.key < $1.key }.map { name, lines in
+                ([name + ":"] + lines.map { "  " + $0 }).joined(separator: "\n")
+            }
+            let head = "stateDir: \(stateDirectory)\nstatusFile: \(stateDirectory)/\(Daemon.statusFile)\n"
+            return head + blocks.joined(separator: "\n") + "\n"
+        }
+    }
+
+    package static let taskName = "lab"
+    fileprivate static let statusFile = "status.json"
+
+    package let process: ChildProcess
+    package let folder: TemporaryFolder
+
+    /// Starts the daemon.
+    ///
+    /// - Parameter folder: where config, state and log go; the folder of an earlier daemon to start over its state.
+    package init(
+        _ command: Command = .replicate, _ configuration: Configuration, folder: TemporaryFolder? = nil,
+        environment: [String: String] = [:]
+    ) throws {
+        let folder = try folder ?? TemporaryFolder("daemon")
+        try FileManager.default.createDirectory(
+            atPath: folder.file("state"), withIntermediateDirectories: true)
+        let path = try folder.write(
+            configuration.yaml(stateDirectory: folder.file("state")), to: "\(Self.taskName).yaml")
+        process = try ChildProcess(
+            BuiltProgram.daemon.path, [command.rawValue, "--config", path, "--task-name", Self.taskName],
+            output: folder.file("output"), error: folder.file("log"), environment: environment)
+        self.folder = folder
+    }
+
+    package var log: String { process.errorOutput }
+
+    /// The status file's contents; `nil` while there is none.
+    package var status: [String: Any]? {
+        FileManager.default.contents(atPath: folder.file("state/\(Self.statusFile)"))
+            .flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
+    }
+
+    /// Waits for a line of the log that holds `text`.
+    ///
+    /// - Throws: `LabError` with the end of the log when it does not come within `timeout`, or cannot come any more.
+    package func wait(forLine text: String, timeout: Duration = .seconds(60)) throws {
+        let deadline = ContinuousClock.now + timeout
+        while true {
+            let hasEnded = !process.isRunning
+            if log.contains(text) { return }
+            if hasEnded || ContinuousClock.now >= deadline {
+                throw LabError(
+                    "df2redis logged no line with '\(text)'; its last lines:\n\(process.outputTail(lines: 30))")
+            }
+            nap(.milliseconds(10))
+        }
+    }
+
+    /// Waits for the end.
+    ///
+    /// - Throws: `LabError` with the end of the log when it is another than exit code `code`.
+    package func expectExit(_ code: Int32 = 0, timeout: Duration = .seconds(60)) throws {
+        let end = try process.waitForEnd(timeout: timeout)
+        if end != .exited(code) {
+            throw LabError("df2redis ended with \(end), not exit code \(code):\n\(process.outputTail(lines: 30))")
+        }
+    }
+
+    /// SIGTERM, and waits for the exit code 0 of a leave in order.
+    package func leave(timeout: Duration = .seconds(30)) throws {
+        process.signal(SIGTERM)
+        try expectExit(0, timeout: timeout)
+    }
+}
+
+extension Daemon {
+    /// All that the daemon has told so far: its log, and the text files it keeps (dead letters among them).
+    package var report: String {
+        let state = folder.file("state")
+        let files = (try? FileManager.default.subpathsOfDirectory(atPath: state)) ?? []
+        let texts = files.sorted().compactMap { FileManager.default.contents(atPath: "\(state)/\($0)") }
+        return log + process.output + texts.map { String(decoding: $0, as: UTF8.self) }.joined()
+    }
+}

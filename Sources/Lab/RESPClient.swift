@@ -1,0 +1,136 @@
+import Foundation
+package import Wire
+
+/// A blocking RESP2 connection to a server.
+///
+/// One thread at a time; every reply is read in the order of its command. A reply that does not come within `timeout`
+/// is an error, and the connection is of no use after it.
+package final class RESPClient {
+    /// `host:port` of the server.
+    package let address: String
+    private let descriptor: Int32
+    /// Received and not yet read.
+    private var input = ByteBuffer()
+
+    package init(host: String = "127.0.0.1", port: UInt16, timeout: Duration = .seconds(30)) throws {
+        address = "\(host):\(port)"
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(host, "\(port)", &hints, &list)
+        guard code == 0 else { throw LabError("\(address): \(String(cString: gai_strerror(code)))") }
+        defer { freeaddrinfo(list) }
+        var failure = LabError("\(address): no address")
+        for entry in sequence(first: list, next: { $0?.pointee.ai_next }) {
+            guard let entry = entry?.pointee else { break }
+            let descriptor = socket(entry.ai_family, entry.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0)
+            guard descriptor >= 0 else { throw LabError.system("socket") }
+            Self.setOptions(of: descriptor, timeout)
+            if connect(descriptor, entry.ai_addr, entry.ai_addrlen) == 0 {
+                self.descriptor = descriptor
+                return
+            }
+            failure = LabError.system("connect", address)
+            close(descriptor)
+        }
+        throw failure
+    }
+
+    private static func setOptions(of descriptor: Int32, _ timeout: Duration) {
+        var limit = timeval(tv_sec: Int(timeout.components.seconds), tv_usec: 0)
+        var on: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    deinit { close(descriptor) }
+
+    // MARK: Commands
+
+    /// Sends one command and answers its reply, an error reply included.
+    package func send(_ arguments: [[UInt8]]) throws -> RESPValue {
+        try write(encoded([arguments]))
+        return try readReply()
+    }
+
+    /// Sends one command and answers its reply.
+    ///
+    /// - Throws: `LabError` with the text of an error reply.
+    @discardableResult
+    package func command(_ words: String...) throws -> RESPValue { try command(words) }
+
+    /// As the form with single words.
+    @discardableResult
+    package func command(_ words: [String]) throws -> RESPValue {
+        let reply = try send(words.map { Array($0.utf8) })
+        if case .error(let text) = reply { throw LabError("\(words.first ?? "") at \(address): \(text)") }
+        return reply
+    }
+
+    /// Sends all commands, then reads all replies, error replies included.
+    package func pipeline(_ commands: [[[UInt8]]]) throws -> [RESPValue] {
+        try write(encoded(commands))
+        return try commands.map { _ in try readReply() }
+    }
+
+    /// A field of INFO, such as `redis_version`.
+    package func info(_ section: String, _ field: String) throws -> String? {
+        guard let text = try command("INFO", section).text else { return nil }
+        let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(field):") }
+        return line.map { String($0.dropFirst(field.count + 1)) }
+    }
+
+    private func encoded(_ commands: [[[UInt8]]]) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        for arguments in commands {
+            buffer.appendCommandHead(arguments.count)
+            for argument in arguments { buffer.appendBulk(argument.span.bytes) }
+        }
+        return buffer
+    }
+
+    // MARK: Bytes
+
+    private func write(_ bytes: borrowing ByteBuffer) throws {
+        try bytes.withUnsafeBytes { buffer in
+            var sent = 0
+            while sent < buffer.count {
+                let rest = UnsafeRawBufferPointer(rebasing: buffer[sent...])
+                let written = Foundation.send(descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
+                if written > 0 {
+                    sent += written
+                } else if errno != EINTR {
+                    throw LabError.system("send", "to \(address)")
+                }
+            }
+        }
+    }
+
+    private func readReply() throws -> RESPValue {
+        while true {
+            let (value, count) = try Self.firstReply(in: input)
+            input.removeFirst(count)
+            if let value { return value }
+            try fill()
+        }
+    }
+
+    /// The reply at the front of `buffer`, and its length; `nil` when its end is missing.
+    private static func firstReply(in buffer: borrowing ByteBuffer) throws -> (RESPValue?, count: Int) {
+        var reader = ByteReader(buffer.bytes)
+        return (try reader.readRESPValue(), reader.offset)
+    }
+
+    /// Receives what has arrived, at least a byte.
+    private func fill() throws {
+        try input.appendUninitialized(minimum: 1 << 18) { room in
+            while true {
+                let received = recv(descriptor, room.baseAddress, room.count, 0)
+                if received > 0 { return received }
+                if received == 0 { throw LabError("\(address) closed the connection") }
+                if errno != EINTR { throw LabError.system("recv", "from \(address)") }
+            }
+        }
+    }
+}

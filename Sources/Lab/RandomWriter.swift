@@ -1,0 +1,79 @@
+import Foundation
+
+/// Writes seeded random commands of every family to a server, over several connections at once.
+///
+/// The commands are those that a journal carries without loss (section 5.6 of the protocol lists what a master does not
+/// tell its replicas): a replica that applies the journal right ends up equal. Each connection has a generator of its
+/// own; how their commands interleave is up to the threads.
+package final class RandomWriter {
+    package let seed: UInt64
+    private let threads: [WriterThread]
+
+    /// - Parameter databases: the databases written to.
+    /// - Parameter keys: keys of each type; fewer keys, more commands that meet.
+    package init(port: UInt16, connections: Int = 4, databases: [Int] = [0, 3], keys: Int = 40, seed: UInt64) throws {
+        self.seed = seed
+        threads = try (0..<connections).map { index in
+            let generator = CommandGenerator(seed: seed &+ UInt64(index), keys: keys)
+            return try WriterThread(port: port, database: databases[index % databases.count], generator: generator)
+        }
+        for thread in threads { thread.start() }
+    }
+
+    /// Commands that have been sent and answered so far.
+    package var commandCount: Int { threads.reduce(0) { $0 + $1.commandCount } }
+
+    /// Ends the writing and waits for the last replies.
+    ///
+    /// - Throws: what broke a connection; error replies of commands are expected (a key of another type, an empty
+    ///   list) and are not errors here.
+    package func stop() throws {
+        for thread in threads { thread.end() }
+        for thread in threads { try thread.join() }
+    }
+}
+
+/// One connection that writes until it is told to end.
+private final class WriterThread: @unchecked Sendable {  // what both threads touch is under the lock
+    private let lock = NSCondition()
+    private var isEnding = false
+    private var hasEnded = false
+    private var error: (any Error)?
+    private var count = 0
+    private let client: RESPClient
+    private var generator: CommandGenerator
+
+    init(port: UInt16, database: Int, generator: CommandGenerator) throws {
+        client = try RESPClient(port: port)
+        try client.command("SELECT", "\(database)")
+        self.generator = generator
+    }
+
+    var commandCount: Int { lock.withLock { count } }
+
+    func start() { Thread { self.run() }.start() }
+
+    func end() { lock.withLock { isEnding = true } }
+
+    func join() throws {
+        lock.lock()
+        defer { lock.unlock() }
+        while !hasEnded { lock.wait() }
+        if let error { throw error }
+    }
+
+    private func run() {
+        var failure: (any Error)?
+        do {
+            while !lock.withLock({ isEnding }) {
+                let batch = generator.nextBatch()
+                _ = try client.pipeline(batch)
+                lock.withLock { count += batch.count }
+            }
+        } catch { failure = error }
+        lock.lock()
+        (error, hasEnded) = (failure, true)
+        lock.broadcast()
+        lock.unlock()
+    }
+}

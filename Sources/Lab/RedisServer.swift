@@ -1,0 +1,97 @@
+import Foundation
+
+/// A real `redis-server` (or Valkey) of our own on a free port, with nothing on disk that outlives it.
+///
+/// `REDIS_SERVER` or `VALKEY_SERVER` names another binary. Keep it alive with `defer { redis.stop() }`: a server whose
+/// last owner lets go is killed.
+package final class RedisServer {
+    package let port: UInt16
+    package let folder: TemporaryFolder
+    private let arguments: [String]
+    private var process: ChildProcess
+
+    private static var binary: String {
+        let environment = ProcessInfo.processInfo.environment
+        return environment["REDIS_SERVER"] ?? environment["VALKEY_SERVER"] ?? "redis-server"
+    }
+
+    /// Starts a server and waits until it answers.
+    ///
+    /// - Parameter arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and win.
+    package init(_ arguments: [String] = []) throws {
+        self.arguments = arguments
+        folder = try TemporaryFolder("redis")
+        (port, process) = try Self.start(arguments, folder)
+    }
+
+    deinit { process.kill() }
+
+    package var address: String { "127.0.0.1:\(port)" }
+    package var pid: Int32 { process.pid }
+    package var isRunning: Bool { process.isRunning }
+    /// What the server has logged since its start.
+    package var log: String { process.output }
+
+    package func client(timeout: Duration = .seconds(30)) throws -> RESPClient {
+        try RESPClient(port: port, timeout: timeout)
+    }
+
+    /// SIGTERM, and waits for the end.
+    package func stop() { process.terminate() }
+
+    /// SIGKILL: what was not on disk is gone.
+    package func kill() { process.kill() }
+
+    /// SIGSTOP: connections stay, nothing is answered.
+    package func pause() { process.pause() }
+
+    /// SIGCONT.
+    package func resume() { process.resume() }
+
+    /// Ends the server if it runs and starts it again on the same port, over the same folder.
+    package func restart() throws {
+        stop()
+        process = try Self.launch(arguments, folder, port)
+        try Self.waitUntilReady(process, port)
+    }
+
+    private static func start(_ arguments: [String], _ folder: TemporaryFolder) throws -> (UInt16, ChildProcess) {
+        try withFreePort { port in
+            let process = try launch(arguments, folder, port)
+            try waitUntilReady(process, port)
+            return (port, process)
+        }
+    }
+
+    private static func launch(_ arguments: [String], _ folder: TemporaryFolder, _ port: UInt16) throws -> ChildProcess
+    {
+        let fixed = [
+            "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder.path, "--save", "", "--appendonly", "no",
+            "--databases", "16", "--daemonize", "no",
+        ]
+        return try ChildProcess(binary, fixed + arguments, output: folder.file("redis.log"))
+    }
+
+    private static func waitUntilReady(_ process: ChildProcess, _ port: UInt16) throws {
+        try waitUntilAnswering(process, port) { try $0.command("PING") }
+    }
+}
+
+/// Runs `body` with a free port, and again with another when it throws: the port may have been taken meanwhile.
+func withFreePort<R>(_ body: (UInt16) throws -> R) throws -> R {
+    for _ in 0..<2 {
+        if let result = try? body(freePort()) { return result }
+    }
+    return try body(freePort())
+}
+
+/// Waits until `process` answers `question` on `port`; says what it printed when it ends instead.
+func waitUntilAnswering(_ process: ChildProcess, _ port: UInt16, _ question: (RESPClient) throws -> Void) throws {
+    try wait(until: "\(process.name) answers on port \(port)") {
+        guard process.isRunning else {
+            throw LabError("\(process.name) ended instead of serving port \(port):\n\(process.outputTail())")
+        }
+        guard let client = try? RESPClient(port: port, timeout: .seconds(2)) else { return false }
+        return (try? question(client)) != nil
+    }
+}

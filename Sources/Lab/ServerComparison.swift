@@ -1,0 +1,48 @@
+/// A comparison of two servers key by key, in batches: neither data set stands in memory whole.
+///
+/// A key that is written meanwhile may be told as a difference; compare when the writing is over.
+package struct ServerComparison {
+    /// Keys of the source that were looked at.
+    package private(set) var keyCount = 0
+    /// Keys that are not the same, in the order of databases and keys, up to the limit that was asked for.
+    package private(set) var differences: [Difference] = []
+    /// All that differ, those above the limit too.
+    package private(set) var differenceCount = 0
+
+    package var isEqual: Bool { differenceCount == 0 }
+
+    /// Compares what `target` holds with what `source` holds.
+    ///
+    /// - Parameter limit: differences to keep.
+    package init(source: RESPClient, target: RESPClient, limit: Int = 1000) throws {
+        let (sourceReader, targetReader) = (DataReader(source), DataReader(target))
+        for database in Set(try sourceReader.databases()).union(try targetReader.databases()).sorted() {
+            try sourceReader.select(database)
+            try targetReader.select(database)
+            // SCAN may name a key twice.
+            var seen = Set<[UInt8]>()
+            try sourceReader.scan { batch in
+                let keys = batch.filter { seen.insert($0).inserted }
+                keyCount += keys.count
+                let pairs = zip(try sourceReader.read(keys), try targetReader.read(keys))
+                for (key, (expected, actual)) in zip(keys, pairs) { note(database, key, expected, actual, limit) }
+            }
+            try targetReader.scan { batch in
+                let keys = batch.filter { !$0.starts(with: ServerData.checkpointPrefix) && seen.insert($0).inserted }
+                let pairs = zip(try sourceReader.read(keys), try targetReader.read(keys))
+                for (key, (expected, actual)) in zip(keys, pairs) { note(database, key, expected, actual, limit) }
+            }
+        }
+        try sourceReader.select(0)
+        try targetReader.select(0)
+        differences.sort()
+    }
+
+    private mutating func note(
+        _ database: Int, _ key: [UInt8], _ expected: ServerData.Entry?, _ actual: ServerData.Entry?, _ limit: Int
+    ) {
+        guard let kind = Difference.Kind(expected, actual) else { return }
+        differenceCount += 1
+        if differences.count < limit { differences.append(Difference(database: database, key: key, kind: kind)) }
+    }
+}

@@ -1,0 +1,139 @@
+import Link
+import Wire
+
+/// The task's own requests to the target, apart from the flows' data: probes, checkpoints, global commands.
+package actor TargetControl {
+    private let connector: TargetConnector
+    private var connection: RequestConnection?
+
+    package init(connector: TargetConnector) { self.connector = connector }
+
+    /// Connects, if it is not connected, and learns what the target is.
+    package func profile() async throws(TargetError) -> TargetProfile {
+        try await connector.profile(on: open())
+    }
+
+    private func open() async throws(TargetError) -> RequestConnection {
+        if let connection, await !connection.isBroken { return connection }
+        let connection = try await connector.connect(role: "control")
+        self.connection = connection
+        return connection
+    }
+
+    /// - Throws: `TargetError`, for an error reply too.
+    private func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
+        let connection = try await open()
+        let reply: RESPValue
+        do {
+            reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: connector.settings.timeout)
+        } catch {
+            throw TargetError(error)
+        }
+        if case .error(let text) = reply { throw TargetError.reply(text, to: arguments[0]) }
+        return reply
+    }
+
+    /// The number of databases that SELECT takes.
+    package func databaseCount() async throws(TargetError) -> UInt32 {
+        let connection = try await open()
+        do {
+            if let pair = try await connection.request("CONFIG", "GET", "databases").array, pair.count == 2,
+                let count = pair[1].int, count > 0
+            {
+                return UInt32(clamping: count)
+            }
+            // CONFIG may be forbidden: SELECT tells as well.
+            var known: UInt32 = 1
+            while known < 1 << 20, try await connection.request("SELECT", String(known * 2 - 1)).isOK { known *= 2 }
+            while try await connection.request("SELECT", String(known)).isOK { known += 1 }
+            _ = try await connection.request("SELECT", "0")
+            return known
+        } catch {
+            throw TargetError(error)
+        }
+    }
+
+    package func hash(_ key: String) async throws(TargetError) -> [String: String] {
+        _ = try await demand(["SELECT", "0"])
+        guard let pairs = try await demand(["HGETALL", key]).array else { return [:] }
+        var fields: [String: String] = [:]
+        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+            if let field = pairs[index].text, let value = pairs[index + 1].text { fields[field] = value }
+        }
+        return fields
+    }
+
+    package func delete(_ key: String) async throws(TargetError) {
+        _ = try await demand(["SELECT", "0"])
+        _ = try await demand(["DEL", key])
+    }
+
+    package func flushAll() async throws(TargetError) { _ = try await demand(["FLUSHALL"]) }
+
+    /// Runs a global command and stores the checkpoint of every flow, in one transaction where the target can.
+    package func run(
+        _ command: GlobalCommand, checkpointKey: String, fields: [(field: String, value: String)]
+    ) async throws(TargetError) {
+        if case .flushSlots(let ranges) = command { try await deleteSlots(ranges) }
+        _ = try await demand(["MULTI"])
+        switch command {
+        case .flushAll: _ = try await demand(["FLUSHALL"])
+        case .flushDatabase(let database):
+            _ = try await demand(["SELECT", String(database)])
+            _ = try await demand(["FLUSHDB"])
+        case .flushSlots: break
+        }
+        _ = try await demand(["SELECT", "0"])
+        if !fields.isEmpty { _ = try await demand(["HSET", checkpointKey] + fields.flatMap { [$0.field, $0.value] }) }
+        let replies = try await demand(["EXEC"])
+        for reply in replies.array ?? [] {
+            if case .error(let text) = reply { throw TargetError.reply(text, to: command.name) }
+        }
+    }
+
+    /// A standalone server knows no slots: its keys are walked, and their slots computed.
+    private func deleteSlots(_ ranges: [ClosedRange<UInt16>]) async throws(TargetError) {
+        _ = try await demand(["SELECT", "0"])
+        let connection = try await open()
+        var cursor = "0"
+        repeat {
+            guard let page = try await demand(["SCAN", cursor, "COUNT", "1000"]).array, page.count == 2,
+                let next = page[0].text, let keys = page[1].array
+            else { throw TargetError(.protocolViolation, "the target's answer to SCAN is not a page of keys") }
+            let doomed = keys.compactMap(\.bytes).filter { key in
+                let slot = hashSlot(of: key)
+                return ranges.contains { $0.contains(slot) }
+            }
+            if !doomed.isEmpty {
+                do {
+                    let reply = try await connection.request([Array("UNLINK".utf8)] + doomed)
+                    if case .error(let text) = reply { throw TargetError.reply(text, to: "UNLINK") }
+                } catch {
+                    throw TargetError(error)
+                }
+            }
+            cursor = next
+        } while cursor != "0"
+    }
+
+    package func close() async {
+        await connection?.close()
+        connection = nil
+    }
+}
+
+/// The cluster slot of a key: CRC-16 (XMODEM) of its hash tag, or of the whole key, modulo 16384.
+package func hashSlot(of key: [UInt8]) -> UInt16 {
+    var bytes = key[...]
+    if let open = key.firstIndex(of: UInt8(ascii: "{")),
+        let close = key[(open + 1)...].firstIndex(of: UInt8(ascii: "}")), close > open + 1
+    {
+        bytes = key[(open + 1)..<close]
+    }
+    var crc: UInt16 = 0
+    for byte in bytes {
+        crc ^= UInt16(byte) << 8
+        for _ in 0..<8 { crc = crc & 0x8000 == 0 ? crc << 1 : crc << 1 ^ 0x1021 }
+    }
+    return crc & 0x3FFF
+}

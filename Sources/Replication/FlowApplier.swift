@@ -1,0 +1,601 @@
+import Dispatch
+package import Dragonfly
+import Glibc
+import Link
+import Logging
+package import Redis
+import Wire
+
+/// What an applier tells the replicator.
+package enum FlowEvent: Sendable {
+    /// The snapshot of this flow is decoded: FULLSYNC_END.
+    case snapshotCompleted(FlowID)
+    /// The end of the snapshot is applied; the flow is a journal from here on.
+    case stable(FlowID, masterVersion: String?)
+    /// Everything before a global command is applied; the flow waits for the others.
+    case reachedGlobal(FlowID, GlobalCommand, transactionID: UInt64)
+    /// FLUSHALL or FLUSHDB inside the snapshot.
+    case mustRestart(FlowID, GlobalCommand)
+    case targetLost(FlowID, TargetError)
+    case targetFound(FlowID)
+    case failed(ReplicationError)
+}
+
+/// Decodes one flow and applies it: intake, decoder, encoder and the flow's connection to the target, on one queue.
+package actor FlowApplier {
+    /// Records after which the position is acknowledged at once (protocol notes 4.5).
+    private static let recordsPerAcknowledgement = 1024
+
+    private let executor: QueueExecutor
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    package nonisolated let flow: FlowID
+    package nonisolated let intake: Intake
+    private let context: FlowContext
+    private let checkpoint: CheckpointKey
+    private let onEvent: @Sendable (FlowEvent) -> Void
+    private let encoder: FlowEncoder
+    private var decoder: FlowDecoder
+    private var link: TransactionLink?
+    private var lostLink: TransactionLink?
+
+    /// Bytes that the decoder wants to see again, with more behind them.
+    private var window = ByteBuffer(capacity: 16 << 10)
+    /// What of the intake's last chunk has not been decoded.
+    private var chunk: (bytes: IntakeChunk, offset: Int)?
+    private var batchNumber: UInt64 = 0
+    /// What the checkpoint must hold if the batch in flight has not been applied.
+    private var confirmedCheckpoint: String?
+    /// The batch whose fate was open when the connection broke.
+    private var orphan: CommandBatch?
+    private var state = State.running
+    private var toldSnapshotCompleted = false
+    private var hasSentPosition = false
+    private var toldStable = false
+    private var recordsSinceAcknowledgement = 0
+    private var onManyRecords: (@Sendable () -> Void)?
+    private var drainWaiters: [CheckedContinuation<Void, Never>] = []
+    private var lastArrival: Int64 = 0
+    private var decodedBytes: UInt64 = 0
+
+    private enum State {
+        case running
+        /// At a global command; `told` once everything before it is applied.
+        case atGlobal(GlobalCommand, UInt64, told: Bool)
+        case reconnecting
+        case failed
+        case closed
+    }
+
+    /// - Parameter mode: how the master answered this flow; `next`: where a continued one begins.
+    package init(
+        flow: FlowID, mode: SessionStateMachine.FlowMode, next: LSN?, intake: Intake, context: FlowContext,
+        profile: TargetProfile, onEvent: @escaping @Sendable (FlowEvent) -> Void
+    ) {
+        self.flow = flow
+        self.intake = intake
+        self.context = context
+        self.onEvent = onEvent
+        checkpoint = CheckpointKey(task: context.task)
+        executor = QueueExecutor(label: "df2redis.apply.\(flow)")
+        switch mode {
+        case .full(let token):
+            decoder = FlowDecoder(snapshotToken: token)
+            encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: nil)
+        case .partial:
+            decoder = FlowDecoder(journalWithMaxRecordBytes: 1 << 30)
+            encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: next)
+            toldSnapshotCompleted = true
+            hasSentPosition = true
+            toldStable = true
+            if let next { context.progress(flow).applied(next: next.value, keys: 0, records: 0, bytes: 0, arrivedAt: 0) }
+        }
+    }
+
+    /// Connects to the target; the flow's bytes may already be arriving.
+    ///
+    /// - Throws: `TargetError`.
+    package func start(onManyRecords: @escaping @Sendable () -> Void) async throws {
+        self.onManyRecords = onManyRecords
+        try await connect()
+        intake.setDataHandler { [weak self] in
+            guard let self else { return }
+            self.executor.queue.async { self.assumeIsolated { $0.pump() } }
+        }
+        pump()
+    }
+
+    // MARK: The pump
+
+    /// Decodes and sends until there is nothing to decode, or the target has to catch up.
+    private func pump() {
+        while step() {}
+        finishDrainIfDone()
+    }
+
+    /// - Returns: `false` when something has to happen first: data, a reply, room in a socket, a decision.
+    private func step() -> Bool {
+        guard case .running = state, let link, !link.hasFailed else {
+            if case .atGlobal = state { return stepToGlobal() }
+            return false
+        }
+        tellPhases()
+        if let halt = encoder.halt { return halted(halt) }
+        let batch = encoder.batch
+        let isBeingWritten = link.batch === batch
+        if batch.bytes.count >= FlowEncoder.batchBytes {
+            if isBeingWritten {
+                if batch.isInCommand {
+                    link.batchGrew()
+                    return batch.bytes.count < FlowEncoder.batchBytes
+                }
+                sealCurrent()
+                link.batchGrew()
+                return true
+            }
+            guard link.isIdle else { return false }
+            if batch.isInCommand { link.send(batch) } else { send() }
+            return true
+        }
+        if decodeMore() { return true }
+        if encoder.halt != nil { return true }
+        if isBeingWritten {
+            guard !batch.isInCommand else {
+                link.batchGrew()
+                return false
+            }
+            sealCurrent()
+            link.batchGrew()
+            return false
+        }
+        if link.isIdle, !batch.isInCommand, hasSomethingToSend { send() }
+        return false
+    }
+
+    /// The position behind the snapshot is stored even when no record follows it.
+    private var hasSomethingToSend: Bool {
+        !encoder.batch.isEmpty || encoder.batch.progress.records > 0 || (encoder.isStable && !hasSentPosition)
+    }
+
+    /// Decodes what there is, up to a full batch.
+    ///
+    /// - Returns: `false` when nothing more can be decoded now.
+    private func decodeMore() -> Bool {
+        if chunk == nil {
+            switch intake.next() {
+            case .chunk(let bytes): chunk = (bytes, 0)
+            case .empty, .end: return false
+            case .failed(let error):
+                encoder.fail(.file, "what was spooled cannot be read back: \(error)")
+                return false
+            }
+        }
+        guard let (bytes, offset) = chunk else { return false }
+        encoder.arrivedAt = bytes.arrivedAt
+        lastArrival = bytes.arrivedAt
+        do throws(FlowDecodingError) {
+            if window.isEmpty {
+                let consumed = try decodeDirectly(bytes, from: offset)
+                keepRest(of: bytes, from: offset + consumed)
+            } else {
+                try decodeAcross(bytes, from: offset)
+            }
+        } catch {
+            encoder.fail(.undecodable, "\(error)" + (encoder.masterVersion.map { ", master \($0)" } ?? ""))
+        }
+        return encoder.halt == nil
+    }
+
+    private func decodeDirectly(_ bytes: IntakeChunk, from offset: Int) throws(FlowDecodingError) -> Int {
+        var sink = encoder
+        let consumed = try bytes.withBytes(from: offset) { (span) throws(FlowDecodingError) in
+            try decoder.decode(span, into: &sink)
+        }
+        decodedBytes += UInt64(consumed)
+        return consumed
+    }
+
+    /// After a decode that began at the chunk's bytes: what is left waits, here if the decoder paused, in the window if it
+    /// needs more.
+    private func keepRest(of bytes: IntakeChunk, from offset: Int) {
+        if offset == bytes.count {
+            chunk = nil
+        } else if encoder.isPaused {
+            chunk = (bytes, offset)
+        } else {
+            bytes.withBytes(from: offset) { window.append($0) }
+            chunk = nil
+        }
+    }
+
+    /// The window holds the beginning of a unit whose end is in this chunk, or further on. Only as much of the chunk as is
+    /// needed is copied behind it.
+    private func decodeAcross(_ bytes: IntakeChunk, from start: Int) throws(FlowDecodingError) {
+        var offset = start
+        var step = 4 << 10
+        while offset < bytes.count || start == bytes.count {
+            let before = window.count
+            let count = min(step, bytes.count - offset)
+            bytes.withBytes(from: offset) { window.append($0.extracting(first: count)) }
+            offset += count
+            var sink = encoder
+            let consumed = try decoder.decode(window.bytes, into: &sink)
+            decodedBytes += UInt64(consumed)
+            if consumed >= before {
+                // The window's own bytes are through: the rest is decoded where it lies.
+                offset -= window.count - consumed
+                window.removeAll()
+                chunk = offset == bytes.count ? nil : (bytes, offset)
+                return
+            }
+            window.removeFirst(consumed)
+            if encoder.isPaused { break }
+            step *= 2
+        }
+        chunk = offset == bytes.count && !encoder.isPaused ? nil : (bytes, offset)
+    }
+
+    // MARK: Batches
+
+    private func sealCurrent() {
+        let batch = encoder.batch
+        encoder.prepareForCheckpoint()
+        if encoder.isStable {
+            batch.progress.nextLSN = encoder.nextLSN
+            hasSentPosition = true
+        }
+        batch.progress.flowBytes = decodedBytes
+        batch.seal(checkpoint: nextCheckpoint(batch))
+        _ = encoder.takeBatch()
+    }
+
+    private func nextCheckpoint(_ batch: CommandBatch) -> CommandBatch.Checkpoint {
+        batchNumber += 1
+        let session = context.session
+        let value: CheckpointValue
+        if let next = batch.progress.nextLSN {
+            value = .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: LSN(next))
+        } else {
+            value = .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: batchNumber)
+        }
+        return .init(
+            key: Array(checkpoint.name.utf8), field: Array(checkpoint.field(flow).utf8), value: Array(value.text.utf8))
+    }
+
+    private func send() {
+        let batch = encoder.batch
+        sealCurrent()
+        link?.send(batch)
+    }
+
+    private func settled(_ batch: CommandBatch, _ outcome: BatchOutcome) {
+        switch outcome {
+        case .applied(let irregularities):
+            var failure: ReplicationError?
+            for irregularity in irregularities {
+                if let stop = judge(irregularity, of: batch, wasApplied: true), failure == nil { failure = stop }
+            }
+            applied(batch)
+            if let failure { fail(failure) }
+        case .refused(let refusals):
+            refused(batch, refusals)
+        }
+        pump()
+    }
+
+    private func applied(_ batch: CommandBatch) {
+        if let value = batch.checkpointValue { confirmedCheckpoint = String(decoding: value, as: UTF8.self) }
+        let progress = batch.progress
+        context.progress(flow).applied(
+            next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes,
+            arrivedAt: lastArrival)
+        if progress.nextLSN != nil, !toldStable {
+            toldStable = true
+            onEvent(.stable(flow, masterVersion: encoder.masterVersion))
+        }
+        recordsSinceAcknowledgement += progress.records
+        if recordsSinceAcknowledgement >= Self.recordsPerAcknowledgement {
+            recordsSinceAcknowledgement = 0
+            onManyRecords?()
+        }
+    }
+
+    private func refused(_ batch: CommandBatch, _ refusals: [BatchOutcome.Irregularity]) {
+        if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
+            guard batch.isRetained else {
+                return fail(.init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(passing)"))
+            }
+            onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(passing)")))
+            reconnect(with: batch)
+            return
+        }
+        var failure: ReplicationError?
+        for refusal in refusals {
+            if let stop = judge(refusal, of: batch, wasApplied: false), failure == nil { failure = stop }
+        }
+        if let failure { return fail(failure) }
+        guard batch.isRetained else {
+            return fail(.init(.policy, flow: flow, "the target refused part of a value too large to send again"))
+        }
+        let rest = batch.removing(Set(refusals.map(\.command)))
+        link?.send(rest)
+    }
+
+    /// What an error, or a null where there should be none, means.
+    ///
+    /// - Returns: the error to stop with, if it is to stop.
+    private func judge(
+        _ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch, wasApplied: Bool
+    ) -> ReplicationError? {
+        let label = batch.label(ofCommand: irregularity.command)
+        switch irregularity.kind {
+        case .null where label.name == "SET", .zero where label.name == "RENAMENX":
+            return conflict(label)
+        case .null, .zero:
+            return nil
+        case .error(let text) where text.hasPrefix("BUSYKEY"):
+            return conflict(label)
+        case .error(let text):
+            let message = "the target refuses \(label): \(text)"
+            context.incidents.record(
+                .init(
+                    severity: .missing, kind: "target-error", flow: flow, database: 0, key: label.key, reason: text,
+                    subject: label.name))
+            guard context.policy.onError == .stop else { return nil }
+            return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
+        }
+    }
+
+    private func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
+        encoder.countConflict()
+        context.incidents.record(
+            .init(
+                severity: .diverging, kind: "conflict", flow: flow, database: 0, key: label.key,
+                reason: "the key stands in the target already and is left as it is (conflict.policy)", subject: "key"))
+        guard context.policy.onConflict == .panic else { return nil }
+        return ReplicationError(
+            .policy, flow: flow, "the key \(label.key) stands in the target already (conflict.policy: panic)")
+    }
+
+    // MARK: Phases and halts
+
+    private func tellPhases() {
+        if encoder.hasCompletedSnapshot, !toldSnapshotCompleted {
+            toldSnapshotCompleted = true
+            onEvent(.snapshotCompleted(flow))
+        }
+    }
+
+    private func halted(_ halt: FlowEncoder.Halt) -> Bool {
+        switch halt {
+        case .failure(let error):
+            // What was decoded before the fault is right, and is applied; then it ends.
+            guard let link else { return false }
+            if link.isIdle, hasSomethingToSend, !encoder.batch.isInCommand {
+                send()
+                return false
+            }
+            if link.isIdle || encoder.batch.isInCommand { fail(error) }
+            return false
+        case .restart(let global):
+            state = .failed
+            onEvent(.mustRestart(flow, global))
+            return false
+        case .global(let global, let transactionID):
+            state = .atGlobal(global, transactionID, told: false)
+            return true
+        }
+    }
+
+    private func stepToGlobal() -> Bool {
+        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle else { return false }
+        if hasSomethingToSend {
+            send()
+            return false
+        }
+        state = .atGlobal(global, transactionID, told: true)
+        onEvent(.reachedGlobal(flow, global, transactionID: transactionID))
+        return false
+    }
+
+    /// The checkpoint field and value that this flow has behind the global command it waits at.
+    package func checkpointBehindGlobal() -> (field: String, value: String) {
+        let session = context.session
+        let value = CheckpointValue.stable(
+            replicationID: session.replicationID, flowCount: session.flowCount, next: LSN(encoder.nextLSN + 1))
+        return (checkpoint.field(flow), value.text)
+    }
+
+    /// The global command has been applied, with the checkpoints of all flows.
+    package func resumeAfterGlobal() {
+        guard case .atGlobal = state else { return }
+        confirmedCheckpoint = checkpointBehindGlobal().value
+        encoder.resumeAfterGlobal()
+        context.progress(flow).applied(
+            next: encoder.nextLSN, keys: 0, records: 0, bytes: decodedBytes, arrivedAt: lastArrival)
+        state = .running
+        pump()
+    }
+
+    private func fail(_ error: ReplicationError) {
+        switch state {
+        case .failed, .closed: return
+        default: break
+        }
+        state = .failed
+        onEvent(.failed(error))
+        finishDrainIfDone()
+    }
+
+    // MARK: The connection to the target
+
+    private func connect() async throws {
+        let connection = try await context.connector.connect(role: "flow-\(flow)")
+        guard let (descriptor, _) = await connection.detach() else {
+            throw TargetError(.unreachable, "the target closed the connection")
+        }
+        let link = TransactionLink(
+            descriptor: descriptor, peer: context.connector.settings.endpoint.description, queue: executor.queue,
+            onOutcome: { [weak self] batch, outcome in
+                self?.assumeIsolated { $0.settled(batch, outcome) }
+            },
+            onLost: { [weak self] error in
+                self?.assumeIsolated { $0.lost(error) }
+            })
+        link.start(
+            readable: { [weak self] in self?.assumeIsolated { $0.link?.socketIsReadable() } },
+            writable: { [weak self] in
+                self?.assumeIsolated {
+                    $0.link?.socketIsWritable()
+                    $0.pump()
+                }
+            })
+        self.link = link
+    }
+
+    private func lost(_ error: TargetError) {
+        guard case .closed = state else {
+            if case .failed = state { return }
+            let batch = link?.batch
+            if let batch, !batch.isRetained || !batch.isSealed {
+                return fail(.init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
+            }
+            if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
+            onEvent(.targetLost(flow, error))
+            reconnect(with: batch)
+            return
+        }
+    }
+
+    /// Connects again, finds out what became of `batch`, sends it again if it was not applied, and goes on.
+    private func reconnect(with batch: CommandBatch?) {
+        link?.close()
+        lostLink = link  // its callbacks may still be on the stack
+        link = nil
+        orphan = batch
+        let resumed = state
+        state = .reconnecting
+        Task { await self.reconnectLoop(then: resumed) }
+    }
+
+    private func reconnectLoop(then resumed: State) async {
+        var attempt = 0
+        while case .reconnecting = state {
+            attempt += 1
+            try? await Task.sleep(for: context.retry.wait(before: attempt))
+            guard case .reconnecting = state else { return }
+            do {
+                let stored = try await storedCheckpoint()
+                try await connect()
+                guard case .reconnecting = state else {
+                    link?.close()
+                    return
+                }
+                try settleOrphan(stored: stored, then: resumed)
+                onEvent(.targetFound(flow))
+                return
+            } catch let error as ReplicationError {
+                return fail(error)
+            } catch {
+                let reason = TargetError(error)
+                guard reason.isTransient else { return fail(ReplicationError(reason, flow: flow)) }
+                context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
+            }
+        }
+    }
+
+    private func storedCheckpoint() async throws -> String? {
+        let connection = try await context.connector.connect(role: "check-\(flow)")
+        defer { Task { await connection.close() } }
+        let profile = try await context.connector.profile(on: connection)
+        _ = profile
+        let reply = try await connection.request("HGET", checkpoint.name, checkpoint.field(flow))
+        if case .error(let text) = reply { throw TargetError(.notReady, "the target is not ready: \(text)") }
+        return reply.text
+    }
+
+    private func settleOrphan(stored: String?, then resumed: State) throws {
+        state = resumed
+        guard let batch = orphan else {
+            guard stored == confirmedCheckpoint else { throw changed(stored) }
+            pump()
+            return
+        }
+        orphan = nil
+        let sent = batch.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
+        if stored == sent {
+            settled(batch, .applied([]))
+        } else if stored == confirmedCheckpoint {
+            link?.send(batch)
+        } else {
+            throw changed(stored)
+        }
+    }
+
+    private func changed(_ stored: String?) -> ReplicationError {
+        ReplicationError(
+            .targetChanged, flow: flow,
+            "the target came back with other data: its checkpoint is \(stored.map { "\"\($0)\"" } ?? "gone")")
+    }
+
+    /// What the checkpoint held when the session began: what an unapplied first batch leaves there.
+    package func setConfirmedCheckpoint(_ text: String?) { confirmedCheckpoint = text }
+
+    // MARK: Leaving
+
+    /// Nothing waits to be applied and nothing is in flight; or nothing more can be applied.
+    private var isDrained: Bool {
+        switch state {
+        case .failed, .closed: true
+        case .reconnecting, .atGlobal: false
+        case .running:
+            link?.isIdle == true && !hasSomethingToSend && intake.queuedBytes == 0 && chunk == nil
+        }
+    }
+
+    private func finishDrainIfDone() {
+        guard !drainWaiters.isEmpty, isDrained else { return }
+        releaseDrainWaiters()
+    }
+
+    private func releaseDrainWaiters() {
+        for waiter in drainWaiters { waiter.resume() }
+        drainWaiters = []
+    }
+
+    /// Waits until everything received has been applied, or until `limit` has passed.
+    ///
+    /// - Returns: `true` when it has been applied.
+    package func drain(within limit: Duration) async -> Bool {
+        pump()
+        if isDrained { return true }
+        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated { $0.releaseDrainWaiters() }
+        }
+        await withCheckedContinuation { drainWaiters.append($0) }
+        return isDrained
+    }
+
+    /// Bytes received that have not been decoded, plus what waits in the batch: what a leave gives up.
+    package var unappliedBytes: Int {
+        intake.queuedBytes + (chunk.map { $0.bytes.count - $0.offset } ?? 0) + encoder.batch.bytes.count
+            + (link?.batch?.bytes.count ?? 0)
+    }
+
+    package var snapshotCounts: (expired: Int, conflicts: Int) { (encoder.expiredKeys, encoder.conflictingKeys) }
+
+    package func close() {
+        state = .closed
+        link?.close()
+        link = nil
+        lostLink = nil
+        releaseDrainWaiters()
+    }
+}
+
+extension BatchOutcome.Irregularity {
+    fileprivate var errorText: String? {
+        if case .error(let text) = kind { return text }
+        return nil
+    }
+}

@@ -1,0 +1,384 @@
+import Dragonfly
+import Link
+import Logging
+import Redis
+
+/// One session: from the target's greeting to the master's last FIN.
+///
+/// Events of the flows, of their connections and of the operator arrive in one stream and are handled one after the other.
+actor ReplicationSession {
+    enum End: Sendable {
+        /// The operator asked to leave.
+        case left
+        /// `migrate`: every flow is applied up to the end of the snapshot.
+        case completed
+    }
+
+    private enum Event: Sendable {
+        case flow(FlowEvent)
+        case connection(FlowConnectionEvent)
+        case tick
+        case pingFailed(any Error)
+        case leave
+    }
+
+    /// How long without an answer to PING on the main connection until the source counts as lost.
+    private static let pingTimeout = Duration.seconds(30)
+    private static let pingInterval = 5
+    /// How long a leave goes on applying what was received before its FIN.
+    private static let applyLimit = Duration.milliseconds(700)
+
+    private let settings: ReplicatorSettings
+    private let incidents: IncidentLog
+    private let logger: Logger
+    private let notice: @Sendable (ReplicatorNotice) -> Void
+    private let fullSyncsBefore: Int
+    private let events: AsyncStream<Event>
+    private let post: AsyncStream<Event>.Continuation
+    private let control: TargetControl
+    private let checkpointKey: CheckpointKey
+    private let budget: SpoolBudget
+
+    private var master: MasterSession?
+    private var appliers: [FlowApplier] = []
+    private var progress: [FlowProgress] = []
+    private var barrier = GlobalBarrier(flowCount: 0)
+    private var stableFlows: Set<FlowID> = []
+    private var endedFlows: Set<FlowID> = []
+    private var isHurried = false
+    private var drainSleep: Task<Void, Never>?
+    private(set) var phase = Phase.connecting
+    /// The session has got as far as a sync.
+    private(set) var hasBegun = false
+    private(set) var isFullSync = false
+
+    init(
+        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
+        notice: @escaping @Sendable (ReplicatorNotice) -> Void
+    ) {
+        self.settings = settings
+        self.incidents = incidents
+        self.logger = logger
+        self.fullSyncsBefore = fullSyncsBefore
+        self.notice = notice
+        (events, post) = AsyncStream.makeStream(of: Event.self)
+        control = TargetControl(connector: TargetConnector(settings: settings.target))
+        checkpointKey = CheckpointKey(task: settings.task)
+        budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
+    }
+
+    /// - Throws: `ReplicationError`; the session has been left by then.
+    func run() async throws -> End {
+        let ticker = Task { [post] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(1))
+                post.yield(.tick)
+            }
+        }
+        defer { ticker.cancel() }
+        do {
+            try await open()
+            let end = try await follow()
+            await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
+            if end == .completed { try? await control.delete(checkpointKey.name) }
+            await control.close()
+            return end
+        } catch {
+            let error = ReplicationError(error)
+            await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
+            await afterLeaving(error)
+            await control.close()
+            throw error
+        }
+    }
+
+    /// The operator wants to leave; a second time: soon.
+    func requestLeave() {
+        if phase == .leaving { drainSleep?.cancel() }
+        isHurried = phase == .leaving
+        post.yield(.leave)
+    }
+
+    // MARK: Opening
+
+    private func open() async throws {
+        let profile = try await control.profile()
+        let databases = try await control.databaseCount()
+        let stored = try await control.hash(checkpointKey.name)
+        logger.info("target \(settings.target.endpoint) is \(profile), \(databases) databases", metadata: ["phase": "connecting"])
+
+        let master = MasterSession(
+            settings: settings.source,
+            resumePoint: settings.mode == .replicate ? ResumePoint(checkpoint: stored) : nil,
+            onEvent: { [post] in post.yield(.connection($0)) })
+        self.master = master
+        let (session, modes) = try await master.open()
+        logger.info(
+            "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
+            metadata: ["phase": "connecting"])
+        isFullSync = modes.first != .partial
+        try await prepareTarget(stored: stored, session: session)
+
+        let context = FlowContext(
+            task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
+            connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
+            allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry)
+        progress = context.allProgress
+        barrier = GlobalBarrier(flowCount: session.flowCount)
+        let resume = ResumePoint(checkpoint: stored)
+        for (index, mode) in modes.enumerated() {
+            let flow = FlowID(index)
+            let intake = Intake(budget: budget, spoolDirectory: settings.spoolDirectory, clock: settings.clock)
+            let applier = FlowApplier(
+                flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake, context: context,
+                profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
+            if !isFullSync { await applier.setConfirmedCheckpoint(stored[checkpointKey.field(flow)]) }
+            appliers.append(applier)
+        }
+        for applier in appliers {
+            try await applier.start { [weak self] in
+                guard let self else { return }
+                Task { await self.acknowledgeSoon(applier.flow) }
+            }
+        }
+        phase = isFullSync ? .fullSync : .stable
+        logger.notice(
+            isFullSync ? "full sync begins" : "continuing where the checkpoint stands",
+            metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
+        let continues = try await master.begin(receivers: appliers.map(\.intake))
+        hasBegun = true
+        if continues {
+            for applier in appliers { await startAcknowledging(applier.flow) }
+        }
+        notice(.ready(status))
+    }
+
+    private func prepareTarget(stored: [String: String], session: SessionStateMachine.Session) async throws {
+        guard isFullSync else { return }
+        if let old = ResumePoint(checkpoint: stored) {
+            let reason =
+                old.replicationID != session.replicationID
+                ? "the source is another master than the checkpoint's, or has been restarted"
+                : old.nextLSNs.count != session.flowCount
+                    ? "the source has another number of shards than the checkpoint"
+                    : "the source's buffer no longer holds what the checkpoint asks for"
+            logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
+        }
+        switch settings.existing {
+        case .flush: try await control.flushAll()
+        case .replace: try await control.delete(checkpointKey.name)
+        }
+    }
+
+    // MARK: Following
+
+    private func follow() async throws -> End {
+        var ticks = 0
+        for await event in events {
+            switch event {
+            case .leave: return .left
+            case .tick:
+                ticks += 1
+                tick(ticks)
+            case .pingFailed(let error): throw error
+            case .connection(.ended(let flow, let error)):
+                endedFlows.insert(flow)
+                throw ReplicationError(
+                    .source(.unreachable), flow: flow,
+                    error.map { "the source is lost: \($0)" } ?? "the source closed the flow")
+            case .connection(.overflowed(let flow)):
+                let cause = applier(flow).intake.failure
+                throw ReplicationError(
+                    .overflow, flow: flow,
+                    "the target takes less than the source sends, and there is no room left for what waits: "
+                        + "\(cause.map { "\($0)" } ?? "memory is spent") (raise spool.memoryBytes or spool.diskBytes)")
+            case .flow(let event):
+                if try await handle(event) { return .completed }
+            }
+        }
+        return .left
+    }
+
+    /// - Returns: `true` when a migration is complete.
+    private func handle(_ event: FlowEvent) async throws -> Bool {
+        switch event {
+        case .snapshotCompleted(let flow):
+            logger.info("snapshot received", metadata: ["flow": "\(flow)", "phase": "full sync"])
+            if try await master?.snapshotCompleted(flow) == true {
+                logger.info("every flow has its snapshot: the source switches to the journal", metadata: ["phase": "full sync"])
+            }
+        case .stable(let flow, let version):
+            stableFlows.insert(flow)
+            let lsn = progress[flow.index].appliedLSN.map { "\($0)" } ?? "?"
+            logger.info(
+                "snapshot applied: \(progress[flow.index].appliedKeys) keys",
+                metadata: ["flow": "\(flow)", "phase": "full sync", "lsn": "\(lsn)"])
+            if settings.mode == .replicate { await startAcknowledging(flow) }
+            guard stableFlows.count == appliers.count else { return false }
+            let keys = progress.reduce(0) { $0 + $1.appliedKeys }
+            logger.notice(
+                "full sync done: \(keys) keys from \(version ?? "the source")",
+                metadata: ["phase": "full sync", "event": "fullSyncDone"])
+            if settings.mode == .migrate { return true }
+            phase = .stable
+            logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
+            notice(.phase(status))
+        case .reachedGlobal(let flow, let command, let transactionID):
+            try await meet(flow, command, transactionID)
+        case .mustRestart(let flow, let command):
+            throw ReplicationError(
+                .resync, flow: flow, "the source ran \(command.name) during the full sync: it begins again")
+        case .targetLost(let flow, let error):
+            logger.warning("\(error); what arrives is kept meanwhile", metadata: ["flow": "\(flow)", "event": "targetLost"])
+        case .targetFound(let flow):
+            logger.notice("the target is back", metadata: ["flow": "\(flow)"])
+        case .failed(let error):
+            throw error
+        }
+        return false
+    }
+
+    private func applier(_ flow: FlowID) -> FlowApplier { appliers[flow.index] }
+
+    private func acknowledgeSoon(_ flow: FlowID) async {
+        guard let master, phase != .leaving else { return }
+        let flows = await master.flows
+        if flow.index < flows.count { flows[flow.index].acknowledgeSoon() }
+    }
+
+    private func startAcknowledging(_ flow: FlowID) async {
+        guard let master else { return }
+        let flows = await master.flows
+        let progress = progress[flow.index]
+        if flow.index < flows.count { await flows[flow.index].startAcknowledging { progress.appliedLSN } }
+    }
+
+    private func meet(_ flow: FlowID, _ command: GlobalCommand, _ transactionID: UInt64) async throws {
+        switch barrier.arrive(flow, command, transactionID: transactionID) {
+        case .waiting: return
+        case .mismatch(let expected, let found):
+            throw ReplicationError(
+                .undecodable, flow: flow, "the flows do not meet: this one is at \(found), others are at \(expected)")
+        case .complete: break
+        }
+        var fields: [(field: String, value: String)] = []
+        for applier in appliers { fields.append(await applier.checkpointBehindGlobal()) }
+        try await retryingTarget { [control, checkpointKey] in
+            try await control.run(command, checkpointKey: checkpointKey.name, fields: fields)
+        }
+        logger.notice("\(command.name) applied", metadata: ["phase": "\(phase.rawValue)"])
+        barrier.reset()
+        for applier in appliers { await applier.resumeAfterGlobal() }
+    }
+
+    /// Repeats what may be repeated while the target is away.
+    private func retryingTarget(_ body: () async throws -> Void) async throws {
+        var attempt = 0
+        while true {
+            do { return try await body() } catch {
+                let error = TargetError(error)
+                attempt += 1
+                guard error.isTransient, phase != .leaving, attempt < 1000 else { throw error }
+                logger.warning("\(error)", metadata: ["event": "targetLost"])
+                try? await Task.sleep(for: settings.retry.wait(before: attempt))
+            }
+        }
+    }
+
+    private func tick(_ count: Int) {
+        notice(.beat(status))
+        guard count % Self.pingInterval == 0, let master else { return }
+        Task { [post] in
+            do { try await master.ping(timeout: Self.pingTimeout) } catch { post.yield(.pingFailed(error)) }
+        }
+    }
+
+    var status: ReplicationStatus {
+        ReplicationStatus(
+            phase: phase, source: settings.source.endpoint.description, target: settings.target.endpoint.description,
+            flows: zip(appliers, progress).map { applier, progress in
+                .init(
+                    flow: applier.flow, queuedBytes: applier.intake.queuedBytes, decodedLSN: progress.decodedLSN,
+                    appliedLSN: progress.appliedLSN, keys: progress.appliedKeys, records: progress.appliedRecords,
+                    appliedBytes: progress.appliedBytes)
+            },
+            incidents: incidents.totals, fullSyncs: fullSyncsBefore + (isFullSync ? 1 : 0))
+    }
+
+    /// What the session did, for the summary.
+    func contribute(to summary: inout ReplicationSummary) async {
+        for applier in appliers {
+            let counts = await applier.snapshotCounts
+            summary.expiredKeys += counts.expired
+            summary.conflictingKeys += counts.conflicts
+        }
+        summary.keys += progress.reduce(0) { $0 + $1.appliedKeys }
+        summary.records += progress.reduce(0) { $0 + $1.appliedRecords }
+        if isFullSync { summary.fullSyncs += 1 }
+    }
+
+    // MARK: Leaving
+
+    /// FIN-first, whatever the reason: acknowledgements stop, what is in flight drains, every flow is half-closed and read
+    /// to the master's FIN, then closed; the main connection last.
+    private func leave(because reason: String, applies: Bool) async {
+        phase = .leaving
+        notice(.leaving)
+        let start = ContinuousClock.now
+        func log(_ text: String, flow: FlowID? = nil, level: Logger.Level = .info) {
+            let elapsed = start.duration(to: .now).milliseconds
+            var metadata: Logger.Metadata = ["phase": "leaving"]
+            if let flow { metadata["flow"] = "\(flow)" }
+            logger.log(level: level, "\(text) (\(elapsed) ms)", metadata: metadata)
+        }
+        guard let master, hasBegun || !appliers.isEmpty else {
+            await self.master?.close()
+            for applier in appliers { await applier.close() }
+            return
+        }
+        logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
+        await master.stopAcknowledging()
+        log("acknowledgements stopped")
+        let flows = await master.flows
+        if endedFlows.isEmpty, !isHurried {
+            let sleep = Task { _ = try? await Task.sleep(for: settings.drain) }
+            drainSleep = sleep
+            await sleep.value
+            log("drained for \(settings.drain.milliseconds) ms\(applies ? ", applying" : "")")
+        }
+        for flow in flows { await flow.discard() }
+        for applier in appliers {
+            let isApplied = applies ? await applier.drain(within: Self.applyLimit) : false
+            let lsn = progress[applier.flow.index].appliedLSN.map { ", next LSN \($0)" } ?? ""
+            if isApplied {
+                log("everything received is applied\(lsn)", flow: applier.flow)
+            } else {
+                log(
+                    "\(await applier.unappliedBytes) bytes received are not applied and not acknowledged\(lsn)",
+                    flow: applier.flow, level: .notice)
+            }
+        }
+        await master.halfCloseFlows()
+        log("FIN sent on \(flows.count) flows")
+        for departure in await master.waitForMasterFIN(within: settings.finWait) {
+            if departure.sawMasterFIN {
+                log("the source's FIN is here, \(departure.receivedBytes) bytes received", flow: departure.flow)
+            } else {
+                log("closed without the source's FIN", flow: departure.flow, level: .warning)
+            }
+        }
+        await master.close()
+        for applier in appliers { await applier.close() }
+        logger.notice(
+            "left in \(start.duration(to: .now).milliseconds) ms", metadata: ["phase": "leaving", "event": "left"])
+    }
+
+    private func afterLeaving(_ error: ReplicationError) async {
+        switch error.code {
+        case .policy:
+            // The target differs from here on: the next start must not continue as if nothing had happened.
+            try? await control.delete(checkpointKey.name)
+        default: break
+        }
+    }
+}

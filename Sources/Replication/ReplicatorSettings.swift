@@ -1,0 +1,49 @@
+package import Dragonfly
+package import Redis
+
+/// One task, as the replicator needs to know it.
+package struct ReplicatorSettings: Sendable {
+    package enum Mode: Sendable {
+        /// Follow until told to leave.
+        case replicate
+        /// One full sync, then leave.
+        case migrate
+    }
+
+    /// What happens to keys of the target that a full sync finds there.
+    package enum Existing: Sendable {
+        /// Keys of the snapshot replace, others stay.
+        case replace
+        /// The target is emptied first.
+        case flush
+    }
+
+    package var task: String
+    package var mode: Mode
+    package var source: SourceSettings
+    package var target: TargetSettings
+    package var policy = ReplicationPolicy()
+    package var existing = Existing.replace
+    /// Where the spool and the dead-letter file go; `nil`: nowhere.
+    package var stateDirectory: String?
+    package var spoolDirectory: String?
+    package var memoryBytes = 256 << 20
+    package var diskBytes = 8 << 30
+    package var drain = Duration.seconds(2)
+    package var finWait = Duration.seconds(1)
+    package var retry = RetryPolicy()
+    /// How long a source or a target may stay away; `nil`: for ever.
+    package var giveUp: Duration? = .seconds(300)
+    /// Unix time in milliseconds.
+    package var clock: @Sendable () -> Int64
+
+    package init(
+        task: String, mode: Mode, source: SourceSettings, target: TargetSettings, clock: @escaping @Sendable () -> Int64
+    ) {
+        self.task = task
+        self.mode = mode
+        self.source = source
+        self.target = target
+        self.clock = clock
+    }
+}

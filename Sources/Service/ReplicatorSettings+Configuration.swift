@@ -1,0 +1,61 @@
+import Dragonfly
+import Glibc
+import Link
+import Redis
+import Replication
+
+extension ReplicatorSettings {
+    /// What the replicator needs of a task's configuration.
+    init(_ configuration: Configuration, mode: ReplicationService.Mode) {
+        let source = configuration.source
+        let target = configuration.target
+        self.init(
+            task: configuration.taskName,
+            mode: mode == .migrate ? .migrate : .replicate,
+            source: SourceSettings(
+                endpoint: Endpoint(host: source.address.host, port: source.address.port), user: source.username,
+                password: source.password?.reveal(), clientID: Self.clientID(of: configuration.taskName)),
+            target: TargetSettings(
+                endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
+                password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
+            clock: wallClockMilliseconds)
+        policy.onError = configuration.policy.onError == .stop ? .stop : .skip
+        policy.onUnsupported = configuration.policy.onUnsupported == .stop ? .stop : .skip
+        policy.onConflict =
+            switch configuration.conflict.policy {
+            case .overwrite: .overwrite
+            case .skip: .skip
+            case .panic: .panic
+            }
+        existing = configuration.fullSync.existing == .flush ? .flush : .replace
+        stateDirectory = configuration.stateDirectory
+        spoolDirectory = configuration.spool.directory
+        memoryBytes = configuration.spool.memoryBytes
+        diskBytes = configuration.spool.diskBytes
+        drain = configuration.shutdown.drain
+        finWait = configuration.shutdown.finWait
+        retry = RetryPolicy(initial: configuration.reconnect.initial, maximum: configuration.reconnect.maximum)
+        giveUp = configuration.reconnect.giveUp == .zero ? nil : configuration.reconnect.giveUp
+    }
+
+    /// 40 hex digits that stay the same for a task on a host: what the master knows this replica by.
+    private static func clientID(of task: String) -> String {
+        var host = [CChar](repeating: 0, count: 256)
+        gethostname(&host, host.count - 1)
+        var hashes: [UInt64] = [0xcbf2_9ce4_8422_2325, 0x8422_2325_cbf2_9ce4, 0x9ce4_8422_2325_cbf2]
+        for (index, byte) in ("\(task)@".utf8 + host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }).enumerated() {
+            for place in hashes.indices {
+                hashes[place] = (hashes[place] ^ UInt64(byte) &+ UInt64(index * place)) &* 0x100_0000_01b3
+            }
+        }
+        let digits = hashes.map { String($0, radix: 16) }.map { String(repeating: "0", count: 16 - $0.count) + $0 }.joined()
+        return String(digits.prefix(40))
+    }
+}
+
+/// Unix time in milliseconds.
+@Sendable func wallClockMilliseconds() -> Int64 {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+}

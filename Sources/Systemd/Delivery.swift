@@ -1,0 +1,19 @@
+/// What became of a message to the service manager.
+package enum Delivery: Equatable, Sendable {
+    /// The service manager's socket has it.
+    case sent
+    /// Nobody supervises this process: `NOTIFY_SOCKET` is unset, and nothing was sent.
+    case notSupervised
+    /// It could not be sent, and the reason.
+    case failed(errno: Int32)
+
+    /// - Parameter result: what `sd_notify` and its kin return: 1 sent, 0 no socket, a negative errno.
+    init(result: Int32) {
+        self =
+            switch result {
+            case 1...: .sent
+            case 0: .notSupervised
+            default: .failed(errno: -result)
+            }
+    }
+}

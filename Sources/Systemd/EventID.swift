@@ -1,0 +1,49 @@
+/// The events that an operator searches the journal for, each with its `MESSAGE_ID`.
+///
+/// A log statement names its event by metadata: `["event": "stable"]`. The journal handler adds the id, and
+/// `journalctl -x` shows the explanation that `df2redis.catalog` has for it. An id, once released, stands for ever: people
+/// write alerts with it (`journalctl MESSAGE_ID=...`).
+package enum EventID: String, CaseIterable, Sendable {
+    /// The daemon runs, its configuration is valid.
+    case started
+    /// The source has begun to send its data set.
+    case fullSyncBegun
+    /// The data set has arrived at the target.
+    case fullSyncDone
+    /// Changes are followed as they happen.
+    case stable
+    /// A full sync must be done again, and why.
+    case resync
+    /// The target is further behind than it should be.
+    case lagHigh
+    /// The connection to the source is gone.
+    case sourceLost
+    /// The target cannot be reached or does not serve.
+    case targetLost
+    /// The daemon has begun to leave the source.
+    case leaving
+    /// The source was left, and how.
+    case left
+    /// The task ends because something could not be applied and the policy says stop.
+    case policyStop
+    /// Source and target differ in a key, which the stream cannot mend.
+    case divergence
+
+    /// 128 bits in hexadecimal, as the journal's field `MESSAGE_ID` has them.
+    package var messageID: String {
+        switch self {
+        case .started: "5506717501e7484a9c6f44b0c29cdb06"
+        case .fullSyncBegun: "82fdb3b931c34581a4ef2a80e844eab0"
+        case .fullSyncDone: "ba5fe2fbe02c4ec78f25da71e64defe0"
+        case .stable: "9c8f5ef60deb4903aaf01572d977db36"
+        case .resync: "f2f5ca53893f44ad8447ee057ac260bd"
+        case .lagHigh: "0b466420a6764175803f5bdf2f3e7f69"
+        case .sourceLost: "6e5ff1dec5224dd094f120827dac40cb"
+        case .targetLost: "3e31885b0ad04eab936b96183d1aa7d4"
+        case .leaving: "5e4c030834de425fb2c61f4eaaf2b117"
+        case .left: "f29994321cb0416492926a8184e22aa7"
+        case .policyStop: "d327dbd457c147b08edaf7ad37fc42ed"
+        case .divergence: "b8aca08dbc114bbf9fdbe94fa44982e3"
+        }
+    }
+}

@@ -1,0 +1,99 @@
+package import Logging
+
+/// Log records with fields, straight to systemd's journal.
+///
+/// | field | from |
+/// |---|---|
+/// | `MESSAGE` | the message and its error, the metadata in brackets before it (without task and event) |
+/// | `PRIORITY` | the level, as syslog numbers it |
+/// | `SYSLOG_IDENTIFIER` | `df2redis` |
+/// | `MESSAGE_ID` | `EventID` of the metadata key `event` |
+/// | `CODE_FILE` `CODE_LINE` `CODE_FUNC` | the log statement |
+/// | `DF2REDIS_FLOW`, `DF2REDIS_LAG_RECORDS` ... | metadata `flow`, `lagRecords` ... |
+///
+/// The brackets repeat what the fields say because plain `journalctl` shows `MESSAGE` only, and 'flow closed' without the
+/// flow helps nobody; the task stands in the unit's name already.
+package struct JournalLogHandler: LogHandler {
+    package var logLevel: Logger.Level
+    package var metadata: Logger.Metadata = [:]
+    package var metadataProvider: Logger.MetadataProvider?
+    /// Takes what journald refuses.
+    private var fallback: StderrLogHandler
+    private let send: @Sendable (JournalRecord) -> Int32
+
+    package init(level: Logger.Level = .info) {
+        self.init(level: level, fallback: StderrLogHandler(level: level)) { $0.send() }
+    }
+
+    /// - Parameter send: as `JournalRecord.send()`.
+    init(level: Logger.Level, fallback: StderrLogHandler, send: @escaping @Sendable (JournalRecord) -> Int32) {
+        logLevel = level
+        self.fallback = fallback
+        self.send = send
+    }
+
+    package subscript(metadataKey key: String) -> Logger.MetadataValue? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    package func log(event: LogEvent) {
+        let metadata = merged(metadata, metadataProvider, event)
+        if send(Self.record(of: event, metadata)) < 0 {
+            var event = event
+            event.metadata = metadata
+            fallback.log(event: event)
+        }
+    }
+}
+
+extension JournalLogHandler {
+    static func record(of event: LogEvent, _ metadata: Logger.Metadata) -> JournalRecord {
+        var record = JournalRecord()
+        // Line breaks in a message stay: the journal shows them indented, and no line can be forged there.
+        record.append(
+            "MESSAGE", LogText.context(metadata, without: ["task", "event"]) + LogText.message(of: event))
+        record.append("PRIORITY", String(priority(of: event.level)))
+        record.append("SYSLOG_IDENTIFIER", "df2redis")
+        if let name = metadata["event"], let id = EventID(rawValue: LogText.plain(name)) {
+            record.append("MESSAGE_ID", id.messageID)
+        }
+        record.append("CODE_FILE", event.file)
+        record.append("CODE_LINE", String(event.line))
+        record.append("CODE_FUNC", event.function)
+        for (key, value) in LogText.ordered(metadata) {
+            record.append(fieldName(key), LogText.plain(value))
+        }
+        return record
+    }
+
+    /// The syslog priority (`sd-daemon(3)`, `SD_ERR` and its kin).
+    static func priority(of level: Logger.Level) -> Int {
+        switch level {
+        case .trace, .debug: 7
+        case .info: 6
+        case .notice: 5
+        case .warning: 4
+        case .error: 3
+        case .critical: 2
+        }
+    }
+
+    /// The journal field of a metadata key: `lagRecords`, `lag-records` and `lag.records` become
+    /// `DF2REDIS_LAG_RECORDS`.
+    static func fieldName(_ key: String) -> String {
+        var name = "DF2REDIS_"
+        var previous: Character = "_"
+        for character in key {
+            let isWord = character.isASCII && (character.isLetter || character.isNumber)
+            if isWord, character.isUppercase, previous.isLowercase || previous.isNumber { name += "_" }
+            if isWord {
+                name += character.uppercased()
+            } else if !name.hasSuffix("_") {
+                name += "_"
+            }
+            previous = character
+        }
+        return String(name.prefix(JournalRecord.maximumNameBytes))
+    }
+}

@@ -1,0 +1,112 @@
+package import Logging
+
+/// Holds back log records that repeat themselves, and counts them.
+///
+/// Of each kind the first `burst` records of an interval pass; the rest is counted, and told in one record once the
+/// interval is over. The interval of a kind begins with its first record, and a new one with the first record after it.
+package final class RateLimiter: Sendable {
+    private struct Window {
+        var end: ContinuousClock.Instant
+        var passed: Int
+        var suppressed = 0
+        /// The last record that was held back.
+        var last: LogEvent?
+    }
+
+    private struct State {
+        var windows: [String: Window] = [:]
+        /// No window ends before this.
+        var nextEnd: ContinuousClock.Instant
+    }
+
+    /// Kinds known at the same time. Beyond it a new kind passes unlimited: better a long log than a silent one.
+    static let maximumKinds = 4_096
+
+    private let burst: Int
+    private let interval: Duration
+    private let now: @Sendable () -> ContinuousClock.Instant
+    private let state: Lock<State>
+
+    package init(
+        burst: Int = 20, interval: Duration = .seconds(30),
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+    ) {
+        precondition(burst > 0 && interval > .zero, "a rate limit lets something through")
+        self.burst = burst
+        self.interval = interval
+        self.now = now
+        state = Lock(State(nextEnd: now()))
+    }
+
+    /// What is to be logged when a record comes in.
+    package struct Admission: Sendable {
+        /// The counts that are due, to be logged before the record.
+        package let summaries: [LogEvent]
+        /// Whether the record itself is to be logged; if not it has been counted.
+        package let isAdmitted: Bool
+    }
+
+    /// Decides over `event`, a record of `kind`.
+    package func admit(_ event: LogEvent, kind: String) -> Admission {
+        let now = now()
+        return state.withLock { state in
+            let summaries = takeDue(&state, now)
+            return Admission(summaries: summaries, isAdmitted: admits(event, kind, &state, now))
+        }
+    }
+
+    /// No window that is over holds a count here.
+    private func admits(_ event: LogEvent, _ kind: String, _ state: inout State, _ now: ContinuousClock.Instant) -> Bool
+    {
+        guard var window = state.windows[kind] else {
+            guard state.windows.count < Self.maximumKinds else { return true }
+            if state.windows.isEmpty { state.nextEnd = now + interval }
+            state.windows[kind] = Window(end: now + interval, passed: 1)
+            return true
+        }
+        defer { state.windows[kind] = window }
+        if window.passed < burst {
+            window.passed += 1
+            return true
+        }
+        window.suppressed += 1
+        window.last = event
+        return false
+    }
+
+    /// The counts of the intervals that are over, as records to log: for a timer, so that a count is told even if no
+    /// record follows.
+    package func dueSummaries() -> [LogEvent] {
+        let now = now()
+        return state.withLock { takeDue(&$0, now) }
+    }
+
+    /// All counts so far, as records to log: for the end of the process.
+    package func allSummaries() -> [LogEvent] {
+        state.withLock { state in take(&state) { _ in true } }
+    }
+
+    private func takeDue(_ state: inout State, _ now: ContinuousClock.Instant) -> [LogEvent] {
+        state.nextEnd <= now ? take(&state) { $0.end <= now } : []
+    }
+
+    /// Removes the windows that `isDone` names, and those alone.
+    private func take(_ state: inout State, where isDone: (Window) -> Bool) -> [LogEvent] {
+        var summaries: [(kind: String, event: LogEvent)] = []
+        for (kind, window) in state.windows where isDone(window) {
+            state.windows[kind] = nil
+            if let event = summary(of: window) { summaries.append((kind, event)) }
+        }
+        state.nextEnd = state.windows.values.map(\.end).min() ?? state.nextEnd
+        return summaries.sorted { $0.kind < $1.kind }.map(\.event)
+    }
+
+    private func summary(of window: Window) -> LogEvent? {
+        guard var event = window.last else { return nil }
+        event.message = "\(window.suppressed) more like this within \(interval) not shown; the last: \(event.message)"
+        var metadata = event.metadata ?? [:]
+        metadata["suppressed"] = "\(window.suppressed)"
+        event.metadata = metadata
+        return event
+    }
+}

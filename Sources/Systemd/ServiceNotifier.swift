@@ -1,0 +1,110 @@
+import CSystemd
+import Glibc
+package import Logging
+
+/// Tells the service manager where this process stands (`sd_notify(3)`).
+///
+/// Outside systemd every call does nothing and answers `.notSupervised`. A message that cannot be sent is no reason to
+/// stop replicating: it is logged as a warning and answered as `.failed`, never thrown.
+///
+/// A call is one `sendmsg` on a datagram socket and may come from any thread. It waits only if the service manager has
+/// stopped reading, which stops far more than us.
+package struct ServiceNotifier: Sendable {
+    private let logger: Logger?
+
+    /// - Parameter logger: told of messages that could not be sent; nil for silence.
+    package init(logger: Logger? = nil) {
+        self.logger = logger
+    }
+
+    /// The service is up: what `systemctl start` waits for. Also ends a `reloading()`.
+    @discardableResult
+    package func ready(status: String? = nil) -> Delivery {
+        send("READY=1", status: status)
+    }
+
+    /// The line that `systemctl status` shows.
+    @discardableResult
+    package func status(_ text: String) -> Delivery {
+        send(nil, status: text)
+    }
+
+    /// The service has begun to leave, by its own choice or another's.
+    @discardableResult
+    package func stopping(status: String? = nil) -> Delivery {
+        send("STOPPING=1", status: status)
+    }
+
+    /// The configuration is being read again; `ready(status:)` must follow.
+    ///
+    /// `MONOTONIC_USEC` is what `Type=notify-reload` asks for since systemd 253; 252 passes over it.
+    @discardableResult
+    package func reloading(status: String? = nil) -> Delivery {
+        send("RELOADING=1\nMONOTONIC_USEC=\(Self.microseconds(WallClock.monotonic()))", status: status)
+    }
+
+    /// The sign of life that `WatchdogSec=` demands: see `Watchdog.interval()`.
+    @discardableResult
+    package func watchdogPing() -> Delivery {
+        send("WATCHDOG=1", status: nil)
+    }
+
+    /// Asks that the present start or stop may take `duration` from now on.
+    ///
+    /// Only while there is real progress: it is the one way around `TimeoutStartSec=` and `TimeoutStopSec=`.
+    @discardableResult
+    package func extendTimeout(_ duration: Duration) -> Delivery {
+        precondition(duration > .zero, "a timeout is extended, not cut")
+        return send("EXTEND_TIMEOUT_USEC=\(Self.microseconds(duration))", status: nil)
+    }
+
+    /// The service fails for the reason `message`; `errno` is shown by `systemctl status` as `Error:`.
+    @discardableResult
+    package func failure(errno: Int32? = nil, _ message: String) -> Delivery {
+        send(errno.map { "ERRNO=\($0)" }, status: message)
+    }
+
+    private func send(_ assignments: String?, status: String?) -> Delivery {
+        let lines = [assignments, status.map { "STATUS=" + Self.singleLine($0) }]
+        let delivery = Delivery(result: sd_notify(0, lines.compactMap(\.self).joined(separator: "\n")))
+        if case .failed(let errno) = delivery {
+            logger?.warning("systemd could not be told: \(errorText(errno))", metadata: ["errno": "\(errno)"])
+        }
+        return delivery
+    }
+}
+
+extension ServiceNotifier {
+    /// Bytes of a status. The service manager drops a message beyond `PIPE_BUF` (4,096 bytes) as a whole.
+    static let maximumStatusBytes = 2_048
+
+    /// Whole microseconds; a span beyond what the service manager's 64 bits hold is as good as the largest.
+    private static func microseconds(_ duration: Duration) -> Int64 {
+        let (seconds, attoseconds) = duration.components
+        let (whole, multiplied) = seconds.multipliedReportingOverflow(by: 1_000_000)
+        let (sum, added) = whole.addingReportingOverflow(attoseconds / 1_000_000_000_000)
+        return multiplied || added ? .max : sum
+    }
+
+    /// `text` as a value of one assignment: a line break in it would begin another, a NUL would end the message.
+    static func singleLine(_ text: String) -> String {
+        var line = ""
+        for character in text {
+            let breaks = character.unicodeScalars.contains { $0.properties.generalCategory == .control }
+            let next = breaks ? " " : character
+            guard line.utf8.count + next.utf8.count <= maximumStatusBytes - 3 else { return line + "…" }
+            line.append(next)
+        }
+        return line
+    }
+}
+
+/// The text of an error number, as `strerror_r(3)` gives it.
+func errorText(_ number: Int32) -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
+        guard let base = buffer.baseAddress, strerror_r(number, base, buffer.count) == 0 else {
+            return "errno \(number)"
+        }
+        return String(cString: base)
+    }
+}

@@ -1,0 +1,80 @@
+import ArgumentParser
+import Foundation
+import Lab
+import Wire
+
+/// The live stream: SETs written to the source as fast as it takes them, until the target has the last one.
+struct BenchLiveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "live", abstract: "SETs as fast as the source takes them, until the target has the last one.")
+
+    @Option(help: "SETs a round.") var writes = 200_000
+    @Option(help: "Bytes of a value.") var size = 100
+    @Option(help: "Rounds; the median is told.") var rounds = 3
+
+    func run() throws {
+        let master = try Master(keys: 0, size: size, shape: .string, isWritable: true)
+        let redis = try RedisServer()
+        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        say("live: \(rounds) rounds of \(writes) SETs of \(size) B to a \(master.description)")
+        try daemon.wait(forLine: "stable")
+        let (source, target) = (try RESPClient(port: master.port), try redis.client())
+
+        let before = daemon.process.usage.cpuSeconds
+        var rates: [Double] = []
+        for round in 1...rounds {
+            let start = ContinuousClock.now
+            try benchmark(master.port)
+            let written = (ContinuousClock.now - start).seconds
+            try source.command("SET", "mark:\(round)", "x")
+            // Flows are independent of each other: the mark alone does not tell that the others have arrived.
+            try wait(until: "round \(round) is in the target", timeout: .seconds(300), every: .milliseconds(2)) {
+                guard try target.command("EXISTS", "mark:\(round)").int == 1 else { return false }
+                return try Self.keyCount(source) <= Self.keyCount(target)
+            }
+            let applied = (ContinuousClock.now - start).seconds
+            rates.append(Double(writes) / applied)
+            say(
+                "  round \(round): written in \(written.fixed(2)) s, applied in \(applied.fixed(2)) s, "
+                    + "\(rates[round - 1].fixed(0))/s")
+        }
+        let usage = daemon.process.usage
+        let limit = try ownLimit()
+        say(
+            "  median: \(rates.median.fixed(0))/s; redis-server alone takes \(limit.fixed(0))/s; CPU "
+                + "\((usage.cpuSeconds - before).fixed(2)) s, peak \(usage.peakResidentBytes >> 20) MiB")
+        let comparison = try ServerComparison(source: source, target: target)
+        try daemon.leave()
+        guard comparison.isEqual else { throw LabError(Difference.report(comparison.differences)) }
+    }
+
+    /// Keys of the server, df2redis's checkpoint among them in the target.
+    private static func keyCount(_ client: RESPClient) throws -> Int { Int(try client.command("DBSIZE").int ?? 0) }
+
+    /// The same writes into a server without df2redis, as SETs a second.
+    private func ownLimit() throws -> Double {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let start = ContinuousClock.now
+        try benchmark(redis.port)
+        return Double(writes) / (ContinuousClock.now - start).seconds
+    }
+
+    private func benchmark(_ port: UInt16) throws {
+        let folder = try TemporaryFolder("benchmark")
+        let process = try ChildProcess(
+            "redis-benchmark",
+            [
+                "-p", "\(port)", "-t", "set", "-n", "\(writes)", "-r", "\(writes)", "-d", "\(size)", "-P", "32", "-c",
+                "8", "-q", "--threads", "1",
+            ], output: folder.file("output"))
+        guard try process.waitForEnd(timeout: .seconds(300)) == .exited(0) else {
+            throw LabError("redis-benchmark:\n\(process.outputTail())")
+        }
+    }
+}

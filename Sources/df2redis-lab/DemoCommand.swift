@@ -1,0 +1,76 @@
+import ArgumentParser
+import Foundation
+import Lab
+
+/// A master, a real redis-server and df2redis between them, under live writes; the two sides compared at the end.
+struct DemoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo", abstract: "Syncs a master into a real redis-server under live writes, leaves, compares.")
+
+    @Option(help: "Keys that the master holds at the start.") var keys = 200_000
+    @Option(help: "Bytes of a string value.") var size = 100
+    @Option(help: "Kinds of keys: string or mixed.") var shape = Shape.mixed
+    @Option(help: "Shards of the master, and so flows.") var shards = 2
+    @Option(help: "Seconds of live writes once the stream is stable.") var seconds = 5
+
+    func run() throws {
+        let master = try Master(keys: keys, size: size, shape: shape, shards: shards, isWritable: true)
+        let redis = try RedisServer()
+        say("source: \(master.description), port \(master.port), \(keys) keys")
+        say("target: \(try redis.describe()), port \(redis.port), empty")
+
+        let writer = try RandomWriter(port: master.port, databases: [0, 3], keys: 500, seed: 1)
+        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        say("df2redis: pid \(daemon.process.pid), task \(Daemon.taskName); random writes to the source go on meanwhile")
+        let progress = try DemoProgress(daemon, redis)
+
+        try progress.show(until: "the stream is stable", timeout: .seconds(120)) { daemon.log.contains("stable") }
+        let stableAfter = daemon.process.wallTime
+        let end = ContinuousClock.now + .seconds(seconds)
+        try progress.show(until: "the live writes are over") { ContinuousClock.now >= end }
+        try writer.stop()
+
+        let (source, target) = (try RESPClient(port: master.port), try redis.client())
+        say("writes ended; waiting for the target to have the last one")
+        try progress.show(until: "source and target are equal") {
+            try ServerComparison(source: source, target: target).isEqual
+        }
+
+        say("SIGTERM: df2redis leaves FIN first")
+        let leaveStart = ContinuousClock.now
+        daemon.process.signal(SIGTERM)
+        try progress.show(until: "df2redis has left", timeout: .seconds(30)) { !daemon.process.isRunning }
+        try daemon.expectExit(0)
+        let leaveSeconds = (ContinuousClock.now - leaveStart).seconds
+
+        let comparison = try ServerComparison(source: source, target: target)
+        let violations = master.stop()
+        let usage = daemon.process.usage
+        say("")
+        say("stable after    \(stableAfter.seconds.fixed(2)) s")
+        say("live commands   \(writer.commandCount)")
+        say("left in         \(leaveSeconds.fixed(2)) s, exit code 0")
+        say("CPU, memory     \(usage.cpuSeconds.fixed(2)) s, \(usage.peakResidentBytes >> 20) MiB at most")
+        say("keys compared   \(comparison.keyCount), of which \(comparison.differenceCount) differ")
+        guard comparison.isEqual, violations.isEmpty else {
+            if !comparison.isEqual { say(Difference.report(comparison.differences)) }
+            for violation in violations { say("seen by the master: \(violation)") }
+            say("the demo failed")
+            throw ExitCode(1)
+        }
+        say("source and target are equal")
+    }
+}
+
+extension RedisServer {
+    fileprivate func describe() throws -> String {
+        let client = try client()
+        if let version = try client.info("server", "valkey_version") { return "Valkey \(version)" }
+        return "Redis \(try client.info("server", "redis_version") ?? "")"
+    }
+}

@@ -1,0 +1,25 @@
+import Foundation
+
+extension [Double] {
+    /// The middle value, or the mean of the two middle ones; 0 of none.
+    var median: Double {
+        let sorted = self.sorted()
+        guard !sorted.isEmpty else { return 0 }
+        return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2
+    }
+}
+
+extension Double {
+    /// With `digits` digits behind the point.
+    func fixed(_ digits: Int) -> String { String(format: "%.\(digits)f", self) }
+}
+
+extension String {
+    func leftPadded(_ width: Int) -> String { String(repeating: " ", count: Swift.max(0, width - count)) + self }
+    func rightPadded(_ width: Int) -> String { self + String(repeating: " ", count: Swift.max(0, width - count)) }
+}
+
+/// Prints a line at once, even into a pipe.
+func say(_ line: String) {
+    FileHandle.standardOutput.write(Data((line + "\n").utf8))
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+import Lab
+
+/// The kinds of data that the demo and the benches sync.
+enum Shape: String, ExpressibleByArgument, CaseIterable {
+    /// Strings of one size.
+    case string
+    /// Strings, lists, sets, hashes and sorted sets in equal parts; collections of 10 elements.
+    case mixed
+}
+
+/// The master of a run: a real Dragonfly if there is one, else the simulated one.
+final class Master {
+    let port: UInt16
+    /// What it is, for the heading of a report.
+    let description: String
+    private let stopping: () -> [String]
+
+    /// Starts a master that holds `keys` keys.
+    ///
+    /// - Parameter isWritable: it takes commands; the simulated one is faster when it need not.
+    init(keys: Int, size: Int, shape: Shape, shards: Int = 2, isWritable: Bool) throws {
+        if DragonflyServer.isAvailable {
+            let server = try DragonflyServer(shards: shards)
+            let client = try server.client(timeout: .seconds(300))
+            try Self.populate(client, keys, size, shape)
+            port = server.port
+            let version = try client.info("server", "dragonfly_version") ?? "of unknown version"
+            description = "Dragonfly \(version), \(shards) shards"
+            stopping = {
+                server.stop()
+                return []
+            }
+        } else {
+            let server = try SimulatorProcess(
+                [
+                    "--shards", "\(shards)", "--keys", "\(keys)", "--size", "\(size)", "--shape", shape.rawValue,
+                    "--compression", "lz4",
+                ] + (isWritable ? ["--live"] : []))
+            port = server.port
+            description = "simulated master, \(shards) shards"
+            stopping = { server.stop() }
+        }
+    }
+
+    /// Ends the master and answers what the simulated one saw the replica do that it must not do.
+    @discardableResult
+    func stop() -> [String] { stopping() }
+
+    private static func populate(_ client: RESPClient, _ keys: Int, _ size: Int, _ shape: Shape) throws {
+        if keys == 0 { return }
+        switch shape {
+        case .string: try client.command("DEBUG", "POPULATE", "\(keys)", "key", "\(size)", "RAND")
+        case .mixed:
+            try client.command("DEBUG", "POPULATE", "\(keys / 5)", "string", "\(size)", "RAND")
+            for type in ["LIST", "SET", "HASH", "ZSET"] {
+                try client.command(
+                    "DEBUG", "POPULATE", "\(keys / 5)", type.lowercased(), "\(max(size / 10, 1))", "RAND", "TYPE", type,
+                    "ELEMENTS", "10")
+            }
+        }
+    }
+}

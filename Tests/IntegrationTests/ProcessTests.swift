@@ -1,0 +1,158 @@
+import Foundation
+import Lab
+import Testing
+import Wire
+
+@Suite struct `Processes of the laboratory` {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder("process-tests") }
+
+    private func shell(_ script: String, error: String? = nil) throws -> ChildProcess {
+        try ChildProcess("sh", ["-c", script], output: folder.file("out"), error: error.map(folder.file))
+    }
+
+    @Test func `the exit code and both outputs are told`() throws {
+        let process = try shell("echo to stdout; echo to stderr >&2; exit 78", error: "err")
+        #expect(try process.waitForEnd() == .exited(78))
+        #expect(process.output == "to stdout\n")
+        #expect(process.errorOutput == "to stderr\n")
+        #expect(!process.isRunning)
+    }
+
+    @Test func `an end by a signal is no exit code`() throws {
+        let process = try shell("kill -USR1 $$; exit 0")
+        #expect(try process.waitForEnd() == .signalled(SIGUSR1))
+    }
+
+    @Test func `a process that does not end in time goes on, and its output is told`() throws {
+        let process = try shell("echo at work; while :; do sleep 1; done")
+        try wait(until: "it prints") { !process.output.isEmpty }
+        let error = #expect(throws: LabError.self) { try process.waitForEnd(timeout: .milliseconds(50)) }
+        #expect(error?.description.contains("at work") == true)
+        #expect(process.isRunning)
+        process.kill()
+        #expect(process.end == .signalled(SIGKILL))
+    }
+
+    @Test func `a process that ignores SIGTERM is killed`() throws {
+        let process = try shell("trap '' TERM; echo ready; while :; do sleep 1; done")
+        try wait(until: "it prints") { !process.output.isEmpty }
+        #expect(process.terminate(grace: .milliseconds(200)) == .signalled(SIGKILL))
+    }
+
+    @Test func `a child begins without ignored signals, whatever its parent ignores`() throws {
+        let previous = signal(SIGHUP, SIG_IGN)
+        defer { signal(SIGHUP, previous) }
+        let process = try shell("kill -HUP $$; exit 0")
+        #expect(try process.waitForEnd() == .signalled(SIGHUP))
+    }
+
+    @Test func `CPU time and peak memory are those of the process`() throws {
+        // 20 MB in a shell variable, and some work.
+        let process = try shell(
+            "x=$(head -c 20000000 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
+        #expect(try process.waitForEnd() == .exited(0))
+        #expect(process.usage.peakResidentBytes > 20_000_000)
+        #expect(process.usage.cpuSeconds > 0)
+    }
+
+    @Test func `a program that is not there is an error with its name`() {
+        let error = #expect(throws: LabError.self) {
+            try ChildProcess("/no/such/program", [], output: folder.file("out"))
+        }
+        #expect(error?.description.contains("/no/such/program") == true)
+    }
+
+    @Test func `who lets go of a process has killed it, and a folder is removed with its owner`() throws {
+        var process: ChildProcess? = try shell("while :; do sleep 1; done")
+        let pid = try #require(process?.pid)
+        #expect(kill(pid, 0) == 0)
+        process = nil
+        #expect(kill(pid, 0) == -1)
+
+        var temporary: TemporaryFolder? = try TemporaryFolder("gone")
+        let path = try #require(try temporary?.write("text", to: "file"))
+        #expect(FileManager.default.fileExists(atPath: path))
+        temporary = nil
+        #expect(!FileManager.default.fileExists(atPath: path))
+    }
+}
+
+@Suite struct `Servers of the laboratory` {
+    @Test func `a paused server answers nothing until it is resumed`() throws {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let impatient = try redis.client(timeout: .seconds(1))
+        try impatient.command("PING")
+        redis.pause()
+        #expect(throws: LabError.self) { try impatient.command("PING") }
+        redis.resume()
+        #expect(try redis.client().command("PING").text == "PONG")
+    }
+
+    @Test func `a killed server comes back on its port, empty without a file of its own`() throws {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let port = redis.port
+        try redis.client().command("SET", "k", "v")
+        redis.kill()
+        #expect(!redis.isRunning)
+        #expect(throws: LabError.self) { try redis.client() }
+        try redis.restart()
+        #expect(redis.port == port)
+        #expect(try redis.client().command("DBSIZE").int == 0)
+    }
+
+    @Test func `further options win, and data in an append-only file survives a kill`() throws {
+        let redis = try RedisServer(["--appendonly", "yes", "--appendfsync", "always"])
+        defer { redis.stop() }
+        try redis.client().command("SET", "k", "v")
+        redis.kill()
+        try redis.restart()
+        #expect(try redis.client().command("GET", "k").text == "v")
+    }
+
+    @Test func `a server that cannot start says why`() {
+        let error = #expect(throws: LabError.self) { try RedisServer(["--no-such-option", "1"]) }
+        #expect(error?.description.contains("no-such-option") == true)
+    }
+
+    @Test func `an error reply carries the server's words`() throws {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        let error = #expect(throws: LabError.self) { try client.command("GET") }
+        #expect(error?.description.contains("wrong number of arguments") == true)
+        #expect(try client.send([[UInt8]("GET")]).errorText?.hasPrefix("ERR") == true)
+    }
+
+    @Test func `two servers are compared without standing in memory whole`() throws {
+        let (one, two) = (try RedisServer(), try RedisServer())
+        defer {
+            one.stop()
+            two.stop()
+        }
+        let (source, target) = (try one.client(), try two.client())
+        for client in [source, target] {
+            try client.command(["MSET"] + (0..<3000).flatMap { ["key:\($0)", "value"] })
+            try client.command("SELECT", "5")
+            try client.command("SET", "far", "v")
+            try client.command("SELECT", "0")
+        }
+        try target.command("HSET", "df2redis:checkpoint:lab", "flow", "1")
+        let equal = try ServerComparison(source: source, target: target)
+        #expect(equal.isEqual)
+        #expect(equal.keyCount == 3001)
+
+        try target.command("DEL", "key:1", "key:2")
+        try target.command("SET", "key:3", "other")
+        try target.command("SET", "new", "v")
+        let different = try ServerComparison(source: source, target: target, limit: 2)
+        #expect(different.differenceCount == 4)
+        #expect(different.differences.count == 2)
+        #expect(
+            try ServerComparison(source: source, target: target).differences.map(\.key)
+                == ["key:1", "key:2", "key:3", "new"].map { [UInt8]($0) })
+    }
+}

@@ -1,0 +1,33 @@
+import Foundation
+import Lab
+
+/// The folder of the recorded masters.
+let recordingsFolder = Bundle.module.bundlePath + "/Recordings"
+
+func recording(_ name: String) -> RecordedRun { RecordedRun(name, in: recordingsFolder) }
+
+extension [UInt8] {
+    init(_ text: String) { self = Array(text.utf8) }
+}
+
+/// Polls until `differences` gives none; else throws with what it gave last.
+func waitUntilEqual(timeout: Duration = .seconds(90), _ differences: () throws -> [Difference]) throws {
+    let deadline = ContinuousClock.now + timeout
+    while true {
+        let found = try differences()
+        if found.isEmpty { return }
+        if ContinuousClock.now >= deadline {
+            throw LabError("not equal after \(timeout):\n\(Difference.report(found))")
+        }
+        usleep(100_000)
+    }
+}
+
+/// Whether the daemon does its work yet: without servers it must fail for their sake, not for its own.
+let daemonIsBuilt: Bool = {
+    guard let (source, target) = try? (freePort(), freePort()),
+        let daemon = try? Daemon(.migrate, .init(source: source, target: target)),
+        case .exited(let code) = try? daemon.process.waitForEnd(timeout: .seconds(10))
+    else { return false }
+    return code == 69 || code == 75
+}()

@@ -1,0 +1,74 @@
+import Foundation
+import Testing
+
+@testable import Systemd
+
+struct CatalogTests {
+    /// An entry of the journal's catalog.
+    private struct Entry {
+        var id: String
+        var headers: [String: String] = [:]
+        var body: [String] = []
+    }
+
+    private func entries() throws -> [Entry] {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let text = try String(contentsOf: root.appending(path: "systemd/df2redis.catalog"), encoding: .utf8)
+        var entries: [Entry] = []
+        var isInHead = false
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            if line.hasPrefix("#") { continue }
+            if line.hasPrefix("-- ") {
+                entries.append(Entry(id: String(line.dropFirst(3))))
+                isInHead = true
+            } else if entries.isEmpty {
+                #expect(line.isEmpty, "text before the first entry")
+            } else if isInHead, line.isEmpty {
+                isInHead = false
+            } else if isInHead {
+                let parts = line.split(separator: ":", maxSplits: 1)
+                try #require(parts.count == 2, "a header without a colon: \(line)")
+                entries[entries.count - 1].headers[String(parts[0])] = parts[1].trimmingCharacters(in: .whitespaces)
+            } else {
+                entries[entries.count - 1].body.append(String(line))
+            }
+        }
+        return entries
+    }
+
+    @Test func `every event has an explanation, and every explanation an event`() throws {
+        #expect(Set(try entries().map(\.id)) == Set(EventID.allCases.map(\.messageID)))
+        #expect(try entries().count == EventID.allCases.count)
+    }
+
+    @Test func `an explanation has a subject, its origin, and says what to do`() throws {
+        for entry in try entries() {
+            #expect(entry.headers["Subject"]?.isEmpty == false, "\(entry.id)")
+            #expect(entry.headers["Defined-By"] == "df2redis", "\(entry.id)")
+            #expect(entry.headers["Documentation"] == "man:df2redis(1)", "\(entry.id)")
+            #expect(entry.body.joined(separator: " ").count > 80, "\(entry.id)")
+            #expect(
+                entry.body.allSatisfy { $0.count <= 76 },
+                "\(entry.id) is wider than a terminal behind journalctl's '-- '")
+        }
+    }
+
+    @Test func `an explanation uses only fields that the handler writes`() throws {
+        for entry in try entries() {
+            let text = ([entry.headers["Subject"] ?? ""] + entry.body).joined(separator: "\n")
+            for match in text.matches(of: /@([A-Z0-9_]+)@/) {
+                let isKnown = match.1.hasPrefix("DF2REDIS_") || match.1 == "MESSAGE" || match.1 == "_SYSTEMD_UNIT"
+                #expect(isKnown, "\(entry.id) names \(match.1)")
+            }
+        }
+    }
+
+    @Test func `an id is 128 bits in lower-case hexadecimal and names one event`() {
+        for event in EventID.allCases {
+            #expect(event.messageID.count == 32)
+            #expect(event.messageID.allSatisfy { "0123456789abcdef".contains($0) })
+        }
+        #expect(Set(EventID.allCases.map(\.messageID)).count == EventID.allCases.count)
+    }
+}

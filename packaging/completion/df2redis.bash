@@ -1,0 +1,34 @@
+# bash completion for df2redis(1)
+
+_df2redis() {
+    local cur prev words cword
+    _init_completion || return
+
+    case $prev in
+        --config | --check)
+            _filedir '@(yaml|yml)'
+            return
+            ;;
+        --task-name)
+            # The tasks of this host are the files in /etc/df2redis.
+            local file tasks=()
+            for file in /etc/df2redis/*.yaml; do
+                [[ -e $file ]] || continue
+                file=${file##*/}
+                tasks+=("${file%.yaml}")
+            done
+            mapfile -t COMPREPLY < <(compgen -W "${tasks[*]}" -- "$cur")
+            return
+            ;;
+    esac
+
+    local choices
+    case ${words[1]-} in
+        replicate | migrate) choices='--config --task-name --version --help' ;;
+        config) choices='--check --task-name --print-default --version --help' ;;
+        help) choices='replicate migrate config' ;;
+        *) choices='replicate migrate config help --version --help' ;;
+    esac
+    ((cword > 1)) || choices='replicate migrate config help --version --help'
+    mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
+} && complete -F _df2redis df2redis
