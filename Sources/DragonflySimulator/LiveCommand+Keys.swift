@@ -110,7 +110,7 @@ extension LiveCommand {
         store[database, destination] = moved
         if name != "COPY", store.shard(of: source) == store.shard(of: destination) {
             core.journal(
-                JournalCommand(
+                JournalEntry(
                     [Array(name.utf8)] + arguments, database: database, transaction: core.sharedTransaction ?? 0),
                 shard: store.shard(of: source),
                 keys: [source, destination].map { DatabaseKey(database: database, key: $0) })
@@ -132,7 +132,7 @@ extension LiveCommand {
     private func flush() -> Reply {
         let transaction = core.nextTransactionID()
         store.flush(database: name == "FLUSHDB" ? database : nil)
-        let record = JournalCommand(
+        let record = JournalEntry(
             [Array(name.utf8)] + arguments, database: database, transaction: transaction,
             shardCount: UInt64(store.shardCount))
         for shard in 0..<store.shardCount { core.journal(record, shard: shard) }

@@ -23,7 +23,8 @@ extension LiveCommand {
         case "LMOVE":
             guard arguments.count == 4 else { return ErrorText.arity(name) }
             return move(
-                from: request.keyword(2) == "LEFT" ? "LPOP" : "RPOP", to: request.keyword(3) == "LEFT" ? "LPUSH" : "RPUSH")
+                from: request.keyword(2) == "LEFT" ? "LPOP" : "RPOP",
+                to: request.keyword(3) == "LEFT" ? "LPUSH" : "RPUSH")
         default: return nil
         }
     }
@@ -146,7 +147,8 @@ extension LiveCommand {
         guard arguments.count >= 2 else { return ErrorText.arity(name) }
         let (source, destination) = (arguments[0], arguments[1])
         guard entry(source) != nil else { return .null }
-        if let value = entry(destination)?.value, case .list = value {} else if entry(destination) != nil {
+        if let value = entry(destination)?.value, case .list = value {
+        } else if entry(destination) != nil {
             return ErrorText.wrongType
         }
         guard let element = takeElements(source, fromLeft: pop == "LPOP", count: 1)?.first else {

@@ -68,7 +68,8 @@ extension LiveCommand {
     private func moveMember() -> Reply {
         guard arguments.count == 3 else { return ErrorText.arity(name) }
         let (source, destination, member) = (arguments[0], arguments[1], arguments[2])
-        if let value = entry(destination)?.value, case .set = value {} else if entry(destination) != nil {
+        if let value = entry(destination)?.value, case .set = value {
+        } else if entry(destination) != nil {
             return ErrorText.wrongType
         }
         guard entry(source) != nil else { return .integer(0) }
@@ -89,7 +90,8 @@ extension LiveCommand {
         case "HSETNX": return setNewField()
         case "HDEL": return deleteFields()
         case "HINCRBY", "HINCRBYFLOAT": return countField()
-        case "HGET": return withHash { fields in arguments.count > 1 ? fields[arguments[1]].map { .bulk($0) } ?? .null : .null }
+        case "HGET":
+            return withHash { fields in arguments.count > 1 ? fields[arguments[1]].map { .bulk($0) } ?? .null : .null }
         case "HLEN": return withHash { .integer(Int64($0.count)) }
         case "HGETALL": return withHash { .array($0.flatMap { [.bulk($0.key), .bulk($0.value)] }) }
         default: return nil
@@ -145,7 +147,8 @@ extension LiveCommand {
     private func deleteFields() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if entry(key) == nil { return .integer(0) }
-        let deleted = changeHash(key) { fields in arguments.dropFirst().count { fields.removeValue(forKey: $0) != nil } }
+        let deleted = changeHash(key) { fields in arguments.dropFirst().count { fields.removeValue(forKey: $0) != nil }
+        }
         guard let deleted else { return ErrorText.wrongType }
         if entry(key) == nil { journal("DEL", key, key: key) }
         journalVerbatim(key: key)

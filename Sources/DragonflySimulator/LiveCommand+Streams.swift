@@ -8,8 +8,8 @@ extension LiveCommand {
         case "XLEN": return withStream { .integer(Int64($0.entries.count)) }
         case "XRANGE":
             return withStream { stream in
-                let first = bound(1, missing: 0) ?? StreamID(0, 0)
-                let last = bound(2, missing: .max) ?? StreamID(.max, .max)
+                let first = bound(1, missing: 0) ?? StreamValue.ID(0, 0)
+                let last = bound(2, missing: .max) ?? StreamValue.ID(.max, .max)
                 return .array(
                     stream.entries.filter { $0.id >= first && $0.id <= last }.map { entry in
                         .array([.text(entry.id.description), .array(entry.fields.map { .bulk($0) })])
@@ -20,8 +20,8 @@ extension LiveCommand {
     }
 
     /// `-` and `+` are open ends.
-    private func bound(_ index: Int, missing: UInt64) -> StreamID? {
-        request.text(index).flatMap { StreamID($0, missingSequence: missing) }
+    private func bound(_ index: Int, missing: UInt64) -> StreamValue.ID? {
+        request.text(index).flatMap { StreamValue.ID($0, missingSequence: missing) }
     }
 
     private func withStream(_ body: (StreamValue) -> Reply) -> Reply {
@@ -66,7 +66,7 @@ extension LiveCommand {
         if !isMaking, entry(key) == nil { return .null }
         let fields = Array(arguments[(index + 1)...])
         let wanted = request.text(index) ?? ""
-        let made: StreamID?? = changeStream(key) { stream in
+        let made: StreamValue.ID?? = changeStream(key) { stream in
             guard let id = Self.id(wanted, after: stream.lastID) else { return nil }
             stream.append(id, fields)
             if let limit, stream.entries.count > limit { stream.entries.removeFirst(stream.entries.count - limit) }
@@ -88,27 +88,30 @@ extension LiveCommand {
 
     /// A stream that a failed XADD would have made.
     private func forgetEmptyStream(_ key: [UInt8]) {
-        if case .stream(let stream)? = store[database, key]?.value, stream.entriesAdded == 0 { store[database, key] = nil }
+        if case .stream(let stream)? = store[database, key]?.value, stream.entriesAdded == 0 {
+            store[database, key] = nil
+        }
     }
 
     /// `*`, `ms-*` or an explicit id, greater than `last`; `nil`: it is not.
-    private static func id(_ text: String, after last: StreamID) -> StreamID? {
+    private static func id(_ text: String, after last: StreamValue.ID) -> StreamValue.ID? {
         if text == "*" {
             let now = UInt64(WallClock.milliseconds())
-            return now > last.milliseconds ? StreamID(now, 0) : StreamID(last.milliseconds, last.sequence + 1)
+            return now > last.milliseconds
+                ? StreamValue.ID(now, 0) : StreamValue.ID(last.milliseconds, last.sequence + 1)
         }
         if text.hasSuffix("-*"), let milliseconds = UInt64(text.dropLast(2)) {
             if milliseconds < last.milliseconds { return nil }
-            return StreamID(milliseconds, milliseconds == last.milliseconds ? last.sequence + 1 : 0)
+            return StreamValue.ID(milliseconds, milliseconds == last.milliseconds ? last.sequence + 1 : 0)
         }
-        guard let id = StreamID(text), id > last else { return nil }
+        guard let id = StreamValue.ID(text), id > last else { return nil }
         return id
     }
 
     private func delete() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if entry(key) == nil { return .integer(0) }
-        let ids = Set(arguments.dropFirst().compactMap { StreamID(String(decoding: $0, as: UTF8.self)) })
+        let ids = Set(arguments.dropFirst().compactMap { StreamValue.ID(String(decoding: $0, as: UTF8.self)) })
         let deleted = changeStream(key) { stream in
             let gone = stream.entries.filter { ids.contains($0.id) }
             stream.entries.removeAll { ids.contains($0.id) }

@@ -2,9 +2,26 @@
 extension LiveCommand {
     func executeString() -> Reply? {
         switch name {
-        case "GET": return withString { .bulk($0) } ifMissing: { .null }
-        case "STRLEN": return withString { .integer(Int64($0.count)) } ifMissing: { .integer(0) }
-        case "GETEX": return withKey { key in withString { getAndExpire(key, $0) } ifMissing: { .null } }
+        case "GET":
+            return withString {
+                .bulk($0)
+            } ifMissing: {
+                .null
+            }
+        case "STRLEN":
+            return withString {
+                .integer(Int64($0.count))
+            } ifMissing: {
+                .integer(0)
+            }
+        case "GETEX":
+            return withKey { key in
+                withString {
+                    getAndExpire(key, $0)
+                } ifMissing: {
+                    .null
+                }
+            }
         case "MGET":
             return .array(
                 arguments.map { key in

@@ -106,7 +106,9 @@ extension LiveCommand {
     private func remove() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if entry(key) == nil { return .integer(0) }
-        let removed = changeZset(key) { members in arguments.dropFirst().count { members.removeValue(forKey: $0) != nil } }
+        let removed = changeZset(key) { members in
+            arguments.dropFirst().count { members.removeValue(forKey: $0) != nil }
+        }
         guard let removed else { return ErrorText.wrongType }
         journalVerbatim(key: key)
         return .integer(Int64(removed))

@@ -68,8 +68,8 @@ extension MasterCore {
         store?[database, key] = nil
         let record =
             options.version.sendsExpiredRecords
-            ? JournalCommand.expired(key, database: database)
-            : JournalCommand([Array("DEL".utf8), key], database: database)
+            ? JournalEntry.expired(key, database: database)
+            : JournalEntry([Array("DEL".utf8), key], database: database)
         journal(record, shard: shard, keys: [DatabaseKey(database: database, key: key)])
     }
 }
@@ -120,7 +120,7 @@ struct LiveCommand {
     func journalVerbatim(key: [UInt8]) { journal([Array(name.utf8)] + arguments, key: key) }
 
     func journal(_ words: [[UInt8]], key: [UInt8], transaction: UInt64? = nil, shardCount: Int = 1) {
-        let record = JournalCommand(
+        let record = JournalEntry(
             words, database: database, transaction: transaction ?? core.sharedTransaction ?? 0,
             shardCount: UInt64(shardCount))
         core.journal(record, shard: store.shard(of: key), keys: [DatabaseKey(database: database, key: key)])
@@ -133,9 +133,10 @@ struct LiveCommand {
     /// - Parameter parts: the keys with the words that belong to each.
     func journalSplit(_ parts: [(key: [UInt8], words: [[UInt8]])]) {
         let byShard = Dictionary(grouping: parts) { store.shard(of: $0.key) }
-        let transaction = byShard.count > 1 ? core.sharedTransaction ?? core.nextTransactionID() : core.sharedTransaction
+        let transaction =
+            byShard.count > 1 ? core.sharedTransaction ?? core.nextTransactionID() : core.sharedTransaction
         for (shard, parts) in byShard.sorted(by: { $0.key < $1.key }) {
-            let record = JournalCommand(
+            let record = JournalEntry(
                 [Array(name.utf8)] + parts.flatMap(\.words), database: database, transaction: transaction ?? 0,
                 shardCount: UInt64(byShard.count))
             core.journal(record, shard: shard, keys: parts.map { DatabaseKey(database: database, key: $0.key) })

@@ -60,7 +60,9 @@ extension MasterCore {
                 // One pair alone makes a session; the value is compared as it stands.
                 if arguments.count == 2, request.text(1) == "dragonfly" { return openSession(connection) }
             case "LISTENING-PORT":
-                guard let port = request.integer(index + 1), (0...65535).contains(port) else { return ErrorText.integer }
+                guard let port = request.integer(index + 1), (0...65535).contains(port) else {
+                    return ErrorText.integer
+                }
                 connection.listeningPort = port
             case "IP-ADDRESS": break
             case "CLIENT-ID": connection.session?.clientID = request.text(index + 1)

@@ -284,7 +284,9 @@ final class MasterCore {
 
     /// There is work for a connection that no event will announce.
     private func canGoOn(_ connection: Connection) -> Bool {
-        guard !connection.observation.isClosed, !connection.observation.sentFIN, !connection.isStalled else { return false }
+        guard !connection.observation.isClosed, !connection.observation.sentFIN, !connection.isStalled else {
+            return false
+        }
         return !connection.output.isEmpty && !connection.isBlocked
     }
 }

@@ -119,7 +119,7 @@ package final class SimulatedMaster: Sendable {
     }
 
     /// Journals records in a shard: JOURNAL_BLOBs of a full sync, plain records of a stable flow.
-    package func send(journal commands: [JournalCommand], flow shard: Int) {
+    package func send(journal commands: [JournalEntry], flow shard: Int) {
         loop.withCore { core in
             core.journals[shard].isActive = true
             for command in commands { core.journal(command, shard: shard) }
