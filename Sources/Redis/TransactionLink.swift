@@ -125,8 +125,17 @@ package final class TransactionLink {
     }
 
     private func readReplies() throws {
-        var reader = ByteReader(replies.bytes)
-        defer { replies.removeFirst(reader.offset) }
+        // The replies leave `self` for the time, so that they can be read while `self` changes.
+        var received = ByteBuffer()
+        swap(&received, &replies)
+        var reader = ByteReader(received.bytes)
+        try readReplies(&reader)
+        let consumed = reader.offset
+        received.removeFirst(consumed)
+        swap(&received, &replies)
+    }
+
+    private func readReplies(_ reader: inout ByteReader) throws {
         while reader.remaining > 0 {
             guard let batch else {
                 let reply = try reader.readRESPValue()
