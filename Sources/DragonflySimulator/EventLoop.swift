@@ -3,7 +3,7 @@ import Glibc
 /// The one thread of a simulated master: it waits on all its sockets and gives the core its turns.
 ///
 /// The core is touched only under `lock`, which the thread holds except while it waits. A call from elsewhere wakes it.
-final class EventLoop: @unchecked Sendable {  // `core` and `descriptor` state under `lock`; the rest is set before the thread starts
+final class EventLoop: @unchecked Sendable {  // the core is touched under `lock` only
     private let core: MasterCore
     private let listener: Int32
     private let wakeup: (read: Int32, write: Int32)

@@ -52,7 +52,7 @@ extension MasterCore {
     func executeOnStore(_ request: Request, database: Int) -> Reply {
         guard let store else { return ErrorText.unknown(request.name) }
         let command = LiveCommand(core: self, store: store, request: request, database: database)
-        return command.executeKeys() ?? command.executeString() ?? command.executeCounter() ?? command.executeList()
+        return command.executeString() ?? command.executeCounter() ?? command.executeKeys() ?? command.executeList()
             ?? command.executeSet() ?? command.executeHash() ?? command.executeZset() ?? command.executeStream()
             ?? ErrorText.unknown(request.name)
     }

@@ -3,7 +3,7 @@ extension MasterCore {
     /// Executes a request and answers it; `.nothing` where there is no reply, or a later one.
     func execute(_ request: Request, from connection: Connection) -> Reply {
         if let flow = connection.flow, let reply = executeOnFlow(request, flow) { return reply }
-        connection.observation.note(command: request.line)
+        if connection.observation.takesCommands { connection.observation.note(command: request.line) }
         if connection.flow != nil {
             let phase = connection.flow?.phase == .stable ? "stable" : "silent"
             violations.append("command on the \(phase) \(connection.label): \(request.name)")

@@ -96,6 +96,18 @@ package final class SimulatedMaster: Sendable {
     /// The longest time for which the master's own clients had to wait for a flow.
     package var longestBlockedWriters: Duration { loop.look { $0.longestBlockedWriters } }
 
+    /// Waits until `condition` holds, looking each millisecond. `false`: it did not within `limit`.
+    package func becomes(
+        within limit: Duration = .seconds(10), _ condition: (SimulatedMaster) -> Bool
+    ) async throws -> Bool {
+        let deadline = ContinuousClock.now + limit
+        while !condition(self) {
+            if ContinuousClock.now > deadline { return false }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        return true
+    }
+
     // MARK: What it is told to do
 
     /// Sets how a place misbehaves, on its connections of now and of later.

@@ -73,7 +73,7 @@ import Testing
     @Test func `a v1_40 master splits large collections into tagged chunks`() throws {
         var dataSet = SyntheticDataSet(keys: 24, valueBytes: 500, shape: .mixed)
         dataSet.elements = 3000
-        let setup = options { $0.version = .v1_40_1 }
+        let setup = options { $0.version = .newest }
         let flows = try decode(dataSet, setup)
         expectEqual(flows, dataSet)
         #expect(flows.reduce(0) { $0 + $1.splitValues } >= 8)

@@ -40,7 +40,7 @@ import Testing
     }
 
     @Test func `v1_40 refuses SYNC after PARTIAL`() throws {
-        let master = try startedMaster(.empty, options { $0.version = .v1_40_1 })
+        let master = try startedMaster(.empty, options { $0.version = .newest })
         _ = try TestReplica.connected(to: master)
         let replica = try TestReplica.connected(to: master, lsns: [1, 1])
         #expect(try replica.main.command("DFLY SYNC \(replica.sync)") == .error("ERR invalid state"))
