@@ -25,6 +25,8 @@ package enum FlowEvent: Sendable {
 package actor FlowApplier {
     /// Records after which the position is acknowledged at once (protocol notes 4.5).
     private static let recordsPerAcknowledgement = 1024
+    /// How long a batch waits for more after the one before was sent.
+    private static let linger = DispatchTimeInterval.milliseconds(1)
 
     private let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -51,6 +53,8 @@ package actor FlowApplier {
     private var state = State.running
     private var toldSnapshotCompleted = false
     private var hasSentPosition = false
+    private var lastSend = DispatchTime(uptimeNanoseconds: 1)
+    private var isLingering = false
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
@@ -148,8 +152,24 @@ package actor FlowApplier {
             link.batchGrew()
             return false
         }
-        if link.isIdle, !batch.isInCommand, hasSomethingToSend { send() }
+        if link.isIdle, !batch.isInCommand, hasSomethingToSend { sendSoon() }
         return false
+    }
+
+    /// Sends what there is at once when the flow was quiet; in a busy one it waits a moment for more, since each
+    /// transaction costs both sides a turn.
+    private func sendSoon() {
+        let now = DispatchTime.now()
+        let due = lastSend + Self.linger
+        if now >= due || !drainWaiters.isEmpty { return send() }
+        guard !isLingering else { return }
+        isLingering = true
+        executor.queue.asyncAfter(deadline: due) { [weak self] in
+            self?.assumeIsolated {
+                $0.isLingering = false
+                $0.pump()
+            }
+        }
     }
 
     /// The position behind the snapshot is stored even when no record follows it.
@@ -263,6 +283,7 @@ package actor FlowApplier {
     }
 
     private func send() {
+        lastSend = .now()
         let batch = encoder.batch
         sealCurrent()
         link?.send(batch)
