@@ -19,7 +19,7 @@ package final class Channel {
     private var readSource: (any DispatchSourceRead)?
     private var writeSource: (any DispatchSourceWrite)?
     private var isWriteSourceArmed = false
-    private var isReadSourceSuspended = false
+    private var isReadingStopped = false
     package private(set) var isClosed = false
     package private(set) var hasSentFIN = false
 
@@ -43,10 +43,11 @@ package final class Channel {
         source.activate()
     }
 
-    /// Ends the calls of the read handler; the socket stays open.
+    /// Suspends the calls of the read handler for good; the socket stays open.
     package func stopReading() {
-        readSource?.cancel()
-        readSource = nil
+        guard !isReadingStopped, let readSource else { return }
+        isReadingStopped = true
+        readSource.suspend()
     }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReadResult {
@@ -113,33 +114,33 @@ package final class Channel {
     package func close() {
         guard !isClosed else { return }
         shutdownWrite()
-        isClosed = true
         discardUnread()
-        releaseSources()
+        release { Glibc.close($0) }
     }
 
-    private func releaseSources() {
+    /// Gives the socket away as it is, without a FIN: `completion` gets it, on the queue, once no source watches it.
+    package func detach(_ completion: @escaping (Int32) -> Void) {
+        precondition(!isClosed, "a closed channel has nothing to give away")
+        release(completion)
+    }
+
+    /// Ends both sources. Only when both have said so may the descriptor be closed or watched by others: Dispatch takes
+    /// it out of its epoll set later than `cancel` returns, and would then hit whoever has the number by that time.
+    private func release(_ completion: @escaping (Int32) -> Void) {
         isClosed = true
-        readSource?.cancel()
-        readSource = nil
-        if let writeSource {
-            writeSource.cancel()
-            if !isWriteSourceArmed { writeSource.resume() }  // a suspended source must not be released
+        let pending = DispatchGroup()
+        for source in [readSource as (any DispatchSourceProtocol)?, writeSource].compactMap({ $0 }) {
+            pending.enter()
+            source.setCancelHandler { pending.leave() }
+            source.cancel()
         }
+        // A source that is suspended never gets to its cancellation.
+        if let writeSource, !isWriteSourceArmed { writeSource.resume() }
+        if let readSource, isReadingStopped { readSource.resume() }
+        readSource = nil
         writeSource = nil
         let descriptor = descriptor
-        // The sources read the descriptor until their cancellation has run, which is on this queue.
-        queue.async { Glibc.close(descriptor) }
-    }
-
-    /// Gives the socket away: a duplicate of the descriptor that the caller owns, while this channel ends without a FIN.
-    package func detachDescriptor() -> Int32? {
-        guard !isClosed else { return nil }
-        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
-        guard copy >= 0 else { return nil }
-        hasSentFIN = true  // not sent: it is the new owner's to send
-        releaseSources()
-        return copy
+        pending.notify(queue: queue) { completion(descriptor) }
     }
 
     private func discardUnread() {

@@ -81,12 +81,15 @@ package actor RequestConnection {
     }
 
     /// Gives up the socket with what has been read of it and not consumed. The caller owns the descriptor.
-    package func detach() -> (descriptor: Int32, unconsumed: [UInt8])? {
+    ///
+    /// - Returns: `nil` when the connection is broken or a reply is outstanding.
+    package func detach() async -> (descriptor: Int32, unconsumed: [UInt8])? {
         guard let channel, failure == nil, order.isEmpty else { return nil }
-        let copy = channel.detachDescriptor()
         self.channel = nil
-        let unconsumed = received.withUnsafeBytes { Array($0) }
-        return copy.map { ($0, unconsumed) }
+        let descriptor = await withCheckedContinuation { continuation in
+            channel.detach { continuation.resume(returning: $0) }
+        }
+        return (descriptor, received.withUnsafeBytes { Array($0) })
     }
 
     /// Sends FIN and closes.
