@@ -218,10 +218,11 @@ package actor FlowApplier {
     /// After a decode that began at the chunk's bytes: what is left waits, here if the decoder paused, in the window if it
     /// needs more.
     private func keepRest(of bytes: IntakeChunk, from offset: Int) {
-        if offset == bytes.count {
-            chunk = nil
-        } else if encoder.isPaused {
+        if encoder.isPaused {
+            // Even with no byte left: the decoder may hold more, out of a compressed blob.
             chunk = (bytes, offset)
+        } else if offset == bytes.count {
+            chunk = nil
         } else {
             bytes.withBytes(from: offset) { window.append($0) }
             chunk = nil
@@ -233,7 +234,7 @@ package actor FlowApplier {
     private func decodeAcross(_ bytes: IntakeChunk, from start: Int) throws(FlowDecodingError) {
         var offset = start
         var step = 4 << 10
-        while offset < bytes.count || start == bytes.count {
+        repeat {
             let before = window.count
             let count = min(step, bytes.count - offset)
             bytes.withBytes(from: offset) { window.append($0.extracting(first: count)) }
@@ -245,13 +246,11 @@ package actor FlowApplier {
                 // The window's own bytes are through: the rest is decoded where it lies.
                 offset -= window.count - consumed
                 window.removeAll()
-                chunk = offset == bytes.count ? nil : (bytes, offset)
-                return
+                break
             }
             window.removeFirst(consumed)
-            if encoder.isPaused { break }
             step *= 2
-        }
+        } while offset < bytes.count && !encoder.isPaused
         chunk = offset == bytes.count && !encoder.isPaused ? nil : (bytes, offset)
     }
 
