@@ -79,7 +79,9 @@ package final class Intake: FlowReceiver {
         state.withLock { state in
             guard state.spoolEnd == state.spoolStart else { return nil }
             if let last = state.slabs.last, !last.isFull { return last }
-            guard let slab = state.spare.popLast() ?? (budget.takeMemory(Slab.capacity) ? Slab() : nil) else { return nil }
+            guard let slab = state.spare.popLast() ?? (budget.takeMemory(Slab.capacity) ? Slab() : nil) else {
+                return nil
+            }
             (slab.filled, slab.taken) = (0, 0)
             state.slabs.append(slab)
             return slab
@@ -157,7 +159,9 @@ package final class Intake: FlowReceiver {
                 recycle(state.slabs.removeFirst(), &state)
             }
             if let spool = state.spool, state.spoolEnd > state.spoolStart {
-                while let first = state.spoolArrivals.first, first.end <= state.spoolStart { state.spoolArrivals.removeFirst() }
+                while let first = state.spoolArrivals.first, first.end <= state.spoolStart {
+                    state.spoolArrivals.removeFirst()
+                }
                 let (end, arrivedAt) = state.spoolArrivals.first ?? (state.spoolEnd, 0)
                 return .readSpool(
                     spool, offset: state.spoolStart, count: min(Int(end - state.spoolStart), Slab.capacity),
@@ -177,7 +181,8 @@ package final class Intake: FlowReceiver {
         case .readSpool(let spool, let offset, let count, let arrivedAt):
             let slab = Slab()
             do throws(SystemError) {
-                let read = try spool.read(into: UnsafeMutableRawBufferPointer(rebasing: slab.memory[..<count]), at: offset)
+                let read = try spool.read(
+                    into: UnsafeMutableRawBufferPointer(rebasing: slab.memory[..<count]), at: offset)
                 state.withLock {
                     $0.spoolStart += UInt64(read)
                     $0.queuedBytes -= read

@@ -86,8 +86,10 @@ package struct FlowDecoder: ~Copyable {
 
     private func failure(_ error: WireError, unitOffset: Int) -> FlowDecodingError {
         FlowDecodingError(
-            cause: error, flowOffset: consumedBytes + UInt64(isInBlob ? unitOffset : error.offset), isInsideBlob: isInBlob,
-            database: phase == .journal ? journalDatabase : lastDatabase, lastKey: lastKey.isEmpty ? "" : printableKey(lastKey.bytes))
+            cause: error, flowOffset: consumedBytes + UInt64(isInBlob ? unitOffset : error.offset),
+            isInsideBlob: isInBlob,
+            database: phase == .journal ? journalDatabase : lastDatabase,
+            lastKey: lastKey.isEmpty ? "" : printableKey(lastKey.bytes))
     }
 
     /// - Returns: `true` when the blob is through, `false` when the sink paused inside it.
@@ -130,7 +132,9 @@ package struct FlowDecoder: ~Copyable {
             return true
         case .header:
             guard let magic = reader.readSpan(9) else { return false }
-            guard magic.startsWith("REDIS") else { throw .malformed("the flow does not begin with an RDB header", offset: start) }
+            guard magic.startsWith("REDIS") else {
+                throw .malformed("the flow does not begin with an RDB header", offset: start)
+            }
             phase = .entries
             return true
         case .token:
@@ -216,7 +220,9 @@ package struct FlowDecoder: ~Copyable {
         guard checksum == 0 else { throw .malformed("the snapshot's checksum is not zero", offset: start) }
         guard isCompleted else { throw .malformed("the snapshot ends without FULLSYNC_END", offset: start) }
         guard hasJournalOffset else { throw .malformed("the snapshot ends without a JOURNAL_OFFSET", offset: start) }
-        guard chunks.isEmpty else { throw .malformed("a chunked value is open at the end of the snapshot", offset: start) }
+        guard chunks.isEmpty else {
+            throw .malformed("a chunked value is open at the end of the snapshot", offset: start)
+        }
         phase = .token
         return true
     }
@@ -349,7 +355,9 @@ package struct FlowDecoder: ~Copyable {
         let start = reader.offset
         guard !isInBlob else { throw .malformed("a compressed blob is nested in another", offset: start) }
         guard let head = try reader.readStringHead() else { return false }
-        guard case .raw(let count) = head else { throw .malformed("a compressed blob is not a plain string", offset: start) }
+        guard case .raw(let count) = head else {
+            throw .malformed("a compressed blob is not a plain string", offset: start)
+        }
         guard count <= Limits.blobBytes else {
             throw .tooLarge("compressed blob", value: UInt64(count), limit: UInt64(Limits.blobBytes), offset: start)
         }
@@ -394,7 +402,9 @@ package struct FlowDecoder: ~Copyable {
             return true
         }
         openChunk = chunk
-        if outcome == .ended { throw .malformed("a tagged chunk goes on behind the end of its value", offset: reader.offset) }
+        if outcome == .ended {
+            throw .malformed("a tagged chunk goes on behind the end of its value", offset: reader.offset)
+        }
         if present == chunk.left + (payload.offset - start) {
             throw .malformed("a tagged chunk ends inside an element", offset: reader.offset)
         }

@@ -9,7 +9,9 @@ package struct FlowDecodingError: Error, Equatable, Sendable, CustomStringConver
     package let lastKey: String
 
     package var description: String {
-        let place = isInsideBlob ? "inside the compressed blob at byte \(flowOffset) of the flow" : "at byte \(flowOffset) of the flow"
+        let place =
+            isInsideBlob
+            ? "inside the compressed blob at byte \(flowOffset) of the flow" : "at byte \(flowOffset) of the flow"
         let key = lastKey.isEmpty ? "" : ", last key \(lastKey)"
         return "\(cause), \(place), database \(database)\(key)"
     }

@@ -47,7 +47,9 @@ struct SketchSkipper {
                 stage = .rawChunk(count, bytes: bytes - count, filters: filters)
             case .rawChunk(let count, let bytes, let filters):
                 let left = skip(&reader, count)
-                stage = left == 0 ? .chunks(bytes: bytes, filters: filters) : .rawChunk(left, bytes: bytes, filters: filters)
+                stage =
+                    left == 0
+                    ? .chunks(bytes: bytes, filters: filters) : .rawChunk(left, bytes: bytes, filters: filters)
                 if left > 0 { return false }
             case .items(0):
                 guard let bytes = try reader.readLength() else { return false }
@@ -99,7 +101,8 @@ struct SketchSkipper {
         case .bloomFilter:
             guard try reader.skipLengths(1), let head = try reader.readStringHead() else { return nil }
             switch head {
-            case .raw(let count), .compressed(let count, _): return .rawChunk(UInt64(count), bytes: 0, filters: left - 1)
+            case .raw(let count), .compressed(let count, _):
+                return .rawChunk(UInt64(count), bytes: 0, filters: left - 1)
             case .integer: return .filters(left - 1)
             }
         case .bloomFilterChunked:

@@ -112,8 +112,9 @@ struct StreamTailDecoder {
         into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> UInt64? {
         let start = reader.offset
-        guard try reader.skipString(), reader.skip(type == .stream3 ? 16 : 8), let pending = try reader.readCount(
-            "consumer's pending entries")
+        guard try reader.skipString(), reader.skip(type == .stream3 ? 16 : 8),
+            let pending = try reader.readCount(
+                "consumer's pending entries")
         else { return nil }
         var name = ByteReader(reader.bytes, offset: start)
         _ = try name.readInlineString(scratch: &scratch) { (text) throws(WireError) in

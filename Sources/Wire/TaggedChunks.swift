@@ -34,7 +34,8 @@ struct TaggedChunks: ~Copyable {
             return .needsMore
         }
         guard open.count < Self.openLimit else {
-            throw .tooLarge("open chunked values", value: UInt64(open.count), limit: UInt64(Self.openLimit), offset: start)
+            throw .tooLarge(
+                "open chunked values", value: UInt64(open.count), limit: UInt64(Self.openLimit), offset: start)
         }
         sink.valueBegan(head, key: scratch.bytes, stream: id)
         let value = Open(ValueDecoder(type: head.type, stream: id))

@@ -62,7 +62,9 @@ package struct ValueDecoder: ~Copyable {
                 guard try readStreamNode(&reader, into: &sink) else { return false }
                 stage = .streamNodes(left - 1)
             case .streamTail:
-                guard try streamTail.resume(&reader, stream: stream, scratch: &scratch, into: &sink) else { return false }
+                guard try streamTail.resume(&reader, stream: stream, scratch: &scratch, into: &sink) else {
+                    return false
+                }
                 stage = .done
             case .sketch:
                 guard try sketch?.resume(&reader) ?? true else { return false }
@@ -205,7 +207,9 @@ package struct ValueDecoder: ~Copyable {
                 sink.value(isScore ? .score(Double(value)) : .integerElement(value), stream: stream)
             case .string(let text):
                 if isScore {
-                    guard let score = parseScore(text) else { throw .malformed("a zset score is not a number", offset: 0) }
+                    guard let score = parseScore(text) else {
+                        throw .malformed("a zset score is not a number", offset: 0)
+                    }
                     sink.value(.score(score), stream: stream)
                 } else {
                     sink.value(.element(text), stream: stream)
@@ -265,7 +269,9 @@ extension ByteReader {
     fileprivate mutating func readMemberExpiry(scratch: inout ByteBuffer) throws(WireError) -> Int64?? {
         let start = offset
         var seconds: Int64?
-        let complete = try readInlineString(scratch: &scratch) { (text) throws(WireError) in seconds = parseInteger(text) }
+        let complete = try readInlineString(scratch: &scratch) { (text) throws(WireError) in
+            seconds = parseInteger(text)
+        }
         guard complete else { return nil }
         guard let seconds, seconds >= -1, seconds < 1 << 40 else {
             throw .malformed("a member's expiry is not a number of seconds", offset: start)
@@ -307,7 +313,8 @@ package func parseInteger(_ text: RawSpan) -> Int64? {
         guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
         let digit = Int64(byte - UInt8(ascii: "0"))
         let (product, over) = value.multipliedReportingOverflow(by: 10)
-        let (sum, overflow) = isNegative ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
+        let (sum, overflow) =
+            isNegative ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
         guard !over, !overflow else { return nil }
         value = sum
     }
