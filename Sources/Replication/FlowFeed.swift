@@ -85,6 +85,10 @@ final class FlowFeed {
     private func decodeAcross(
         _ bytes: IntakeChunk, from start: Int, into encoder: FlowEncoder
     ) throws(FlowDecodingError) {
+        // The window leaves `self` for the time, so that its bytes can be read while `self` changes.
+        var window = ByteBuffer()
+        swap(&window, &self.window)
+        defer { swap(&window, &self.window) }
         var offset = start
         var step = 4 << 10
         repeat {
