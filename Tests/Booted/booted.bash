@@ -68,6 +68,12 @@ booted_prepare() {
     tr -d - </proc/sys/kernel/random/uuid >"$upper/etc/machine-id"
     printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\nForwardToConsole=no\n' \
         >"$upper/etc/systemd/journald.conf.d/booted.conf"
+    # A machine that is itself a container image may forbid packages to start services; this one has a systemd. The device
+    # is how overlayfs marks a file as removed.
+    if [ -e /usr/sbin/policy-rc.d ]; then
+        mkdir -p "$upper/usr/sbin"
+        mknod "$upper/usr/sbin/policy-rc.d" c 0 0
+    fi
     # Services of the machine that would only take time, or ports that a test wants.
     for unit in redis-server valkey-server docker containerd ssh cron postgresql apt-daily.timer apt-daily-upgrade.timer \
         systemd-networkd-wait-online networking ifupdown-wait-online; do
