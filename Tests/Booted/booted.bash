@@ -35,7 +35,8 @@ booted_start() {
     [ "${BOOTED_NETWORK:-private}" = private ] || network=()
     # --register and --keep-unit: no machined and no systemd outside is needed.
     systemd-nspawn --quiet --directory="$BOOTED_ROOT" --machine="${BOOTED_DIR##*/df2redis-}" \
-        --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off --console=pipe "${network[@]}" "$@" \
+        --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off --console=pipe \
+        "${network[@]}" "$@" \
         --boot systemd.unit=multi-user.target systemd.show_status=no \
         </dev/null >"$BOOTED_DIR/console" 2>&1 &
     BOOTED_NSPAWN=$!
@@ -68,8 +69,8 @@ booted_prepare() {
     tr -d - </proc/sys/kernel/random/uuid >"$upper/etc/machine-id"
     printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\nForwardToConsole=no\n' \
         >"$upper/etc/systemd/journald.conf.d/booted.conf"
-    # A machine that is itself a container image may forbid packages to start services; this one has a systemd. The device
-    # is how overlayfs marks a file as removed.
+    # A machine that is itself a container image may forbid packages to start services; this one has a systemd. The
+    # device is how overlayfs marks a file as removed.
     if [ -e /usr/sbin/policy-rc.d ]; then
         mkdir -p "$upper/usr/sbin"
         mknod "$upper/usr/sbin/policy-rc.d" c 0 0
