@@ -75,6 +75,18 @@ package actor TargetControl {
         _ command: GlobalCommand, checkpointKey: String, fields: [(field: String, value: String)]
     ) async throws(TargetError) {
         if case .flushSlots(let ranges) = command { try await deleteSlots(ranges) }
+        do throws(TargetError) {
+            try await runTransaction(command, checkpointKey: checkpointKey, fields: fields)
+        } catch {
+            // The connection may stand in the middle of a transaction.
+            await close()
+            throw error
+        }
+    }
+
+    private func runTransaction(
+        _ command: GlobalCommand, checkpointKey: String, fields: [(field: String, value: String)]
+    ) async throws(TargetError) {
         _ = try await demand(["MULTI"])
         switch command {
         case .flushAll: _ = try await demand(["FLUSHALL"])

@@ -118,6 +118,8 @@ package final class TransactionLink {
                     return lose(TargetError(.unreachable, "the target \(channel.peer) closed the connection"))
                 }
                 try readReplies()
+                // An outcome may have made the owner give the link up.
+                if isLost { return }
             }
         } catch {
             lose(TargetError(error))
@@ -136,7 +138,7 @@ package final class TransactionLink {
     }
 
     private func readReplies(_ reader: inout ByteReader) throws {
-        while reader.remaining > 0 {
+        while reader.remaining > 0, !isLost {
             guard let batch else {
                 let reply = try reader.readRESPValue()
                 if reply == nil { return }
@@ -148,11 +150,14 @@ package final class TransactionLink {
             case .multi:
                 guard let shape = try reader.scanReply() else { return }
                 if shape == .error { note(0, errorText(in: reader.bytes, from: start)) }
-                stage = batch.commandCount == 0 ? .exec : .queued(0)
-            case .queued(let number):
+                stage = .queued(0)
+            case .queued(let number) where number < batch.commandCount:
                 guard let shape = try reader.scanReply() else { return }
                 if shape == .error { note(number, errorText(in: reader.bytes, from: start)) }
-                stage = number + 1 == batch.commandCount && batch.isSealed ? .exec : .queued(number + 1)
+                stage = .queued(number + 1)
+            case .queued:
+                guard batch.isSealed else { throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for") }
+                stage = .exec
             case .exec:
                 if reader.peekUInt8() == UInt8(ascii: "*") {
                     guard let count = try reader.readReplyArrayHead() else {

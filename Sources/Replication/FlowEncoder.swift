@@ -42,7 +42,7 @@ final class FlowEncoder: FlowSink {
         self.flow = flow
         self.context = context
         self.profile = profile
-        rewriter = JournalRewriter(profile: profile)
+        rewriter = JournalRewriter(profile: profile, journalsGroupReads: context.session.journalsGroupReads)
         self.nextLSN = nextLSN?.value ?? 0
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil
@@ -129,6 +129,7 @@ final class FlowEncoder: FlowSink {
         if profile.canRestore(head.type) {
             guard admit(head, key: key) else { return }
             restore(head, key: key, body: body)
+            tellGroups(head, key: key, body: body)
             batch.progress.keys += 1
             return
         }
@@ -139,6 +140,12 @@ final class FlowEncoder: FlowSink {
             return fail(.undecodable, "the value of \(writer.keyDescription) is malformed")
         }
         ended(writer)
+    }
+
+    /// A stream whose groups are read from now on without our being told.
+    private func tellGroups(_ head: EntryHead, key: RawSpan, body: RawSpan) {
+        guard !context.session.journalsGroupReads, streamHasGroups(head.type, body: body) else { return }
+        report(.consumerGroupReads, subject: head.type.name, key: key, database: head.database)
     }
 
     private func restore(_ head: EntryHead, key: RawSpan, body: RawSpan) {
@@ -179,6 +186,13 @@ final class FlowEncoder: FlowSink {
 
     private func ended(_ writer: ValueWriter) {
         batch.progress.keys += 1
+        if writer.groupCount > 0, !context.session.journalsGroupReads {
+            context.incidents.record(
+                .init(
+                    severity: .diverging, kind: Divergence.consumerGroupReads.rawValue, flow: flow,
+                    database: writer.head.database, key: writer.keyDescription,
+                    reason: Divergence.consumerGroupReads.reason, subject: writer.head.type.name))
+        }
         if writer.lostMemberExpiries > 0 {
             let kind: Unsupported = writer.head.type == .setWithExpiry ? .memberExpiry : .fieldExpiry
             report(kind, subject: writer.head.type.name, printableKey: writer.keyDescription, database: writer.head.database)
@@ -224,11 +238,16 @@ final class FlowEncoder: FlowSink {
         case .global(let global):
             halt = inSnapshot ? .restart(global) : .global(global, transactionID: command.transactionID)
             return
-        case .writtenDiverging(let divergence), .skippedDiverging(let divergence):
-            context.incidents.record(
-                .init(
-                    severity: .diverging, kind: divergence.rawValue, flow: flow, database: database,
-                    key: printableKey(command.keyOrEmpty), reason: divergence.reason, subject: text(command.name)))
+        case .writtenDiverging(let divergence):
+            report(divergence, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(let divergence):
+            // In a fragment everything that is no option may be a key that the command has written.
+            var arguments = command.arguments
+            _ = arguments.next()
+            while let argument = arguments.next() {
+                if argument.isSortWord { continue }
+                report(divergence, subject: text(command.name), key: argument, database: database)
+            }
         case .writtenWithout(let unsupported), .unsupported(let unsupported):
             report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
         }
@@ -254,6 +273,13 @@ final class FlowEncoder: FlowSink {
     private func text(_ name: RawSpan) -> String { name.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) } }
 
     // MARK: Policy
+
+    private func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
+        context.incidents.record(
+            .init(
+                severity: .diverging, kind: divergence.rawValue, flow: flow, database: database,
+                key: printableKey(key), reason: divergence.reason, subject: subject))
+    }
 
     private func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
         report(unsupported, subject: subject, printableKey: printableKey(key), database: database)
@@ -281,9 +307,12 @@ extension RawSpan {
 }
 
 extension JournalCommand {
-    /// The first argument behind the name; empty when there is none.
+    /// The first key; empty when there is none.
     fileprivate var keyOrEmpty: RawSpan {
         @_lifetime(copy self)
-        get { argumentCount > 1 ? argument(at: 1) : payload.extracting(first: 0) }
+        get {
+            let place = name.isText("XGROUP") ? 2 : 1
+            return argumentCount > place ? argument(at: place) : payload.extracting(first: 0)
+        }
     }
 }
