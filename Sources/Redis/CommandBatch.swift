@@ -127,13 +127,15 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// Which argument of a command is its first key; 0 when it has none.
     private static func keyPlace(of name: RawSpan) -> Int {
         if name.isWord("EVAL") { return 3 }
-        if name.isWord("XGROUP") || name.isWord("BITOP") { return 2 }
+        // RENAMENX ends a value that was built aside: the key is the name that it takes.
+        if name.isWord("XGROUP") || name.isWord("BITOP") || name.isWord("RENAMENX") { return 2 }
         return name.isWord("SELECT") || name.isWord("SCRIPT") ? 0 : 1
     }
 
     /// The same batch without the commands at `indices`, not sealed, not sent.
     package func removing(_ indices: Set<Int>) -> CommandBatch {
         precondition(isRetained, "only a batch that is kept can be sent again")
+        precondition(indices.count < commandCount, "the checkpoint stays")
         let copy = CommandBatch()
         copy.reportsConflicts = reportsConflicts
         copy.progress = progress

@@ -68,6 +68,15 @@ package actor TargetControl {
         _ = try await demand(["DEL", key])
     }
 
+    /// Leaves one field in the hash `key`.
+    package func replaceHash(_ key: String, with entry: (field: String, value: String)) async throws(TargetError) {
+        _ = try await demand(["SELECT", "0"])
+        _ = try await demand(["MULTI"])
+        _ = try await demand(["DEL", key])
+        _ = try await demand(["HSET", key, entry.field, entry.value])
+        _ = try await demand(["EXEC"])
+    }
+
     package func flushAll() async throws(TargetError) { _ = try await demand(["FLUSHALL"]) }
 
     /// Runs a global command and stores the checkpoint of every flow, in one transaction where the target can.

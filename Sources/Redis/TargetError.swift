@@ -49,7 +49,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     }
 
     /// What an error reply to a request of the handshake means.
-    static func reply(_ text: String, to step: String) -> TargetError {
+    package static func reply(_ text: String, to step: String) -> TargetError {
         if text.hasPrefix("NOAUTH") {
             return .init(.permission, "the target requires a password: set target.password (\(text))")
         }

@@ -18,6 +18,8 @@ package enum BatchOutcome: Equatable, Sendable {
     case applied([Irregularity])
     /// Commands were refused before EXEC, so nothing took effect.
     case refused([Irregularity])
+    /// The transaction itself was refused, in these words, not for one of its commands.
+    case rejected(String)
 }
 
 /// One connection to the target that carries one transaction at a time.
@@ -39,6 +41,8 @@ package final class TransactionLink {
     private var stage = Stage.idle
     private var replies = ByteBuffer(capacity: 64 << 10)
     private var irregularities: [BatchOutcome.Irregularity] = []
+    /// Why the target does not even take MULTI: what follows runs without a transaction.
+    private var rejection: String?
     private var isLost = false
     /// The batch whose fate is open.
     package private(set) var batch: CommandBatch?
@@ -70,6 +74,7 @@ package final class TransactionLink {
         written = 0
         stage = .multi
         irregularities = []
+        rejection = nil
         socketIsWritable()
     }
 
@@ -149,7 +154,7 @@ package final class TransactionLink {
             case .idle: return
             case .multi:
                 guard let shape = try reader.scanReply() else { return }
-                if shape == .error { note(0, errorText(in: reader.bytes, from: start)) }
+                if shape == .error { rejection = errorText(in: reader.bytes, from: start) }
                 stage = .queued(0)
             case .queued(let number) where number < batch.commandCount:
                 guard let shape = try reader.scanReply() else { return }
@@ -173,8 +178,11 @@ package final class TransactionLink {
                 } else {
                     guard let shape = try reader.scanReply() else { return }
                     guard shape == .error else { throw TargetError(.protocolViolation, "EXEC was not answered by an array") }
-                    if irregularities.isEmpty { note(0, errorText(in: reader.bytes, from: start)) }
-                    finish(.refused(irregularities))
+                    if irregularities.isEmpty || rejection != nil {
+                        finish(.rejected(rejection ?? errorText(in: reader.bytes, from: start)))
+                    } else {
+                        finish(.refused(irregularities))
+                    }
                 }
             case .elements(let number, let count):
                 guard let shape = try reader.scanReply() else { return }
