@@ -7,8 +7,13 @@ package struct JournalRewriter: Sendable {
     package static let expiryMarginMilliseconds: Int64 = 2_000
 
     let profile: TargetProfile
+    private let journalsGroupReads: Bool
 
-    package init(profile: TargetProfile) { self.profile = profile }
+    /// - Parameter journalsGroupReads: XREADGROUP reaches the journal (protocol notes 5.6, row 10).
+    package init(profile: TargetProfile, journalsGroupReads: Bool) {
+        self.profile = profile
+        self.journalsGroupReads = journalsGroupReads
+    }
 
     /// - Parameter now: Unix time in milliseconds at which the record arrived.
     package func rewrite(
@@ -36,9 +41,16 @@ package struct JournalRewriter: Sendable {
             }
             appendVerbatim(command, into: batch)
             return .written
-        case .incrementFloat:
+        case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
+        case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
+        case .consumerGroup:
             appendVerbatim(command, into: batch)
-            return .writtenDiverging(.floatArithmetic)
+            return journalsGroupReads ? .written : .writtenDiverging(.consumerGroupReads)
+        case .claim:
+            appendVerbatim(command, into: batch)
+            if !journalsGroupReads { return .writtenDiverging(.consumerGroupReads) }
+            let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0
+            return takesAny ? .written : .writtenDiverging(.claimIdleTimes)
         case .script:
             guard command.argumentCount >= 3, command.argument(at: 1).isWord("LOAD") else { return .nothing }
             appendVerbatim(command, into: batch)
@@ -171,7 +183,7 @@ package struct JournalRewriter: Sendable {
 
 extension RawSpan {
     /// The text is `word`, in any case. `word` is in upper case.
-    func isWord(_ word: StaticString) -> Bool {
+    package func isWord(_ word: StaticString) -> Bool {
         guard byteCount == word.utf8CodeUnitCount else { return false }
         for offset in 0..<byteCount {
             let byte = self[offset]
@@ -181,7 +193,8 @@ extension RawSpan {
         return true
     }
 
-    fileprivate var isSortWord: Bool {
+    /// The text is an option of SORT.
+    package var isSortWord: Bool {
         isWord("ASC") || isWord("DESC") || isWord("ALPHA") || isWord("LIMIT") || isWord("BY") || isWord("GET")
             || isWord("STORE")
     }

@@ -12,7 +12,8 @@ enum JournalRule: Sendable {
     case hashExpire
     case sort
     case geoRadius
-    case incrementFloat
+    case incrementFloat, incrementFieldFloat
+    case consumerGroup, claim
     case script
     /// Nothing to do on a Redis, and nothing lost.
     case ignore
@@ -32,7 +33,7 @@ enum JournalRule: Sendable {
             "ZADD", "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
             "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOADD", "GEOSEARCHSTORE",
             "PFADD", "PFMERGE",
-            "XADD", "XTRIM", "XDEL", "XACK", "XGROUP", "XSETID", "XCLAIM", "XAUTOCLAIM",
+            "XADD", "XTRIM", "XDEL", "XSETID",
         ]
         var table: [CommandName: JournalRule] = [:]
         for name in verbatim { table[name] = .verbatim }
@@ -48,7 +49,11 @@ enum JournalRule: Sendable {
         table["GEORADIUS"] = .geoRadius
         table["GEORADIUSBYMEMBER"] = .geoRadius
         table["INCRBYFLOAT"] = .incrementFloat
-        table["HINCRBYFLOAT"] = .incrementFloat
+        table["HINCRBYFLOAT"] = .incrementFieldFloat
+        table["XACK"] = .consumerGroup
+        table["XGROUP"] = .consumerGroup
+        table["XCLAIM"] = .claim
+        table["XAUTOCLAIM"] = .claim
         table["SCRIPT"] = .script
         for name: CommandName in ["PING", "STICK", "SHRINK"] { table[name] = .ignore }
         table["FLUSHALL"] = .flushAll

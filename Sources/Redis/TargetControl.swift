@@ -68,6 +68,15 @@ package actor TargetControl {
         _ = try await demand(["DEL", key])
     }
 
+    /// Leaves one field in the hash `key`.
+    package func replaceHash(_ key: String, with entry: (field: String, value: String)) async throws(TargetError) {
+        _ = try await demand(["SELECT", "0"])
+        _ = try await demand(["MULTI"])
+        _ = try await demand(["DEL", key])
+        _ = try await demand(["HSET", key, entry.field, entry.value])
+        _ = try await demand(["EXEC"])
+    }
+
     package func flushAll() async throws(TargetError) { _ = try await demand(["FLUSHALL"]) }
 
     /// Runs a global command and stores the checkpoint of every flow, in one transaction where the target can.
@@ -75,6 +84,18 @@ package actor TargetControl {
         _ command: GlobalCommand, checkpointKey: String, fields: [(field: String, value: String)]
     ) async throws(TargetError) {
         if case .flushSlots(let ranges) = command { try await deleteSlots(ranges) }
+        do throws(TargetError) {
+            try await runTransaction(command, checkpointKey: checkpointKey, fields: fields)
+        } catch {
+            // The connection may stand in the middle of a transaction.
+            await close()
+            throw error
+        }
+    }
+
+    private func runTransaction(
+        _ command: GlobalCommand, checkpointKey: String, fields: [(field: String, value: String)]
+    ) async throws(TargetError) {
         _ = try await demand(["MULTI"])
         switch command {
         case .flushAll: _ = try await demand(["FLUSHALL"])

@@ -16,6 +16,10 @@ package struct CheckpointKey: Equatable, Sendable {
     package init(task: String) { name = Self.prefix + task }
 
     func field(_ flow: FlowID) -> String { "flow:\(flow)" }
+
+    /// What the hash holds after a stop by policy: the task has written to the target, and there is no position to go on
+    /// from.
+    static let stopped = (field: "stopped", value: "by policy")
 }
 
 /// The value of one flow's field.

@@ -47,6 +47,10 @@ package actor FlowApplier {
     /// The batch whose fate was open when the connection broke.
     private var orphan: CommandBatch?
     private var state = State.running
+    /// Where it goes on once the target is back.
+    private var stateBehindReconnect = State.running
+    /// How often the target has turned the batch away in a row, for a reason that passes.
+    private var refusals = 0
     private var toldSnapshotCompleted = false
     private var hasSentPosition = false
     private var lastSend = DispatchTime(uptimeNanoseconds: 1)
@@ -218,11 +222,18 @@ package actor FlowApplier {
             if let failure { fail(failure) }
         case .refused(let refusals):
             refused(batch, refusals)
+        case .rejected(let text):
+            if TargetError.isTransientReply(text) {
+                turnedAway(batch, text)
+            } else {
+                fail(ReplicationError(TargetError.reply(text, to: "a transaction"), flow: flow))
+            }
         }
         pump()
     }
 
     private func applied(_ batch: CommandBatch) {
+        refusals = 0
         if let value = batch.checkpointValue { confirmedCheckpoint = String(decoding: value, as: UTF8.self) }
         let progress = batch.progress
         context.progress(flow).applied(
@@ -241,6 +252,7 @@ package actor FlowApplier {
 
     private func refused(_ batch: CommandBatch, _ refusals: [BatchOutcome.Irregularity]) {
         if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
+<<<<<<< HEAD
             guard batch.isRetained else {
                 return fail(
                     .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(passing)"))
@@ -248,6 +260,13 @@ package actor FlowApplier {
             onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(passing)")))
             reconnect(with: batch)
             return
+=======
+            return turnedAway(batch, passing)
+        }
+        if let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
+            // Without the checkpoint nothing may be applied.
+            return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
+>>>>>>> exact
         }
         var failure: ReplicationError?
         for refusal in refusals {
@@ -259,6 +278,16 @@ package actor FlowApplier {
         }
         let rest = batch.removing(Set(refusals.map(\.command)))
         link?.send(rest)
+    }
+
+    /// The target refuses writes for the time being: the batch is sent again later.
+    private func turnedAway(_ batch: CommandBatch, _ reason: String) {
+        guard batch.isRetained else {
+            return fail(.init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
+        }
+        if refusals == 0 { onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(reason)"))) }
+        refusals += 1
+        reconnect(with: batch)
     }
 
     /// What an error, or a null where there should be none, means.
@@ -275,12 +304,16 @@ package actor FlowApplier {
             return nil
         case .error(let text) where text.hasPrefix("BUSYKEY"):
             return conflict(label)
+        case .error(let text) where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE"):
+            // FIELDEXPIRE does not say whether its key is a hash or a set.
+            return encoder.report(
+                .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
         case .error(let text):
-            let message = "the target refuses \(label): \(text)"
+            let message = "the target refuses \(label) in database \(label.database): \(text)"
             context.incidents.record(
                 .init(
-                    severity: .missing, kind: "target-error", flow: flow, database: 0, key: label.key, reason: text,
-                    subject: label.name))
+                    severity: .missing, kind: "target-error", flow: flow, database: label.database, key: label.key,
+                    reason: text, subject: label.name))
             guard context.policy.onError == .stop else { return nil }
             return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
         }
@@ -290,11 +323,12 @@ package actor FlowApplier {
         encoder.countConflict()
         context.incidents.record(
             .init(
-                severity: .diverging, kind: "conflict", flow: flow, database: 0, key: label.key,
+                severity: .diverging, kind: "conflict", flow: flow, database: label.database, key: label.key,
                 reason: "the key stands in the target already and is left as it is (conflict.policy)", subject: "key"))
         guard context.policy.onConflict == .panic else { return nil }
         return ReplicationError(
-            .policy, flow: flow, "the key \(label.key) stands in the target already (conflict.policy: panic)")
+            .policy, flow: flow,
+            "the key \(label.key) in database \(label.database) stands in the target already (conflict.policy: panic)")
     }
 
     // MARK: Phases and halts
@@ -350,12 +384,20 @@ package actor FlowApplier {
 
     /// The global command has been applied, with the checkpoints of all flows.
     package func resumeAfterGlobal() {
-        guard case .atGlobal = state else { return }
+        switch (state, stateBehindReconnect) {
+        case (.atGlobal, _): state = .running
+        case (.reconnecting, .atGlobal): stateBehindReconnect = .running
+        default: return
+        }
         confirmedCheckpoint = checkpointBehindGlobal().value
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(
+<<<<<<< HEAD
             next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes, arrivedAt: feed.lastArrival)
         state = .running
+=======
+            next: encoder.nextLSN, keys: 0, records: 0, bytes: decodedBytes, arrivedAt: lastArrival)
+>>>>>>> exact
         pump()
     }
 
@@ -416,26 +458,27 @@ package actor FlowApplier {
         lostLink = link  // its callbacks may still be on the stack
         link = nil
         orphan = batch
-        let resumed = state
+        stateBehindReconnect = state
         state = .reconnecting
-        Task { await self.reconnectLoop(then: resumed) }
+        Task { await self.reconnectLoop() }
     }
 
-    private func reconnectLoop(then resumed: State) async {
-        var attempt = 0
+    private func reconnectLoop() async {
+        var attempt = refusals
         while case .reconnecting = state {
             attempt += 1
             try? await Task.sleep(for: context.retry.wait(before: attempt))
             guard case .reconnecting = state else { return }
             do {
-                let stored = try await storedCheckpoint()
                 try await connect()
+                // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
+                let stored = try await storedCheckpoint()
                 guard case .reconnecting = state else {
                     link?.close()
                     return
                 }
-                try settleOrphan(stored: stored, then: resumed)
-                onEvent(.targetFound(flow))
+                if refusals == 0 { onEvent(.targetFound(flow)) }
+                try settleOrphan(stored: stored)
                 return
             } catch let error as ReplicationError {
                 return fail(error)
@@ -457,8 +500,8 @@ package actor FlowApplier {
         return reply.text
     }
 
-    private func settleOrphan(stored: String?, then resumed: State) throws {
-        state = resumed
+    private func settleOrphan(stored: String?) throws {
+        state = stateBehindReconnect
         guard let batch = orphan else {
             guard stored == confirmedCheckpoint else { throw changed(stored) }
             pump()
@@ -511,12 +554,20 @@ package actor FlowApplier {
     /// - Returns: `true` when it has been applied.
     package func drain(within limit: Duration) async -> Bool {
         pump()
-        if isDrained { return true }
+        if isDrained { return isApplied }
         executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
             self?.assumeIsolated { $0.releaseDrainWaiters() }
         }
         await withCheckedContinuation { drainWaiters.append($0) }
-        return isDrained
+        return isApplied
+    }
+
+    /// As `isDrained`, and nothing was given up.
+    private var isApplied: Bool {
+        switch state {
+        case .running: isDrained
+        case .atGlobal, .reconnecting, .failed, .closed: false
+        }
     }
 
     /// Bytes received that have not been decoded, plus what waits in the batch: what a leave gives up.

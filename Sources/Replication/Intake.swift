@@ -16,6 +16,8 @@ package final class Intake: FlowReceiver {
         var spoolEnd: UInt64 = 0
         var spoolArrivals = Deque<(end: UInt64, arrivedAt: Int64)>()
         var queuedBytes = 0
+        /// The producer is writing behind `spoolEnd`.
+        var isSpilling = false
         var hasEnded = false
         var isConsumerWaiting = true
         var failure: SystemError?
@@ -104,10 +106,12 @@ package final class Intake: FlowReceiver {
         let (spool, offset) = state.withLock { state in
             let spool = state.spool ?? SpoolFile(directory: spoolDirectory, budget: budget)
             state.spool = spool
+            state.isSpilling = true
             return (spool, state.spoolEnd)
         }
         return withUnsafeTemporaryAllocation(byteCount: Slab.capacity, alignment: 16) { buffer in
             let count = body(buffer)
+            defer { state.withLock { $0.isSpilling = false } }
             guard count > 0 else { return true }
             do throws(SystemError) {
                 try spool.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset)
@@ -167,7 +171,7 @@ package final class Intake: FlowReceiver {
                     spool, offset: state.spoolStart, count: min(Int(end - state.spoolStart), Slab.capacity),
                     arrivedAt: arrivedAt)
             }
-            if state.spool != nil {
+            if state.spool != nil, !state.isSpilling {
                 state.spool = nil
                 (state.spoolStart, state.spoolEnd) = (0, 0)
                 state.spoolArrivals = []

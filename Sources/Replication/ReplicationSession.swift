@@ -46,6 +46,7 @@ actor ReplicationSession {
     private var stableFlows: Set<FlowID> = []
     private var endedFlows: Set<FlowID> = []
     private var isHurried = false
+    private var isLeaveRequested = false
     private var drainSleep: Task<Void, Never>?
     private(set) var phase = Phase.connecting
     /// The session has got as far as a sync.
@@ -96,6 +97,7 @@ actor ReplicationSession {
     func requestLeave() {
         if phase == .leaving { drainSleep?.cancel() }
         isHurried = phase == .leaving
+        isLeaveRequested = true
         post.yield(.leave)
     }
 
@@ -166,6 +168,12 @@ actor ReplicationSession {
                     ? "the source has another number of shards than the checkpoint"
                     : "the source's buffer no longer holds what the checkpoint asks for"
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
+        }
+        if settings.existing != .flush, settings.policy.onConflict != .overwrite, !stored.isEmpty {
+            throw ReplicationError(
+                .policy,
+                "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
+                    + "overwrite, or fullSync.existing to flush, or empty the target")
         }
         switch settings.existing {
         case .flush: try await control.flushAll()
@@ -283,7 +291,7 @@ actor ReplicationSession {
             do { return try await body() } catch {
                 let error = TargetError(error)
                 attempt += 1
-                guard error.isTransient, phase != .leaving, attempt < 1000 else { throw error }
+                guard error.isTransient, !isLeaveRequested, attempt < 1000 else { throw error }
                 logger.warning("\(error)", metadata: ["event": "targetLost"])
                 try? await Task.sleep(for: settings.retry.wait(before: attempt))
             }
@@ -382,7 +390,7 @@ actor ReplicationSession {
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
-            try? await control.delete(checkpointKey.name)
+            if hasBegun { try? await control.replaceHash(checkpointKey.name, with: CheckpointKey.stopped) }
         default: break
         }
     }
