@@ -57,14 +57,9 @@ package enum Divergence: String, Sendable, CaseIterable {
         switch self {
         case .fragmentedSort: "a SORT ... STORE over several shards arrives in pieces that cannot be run"
         case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
-<<<<<<< HEAD
-        case .floatArithmetic:
-            "the source adds in double, the target in long double: the text can differ in the last digits"
-        case .storedScores: "the source journals the scores of a Z*STORE rounded to 6 digits"
-=======
->>>>>>> exact
         case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
-        case .consumerGroupReads: "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
+        case .consumerGroupReads:
+            "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

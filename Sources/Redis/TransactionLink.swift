@@ -161,7 +161,9 @@ package final class TransactionLink {
                 if shape == .error { note(number, errorText(in: reader.bytes, from: start)) }
                 stage = .queued(number + 1)
             case .queued:
-                guard batch.isSealed else { throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for") }
+                guard batch.isSealed else {
+                    throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for")
+                }
                 stage = .exec
             case .exec:
                 if reader.peekUInt8() == UInt8(ascii: "*") {
@@ -178,20 +180,14 @@ package final class TransactionLink {
                     if count == 0 { finish(.applied([])) }
                 } else {
                     guard let shape = try reader.scanReply() else { return }
-<<<<<<< HEAD
                     guard shape == .error else {
                         throw TargetError(.protocolViolation, "EXEC was not answered by an array")
                     }
-                    if irregularities.isEmpty { note(0, errorText(in: reader.bytes, from: start)) }
-                    finish(.refused(irregularities))
-=======
-                    guard shape == .error else { throw TargetError(.protocolViolation, "EXEC was not answered by an array") }
                     if irregularities.isEmpty || rejection != nil {
                         finish(.rejected(rejection ?? errorText(in: reader.bytes, from: start)))
                     } else {
                         finish(.refused(irregularities))
                     }
->>>>>>> exact
                 }
             case .elements(let number, let count):
                 guard let shape = try reader.scanReply() else { return }

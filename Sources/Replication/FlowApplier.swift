@@ -252,21 +252,11 @@ package actor FlowApplier {
 
     private func refused(_ batch: CommandBatch, _ refusals: [BatchOutcome.Irregularity]) {
         if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
-<<<<<<< HEAD
-            guard batch.isRetained else {
-                return fail(
-                    .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(passing)"))
-            }
-            onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(passing)")))
-            reconnect(with: batch)
-            return
-=======
             return turnedAway(batch, passing)
         }
         if let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
             // Without the checkpoint nothing may be applied.
             return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
->>>>>>> exact
         }
         var failure: ReplicationError?
         for refusal in refusals {
@@ -283,7 +273,8 @@ package actor FlowApplier {
     /// The target refuses writes for the time being: the batch is sent again later.
     private func turnedAway(_ batch: CommandBatch, _ reason: String) {
         guard batch.isRetained else {
-            return fail(.init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
+            return fail(
+                .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
         }
         if refusals == 0 { onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(reason)"))) }
         refusals += 1
@@ -392,12 +383,7 @@ package actor FlowApplier {
         confirmedCheckpoint = checkpointBehindGlobal().value
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(
-<<<<<<< HEAD
             next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes, arrivedAt: feed.lastArrival)
-        state = .running
-=======
-            next: encoder.nextLSN, keys: 0, records: 0, bytes: decodedBytes, arrivedAt: lastArrival)
->>>>>>> exact
         pump()
     }
 

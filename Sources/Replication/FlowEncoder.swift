@@ -294,32 +294,23 @@ final class FlowEncoder: FlowSink {
         report(unsupported, subject: subject, printableKey: printableKey(key), database: database)
     }
 
-<<<<<<< HEAD
-    private func report(_ unsupported: Unsupported, subject: String, printableKey key: String, database: UInt32) {
-        // Search indexes are no data, and a rate limiter's state is of no use elsewhere: told, never a reason to stop.
-        let stops = context.policy.onUnsupported == .stop && unsupported != .searchIndex && unsupported != .throttle
-        if stops {
-            fail(
-                .policy,
-                "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"
-            )
-        }
-=======
     /// - Returns: the error to stop with, if the policy says so; decoding has been halted with it.
     @discardableResult
     func report(
         _ unsupported: Unsupported, subject: String, printableKey key: String, database: UInt32
     ) -> ReplicationError? {
->>>>>>> exact
         context.incidents.record(
             .init(
                 severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,
                 reason: unsupported.reason, subject: subject))
         // Search indexes are no data, and a rate limiter's state is of no use elsewhere: told, never a reason to stop.
-        guard context.policy.onUnsupported == .stop, unsupported != .searchIndex, unsupported != .throttle else { return nil }
+        guard context.policy.onUnsupported == .stop, unsupported != .searchIndex, unsupported != .throttle else {
+            return nil
+        }
         let error = ReplicationError(
             .policy, flow: flow,
-            "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)")
+            "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"
+        )
         fail(error)
         return error
     }
