@@ -22,11 +22,13 @@ enum JournalRule: Sendable {
     static let table: [CommandName: JournalRule] = {
         let verbatim: [CommandName] = [
             "SETNX", "SETEX", "PSETEX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
-            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "DEL", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE", "EXPIREAT",
+            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "DEL", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE",
+            "EXPIREAT",
             "RENAME", "RENAMENX", "COPY", "MOVE",
             "SADD", "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
-            "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE", "RPOPLPUSH",
+            "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE",
+            "RPOPLPUSH",
             "ZADD", "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
             "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOADD", "GEOSEARCHSTORE",
             "PFADD", "PFMERGE",

@@ -58,7 +58,8 @@ package enum Divergence: String, Sendable, CaseIterable {
         switch self {
         case .fragmentedSort: "a SORT ... STORE over several shards arrives in pieces that cannot be run"
         case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
-        case .floatArithmetic: "the source adds in double, the target in long double: the text can differ in the last digits"
+        case .floatArithmetic:
+            "the source adds in double, the target in long double: the text can differ in the last digits"
         case .storedScores: "the source journals the scores of a Z*STORE rounded to 6 digits"
         case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
         case .consumerGroupReads: "the source does not journal XREADGROUP before v1.37: pending entries can differ"

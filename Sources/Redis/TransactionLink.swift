@@ -161,13 +161,16 @@ package final class TransactionLink {
                     }
                     guard count == batch.commandCount else {
                         throw TargetError(
-                            .protocolViolation, "the target answered \(count) of \(batch.commandCount) commands of a transaction")
+                            .protocolViolation,
+                            "the target answered \(count) of \(batch.commandCount) commands of a transaction")
                     }
                     stage = count == 0 ? .idle : .elements(0, of: count)
                     if count == 0 { finish(.applied([])) }
                 } else {
                     guard let shape = try reader.scanReply() else { return }
-                    guard shape == .error else { throw TargetError(.protocolViolation, "EXEC was not answered by an array") }
+                    guard shape == .error else {
+                        throw TargetError(.protocolViolation, "EXEC was not answered by an array")
+                    }
                     if irregularities.isEmpty { note(0, errorText(in: reader.bytes, from: start)) }
                     finish(.refused(irregularities))
                 }
