@@ -72,11 +72,13 @@ package actor FlowConnection {
                 var rest = UnsafeRawBufferPointer(rebasing: bytes[...])
                 while !rest.isEmpty {
                     var taken = 0
-                    guard receiver.receive({ room in
-                        taken = min(room.count, rest.count)
-                        room.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<taken]))
-                        return taken
-                    }) else { return }
+                    guard
+                        receiver.receive({ room in
+                            taken = min(room.count, rest.count)
+                            room.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<taken]))
+                            return taken
+                        })
+                    else { return }
                     rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
                 }
             }

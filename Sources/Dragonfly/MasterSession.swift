@@ -81,7 +81,8 @@ package actor MasterSession {
             openings.append(connection)
             if let password = settings.password {
                 let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
-                let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                let reply = try await connection.request(
+                    arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
                 if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH of flow \(index)") }
             }
             let reply = try await connection.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)

@@ -110,7 +110,8 @@ struct ValueEncoder {
 
     private static func intset(_ numbers: [Int64]) -> [UInt8] {
         let width =
-            numbers.allSatisfy { Int16(exactly: $0) != nil } ? 2 : numbers.allSatisfy { Int32(exactly: $0) != nil } ? 4 : 8
+            numbers.allSatisfy { Int16(exactly: $0) != nil }
+            ? 2 : numbers.allSatisfy { Int32(exactly: $0) != nil } ? 4 : 8
         var writer = PieceWriter()
         writer.littleEndian(UInt32(width))
         writer.littleEndian(UInt32(numbers.count))
@@ -177,7 +178,7 @@ struct ValueEncoder {
         }
         writer.length(stream.entries.count)
         StreamNodes.write(stream.lastID, into: &writer)
-        StreamNodes.write(stream.entries.first?.id ?? StreamID(0, 0), into: &writer)
+        StreamNodes.write(stream.entries.first?.id ?? StreamValue.ID(0, 0), into: &writer)
         StreamNodes.write(stream.maximumDeletedID, into: &writer)
         writer.packed(stream.entriesAdded)
         writer.length(0)
@@ -232,7 +233,7 @@ enum StreamNodes {
         writer.rawString(pack.finished())
     }
 
-    static func write(_ id: StreamID, into writer: inout PieceWriter) {
+    static func write(_ id: StreamValue.ID, into writer: inout PieceWriter) {
         writer.packed(id.milliseconds)
         writer.packed(id.sequence)
     }

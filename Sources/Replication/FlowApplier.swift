@@ -37,14 +37,10 @@ package actor FlowApplier {
     private let checkpoint: CheckpointKey
     private let onEvent: @Sendable (FlowEvent) -> Void
     private let encoder: FlowEncoder
-    private var decoder: FlowDecoder
+    private let feed: FlowFeed
     private var link: TransactionLink?
     private var lostLink: TransactionLink?
 
-    /// Bytes that the decoder wants to see again, with more behind them.
-    private var window = ByteBuffer(capacity: 16 << 10)
-    /// What of the intake's last chunk has not been decoded.
-    private var chunk: (bytes: IntakeChunk, offset: Int)?
     private var batchNumber: UInt64 = 0
     /// What the checkpoint must hold if the batch in flight has not been applied.
     private var confirmedCheckpoint: String?
@@ -59,8 +55,6 @@ package actor FlowApplier {
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
-    private var lastArrival: Int64 = 0
-    private var decodedBytes: UInt64 = 0
 
     private enum State {
         case running
@@ -84,15 +78,17 @@ package actor FlowApplier {
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         switch mode {
         case .full(let token):
-            decoder = FlowDecoder(snapshotToken: token)
+            feed = FlowFeed(intake: intake, decoder: FlowDecoder(snapshotToken: token))
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: nil)
         case .partial:
-            decoder = FlowDecoder(journalWithMaxRecordBytes: 1 << 30)
+            feed = FlowFeed(intake: intake, decoder: FlowDecoder(journalWithMaxRecordBytes: 1 << 30))
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: next)
             toldSnapshotCompleted = true
             hasSentPosition = true
             toldStable = true
-            if let next { context.progress(flow).applied(next: next.value, keys: 0, records: 0, bytes: 0, arrivedAt: 0) }
+            if let next {
+                context.progress(flow).applied(next: next.value, keys: 0, records: 0, bytes: 0, arrivedAt: 0)
+            }
         }
     }
 
@@ -141,7 +137,7 @@ package actor FlowApplier {
             if batch.isInCommand { link.send(batch) } else { send() }
             return true
         }
-        if decodeMore() { return true }
+        if feed.decodeMore(into: encoder) { return true }
         if encoder.halt != nil { return true }
         if isBeingWritten {
             guard !batch.isInCommand else {
@@ -177,84 +173,6 @@ package actor FlowApplier {
         !encoder.batch.isEmpty || encoder.batch.progress.records > 0 || (encoder.isStable && !hasSentPosition)
     }
 
-    /// Decodes what there is, up to a full batch.
-    ///
-    /// - Returns: `false` when nothing more can be decoded now.
-    private func decodeMore() -> Bool {
-        if chunk == nil {
-            switch intake.next() {
-            case .chunk(let bytes): chunk = (bytes, 0)
-            case .empty, .end: return false
-            case .failed(let error):
-                encoder.fail(.file, "what was spooled cannot be read back: \(error)")
-                return false
-            }
-        }
-        guard let (bytes, offset) = chunk else { return false }
-        encoder.arrivedAt = bytes.arrivedAt
-        lastArrival = bytes.arrivedAt
-        do throws(FlowDecodingError) {
-            if window.isEmpty {
-                let consumed = try decodeDirectly(bytes, from: offset)
-                keepRest(of: bytes, from: offset + consumed)
-            } else {
-                try decodeAcross(bytes, from: offset)
-            }
-        } catch {
-            encoder.fail(.undecodable, "\(error)" + (encoder.masterVersion.map { ", master \($0)" } ?? ""))
-        }
-        return encoder.halt == nil
-    }
-
-    private func decodeDirectly(_ bytes: IntakeChunk, from offset: Int) throws(FlowDecodingError) -> Int {
-        var sink = encoder
-        let consumed = try bytes.withBytes(from: offset) { (span) throws(FlowDecodingError) in
-            try decoder.decode(span, into: &sink)
-        }
-        decodedBytes += UInt64(consumed)
-        return consumed
-    }
-
-    /// After a decode that began at the chunk's bytes: what is left waits, here if the decoder paused, in the window if it
-    /// needs more.
-    private func keepRest(of bytes: IntakeChunk, from offset: Int) {
-        if offset == bytes.count {
-            chunk = nil
-        } else if encoder.isPaused {
-            chunk = (bytes, offset)
-        } else {
-            bytes.withBytes(from: offset) { window.append($0) }
-            chunk = nil
-        }
-    }
-
-    /// The window holds the beginning of a unit whose end is in this chunk, or further on. Only as much of the chunk as is
-    /// needed is copied behind it.
-    private func decodeAcross(_ bytes: IntakeChunk, from start: Int) throws(FlowDecodingError) {
-        var offset = start
-        var step = 4 << 10
-        while offset < bytes.count || start == bytes.count {
-            let before = window.count
-            let count = min(step, bytes.count - offset)
-            bytes.withBytes(from: offset) { window.append($0.extracting(first: count)) }
-            offset += count
-            var sink = encoder
-            let consumed = try decoder.decode(window.bytes, into: &sink)
-            decodedBytes += UInt64(consumed)
-            if consumed >= before {
-                // The window's own bytes are through: the rest is decoded where it lies.
-                offset -= window.count - consumed
-                window.removeAll()
-                chunk = offset == bytes.count ? nil : (bytes, offset)
-                return
-            }
-            window.removeFirst(consumed)
-            if encoder.isPaused { break }
-            step *= 2
-        }
-        chunk = offset == bytes.count && !encoder.isPaused ? nil : (bytes, offset)
-    }
-
     // MARK: Batches
 
     private func sealCurrent() {
@@ -264,7 +182,7 @@ package actor FlowApplier {
             batch.progress.nextLSN = encoder.nextLSN
             hasSentPosition = true
         }
-        batch.progress.flowBytes = decodedBytes
+        batch.progress.flowBytes = feed.decodedBytes
         batch.seal(checkpoint: nextCheckpoint(batch))
         _ = encoder.takeBatch()
     }
@@ -309,7 +227,7 @@ package actor FlowApplier {
         let progress = batch.progress
         context.progress(flow).applied(
             next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes,
-            arrivedAt: lastArrival)
+            arrivedAt: feed.lastArrival)
         if progress.nextLSN != nil, !toldStable {
             toldStable = true
             onEvent(.stable(flow, masterVersion: encoder.masterVersion))
@@ -324,7 +242,8 @@ package actor FlowApplier {
     private func refused(_ batch: CommandBatch, _ refusals: [BatchOutcome.Irregularity]) {
         if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
             guard batch.isRetained else {
-                return fail(.init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(passing)"))
+                return fail(
+                    .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(passing)"))
             }
             onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(passing)")))
             reconnect(with: batch)
@@ -409,7 +328,9 @@ package actor FlowApplier {
     }
 
     private func stepToGlobal() -> Bool {
-        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle else { return false }
+        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle else {
+            return false
+        }
         if hasSomethingToSend {
             send()
             return false
@@ -433,7 +354,7 @@ package actor FlowApplier {
         confirmedCheckpoint = checkpointBehindGlobal().value
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(
-            next: encoder.nextLSN, keys: 0, records: 0, bytes: decodedBytes, arrivedAt: lastArrival)
+            next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes, arrivedAt: feed.lastArrival)
         state = .running
         pump()
     }
@@ -479,7 +400,8 @@ package actor FlowApplier {
             if case .failed = state { return }
             let batch = link?.batch
             if let batch, !batch.isRetained || !batch.isSealed {
-                return fail(.init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
+                return fail(
+                    .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
             }
             if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
             onEvent(.targetLost(flow, error))
@@ -570,7 +492,7 @@ package actor FlowApplier {
         case .failed, .closed: true
         case .reconnecting, .atGlobal: false
         case .running:
-            link?.isIdle == true && !hasSomethingToSend && intake.queuedBytes == 0 && chunk == nil
+            link?.isIdle == true && !hasSomethingToSend && feed.isEmpty
         }
     }
 
@@ -599,7 +521,7 @@ package actor FlowApplier {
 
     /// Bytes received that have not been decoded, plus what waits in the batch: what a leave gives up.
     package var unappliedBytes: Int {
-        intake.queuedBytes + (chunk.map { $0.bytes.count - $0.offset } ?? 0) + encoder.batch.bytes.count
+        feed.waitingBytes + encoder.batch.bytes.count
             + (link?.batch?.bytes.count ?? 0)
     }
 

@@ -145,7 +145,8 @@ final class FlowEncoder: FlowSink {
         let replacing = context.policy.onConflict == .overwrite
         guard head.type == .stream3, !profile.understandsStream3 else {
             return batch.appendRestore(
-                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: replacing)
+                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: replacing
+            )
         }
         var downgraded = ByteBuffer(capacity: body.byteCount)
         do throws(WireError) {
@@ -181,7 +182,9 @@ final class FlowEncoder: FlowSink {
         batch.progress.keys += 1
         if writer.lostMemberExpiries > 0 {
             let kind: Unsupported = writer.head.type == .setWithExpiry ? .memberExpiry : .fieldExpiry
-            report(kind, subject: writer.head.type.name, printableKey: writer.keyDescription, database: writer.head.database)
+            report(
+                kind, subject: writer.head.type.name, printableKey: writer.keyDescription,
+                database: writer.head.database)
         }
     }
 
@@ -251,7 +254,9 @@ final class FlowEncoder: FlowSink {
         context.progress(flow).decoded(next: nextLSN)
     }
 
-    private func text(_ name: RawSpan) -> String { name.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) } }
+    private func text(_ name: RawSpan) -> String {
+        name.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
+    }
 
     // MARK: Policy
 
@@ -265,7 +270,8 @@ final class FlowEncoder: FlowSink {
         if stops {
             fail(
                 .policy,
-                "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)")
+                "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"
+            )
         }
         context.incidents.record(
             .init(

@@ -25,7 +25,12 @@ package final class Intake: FlowReceiver {
     private let budget: SpoolBudget
     private let spoolDirectory: String?
     private let clock: @Sendable () -> Int64
-    private let onData = Lock<(@Sendable () -> Void)?>(nil)
+    private let onData = Lock<DataHandler?>(nil)
+
+    /// A closure in a struct: bare in a generic type it would be wrapped in one more thunk at each access.
+    private struct DataHandler {
+        let call: @Sendable () -> Void
+    }
 
     /// - Parameters:
     ///   - spoolDirectory: where what does not fit into memory goes; `nil`: nowhere.
@@ -42,7 +47,7 @@ package final class Intake: FlowReceiver {
 
     /// Called, on the flow's queue, when the consumer has found nothing before and there is something now.
     package func setDataHandler(_ handler: @escaping @Sendable () -> Void) {
-        onData.withLock { $0 = handler }
+        onData.withLock { $0 = DataHandler(call: handler) }
     }
 
     /// Bytes that wait to be decoded.
@@ -74,7 +79,9 @@ package final class Intake: FlowReceiver {
         state.withLock { state in
             guard state.spoolEnd == state.spoolStart else { return nil }
             if let last = state.slabs.last, !last.isFull { return last }
-            guard let slab = state.spare.popLast() ?? (budget.takeMemory(Slab.capacity) ? Slab() : nil) else { return nil }
+            guard let slab = state.spare.popLast() ?? (budget.takeMemory(Slab.capacity) ? Slab() : nil) else {
+                return nil
+            }
             (slab.filled, slab.taken) = (0, 0)
             state.slabs.append(slab)
             return slab
@@ -87,7 +94,7 @@ package final class Intake: FlowReceiver {
             defer { state.isConsumerWaiting = false }
             return state.isConsumerWaiting
         }
-        if wakes { onData.withLock { $0 }?() }
+        if wakes { onData.withLock { $0 }?.call() }
     }
 
     private func spill(_ body: (UnsafeMutableRawBufferPointer) -> Int) -> Bool {
@@ -152,7 +159,9 @@ package final class Intake: FlowReceiver {
                 recycle(state.slabs.removeFirst(), &state)
             }
             if let spool = state.spool, state.spoolEnd > state.spoolStart {
-                while let first = state.spoolArrivals.first, first.end <= state.spoolStart { state.spoolArrivals.removeFirst() }
+                while let first = state.spoolArrivals.first, first.end <= state.spoolStart {
+                    state.spoolArrivals.removeFirst()
+                }
                 let (end, arrivedAt) = state.spoolArrivals.first ?? (state.spoolEnd, 0)
                 return .readSpool(
                     spool, offset: state.spoolStart, count: min(Int(end - state.spoolStart), Slab.capacity),
@@ -172,7 +181,8 @@ package final class Intake: FlowReceiver {
         case .readSpool(let spool, let offset, let count, let arrivedAt):
             let slab = Slab()
             do throws(SystemError) {
-                let read = try spool.read(into: UnsafeMutableRawBufferPointer(rebasing: slab.memory[..<count]), at: offset)
+                let read = try spool.read(
+                    into: UnsafeMutableRawBufferPointer(rebasing: slab.memory[..<count]), at: offset)
                 state.withLock {
                     $0.spoolStart += UInt64(read)
                     $0.queuedBytes -= read

@@ -105,7 +105,9 @@ actor ReplicationSession {
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
         let stored = try await control.hash(checkpointKey.name)
-        logger.info("target \(settings.target.endpoint) is \(profile), \(databases) databases", metadata: ["phase": "connecting"])
+        logger.info(
+            "target \(settings.target.endpoint) is \(profile), \(databases) databases",
+            metadata: ["phase": "connecting"])
 
         let master = MasterSession(
             settings: settings.source,
@@ -130,7 +132,8 @@ actor ReplicationSession {
             let flow = FlowID(index)
             let intake = Intake(budget: budget, spoolDirectory: settings.spoolDirectory, clock: settings.clock)
             let applier = FlowApplier(
-                flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake, context: context,
+                flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake,
+                context: context,
                 profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
             if !isFullSync { await applier.setConfirmedCheckpoint(stored[checkpointKey.field(flow)]) }
             appliers.append(applier)
@@ -205,7 +208,8 @@ actor ReplicationSession {
         case .snapshotCompleted(let flow):
             logger.info("snapshot received", metadata: ["flow": "\(flow)", "phase": "full sync"])
             if try await master?.snapshotCompleted(flow) == true {
-                logger.info("every flow has its snapshot: the source switches to the journal", metadata: ["phase": "full sync"])
+                logger.info(
+                    "every flow has its snapshot: the source switches to the journal", metadata: ["phase": "full sync"])
             }
         case .stable(let flow, let version):
             stableFlows.insert(flow)
@@ -229,7 +233,8 @@ actor ReplicationSession {
             throw ReplicationError(
                 .resync, flow: flow, "the source ran \(command.name) during the full sync: it begins again")
         case .targetLost(let flow, let error):
-            logger.warning("\(error); what arrives is kept meanwhile", metadata: ["flow": "\(flow)", "event": "targetLost"])
+            logger.warning(
+                "\(error); what arrives is kept meanwhile", metadata: ["flow": "\(flow)", "event": "targetLost"])
         case .targetFound(let flow):
             logger.notice("the target is back", metadata: ["flow": "\(flow)"])
         case .failed(let error):

@@ -50,7 +50,9 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the producer's, `rea
             let within = Int(place - segment.start)
             let count = min(bytes.count - written, Self.segmentBytes - within)
             let piece = UnsafeRawBufferPointer(rebasing: bytes[written..<(written + count)])
-            let result = retryingInterrupts { pwrite(segment.descriptor, piece.baseAddress, piece.count, off_t(within)) }
+            let result = retryingInterrupts {
+                pwrite(segment.descriptor, piece.baseAddress, piece.count, off_t(within))
+            }
             guard result > 0 else {
                 throw SystemError("write", errno: result == 0 ? ENOSPC : errno, peer: "the spool in \(directory)")
             }
