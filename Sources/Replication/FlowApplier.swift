@@ -55,6 +55,9 @@ package actor FlowApplier {
     private var hasSentPosition = false
     private var lastSend = DispatchTime(uptimeNanoseconds: 1)
     private var isLingering = false
+    /// Nothing is sent while the reconciler looks at the target.
+    private var isHeld = false
+    private var holdWaiters: [CheckedContinuation<Void, Never>] = []
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
@@ -114,6 +117,7 @@ package actor FlowApplier {
     /// Decodes and sends until there is nothing to decode, or the target has to catch up.
     private func pump() {
         while step() {}
+        if !holdWaiters.isEmpty { finishHold() }
         finishDrainIfDone()
     }
 
@@ -124,6 +128,7 @@ package actor FlowApplier {
             return false
         }
         tellPhases()
+        if isHeld, link.isIdle { return false }
         if let halt = encoder.halt { return halted(halt) }
         let batch = encoder.batch
         let isBeingWritten = link.batch === batch
@@ -353,7 +358,7 @@ package actor FlowApplier {
     }
 
     private func stepToGlobal() -> Bool {
-        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle else {
+        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle, !isHeld else {
             return false
         }
         if hasSomethingToSend {
@@ -395,6 +400,7 @@ package actor FlowApplier {
         state = .failed
         onEvent(.failed(error))
         finishDrainIfDone()
+        finishHold()
     }
 
     // MARK: The connection to the target
@@ -513,6 +519,49 @@ package actor FlowApplier {
     /// What the checkpoint held when the session began: what an unapplied first batch leaves there.
     package func setConfirmedCheckpoint(_ text: String?) { confirmedCheckpoint = text }
 
+    // MARK: Reconciling
+
+    /// Remembers from here on which keys the full sync brings; before `start`.
+    ///
+    /// - Throws: `SystemError` when there is no room for them.
+    package func rememberKeys(in directory: String) throws {
+        encoder.synced = try SyncedKeys(directory: directory)
+    }
+
+    package func forgetKeys() { encoder.synced = nil }
+
+    /// Those of `keys` that this flow has not brought.
+    package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
+        guard let synced = encoder.synced, synced.failure == nil else { return [] }
+        return keys.filter { synced.lacks($0, database: database) }
+    }
+
+    /// Why the keys could not all be remembered.
+    var rememberingFailure: SystemError? { encoder.synced?.failure }
+
+    package var databases: Set<UInt32> { encoder.databases }
+
+    /// Waits until nothing is in flight, and keeps it so until `release`.
+    package func hold() async {
+        isHeld = true
+        if link?.isIdle == true { return }
+        await withCheckedContinuation { holdWaiters.append($0) }
+    }
+
+    package func release() {
+        isHeld = false
+        pump()
+    }
+
+    private func finishHold() {
+        switch state {
+        case .failed, .closed: break
+        default: guard isHeld, link?.isIdle == true else { return }
+        }
+        for waiter in holdWaiters { waiter.resume() }
+        holdWaiters = []
+    }
+
     // MARK: Leaving
 
     /// Nothing waits to be applied and nothing is in flight; or nothing more can be applied.
@@ -570,6 +619,7 @@ package actor FlowApplier {
         link = nil
         lostLink = nil
         releaseDrainWaiters()
+        finishHold()
     }
 }
 
