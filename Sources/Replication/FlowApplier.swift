@@ -300,6 +300,9 @@ package actor FlowApplier {
             return nil
         case .error(let text) where text.hasPrefix("BUSYKEY"):
             return conflict(label)
+        case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
+            // The source journals an XSETID that it refuses itself; nothing is lost.
+            return nil
         case .error(let text) where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE"):
             // FIELDEXPIRE does not say whether its key is a hash or a set.
             return encoder.report(
@@ -313,6 +316,10 @@ package actor FlowApplier {
             guard context.policy.onError == .stop else { return nil }
             return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
         }
+    }
+
+    private static func isRefusalOfXSETID(_ text: String) -> Bool {
+        text == "ERR no such key" || text.hasPrefix("ERR The ID specified in XSETID is smaller")
     }
 
     private func conflict(_ label: CommandBatch.Label) -> ReplicationError? {

@@ -31,7 +31,7 @@ final class FlowEncoder: FlowSink {
 
     private let context: FlowContext
     private let profile: TargetProfile
-    private let rewriter: JournalRewriter
+    private var rewriter: JournalRewriter
     private var selectedDatabase: UInt32?
     /// While a full sync reconciles: what it has brought.
     var synced: SyncedKeys?
@@ -258,6 +258,8 @@ final class FlowEncoder: FlowSink {
             return
         case .writtenDiverging(let divergence):
             report(divergence, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(.expiryInThePast):
+            report(.expiryInThePast, subject: text(command.name), key: command.keyOrEmpty, database: database)
         case .skippedDiverging(let divergence):
             // In a fragment everything that is no option may be a key that the command has written.
             var arguments = command.arguments
