@@ -612,12 +612,6 @@ package actor FlowApplier {
         }
     }
 
-    /// Bytes received that have not been decoded, plus what waits in the batch: what a leave gives up.
-    package var unappliedBytes: Int {
-        feed.waitingBytes + encoder.batch.bytes.count
-            + (link?.batch?.bytes.count ?? 0)
-    }
-
     package var snapshotCounts: (expired: Int, conflicts: Int) { (encoder.expiredKeys, encoder.conflictingKeys) }
 
     package func close() {

@@ -21,8 +21,6 @@ final class FlowFeed {
         self.decoder = decoder
     }
 
-    /// Bytes received that have not been decoded, apart from the beginning of a unit.
-    var waitingBytes: Int { intake.queuedBytes + (chunk.map { $0.bytes.count - $0.offset } ?? 0) }
     /// Nothing more can be decoded before more arrives.
     var isEmpty: Bool { chunk == nil && intake.queuedBytes == 0 }
 

@@ -19,13 +19,12 @@ actor ReplicationSession {
         case connection(FlowConnectionEvent)
         case tick
         case pingFailed(any Error)
-        case leave
     }
 
     /// How long without an answer to PING on the main connection until the source counts as lost.
     private static let pingTimeout = Duration.seconds(30)
     private static let pingInterval = 5
-    /// How long a leave goes on applying what was received before its FIN.
+    /// How long a leave goes on applying what was received: before its FIN and behind it together.
     private static let applyLimit = Duration.milliseconds(700)
 
     private let settings: ReplicatorSettings
@@ -50,8 +49,9 @@ actor ReplicationSession {
     /// This full sync removes the keys that the source no longer has.
     private var isReconciling = false
     private var reconciliation: Task<Void, Never>?
-    private var isHurried = false
+    private var work: Task<End, any Error>?
     private var isLeaveRequested = false
+    private var isHurried = false
     private var drainSleep: Task<Void, Never>?
     private(set) var phase = Phase.connecting
     /// The session has got as far as a sync.
@@ -83,14 +83,25 @@ actor ReplicationSession {
         }
         defer { ticker.cancel() }
         do {
-            try await open()
-            let end = try await follow()
+            let work = Task {
+                try await open()
+                return try await follow()
+            }
+            self.work = work
+            if isLeaveRequested { work.cancel() }
+            let end = try await work.value
             await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
             if end == .completed { try? await control.delete(checkpointKey.name) }
             await control.close()
             return end
         } catch {
             let error = ReplicationError(error)
+            if isLeaveRequested, error.isTransient {
+                // Whatever was being waited for has been given up for the sake of the leave.
+                await leave(because: "asked to", applies: true)
+                await control.close()
+                return .left
+            }
             await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
             await afterLeaving(error)
             await control.close()
@@ -100,10 +111,10 @@ actor ReplicationSession {
 
     /// The operator wants to leave; a second time: soon.
     func requestLeave() {
-        if phase == .leaving { drainSleep?.cancel() }
-        isHurried = phase == .leaving
+        isHurried = isLeaveRequested
         isLeaveRequested = true
-        post.yield(.leave)
+        work?.cancel()
+        if isHurried { drainSleep?.cancel() }
     }
 
     // MARK: Opening
@@ -120,7 +131,7 @@ actor ReplicationSession {
         knownDatabases = record.databases ?? []
         let resume = settings.mode == .replicate && !record.isReconciling ? ResumePoint(checkpoint: stored) : nil
         let master = MasterSession(
-            settings: settings.source, resumePoint: resume,
+            settings: settings.source, resumePoint: resume, keeper: settings.keeper,
             onEvent: { [post] in post.yield(.connection($0)) })
         self.master = master
         let (session, modes) = try await master.open()
@@ -207,7 +218,6 @@ actor ReplicationSession {
         var ticks = 0
         for await event in events {
             switch event {
-            case .leave: return .left
             case .tick:
                 ticks += 1
                 tick(ticks)
@@ -411,17 +421,15 @@ actor ReplicationSession {
 
     /// FIN-first, whatever the reason: acknowledgements stop, what is in flight drains, every flow is half-closed and read
     /// to the master's FIN, then closed; the main connection last.
+    ///
+    /// What arrives between our FIN and the master's is applied too, as far as the time allows.
     private func leave(because reason: String, applies: Bool) async {
+        // A snapshot that is cut short is of no use to the next session, which begins with another.
+        let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
         phase = .leaving
         reconciliation?.cancel()
-        notice(.leaving)
-        let start = ContinuousClock.now
-        func log(_ text: String, flow: FlowID? = nil, level: Logger.Level = .info) {
-            let elapsed = start.duration(to: .now).milliseconds
-            var metadata: Logger.Metadata = ["phase": "leaving"]
-            if let flow { metadata["flow"] = "\(flow)" }
-            logger.log(level: level, "\(text) (\(elapsed) ms)", metadata: metadata)
-        }
+        notice(.phase(status))
+        let departure = Departure(logger: logger)
         guard let master, hasBegun || !appliers.isEmpty else {
             await self.master?.close()
             for applier in appliers { await applier.close() }
@@ -429,39 +437,56 @@ actor ReplicationSession {
         }
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
         await master.stopAcknowledging()
-        log("acknowledgements stopped")
+        departure.log("acknowledgements stopped")
         let flows = await master.flows
-        if endedFlows.isEmpty, !isHurried {
+        if applies, endedFlows.isEmpty, !isHurried {
             let sleep = Task { _ = try? await Task.sleep(for: settings.drain) }
             drainSleep = sleep
             await sleep.value
-            log("drained for \(settings.drain.milliseconds) ms\(applies ? ", applying" : "")")
+            departure.log("drained")
         }
-        for flow in flows { await flow.discard() }
-        for applier in appliers {
-            let isApplied = applies ? await applier.drain(within: Self.applyLimit) : false
-            let lsn = progress[applier.flow.index].appliedLSN.map { ", next LSN \($0)" } ?? ""
-            if isApplied {
-                log("everything received is applied\(lsn)", flow: applier.flow)
-            } else {
-                log(
-                    "\(await applier.unappliedBytes) bytes received are not applied and not acknowledged\(lsn)",
-                    flow: applier.flow, level: .notice)
-            }
-        }
+        if !applies { for flow in flows { await flow.discard() } }
+        let deadline = ContinuousClock.now + (applies ? Self.applyLimit : .zero)
+        if applies { _ = await drain(until: deadline) }
         await master.halfCloseFlows()
-        log("FIN sent on \(flows.count) flows")
-        for departure in await master.waitForMasterFIN(within: settings.finWait) {
-            if departure.sawMasterFIN {
-                log("the source's FIN is here, \(departure.receivedBytes) bytes received", flow: departure.flow)
+        departure.log("FIN sent on \(flows.count) flows")
+        let ends = await master.waitForMasterFIN(within: settings.finWait)
+        let drained = applies ? await drain(until: deadline) : []
+        for end in ends {
+            let progress = progress[end.flow.index]
+            let lsn = progress.appliedLSN.map { ", next LSN \($0)" } ?? ""
+            if drained.contains(end.flow) {
+                departure.log("everything received is applied\(lsn)", flow: end.flow)
+            } else if applies {
+                let rest = end.receivedBytes - min(progress.appliedBytes, end.receivedBytes)
+                departure.log(
+                    "\(rest) bytes received are not applied and not acknowledged\(lsn)", flow: end.flow, level: .notice)
+            }
+            if end.sawMasterFIN {
+                departure.log("the source's FIN is here, \(end.receivedBytes) bytes received", flow: end.flow)
             } else {
-                log("closed without the source's FIN", flow: departure.flow, level: .warning)
+                departure.log("closed without the source's FIN", flow: end.flow, level: .warning)
             }
         }
-        await master.close()
+        await master.close(within: .milliseconds(200))
         for applier in appliers { await applier.close() }
-        logger.notice(
-            "left in \(start.duration(to: .now).milliseconds) ms", metadata: ["phase": "leaving", "event": "left"])
+        departure.end()
+    }
+
+    /// Waits until every flow has applied what it has received, or until `deadline`.
+    ///
+    /// - Returns: the flows that have.
+    private func drain(until deadline: ContinuousClock.Instant) async -> Set<FlowID> {
+        await withTaskGroup(of: FlowID?.self) { group in
+            for applier in appliers {
+                group.addTask {
+                    await applier.drain(within: ContinuousClock.now.duration(to: deadline)) ? applier.flow : nil
+                }
+            }
+            var drained: Set<FlowID> = []
+            for await flow in group { if let flow { drained.insert(flow) } }
+            return drained
+        }
     }
 
     private func afterLeaving(_ error: ReplicationError) async {
@@ -472,4 +497,22 @@ actor ReplicationSession {
         default: break
         }
     }
+}
+
+/// The log of a leave: each step with the time since its beginning.
+private struct Departure {
+    let logger: Logger
+    let start = ContinuousClock.now
+
+    func log(_ text: String, flow: FlowID? = nil, level: Logger.Level = .info) {
+        var metadata: Logger.Metadata = ["phase": "leaving"]
+        if let flow { metadata["flow"] = "\(flow)" }
+        logger.log(level: level, "\(text) (\(elapsed) ms)", metadata: metadata)
+    }
+
+    func end() {
+        logger.notice("left in \(elapsed) ms", metadata: ["phase": "leaving", "event": "left"])
+    }
+
+    private var elapsed: Int64 { start.duration(to: .now).milliseconds }
 }

@@ -38,6 +38,8 @@ package struct ReplicatorSettings: Sendable {
     package var retry = RetryPolicy()
     /// How long a source or a target may stay away; `nil`: for ever.
     package var giveUp: Duration? = .seconds(300)
+    /// Keeps the sockets of the session open should this process be killed.
+    package var keeper: any SocketKeeper = NoSocketKeeper()
     /// Unix time in milliseconds.
     package var clock: @Sendable () -> Int64
 

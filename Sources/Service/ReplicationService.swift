@@ -52,6 +52,7 @@ package struct ReplicationService: Sendable {
             settings: ReplicatorSettings(configuration, mode: mode), logger: logger, notice: { reporter.report($0) })
         let signals = SignalWatcher { name in
             logger.notice("\(name) received")
+            notifier.stopping(status: "leaving the source")
             Task { await replicator.leave() }
         }
         defer { withExtendedLifetime(signals) {} }
@@ -134,8 +135,6 @@ private final class Reporter: Sendable {
             if beats % Self.beatsPerLine == 0 || (status.phase == .fullSync && beats % 5 == 0) {
                 logger.info("\(status.summary)", metadata: ["phase": "\(status.phase.rawValue)"])
             }
-        case .leaving:
-            notifier.stopping(status: "leaving")
         }
     }
 
