@@ -37,6 +37,7 @@ package actor FlowApplier {
     private let checkpoint: CheckpointKey
     private let onEvent: @Sendable (FlowEvent) -> Void
     private let encoder: FlowEncoder
+    private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     private let feed: FlowFeed
     private var link: TransactionLink?
     private var lostLink: TransactionLink?
@@ -221,7 +222,7 @@ package actor FlowApplier {
         case .applied(let irregularities):
             var failure: ReplicationError?
             for irregularity in irregularities {
-                if let stop = judge(irregularity, of: batch, wasApplied: true), failure == nil { failure = stop }
+                if let stop = judge.judge(irregularity, of: batch), failure == nil { failure = stop }
             }
             applied(batch)
             if let failure { fail(failure) }
@@ -265,7 +266,7 @@ package actor FlowApplier {
         }
         var failure: ReplicationError?
         for refusal in refusals {
-            if let stop = judge(refusal, of: batch, wasApplied: false), failure == nil { failure = stop }
+            if let stop = judge.judge(refusal, of: batch), failure == nil { failure = stop }
         }
         if let failure { return fail(failure) }
         guard batch.isRetained else {
@@ -284,54 +285,6 @@ package actor FlowApplier {
         if refusals == 0 { onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(reason)"))) }
         refusals += 1
         reconnect(with: batch)
-    }
-
-    /// What an error, or a null where there should be none, means.
-    ///
-    /// - Returns: the error to stop with, if it is to stop.
-    private func judge(
-        _ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch, wasApplied: Bool
-    ) -> ReplicationError? {
-        let label = batch.label(ofCommand: irregularity.command)
-        switch irregularity.kind {
-        case .null where label.name == "SET", .zero where label.name == "RENAMENX":
-            return conflict(label)
-        case .null, .zero:
-            return nil
-        case .error(let text) where text.hasPrefix("BUSYKEY"):
-            return conflict(label)
-        case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
-            // The source journals an XSETID that it refuses itself; nothing is lost.
-            return nil
-        case .error(let text) where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE"):
-            // FIELDEXPIRE does not say whether its key is a hash or a set.
-            return encoder.report(
-                .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
-        case .error(let text):
-            let message = "the target refuses \(label) in database \(label.database): \(text)"
-            context.incidents.record(
-                .init(
-                    severity: .missing, kind: "target-error", flow: flow, database: label.database, key: label.key,
-                    reason: text, subject: label.name))
-            guard context.policy.onError == .stop else { return nil }
-            return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
-        }
-    }
-
-    private static func isRefusalOfXSETID(_ text: String) -> Bool {
-        text == "ERR no such key" || text.hasPrefix("ERR The ID specified in XSETID is smaller")
-    }
-
-    private func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
-        encoder.countConflict()
-        context.incidents.record(
-            .init(
-                severity: .diverging, kind: "conflict", flow: flow, database: label.database, key: label.key,
-                reason: "the key stands in the target already and is left as it is (conflict.policy)", subject: "key"))
-        guard context.policy.onConflict == .panic else { return nil }
-        return ReplicationError(
-            .policy, flow: flow,
-            "the key \(label.key) in database \(label.database) stands in the target already (conflict.policy: panic)")
     }
 
     // MARK: Phases and halts
