@@ -60,6 +60,13 @@ package struct JournalRewriter: Sendable {
             appendVerbatim(command, into: batch)
             return journalsGroupReads ? .written : .writtenDiverging(.consumerGroupReads)
         case .claim:
+            if command.argumentCount > 3 {
+                // The source makes the consumer even when there is nothing to claim; a Redis before 7.2 does not.
+                batch.command(5)
+                batch.bytes.appendBulk("XGROUP")
+                batch.bytes.appendBulk("CREATECONSUMER")
+                for place in 1...3 { batch.bytes.appendBulk(command.argument(at: place)) }
+            }
             appendVerbatim(command, into: batch)
             if !journalsGroupReads { return .writtenDiverging(.consumerGroupReads) }
             let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0

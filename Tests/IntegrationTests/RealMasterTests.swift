@@ -27,7 +27,7 @@ struct `A real Dragonfly under load` {
             guard daemon.process.isRunning else {
                 throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
             }
-            writer.commandCount > atStable + 50_000
+            return writer.commandCount > atStable + 50_000
         }
         try writer.stop()
 
@@ -37,7 +37,7 @@ struct `A real Dragonfly under load` {
             guard daemon.process.isRunning || hasLeft else {
                 throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
             }
-            try ServerData(reading: source).differences(in: ServerData(reading: target).withoutCheckpoints)
+            return try ServerData(reading: source).differences(in: ServerData(reading: target).withoutCheckpoints)
         }
         try waitUntilEqual(timeout: .seconds(30), differences)
         try daemon.leave()
