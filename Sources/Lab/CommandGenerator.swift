@@ -78,13 +78,14 @@ package struct CommandGenerator {
         case 8: return bytes(["LSET", key, "\(number(0...5))", "\(number(0...99))"])
         case 9: return bytes(["LREM", key, "\(number(-2...2))", "\(number(0...99))"])
         case 10: return bytes(["LTRIM", key, "0", "\(number(5...200))"])
-        case 11...12: return bytes(["LMOVE", key, self.key("l"), from, to])
-        case 13: return bytes(["RPOPLPUSH", key, self.key("l")])
+        // Never onto itself: a list of one element would lose its TTL on the way, at the target only.
+        case 11...12: return bytes(["LMOVE", key, otherKey("l", than: key), from, to])
+        case 13: return bytes(["RPOPLPUSH", key, otherKey("l", than: key)])
         case 14: return bytes(["LPUSHX", key, "\(number(0...99))"])
         case 15: return bytes(["RPUSHX", key, "\(number(0...99))", "x"])
         case 16: return bytes([["BLPOP", "BRPOP"][number(0...1)], key, self.key("l"), "0.01"])
-        case 17: return bytes(["BLMOVE", key, self.key("l"), from, to, "0.01"])
-        case 18: return bytes(["BRPOPLPUSH", key, self.key("l"), "0.01"])
+        case 17: return bytes(["BLMOVE", key, otherKey("l", than: key), from, to, "0.01"])
+        case 18: return bytes(["BRPOPLPUSH", key, otherKey("l", than: key), "0.01"])
         case 19: return bytes(["LMPOP", "2", key, self.key("l"), from])
         default:
             return bytes([
@@ -220,6 +221,12 @@ package struct CommandGenerator {
     // MARK: Parts
 
     private mutating func key(_ family: String) -> String { "\(family):\(number(0...keys - 1))" }
+
+    private mutating func otherKey(_ family: String, than key: String) -> String {
+        var other = self.key(family)
+        while other == key, keys > 1 { other = self.key(family) }
+        return other
+    }
 
     /// A family whose keys may have a TTL.
     private mutating func anyFamily() -> String {

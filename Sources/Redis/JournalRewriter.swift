@@ -43,6 +43,7 @@ package struct JournalRewriter: Sendable {
             return .writtenDiverging(rule == .add ? .storedExpiry : .storedScores)
         case .set: return set(command, into: batch)
         case .prepend: return prepend(command, into: batch)
+        case .rename: return rename(command, into: batch)
         case .expireAt: return expireAt(command, now: now, into: batch)
         case .restore: return restore(command, now: now, into: batch)
         case .setAddWithExpiry: return addMembersWithExpiry(command, into: batch)
@@ -62,6 +63,13 @@ package struct JournalRewriter: Sendable {
             appendVerbatim(command, into: batch)
             return journalsGroupReads ? .written : .writtenDiverging(.consumerGroupReads)
         case .claim:
+            if command.argumentCount > 3 {
+                // The source makes the consumer even when there is nothing to claim; a Redis before 7.2 does not.
+                batch.command(5)
+                batch.bytes.appendBulk("XGROUP")
+                batch.bytes.appendBulk("CREATECONSUMER")
+                for place in 1...3 { batch.bytes.appendBulk(command.argument(at: place)) }
+            }
             appendVerbatim(command, into: batch)
             if !journalsGroupReads { return .writtenDiverging(.consumerGroupReads) }
             let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0
@@ -142,6 +150,23 @@ package struct JournalRewriter: Sendable {
         batch.bytes.appendBulk("EVAL")
         batch.bytes.appendBulk("return redis.call('SET',KEYS[1],ARGV[1]..(redis.call('GET',KEYS[1]) or ''),'KEEPTTL')")
         batch.bytes.appendBulk("1")
+        batch.bytes.appendBulk(command.argument(at: 1))
+        batch.bytes.appendBulk(command.argument(at: 2))
+        return .written
+    }
+
+    /// Within a shard a key that is renamed over another one takes that one's TTL when both have one; a Redis keeps the
+    /// TTL of what is renamed. (Over two shards it arrives as DEL and RESTORE.)
+    private func rename(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
+        batch.command(5)
+        batch.bytes.appendBulk("EVAL")
+        batch.bytes.appendBulk(
+            """
+            local at=redis.call('PEXPIRETIME',KEYS[2]) redis.call('RENAME',KEYS[1],KEYS[2])
+            if at>0 and redis.call('PEXPIRETIME',KEYS[2])>0 then redis.call('PEXPIREAT',KEYS[2],at) end
+            """)
+        batch.bytes.appendBulk("2")
         batch.bytes.appendBulk(command.argument(at: 1))
         batch.bytes.appendBulk(command.argument(at: 2))
         return .written

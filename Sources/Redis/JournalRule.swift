@@ -6,6 +6,7 @@ enum JournalRule: Sendable {
     case add, addScored
     case set
     case prepend
+    case rename
     case expireAt
     case restore
     case setAddWithExpiry
@@ -26,7 +27,7 @@ enum JournalRule: Sendable {
         let verbatim: [CommandName] = [
             "SETNX", "SETEX", "PSETEX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
             "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE", "EXPIREAT",
-            "RENAME", "RENAMENX", "COPY", "MOVE",
+            "RENAMENX", "COPY", "MOVE",
             "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
             "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE",
@@ -43,6 +44,7 @@ enum JournalRule: Sendable {
         table["ZADD"] = .addScored
         table["SET"] = .set
         table["PREPEND"] = .prepend
+        table["RENAME"] = .rename
         table["PEXPIREAT"] = .expireAt
         table["RESTORE"] = .restore
         table["SADDEX"] = .setAddWithExpiry
