@@ -16,6 +16,9 @@ package struct SessionStateMachine: ~Copyable {
         package var syncID: String
         package var flowCount: Int
         package var protocolVersion: Int?
+
+        /// XREADGROUP is in the journal since v1.37, the first release of protocol version 5 (protocol notes 1.7, 5.6).
+        package var journalsGroupReads: Bool { (protocolVersion ?? 0) >= 5 }
     }
 
     package enum FlowMode: Equatable, Sendable {

@@ -99,6 +99,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package struct Label: Equatable, Sendable, CustomStringConvertible {
         package var name: String
         package var key: String
+        package var database: UInt32 = 0
 
         package var description: String { key.isEmpty ? name : "\(name) \(key)" }
     }
@@ -108,20 +109,35 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         if let hugeCommand, hugeCommand.index == index { return Label(name: hugeCommand.label, key: "") }
         guard isRetained else { return Label(name: "command \(index + 1) of a batch too large to keep", key: "") }
         var label = Label(name: "", key: "")
+        var database: UInt32 = 0
         visitCommands { number, reader, arguments in
-            guard number == index else { return }
-            for place in 0..<arguments {
+            guard number <= index, let first = reader.readBulkArgument() else { return }
+            let isSelect = first.isWord("SELECT")
+            guard number == index || isSelect else { return }
+            let keyPlace = Self.keyPlace(of: first)
+            if number == index { label.name = first.withUnsafeBytes { String(decoding: $0, as: UTF8.self) } }
+            for place in 1..<max(arguments, 1) {
                 guard let argument = reader.readBulkArgument() else { return }
-                if place == 0 { label.name = argument.withUnsafeBytes { String(decoding: $0, as: UTF8.self) } }
-                if place == 1 { label.key = printableKey(argument) }
+                if isSelect, number < index { database = UInt32(clamping: parseInteger(argument) ?? 0) }
+                if number == index, place == keyPlace { label.key = printableKey(argument) }
             }
         }
+        label.database = database
         return label
+    }
+
+    /// Which argument of a command is its first key; 0 when it has none.
+    private static func keyPlace(of name: RawSpan) -> Int {
+        if name.isWord("EVAL") { return 3 }
+        // RENAMENX ends a value that was built aside: the key is the name that it takes.
+        if name.isWord("XGROUP") || name.isWord("BITOP") || name.isWord("RENAMENX") { return 2 }
+        return name.isWord("SELECT") || name.isWord("SCRIPT") ? 0 : 1
     }
 
     /// The same batch without the commands at `indices`, not sealed, not sent.
     package func removing(_ indices: Set<Int>) -> CommandBatch {
         precondition(isRetained, "only a batch that is kept can be sent again")
+        precondition(indices.count < commandCount, "the checkpoint stays")
         let copy = CommandBatch()
         copy.reportsConflicts = reportsConflicts
         copy.progress = progress

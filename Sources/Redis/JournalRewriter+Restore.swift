@@ -83,7 +83,7 @@ extension ValueWriter {
     /// - Returns: `false` when `body` is not exactly one value; commands that were written before that stay.
     package func write(_ body: RawSpan, into batch: CommandBatch) -> Bool {
         var decoder = ValueDecoder(type: head.type)
-        var sink = ValueSink(writer: self, batch: batch)
+        var sink = WritingSink(writer: self, batch: batch)
         var reader = ByteReader(body)
         let complete = (try? decoder.resume(&reader, into: &sink)) ?? false
         return complete && reader.remaining == 0
@@ -91,22 +91,9 @@ extension ValueWriter {
 }
 
 /// Hands the events of one value to a writer.
-private struct ValueSink: FlowSink {
+private struct WritingSink: ValueSink {
     let writer: ValueWriter
     let batch: CommandBatch
 
-    var isPaused: Bool { false }
     mutating func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) { _ = writer.take(event, into: batch) }
-
-    // A value has none of these.
-    mutating func auxiliaryField(name: RawSpan, value: RawSpan) {}
-    mutating func stringEntry(_ head: EntryHead, key: RawSpan, value: RawSpan) {}
-    mutating func entry(_ head: EntryHead, key: RawSpan, body: RawSpan) {}
-    mutating func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {}
-    mutating func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {}
-    mutating func journalPing(inSnapshot: Bool) {}
-    mutating func journalLSN(_ lsn: UInt64) {}
-    mutating func snapshotCompleted() {}
-    mutating func journalOffset(_ lsn: UInt64) {}
-    mutating func stableStreamBegan() {}
 }

@@ -5,13 +5,25 @@ package struct JournalRewriter: Sendable {
     /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (protocol notes 5.6,
     /// row 1): the key lives on at the master, and a real expiry is followed by a DEL.
     package static let expiryMarginMilliseconds: Int64 = 2_000
+    /// A time further in the past may be either: a plain GETEX of a while ago that arrives late, or a GETEX with a
+    /// deadline in the past, which deletes the key.
+    private static let expiryDoubtMilliseconds: Int64 = 60_000
+    /// No clock of a master is before September 2001.
+    private static let oldestClock: Int64 = 1_000_000_000_000
 
     let profile: TargetProfile
+    private let journalsGroupReads: Bool
+    /// The last `DEL key` of a multi-shard transaction.
+    private var deletion: (transactionID: UInt64, key: [UInt8])?
 
-    package init(profile: TargetProfile) { self.profile = profile }
+    /// - Parameter journalsGroupReads: XREADGROUP reaches the journal (protocol notes 5.6, row 10).
+    package init(profile: TargetProfile, journalsGroupReads: Bool) {
+        self.profile = profile
+        self.journalsGroupReads = journalsGroupReads
+    }
 
     /// - Parameter now: Unix time in milliseconds at which the record arrived.
-    package func rewrite(
+    package mutating func rewrite(
         _ command: borrowing JournalCommand, database: UInt32, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
         guard let name = CommandName(command.name), let rule = JournalRule.rule(for: name) else {
@@ -21,6 +33,14 @@ package struct JournalRewriter: Sendable {
         case .verbatim:
             appendVerbatim(command, into: batch)
             return .written
+        case .delete:
+            noteDeletion(command)
+            appendVerbatim(command, into: batch)
+            return .written
+        case .add, .addScored:
+            appendVerbatim(command, into: batch)
+            guard endsStore(command) else { return .written }
+            return .writtenDiverging(rule == .add ? .storedExpiry : .storedScores)
         case .set: return set(command, into: batch)
         case .prepend: return prepend(command, into: batch)
         case .expireAt: return expireAt(command, now: now, into: batch)
@@ -36,9 +56,16 @@ package struct JournalRewriter: Sendable {
             }
             appendVerbatim(command, into: batch)
             return .written
-        case .incrementFloat:
+        case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
+        case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
+        case .consumerGroup:
             appendVerbatim(command, into: batch)
-            return .writtenDiverging(.floatArithmetic)
+            return journalsGroupReads ? .written : .writtenDiverging(.consumerGroupReads)
+        case .claim:
+            appendVerbatim(command, into: batch)
+            if !journalsGroupReads { return .writtenDiverging(.consumerGroupReads) }
+            let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0
+            return takesAny ? .written : .writtenDiverging(.claimIdleTimes)
         case .script:
             guard command.argumentCount >= 3, command.argument(at: 1).isWord("LOAD") else { return .nothing }
             appendVerbatim(command, into: batch)
@@ -55,6 +82,19 @@ package struct JournalRewriter: Sendable {
         case .search: return .unsupported(.searchIndex)
         case .throttle: return .unsupported(.throttle)
         }
+    }
+
+    private mutating func noteDeletion(_ command: borrowing JournalCommand) {
+        guard command.transactionID != 0, command.argumentCount == 2 else { return deletion = nil }
+        deletion = (command.transactionID, command.argument(at: 1).withUnsafeBytes { Array($0) })
+    }
+
+    /// SUNIONSTORE and its like arrive as DEL and SADD or ZADD of one transaction; MULTI, DEL, SADD, EXEC looks the same.
+    private mutating func endsStore(_ command: borrowing JournalCommand) -> Bool {
+        guard let deletion else { return false }
+        self.deletion = nil
+        guard command.transactionID == deletion.transactionID, command.argumentCount > 1 else { return false }
+        return command.argument(at: 1).isEqual(to: deletion.key.span.bytes)
     }
 
     func appendVerbatim(_ command: borrowing JournalCommand, into batch: CommandBatch) {
@@ -121,6 +161,14 @@ package struct JournalRewriter: Sendable {
             batch.bytes.appendBulk(command.argument(at: 1))
             return .written
         }
+        if time < Self.oldestClock {
+            // GETEX with a deadline in the past: the master deletes the key, and no DEL follows.
+            batch.command(2)
+            batch.bytes.appendBulk("UNLINK")
+            batch.bytes.appendBulk(command.argument(at: 1))
+            return .written
+        }
+        if time < now - Self.expiryDoubtMilliseconds { return .skippedDiverging(.expiryInThePast) }
         if time <= now + Self.expiryMarginMilliseconds { return .nothing }
         appendVerbatim(command, into: batch)
         return .written
@@ -171,7 +219,7 @@ package struct JournalRewriter: Sendable {
 
 extension RawSpan {
     /// The text is `word`, in any case. `word` is in upper case.
-    func isWord(_ word: StaticString) -> Bool {
+    package func isWord(_ word: StaticString) -> Bool {
         guard byteCount == word.utf8CodeUnitCount else { return false }
         for offset in 0..<byteCount {
             let byte = self[offset]
@@ -181,7 +229,8 @@ extension RawSpan {
         return true
     }
 
-    fileprivate var isSortWord: Bool {
+    /// The text is an option of SORT.
+    package var isSortWord: Bool {
         isWord("ASC") || isWord("DESC") || isWord("ALPHA") || isWord("LIMIT") || isWord("BY") || isWord("GET")
             || isWord("STORE")
     }

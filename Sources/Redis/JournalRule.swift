@@ -2,6 +2,8 @@
 enum JournalRule: Sendable {
     /// Plain Redis 7 understands it as it is.
     case verbatim
+    case delete
+    case add, addScored
     case set
     case prepend
     case expireAt
@@ -12,7 +14,8 @@ enum JournalRule: Sendable {
     case hashExpire
     case sort
     case geoRadius
-    case incrementFloat
+    case incrementFloat, incrementFieldFloat
+    case consumerGroup, claim
     case script
     /// Nothing to do on a Redis, and nothing lost.
     case ignore
@@ -22,20 +25,22 @@ enum JournalRule: Sendable {
     static let table: [CommandName: JournalRule] = {
         let verbatim: [CommandName] = [
             "SETNX", "SETEX", "PSETEX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
-            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "DEL", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE",
-            "EXPIREAT",
+            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE", "EXPIREAT",
             "RENAME", "RENAMENX", "COPY", "MOVE",
-            "SADD", "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
+            "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
             "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE",
             "RPOPLPUSH",
-            "ZADD", "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
+            "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
             "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOADD", "GEOSEARCHSTORE",
             "PFADD", "PFMERGE",
-            "XADD", "XTRIM", "XDEL", "XACK", "XGROUP", "XSETID", "XCLAIM", "XAUTOCLAIM",
+            "XADD", "XTRIM", "XDEL", "XSETID",
         ]
         var table: [CommandName: JournalRule] = [:]
         for name in verbatim { table[name] = .verbatim }
+        table["DEL"] = .delete
+        table["SADD"] = .add
+        table["ZADD"] = .addScored
         table["SET"] = .set
         table["PREPEND"] = .prepend
         table["PEXPIREAT"] = .expireAt
@@ -48,7 +53,11 @@ enum JournalRule: Sendable {
         table["GEORADIUS"] = .geoRadius
         table["GEORADIUSBYMEMBER"] = .geoRadius
         table["INCRBYFLOAT"] = .incrementFloat
-        table["HINCRBYFLOAT"] = .incrementFloat
+        table["HINCRBYFLOAT"] = .incrementFieldFloat
+        table["XACK"] = .consumerGroup
+        table["XGROUP"] = .consumerGroup
+        table["XCLAIM"] = .claim
+        table["XAUTOCLAIM"] = .claim
         table["SCRIPT"] = .script
         for name: CommandName in ["PING", "STICK", "SHRINK"] { table[name] = .ignore }
         table["FLUSHALL"] = .flushAll

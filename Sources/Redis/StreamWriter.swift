@@ -11,6 +11,7 @@ final class StreamWriter {
     private var consumer: [UInt8] = []
     private var pending: [StreamID: StreamPendingEntry] = [:]
     private(set) var lostPendingEntries = 0
+    private(set) var groupCount = 0
 
     init(key: [UInt8]) { self.key = key }
 
@@ -21,6 +22,7 @@ final class StreamWriter {
         case .streamGroup(let name, let info):
             group = name.withUnsafeBytes { Array($0) }
             pending = [:]
+            groupCount += 1
             batch.command(info.entriesRead == nil ? 5 : 7)
             batch.bytes.appendBulk("XGROUP")
             batch.bytes.appendBulk("CREATE")
@@ -68,18 +70,17 @@ final class StreamWriter {
 
     private func finishEntries(_ info: StreamInfo, into batch: CommandBatch) {
         if entries == 0 {
-            // A stream without entries: one is added under the smallest id, and deleted.
-            batch.command(5)
-            batch.bytes.appendBulk("XADD")
-            batch.bytes.appendBulk(key)
-            batch.bytes.appendBulk("0-1")
-            batch.bytes.appendBulk("f")
-            batch.bytes.appendBulk("v")
-            batch.command(3)
-            batch.bytes.appendBulk("XDEL")
-            batch.bytes.appendBulk(key)
-            batch.bytes.appendBulk("0-1")
-            guard info.lastID > StreamID(milliseconds: 0, sequence: 0) else { return }
+            // A stream without entries comes into being with a group, which goes again; no id is used up.
+            for (verb, arguments) in [("CREATE" as StaticString, 6), ("DESTROY", 4)] {
+                batch.command(arguments)
+                batch.bytes.appendBulk("XGROUP")
+                batch.bytes.appendBulk(verb)
+                batch.bytes.appendBulk(key)
+                batch.bytes.appendBulk("df2redis")
+                guard arguments == 6 else { continue }
+                batch.bytes.appendBulk("0")
+                batch.bytes.appendBulk("MKSTREAM")
+            }
         }
         batch.command(info.entriesAdded == nil ? 3 : info.maxDeletedID == nil ? 5 : 7)
         batch.bytes.appendBulk("XSETID")

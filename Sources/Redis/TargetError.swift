@@ -42,11 +42,14 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
             "LOADING", "READONLY", "OOM", "MISCONF", "BUSY ", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
             "UNBLOCKED",
         ]
-        return prefixes.contains { text.hasPrefix($0) }
+        // EXEC tells a state that has come up since the commands were queued as the reason of its refusal.
+        let discarded = "EXECABORT Transaction discarded because of: "
+        let state = text.hasPrefix(discarded) ? text.dropFirst(discarded.count) : text[...]
+        return prefixes.contains { state.hasPrefix($0) }
     }
 
     /// What an error reply to a request of the handshake means.
-    static func reply(_ text: String, to step: String) -> TargetError {
+    package static func reply(_ text: String, to step: String) -> TargetError {
         if text.hasPrefix("NOAUTH") {
             return .init(.permission, "the target requires a password: set target.password (\(text))")
         }

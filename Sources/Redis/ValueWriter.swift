@@ -20,6 +20,9 @@ package final class ValueWriter {
     /// Pending entries of a consumer group whose consumer or entry is missing.
     package private(set) var lostPendingEntries = 0
 
+    /// Consumer groups of the stream.
+    package private(set) var groupCount = 0
+
     private var staged = ByteBuffer()
     private var stagedArguments = 0
     private var expiring = ByteBuffer()
@@ -67,6 +70,7 @@ package final class ValueWriter {
             if stream == nil { stream = StreamWriter(key: writeKey) }
             stream?.take(event, into: batch)
             lostPendingEntries = stream?.lostPendingEntries ?? 0
+            groupCount = stream?.groupCount ?? 0
         case .ended:
             end(batch)
             return true

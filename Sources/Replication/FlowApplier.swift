@@ -37,6 +37,7 @@ package actor FlowApplier {
     private let checkpoint: CheckpointKey
     private let onEvent: @Sendable (FlowEvent) -> Void
     private let encoder: FlowEncoder
+    private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     private let feed: FlowFeed
     private var link: TransactionLink?
     private var lostLink: TransactionLink?
@@ -47,10 +48,17 @@ package actor FlowApplier {
     /// The batch whose fate was open when the connection broke.
     private var orphan: CommandBatch?
     private var state = State.running
+    /// Where it goes on once the target is back.
+    private var stateBehindReconnect = State.running
+    /// How often the target has turned the batch away in a row, for a reason that passes.
+    private var refusals = 0
     private var toldSnapshotCompleted = false
     private var hasSentPosition = false
     private var lastSend = DispatchTime(uptimeNanoseconds: 1)
     private var isLingering = false
+    /// Nothing is sent while the reconciler looks at the target.
+    private var isHeld = false
+    private var holdWaiters: [CheckedContinuation<Void, Never>] = []
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
@@ -110,6 +118,7 @@ package actor FlowApplier {
     /// Decodes and sends until there is nothing to decode, or the target has to catch up.
     private func pump() {
         while step() {}
+        if !holdWaiters.isEmpty { finishHold() }
         finishDrainIfDone()
     }
 
@@ -120,6 +129,7 @@ package actor FlowApplier {
             return false
         }
         tellPhases()
+        if isHeld, link.isIdle { return false }
         if let halt = encoder.halt { return halted(halt) }
         let batch = encoder.batch
         let isBeingWritten = link.batch === batch
@@ -212,17 +222,24 @@ package actor FlowApplier {
         case .applied(let irregularities):
             var failure: ReplicationError?
             for irregularity in irregularities {
-                if let stop = judge(irregularity, of: batch, wasApplied: true), failure == nil { failure = stop }
+                if let stop = judge.judge(irregularity, of: batch), failure == nil { failure = stop }
             }
             applied(batch)
             if let failure { fail(failure) }
         case .refused(let refusals):
             refused(batch, refusals)
+        case .rejected(let text):
+            if TargetError.isTransientReply(text) {
+                turnedAway(batch, text)
+            } else {
+                fail(ReplicationError(TargetError.reply(text, to: "a transaction"), flow: flow))
+            }
         }
         pump()
     }
 
     private func applied(_ batch: CommandBatch) {
+        refusals = 0
         if let value = batch.checkpointValue { confirmedCheckpoint = String(decoding: value, as: UTF8.self) }
         let progress = batch.progress
         context.progress(flow).applied(
@@ -241,17 +258,15 @@ package actor FlowApplier {
 
     private func refused(_ batch: CommandBatch, _ refusals: [BatchOutcome.Irregularity]) {
         if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
-            guard batch.isRetained else {
-                return fail(
-                    .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(passing)"))
-            }
-            onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(passing)")))
-            reconnect(with: batch)
-            return
+            return turnedAway(batch, passing)
+        }
+        if let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
+            // Without the checkpoint nothing may be applied.
+            return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
         }
         var failure: ReplicationError?
         for refusal in refusals {
-            if let stop = judge(refusal, of: batch, wasApplied: false), failure == nil { failure = stop }
+            if let stop = judge.judge(refusal, of: batch), failure == nil { failure = stop }
         }
         if let failure { return fail(failure) }
         guard batch.isRetained else {
@@ -261,40 +276,15 @@ package actor FlowApplier {
         link?.send(rest)
     }
 
-    /// What an error, or a null where there should be none, means.
-    ///
-    /// - Returns: the error to stop with, if it is to stop.
-    private func judge(
-        _ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch, wasApplied: Bool
-    ) -> ReplicationError? {
-        let label = batch.label(ofCommand: irregularity.command)
-        switch irregularity.kind {
-        case .null where label.name == "SET", .zero where label.name == "RENAMENX":
-            return conflict(label)
-        case .null, .zero:
-            return nil
-        case .error(let text) where text.hasPrefix("BUSYKEY"):
-            return conflict(label)
-        case .error(let text):
-            let message = "the target refuses \(label): \(text)"
-            context.incidents.record(
-                .init(
-                    severity: .missing, kind: "target-error", flow: flow, database: 0, key: label.key, reason: text,
-                    subject: label.name))
-            guard context.policy.onError == .stop else { return nil }
-            return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
+    /// The target refuses writes for the time being: the batch is sent again later.
+    private func turnedAway(_ batch: CommandBatch, _ reason: String) {
+        guard batch.isRetained else {
+            return fail(
+                .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
         }
-    }
-
-    private func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
-        encoder.countConflict()
-        context.incidents.record(
-            .init(
-                severity: .diverging, kind: "conflict", flow: flow, database: 0, key: label.key,
-                reason: "the key stands in the target already and is left as it is (conflict.policy)", subject: "key"))
-        guard context.policy.onConflict == .panic else { return nil }
-        return ReplicationError(
-            .policy, flow: flow, "the key \(label.key) stands in the target already (conflict.policy: panic)")
+        if refusals == 0 { onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(reason)"))) }
+        refusals += 1
+        reconnect(with: batch)
     }
 
     // MARK: Phases and halts
@@ -328,7 +318,7 @@ package actor FlowApplier {
     }
 
     private func stepToGlobal() -> Bool {
-        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle else {
+        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle, !isHeld else {
             return false
         }
         if hasSomethingToSend {
@@ -350,12 +340,15 @@ package actor FlowApplier {
 
     /// The global command has been applied, with the checkpoints of all flows.
     package func resumeAfterGlobal() {
-        guard case .atGlobal = state else { return }
+        switch (state, stateBehindReconnect) {
+        case (.atGlobal, _): state = .running
+        case (.reconnecting, .atGlobal): stateBehindReconnect = .running
+        default: return
+        }
         confirmedCheckpoint = checkpointBehindGlobal().value
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(
             next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes, arrivedAt: feed.lastArrival)
-        state = .running
         pump()
     }
 
@@ -367,6 +360,7 @@ package actor FlowApplier {
         state = .failed
         onEvent(.failed(error))
         finishDrainIfDone()
+        finishHold()
     }
 
     // MARK: The connection to the target
@@ -416,26 +410,27 @@ package actor FlowApplier {
         lostLink = link  // its callbacks may still be on the stack
         link = nil
         orphan = batch
-        let resumed = state
+        stateBehindReconnect = state
         state = .reconnecting
-        Task { await self.reconnectLoop(then: resumed) }
+        Task { await self.reconnectLoop() }
     }
 
-    private func reconnectLoop(then resumed: State) async {
-        var attempt = 0
+    private func reconnectLoop() async {
+        var attempt = refusals
         while case .reconnecting = state {
             attempt += 1
             try? await Task.sleep(for: context.retry.wait(before: attempt))
             guard case .reconnecting = state else { return }
             do {
-                let stored = try await storedCheckpoint()
                 try await connect()
+                // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
+                let stored = try await storedCheckpoint()
                 guard case .reconnecting = state else {
                     link?.close()
                     return
                 }
-                try settleOrphan(stored: stored, then: resumed)
-                onEvent(.targetFound(flow))
+                if refusals == 0 { onEvent(.targetFound(flow)) }
+                try settleOrphan(stored: stored)
                 return
             } catch let error as ReplicationError {
                 return fail(error)
@@ -457,8 +452,8 @@ package actor FlowApplier {
         return reply.text
     }
 
-    private func settleOrphan(stored: String?, then resumed: State) throws {
-        state = resumed
+    private func settleOrphan(stored: String?) throws {
+        state = stateBehindReconnect
         guard let batch = orphan else {
             guard stored == confirmedCheckpoint else { throw changed(stored) }
             pump()
@@ -483,6 +478,49 @@ package actor FlowApplier {
 
     /// What the checkpoint held when the session began: what an unapplied first batch leaves there.
     package func setConfirmedCheckpoint(_ text: String?) { confirmedCheckpoint = text }
+
+    // MARK: Reconciling
+
+    /// Remembers from here on which keys the full sync brings; before `start`.
+    ///
+    /// - Throws: `SystemError` when there is no room for them.
+    package func rememberKeys(in directory: String) throws {
+        encoder.synced = try SyncedKeys(directory: directory)
+    }
+
+    package func forgetKeys() { encoder.synced = nil }
+
+    /// Those of `keys` that this flow has not brought.
+    package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
+        guard let synced = encoder.synced, synced.failure == nil else { return [] }
+        return keys.filter { synced.lacks($0, database: database) }
+    }
+
+    /// Why the keys could not all be remembered.
+    var rememberingFailure: SystemError? { encoder.synced?.failure }
+
+    package var databases: Set<UInt32> { encoder.databases }
+
+    /// Waits until nothing is in flight, and keeps it so until `release`.
+    package func hold() async {
+        isHeld = true
+        if link?.isIdle == true { return }
+        await withCheckedContinuation { holdWaiters.append($0) }
+    }
+
+    package func release() {
+        isHeld = false
+        pump()
+    }
+
+    private func finishHold() {
+        switch state {
+        case .failed, .closed: break
+        default: guard isHeld, link?.isIdle == true else { return }
+        }
+        for waiter in holdWaiters { waiter.resume() }
+        holdWaiters = []
+    }
 
     // MARK: Leaving
 
@@ -511,18 +549,20 @@ package actor FlowApplier {
     /// - Returns: `true` when it has been applied.
     package func drain(within limit: Duration) async -> Bool {
         pump()
-        if isDrained { return true }
+        if isDrained { return isApplied }
         executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
             self?.assumeIsolated { $0.releaseDrainWaiters() }
         }
         await withCheckedContinuation { drainWaiters.append($0) }
-        return isDrained
+        return isApplied
     }
 
-    /// Bytes received that have not been decoded, plus what waits in the batch: what a leave gives up.
-    package var unappliedBytes: Int {
-        feed.waitingBytes + encoder.batch.bytes.count
-            + (link?.batch?.bytes.count ?? 0)
+    /// As `isDrained`, and nothing was given up.
+    private var isApplied: Bool {
+        switch state {
+        case .running: isDrained
+        case .atGlobal, .reconnecting, .failed, .closed: false
+        }
     }
 
     package var snapshotCounts: (expired: Int, conflicts: Int) { (encoder.expiredKeys, encoder.conflictingKeys) }
@@ -533,6 +573,7 @@ package actor FlowApplier {
         link = nil
         lostLink = nil
         releaseDrainWaiters()
+        finishHold()
     }
 }
 

@@ -31,8 +31,12 @@ final class FlowEncoder: FlowSink {
 
     private let context: FlowContext
     private let profile: TargetProfile
-    private let rewriter: JournalRewriter
+    private var rewriter: JournalRewriter
     private var selectedDatabase: UInt32?
+    /// While a full sync reconciles: what it has brought.
+    var synced: SyncedKeys?
+    /// Databases that this flow has written to.
+    private(set) var databases: Set<UInt32> = []
     private var writers: [ChunkStreamID: ValueWriter] = [:]
     private(set) var expiredKeys = 0
     private(set) var conflictingKeys = 0
@@ -42,7 +46,7 @@ final class FlowEncoder: FlowSink {
         self.flow = flow
         self.context = context
         self.profile = profile
-        rewriter = JournalRewriter(profile: profile)
+        rewriter = JournalRewriter(profile: profile, journalsGroupReads: context.session.journalsGroupReads)
         self.nextLSN = nextLSN?.value ?? 0
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil
@@ -64,7 +68,11 @@ final class FlowEncoder: FlowSink {
     }
 
     /// Ends the batch's commands in database 0, where the checkpoint stands.
-    func prepareForCheckpoint() { select(0) }
+    func prepareForCheckpoint() {
+        let isOurs = databases.contains(0)
+        select(0)
+        if !isOurs { databases.remove(0) }
+    }
 
     /// The global command has been applied to the target.
     func resumeAfterGlobal() {
@@ -73,8 +81,12 @@ final class FlowEncoder: FlowSink {
     }
 
     func fail(_ code: ReplicationError.Code, _ message: String) {
+        fail(ReplicationError(code, flow: flow, message))
+    }
+
+    private func fail(_ error: ReplicationError) {
         if case .failure = halt { return }
-        halt = .failure(ReplicationError(code, flow: flow, message))
+        halt = .failure(error)
     }
 
     /// - Returns: `false` when the target has no such database.
@@ -86,6 +98,7 @@ final class FlowEncoder: FlowSink {
         batch.bytes.appendBulk("SELECT")
         batch.bytes.appendBulk(decimal: Int64(database))
         selectedDatabase = database
+        databases.insert(database)
         return true
     }
 
@@ -129,6 +142,7 @@ final class FlowEncoder: FlowSink {
         if profile.canRestore(head.type) {
             guard admit(head, key: key) else { return }
             restore(head, key: key, body: body)
+            tellGroups(head, key: key, body: body)
             batch.progress.keys += 1
             return
         }
@@ -139,6 +153,12 @@ final class FlowEncoder: FlowSink {
             return fail(.undecodable, "the value of \(writer.keyDescription) is malformed")
         }
         ended(writer)
+    }
+
+    /// A stream whose groups are read from now on without our being told.
+    private func tellGroups(_ head: EntryHead, key: RawSpan, body: RawSpan) {
+        guard !context.session.journalsGroupReads, streamHasGroups(head.type, body: body) else { return }
+        report(.consumerGroupReads, subject: head.type.name, key: key, database: head.database)
     }
 
     private func restore(_ head: EntryHead, key: RawSpan, body: RawSpan) {
@@ -180,6 +200,13 @@ final class FlowEncoder: FlowSink {
 
     private func ended(_ writer: ValueWriter) {
         batch.progress.keys += 1
+        if writer.groupCount > 0, !context.session.journalsGroupReads {
+            context.incidents.record(
+                .init(
+                    severity: .diverging, kind: Divergence.consumerGroupReads.rawValue, flow: flow,
+                    database: writer.head.database, key: writer.keyDescription,
+                    reason: Divergence.consumerGroupReads.reason, subject: writer.head.type.name))
+        }
         if writer.lostMemberExpiries > 0 {
             let kind: Unsupported = writer.head.type == .setWithExpiry ? .memberExpiry : .fieldExpiry
             report(
@@ -194,6 +221,7 @@ final class FlowEncoder: FlowSink {
             report(.database, subject: head.type.name, key: key, database: head.database)
             return false
         }
+        synced?.brought(key, database: head.database)
         guard let expiry = head.expiryMilliseconds, expiry <= arrivedAt else { return true }
         expiredKeys += 1
         if context.policy.onConflict == .overwrite {
@@ -221,17 +249,25 @@ final class FlowEncoder: FlowSink {
             if !inSnapshot { countRecord() }
             return
         }
+        synced?.prepare(command, database: database, in: batch)
         let outcome = rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
         switch outcome {
         case .written, .nothing: break
         case .global(let global):
             halt = inSnapshot ? .restart(global) : .global(global, transactionID: command.transactionID)
             return
-        case .writtenDiverging(let divergence), .skippedDiverging(let divergence):
-            context.incidents.record(
-                .init(
-                    severity: .diverging, kind: divergence.rawValue, flow: flow, database: database,
-                    key: printableKey(command.keyOrEmpty), reason: divergence.reason, subject: text(command.name)))
+        case .writtenDiverging(let divergence):
+            report(divergence, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(.expiryInThePast):
+            report(.expiryInThePast, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(let divergence):
+            // In a fragment everything that is no option may be a key that the command has written.
+            var arguments = command.arguments
+            _ = arguments.next()
+            while let argument = arguments.next() {
+                if argument.isSortWord { continue }
+                report(divergence, subject: text(command.name), key: argument, database: database)
+            }
         case .writtenWithout(let unsupported), .unsupported(let unsupported):
             report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
         }
@@ -260,23 +296,36 @@ final class FlowEncoder: FlowSink {
 
     // MARK: Policy
 
+    private func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
+        context.incidents.record(
+            .init(
+                severity: .diverging, kind: divergence.rawValue, flow: flow, database: database,
+                key: printableKey(key), reason: divergence.reason, subject: subject))
+    }
+
     private func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
         report(unsupported, subject: subject, printableKey: printableKey(key), database: database)
     }
 
-    private func report(_ unsupported: Unsupported, subject: String, printableKey key: String, database: UInt32) {
-        // Search indexes are no data, and a rate limiter's state is of no use elsewhere: told, never a reason to stop.
-        let stops = context.policy.onUnsupported == .stop && unsupported != .searchIndex && unsupported != .throttle
-        if stops {
-            fail(
-                .policy,
-                "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"
-            )
-        }
+    /// - Returns: the error to stop with, if the policy says so; decoding has been halted with it.
+    @discardableResult
+    func report(
+        _ unsupported: Unsupported, subject: String, printableKey key: String, database: UInt32
+    ) -> ReplicationError? {
         context.incidents.record(
             .init(
                 severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,
                 reason: unsupported.reason, subject: subject))
+        // Search indexes are no data, and a rate limiter's state is of no use elsewhere: told, never a reason to stop.
+        guard context.policy.onUnsupported == .stop, unsupported != .searchIndex, unsupported != .throttle else {
+            return nil
+        }
+        let error = ReplicationError(
+            .policy, flow: flow,
+            "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"
+        )
+        fail(error)
+        return error
     }
 
     func countConflict() { conflictingKeys += 1 }
@@ -287,9 +336,12 @@ extension RawSpan {
 }
 
 extension JournalCommand {
-    /// The first argument behind the name; empty when there is none.
+    /// The first key; empty when there is none.
     fileprivate var keyOrEmpty: RawSpan {
         @_lifetime(copy self)
-        get { argumentCount > 1 ? argument(at: 1) : payload.extracting(first: 0) }
+        get {
+            let place = name.isText("XGROUP") ? 2 : 1
+            return argumentCount > place ? argument(at: place) : payload.extracting(first: 0)
+        }
     }
 }

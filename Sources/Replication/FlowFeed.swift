@@ -21,8 +21,6 @@ final class FlowFeed {
         self.decoder = decoder
     }
 
-    /// Bytes received that have not been decoded, apart from the beginning of a unit.
-    var waitingBytes: Int { intake.queuedBytes + (chunk.map { $0.bytes.count - $0.offset } ?? 0) }
     /// Nothing more can be decoded before more arrives.
     var isEmpty: Bool { chunk == nil && intake.queuedBytes == 0 }
 
@@ -85,6 +83,10 @@ final class FlowFeed {
     private func decodeAcross(
         _ bytes: IntakeChunk, from start: Int, into encoder: FlowEncoder
     ) throws(FlowDecodingError) {
+        // The window leaves `self` for the time, so that its bytes can be read while `self` changes.
+        var window = ByteBuffer()
+        swap(&window, &self.window)
+        defer { swap(&window, &self.window) }
         var offset = start
         var step = 4 << 10
         repeat {

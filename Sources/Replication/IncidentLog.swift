@@ -6,7 +6,8 @@ import Synchronization
 
 /// What could not be replicated: counted by kind, logged with its key, kept in the dead-letter file.
 ///
-/// Values never appear. The log shows the first of a kind and then every power of two, the file holds each one.
+/// Values never appear. The log shows the first of a kind and then every power of two. The file holds each thing that is
+/// missing, and once each key that may differ.
 package final class IncidentLog: Sendable {
     package struct Incident: Sendable {
         package enum Severity: Sendable {
@@ -44,6 +45,9 @@ package final class IncidentLog: Sendable {
     private let logger: Logger
     private let path: String?
     private let counts = Lock<[String: Int]>([:])
+    /// Keys of the file that may differ, as many as are remembered.
+    private let divergingKeys = Lock<Set<String>>([])
+    private static let rememberedKeys = 100_000
     private let file = Lock<Int32>(-1)
     private let hasFileFailed = Atomic<Bool>(false)
 
@@ -72,7 +76,14 @@ package final class IncidentLog: Sendable {
                     "flow": "\(incident.flow)", "kind": "\(incident.kind)", "event": "divergence",
                 ])
         }
-        append(incident)
+        if incident.severity == .missing || isNew(incident) { append(incident) }
+    }
+
+    private func isNew(_ incident: Incident) -> Bool {
+        divergingKeys.withLock { keys in
+            if keys.count >= Self.rememberedKeys { keys = [] }
+            return keys.insert("\(incident.kind) \(incident.database) \(incident.key)").inserted
+        }
     }
 
     private func append(_ incident: Incident) {

@@ -60,7 +60,6 @@ package enum ReplicatorNotice: Sendable {
     case ready(ReplicationStatus)
     /// Once a second, from the coordinator, while it is alive.
     case beat(ReplicationStatus)
-    case leaving
 }
 
 /// What a run came to.

@@ -52,6 +52,7 @@ package struct ReplicationService: Sendable {
             settings: ReplicatorSettings(configuration, mode: mode), logger: logger, notice: { reporter.report($0) })
         let signals = SignalWatcher { name in
             logger.notice("\(name) received")
+            notifier.stopping(status: "leaving the source")
             Task { await replicator.leave() }
         }
         defer { withExtendedLifetime(signals) {} }
@@ -74,9 +75,6 @@ package struct ReplicationService: Sendable {
     /// Settings that are read and checked, and that this version does nothing with.
     private var unbuilt: String? {
         var names: [String] = []
-        if configuration.fullSync.existing == .reconcile {
-            names.append("fullSync.existing: reconcile (treated as replace)")
-        }
         if configuration.checkpoint.store == .file {
             names.append("checkpoint.store: file (the target holds the checkpoint)")
         }
@@ -137,8 +135,6 @@ private final class Reporter: Sendable {
             if beats % Self.beatsPerLine == 0 || (status.phase == .fullSync && beats % 5 == 0) {
                 logger.info("\(status.summary)", metadata: ["phase": "\(status.phase.rawValue)"])
             }
-        case .leaving:
-            notifier.stopping(status: "leaving")
         }
     }
 

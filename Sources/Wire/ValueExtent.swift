@@ -60,20 +60,44 @@ struct ValueExtent: ~Copyable {
     }
 }
 
+/// Whether a whole value of `type`, as it stands in a snapshot, is a stream with consumer groups.
+package func streamHasGroups(_ type: RDBType, body: RawSpan) -> Bool {
+    guard type == .stream1 || type == .stream2 || type == .stream3 else { return false }
+    var decoder = ValueDecoder(type: type)
+    var finder = GroupFinder()
+    var reader = ByteReader(body)
+    _ = try? decoder.resume(&reader, into: &finder)
+    return finder.hasGroups
+}
+
+private struct GroupFinder: ValueSink, ~Copyable {
+    var hasGroups = false
+
+    mutating func value(_ event: ValueEvent, stream: ChunkStreamID) {
+        if case .streamGroup = event { hasGroups = true }
+    }
+}
+
 /// A sink for walking over a value.
-private struct DiscardingSink: FlowSink, ~Copyable {
-    var isPaused: Bool { false }
-    mutating func auxiliaryField(name: RawSpan, value: RawSpan) {}
-    mutating func stringEntry(_ head: EntryHead, key: RawSpan, value: RawSpan) {}
-    mutating func entry(_ head: EntryHead, key: RawSpan, body: RawSpan) {}
-    mutating func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {}
+private struct DiscardingSink: ValueSink, ~Copyable {
     mutating func value(_ event: ValueEvent, stream: ChunkStreamID) {}
-    mutating func command(_ command: JournalCommand, database: UInt32, inSnapshot: Bool) {}
-    mutating func journalPing(inSnapshot: Bool) {}
-    mutating func journalLSN(_ lsn: UInt64) {}
-    mutating func snapshotCompleted() {}
-    mutating func journalOffset(_ lsn: UInt64) {}
-    mutating func stableStreamBegan() {}
+}
+
+/// A sink for the events of one value, which is not in a flow: the rest of a flow's events do not come.
+package protocol ValueSink: FlowSink, ~Copyable {}
+
+extension ValueSink where Self: ~Copyable {
+    package var isPaused: Bool { false }
+    package mutating func auxiliaryField(name: RawSpan, value: RawSpan) {}
+    package mutating func stringEntry(_ head: EntryHead, key: RawSpan, value: RawSpan) {}
+    package mutating func entry(_ head: EntryHead, key: RawSpan, body: RawSpan) {}
+    package mutating func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {}
+    package mutating func command(_ command: JournalCommand, database: UInt32, inSnapshot: Bool) {}
+    package mutating func journalPing(inSnapshot: Bool) {}
+    package mutating func journalLSN(_ lsn: UInt64) {}
+    package mutating func snapshotCompleted() {}
+    package mutating func journalOffset(_ lsn: UInt64) {}
+    package mutating func stableStreamBegan() {}
 }
 
 extension RawSpan {

@@ -23,15 +23,25 @@ struct `A real Dragonfly under load` {
         defer { daemon.process.kill() }
         try daemon.wait(forLine: "stable")
         let atStable = writer.commandCount
-        try wait(until: "commands were written in stable sync") { writer.commandCount > atStable + 50_000 }
+        try wait(until: "commands were written in stable sync") {
+            guard daemon.process.isRunning else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            return writer.commandCount > atStable + 50_000
+        }
         try writer.stop()
 
+        var hasLeft = false
         let (source, target) = (try master.client(), try redis.client())
         func differences() throws -> [Difference] {
-            try ServerData(reading: source).differences(in: ServerData(reading: target).withoutCheckpoints)
+            guard daemon.process.isRunning || hasLeft else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            return try ServerData(reading: source).differences(in: ServerData(reading: target).withoutCheckpoints)
         }
-        try waitUntilEqual(differences)
+        try waitUntilEqual(timeout: .seconds(30), differences)
         try daemon.leave()
+        hasLeft = true
         #expect(try differences() == [], "seed \(seed)")
         #expect(try ServerData(reading: target).count > 100, "there was something to compare")
     }

@@ -1,0 +1,51 @@
+import Wire
+
+/// INCRBYFLOAT and HINCRBYFLOAT, which the source computes in double and a Redis in long double (protocol notes 5.6,
+/// row 13): a script adds as the source does, and writes the sum as the source writes it.
+extension JournalRewriter {
+    /// Doubles are Lua's numbers. The fewest digits that read back as the same number are 15 without the zeros at their
+    /// end, or 16, or 17; fewer below the normal numbers. The exponent form begins at 1e21 and below 1e-6.
+    private static let sum: StaticString = """
+        local function add(old, by)
+        local v = tonumber(old or '0') + tonumber(by)
+        local s
+        for p = math.abs(v) < 2.3e-308 and 0 or 14, 16 do
+        s = string.format('%.' .. p .. 'e', v)
+        if tonumber(s) == v then break end
+        end
+        local sign, first, rest, e = string.match(s, '^(-?)(%d)%.?(%d*)e([-+]%d+)$')
+        local d = string.match(first .. rest, '^(%d-)0*$')
+        e = tonumber(e)
+        if d == '' then return '0' end
+        if e >= 21 or e < -6 then
+        return sign .. string.sub(d, 1, 1) .. (#d > 1 and '.' .. string.sub(d, 2) or '') .. 'e' .. (e < 0 and e or '+' .. e)
+        end
+        if e < 0 then return sign .. '0.' .. string.rep('0', -e - 1) .. d end
+        if #d <= e + 1 then return sign .. d .. string.rep('0', e + 1 - #d) end
+        return sign .. string.sub(d, 1, e + 1) .. '.' .. string.sub(d, e + 2)
+        end
+
+        """
+
+    /// `INCRBYFLOAT key by` or `HINCRBYFLOAT key field by`.
+    func incrementFloat(
+        _ command: borrowing JournalCommand, inField: Bool, into batch: CommandBatch
+    ) -> RewriteOutcome {
+        guard command.argumentCount == (inField ? 4 : 3) else { return .unsupported(.unknownCommand) }
+        let store: StaticString =
+            inField
+            ? "redis.call('HSET', KEYS[1], ARGV[1], add(redis.call('HGET', KEYS[1], ARGV[1]), ARGV[2]))"
+            : "redis.call('SET', KEYS[1], add(redis.call('GET', KEYS[1]), ARGV[1]), 'KEEPTTL')"
+        batch.command(command.argumentCount + 2)
+        batch.bytes.appendBulk("EVAL")
+        batch.bytes.appendBulkHead(Self.sum.utf8CodeUnitCount + store.utf8CodeUnitCount)
+        batch.bytes.append(Self.sum)
+        batch.bytes.append(store)
+        batch.bytes.appendLineEnd()
+        batch.bytes.appendBulk("1")
+        var arguments = command.arguments
+        _ = arguments.next()
+        while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
+        return .written
+    }
+}
