@@ -15,8 +15,21 @@ extension LiveCommand {
                         .array([.text(entry.id.description), .array(entry.fields.map { .bulk($0) })])
                     })
             }
+        case "XINFO": return information()
         default: return nil
         }
+    }
+
+    /// `XINFO STREAM key` and `XINFO GROUPS key`: there are no groups.
+    private func information() -> Reply {
+        guard arguments.count >= 2, case .stream(let stream)? = entry(arguments[1])?.value else {
+            return .error("ERR no such key")
+        }
+        guard request.keyword(0) == "STREAM" else { return .array([]) }
+        return .array([
+            .text("length"), .integer(Int64(stream.entries.count)), .text("last-generated-id"),
+            .text(stream.lastID.description),
+        ])
     }
 
     /// `-` and `+` are open ends.

@@ -248,12 +248,33 @@ extension [[UInt8]: Double] {
     }
 }
 
-/// Scores as text: the shortest that gives the double back, integers without a fraction.
+/// Numbers as Dragonfly writes them: the shortest digits that give the double back, an exponent from 1e21 on and below
+/// 1e-6 only.
 enum ScoreText {
     static func text(_ score: Double) -> String {
         if score.isInfinite { return score < 0 ? "-inf" : "inf" }
-        if let whole = Int64(exactly: score), whole.magnitude < 1 << 53 { return String(whole) }
-        return score.description
+        if score == 0 { return score.sign == .minus ? "-0" : "0" }
+        let parts = score.magnitude.description.split(separator: "e")
+        let mantissa = parts[0].split(separator: ".")
+        var digits = String(mantissa[0]) + (mantissa.count > 1 ? String(mantissa[1]) : "")
+        // The place of the decimal point behind the first digit, as a power of ten.
+        var exponent = mantissa[0].count - 1 + (parts.count > 1 ? Int(parts[1]) ?? 0 : 0)
+        while digits.first == "0" {
+            digits.removeFirst()
+            exponent -= 1
+        }
+        while digits.last == "0" { digits.removeLast() }
+        return (score < 0 ? "-" : "") + place(digits, exponent)
+    }
+
+    private static func place(_ digits: String, _ exponent: Int) -> String {
+        if exponent >= 21 || exponent < -6 {
+            let fraction = digits.count > 1 ? "." + digits.dropFirst() : ""
+            return digits.prefix(1) + fraction + "e" + (exponent < 0 ? "" : "+") + String(exponent)
+        }
+        if exponent < 0 { return "0." + String(repeating: "0", count: -exponent - 1) + digits }
+        if digits.count <= exponent + 1 { return digits + String(repeating: "0", count: exponent + 1 - digits.count) }
+        return digits.prefix(exponent + 1) + "." + digits.dropFirst(exponent + 1)
     }
 
     static func bytes(_ score: Double) -> [UInt8] { Array(text(score).utf8) }

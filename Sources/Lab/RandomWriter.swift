@@ -14,7 +14,7 @@ package final class RandomWriter {
     package init(port: UInt16, connections: Int = 4, databases: [Int] = [0, 3], keys: Int = 40, seed: UInt64) throws {
         self.seed = seed
         threads = try (0..<connections).map { index in
-            let generator = CommandGenerator(seed: seed &+ UInt64(index), keys: keys)
+            let generator = CommandGenerator(seed: seed &+ UInt64(index), keys: keys, databases: databases)
             return try WriterThread(port: port, database: databases[index % databases.count], generator: generator)
         }
         for thread in threads { thread.start() }

@@ -3,13 +3,13 @@ import Wire
 /// INCRBYFLOAT and HINCRBYFLOAT, which the source computes in double and a Redis in long double (protocol notes 5.6,
 /// row 13): a script adds as the source does, and writes the sum as the source writes it.
 extension JournalRewriter {
-    /// Doubles are Lua's numbers. The fewest digits that read back as the same number are 15, 16 or 17 (`%g` drops zeros
-    /// at the end); the exponent form begins at 1e21 and below 1e-6.
+    /// Doubles are Lua's numbers. The fewest digits that read back as the same number are 15 without the zeros at their
+    /// end, or 16, or 17; fewer below the normal numbers. The exponent form begins at 1e21 and below 1e-6.
     private static let sum: StaticString = """
         local function add(old, by)
         local v = tonumber(old or '0') + tonumber(by)
         local s
-        for p = 14, 16 do
+        for p = math.abs(v) < 2.3e-308 and 0 or 14, 16 do
         s = string.format('%.' .. p .. 'e', v)
         if tonumber(s) == v then break end
         end

@@ -5,9 +5,16 @@ package struct JournalRewriter: Sendable {
     /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (protocol notes 5.6,
     /// row 1): the key lives on at the master, and a real expiry is followed by a DEL.
     package static let expiryMarginMilliseconds: Int64 = 2_000
+    /// A time further in the past may be either: a plain GETEX of a while ago that arrives late, or a GETEX with a
+    /// deadline in the past, which deletes the key.
+    private static let expiryDoubtMilliseconds: Int64 = 60_000
+    /// No clock of a master is before September 2001.
+    private static let oldestClock: Int64 = 1_000_000_000_000
 
     let profile: TargetProfile
     private let journalsGroupReads: Bool
+    /// The last `DEL key` of a multi-shard transaction.
+    private var deletion: (transactionID: UInt64, key: [UInt8])?
 
     /// - Parameter journalsGroupReads: XREADGROUP reaches the journal (protocol notes 5.6, row 10).
     package init(profile: TargetProfile, journalsGroupReads: Bool) {
@@ -16,7 +23,7 @@ package struct JournalRewriter: Sendable {
     }
 
     /// - Parameter now: Unix time in milliseconds at which the record arrived.
-    package func rewrite(
+    package mutating func rewrite(
         _ command: borrowing JournalCommand, database: UInt32, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
         guard let name = CommandName(command.name), let rule = JournalRule.rule(for: name) else {
@@ -26,8 +33,17 @@ package struct JournalRewriter: Sendable {
         case .verbatim:
             appendVerbatim(command, into: batch)
             return .written
+        case .delete:
+            noteDeletion(command)
+            appendVerbatim(command, into: batch)
+            return .written
+        case .add, .addScored:
+            appendVerbatim(command, into: batch)
+            guard endsStore(command) else { return .written }
+            return .writtenDiverging(rule == .add ? .storedExpiry : .storedScores)
         case .set: return set(command, into: batch)
         case .prepend: return prepend(command, into: batch)
+        case .rename: return rename(command, into: batch)
         case .expireAt: return expireAt(command, now: now, into: batch)
         case .restore: return restore(command, now: now, into: batch)
         case .setAddWithExpiry: return addMembersWithExpiry(command, into: batch)
@@ -47,6 +63,13 @@ package struct JournalRewriter: Sendable {
             appendVerbatim(command, into: batch)
             return journalsGroupReads ? .written : .writtenDiverging(.consumerGroupReads)
         case .claim:
+            if command.argumentCount > 3 {
+                // The source makes the consumer even when there is nothing to claim; a Redis before 7.2 does not.
+                batch.command(5)
+                batch.bytes.appendBulk("XGROUP")
+                batch.bytes.appendBulk("CREATECONSUMER")
+                for place in 1...3 { batch.bytes.appendBulk(command.argument(at: place)) }
+            }
             appendVerbatim(command, into: batch)
             if !journalsGroupReads { return .writtenDiverging(.consumerGroupReads) }
             let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0
@@ -67,6 +90,19 @@ package struct JournalRewriter: Sendable {
         case .search: return .unsupported(.searchIndex)
         case .throttle: return .unsupported(.throttle)
         }
+    }
+
+    private mutating func noteDeletion(_ command: borrowing JournalCommand) {
+        guard command.transactionID != 0, command.argumentCount == 2 else { return deletion = nil }
+        deletion = (command.transactionID, command.argument(at: 1).withUnsafeBytes { Array($0) })
+    }
+
+    /// SUNIONSTORE and its like arrive as DEL and SADD or ZADD of one transaction; MULTI, DEL, SADD, EXEC looks the same.
+    private mutating func endsStore(_ command: borrowing JournalCommand) -> Bool {
+        guard let deletion else { return false }
+        self.deletion = nil
+        guard command.transactionID == deletion.transactionID, command.argumentCount > 1 else { return false }
+        return command.argument(at: 1).isEqual(to: deletion.key.span.bytes)
     }
 
     func appendVerbatim(_ command: borrowing JournalCommand, into batch: CommandBatch) {
@@ -119,6 +155,23 @@ package struct JournalRewriter: Sendable {
         return .written
     }
 
+    /// Within a shard a key that is renamed over another one takes that one's TTL when both have one; a Redis keeps the
+    /// TTL of what is renamed. (Over two shards it arrives as DEL and RESTORE.)
+    private func rename(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
+        batch.command(5)
+        batch.bytes.appendBulk("EVAL")
+        batch.bytes.appendBulk(
+            """
+            local at=redis.call('PEXPIRETIME',KEYS[2]) redis.call('RENAME',KEYS[1],KEYS[2])
+            if at>0 and redis.call('PEXPIRETIME',KEYS[2])>0 then redis.call('PEXPIREAT',KEYS[2],at) end
+            """)
+        batch.bytes.appendBulk("2")
+        batch.bytes.appendBulk(command.argument(at: 1))
+        batch.bytes.appendBulk(command.argument(at: 2))
+        return .written
+    }
+
     private func expireAt(
         _ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -133,6 +186,14 @@ package struct JournalRewriter: Sendable {
             batch.bytes.appendBulk(command.argument(at: 1))
             return .written
         }
+        if time < Self.oldestClock {
+            // GETEX with a deadline in the past: the master deletes the key, and no DEL follows.
+            batch.command(2)
+            batch.bytes.appendBulk("UNLINK")
+            batch.bytes.appendBulk(command.argument(at: 1))
+            return .written
+        }
+        if time < now - Self.expiryDoubtMilliseconds { return .skippedDiverging(.expiryInThePast) }
         if time <= now + Self.expiryMarginMilliseconds { return .nothing }
         appendVerbatim(command, into: batch)
         return .written

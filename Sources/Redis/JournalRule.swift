@@ -2,8 +2,11 @@
 enum JournalRule: Sendable {
     /// Plain Redis 7 understands it as it is.
     case verbatim
+    case delete
+    case add, addScored
     case set
     case prepend
+    case rename
     case expireAt
     case restore
     case setAddWithExpiry
@@ -23,22 +26,25 @@ enum JournalRule: Sendable {
     static let table: [CommandName: JournalRule] = {
         let verbatim: [CommandName] = [
             "SETNX", "SETEX", "PSETEX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
-            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "DEL", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE",
-            "EXPIREAT",
-            "RENAME", "RENAMENX", "COPY", "MOVE",
-            "SADD", "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
+            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE", "EXPIREAT",
+            "RENAMENX", "COPY", "MOVE",
+            "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
             "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE",
             "RPOPLPUSH",
-            "ZADD", "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
+            "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
             "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOADD", "GEOSEARCHSTORE",
             "PFADD", "PFMERGE",
             "XADD", "XTRIM", "XDEL", "XSETID",
         ]
         var table: [CommandName: JournalRule] = [:]
         for name in verbatim { table[name] = .verbatim }
+        table["DEL"] = .delete
+        table["SADD"] = .add
+        table["ZADD"] = .addScored
         table["SET"] = .set
         table["PREPEND"] = .prepend
+        table["RENAME"] = .rename
         table["PEXPIREAT"] = .expireAt
         table["RESTORE"] = .restore
         table["SADDEX"] = .setAddWithExpiry

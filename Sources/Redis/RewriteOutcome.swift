@@ -49,6 +49,9 @@ package enum Unsupported: String, Sendable, CaseIterable {
 package enum Divergence: String, Sendable, CaseIterable {
     case fragmentedSort = "fragmented-sort"
     case fragmentedGeoRadius = "fragmented-georadius"
+    case storedScores = "stored-scores"
+    case storedExpiry = "stored-ttl"
+    case expiryInThePast = "expiry-in-the-past"
     case conditionalFieldExpiry = "conditional-field-ttl"
     case consumerGroupReads = "consumer-group-reads"
     case claimIdleTimes = "claim-idle-times"
@@ -57,6 +60,11 @@ package enum Divergence: String, Sendable, CaseIterable {
         switch self {
         case .fragmentedSort: "a SORT ... STORE over several shards arrives in pieces that cannot be run"
         case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
+        case .storedScores:
+            "the source journals the scores of a Z*STORE rounded to 6 digits, and keeps the TTL of its destination untold"
+        case .storedExpiry: "the source keeps the TTL of the destination of a S*STORE untold"
+        case .expiryInThePast:
+            "a PEXPIREAT in the past comes of a late GETEX, which leaves the key, or of one that deletes it"
         case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
         case .consumerGroupReads:
             "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"

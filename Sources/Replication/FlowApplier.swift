@@ -37,6 +37,7 @@ package actor FlowApplier {
     private let checkpoint: CheckpointKey
     private let onEvent: @Sendable (FlowEvent) -> Void
     private let encoder: FlowEncoder
+    private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     private let feed: FlowFeed
     private var link: TransactionLink?
     private var lostLink: TransactionLink?
@@ -55,6 +56,9 @@ package actor FlowApplier {
     private var hasSentPosition = false
     private var lastSend = DispatchTime(uptimeNanoseconds: 1)
     private var isLingering = false
+    /// Nothing is sent while the reconciler looks at the target.
+    private var isHeld = false
+    private var holdWaiters: [CheckedContinuation<Void, Never>] = []
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
@@ -114,6 +118,7 @@ package actor FlowApplier {
     /// Decodes and sends until there is nothing to decode, or the target has to catch up.
     private func pump() {
         while step() {}
+        if !holdWaiters.isEmpty { finishHold() }
         finishDrainIfDone()
     }
 
@@ -124,6 +129,7 @@ package actor FlowApplier {
             return false
         }
         tellPhases()
+        if isHeld, link.isIdle { return false }
         if let halt = encoder.halt { return halted(halt) }
         let batch = encoder.batch
         let isBeingWritten = link.batch === batch
@@ -216,7 +222,7 @@ package actor FlowApplier {
         case .applied(let irregularities):
             var failure: ReplicationError?
             for irregularity in irregularities {
-                if let stop = judge(irregularity, of: batch, wasApplied: true), failure == nil { failure = stop }
+                if let stop = judge.judge(irregularity, of: batch), failure == nil { failure = stop }
             }
             applied(batch)
             if let failure { fail(failure) }
@@ -260,7 +266,7 @@ package actor FlowApplier {
         }
         var failure: ReplicationError?
         for refusal in refusals {
-            if let stop = judge(refusal, of: batch, wasApplied: false), failure == nil { failure = stop }
+            if let stop = judge.judge(refusal, of: batch), failure == nil { failure = stop }
         }
         if let failure { return fail(failure) }
         guard batch.isRetained else {
@@ -279,47 +285,6 @@ package actor FlowApplier {
         if refusals == 0 { onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(reason)"))) }
         refusals += 1
         reconnect(with: batch)
-    }
-
-    /// What an error, or a null where there should be none, means.
-    ///
-    /// - Returns: the error to stop with, if it is to stop.
-    private func judge(
-        _ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch, wasApplied: Bool
-    ) -> ReplicationError? {
-        let label = batch.label(ofCommand: irregularity.command)
-        switch irregularity.kind {
-        case .null where label.name == "SET", .zero where label.name == "RENAMENX":
-            return conflict(label)
-        case .null, .zero:
-            return nil
-        case .error(let text) where text.hasPrefix("BUSYKEY"):
-            return conflict(label)
-        case .error(let text) where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE"):
-            // FIELDEXPIRE does not say whether its key is a hash or a set.
-            return encoder.report(
-                .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
-        case .error(let text):
-            let message = "the target refuses \(label) in database \(label.database): \(text)"
-            context.incidents.record(
-                .init(
-                    severity: .missing, kind: "target-error", flow: flow, database: label.database, key: label.key,
-                    reason: text, subject: label.name))
-            guard context.policy.onError == .stop else { return nil }
-            return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
-        }
-    }
-
-    private func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
-        encoder.countConflict()
-        context.incidents.record(
-            .init(
-                severity: .diverging, kind: "conflict", flow: flow, database: label.database, key: label.key,
-                reason: "the key stands in the target already and is left as it is (conflict.policy)", subject: "key"))
-        guard context.policy.onConflict == .panic else { return nil }
-        return ReplicationError(
-            .policy, flow: flow,
-            "the key \(label.key) in database \(label.database) stands in the target already (conflict.policy: panic)")
     }
 
     // MARK: Phases and halts
@@ -353,7 +318,7 @@ package actor FlowApplier {
     }
 
     private func stepToGlobal() -> Bool {
-        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle else {
+        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle, !isHeld else {
             return false
         }
         if hasSomethingToSend {
@@ -395,6 +360,7 @@ package actor FlowApplier {
         state = .failed
         onEvent(.failed(error))
         finishDrainIfDone()
+        finishHold()
     }
 
     // MARK: The connection to the target
@@ -513,6 +479,49 @@ package actor FlowApplier {
     /// What the checkpoint held when the session began: what an unapplied first batch leaves there.
     package func setConfirmedCheckpoint(_ text: String?) { confirmedCheckpoint = text }
 
+    // MARK: Reconciling
+
+    /// Remembers from here on which keys the full sync brings; before `start`.
+    ///
+    /// - Throws: `SystemError` when there is no room for them.
+    package func rememberKeys(in directory: String) throws {
+        encoder.synced = try SyncedKeys(directory: directory)
+    }
+
+    package func forgetKeys() { encoder.synced = nil }
+
+    /// Those of `keys` that this flow has not brought.
+    package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
+        guard let synced = encoder.synced, synced.failure == nil else { return [] }
+        return keys.filter { synced.lacks($0, database: database) }
+    }
+
+    /// Why the keys could not all be remembered.
+    var rememberingFailure: SystemError? { encoder.synced?.failure }
+
+    package var databases: Set<UInt32> { encoder.databases }
+
+    /// Waits until nothing is in flight, and keeps it so until `release`.
+    package func hold() async {
+        isHeld = true
+        if link?.isIdle == true { return }
+        await withCheckedContinuation { holdWaiters.append($0) }
+    }
+
+    package func release() {
+        isHeld = false
+        pump()
+    }
+
+    private func finishHold() {
+        switch state {
+        case .failed, .closed: break
+        default: guard isHeld, link?.isIdle == true else { return }
+        }
+        for waiter in holdWaiters { waiter.resume() }
+        holdWaiters = []
+    }
+
     // MARK: Leaving
 
     /// Nothing waits to be applied and nothing is in flight; or nothing more can be applied.
@@ -564,6 +573,7 @@ package actor FlowApplier {
         link = nil
         lostLink = nil
         releaseDrainWaiters()
+        finishHold()
     }
 }
 

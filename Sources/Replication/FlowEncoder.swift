@@ -31,8 +31,12 @@ final class FlowEncoder: FlowSink {
 
     private let context: FlowContext
     private let profile: TargetProfile
-    private let rewriter: JournalRewriter
+    private var rewriter: JournalRewriter
     private var selectedDatabase: UInt32?
+    /// While a full sync reconciles: what it has brought.
+    var synced: SyncedKeys?
+    /// Databases that this flow has written to.
+    private(set) var databases: Set<UInt32> = []
     private var writers: [ChunkStreamID: ValueWriter] = [:]
     private(set) var expiredKeys = 0
     private(set) var conflictingKeys = 0
@@ -64,7 +68,11 @@ final class FlowEncoder: FlowSink {
     }
 
     /// Ends the batch's commands in database 0, where the checkpoint stands.
-    func prepareForCheckpoint() { select(0) }
+    func prepareForCheckpoint() {
+        let isOurs = databases.contains(0)
+        select(0)
+        if !isOurs { databases.remove(0) }
+    }
 
     /// The global command has been applied to the target.
     func resumeAfterGlobal() {
@@ -90,6 +98,7 @@ final class FlowEncoder: FlowSink {
         batch.bytes.appendBulk("SELECT")
         batch.bytes.appendBulk(decimal: Int64(database))
         selectedDatabase = database
+        databases.insert(database)
         return true
     }
 
@@ -212,6 +221,7 @@ final class FlowEncoder: FlowSink {
             report(.database, subject: head.type.name, key: key, database: head.database)
             return false
         }
+        synced?.brought(key, database: head.database)
         guard let expiry = head.expiryMilliseconds, expiry <= arrivedAt else { return true }
         expiredKeys += 1
         if context.policy.onConflict == .overwrite {
@@ -239,6 +249,7 @@ final class FlowEncoder: FlowSink {
             if !inSnapshot { countRecord() }
             return
         }
+        synced?.prepare(command, database: database, in: batch)
         let outcome = rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
         switch outcome {
         case .written, .nothing: break
@@ -247,6 +258,8 @@ final class FlowEncoder: FlowSink {
             return
         case .writtenDiverging(let divergence):
             report(divergence, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(.expiryInThePast):
+            report(.expiryInThePast, subject: text(command.name), key: command.keyOrEmpty, database: database)
         case .skippedDiverging(let divergence):
             // In a fragment everything that is no option may be a key that the command has written.
             var arguments = command.arguments

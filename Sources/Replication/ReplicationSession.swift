@@ -44,6 +44,11 @@ actor ReplicationSession {
     private var barrier = GlobalBarrier(flowCount: 0)
     private var stableFlows: Set<FlowID> = []
     private var endedFlows: Set<FlowID> = []
+    /// Databases that the task has filled, as the checkpoint has them.
+    private var knownDatabases: Set<UInt32> = []
+    /// This full sync removes the keys that the source no longer has.
+    private var isReconciling = false
+    private var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private var isLeaveRequested = false
     private var isHurried = false
@@ -122,10 +127,11 @@ actor ReplicationSession {
             "target \(settings.target.endpoint) is \(profile), \(databases) databases",
             metadata: ["phase": "connecting"])
 
+        let record = TaskRecord(stored)
+        knownDatabases = record.databases ?? []
+        let resume = settings.mode == .replicate && !record.isReconciling ? ResumePoint(checkpoint: stored) : nil
         let master = MasterSession(
-            settings: settings.source,
-            resumePoint: settings.mode == .replicate ? ResumePoint(checkpoint: stored) : nil,
-            keeper: settings.keeper,
+            settings: settings.source, resumePoint: resume, keeper: settings.keeper,
             onEvent: { [post] in post.yield(.connection($0)) })
         self.master = master
         let (session, modes) = try await master.open()
@@ -141,7 +147,6 @@ actor ReplicationSession {
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
-        let resume = ResumePoint(checkpoint: stored)
         for (index, mode) in modes.enumerated() {
             let flow = FlowID(index)
             let intake = Intake(budget: budget, spoolDirectory: settings.spoolDirectory, clock: settings.clock)
@@ -150,6 +155,7 @@ actor ReplicationSession {
                 context: context,
                 profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
             if !isFullSync { await applier.setConfirmedCheckpoint(stored[checkpointKey.field(flow)]) }
+            if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
         for applier in appliers {
@@ -187,10 +193,23 @@ actor ReplicationSession {
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
-        switch settings.existing {
-        case .flush: try await control.flushAll()
-        case .replace: try await control.delete(checkpointKey.name)
+        let record = TaskRecord(stored)
+        if record.isReconciling {
+            logger.warning(
+                "a full sync is needed: the one before was ended before it had removed what the source no longer has",
+                metadata: ["event": "resync"])
         }
+        isReconciling =
+            switch settings.existing {
+            case .auto: record.databases != nil || record.isReconciling
+            case .reconcile: true
+            case .replace, .flush: false
+            }
+        if settings.existing == .flush { try await control.flushAll() }
+        let positions = stored.keys.filter { $0.hasPrefix("flow:") }
+        try await control.update(
+            checkpointKey.name, set: isReconciling ? [TaskRecord.reconcileField: "pending"] : [:],
+            remove: Array(positions))
     }
 
     // MARK: Following
@@ -202,6 +221,7 @@ actor ReplicationSession {
             case .tick:
                 ticks += 1
                 tick(ticks)
+                if ticks % Self.pingInterval == 0, phase == .stable { try await storeDatabases() }
             case .pingFailed(let error): throw error
             case .connection(.ended(let flow, let error)):
                 endedFlows.insert(flow)
@@ -242,7 +262,12 @@ actor ReplicationSession {
             logger.notice(
                 "full sync done: \(keys) keys from \(version ?? "the source")",
                 metadata: ["phase": "full sync", "event": "fullSyncDone"])
-            if settings.mode == .migrate { return true }
+            try await storeDatabases()
+            if settings.mode == .migrate {
+                if isReconciling { try await reconcile() }
+                return true
+            }
+            if isReconciling { beginReconciling() }
             phase = .stable
             logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
             notice(.phase(status))
@@ -260,6 +285,57 @@ actor ReplicationSession {
             throw error
         }
         return false
+    }
+
+    // MARK: Reconciling
+
+    /// Notes the databases that the task fills: what a later full sync looks through.
+    private func storeDatabases() async throws {
+        var databases = knownDatabases
+        for applier in appliers { databases.formUnion(await applier.databases) }
+        guard databases != knownDatabases else { return }
+        do {
+            try await control.update(
+                checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
+            knownDatabases = databases
+        } catch {
+            guard error.isTransient else { throw error }
+        }
+    }
+
+    private func beginReconciling() {
+        reconciliation = Task {
+            var attempt = 0
+            while !Task.isCancelled {
+                attempt += 1
+                do { return try await reconcile() } catch {
+                    if Task.isCancelled { return }
+                    logger.warning("removing what the source no longer has: \(error); it begins again")
+                    try? await Task.sleep(for: settings.retry.wait(before: attempt))
+                }
+            }
+        }
+    }
+
+    /// Removes what the source no longer has.
+    private func reconcile() async throws {
+        // A connection of its own: the session's may be in the middle of a transaction.
+        let own = TargetControl(connector: TargetConnector(settings: settings.target))
+        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
+        do {
+            let removed = try await reconciler.run(databases: knownDatabases)
+            for applier in appliers {
+                if let failure = await applier.rememberingFailure { throw failure }
+            }
+            for applier in appliers { await applier.forgetKeys() }
+            try await own.update(checkpointKey.name, set: [:], remove: [TaskRecord.reconcileField])
+            isReconciling = false
+            logger.notice("reconciled: \(removed) keys removed that the source no longer has")
+        } catch {
+            await own.close()
+            throw error
+        }
+        await own.close()
     }
 
     private func applier(_ flow: FlowID) -> FlowApplier { appliers[flow.index] }
@@ -351,6 +427,7 @@ actor ReplicationSession {
         // A snapshot that is cut short is of no use to the next session, which begins with another.
         let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
         phase = .leaving
+        reconciliation?.cancel()
         notice(.phase(status))
         let departure = Departure(logger: logger)
         guard let master, hasBegun || !appliers.isEmpty else {

@@ -75,9 +75,6 @@ package struct ReplicationService: Sendable {
     /// Settings that are read and checked, and that this version does nothing with.
     private var unbuilt: String? {
         var names: [String] = []
-        if configuration.fullSync.existing == .reconcile {
-            names.append("fullSync.existing: reconcile (treated as replace)")
-        }
         if configuration.checkpoint.store == .file {
             names.append("checkpoint.store: file (the target holds the checkpoint)")
         }

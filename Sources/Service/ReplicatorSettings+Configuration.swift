@@ -27,7 +27,13 @@ extension ReplicatorSettings {
             case .skip: .skip
             case .panic: .panic
             }
-        existing = configuration.fullSync.existing == .flush ? .flush : .replace
+        existing =
+            switch configuration.fullSync.existing {
+            case .auto: .auto
+            case .replace: .replace
+            case .flush: .flush
+            case .reconcile: .reconcile
+            }
         stateDirectory = configuration.stateDirectory
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes

@@ -1,3 +1,4 @@
+import Foundation
 import Lab
 import Testing
 
@@ -13,7 +14,9 @@ struct `A real Dragonfly under load` {
             redis.stop()
             master.stop()
         }
-        let seed = UInt64.random(in: 0 ... .max)
+        // A run is repeated, as far as the threads allow it, by its seed.
+        let seed =
+            ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
         print("seed \(seed)")
 
         // Some data before the sync, the same writers during it and behind it.
@@ -23,15 +26,25 @@ struct `A real Dragonfly under load` {
         defer { daemon.process.kill() }
         try daemon.wait(forLine: "stable")
         let atStable = writer.commandCount
-        try wait(until: "commands were written in stable sync") { writer.commandCount > atStable + 50_000 }
+        try wait(until: "commands were written in stable sync") {
+            guard daemon.process.isRunning else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            return writer.commandCount > atStable + 50_000
+        }
         try writer.stop()
 
+        var hasLeft = false
         let (source, target) = (try master.client(), try redis.client())
         func differences() throws -> [Difference] {
-            try ServerData(reading: source).differences(in: ServerData(reading: target).withoutCheckpoints)
+            guard daemon.process.isRunning || hasLeft else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            return try ServerData(reading: source).differences(in: ServerData(reading: target).withoutCheckpoints)
         }
-        try waitUntilEqual(differences)
+        try waitUntilEqual(timeout: .seconds(30), differences)
         try daemon.leave()
+        hasLeft = true
         #expect(try differences() == [], "seed \(seed)")
         #expect(try ServerData(reading: target).count > 100, "there was something to compare")
     }
