@@ -6,8 +6,10 @@ package import Dispatch
 package final class QueueExecutor: SerialExecutor {
     package let queue: DispatchQueue
 
-    package init(label: String, qos: DispatchQoS = .userInitiated) {
-        queue = DispatchQueue(label: label, qos: qos)
+    /// The queue is of default quality of service: for another one Dispatch asks for a nice value, and complains on
+    /// standard error for each of its threads where that is refused, as in a container.
+    package init(label: String) {
+        queue = DispatchQueue(label: label)
     }
 
     package func enqueue(_ job: consuming ExecutorJob) {

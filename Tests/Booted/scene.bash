@@ -68,7 +68,7 @@ scene_source() {
     booted_run systemctl stop source writers 2>/dev/null
     if [ -n "${DRAGONFLY_BIN:-}" ]; then
         scene_unit source "$DRAGONFLY_BIN" --port "$port" --proactor_threads "$shards" --dbfilename= \
-            --logtostderr --version_check=false --maxmemory 2G --dir /run
+            --logtostderr --version_check=false --maxmemory 2G --dir /run --shard_repl_backlog_len=2000000
         scene_wait 20 scene_ping "$port"
         # shellcheck disable=SC2016  # for the shell inside
         scene_unit writers bash -c 'while :; do
