@@ -89,7 +89,7 @@ let package = Package(
         .testTarget(name: "ServiceTests", dependencies: ["Service"], swiftSettings: strict),
         .testTarget(name: "SimulatorTests", dependencies: ["DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["Lab", "df2redis", "dragonfly-sim"],
+            name: "IntegrationTests", dependencies: ["Lab", "DragonflySimulator", "Wire", "df2redis", "dragonfly-sim"],
             resources: [.copy("Recordings")], swiftSettings: strict),
     ] + fuzzers,
     swiftLanguageModes: [.v6]
