@@ -81,8 +81,8 @@ let package = Package(
             swiftSettings: strict),
 
         .testTarget(name: "WireTests", dependencies: ["Wire", "CLZ4", "CZstd"], swiftSettings: strict),
-        .testTarget(name: "LinkTests", dependencies: ["Link"], swiftSettings: strict),
-        .testTarget(name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator"], swiftSettings: strict),
+        .testTarget(name: "LinkTests", dependencies: ["Link", "Wire"], swiftSettings: strict),
+        .testTarget(name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
         .testTarget(name: "ReplicationTests", dependencies: ["Replication", "Lab"], swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: strict),
