@@ -63,7 +63,7 @@ install: build ## install under DESTDIR and PREFIX (/usr/local)
 	packaging/install.sh "$(DESTDIR)" "$(PREFIX)" $(BIN)/df2redis
 
 deb: build ## build the Debian package
-	@.ci/setup.sh debhelper dpkg-dev lintian
+	@.ci/setup.sh debhelper dpkg-dev lintian chrpath
 	packaging/deb.sh $(BIN)/df2redis
 
 clean: ## remove what was built

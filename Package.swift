@@ -49,14 +49,16 @@ let package = Package(
         .target(
             name: "Replication",
             dependencies: [
-                "Dragonfly", "Redis", "Link", "Wire", logging, .product(name: "DequeModule", package: "swift-collections"),
+                "Dragonfly", "Redis", "Link", "Wire", logging,
+                .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: strict),
         .target(name: "Systemd", dependencies: ["CSystemd", logging], swiftSettings: strict),
         .target(
             name: "Service",
             dependencies: [
-                "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging, .product(name: "Yams", package: "Yams"),
+                "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
+                .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .executableTarget(

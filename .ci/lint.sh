@@ -24,6 +24,6 @@ done < <(find Sources Tests -name '*.swift' -exec wc -l {} +)
 mapfile -t shell < <(git ls-files -co --exclude-standard | while IFS= read -r file; do
     if [[ -f $file ]] && head -c 64 "$file" | head -n 1 | grep -aqE '^#!.*\b(ba|da)?sh$'; then echo "$file"; fi
 done)
-shellcheck "${shell[@]}" || failed=1
+shellcheck -x "${shell[@]}" || failed=1
 
 exit "$failed"

@@ -36,6 +36,8 @@ package actor FlowConnection {
     private let peer: String
     private let descriptor: Int32
     private let unconsumed: [UInt8]
+    private let keeper: any SocketKeeper
+    private var isClosed = false
     private var channel: Channel?
     private var acknowledgeTimer: (any DispatchSourceTimer)?
     private var acknowledgeable: (@Sendable () -> LSN?)?
@@ -50,7 +52,7 @@ package actor FlowConnection {
     /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read behind that answer.
     package init(
         flow: FlowID, descriptor: Int32, unconsumed: [UInt8], peer: String, receiver: any FlowReceiver,
-        onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
+        keeper: any SocketKeeper, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.flow = flow
         self.descriptor = descriptor
@@ -58,11 +60,14 @@ package actor FlowConnection {
         self.peer = "\(peer) (flow \(flow))"
         self.receiver = receiver
         self.onEvent = onEvent
+        self.keeper = keeper
         executor = QueueExecutor(label: "df2redis.flow.\(flow)")
+        keeper.keep(descriptor, name: KeptSocketName.flow(flow))
     }
 
     /// Begins to read: before DFLY SYNC is sent.
     package func start() {
+        guard !isClosed else { return }
         let channel = Channel(descriptor: descriptor, peer: peer, queue: executor.queue)
         self.channel = channel
         channel.setWriteHandler { [weak self] in self?.assumeIsolated { $0.flush() } }
@@ -72,11 +77,13 @@ package actor FlowConnection {
                 var rest = UnsafeRawBufferPointer(rebasing: bytes[...])
                 while !rest.isEmpty {
                     var taken = 0
-                    guard receiver.receive({ room in
-                        taken = min(room.count, rest.count)
-                        room.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<taken]))
-                        return taken
-                    }) else { return }
+                    guard
+                        receiver.receive({ room in
+                            taken = min(room.count, rest.count)
+                            room.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<taken]))
+                            return taken
+                        })
+                    else { return }
                     rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
                 }
             }
@@ -184,7 +191,6 @@ package actor FlowConnection {
     /// Our FIN. Reading goes on until the master's.
     package func halfClose() {
         stopAcknowledging()
-        isDiscarding = true
         channel?.shutdownWrite()
     }
 
@@ -205,8 +211,13 @@ package actor FlowConnection {
 
     /// Closes the socket; nothing unread is left in it, so the kernel sends no RST.
     package func close() {
+        guard !isClosed else { return }
+        isClosed = true
         stopAcknowledging()
-        channel?.close()
-        channel = nil
+        let channel = channel ?? Channel(descriptor: descriptor, peer: peer, queue: executor.queue)
+        channel.shutdownWrite()
+        keeper.release(name: KeptSocketName.flow(flow))
+        channel.close()
+        self.channel = nil
     }
 }

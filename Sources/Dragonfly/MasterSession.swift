@@ -24,6 +24,7 @@ package struct SourceSettings: Sendable {
 /// One replication session: the main connection and a connection a flow, driven by `SessionStateMachine`.
 package actor MasterSession {
     private let settings: SourceSettings
+    private let keeper: any SocketKeeper
     private let onEvent: @Sendable (FlowConnectionEvent) -> Void
     private var machine: SessionStateMachine
     private var main: RequestConnection?
@@ -32,10 +33,11 @@ package actor MasterSession {
     private var isClosed = false
 
     package init(
-        settings: SourceSettings, resumePoint: ResumePoint?,
+        settings: SourceSettings, resumePoint: ResumePoint?, keeper: any SocketKeeper,
         onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.settings = settings
+        self.keeper = keeper
         self.onEvent = onEvent
         machine = SessionStateMachine(
             user: settings.user, password: settings.password, clientID: settings.clientID, resumePoint: resumePoint)
@@ -81,7 +83,8 @@ package actor MasterSession {
             openings.append(connection)
             if let password = settings.password {
                 let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
-                let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                let reply = try await connection.request(
+                    arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
                 if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH of flow \(index)") }
             }
             let reply = try await connection.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
@@ -102,9 +105,11 @@ package actor MasterSession {
                 flows.append(
                     FlowConnection(
                         flow: FlowID(index), descriptor: descriptor, unconsumed: unconsumed,
-                        peer: settings.endpoint.description, receiver: receivers[index], onEvent: onEvent))
+                        peer: settings.endpoint.description, receiver: receivers[index], keeper: keeper,
+                        onEvent: onEvent))
             }
             openings = []
+            if let descriptor = await main?.descriptor { keeper.keep(descriptor, name: KeptSocketName.main) }
             guard case .startReadersThenSend(let command) = machine.begin() else {
                 preconditionFailure("a session begins with its readers")
             }
@@ -180,14 +185,19 @@ package actor MasterSession {
         }
     }
 
-    /// Closes the flows, then the main connection. Each has sent its FIN before.
-    package func close() async {
+    /// Closes the flows, which have sent their FIN before; then the main connection, FIN-first too.
+    ///
+    /// - Parameter limit: how long the master's FIN on the main connection is waited for.
+    package func close(within limit: Duration = .milliseconds(500)) async {
         guard !isClosed else { return }
         isClosed = true
         for flow in flows { await flow.close() }
-        for connection in openings { await connection.close() }
-        await main?.close()
+        await withTaskGroup(of: Void.self) { group in
+            for connection in openings { group.addTask { _ = await connection.leave(within: limit) } }
+        }
+        _ = await main?.leave(within: limit)
         main = nil
+        keeper.release(name: KeptSocketName.main)
     }
 
     private static func sourceError(_ error: any Error) -> any Error {

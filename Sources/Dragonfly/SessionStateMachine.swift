@@ -143,7 +143,8 @@ package struct SessionStateMachine: ~Copyable {
 
     private func flowCommands(_ session: Session) -> [[String]] {
         // A position is asked for only when it fits this master: an LSN of another one would mean other data.
-        let resumes = resumePoint?.replicationID == session.replicationID
+        let resumes =
+            resumePoint?.replicationID == session.replicationID
             && resumePoint?.nextLSNs.count == session.flowCount
         return (0..<session.flowCount).map { flow in
             let command = ["DFLY", "FLOW", session.replicationID, session.syncID, String(flow)]
@@ -179,7 +180,8 @@ package struct SessionStateMachine: ~Copyable {
         let partial = complete.count { $0 == .partial }
         guard partial == 0 || partial == complete.count else {
             throw SourceError(
-                .resumeRefused, "the source can continue \(partial) of \(complete.count) flows only: a full sync is needed")
+                .resumeRefused,
+                "the source can continue \(partial) of \(complete.count) flows only: a full sync is needed")
         }
         state = .ready(session, complete)
         return .wait
@@ -222,7 +224,9 @@ package struct SessionStateMachine: ~Copyable {
     }
 
     private mutating func startStableIfComplete() -> Action {
-        guard case .syncing(let session, let completed) = state, completed.count == session.flowCount else { return .wait }
+        guard case .syncing(let session, let completed) = state, completed.count == session.flowCount else {
+            return .wait
+        }
         state = .startingStable(session)
         return .send(["DFLY", "STARTSTABLE", session.syncID])
     }

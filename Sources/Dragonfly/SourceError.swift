@@ -37,7 +37,8 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
     static func reply(_ text: String, to step: String) -> SourceError {
         func starts(_ prefix: String) -> Bool { text.hasPrefix(prefix) }
         if starts("NOAUTH") {
-            return .init(.permission, "the source requires a password: set source.password (it answered \(text) to \(step))")
+            return .init(
+                .permission, "the source requires a password: set source.password (it answered \(text) to \(step))")
         }
         if starts("WRONGPASS") || text.contains("invalid username-password") {
             return .init(.permission, "the source refuses the password or the user: \(text)")
@@ -47,7 +48,8 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
                 .permission, "the source's ACL forbids \(step): the user needs +REPLCONF +DFLY +PING (\(text))")
         }
         if text.contains("restricted command") {
-            return .init(.permission, "the source allows \(step) on its admin port only: set source.addr to it (\(text))")
+            return .init(
+                .permission, "the source allows \(step) on its admin port only: set source.addr to it (\(text))")
         }
         if starts("LOADING") { return .init(.notReady, "the source is still loading its data set (\(text))") }
         if text.contains("Replicating a replica") {

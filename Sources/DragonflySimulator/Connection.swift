@@ -27,6 +27,8 @@ final class Connection {
     var isAuthenticated = false
     /// The database of an ordinary client.
     var database = 0
+    /// The commands queued since MULTI.
+    var transaction: [Request]?
     /// The session that the latest `capa dragonfly` of this connection made, or that this flow belongs to.
     var session: Session?
     var flow: Flow?

@@ -4,8 +4,10 @@ package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringCon
     package let minor: Int
     package let patch: Int
 
-    package static let v1_36_0 = DragonflyVersion(1, 36, 0)
-    package static let v1_40_1 = DragonflyVersion(1, 40, 1)
+    /// The release that the protocol notes describe.
+    package static let reference = DragonflyVersion(1, 36, 0)
+    /// The newest release that was looked at.
+    package static let newest = DragonflyVersion(1, 40, 1)
 
     package init(_ major: Int, _ minor: Int, _ patch: Int) {
         self.major = major

@@ -3,7 +3,7 @@ import Glibc
 /// The one thread of a simulated master: it waits on all its sockets and gives the core its turns.
 ///
 /// The core is touched only under `lock`, which the thread holds except while it waits. A call from elsewhere wakes it.
-final class EventLoop: @unchecked Sendable {  // `core` and `descriptor` state under `lock`; the rest is set before the thread starts
+final class EventLoop: @unchecked Sendable {  // the core is touched under `lock` only
     private let core: MasterCore
     private let listener: Int32
     private let wakeup: (read: Int32, write: Int32)
@@ -103,7 +103,10 @@ final class EventLoop: @unchecked Sendable {  // `core` and `descriptor` state u
         var drained = [UInt8](repeating: 0, count: 256)
         pthread_mutex_lock(lock)
         while !isStopping {
-            polled = [pollfd(fd: listener, events: Int16(POLLIN), revents: 0), pollfd(fd: wakeup.read, events: Int16(POLLIN), revents: 0)]
+            polled = [
+                pollfd(fd: listener, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: wakeup.read, events: Int16(POLLIN), revents: 0),
+            ]
             ids = []
             for connection in core.connections {
                 let events = core.interest(in: connection)
@@ -125,7 +128,9 @@ final class EventLoop: @unchecked Sendable {  // `core` and `descriptor` state u
                 while let descriptor = Sockets.accept(listener) { core.accept(descriptor) }
             }
             var readable = Set<Int>()
-            for (index, id) in ids.enumerated() where polled[index + 2].revents & ~Int16(POLLOUT) != 0 { readable.insert(id) }
+            for (index, id) in ids.enumerated() where polled[index + 2].revents & ~Int16(POLLOUT) != 0 {
+                readable.insert(id)
+            }
             core.turn(readable: readable)
         }
         pthread_mutex_unlock(lock)
@@ -139,7 +144,9 @@ extension MasterCore {
         var events: Int16 = 0
         let isHeldBack = connection.observation.role == .client && (isFrozen || areWritersBlocked)
         if !connection.isReadingOver, !isHeldBack { events |= Int16(POLLIN) }
-        if connection.isBlocked, !connection.observation.sentFIN, !connection.output.isEmpty { events |= Int16(POLLOUT) }
+        if connection.isBlocked, !connection.observation.sentFIN, !connection.output.isEmpty {
+            events |= Int16(POLLOUT)
+        }
         return events
     }
 }

@@ -3,7 +3,7 @@ extension MasterCore {
     /// Executes a request and answers it; `.nothing` where there is no reply, or a later one.
     func execute(_ request: Request, from connection: Connection) -> Reply {
         if let flow = connection.flow, let reply = executeOnFlow(request, flow) { return reply }
-        connection.observation.note(command: request.line)
+        if connection.observation.takesCommands { connection.observation.note(command: request.line) }
         if connection.flow != nil {
             let phase = connection.flow?.phase == .stable ? "stable" : "silent"
             violations.append("command on the \(phase) \(connection.label): \(request.name)")
@@ -60,7 +60,9 @@ extension MasterCore {
                 // One pair alone makes a session; the value is compared as it stands.
                 if arguments.count == 2, request.text(1) == "dragonfly" { return openSession(connection) }
             case "LISTENING-PORT":
-                guard let port = request.integer(index + 1), (0...65535).contains(port) else { return ErrorText.integer }
+                guard let port = request.integer(index + 1), (0...65535).contains(port) else {
+                    return ErrorText.integer
+                }
                 connection.listeningPort = port
             case "IP-ADDRESS": break
             case "CLIENT-ID": connection.session?.clientID = request.text(index + 1)

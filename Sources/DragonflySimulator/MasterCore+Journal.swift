@@ -5,7 +5,8 @@ extension MasterCore {
         switch dataSet {
         case .empty, .synthetic: break
         case .recording(let recording):
-            precondition(recording.flows.count == options.shardCount, "a recording has as many flows as the master shards")
+            precondition(
+                recording.flows.count == options.shardCount, "a recording has as many flows as the master shards")
             for (shard, flow) in recording.flows.enumerated() {
                 journals[shard].isActive = true
                 journals[shard].begin(at: flow.offset ?? 1)
@@ -24,7 +25,7 @@ extension MasterCore {
     }
 
     /// Journals a record in a shard and sends it to every flow of that shard. Without an active journal nothing is kept.
-    func journal(_ command: JournalCommand, shard: Int, keys: [DatabaseKey] = []) {
+    func journal(_ command: JournalEntry, shard: Int, keys: [DatabaseKey] = []) {
         guard journals[shard].isActive else { return }
         let bytes = command.encoded
         let lsn = journals[shard].append(bytes)

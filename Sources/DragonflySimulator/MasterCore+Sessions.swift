@@ -192,7 +192,9 @@ extension MasterCore {
         for case let flow? in session.flows where flow.endsWhenSnapshotDoes {
             guard let snapshot = flow.snapshot, snapshot.hasEnded else { continue }
             var token = flow.token
-            if flow.connection.faults.hasWrongToken { token = String(token.dropLast()) + (token.hasSuffix("0") ? "1" : "0") }
+            if flow.connection.faults.hasWrongToken {
+                token = String(token.dropLast()) + (token.hasSuffix("0") ? "1" : "0")
+            }
             let offset = journals[flow.shard].next
             for piece in snapshot.tail(offset: offset, token: token) { flow.connection.queue(piece) }
             flow.tailOffset = flow.connection.streamBytesQueued

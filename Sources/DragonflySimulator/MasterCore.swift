@@ -19,6 +19,8 @@ final class MasterCore {
     var refusals: [Refusal] = []
     var faults: [ConnectionPlace: Faults] = [:]
     var nextTransaction: UInt64 = 1
+    /// The transaction that the commands of a MULTI belong to.
+    var sharedTransaction: UInt64?
 
     // What tests look at.
     var violations: [String] = []
@@ -282,7 +284,9 @@ final class MasterCore {
 
     /// There is work for a connection that no event will announce.
     private func canGoOn(_ connection: Connection) -> Bool {
-        guard !connection.observation.isClosed, !connection.observation.sentFIN, !connection.isStalled else { return false }
+        guard !connection.observation.isClosed, !connection.observation.sentFIN, !connection.isStalled else {
+            return false
+        }
         return !connection.output.isEmpty && !connection.isBlocked
     }
 }

@@ -3,7 +3,7 @@ package struct MasterOptions: Sendable {
     /// 0 takes a free port.
     package var port: UInt16 = 0
     package var shardCount = 2
-    package var version = DragonflyVersion.v1_36_0
+    package var version = DragonflyVersion.reference
     /// The number told in the handshake; `nil`: the one of `version`.
     package var protocolNumber: Int64?
     /// 40 hexadecimal characters; `nil`: random, a new one after each `restart()`.

@@ -23,7 +23,7 @@ package struct ConnectionObservation: Sendable {
     /// Connections are numbered in the order in which they were accepted.
     package let id: Int
     package internal(set) var role = ConnectionRole.client
-    /// The commands received, in order, ACKs left out; the last 1,000.
+    /// The commands received, in order, ACKs left out: of a session's connection the last 1,000, of a client the first 100.
     package internal(set) var commands: [String] = []
     package internal(set) var acknowledgements: [Acknowledgement] = []
     /// Bytes that the kernel has taken from us.
@@ -47,6 +47,9 @@ package struct ConnectionObservation: Sendable {
     init(id: Int) { self.id = id }
 
     static let maximumCommands = 1000
+    private static let maximumClientCommands = 100
+
+    var takesCommands: Bool { role != .client || commands.count < Self.maximumClientCommands }
 
     mutating func note(command: String) {
         if commands.count == Self.maximumCommands { commands.removeFirst(Self.maximumCommands / 2) }

@@ -133,7 +133,10 @@ struct ListpackWriter {
         case -8_388_608...8_388_607:
             entries.byte(0xF2)
             let bits = UInt32(truncatingIfNeeded: value)
-            entries.raw([UInt8(truncatingIfNeeded: bits), UInt8(truncatingIfNeeded: bits >> 8), UInt8(truncatingIfNeeded: bits >> 16)])
+            entries.raw([
+                UInt8(truncatingIfNeeded: bits), UInt8(truncatingIfNeeded: bits >> 8),
+                UInt8(truncatingIfNeeded: bits >> 16),
+            ])
         case Int64(Int32.min)...Int64(Int32.max):
             entries.byte(0xF3)
             entries.littleEndian(Int32(value))

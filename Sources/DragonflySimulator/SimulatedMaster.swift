@@ -45,6 +45,8 @@ package final class SimulatedMaster: Sendable {
 
     package var port: UInt16 { loop.port }
 
+    func withCore(_ body: (MasterCore) -> Void) { loop.withCore(body) }
+
     // MARK: What was seen
 
     /// What a peer did that a real master would not take well, in order.
@@ -94,6 +96,18 @@ package final class SimulatedMaster: Sendable {
     /// The longest time for which the master's own clients had to wait for a flow.
     package var longestBlockedWriters: Duration { loop.look { $0.longestBlockedWriters } }
 
+    /// Waits until `condition` holds, looking each millisecond. `false`: it did not within `limit`.
+    package func becomes(
+        within limit: Duration = .seconds(10), _ condition: (SimulatedMaster) -> Bool
+    ) async throws -> Bool {
+        let deadline = ContinuousClock.now + limit
+        while !condition(self) {
+            if ContinuousClock.now > deadline { return false }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        return true
+    }
+
     // MARK: What it is told to do
 
     /// Sets how a place misbehaves, on its connections of now and of later.
@@ -117,7 +131,7 @@ package final class SimulatedMaster: Sendable {
     }
 
     /// Journals records in a shard: JOURNAL_BLOBs of a full sync, plain records of a stable flow.
-    package func send(journal commands: [JournalCommand], flow shard: Int) {
+    package func send(journal commands: [JournalEntry], flow shard: Int) {
         loop.withCore { core in
             core.journals[shard].isActive = true
             for command in commands { core.journal(command, shard: shard) }

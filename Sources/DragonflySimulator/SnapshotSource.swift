@@ -101,8 +101,9 @@ final class PreparedSnapshot: SnapshotSource {
 
     func tail(offset: UInt64, token: String) -> [[UInt8]] {
         defer { records = [] }
-        return records.map(SnapshotFrame.blob) + (recordedTail.map { [$0] } ?? [
-            SnapshotFrame.offset(offset), SnapshotFrame.eof(token: token),
-        ])
+        return records.map(SnapshotFrame.blob)
+            + (recordedTail.map { [$0] } ?? [
+                SnapshotFrame.offset(offset), SnapshotFrame.eof(token: token),
+            ])
     }
 }

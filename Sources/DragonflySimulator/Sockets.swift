@@ -29,7 +29,8 @@ enum Sockets {
 
     /// A listener on 127.0.0.1; `port` 0 picks a free one.
     static func listen(port: UInt16) throws -> (descriptor: Int32, port: UInt16) {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        let descriptor = socket(
+            AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { throw SocketError("socket") }
         set(descriptor, SOL_SOCKET, SO_REUSEADDR, Int32(1))
         var address = sockaddr_in()

@@ -97,21 +97,23 @@ package struct SyntheticDataSet: Sendable {
         case 4:
             var members: [[UInt8]: Double] = [:]
             for element in 0..<elements {
-                members[Array("\(element)-".utf8) + text(size, &generator)] = Double.random(in: -1e6..<1e6, using: &generator)
+                members[Array("\(element)-".utf8) + text(size, &generator)] = Double.random(
+                    in: -1e6..<1e6, using: &generator)
             }
             return .zset(members)
         default:
             var stream = StreamValue()
             for element in 0..<elements {
                 let fields = [Array("f".utf8), text(size, &generator), Array("n".utf8), Array(String(element).utf8)]
-                stream.append(StreamID(1_526_919_030_474, UInt64(element + 1)), fields)
+                stream.append(StreamValue.ID(1_526_919_030_474, UInt64(element + 1)), fields)
             }
             return .stream(stream)
         }
     }
 
     private func memberExpiry(_ generator: inout SeededGenerator) -> Int64? {
-        Bool.random(using: &generator) ? Self.farMilliseconds / 1000 + Int64.random(in: 0..<1000, using: &generator) : nil
+        Bool.random(using: &generator)
+            ? Self.farMilliseconds / 1000 + Int64.random(in: 0..<1000, using: &generator) : nil
     }
 
     private func text(_ count: Int, _ generator: inout SeededGenerator) -> [UInt8] {

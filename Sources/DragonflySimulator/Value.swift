@@ -42,51 +42,53 @@ package enum Value: Sendable, Equatable {
     }
 }
 
-/// The id of a stream entry.
-package struct StreamID: Sendable, Hashable, Comparable, CustomStringConvertible {
-    package let milliseconds: UInt64
-    package let sequence: UInt64
-
-    package init(_ milliseconds: UInt64, _ sequence: UInt64) {
-        self.milliseconds = milliseconds
-        self.sequence = sequence
-    }
-
-    /// From `ms-seq`, or `ms` with the sequence that is missing.
-    init?(_ text: String, missingSequence: UInt64 = 0) {
-        let parts = text.split(separator: "-", maxSplits: 1).map { UInt64($0) }
-        guard let first = parts.first, let milliseconds = first else { return nil }
-        guard parts.count == 2 else {
-            self.init(milliseconds, missingSequence)
-            return
-        }
-        guard let sequence = parts[1] else { return nil }
-        self.init(milliseconds, sequence)
-    }
-
-    package static func < (a: Self, b: Self) -> Bool { (a.milliseconds, a.sequence) < (b.milliseconds, b.sequence) }
-
-    package var description: String { "\(milliseconds)-\(sequence)" }
-}
-
 /// A stream without consumer groups.
 package struct StreamValue: Sendable, Equatable {
     package struct Entry: Sendable, Equatable {
-        package let id: StreamID
+        package let id: ID
         /// Field, value, field, value ...
         package let fields: [[UInt8]]
     }
 
     package var entries: [Entry] = []
-    package var lastID = StreamID(0, 0)
-    package var maximumDeletedID = StreamID(0, 0)
+    package var lastID = ID(0, 0)
+    package var maximumDeletedID = ID(0, 0)
     package var entriesAdded: UInt64 = 0
 
     package init() {}
 
-    package mutating func append(_ id: StreamID, _ fields: [[UInt8]]) {
+    package mutating func append(_ id: ID, _ fields: [[UInt8]]) {
         entries.append(Entry(id: id, fields: fields))
         lastID = id
         entriesAdded += 1
+    }
+}
+
+extension StreamValue {
+    /// The id of a stream entry.
+    package struct ID: Sendable, Hashable, Comparable, CustomStringConvertible {
+        package let milliseconds: UInt64
+        package let sequence: UInt64
+
+        package init(_ milliseconds: UInt64, _ sequence: UInt64) {
+            self.milliseconds = milliseconds
+            self.sequence = sequence
+        }
+
+        /// From `ms-seq`, or `ms` with the sequence that is missing.
+        init?(_ text: String, missingSequence: UInt64 = 0) {
+            let parts = text.split(separator: "-", maxSplits: 1).map { UInt64($0) }
+            guard let first = parts.first, let milliseconds = first else { return nil }
+            guard parts.count == 2 else {
+                self.init(milliseconds, missingSequence)
+                return
+            }
+            guard let sequence = parts[1] else { return nil }
+            self.init(milliseconds, sequence)
+        }
+
+        package static func < (a: Self, b: Self) -> Bool { (a.milliseconds, a.sequence) < (b.milliseconds, b.sequence) }
+
+        package var description: String { "\(milliseconds)-\(sequence)" }
     }
 }

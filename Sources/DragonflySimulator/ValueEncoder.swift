@@ -110,7 +110,8 @@ struct ValueEncoder {
 
     private static func intset(_ numbers: [Int64]) -> [UInt8] {
         let width =
-            numbers.allSatisfy { Int16(exactly: $0) != nil } ? 2 : numbers.allSatisfy { Int32(exactly: $0) != nil } ? 4 : 8
+            numbers.allSatisfy { Int16(exactly: $0) != nil }
+            ? 2 : numbers.allSatisfy { Int32(exactly: $0) != nil } ? 4 : 8
         var writer = PieceWriter()
         writer.littleEndian(UInt32(width))
         writer.littleEndian(UInt32(numbers.count))
@@ -177,7 +178,7 @@ struct ValueEncoder {
         }
         writer.length(stream.entries.count)
         StreamNodes.write(stream.lastID, into: &writer)
-        StreamNodes.write(stream.entries.first?.id ?? StreamID(0, 0), into: &writer)
+        StreamNodes.write(stream.entries.first?.id ?? StreamValue.ID(0, 0), into: &writer)
         StreamNodes.write(stream.maximumDeletedID, into: &writer)
         writer.packed(stream.entriesAdded)
         writer.length(0)
@@ -232,7 +233,7 @@ enum StreamNodes {
         writer.rawString(pack.finished())
     }
 
-    static func write(_ id: StreamID, into writer: inout PieceWriter) {
+    static func write(_ id: StreamValue.ID, into writer: inout PieceWriter) {
         writer.packed(id.milliseconds)
         writer.packed(id.sequence)
     }
@@ -247,12 +248,33 @@ extension [[UInt8]: Double] {
     }
 }
 
-/// Scores as text: the shortest that gives the double back, integers without a fraction.
+/// Numbers as Dragonfly writes them: the shortest digits that give the double back, an exponent from 1e21 on and below
+/// 1e-6 only.
 enum ScoreText {
     static func text(_ score: Double) -> String {
         if score.isInfinite { return score < 0 ? "-inf" : "inf" }
-        if let whole = Int64(exactly: score), whole.magnitude < 1 << 53 { return String(whole) }
-        return score.description
+        if score == 0 { return score.sign == .minus ? "-0" : "0" }
+        let parts = score.magnitude.description.split(separator: "e")
+        let mantissa = parts[0].split(separator: ".")
+        var digits = String(mantissa[0]) + (mantissa.count > 1 ? String(mantissa[1]) : "")
+        // The place of the decimal point behind the first digit, as a power of ten.
+        var exponent = mantissa[0].count - 1 + (parts.count > 1 ? Int(parts[1]) ?? 0 : 0)
+        while digits.first == "0" {
+            digits.removeFirst()
+            exponent -= 1
+        }
+        while digits.last == "0" { digits.removeLast() }
+        return (score < 0 ? "-" : "") + place(digits, exponent)
+    }
+
+    private static func place(_ digits: String, _ exponent: Int) -> String {
+        if exponent >= 21 || exponent < -6 {
+            let fraction = digits.count > 1 ? "." + digits.dropFirst() : ""
+            return digits.prefix(1) + fraction + "e" + (exponent < 0 ? "" : "+") + String(exponent)
+        }
+        if exponent < 0 { return "0." + String(repeating: "0", count: -exponent - 1) + digits }
+        if digits.count <= exponent + 1 { return digits + String(repeating: "0", count: exponent + 1 - digits.count) }
+        return digits.prefix(exponent + 1) + "." + digits.dropFirst(exponent + 1)
     }
 
     static func bytes(_ score: Double) -> [UInt8] { Array(text(score).utf8) }

@@ -147,7 +147,9 @@ package final class Channel {
         withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { buffer in
             var left = 16 << 20
             while left > 0 {
-                let count = retryingInterrupts { recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT)) }
+                let count = retryingInterrupts {
+                    recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+                }
                 if count <= 0 { return }
                 left -= count
             }

@@ -7,11 +7,56 @@ package enum Dialer {
     ///
     /// The addresses of the host are tried in the resolver's order until one answers within the time that is left.
     ///
-    /// - Throws: `SystemError` of the last address tried; ETIMEDOUT when the time ran out.
+    /// A cancelled caller does not wait; the attempt ends by itself, and what it opened is closed.
+    ///
+    /// - Throws: `SystemError` of the last address tried; ETIMEDOUT when the time ran out, ECANCELED.
     package static func connect(to endpoint: Endpoint, timeout: Duration) async throws -> Int32 {
-        try await withCheckedThrowingContinuation { continuation in
-            detachThread {
-                continuation.resume(with: Result { try connectBlocking(to: endpoint, timeout: timeout) })
+        let attempt = Attempt()
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                attempt.begin(continuation)
+                detachThread {
+                    let result = Result { try connectBlocking(to: endpoint, timeout: timeout) }
+                    if !attempt.end(with: result), case .success(let descriptor) = result { close(descriptor) }
+                }
+            }
+        } onCancel: {
+            attempt.end(with: .failure(SystemError("connect", errno: ECANCELED, peer: endpoint.description)))
+        }
+    }
+
+    /// Whoever comes first answers: the attempt's thread or a cancellation, which may come before the beginning.
+    private final class Attempt: Sendable {
+        private enum State {
+            case new
+            case waiting(CheckedContinuation<Int32, any Error>)
+            case ended(Result<Int32, any Error>)
+        }
+
+        private let state = Lock(State.new)
+
+        func begin(_ continuation: CheckedContinuation<Int32, any Error>) {
+            let early: Result<Int32, any Error>? = state.withLock { state in
+                if case .ended(let result) = state { return result }
+                state = .waiting(continuation)
+                return nil
+            }
+            if let early { continuation.resume(with: early) }
+        }
+
+        /// - Returns: `false` when the attempt has ended before.
+        @discardableResult
+        func end(with result: Result<Int32, any Error>) -> Bool {
+            let before = state.withLock { state in
+                defer { if case .ended = state {} else { state = .ended(result) } }
+                return state
+            }
+            switch before {
+            case .new: return true
+            case .waiting(let continuation):
+                continuation.resume(with: result)
+                return true
+            case .ended: return false
             }
         }
     }

@@ -8,6 +8,8 @@ package enum RequestFailure: Error, Sendable, CustomStringConvertible {
     case timedOut(peer: String, Duration)
     case malformedReply(peer: String, WireError)
     case closed(peer: String)
+    /// Whoever waited for the reply was cancelled; the connection is as good as before.
+    case cancelled(peer: String)
 
     package var description: String {
         switch self {
@@ -16,6 +18,7 @@ package enum RequestFailure: Error, Sendable, CustomStringConvertible {
         case .timedOut(let peer, let limit): "no answer from \(peer) within \(limit.milliseconds) ms"
         case .malformedReply(let peer, let error): "\(peer) does not speak the Redis protocol: \(error)"
         case .closed(let peer): "the connection to \(peer) is closed"
+        case .cancelled(let peer): "the answer of \(peer) is no longer waited for"
         }
     }
 }
@@ -33,6 +36,7 @@ package actor RequestConnection {
     private var order: [UInt64] = []
     private var nextID: UInt64 = 0
     private var failure: RequestFailure?
+    private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
     /// Connects and starts reading.
     package static func connect(
@@ -58,10 +62,12 @@ package actor RequestConnection {
 
     /// Sends a command and waits for its reply. An error reply is a value, not an error.
     ///
-    /// - Throws: `RequestFailure`; the connection is of no use after it.
+    /// A cancelled wait leaves the connection usable: the reply is dropped when it comes.
+    ///
+    /// - Throws: `RequestFailure`; but for `cancelled` the connection is of no use after it.
     package func request(_ arguments: [[UInt8]], timeout: Duration = .seconds(10)) async throws -> RESPValue {
         if let failure { throw failure }
-        guard channel != nil else { throw RequestFailure.closed(peer: endpoint.description) }
+        guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }
         outgoing.appendCommandHead(arguments.count)
         for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
         let id = nextID
@@ -69,11 +75,20 @@ package actor RequestConnection {
         executor.queue.asyncAfter(deadline: .now() + timeout.secondsAsDouble) { [weak self] in
             self?.assumeIsolated { $0.expire(id, after: timeout) }
         }
-        return try await withCheckedThrowingContinuation { continuation in
-            waiting[id] = continuation
-            order.append(id)
-            flush()
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                waiting[id] = continuation
+                order.append(id)
+                flush()
+                if Task.isCancelled { abandon(id) }
+            }
+        } onCancel: {
+            executor.queue.async { [weak self] in self?.assumeIsolated { $0.abandon(id) } }
         }
+    }
+
+    private func abandon(_ id: UInt64) {
+        waiting.removeValue(forKey: id)?.resume(throwing: RequestFailure.cancelled(peer: endpoint.description))
     }
 
     package func request(_ arguments: String..., timeout: Duration = .seconds(10)) async throws -> RESPValue {
@@ -92,6 +107,29 @@ package actor RequestConnection {
         return (descriptor, received.withUnsafeBytes { Array($0) })
     }
 
+    /// The socket, for those who keep a copy of it; `nil` when it is closed.
+    package var descriptor: Int32? { channel?.descriptor }
+
+    /// Sends FIN, drops what still comes until the peer's FIN, and closes: no reply meets a closed socket, which the
+    /// kernel would answer with RST.
+    ///
+    /// - Returns: `false` when the peer's FIN did not come within `limit`.
+    package func leave(within limit: Duration) async -> Bool {
+        guard let channel else { return true }
+        channel.shutdownWrite()
+        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated { $0.releaseEndWaiters() }
+        }
+        await withCheckedContinuation { endWaiters.append($0) }
+        defer { close() }
+        return self.channel == nil
+    }
+
+    private func releaseEndWaiters() {
+        for waiter in endWaiters { waiter.resume() }
+        endWaiters = []
+    }
+
     /// Sends FIN and closes.
     package func close() {
         fail(.closed(peer: endpoint.description))
@@ -101,7 +139,7 @@ package actor RequestConnection {
     package var isBroken: Bool { failure != nil }
 
     private func flush() {
-        guard let channel else { return }
+        guard let channel, !channel.hasSentFIN else { return }
         do throws(SystemError) {
             while !outgoing.isEmpty {
                 let count = try outgoing.withUnsafeBytes { (bytes) throws(SystemError) in try channel.write(bytes) }
@@ -163,5 +201,6 @@ package actor RequestConnection {
         waiting = [:]
         order = []
         for continuation in continuations { continuation.resume(throwing: reason) }
+        releaseEndWaiters()
     }
 }

@@ -88,7 +88,9 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         package var field: [UInt8]
         package var value: [UInt8]
 
-        package init(key: [UInt8], field: [UInt8], value: [UInt8]) { (self.key, self.field, self.value) = (key, field, value) }
+        package init(key: [UInt8], field: [UInt8], value: [UInt8]) {
+            (self.key, self.field, self.value) = (key, field, value)
+        }
     }
 
     // MARK: Looking back
@@ -179,7 +181,9 @@ extension ByteReader {
 
     @_lifetime(copy self)
     fileprivate mutating func readBulkArgument() -> RawSpan? {
-        guard let count = readDecimalLine(after: UInt8(ascii: "$")), let bytes = readSpan(count), skip(2) else { return nil }
+        guard let count = readDecimalLine(after: UInt8(ascii: "$")), let bytes = readSpan(count), skip(2) else {
+            return nil
+        }
         return bytes
     }
 }

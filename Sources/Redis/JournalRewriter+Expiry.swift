@@ -35,13 +35,21 @@ extension JournalRewriter {
     }
 
     /// `HSETEX key [NX] [KEEPTTL] seconds field value...`
-    func setFieldsWithExpiry(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
+    func setFieldsWithExpiry(
+        _ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch
+    ) -> RewriteOutcome {
         var place = 2
         var onlyNew = false
         var keepsExpiry = false
         while place < command.argumentCount {
             let option = command.argument(at: place)
-            if option.isWord("NX") { onlyNew = true } else if option.isWord("KEEPTTL") { keepsExpiry = true } else { break }
+            if option.isWord("NX") {
+                onlyNew = true
+            } else if option.isWord("KEEPTTL") {
+                keepsExpiry = true
+            } else {
+                break
+            }
             place += 1
         }
         let pairs = command.argumentCount - place - 1

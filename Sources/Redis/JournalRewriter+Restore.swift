@@ -33,7 +33,8 @@ extension JournalRewriter {
             return .written
         }
         return append(
-            type, key: key, body: payload.body, head: EntryHead(database: 0, expiryMilliseconds: expiry, type: type), now: now,
+            type, key: key, body: payload.body, head: EntryHead(database: 0, expiryMilliseconds: expiry, type: type),
+            now: now,
             into: batch)
     }
 
@@ -45,7 +46,8 @@ extension JournalRewriter {
             var older = ByteBuffer(capacity: body.byteCount)
             guard (try? older.append(streamWithoutActiveTimes: body)) != nil else { return .unsupported(.payload) }
             batch.appendRestore(
-                key: key, type: .stream2, body: older.bytes, expiryMilliseconds: head.expiryMilliseconds, replacing: true)
+                key: key, type: .stream2, body: older.bytes, expiryMilliseconds: head.expiryMilliseconds,
+                replacing: true)
             return .written
         }
         if profile.canRestore(type) {

@@ -52,7 +52,9 @@ package struct JournalRewriter: Sendable {
         case .hashExpire: return hashExpire(command, now: now, into: batch)
         case .sort: return sort(command, into: batch)
         case .geoRadius:
-            guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else { return .skippedDiverging(.fragmentedGeoRadius) }
+            guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
+                return .skippedDiverging(.fragmentedGeoRadius)
+            }
             appendVerbatim(command, into: batch)
             return .written
         case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
@@ -207,7 +209,9 @@ package struct JournalRewriter: Sendable {
         while let option = arguments.next() {
             let following =
                 option.isWord("ASC") || option.isWord("DESC") || option.isWord("ALPHA")
-                ? 0 : option.isWord("LIMIT") ? 2 : option.isWord("BY") || option.isWord("GET") || option.isWord("STORE") ? 1 : -1
+                ? 0
+                : option.isWord("LIMIT")
+                    ? 2 : option.isWord("BY") || option.isWord("GET") || option.isWord("STORE") ? 1 : -1
             guard following >= 0 else { return .skippedDiverging(.fragmentedSort) }
             if option.isWord("STORE") { stores = true }
             for _ in 0..<following where arguments.next() == nil { return .skippedDiverging(.fragmentedSort) }
@@ -219,14 +223,17 @@ package struct JournalRewriter: Sendable {
     }
 
     private func cluster(_ command: borrowing JournalCommand) -> RewriteOutcome {
-        guard command.argumentCount >= 4, command.argumentCount % 2 == 0, command.argument(at: 1).isWord("FLUSHSLOTS") else {
+        guard command.argumentCount >= 4, command.argumentCount % 2 == 0, command.argument(at: 1).isWord("FLUSHSLOTS")
+        else {
             return .unsupported(.unknownCommand)
         }
         var arguments = command.arguments
         for _ in 0..<2 { _ = arguments.next() }
         var ranges: [ClosedRange<UInt16>] = []
         while let first = arguments.next(), let last = arguments.next() {
-            guard let first = parseInteger(first), let last = parseInteger(last), first >= 0, first <= last, last < 16384 else {
+            guard let first = parseInteger(first), let last = parseInteger(last), first >= 0, first <= last,
+                last < 16384
+            else {
                 return .unsupported(.unknownCommand)
             }
             ranges.append(UInt16(first)...UInt16(last))

@@ -64,10 +64,13 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .storedScores:
             "the source journals the scores of a Z*STORE rounded to 6 digits, and keeps the TTL of its destination untold"
         case .storedExpiry: "the source keeps the TTL of the destination of a S*STORE untold"
-        case .expiryInThePast: "a PEXPIREAT in the past comes of a late GETEX, which leaves the key, or of one that deletes it"
-        case .moveInSnapshot: "the source journals a MOVE that moves nothing as well, and during the full sync the target cannot tell"
+        case .expiryInThePast:
+            "a PEXPIREAT in the past comes of a late GETEX, which leaves the key, or of one that deletes it"
+        case .moveInSnapshot:
+            "the source journals a MOVE that moves nothing as well, and during the full sync the target cannot tell"
         case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
-        case .consumerGroupReads: "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
+        case .consumerGroupReads:
+            "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

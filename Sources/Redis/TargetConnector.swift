@@ -38,7 +38,8 @@ package struct TargetConnector: Sendable {
                 }
                 // Errors in this name are of no interest, but the first command tells whether we may talk at all.
                 let name = "\(settings.clientName):\(role)"
-                if case .error(let text) = try await connection.request("CLIENT", "SETNAME", name, timeout: settings.timeout),
+                if case .error(let text) = try await connection.request(
+                    "CLIENT", "SETNAME", name, timeout: settings.timeout),
                     text.hasPrefix("NOAUTH") || text.hasPrefix("LOADING")
                 {
                     throw TargetError.reply(text, to: "CLIENT SETNAME")
@@ -63,7 +64,9 @@ package struct TargetConnector: Sendable {
         do {
             let reply = try await connection.request("INFO", timeout: settings.timeout)
             if case .error(let text) = reply { throw TargetError.reply(text, to: "INFO") }
-            guard let info = reply.text else { throw TargetError(.protocolViolation, "the target's INFO is not a text") }
+            guard let info = reply.text else {
+                throw TargetError(.protocolViolation, "the target's INFO is not a text")
+            }
             let fields = Self.fields(of: info)
             if fields["dragonfly_version"] != nil {
                 throw TargetError(.unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey")
@@ -79,11 +82,13 @@ package struct TargetConnector: Sendable {
                 throw TargetError(.unsuitable, "the target is \(flavor.rawValue) \(version); 7.0 or later is needed")
             }
             if fields["cluster_enabled"] == "1" {
-                throw TargetError(.unsuitable, "the target is a cluster node; this version writes to standalone servers")
+                throw TargetError(
+                    .unsuitable, "the target is a cluster node; this version writes to standalone servers")
             }
             if fields["role"] == "slave" {
                 throw TargetError(
-                    .notReady, "the target is a replica of \(fields["master_host"] ?? "another server"): write to its primary")
+                    .notReady,
+                    "the target is a replica of \(fields["master_host"] ?? "another server"): write to its primary")
             }
             var profile = TargetProfile(flavor: flavor, version: version, runID: fields["run_id"] ?? "")
             profile.hasJSON = try await knows("JSON.SET", on: connection)

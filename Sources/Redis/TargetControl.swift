@@ -77,6 +77,37 @@ package actor TargetControl {
         _ = try await demand(["EXEC"])
     }
 
+    /// Sets some fields of a hash in database 0 and removes others.
+    package func update(
+        _ key: String, set fields: [String: String], remove: [String]
+    ) async throws(TargetError) {
+        _ = try await demand(["SELECT", "0"])
+        if !fields.isEmpty { _ = try await demand(["HSET", key] + fields.flatMap { [$0.key, $0.value] }) }
+        if !remove.isEmpty { _ = try await demand(["HDEL", key] + remove) }
+    }
+
+    /// One page of the keys of a database. The walk is over when the cursor is "0" again.
+    package func scan(database: UInt32, cursor: String) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
+        _ = try await demand(["SELECT", String(database)])
+        guard let page = try await demand(["SCAN", cursor, "COUNT", "1000"]).array, page.count == 2,
+            let next = page[0].text, let keys = page[1].array
+        else { throw TargetError(.protocolViolation, "the target's answer to SCAN is not a page of keys") }
+        return (next, keys.compactMap(\.bytes))
+    }
+
+    package func unlink(_ keys: [[UInt8]], database: UInt32) async throws(TargetError) {
+        guard !keys.isEmpty else { return }
+        _ = try await demand(["SELECT", String(database)])
+        let connection = try await open()
+        let reply: RESPValue
+        do {
+            reply = try await connection.request([Array("UNLINK".utf8)] + keys, timeout: connector.settings.timeout)
+        } catch {
+            throw TargetError(error)
+        }
+        if case .error(let text) = reply { throw TargetError.reply(text, to: "UNLINK") }
+    }
+
     package func flushAll() async throws(TargetError) { _ = try await demand(["FLUSHALL"]) }
 
     /// Runs a global command and stores the checkpoint of every flow, in one transaction where the target can.
@@ -114,26 +145,15 @@ package actor TargetControl {
 
     /// A standalone server knows no slots: its keys are walked, and their slots computed.
     private func deleteSlots(_ ranges: [ClosedRange<UInt16>]) async throws(TargetError) {
-        _ = try await demand(["SELECT", "0"])
-        let connection = try await open()
         var cursor = "0"
         repeat {
-            guard let page = try await demand(["SCAN", cursor, "COUNT", "1000"]).array, page.count == 2,
-                let next = page[0].text, let keys = page[1].array
-            else { throw TargetError(.protocolViolation, "the target's answer to SCAN is not a page of keys") }
-            let doomed = keys.compactMap(\.bytes).filter { key in
+            let page = try await scan(database: 0, cursor: cursor)
+            let doomed = page.keys.filter { key in
                 let slot = hashSlot(of: key)
                 return ranges.contains { $0.contains(slot) }
             }
-            if !doomed.isEmpty {
-                do {
-                    let reply = try await connection.request([Array("UNLINK".utf8)] + doomed)
-                    if case .error(let text) = reply { throw TargetError.reply(text, to: "UNLINK") }
-                } catch {
-                    throw TargetError(error)
-                }
-            }
-            cursor = next
+            try await unlink(doomed, database: 0)
+            cursor = page.cursor
         } while cursor != "0"
     }
 

@@ -9,7 +9,9 @@ package struct TargetProfile: Equatable, Sendable {
         package var minor: Int
         package var patch: Int
 
-        package init(_ major: Int, _ minor: Int, _ patch: Int = 0) { (self.major, self.minor, self.patch) = (major, minor, patch) }
+        package init(_ major: Int, _ minor: Int, _ patch: Int = 0) {
+            (self.major, self.minor, self.patch) = (major, minor, patch)
+        }
 
         package init?(_ text: some StringProtocol) {
             let parts = text.split(separator: ".").prefix(3).map { Int($0.prefix { $0.isNumber }) }

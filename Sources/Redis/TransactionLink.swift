@@ -161,7 +161,9 @@ package final class TransactionLink {
                 if shape == .error { note(number, errorText(in: reader.bytes, from: start)) }
                 stage = .queued(number + 1)
             case .queued:
-                guard batch.isSealed else { throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for") }
+                guard batch.isSealed else {
+                    throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for")
+                }
                 stage = .exec
             case .exec:
                 if reader.peekUInt8() == UInt8(ascii: "*") {
@@ -171,13 +173,16 @@ package final class TransactionLink {
                     }
                     guard count == batch.commandCount else {
                         throw TargetError(
-                            .protocolViolation, "the target answered \(count) of \(batch.commandCount) commands of a transaction")
+                            .protocolViolation,
+                            "the target answered \(count) of \(batch.commandCount) commands of a transaction")
                     }
                     stage = count == 0 ? .idle : .elements(0, of: count)
                     if count == 0 { finish(.applied([])) }
                 } else {
                     guard let shape = try reader.scanReply() else { return }
-                    guard shape == .error else { throw TargetError(.protocolViolation, "EXEC was not answered by an array") }
+                    guard shape == .error else {
+                        throw TargetError(.protocolViolation, "EXEC was not answered by an array")
+                    }
                     if irregularities.isEmpty || rejection != nil {
                         finish(.rejected(rejection ?? errorText(in: reader.bytes, from: start)))
                     } else {

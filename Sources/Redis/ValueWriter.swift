@@ -134,7 +134,11 @@ package final class ValueWriter {
                 hold(bytes)
                 return
             }
-            if !hasHeld { makeRoom(bytes.byteCount, into: batch) } else { makeRoom(bytes.byteCount + held.count, into: batch) }
+            if !hasHeld {
+                makeRoom(bytes.byteCount, into: batch)
+            } else {
+                makeRoom(bytes.byteCount + held.count, into: batch)
+            }
             stagedBeforeElement = (staged.count, stagedArguments)
             if hasHeld { stageHeld() } else { remember(bytes) }
             staged.appendBulk(bytes)
@@ -177,7 +181,9 @@ package final class ValueWriter {
         guard let time else { return }
         if time <= now {
             // Already expired: as if it had never been there.
-            if stagedArguments >= stagedBeforeElement.arguments, staged.count >= stagedBeforeElement.bytes, stagedArguments > 0 {
+            if stagedArguments >= stagedBeforeElement.arguments, staged.count >= stagedBeforeElement.bytes,
+                stagedArguments > 0
+            {
                 staged.truncate(to: stagedBeforeElement.bytes)
                 stagedArguments = stagedBeforeElement.arguments
             } else {

@@ -6,6 +6,8 @@ import Redis
 /// ```
 /// df2redis:checkpoint:<task>   flow:<n>  ->  stable <replication id> <number of flows> <next LSN>
 ///                                            snapshot <replication id> <sync id> <number of the batch>
+///                              databases ->  0,3        those that the task has filled
+///                              reconcile ->  pending    a full sync has not removed the old keys yet
 /// ```
 /// A flow's field is written in the same transaction as the data it speaks of.
 package struct CheckpointKey: Equatable, Sendable {
@@ -54,8 +56,8 @@ extension ResumePoint {
     package init?(checkpoint fields: [String: String]) {
         var positions: [Int: LSN] = [:]
         var origin: (id: String, flows: Int)?
-        for (field, text) in fields {
-            guard field.hasPrefix("flow:"), let flow = Int(field.dropFirst(5)),
+        for (field, text) in fields where field.hasPrefix("flow:") {
+            guard let flow = Int(field.dropFirst(5)),
                 case .stable(let id, let flows, let next)? = CheckpointValue(text)
             else { return nil }
             if let origin, origin != (id, flows) { return nil }
@@ -67,4 +69,22 @@ extension ResumePoint {
         guard nextLSNs.count == origin.flows else { return nil }
         self.init(replicationID: origin.id, nextLSNs: nextLSNs)
     }
+}
+
+/// What the checkpoint's hash tells besides positions.
+struct TaskRecord: Equatable {
+    static let databasesField = "databases"
+    static let reconcileField = "reconcile"
+
+    /// Databases that the task has filled; `nil` when it has not finished a full sync.
+    var databases: Set<UInt32>?
+    /// A full sync brought its keys, and was ended before it had removed the old ones.
+    var isReconciling: Bool
+
+    init(_ fields: [String: String]) {
+        databases = fields[Self.databasesField].map { Set($0.split(separator: ",").compactMap { UInt32($0) }) }
+        isReconciling = fields[Self.reconcileField] != nil
+    }
+
+    static func text(_ databases: Set<UInt32>) -> String { databases.sorted().map(String.init).joined(separator: ",") }
 }

@@ -25,6 +25,8 @@ package enum FlowEvent: Sendable {
 package actor FlowApplier {
     /// Records after which the position is acknowledged at once (protocol notes 4.5).
     private static let recordsPerAcknowledgement = 1024
+    /// How long a batch waits for more after the one before was sent.
+    private static let linger = DispatchTimeInterval.milliseconds(1)
 
     private let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -35,14 +37,11 @@ package actor FlowApplier {
     private let checkpoint: CheckpointKey
     private let onEvent: @Sendable (FlowEvent) -> Void
     private let encoder: FlowEncoder
-    private var decoder: FlowDecoder
+    private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
+    private let feed: FlowFeed
     private var link: TransactionLink?
     private var lostLink: TransactionLink?
 
-    /// Bytes that the decoder wants to see again, with more behind them.
-    private var window = ByteBuffer(capacity: 16 << 10)
-    /// What of the intake's last chunk has not been decoded.
-    private var chunk: (bytes: IntakeChunk, offset: Int)?
     private var batchNumber: UInt64 = 0
     /// What the checkpoint must hold if the batch in flight has not been applied.
     private var confirmedCheckpoint: String?
@@ -55,12 +54,15 @@ package actor FlowApplier {
     private var refusals = 0
     private var toldSnapshotCompleted = false
     private var hasSentPosition = false
+    private var lastSend = DispatchTime(uptimeNanoseconds: 1)
+    private var isLingering = false
+    /// Nothing is sent while the reconciler looks at the target.
+    private var isHeld = false
+    private var holdWaiters: [CheckedContinuation<Void, Never>] = []
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
-    private var lastArrival: Int64 = 0
-    private var decodedBytes: UInt64 = 0
 
     private enum State {
         case running
@@ -84,15 +86,17 @@ package actor FlowApplier {
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         switch mode {
         case .full(let token):
-            decoder = FlowDecoder(snapshotToken: token)
+            feed = FlowFeed(intake: intake, decoder: FlowDecoder(snapshotToken: token))
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: nil)
         case .partial:
-            decoder = FlowDecoder(journalWithMaxRecordBytes: 1 << 30)
+            feed = FlowFeed(intake: intake, decoder: FlowDecoder(journalWithMaxRecordBytes: 1 << 30))
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: next)
             toldSnapshotCompleted = true
             hasSentPosition = true
             toldStable = true
-            if let next { context.progress(flow).applied(next: next.value, keys: 0, records: 0, bytes: 0, arrivedAt: 0) }
+            if let next {
+                context.progress(flow).applied(next: next.value, keys: 0, records: 0, bytes: 0, arrivedAt: 0)
+            }
         }
     }
 
@@ -114,6 +118,7 @@ package actor FlowApplier {
     /// Decodes and sends until there is nothing to decode, or the target has to catch up.
     private func pump() {
         while step() {}
+        if !holdWaiters.isEmpty { finishHold() }
         finishDrainIfDone()
     }
 
@@ -124,6 +129,7 @@ package actor FlowApplier {
             return false
         }
         tellPhases()
+        if isHeld, link.isIdle { return false }
         if let halt = encoder.halt { return halted(halt) }
         let batch = encoder.batch
         let isBeingWritten = link.batch === batch
@@ -141,7 +147,7 @@ package actor FlowApplier {
             if batch.isInCommand { link.send(batch) } else { send() }
             return true
         }
-        if decodeMore() { return true }
+        if feed.decodeMore(into: encoder) { return true }
         if encoder.halt != nil { return true }
         if isBeingWritten {
             guard !batch.isInCommand else {
@@ -152,90 +158,29 @@ package actor FlowApplier {
             link.batchGrew()
             return false
         }
-        if link.isIdle, !batch.isInCommand, hasSomethingToSend { send() }
+        if link.isIdle, !batch.isInCommand, hasSomethingToSend { sendSoon() }
         return false
+    }
+
+    /// Sends what there is at once when the flow was quiet; in a busy one it waits a moment for more, since each
+    /// transaction costs both sides a turn.
+    private func sendSoon() {
+        let now = DispatchTime.now()
+        let due = lastSend + Self.linger
+        if now >= due || !drainWaiters.isEmpty { return send() }
+        guard !isLingering else { return }
+        isLingering = true
+        executor.queue.asyncAfter(deadline: due) { [weak self] in
+            self?.assumeIsolated {
+                $0.isLingering = false
+                $0.pump()
+            }
+        }
     }
 
     /// The position behind the snapshot is stored even when no record follows it.
     private var hasSomethingToSend: Bool {
         !encoder.batch.isEmpty || encoder.batch.progress.records > 0 || (encoder.isStable && !hasSentPosition)
-    }
-
-    /// Decodes what there is, up to a full batch.
-    ///
-    /// - Returns: `false` when nothing more can be decoded now.
-    private func decodeMore() -> Bool {
-        if chunk == nil {
-            switch intake.next() {
-            case .chunk(let bytes): chunk = (bytes, 0)
-            case .empty, .end: return false
-            case .failed(let error):
-                encoder.fail(.file, "what was spooled cannot be read back: \(error)")
-                return false
-            }
-        }
-        guard let (bytes, offset) = chunk else { return false }
-        encoder.arrivedAt = bytes.arrivedAt
-        lastArrival = bytes.arrivedAt
-        do throws(FlowDecodingError) {
-            if window.isEmpty {
-                let consumed = try decodeDirectly(bytes, from: offset)
-                keepRest(of: bytes, from: offset + consumed)
-            } else {
-                try decodeAcross(bytes, from: offset)
-            }
-        } catch {
-            encoder.fail(.undecodable, "\(error)" + (encoder.masterVersion.map { ", master \($0)" } ?? ""))
-        }
-        return encoder.halt == nil
-    }
-
-    private func decodeDirectly(_ bytes: IntakeChunk, from offset: Int) throws(FlowDecodingError) -> Int {
-        var sink = encoder
-        let consumed = try bytes.withBytes(from: offset) { (span) throws(FlowDecodingError) in
-            try decoder.decode(span, into: &sink)
-        }
-        decodedBytes += UInt64(consumed)
-        return consumed
-    }
-
-    /// After a decode that began at the chunk's bytes: what is left waits, here if the decoder paused, in the window if it
-    /// needs more.
-    private func keepRest(of bytes: IntakeChunk, from offset: Int) {
-        if encoder.isPaused {
-            // Even with no byte left: the decoder may hold more, out of a compressed blob.
-            chunk = (bytes, offset)
-        } else if offset == bytes.count {
-            chunk = nil
-        } else {
-            bytes.withBytes(from: offset) { window.append($0) }
-            chunk = nil
-        }
-    }
-
-    /// The window holds the beginning of a unit whose end is in this chunk, or further on. Only as much of the chunk as is
-    /// needed is copied behind it.
-    private func decodeAcross(_ bytes: IntakeChunk, from start: Int) throws(FlowDecodingError) {
-        var offset = start
-        var step = 4 << 10
-        repeat {
-            let before = window.count
-            let count = min(step, bytes.count - offset)
-            bytes.withBytes(from: offset) { window.append($0.extracting(first: count)) }
-            offset += count
-            var sink = encoder
-            let consumed = try decoder.decode(window.bytes, into: &sink)
-            decodedBytes += UInt64(consumed)
-            if consumed >= before {
-                // The window's own bytes are through: the rest is decoded where it lies.
-                offset -= window.count - consumed
-                window.removeAll()
-                break
-            }
-            window.removeFirst(consumed)
-            step *= 2
-        } while offset < bytes.count && !encoder.isPaused
-        chunk = offset == bytes.count && !encoder.isPaused ? nil : (bytes, offset)
     }
 
     // MARK: Batches
@@ -247,7 +192,7 @@ package actor FlowApplier {
             batch.progress.nextLSN = encoder.nextLSN
             hasSentPosition = true
         }
-        batch.progress.flowBytes = decodedBytes
+        batch.progress.flowBytes = feed.decodedBytes
         batch.seal(checkpoint: nextCheckpoint(batch))
         _ = encoder.takeBatch()
     }
@@ -266,6 +211,7 @@ package actor FlowApplier {
     }
 
     private func send() {
+        lastSend = .now()
         let batch = encoder.batch
         sealCurrent()
         link?.send(batch)
@@ -276,7 +222,7 @@ package actor FlowApplier {
         case .applied(let irregularities):
             var failure: ReplicationError?
             for irregularity in irregularities {
-                if let stop = judge(irregularity, of: batch, wasApplied: true), failure == nil { failure = stop }
+                if let stop = judge.judge(irregularity, of: batch), failure == nil { failure = stop }
             }
             applied(batch)
             if let failure { fail(failure) }
@@ -298,7 +244,7 @@ package actor FlowApplier {
         let progress = batch.progress
         context.progress(flow).applied(
             next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes,
-            arrivedAt: lastArrival)
+            arrivedAt: feed.lastArrival)
         if progress.nextLSN != nil, !toldStable {
             toldStable = true
             onEvent(.stable(flow, masterVersion: encoder.masterVersion))
@@ -320,7 +266,7 @@ package actor FlowApplier {
         }
         var failure: ReplicationError?
         for refusal in refusals {
-            if let stop = judge(refusal, of: batch, wasApplied: false), failure == nil { failure = stop }
+            if let stop = judge.judge(refusal, of: batch), failure == nil { failure = stop }
         }
         if let failure { return fail(failure) }
         guard batch.isRetained else {
@@ -333,59 +279,12 @@ package actor FlowApplier {
     /// The target refuses writes for the time being: the batch is sent again later.
     private func turnedAway(_ batch: CommandBatch, _ reason: String) {
         guard batch.isRetained else {
-            return fail(.init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
+            return fail(
+                .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
         }
         if refusals == 0 { onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(reason)"))) }
         refusals += 1
         reconnect(with: batch)
-    }
-
-    /// What an error, or a null where there should be none, means.
-    ///
-    /// - Returns: the error to stop with, if it is to stop.
-    private func judge(
-        _ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch, wasApplied: Bool
-    ) -> ReplicationError? {
-        let label = batch.label(ofCommand: irregularity.command)
-        switch irregularity.kind {
-        case .null where label.name == "SET", .zero where label.name == "RENAMENX":
-            return conflict(label)
-        case .null, .zero:
-            return nil
-        case .error(let text) where text.hasPrefix("BUSYKEY"):
-            return conflict(label)
-        case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
-            // The source journals an XSETID that it refuses itself; nothing is lost.
-            return nil
-        case .error(let text) where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE"):
-            // FIELDEXPIRE does not say whether its key is a hash or a set.
-            return encoder.report(
-                .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
-        case .error(let text):
-            let message = "the target refuses \(label) in database \(label.database): \(text)"
-            context.incidents.record(
-                .init(
-                    severity: .missing, kind: "target-error", flow: flow, database: label.database, key: label.key,
-                    reason: text, subject: label.name))
-            guard context.policy.onError == .stop else { return nil }
-            return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
-        }
-    }
-
-    private static func isRefusalOfXSETID(_ text: String) -> Bool {
-        text == "ERR no such key" || text.hasPrefix("ERR The ID specified in XSETID is smaller")
-    }
-
-    private func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
-        encoder.countConflict()
-        context.incidents.record(
-            .init(
-                severity: .diverging, kind: "conflict", flow: flow, database: label.database, key: label.key,
-                reason: "the key stands in the target already and is left as it is (conflict.policy)", subject: "key"))
-        guard context.policy.onConflict == .panic else { return nil }
-        return ReplicationError(
-            .policy, flow: flow,
-            "the key \(label.key) in database \(label.database) stands in the target already (conflict.policy: panic)")
     }
 
     // MARK: Phases and halts
@@ -419,7 +318,9 @@ package actor FlowApplier {
     }
 
     private func stepToGlobal() -> Bool {
-        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle else { return false }
+        guard case .atGlobal(let global, let transactionID, told: false) = state, let link, link.isIdle, !isHeld else {
+            return false
+        }
         if hasSomethingToSend {
             send()
             return false
@@ -447,7 +348,7 @@ package actor FlowApplier {
         confirmedCheckpoint = checkpointBehindGlobal().value
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(
-            next: encoder.nextLSN, keys: 0, records: 0, bytes: decodedBytes, arrivedAt: lastArrival)
+            next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes, arrivedAt: feed.lastArrival)
         pump()
     }
 
@@ -459,6 +360,7 @@ package actor FlowApplier {
         state = .failed
         onEvent(.failed(error))
         finishDrainIfDone()
+        finishHold()
     }
 
     // MARK: The connection to the target
@@ -492,7 +394,8 @@ package actor FlowApplier {
             if case .failed = state { return }
             let batch = link?.batch
             if let batch, !batch.isRetained || !batch.isSealed {
-                return fail(.init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
+                return fail(
+                    .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
             }
             if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
             onEvent(.targetLost(flow, error))
@@ -576,6 +479,49 @@ package actor FlowApplier {
     /// What the checkpoint held when the session began: what an unapplied first batch leaves there.
     package func setConfirmedCheckpoint(_ text: String?) { confirmedCheckpoint = text }
 
+    // MARK: Reconciling
+
+    /// Remembers from here on which keys the full sync brings; before `start`.
+    ///
+    /// - Throws: `SystemError` when there is no room for them.
+    package func rememberKeys(in directory: String) throws {
+        encoder.synced = try SyncedKeys(directory: directory)
+    }
+
+    package func forgetKeys() { encoder.synced = nil }
+
+    /// Those of `keys` that this flow has not brought.
+    package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
+        guard let synced = encoder.synced, synced.failure == nil else { return [] }
+        return keys.filter { synced.lacks($0, database: database) }
+    }
+
+    /// Why the keys could not all be remembered.
+    var rememberingFailure: SystemError? { encoder.synced?.failure }
+
+    package var databases: Set<UInt32> { encoder.databases }
+
+    /// Waits until nothing is in flight, and keeps it so until `release`.
+    package func hold() async {
+        isHeld = true
+        if link?.isIdle == true { return }
+        await withCheckedContinuation { holdWaiters.append($0) }
+    }
+
+    package func release() {
+        isHeld = false
+        pump()
+    }
+
+    private func finishHold() {
+        switch state {
+        case .failed, .closed: break
+        default: guard isHeld, link?.isIdle == true else { return }
+        }
+        for waiter in holdWaiters { waiter.resume() }
+        holdWaiters = []
+    }
+
     // MARK: Leaving
 
     /// Nothing waits to be applied and nothing is in flight; or nothing more can be applied.
@@ -584,7 +530,7 @@ package actor FlowApplier {
         case .failed, .closed: true
         case .reconnecting, .atGlobal: false
         case .running:
-            link?.isIdle == true && !hasSomethingToSend && intake.queuedBytes == 0 && chunk == nil
+            link?.isIdle == true && !hasSomethingToSend && feed.isEmpty
         }
     }
 
@@ -619,12 +565,6 @@ package actor FlowApplier {
         }
     }
 
-    /// Bytes received that have not been decoded, plus what waits in the batch: what a leave gives up.
-    package var unappliedBytes: Int {
-        intake.queuedBytes + (chunk.map { $0.bytes.count - $0.offset } ?? 0) + encoder.batch.bytes.count
-            + (link?.batch?.bytes.count ?? 0)
-    }
-
     package var snapshotCounts: (expired: Int, conflicts: Int) { (encoder.expiredKeys, encoder.conflictingKeys) }
 
     package func close() {
@@ -633,6 +573,7 @@ package actor FlowApplier {
         link = nil
         lostLink = nil
         releaseDrainWaiters()
+        finishHold()
     }
 }
 

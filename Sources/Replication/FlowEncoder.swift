@@ -33,6 +33,12 @@ final class FlowEncoder: FlowSink {
     private let profile: TargetProfile
     private var rewriter: JournalRewriter
     private var selectedDatabase: UInt32?
+    /// While a full sync reconciles: what it has brought.
+    var synced: SyncedKeys?
+    /// Databases that this flow has written to.
+    private(set) var databases: Set<UInt32> = []
+    private(set) var expiredKeys = 0
+    private(set) var conflictingKeys = 0
     private var writers: [ChunkStreamID: ValueWriter] = [:]
     /// MOVEs of the full sync that may not have moved anything at the source, by where they would have moved to: the
     /// database that the key came from.
@@ -43,8 +49,6 @@ final class FlowEncoder: FlowSink {
         var database: UInt32
         var key: [UInt8]
     }
-    private(set) var expiredKeys = 0
-    private(set) var conflictingKeys = 0
 
     /// - Parameter nextLSN: where a continued flow begins; `nil` for a full sync.
     init(flow: FlowID, context: FlowContext, profile: TargetProfile, nextLSN: LSN?) {
@@ -73,7 +77,11 @@ final class FlowEncoder: FlowSink {
     }
 
     /// Ends the batch's commands in database 0, where the checkpoint stands.
-    func prepareForCheckpoint() { select(0) }
+    func prepareForCheckpoint() {
+        let isOurs = databases.contains(0)
+        select(0)
+        if !isOurs { databases.remove(0) }
+    }
 
     /// The global command has been applied to the target.
     func resumeAfterGlobal() {
@@ -99,6 +107,7 @@ final class FlowEncoder: FlowSink {
         batch.bytes.appendBulk("SELECT")
         batch.bytes.appendBulk(decimal: Int64(database))
         selectedDatabase = database
+        databases.insert(database)
         return true
     }
 
@@ -165,7 +174,8 @@ final class FlowEncoder: FlowSink {
         let replacing = context.policy.onConflict == .overwrite
         guard head.type == .stream3, !profile.understandsStream3 else {
             return batch.appendRestore(
-                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: replacing)
+                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: replacing
+            )
         }
         var downgraded = ByteBuffer(capacity: body.byteCount)
         do throws(WireError) {
@@ -208,7 +218,9 @@ final class FlowEncoder: FlowSink {
         }
         if writer.lostMemberExpiries > 0 {
             let kind: Unsupported = writer.head.type == .setWithExpiry ? .memberExpiry : .fieldExpiry
-            report(kind, subject: writer.head.type.name, printableKey: writer.keyDescription, database: writer.head.database)
+            report(
+                kind, subject: writer.head.type.name, printableKey: writer.keyDescription,
+                database: writer.head.database)
         }
     }
 
@@ -219,6 +231,7 @@ final class FlowEncoder: FlowSink {
             return false
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
+        synced?.brought(key, database: head.database)
         guard let expiry = head.expiryMilliseconds, expiry <= arrivedAt else { return true }
         expiredKeys += 1
         if context.policy.onConflict == .overwrite {
@@ -269,6 +282,7 @@ final class FlowEncoder: FlowSink {
             if !inSnapshot { countRecord() }
             return
         }
+        synced?.prepare(command, database: database, in: batch)
         let outcome = rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
         switch outcome {
         case .written, .nothing: break
@@ -310,7 +324,9 @@ final class FlowEncoder: FlowSink {
         context.progress(flow).decoded(next: nextLSN)
     }
 
-    private func text(_ name: RawSpan) -> String { name.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) } }
+    private func text(_ name: RawSpan) -> String {
+        name.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
+    }
 
     // MARK: Policy
 
@@ -335,10 +351,13 @@ final class FlowEncoder: FlowSink {
                 severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,
                 reason: unsupported.reason, subject: subject))
         // Search indexes are no data, and a rate limiter's state is of no use elsewhere: told, never a reason to stop.
-        guard context.policy.onUnsupported == .stop, unsupported != .searchIndex, unsupported != .throttle else { return nil }
+        guard context.policy.onUnsupported == .stop, unsupported != .searchIndex, unsupported != .throttle else {
+            return nil
+        }
         let error = ReplicationError(
             .policy, flow: flow,
-            "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)")
+            "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"
+        )
         fail(error)
         return error
     }

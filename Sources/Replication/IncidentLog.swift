@@ -1,5 +1,5 @@
-import Glibc
 package import Dragonfly
+import Glibc
 import Link
 package import Logging
 import Synchronization
@@ -29,7 +29,8 @@ package final class IncidentLog: Sendable {
         package var subject: String
 
         package init(
-            severity: Severity, kind: String, flow: FlowID, database: UInt32, key: String, reason: String, subject: String
+            severity: Severity, kind: String, flow: FlowID, database: UInt32, key: String, reason: String,
+            subject: String
         ) {
             self.severity = severity
             self.kind = kind
@@ -109,7 +110,8 @@ package final class IncidentLog: Sendable {
             switch scalar {
             case "\"", "\\": result += "\\\(scalar)"
             case "\n": result += "\\n"
-            case _ where scalar.value < 0x20: result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            case _ where scalar.value < 0x20:
+                result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
             default: result.unicodeScalars.append(scalar)
             }
         }

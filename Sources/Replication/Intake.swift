@@ -1,86 +1,176 @@
 import DequeModule
+import Dispatch
 import Dragonfly
+import Glibc
 package import Link
 
 /// Everything a flow has delivered and the applier has not decoded yet: first in memory, then on disk.
 ///
-/// The flow's queue puts in, the applier's queue takes out, in order. While something is on disk everything new goes
-/// there too; once it has been read, memory serves again. When both budgets are spent `receive` answers `false`: the
+/// ```
+///  consumer ◀── head (memory) ◀── spool (disk) ◀── tail (memory) ◀── producer
+///                                      ▲ spooler ───┘ full slabs, while memory is short
+/// ```
+/// The flow's queue puts in, the applier's queue takes out, in order; a queue of the intake's own writes to the disk, so
+/// that a slow disk delays nobody as long as there is memory. When both budgets are spent `receive` answers `false`: the
 /// flow must be left rather than made to wait.
 package final class Intake: FlowReceiver {
+    /// How long the producer may wait for the disk when memory is spent: at once, and as a share of the time.
+    private static let patience = Duration.seconds(1)
+    private static let patienceShare = 10
+
     private struct State {
-        var slabs = Deque<Slab>()
+        var head = Deque<Slab>()
+        var tail = Deque<Slab>()
         var spare: [Slab] = []
         var spool: SpoolFile?
         var spoolStart: UInt64 = 0
         var spoolEnd: UInt64 = 0
-        var spoolArrivals = Deque<(end: UInt64, arrivedAt: Int64)>()
+        /// One for each slab on disk, which ends at `end`.
+        var arrivals = Deque<(end: UInt64, oldest: Int64, newest: Int64)>()
         var queuedBytes = 0
-        /// The producer is writing behind `spoolEnd`.
-        var isSpilling = false
         var hasEnded = false
         var isConsumerWaiting = true
+        var isSpooling = false
+        var isProducerWaiting = false
+        var patience = (left: Intake.patience, since: ContinuousClock.now)
         var failure: SystemError?
+
+        var isSpoolEmpty: Bool { spoolStart == spoolEnd }
+        var slabCount: Int { head.count + tail.count + spare.count }
     }
 
     private let state = Lock(State())
     private let budget: SpoolBudget
     private let spoolDirectory: String?
     private let clock: @Sendable () -> Int64
-    private let onData = Lock<(@Sendable () -> Void)?>(nil)
+    private let onData = Lock<DataHandler?>(nil)
+    private let spooler = DispatchQueue(label: "df2redis.spooler")
+    private let room = DispatchSemaphore(value: 0)
+    private let segmentBytes: Int
+
+    /// A closure in a struct: bare in a generic type it would be wrapped in one more thunk at each access.
+    private struct DataHandler {
+        let call: @Sendable () -> Void
+    }
 
     /// - Parameters:
     ///   - spoolDirectory: where what does not fit into memory goes; `nil`: nowhere.
     ///   - clock: Unix time in milliseconds.
-    package init(budget: SpoolBudget, spoolDirectory: String?, clock: @escaping @Sendable () -> Int64) {
+    package init(
+        budget: SpoolBudget, spoolDirectory: String?, segmentBytes: Int? = nil, clock: @escaping @Sendable () -> Int64
+    ) {
         self.budget = budget
-        self.spoolDirectory = spoolDirectory
+        self.spoolDirectory = budget.diskBytes > 0 ? spoolDirectory : nil
+        self.segmentBytes = segmentBytes ?? SpoolFile.defaultSegmentBytes
         self.clock = clock
     }
 
-    deinit {
-        state.withLock { budget.giveBackMemory(($0.slabs.count + $0.spare.count) * Slab.capacity) }
-    }
+    deinit { state.withLock { budget.giveBackMemory($0.slabCount * Slab.capacity) } }
 
     /// Called, on the flow's queue, when the consumer has found nothing before and there is something now.
     package func setDataHandler(_ handler: @escaping @Sendable () -> Void) {
-        onData.withLock { $0 = handler }
+        onData.withLock { $0 = DataHandler(call: handler) }
     }
 
-    /// Bytes that wait to be decoded.
+    /// Bytes that wait to be decoded, in memory and on disk.
     package var queuedBytes: Int { state.withLock { $0.queuedBytes } }
+    /// Of them, those on disk.
     package var spooledBytes: Int { state.withLock { Int($0.spoolEnd - $0.spoolStart) } }
 
-    /// Why `receive` answered `false`.
+    /// Unix time in milliseconds at which the oldest bytes that wait to be decoded arrived; `nil` when none wait.
+    package var oldestArrival: Int64? {
+        state.withLock { state in
+            guard state.queuedBytes > 0 else { return nil }
+            if let slab = state.head.first(where: { !$0.untaken.isEmpty }) { return slab.oldestArrival }
+            if !state.isSpoolEmpty, let first = state.arrivals.first(where: { $0.end > state.spoolStart }) {
+                return first.oldest
+            }
+            return state.tail.first(where: { !$0.untaken.isEmpty })?.oldestArrival
+        }
+    }
+
+    /// Why `receive` answered `false`, or would.
     package var failure: SystemError? { state.withLock { $0.failure } }
 
     // MARK: The producer
 
     package func receive(_ body: (UnsafeMutableRawBufferPointer) -> Int) -> Bool {
-        if let slab = slabToFill() {
-            let count = body(slab.room)
-            if count > 0 {
-                commit { state in
-                    slab.filled += count
-                    slab.arrivedAt = clock()
-                    state.queuedBytes += count
-                }
-            }
-            return true
+        guard let slab = slabToFill() else { return false }
+        let count = body(slab.room)
+        guard count > 0 else { return true }
+        commit { state in
+            let now = clock()
+            if slab.untaken.isEmpty { slab.oldestArrival = now }
+            slab.arrivedAt = now
+            slab.filled += count
+            state.queuedBytes += count
         }
-        return spill(body)
+        return true
     }
 
-    /// The slab to read into; `nil` when it has to be the disk.
+    /// The slab to read into.
+    ///
+    /// - Returns: `nil` when memory is spent and the disk does not take enough.
     private func slabToFill() -> Slab? {
-        state.withLock { state in
-            guard state.spoolEnd == state.spoolStart else { return nil }
-            if let last = state.slabs.last, !last.isFull { return last }
-            guard let slab = state.spare.popLast() ?? (budget.takeMemory(Slab.capacity) ? Slab() : nil) else { return nil }
-            (slab.filled, slab.taken) = (0, 0)
-            state.slabs.append(slab)
-            return slab
+        while true {
+            let slab: Slab? = state.withLock { state in
+                let last = state.tail.last ?? (state.isSpoolEmpty ? state.head.last : nil)
+                if let last, !last.isFull { return last }
+                startSpoolingIfNeeded(&state)
+                // Behind what is on disk; and what comes while memory is short is for the disk.
+                let isForTail =
+                    !state.isSpoolEmpty || !state.tail.isEmpty || (spoolDirectory != nil && budget.isMemoryShort)
+                guard let slab = newSlab(&state, isGuaranteed: isForTail ? state.tail.count < 2 : state.head.isEmpty)
+                else { return nil }
+                if isForTail { state.tail.append(slab) } else { state.head.append(slab) }
+                return slab
+            }
+            if let slab { return slab }
+            guard waitForRoom() else { return nil }
         }
+    }
+
+    private func newSlab(_ state: inout State, isGuaranteed: Bool) -> Slab? {
+        if let spare = state.spare.popLast() {
+            (spare.filled, spare.taken) = (0, 0)
+            return spare
+        }
+        return budget.takeMemory(Slab.capacity, isGuaranteed: isGuaranteed) ? Slab() : nil
+    }
+
+    /// Memory is spent. The disk may be about to take some of it: that is worth a moment, and no more than a moment.
+    private func waitForRoom() -> Bool {
+        let start = ContinuousClock.now
+        let limit: Duration? = state.withLock { state in
+            state.patience.left = min(
+                Self.patience, state.patience.left + state.patience.since.duration(to: start) / Self.patienceShare)
+            state.patience.since = start
+            // Finished meanwhile, with success.
+            if spoolDirectory != nil, !state.isSpooling, state.tail.count < 2 || !budget.isMemoryShort { return .zero }
+            guard state.isSpooling, state.patience.left > .zero else {
+                let reason =
+                    spoolDirectory == nil
+                    ? "spool.memoryBytes is spent" : "spool.memoryBytes is spent, the disk is slow"
+                state.failure = state.failure ?? SystemError("write", errno: ENOSPC, peer: "the intake (\(reason))")
+                return nil
+            }
+            state.isProducerWaiting = true
+            return state.patience.left
+        }
+        guard let limit else { return false }
+        if limit == .zero { return true }
+        _ = room.wait(timeout: .now() + limit.secondsAsDouble)
+        state.withLock { state in
+            state.isProducerWaiting = false
+            let now = ContinuousClock.now
+            state.patience = (state.patience.left - start.duration(to: now), now)
+        }
+        return true
+    }
+
+    /// The spooler has written something, or has given up.
+    private func tellProducer(_ state: State) {
+        if state.isProducerWaiting { room.signal() }
     }
 
     private func commit(_ change: (inout State) -> Void) {
@@ -89,43 +179,58 @@ package final class Intake: FlowReceiver {
             defer { state.isConsumerWaiting = false }
             return state.isConsumerWaiting
         }
-        if wakes { onData.withLock { $0 }?() }
-    }
-
-    private func spill(_ body: (UnsafeMutableRawBufferPointer) -> Int) -> Bool {
-        guard let spoolDirectory else {
-            return fail(SystemError("write", errno: 28, peer: "the intake (spool.memoryBytes is spent)"))
-        }
-        let (spool, offset) = state.withLock { state in
-            let spool = state.spool ?? SpoolFile(directory: spoolDirectory, budget: budget)
-            state.spool = spool
-            state.isSpilling = true
-            return (spool, state.spoolEnd)
-        }
-        return withUnsafeTemporaryAllocation(byteCount: Slab.capacity, alignment: 16) { buffer in
-            let count = body(buffer)
-            defer { state.withLock { $0.isSpilling = false } }
-            guard count > 0 else { return true }
-            do throws(SystemError) {
-                try spool.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset)
-            } catch {
-                return fail(error)
-            }
-            commit { state in
-                state.spoolEnd += UInt64(count)
-                state.queuedBytes += count
-                state.spoolArrivals.append((state.spoolEnd, clock()))
-            }
-            return true
-        }
-    }
-
-    private func fail(_ error: SystemError) -> Bool {
-        state.withLock { $0.failure = error }
-        return false
+        if wakes { onData.withLock { $0 }?.call() }
     }
 
     package func endOfFlow() { commit { $0.hasEnded = true } }
+
+    // MARK: The spooler
+
+    private func startSpoolingIfNeeded(_ state: inout State) {
+        guard spoolDirectory != nil, !state.isSpooling, budget.isMemoryShort, state.tail.first?.isFull == true else {
+            return
+        }
+        state.isSpooling = true
+        spooler.async { [weak self] in self?.spool() }
+    }
+
+    /// Writes full slabs of the tail to the disk while memory is short.
+    private func spool() {
+        guard let spoolDirectory else { return }
+        while true {
+            let next: (slab: Slab, file: SpoolFile, offset: UInt64)? = state.withLock { state in
+                guard budget.isMemoryShort, let slab = state.tail.first, slab.isFull else {
+                    state.isSpooling = false
+                    tellProducer(state)
+                    return nil
+                }
+                let file =
+                    state.spool ?? SpoolFile(directory: spoolDirectory, budget: budget, segmentBytes: segmentBytes)
+                state.spool = file
+                return (slab, file, state.spoolEnd)
+            }
+            guard let (slab, file, offset) = next else { return }
+            do throws(SystemError) {
+                try file.write(UnsafeRawBufferPointer(slab.memory), at: offset)
+            } catch {
+                // What is in memory stays there. Later slabs try again: the consumer may have made room.
+                return state.withLock { state in
+                    (state.failure, state.isSpooling) = (error, false)
+                    tellProducer(state)
+                }
+            }
+            state.withLock { state in
+                // Meanwhile the consumer may have come to this slab; then what has been written is nothing.
+                guard state.tail.first === slab else { return }
+                state.tail.removeFirst()
+                state.spoolEnd += UInt64(Slab.capacity)
+                state.arrivals.append((state.spoolEnd, slab.oldestArrival, slab.arrivedAt))
+                state.failure = nil
+                budget.giveBackMemory(Slab.capacity)
+                tellProducer(state)
+            }
+        }
+    }
 
     // MARK: The consumer
 
@@ -144,54 +249,68 @@ package final class Intake: FlowReceiver {
             case done(Next)
             case readSpool(SpoolFile, offset: UInt64, count: Int, arrivedAt: Int64)
         }
+        var emptied: SpoolFile?
         let step: Step = state.withLock { state in
-            while let slab = state.slabs.first {
-                if slab.taken < slab.filled {
-                    let range = slab.taken..<slab.filled
-                    slab.taken = slab.filled
-                    state.queuedBytes -= range.count
-                    return .done(.chunk(IntakeChunk(slab: slab, range: range, arrivedAt: slab.arrivedAt)))
+            while true {
+                while let slab = state.head.first {
+                    if !slab.untaken.isEmpty {
+                        let range = slab.untaken
+                        slab.taken = slab.filled
+                        state.queuedBytes -= range.count
+                        return .done(.chunk(IntakeChunk(slab: slab, range: range, arrivedAt: slab.arrivedAt)))
+                    }
+                    guard slab.isFull || !state.isSpoolEmpty || !state.tail.isEmpty else { break }
+                    recycle(state.head.removeFirst(), &state)
                 }
-                guard slab.isFull || state.spoolEnd > state.spoolStart else { break }
-                recycle(state.slabs.removeFirst(), &state)
+                if !state.isSpoolEmpty, let spool = state.spool {
+                    while let first = state.arrivals.first, first.end <= state.spoolStart {
+                        state.arrivals.removeFirst()
+                    }
+                    let (end, _, arrivedAt) = state.arrivals.first ?? (state.spoolEnd, 0, 0)
+                    return .readSpool(
+                        spool, offset: state.spoolStart, count: min(Int(end - state.spoolStart), Slab.capacity),
+                        arrivedAt: arrivedAt)
+                }
+                if state.tail.isEmpty { break }
+                swap(&state.head, &state.tail)
             }
-            if let spool = state.spool, state.spoolEnd > state.spoolStart {
-                while let first = state.spoolArrivals.first, first.end <= state.spoolStart { state.spoolArrivals.removeFirst() }
-                let (end, arrivedAt) = state.spoolArrivals.first ?? (state.spoolEnd, 0)
-                return .readSpool(
-                    spool, offset: state.spoolStart, count: min(Int(end - state.spoolStart), Slab.capacity),
-                    arrivedAt: arrivedAt)
-            }
-            if state.spool != nil, !state.isSpilling {
+            if !state.isSpooling {
+                emptied = state.spool
                 state.spool = nil
-                (state.spoolStart, state.spoolEnd) = (0, 0)
-                state.spoolArrivals = []
+                (state.spoolStart, state.spoolEnd, state.arrivals) = (0, 0, [])
             }
             if state.hasEnded { return .done(.end) }
             state.isConsumerWaiting = true
             return .done(.empty)
         }
+        // Deleted outside of the lock: the producer must not wait for the file system.
+        withExtendedLifetime(emptied) {}
         switch step {
         case .done(let next): return next
         case .readSpool(let spool, let offset, let count, let arrivedAt):
-            let slab = Slab()
-            do throws(SystemError) {
-                let read = try spool.read(into: UnsafeMutableRawBufferPointer(rebasing: slab.memory[..<count]), at: offset)
-                state.withLock {
-                    $0.spoolStart += UInt64(read)
-                    $0.queuedBytes -= read
-                }
-                return .chunk(IntakeChunk(slab: slab, range: 0..<read, arrivedAt: arrivedAt))
-            } catch {
-                return .failed(error)
+            return read(spool, at: offset, count: count, arrivedAt: arrivedAt)
+        }
+    }
+
+    private func read(_ spool: SpoolFile, at offset: UInt64, count: Int, arrivedAt: Int64) -> Next {
+        // One slab beyond the budget, in the consumer's hands only.
+        let slab = Slab()
+        do throws(SystemError) {
+            let read = try spool.read(into: UnsafeMutableRawBufferPointer(rebasing: slab.memory[..<count]), at: offset)
+            state.withLock {
+                $0.spoolStart += UInt64(read)
+                $0.queuedBytes -= read
             }
+            return .chunk(IntakeChunk(slab: slab, range: 0..<read, arrivedAt: arrivedAt))
+        } catch {
+            return .failed(error)
         }
     }
 
     /// A slab that has been taken out whole may still be in the consumer's hands; it is filled again only if not.
     private func recycle(_ slab: Slab, _ state: inout State) {
         var slab = slab
-        if state.spare.count < 2, isKnownUniquelyReferenced(&slab) {
+        if state.spare.isEmpty, !budget.isMemoryShort, isKnownUniquelyReferenced(&slab) {
             state.spare.append(slab)
         } else {
             budget.giveBackMemory(Slab.capacity)

@@ -19,13 +19,12 @@ actor ReplicationSession {
         case connection(FlowConnectionEvent)
         case tick
         case pingFailed(any Error)
-        case leave
     }
 
     /// How long without an answer to PING on the main connection until the source counts as lost.
     private static let pingTimeout = Duration.seconds(30)
     private static let pingInterval = 5
-    /// How long a leave goes on applying what was received before its FIN.
+    /// How long a leave goes on applying what was received: before its FIN and behind it together.
     private static let applyLimit = Duration.milliseconds(700)
 
     private let settings: ReplicatorSettings
@@ -45,8 +44,14 @@ actor ReplicationSession {
     private var barrier = GlobalBarrier(flowCount: 0)
     private var stableFlows: Set<FlowID> = []
     private var endedFlows: Set<FlowID> = []
-    private var isHurried = false
+    /// Databases that the task has filled, as the checkpoint has them.
+    private var knownDatabases: Set<UInt32> = []
+    /// This full sync removes the keys that the source no longer has.
+    private var isReconciling = false
+    private var reconciliation: Task<Void, Never>?
+    private var work: Task<End, any Error>?
     private var isLeaveRequested = false
+    private var isHurried = false
     private var drainSleep: Task<Void, Never>?
     private(set) var phase = Phase.connecting
     /// The session has got as far as a sync.
@@ -78,14 +83,25 @@ actor ReplicationSession {
         }
         defer { ticker.cancel() }
         do {
-            try await open()
-            let end = try await follow()
+            let work = Task {
+                try await open()
+                return try await follow()
+            }
+            self.work = work
+            if isLeaveRequested { work.cancel() }
+            let end = try await work.value
             await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
             if end == .completed { try? await control.delete(checkpointKey.name) }
             await control.close()
             return end
         } catch {
             let error = ReplicationError(error)
+            if isLeaveRequested, error.isTransient {
+                // Whatever was being waited for has been given up for the sake of the leave.
+                await leave(because: "asked to", applies: true)
+                await control.close()
+                return .left
+            }
             await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
             await afterLeaving(error)
             await control.close()
@@ -95,10 +111,10 @@ actor ReplicationSession {
 
     /// The operator wants to leave; a second time: soon.
     func requestLeave() {
-        if phase == .leaving { drainSleep?.cancel() }
-        isHurried = phase == .leaving
+        isHurried = isLeaveRequested
         isLeaveRequested = true
-        post.yield(.leave)
+        work?.cancel()
+        if isHurried { drainSleep?.cancel() }
     }
 
     // MARK: Opening
@@ -107,11 +123,15 @@ actor ReplicationSession {
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
         let stored = try await control.hash(checkpointKey.name)
-        logger.info("target \(settings.target.endpoint) is \(profile), \(databases) databases", metadata: ["phase": "connecting"])
+        logger.info(
+            "target \(settings.target.endpoint) is \(profile), \(databases) databases",
+            metadata: ["phase": "connecting"])
 
+        let record = TaskRecord(stored)
+        knownDatabases = record.databases ?? []
+        let resume = settings.mode == .replicate && !record.isReconciling ? ResumePoint(checkpoint: stored) : nil
         let master = MasterSession(
-            settings: settings.source,
-            resumePoint: settings.mode == .replicate ? ResumePoint(checkpoint: stored) : nil,
+            settings: settings.source, resumePoint: resume, keeper: settings.keeper,
             onEvent: { [post] in post.yield(.connection($0)) })
         self.master = master
         let (session, modes) = try await master.open()
@@ -127,14 +147,15 @@ actor ReplicationSession {
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
-        let resume = ResumePoint(checkpoint: stored)
         for (index, mode) in modes.enumerated() {
             let flow = FlowID(index)
             let intake = Intake(budget: budget, spoolDirectory: settings.spoolDirectory, clock: settings.clock)
             let applier = FlowApplier(
-                flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake, context: context,
+                flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake,
+                context: context,
                 profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
             if !isFullSync { await applier.setConfirmedCheckpoint(stored[checkpointKey.field(flow)]) }
+            if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
         for applier in appliers {
@@ -172,10 +193,23 @@ actor ReplicationSession {
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
-        switch settings.existing {
-        case .flush: try await control.flushAll()
-        case .replace: try await control.delete(checkpointKey.name)
+        let record = TaskRecord(stored)
+        if record.isReconciling {
+            logger.warning(
+                "a full sync is needed: the one before was ended before it had removed what the source no longer has",
+                metadata: ["event": "resync"])
         }
+        isReconciling =
+            switch settings.existing {
+            case .auto: record.databases != nil || record.isReconciling
+            case .reconcile: true
+            case .replace, .flush: false
+            }
+        if settings.existing == .flush { try await control.flushAll() }
+        let positions = stored.keys.filter { $0.hasPrefix("flow:") }
+        try await control.update(
+            checkpointKey.name, set: isReconciling ? [TaskRecord.reconcileField: "pending"] : [:],
+            remove: Array(positions))
     }
 
     // MARK: Following
@@ -184,10 +218,10 @@ actor ReplicationSession {
         var ticks = 0
         for await event in events {
             switch event {
-            case .leave: return .left
             case .tick:
                 ticks += 1
                 tick(ticks)
+                if ticks % Self.pingInterval == 0, phase == .stable { try await storeDatabases() }
             case .pingFailed(let error): throw error
             case .connection(.ended(let flow, let error)):
                 endedFlows.insert(flow)
@@ -213,7 +247,8 @@ actor ReplicationSession {
         case .snapshotCompleted(let flow):
             logger.info("snapshot received", metadata: ["flow": "\(flow)", "phase": "full sync"])
             if try await master?.snapshotCompleted(flow) == true {
-                logger.info("every flow has its snapshot: the source switches to the journal", metadata: ["phase": "full sync"])
+                logger.info(
+                    "every flow has its snapshot: the source switches to the journal", metadata: ["phase": "full sync"])
             }
         case .stable(let flow, let version):
             stableFlows.insert(flow)
@@ -227,7 +262,12 @@ actor ReplicationSession {
             logger.notice(
                 "full sync done: \(keys) keys from \(version ?? "the source")",
                 metadata: ["phase": "full sync", "event": "fullSyncDone"])
-            if settings.mode == .migrate { return true }
+            try await storeDatabases()
+            if settings.mode == .migrate {
+                if isReconciling { try await reconcile() }
+                return true
+            }
+            if isReconciling { beginReconciling() }
             phase = .stable
             logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
             notice(.phase(status))
@@ -237,13 +277,65 @@ actor ReplicationSession {
             throw ReplicationError(
                 .resync, flow: flow, "the source ran \(command.name) during the full sync: it begins again")
         case .targetLost(let flow, let error):
-            logger.warning("\(error); what arrives is kept meanwhile", metadata: ["flow": "\(flow)", "event": "targetLost"])
+            logger.warning(
+                "\(error); what arrives is kept meanwhile", metadata: ["flow": "\(flow)", "event": "targetLost"])
         case .targetFound(let flow):
             logger.notice("the target is back", metadata: ["flow": "\(flow)"])
         case .failed(let error):
             throw error
         }
         return false
+    }
+
+    // MARK: Reconciling
+
+    /// Notes the databases that the task fills: what a later full sync looks through.
+    private func storeDatabases() async throws {
+        var databases = knownDatabases
+        for applier in appliers { databases.formUnion(await applier.databases) }
+        guard databases != knownDatabases else { return }
+        do {
+            try await control.update(
+                checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
+            knownDatabases = databases
+        } catch {
+            guard error.isTransient else { throw error }
+        }
+    }
+
+    private func beginReconciling() {
+        reconciliation = Task {
+            var attempt = 0
+            while !Task.isCancelled {
+                attempt += 1
+                do { return try await reconcile() } catch {
+                    if Task.isCancelled { return }
+                    logger.warning("removing what the source no longer has: \(error); it begins again")
+                    try? await Task.sleep(for: settings.retry.wait(before: attempt))
+                }
+            }
+        }
+    }
+
+    /// Removes what the source no longer has.
+    private func reconcile() async throws {
+        // A connection of its own: the session's may be in the middle of a transaction.
+        let own = TargetControl(connector: TargetConnector(settings: settings.target))
+        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
+        do {
+            let removed = try await reconciler.run(databases: knownDatabases)
+            for applier in appliers {
+                if let failure = await applier.rememberingFailure { throw failure }
+            }
+            for applier in appliers { await applier.forgetKeys() }
+            try await own.update(checkpointKey.name, set: [:], remove: [TaskRecord.reconcileField])
+            isReconciling = false
+            logger.notice("reconciled: \(removed) keys removed that the source no longer has")
+        } catch {
+            await own.close()
+            throw error
+        }
+        await own.close()
     }
 
     private func applier(_ flow: FlowID) -> FlowApplier { appliers[flow.index] }
@@ -329,16 +421,15 @@ actor ReplicationSession {
 
     /// FIN-first, whatever the reason: acknowledgements stop, what is in flight drains, every flow is half-closed and read
     /// to the master's FIN, then closed; the main connection last.
+    ///
+    /// What arrives between our FIN and the master's is applied too, as far as the time allows.
     private func leave(because reason: String, applies: Bool) async {
+        // A snapshot that is cut short is of no use to the next session, which begins with another.
+        let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
         phase = .leaving
-        notice(.leaving)
-        let start = ContinuousClock.now
-        func log(_ text: String, flow: FlowID? = nil, level: Logger.Level = .info) {
-            let elapsed = start.duration(to: .now).milliseconds
-            var metadata: Logger.Metadata = ["phase": "leaving"]
-            if let flow { metadata["flow"] = "\(flow)" }
-            logger.log(level: level, "\(text) (\(elapsed) ms)", metadata: metadata)
-        }
+        reconciliation?.cancel()
+        notice(.phase(status))
+        let departure = Departure(logger: logger)
         guard let master, hasBegun || !appliers.isEmpty else {
             await self.master?.close()
             for applier in appliers { await applier.close() }
@@ -346,39 +437,56 @@ actor ReplicationSession {
         }
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
         await master.stopAcknowledging()
-        log("acknowledgements stopped")
+        departure.log("acknowledgements stopped")
         let flows = await master.flows
-        if endedFlows.isEmpty, !isHurried {
+        if applies, endedFlows.isEmpty, !isHurried {
             let sleep = Task { _ = try? await Task.sleep(for: settings.drain) }
             drainSleep = sleep
             await sleep.value
-            log("drained for \(settings.drain.milliseconds) ms\(applies ? ", applying" : "")")
+            departure.log("drained")
         }
-        for flow in flows { await flow.discard() }
-        for applier in appliers {
-            let isApplied = applies ? await applier.drain(within: Self.applyLimit) : false
-            let lsn = progress[applier.flow.index].appliedLSN.map { ", next LSN \($0)" } ?? ""
-            if isApplied {
-                log("everything received is applied\(lsn)", flow: applier.flow)
-            } else {
-                log(
-                    "\(await applier.unappliedBytes) bytes received are not applied and not acknowledged\(lsn)",
-                    flow: applier.flow, level: .notice)
-            }
-        }
+        if !applies { for flow in flows { await flow.discard() } }
+        let deadline = ContinuousClock.now + (applies ? Self.applyLimit : .zero)
+        if applies { _ = await drain(until: deadline) }
         await master.halfCloseFlows()
-        log("FIN sent on \(flows.count) flows")
-        for departure in await master.waitForMasterFIN(within: settings.finWait) {
-            if departure.sawMasterFIN {
-                log("the source's FIN is here, \(departure.receivedBytes) bytes received", flow: departure.flow)
+        departure.log("FIN sent on \(flows.count) flows")
+        let ends = await master.waitForMasterFIN(within: settings.finWait)
+        let drained = applies ? await drain(until: deadline) : []
+        for end in ends {
+            let progress = progress[end.flow.index]
+            let lsn = progress.appliedLSN.map { ", next LSN \($0)" } ?? ""
+            if drained.contains(end.flow) {
+                departure.log("everything received is applied\(lsn)", flow: end.flow)
+            } else if applies {
+                let rest = end.receivedBytes - min(progress.appliedBytes, end.receivedBytes)
+                departure.log(
+                    "\(rest) bytes received are not applied and not acknowledged\(lsn)", flow: end.flow, level: .notice)
+            }
+            if end.sawMasterFIN {
+                departure.log("the source's FIN is here, \(end.receivedBytes) bytes received", flow: end.flow)
             } else {
-                log("closed without the source's FIN", flow: departure.flow, level: .warning)
+                departure.log("closed without the source's FIN", flow: end.flow, level: .warning)
             }
         }
-        await master.close()
+        await master.close(within: .milliseconds(200))
         for applier in appliers { await applier.close() }
-        logger.notice(
-            "left in \(start.duration(to: .now).milliseconds) ms", metadata: ["phase": "leaving", "event": "left"])
+        departure.end()
+    }
+
+    /// Waits until every flow has applied what it has received, or until `deadline`.
+    ///
+    /// - Returns: the flows that have.
+    private func drain(until deadline: ContinuousClock.Instant) async -> Set<FlowID> {
+        await withTaskGroup(of: FlowID?.self) { group in
+            for applier in appliers {
+                group.addTask {
+                    await applier.drain(within: ContinuousClock.now.duration(to: deadline)) ? applier.flow : nil
+                }
+            }
+            var drained: Set<FlowID> = []
+            for await flow in group { if let flow { drained.insert(flow) } }
+            return drained
+        }
     }
 
     private func afterLeaving(_ error: ReplicationError) async {
@@ -389,4 +497,22 @@ actor ReplicationSession {
         default: break
         }
     }
+}
+
+/// The log of a leave: each step with the time since its beginning.
+private struct Departure {
+    let logger: Logger
+    let start = ContinuousClock.now
+
+    func log(_ text: String, flow: FlowID? = nil, level: Logger.Level = .info) {
+        var metadata: Logger.Metadata = ["phase": "leaving"]
+        if let flow { metadata["flow"] = "\(flow)" }
+        logger.log(level: level, "\(text) (\(elapsed) ms)", metadata: metadata)
+    }
+
+    func end() {
+        logger.notice("left in \(elapsed) ms", metadata: ["phase": "leaving", "event": "left"])
+    }
+
+    private var elapsed: Int64 { start.duration(to: .now).milliseconds }
 }

@@ -35,7 +35,9 @@ package struct ReplicationStatus: Equatable, Sendable {
     package var appliedBytes: UInt64 { flows.reduce(0) { $0 + $1.appliedBytes } }
     /// Records that are decoded and not applied.
     package var lagRecords: UInt64 {
-        flows.reduce(0) { $0 + (($1.decodedLSN?.value ?? 0) - min($1.appliedLSN?.value ?? 0, $1.decodedLSN?.value ?? 0)) }
+        flows.reduce(0) {
+            $0 + (($1.decodedLSN?.value ?? 0) - min($1.appliedLSN?.value ?? 0, $1.decodedLSN?.value ?? 0))
+        }
     }
 
     /// One line for `systemctl status`.
@@ -43,7 +45,8 @@ package struct ReplicationStatus: Equatable, Sendable {
         switch phase {
         case .connecting: "connecting to \(source)"
         case .fullSync: "full sync: \(keys) keys, \(appliedBytes >> 20) MiB from \(source) to \(target)"
-        case .stable: "stable: lag \(lagRecords) records, \(queuedBytes >> 10) KiB queued, \(flows.count) flows, \(source) to \(target)"
+        case .stable:
+            "stable: lag \(lagRecords) records, \(queuedBytes >> 10) KiB queued, \(flows.count) flows, \(source) to \(target)"
         case .waiting: "waiting before another attempt with \(source)"
         case .leaving: "leaving \(source)"
         }
@@ -57,7 +60,6 @@ package enum ReplicatorNotice: Sendable {
     case ready(ReplicationStatus)
     /// Once a second, from the coordinator, while it is alive.
     case beat(ReplicationStatus)
-    case leaving
 }
 
 /// What a run came to.

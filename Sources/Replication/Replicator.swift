@@ -40,7 +40,8 @@ package actor Replicator {
         var lostSince: ContinuousClock.Instant?
         while true {
             let session = ReplicationSession(
-                settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs, notice: notice)
+                settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs,
+                notice: notice)
             self.session = session
             if isLeaving { return summary }
             do {

@@ -12,8 +12,12 @@ package struct ReplicatorSettings: Sendable {
 
     /// What happens to keys of the target that a full sync finds there.
     package enum Existing: Sendable {
+        /// Replace at the task's first full sync, reconcile at every later one.
+        case auto
         /// Keys of the snapshot replace, others stay.
         case replace
+        /// Keys of the snapshot replace, and those that the source no longer has are removed from the task's databases.
+        case reconcile
         /// The target is emptied first.
         case flush
     }
@@ -23,7 +27,7 @@ package struct ReplicatorSettings: Sendable {
     package var source: SourceSettings
     package var target: TargetSettings
     package var policy = ReplicationPolicy()
-    package var existing = Existing.replace
+    package var existing = Existing.auto
     /// Where the spool and the dead-letter file go; `nil`: nowhere.
     package var stateDirectory: String?
     package var spoolDirectory: String?
@@ -34,6 +38,8 @@ package struct ReplicatorSettings: Sendable {
     package var retry = RetryPolicy()
     /// How long a source or a target may stay away; `nil`: for ever.
     package var giveUp: Duration? = .seconds(300)
+    /// Keeps the sockets of the session open should this process be killed.
+    package var keeper: any SocketKeeper = NoSocketKeeper()
     /// Unix time in milliseconds.
     package var clock: @Sendable () -> Int64
 

@@ -8,6 +8,8 @@ final class Slab: @unchecked Sendable {  // see above: the two sides never touch
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: Slab.capacity, alignment: 16)
     var filled = 0
     var taken = 0
+    /// Unix time in milliseconds at which the oldest bytes that nobody has taken arrived.
+    var oldestArrival: Int64 = 0
     /// Unix time in milliseconds at which the last bytes arrived.
     var arrivedAt: Int64 = 0
 
@@ -15,6 +17,7 @@ final class Slab: @unchecked Sendable {  // see above: the two sides never touch
 
     var room: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(rebasing: memory[filled...]) }
     var isFull: Bool { filled == Slab.capacity }
+    var untaken: Range<Int> { taken..<filled }
 }
 
 /// Bytes of a slab that the consumer may read.

@@ -1,6 +1,9 @@
 import Synchronization
 
 /// Memory and disk that all flows of a task may use for what the target has not taken yet.
+///
+/// A flow may always hold two slabs of memory, one to read into and one on its way to the disk: with many shards and a
+/// small limit that is more than the limit says.
 package final class SpoolBudget: Sendable {
     package let memoryBytes: Int
     package let diskBytes: Int
@@ -15,7 +18,14 @@ package final class SpoolBudget: Sendable {
     package var usedMemoryBytes: Int { memoryUsed.load(ordering: .relaxed) }
     package var usedDiskBytes: Int { diskUsed.load(ordering: .relaxed) }
 
-    func takeMemory(_ count: Int) -> Bool { Self.take(count, of: memoryUsed, limit: memoryBytes) }
+    /// With one more slab three quarters of the memory would be in use: what comes now had better go to the disk while
+    /// there is still room for what arrives meanwhile.
+    var isMemoryShort: Bool { usedMemoryBytes + Slab.capacity > memoryBytes / 4 * 3 }
+
+    /// - Parameter isGuaranteed: beyond the limit if need be.
+    func takeMemory(_ count: Int, isGuaranteed: Bool) -> Bool {
+        Self.take(count, of: memoryUsed, limit: isGuaranteed ? .max : memoryBytes)
+    }
     func giveBackMemory(_ count: Int) { memoryUsed.subtract(count, ordering: .relaxed) }
     func takeDisk(_ count: Int) -> Bool { Self.take(count, of: diskUsed, limit: diskBytes) }
     func giveBackDisk(_ count: Int) { diskUsed.subtract(count, ordering: .relaxed) }

@@ -6,90 +6,115 @@ import Link
 ///
 /// The segments have no names (they are unlinked at birth), so a crash leaves nothing behind. One thread writes, one
 /// reads; the counts between them are the intake's, under its lock.
-final class SpoolFile: @unchecked Sendable {  // `write` is the producer's, `read` the consumer's; segments are locked
-    static let segmentBytes = 64 << 20
+final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read` the consumer's; segments are locked
+    static let defaultSegmentBytes = 64 << 20
 
     /// `O_TMPFILE` of <fcntl.h>, a macro that Swift does not import: a file without a name.
     private static let unnamed: Int32 = 0o20_200_000
 
     private let directory: String
     private let budget: SpoolBudget
+    private let segmentBytes: Int
     private let segments = Lock(Deque<Segment>())
 
-    private final class Segment: Sendable {
+    /// A file; it is gone, with its part of the budget, when nobody holds it any more.
+    private final class Segment: @unchecked Sendable {  // `written` is the writer's; read when it can write no more
         let descriptor: Int32
         /// Offset of its first byte in the queue.
         let start: UInt64
+        private let budget: SpoolBudget
+        private var written = 0
 
-        init(descriptor: Int32, start: UInt64) {
+        init(descriptor: Int32, start: UInt64, budget: SpoolBudget) {
             self.descriptor = descriptor
             self.start = start
+            self.budget = budget
         }
 
-        deinit { close(descriptor) }
+        deinit {
+            close(descriptor)
+            budget.giveBackDisk(written)
+        }
+
+        /// Takes from the budget what bytes up to `end` need beyond what the segment has.
+        func reserve(upTo end: Int) -> Bool {
+            guard end > written else { return true }
+            guard budget.takeDisk(end - written) else { return false }
+            written = end
+            return true
+        }
     }
 
-    init(directory: String, budget: SpoolBudget) {
+    init(directory: String, budget: SpoolBudget, segmentBytes: Int = SpoolFile.defaultSegmentBytes) {
+        precondition(segmentBytes % Slab.capacity == 0, "slabs do not straddle segments")
         self.directory = directory
         self.budget = budget
-    }
-
-    deinit {
-        let count = segments.withLock { $0.count }
-        budget.giveBackDisk(count * Self.segmentBytes)
+        self.segmentBytes = segmentBytes
     }
 
     /// Writes `bytes` at `offset`, the end of the queue.
     ///
     /// - Throws: `SystemError`; ENOSPC when the budget or the disk is spent.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemError) {
-        var written = 0
-        while written < bytes.count {
-            let place = offset + UInt64(written)
+        var done = 0
+        while done < bytes.count {
+            let place = offset + UInt64(done)
             let segment = try segment(for: place)
             let within = Int(place - segment.start)
-            let count = min(bytes.count - written, Self.segmentBytes - within)
-            let piece = UnsafeRawBufferPointer(rebasing: bytes[written..<(written + count)])
-            let result = retryingInterrupts { pwrite(segment.descriptor, piece.baseAddress, piece.count, off_t(within)) }
+            let count = min(bytes.count - done, segmentBytes - within)
+            guard segment.reserve(upTo: within + count) else {
+                throw SystemError("write", errno: ENOSPC, peer: "the spool in \(directory) (spool.diskBytes is spent)")
+            }
+            let piece = UnsafeRawBufferPointer(rebasing: bytes[done..<(done + count)])
+            let result = retryingInterrupts {
+                pwrite(segment.descriptor, piece.baseAddress, piece.count, off_t(within))
+            }
             guard result > 0 else {
                 throw SystemError("write", errno: result == 0 ? ENOSPC : errno, peer: "the spool in \(directory)")
             }
-            written += result
+            done += result
         }
     }
 
     private func segment(for offset: UInt64) throws(SystemError) -> Segment {
-        if let last = segments.withLock({ $0.last }), offset < last.start + UInt64(Self.segmentBytes) { return last }
-        guard budget.takeDisk(Self.segmentBytes) else {
-            throw SystemError("write", errno: ENOSPC, peer: "the spool in \(directory) (spool.diskBytes is spent)")
-        }
-        let descriptor = open(directory, Self.unnamed | O_RDWR | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            let code = errno
-            budget.giveBackDisk(Self.segmentBytes)
-            throw SystemError("open", errno: code, peer: "the spool in \(directory)")
-        }
-        let segment = Segment(descriptor: descriptor, start: offset)
+        if let last = segments.withLock({ $0.last }), offset < last.start + UInt64(segmentBytes) { return last }
+        let segment = Segment(descriptor: try openUnnamed(), start: offset, budget: budget)
         segments.withLock { $0.append(segment) }
         return segment
     }
 
-    /// Reads up to `buffer.count` bytes at `offset`, the front of the queue, and gives back the segments before it.
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) -> Int {
-        let (segment, passed): (Segment?, Int) = segments.withLock { segments in
-            var passed = 0
-            while let first = segments.first, first.start + UInt64(Self.segmentBytes) <= offset {
-                segments.removeFirst()
-                passed += 1
-            }
-            return (segments.first, passed)
+    private func openUnnamed() throws(SystemError) -> Int32 {
+        var descriptor = open(directory, Self.unnamed | O_RDWR | O_CLOEXEC, 0o600)
+        if descriptor < 0, errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL {
+            // Some file systems know no files without a name: it is taken away at once.
+            var path = Array("\(directory)/segment-XXXXXX".utf8CString)
+            descriptor = mkstemp(&path)
+            if descriptor >= 0 { unlink(path) }
         }
-        budget.giveBackDisk(passed * Self.segmentBytes)
-        guard let segment else { return 0 }
+        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: "the spool in \(directory)") }
+        return descriptor
+    }
+
+    /// Reads up to `buffer.count` bytes at `offset`, the front of the queue, and gives back the segments before it.
+    ///
+    /// - Throws: `SystemError`; EIO when the bytes are not there.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) -> Int {
+        // Closed, and so deleted, outside of the lock: that takes time, and the writer must not wait for it.
+        var passed: [Segment] = []
+        let segment: Segment? = segments.withLock { segments in
+            while let first = segments.first, first.start + UInt64(segmentBytes) <= offset {
+                passed.append(segments.removeFirst())
+            }
+            return segments.first
+        }
+        passed = []
+        guard let segment else { throw SystemError("read", errno: EIO, peer: "the spool in \(directory)") }
         let within = Int(offset - segment.start)
-        let room = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, Self.segmentBytes - within)])
+        let room = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, segmentBytes - within)])
         let result = retryingInterrupts { pread(segment.descriptor, room.baseAddress, room.count, off_t(within)) }
-        guard result >= 0 else { throw SystemError("read", errno: errno, peer: "the spool in \(directory)") }
+        guard result > 0 else {
+            throw SystemError("read", errno: result == 0 ? EIO : errno, peer: "the spool in \(directory)")
+        }
         return result
     }
 }

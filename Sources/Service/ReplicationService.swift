@@ -30,7 +30,8 @@ package struct ReplicationService: Sendable {
 
     package func run() async -> ExitCode {
         let output = LogOutput.bootstrap(
-            level: configuration.log.level, format: LogOutput.Format(rawValue: configuration.log.format.rawValue) ?? .auto,
+            level: configuration.log.level,
+            format: LogOutput.Format(rawValue: configuration.log.format.rawValue) ?? .auto,
             metadata: ["task": "\(configuration.taskName)"])
         defer { output.flush() }
         let logger = Logger(label: "df2redis")
@@ -51,6 +52,7 @@ package struct ReplicationService: Sendable {
             settings: ReplicatorSettings(configuration, mode: mode), logger: logger, notice: { reporter.report($0) })
         let signals = SignalWatcher { name in
             logger.notice("\(name) received")
+            notifier.stopping(status: "leaving the source")
             Task { await replicator.leave() }
         }
         defer { withExtendedLifetime(signals) {} }
@@ -73,8 +75,9 @@ package struct ReplicationService: Sendable {
     /// Settings that are read and checked, and that this version does nothing with.
     private var unbuilt: String? {
         var names: [String] = []
-        if configuration.fullSync.existing == .reconcile { names.append("fullSync.existing: reconcile (treated as replace)") }
-        if configuration.checkpoint.store == .file { names.append("checkpoint.store: file (the target holds the checkpoint)") }
+        if configuration.checkpoint.store == .file {
+            names.append("checkpoint.store: file (the target holds the checkpoint)")
+        }
         if configuration.dashboard.address != nil { names.append("dashboard.addr") }
         if configuration.advanced.commandsPerSecond > 0 { names.append("advanced.qps") }
         return names.isEmpty ? nil : "not built in this version, and without effect: \(names.joined(separator: ", "))"
@@ -132,8 +135,6 @@ private final class Reporter: Sendable {
             if beats % Self.beatsPerLine == 0 || (status.phase == .fullSync && beats % 5 == 0) {
                 logger.info("\(status.summary)", metadata: ["phase": "\(status.phase.rawValue)"])
             }
-        case .leaving:
-            notifier.stopping(status: "leaving")
         }
     }
 

@@ -27,7 +27,13 @@ extension ReplicatorSettings {
             case .skip: .skip
             case .panic: .panic
             }
-        existing = configuration.fullSync.existing == .flush ? .flush : .replace
+        existing =
+            switch configuration.fullSync.existing {
+            case .auto: .auto
+            case .replace: .replace
+            case .flush: .flush
+            case .reconcile: .reconcile
+            }
         stateDirectory = configuration.stateDirectory
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes
@@ -48,7 +54,8 @@ extension ReplicatorSettings {
                 hashes[place] = (hashes[place] ^ UInt64(byte) &+ UInt64(index * place)) &* 0x100_0000_01b3
             }
         }
-        let digits = hashes.map { String($0, radix: 16) }.map { String(repeating: "0", count: 16 - $0.count) + $0 }.joined()
+        let digits = hashes.map { String($0, radix: 16) }.map { String(repeating: "0", count: 16 - $0.count) + $0 }
+            .joined()
         return String(digits.prefix(40))
     }
 }

@@ -50,9 +50,10 @@ package struct JournalLogHandler: LogHandler {
 extension JournalLogHandler {
     static func record(of event: LogEvent, _ metadata: Logger.Metadata) -> JournalRecord {
         var record = JournalRecord()
-        // Line breaks in a message stay: the journal shows them indented, and no line can be forged there.
-        record.append(
-            "MESSAGE", LogText.context(metadata, without: ["task", "event"]) + LogText.message(of: event))
+        // Line breaks stay: the journal shows them indented, and no record can be forged there. Other control characters
+        // would make `journalctl` show nothing but '[blob data]'. The fields below keep every byte.
+        let message = LogText.printable(LogText.message(of: event), keepsLines: true)
+        record.append("MESSAGE", LogText.context(metadata, without: ["task", "event"]) + message)
         record.append("PRIORITY", String(priority(of: event.level)))
         record.append("SYSLOG_IDENTIFIER", "df2redis")
         if let name = metadata["event"], let id = EventID(rawValue: LogText.plain(name)) {

@@ -29,7 +29,7 @@ enum LogText {
     static func context(_ metadata: Logger.Metadata, without hidden: Set<String> = []) -> String {
         let pairs = ordered(metadata).filter { !hidden.contains($0.key) }
         guard !pairs.isEmpty else { return "" }
-        return "[" + pairs.map { "\(singleLine($0.key))=\(quoted(plain($0.value)))" }.joined(separator: " ") + "] "
+        return "[" + pairs.map { "\(printable($0.key))=\(quoted(plain($0.value)))" }.joined(separator: " ") + "] "
     }
 
     /// The metadata in the order of its print: task, flow, phase, lsn, then the others by name.
@@ -54,17 +54,20 @@ enum LogText {
     /// A value as it stands between brackets: in quotes if it would blur with what is around it.
     private static func quoted(_ text: String) -> String {
         let blurs = text.isEmpty || text.utf8.contains { " \"=]\\".utf8.contains($0) }
-        guard blurs else { return singleLine(text) }
+        guard blurs else { return printable(text) }
         let inner = text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
-        return "\"\(singleLine(inner))\""
+        return "\"\(printable(inner))\""
     }
 
     /// `text` with control characters written out, so that no key and no peer can break or forge a line.
-    static func singleLine(_ text: String) -> String {
+    ///
+    /// - Parameter keepsLines: line breaks stay as they are.
+    static func printable(_ text: String, keepsLines: Bool = false) -> String {
         guard text.unicodeScalars.contains(where: isControl) else { return text }
         var line = ""
         for scalar in text.unicodeScalars {
             switch scalar {
+            case "\n" where keepsLines: line += "\n"
             case "\n": line += "\\n"
             case "\r": line += "\\r"
             case "\t": line += "\\t"

@@ -45,7 +45,7 @@ package struct StderrLogHandler: LogHandler {
         let time = LogText.timestamp(now())
         switch form {
         case .text:
-            write("\(time) \(event.level) \(LogText.context(metadata))\(LogText.singleLine(message))\n")
+            write("\(time) \(event.level) \(LogText.context(metadata))\(LogText.printable(message))\n")
         case .json:
             let fields = LogText.ordered(metadata).map {
                 "\(LogText.json($0.key)):\(LogText.json(LogText.plain($0.value)))"

@@ -33,7 +33,8 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
     }
 
     /// The readable bytes, for a system call.
-    package borrowing func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    package borrowing func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R
+    {
         try body(UnsafeRawBufferPointer(start: base + start, count: end - start))
     }
 

@@ -1,17 +1,19 @@
 /// A `WireError` with its place in a flow: what an operator needs to report it and a developer to find it.
 package struct FlowDecodingError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// What is wrong; its offset is that of the flow, or of the content when it is inside a compressed blob.
     package let cause: WireError
-    /// Bytes of the flow before the unit at fault (of the blob's head, when it is inside a compressed blob).
+    /// Bytes of the flow before the unit at fault (before the blob, when it is inside a compressed blob).
     package let flowOffset: UInt64
     package let isInsideBlob: Bool
+    /// The database of the last key, or the one that was selected before any key.
     package let database: UInt32
     /// The last key that was read, printable and shortened; empty when there was none.
     package let lastKey: String
 
     package var description: String {
-        let place = isInsideBlob ? "inside the compressed blob at byte \(flowOffset) of the flow" : "at byte \(flowOffset) of the flow"
+        let place = isInsideBlob ? "byte \(cause.offset) of the compressed blob at byte" : "byte"
         let key = lastKey.isEmpty ? "" : ", last key \(lastKey)"
-        return "\(cause), \(place), database \(database)\(key)"
+        return "\(cause.reason), at \(place) \(flowOffset) of the flow, database \(database)\(key)"
     }
 }
 

@@ -26,18 +26,30 @@ package enum ValueEvent: ~Escapable {
     case ended
 }
 
-/// The numbers of a stream apart from its entries. `firstID`, `maxDeletedID` and `entriesAdded` are absent in type 15.
+/// The numbers of a stream apart from its entries. `maxDeletedID` and `entriesAdded` are absent in type 15.
 package struct StreamInfo: Equatable, Sendable {
     package var length: UInt64
     package var lastID: StreamID
     package var maxDeletedID: StreamID?
     package var entriesAdded: UInt64?
+
+    package init(length: UInt64, lastID: StreamID, maxDeletedID: StreamID? = nil, entriesAdded: UInt64? = nil) {
+        self.length = length
+        self.lastID = lastID
+        self.maxDeletedID = maxDeletedID
+        self.entriesAdded = entriesAdded
+    }
 }
 
 /// A consumer group's own numbers. `entriesRead` is `nil` when the master does not know it.
 package struct StreamGroupInfo: Equatable, Sendable {
     package var lastID: StreamID
     package var entriesRead: UInt64?
+
+    package init(lastID: StreamID, entriesRead: UInt64?) {
+        self.lastID = lastID
+        self.entriesRead = entriesRead
+    }
 }
 
 /// A delivered and not yet acknowledged entry of a group.
@@ -45,11 +57,18 @@ package struct StreamPendingEntry: Equatable, Sendable {
     package var id: StreamID
     package var deliveryTimeMilliseconds: Int64
     package var deliveryCount: UInt64
+
+    package init(id: StreamID, deliveryTimeMilliseconds: Int64, deliveryCount: UInt64) {
+        self.id = id
+        self.deliveryTimeMilliseconds = deliveryTimeMilliseconds
+        self.deliveryCount = deliveryCount
+    }
 }
 
 /// What a `FlowDecoder` finds, in stream order. All spans are valid during the call only.
 package protocol FlowSink: ~Copyable {
-    /// Asked between items: `true` makes the decoder return, with what it has consumed.
+    /// Asked between items and between the elements of a value in parts: `true` makes the decoder return, with what it
+    /// has consumed.
     var isPaused: Bool { get }
 
     mutating func auxiliaryField(name: RawSpan, value: RawSpan)

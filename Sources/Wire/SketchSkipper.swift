@@ -40,14 +40,16 @@ struct SketchSkipper {
             case .chunks(0, let filters):
                 stage = .filters(filters)
             case .chunks(let bytes, let filters):
-                guard let count = try reader.readLength() else { return false }
-                guard count > 0, count <= bytes else {
-                    throw .malformed("a filter's pieces are longer than the filter", offset: start)
+                guard let piece = try readPieceHead(&reader) else { return false }
+                guard piece.filterBytes > 0, piece.filterBytes <= bytes else {
+                    throw .malformed("a filter's pieces do not make the filter", offset: start)
                 }
-                stage = .rawChunk(count, bytes: bytes - count, filters: filters)
+                stage = .rawChunk(piece.rawBytes, bytes: bytes - piece.filterBytes, filters: filters)
             case .rawChunk(let count, let bytes, let filters):
                 let left = skip(&reader, count)
-                stage = left == 0 ? .chunks(bytes: bytes, filters: filters) : .rawChunk(left, bytes: bytes, filters: filters)
+                stage =
+                    left == 0
+                    ? .chunks(bytes: bytes, filters: filters) : .rawChunk(left, bytes: bytes, filters: filters)
                 if left > 0 { return false }
             case .items(0):
                 guard let bytes = try reader.readLength() else { return false }
@@ -94,12 +96,26 @@ struct SketchSkipper {
         }
     }
 
+    /// The head of a piece of a filter, which is an RDB string in a bloom filter only: what follows it, and for how many
+    /// bytes of the filter that stands.
+    private func readPieceHead(_ reader: inout ByteReader) throws(WireError) -> (rawBytes: UInt64, filterBytes: UInt64)?
+    {
+        guard type == .bloomFilterChunked else { return try reader.readLength().map { ($0, $0) } }
+        switch try reader.readStringHead() {
+        case nil: return nil
+        case .raw(let count): return (UInt64(count), UInt64(count))
+        case .compressed(let count, let uncompressedCount): return (UInt64(count), UInt64(uncompressedCount))
+        case .integer(let number): return (0, UInt64(String(number).utf8.count))
+        }
+    }
+
     private func readFilterHead(_ reader: inout ByteReader, left: UInt64) throws(WireError) -> Stage? {
         switch type {
         case .bloomFilter:
             guard try reader.skipLengths(1), let head = try reader.readStringHead() else { return nil }
             switch head {
-            case .raw(let count), .compressed(let count, _): return .rawChunk(UInt64(count), bytes: 0, filters: left - 1)
+            case .raw(let count), .compressed(let count, _):
+                return .rawChunk(UInt64(count), bytes: 0, filters: left - 1)
             case .integer: return .filters(left - 1)
             }
         case .bloomFilterChunked:
@@ -113,7 +129,8 @@ struct SketchSkipper {
 }
 
 extension ByteReader {
-    fileprivate mutating func skipLengths(_ count: Int) throws(WireError) -> Bool {
+    /// Moves over `count` lengths. The caller rewinds when bytes are missing.
+    mutating func skipLengths(_ count: Int) throws(WireError) -> Bool {
         for _ in 0..<count where try readLength() == nil { return false }
         return true
     }

@@ -2,8 +2,18 @@ extension ByteBuffer {
     /// Appends the body of a type 21 stream as type 19, which Redis 7.0 reads: the consumers' active times are left out,
     /// everything else stays byte for byte.
     ///
-    /// - Throws: `WireError` when `body` is not one whole stream.
+    /// - Throws: `WireError` when `body` is not one whole stream; nothing is appended then.
     package mutating func append(streamWithoutActiveTimes body: RawSpan) throws(WireError) {
+        let before = count
+        do throws(WireError) {
+            try appendParts(ofStream: body)
+        } catch {
+            truncate(to: before)
+            throw error
+        }
+    }
+
+    private mutating func appendParts(ofStream body: RawSpan) throws(WireError) {
         var reader = ByteReader(body)
         var copied = 0
         func require<T>(_ value: T?) throws(WireError) -> T {

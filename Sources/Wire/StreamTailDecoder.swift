@@ -21,12 +21,13 @@ struct StreamTailDecoder {
 
     init(type: RDBType) { self.type = type }
 
-    /// - Returns: `true` at the end of the value, `false` when more bytes are needed.
+    /// - Returns: `true` at the end of the value, `false` when more bytes are needed or the sink paused.
     mutating func resume(
         _ reader: inout ByteReader, stream: ChunkStreamID, scratch: inout ByteBuffer,
         into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
         while true {
+            if sink.isPaused, reader.remaining > 0 { return false }
             let start = reader.offset
             switch stage {
             case .info:
@@ -47,7 +48,7 @@ struct StreamTailDecoder {
             case .pending(0, let groups):
                 stage = .consumerCount(groups: groups)
             case .pending(let left, let groups):
-                guard let id = reader.readStreamID(), let time = reader.readLittleEndian(Int64.self),
+                guard let id = StreamID(readBigEndian: &reader), let time = reader.readLittleEndian(Int64.self),
                     let count = try reader.readLength()
                 else {
                     reader.rewind(to: start)
@@ -70,7 +71,7 @@ struct StreamTailDecoder {
             case .consumerPending(0, let consumers, let groups):
                 stage = .consumers(consumers, groups: groups)
             case .consumerPending(let left, let consumers, let groups):
-                guard let id = reader.readStreamID() else { return false }
+                guard let id = StreamID(readBigEndian: &reader) else { return false }
                 sink.value(.streamConsumerPending(id), stream: stream)
                 stage = .consumerPending(left - 1, consumers: consumers, groups: groups)
             }
@@ -112,8 +113,8 @@ struct StreamTailDecoder {
         into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> UInt64? {
         let start = reader.offset
-        guard try reader.skipString(), reader.skip(type == .stream3 ? 16 : 8), let pending = try reader.readCount(
-            "consumer's pending entries")
+        guard try reader.skipString(), reader.skip(type == .stream3 ? 16 : 8),
+            let pending = try reader.readCount("consumer's pending entries")
         else { return nil }
         var name = ByteReader(reader.bytes, offset: start)
         _ = try name.readInlineString(scratch: &scratch) { (text) throws(WireError) in
@@ -124,14 +125,6 @@ struct StreamTailDecoder {
 }
 
 extension ByteReader {
-    /// 16 raw bytes, both halves big-endian.
-    mutating func readStreamID() -> StreamID? {
-        guard remaining >= 16, let ms = readBigEndian(UInt64.self), let sequence = readBigEndian(UInt64.self) else {
-            return nil
-        }
-        return StreamID(milliseconds: ms, sequence: sequence)
-    }
-
     /// Two RDB lengths. The caller rewinds when bytes are missing.
     mutating func readLengthStreamID() throws(WireError) -> StreamID? {
         guard let ms = try readLength(), let sequence = try readLength() else { return nil }

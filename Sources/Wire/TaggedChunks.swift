@@ -7,41 +7,58 @@ struct TaggedChunks: ~Copyable {
     /// Values that may be open at once in a flow: the masters observed had two.
     static let openLimit = 1024
 
-    enum Outcome { case needsMore, ended }
-
     private final class Open {
+        let key: [UInt8]
+        let database: UInt32
         var decoder: ValueDecoder
-        init(_ decoder: consuming ValueDecoder) { self.decoder = decoder }
+
+        init(key: [UInt8], database: UInt32, type: RDBType, id: ChunkStreamID) {
+            self.key = key
+            self.database = database
+            decoder = ValueDecoder(type: type, stream: id)
+        }
     }
 
     private var open: [ChunkStreamID: Open] = [:]
+    /// The key, shortened, whose chunk was decoded last: for error messages.
+    private(set) var currentKey: (name: [UInt8], database: UInt32)?
 
     var isEmpty: Bool { open.isEmpty }
 
     /// Decodes what `payload` holds of the chunk of `id`; what it leaves unread is not complete yet.
+    ///
+    /// - Returns: `true` at the end of the value.
     mutating func resume(
         _ id: ChunkStreamID, database: UInt32, payload: inout ByteReader, scratch: inout ByteBuffer,
         into sink: inout some FlowSink & ~Copyable
-    ) throws(WireError) -> Outcome {
-        if let value = open[id] {
-            guard try value.decoder.resume(&payload, into: &sink) else { return .needsMore }
-            open[id] = nil
-            return .ended
-        }
+    ) throws(WireError) -> Bool {
+        var value = open[id]
+        if value == nil { value = try begin(id, database: database, payload: &payload, scratch: &scratch, into: &sink) }
+        guard let value else { return false }
+        currentKey = (value.key, value.database)
+        guard try value.decoder.resume(&payload, into: &sink) else { return false }
+        open[id] = nil
+        return true
+    }
+
+    private mutating func begin(
+        _ id: ChunkStreamID, database: UInt32, payload: inout ByteReader, scratch: inout ByteBuffer,
+        into sink: inout some FlowSink & ~Copyable
+    ) throws(WireError) -> Open? {
         let start = payload.offset
         guard let head = try readHead(&payload, database: database, scratch: &scratch) else {
             payload.rewind(to: start)
-            return .needsMore
+            return nil
         }
         guard open.count < Self.openLimit else {
-            throw .tooLarge("open chunked values", value: UInt64(open.count), limit: UInt64(Self.openLimit), offset: start)
+            throw .tooLarge(
+                "open chunked values", value: UInt64(open.count), limit: UInt64(Self.openLimit), offset: start)
         }
         sink.valueBegan(head, key: scratch.bytes, stream: id)
-        let value = Open(ValueDecoder(type: head.type, stream: id))
+        let key = scratch.bytes.extracting(first: FlowDecoder.rememberedKeyBytes).withUnsafeBytes { Array($0) }
+        let value = Open(key: key, database: database, type: head.type, id: id)
         open[id] = value
-        guard try value.decoder.resume(&payload, into: &sink) else { return .needsMore }
-        open[id] = nil
-        return .ended
+        return value
     }
 
     /// Reads the head of a value; its key is in `scratch` then.
@@ -58,10 +75,8 @@ struct TaggedChunks: ~Copyable {
                 guard let time = payload.readLittleEndian(Int64.self) else { return nil }
                 expiry = time
             case 220:
-                guard let mask = payload.readLittleEndian(UInt32.self) else { return nil }
-                guard mask & ~3 == 0 else { throw .unsupported("attribute mask", code: UInt64(mask), offset: start) }
-                if mask & 2 != 0, payload.readLittleEndian(UInt32.self) == nil { return nil }
-                isSticky = mask & 1 != 0
+                guard let mask = try payload.readAttributeMask() else { return nil }
+                isSticky = mask.isSticky
             default:
                 guard let type = RDBType(rawValue: code) else {
                     throw .unsupported("value type", code: UInt64(code), offset: start)
@@ -71,5 +86,21 @@ struct TaggedChunks: ~Copyable {
                 return EntryHead(database: database, expiryMilliseconds: expiry, type: type, isSticky: isSticky)
             }
         }
+    }
+}
+
+/// What DF_MASK tells of the next key. Memcache flags are read and dropped: no Redis has them.
+struct AttributeMask {
+    let isSticky: Bool
+}
+
+extension ByteReader {
+    /// The payload of DF_MASK. The caller rewinds when bytes are missing.
+    mutating func readAttributeMask() throws(WireError) -> AttributeMask? {
+        let start = offset
+        guard let mask = readLittleEndian(UInt32.self) else { return nil }
+        guard mask & ~3 == 0 else { throw .unsupported("attribute mask", code: UInt64(mask), offset: start) }
+        if mask & 2 != 0, !skip(4) { return nil }
+        return AttributeMask(isSticky: mask & 1 != 0)
     }
 }

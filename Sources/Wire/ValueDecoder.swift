@@ -1,8 +1,9 @@
 /// Decodes one value element by element, from bytes that arrive in pieces.
 ///
 /// `resume` consumes whole elements and answers `true` when the value is complete, `false` when it needs more bytes
-/// than the reader has; what it consumed is behind the reader's offset, and the next call goes on from there. An
-/// element of more than `pieceBytes` is handed on as it arrives, so memory stays bounded whatever the value's size.
+/// than the reader has or the sink paused; what it consumed is behind the reader's offset, and the next call goes on
+/// from there. An element of more than `pieceBytes` is handed on as it arrives, so memory stays bounded whatever the
+/// value's size; only a listpack, an intset or a ziplist has to be there whole.
 ///
 /// Source: protocol notes 3.6 (bodies), 3.7.4 (streams), 3.7.5 and 8.3 (sketches).
 package struct ValueDecoder: ~Copyable {
@@ -23,14 +24,16 @@ package struct ValueDecoder: ~Copyable {
         /// `slot` is the place within the element: field 0, value 1, ...
         case slots(elements: UInt64, slot: Int)
         case listNodes(UInt64)
-        case listNode(container: UInt64, left: UInt64)
+        case listNode(ListContainer, left: UInt64)
         case streamNodes(UInt64)
         case streamTail
         case sketch
-        indirect case longText(byteCount: Int, then: Stage)
-        indirect case longCompressed(LZFDecoder, then: Stage)
         case done
     }
+
+    // The long element that is being handed on; `stage` is what comes behind it.
+    private var longTextBytesLeft = 0
+    private var longCompressed: LZFDecoder?
 
     package init(type: RDBType, stream: ChunkStreamID = 0) {
         self.type = type
@@ -39,11 +42,14 @@ package struct ValueDecoder: ~Copyable {
         streamTail = StreamTailDecoder(type: type)
     }
 
-    /// - Returns: `true` at the end of the value, `false` when more bytes are needed.
+    /// - Returns: `true` at the end of the value, `false` when more bytes are needed or the sink paused. It pauses only
+    ///   while the reader has bytes left, so whoever comes back with them misses nothing.
     package mutating func resume(
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
         while true {
+            if sink.isPaused, reader.remaining > 0 { return false }
+            guard try continueLongElement(&reader, into: &sink) else { return false }
             switch stage {
             case .head:
                 guard try readHead(&reader) else { return false }
@@ -52,8 +58,8 @@ package struct ValueDecoder: ~Copyable {
             case .slots(let elements, let slot):
                 guard try readSlot(&reader, elements: elements, slot: slot, into: &sink) else { return false }
             case .listNodes(let left):
-                guard let container = try reader.readLength() else { return false }
-                stage = .listNode(container: container, left: left)
+                guard let container = try reader.readListContainer() else { return false }
+                stage = .listNode(container, left: left)
             case .listNode(let container, let left):
                 guard try readListNode(&reader, container: container, left: left, into: &sink) else { return false }
             case .streamNodes(0):
@@ -62,27 +68,42 @@ package struct ValueDecoder: ~Copyable {
                 guard try readStreamNode(&reader, into: &sink) else { return false }
                 stage = .streamNodes(left - 1)
             case .streamTail:
-                guard try streamTail.resume(&reader, stream: stream, scratch: &scratch, into: &sink) else { return false }
+                guard try streamTail.resume(&reader, stream: stream, scratch: &scratch, into: &sink) else {
+                    return false
+                }
                 stage = .done
             case .sketch:
                 guard try sketch?.resume(&reader) ?? true else { return false }
                 stage = .done
-            case .longText(let byteCount, let next):
-                let count = min(byteCount, reader.remaining)
-                guard count > 0, let piece = reader.readSpan(count) else { return false }
-                sink.value(.elementBytes(piece), stream: stream)
-                stage = count == byteCount ? next : .longText(byteCount: byteCount - count, then: next)
-            case .longCompressed(var decoder, let next):
-                scratch.removeAll()
-                let finished = try decoder.decode(&reader, into: &scratch, limit: Self.pieceBytes)
-                if !scratch.isEmpty { sink.value(.elementBytes(scratch.bytes), stream: stream) }
-                stage = finished ? next : .longCompressed(decoder, then: next)
-                if !finished, scratch.count < Self.pieceBytes { return false }
             case .done:
                 sink.value(.ended, stream: stream)
                 return true
             }
         }
+    }
+
+    /// - Returns: `false` when the long element, if there is one, goes on in bytes that have not come.
+    private mutating func continueLongElement(
+        _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable
+    ) throws(WireError) -> Bool {
+        if longTextBytesLeft > 0 {
+            let count = min(longTextBytesLeft, reader.remaining)
+            guard count > 0, let piece = reader.readSpan(count) else { return false }
+            longTextBytesLeft -= count
+            sink.value(.elementBytes(piece), stream: stream)
+            return longTextBytesLeft == 0
+        }
+        while longCompressed != nil {
+            scratch.removeAll()
+            let isFinished = try longCompressed?.decode(&reader, into: &scratch, limit: Self.pieceBytes) ?? true
+            if !scratch.isEmpty { sink.value(.elementBytes(scratch.bytes), stream: stream) }
+            if isFinished {
+                longCompressed = nil
+            } else if scratch.count < Self.pieceBytes || (sink.isPaused && reader.remaining > 0) {
+                return false
+            }
+        }
+        return true
     }
 
     private mutating func readHead(_ reader: inout ByteReader) throws(WireError) -> Bool {
@@ -159,21 +180,28 @@ package struct ValueDecoder: ~Copyable {
             sink.value(.element(text), stream: stream)
         case .raw(let count):
             sink.value(.elementBegan(byteCount: count), stream: stream)
-            stage = .longText(byteCount: count, then: next)
-            return true
-        case .compressed(let count, let uncompressedCount) where uncompressedCount <= Self.pieceBytes:
+            longTextBytesLeft = count
+        case .compressed(let count, let uncompressedCount)
+        where count <= Self.pieceBytes && uncompressedCount <= Self.pieceBytes:
+            let body = reader.offset
             guard let packed = reader.readSpan(count) else {
                 reader.rewind(to: start)
                 return false
             }
             scratch.removeAll()
-            try LZF.decompress(packed, uncompressedCount: uncompressedCount, into: &scratch)
+            do throws(WireError) {
+                try LZF.decompress(packed, uncompressedCount: uncompressedCount, into: &scratch)
+            } catch {
+                throw error.shifted(by: body)
+            }
             sink.value(.element(scratch.bytes), stream: stream)
         case .compressed(let count, let uncompressedCount):
+            do throws(WireError) {
+                longCompressed = try LZFDecoder(compressedCount: count, uncompressedCount: uncompressedCount)
+            } catch {
+                throw error.shifted(by: start)
+            }
             sink.value(.elementBegan(byteCount: uncompressedCount), stream: stream)
-            let decoder = try LZFDecoder(compressedCount: count, uncompressedCount: uncompressedCount)
-            stage = .longCompressed(decoder, then: next)
-            return true
         }
         stage = next
         return true
@@ -188,7 +216,11 @@ package struct ValueDecoder: ~Copyable {
         let start = reader.offset
         let (type, stream) = (type, stream)
         let complete = try reader.readInlineString(scratch: &scratch) { (bytes) throws(WireError) in
-            try Self.emitPacked(bytes, type: type, stream: stream, into: &sink)
+            do throws(WireError) {
+                try Self.emitPacked(bytes, type: type, stream: stream, into: &sink)
+            } catch {
+                throw error.placed(at: start)
+            }
         }
         if !complete { reader.rewind(to: start) }
         return complete
@@ -199,19 +231,23 @@ package struct ValueDecoder: ~Copyable {
     ) throws(WireError) {
         let scoresFollow = type == .zsetListpack || type == .zsetZiplist
         var isScore = false
+        var count = 0
         func emit(_ element: consuming ListpackElement, into sink: inout some FlowSink & ~Copyable) throws(WireError) {
             switch element {
             case .integer(let value):
                 sink.value(isScore ? .score(Double(value)) : .integerElement(value), stream: stream)
             case .string(let text):
                 if isScore {
-                    guard let score = parseScore(text) else { throw .malformed("a zset score is not a number", offset: 0) }
+                    guard let score = parseScore(text) else {
+                        throw .malformed("a zset score is not a number", offset: 0)
+                    }
                     sink.value(.score(score), stream: stream)
                 } else {
                     sink.value(.element(text), stream: stream)
                 }
             }
             if scoresFollow { isScore.toggle() }
+            count += 1
         }
         switch type {
         case .setIntset:
@@ -224,20 +260,20 @@ package struct ValueDecoder: ~Copyable {
             var elements = try ListpackReader(bytes)
             while let element = try elements.next() { try emit(element, into: &sink) }
         }
+        let isOfPairs = scoresFollow || type == .hashListpack || type == .hashZiplist
+        guard !isOfPairs || count % 2 == 0 else { throw .malformed("a hash or zset with half a pair", offset: 0) }
     }
 
     private mutating func readListNode(
-        _ reader: inout ByteReader, container: UInt64, left: UInt64, into sink: inout some FlowSink & ~Copyable
+        _ reader: inout ByteReader, container: ListContainer, left: UInt64, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
         switch container {
-        case 1:
+        case .plain:
             return try readText(&reader, then: .listNodes(left - 1), into: &sink)
-        case 2:
+        case .packed:
             guard try readPacked(&reader, into: &sink) else { return false }
             stage = .listNodes(left - 1)
             return true
-        default:
-            throw .unsupported("quicklist container", code: container, offset: reader.offset)
         }
     }
 
@@ -247,7 +283,7 @@ package struct ValueDecoder: ~Copyable {
         let start = reader.offset
         guard let head = try reader.readStringHead() else { return false }
         guard head == .raw(count: 16) else { throw .malformed("a stream node's id is not 16 bytes", offset: start) }
-        guard let id = reader.readStreamID() else {
+        guard let id = StreamID(readBigEndian: &reader) else {
             reader.rewind(to: start)
             return false
         }
@@ -260,12 +296,32 @@ package struct ValueDecoder: ~Copyable {
     }
 }
 
+/// How a node of a list holds its elements.
+enum ListContainer: UInt64 {
+    /// The node's string is one element.
+    case plain = 1
+    /// The node's string is a listpack of elements.
+    case packed = 2
+}
+
 extension ByteReader {
+    /// The container of a list's node.
+    mutating func readListContainer() throws(WireError) -> ListContainer? {
+        let start = offset
+        guard let code = try readLength() else { return nil }
+        guard let container = ListContainer(rawValue: code) else {
+            throw .unsupported("list container", code: code, offset: start)
+        }
+        return container
+    }
+
     /// The expiry of a member: `.some(nil)` is "does not expire", `nil` that bytes are missing.
     fileprivate mutating func readMemberExpiry(scratch: inout ByteBuffer) throws(WireError) -> Int64?? {
         let start = offset
         var seconds: Int64?
-        let complete = try readInlineString(scratch: &scratch) { (text) throws(WireError) in seconds = parseInteger(text) }
+        let complete = try readInlineString(scratch: &scratch) { (text) throws(WireError) in
+            seconds = parseInteger(text)
+        }
         guard complete else { return nil }
         guard let seconds, seconds >= -1, seconds < 1 << 40 else {
             throw .malformed("a member's expiry is not a number of seconds", offset: start)
@@ -307,7 +363,8 @@ package func parseInteger(_ text: RawSpan) -> Int64? {
         guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
         let digit = Int64(byte - UInt8(ascii: "0"))
         let (product, over) = value.multipliedReportingOverflow(by: 10)
-        let (sum, overflow) = isNegative ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
+        let (sum, overflow) =
+            isNegative ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
         guard !over, !overflow else { return nil }
         value = sum
     }

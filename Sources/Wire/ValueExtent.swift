@@ -1,27 +1,61 @@
-extension ByteReader {
-    /// Where the value that begins at the cursor ends, if it is complete within `limit` bytes. The cursor stays.
-    ///
-    /// One string is looked for in all bytes, whatever its length; the types that are made of many elements are walked.
-    ///
-    /// - Returns: the offset behind the value; `nil` when it is not complete within the limit.
-    func endOfValue(_ type: RDBType, within limit: Int) throws(WireError) -> Int? {
-        var walker = ByteReader(bytes, offset: offset)
-        if type.isOneString { return try walker.skipString() ? walker.offset : nil }
-        var bounded = ByteReader(bytes.extracting(first: min(bytes.byteCount, offset + limit)), offset: offset)
+/// Finds the end of a value of many elements, over a window that grows until it holds the value whole.
+///
+/// The types that nearly all keys have are walked string by string, without looking inside; the rare ones are decoded
+/// into nothing.
+struct ValueExtent: ~Copyable {
+    private let type: RDBType
+    /// Elements that have not been walked over; `nil` before their number is known.
+    private var elementsLeft: UInt64?
+    /// Bytes of the value that have been walked over.
+    private var byteCount = 0
+    private var decoder: ValueDecoder?
+
+    init(type: RDBType) {
+        self.type = type
         switch type {
-        case .set, .hash, .zset, .list:
-            guard let count = try bounded.readLength() else { return nil }
-            for _ in 0..<count {
-                if type == .list, try bounded.readLength() == nil { return nil }
-                guard try bounded.skipString() else { return nil }
-                if type == .hash, try !bounded.skipString() { return nil }
-                if type == .zset, !bounded.skip(8) { return nil }
-            }
-            return bounded.offset
-        default:
-            var decoder = ValueDecoder(type: type)
+        case .set, .hash, .zset, .list: break
+        default: decoder = ValueDecoder(type: type)
+        }
+    }
+
+    /// Goes on with the value that begins at `start` of `window`.
+    ///
+    /// - Returns: the offset behind the value; `nil` when it is not complete in `window`.
+    mutating func advance(through window: RawSpan, from start: Int) throws(WireError) -> Int? {
+        var reader = ByteReader(window, offset: start + byteCount)
+        let isComplete: Bool
+        if decoder != nil {
             var nowhere = DiscardingSink()
-            return try decoder.resume(&bounded, into: &nowhere) ? bounded.offset : nil
+            isComplete = try decoder?.resume(&reader, into: &nowhere) ?? true
+        } else {
+            isComplete = try walk(&reader)
+        }
+        byteCount = reader.offset - start
+        return isComplete ? reader.offset : nil
+    }
+
+    private mutating func walk(_ reader: inout ByteReader) throws(WireError) -> Bool {
+        if elementsLeft == nil { elementsLeft = try reader.readLength() }
+        guard var left = elementsLeft else { return false }
+        defer { elementsLeft = left }
+        while left > 0 {
+            let element = reader.offset
+            guard try skipElement(&reader) else {
+                reader.rewind(to: element)
+                return false
+            }
+            left -= 1
+        }
+        return true
+    }
+
+    private func skipElement(_ reader: inout ByteReader) throws(WireError) -> Bool {
+        if type == .list, try reader.readListContainer() == nil { return false }
+        guard try reader.skipString() else { return false }
+        switch type {
+        case .hash: return try reader.skipString()
+        case .zset: return reader.skip(8)
+        default: return true
         }
     }
 }

@@ -19,6 +19,9 @@ package enum WireError: Error, Equatable, Sendable {
         }
     }
 
+    /// The same error at `offset`: for bytes that stand nowhere as they were read, such as the text of a compressed string.
+    package func placed(at offset: Int) -> WireError { shifted(by: offset - self.offset) }
+
     /// The same error, `delta` bytes further on: for a reader nested in another.
     package func shifted(by delta: Int) -> WireError {
         switch self {
@@ -31,13 +34,14 @@ package enum WireError: Error, Equatable, Sendable {
 }
 
 extension WireError: CustomStringConvertible {
-    package var description: String {
+    package var description: String { "\(reason) (byte \(offset))" }
+
+    /// The description without the place.
+    package var reason: String {
         switch self {
-        case .malformed(let reason, let offset): "\(reason) (byte \(offset))"
-        case .unsupported(let what, let code, let offset):
-            "unknown \(what) \(code) (0x\(String(code, radix: 16))) (byte \(offset))"
-        case .tooLarge(let what, let value, let limit, let offset):
-            "\(what) of \(value) is over the limit of \(limit) (byte \(offset))"
+        case .malformed(let reason, _): "\(reason)"
+        case .unsupported(let what, let code, _): "unknown \(what) \(code) (0x\(String(code, radix: 16)))"
+        case .tooLarge(let what, let value, let limit, _): "\(what) of \(value) is over the limit of \(limit)"
         }
     }
 }

@@ -37,8 +37,16 @@ struct DemoCommand: ParsableCommand {
 
         let (source, target) = (try RESPClient(port: master.port), try redis.client())
         say("writes ended; waiting for the target to have the last one")
-        try progress.show(until: "source and target are equal") {
-            try ServerComparison(source: source, target: target).isEqual
+        var latest: ServerComparison?
+        do {
+            try progress.show(until: "source and target are equal") {
+                let comparison = try ServerComparison(source: source, target: target)
+                latest = comparison
+                return comparison.isEqual
+            }
+        } catch {
+            if let latest { say(Difference.report(latest.differences)) }
+            throw error
         }
 
         say("SIGTERM: df2redis leaves FIN first")

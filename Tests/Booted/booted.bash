@@ -7,9 +7,9 @@
 #   booted_run systemctl start df2redis@prod    a command inside; its output, input and exit status
 #   booted_wait_for 10 systemctl is-active -q df2redis@prod
 #
-# The container sees the files of this machine; what it writes goes into a temporary folder and vanishes. It has a network
-# of its own with a loopback only, so that servers started inside (booted_run, systemd-run) cannot meet those outside;
-# BOOTED_NETWORK=host shares this machine's. Several may run at the same time. Only what was started here is stopped.
+# The container sees the files of this machine; what it writes goes into a temporary folder and vanishes. It has a
+# network of its own with a loopback only, so that servers started inside (booted_run systemd-run ...) cannot meet those
+# outside; BOOTED_NETWORK=host shares this machine's. Several may run at once. Only what was started here is stopped.
 #
 # Needs systemd-nspawn (Debian: systemd-container), overlayfs and root.
 
@@ -34,8 +34,9 @@ booted_start() {
     local network=(--private-network)
     [ "${BOOTED_NETWORK:-private}" = private ] || network=()
     # --register and --keep-unit: no machined and no systemd outside is needed.
-    systemd-nspawn --quiet --directory="$BOOTED_ROOT" --machine="${BOOTED_DIR##*/df2redis-}" --register=no --keep-unit \
-        --link-journal=no --resolv-conf=off --timezone=off --console=pipe "${network[@]}" "$@" \
+    systemd-nspawn --quiet --directory="$BOOTED_ROOT" --machine="${BOOTED_DIR##*/df2redis-}" \
+        --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off --console=pipe \
+        "${network[@]}" "$@" \
         --boot systemd.unit=multi-user.target systemd.show_status=no \
         </dev/null >"$BOOTED_DIR/console" 2>&1 &
     BOOTED_NSPAWN=$!
@@ -68,9 +69,15 @@ booted_prepare() {
     tr -d - </proc/sys/kernel/random/uuid >"$upper/etc/machine-id"
     printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\nForwardToConsole=no\n' \
         >"$upper/etc/systemd/journald.conf.d/booted.conf"
+    # A machine that is itself a container image may forbid packages to start services; this one has a systemd. The
+    # device is how overlayfs marks a file as removed.
+    if [ -e /usr/sbin/policy-rc.d ]; then
+        mkdir -p "$upper/usr/sbin"
+        mknod "$upper/usr/sbin/policy-rc.d" c 0 0
+    fi
     # Services of the machine that would only take time, or ports that a test wants.
-    for unit in redis-server valkey-server docker containerd ssh cron postgresql apt-daily.timer apt-daily-upgrade.timer \
-        systemd-networkd-wait-online networking ifupdown-wait-online; do
+    for unit in redis-server valkey-server docker containerd ssh cron postgresql apt-daily.timer \
+        apt-daily-upgrade.timer systemd-networkd-wait-online networking ifupdown-wait-online; do
         case $unit in *.*) ;; *) unit=$unit.service ;; esac
         ln -s /dev/null "$upper/etc/systemd/system/$unit"
     done

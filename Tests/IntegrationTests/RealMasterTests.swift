@@ -15,7 +15,8 @@ struct `A real Dragonfly under load` {
             master.stop()
         }
         // A run is repeated, as far as the threads allow it, by its seed.
-        let seed = ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
+        let seed =
+            ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
         print("seed \(seed)")
 
         // Some data before the sync, the same writers during it and behind it.

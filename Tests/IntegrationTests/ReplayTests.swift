@@ -64,7 +64,9 @@ import Testing
         let begin = Self.nowMilliseconds
         let daemon = try Daemon(
             .replicate,
-            .init(source: master.port, target: redis.port, sections: ["policy": ["onUnsupported: skip"], "shutdown": ["drainSeconds: 1"]]))
+            .init(
+                source: master.port, target: redis.port,
+                sections: ["policy": ["onUnsupported: skip"], "shutdown": ["drainSeconds: 1"]]))
         defer {
             daemon.process.kill()
             master.stop()

@@ -156,7 +156,8 @@ import Testing
         try replica.main.command("DFLY SYNC \(replica.sync)")
         #expect(eventually { master.timedOutSessions == 1 })
         #expect(master.sessionStates.isEmpty)
-        #expect((master.flow(0)?.longestBlockedWrite ?? .zero) >= .milliseconds(50))
+        // Whichever flow was full first ended the session.
+        #expect(master.connections.contains { $0.longestBlockedWrite >= .milliseconds(50) })
     }
 }
 

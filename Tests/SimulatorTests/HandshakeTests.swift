@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test func `a v1_40 master tells its lineage and protocol 5`() throws {
-        let master = try startedMaster(.empty, options { $0.version = .v1_40_1 })
+        let master = try startedMaster(.empty, options { $0.version = .newest })
         let main = try TestConnection(to: master)
         guard case .array(let elements) = try main.command("REPLCONF capa dragonfly") else {
             Issue.record("no array")

@@ -7,7 +7,7 @@ import Testing
     private func masterWithRecords(_ change: (inout MasterOptions) -> Void = { _ in }) throws -> SimulatedMaster {
         let master = try startedMaster(.empty, options(change))
         let (replica, _) = try TestReplica.stable(on: master)
-        for number in 1...5 { master.send(journal: [JournalCommand("SET k \(number)")], flow: 0) }
+        for number in 1...5 { master.send(journal: [JournalEntry("SET k \(number)")], flow: 0) }
         try replica.leave()
         return master
     }
@@ -17,10 +17,10 @@ import Testing
         let replica = try TestReplica.connected(to: master, lsns: [4, 1])
         #expect(replica.answers.map(\.kind) == ["PARTIAL", "PARTIAL"])
         #expect(try replica.main.command("DFLY STARTSTABLE \(replica.sync)") == .ok)
-        let records = JournalCommand("SET k 4").encoded + [0x0F, 4] + JournalCommand("SET k 5").encoded
+        let records = JournalEntry("SET k 4").encoded + [0x0F, 4] + JournalEntry("SET k 5").encoded
         #expect(try replica.flows[0].read(records.count) == records)
-        master.send(journal: [JournalCommand("SET k 6")], flow: 0)
-        let next = JournalCommand("SET k 6").encoded
+        master.send(journal: [JournalEntry("SET k 6")], flow: 0)
+        let next = JournalEntry("SET k 6").encoded
         #expect(try replica.flows[0].read(next.count) == next)
         #expect(master.fullSyncs == 1)
         #expect(master.violations.isEmpty)
@@ -50,7 +50,7 @@ import Testing
     @Test func `a record that goes between FLOW and STARTSTABLE ends the session`() throws {
         let master = try masterWithRecords { $0.backlogRecords = 3 }
         let replica = try TestReplica.connected(to: master, lsns: [3, 1])
-        master.send(journal: [JournalCommand("SET k 6")], flow: 0)
+        master.send(journal: [JournalEntry("SET k 6")], flow: 0)
         #expect(try replica.main.command("DFLY STARTSTABLE \(replica.sync)") != .ok)
         #expect(try replica.flows[0].readToEnd().isEmpty)
     }
@@ -60,7 +60,7 @@ import Testing
         let replica = try TestReplica.connected(to: master, lsns: [5, 1])
         #expect(try replica.main.command("DFLY STARTSTABLE \(replica.sync)") == .error("ERR invalid state"))
         let full = try replica.fullSync()
-        let blob = SnapshotFrame.blob(JournalCommand("SET k 5").encoded)
+        let blob = SnapshotFrame.blob(JournalEntry("SET k 5").encoded)
         let end = SnapshotFrame.end + SnapshotFrame.offset(6) + SnapshotFrame.eof(token: replica.answers[0].token)
         #expect(full[0].suffix(blob.count + end.count).elementsEqual(blob + end))
         #expect(master.violations.isEmpty)

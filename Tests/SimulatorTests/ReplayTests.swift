@@ -19,7 +19,7 @@ import Testing
         + [0xC8, 0, 0, 0, 0, 0, 0, 0, 0, 0xD3, 1, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0]
         + Array("d7ed6c243a5ed9059056832cf1fd788dea693ad5".utf8)
 
-    static let stable = JournalCommand("SET k v").encoded + [0x0F, 1] + JournalCommand("INCR n").encoded
+    static let stable = JournalEntry("SET k v").encoded + [0x0F, 1] + JournalEntry("INCR n").encoded
 
     @Test func `a recording is split where the master waited`() throws {
         let flow = try Recording.Flow(full: Self.idleFlow0, stable: Self.stable)
@@ -27,12 +27,12 @@ import Testing
         #expect(flow.beforeStable.suffix(9).elementsEqual(SnapshotFrame.end))
         #expect(flow.token == "d7ed6c243a5ed9059056832cf1fd788dea693ad5")
         #expect(flow.offset == 1)
-        #expect(flow.records == [JournalCommand("SET k v").encoded, JournalCommand("INCR n").encoded])
+        #expect(flow.records == [JournalEntry("SET k v").encoded, JournalEntry("INCR n").encoded])
     }
 
     @Test func `with journal blobs at the end everything before EOF goes out early`() throws {
         let offsetStart = Self.idleFlow0.count - 58
-        let blob = SnapshotFrame.blob(JournalCommand("SET k v").encoded)
+        let blob = SnapshotFrame.blob(JournalEntry("SET k v").encoded)
         let bytes = Array(Self.idleFlow0[..<offsetStart]) + blob + Array(Self.idleFlow0[offsetStart...])
         let flow = try Recording.Flow(full: bytes, stable: [])
         #expect(flow.tail.count == 49)
@@ -43,7 +43,7 @@ import Testing
         var bytes = Self.idleFlow0
         // As if JOURNAL_OFFSET stood in a compressed blob.
         bytes[bytes.count - 58] = 0x11
-        let stable = JournalCommand("SET k v").encoded + JournalCommand("SET k w").encoded + [0x0F, 41]
+        let stable = JournalEntry("SET k v").encoded + JournalEntry("SET k w").encoded + [0x0F, 41]
         #expect(try Recording.Flow(full: bytes, stable: stable).offset == 40)
     }
 
@@ -57,7 +57,7 @@ import Testing
         try Data(handshake.utf8).write(to: folder.appendingPathComponent("handshake.json"))
 
         let recording = try Recording(folder: folder.path)
-        #expect(recording.version == .v1_36_0)
+        #expect(recording.version == .reference)
         let master = try SimulatedMaster(recording)
         try master.start()
         #expect(master.replicationID == "c43bf6aa890f409f695e143742bcfd95ce647e73")
@@ -70,14 +70,16 @@ import Testing
         let again = try TestReplica.connected(to: master, lsns: [2])
         #expect(again.answers[0].kind == "PARTIAL")
         #expect(try again.main.command("DFLY STARTSTABLE \(again.sync)") == .ok)
-        let record = JournalCommand("INCR n").encoded
+        let record = JournalEntry("INCR n").encoded
         #expect(try again.flows[0].read(record.count) == record)
         #expect(master.violations.isEmpty)
     }
 
     @Test func `what is no recording is refused`() {
         #expect(throws: Recording.Unreadable.self) { try Recording(folder: "/nonexistent") }
-        #expect(throws: Recording.Unreadable.self) { try Recording.Flow(full: Array(repeating: 0, count: 100), stable: []) }
+        #expect(throws: Recording.Unreadable.self) {
+            try Recording.Flow(full: Array(repeating: 0, count: 100), stable: [])
+        }
         #expect(throws: Recording.Unreadable.self) { try Recording.Flow(full: Self.idleFlow0, stable: [7]) }
         #expect(throws: Recording.Unreadable.self) { try Recording.Flow(full: Self.idleFlow0, stable: [6]) }
     }

@@ -52,7 +52,7 @@ import Testing
         let replica = try TestReplica.connected(to: master)
         try replica.main.command("DFLY SYNC \(replica.sync)")
         for flow in replica.flows { _ = try flow.read(through: SnapshotFrame.end) }
-        master.send(journal: [JournalCommand("SET k v")], flow: 1)
+        master.send(journal: [JournalEntry("SET k v")], flow: 1)
         // Vectors V9 and V2 of the protocol.
         let record: [UInt8] = [0x06, 0, 0x0A, 0, 1, 3, 5, 3, 0x53, 0x45, 0x54, 1, 0x6B, 1, 0x76]
         let blob: [UInt8] = [0xD2, 0x01, 0x0F] + record
@@ -60,7 +60,7 @@ import Testing
         try replica.main.command("DFLY STARTSTABLE \(replica.sync)")
         let tail = try replica.flows[1].read(through: Array(replica.answers[1].token.utf8))
         #expect(tail.starts(with: SnapshotFrame.offset(2)))
-        master.send(journal: [JournalCommand("SET k v"), JournalCommand("SET k v")], flow: 1)
+        master.send(journal: [JournalEntry("SET k v"), JournalEntry("SET k v")], flow: 1)
         // The first record of a flow is followed by an LSN record.
         let stable = record + [0x0F, 0x02] + record
         #expect(try replica.flows[1].read(stable.count) == stable)
@@ -69,22 +69,23 @@ import Testing
     }
 
     @Test func `records have the layout of the protocol's vectors`() {
-        let increment = JournalCommand("INCR a", transaction: 4, shardCount: 2)
-        #expect(increment.encoded == [6, 0, 0x0A, 4, 1, 2, 5, 4, 0x49, 0x4E, 0x43, 0x52, 1, 0x61].replacing(at: 4, with: 2))
+        let increment = JournalEntry("INCR a", transaction: 4, shardCount: 2)
+        #expect(
+            increment.encoded == [6, 0, 0x0A, 4, 1, 2, 5, 4, 0x49, 0x4E, 0x43, 0x52, 1, 0x61].replacing(at: 4, with: 2))
         let expired: [UInt8] = [6, 0, 9, 0, 1, 2, 4, 3, 0x44, 0x45, 0x4C, 1, 0x6B]
-        #expect(JournalCommand.expired(Array("k".utf8)).encoded == expired)
-        #expect(JournalCommand.ping.encoded == [0x0D])
-        let multi = JournalCommand("MSET a 1", database: 3, transaction: 300, shardCount: 2)
+        #expect(JournalEntry.expired(Array("k".utf8)).encoded == expired)
+        #expect(JournalEntry.ping.encoded == [0x0D])
+        let multi = JournalEntry("MSET a 1", database: 3, transaction: 300, shardCount: 2)
         #expect(
             multi.encoded == [6, 3, 0x0A, 0x41, 0x2C, 2, 3, 6, 4, 0x4D, 0x53, 0x45, 0x54, 1, 0x61, 1, 0x31])
-        let flush = JournalCommand("FLUSHALL", transaction: 35, shardCount: 2)
+        let flush = JournalEntry("FLUSHALL", transaction: 35, shardCount: 2)
         #expect(flush.encoded == [6, 0, 0x0A, 0x23, 2, 1, 8, 8, 0x46, 0x4C, 0x55, 0x53, 0x48, 0x41, 0x4C, 0x4C])
     }
 
     @Test func `acknowledgements are kept, with the lag they leave`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
-        for _ in 0..<3 { master.send(journal: [JournalCommand("SET k v")], flow: 0) }
+        for _ in 0..<3 { master.send(journal: [JournalEntry("SET k v")], flow: 0) }
         replica.flows[0].send("REPLCONF ACK 1")
         replica.flows[0].send("REPLCONF ACK nonsense")
         replica.flows[0].send("REPLCONF ACK 3")
@@ -131,7 +132,7 @@ import Testing
     @Test func `a restart closes everything and takes another id`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
-        master.send(journal: [JournalCommand("SET k v")], flow: 0)
+        master.send(journal: [JournalEntry("SET k v")], flow: 0)
         let id = master.replicationID
         master.restart()
         #expect(try replica.main.readToEnd().isEmpty)

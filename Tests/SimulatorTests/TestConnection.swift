@@ -34,7 +34,9 @@ final class TestConnection {
 
     deinit { close() }
 
-    func send(_ bytes: [UInt8]) { _ = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) } }
+    func send(_ bytes: [UInt8]) {
+        _ = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    }
 
     func send(_ words: [[UInt8]]) {
         var bytes = Array("*\(words.count)\r\n".utf8)
@@ -98,6 +100,28 @@ final class TestConnection {
             if bytes.isEmpty { throw Gone(code: 0) }
             buffer += bytes
         }
+    }
+
+    /// Takes in what has come, without waiting.
+    func readAvailable() throws {
+        var room = [UInt8](repeating: 0, count: 256 << 10)
+        while true {
+            let count = recv(descriptor, &room, room.count, Int32(MSG_DONTWAIT))
+            if count > 0 {
+                buffer += room[..<count]
+            } else if count == 0 || errno == EAGAIN {
+                return
+            } else {
+                throw Gone(code: errno)
+            }
+        }
+    }
+
+    func hasRead(ending mark: [UInt8]) -> Bool { buffer.suffix(mark.count).elementsEqual(mark) }
+
+    func takeRead() -> [UInt8] {
+        defer { buffer = [] }
+        return buffer
     }
 
     func reply() throws -> Reply {

@@ -69,6 +69,27 @@ final class TestReplica {
         return zip(heads, tails).map { $0 + $1 }
     }
 
+    /// As `fullSync`, for data in which FULLSYNC_END cannot be searched for: STARTSTABLE follows when the master has
+    /// written it.
+    func fullSyncWithoutLooking() throws -> [[UInt8]] {
+        try main.command("DFLY SYNC \(sync)")
+        try readAll { master.haveFlowsEnded }
+        main.send("DFLY STARTSTABLE \(sync)")
+        let tokens = answers.map { Array($0.token.utf8) }
+        try readAll { zip(flows, tokens).allSatisfy { $0.hasRead(ending: $1) } }
+        guard try main.reply() == .ok else { throw TestConnection.Gone(code: 0) }
+        return flows.map { $0.takeRead() }
+    }
+
+    /// Keeps reading on all flows until `condition` holds.
+    func readAll(until condition: () -> Bool) throws {
+        let isReached = try eventually {
+            for flow in flows { try flow.readAvailable() }
+            return condition()
+        }
+        if !isReached { throw TestConnection.Gone(code: 0) }
+    }
+
     /// FIN on every flow, reading to the master's FIN; then everything is closed.
     @discardableResult
     func leave() throws -> [[UInt8]] {
@@ -77,6 +98,15 @@ final class TestReplica {
         for flow in flows { flow.close() }
         main.close()
         return rest
+    }
+}
+
+extension SimulatedMaster {
+    /// Every flow of the last session has written its FULLSYNC_END.
+    var haveFlowsEnded: Bool {
+        var haveEnded = false
+        withCore { core in haveEnded = core.sessions.last?.flows.allSatisfy { $0?.hasWrittenEnd ?? false } ?? false }
+        return haveEnded
     }
 }
 

@@ -40,7 +40,7 @@ import Testing
     }
 
     @Test func `v1_40 refuses SYNC after PARTIAL`() throws {
-        let master = try startedMaster(.empty, options { $0.version = .v1_40_1 })
+        let master = try startedMaster(.empty, options { $0.version = .newest })
         _ = try TestReplica.connected(to: master)
         let replica = try TestReplica.connected(to: master, lsns: [1, 1])
         #expect(try replica.main.command("DFLY SYNC \(replica.sync)") == .error("ERR invalid state"))
@@ -73,7 +73,7 @@ import Testing
     @Test func `acknowledging what was never sent, or going back, is a violation`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
-        for _ in 0..<3 { master.send(journal: [JournalCommand("SET k v")], flow: 0) }
+        for _ in 0..<3 { master.send(journal: [JournalEntry("SET k v")], flow: 0) }
         for lsn in [4, 5, 4, 3] { replica.flows[0].send("REPLCONF ACK \(lsn)") }
         replica.flows[1].send("REPLCONF ACK 0")
         #expect(
@@ -92,11 +92,14 @@ import Testing
         let replica = try TestReplica.connected(to: master, receiveBuffer: 4096)
         try replica.main.command("DFLY SYNC \(replica.sync)")
         replica.main.send("DFLY STARTSTABLE \(replica.sync)")
-        for (flow, answer) in zip(replica.flows, replica.answers) { _ = try flow.read(through: Array(answer.token.utf8)) }
+        for (flow, answer) in zip(replica.flows, replica.answers) {
+            _ = try flow.read(through: Array(answer.token.utf8))
+        }
         #expect(try replica.main.reply() == .ok)
         #expect(
             master.violations == [
-                "STARTSTABLE before FULLSYNC_END of flow 0 of SYNC1", "STARTSTABLE before FULLSYNC_END of flow 1 of SYNC1",
+                "STARTSTABLE before FULLSYNC_END of flow 0 of SYNC1",
+                "STARTSTABLE before FULLSYNC_END of flow 1 of SYNC1",
             ])
     }
 
@@ -112,7 +115,7 @@ import Testing
     @Test func `closing a flow with unread data is seen as a reset`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
-        master.send(journal: [JournalCommand("SET k v")], flow: 0)
+        master.send(journal: [JournalEntry("SET k v")], flow: 0)
         #expect(eventually { master.flow(0).map { $0.streamBytesSent > 58 + 9 } ?? false })
         #expect(eventually { Sockets.unread(replica.flows[0].descriptor) > 0 })
         replica.flows[0].close()
@@ -141,7 +144,7 @@ import Testing
         let master = try startedMaster(.empty, setup)
         let replica = try TestReplica.connected(to: master, receiveBuffer: 4096)
         _ = try replica.fullSync()
-        master.send(journal: [JournalCommand([Array("SET".utf8), [0x6B], Array(repeating: 1, count: 1 << 20)])], flow: 0)
+        master.send(journal: [JournalEntry([Array("SET".utf8), [0x6B], Array(repeating: 1, count: 1 << 20)])], flow: 0)
         #expect(eventually { (master.flow(0)?.longestBlockedWrite ?? .zero) > .zero })
         replica.flows[0].finish()
         #expect(eventually { master.violations == ["half-closed and not read: flow 0 of SYNC1"] })

@@ -44,10 +44,10 @@ struct JournalLogHandlerTests {
         #expect(!fields.contains { $0.hasPrefix("MESSAGE_ID=") })
     }
 
-    @Test func `line breaks and NUL stay within their field`() {
-        let fields = fields(event("two\nlines", metadata: ["key": "a\nPRIORITY=0\0b"]))
+    @Test func `line breaks and NUL stay within their field, and the message stays readable`() {
+        let fields = fields(event("two\nlines\0", metadata: ["key": "a\nPRIORITY=0\0b"]))
         #expect(fields.contains("DF2REDIS_KEY=a\nPRIORITY=0\0b"))
-        #expect(fields.first?.hasSuffix("] two\nlines") == true)
+        #expect(fields.first?.hasSuffix("] two\nlines\\u{0}") == true)
         #expect(fields.filter { $0.hasPrefix("PRIORITY=") } == ["PRIORITY=6"])
     }
 

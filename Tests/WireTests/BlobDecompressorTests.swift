@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 /// `bytes` as one LZ4 frame.
-private func lz4Frame(
+func lz4Frame(
     _ bytes: [UInt8], linked: Bool = true, declaresSize: Bool = true, hasChecksum: Bool = false
 ) -> [UInt8] {
     var preferences = LZ4F_preferences_t()
@@ -19,7 +19,7 @@ private func lz4Frame(
 }
 
 /// `bytes` as one ZSTD frame.
-private func zstdFrame(_ bytes: [UInt8], declaresSize: Bool = true) -> [UInt8] {
+func zstdFrame(_ bytes: [UInt8], declaresSize: Bool = true) -> [UInt8] {
     let encoder = ZSTD_createCCtx()
     defer { ZSTD_freeCCtx(encoder) }
     ZSTD_CCtx_setParameter(encoder, ZSTD_c_contentSizeFlag, declaresSize ? 1 : 0)

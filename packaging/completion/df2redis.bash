@@ -13,7 +13,7 @@ _df2redis() {
             # The tasks of this host are the files in /etc/df2redis.
             local file tasks=()
             for file in /etc/df2redis/*.yaml; do
-                [[ -e $file ]] || continue
+                [[ -e $file && $file != */example.yaml ]] || continue
                 file=${file##*/}
                 tasks+=("${file%.yaml}")
             done

@@ -1,5 +1,5 @@
 /// A record of the stable stream (section 4.2), before it is written.
-package struct JournalCommand: Sendable, Equatable {
+package struct JournalEntry: Sendable, Equatable {
     package enum Kind: Sendable, Equatable {
         case command
         /// A key that expired; the arguments are `DEL` and the key.
@@ -21,21 +21,21 @@ package struct JournalCommand: Sendable, Equatable {
         self.shardCount = shardCount
     }
 
-    /// From words separated by single spaces: `JournalCommand("SET k v")`.
+    /// From words separated by single spaces: `JournalEntry("SET k v")`.
     package init(_ line: String, database: Int = 0, transaction: UInt64 = 0, shardCount: UInt64 = 1) {
         self.init(
             line.split(separator: " ", omittingEmptySubsequences: false).map { Array($0.utf8) }, database: database,
             transaction: transaction, shardCount: shardCount)
     }
 
-    package static func expired(_ key: [UInt8], database: Int = 0) -> JournalCommand {
-        var record = JournalCommand([Array("DEL".utf8), key], database: database)
+    package static func expired(_ key: [UInt8], database: Int = 0) -> JournalEntry {
+        var record = JournalEntry([Array("DEL".utf8), key], database: database)
         record.kind = .expired
         return record
     }
 
-    package static var ping: JournalCommand {
-        var record = JournalCommand([])
+    package static var ping: JournalEntry {
+        var record = JournalEntry([])
         record.kind = .ping
         return record
     }

@@ -1,0 +1,24 @@
+/// Holds copies of a session's sockets outside of this process, such as in systemd's file descriptor store.
+///
+/// If this process is killed the kernel sends neither FIN nor RST on a socket of which a copy stands elsewhere, and the
+/// next process can leave the master in order (`AbandonedSession`). As long as there is a copy a `close` does not end the
+/// connection, so each socket is released once it has been left.
+package protocol SocketKeeper: Sendable {
+    /// Keeps a copy of `descriptor` under `name`.
+    func keep(_ descriptor: Int32, name: String)
+    /// Closes the copies under `name`.
+    func release(name: String)
+}
+
+/// Keeps nothing.
+package struct NoSocketKeeper: SocketKeeper {
+    package init() {}
+    package func keep(_ descriptor: Int32, name: String) {}
+    package func release(name: String) {}
+}
+
+/// The names under which the sockets of a session are kept.
+package enum KeptSocketName {
+    package static let main = "main"
+    package static func flow(_ flow: FlowID) -> String { "flow-\(flow)" }
+}

@@ -1,0 +1,141 @@
+/// Keys, expiries and whole databases.
+extension LiveCommand {
+    func executeKeys() -> Reply? {
+        switch name {
+        case "DEL", "UNLINK": return delete()
+        case "EXISTS": return .integer(Int64(arguments.count { entry($0) != nil }))
+        case "TYPE": return withKey { .simple(entry($0)?.value.typeName ?? "none") }
+        case "TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME": return withKey(remaining)
+        case "EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT": return withKey(expire)
+        case "PERSIST": return withKey(persist)
+        case "RENAME", "RENAMENX", "COPY": return arguments.count >= 2 ? rename() : ErrorText.arity(name)
+        case "DUMP": return withKey { key in entry(key).map { .bulk(DumpPayload.bytes($0.value)) } ?? .null }
+        case "DBSIZE": return .integer(Int64(store.keys(in: database).count))
+        case "KEYS": return .array(store.keys(in: database).map { .bulk($0) })
+        case "SCAN":
+            // All at once; cursor 0 says that nothing is left.
+            return .array([.text("0"), .array(store.keys(in: database).map { .bulk($0) })])
+        case "FLUSHDB", "FLUSHALL": return flush()
+        default: return nil
+        }
+    }
+
+    func withKey(_ body: ([UInt8]) -> Reply) -> Reply {
+        arguments.first.map(body) ?? ErrorText.arity(name)
+    }
+
+    /// Journalled with this shard's keys, also when nothing was deleted.
+    private func delete() -> Reply {
+        guard !arguments.isEmpty else { return ErrorText.arity(name) }
+        var deleted: Int64 = 0
+        for key in arguments where entry(key) != nil {
+            store[database, key] = nil
+            deleted += 1
+        }
+        journalSplit(arguments.map { (key: $0, words: [$0]) })
+        return .integer(deleted)
+    }
+
+    private func remaining(_ key: [UInt8]) -> Reply {
+        guard let entry = entry(key) else { return .integer(-2) }
+        guard let time = entry.expiresAt else { return .integer(-1) }
+        switch name {
+        case "PEXPIRETIME": return .integer(time)
+        case "EXPIRETIME": return .integer(time / 1000)
+        case "PTTL": return .integer(time - WallClock.milliseconds())
+        default: return .integer((time - WallClock.milliseconds() + 500) / 1000)
+        }
+    }
+
+    /// The Unix milliseconds that an expiry command means.
+    static func deadline(_ name: String, _ value: Int64) -> Int64 {
+        switch name {
+        case "PEXPIRE", "PX", "PSETEX": WallClock.milliseconds() + value
+        case "EXPIREAT", "EXAT": value * 1000
+        case "PEXPIREAT", "PXAT": value
+        default: WallClock.milliseconds() + value * 1000
+        }
+    }
+
+    private func expire(_ key: [UInt8]) -> Reply {
+        guard let value = request.integer(1) else { return Self.noInteger }
+        guard entry(key) != nil else { return .integer(0) }
+        expire(key, at: Self.deadline(name, value))
+        return .integer(1)
+    }
+
+    /// Journals PEXPIREAT, or DEL for a time that is past.
+    private func expire(_ key: [UInt8], at time: Int64) {
+        guard time > WallClock.milliseconds() else {
+            store[database, key] = nil
+            return journal("DEL", key, key: key)
+        }
+        store[database, key]?.expiresAt = time
+        journal("PEXPIREAT", key, Self.decimal(time), key: key)
+    }
+
+    private func persist(_ key: [UInt8]) -> Reply {
+        guard entry(key)?.expiresAt != nil else { return .integer(0) }
+        store[database, key]?.expiresAt = nil
+        journal("PERSIST", key, key: key)
+        return .integer(1)
+    }
+
+    /// GETEX: PEXPIREAT or PERSIST; without an option the master journals a PEXPIREAT of this moment, by mistake.
+    func getAndExpire(_ key: [UInt8], _ bytes: [UInt8]) -> Reply {
+        switch request.keyword(1) {
+        case nil:
+            if core.options.version < DragonflyVersion(1, 40, 0) {
+                journal("PEXPIREAT", key, Self.decimal(WallClock.milliseconds()), key: key)
+            }
+        case "PERSIST": _ = persist(key)
+        case let option?:
+            guard ["EX", "PX", "EXAT", "PXAT"].contains(option), let value = request.integer(2) else {
+                return ErrorText.syntax
+            }
+            let time = Self.deadline(option, value)
+            store[database, key]?.expiresAt = time
+            journal("PEXPIREAT", key, Self.decimal(time), key: key)
+        }
+        return .bulk(bytes)
+    }
+
+    /// In one shard as it came; over shards DEL and RESTORE. COPY is always a RESTORE.
+    private func rename() -> Reply {
+        let (source, destination) = (arguments[0], arguments[1])
+        guard let moved = entry(source) else { return name == "RENAME" ? .error("ERR no such key") : .integer(0) }
+        let isReplacing = name == "RENAME" || request.keyword(2) == "REPLACE"
+        if !isReplacing, entry(destination) != nil { return .integer(0) }
+        if name != "COPY" { store[database, source] = nil }
+        store[database, destination] = moved
+        if name != "COPY", store.shard(of: source) == store.shard(of: destination) {
+            core.journal(
+                JournalEntry(
+                    [Array(name.utf8)] + arguments, database: database, transaction: core.sharedTransaction ?? 0),
+                shard: store.shard(of: source),
+                keys: [source, destination].map { DatabaseKey(database: database, key: $0) })
+        } else {
+            let transaction = core.sharedTransaction ?? core.nextTransactionID()
+            if name != "COPY" {
+                journal([Array("DEL".utf8), source], key: source, transaction: transaction, shardCount: 2)
+            }
+            let restore = [
+                Array("RESTORE".utf8), destination, Self.decimal(moved.expiresAt ?? 0), DumpPayload.bytes(moved.value),
+                Array("REPLACE".utf8), Array("ABSTTL".utf8),
+            ]
+            journal(restore, key: destination, transaction: transaction, shardCount: 2)
+        }
+        return name == "RENAME" ? .ok : .integer(1)
+    }
+
+    /// On every flow, under one transaction id (section 5.2).
+    private func flush() -> Reply {
+        let transaction = core.nextTransactionID()
+        store.flush(database: name == "FLUSHDB" ? database : nil)
+        let record = JournalEntry(
+            [Array(name.utf8)] + arguments, database: database, transaction: transaction,
+            shardCount: UInt64(store.shardCount))
+        for shard in 0..<store.shardCount { core.journal(record, shard: shard) }
+        return .ok
+    }
+}

@@ -1,0 +1,156 @@
+/// Streams, without consumer groups.
+extension LiveCommand {
+    func executeStream() -> Reply? {
+        switch name {
+        case "XADD": return add()
+        case "XDEL": return delete()
+        case "XTRIM": return trim()
+        case "XLEN": return withStream { .integer(Int64($0.entries.count)) }
+        case "XRANGE":
+            return withStream { stream in
+                let first = bound(1, missing: 0) ?? StreamValue.ID(0, 0)
+                let last = bound(2, missing: .max) ?? StreamValue.ID(.max, .max)
+                return .array(
+                    stream.entries.filter { $0.id >= first && $0.id <= last }.map { entry in
+                        .array([.text(entry.id.description), .array(entry.fields.map { .bulk($0) })])
+                    })
+            }
+        case "XINFO": return information()
+        default: return nil
+        }
+    }
+
+    /// `XINFO STREAM key` and `XINFO GROUPS key`: there are no groups.
+    private func information() -> Reply {
+        guard arguments.count >= 2, case .stream(let stream)? = entry(arguments[1])?.value else {
+            return .error("ERR no such key")
+        }
+        guard request.keyword(0) == "STREAM" else { return .array([]) }
+        return .array([
+            .text("length"), .integer(Int64(stream.entries.count)), .text("last-generated-id"),
+            .text(stream.lastID.description),
+        ])
+    }
+
+    /// `-` and `+` are open ends.
+    private func bound(_ index: Int, missing: UInt64) -> StreamValue.ID? {
+        request.text(index).flatMap { StreamValue.ID($0, missingSequence: missing) }
+    }
+
+    private func withStream(_ body: (StreamValue) -> Reply) -> Reply {
+        withKey { key in
+            switch entry(key)?.value {
+            case nil: body(StreamValue())
+            case .stream(let stream)?: body(stream)
+            default: ErrorText.wrongType
+            }
+        }
+    }
+
+    private func changeStream<Result>(_ key: [UInt8], _ body: (inout StreamValue) -> Result) -> Result? {
+        change(key) { value in
+            guard case .stream(var stream) = value ?? .stream(StreamValue()) else { return nil }
+            value = .stream(StreamValue())
+            defer { value = .stream(stream) }
+            return body(&stream)
+        }
+    }
+
+    /// With the id that the entry got; a trim is journalled as `MINID <first remaining id>`.
+    private func add() -> Reply {
+        guard let key = arguments.first else { return ErrorText.arity(name) }
+        var index = 1
+        var limit: Int?
+        var isMaking = true
+        if request.keyword(index) == "NOMKSTREAM" {
+            isMaking = false
+            index += 1
+        }
+        if request.keyword(index) == "MAXLEN" {
+            index += 1
+            if ["~", "="].contains(request.keyword(index)) { index += 1 }
+            guard let length = request.integer(index), length > 0 else { return Self.noInteger }
+            limit = Int(length)
+            index += 1
+        }
+        guard index < arguments.count, arguments.count - index >= 3, (arguments.count - index) % 2 == 1 else {
+            return ErrorText.arity(name)
+        }
+        if !isMaking, entry(key) == nil { return .null }
+        let fields = Array(arguments[(index + 1)...])
+        let wanted = request.text(index) ?? ""
+        let made: StreamValue.ID?? = changeStream(key) { stream in
+            guard let id = Self.id(wanted, after: stream.lastID) else { return nil }
+            stream.append(id, fields)
+            if let limit, stream.entries.count > limit { stream.entries.removeFirst(stream.entries.count - limit) }
+            return id
+        }
+        guard let made else { return ErrorText.wrongType }
+        guard let id = made else {
+            forgetEmptyStream(key)
+            return .error("ERR The ID specified in XADD is equal or smaller than the target stream top item")
+        }
+        var words = [Array("XADD".utf8), key]
+        if !isMaking { words.append(Array("NOMKSTREAM".utf8)) }
+        if limit != nil, case .stream(let stream)? = entry(key)?.value, let first = stream.entries.first {
+            words += [Array("MINID".utf8), Array(first.id.description.utf8)]
+        }
+        journal(words + [Array(id.description.utf8)] + fields, key: key)
+        return .text(id.description)
+    }
+
+    /// A stream that a failed XADD would have made.
+    private func forgetEmptyStream(_ key: [UInt8]) {
+        if case .stream(let stream)? = store[database, key]?.value, stream.entriesAdded == 0 {
+            store[database, key] = nil
+        }
+    }
+
+    /// `*`, `ms-*` or an explicit id, greater than `last`; `nil`: it is not.
+    private static func id(_ text: String, after last: StreamValue.ID) -> StreamValue.ID? {
+        if text == "*" {
+            let now = UInt64(WallClock.milliseconds())
+            return now > last.milliseconds
+                ? StreamValue.ID(now, 0) : StreamValue.ID(last.milliseconds, last.sequence + 1)
+        }
+        if text.hasSuffix("-*"), let milliseconds = UInt64(text.dropLast(2)) {
+            if milliseconds < last.milliseconds { return nil }
+            return StreamValue.ID(milliseconds, milliseconds == last.milliseconds ? last.sequence + 1 : 0)
+        }
+        guard let id = StreamValue.ID(text), id > last else { return nil }
+        return id
+    }
+
+    private func delete() -> Reply {
+        guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
+        if entry(key) == nil { return .integer(0) }
+        let ids = Set(arguments.dropFirst().compactMap { StreamValue.ID(String(decoding: $0, as: UTF8.self)) })
+        let deleted = changeStream(key) { stream in
+            let gone = stream.entries.filter { ids.contains($0.id) }
+            stream.entries.removeAll { ids.contains($0.id) }
+            if let last = gone.map(\.id).max() { stream.maximumDeletedID = max(stream.maximumDeletedID, last) }
+            return gone.count
+        }
+        guard let deleted else { return ErrorText.wrongType }
+        journalVerbatim(key: key)
+        return .integer(Int64(deleted))
+    }
+
+    /// `XTRIM k MINID <first remaining id>`, or `MAXLEN 0` when nothing remains.
+    private func trim() -> Reply {
+        guard arguments.count >= 3, request.keyword(1) == "MAXLEN", let limit = request.integer(arguments.count - 1),
+            limit >= 0
+        else { return ErrorText.syntax }
+        let key = arguments[0]
+        if entry(key) == nil { return .integer(0) }
+        let result = changeStream(key) { stream in
+            let removed = max(0, stream.entries.count - Int(limit))
+            stream.entries.removeFirst(removed)
+            return (removed: removed, first: stream.entries.first?.id)
+        }
+        guard let result else { return ErrorText.wrongType }
+        let words = result.first.map { ["MINID", $0.description] } ?? ["MAXLEN", "0"]
+        journal([Array("XTRIM".utf8), key] + words.map { Array($0.utf8) }, key: key)
+        return .integer(Int64(result.removed))
+    }
+}

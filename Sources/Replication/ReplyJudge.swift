@@ -1,0 +1,54 @@
+import Redis
+
+/// Decides what a reply means that is not what its command hoped for, and whether the task is to stop for it.
+struct ReplyJudge {
+    let context: FlowContext
+    let encoder: FlowEncoder
+
+    /// What an error, or a null where there should be none, means.
+    ///
+    /// - Returns: the error to stop with, if it is to stop.
+    func judge(_ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch) -> ReplicationError? {
+        let label = batch.label(ofCommand: irregularity.command)
+        switch irregularity.kind {
+        case .null where label.name == "SET", .zero where label.name == "RENAMENX":
+            return conflict(label)
+        case .null, .zero:
+            return nil
+        case .error(let text) where text.hasPrefix("BUSYKEY"):
+            return conflict(label)
+        case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
+            // The source journals an XSETID that it refuses itself; nothing is lost.
+            return nil
+        case .error(let text) where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE"):
+            // FIELDEXPIRE does not say whether its key is a hash or a set.
+            return encoder.report(
+                .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
+        case .error(let text):
+            let message = "the target refuses \(label) in database \(label.database): \(text)"
+            context.incidents.record(
+                .init(
+                    severity: .missing, kind: "target-error", flow: encoder.flow, database: label.database,
+                    key: label.key,
+                    reason: text, subject: label.name))
+            guard context.policy.onError == .stop else { return nil }
+            return ReplicationError(.policy, flow: encoder.flow, "\(message) (policy.onError: stop; skip goes on)")
+        }
+    }
+
+    private static func isRefusalOfXSETID(_ text: String) -> Bool {
+        text == "ERR no such key" || text.hasPrefix("ERR The ID specified in XSETID is smaller")
+    }
+
+    private func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
+        encoder.countConflict()
+        context.incidents.record(
+            .init(
+                severity: .diverging, kind: "conflict", flow: encoder.flow, database: label.database, key: label.key,
+                reason: "the key stands in the target already and is left as it is (conflict.policy)", subject: "key"))
+        guard context.policy.onConflict == .panic else { return nil }
+        return ReplicationError(
+            .policy, flow: encoder.flow,
+            "the key \(label.key) in database \(label.database) stands in the target already (conflict.policy: panic)")
+    }
+}
