@@ -82,7 +82,8 @@ let package = Package(
 
         .testTarget(name: "WireTests", dependencies: ["Wire", "CLZ4", "CZstd"], swiftSettings: strict),
         .testTarget(name: "LinkTests", dependencies: ["Link", "Wire"], swiftSettings: strict),
-        .testTarget(name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
         .testTarget(name: "ReplicationTests", dependencies: ["Replication", "Lab"], swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: strict),
