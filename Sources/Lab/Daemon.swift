@@ -94,12 +94,28 @@ package final class Daemon {
     }
 }
 
+/// A line of the dead-letter file: what it is about.
+package struct DeadLetter: Hashable, Sendable {
+    package var kind: String
+    package var database: Int
+    /// As it is; keys of the laboratory are printable.
+    package var key: String
+
+    package init(kind: String, database: Int, key: String) {
+        (self.kind, self.database, self.key) = (kind, database, key)
+    }
+}
+
 extension Daemon {
-    /// All that the daemon has told so far: its log, and the text files it keeps (dead letters among them).
-    package var report: String {
-        let state = folder.file("state")
-        let files = (try? FileManager.default.subpathsOfDirectory(atPath: state)) ?? []
-        let texts = files.sorted().compactMap { FileManager.default.contents(atPath: "\(state)/\($0)") }
-        return log + process.output + texts.map { String(decoding: $0, as: UTF8.self) }.joined()
+    /// The dead letters so far.
+    package var deadLetters: [DeadLetter] {
+        let contents = FileManager.default.contents(atPath: folder.file("state/\(Self.taskName).dead-letters.jsonl"))
+        return String(decoding: contents ?? Data(), as: UTF8.self).split(separator: "\n").compactMap { line in
+            guard let fields = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
+                let kind = fields["kind"] as? String, let database = fields["database"] as? Int,
+                let key = fields["key"] as? String
+            else { return nil }
+            return DeadLetter(kind: kind, database: database, key: String(key.dropFirst().dropLast()))
+        }
     }
 }

@@ -23,6 +23,11 @@ package final class RandomWriter {
     /// Commands that have been sent and answered so far.
     package var commandCount: Int { threads.reduce(0) { $0 + $1.commandCount } }
 
+    /// From now on MOVE is among the commands.
+    package func beginMovingKeys() {
+        for thread in threads { thread.beginMovingKeys() }
+    }
+
     /// Ends the writing and waits for the last replies.
     ///
     /// - Throws: what broke a connection; error replies of commands are expected (a key of another type, an empty
@@ -53,6 +58,8 @@ private final class WriterThread: @unchecked Sendable {  // what both threads to
 
     func start() { Thread { self.run() }.start() }
 
+    func beginMovingKeys() { lock.withLock { generator.movesKeys = true } }
+
     func end() { lock.withLock { isEnding = true } }
 
     func join() throws {
@@ -66,7 +73,7 @@ private final class WriterThread: @unchecked Sendable {  // what both threads to
         var failure: (any Error)?
         do {
             while !lock.withLock({ isEnding }) {
-                let batch = generator.nextBatch()
+                let batch = lock.withLock { generator.nextBatch() }
                 _ = try client.pipeline(batch)
                 lock.withLock { count += batch.count }
             }

@@ -37,9 +37,18 @@ final class FlowEncoder: FlowSink {
     var synced: SyncedKeys?
     /// Databases that this flow has written to.
     private(set) var databases: Set<UInt32> = []
-    private var writers: [ChunkStreamID: ValueWriter] = [:]
     private(set) var expiredKeys = 0
     private(set) var conflictingKeys = 0
+    private var writers: [ChunkStreamID: ValueWriter] = [:]
+    /// MOVEs of the full sync that may not have moved anything at the source, by where they would have moved to: the
+    /// database that the key came from.
+    private var uncertainMoves: [Place: UInt32] = [:]
+    private static let maxUncertainMoves = 100_000
+
+    private struct Place: Hashable {
+        var database: UInt32
+        var key: [UInt8]
+    }
 
     /// - Parameter nextLSN: where a continued flow begins; `nil` for a full sync.
     init(flow: FlowID, context: FlowContext, profile: TargetProfile, nextLSN: LSN?) {
@@ -221,6 +230,7 @@ final class FlowEncoder: FlowSink {
             report(.database, subject: head.type.name, key: key, database: head.database)
             return false
         }
+        if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
         synced?.brought(key, database: head.database)
         guard let expiry = head.expiryMilliseconds, expiry <= arrivedAt else { return true }
         expiredKeys += 1
@@ -232,7 +242,30 @@ final class FlowEncoder: FlowSink {
         return false
     }
 
-    func snapshotCompleted() { hasCompletedSnapshot = true }
+    /// A value of the snapshot is older than any MOVE to its place: the source moved nothing, since the place was taken.
+    private func undoMove(to database: UInt32, key: RawSpan) {
+        let place = Place(database: database, key: key.withUnsafeBytes { Array($0) })
+        guard let origin = uncertainMoves.removeValue(forKey: place) else { return }
+        batch.command(3)
+        batch.bytes.appendBulk("MOVE")
+        batch.bytes.appendBulk(key)
+        batch.bytes.appendBulk(decimal: Int64(origin))
+    }
+
+    private func noteMove(_ command: borrowing JournalCommand, from database: UInt32) {
+        guard command.argumentCount == 3, command.name.isText("MOVE"), let to = parseInteger(command.argument(at: 2)),
+            let to = UInt32(exactly: to)
+        else { return }
+        let key = command.argument(at: 1)
+        report(.moveInSnapshot, subject: "MOVE", key: key, database: database)
+        guard uncertainMoves.count < Self.maxUncertainMoves else { return }
+        uncertainMoves[Place(database: to, key: key.withUnsafeBytes { Array($0) })] = database
+    }
+
+    func snapshotCompleted() {
+        hasCompletedSnapshot = true
+        uncertainMoves = [:]
+    }
 
     func journalOffset(_ lsn: UInt64) { nextLSN = lsn }
 
@@ -271,7 +304,8 @@ final class FlowEncoder: FlowSink {
         case .writtenWithout(let unsupported), .unsupported(let unsupported):
             report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
         }
-        if !inSnapshot { countRecord() }
+        guard inSnapshot else { return countRecord() }
+        if !hasCompletedSnapshot { noteMove(command, from: database) }
     }
 
     func journalPing(inSnapshot: Bool) {

@@ -28,6 +28,7 @@ struct Serve: ParsableCommand {
     @Flag(help: "Keep a key space that executes commands, holding the generated keys at the start.") var live = false
     @Option(help: "Writes a second that the live key space makes on its own, until SIGUSR1.") var writeRate = 0
     @Option(help: "Journal records that each shard keeps for a replica that comes back.") var backlog = 8192
+    @Option(help: "How what flows send is cut into writes: every:N bytes, or random:SEED:MAX.") var split: String?
     @Flag(help: "Kept for scripts: the port is always printed.") var printPort = false
 
     func validate() throws {
@@ -35,6 +36,7 @@ struct Serve: ParsableCommand {
         guard DragonflyVersion(version) != nil else { throw ValidationError("--version is like 1.36.0.") }
         if writeRate > 0, !live { throw ValidationError("--write-rate needs --live.") }
         if replay != nil, live || keys > 0 { throw ValidationError("--replay stands alone.") }
+        if let split, Faults.Split(split) == nil { throw ValidationError("--split is every:N or random:SEED:MAX.") }
         guard (0...1).contains(expiring) else { throw ValidationError("--expiring is between 0 and 1.") }
     }
 
@@ -48,6 +50,9 @@ struct Serve: ParsableCommand {
         pthread_sigmask(SIG_BLOCK, &signals, nil)
 
         let master = try makeMaster()
+        if let split = split.flatMap(Faults.Split.init) {
+            for shard in 0..<1024 { master.setFaults(.splitting(split), on: .flow(shard)) }
+        }
         let port = try master.start()
         if writeRate > 0 { master.generateLoad(writesPerSecond: writeRate, seed: seed) }
         // Not buffered: whoever started us waits for it.
@@ -78,5 +83,21 @@ struct Serve: ParsableCommand {
         dataSet.content = content
         if live { return try SimulatedMaster(.live(dataSet), options: options) }
         return try SimulatedMaster(dataSet, options: options)
+    }
+}
+
+extension Faults.Split {
+    /// `every:N` or `random:SEED:MAX`.
+    fileprivate init?(_ text: String) {
+        let words = text.split(separator: ":", omittingEmptySubsequences: false)
+        switch words.first {
+        case "every"? where words.count == 2:
+            guard let count = Int(words[1]), count > 0 else { return nil }
+            self = .every(count)
+        case "random"? where words.count == 3:
+            guard let seed = UInt64(words[1]), let limit = Int(words[2]), limit > 0 else { return nil }
+            self = .random(seed: seed, upTo: limit)
+        default: return nil
+        }
     }
 }

@@ -5,7 +5,7 @@ import Testing
 import Wire
 
 /// What a master sees of a daemon that leaves while it is written to as fast as it takes.
-@Suite(.serialized, .enabled(if: daemonIsBuilt, "the daemon is not built yet"))
+@Suite(.serialized)
 struct `The leave under full write load` {
     private static let writesPerSecond = 20_000
 

@@ -30,7 +30,10 @@ final class PacketCapture {
         // Only what is asserted is captured: the stream itself is far more than tcpdump can print.
         process = try ChildProcess(
             "tcpdump",
-            ["-i", "lo", "-n", "-l", "--immediate-mode", "tcp port \(port) and tcp[tcpflags] & (tcp-fin|tcp-rst) != 0"],
+            [
+                "-i", "lo", "-n", "-l", "--immediate-mode",
+                "tcp port \(port) and tcp[tcpflags] & (tcp-fin|tcp-rst) != 0",
+            ],
             output: folder.file("packets"), error: folder.file("log"))
         try wait(until: "tcpdump listens") { process.errorOutput.contains("listening on lo") || !process.isRunning }
     }

@@ -25,6 +25,7 @@ struct `A real Dragonfly under load` {
         let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
         defer { daemon.process.kill() }
         try daemon.wait(forLine: "stable")
+        writer.beginMovingKeys()
         let atStable = writer.commandCount
         try wait(until: "commands were written in stable sync") {
             guard daemon.process.isRunning else {

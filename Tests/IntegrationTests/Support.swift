@@ -22,12 +22,3 @@ func waitUntilEqual(timeout: Duration = .seconds(90), _ differences: () throws -
         usleep(100_000)
     }
 }
-
-/// Whether the daemon does its work yet: without servers it must fail for their sake, not for its own.
-let daemonIsBuilt: Bool = {
-    guard let (source, target) = try? (freePort(), freePort()),
-        let daemon = try? Daemon(.migrate, .init(source: source, target: target)),
-        case .exited(let code) = try? daemon.process.waitForEnd(timeout: .seconds(10))
-    else { return false }
-    return code == 69 || code == 75
-}()
