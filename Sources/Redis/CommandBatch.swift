@@ -28,6 +28,8 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package private(set) var isInCommand = false
     /// Null and zero replies are told as well as errors: they mean a conflict.
     package var reportsConflicts = false
+    /// Empty arrays are told as well: an XCLAIM that found no entry.
+    package var reportsEmptyReplies = false
     package var progress = Progress()
     /// What the checkpoint holds once this batch has taken effect.
     package private(set) var checkpointValue: [UInt8]?
@@ -140,6 +142,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         precondition(indices.count < commandCount, "the checkpoint stays")
         let copy = CommandBatch()
         copy.reportsConflicts = reportsConflicts
+        copy.reportsEmptyReplies = reportsEmptyReplies
         copy.progress = progress
         copy.checkpointValue = checkpointValue
         visitCommands { number, reader, arguments in

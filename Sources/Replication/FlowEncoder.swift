@@ -210,11 +210,12 @@ final class FlowEncoder: FlowSink {
     private func ended(_ writer: ValueWriter) {
         batch.progress.keys += 1
         if writer.groupCount > 0, !context.session.journalsGroupReads {
-            context.incidents.record(
-                .init(
-                    severity: .diverging, kind: Divergence.consumerGroupReads.rawValue, flow: flow,
-                    database: writer.head.database, key: writer.keyDescription,
-                    reason: Divergence.consumerGroupReads.reason, subject: writer.head.type.name))
+            report(
+                .consumerGroupReads, subject: writer.head.type.name, printableKey: writer.keyDescription,
+                database: writer.head.database)
+        }
+        if writer.lostPendingEntries > 0 {
+            reportLostPendingEntries(printableKey: writer.keyDescription, database: writer.head.database)
         }
         if writer.lostMemberExpiries > 0 {
             let kind: Unsupported = writer.head.type == .setWithExpiry ? .memberExpiry : .fieldExpiry
@@ -331,10 +332,18 @@ final class FlowEncoder: FlowSink {
     // MARK: Policy
 
     private func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
+        report(divergence, subject: subject, printableKey: printableKey(key), database: database)
+    }
+
+    private func report(_ divergence: Divergence, subject: String, printableKey key: String, database: UInt32) {
         context.incidents.record(
             .init(
-                severity: .diverging, kind: divergence.rawValue, flow: flow, database: database,
-                key: printableKey(key), reason: divergence.reason, subject: subject))
+                severity: .diverging, kind: divergence.rawValue, flow: flow, database: database, key: key,
+                reason: divergence.reason, subject: subject))
+    }
+
+    func reportLostPendingEntries(printableKey key: String, database: UInt32) {
+        report(.pendingEntries, subject: "stream", printableKey: key, database: database)
     }
 
     private func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {

@@ -13,7 +13,10 @@ struct ReplyJudge {
         switch irregularity.kind {
         case .null where label.name == "SET", .zero where label.name == "RENAMENX":
             return conflict(label)
-        case .null, .zero:
+        case .empty where label.name == "XCLAIM":
+            encoder.reportLostPendingEntries(printableKey: label.key, database: label.database)
+            return nil
+        case .null, .zero, .empty:
             return nil
         case .error(let text) where text.hasPrefix("BUSYKEY"):
             return conflict(label)

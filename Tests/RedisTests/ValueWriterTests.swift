@@ -122,6 +122,26 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "to") == (exists ? -1 : 2_000_000_000_000))
     }
 
+    @Test func `pending entries of deleted ones cannot be made again, and show`() async throws {
+        let target = try await TargetUnderTest(
+            setUp: Self.stream(entries: 3) + [
+                ["XGROUP", "CREATE", "k", "g", "0"], ["XREADGROUP", "GROUP", "g", "c", "STREAMS", "k", ">"],
+                ["XDEL", "k", "2-2"],
+            ])
+        let dump = try target.dump("k")
+        guard let payload = DumpPayload(dump.span.bytes) else { throw LabError("DUMP gives a payload") }
+        let batch = CommandBatch()
+        let writer = ValueWriter(
+            head: EntryHead(database: 0, expiryMilliseconds: nil, type: .stream2), key: Array("pieces".utf8).span.bytes,
+            profile: TargetUnderTest.redis70, now: TargetUnderTest.now)
+        let isWhole = writer.write(payload.body, into: batch)
+        #expect(isWhole)
+        guard case .applied(let found) = try target.send(batch) else { throw LabError("it is applied") }
+        #expect(found.map { "\(batch.label(ofCommand: $0.command))" } == ["XCLAIM \"pieces\""])
+        #expect(found.map(\.kind) == [.empty])
+        #expect(try target.client.command("XPENDING", "pieces", "g").array?.first?.int == 2)
+    }
+
     @Test func `members and fields that have expired are left out, other TTLs are counted as lost`() async throws {
         let target = try await TargetUnderTest()
         let now = TargetUnderTest.now
