@@ -81,15 +81,16 @@ let package = Package(
             swiftSettings: strict),
 
         .testTarget(name: "WireTests", dependencies: ["Wire", "CLZ4", "CZstd"], swiftSettings: strict),
-        .testTarget(name: "LinkTests", dependencies: ["Link"], swiftSettings: strict),
-        .testTarget(name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator"], swiftSettings: strict),
+        .testTarget(name: "LinkTests", dependencies: ["Link", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
         .testTarget(name: "ReplicationTests", dependencies: ["Replication", "Lab"], swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: strict),
         .testTarget(name: "ServiceTests", dependencies: ["Service"], swiftSettings: strict),
         .testTarget(name: "SimulatorTests", dependencies: ["DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["Lab", "df2redis", "dragonfly-sim"],
+            name: "IntegrationTests", dependencies: ["Lab", "DragonflySimulator", "Wire", "df2redis", "dragonfly-sim"],
             resources: [.copy("Recordings")], swiftSettings: strict),
     ] + fuzzers,
     swiftLanguageModes: [.v6]

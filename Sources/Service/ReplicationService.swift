@@ -39,6 +39,7 @@ package struct ReplicationService: Sendable {
         logger.notice(
             "df2redis \(Version.current) \(mode.rawValue): \(configuration.source.address) to \(configuration.target.address)",
             metadata: ["event": "started"])
+        logInheritedDepartures(logger)
         for warning in warnings { logger.warning("configuration: \(warning)") }
         if let reason = unbuilt { logger.warning("\(reason)") }
 
@@ -48,8 +49,9 @@ package struct ReplicationService: Sendable {
             return .cantCreate
         }
         let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
-        let replicator = Replicator(
-            settings: ReplicatorSettings(configuration, mode: mode), logger: logger, notice: { reporter.report($0) })
+        var settings = ReplicatorSettings(configuration, mode: mode)
+        settings.keeper = SocketStore(logger: logger)
+        let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
         let signals = SignalWatcher { name in
             logger.notice("\(name) received")
             notifier.stopping(status: "leaving the source")

@@ -26,7 +26,8 @@ struct Serve: ParsableCommand {
     @Option(help: "The seed of what is generated.") var seed: UInt64 = 1
     @Option(help: "A folder with a recording, instead of generated keys.") var replay: String?
     @Flag(help: "Keep a key space that executes commands, holding the generated keys at the start.") var live = false
-    @Option(help: "Writes a second that the live key space makes on its own.") var writeRate = 0
+    @Option(help: "Writes a second that the live key space makes on its own, until SIGUSR1.") var writeRate = 0
+    @Option(help: "Journal records that each shard keeps for a replica that comes back.") var backlog = 8192
     @Option(help: "How what flows send is cut into writes: every:N bytes, or random:SEED:MAX.") var split: String?
     @Flag(help: "Kept for scripts: the port is always printed.") var printPort = false
 
@@ -45,6 +46,7 @@ struct Serve: ParsableCommand {
         sigemptyset(&signals)
         sigaddset(&signals, SIGTERM)
         sigaddset(&signals, SIGINT)
+        sigaddset(&signals, SIGUSR1)
         pthread_sigmask(SIG_BLOCK, &signals, nil)
 
         let master = try makeMaster()
@@ -56,8 +58,12 @@ struct Serve: ParsableCommand {
         // Not buffered: whoever started us waits for it.
         FileHandle.standardOutput.write(Data("\(port)\n".utf8))
         var received: Int32 = 0
-        sigwait(&signals, &received)
+        while sigwait(&signals, &received) == 0, received == SIGUSR1 {
+            master.generateLoad(writesPerSecond: 0, seed: 0)
+        }
         master.stop()
+        let blocked = master.longestBlockedWriters
+        FileHandle.standardError.write(Data("longest wait of a writer: \(blocked / .milliseconds(1)) ms\n".utf8))
         for violation in master.violations { FileHandle.standardError.write(Data("violation: \(violation)\n".utf8)) }
     }
 
@@ -66,6 +72,7 @@ struct Serve: ParsableCommand {
         options.port = port
         options.shardCount = shards
         options.password = password
+        options.backlogRecords = backlog
         options.compression = compression
         if let version = DragonflyVersion(version) { options.version = version }
         if let replay { return try SimulatedMaster(Recording(folder: replay), options: options) }

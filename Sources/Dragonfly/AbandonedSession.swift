@@ -1,0 +1,106 @@
+import Glibc
+import Link
+
+/// The sockets of a session whose process died, as its successor finds them: left in order before anything else happens.
+///
+/// ```
+/// read what has piled up │ FIN on every flow │ read to the master's FIN │ FIN on the main connection, read │ close
+/// ```
+/// Nothing is applied: what is read here was never acknowledged, and comes again behind the checkpoint. It runs on the
+/// calling thread, before there are others; the master's writers wait for the first read.
+package struct AbandonedSession: Sendable {
+    /// How one connection was left.
+    package struct Departure: Equatable, Sendable {
+        package var name: String
+        package var sawMasterFIN: Bool
+        package var discardedBytes: Int
+        /// The connection was broken already, and by what.
+        package var errno: Int32?
+
+        package init(name: String, sawMasterFIN: Bool, discardedBytes: Int, errno: Int32? = nil) {
+            self.name = name
+            self.sawMasterFIN = sawMasterFIN
+            self.discardedBytes = discardedBytes
+            self.errno = errno
+        }
+    }
+
+    /// What is read of one socket before its FIN goes out: at full load a flow is never empty.
+    private static let bytesBeforeFIN = 64 << 20
+
+    private struct Socket {
+        let descriptor: Int32
+        let isMain: Bool
+        var departure: Departure
+        var hasEnded = false
+    }
+
+    private var sockets: [Socket] = []
+
+    /// - Parameter sockets: what a `SocketKeeper` kept, by name; they are taken over.
+    package static func leave(
+        _ sockets: [String: [Int32]], within limit: Duration, keeper: any SocketKeeper
+    ) -> [Departure] {
+        var session = AbandonedSession(sockets)
+        session.leave(within: limit, keeper: keeper)
+        return session.sockets.map(\.departure)
+    }
+
+    private init(_ sockets: [String: [Int32]]) {
+        for (name, descriptors) in sockets.sorted(by: { $0.key < $1.key }) {
+            for descriptor in descriptors {
+                let flags = fcntl(descriptor, F_GETFL)
+                _ = fcntl(descriptor, F_SETFL, flags | O_NONBLOCK)
+                self.sockets.append(
+                    Socket(
+                        descriptor: descriptor, isMain: name == KeptSocketName.main,
+                        departure: Departure(name: name, sawMasterFIN: false, discardedBytes: 0)))
+            }
+        }
+    }
+
+    private mutating func leave(within limit: Duration, keeper: any SocketKeeper) {
+        for index in sockets.indices { read(index, atMost: Self.bytesBeforeFIN) }
+        let deadline = ContinuousClock.now + limit
+        for socket in sockets where !socket.isMain { shutdown(socket.descriptor, Int32(SHUT_WR)) }
+        readToEnd(until: deadline) { !$0.isMain }
+        for socket in sockets where socket.isMain { shutdown(socket.descriptor, Int32(SHUT_WR)) }
+        readToEnd(until: deadline) { _ in true }
+        for socket in sockets {
+            keeper.release(name: socket.departure.name)
+            close(socket.descriptor)
+        }
+    }
+
+    /// Reads every socket until those that `matter` have ended.
+    private mutating func readToEnd(until deadline: ContinuousClock.Instant, _ matter: (Socket) -> Bool) {
+        while sockets.contains(where: { matter($0) && !$0.hasEnded }) {
+            let left = ContinuousClock.now.duration(to: deadline)
+            guard left > .zero else { return }
+            let open = sockets.indices.filter { !sockets[$0].hasEnded }
+            var polled = open.map { pollfd(fd: sockets[$0].descriptor, events: Int16(POLLIN), revents: 0) }
+            let ready = poll(&polled, nfds_t(polled.count), Int32(clamping: left.milliseconds + 1))
+            if ready < 0, errno != EINTR { return }
+            for (place, index) in open.enumerated() where polled[place].revents != 0 { read(index, atMost: 8 << 20) }
+        }
+    }
+
+    private mutating func read(_ index: Int, atMost limit: Int) {
+        withUnsafeTemporaryAllocation(byteCount: 256 << 10, alignment: 16) { buffer in
+            var left = limit
+            while left > 0 {
+                let descriptor = sockets[index].descriptor
+                let count = retryingInterrupts { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
+                if count < 0 && errno == EAGAIN { return }
+                guard count > 0 else {
+                    sockets[index].hasEnded = true
+                    if count < 0 { sockets[index].departure.errno = errno }
+                    sockets[index].departure.sawMasterFIN = count == 0
+                    return
+                }
+                left -= count
+                sockets[index].departure.discardedBytes += count
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// What a master sees of a daemon that leaves while it is written to as fast as it takes.
+@Suite(.serialized, .enabled(if: daemonIsBuilt, "the daemon is not built yet"))
+struct `The leave under full write load` {
+    private static let writesPerSecond = 20_000
+
+    /// A simulated master under load, a real target, and the daemon between them in its stable phase.
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let configuration: Daemon.Configuration
+        let daemon: Daemon
+        let capture: PacketCapture?
+        let flows: Int
+
+        init(flows: Int, shutdown: [String] = []) throws {
+            self.flows = flows
+            var options = MasterOptions()
+            options.shardCount = flows
+            // What is missed between two daemons stays at hand.
+            options.backlogRecords = 4 << 20
+            master = try SimulatedMaster(
+                .live(SyntheticDataSet(keys: 3000, valueBytes: 50)), options: options)
+            let port = try master.start()
+            master.generateLoad(writesPerSecond: writesPerSecond, seed: 7)
+            redis = try RedisServer()
+            capture = PacketCapture.isPossible ? try PacketCapture(port: port) : nil
+            configuration = .init(
+                source: port, target: redis.port, sections: ["shutdown": shutdown].filter { !$1.isEmpty })
+            daemon = try Daemon(.replicate, configuration)
+            try daemon.wait(forLine: "stable: following")
+            try wait(until: "every flow is acknowledged") {
+                observedFlows.count == flows && observedFlows.allSatisfy { $0.acknowledgements.count > 3 }
+            }
+        }
+
+        /// The flows of the latest session.
+        var observedFlows: [ConnectionObservation] { (0..<flows).compactMap { master.flow($0) } }
+
+        func stop() {
+            daemon.process.kill()
+            redis.resume()
+            redis.stop()
+            master.stop()
+        }
+
+        /// The next LSN of each flow that the target's checkpoint holds.
+        func checkpoint() throws -> [UInt64] {
+            let client = try redis.client()
+            return try (0..<flows).map { flow in
+                let text = try client.command("HGET", "df2redis:checkpoint:\(Daemon.taskName)", "flow:\(flow)").text
+                return try #require(text?.split(separator: " ").last.flatMap { UInt64($0) })
+            }
+        }
+
+        /// FIN was the first end that the master saw, flows before the main connection, and everything it sent was read.
+        func expectOrderlyEnds() throws {
+            let main = try #require(master.main)
+            let ends = observedFlows
+            #expect(ends.count == flows)
+            for connection in ends + [main] {
+                #expect(connection.clientEnd == .fin, "\(connection.role)")
+                #expect(!connection.wasResetAfterFIN, "\(connection.role)")
+            }
+            for (flow, connection) in ends.enumerated() {
+                #expect(connection.sentFIN)
+                let line = "flow=\(flow)"
+                let told = daemon.log.split(separator: "\n").last { $0.contains(line) && $0.contains("FIN is here") }
+                #expect(told?.contains(" \(connection.streamBytesSent) bytes received") == true, "\(told ?? "no line")")
+            }
+            // With the first FIN the master ends the session: its own may overtake ours on another flow.
+            let first = try #require(ends.compactMap(\.endOrder).min())
+            #expect(try first < #require(main.endOrder))
+            #expect(master.violations == [])
+            if let capture {
+                try wait(until: "every end is on the wire") { capture.firstEnds.count >= flows + 1 }
+                #expect(capture.resets == [])
+                #expect(capture.ends.first?.to == master.port, "our FIN is the first of all")
+            }
+        }
+
+        /// A second daemon goes on from the checkpoint: nothing is lost, nothing is done twice.
+        func expectContinuation() throws {
+            let next = try Daemon(.replicate, configuration, folder: daemon.folder)
+            defer { next.process.kill() }
+            try next.wait(forLine: "continuing where the checkpoint stands")
+            master.generateLoad(writesPerSecond: 0, seed: 0)
+            let (source, target) = (try RESPClient(port: master.port), try redis.client())
+            try waitUntilEqual { try ServerComparison(source: source, target: target).differences }
+            try next.leave()
+            #expect(master.fullSyncs == 1)
+        }
+    }
+
+    @Test(arguments: [(1, SIGTERM), (2, SIGTERM), (4, SIGTERM), (2, SIGINT)])
+    func `FIN comes first, and everything received is applied`(_ flows: Int, _ signal: Int32) throws {
+        let scene = try Scene(flows: flows)
+        defer { scene.stop() }
+        let begin = ContinuousClock.now
+        scene.daemon.process.signal(signal)
+        try scene.daemon.wait(forLine: "acknowledgements stopped")
+        let silent = ContinuousClock.now
+        try scene.daemon.expectExit(0)
+        // drainSeconds 2, finWaitSeconds 1, and one more.
+        #expect(begin.duration(to: .now) < .seconds(4))
+
+        for flow in scene.observedFlows {
+            // The last one may still have been on its way; at this load there would be dozens in the drain.
+            let late = flow.acknowledgements.filter { $0.time > silent + .milliseconds(250) }
+            #expect(late.isEmpty, "\(flow.role) was acknowledged \(late.count) times after the end")
+        }
+        try scene.expectOrderlyEnds()
+        let positions = try scene.checkpoint()
+        for (flow, next) in positions.enumerated() {
+            #expect(scene.daemon.log.contains("everything received is applied, next LSN \(next) "), "flow \(flow)")
+        }
+        try scene.expectContinuation()
+    }
+
+    @Test(arguments: [1, 2, 4])
+    func `a target that hangs at that moment changes nothing for the master`(_ flows: Int) throws {
+        let scene = try Scene(flows: flows)
+        defer { scene.stop() }
+        scene.redis.pause()
+        let begin = ContinuousClock.now
+        scene.daemon.process.signal(SIGTERM)
+        try scene.daemon.expectExit(0)
+        #expect(begin.duration(to: .now) < .seconds(4))
+        try scene.expectOrderlyEnds()
+        let rests = scene.daemon.log.split(separator: "\n").filter {
+            $0.contains("are not applied and not acknowledged")
+        }
+        #expect(rests.count == flows, "\(scene.daemon.log)")
+
+        scene.redis.resume()
+        let positions = try scene.checkpoint()
+        for (flow, next) in zip(scene.observedFlows, positions) {
+            let last = try #require(flow.acknowledgements.last?.lsn)
+            #expect(last <= next, "acknowledged is what the target has")
+        }
+        try scene.expectContinuation()
+    }
+
+    @Test func `a second signal shortens the drain, never the FIN`() throws {
+        let scene = try Scene(flows: 2, shutdown: ["drainSeconds: 20"])
+        defer { scene.stop() }
+        scene.daemon.process.signal(SIGTERM)
+        try scene.daemon.wait(forLine: "acknowledgements stopped")
+        let second = ContinuousClock.now
+        scene.daemon.process.signal(SIGTERM)
+        try scene.daemon.expectExit(0)
+        #expect(second.duration(to: .now) < .seconds(10))
+        try scene.expectOrderlyEnds()
+    }
+
+    @Test func `SIGHUP and SIGPIPE end nothing`() throws {
+        let scene = try Scene(flows: 2)
+        defer { scene.stop() }
+        for signal in [SIGHUP, SIGPIPE, SIGHUP] { scene.daemon.process.signal(signal) }
+        let counts = scene.observedFlows.map(\.acknowledgements.count)
+        try wait(until: "the flows are acknowledged further") {
+            zip(scene.observedFlows, counts).allSatisfy { $0.acknowledgements.count > $1 + 3 }
+        }
+        #expect(!scene.daemon.log.contains("leaving"))
+        try scene.daemon.leave()
+        try scene.expectOrderlyEnds()
+    }
+
+    @Test func `a leave in the middle of a full sync is as orderly, and does not wait for what is of no use`() throws {
+        var options = MasterOptions()
+        options.shardCount = 2
+        let master = try SimulatedMaster(SyntheticDataSet(keys: 400_000, valueBytes: 400), options: options)
+        let port = try master.start()
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let capture = PacketCapture.isPossible ? try PacketCapture(port: port) : nil
+        let daemon = try Daemon(
+            .replicate, .init(source: port, target: redis.port, sections: ["shutdown": ["drainSeconds: 20"]]))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "full sync begins")
+        try wait(until: "data flows") { (master.flow(1)?.streamBytesSent ?? 0) > 1 << 20 }
+        daemon.process.signal(SIGTERM)
+        try daemon.expectExit(0, timeout: .seconds(15))
+        for connection in [master.flow(0), master.flow(1), master.main] { #expect(connection?.clientEnd == .fin) }
+        #expect(master.violations == [])
+        if let capture { #expect(capture.resets == []) }
+    }
+
+    @Test func `a leave while the source does not answer the handshake ends at once`() throws {
+        let master = try SimulatedMaster()
+        let port = try master.start()
+        master.refuse([Refusal("REPLCONF CAPA", reply: nil)])
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let daemon = try Daemon(.replicate, .init(source: port, target: redis.port))
+        defer { daemon.process.kill() }
+        try wait(until: "the daemon waits for the source") {
+            master.connections.contains { $0.commands.contains { $0.uppercased().hasPrefix("REPLCONF CAPA") } }
+        }
+        let begin = ContinuousClock.now
+        try daemon.leave()
+        #expect(begin.duration(to: .now) < .seconds(4))
+        #expect(master.violations == [])
+    }
+}
+
+/// The same with a real master, seen by a packet capture.
+@Suite(
+    .serialized,
+    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"),
+    .enabled(if: PacketCapture.isPossible, "tcpdump cannot be used"))
+struct `The leave from a real Dragonfly` {
+    @Test(arguments: [1, 2, 4], [false, true])
+    func `no RST is sent on any connection, and the writers go on`(_ shards: Int, _ targetHangs: Bool) throws {
+        let master = try DragonflyServer(shards: shards)
+        let redis = try RedisServer()
+        defer {
+            redis.resume()
+            redis.stop()
+            master.stop()
+        }
+        let writer = try RandomWriter(port: master.port, seed: 3)
+        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        let capture = try PacketCapture(port: master.port)
+        let atStable = writer.commandCount
+        try wait(until: "there is load") { writer.commandCount > atStable + 20_000 }
+
+        if targetHangs { redis.pause() }
+        let begin = ContinuousClock.now
+        daemon.process.signal(SIGTERM)
+        try daemon.expectExit(0)
+        #expect(begin.duration(to: .now) < .seconds(4))
+
+        try wait(until: "every end is on the wire") { capture.firstEnds.count >= shards + 1 }
+        #expect(capture.resets == [])
+        #expect(capture.ends.first?.to == master.port, "our FIN is the first of all")
+        let atEnd = writer.commandCount
+        try wait(until: "the writers go on") { writer.commandCount > atEnd + 5000 }
+        try writer.stop()
+        let client = try master.client()
+        try wait(until: "the session is gone") { try client.info("replication", "connected_slaves") == "0" }
+        #expect(!master.log.contains("inflight bytes"))
+    }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import Lab
+
+/// The ends of TCP connections on the loopback as they went over the wire: every segment with FIN or RST of one port.
+///
+/// Needs tcpdump and the rights to use it.
+final class PacketCapture {
+    struct End: Equatable, CustomStringConvertible {
+        enum Kind { case fin, rst }
+
+        let from: UInt16
+        let to: UInt16
+        let kind: Kind
+
+        var description: String { "\(kind) from \(from) to \(to)" }
+    }
+
+    static let isPossible: Bool =
+        getuid() == 0
+        && ["/usr/bin/tcpdump", "/usr/sbin/tcpdump"].contains { FileManager.default.isExecutableFile(atPath: $0) }
+
+    private let folder: TemporaryFolder
+    private let process: ChildProcess
+    private let port: UInt16
+
+    /// Begins to capture what goes from or to `port`.
+    init(port: UInt16) throws {
+        self.port = port
+        folder = try TemporaryFolder("capture")
+        // Only what is asserted is captured: the stream itself is far more than tcpdump can print.
+        process = try ChildProcess(
+            "tcpdump",
+            [
+                "-i", "lo", "-n", "-l", "--immediate-mode",
+                "tcp port \(port) and tcp[tcpflags] & (tcp-fin|tcp-rst) != 0",
+            ],
+            output: folder.file("packets"), error: folder.file("log"))
+        try wait(until: "tcpdump listens") { process.errorOutput.contains("listening on lo") || !process.isRunning }
+    }
+
+    /// The ends so far, in the order in which they went out.
+    var ends: [End] {
+        // 09:00:00.000000 IP 127.0.0.1.40000 > 127.0.0.1.6380: Flags [F.], seq ...
+        process.output.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ")
+            guard words.count > 6, words[5] == "Flags", let from = Self.port(words[2]), let to = Self.port(words[4])
+            else { return nil }
+            return End(from: from, to: to, kind: words[6].contains("R") ? .rst : .fin)
+        }
+    }
+
+    private static func port(_ address: Substring) -> UInt16? {
+        address.split(separator: ".").last.flatMap { UInt16($0.filter(\.isNumber)) }
+    }
+
+    /// Resets, whoever sent them.
+    var resets: [End] { ends.filter { $0.kind == .rst } }
+
+    /// The first end on each connection, by the port of the server's peer.
+    var firstEnds: [UInt16: End] {
+        var first: [UInt16: End] = [:]
+        for end in ends {
+            let peer = end.from == port ? end.to : end.from
+            if first[peer] == nil { first[peer] = end }
+        }
+        return first
+    }
+
+    deinit { process.kill() }
+}

@@ -1,0 +1,89 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// A later full sync into a target that the task has filled.
+@Suite("A full sync over old data", .serialized)
+struct ReconcileTests {
+    /// A source with keys in databases 0 and 3 that a task has followed and left, and a target with a key of somebody
+    /// else's in database 5.
+    private func withFilledTarget(
+        _ sections: [String: [String]] = [:],
+        _ body: (SimulatedMaster, RedisServer, Daemon.Configuration) throws -> Void
+    ) throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        _ = try client.command("SELECT", "5")
+        _ = try client.command("SET", "foreign", "stays")
+        for index in 0..<200 { _ = master.execute("SET old:\(index) \(index)") }
+        for index in 0..<50 { _ = master.execute("RPUSH list:\(index) a b", database: 3) }
+        let configuration = Daemon.Configuration(source: port, target: redis.port, sections: sections)
+        let first = try Daemon(.replicate, configuration)
+        defer { first.process.kill() }
+        try first.wait(forLine: "event=stable")
+        try first.leave()
+        try body(master, redis, configuration)
+    }
+
+    private func expectEqual(_ master: SimulatedMaster, _ source: UInt16, _ redis: RedisServer) throws {
+        let (one, other) = (try RESPClient(port: source), try redis.client())
+        try wait(until: "both sides are equal") {
+            let target = try ServerData(reading: other).withoutCheckpoints
+            var differences = try ServerData(reading: one).differences(in: target)
+            differences.removeAll { $0.description.contains("foreign") }
+            return differences.isEmpty
+        }
+        _ = try other.command("SELECT", "5")
+        #expect(try other.command("GET", "foreign").text == "stays")
+    }
+
+    @Test("removes what the source has deleted meanwhile, in the task's databases only")
+    func removesDeletedKeys() throws {
+        try withFilledTarget { master, redis, configuration in
+            for index in stride(from: 0, to: 200, by: 2) { _ = master.execute("DEL old:\(index)") }
+            _ = master.execute("DEL list:7", database: 3)
+            master.forgetBacklog()
+            let daemon = try Daemon(.replicate, configuration)
+            defer { daemon.process.kill() }
+            try daemon.wait(forLine: "reconciled: 101 keys removed")
+            try expectEqual(master, configuration.source, redis)
+            try daemon.leave()
+            #expect(master.violations == [])
+        }
+    }
+
+    @Test("never lets a new write build on an old value")
+    func newWritesDoNotBuildOnOldValues() throws {
+        try withFilledTarget { master, redis, configuration in
+            for index in 0..<200 { _ = master.execute("DEL old:\(index)") }
+            master.forgetBacklog()
+            let daemon = try Daemon(.replicate, configuration)
+            defer { daemon.process.kill() }
+            // Created anew, some of them before the old values have been removed.
+            for index in 0..<200 { _ = master.execute("INCR old:\(index)") }
+            try daemon.wait(forLine: "reconciled:")
+            for index in 0..<200 { _ = master.execute("INCR old:\(index)") }
+            try expectEqual(master, configuration.source, redis)
+            try daemon.leave()
+        }
+    }
+
+    @Test("leaves everything else where it is when told to replace")
+    func replaceLeavesOldKeys() throws {
+        try withFilledTarget(["fullSync": ["existing: replace"]]) { master, redis, configuration in
+            _ = master.execute("DEL old:1")
+            master.forgetBacklog()
+            let daemon = try Daemon(.replicate, configuration)
+            defer { daemon.process.kill() }
+            try daemon.wait(forLine: "event=stable")
+            try daemon.leave()
+            #expect(try redis.client().command("GET", "old:1").text == "1")
+        }
+    }
+}
