@@ -136,6 +136,7 @@ final class FlowEncoder: FlowSink {
         guard admit(head, key: key) else { return }
         let guarded = context.policy.onConflict != .overwrite
         batch.command(3 + (head.expiryMilliseconds == nil ? 0 : 2) + (guarded ? 1 : 0))
+        if guarded { batch.noteGuarded(key: printableKey(key), database: head.database) }
         batch.bytes.appendBulk("SET")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(value)
@@ -171,10 +172,10 @@ final class FlowEncoder: FlowSink {
     }
 
     private func restore(_ head: EntryHead, key: RawSpan, body: RawSpan) {
-        let replacing = context.policy.onConflict == .overwrite
+        let guardedIn = context.policy.onConflict == .overwrite ? nil : head.database
         guard head.type == .stream3, !profile.understandsStream3 else {
             return batch.appendRestore(
-                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: replacing
+                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, guardedIn: guardedIn
             )
         }
         var downgraded = ByteBuffer(capacity: body.byteCount)
@@ -185,7 +186,7 @@ final class FlowEncoder: FlowSink {
         }
         batch.appendRestore(
             key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: head.expiryMilliseconds,
-            replacing: replacing)
+            guardedIn: guardedIn)
     }
 
     func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
@@ -369,6 +370,11 @@ final class FlowEncoder: FlowSink {
         )
         fail(error)
         return error
+    }
+
+    /// Keys of our own under which values were being built, with their databases.
+    var partialKeys: [(database: UInt32, key: [UInt8])] {
+        writers.values.compactMap { writer in writer.partialKey.map { (writer.head.database, $0) } }
     }
 
     func countConflict() { conflictingKeys += 1 }

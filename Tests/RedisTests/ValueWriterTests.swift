@@ -81,8 +81,7 @@ import Wire
 
         let batch = CommandBatch()
         batch.appendRestore(
-            key: Array("whole".utf8).span.bytes, type: type, body: payload.body, expiryMilliseconds: expiry,
-            replacing: true)
+            key: Array("whole".utf8).span.bytes, type: type, body: payload.body, expiryMilliseconds: expiry)
         let writer = ValueWriter(
             head: EntryHead(database: 0, expiryMilliseconds: expiry, type: type), key: Array("pieces".utf8).span.bytes,
             profile: TargetUnderTest.redis70, now: TargetUnderTest.now)
