@@ -5,7 +5,8 @@ import Testing
 import Wire
 
 /// What a master sees of a daemon that leaves while it is written to as fast as it takes.
-@Suite(.serialized) struct `The leave under full write load` {
+@Suite(.serialized)
+struct `The leave under full write load` {
     private static let writesPerSecond = 20_000
 
     /// A simulated master under load, a real target, and the daemon between them in its stable phase.
