@@ -17,6 +17,13 @@ package struct SessionStateMachine: ~Copyable {
         package var flowCount: Int
         package var protocolVersion: Int?
 
+        package init(replicationID: String, syncID: String, flowCount: Int, protocolVersion: Int?) {
+            self.replicationID = replicationID
+            self.syncID = syncID
+            self.flowCount = flowCount
+            self.protocolVersion = protocolVersion
+        }
+
         /// XREADGROUP is in the journal since v1.37, the first release of protocol version 5 (protocol notes 1.7, 5.6).
         package var journalsGroupReads: Bool { (protocolVersion ?? 0) >= 5 }
     }

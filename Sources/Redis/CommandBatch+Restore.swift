@@ -8,10 +8,14 @@ extension CommandBatch {
     /// payload:  type byte | value | u16 LE RDB version | u64 LE CRC-64 of all before it
     /// ```
     /// Source: protocol notes 3.7.6.
+    ///
+    /// - Parameter guardedIn: the key's database, when an existing key is not to be replaced.
     package func appendRestore(
-        key: RawSpan, type: RDBType, body: RawSpan, expiryMilliseconds: Int64?, replacing: Bool
+        key: RawSpan, type: RDBType, body: RawSpan, expiryMilliseconds: Int64?, guardedIn: UInt32? = nil
     ) {
+        let replacing = guardedIn == nil
         command(replacing ? 6 : 5)
+        if let guardedIn { noteGuarded(key: printableKey(key), database: guardedIn) }
         bytes.appendBulk("RESTORE")
         bytes.appendBulk(key)
         bytes.appendBulk(decimal: expiryMilliseconds ?? 0)

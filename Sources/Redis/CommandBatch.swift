@@ -28,11 +28,15 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package private(set) var isInCommand = false
     /// Null and zero replies are told as well as errors: they mean a conflict.
     package var reportsConflicts = false
+    /// Empty arrays are told as well: an XCLAIM that found no entry.
+    package var reportsEmptyReplies = false
     package var progress = Progress()
     /// What the checkpoint holds once this batch has taken effect.
     package private(set) var checkpointValue: [UInt8]?
     /// Name and key of a command too large to keep.
     package private(set) var hugeCommand: (index: Int, label: String)?
+
+    private var guarded: [Int: Label] = [:]
 
     package init() {}
 
@@ -93,6 +97,15 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         }
     }
 
+    /// The command just begun leaves an existing key `key` as it is: a reply that tells so is a conflict. Kept apart from
+    /// the bytes, which a batch that is written while it is built does not keep.
+    package func noteGuarded(key: String, database: UInt32) {
+        guarded[commandCount - 1] = Label(name: "", key: key, database: database)
+    }
+
+    /// The key that the command number `index` must not overwrite; `nil` for any other command.
+    package func guardedKey(ofCommand index: Int) -> Label? { guarded[index] }
+
     // MARK: Looking back
 
     /// Name and key of a command, for messages. Values never appear in it.
@@ -140,11 +153,13 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         precondition(indices.count < commandCount, "the checkpoint stays")
         let copy = CommandBatch()
         copy.reportsConflicts = reportsConflicts
+        copy.reportsEmptyReplies = reportsEmptyReplies
         copy.progress = progress
         copy.checkpointValue = checkpointValue
         visitCommands { number, reader, arguments in
             guard !indices.contains(number) else { return }
             copy.command(arguments)
+            copy.guarded[copy.commandCount - 1] = guarded[number]
             for _ in 0..<arguments {
                 guard let argument = reader.readBulkArgument() else { return }
                 copy.bytes.appendBulk(argument)

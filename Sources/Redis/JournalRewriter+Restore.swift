@@ -46,13 +46,12 @@ extension JournalRewriter {
             var older = ByteBuffer(capacity: body.byteCount)
             guard (try? older.append(streamWithoutActiveTimes: body)) != nil else { return .unsupported(.payload) }
             batch.appendRestore(
-                key: key, type: .stream2, body: older.bytes, expiryMilliseconds: head.expiryMilliseconds,
-                replacing: true)
+                key: key, type: .stream2, body: older.bytes, expiryMilliseconds: head.expiryMilliseconds)
             return .written
         }
         if profile.canRestore(type) {
             batch.appendRestore(
-                key: key, type: type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: true)
+                key: key, type: type, body: body, expiryMilliseconds: head.expiryMilliseconds)
             return .written
         }
         if let unsupported = profile.unsupported(type) { return .unsupported(unsupported) }

@@ -56,6 +56,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case conditionalFieldExpiry = "conditional-field-ttl"
     case consumerGroupReads = "consumer-group-reads"
     case claimIdleTimes = "claim-idle-times"
+    case pendingEntries = "pending-entries"
 
     package var reason: String {
         switch self {
@@ -71,6 +72,8 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
         case .consumerGroupReads:
             "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
+        case .pendingEntries:
+            "pending entries whose stream entries are deleted cannot be made again in a stream of this size"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

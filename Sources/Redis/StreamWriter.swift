@@ -3,7 +3,8 @@ import Wire
 /// Writes a stream as XADD, XSETID, XGROUP and XCLAIM: for streams too large for one RESTORE.
 ///
 /// Deleted entries are not written, but their traces are: last id, entries added, greatest deleted id. Pending entries of
-/// deleted ones are dropped by the target itself. Source: protocol notes 3.7.4, "Re-creation with exact semantics".
+/// deleted ones are dropped by the target itself, and
+/// show as an empty reply (`CommandBatch.reportsEmptyReplies`). Source: protocol notes 3.7.4, "Re-creation with exact semantics".
 final class StreamWriter {
     private let key: [UInt8]
     private var entries: UInt64 = 0
@@ -99,6 +100,7 @@ final class StreamWriter {
             lostPendingEntries += 1
             return
         }
+        batch.reportsEmptyReplies = true
         batch.command(12)
         batch.bytes.appendBulk("XCLAIM")
         batch.bytes.appendBulk(key)

@@ -68,6 +68,16 @@ package actor TargetControl {
         _ = try await demand(["DEL", key])
     }
 
+    package func unlink(_ key: [UInt8], database: UInt32) async throws(TargetError) {
+        _ = try await demand(["SELECT", String(database)])
+        let connection = try await open()
+        do {
+            _ = try await connection.request([Array("UNLINK".utf8), key])
+        } catch {
+            throw TargetError(error)
+        }
+    }
+
     /// Leaves one field in the hash `key`.
     package func replaceHash(_ key: String, with entry: (field: String, value: String)) async throws(TargetError) {
         _ = try await demand(["SELECT", "0"])

@@ -6,7 +6,7 @@ import Wire
 package enum BatchOutcome: Equatable, Sendable {
     /// A reply that is not what the command hoped for.
     package struct Irregularity: Equatable, Sendable {
-        package enum Kind: Equatable, Sendable { case error(String), null, zero }
+        package enum Kind: Equatable, Sendable { case error(String), null, zero, empty }
         /// The command's number in the batch.
         package var command: Int
         package var kind: Kind
@@ -196,6 +196,8 @@ package final class TransactionLink {
                 case .null where batch.reportsConflicts: irregularities.append(.init(command: number, kind: .null))
                 case .integer where batch.reportsConflicts && reader.bytes[start + 1] == UInt8(ascii: "0"):
                     irregularities.append(.init(command: number, kind: .zero))
+                case .array(elements: 0, _) where batch.reportsEmptyReplies:
+                    irregularities.append(.init(command: number, kind: .empty))
                 default: break
                 }
                 if number + 1 == count {

@@ -53,6 +53,9 @@ package final class ValueWriter {
 
     package let keyDescription: String
 
+    /// The key of our own under which the value is being built, if there is one.
+    package var partialKey: [UInt8]? { isGuarded && hasBegun ? writeKey : nil }
+
     /// - Returns: `true` at the end of the value.
     package func take(_ event: borrowing ValueEvent, into batch: CommandBatch) -> Bool {
         begin(batch)
@@ -292,6 +295,7 @@ package final class ValueWriter {
         }
         guard isGuarded else { return }
         batch.command(3)
+        batch.noteGuarded(key: keyDescription, database: head.database)
         batch.bytes.appendBulk("RENAMENX")
         batch.bytes.appendBulk(writeKey)
         batch.bytes.appendBulk(key)

@@ -565,6 +565,9 @@ package actor FlowApplier {
         }
     }
 
+    /// Keys of our own that an unfinished value has left in the target.
+    package var partialKeys: [(database: UInt32, key: [UInt8])] { encoder.partialKeys }
+
     package var snapshotCounts: (expired: Int, conflicts: Int) { (encoder.expiredKeys, encoder.conflictingKeys) }
 
     package func close() {

@@ -136,6 +136,7 @@ final class FlowEncoder: FlowSink {
         guard admit(head, key: key) else { return }
         let guarded = context.policy.onConflict != .overwrite
         batch.command(3 + (head.expiryMilliseconds == nil ? 0 : 2) + (guarded ? 1 : 0))
+        if guarded { batch.noteGuarded(key: printableKey(key), database: head.database) }
         batch.bytes.appendBulk("SET")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(value)
@@ -171,10 +172,10 @@ final class FlowEncoder: FlowSink {
     }
 
     private func restore(_ head: EntryHead, key: RawSpan, body: RawSpan) {
-        let replacing = context.policy.onConflict == .overwrite
+        let guardedIn = context.policy.onConflict == .overwrite ? nil : head.database
         guard head.type == .stream3, !profile.understandsStream3 else {
             return batch.appendRestore(
-                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, replacing: replacing
+                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, guardedIn: guardedIn
             )
         }
         var downgraded = ByteBuffer(capacity: body.byteCount)
@@ -185,7 +186,7 @@ final class FlowEncoder: FlowSink {
         }
         batch.appendRestore(
             key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: head.expiryMilliseconds,
-            replacing: replacing)
+            guardedIn: guardedIn)
     }
 
     func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
@@ -210,11 +211,12 @@ final class FlowEncoder: FlowSink {
     private func ended(_ writer: ValueWriter) {
         batch.progress.keys += 1
         if writer.groupCount > 0, !context.session.journalsGroupReads {
-            context.incidents.record(
-                .init(
-                    severity: .diverging, kind: Divergence.consumerGroupReads.rawValue, flow: flow,
-                    database: writer.head.database, key: writer.keyDescription,
-                    reason: Divergence.consumerGroupReads.reason, subject: writer.head.type.name))
+            report(
+                .consumerGroupReads, subject: writer.head.type.name, printableKey: writer.keyDescription,
+                database: writer.head.database)
+        }
+        if writer.lostPendingEntries > 0 {
+            reportLostPendingEntries(printableKey: writer.keyDescription, database: writer.head.database)
         }
         if writer.lostMemberExpiries > 0 {
             let kind: Unsupported = writer.head.type == .setWithExpiry ? .memberExpiry : .fieldExpiry
@@ -331,10 +333,18 @@ final class FlowEncoder: FlowSink {
     // MARK: Policy
 
     private func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
+        report(divergence, subject: subject, printableKey: printableKey(key), database: database)
+    }
+
+    private func report(_ divergence: Divergence, subject: String, printableKey key: String, database: UInt32) {
         context.incidents.record(
             .init(
-                severity: .diverging, kind: divergence.rawValue, flow: flow, database: database,
-                key: printableKey(key), reason: divergence.reason, subject: subject))
+                severity: .diverging, kind: divergence.rawValue, flow: flow, database: database, key: key,
+                reason: divergence.reason, subject: subject))
+    }
+
+    func reportLostPendingEntries(printableKey key: String, database: UInt32) {
+        report(.pendingEntries, subject: "stream", printableKey: key, database: database)
     }
 
     private func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
@@ -360,6 +370,11 @@ final class FlowEncoder: FlowSink {
         )
         fail(error)
         return error
+    }
+
+    /// Keys of our own under which values were being built, with their databases.
+    var partialKeys: [(database: UInt32, key: [UInt8])] {
+        writers.values.compactMap { writer in writer.partialKey.map { (writer.head.database, $0) } }
     }
 
     func countConflict() { conflictingKeys += 1 }

@@ -92,6 +92,7 @@ actor ReplicationSession {
             let end = try await work.value
             await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
             if end == .completed { try? await control.delete(checkpointKey.name) }
+            await removePartialKeys()
             await control.close()
             return end
         } catch {
@@ -99,6 +100,7 @@ actor ReplicationSession {
             if isLeaveRequested, error.isTransient {
                 // Whatever was being waited for has been given up for the sake of the leave.
                 await leave(because: "asked to", applies: true)
+                await removePartialKeys()
                 await control.close()
                 return .left
             }
@@ -489,7 +491,15 @@ actor ReplicationSession {
         }
     }
 
+    /// Keys of our own under which values were being built.
+    private func removePartialKeys() async {
+        for applier in appliers {
+            for (database, key) in await applier.partialKeys { try? await control.unlink(key, database: database) }
+        }
+    }
+
     private func afterLeaving(_ error: ReplicationError) async {
+        await removePartialKeys()
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.

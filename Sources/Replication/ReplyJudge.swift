@@ -9,14 +9,16 @@ struct ReplyJudge {
     ///
     /// - Returns: the error to stop with, if it is to stop.
     func judge(_ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch) -> ReplicationError? {
+        if let guarded = batch.guardedKey(ofCommand: irregularity.command), irregularity.kind.meansConflict {
+            return conflict(guarded)
+        }
         let label = batch.label(ofCommand: irregularity.command)
         switch irregularity.kind {
-        case .null where label.name == "SET", .zero where label.name == "RENAMENX":
-            return conflict(label)
-        case .null, .zero:
+        case .empty where label.name == "XCLAIM":
+            encoder.reportLostPendingEntries(printableKey: label.key, database: label.database)
             return nil
-        case .error(let text) where text.hasPrefix("BUSYKEY"):
-            return conflict(label)
+        case .null, .zero, .empty:
+            return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
             // The source journals an XSETID that it refuses itself; nothing is lost.
             return nil
@@ -50,5 +52,16 @@ struct ReplyJudge {
         return ReplicationError(
             .policy, flow: encoder.flow,
             "the key \(label.key) in database \(label.database) stands in the target already (conflict.policy: panic)")
+    }
+}
+
+extension BatchOutcome.Irregularity.Kind {
+    /// The key stands there already: SET NX answers null, RENAMENX 0, RESTORE without REPLACE an error.
+    fileprivate var meansConflict: Bool {
+        switch self {
+        case .null, .zero: true
+        case .error(let text): text.hasPrefix("BUSYKEY")
+        case .empty: false
+        }
     }
 }

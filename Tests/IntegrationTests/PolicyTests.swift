@@ -1,0 +1,394 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// What the configuration's policies and the peers' refusals make of a task: exit codes, words, and what stands in the
+/// target afterwards.
+@Suite(.serialized) struct `A task that meets what it cannot apply` {
+    private static let secret = "a-value-that-no-log-may-hold"
+
+    /// A live master of one shard, a real target, and the daemon between them.
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let client: RESPClient
+        private(set) var daemon: Daemon?
+
+        init(target: [String] = [], _ change: (inout MasterOptions) -> Void = { _ in }) throws {
+            var options = MasterOptions()
+            options.shardCount = 1
+            change(&options)
+            master = try SimulatedMaster(.live(nil), options: options)
+            _ = try master.start()
+            redis = try RedisServer(target)
+            client = try redis.client()
+        }
+
+        deinit {
+            daemon?.process.kill()
+            master.stop()
+            redis.stop()
+        }
+
+        @discardableResult
+        func start(
+            _ command: Daemon.Command = .replicate, source: UInt16? = nil, target: UInt16? = nil,
+            sections: [String: [String]] = [:]
+        ) throws -> Daemon {
+            let sections = sections.merging(["shutdown": ["drainSeconds: 0"]], uniquingKeysWith: { $0 + $1 })
+            let daemon = try Daemon(
+                command, .init(source: source ?? master.port, target: target ?? redis.port, sections: sections))
+            self.daemon = daemon
+            return daemon
+        }
+
+        /// A record that the master would not make by itself.
+        func journal(_ line: String) { master.send(journal: [JournalEntry(line)], flow: 0) }
+
+        func get(_ key: String) throws -> String? { try client.command("GET", key).text }
+    }
+
+    private func policy(_ name: String, _ value: String) -> [String: [String]] { ["policy": ["\(name): \(value)"]] }
+
+    // MARK: Unsupported
+
+    @Test func `onUnsupported stop ends the task with key and reason, after what came before`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        scene.journal("SET before 1")
+        scene.journal("BF.ADD filter \(Self.secret)")
+        scene.journal("SET after 1")
+        try daemon.expectExit(65)
+        #expect(daemon.log.contains(#"BF.ADD "filter" in database 0: Dragonfly's bloom filters cannot be loaded"#))
+        #expect(daemon.log.contains("policy.onUnsupported: stop"))
+        #expect(daemon.deadLetters == [DeadLetter(kind: "bloom-filter", database: 0, key: "filter")])
+        #expect(try scene.get("before") == "1")
+        #expect(try scene.get("after") == nil)
+        #expect(!daemon.log.contains(Self.secret))
+        #expect(scene.master.violations == [])
+    }
+
+    @Test(arguments: [Daemon.Command.replicate, .migrate])
+    func `a snapshot with foreign types stops by default`(_ command: Daemon.Command) throws {
+        let replay = try recording("foreign").prepareReplay()
+        let master = try SimulatorProcess(["--replay", replay.folder.path])
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let daemon = try Daemon(command, .init(source: master.port, target: redis.port))
+        try daemon.expectExit(65)
+        #expect(daemon.log.contains("policy.onUnsupported: stop"))
+        #expect(!daemon.deadLetters.isEmpty)
+        #expect(master.stop() == [], "what the master saw")
+    }
+
+    @Test func `onUnsupported skip goes on, counts and keeps each in the dead-letter file`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(sections: policy("onUnsupported", "skip"))
+        try daemon.wait(forLine: "stable:")
+        for number in 1...5 { scene.journal("JSON.SET doc:\(number) $ {}") }
+        scene.journal("CL.THROTTLE gate 1 2 3")
+        scene.journal("SET after 1")
+        try wait(until: "the record behind is applied") { try scene.get("after") == "1" }
+        try daemon.leave()
+        #expect(
+            daemon.deadLetters
+                == (1...5).map { DeadLetter(kind: "json", database: 0, key: "doc:\($0)") }
+                + [DeadLetter(kind: "throttle", database: 0, key: "gate")])
+        #expect(daemon.log.contains("5 x json"))
+    }
+
+    @Test(arguments: ["stop", "skip"]) func `a database number that the target does not have`(_ reaction: String) throws
+    {
+        let scene = try Scene(target: ["--databases", "2"])
+        scene.master.execute("SET snapshot v", database: 3)
+        scene.master.execute("SET mine v", database: 1)
+        let daemon = try scene.start(sections: policy("onUnsupported", reaction))
+        if reaction == "stop" {
+            try daemon.expectExit(65)
+            #expect(daemon.log.contains(#"string "snapshot" in database 3: the target has no such database"#))
+        } else {
+            try daemon.wait(forLine: "stable:")
+            scene.master.execute("SET journal v", database: 3)
+            scene.master.execute("SET end v")
+            try wait(until: "the record behind is applied") { try scene.get("end") == "v" }
+            try daemon.leave()
+            #expect(
+                daemon.deadLetters.map(\.key) == ["snapshot", "journal"], "\(daemon.deadLetters)")
+            #expect(try ServerData(reading: scene.client).withoutCheckpoints.databases.keys.sorted() == [0, 1])
+        }
+    }
+
+    // MARK: Errors of the target
+
+    @Test func `onError stop names command, key, database and reply, never a value`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        try scene.client.command("SET", "list", "not a list")
+        scene.master.execute("RPUSH list \(Self.secret)")
+        try daemon.expectExit(65)
+        #expect(daemon.log.contains(#"the target refuses RPUSH "list" in database 0: WRONGTYPE"#))
+        #expect(!daemon.log.contains(Self.secret))
+        #expect(daemon.deadLetters == [DeadLetter(kind: "target-error", database: 0, key: "list")])
+
+        // The next start does not go on as if nothing had happened.
+        try scene.client.command("DEL", "list")
+        let next = try scene.start()
+        try next.wait(forLine: "stable:")
+        #expect(next.log.contains("full sync begins"))
+        #expect(try scene.client.command("LRANGE", "list", "0", "-1").array?.count == 1)
+        try next.leave()
+    }
+
+    @Test func `onError skip goes on without the command`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(sections: policy("onError", "skip"))
+        try daemon.wait(forLine: "stable:")
+        try scene.client.command("SET", "list", "not a list")
+        scene.master.execute("SET list2 x", database: 3)
+        scene.master.execute("RPUSH list a", database: 0)
+        scene.master.execute("SET after 1")
+        try wait(until: "the record behind is applied") { try scene.get("after") == "1" }
+        try daemon.leave()
+        #expect(try scene.get("list") == "not a list")
+        #expect(daemon.deadLetters == [DeadLetter(kind: "target-error", database: 0, key: "list")])
+    }
+
+    @Test func `an XSETID that the source refused itself is no error`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        scene.journal("XSETID none 5-5")
+        scene.journal("XADD x 9-9 f v")
+        scene.journal("XSETID x 1-1")
+        scene.journal("SET after 1")
+        try wait(until: "the record behind is applied") { try scene.get("after") == "1" }
+        try daemon.leave()
+        #expect(daemon.deadLetters == [])
+    }
+
+    @Test func `a target out of memory is waited for, and nothing is lost or doubled`() throws {
+        let scene = try Scene(target: ["--maxmemory-policy", "noeviction"])
+        let daemon = try scene.start(sections: policy("onError", "stop"))
+        try daemon.wait(forLine: "stable:")
+        try scene.client.command("CONFIG", "SET", "maxmemory", "1")
+        for _ in 1...20 { scene.master.execute("INCR n") }
+        try daemon.wait(forLine: "the target refuses writes: OOM")
+        for _ in 1...20 { scene.master.execute("INCR n") }
+        try scene.client.command("CONFIG", "SET", "maxmemory", "0")
+        try wait(until: "everything is applied") { try scene.get("n") == "40" }
+        try daemon.leave()
+        #expect(try scene.get("n") == "40")
+        #expect(daemon.deadLetters == [])
+        #expect(scene.master.fullSyncs == 1)
+    }
+
+    @Test func `a target that dies and comes back with its data gets each record once`() throws {
+        let scene = try Scene(target: ["--appendonly", "yes", "--appendfsync", "always"])
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        for round in 1...5 {
+            for _ in 1...50 { scene.master.execute("INCR n") }
+            if round == 2 || round == 4 {
+                scene.redis.kill()
+                for _ in 1...50 { scene.master.execute("INCR n") }
+                try scene.redis.restart()
+            }
+        }
+        let client = try scene.redis.client()
+        try wait(until: "everything is applied") { try client.command("GET", "n").text == "350" }
+        try daemon.leave()
+        #expect(try client.command("GET", "n").text == "350")
+        #expect(scene.master.fullSyncs == 1)
+    }
+
+    // MARK: Conflicts
+
+    /// A small and a large key of each way that a value is written.
+    private func fill(_ scene: Scene) {
+        scene.master.execute("SET small new")
+        scene.master.execute("RPUSH list a b c")
+        scene.master.execute([Array("SET".utf8), Array("large".utf8), [UInt8](repeating: 7, count: 600_000)])
+        let elements = (0..<40_000).map { Array("element \($0)".utf8) }
+        scene.master.execute([Array("RPUSH".utf8), Array("long".utf8)] + elements)
+        scene.master.execute("SET other 1")
+    }
+
+    private static let existing = ["small", "list", "large", "long"]
+
+    @Test(arguments: ["overwrite", "skip", "panic"], existing + [""])
+    func `conflict policies do what they say, for small and large keys`(_ policy: String, _ key: String) throws {
+        let scene = try Scene()
+        fill(scene)
+        if !key.isEmpty { try scene.client.command("HSET", key, "f", "old") }
+        let daemon = try scene.start(.migrate, sections: ["conflict": ["policy: \(policy)"]])
+        let stops = policy == "panic" && !key.isEmpty
+        try daemon.expectExit(stops ? 65 : 0)
+
+        let data = try ServerData(reading: scene.client).withoutCheckpoints.databases[0] ?? [:]
+        let staysOld = policy != "overwrite" && !key.isEmpty
+        for name in Self.existing + ["other"] {
+            let entry = data[Array(name.utf8)]
+            if name == key, staysOld {
+                #expect(entry?.value == .object([.init(name: Array("f".utf8), value: .text("old"))]), "\(name)")
+            } else if !stops {
+                #expect(entry?.type == (name == "list" || name == "long" ? "list" : "string"), "\(name)")
+            }
+        }
+        #expect(!data.keys.contains { $0.starts(with: Array("df2redis:".utf8)) }, "nothing of ours is left")
+        if staysOld {
+            #expect(daemon.deadLetters == [DeadLetter(kind: "conflict", database: 0, key: key)])
+            if policy == "skip" { #expect(daemon.log.contains("1 existing keys left as they were")) }
+            if stops {
+                #expect(
+                    daemon.log.contains(
+                        "the key \"\(key)\" in database 0 stands in the target already (conflict.policy: panic)"))
+            }
+        } else {
+            #expect(daemon.deadLetters == [])
+            #expect(try scene.client.command("LLEN", "long").int == 40_000)
+            #expect(try scene.client.command("STRLEN", "large").int == 600_000)
+        }
+        #expect(scene.master.violations == [])
+    }
+
+    @Test func `keys of an earlier sync of the task are never taken for somebody else's`() throws {
+        let scene = try Scene()
+        scene.master.execute("SET a 1")
+        let first = try scene.start(sections: ["conflict": ["policy: skip"]])
+        try first.wait(forLine: "stable:")
+        try first.leave()
+        scene.master.execute("SET a 2")
+        scene.master.forgetBacklog()
+        let second = try scene.start(sections: ["conflict": ["policy: skip"]])
+        try second.expectExit(65)
+        #expect(second.log.contains("this task has written to the target before"))
+        let third = try scene.start(sections: ["conflict": ["policy: overwrite"]])
+        try third.wait(forLine: "stable:")
+        #expect(try scene.get("a") == "2")
+        try third.leave()
+    }
+
+    // MARK: Peers that refuse
+
+    @Test(arguments: [nil, "wrong"]) func `a source that wants another password`(_ password: String?) throws {
+        let scene = try Scene { $0.password = "right" }
+        let daemon = try scene.start(sections: ["source": password.map { ["password: \($0)"] } ?? []])
+        try daemon.expectExit(77)
+        #expect(
+            daemon.log.contains(
+                password == nil
+                    ? "the source requires a password: set source.password" : "the source refuses the password"))
+        #expect(scene.master.violations == [])
+    }
+
+    @Test(arguments: [nil, "wrong"]) func `a target that wants another password`(_ password: String?) throws {
+        let scene = try Scene()
+        try scene.client.command("CONFIG", "SET", "requirepass", "right")
+        let daemon = try scene.start(sections: ["target": password.map { ["password: \($0)"] } ?? []])
+        try daemon.expectExit(77)
+        #expect(
+            daemon.log.contains(
+                password == nil
+                    ? "the target requires a password: set target.password" : "the target refuses the password"))
+    }
+
+    @Test func `right passwords on both sides, and a user name, are taken`() throws {
+        let scene = try Scene { $0.password = "right" }
+        try scene.client.command("ACL", "SETUSER", "copier", "on", ">right", "~*", "&*", "+@all")
+        scene.master.execute("SET k v")
+        let daemon = try scene.start(
+            .migrate, sections: ["source": ["password: right"], "target": ["username: copier", "password: right"]])
+        try daemon.expectExit(0)
+        #expect(try scene.get("k") == "v")
+    }
+
+    @Test func `a target whose user may not write says so`() throws {
+        let scene = try Scene()
+        try scene.client.command("ACL", "SETUSER", "reader", "on", ">right", "~*", "&*", "+@all", "-set")
+        scene.master.execute("SET k v")
+        let daemon = try scene.start(.migrate, sections: ["target": ["username: reader", "password: right"]])
+        try daemon.expectExit(65)
+        #expect(daemon.log.contains(#"the target refuses SET "k" in database 0: NOPERM"#))
+    }
+
+    @Test func `a Redis as source is refused`() throws {
+        let scene = try Scene()
+        let other = try RedisServer()
+        defer { other.stop() }
+        let daemon = try scene.start(source: other.port)
+        try daemon.expectExit(78)
+        #expect(daemon.log.contains("the source is not a Dragonfly (a Redis or Valkey answers like this)"))
+    }
+
+    @Test func `a source that is a replica is refused`() throws {
+        let scene = try Scene { $0.isReplica = true }
+        let daemon = try scene.start()
+        try daemon.expectExit(78)
+        #expect(daemon.log.contains("the source is itself a replica: set source.addr to its master"))
+    }
+
+    @Test func `a source that is loading is not there yet`() throws {
+        let scene = try Scene()
+        scene.master.refuse(Refusal.loading(times: .max))
+        let daemon = try scene.start()
+        try daemon.expectExit(69)
+        #expect(daemon.log.contains("the source is still loading its data set"))
+    }
+
+    @Test func `a source or a target that is not there`() throws {
+        let scene = try Scene()
+        let source = try scene.start(source: freePort())
+        try source.expectExit(69)
+        #expect(source.log.contains("Connection refused"))
+        let target = try scene.start(target: freePort())
+        try target.expectExit(75)
+        #expect(target.log.contains("Connection refused"))
+    }
+
+    @Test func `a Dragonfly as target is refused`() throws {
+        let scene = try Scene()
+        let other = try Scene()
+        let daemon = try scene.start(target: other.master.port)
+        try daemon.expectExit(78)
+        #expect(daemon.log.contains("the target is a Dragonfly"))
+    }
+
+    @Test func `a target that is a replica is named with its primary`() throws {
+        let scene = try Scene()
+        let primary = try RedisServer()
+        defer { primary.stop() }
+        try scene.client.command("REPLICAOF", "127.0.0.1", "\(primary.port)")
+        let daemon = try scene.start()
+        try daemon.expectExit(75)
+        #expect(daemon.log.contains("the target is a replica of 127.0.0.1: write to its primary"))
+    }
+
+    @Test func `a target that refuses writes for want of replicas is waited for`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        try scene.client.command("CONFIG", "SET", "min-replicas-to-write", "1")
+        scene.master.execute("SET k v")
+        try daemon.wait(forLine: "the target refuses writes: NOREPLICAS")
+        try scene.client.command("CONFIG", "SET", "min-replicas-to-write", "0")
+        try wait(until: "it is applied") { try scene.get("k") == "v" }
+        try daemon.leave()
+    }
+
+    // MARK: Global commands
+
+    @Test func `a leave does not wait for a target that is away at a barrier`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        scene.redis.kill()
+        scene.master.execute("FLUSHALL")
+        try daemon.wait(forLine: "targetLost")
+        daemon.process.signal(SIGTERM)
+        try daemon.expectExit(0, timeout: .seconds(20))
+    }
+}

@@ -1,0 +1,282 @@
+import Lab
+import Redis
+import Testing
+import Wire
+
+/// The rows of sections 5.4 to 5.6 of the protocol that need care, run on a real server.
+@Suite struct `Records of a journal that a Redis does not take as they are` {
+    private let now = TargetUnderTest.now
+
+    // MARK: Strings
+
+    @Test func `SET loses STICK and _MCFLAGS and keeps the rest`() async throws {
+        let target = try await TargetUnderTest()
+        #expect(try target.apply(words("SET a 1 STICK")) == .written)
+        #expect(try target.apply(words("SET b 2 PXAT 2000000000000 _MCFLAGS 42")) == .written)
+        #expect(try target.apply(words("SET b 3 KEEPTTL STICK")) == .written)
+        #expect(try target.apply(words("SET _MCFLAGS STICK")) == .written, "key and value are no options")
+        #expect(try target.list("MGET", "a", "b", "_MCFLAGS") == ["1", "3", "STICK"])
+        #expect(try target.integer("PEXPIRETIME", "b") == 2_000_000_000_000)
+        #expect(try target.integer("PEXPIRETIME", "a") == -1)
+    }
+
+    @Test func `PREPEND puts bytes in front, keeps the TTL, and makes a key that is not there`() async throws {
+        let target = try await TargetUnderTest(setUp: [["SET", "k", "tail", "PXAT", "2000000000000"]])
+        #expect(try target.apply([Array("PREPEND".utf8), Array("k".utf8), [0, 255, 13, 10]]) == .written)
+        #expect(try target.apply(words("PREPEND new v")) == .written)
+        #expect(try target.client.command("GET", "k").bytes == [0, 255, 13, 10] + Array("tail".utf8))
+        #expect(try target.integer("PEXPIRETIME", "k") == 2_000_000_000_000)
+        #expect(try target.text("GET", "new") == "v")
+    }
+
+    @Test(arguments: [
+        ("0.1", "0.2", "0.30000000000000004"), ("5", "-5", "0"), ("0", "1e20", "100000000000000000000"),
+        ("0", "1e21", "1e+21"), ("0", "1e-6", "0.000001"), ("0", "-1e-7", "-1e-7"), ("0", "0.000001234", "0.000001234"),
+        ("0", "123456789012345678", "123456789012345680"), ("0", "3.0e3", "3000"), ("0", "5e-324", "5e-324"),
+        ("0", "1.7976931348623157e308", "1.7976931348623157e+308"), ("10.5", "0.25", "10.75"), ("1e1", "1", "11"),
+        ("3.0", "1.000", "4"), ("0", "-123e-9", "-1.23e-7"), ("99999.999", "0.001", "100000"),
+    ])
+    func `floats are added in double, and written as a v1.36.0 master writes them`(
+        _ old: String, _ by: String, _ sum: String
+    ) async throws {
+        let target = try await TargetUnderTest(setUp: [
+            ["SET", "k", old, "PXAT", "2000000000000"], ["HSET", "h", "f", old],
+        ])
+        #expect(try target.apply(["INCRBYFLOAT", "k", by]) == .written)
+        #expect(try target.apply(["HINCRBYFLOAT", "h", "f", by]) == .written)
+        #expect(try target.apply(["INCRBYFLOAT", "new", by]) == .written)
+        #expect(try target.text("GET", "k") == sum)
+        #expect(try target.text("HGET", "h", "f") == sum)
+        #expect(try target.integer("PEXPIRETIME", "k") == 2_000_000_000_000)
+        if old == "0" { #expect(try target.text("GET", "new") == sum) }
+    }
+
+    // MARK: Deadlines
+
+    @Test func `a PEXPIREAT of about now is a plain GETEX, 0 is PERSIST, long ago is a deletion`() async throws {
+        let target = try await TargetUnderTest(
+            setUp: ["a", "b", "c", "d", "e", "f"].map { ["SET", $0, "v", "EX", "1000"] })
+        let before = try target.integer("PEXPIRETIME", "a")
+        #expect(try target.apply(["PEXPIREAT", "a", "\(now)"]) == .nothing)
+        #expect(try target.apply(["PEXPIREAT", "b", "\(now + 1_999)"]) == .nothing)
+        #expect(try target.apply(["PEXPIREAT", "c", "\(now - 3_600_000)"]) == .skippedDiverging(.expiryInThePast))
+        #expect(try target.apply(["PEXPIREAT", "d", "0"]) == .written)
+        #expect(try target.apply(["PEXPIREAT", "e", "1"]) == .written)
+        #expect(try target.apply(["PEXPIREAT", "f", "\(now + 3_000)"]) == .written)
+        #expect(try target.integer("PEXPIRETIME", "a") == before)
+        #expect(try target.integer("PEXPIRETIME", "c") ?? 0 > 0)
+        #expect(try target.integer("PEXPIRETIME", "d") == -1)
+        #expect(try target.integer("EXISTS", "e") == 0)
+        #expect(try target.integer("PEXPIRETIME", "f") == Int(now) + 3_000)
+    }
+
+    @Test func `RENAME over a key with a TTL leaves that TTL if the renamed key has one`() async throws {
+        let target = try await TargetUnderTest(setUp: [
+            ["SET", "a", "1", "PXAT", "2000000000001"], ["SET", "b", "2", "PXAT", "2000000000002"],
+            ["SET", "c", "3"], ["SET", "d", "4", "PXAT", "2000000000004"], ["SET", "e", "5", "PXAT", "2000000000005"],
+        ])
+        for (from, to) in [("a", "b"), ("c", "d"), ("e", "new"), ("new", "new")] {
+            #expect(try target.apply(["RENAME", from, to]) == .written)
+        }
+        #expect(try target.list("MGET", "b", "d", "new") == ["1", "3", "5"])
+        #expect(
+            try ["b", "d", "new"].map { try target.integer("PEXPIRETIME", $0) } == [
+                2_000_000_000_002, -1, 2_000_000_000_005,
+            ])
+    }
+
+    // MARK: RESTORE
+
+    @Test func `RESTORE counts a relative TTL from the arrival, and replaces any type`() async throws {
+        let target = try await TargetUnderTest(setUp: [
+            ["SET", "s", "value"], ["LPUSH", "to", "x"], ["LPUSH", "past", "x"],
+        ])
+        let payload = try target.dump("s")
+        func restore(_ key: String, _ ttl: Int64, _ options: String...) throws -> RewriteOutcome {
+            try target.apply(
+                ["RESTORE", key, "\(ttl)"].map { Array($0.utf8) } + [payload] + options.map { Array($0.utf8) })
+        }
+        #expect(try restore("to", 5_000) == .written)
+        #expect(try restore("absolute", now + 7_000, "REPLACE", "ABSTTL", "STICK") == .written)
+        #expect(try restore("never", 0, "IDLETIME", "5") == .written)
+        #expect(try restore("past", now - 1, "ABSTTL", "REPLACE") == .written)
+        #expect(try target.list("MGET", "to", "absolute", "never", "past") == ["value", "value", "value", "nil"])
+        #expect(try target.integer("PEXPIRETIME", "to") == Int(now) + 5_000)
+        #expect(try target.integer("PEXPIRETIME", "absolute") == Int(now) + 7_000)
+        #expect(try target.integer("PEXPIRETIME", "never") == -1)
+        #expect(try target.integer("EXISTS", "past") == 0)
+    }
+
+    @Test func `RESTORE of what only Dragonfly has is refused by name`() async throws {
+        let target = try await TargetUnderTest(setUp: [["SET", "k", "old"]])
+        func payload(_ type: RDBType, _ body: (inout ByteBuffer) -> Void) -> [UInt8] {
+            var bytes = ByteBuffer()
+            bytes.append(type.rawValue)
+            body(&bytes)
+            bytes.append(littleEndian: 9 as UInt16)
+            var checksum = CRC64()
+            checksum.update(bytes.bytes)
+            bytes.append(littleEndian: checksum.value)
+            return bytes.withUnsafeBytes { Array($0) }
+        }
+        func text(_ text: String, _ bytes: inout ByteBuffer) { bytes.append(rdbString: Array(text.utf8).span.bytes) }
+        func restore(_ key: String, _ payload: [UInt8]) throws -> RewriteOutcome {
+            try target.apply(["RESTORE", key, "0"].map { Array($0.utf8) } + [payload])
+        }
+        let document = payload(.json) { text("{}", &$0) }
+        #expect(try restore("doc", document) == .unsupported(.json))
+        let filter = payload(.bloomFilter) { $0.append(rdbLength: 0) }
+        #expect(try restore("filter", filter) == .unsupported(.bloom))
+        var broken = payload(.string) { text("v", &$0) }
+        broken[broken.count - 1] ^= 1
+        #expect(try restore("k", broken) == .unsupported(.payload))
+        #expect(try target.text("GET", "k") == "old")
+        #expect(try target.integer("DBSIZE") == 1)
+    }
+
+    @Test func `a type that this version does not know is left to a target that may`() throws {
+        var bytes = ByteBuffer()
+        bytes.append(99 as UInt8)
+        bytes.append(littleEndian: 12 as UInt16)
+        var checksum = CRC64()
+        checksum.update(bytes.bytes)
+        bytes.append(littleEndian: checksum.value)
+        let payload = bytes.withUnsafeBytes { Array($0) }
+        for (profile, expected) in [
+            (TargetUnderTest.redis70, RewriteOutcome.unsupported(.payload)), (TargetUnderTest.redis74, .written),
+        ] {
+            var rewriter = JournalRewriter(profile: profile, journalsGroupReads: true)
+            let arguments = ["RESTORE", "k", "0"].map { Array($0.utf8) } + [payload]
+            #expect(try rewriter.rewrite(arguments, into: CommandBatch()) == expected)
+        }
+    }
+
+    // MARK: TTLs of members and fields
+
+    @Test func `SADDEX adds its members without their TTL`() async throws {
+        let target = try await TargetUnderTest()
+        #expect(try target.apply(words("SADDEX s 100 a b")) == .writtenWithout(.memberExpiry))
+        #expect(try target.apply(words("SADDEX s KEEPTTL 100 c 7")) == .writtenWithout(.memberExpiry))
+        #expect(try target.list("SMEMBERS", "s").sorted() == ["7", "a", "b", "c"])
+    }
+
+    @Test func `HSETEX sets its fields without their TTL, NX only the new ones`() async throws {
+        let target = try await TargetUnderTest(setUp: [["HSET", "h", "a", "old"]])
+        #expect(try target.apply(words("HSETEX h 100 b 2")) == .writtenWithout(.fieldExpiry))
+        #expect(try target.apply(words("HSETEX h NX KEEPTTL 100 a new c 3")) == .writtenWithout(.fieldExpiry))
+        #expect(try target.list("HMGET", "h", "a", "b", "c") == ["old", "2", "3"])
+    }
+
+    @Test func `field TTLs are not for Redis 7_0, but a TTL of 0 deletes`() async throws {
+        let target = try await TargetUnderTest(setUp: [["HSET", "h", "a", "1", "b", "2", "c", "3"]])
+        #expect(try target.apply(words("FIELDEXPIRE h 100 a b")) == .unsupported(.fieldExpiry))
+        #expect(try target.apply(words("HEXPIRE h 100 FIELDS 1 a")) == .unsupported(.fieldExpiry))
+        #expect(try target.apply(words("HEXPIRE h 0 FIELDS 2 a b")) == .written)
+        #expect(try target.list("HKEYS", "h") == ["c"])
+    }
+
+    @Test(arguments: [
+        ("FIELDEXPIRE h 10 a b", ["HPEXPIREAT h 1800000010000 FIELDS 2 a b"], RewriteOutcome.written),
+        ("HEXPIRE h 10 NX FIELDS 1 a", ["HPEXPIREAT h 1800000010000 NX FIELDS 1 a"], .written),
+        ("HSETEX h 10 a 1 b 2", ["HSET h a 1 b 2", "HPEXPIREAT h 1800000010000 FIELDS 2 a b"], .written),
+        (
+            "HSETEX h NX 10 a 1", ["HSETNX h a 1", "HPEXPIREAT h 1800000010000 NX FIELDS 1 a"],
+            .writtenDiverging(.conditionalFieldExpiry)
+        ),
+    ])
+    func `Redis 7_4 (by its profile, Debian 12 has no such server) gets absolute field TTLs`(
+        _ line: String, _ lines: [String], _ expected: RewriteOutcome
+    ) throws {
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis74, journalsGroupReads: true)
+        let batch = CommandBatch()
+        #expect(try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch) == expected)
+        #expect(try batch.lines() == lines)
+    }
+
+    // MARK: Streams
+
+    @Test func `a claim makes its consumer, and tells when idle times or unseen reads may change it`() async throws {
+        let target = try await TargetUnderTest(setUp: [
+            ["XADD", "x", "1-1", "f", "v"], ["XGROUP", "CREATE", "x", "g", "0"],
+        ])
+        #expect(try target.apply(words("XCLAIM x g c1 0 9-9")) == .written)
+        #expect(try target.apply(words("XCLAIM x g c2 0 1-1 FORCE JUSTID")) == .written)
+        #expect(try target.apply(words("XAUTOCLAIM x g c3 60000 0")) == .writtenDiverging(.claimIdleTimes))
+        #expect(
+            try target.apply(words("XACK x g 1-1"), journalsGroupReads: false) == .writtenDiverging(.consumerGroupReads)
+        )
+        let consumers = try target.client.command("XINFO", "CONSUMERS", "x", "g").array ?? []
+        #expect(consumers.compactMap { $0.array?[1].text } == ["c1", "c2", "c3"])
+        #expect(try target.client.command("XPENDING", "x", "g").array?.first?.int == 0)
+    }
+
+    // MARK: Several shards
+
+    @Test(arguments: [
+        ("SORT l ALPHA STORE d", 0 as UInt64, RewriteOutcome.written),
+        ("SORT l LIMIT 0 5 BY w_* GET # STORE d", 7, .written),
+        ("SORT l", 0, .nothing), ("SORT l ALPHA DESC", 0, .nothing), ("SORT l", 7, .skippedDiverging(.fragmentedSort)),
+        ("SORT src dst", 7, .skippedDiverging(.fragmentedSort)),
+        ("SORT ALPHA STORE", 7, .skippedDiverging(.fragmentedSort)),
+        ("GEORADIUS geo 15 37 200 km STORE d", 0, .written), ("GEORADIUSBYMEMBER geo m 200 km STORE d", 0, .written),
+        ("GEORADIUS geo", 7, .skippedDiverging(.fragmentedGeoRadius)),
+        ("GEORADIUS dst STORE", 7, .skippedDiverging(.fragmentedGeoRadius)),
+        ("GEORADIUSBYMEMBER geo", 7, .skippedDiverging(.fragmentedGeoRadius)),
+    ])
+    func `whole SORTs and GEORADIUSes run, fragments do not`(
+        _ line: String, _ transactionID: UInt64, _ expected: RewriteOutcome
+    ) async throws {
+        let target = try await TargetUnderTest(setUp: [["RPUSH", "l", "b", "a"], ["GEOADD", "geo", "15", "37", "m"]])
+        #expect(try target.apply(words(line), transactionID: transactionID) == expected)
+        #expect(try target.integer("EXISTS", "d") == (expected == .written ? 1 : 0))
+    }
+
+    @Test func `DEL and SADD or ZADD of one transaction may be a store, whose key is told`() async throws {
+        let target = try await TargetUnderTest()
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, journalsGroupReads: true)
+        func outcome(_ line: String, _ transactionID: UInt64) throws -> RewriteOutcome {
+            try rewriter.rewrite(words(line).map { Array($0.utf8) }, transactionID: transactionID, into: CommandBatch())
+        }
+        #expect(try outcome("DEL d", 5) == .written)
+        #expect(try outcome("SADD d a", 5) == .writtenDiverging(.storedExpiry))
+        #expect(try outcome("SADD d b", 5) == .written)
+        #expect(try outcome("DEL d", 6) == .written)
+        #expect(try outcome("ZADD d 1 a", 6) == .writtenDiverging(.storedScores))
+        #expect(try outcome("DEL d", 0) == .written)
+        #expect(try outcome("SADD d a", 0) == .written)
+        #expect(try outcome("DEL d", 7) == .written)
+        #expect(try outcome("SADD e a", 7) == .written)
+        #expect(try target.integer("DBSIZE") == 0)
+    }
+
+    // MARK: What is not for a Redis
+
+    @Test(arguments: [
+        ("PING", RewriteOutcome.nothing), ("STICK a b", .nothing), ("SHRINK a", .nothing),
+        ("SCRIPT FLAGS abc disable-atomicity", .nothing), ("FT.CREATE i ON HASH", .unsupported(.searchIndex)),
+        ("CL.THROTTLE k 1 2 3", .unsupported(.throttle)), ("BF.ADD k v", .unsupported(.bloom)),
+        ("CMS.INCRBY k v 1", .unsupported(.bloom)), ("JSON.SET k $ 1", .unsupported(.json)),
+        ("NOSUCHCOMMAND k", .unsupported(.unknownCommand)),
+        ("A.COMMAND.WITH.A.NAME.LONGER.THAN.ANY.THAT.WE.KNOW k", .unsupported(.unknownCommand)),
+        ("FLUSHALL ASYNC", .global(.flushAll)), ("FLUSHDB", .global(.flushDatabase(0))),
+        ("DFLYCLUSTER FLUSHSLOTS 0 5 7 7", .global(.flushSlots([0...5, 7...7]))),
+        ("DFLYCLUSTER FLUSHSLOTS 5 0", .unsupported(.unknownCommand)),
+        ("DFLYCLUSTER OTHER 1 2", .unsupported(.unknownCommand)),
+    ])
+    func `nothing is sent for it, and it has its reason`(_ line: String, _ expected: RewriteOutcome) throws {
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, journalsGroupReads: true)
+        let batch = CommandBatch()
+        #expect(try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch) == expected)
+        #expect(batch.isEmpty)
+    }
+
+    @Test func `a script is loaded, and names are known in any case`() async throws {
+        let target = try await TargetUnderTest()
+        #expect(try target.apply(["SCRIPT", "LOAD", "return 1"]) == .written)
+        #expect(
+            try target.client.command("SCRIPT", "EXISTS", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db").array?[0].int == 1
+        )
+        #expect(try target.apply(words("set k v")) == .written)
+        #expect(try target.text("GET", "k") == "v")
+    }
+}

@@ -1,0 +1,195 @@
+import Lab
+import Redis
+import Testing
+import Wire
+
+@Suite struct `Batches on their way` {
+    private func batch(_ lines: String...) -> CommandBatch {
+        let batch = CommandBatch()
+        for line in lines {
+            batch.command(words(line).count)
+            for word in words(line) { batch.bytes.appendBulk(utf8: word) }
+        }
+        return batch
+    }
+
+    // MARK: Looking back
+
+    @Test func `a command is named with its key and database, never with a value`() {
+        let batch = batch(
+            "SELECT 3", "SET key secret", "XGROUP CREATE stream g 0", "BITOP NOT dst src",
+            "EVAL script 1 evalkey secret",
+            "SELECT 5", "RENAMENX df2redis:partial name", "PING")
+        #expect(
+            (0..<8).map { "\(batch.label(ofCommand: $0)) \(batch.label(ofCommand: $0).database)" } == [
+                "SELECT 0", "SET \"key\" 3", "XGROUP \"stream\" 3", "BITOP \"dst\" 3", "EVAL \"evalkey\" 3", "SELECT 3",
+                "RENAMENX \"name\" 5", "PING 5",
+            ])
+    }
+
+    @Test func `a batch without some of its commands keeps the others and its checkpoint`() throws {
+        let original = batch("SET a 1", "SET b 2", "SET c 3")
+        original.progress.records = 3
+        original.seal(checkpoint: .init(key: Array("k".utf8), field: Array("f".utf8), value: Array("9".utf8)))
+        let rest = original.removing([0, 2])
+        #expect(try rest.lines() == ["SET b 2", "HSET k f 9"])
+        #expect(rest.progress.records == 3)
+        #expect(rest.checkpointValue == Array("9".utf8))
+        #expect(rest.commandCount == 2)
+    }
+
+    // MARK: Outcomes
+
+    @Test func `a command that the target refuses to queue is told, and nothing takes effect`() async throws {
+        let target = try await TargetUnderTest()
+        let batch = batch("SET a 1", "NOSUCH a", "SET b 2", "GET")
+        guard case .refused(let refusals) = try target.send(batch) else { throw LabError("it is refused") }
+        #expect(refusals.map(\.command) == [1, 3])
+        #expect(try target.integer("DBSIZE") == 0)
+        let rest = batch.removing(Set(refusals.map(\.command)))
+        target.onLink { $0.send(rest) }
+        guard case .outcome(.applied([])) = try target.nextEvent() else { throw LabError("the rest is applied") }
+        #expect(try target.list("MGET", "a", "b") == ["1", "2"])
+        #expect(try target.checkpoint == 1)
+    }
+
+    @Test func `an error inside is told with its command, the others and the checkpoint take effect`() async throws {
+        let target = try await TargetUnderTest(setUp: [["SET", "s", "v"]])
+        let outcome = try target.send(batch("SET a 1", "LPUSH s x", "SET b 2"))
+        guard case .applied(let found) = outcome, found.count == 1, case .error(let text) = found[0].kind else {
+            throw LabError("one error: \(outcome)")
+        }
+        #expect(found[0].command == 1)
+        #expect(text.hasPrefix("WRONGTYPE"))
+        #expect(try target.list("MGET", "a", "b") == ["1", "2"])
+        #expect(try target.checkpoint == 1)
+    }
+
+    @Test func `nulls and zeros are told when they mean a conflict`() async throws {
+        let target = try await TargetUnderTest(setUp: [["SET", "s", "v"]])
+        for reports in [false, true] {
+            let batch = batch("SET s x NX", "RENAMENX s s", "SET n x NX", "DEL n")
+            batch.reportsConflicts = reports
+            guard case .applied(let found) = try target.send(batch) else { throw LabError("it is applied") }
+            // An HSET of the checkpoint that adds no field is a zero too; what it is about is the owner's to judge.
+            let told = found.filter { $0.command < 4 }
+            #expect(told == (reports ? [.init(command: 0, kind: .null), .init(command: 1, kind: .zero)] : []))
+        }
+        #expect(try target.text("GET", "s") == "v")
+    }
+
+    @Test func `a target that is out of memory refuses for a reason that passes`() async throws {
+        let target = try await TargetUnderTest(["--maxmemory-policy", "noeviction"])
+        try target.client.command("CONFIG", "SET", "maxmemory", "1")
+        let batch = batch("SET a 1", "DEL b")
+        guard case .refused(let refusals) = try target.send(batch), case .error(let text)? = refusals.first?.kind else {
+            throw LabError("it is refused")
+        }
+        #expect(TargetError.isTransientReply(text), "\(text)")
+        try target.client.command("CONFIG", "SET", "maxmemory", "0")
+        target.onLink { $0.send(batch) }
+        guard case .outcome(.applied([])) = try target.nextEvent() else { throw LabError("it is applied") }
+        #expect(try target.text("GET", "a") == "1")
+    }
+
+    @Test func `a state that comes up before EXEC passes as well`() {
+        #expect(TargetError.isTransientReply("OOM command not allowed when used memory > 'maxmemory'."))
+        #expect(TargetError.isTransientReply("EXECABORT Transaction discarded because of: OOM command not allowed"))
+        #expect(TargetError.isTransientReply("EXECABORT Transaction discarded because of: READONLY You can't write"))
+        #expect(!TargetError.isTransientReply("EXECABORT Transaction discarded because of previous errors."))
+        #expect(!TargetError.isTransientReply("WRONGTYPE Operation against a key"))
+    }
+
+    @Test func `a target that allows no MULTI rejects the batch as a whole`() async throws {
+        let target = try await TargetUnderTest()
+        try target.client.command("ACL", "SETUSER", "default", "-multi")
+        guard case .rejected(let text) = try target.send(batch("SET a 1", "SET b 2")) else {
+            throw LabError("it is rejected")
+        }
+        #expect(text.hasPrefix("NOPERM"))
+    }
+
+    @Test func `batch after batch, each reply belongs to its command`() async throws {
+        let target = try await TargetUnderTest()
+        for round in 1...50 {
+            let batch = CommandBatch()
+            for number in 0..<(round * 7 % 40 + 1) {
+                batch.command(3)
+                // Each fifth meets a key of another type.
+                batch.bytes.appendBulk(number % 5 == 3 ? "LPUSH" : "SET")
+                batch.bytes.appendBulk(utf8: number % 5 == 3 ? "k0" : "k\(number)")
+                batch.bytes.appendBulk(utf8: String(repeating: "v", count: number * 300))
+            }
+            let count = batch.commandCount
+            guard case .applied(let found) = try target.send(batch) else { throw LabError("it is applied") }
+            #expect(found.map(\.command) == (0..<count).filter { $0 % 5 == 3 })
+            #expect(try target.checkpoint == round)
+        }
+    }
+
+    // MARK: Large commands
+
+    @Test func `an argument is written while it is still being built, and not kept`() async throws {
+        let target = try await TargetUnderTest()
+        let (piece, pieces) = ([UInt8](repeating: 7, count: 100_000), 200)
+        let batch = batch("SET before 1")
+        batch.command(3)
+        batch.beginLongCommand(label: "SET big")
+        batch.bytes.appendBulk("SET")
+        batch.bytes.appendBulk("big")
+        batch.bytes.appendBulkHead(piece.count * pieces)
+        target.onLink { $0.send(batch) }
+        var largest = 0
+        for _ in 0..<pieces {
+            // As an applier does: no more than a batch's worth waits.
+            try wait(until: "there is room") { target.onLink { _ in batch.bytes.count < 1 << 20 } }
+            target.onLink { link in
+                batch.bytes.append(piece.span.bytes)
+                link.batchGrew()
+                largest = max(largest, batch.bytes.count)
+            }
+        }
+        target.onLink { link in
+            batch.bytes.appendLineEnd()
+            batch.endLongCommand()
+            target.seal(batch)
+            link.batchGrew()
+        }
+        guard case .outcome(.applied([])) = try target.nextEvent() else { throw LabError("it is applied") }
+        #expect(try target.integer("STRLEN", "big") == piece.count * pieces)
+        #expect(try target.text("GET", "before") == "1")
+        #expect(try target.checkpoint == 1)
+        #expect(!batch.isRetained)
+        #expect(largest < 2 << 20)
+        #expect(batch.label(ofCommand: 1).description == "SET big")
+    }
+
+    // MARK: Loss
+
+    @Test func `a target that dies in the middle leaves the batch with its owner, and nothing more is read`()
+        async throws
+    {
+        let target = try await TargetUnderTest()
+        target.redis.pause()
+        let batch = batch("SET a 1")
+        target.seal(batch)
+        target.onLink { $0.send(batch) }
+        target.redis.kill()
+        guard case .lost(let error) = try target.nextEvent() else { throw LabError("it is lost") }
+        #expect(error.isTransient)
+        target.onLink { link in
+            #expect(link.hasFailed)
+            #expect(link.batch === batch)
+            #expect(batch.isRetained && batch.isSealed)
+        }
+    }
+
+    @Test func `a link that its owner closes on an outcome is not read on`() async throws {
+        // The owner gives the link up inside of the callback, as on a refusal for a reason that passes.
+        let target = try await TargetUnderTest()
+        let batch = batch("SET a 1", "NOSUCH")
+        target.closesOnOutcome = true
+        guard case .refused = try target.send(batch) else { throw LabError("it is refused") }
+        target.onLink { link in #expect(link.hasFailed) }
+    }
+}

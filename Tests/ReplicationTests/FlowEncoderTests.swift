@@ -1,0 +1,155 @@
+import Dragonfly
+import Foundation
+import Link
+import Logging
+import Redis
+import Testing
+import Wire
+
+@testable import Replication
+
+/// What a flow's events become: the commands of the batch, and what is told of keys.
+@Suite struct `A flow's events as commands` {
+    private let path = NSTemporaryDirectory() + "df2redis-encoder-\(UUID().uuidString).jsonl"
+
+    private func encoder(
+        protocolVersion: Int = 5, _ change: (inout ReplicationPolicy) -> Void = { $0.onUnsupported = .skip }
+    ) -> FlowEncoder {
+        var policy = ReplicationPolicy()
+        change(&policy)
+        let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        let target = TargetSettings(endpoint: Endpoint(host: "127.0.0.1", port: 1), clientName: "test")
+        let context = FlowContext(
+            task: "test", policy: policy,
+            session: .init(replicationID: "id", syncID: "SYNC1", flowCount: 1, protocolVersion: protocolVersion),
+            targetDatabases: 16, connector: TargetConnector(settings: target),
+            incidents: IncidentLog(logger: logger, path: path), logger: logger, allProgress: [FlowProgress()],
+            retry: RetryPolicy())
+        let encoder = FlowEncoder(
+            flow: FlowID(0), context: context, profile: TargetProfile(flavor: .redis, version: .init(7, 0, 15)),
+            nextLSN: nil)
+        encoder.arrivedAt = 1_800_000_000_000
+        return encoder
+    }
+
+    private func snapshot(_ encoder: FlowEncoder, _ key: String, database: UInt32, expiry: Int64? = nil) {
+        encoder.stringEntry(
+            EntryHead(database: database, expiryMilliseconds: expiry, type: .string), key: Array(key.utf8).span.bytes,
+            value: Array("v".utf8).span.bytes)
+    }
+
+    private func journal(_ encoder: FlowEncoder, _ line: String, database: UInt32, inSnapshot: Bool) throws {
+        var buffer = ByteBuffer()
+        buffer.append(journalCommand: line.split(separator: " ").map(String.init))
+        var reader = ByteReader(buffer.bytes)
+        guard case .command(let command)? = try reader.readJournalRecord(maxPayloadBytes: 1 << 20) else { return }
+        encoder.command(command, database: database, inSnapshot: inSnapshot)
+    }
+
+    private func lines(_ encoder: FlowEncoder) throws -> [String] {
+        let bytes = encoder.batch.bytes.withUnsafeBytes { Array($0) }
+        var reader = ByteReader(bytes.span.bytes)
+        var lines: [String] = []
+        while let value = try reader.readRESPValue() {
+            lines.append((value.array ?? []).map { $0.text ?? "?" }.joined(separator: " "))
+        }
+        return lines.filter { $0 != "MULTI" }
+    }
+
+    private var letters: [String] {
+        let contents = FileManager.default.contents(atPath: path) ?? Data()
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        return String(decoding: contents, as: UTF8.self).split(separator: "\n").compactMap { line in
+            let fields = (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any]
+            return fields.map { "\($0["kind"] ?? "") \($0["database"] ?? "") \($0["key"] ?? "")" }
+        }
+    }
+
+    @Test func `a MOVE of the full sync is undone when the snapshot shows that its place was taken`() throws {
+        let encoder = encoder()
+        snapshot(encoder, "k", database: 0)
+        try journal(encoder, "MOVE k 3", database: 0, inSnapshot: true)
+        try journal(encoder, "MOVE other 3", database: 0, inSnapshot: true)
+        snapshot(encoder, "k", database: 3)
+        snapshot(encoder, "k2", database: 3)
+        #expect(
+            try lines(encoder) == [
+                "SELECT 0", "SET k v", "MOVE k 3", "MOVE other 3", "SELECT 3", "MOVE k 0", "SET k v", "SET k2 v",
+            ])
+        #expect(letters == ["move-in-full-sync 0 \"k\"", "move-in-full-sync 0 \"other\""])
+    }
+
+    @Test func `a MOVE behind the snapshot is what it says`() throws {
+        let encoder = encoder()
+        encoder.snapshotCompleted()
+        try journal(encoder, "MOVE k 3", database: 0, inSnapshot: true)
+        encoder.journalOffset(1)
+        encoder.stableStreamBegan()
+        try journal(encoder, "MOVE k 3", database: 0, inSnapshot: false)
+        #expect(encoder.nextLSN == 2)
+        #expect(letters.isEmpty)
+    }
+
+    @Test func `every key of a fragment is named, each key once`() throws {
+        let encoder = encoder()
+        for _ in 1...3 { try journal(encoder, "GEORADIUS geo dst", database: 2, inSnapshot: false) }
+        try journal(encoder, "SORT ALPHA STORE only", database: 2, inSnapshot: false)
+        #expect(
+            letters == [
+                "fragmented-georadius 2 \"geo\"", "fragmented-georadius 2 \"dst\"", "fragmented-sort 2 \"only\"",
+            ])
+        #expect(encoder.nextLSN == 4)
+    }
+
+    @Test(arguments: [(4, ["consumer-group-reads 0 \"x\""]), (5, [])])
+    func `groups are told of masters that do not journal XREADGROUP`(_ version: Int, _ expected: [String]) throws {
+        let encoder = encoder(protocolVersion: version)
+        for line in ["XGROUP CREATE x g 0", "XACK x g 1-1", "XACK x g 1-2"] {
+            try journal(encoder, line, database: 0, inSnapshot: false)
+        }
+        #expect(letters == expected)
+    }
+
+    @Test func `a key that has expired is removed, or left where a conflict policy guards it`() throws {
+        let overwriting = encoder()
+        snapshot(overwriting, "k", database: 0, expiry: 1_800_000_000_000)
+        #expect(try lines(overwriting) == ["SELECT 0", "UNLINK k"])
+        let skipping = encoder { $0.onConflict = .skip }
+        snapshot(skipping, "k", database: 0, expiry: 1_799_999_999_999)
+        snapshot(skipping, "l", database: 0, expiry: 1_800_000_000_001)
+        #expect(try lines(skipping) == ["SELECT 0", "SET l v PXAT 1800000000001 NX"])
+        #expect(overwriting.expiredKeys == 1)
+        #expect(skipping.expiredKeys == 1)
+    }
+
+    @Test func `an LSN that is not the one counted ends the flow`() throws {
+        let encoder = encoder()
+        encoder.snapshotCompleted()
+        encoder.journalOffset(10)
+        encoder.stableStreamBegan()
+        try journal(encoder, "SET k v", database: 0, inSnapshot: false)
+        encoder.journalPing(inSnapshot: false)
+        encoder.journalLSN(11)
+        #expect(!encoder.isPaused)
+        encoder.journalLSN(10)
+        var code: ReplicationError.Code?
+        if case .failure(let error)? = encoder.halt { code = error.code }
+        #expect(code == ReplicationError.Code.undecodable)
+    }
+
+    @Test(arguments: [
+        ("FLUSHALL", true), ("FLUSHDB", true), ("FLUSHALL", false), ("DFLYCLUSTER FLUSHSLOTS 0 9", false),
+    ])
+    func `a global command halts the flow, and in a snapshot begins it again`(_ line: String, _ inSnapshot: Bool) throws
+    {
+        let encoder = encoder()
+        try journal(encoder, line, database: 0, inSnapshot: inSnapshot)
+        switch encoder.halt {
+        case .restart?: #expect(inSnapshot)
+        case .global?: #expect(!inSnapshot)
+        case .failure?, nil: Issue.record("the flow is halted by the command")
+        }
+        #expect(encoder.isPaused)
+        #expect(encoder.nextLSN == 0, "it counts when it has been applied")
+    }
+}
