@@ -5,7 +5,7 @@ import Testing
 
 /// The daemon in the foreground of a terminal of its own (`script` of util-linux makes one).
 @Suite(
-    .serialized, .enabled(if: daemonIsBuilt, "the daemon is not built yet"),
+    .serialized,
     .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script"), "there is no script(1)"))
 struct `The daemon in a terminal` {
     private final class Scene {
