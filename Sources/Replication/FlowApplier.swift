@@ -224,8 +224,9 @@ package actor FlowApplier {
             for irregularity in irregularities {
                 if let stop = judge.judge(irregularity, of: batch), failure == nil { failure = stop }
             }
-            applied(batch)
+            // Told before the batch's progress: a migration that this batch completes must not end as if all were well.
             if let failure { fail(failure) }
+            applied(batch)
         case .refused(let refusals):
             refused(batch, refusals)
         case .rejected(let text):

@@ -32,6 +32,8 @@ actor ReplicationSession {
     private let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let fullSyncsBefore: Int
+    /// The source refuses to go on where the checkpoint stands.
+    private let ignoresCheckpoint: Bool
     private let events: AsyncStream<Event>
     private let post: AsyncStream<Event>.Continuation
     private let control: TargetControl
@@ -60,12 +62,14 @@ actor ReplicationSession {
 
     init(
         settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
+        ignoresCheckpoint: Bool,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
         self.incidents = incidents
         self.logger = logger
         self.fullSyncsBefore = fullSyncsBefore
+        self.ignoresCheckpoint = ignoresCheckpoint
         self.notice = notice
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
@@ -131,7 +135,8 @@ actor ReplicationSession {
 
         let record = TaskRecord(stored)
         knownDatabases = record.databases ?? []
-        let resume = settings.mode == .replicate && !record.isReconciling ? ResumePoint(checkpoint: stored) : nil
+        let mayResume = settings.mode == .replicate && !record.isReconciling && !ignoresCheckpoint
+        let resume = mayResume ? ResumePoint(checkpoint: stored) : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper,
             onEvent: { [post] in post.yield(.connection($0)) })

@@ -38,10 +38,11 @@ package actor Replicator {
         var hasEverBegun = false
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
+        var mustSyncFully = false
         while true {
             let session = ReplicationSession(
                 settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs,
-                notice: notice)
+                ignoresCheckpoint: mustSyncFully, notice: notice)
             self.session = session
             if isLeaving { return summary }
             do {
@@ -54,6 +55,13 @@ package actor Replicator {
                 await session.contribute(to: &summary)
                 self.session = nil
                 if isLeaving, error.isTransient { return summary }
+                // The flows disagree, or the position has just left the source's buffer: at once again, without it.
+                if error.code == .source(.resumeRefused), !mustSyncFully {
+                    mustSyncFully = true
+                    logger.warning("\(error)", metadata: ["event": "resync"])
+                    continue
+                }
+                mustSyncFully = false
                 let began = await session.hasBegun
                 if began { (hasEverBegun, attempt, lostSince) = (true, 0, nil) }
                 // At the start an unreachable peer is the operator's to know; later it is ours to wait for.
