@@ -4,6 +4,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 60
 BENCH_REPETITIONS ?= 3
+FAULTS ?= 100
 
 # One set of flags for every release product, or each build would throw the other's away. `-s` strips at the link.
 RELEASE := swift build -c release --static-swift-stdlib -Xlinker -s
@@ -13,7 +14,7 @@ BIN := .build/release
 SANITIZED := ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test integration lint fmt asan tsan fuzz bench install deb clean
+.PHONY: help setup build lab demo test integration lint fmt asan tsan fuzz bench torture install deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,9 @@ fuzz: setup ## fuzz the decoders, FUZZ_SECONDS (60) each
 bench: lab ## full sync and live stream: wall time, CPU, memory, against the target's own limit
 	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS)
 	$(BIN)/df2redis-lab bench live
+
+torture: lab ## kill, cut, stop and fill everything in random order under load; both sides must be equal (FAULTS, 100)
+	$(BIN)/df2redis-lab torture --faults $(FAULTS)
 
 install: build ## install under DESTDIR and PREFIX (/usr/local)
 	packaging/install.sh "$(DESTDIR)" "$(PREFIX)" $(BIN)/df2redis

@@ -15,7 +15,8 @@ final class EventLoop: @unchecked Sendable {  // the core is touched under `lock
 
     init(core: MasterCore) throws {
         self.core = core
-        (listener, port) = try Sockets.listen(port: core.options.port)
+        (listener, port) = try Sockets.listen(
+            port: core.options.port, onAllAddresses: core.options.listensOnAllAddresses)
         do {
             wakeup = try Sockets.wakeupPipe()
         } catch {

@@ -2,6 +2,8 @@
 package struct MasterOptions: Sendable {
     /// 0 takes a free port.
     package var port: UInt16 = 0
+    /// Not on 127.0.0.1 only: for tests over a network of their own.
+    package var listensOnAllAddresses = false
     package var shardCount = 2
     package var version = DragonflyVersion.reference
     /// The number told in the handshake; `nil`: the one of `version`.

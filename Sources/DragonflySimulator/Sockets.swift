@@ -28,7 +28,7 @@ enum Sockets {
     static let closedState: UInt8 = 7
 
     /// A listener on 127.0.0.1; `port` 0 picks a free one.
-    static func listen(port: UInt16) throws -> (descriptor: Int32, port: UInt16) {
+    static func listen(port: UInt16, onAllAddresses: Bool) throws -> (descriptor: Int32, port: UInt16) {
         let descriptor = socket(
             AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { throw SocketError("socket") }
@@ -36,7 +36,7 @@ enum Sockets {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        address.sin_addr.s_addr = onAllAddresses ? INADDR_ANY.bigEndian : UInt32(0x7F00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let result = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic -> Int32 in
@@ -45,7 +45,7 @@ enum Sockets {
             }
         }
         guard result == 0 else {
-            let error = SocketError("bind to 127.0.0.1:\(port)")
+            let error = SocketError("bind to port \(port)")
             close(descriptor)
             throw error
         }

@@ -9,5 +9,5 @@ import ArgumentParser
             redis-server, or what REDIS_SERVER or VALKEY_SERVER names. The programs of this package are those that \
             were built beside this one.
             """,
-        subcommands: [DemoCommand.self, CompareCommand.self, BenchCommand.self])
+        subcommands: [DemoCommand.self, CompareCommand.self, BenchCommand.self, TortureCommand.self])
 }

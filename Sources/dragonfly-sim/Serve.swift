@@ -9,7 +9,7 @@ extension Compression: ExpressibleByArgument {}
 /// Serves a data set until SIGTERM or SIGINT.
 struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Serves a data set on 127.0.0.1; the port is the first line of stdout.")
+        abstract: "Serves a data set; the port is the first line of stdout.")
 
     @Option(help: "The port; 0 takes a free one.") var port: UInt16 = 0
     @Option(help: "The number of shards, which is the number of flows.") var shards = 2
@@ -29,6 +29,8 @@ struct Serve: ParsableCommand {
     @Option(help: "Writes a second that the live key space makes on its own, until SIGUSR1.") var writeRate = 0
     @Option(help: "Journal records that each shard keeps for a replica that comes back.") var backlog = 8192
     @Option(help: "How what flows send is cut into writes: every:N bytes, or random:SEED:MAX.") var split: String?
+    @Option(help: "How often PING and DFLY are answered with LOADING, as while a data set is loaded.") var loading = 0
+    @Flag(help: "Listen on all addresses, for a network of a test's own.") var allAddresses = false
     @Flag(help: "Kept for scripts: the port is always printed.") var printPort = false
 
     func validate() throws {
@@ -54,6 +56,7 @@ struct Serve: ParsableCommand {
             for shard in 0..<1024 { master.setFaults(.splitting(split), on: .flow(shard)) }
         }
         let port = try master.start()
+        if loading > 0 { master.refuse(Refusal.loading(times: loading)) }
         if writeRate > 0 { master.generateLoad(writesPerSecond: writeRate, seed: seed) }
         // Not buffered: whoever started us waits for it.
         FileHandle.standardOutput.write(Data("\(port)\n".utf8))
@@ -73,6 +76,7 @@ struct Serve: ParsableCommand {
         options.shardCount = shards
         options.password = password
         options.backlogRecords = backlog
+        options.listensOnAllAddresses = allAddresses
         options.compression = compression
         if let version = DragonflyVersion(version) { options.version = version }
         if let replay { return try SimulatedMaster(Recording(folder: replay), options: options) }

@@ -4,7 +4,7 @@
 # by redis-benchmark. Everything runs as a unit of the container and goes with it.
 
 SCENE_FAILURES=0
-SCENE_BINARIES=    # the folder of df2redis, dragonfly-sim and df2redis-lab, the same inside and outside
+SCENE_BINARIES=    # the folder of df2redis, dragonfly-sim and df2redis-lab, outside
 SCENE_SOURCE=      # the source's port
 
 # check WHAT EXPECTED FOUND
@@ -36,7 +36,9 @@ scene_wait() {
 
 scene_binaries() { SCENE_BINARIES=$(cd "$1" && pwd); }
 
+# The daemon as `make install` does it, and the laboratory's programs.
 scene_install() {
+    install -D -t "$BOOTED_ROOT/usr/local/bin" "$SCENE_BINARIES/dragonfly-sim" "$SCENE_BINARIES/df2redis-lab" || return 1
     booted_install "$SCENE_BINARIES/df2redis" >"$BOOTED_DIR/install.log" 2>&1 && return 0
     cat "$BOOTED_DIR/install.log" >&2
     return 1
@@ -66,16 +68,17 @@ scene_source() {
     shift 3
     SCENE_SOURCE=$port
     booted_run systemctl stop source writers 2>/dev/null
+    booted_run rm -f /run/writers.stop
     if [ -n "${DRAGONFLY_BIN:-}" ]; then
         scene_unit source "$DRAGONFLY_BIN" --port "$port" --proactor_threads "$shards" --dbfilename= \
             --logtostderr --version_check=false --maxmemory 2G --dir /run --shard_repl_backlog_len=2000000
         scene_wait 20 scene_ping "$port"
         # shellcheck disable=SC2016  # for the shell inside
-        scene_unit writers bash -c 'while :; do
-            redis-benchmark -p "$0" -c 2 -n 20000 -r 5000 -t set,incr,sadd,hset,zadd,lpush,lpop --csv
+        scene_unit writers bash -c 'while [ ! -e /run/writers.stop ]; do
+            redis-benchmark -p "$0" -c 2 -n 5000 -r 5000 -t set,incr,sadd,hset,zadd,lpush,lpop --csv
         done' "$port"
     else
-        scene_unit source "$SCENE_BINARIES/dragonfly-sim" serve --port "$port" --shards "$shards" --live \
+        scene_unit source dragonfly-sim serve --port "$port" --shards "$shards" --live \
             --write-rate "$rate" --keys 2000 --backlog 4000000 "$@"
         scene_wait 20 scene_ping "$port"
     fi
@@ -83,7 +86,9 @@ scene_source() {
 
 scene_stop_writers() {
     if [ -n "${DRAGONFLY_BIN:-}" ]; then
-        booted_run systemctl stop writers
+        # At its own end: a redis-benchmark that is killed sends resets.
+        booted_run touch /run/writers.stop
+        scene_wait 60 scene_is writers ActiveState inactive
     else
         booted_run systemctl kill --signal=USR1 source
     fi
@@ -106,6 +111,13 @@ scene_is_stable() { [[ $(scene_status "$1") == stable* ]]; }
 scene_is() { [ "$(scene_property "$1" "$2")" = "$3" ]; }
 scene_journal() { booted_run journalctl --no-pager -u "$1" -n "${2:-40}"; }
 
+# 'yes' if standard input has a line that matches, else that input, for a check: scene_has PATTERN
+scene_has() {
+    local input
+    input=$(cat)
+    if grep -E -- "$1" <<<"$input" >/dev/null; then echo yes; else echo "$input"; fi
+}
+
 # How often an event stands in a unit's journal: scene_events UNIT EVENT
 scene_events() { booted_journal "$1" "DF2REDIS_EVENT=$2" | wc -l; }
 
@@ -118,7 +130,7 @@ scene_capture() {
     scene_wait 10 booted_run grep 'listening on' /run/capture.log
 }
 
-# The resets that went to the source. What redis-benchmark and redis-cli do at their end is theirs.
+# The resets that went to the source.
 scene_resets() {
     booted_run bash -c "grep -s ' > [0-9.]*\.$SCENE_SOURCE: Flags \[R' /run/capture.log"
 }
@@ -146,7 +158,7 @@ scene_violations() {
 # Whether two servers are equal within SECONDS: scene_equal SOURCE_PORT TARGET_PORT SECONDS
 scene_equal() {
     local deadline=$((SECONDS + $3)) report
-    until report=$(booted_run "$SCENE_BINARIES/df2redis-lab" compare "127.0.0.1:$1" "127.0.0.1:$2" 2>&1); do
+    until report=$(booted_run df2redis-lab compare "127.0.0.1:$1" "127.0.0.1:$2" 2>&1); do
         if [ "$SECONDS" -ge "$deadline" ]; then
             echo "$report"
             return 1

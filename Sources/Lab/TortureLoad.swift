@@ -1,0 +1,127 @@
+import Foundation
+
+/// A steady load of commands that are not idempotent: applied twice or not at all, they show at the end.
+///
+/// Slow enough that what a master keeps for partial syncs (8,192 records a shard) outlasts any of the torture's faults:
+/// a full sync is then always somebody's mistake.
+package final class TortureLoad {
+    private let threads: [LoadThread]
+
+    /// - Parameter commandsPerSecond: over all connections.
+    package init(port: UInt16, connections: Int = 2, commandsPerSecond: Int, seed: UInt64) throws {
+        threads = try (0..<connections).map { index in
+            try LoadThread(
+                port: port, rate: max(commandsPerSecond / connections, 1),
+                generator: TortureGenerator(seed: seed &+ UInt64(index) &* 0x9E37_79B9))
+        }
+        for thread in threads { thread.start() }
+    }
+
+    package var commandCount: Int { threads.reduce(0) { $0 + $1.count } }
+    /// The longest that a pipeline of a few commands has waited for its replies.
+    package var longestWait: Duration { threads.map(\.longestWait).max() ?? .zero }
+
+    /// Ends the writing and waits for the last replies.
+    package func stop() throws {
+        for thread in threads { thread.end() }
+        for thread in threads { try thread.join() }
+    }
+}
+
+/// The commands of `TortureLoad`.
+struct TortureGenerator {
+    private var random: SplitMix64
+
+    init(seed: UInt64) { random = SplitMix64(state: seed) }
+
+    mutating func next() -> [String] {
+        switch number(0...99) {
+        case 0..<14: return ["INCR", key("n")]
+        case 14..<22: return ["INCRBYFLOAT", key("f"), "\(Double(number(-8...8)) / 2)"]
+        case 22..<32: return ["APPEND", key("s"), "\(number(0...999))-"]
+        case 32..<34: return ["SET", key("s"), ""]
+        case 34..<42: return [number(0...1) == 0 ? "LPUSH" : "RPUSH", key("l"), "\(number(0...99_999))"]
+        case 42..<50: return [number(0...1) == 0 ? "LPOP" : "RPOP", key("l")]
+        case 50..<53: return ["RPOPLPUSH", key("l"), key("l")]
+        case 53..<59: return ["XADD", key("x"), "MAXLEN", "200", "*", "f", "\(number(0...999))"]
+        case 59..<65: return ["SADD", key("t"), "\(number(0...500))", "\(number(0...500))"]
+        case 65..<69: return ["SPOP", key("t")]
+        case 69..<76: return ["ZINCRBY", key("z"), "\(Double(number(-40...40)) / 4)", "m\(number(0...40))"]
+        case 76..<78: return ["ZPOPMIN", key("z")]
+        case 78..<84: return ["HINCRBY", key("h"), "f\(number(0...20))", "\(number(-9...9))"]
+        case 84..<88: return ["RENAME", key("s"), key("s")]
+        case 88..<93: return ["MSET"] + (0..<4).flatMap { _ in [key("m"), "\(number(0...99_999))"] }
+        case 93..<96: return ["DEL", key("m"), key("l")]
+        case 96..<98: return ["RENAME", key("n"), key("n")]
+        default: return ["APPEND", key("s"), String(repeating: "x", count: number(1...3000))]
+        }
+    }
+
+    mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+
+    private mutating func key(_ family: String) -> String { "\(family):\(number(0...60))" }
+}
+
+/// One connection of the load.
+private final class LoadThread: @unchecked Sendable {  // what both threads touch is under the lock
+    private let lock = NSCondition()
+    private var state = (isEnding: false, hasEnded: false, count: 0, longest: Duration.zero)
+    private var error: (any Error)?
+    private let client: RESPClient
+    private let rate: Int
+    private var generator: TortureGenerator
+
+    init(port: UInt16, rate: Int, generator: TortureGenerator) throws {
+        client = try RESPClient(port: port, timeout: .seconds(60))
+        self.rate = rate
+        self.generator = generator
+    }
+
+    var count: Int { lock.withLock { state.count } }
+    var longestWait: Duration { lock.withLock { state.longest } }
+
+    func start() { Thread { self.run() }.start() }
+    func end() { lock.withLock { state.isEnding = true } }
+
+    func join() throws {
+        lock.lock()
+        defer { lock.unlock() }
+        while !state.hasEnded { lock.wait() }
+        if let error { throw error }
+    }
+
+    private func run() {
+        var failure: (any Error)?
+        let start = ContinuousClock.now
+        var (sent, skipped, database) = (0, 0, 0)
+        do {
+            while !lock.withLock({ state.isEnding }) {
+                let due = Int(start.duration(to: .now).seconds * Double(rate)) - skipped
+                // A time in which the source did not answer is not made up for.
+                if due - sent > rate { skipped += due - sent - rate / 10 }
+                guard due > sent else {
+                    nap(.milliseconds(2))
+                    continue
+                }
+                var batch = (0..<min(due - sent, 20)).map { _ in generator.next() }
+                sent += batch.count
+                // Database 5 is emptied now and then; database 0 never, so that no mistake is forgotten.
+                let wanted = generator.number(0...9) == 0 ? 5 : 0
+                if wanted != database { batch.insert(["SELECT", "\(wanted)"], at: 0) }
+                database = wanted
+                if database == 5, generator.number(0...rate / 4) == 0 { batch.append(["FLUSHDB"]) }
+                let before = ContinuousClock.now
+                _ = try client.pipeline(batch.map { $0.map { Array($0.utf8) } })
+                let wait = before.duration(to: .now)
+                lock.withLock {
+                    state.count += batch.count
+                    state.longest = max(state.longest, wait)
+                }
+            }
+        } catch { failure = error }
+        lock.lock()
+        (error, state.hasEnded) = (failure, true)
+        lock.broadcast()
+        lock.unlock()
+    }
+}

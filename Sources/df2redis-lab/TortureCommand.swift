@@ -1,0 +1,63 @@
+import ArgumentParser
+import Lab
+
+/// Faults in random order under load of commands that are not idempotent; both sides are compared.
+struct TortureCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "torture",
+        abstract: "Kills, stops and cuts daemon, target and connections under load, and compares both sides.",
+        discussion: "A run is told by its seed: the same seed gives the same faults in the same order.")
+
+    @Option(help: "Faults in all.") var faults = 100
+    @Option(help: "What decides the faults and the load; random by default.") var seed: UInt64?
+    @Option(help: "No new fault after so many minutes.") var minutes: Double?
+    @Option(help: "Shards of the master, and so flows.") var shards = 2
+    @Option(help: "Commands a second on the source.") var rate = 1500
+    @Option(help: "Kinds of faults, separated by commas; all by default.") var kinds: String?
+    @Flag(help: "The simulated master even if DRAGONFLY_BIN names a real one.") var simulated = false
+    @Flag(help: "Print the daemon's log at the end.") var showLog = false
+
+    func run() throws {
+        var options = Torture.Options()
+        options.faults = faults
+        if let seed { options.seed = seed }
+        options.shards = shards
+        options.commandsPerSecond = rate
+        options.limit = minutes.map { .milliseconds(Int64($0 * 60_000)) }
+        if let kinds {
+            options.kinds = try kinds.split(separator: ",").map { name in
+                guard let kind = Torture.Fault(rawValue: String(name)) else {
+                    let all = Torture.Fault.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw ValidationError("'\(name)' is no kind of fault; there are \(all)")
+                }
+                return kind
+            }
+        }
+        let source = try TortureSource(shards: shards, isReal: !simulated && DragonflyServer.isAvailable)
+        say("torture: \(faults) faults, seed \(options.seed), \(source.description), \(rate) commands a second")
+        let torture = try Torture(options, source: source) { say("  \($0)") }
+        do {
+            try torture.run()
+        } catch {
+            if showLog { say(torture.log) }
+            source.stop()
+            throw error
+        }
+        if showLog { say(torture.log) }
+        let report = torture.report
+        let violations = report.violations(source.stop())
+        let kinds = report.faults.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.value) \($0.key.rawValue)" }
+        say("faults          \(report.faultCount): \(kinds.joined(separator: ", "))")
+        say("commands        \(report.commands); the longest wait of a writer \(report.longestWait.seconds.fixed(3)) s")
+        say("comparisons     \(report.rounds), all equal; \(report.comparedKeys) keys in the last")
+        say("continued       \(report.continued) times; full syncs after the first: \(report.fullSyncReasons.count)")
+        for reason in report.fullSyncReasons { say("  full sync: \(reason)") }
+        say("restarted       \(report.restarts.count) times after \(Set(report.restarts).sorted())")
+        say("peak memory     \(report.peakResidentBytes >> 20) MiB")
+        for violation in violations { say("seen by the master: \(violation)") }
+        guard violations.isEmpty, report.fullSyncReasons.isEmpty else {
+            say("the torture failed, seed \(options.seed)")
+            throw ExitCode(1)
+        }
+    }
+}
