@@ -224,8 +224,9 @@ package actor FlowApplier {
             for irregularity in irregularities {
                 if let stop = judge.judge(irregularity, of: batch), failure == nil { failure = stop }
             }
-            applied(batch)
+            // The failure first: a flow that is told to be stable may end a migration.
             if let failure { fail(failure) }
+            applied(batch)
         case .refused(let refusals):
             refused(batch, refusals)
         case .rejected(let text):
@@ -247,6 +248,7 @@ package actor FlowApplier {
             arrivedAt: feed.lastArrival)
         if progress.nextLSN != nil, !toldStable {
             toldStable = true
+            if case .failed = state { return }
             onEvent(.stable(flow, masterVersion: encoder.masterVersion))
         }
         recordsSinceAcknowledgement += progress.records

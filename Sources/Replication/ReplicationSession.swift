@@ -28,6 +28,8 @@ actor ReplicationSession {
     private static let applyLimit = Duration.milliseconds(700)
 
     private let settings: ReplicatorSettings
+    /// The source is asked to go on at the checkpoint, if there is one.
+    private let resumes: Bool
     private let incidents: IncidentLog
     private let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
@@ -58,11 +60,13 @@ actor ReplicationSession {
     private(set) var hasBegun = false
     private(set) var isFullSync = false
 
+    /// - Parameter resumes: `false` after the source has refused to go on at the checkpoint.
     init(
-        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
+        settings: ReplicatorSettings, resumes: Bool, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
+        self.resumes = resumes
         self.incidents = incidents
         self.logger = logger
         self.fullSyncsBefore = fullSyncsBefore
@@ -131,7 +135,8 @@ actor ReplicationSession {
 
         let record = TaskRecord(stored)
         knownDatabases = record.databases ?? []
-        let resume = settings.mode == .replicate && !record.isReconciling ? ResumePoint(checkpoint: stored) : nil
+        let mayResume = resumes && settings.mode == .replicate && !record.isReconciling
+        let resume = mayResume ? ResumePoint(checkpoint: stored) : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper,
             onEvent: { [post] in post.yield(.connection($0)) })

@@ -36,11 +36,13 @@ package actor Replicator {
     package func run() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
         var hasEverBegun = false
+        var resumes = true
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
         while true {
             let session = ReplicationSession(
-                settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs,
+                settings: settings, resumes: resumes, incidents: incidents, logger: logger,
+                fullSyncsBefore: summary.fullSyncs,
                 notice: notice)
             self.session = session
             if isLeaving { return summary }
@@ -56,6 +58,13 @@ package actor Replicator {
                 if isLeaving, error.isTransient { return summary }
                 let began = await session.hasBegun
                 if began { (hasEverBegun, attempt, lostSince) = (true, 0, nil) }
+                if error.code == .source(.resumeRefused), resumes {
+                    // The same question would get the same answer, after a restart too.
+                    logger.warning("\(error)", metadata: ["event": "resync"])
+                    resumes = false
+                    continue
+                }
+                resumes = true
                 // At the start an unreachable peer is the operator's to know; later it is ours to wait for.
                 guard hasEverBegun, error.isTransient else { throw error }
                 let since = lostSince ?? .now

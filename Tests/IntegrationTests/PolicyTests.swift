@@ -379,6 +379,23 @@ import Wire
         try daemon.leave()
     }
 
+    @Test func `a source that can go on with some flows only gives a full sync`() throws {
+        let scene = try Scene { $0.shardCount = 2 }
+        scene.master.execute("SET k v")
+        let first = try scene.start()
+        try first.wait(forLine: "stable:")
+        try first.leave()
+        var faults = Faults()
+        faults.refusesPartial = true
+        scene.master.setFaults(faults, on: .flow(1))
+        let second = try scene.start()
+        try second.wait(forLine: "stable:")
+        #expect(second.log.contains("the source can continue 1 of 2 flows only: a full sync is needed"))
+        #expect(scene.master.fullSyncs == 2)
+        try second.leave()
+        #expect(scene.master.violations == [])
+    }
+
     // MARK: Global commands
 
     @Test func `a leave does not wait for a target that is away at a barrier`() throws {
