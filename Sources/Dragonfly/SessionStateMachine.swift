@@ -63,7 +63,7 @@ package struct SessionStateMachine: ~Copyable {
         case ready(Session, [FlowMode])
         case startingSync(Session, completed: Set<FlowID>)
         case syncing(Session, completed: Set<FlowID>)
-        case startingStable(Session)
+        case startingStable(Session, isContinuing: Bool)
         case stable(Session)
         case failed
     }
@@ -87,7 +87,7 @@ package struct SessionStateMachine: ~Copyable {
         case .initial, .authenticating, .pinging, .announcing, .failed: nil
         case .identifying(let session), .versioning(let session), .openingFlows(let session, _),
             .ready(let session, _), .startingSync(let session, _), .syncing(let session, _),
-            .startingStable(let session), .stable(let session):
+            .startingStable(let session, _), .stable(let session):
             session
         }
     }
@@ -139,7 +139,14 @@ package struct SessionStateMachine: ~Copyable {
             try requireOK(reply, to: "DFLY SYNC")
             state = .syncing(session, completed: completed)
             return startStableIfComplete()
-        case .startingStable(let session):
+        case .startingStable(let session, let isContinuing):
+            if isContinuing, case .error(let text) = reply {
+                let refusal = SourceError.reply(text, to: "DFLY STARTSTABLE")
+                if refusal.code == .notReady { throw refusal }
+                // What was asked for has just left the buffer; or the master, before v1.35, continues in a way of its own.
+                throw SourceError(
+                    .resumeRefused, "the source cannot continue after all (it answered \(text)): a full sync is needed")
+            }
             try requireOK(reply, to: "DFLY STARTSTABLE")
             state = .stable(session)
             return .stable
@@ -206,7 +213,7 @@ package struct SessionStateMachine: ~Copyable {
             preconditionFailure("a session begins when its flows are open")
         }
         if modes.first == .partial {
-            state = .startingStable(session)
+            state = .startingStable(session, isContinuing: true)
             return .startReadersThenSend(["DFLY", "STARTSTABLE", session.syncID])
         }
         state = .startingSync(session, completed: [])
@@ -234,7 +241,7 @@ package struct SessionStateMachine: ~Copyable {
         guard case .syncing(let session, let completed) = state, completed.count == session.flowCount else {
             return .wait
         }
-        state = .startingStable(session)
+        state = .startingStable(session, isContinuing: false)
         return .send(["DFLY", "STARTSTABLE", session.syncID])
     }
 

@@ -224,7 +224,7 @@ package actor FlowApplier {
             for irregularity in irregularities {
                 if let stop = judge.judge(irregularity, of: batch), failure == nil { failure = stop }
             }
-            // The failure first: a flow that is told to be stable may end a migration.
+            // Told before the batch's progress: a migration that this batch completes must not end as if all were well.
             if let failure { fail(failure) }
             applied(batch)
         case .refused(let refusals):
@@ -248,7 +248,6 @@ package actor FlowApplier {
             arrivedAt: feed.lastArrival)
         if progress.nextLSN != nil, !toldStable {
             toldStable = true
-            if case .failed = state { return }
             onEvent(.stable(flow, masterVersion: encoder.masterVersion))
         }
         recordsSinceAcknowledgement += progress.records

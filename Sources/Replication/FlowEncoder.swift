@@ -33,6 +33,7 @@ final class FlowEncoder: FlowSink {
     private let profile: TargetProfile
     private var rewriter: JournalRewriter
     private var selectedDatabase: UInt32?
+    private var scratch = ByteBuffer()
     /// While a full sync reconciles: what it has brought.
     var synced: SyncedKeys?
     /// Databases that this flow has written to.
@@ -172,6 +173,11 @@ final class FlowEncoder: FlowSink {
     }
 
     private func restore(_ head: EntryHead, key: RawSpan, body: RawSpan) {
+        do throws(WireError) {
+            try ValueValidation.check(head.type, body: body, scratch: &scratch)
+        } catch {
+            return fail(.undecodable, "the value of \(printableKey(key)) is malformed: \(error)")
+        }
         let guardedIn = context.policy.onConflict == .overwrite ? nil : head.database
         guard head.type == .stream3, !profile.understandsStream3 else {
             return batch.appendRestore(

@@ -28,12 +28,12 @@ actor ReplicationSession {
     private static let applyLimit = Duration.milliseconds(700)
 
     private let settings: ReplicatorSettings
-    /// The source is asked to go on at the checkpoint, if there is one.
-    private let resumes: Bool
     private let incidents: IncidentLog
     private let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let fullSyncsBefore: Int
+    /// The source refuses to go on where the checkpoint stands.
+    private let ignoresCheckpoint: Bool
     private let events: AsyncStream<Event>
     private let post: AsyncStream<Event>.Continuation
     private let control: TargetControl
@@ -60,16 +60,16 @@ actor ReplicationSession {
     private(set) var hasBegun = false
     private(set) var isFullSync = false
 
-    /// - Parameter resumes: `false` after the source has refused to go on at the checkpoint.
     init(
-        settings: ReplicatorSettings, resumes: Bool, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
+        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
+        ignoresCheckpoint: Bool,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
-        self.resumes = resumes
         self.incidents = incidents
         self.logger = logger
         self.fullSyncsBefore = fullSyncsBefore
+        self.ignoresCheckpoint = ignoresCheckpoint
         self.notice = notice
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
@@ -135,7 +135,7 @@ actor ReplicationSession {
 
         let record = TaskRecord(stored)
         knownDatabases = record.databases ?? []
-        let mayResume = resumes && settings.mode == .replicate && !record.isReconciling
+        let mayResume = settings.mode == .replicate && !record.isReconciling && !ignoresCheckpoint
         let resume = mayResume ? ResumePoint(checkpoint: stored) : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper,

@@ -36,14 +36,13 @@ package actor Replicator {
     package func run() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
         var hasEverBegun = false
-        var resumes = true
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
+        var mustSyncFully = false
         while true {
             let session = ReplicationSession(
-                settings: settings, resumes: resumes, incidents: incidents, logger: logger,
-                fullSyncsBefore: summary.fullSyncs,
-                notice: notice)
+                settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs,
+                ignoresCheckpoint: mustSyncFully, notice: notice)
             self.session = session
             if isLeaving { return summary }
             do {
@@ -56,15 +55,15 @@ package actor Replicator {
                 await session.contribute(to: &summary)
                 self.session = nil
                 if isLeaving, error.isTransient { return summary }
-                let began = await session.hasBegun
-                if began { (hasEverBegun, attempt, lostSince) = (true, 0, nil) }
-                if error.code == .source(.resumeRefused), resumes {
-                    // The same question would get the same answer, after a restart too.
+                // The flows disagree, or the position has just left the source's buffer: at once again, without it.
+                if error.code == .source(.resumeRefused), !mustSyncFully {
+                    mustSyncFully = true
                     logger.warning("\(error)", metadata: ["event": "resync"])
-                    resumes = false
                     continue
                 }
-                resumes = true
+                mustSyncFully = false
+                let began = await session.hasBegun
+                if began { (hasEverBegun, attempt, lostSince) = (true, 0, nil) }
                 // At the start an unreachable peer is the operator's to know; later it is ours to wait for.
                 guard hasEverBegun, error.isTransient else { throw error }
                 let since = lostSince ?? .now

@@ -64,6 +64,21 @@ struct SessionStateMachineTests {
         #expect(try machine.mainReplied(Self.ok) == .stable)
     }
 
+    @Test("ends where STARTSTABLE is refused after PARTIAL: the position has left the buffer")
+    func refusedContinuation() throws {
+        var machine = machine(resume: ResumePoint(replicationID: Self.id, nextLSNs: [LSN(7), LSN(9)]))
+        _ = try greet(&machine)
+        _ = try machine.flowReplied(FlowID(0), Self.partial)
+        _ = try machine.flowReplied(FlowID(1), Self.partial)
+        _ = machine.begin()
+        do {
+            _ = try machine.mainReplied(.error("ERR invalid state"))
+            Issue.record("the refusal was taken for an answer")
+        } catch {
+            #expect(error.code == .resumeRefused)
+        }
+    }
+
     @Test(
         "asks for no position of another master or of another number of flows",
         arguments: [
