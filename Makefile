@@ -5,6 +5,8 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 BENCH_REPETITIONS ?= 3
 FAULTS ?= 100
+BOOTED_TESTS ?= units kill network
+BOOTED_KILLS ?= 20
 
 # One set of flags for every release product, or each build would throw the other's away. `-s` strips at the link.
 RELEASE := swift build -c release --static-swift-stdlib -Xlinker -s
@@ -14,7 +16,7 @@ BIN := .build/release
 SANITIZED := ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test integration lint fmt asan tsan fuzz bench torture install deb clean
+.PHONY: help setup build lab demo test integration booted lint fmt asan tsan fuzz bench torture install deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +41,11 @@ test: setup ## all tests
 integration: setup ## the tests with real servers only (a real Dragonfly too when DRAGONFLY_BIN names one)
 	swift build --build-tests
 	swift test --skip-build --disable-xctest --filter IntegrationTests
+
+booted: setup ## the service on a booted systemd, killed and cut off, as root (minutes); BOOTED_TESTS names some
+	@.ci/setup.sh nftables tcpdump
+	swift build
+	BOOTED_KILLS=$(BOOTED_KILLS) .ci/booted.sh .build/debug $(BOOTED_TESTS)
 
 lint: setup ## formatting, unexplained unsafety, shell scripts
 	swift format lint --strict -r Package.swift Sources Tests
