@@ -4,7 +4,7 @@
 # For root on a machine that can boot a systemd in a container; elsewhere it says 'skipped' and succeeds. A test that
 # takes longer than it may is ended and has failed.
 set -u -o pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 binaries=${1:?usage: $0 DEBUG_BINARIES TEST...}
 shift
