@@ -119,9 +119,10 @@ package final class Torture {
         }
         report.fullSyncReasons = reasons
         report.fullSyncs = daemon.log.components(separatedBy: "full sync begins").count - 2
-        for cause in ["spool.diskBytes is spent", "No space left on device"] {
-            report.overflows[cause] = daemon.log.components(separatedBy: "there is no room left").dropFirst()
-                .count { $0.prefix { $0 != "\n" }.contains(cause) }
+        for line in daemon.log.split(separator: "\n") where line.contains("there is no room left") {
+            guard line.contains("event=sourceLost") else { continue }
+            let cause = line.contains("is spent") ? "the budget is spent" : "the disk is full"
+            report.overflows[cause, default: 0] += 1
         }
         report.continued = daemon.log.components(separatedBy: "continuing where the checkpoint stands").count - 1
     }

@@ -26,8 +26,9 @@ package struct TargetConnector: Sendable {
 
     /// Connects, authenticates and names the connection.
     ///
+    /// - Parameter replacing: end other connections of this role first, see `endOthers`.
     /// - Throws: `TargetError`.
-    package func connect(role: String) async throws(TargetError) -> RequestConnection {
+    package func connect(role: String, replacing: Bool = false) async throws(TargetError) -> RequestConnection {
         do {
             let connection = try await RequestConnection.connect(
                 to: settings.endpoint, label: "df2redis.target.\(role)", timeout: settings.timeout)
@@ -44,6 +45,7 @@ package struct TargetConnector: Sendable {
                 {
                     throw TargetError.reply(text, to: "CLIENT SETNAME")
                 }
+                if replacing { try await endOthers(named: { $0 == name }, on: connection) }
                 return connection
             } catch {
                 await connection.close()
@@ -52,6 +54,44 @@ package struct TargetConnector: Sendable {
         } catch {
             throw TargetError(error)
         }
+    }
+
+    /// Ends the connections of this task that an earlier session, or an earlier process, has left in the target.
+    ///
+    /// A server that hung reads what has been sent to it meanwhile, batch by batch, among the requests of whoever came
+    /// later: without this, a transaction of an old connection could take effect after the new one has read the
+    /// checkpoint, and what it holds would be applied twice.
+    ///
+    /// - Returns: `false` when the target does not allow it.
+    @discardableResult
+    package func endPredecessors(on connection: RequestConnection) async throws(TargetError) -> Bool {
+        do {
+            return try await endOthers(named: { $0.hasPrefix("\(settings.clientName):") }, on: connection)
+        } catch {
+            throw TargetError(error)
+        }
+    }
+
+    @discardableResult
+    private func endOthers(named isDoomed: (Substring) -> Bool, on connection: RequestConnection) async throws -> Bool {
+        let id = try await connection.request("CLIENT", "ID", timeout: settings.timeout)
+        let list = try await connection.request("CLIENT", "LIST", timeout: settings.timeout)
+        for reply in [id, list] {
+            if case .error(let text) = reply, TargetError.isTransientReply(text) {
+                throw TargetError.reply(text, to: "CLIENT")
+            }
+        }
+        guard let own = id.int, let list = list.text else { return false }
+        for line in list.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard let name = words.first(where: { $0.hasPrefix("name=") })?.dropFirst(5), isDoomed(name),
+                let id = words.first?.dropFirst(3), id != "\(own)"
+            else { continue }
+            let reply = try await connection.request("CLIENT", "KILL", "ID", String(id), timeout: settings.timeout)
+            // It may have gone by itself meanwhile.
+            if case .error(let text) = reply, !text.contains("No such client") { return false }
+        }
+        return true
     }
 
     private func demand(_ arguments: [String], on connection: RequestConnection) async throws {

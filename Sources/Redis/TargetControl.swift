@@ -13,6 +13,11 @@ package actor TargetControl {
         try await connector.profile(on: open())
     }
 
+    /// See `TargetConnector.endPredecessors`.
+    package func endPredecessors() async throws(TargetError) -> Bool {
+        try await connector.endPredecessors(on: open())
+    }
+
     private func open() async throws(TargetError) -> RequestConnection {
         if let connection, await !connection.isBroken { return connection }
         let connection = try await connector.connect(role: "control")

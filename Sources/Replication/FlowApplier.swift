@@ -367,7 +367,7 @@ package actor FlowApplier {
     // MARK: The connection to the target
 
     private func connect() async throws {
-        let connection = try await context.connector.connect(role: "flow-\(flow)")
+        let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: true)
         guard let (descriptor, _) = await connection.detach() else {
             throw TargetError(.unreachable, "the target closed the connection")
         }

@@ -128,6 +128,14 @@ actor ReplicationSession {
     private func open() async throws {
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
+        // Before the checkpoint is read: it must not change behind us.
+        if try await !control.endPredecessors() {
+            logger.warning(
+                """
+                the target allows no CLIENT LIST or CLIENT KILL: what an earlier connection of this task has left in a \
+                target that hangs may be applied twice
+                """)
+        }
         let stored = try await control.hash(checkpointKey.name)
         logger.info(
             "target \(settings.target.endpoint) is \(profile), \(databases) databases",
