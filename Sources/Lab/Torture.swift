@@ -241,7 +241,7 @@ package final class Torture {
             someTime(100...1000)
             try client.command("CONFIG", "SET", "maxmemory", "0")
         case .targetBusy: try keepTargetBusy(for: number(300...1200))
-        case .targetLoading: try reloadTarget(within: number(300...1500))
+        case .targetLoading: try reloadTarget(for: number(300...1500))
         case .spoolFilled:
             target.pause()
             try burst(bytes: number(1...15) << 20)
@@ -270,20 +270,23 @@ package final class Torture {
     }
 
     /// The target reads its own file anew and answers LOADING meanwhile; connections stay.
-    private func reloadTarget(within milliseconds: Int) throws {
-        let client = try target.client()
-        let bytes = try client.info("persistence", "aof_current_size").flatMap { Int($0) } ?? 0
-        // Microseconds a command, with those that a sleep takes at least.
-        let delay = max(milliseconds * 1000 / (bytes / 100 + 1) - 60, 1)
-        try client.command(
-            "CONFIG", "SET", "key-load-delay", "\(delay)", "loading-process-events-interval-bytes", "1024")
-        _ = try client.send([Array("DEBUG".utf8), Array("LOADAOF".utf8)])
-        try client.command("CONFIG", "SET", "key-load-delay", "0")
+    private func reloadTarget(for milliseconds: Int) throws {
+        let (loading, control) = (try target.client(), try target.client())
+        func slowDown(_ microseconds: Int) throws {
+            try control.command("CONFIG", "SET", "key-load-delay", "\(microseconds)")
+        }
+        try control.command("CONFIG", "SET", "loading-process-events-interval-bytes", "1024")
+        try slowDown(5000)
+        let thread = WaitingThread(loading, ["DEBUG", "LOADAOF"])
+        thread.start()
+        nap(.milliseconds(milliseconds))
+        try slowDown(0)
+        try wait(until: "the target has loaded its data", timeout: .seconds(60)) { thread.hasEnded }
     }
 
     private func keepTargetBusy(for milliseconds: Int) throws {
         let (busy, killer) = (try target.client(), try target.client())
-        let thread = BusyThread(busy)
+        let thread = WaitingThread(busy, ["EVAL", "while true do end", "0"])
         thread.start()
         nap(.milliseconds(milliseconds))
         while !thread.hasEnded {
@@ -306,14 +309,14 @@ package final class Torture {
     }
 }
 
-/// A connection that waits for a script that somebody else ends.
-private final class BusyThread: @unchecked Sendable {  // the flag is under the lock, the client is the thread's
+/// A connection that waits for the end of a long command.
+private final class WaitingThread: @unchecked Sendable {  // the flag is under the lock, the client is the thread's
     private let lock = NSLock()
     private var isOver = false
     private let body: () -> Void
 
-    init(_ client: RESPClient) {
-        body = { _ = try? client.send(["EVAL", "while true do end", "0"].map { Array($0.utf8) }) }
+    init(_ client: RESPClient, _ command: [String]) {
+        body = { _ = try? client.send(command.map { Array($0.utf8) }) }
     }
 
     var hasEnded: Bool { lock.withLock { isOver } }
