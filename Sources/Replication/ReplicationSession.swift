@@ -128,6 +128,11 @@ actor ReplicationSession {
     private func open() async throws {
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
+        if try await !control.evictPredecessors() {
+            logger.warning(
+                "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
+                metadata: ["phase": "connecting"])
+        }
         let stored = try await control.hash(checkpointKey.name)
         logger.info(
             "target \(settings.target.endpoint) is \(profile), \(databases) databases",
@@ -327,7 +332,7 @@ actor ReplicationSession {
     /// Removes what the source no longer has.
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
-        let own = TargetControl(connector: TargetConnector(settings: settings.target))
+        let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
         let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
         do {
             let removed = try await reconciler.run(databases: knownDatabases)
