@@ -26,7 +26,7 @@ package struct TargetConnector: Sendable {
 
     /// Connects, authenticates and names the connection.
     ///
-    /// - Parameter replacing: end other connections of this role first, see `endOthers`.
+    /// - Parameter replacing: there was a connection of this role before, of unknown fate: it is ended first (`evict`).
     /// - Throws: `TargetError`.
     package func connect(role: String, replacing: Bool = false) async throws(TargetError) -> RequestConnection {
         do {
@@ -37,15 +37,15 @@ package struct TargetConnector: Sendable {
                     let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
                     try await demand(arguments, on: connection)
                 }
-                // Errors in this name are of no interest, but the first command tells whether we may talk at all.
                 let name = "\(settings.clientName):\(role)"
+                if replacing { _ = try await evict(on: connection) { $0 == name } }
+                // Errors in this name are of no interest, but the first command tells whether we may talk at all.
                 if case .error(let text) = try await connection.request(
                     "CLIENT", "SETNAME", name, timeout: settings.timeout),
                     text.hasPrefix("NOAUTH") || text.hasPrefix("LOADING")
                 {
                     throw TargetError.reply(text, to: "CLIENT SETNAME")
                 }
-                if replacing { try await endOthers(named: { $0 == name }, on: connection) }
                 return connection
             } catch {
                 await connection.close()
@@ -56,40 +56,41 @@ package struct TargetConnector: Sendable {
         }
     }
 
-    /// Ends the connections of this task that an earlier session, or an earlier process, has left in the target.
+    /// Ends the other connections of this task, which a killed process or a broken network may have left behind.
     ///
-    /// A server that hung reads what has been sent to it meanwhile, batch by batch, among the requests of whoever came
-    /// later: without this, a transaction of an old connection could take effect after the new one has read the
-    /// checkpoint, and what it holds would be applied twice.
+    /// What such a connection has sent may still lie in the target's socket, and a server that was stopped reads it when
+    /// it comes back: its transaction would then take effect behind a checkpoint that has been read already. A connection
+    /// that the target has closed cannot.
     ///
     /// - Returns: `false` when the target does not allow it.
-    @discardableResult
-    package func endPredecessors(on connection: RequestConnection) async throws(TargetError) -> Bool {
+    package func evictPredecessors(on connection: RequestConnection) async throws(TargetError) -> Bool {
         do {
-            return try await endOthers(named: { $0.hasPrefix("\(settings.clientName):") }, on: connection)
+            return try await evict(on: connection) { $0.hasPrefix("\(settings.clientName):") }
         } catch {
             throw TargetError(error)
         }
     }
 
-    @discardableResult
-    private func endOthers(named isDoomed: (Substring) -> Bool, on connection: RequestConnection) async throws -> Bool {
+    private func evict(on connection: RequestConnection, _ isDoomed: (String) -> Bool) async throws -> Bool {
         let id = try await connection.request("CLIENT", "ID", timeout: settings.timeout)
         let list = try await connection.request("CLIENT", "LIST", timeout: settings.timeout)
-        for reply in [id, list] {
-            if case .error(let text) = reply, TargetError.isTransientReply(text) {
-                throw TargetError.reply(text, to: "CLIENT")
-            }
+        for case .error(let text) in [id, list] where TargetError.isTransientReply(text) {
+            // A target that is busy with a script answers nothing else: it is no answer to whether it is allowed.
+            throw TargetError.reply(text, to: "CLIENT LIST")
         }
         guard let own = id.int, let list = list.text else { return false }
         for line in list.split(separator: "\n") {
-            let words = line.split(separator: " ")
-            guard let name = words.first(where: { $0.hasPrefix("name=") })?.dropFirst(5), isDoomed(name),
-                let id = words.first?.dropFirst(3), id != "\(own)"
-            else { continue }
-            let reply = try await connection.request("CLIENT", "KILL", "ID", String(id), timeout: settings.timeout)
-            // It may have gone by itself meanwhile.
-            if case .error(let text) = reply, !text.contains("No such client") { return false }
+            let fields = line.split(separator: " ")
+            func field(_ name: String) -> String? {
+                fields.first { $0.hasPrefix("\(name)=") }.map { String($0.dropFirst(name.utf8.count + 1)) }
+            }
+            guard let name = field("name"), isDoomed(name), let id = field("id"), id != String(own) else { continue }
+            let reply = try await connection.request("CLIENT", "KILL", "ID", id, timeout: settings.timeout)
+            if case .error(let text) = reply {
+                if TargetError.isTransientReply(text) { throw TargetError.reply(text, to: "CLIENT KILL") }
+                // It may have gone by itself meanwhile.
+                if !text.contains("No such client") { return false }
+            }
         }
         return true
     }

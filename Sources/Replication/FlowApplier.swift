@@ -366,8 +366,9 @@ package actor FlowApplier {
 
     // MARK: The connection to the target
 
-    private func connect() async throws {
-        let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: true)
+    /// - Parameter replacing: a connection before this one may have left a transaction in the target's socket.
+    private func connect(replacing: Bool = false) async throws {
+        let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: replacing)
         guard let (descriptor, _) = await connection.detach() else {
             throw TargetError(.unreachable, "the target closed the connection")
         }
@@ -423,7 +424,7 @@ package actor FlowApplier {
             try? await Task.sleep(for: context.retry.wait(before: attempt))
             guard case .reconnecting = state else { return }
             do {
-                try await connect()
+                try await connect(replacing: true)
                 // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
                 let stored = try await storedCheckpoint()
                 guard case .reconnecting = state else {

@@ -128,13 +128,10 @@ actor ReplicationSession {
     private func open() async throws {
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
-        // Before the checkpoint is read: it must not change behind us.
-        if try await !control.endPredecessors() {
+        if try await !control.evictPredecessors() {
             logger.warning(
-                """
-                the target allows no CLIENT LIST or CLIENT KILL: what an earlier connection of this task has left in a \
-                target that hangs may be applied twice
-                """)
+                "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
+                metadata: ["phase": "connecting"])
         }
         let stored = try await control.hash(checkpointKey.name)
         logger.info(
@@ -335,7 +332,7 @@ actor ReplicationSession {
     /// Removes what the source no longer has.
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
-        let own = TargetControl(connector: TargetConnector(settings: settings.target))
+        let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
         let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
         do {
             let removed = try await reconciler.run(databases: knownDatabases)
