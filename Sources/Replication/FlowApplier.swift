@@ -536,6 +536,16 @@ package actor FlowApplier {
         }
     }
 
+    /// Something received can still be applied: now, or when the target is back.
+    package var hasMore: Bool {
+        switch state {
+        case .running: !isDrained
+        case .reconnecting, .atGlobal(_, _, told: false): true
+        // The others may never come to the command where this one waits.
+        case .atGlobal, .failed, .closed: false
+        }
+    }
+
     private func finishDrainIfDone() {
         guard !drainWaiters.isEmpty, isDrained else { return }
         releaseDrainWaiters()
@@ -579,12 +589,5 @@ package actor FlowApplier {
         lostLink = nil
         releaseDrainWaiters()
         finishHold()
-    }
-}
-
-extension BatchOutcome.Irregularity {
-    fileprivate var errorText: String? {
-        if case .error(let text) = kind { return text }
-        return nil
     }
 }
