@@ -46,7 +46,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
 
     var description: String {
         switch self {
-        case .checkpointGone: "the target no longer holds this task's checkpoint: it has been emptied, or is another server"
+        case .checkpointGone: "the target no longer holds this task's checkpoint: emptied, or another server"
         case .notCompleted: "the one before was ended before it was complete"
         case .notReconciled: "the one before was ended before it had removed what the source no longer has"
         case .stoppedByPolicy: "the task was stopped by policy, and the target differs since"

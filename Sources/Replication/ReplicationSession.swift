@@ -227,7 +227,8 @@ actor ReplicationSession {
         if let wait = past.pacing.wait() {
             throw ReplicationError(
                 .postponed,
-                "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms")
+                "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
+            )
         }
         if settings.existing != .flush, settings.policy.onConflict != .overwrite, !stored.isEmpty {
             throw ReplicationError(
