@@ -104,6 +104,22 @@ scene_task() {
     booted_run chmod 0640 "/etc/df2redis/$(basename "$file")"
 }
 
+# A drop-in of a unit, with these lines; without any it goes: scene_drop_in UNIT NAME [LINE...]
+scene_drop_in() {
+    local file=$BOOTED_ROOT/etc/systemd/system/$1.service.d/$2.conf
+    shift 2
+    mkdir -p "$(dirname "$file")"
+    if [ $# -gt 0 ]; then printf '%s\n' "$@" >"$file"; else rm -f "$file"; fi
+    booted_run systemctl daemon-reload
+}
+
+# The messages of a unit's journal, and whether one has a text: scene_says UNIT TEXT
+scene_messages() {
+    booted_run journalctl --sync
+    booted_run journalctl --quiet --no-pager --output=cat --unit="$1"
+}
+scene_says() { scene_messages "$1" | grep -F -- "$2" >/dev/null; }
+
 # The line that systemctl status shows.
 scene_status() { booted_run systemctl show "$1" --value -p StatusText; }
 scene_property() { booted_run systemctl show "$1" --value -p "$2"; }
