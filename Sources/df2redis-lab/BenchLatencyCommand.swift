@@ -7,7 +7,8 @@ import Wire
 struct BenchLatencyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "latency",
-        abstract: "How long SETs on the source wait while the target is fast, slow or stopped; how soon one is applied.")
+        abstract: "How long SETs on the source wait while the target is fast, slow or stopped; how soon one is applied."
+    )
 
     @Option(help: "SETs a second on the source.") var rate = 20_000
     @Option(help: "SETs that are sent together.") var pipelined = 10
