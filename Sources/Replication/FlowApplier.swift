@@ -399,29 +399,34 @@ package actor FlowApplier {
     }
 
     private func lost(_ error: TargetError) {
-        guard case .closed = state else {
-            if case .failed = state { return }
-            let batch = link?.batch
-            if let batch, !batch.isRetained || !batch.isSealed {
-                return fail(
-                    .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
-            }
-            if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
-            onEvent(.targetLost(flow, error))
-            reconnect(with: batch)
-            return
+        switch state {
+        // While it reconnects nothing is in flight, and the loop looks at the link itself.
+        case .closed, .failed, .reconnecting: return
+        case .running, .atGlobal: break
         }
+        let batch = link?.batch
+        if let batch, !batch.isRetained || !batch.isSealed {
+            return fail(
+                .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
+        }
+        if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
+        onEvent(.targetLost(flow, error))
+        reconnect(with: batch)
     }
 
     /// Connects again, finds out what became of `batch`, sends it again if it was not applied, and goes on.
     private func reconnect(with batch: CommandBatch?) {
-        link?.close()
-        lostLink = link  // its callbacks may still be on the stack
-        link = nil
+        dropLink()
         orphan = batch
         stateBehindReconnect = state
         state = .reconnecting
         Task { await self.reconnectLoop() }
+    }
+
+    private func dropLink() {
+        link?.close()
+        lostLink = link  // its callbacks may still be on the stack
+        link = nil
     }
 
     private func reconnectLoop() async {
@@ -434,19 +439,19 @@ package actor FlowApplier {
                 try await connect(replacing: true)
                 // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
                 let stored = try await storedCheckpoint()
-                guard case .reconnecting = state else {
-                    link?.close()
-                    return
+                guard case .reconnecting = state else { return dropLink() }
+                guard link?.hasFailed == false else {
+                    throw TargetError(.unreachable, "the target closed the connection")
                 }
                 if refusals == 0 { onEvent(.targetFound(flow)) }
-                try settleOrphan(stored: stored)
-                return
+                return try settleOrphan(stored: stored)
             } catch let error as ReplicationError {
                 return fail(error)
             } catch {
                 let reason = TargetError(error)
                 guard reason.isTransient else { return fail(ReplicationError(reason, flow: flow)) }
                 context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
+                dropLink()
             }
         }
     }
@@ -454,10 +459,9 @@ package actor FlowApplier {
     private func storedCheckpoint() async throws -> String? {
         let connection = try await context.connector.connect(role: "check-\(flow)")
         defer { Task { await connection.close() } }
-        let profile = try await context.connector.profile(on: connection)
-        _ = profile
+        _ = try await context.connector.profile(on: connection)
         let reply = try await connection.request("HGET", checkpoint.name, checkpoint.field(flow))
-        if case .error(let text) = reply { throw TargetError(.notReady, "the target is not ready: \(text)") }
+        if case .error(let text) = reply { throw TargetError.reply(text, to: "HGET") }
         return reply.text
     }
 

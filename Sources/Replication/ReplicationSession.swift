@@ -35,11 +35,12 @@ actor ReplicationSession {
     private let incidents: IncidentLog
     let logger: Logger
     let notice: @Sendable (ReplicatorNotice) -> Void
-    private let past: Past
+    private let past: SessionHistory
     let events: AsyncStream<Event>
     let post: AsyncStream<Event>.Continuation
     private let control: TargetControl
     private let checkpointKey: CheckpointKey
+    private let watch: CheckpointWatch
     private let budget: SpoolBudget
 
     private(set) var master: MasterSession?
@@ -75,20 +76,8 @@ actor ReplicationSession {
     /// How long it has followed the source; `nil`: it did not get so far.
     var stableTime: Duration? { stableSince?.duration(to: .now) }
 
-    /// What the sessions before this one have left to know.
-    struct Past {
-        var fullSyncs = 0
-        /// A session has got as far as a sync.
-        var hasBegun = false
-        /// A session has followed the source.
-        var hasFollowed = false
-        /// The source refuses to go on where the checkpoint stands.
-        var ignoresCheckpoint = false
-        var pacing = FullSyncPacing()
-    }
-
     init(
-        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, past: Past,
+        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, past: SessionHistory,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
@@ -99,6 +88,7 @@ actor ReplicationSession {
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
         checkpointKey = CheckpointKey(task: settings.task)
+        watch = CheckpointWatch(connector: TargetConnector(settings: settings.target), key: checkpointKey)
         budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
     }
 
@@ -115,7 +105,7 @@ actor ReplicationSession {
             await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
             if end == .completed { try? await control.delete(checkpointKey.name) }
             await removePartialKeys()
-            await control.close()
+            await closeTarget()
             return end
         } catch {
             let error = ReplicationError(error)
@@ -123,23 +113,28 @@ actor ReplicationSession {
                 // Whatever was being waited for has been given up for the sake of the leave.
                 await leave(because: "asked to", applies: true)
                 await removePartialKeys()
-                await control.close()
+                await closeTarget()
                 return .left
             }
             if error.code == .overflow, phase == .stable {
                 await leave(because: error.description, applies: true, closesAppliers: false)
                 if let worse = await applyRestAndClose() {
                     await afterLeaving(worse)
-                    await control.close()
+                    await closeTarget()
                     throw worse
                 }
             } else {
                 await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
             }
             await afterLeaving(error)
-            await control.close()
+            await closeTarget()
             throw error
         }
+    }
+
+    private func closeTarget() async {
+        await watch.close()
+        await control.close()
     }
 
     /// The operator wants to leave; a second time: soon.
@@ -274,8 +269,8 @@ actor ReplicationSession {
                 ticks += 1
                 if ticks % Self.pingInterval == 0 { pingSource() }
                 if ticks % Self.pingInterval == 0, phase == .stable {
-                    try await expectCheckpoint()
                     try await storeDatabases()
+                    lookAtCheckpoint()
                 }
             case .look: break
             case .pingFailed(let error): throw error
@@ -371,18 +366,12 @@ actor ReplicationSession {
         }
     }
 
-    /// Somebody else may have emptied the target, which breaks no connection; flows that write would only note their
-    /// positions anew.
-    private func expectCheckpoint() async throws {
+    private func lookAtCheckpoint() {
         guard hasNotedDatabases else { return }
-        let fields: [String: String]
-        do { fields = try await control.hash(checkpointKey.name) } catch {
-            // Away, or not serving: the flows notice that by themselves.
-            guard error.isTransient else { throw error }
-            return
-        }
-        if TaskRecord(fields).databases == nil {
-            throw ReplicationError(.targetChanged, "the target no longer holds this task's checkpoint: it was emptied")
+        Task { [post, watch] in
+            guard await watch.findsItGone() else { return }
+            let text = "the target no longer holds this task's checkpoint: it was emptied"
+            post.yield(.flow(.failed(ReplicationError(.targetChanged, text))))
         }
     }
 

@@ -59,7 +59,7 @@ package actor Replicator {
 
     private func runSessions() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
-        var past = ReplicationSession.Past()
+        var past = SessionHistory()
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
         while true {
