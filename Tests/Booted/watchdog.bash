@@ -20,7 +20,7 @@ scene_install || exit 1
 scene_target 6380
 scene_source 6379 2 2000
 scene_task prod 6379 6380 'log:' '  lagHighSeconds: 4'
-sed -i 's/^target:/target:\n  silentSeconds: 6/' "$BOOTED_ROOT/etc/df2redis/prod.yaml"
+scene_edit prod 's/^target:/target:\n  silentSeconds: 6/'
 scene_capture 6379
 scene_drop_in $unit watchdog '[Service]' 'WatchdogSec=6s'
 
