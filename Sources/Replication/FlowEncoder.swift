@@ -79,9 +79,7 @@ final class FlowEncoder: FlowSink {
 
     /// Ends the batch's commands in database 0, where the checkpoint stands.
     func prepareForCheckpoint() {
-        let isOurs = databases.contains(0)
-        select(0)
-        if !isOurs { databases.remove(0) }
+        if selectedDatabase != 0 { appendSelect(0) }
     }
 
     /// The global command has been applied to the target.
@@ -103,11 +101,21 @@ final class FlowEncoder: FlowSink {
     @discardableResult
     private func select(_ database: UInt32) -> Bool {
         guard database != selectedDatabase else { return true }
-        guard database < context.targetDatabases else { return false }
+        guard touch(database) else { return false }
+        appendSelect(database)
+        return true
+    }
+
+    private func appendSelect(_ database: UInt32) {
         batch.command(2)
         batch.bytes.appendBulk("SELECT")
         batch.bytes.appendBulk(decimal: Int64(database))
         selectedDatabase = database
+    }
+
+    /// The batch is going to write to `database`.
+    private func touch(_ database: UInt32) -> Bool {
+        guard database < context.targetDatabases else { return false }
         databases.insert(database)
         return true
     }
@@ -261,9 +269,7 @@ final class FlowEncoder: FlowSink {
     }
 
     private func noteMove(_ command: borrowing JournalCommand, from database: UInt32) {
-        guard command.argumentCount == 3, command.name.isText("MOVE"), let to = parseInteger(command.argument(at: 2)),
-            let to = UInt32(exactly: to)
-        else { return }
+        guard let to = command.moveDestination else { return }
         let key = command.argument(at: 1)
         report(.moveInSnapshot, subject: "MOVE", key: key, database: database)
         guard uncertainMoves.count < Self.maxUncertainMoves else { return }
@@ -290,7 +296,7 @@ final class FlowEncoder: FlowSink {
             if !inSnapshot { countRecord() }
             return
         }
-        synced?.prepare(command, database: database, in: batch)
+        prepare(command, database: database)
         let outcome = rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
         switch outcome {
         case .written, .nothing: break
@@ -313,7 +319,25 @@ final class FlowEncoder: FlowSink {
             report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
         }
         guard inSnapshot else { return countRecord() }
-        if !hasCompletedSnapshot { noteMove(command, from: database) }
+        if !hasCompletedSnapshot {
+            noteMove(command, from: database)
+            if outcome == .written, command.storesWhatItReads {
+                report(.storeInSnapshot, subject: text(command.name), key: command.keyOrEmpty, database: database)
+            }
+        }
+    }
+
+    /// What `command` writes to is noted, and what it would wrongly build on is removed ahead of it.
+    private func prepare(_ command: borrowing JournalCommand, database: UInt32) {
+        if let destination = command.moveDestination { _ = touch(destination) }
+        guard let synced else { return }
+        command.forEachWrittenKey(in: database) { key, place in
+            guard synced.brought(key, database: place), select(place) else { return }
+            batch.command(2)
+            batch.bytes.appendBulk("UNLINK")
+            batch.bytes.appendBulk(key)
+        }
+        select(database)
     }
 
     func journalPing(inSnapshot: Bool) {
@@ -391,6 +415,9 @@ extension RawSpan {
 }
 
 extension JournalCommand {
+    /// What it stores is computed from another key, which the snapshot may bring later.
+    fileprivate var storesWhatItReads: Bool { name.isText("SORT") || name.startsWith("GEORADIUS") }
+
     /// The first key; empty when there is none.
     fileprivate var keyOrEmpty: RawSpan {
         @_lifetime(copy self)
