@@ -247,7 +247,10 @@ final class FlowEncoder: FlowSink {
             return false
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
-        synced?.brought(key, database: head.database)
+        if let synced {
+            synced.brought(key, database: head.database)
+            checkRemembering()
+        }
         guard let expiry = head.expiryMilliseconds, expiry <= arrivedAt else { return true }
         expiredKeys += 1
         if context.policy.onConflict == .overwrite {
@@ -338,6 +341,16 @@ final class FlowEncoder: FlowSink {
             batch.bytes.appendBulk(key)
         }
         select(database)
+        checkRemembering()
+    }
+
+    /// Without knowing all keys that the sync has brought, an old value can no longer be told from a new one.
+    private func checkRemembering() {
+        guard let failure = synced?.failure else { return }
+        fail(
+            .file,
+            "the keys that this full sync brings cannot be remembered, so what the source no longer has cannot be removed: "
+                + "\(failure) (make room in spool.dir, or set fullSync.existing to replace)")
     }
 
     func journalPing(inSnapshot: Bool) {

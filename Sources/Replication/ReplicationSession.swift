@@ -396,9 +396,6 @@ actor ReplicationSession {
         let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
         do {
             let removed = try await reconciler.run(databases: knownDatabases)
-            for applier in appliers {
-                if let failure = await applier.rememberingFailure { throw failure }
-            }
             for applier in appliers { await applier.forgetKeys() }
             try await own.update(checkpointKey.name, set: [:], remove: [TaskRecord.reconcileField])
             isReconciling = false

@@ -47,4 +47,18 @@ import Testing
         #expect(!lacks(scene, "dst") && !lacks(scene, "near"))
         #expect(scene.letters == ["store-in-full-sync \"src\""])
     }
+
+    @Test(.enabled(if: SmallFileSystem.isPossible, "nothing can be mounted here"))
+    func `that cannot be remembered end the session with the file's error`() throws {
+        let folder = try TemporaryFolder("keys")
+        let disk = try SmallFileSystem(at: folder.file("small"), bytes: 800 << 10)
+        let scene = EncoderScene()
+        scene.encoder.synced = try SyncedKeys(directory: disk.path)
+        for index in 0..<200_000 where scene.failure == nil {
+            scene.string("key:\(index)")
+            if scene.encoder.isPaused { _ = scene.encoder.takeBatch() }
+        }
+        let failure = try #require(scene.failure)
+        #expect(failure.code == .file && failure.message.contains("No space left on device"))
+    }
 }
