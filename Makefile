@@ -36,7 +36,7 @@ demo: lab ## a master, a real redis-server and df2redis between them, under live
 
 test: setup ## all tests
 	swift build --build-tests
-	swift test --skip-build --disable-xctest --xunit-output .build/tests.xml
+	@.ci/test.sh
 
 integration: setup ## the tests with real servers only (a real Dragonfly too when DRAGONFLY_BIN names one)
 	swift build --build-tests
