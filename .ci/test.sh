@@ -2,7 +2,7 @@
 # All tests of a build, in two runs: those with real servers hold threads for long, and the others are not to wait for them.
 # Ends with the sum of both.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 run() {
     local report=$1
