@@ -120,7 +120,7 @@ package final class Torture {
         report.fullSyncReasons = reasons
         report.fullSyncs = daemon.log.components(separatedBy: "full sync begins").count - 2
         for line in daemon.log.split(separator: "\n") where line.contains("there is no room left") {
-            guard line.contains("event=sourceLost") else { continue }
+            guard line.contains("another attempt in") else { continue }
             let cause = line.contains("is spent") ? "the budget is spent" : "the disk is full"
             report.overflows[cause, default: 0] += 1
         }
