@@ -292,4 +292,77 @@ import Wire
         try scene.daemon.expectExit(75)
         #expect(scene.daemon.log.contains("Connection refused"))
     }
+
+    @Test func `a full sync that a slow target cannot take is left, spaced out, and made when the target can`() throws {
+        let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 60_000, valueBytes: 200)))
+        let port = try master.start()
+        let redis = try RedisServer()
+        let proxy = try TCPProxy(to: redis.port, commandsPerSecond: 500)
+        defer {
+            proxy.stop()
+            redis.stop()
+            master.stop()
+        }
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: port, target: proxy.port,
+                sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 2097152"]]))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "(raise spool.memoryBytes or spool.diskBytes)")
+        try daemon.wait(forLine: "the last 2 full syncs did not last: the next one begins in")
+        proxy.commandsPerSecond = nil
+        try daemon.wait(forLine: "stable: following")
+        let (source, target) = (try RESPClient(port: port), try redis.client())
+        try waitUntilEqual { try ServerComparison(source: source, target: target).differences }
+        try daemon.leave()
+        #expect(master.timedOutSessions == 0, "the source was never made to wait until it gave up")
+        #expect(master.violations == [])
+    }
+
+    @Test func `a state directory that is full costs the status file and dead letters, and nothing else`() throws {
+        let folder = try TemporaryFolder("full")
+        for name in ["status.json.new", "lab.dead-letters.jsonl"] {
+            try FileManager.default.createDirectory(atPath: folder.file("state"), withIntermediateDirectories: true)
+            try FileManager.default.createSymbolicLink(
+                atPath: folder.file("state/\(name)"), withDestinationPath: "/dev/full")
+        }
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let daemon = try Daemon(
+            .replicate,
+            .init(source: port, target: redis.port, sections: ["policy": ["onUnsupported: skip"]]), folder: folder)
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        for number in 0..<10 { master.send(journal: [JournalEntry("JSON.SET doc:\(number) $ {}")], flow: 0) }
+        master.execute("SET after 1")
+        let client = try redis.client()
+        try wait(until: "the record behind is applied") { try client.command("GET", "after").text == "1" }
+        try daemon.wait(forLine: "the status file cannot be written: write")
+        #expect(daemon.log.components(separatedBy: "the dead-letter file cannot be written").count == 2, "told once")
+        #expect(daemon.log.contains("No space left on device"))
+        try daemon.leave()
+        #expect(daemon.log.contains("10 x json"))
+    }
+
+    @Test func `a file that may not grow is an error of its write`() throws {
+        let scene = try Scene(sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 67108864"]])
+        // As LimitFSIZE= of a unit does; the log is a file as well, and small.
+        var limit = rlimit(rlim_cur: 2 << 20, rlim_max: 2 << 20)
+        #expect(prlimit(scene.daemon.process.pid, __rlimit_resource_t(1), &limit, nil) == 0)
+        scene.redis.pause()
+        let value = String(repeating: "v", count: 50_000)
+        for index in 0..<400 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
+        try scene.daemon.wait(forLine: "there is no room left for what waits")
+        #expect(scene.daemon.log.contains("File too large"))
+        scene.redis.resume()
+        try scene.expectEqual()
+        #expect(scene.master.fullSyncs == 1)
+        try scene.daemon.leave()
+    }
 }
