@@ -358,10 +358,13 @@ actor ReplicationSession {
         for applier in appliers { databases.formUnion(await applier.databases) }
         guard databases != knownDatabases || !hasNotedDatabases else { return }
         do {
+            if hasNotedDatabases, TaskRecord(try await control.hash(checkpointKey.name)).databases == nil {
+                throw ReplicationError.checkpointGone
+            }
             try await control.update(
                 checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
             (knownDatabases, hasNotedDatabases) = (databases, true)
-        } catch {
+        } catch let error as TargetError {
             guard error.isTransient else { throw error }
         }
     }
@@ -370,8 +373,7 @@ actor ReplicationSession {
         guard hasNotedDatabases else { return }
         Task { [post, watch] in
             guard await watch.findsItGone() else { return }
-            let text = "the target no longer holds this task's checkpoint: it was emptied"
-            post.yield(.flow(.failed(ReplicationError(.targetChanged, text))))
+            post.yield(.flow(.failed(.checkpointGone)))
         }
     }
 

@@ -29,6 +29,7 @@ package struct ReplicationService: Sendable {
     }
 
     package func run() async -> ExitCode {
+        let signals = SignalWatcher()
         let output = LogOutput.bootstrap(
             level: configuration.log.level,
             format: LogOutput.Format(rawValue: configuration.log.format.rawValue) ?? .auto,
@@ -53,7 +54,7 @@ package struct ReplicationService: Sendable {
         settings.keeper = SocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
-        let signals = SignalWatcher { name in
+        signals.watch { name in
             logger.notice("\(name) received")
             notifier.stopping(status: "leaving the source")
             Task { await replicator.leave() }
