@@ -28,7 +28,7 @@ package actor TargetControl {
     }
 
     /// - Throws: `TargetError`, for an error reply too.
-    private func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
+    func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
         let connection = try await open()
         let reply: RESPValue
         do {

@@ -36,6 +36,8 @@ final class FlowEncoder: FlowSink {
     private var scratch = ByteBuffer()
     /// While a full sync reconciles: what it has brought.
     var synced: SyncedKeys?
+    /// During a full sync: which databases are prepared.
+    var gate: DatabaseGate?
     /// Databases that this flow has written to.
     private(set) var databases: Set<UInt32> = []
     private(set) var expiredKeys = 0
@@ -64,7 +66,7 @@ final class FlowEncoder: FlowSink {
         batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
     }
 
-    var isPaused: Bool { halt != nil || batch.bytes.count >= Self.batchBytes }
+    var isPaused: Bool { halt != nil || gate?.isClosed == true || batch.bytes.count >= Self.batchBytes }
 
     /// Hands over the batch and begins the next one, which selects its database anew: a batch may be sent on a new
     /// connection.
@@ -116,7 +118,7 @@ final class FlowEncoder: FlowSink {
     /// The batch is going to write to `database`.
     private func touch(_ database: UInt32) -> Bool {
         guard database < context.targetDatabases else { return false }
-        databases.insert(database)
+        if databases.insert(database).inserted { gate?.touch(database) }
         return true
     }
 

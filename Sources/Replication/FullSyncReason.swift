@@ -40,7 +40,8 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
                 self = ignoresCheckpoint ? .disagreement : .bufferTooShort
             }
         } else {
-            self = record.databases == nil && ResumePoint(checkpoint: fields) != nil ? .checkpointGone : .notCompleted
+            let isEmptied = record.databases == nil && record.filling.isEmpty && ResumePoint(checkpoint: fields) != nil
+            self = isEmptied ? .checkpointGone : .notCompleted
         }
     }
 

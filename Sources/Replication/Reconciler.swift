@@ -21,15 +21,13 @@ struct Reconciler {
                 try Task.checkCancellation()
                 let page = try await control.scan(database: database, cursor: cursor)
                 cursor = page.cursor
-                var strangers = page.keys.filter { !$0.starts(with: Self.ownPrefix) }
+                var strangers = page.keys.filter { !$0.starts(with: TargetControl.ownPrefix) }
                 strangers = await unknown(strangers, database: database)
                 if !strangers.isEmpty { removed += try await remove(strangers, database: database) }
             } while cursor != "0"
         }
         return removed
     }
-
-    private static let ownPrefix = Array("df2redis:".utf8)
 
     private func unknown(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]] {
         var rest = keys

@@ -38,8 +38,8 @@ actor ReplicationSession {
     private let past: SessionHistory
     let events: AsyncStream<Event>
     let post: AsyncStream<Event>.Continuation
-    private let control: TargetControl
-    private let checkpointKey: CheckpointKey
+    let control: TargetControl
+    let checkpointKey: CheckpointKey
     private let watch: CheckpointWatch
     private let budget: SpoolBudget
 
@@ -49,11 +49,9 @@ actor ReplicationSession {
     private var barrier = GlobalBarrier(flowCount: 0)
     private(set) var stableFlows: Set<FlowID> = []
     private(set) var endedFlows: Set<FlowID> = []
-    /// Databases that the task has filled, as the checkpoint has them.
-    private var knownDatabases: Set<UInt32> = []
-    private var hasNotedDatabases = false
+    var databases = TaskDatabases()
     /// This full sync removes the keys that the source no longer has.
-    private var isReconciling = false
+    private(set) var isReconciling = false
     private(set) var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private(set) var isLeaveRequested = false
@@ -151,7 +149,7 @@ actor ReplicationSession {
         // Each request has a limit of its own, which a slow source with many flows may need for each.
         begin("opening the session", atMost: .seconds(600))
         let profile = try await control.profile()
-        let databases = try await control.databaseCount()
+        let databaseCount = try await control.databaseCount()
         if try await !control.evictPredecessors() {
             logger.warning(
                 "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
@@ -159,12 +157,11 @@ actor ReplicationSession {
         }
         let stored = try await control.hash(checkpointKey.name)
         logger.info(
-            "target \(settings.target.endpoint) is \(profile), \(databases) databases",
+            "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
             metadata: ["phase": "connecting"])
 
         let record = TaskRecord(stored)
-        knownDatabases = record.databases ?? []
-        hasNotedDatabases = record.databases != nil
+        databases = TaskDatabases(record)
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
@@ -182,7 +179,7 @@ actor ReplicationSession {
         try await prepareTarget(stored: stored, session: session)
 
         let context = FlowContext(
-            task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
+            task: settings.task, policy: settings.policy, session: session, targetDatabases: databaseCount,
             connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
             silenceLimit: settings.targetSilence)
@@ -196,6 +193,7 @@ actor ReplicationSession {
                 context: context,
                 profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
             if !isFullSync { await applier.setConfirmedCheckpoint(stored[checkpointKey.field(flow)]) }
+            if isFullSync { await applier.closeDatabases() }
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
@@ -244,10 +242,11 @@ actor ReplicationSession {
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
+        if settings.existing == .auto { tellSharedDatabases() }
         let record = TaskRecord(stored)
         isReconciling =
             switch settings.existing {
-            case .auto: record.databases != nil || record.isReconciling
+            case .auto: databases.hasOwn || record.isReconciling
             case .reconcile: true
             case .replace, .flush: false
             }
@@ -310,6 +309,7 @@ actor ReplicationSession {
                 metadata: ["flow": "\(flow)", "phase": "full sync", "lsn": "\(lsn)"])
             if settings.mode == .replicate { await startAcknowledging(flow) }
             guard stableFlows.count == appliers.count else { return false }
+            for applier in appliers { await applier.openDatabases() }
             let keys = progress.reduce(0) { $0 + $1.appliedKeys }
             logger.notice(
                 "full sync done: \(keys) keys from \(version ?? "the source")",
@@ -326,6 +326,8 @@ actor ReplicationSession {
             stableSince = .now
             logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
             notice(.phase(status))
+        case .reachedDatabase(let flow, let database):
+            try await prepare(database, for: flow)
         case .reachedGlobal(let flow, let command, let transactionID):
             try await meet(flow, command, transactionID)
         case .mustRestart(let flow, let command):
@@ -352,25 +354,8 @@ actor ReplicationSession {
 
     // MARK: Reconciling
 
-    /// Notes the databases that the task fills: what a later full sync looks through.
-    private func storeDatabases() async throws {
-        var databases = knownDatabases
-        for applier in appliers { databases.formUnion(await applier.databases) }
-        guard databases != knownDatabases || !hasNotedDatabases else { return }
-        do {
-            if hasNotedDatabases, TaskRecord(try await control.hash(checkpointKey.name)).databases == nil {
-                throw ReplicationError.checkpointGone
-            }
-            try await control.update(
-                checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
-            (knownDatabases, hasNotedDatabases) = (databases, true)
-        } catch let error as TargetError {
-            guard error.isTransient else { throw error }
-        }
-    }
-
     private func lookAtCheckpoint() {
-        guard hasNotedDatabases else { return }
+        guard databases.areNoted else { return }
         Task { [post, watch] in
             guard await watch.findsItGone() else { return }
             post.yield(.flow(.failed(.checkpointGone)))
@@ -397,7 +382,7 @@ actor ReplicationSession {
         let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
         let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
         do {
-            let removed = try await reconciler.run(databases: knownDatabases)
+            let removed = try await reconciler.run(databases: reconciledDatabases)
             for applier in appliers { await applier.forgetKeys() }
             try await own.update(checkpointKey.name, set: [:], remove: [TaskRecord.reconcileField])
             isReconciling = false
@@ -434,9 +419,7 @@ actor ReplicationSession {
         }
         var fields: [(field: String, value: String)] = []
         for applier in appliers { fields.append(await applier.checkpointBehindGlobal()) }
-        // The command may take the checkpoint's key with it.
-        if hasNotedDatabases { fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases))) }
-        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
+        fields += recordFields
         try await retryingTarget { [control, checkpointKey] in
             try await control.run(command, checkpointKey: checkpointKey.name, fields: fields)
         }
@@ -446,10 +429,10 @@ actor ReplicationSession {
     }
 
     /// Repeats what may be repeated while the target is away.
-    private func retryingTarget(_ body: () async throws -> Void) async throws {
+    func retryingTarget<R>(_ body: () async throws -> R) async throws -> R {
         var attempt = 0
         while true {
-            begin("a command for all flows", atMost: .seconds(600))
+            begin("a request to the target", atMost: .seconds(600))
             do { return try await body() } catch {
                 let error = TargetError(error)
                 attempt += 1

@@ -1,0 +1,92 @@
+import Dragonfly
+import Logging
+import Redis
+
+/// What the session knows of the target's databases and of the task's part in them.
+struct TaskDatabases {
+    /// Databases that the task has filled, as the checkpoint has them.
+    var known: Set<UInt32> = []
+    var areNoted = false
+    /// Others that a full sync which has not been completed has begun to fill, by the number of keys that stood there
+    /// before the task's first write.
+    var filling: [UInt32: Int] = [:]
+    /// Databases that this full sync has come to.
+    var opened: Set<UInt32> = []
+
+    init() {}
+
+    init(_ record: TaskRecord) {
+        known = record.databases ?? []
+        areNoted = record.databases != nil
+        filling = record.filling.filter { !known.contains($0.key) }
+    }
+
+    /// There are databases where everything is the task's: what the source no longer has can be told.
+    var hasOwn: Bool { !known.isEmpty || filling.values.contains(0) }
+
+    /// Where everything is the task's. Keys of others that stood in a database before the task's first full sync are not
+    /// removed at its end, however often that was begun.
+    var own: Set<UInt32> { known.filter { filling[$0, default: 0] == 0 } }
+}
+
+extension ReplicationSession {
+    /// A flow is about to write to `database` for the first time in this full sync, and waits for it.
+    ///
+    /// That the task fills the database is noted before it does: were the sync ended early, the next one would take what
+    /// this one has brought for keys of others, and leave for ever what the source deletes meanwhile.
+    func prepare(_ database: UInt32, for flow: FlowID) async throws {
+        let isOver = stableFlows.count == appliers.count
+        if !isOver, databases.opened.insert(database).inserted, !databases.known.contains(database),
+            databases.filling[database] == nil
+        {
+            let (control, key) = (control, checkpointKey.name)
+            let before = try await retryingTarget { try await control.keyCount(database: database) }
+            databases.filling[database] = before
+            let text = TaskRecord.text(databases.filling)
+            try await retryingTarget { try await control.update(key, set: [TaskRecord.fillingField: text], remove: []) }
+        }
+        await appliers[flow.index].open(database)
+    }
+
+    /// Notes the databases that the task fills: what a later full sync looks through.
+    func storeDatabases() async throws {
+        var all = databases.known.union(databases.filling.keys)
+        for applier in appliers { all.formUnion(await applier.databases) }
+        guard all != databases.known || !databases.areNoted else { return }
+        do {
+            if databases.areNoted, TaskRecord(try await control.hash(checkpointKey.name)).databases == nil {
+                throw ReplicationError.checkpointGone
+            }
+            try await control.update(
+                checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(all)],
+                remove: [TaskRecord.fillingField])
+            (databases.known, databases.areNoted) = (all, true)
+        } catch let error as TargetError {
+            guard error.isTransient else { throw error }
+        }
+    }
+
+    /// What the record holds besides positions: written anew with a command that may take the checkpoint's key with it.
+    var recordFields: [(field: String, value: String)] {
+        var fields: [(field: String, value: String)] = []
+        if databases.areNoted {
+            fields.append((TaskRecord.databasesField, TaskRecord.text(databases.known)))
+        } else if !databases.filling.isEmpty {
+            fields.append((TaskRecord.fillingField, TaskRecord.text(databases.filling)))
+        }
+        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
+        return fields
+    }
+
+    /// Where a full sync removes what the source no longer has.
+    var reconciledDatabases: Set<UInt32> { settings.existing == .auto ? databases.own : databases.known }
+
+    /// The first full sync was ended early, over keys of others.
+    func tellSharedDatabases() {
+        for (database, count) in databases.filling.sorted(by: { $0.key < $1.key }) where count > 0 {
+            logger.warning(
+                "database \(database) held \(count) keys before this task's first full sync, which was ended early: keys that it brought and that the source has deleted since cannot be told from them, and stay (fullSync.existing: reconcile removes both)",
+                metadata: ["event": "resync"])
+        }
+    }
+}
