@@ -53,6 +53,12 @@ package actor TargetControl {
         }
     }
 
+    /// The server holds no key in any database.
+    package func isEmpty() async throws(TargetError) -> Bool {
+        let text = try await demand(["INFO", "keyspace"]).text ?? ""
+        return !text.split(whereSeparator: \.isNewline).contains { $0.hasPrefix("db") }
+    }
+
     package func hash(_ key: String) async throws(TargetError) -> [String: String] {
         _ = try await demand(["SELECT", "0"])
         guard let pairs = try await demand(["HGETALL", key]).array else { return [:] }
@@ -76,15 +82,6 @@ package actor TargetControl {
         } catch {
             throw TargetError(error)
         }
-    }
-
-    /// Leaves one field in the hash `key`.
-    package func replaceHash(_ key: String, with entry: (field: String, value: String)) async throws(TargetError) {
-        _ = try await demand(["SELECT", "0"])
-        _ = try await demand(["MULTI"])
-        _ = try await demand(["DEL", key])
-        _ = try await demand(["HSET", key, entry.field, entry.value])
-        _ = try await demand(["EXEC"])
     }
 
     /// Sets some fields of a hash in database 0 and removes others.

@@ -33,23 +33,25 @@ package actor FlowApplier {
 
     package nonisolated let flow: FlowID
     package nonisolated let intake: Intake
-    private let context: FlowContext
-    private let checkpoint: CheckpointKey
+    let context: FlowContext
     private let onEvent: @Sendable (FlowEvent) -> Void
-    private let encoder: FlowEncoder
+    let encoder: FlowEncoder
     private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     private let feed: FlowFeed
-    private var link: TransactionLink?
+    var link: TransactionLink?
     private var lostLink: TransactionLink?
 
-    private var batchNumber: UInt64 = 0
+    var batchNumber: UInt64 = 0
     /// What the checkpoint must hold if the batch in flight has not been applied.
-    private var confirmedCheckpoint: String?
+    var confirmedCheckpoint: String?
+    /// Records before it may have been applied by an earlier session.
+    var repeatsUntil: LSN?
+    var sealedNext: UInt64 = 0
     /// The batch whose fate was open when the connection broke.
-    private var orphan: CommandBatch?
-    private var state = State.running
+    var orphan: CommandBatch?
+    var state = State.running
     /// Where it goes on once the target is back.
-    private var stateBehindReconnect = State.running
+    var stateBehindReconnect = State.running
     /// How often the target has turned the batch away in a row, for a reason that passes.
     private var refusals = 0
     private var toldSnapshotCompleted = false
@@ -64,7 +66,7 @@ package actor FlowApplier {
     private var onManyRecords: (@Sendable () -> Void)?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
 
-    private enum State {
+    enum State {
         case running
         /// At a global command; `told` once everything before it is applied.
         case atGlobal(GlobalCommand, UInt64, told: Bool)
@@ -82,7 +84,6 @@ package actor FlowApplier {
         self.intake = intake
         self.context = context
         self.onEvent = onEvent
-        checkpoint = CheckpointKey(task: context.task)
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         switch mode {
         case .full(let token):
@@ -116,7 +117,7 @@ package actor FlowApplier {
     // MARK: The pump
 
     /// Decodes and sends until there is nothing to decode, or the target has to catch up.
-    private func pump() {
+    func pump() {
         while step() {}
         if !holdWaiters.isEmpty { finishHold() }
         finishDrainIfDone()
@@ -193,21 +194,9 @@ package actor FlowApplier {
             hasSentPosition = true
         }
         batch.progress.flowBytes = feed.decodedBytes
+        batch.mayHaveBeenApplied = isRepeating(to: batch.progress.nextLSN)
         batch.seal(checkpoint: nextCheckpoint(batch))
         _ = encoder.takeBatch()
-    }
-
-    private func nextCheckpoint(_ batch: CommandBatch) -> CommandBatch.Checkpoint {
-        batchNumber += 1
-        let session = context.session
-        let value: CheckpointValue
-        if let next = batch.progress.nextLSN {
-            value = .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: LSN(next))
-        } else {
-            value = .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: batchNumber)
-        }
-        return .init(
-            key: Array(checkpoint.name.utf8), field: Array(checkpoint.field(flow).utf8), value: Array(value.text.utf8))
     }
 
     private func send() {
@@ -217,7 +206,7 @@ package actor FlowApplier {
         link?.send(batch)
     }
 
-    private func settled(_ batch: CommandBatch, _ outcome: BatchOutcome) {
+    func settled(_ batch: CommandBatch, _ outcome: BatchOutcome) {
         switch outcome {
         case .applied(let irregularities):
             var failure: ReplicationError?
@@ -261,7 +250,7 @@ package actor FlowApplier {
         if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
             return turnedAway(batch, passing)
         }
-        if let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
+        if batch.checkpointValue != nil, let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
             // Without the checkpoint nothing may be applied.
             return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
         }
@@ -331,14 +320,6 @@ package actor FlowApplier {
         return false
     }
 
-    /// The checkpoint field and value that this flow has behind the global command it waits at.
-    package func checkpointBehindGlobal() -> (field: String, value: String) {
-        let session = context.session
-        let value = CheckpointValue.stable(
-            replicationID: session.replicationID, flowCount: session.flowCount, next: LSN(encoder.nextLSN + 1))
-        return (checkpoint.field(flow), value.text)
-    }
-
     /// The global command has been applied, with the checkpoints of all flows.
     package func resumeAfterGlobal() {
         switch (state, stateBehindReconnect) {
@@ -346,7 +327,7 @@ package actor FlowApplier {
         case (.reconnecting, .atGlobal): stateBehindReconnect = .running
         default: return
         }
-        confirmedCheckpoint = checkpointBehindGlobal().value
+        confirmedCheckpoint = checkpointText(positionBehindGlobal)
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(
             next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes, arrivedAt: feed.lastArrival)
@@ -425,13 +406,13 @@ package actor FlowApplier {
             do {
                 try await connect()
                 // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
-                let stored = try await storedCheckpoint()
+                let stored = try await found()
                 guard case .reconnecting = state else {
                     link?.close()
                     return
                 }
                 if refusals == 0 { onEvent(.targetFound(flow)) }
-                try settleOrphan(stored: stored)
+                try settleOrphan(stored)
                 return
             } catch let error as ReplicationError {
                 return fail(error)
@@ -442,43 +423,6 @@ package actor FlowApplier {
             }
         }
     }
-
-    private func storedCheckpoint() async throws -> String? {
-        let connection = try await context.connector.connect(role: "check-\(flow)")
-        defer { Task { await connection.close() } }
-        let profile = try await context.connector.profile(on: connection)
-        _ = profile
-        let reply = try await connection.request("HGET", checkpoint.name, checkpoint.field(flow))
-        if case .error(let text) = reply { throw TargetError(.notReady, "the target is not ready: \(text)") }
-        return reply.text
-    }
-
-    private func settleOrphan(stored: String?) throws {
-        state = stateBehindReconnect
-        guard let batch = orphan else {
-            guard stored == confirmedCheckpoint else { throw changed(stored) }
-            pump()
-            return
-        }
-        orphan = nil
-        let sent = batch.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
-        if stored == sent {
-            settled(batch, .applied([]))
-        } else if stored == confirmedCheckpoint {
-            link?.send(batch)
-        } else {
-            throw changed(stored)
-        }
-    }
-
-    private func changed(_ stored: String?) -> ReplicationError {
-        ReplicationError(
-            .targetChanged, flow: flow,
-            "the target came back with other data: its checkpoint is \(stored.map { "\"\($0)\"" } ?? "gone")")
-    }
-
-    /// What the checkpoint held when the session began: what an unapplied first batch leaves there.
-    package func setConfirmedCheckpoint(_ text: String?) { confirmedCheckpoint = text }
 
     // MARK: Reconciling
 

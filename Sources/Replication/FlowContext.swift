@@ -14,6 +14,11 @@ package struct FlowContext: Sendable {
     /// By flow number.
     package var allProgress: [FlowProgress]
     package var retry: RetryPolicy
+    package var checkpoint = CheckpointSettings()
+    /// The target's process as the session found it.
+    package var targetRunID = ""
+
+    var checkpointKey: CheckpointKey { CheckpointKey(task: task, prefix: checkpoint.keyPrefix) }
 
     package var flowCount: Int { session.flowCount }
 

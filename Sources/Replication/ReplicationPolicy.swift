@@ -34,6 +34,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case resync
         /// A file of ours.
         case file
+        /// The operator must change the configuration.
+        case configuration
     }
 
     package let code: Code

@@ -38,9 +38,11 @@ actor ReplicationSession {
     private let post: AsyncStream<Event>.Continuation
     private let control: TargetControl
     private let checkpointKey: CheckpointKey
+    private let keeper: CheckpointKeeper
     private let budget: SpoolBudget
 
     private var master: MasterSession?
+    private var replicationID: String?
     private var appliers: [FlowApplier] = []
     private var progress: [FlowProgress] = []
     private var barrier = GlobalBarrier(flowCount: 0)
@@ -61,8 +63,8 @@ actor ReplicationSession {
     private(set) var isFullSync = false
 
     init(
-        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
-        ignoresCheckpoint: Bool,
+        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger,
+        fullSyncsBefore: Int, ignoresCheckpoint: Bool,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
@@ -73,7 +75,8 @@ actor ReplicationSession {
         self.notice = notice
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
-        checkpointKey = CheckpointKey(task: settings.task)
+        checkpointKey = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
+        self.keeper = keeper
         budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
     }
 
@@ -95,7 +98,7 @@ actor ReplicationSession {
             if isLeaveRequested { work.cancel() }
             let end = try await work.value
             await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
-            if end == .completed { try? await control.delete(checkpointKey.name) }
+            if end == .completed { await keeper.forget(on: control) }
             await removePartialKeys()
             await control.close()
             return end
@@ -128,15 +131,14 @@ actor ReplicationSession {
     private func open() async throws {
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
-        let stored = try await control.hash(checkpointKey.name)
+        let opening = try await keeper.open(on: control, targetRunID: profile.runID)
         logger.info(
             "target \(settings.target.endpoint) is \(profile), \(databases) databases",
             metadata: ["phase": "connecting"])
 
-        let record = TaskRecord(stored)
-        knownDatabases = record.databases ?? []
-        let mayResume = settings.mode == .replicate && !record.isReconciling && !ignoresCheckpoint
-        let resume = mayResume ? ResumePoint(checkpoint: stored) : nil
+        knownDatabases = opening.databases ?? []
+        let mayResume = settings.mode == .replicate && !opening.isReconciling && !ignoresCheckpoint
+        let resume = mayResume ? opening.position : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper,
             onEvent: { [post] in post.yield(.connection($0)) })
@@ -146,12 +148,14 @@ actor ReplicationSession {
             "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
             metadata: ["phase": "connecting"])
         isFullSync = modes.first != .partial
-        try await prepareTarget(stored: stored, session: session)
+        replicationID = session.replicationID
+        try await prepareTarget(opening, session: session)
 
         let context = FlowContext(
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
             connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
-            allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry)
+            allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
+            checkpoint: settings.checkpoint, targetRunID: profile.runID)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -161,7 +165,9 @@ actor ReplicationSession {
                 flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake,
                 context: context,
                 profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
-            if !isFullSync { await applier.setConfirmedCheckpoint(stored[checkpointKey.field(flow)]) }
+            if !isFullSync, let resume {
+                await applier.continues(at: resume, repeating: opening.mayRepeat)
+            }
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
@@ -177,15 +183,23 @@ actor ReplicationSession {
             metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
         let continues = try await master.begin(receivers: appliers.map(\.intake))
         hasBegun = true
+        if continues, opening.mayRepeat { try await tellWhereRepeatingEnds() }
         if continues {
             for applier in appliers { await startAcknowledging(applier.flow) }
         }
         notice(.ready(status))
     }
 
-    private func prepareTarget(stored: [String: String], session: SessionStateMachine.Session) async throws {
-        guard isFullSync else { return }
-        if let old = ResumePoint(checkpoint: stored) {
+    private func prepareTarget(
+        _ opening: CheckpointKeeper.Opening, session: SessionStateMachine.Session
+    ) async throws {
+        guard isFullSync else {
+            guard let position = opening.position else { preconditionFailure("it goes on from a position") }
+            return try await keeper.begin(.continuing(position), opening, on: control)
+        }
+        if let reason = opening.reason {
+            logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
+        } else if let old = opening.position, !opening.isReconciling {
             let reason =
                 old.replicationID != session.replicationID
                 ? "the source is another master than the checkpoint's, or has been restarted"
@@ -194,29 +208,25 @@ actor ReplicationSession {
                     : "the source's buffer no longer holds what the checkpoint asks for"
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
         }
-        if settings.existing != .flush, settings.policy.onConflict != .overwrite, !stored.isEmpty {
+        if settings.existing != .flush, settings.policy.onConflict != .overwrite, opening.isKnown {
             throw ReplicationError(
                 .policy,
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
-        let record = TaskRecord(stored)
-        if record.isReconciling {
+        if opening.isReconciling, opening.reason == nil {
             logger.warning(
                 "a full sync is needed: the one before was ended before it had removed what the source no longer has",
                 metadata: ["event": "resync"])
         }
         isReconciling =
             switch settings.existing {
-            case .auto: record.databases != nil || record.isReconciling
+            case .auto: opening.databases != nil || opening.isReconciling
             case .reconcile: true
             case .replace, .flush: false
             }
         if settings.existing == .flush { try await control.flushAll() }
-        let positions = stored.keys.filter { $0.hasPrefix("flow:") }
-        try await control.update(
-            checkpointKey.name, set: isReconciling ? [TaskRecord.reconcileField: "pending"] : [:],
-            remove: Array(positions))
+        try await keeper.begin(.fullSync(isReconciling: isReconciling), opening, on: control)
     }
 
     // MARK: Following
@@ -228,7 +238,10 @@ actor ReplicationSession {
             case .tick:
                 ticks += 1
                 tick(ticks)
-                if ticks % Self.pingInterval == 0, phase == .stable { try await storeDatabases() }
+                if phase == .stable {
+                    if ticks % Self.pingInterval == 0 { try await storeDatabases() }
+                    storePosition(ticks)
+                }
             case .pingFailed(let error): throw error
             case .connection(.ended(let flow, let error)):
                 endedFlows.insert(flow)
@@ -270,6 +283,7 @@ actor ReplicationSession {
                 "full sync done: \(keys) keys from \(version ?? "the source")",
                 metadata: ["phase": "full sync", "event": "fullSyncDone"])
             try await storeDatabases()
+            storePosition(0)
             if settings.mode == .migrate {
                 if isReconciling { try await reconcile() }
                 return true
@@ -302,11 +316,10 @@ actor ReplicationSession {
         for applier in appliers { databases.formUnion(await applier.databases) }
         guard databases != knownDatabases else { return }
         do {
-            try await control.update(
-                checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
+            try await keeper.note(databases, on: control)
             knownDatabases = databases
         } catch {
-            guard error.isTransient else { throw error }
+            guard ReplicationError(error).isTransient else { throw error }
         }
     }
 
@@ -328,14 +341,14 @@ actor ReplicationSession {
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
         let own = TargetControl(connector: TargetConnector(settings: settings.target))
-        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
+        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger, checkpointKey: checkpointKey)
         do {
             let removed = try await reconciler.run(databases: knownDatabases)
             for applier in appliers {
                 if let failure = await applier.rememberingFailure { throw failure }
             }
             for applier in appliers { await applier.forgetKeys() }
-            try await own.update(checkpointKey.name, set: [:], remove: [TaskRecord.reconcileField])
+            try await keeper.noteReconciled(on: own)
             isReconciling = false
             logger.notice("reconciled: \(removed) keys removed that the source no longer has")
         } catch {
@@ -368,13 +381,14 @@ actor ReplicationSession {
                 .undecodable, flow: flow, "the flows do not meet: this one is at \(found), others are at \(expected)")
         case .complete: break
         }
-        var fields: [(field: String, value: String)] = []
-        for applier in appliers { fields.append(await applier.checkpointBehindGlobal()) }
+        let position = await positionBehindGlobal()
+        let fields = checkpointFields(position)
         try await retryingTarget { [control, checkpointKey] in
             try await control.run(command, checkpointKey: checkpointKey.name, fields: fields)
         }
         logger.notice("\(command.name) applied", metadata: ["phase": "\(phase.rawValue)"])
         barrier.reset()
+        await keeper.store(position, isExact: false)
         for applier in appliers { await applier.resumeAfterGlobal() }
     }
 
@@ -422,6 +436,46 @@ actor ReplicationSession {
         summary.keys += progress.reduce(0) { $0 + $1.appliedKeys }
         summary.records += progress.reduce(0) { $0 + $1.appliedRecords }
         if isFullSync { summary.fullSyncs += 1 }
+    }
+
+    // MARK: Positions
+
+    /// What all flows have applied, as one unit: no flow is between the two sides of a global command, since those are
+    /// handled by the same loop. `nil` before the stable stream.
+    private var position: ResumePoint? {
+        let nextLSNs = progress.compactMap(\.appliedLSN)
+        guard let id = replicationID, !nextLSNs.isEmpty, nextLSNs.count == appliers.count else { return nil }
+        return ResumePoint(replicationID: id, nextLSNs: nextLSNs)
+    }
+
+    private func storePosition(_ ticks: Int) {
+        guard case .file(let interval) = settings.checkpoint.store, let position,
+            ticks % max(Int(interval.components.seconds), 1) == 0
+        else { return }
+        keeper.storeSoon(position)
+    }
+
+    private func positionBehindGlobal() async -> ResumePoint {
+        var position = ResumePoint(replicationID: replicationID ?? "", nextLSNs: [])
+        for applier in appliers { position.nextLSNs.append(await applier.positionBehindGlobal) }
+        return position
+    }
+
+    /// What a global command stores with it: the target forgets all else that it knew of the task.
+    private func checkpointFields(_ position: ResumePoint) -> [(field: String, value: String)] {
+        guard settings.checkpoint.store == .target else { return [] }
+        var fields = position.nextLSNs.enumerated().map { index, next in
+            (field: checkpointKey.field(FlowID(index)), value: position.text(next))
+        }
+        fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases)))
+        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
+        return fields
+    }
+
+    /// What the source has by now is as far as anything can have been applied before.
+    private func tellWhereRepeatingEnds() async throws {
+        let ends = try await nextLSNs(of: settings.source, flowCount: appliers.count)
+        for (applier, end) in zip(appliers, ends) { await applier.repeats(until: end) }
     }
 
     // MARK: Leaving
@@ -477,6 +531,8 @@ actor ReplicationSession {
         }
         await master.close(within: .milliseconds(200))
         for applier in appliers { await applier.close() }
+        // The disk last: the source has been left by now.
+        if let position { await keeper.store(position, isExact: applies && drained.count == appliers.count) }
         departure.end()
     }
 
@@ -508,7 +564,7 @@ actor ReplicationSession {
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
-            if hasBegun { try? await control.replaceHash(checkpointKey.name, with: CheckpointKey.stopped) }
+            if hasBegun { await keeper.noteStopped(on: control) }
         default: break
         }
     }

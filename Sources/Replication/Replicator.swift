@@ -39,9 +39,11 @@ package actor Replicator {
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
         var mustSyncFully = false
+        let keeper = CheckpointKeeper(task: settings.task, settings: settings.checkpoint, logger: logger)
         while true {
             let session = ReplicationSession(
-                settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs,
+                settings: settings, keeper: keeper, incidents: incidents, logger: logger,
+                fullSyncsBefore: summary.fullSyncs,
                 ignoresCheckpoint: mustSyncFully, notice: notice)
             self.session = session
             if isLeaving { return summary }
@@ -97,7 +99,7 @@ extension ReplicationError {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code == .unreachable || code == .notReady
         case .overflow, .targetChanged, .resync: true
-        case .undecodable, .policy, .file: false
+        case .undecodable, .policy, .file, .configuration: false
         }
     }
 }

@@ -27,6 +27,7 @@ package struct ReplicatorSettings: Sendable {
     package var source: SourceSettings
     package var target: TargetSettings
     package var policy = ReplicationPolicy()
+    package var checkpoint = CheckpointSettings()
     package var existing = Existing.auto
     /// Where the spool and the dead-letter file go; `nil`: nowhere.
     package var stateDirectory: String?

@@ -26,6 +26,14 @@ struct ReplyJudge {
             // FIELDEXPIRE does not say whether its key is a hash or a set.
             return encoder.report(
                 .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
+        case .error(let text) where batch.mayHaveBeenApplied:
+            context.incidents.record(
+                .init(
+                    severity: .diverging, kind: "repeated", flow: encoder.flow, database: label.database,
+                    key: label.key,
+                    reason: "it may have been applied before, and the target refuses it now: \(text)",
+                    subject: label.name))
+            return nil
         case .error(let text):
             let message = "the target refuses \(label) in database \(label.database): \(text)"
             context.incidents.record(

@@ -27,6 +27,14 @@ extension ReplicatorSettings {
             case .skip: .skip
             case .panic: .panic
             }
+        checkpoint.isEnabled = configuration.checkpoint.isEnabled
+        checkpoint.keyPrefix = configuration.checkpoint.keyPrefix
+        checkpoint.path = configuration.checkpoint.path
+        checkpoint.store =
+            switch configuration.checkpoint.store {
+            case .target: .target
+            case .file: .file(every: configuration.checkpoint.interval)
+            }
         existing =
             switch configuration.fullSync.existing {
             case .auto: .auto

@@ -116,13 +116,16 @@ extension Setting {
     ]
 
     private static let position: [Setting] = [
-        Setting("checkpoint.enabled", \.checkpoint.isEnabled, .boolean, "Without it every start is a full sync."),
+        Setting("checkpoint.enabled", \.checkpoint.isEnabled, .boolean, "false: every start is a full sync."),
         Setting(
             "checkpoint.store", \.checkpoint.store, .choice(),
-            "target: in the target, within the data's own transactions (exactly once); file: at least once."),
+            """
+            target: in the target, within the data's own transactions: each change is applied exactly once.
+            file: at least once; a crash applies up to intervalSeconds again, and a restarted target is synced in full.
+            """),
         Setting(
             "checkpoint.intervalSeconds", \.checkpoint.interval, .seconds(1...3600, zeroMeans: .seconds(10)),
-            "How often the checkpoint file is written."),
+            "How often the checkpoint file is written, besides at each FLUSHALL and at the end."),
         Setting(
             "checkpoint.path", \.checkpoint.path, .path,
             "The checkpoint file, for store: file; empty: <task>.checkpoint.json in stateDir."),
