@@ -58,6 +58,7 @@ package actor FlowApplier {
     private var hasSentPosition = false
     private var lastSend = DispatchTime(uptimeNanoseconds: 1)
     private var isLingering = false
+    private var isPacing = false
     /// Nothing is sent while the reconciler looks at the target.
     private var isHeld = false
     private var holdWaiters: [CheckedContinuation<Void, Never>] = []
@@ -134,7 +135,7 @@ package actor FlowApplier {
         if let halt = encoder.halt { return halted(halt) }
         let batch = encoder.batch
         let isBeingWritten = link.batch === batch
-        if batch.bytes.count >= FlowEncoder.batchBytes {
+        if encoder.isBatchFull {
             if isBeingWritten {
                 if batch.isInCommand {
                     link.batchGrew()
@@ -144,7 +145,7 @@ package actor FlowApplier {
                 link.batchGrew()
                 return true
             }
-            guard link.isIdle else { return false }
+            guard link.isIdle, mayBegin(batch) else { return false }
             if batch.isInCommand { link.send(batch) } else { send() }
             return true
         }
@@ -168,7 +169,10 @@ package actor FlowApplier {
     private func sendSoon() {
         let now = DispatchTime.now()
         let due = lastSend + Self.linger
-        if now >= due || !drainWaiters.isEmpty { return send() }
+        if now >= due || !drainWaiters.isEmpty {
+            if mayBegin(encoder.batch) { send() }
+            return
+        }
         guard !isLingering else { return }
         isLingering = true
         executor.queue.asyncAfter(deadline: due) { [weak self] in
@@ -177,6 +181,20 @@ package actor FlowApplier {
                 $0.pump()
             }
         }
+    }
+
+    /// - Returns: `false` when the batch has to wait for its turn; it is tried again then.
+    private func mayBegin(_ batch: CommandBatch) -> Bool {
+        guard !isPacing else { return false }
+        guard let wait = context.pacer?.wait(toSend: batch.commandCount) else { return true }
+        isPacing = true
+        executor.queue.asyncAfter(deadline: .now() + wait.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated {
+                $0.isPacing = false
+                $0.pump()
+            }
+        }
+        return false
     }
 
     /// The position behind the snapshot is stored even when no record follows it.
@@ -292,7 +310,7 @@ package actor FlowApplier {
             // What was decoded before the fault is right, and is applied; then it ends.
             guard let link else { return false }
             if link.isIdle, hasSomethingToSend, !encoder.batch.isInCommand {
-                send()
+                if mayBegin(encoder.batch) { send() }
                 return false
             }
             if link.isIdle || encoder.batch.isInCommand { fail(error) }
@@ -312,7 +330,7 @@ package actor FlowApplier {
             return false
         }
         if hasSomethingToSend {
-            send()
+            if mayBegin(encoder.batch) { send() }
             return false
         }
         state = .atGlobal(global, transactionID, told: true)

@@ -18,6 +18,10 @@ package struct FlowContext: Sendable {
     /// The target's process as the session found it.
     package var targetRunID = ""
 
+    /// Commands of one transaction at most; those of one record stay together.
+    package var batchCommands = Int.max
+    package var pacer: CommandPacer?
+
     var checkpointKey: CheckpointKey { CheckpointKey(task: task, prefix: checkpoint.keyPrefix) }
 
     package var flowCount: Int { session.flowCount }

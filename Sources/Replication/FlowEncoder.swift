@@ -64,7 +64,12 @@ final class FlowEncoder: FlowSink {
         batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
     }
 
-    var isPaused: Bool { halt != nil || batch.bytes.count >= Self.batchBytes }
+    var isPaused: Bool { halt != nil || isBatchFull }
+
+    /// The batch is to be sent before more is decoded.
+    var isBatchFull: Bool {
+        batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= context.batchCommands)
+    }
 
     /// Hands over the batch and begins the next one, which selects its database anew: a batch may be sent on a new
     /// connection.

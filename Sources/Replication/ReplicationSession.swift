@@ -27,7 +27,7 @@ actor ReplicationSession {
     /// How long a leave goes on applying what was received: before its FIN and behind it together.
     private static let applyLimit = Duration.milliseconds(700)
 
-    private let settings: ReplicatorSettings
+    let settings: ReplicatorSettings
     private let incidents: IncidentLog
     private let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
@@ -37,21 +37,21 @@ actor ReplicationSession {
     private let events: AsyncStream<Event>
     private let post: AsyncStream<Event>.Continuation
     private let control: TargetControl
-    private let checkpointKey: CheckpointKey
-    private let keeper: CheckpointKeeper
+    let checkpointKey: CheckpointKey
+    let keeper: CheckpointKeeper
     private let budget: SpoolBudget
 
     private var master: MasterSession?
-    private var replicationID: String?
-    private var appliers: [FlowApplier] = []
-    private var progress: [FlowProgress] = []
+    var replicationID: String?
+    var appliers: [FlowApplier] = []
+    var progress: [FlowProgress] = []
     private var barrier = GlobalBarrier(flowCount: 0)
     private var stableFlows: Set<FlowID> = []
     private var endedFlows: Set<FlowID> = []
     /// Databases that the task has filled, as the checkpoint has them.
-    private var knownDatabases: Set<UInt32> = []
+    var knownDatabases: Set<UInt32> = []
     /// This full sync removes the keys that the source no longer has.
-    private var isReconciling = false
+    var isReconciling = false
     private var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private var isLeaveRequested = false
@@ -155,7 +155,9 @@ actor ReplicationSession {
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
             connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
-            checkpoint: settings.checkpoint, targetRunID: profile.runID)
+            checkpoint: settings.checkpoint, targetRunID: profile.runID,
+            batchCommands: settings.batchCommands,
+            pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) })
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -436,46 +438,6 @@ actor ReplicationSession {
         summary.keys += progress.reduce(0) { $0 + $1.appliedKeys }
         summary.records += progress.reduce(0) { $0 + $1.appliedRecords }
         if isFullSync { summary.fullSyncs += 1 }
-    }
-
-    // MARK: Positions
-
-    /// What all flows have applied, as one unit: no flow is between the two sides of a global command, since those are
-    /// handled by the same loop. `nil` before the stable stream.
-    private var position: ResumePoint? {
-        let nextLSNs = progress.compactMap(\.appliedLSN)
-        guard let id = replicationID, !nextLSNs.isEmpty, nextLSNs.count == appliers.count else { return nil }
-        return ResumePoint(replicationID: id, nextLSNs: nextLSNs)
-    }
-
-    private func storePosition(_ ticks: Int) {
-        guard case .file(let interval) = settings.checkpoint.store, let position,
-            ticks % max(Int(interval.components.seconds), 1) == 0
-        else { return }
-        keeper.storeSoon(position)
-    }
-
-    private func positionBehindGlobal() async -> ResumePoint {
-        var position = ResumePoint(replicationID: replicationID ?? "", nextLSNs: [])
-        for applier in appliers { position.nextLSNs.append(await applier.positionBehindGlobal) }
-        return position
-    }
-
-    /// What a global command stores with it: the target forgets all else that it knew of the task.
-    private func checkpointFields(_ position: ResumePoint) -> [(field: String, value: String)] {
-        guard settings.checkpoint.store == .target else { return [] }
-        var fields = position.nextLSNs.enumerated().map { index, next in
-            (field: checkpointKey.field(FlowID(index)), value: position.text(next))
-        }
-        fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases)))
-        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
-        return fields
-    }
-
-    /// What the source has by now is as far as anything can have been applied before.
-    private func tellWhereRepeatingEnds() async throws {
-        let ends = try await nextLSNs(of: settings.source, flowCount: appliers.count)
-        for (applier, end) in zip(appliers, ends) { await applier.repeats(until: end) }
     }
 
     // MARK: Leaving

@@ -34,6 +34,10 @@ package struct ReplicatorSettings: Sendable {
     package var spoolDirectory: String?
     package var memoryBytes = 256 << 20
     package var diskBytes = 8 << 30
+    /// Commands of one transaction at most.
+    package var batchCommands = Int.max
+    /// Over all flows; `nil`: no limit.
+    package var commandsPerSecond: Int?
     package var drain = Duration.seconds(2)
     package var finWait = Duration.seconds(1)
     package var retry = RetryPolicy()

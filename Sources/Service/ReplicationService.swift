@@ -85,7 +85,6 @@ package struct ReplicationService: Sendable {
     private var unbuilt: String? {
         var names: [String] = []
         if configuration.dashboard.address != nil { names.append("dashboard.addr") }
-        if configuration.advanced.commandsPerSecond > 0 { names.append("advanced.qps") }
         return names.isEmpty ? nil : "not built in this version, and without effect: \(names.joined(separator: ", "))"
     }
 

@@ -46,6 +46,12 @@ extension ReplicatorSettings {
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes
         diskBytes = configuration.spool.diskBytes
+        batchCommands = configuration.advanced.batchSize
+        if configuration.advanced.commandsPerSecond > 0 {
+            let commands = configuration.advanced.commandsPerSecond
+            commandsPerSecond = commands
+            batchCommands = min(batchCommands, CommandPacer.share(of: commands))
+        }
         drain = configuration.shutdown.drain
         finWait = configuration.shutdown.finWait
         retry = RetryPolicy(initial: configuration.reconnect.initial, maximum: configuration.reconnect.maximum)

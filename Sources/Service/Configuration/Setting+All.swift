@@ -153,10 +153,11 @@ extension Setting {
             "shutdown.finWaitSeconds", \.shutdown.finWait, .seconds(0.1...5),
             "How long the master's own end of each flow is awaited."),
         Setting(
-            "advanced.qps", \.advanced.commandsPerSecond, .integer(0...100_000_000), "Commands a second; 0: no limit."),
+            "advanced.qps", \.advanced.commandsPerSecond, .integer(0...100_000_000),
+            "Commands a second over all flows; 0: no limit. The source is read at full speed all the same."),
         Setting(
-            "advanced.batchSize", \.advanced.batchSize, .integer(1...100_000, zeroMeans: 500),
-            "Commands sent to the target in one batch at most."),
+            "advanced.batchSize", \.advanced.batchSize, .integer(1...100_000, zeroMeans: 5000),
+            "Commands in one transaction at most; 256 KiB end it too."),
     ]
 
     private static let operation: [Setting] = [

@@ -1,0 +1,43 @@
+import Dragonfly
+import Redis
+
+/// Where the session's flows stand together.
+extension ReplicationSession {
+    /// What all flows have applied, as one unit: no flow is between the two sides of a global command, since those are
+    /// handled by the same loop. `nil` before the stable stream.
+    var position: ResumePoint? {
+        let nextLSNs = progress.compactMap(\.appliedLSN)
+        guard let id = replicationID, !nextLSNs.isEmpty, nextLSNs.count == appliers.count else { return nil }
+        return ResumePoint(replicationID: id, nextLSNs: nextLSNs)
+    }
+
+    func storePosition(_ ticks: Int) {
+        guard case .file(let interval) = settings.checkpoint.store, let position,
+            ticks % max(Int(interval.components.seconds), 1) == 0
+        else { return }
+        keeper.storeSoon(position)
+    }
+
+    func positionBehindGlobal() async -> ResumePoint {
+        var position = ResumePoint(replicationID: replicationID ?? "", nextLSNs: [])
+        for applier in appliers { position.nextLSNs.append(await applier.positionBehindGlobal) }
+        return position
+    }
+
+    /// What a global command stores with it: the target forgets all else that it knew of the task.
+    func checkpointFields(_ position: ResumePoint) -> [(field: String, value: String)] {
+        guard settings.checkpoint.store == .target else { return [] }
+        var fields = position.nextLSNs.enumerated().map { index, next in
+            (field: checkpointKey.field(FlowID(index)), value: position.text(next))
+        }
+        fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases)))
+        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
+        return fields
+    }
+
+    /// What the source has by now is as far as anything can have been applied before.
+    func tellWhereRepeatingEnds() async throws {
+        let ends = try await nextLSNs(of: settings.source, flowCount: appliers.count)
+        for (applier, end) in zip(appliers, ends) { await applier.repeats(until: end) }
+    }
+}
