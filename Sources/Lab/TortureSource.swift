@@ -43,8 +43,8 @@ package final class TortureSource {
         case .simulated(let master):
             switch cut {
             case .allFlows: master.endSessions()
-            case .oneFlow: master.setFaults(.cutting(.rst, afterBytes: 0), on: .flow(0))
-            case .main: master.setFaults(.cutting(.fin, afterBytes: 0), on: .main)
+            case .oneFlow: master.cut(.flow(0), .rst)
+            case .main: master.cut(.main, .fin)
             }
         case .real(let server):
             let client = try server.client()

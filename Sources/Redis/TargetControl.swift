@@ -4,9 +4,15 @@ import Wire
 /// The task's own requests to the target, apart from the flows' data: probes, checkpoints, global commands.
 package actor TargetControl {
     private let connector: TargetConnector
+    private let role: String
     private var connection: RequestConnection?
+    private var hasConnected = false
 
-    package init(connector: TargetConnector) { self.connector = connector }
+    /// - Parameter role: what tells its connection from others of the task.
+    package init(connector: TargetConnector, role: String = "control") {
+        self.connector = connector
+        self.role = role
+    }
 
     /// Connects, if it is not connected, and learns what the target is.
     package func profile() async throws(TargetError) -> TargetProfile {
@@ -15,7 +21,8 @@ package actor TargetControl {
 
     private func open() async throws(TargetError) -> RequestConnection {
         if let connection, await !connection.isBroken { return connection }
-        let connection = try await connector.connect(role: "control")
+        let connection = try await connector.connect(role: role, replacing: hasConnected)
+        hasConnected = true
         self.connection = connection
         return connection
     }
@@ -31,6 +38,13 @@ package actor TargetControl {
         }
         if case .error(let text) = reply { throw TargetError.reply(text, to: arguments[0]) }
         return reply
+    }
+
+    /// Ends what earlier processes and sessions of this task have left connected: see `TargetConnector`.
+    ///
+    /// - Returns: `false` when the target does not allow it.
+    package func evictPredecessors() async throws(TargetError) -> Bool {
+        try await connector.evictPredecessors(on: open())
     }
 
     /// The number of databases that SELECT takes.

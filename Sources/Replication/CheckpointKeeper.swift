@@ -37,6 +37,8 @@ actor CheckpointKeeper {
         var mayRepeat = false
         var databases: Set<UInt32>?
         var isReconciling = false
+        /// A policy has stopped the task.
+        var isStopped = false
         /// The task has been at this target before.
         var isKnown = false
         /// Why there is no position although the task has been here.
@@ -89,7 +91,7 @@ actor CheckpointKeeper {
             if isInFile, fromFile.isKnown {
                 (opening.position, opening.mayRepeat, opening.reason) =
                     (fromFile.position, fromFile.mayRepeat, fromFile.reason)
-            } else if inTarget == nil, !fields.keys.contains(CheckpointKey.stopped.field) {
+            } else if inTarget == nil, !opening.isStopped {
                 (opening.position, opening.mayRepeat) = (fromFile.position, fromFile.mayRepeat)
             }
         }
@@ -127,6 +129,7 @@ actor CheckpointKeeper {
         opening.isKnown = true
         opening.databases = found.databases
         opening.isReconciling = found.isReconciling
+        opening.isStopped = found.stopped != nil
         guard let id = found.replicationID, !found.nextLSNs.isEmpty else { return opening }
         if found.targetRunID != targetRunID {
             opening.reason =
@@ -282,11 +285,13 @@ actor CheckpointKeeper {
 }
 
 extension CheckpointKeeper.Opening {
-    fileprivate init(fields: [String: String]) {
+    /// What the target's hash tells.
+    init(fields: [String: String]) {
         let record = TaskRecord(fields)
         position = ResumePoint(checkpoint: fields)
         databases = record.databases
         isReconciling = record.isReconciling
+        isStopped = fields[CheckpointKey.stopped.field] != nil
         isKnown = !fields.isEmpty
     }
 
@@ -294,6 +299,7 @@ extension CheckpointKeeper.Opening {
     fileprivate mutating func add(_ other: Self) {
         if let found = other.databases { databases = (databases ?? []).union(found) }
         isReconciling = isReconciling || other.isReconciling
+        isStopped = isStopped || other.isStopped
         isKnown = isKnown || other.isKnown
     }
 }

@@ -365,8 +365,9 @@ package actor FlowApplier {
 
     // MARK: The connection to the target
 
-    private func connect() async throws {
-        let connection = try await context.connector.connect(role: "flow-\(flow)")
+    /// - Parameter replacing: a connection before this one may have left a transaction in the target's socket.
+    private func connect(replacing: Bool = false) async throws {
+        let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: replacing)
         guard let (descriptor, _) = await connection.detach() else {
             throw TargetError(.unreachable, "the target closed the connection")
         }
@@ -422,7 +423,7 @@ package actor FlowApplier {
             try? await Task.sleep(for: context.retry.wait(before: attempt))
             guard case .reconnecting = state else { return }
             do {
-                try await connect()
+                try await connect(replacing: true)
                 // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
                 let stored = try await found()
                 guard case .reconnecting = state else {
@@ -497,6 +498,16 @@ package actor FlowApplier {
         }
     }
 
+    /// Something received can still be applied: now, or when the target is back.
+    package var hasMore: Bool {
+        switch state {
+        case .running: !isDrained
+        case .reconnecting, .atGlobal(_, _, told: false): true
+        // The others may never come to the command where this one waits.
+        case .atGlobal, .failed, .closed: false
+        }
+    }
+
     private func finishDrainIfDone() {
         guard !drainWaiters.isEmpty, isDrained else { return }
         releaseDrainWaiters()
@@ -540,12 +551,5 @@ package actor FlowApplier {
         lostLink = nil
         releaseDrainWaiters()
         finishHold()
-    }
-}
-
-extension BatchOutcome.Irregularity {
-    fileprivate var errorText: String? {
-        if case .error(let text) = kind { return text }
-        return nil
     }
 }

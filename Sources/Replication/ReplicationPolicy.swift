@@ -32,6 +32,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case targetChanged
         /// The stream itself asks for a new full sync.
         case resync
+        /// A full sync is needed, and it is too early for another one.
+        case postponed
         /// A file of ours.
         case file
         /// The operator must change the configuration.

@@ -11,6 +11,12 @@ extension ReplicationSession {
         return ResumePoint(replicationID: id, nextLSNs: nextLSNs)
     }
 
+    /// The disk last: the source has been left by now.
+    func closeAppliers(isExact: Bool) async {
+        for applier in appliers { await applier.close() }
+        if let position { await keeper.store(position, isExact: isExact) }
+    }
+
     func storePosition(_ ticks: Int) {
         guard case .file(let interval) = settings.checkpoint.store, let position,
             ticks % max(Int(interval.components.seconds), 1) == 0
@@ -30,7 +36,7 @@ extension ReplicationSession {
         var fields = position.nextLSNs.enumerated().map { index, next in
             (field: checkpointKey.field(FlowID(index)), value: position.text(next))
         }
-        fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases)))
+        if hasNotedDatabases { fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases))) }
         if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
         return fields
     }
@@ -39,5 +45,33 @@ extension ReplicationSession {
     func tellWhereRepeatingEnds() async throws {
         let ends = try await nextLSNs(of: settings.source, flowCount: appliers.count)
         for (applier, end) in zip(appliers, ends) { await applier.repeats(until: end) }
+    }
+
+    /// Notes the databases that the task fills: what a later full sync looks through.
+    func storeDatabases() async throws {
+        var databases = knownDatabases
+        for applier in appliers { databases.formUnion(await applier.databases) }
+        guard databases != knownDatabases || !hasNotedDatabases else { return }
+        do {
+            try await keeper.note(databases, on: control)
+            (knownDatabases, hasNotedDatabases) = (databases, true)
+        } catch {
+            guard ReplicationError(error).isTransient else { throw error }
+        }
+    }
+
+    /// Somebody else may have emptied the target, which breaks no connection; flows that write would only note their
+    /// positions anew.
+    func expectCheckpoint() async throws {
+        guard hasNotedDatabases, settings.checkpoint.store == .target else { return }
+        let fields: [String: String]
+        do { fields = try await control.hash(checkpointKey.name) } catch {
+            // Away, or not serving: the flows notice that by themselves.
+            guard error.isTransient else { throw error }
+            return
+        }
+        if TaskRecord(fields).databases == nil {
+            throw ReplicationError(.targetChanged, "the target no longer holds this task's checkpoint: it was emptied")
+        }
     }
 }

@@ -18,6 +18,8 @@ actor ReplicationSession {
         case flow(FlowEvent)
         case connection(FlowConnectionEvent)
         case tick
+        /// Look whether what was received is applied.
+        case look
         case pingFailed(any Error)
     }
 
@@ -31,12 +33,10 @@ actor ReplicationSession {
     private let incidents: IncidentLog
     private let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
-    private let fullSyncsBefore: Int
-    /// The source refuses to go on where the checkpoint stands.
-    private let ignoresCheckpoint: Bool
+    private let past: Past
     private let events: AsyncStream<Event>
     private let post: AsyncStream<Event>.Continuation
-    private let control: TargetControl
+    let control: TargetControl
     let checkpointKey: CheckpointKey
     let keeper: CheckpointKeeper
     private let budget: SpoolBudget
@@ -50,6 +50,7 @@ actor ReplicationSession {
     private var endedFlows: Set<FlowID> = []
     /// Databases that the task has filled, as the checkpoint has them.
     var knownDatabases: Set<UInt32> = []
+    var hasNotedDatabases = false
     /// This full sync removes the keys that the source no longer has.
     var isReconciling = false
     private var reconciliation: Task<Void, Never>?
@@ -61,17 +62,30 @@ actor ReplicationSession {
     /// The session has got as far as a sync.
     private(set) var hasBegun = false
     private(set) var isFullSync = false
+    private var stableSince: ContinuousClock.Instant?
+    /// How long it has followed the source; `nil`: it did not get so far.
+    var stableTime: Duration? { stableSince?.duration(to: .now) }
+
+    /// What the sessions before this one have left to know.
+    struct Past {
+        var fullSyncs = 0
+        /// A session has got as far as a sync.
+        var hasBegun = false
+        /// A session has followed the source.
+        var hasFollowed = false
+        /// The source refuses to go on where the checkpoint stands.
+        var ignoresCheckpoint = false
+        var pacing = FullSyncPacing()
+    }
 
     init(
-        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger,
-        fullSyncsBefore: Int, ignoresCheckpoint: Bool,
+        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger, past: Past,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
         self.incidents = incidents
         self.logger = logger
-        self.fullSyncsBefore = fullSyncsBefore
-        self.ignoresCheckpoint = ignoresCheckpoint
+        self.past = past
         self.notice = notice
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
@@ -111,7 +125,16 @@ actor ReplicationSession {
                 await control.close()
                 return .left
             }
-            await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
+            if error.code == .overflow, phase == .stable {
+                await leave(because: error.description, applies: true, closesAppliers: false)
+                if let worse = await applyRestAndClose() {
+                    await afterLeaving(worse)
+                    await control.close()
+                    throw worse
+                }
+            } else {
+                await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
+            }
             await afterLeaving(error)
             await control.close()
             throw error
@@ -131,13 +154,22 @@ actor ReplicationSession {
     private func open() async throws {
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
+        if try await !control.evictPredecessors() {
+            logger.warning(
+                "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
+                metadata: ["phase": "connecting"])
+        }
         let opening = try await keeper.open(on: control, targetRunID: profile.runID)
         logger.info(
             "target \(settings.target.endpoint) is \(profile), \(databases) databases",
             metadata: ["phase": "connecting"])
 
         knownDatabases = opening.databases ?? []
-        let mayResume = settings.mode == .replicate && !opening.isReconciling && !ignoresCheckpoint
+        hasNotedDatabases = opening.databases != nil
+        // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
+        // that was emptied have written since.
+        let mayResume =
+            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && !past.ignoresCheckpoint
         let resume = mayResume ? opening.position : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper,
@@ -187,6 +219,7 @@ actor ReplicationSession {
         hasBegun = true
         if continues, opening.mayRepeat { try await tellWhereRepeatingEnds() }
         if continues {
+            stableSince = .now
             for applier in appliers { await startAcknowledging(applier.flow) }
         }
         notice(.ready(status))
@@ -199,27 +232,22 @@ actor ReplicationSession {
             guard let position = opening.position else { preconditionFailure("it goes on from a position") }
             return try await keeper.begin(.continuing(position), opening, on: control)
         }
-        if let reason = opening.reason {
+        let reason = FullSyncReason(
+            opening, session: session, hasFollowed: past.hasFollowed, ignoresCheckpoint: past.ignoresCheckpoint)
+        if let reason, settings.mode == .replicate {
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
-        } else if let old = opening.position, !opening.isReconciling {
-            let reason =
-                old.replicationID != session.replicationID
-                ? "the source is another master than the checkpoint's, or has been restarted"
-                : old.nextLSNs.count != session.flowCount
-                    ? "the source has another number of shards than the checkpoint"
-                    : "the source's buffer no longer holds what the checkpoint asks for"
-            logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
+        }
+        if let wait = past.pacing.wait() {
+            throw ReplicationError(
+                .postponed,
+                "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
+            )
         }
         if settings.existing != .flush, settings.policy.onConflict != .overwrite, opening.isKnown {
             throw ReplicationError(
                 .policy,
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
-        }
-        if opening.isReconciling, opening.reason == nil {
-            logger.warning(
-                "a full sync is needed: the one before was ended before it had removed what the source no longer has",
-                metadata: ["event": "resync"])
         }
         isReconciling =
             switch settings.existing {
@@ -241,9 +269,13 @@ actor ReplicationSession {
                 ticks += 1
                 tick(ticks)
                 if phase == .stable {
-                    if ticks % Self.pingInterval == 0 { try await storeDatabases() }
+                    if ticks % Self.pingInterval == 0 {
+                        try await expectCheckpoint()
+                        try await storeDatabases()
+                    }
                     storePosition(ticks)
                 }
+            case .look: break
             case .pingFailed(let error): throw error
             case .connection(.ended(let flow, let error)):
                 endedFlows.insert(flow)
@@ -292,6 +324,7 @@ actor ReplicationSession {
             }
             if isReconciling { beginReconciling() }
             phase = .stable
+            stableSince = .now
             logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
             notice(.phase(status))
         case .reachedGlobal(let flow, let command, let transactionID):
@@ -312,19 +345,6 @@ actor ReplicationSession {
 
     // MARK: Reconciling
 
-    /// Notes the databases that the task fills: what a later full sync looks through.
-    private func storeDatabases() async throws {
-        var databases = knownDatabases
-        for applier in appliers { databases.formUnion(await applier.databases) }
-        guard databases != knownDatabases else { return }
-        do {
-            try await keeper.note(databases, on: control)
-            knownDatabases = databases
-        } catch {
-            guard ReplicationError(error).isTransient else { throw error }
-        }
-    }
-
     private func beginReconciling() {
         reconciliation = Task {
             var attempt = 0
@@ -342,7 +362,7 @@ actor ReplicationSession {
     /// Removes what the source no longer has.
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
-        let own = TargetControl(connector: TargetConnector(settings: settings.target))
+        let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
         let reconciler = Reconciler(control: own, appliers: appliers, logger: logger, checkpointKey: checkpointKey)
         do {
             let removed = try await reconciler.run(databases: knownDatabases)
@@ -425,7 +445,7 @@ actor ReplicationSession {
                     appliedLSN: progress.appliedLSN, keys: progress.appliedKeys, records: progress.appliedRecords,
                     appliedBytes: progress.appliedBytes)
             },
-            incidents: incidents.totals, fullSyncs: fullSyncsBefore + (isFullSync ? 1 : 0))
+            incidents: incidents.totals, fullSyncs: past.fullSyncs + (isFullSync && hasBegun ? 1 : 0))
     }
 
     /// What the session did, for the summary.
@@ -437,7 +457,7 @@ actor ReplicationSession {
         }
         summary.keys += progress.reduce(0) { $0 + $1.appliedKeys }
         summary.records += progress.reduce(0) { $0 + $1.appliedRecords }
-        if isFullSync { summary.fullSyncs += 1 }
+        if isFullSync, hasBegun { summary.fullSyncs += 1 }
     }
 
     // MARK: Leaving
@@ -446,7 +466,7 @@ actor ReplicationSession {
     /// to the master's FIN, then closed; the main connection last.
     ///
     /// What arrives between our FIN and the master's is applied too, as far as the time allows.
-    private func leave(because reason: String, applies: Bool) async {
+    private func leave(because reason: String, applies: Bool, closesAppliers: Bool = true) async {
         // A snapshot that is cut short is of no use to the next session, which begins with another.
         let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
         phase = .leaving
@@ -462,14 +482,14 @@ actor ReplicationSession {
         await master.stopAcknowledging()
         departure.log("acknowledgements stopped")
         let flows = await master.flows
-        if applies, endedFlows.isEmpty, !isHurried {
+        if applies, closesAppliers, endedFlows.isEmpty, !isHurried {
             let sleep = Task { _ = try? await Task.sleep(for: settings.drain) }
             drainSleep = sleep
             await sleep.value
             departure.log("drained")
         }
         if !applies { for flow in flows { await flow.discard() } }
-        let deadline = ContinuousClock.now + (applies ? Self.applyLimit : .zero)
+        let deadline = ContinuousClock.now + (applies && closesAppliers ? Self.applyLimit : .zero)
         if applies { _ = await drain(until: deadline) }
         await master.halfCloseFlows()
         departure.log("FIN sent on \(flows.count) flows")
@@ -492,10 +512,48 @@ actor ReplicationSession {
             }
         }
         await master.close(within: .milliseconds(200))
-        for applier in appliers { await applier.close() }
-        // The disk last: the source has been left by now.
-        if let position { await keeper.store(position, isExact: applies && drained.count == appliers.count) }
+        if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
         departure.end()
+    }
+
+    /// - Returns: an error that no other session mends.
+    private func applyRestAndClose() async -> ReplicationError? {
+        var failure: ReplicationError?
+        do { try await applyRest() } catch {
+            let error = ReplicationError(error)
+            if error.isTransient { logger.warning("\(error)") } else { failure = error }
+        }
+        await closeAppliers(isExact: false)
+        return failure
+    }
+
+    /// Applies all that was received before there was no room left: the next session begins behind it, and finds memory and
+    /// disk free again.
+    private func applyRest() async throws {
+        phase = .catchingUp
+        let bytes = appliers.reduce(0) { $0 + $1.intake.queuedBytes }
+        logger.notice(
+            "the source is tried again when the \(bytes >> 10) KiB that wait are applied",
+            metadata: ["phase": "\(phase.rawValue)"])
+        notice(.phase(status))
+        let looker = Task { [post] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .milliseconds(50))
+                post.yield(.look)
+            }
+        }
+        defer { looker.cancel() }
+        for await event in events {
+            switch event {
+            case .look:
+                var isBusy = false
+                for applier in appliers where await applier.hasMore { isBusy = true }
+                if !isBusy || isLeaveRequested { return }
+            case .tick: notice(.beat(status))
+            case .flow(let event): _ = try await handle(event)
+            case .connection, .pingFailed: break
+            }
+        }
     }
 
     /// Waits until every flow has applied what it has received, or until `deadline`.
@@ -530,22 +588,4 @@ actor ReplicationSession {
         default: break
         }
     }
-}
-
-/// The log of a leave: each step with the time since its beginning.
-private struct Departure {
-    let logger: Logger
-    let start = ContinuousClock.now
-
-    func log(_ text: String, flow: FlowID? = nil, level: Logger.Level = .info) {
-        var metadata: Logger.Metadata = ["phase": "leaving"]
-        if let flow { metadata["flow"] = "\(flow)" }
-        logger.log(level: level, "\(text) (\(elapsed) ms)", metadata: metadata)
-    }
-
-    func end() {
-        logger.notice("left in \(elapsed) ms", metadata: ["phase": "leaving", "event": "left"])
-    }
-
-    private var elapsed: Int64 { start.duration(to: .now).milliseconds }
 }

@@ -6,6 +6,8 @@ package enum Phase: String, Sendable {
     case fullSync = "full sync"
     case stable = "stable"
     case waiting = "waiting"
+    /// There was no room left: what was received is applied before the source is tried again.
+    case catchingUp = "catching up"
     case leaving = "leaving"
 }
 
@@ -48,6 +50,7 @@ package struct ReplicationStatus: Equatable, Sendable {
         case .stable:
             "stable: lag \(lagRecords) records, \(queuedBytes >> 10) KiB queued, \(flows.count) flows, \(source) to \(target)"
         case .waiting: "waiting before another attempt with \(source)"
+        case .catchingUp: "no room was left: \(queuedBytes >> 10) KiB to apply before \(source) is tried again"
         case .leaving: "leaving \(source)"
         }
     }

@@ -35,16 +35,14 @@ package actor Replicator {
     /// - Throws: `ReplicationError`, when it did not end as asked.
     package func run() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
-        var hasEverBegun = false
+        var past = ReplicationSession.Past()
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
-        var mustSyncFully = false
         let keeper = CheckpointKeeper(task: settings.task, settings: settings.checkpoint, logger: logger)
         while true {
+            past.fullSyncs = summary.fullSyncs
             let session = ReplicationSession(
-                settings: settings, keeper: keeper, incidents: incidents, logger: logger,
-                fullSyncsBefore: summary.fullSyncs,
-                ignoresCheckpoint: mustSyncFully, notice: notice)
+                settings: settings, keeper: keeper, incidents: incidents, logger: logger, past: past, notice: notice)
             self.session = session
             if isLeaving { return summary }
             do {
@@ -58,16 +56,27 @@ package actor Replicator {
                 self.session = nil
                 if isLeaving, error.isTransient { return summary }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
-                if error.code == .source(.resumeRefused), !mustSyncFully {
-                    mustSyncFully = true
+                if error.code == .source(.resumeRefused), !past.ignoresCheckpoint {
+                    past.ignoresCheckpoint = true
                     logger.warning("\(error)", metadata: ["event": "resync"])
                     continue
                 }
-                mustSyncFully = false
-                let began = await session.hasBegun
-                if began { (hasEverBegun, attempt, lostSince) = (true, 0, nil) }
+                if error.code == .postponed {
+                    logger.warning("\(error)", metadata: ["event": "resync", "phase": "waiting"])
+                    await pause(for: past.pacing.wait() ?? .zero)
+                    if isLeaving { return summary }
+                    continue
+                }
+                past.ignoresCheckpoint = false
+                if await session.hasBegun {
+                    (attempt, lostSince) = (0, nil)
+                    past.hasBegun = true
+                    let stableTime = await session.stableTime
+                    if stableTime != nil { past.hasFollowed = true }
+                    past.pacing.sessionEnded(wasFullSync: await session.isFullSync, stableTime: stableTime)
+                }
                 // At the start an unreachable peer is the operator's to know; later it is ours to wait for.
-                guard hasEverBegun, error.isTransient else { throw error }
+                guard past.hasBegun, error.isTransient else { throw error }
                 let since = lostSince ?? .now
                 lostSince = since
                 if let giveUp = settings.giveUp, since.duration(to: .now) > giveUp { throw error }
@@ -76,12 +85,16 @@ package actor Replicator {
                 logger.warning(
                     "\(error); another attempt in \(wait.milliseconds) ms",
                     metadata: ["event": "sourceLost", "phase": "waiting"])
-                let pause = Task { _ = try? await Task.sleep(for: wait) }
-                self.pause = pause
-                await pause.value
+                await pause(for: wait)
                 if isLeaving { return summary }
             }
         }
+    }
+
+    private func pause(for wait: Duration) async {
+        let pause = Task { _ = try? await Task.sleep(for: wait) }
+        self.pause = pause
+        await pause.value
     }
 
     /// Leaves; called again, it shortens the drain.
@@ -98,7 +111,7 @@ extension ReplicationError {
         switch code {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code == .unreachable || code == .notReady
-        case .overflow, .targetChanged, .resync: true
+        case .overflow, .targetChanged, .resync, .postponed: true
         case .undecodable, .policy, .file, .configuration: false
         }
     }

@@ -175,7 +175,7 @@ extension ReplicationError {
         case .source(.permission), .target(.permission): .noPermission
         case .source(.notAMaster), .target(.unsuitable): .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
-        case .target(.unreachable), .target(.notReady), .targetChanged, .overflow: .targetUnavailable
+        case .target(.unreachable), .target(.notReady), .targetChanged, .overflow, .postponed: .targetUnavailable
         case .resync: .sourceUnavailable
         case .policy: .policyStop
         case .configuration: .config
