@@ -63,9 +63,10 @@ tsan: setup ## all tests under ThreadSanitizer
 fuzz: setup ## fuzz the decoders, FUZZ_SECONDS (60) each
 	.ci/fuzz.sh $(FUZZ_SECONDS)
 
-bench: lab ## full sync and live stream: wall time, CPU, memory, against the target's own limit
+bench: lab ## full sync, live stream, what the source's clients notice: time, CPU, memory, against the target's limit
 	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS)
 	$(BIN)/df2redis-lab bench live
+	$(BIN)/df2redis-lab bench latency
 
 torture: lab ## kill, cut, stop and fill everything in random order under load; both sides must be equal (FAULTS, 100)
 	$(BIN)/df2redis-lab torture --faults $(FAULTS)

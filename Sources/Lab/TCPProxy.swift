@@ -13,6 +13,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         var heldGeneration: Int?
         var heldBytes = 0
         var descriptors: Set<Int32> = []
+        var commandsPerSecond: Int?
         /// When the next command may pass.
         var next = ContinuousClock.now
     }
@@ -20,14 +21,13 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     package let port: UInt16
     private let server: UInt16
     private let listener: Int32
-    private let commandsPerSecond: Int?
     private let lock = NSCondition()
     private var state = State()
 
     /// - Parameter commandsPerSecond: over all connections, towards the server; `nil`: no limit.
     package init(to server: UInt16, commandsPerSecond: Int? = nil) throws {
         self.server = server
-        self.commandsPerSecond = commandsPerSecond
+        state.commandsPerSecond = commandsPerSecond
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard listener >= 0 else { throw LabError.system("socket") }
         var address = loopback(port: 0)
@@ -45,6 +45,12 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         }
         port = UInt16(bigEndian: address.sin_port)
         Thread { [self] in acceptLoop() }.start()
+    }
+
+    /// Commands a second that pass, over all connections; `nil`: no limit.
+    package var commandsPerSecond: Int? {
+        get { lock.withLock { state.commandsPerSecond } }
+        set { lock.withLock { state.commandsPerSecond = newValue } }
     }
 
     /// Ends every connection; nothing more is taken.
@@ -136,7 +142,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { break }
             if let generation {
-                if commandsPerSecond != nil { pace(counter.commands(in: buffer[..<count])) }
+                pace(counter.commands(in: buffer[..<count]))
                 waitWhileHeld(count, generation)
             }
             guard Self.sendAll(buffer[..<count], to: sink) else { break }
@@ -163,13 +169,13 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
 
     /// Waits until `count` more commands may have passed.
     private func pace(_ count: Int) {
-        guard let commandsPerSecond, count > 0 else { return }
-        let due = lock.withLock {
+        let due = lock.withLock { () -> ContinuousClock.Instant? in
+            guard let commandsPerSecond = state.commandsPerSecond, count > 0 else { return nil }
             let now = ContinuousClock.now
             state.next = max(state.next, now) + .seconds(Double(count) / Double(commandsPerSecond))
             return state.next
         }
-        let wait = ContinuousClock.now.duration(to: due)
+        let wait = due.map { ContinuousClock.now.duration(to: $0) } ?? .zero
         if wait > .zero { nap(wait) }
     }
 

@@ -67,7 +67,7 @@ extension FlowApplier {
         let profile = try await context.connector.profile(on: connection)
         guard isInTarget else { return .run(profile.runID) }
         let reply = try await connection.request("HGET", context.checkpointKey.name, field)
-        if case .error(let text) = reply { throw TargetError(.notReady, "the target is not ready: \(text)") }
+        if case .error(let text) = reply { throw TargetError.reply(text, to: "HGET") }
         return .checkpoint(reply.text)
     }
 

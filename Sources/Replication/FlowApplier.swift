@@ -391,29 +391,34 @@ package actor FlowApplier {
     }
 
     private func lost(_ error: TargetError) {
-        guard case .closed = state else {
-            if case .failed = state { return }
-            let batch = link?.batch
-            if let batch, !batch.isRetained || !batch.isSealed {
-                return fail(
-                    .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
-            }
-            if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
-            onEvent(.targetLost(flow, error))
-            reconnect(with: batch)
-            return
+        switch state {
+        // While it reconnects nothing is in flight, and the loop looks at the link itself.
+        case .closed, .failed, .reconnecting: return
+        case .running, .atGlobal: break
         }
+        let batch = link?.batch
+        if let batch, !batch.isRetained || !batch.isSealed {
+            return fail(
+                .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
+        }
+        if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
+        onEvent(.targetLost(flow, error))
+        reconnect(with: batch)
     }
 
     /// Connects again, finds out what became of `batch`, sends it again if it was not applied, and goes on.
     private func reconnect(with batch: CommandBatch?) {
-        link?.close()
-        lostLink = link  // its callbacks may still be on the stack
-        link = nil
+        dropLink()
         orphan = batch
         stateBehindReconnect = state
         state = .reconnecting
         Task { await self.reconnectLoop() }
+    }
+
+    private func dropLink() {
+        link?.close()
+        lostLink = link  // its callbacks may still be on the stack
+        link = nil
     }
 
     private func reconnectLoop() async {
@@ -426,19 +431,19 @@ package actor FlowApplier {
                 try await connect(replacing: true)
                 // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
                 let stored = try await found()
-                guard case .reconnecting = state else {
-                    link?.close()
-                    return
+                guard case .reconnecting = state else { return dropLink() }
+                guard link?.hasFailed == false else {
+                    throw TargetError(.unreachable, "the target closed the connection")
                 }
                 if refusals == 0 { onEvent(.targetFound(flow)) }
-                try settleOrphan(stored)
-                return
+                return try settleOrphan(stored)
             } catch let error as ReplicationError {
                 return fail(error)
             } catch {
                 let reason = TargetError(error)
                 guard reason.isTransient else { return fail(ReplicationError(reason, flow: flow)) }
                 context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
+                dropLink()
             }
         }
     }

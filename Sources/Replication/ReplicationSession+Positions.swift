@@ -59,19 +59,4 @@ extension ReplicationSession {
             guard ReplicationError(error).isTransient else { throw error }
         }
     }
-
-    /// Somebody else may have emptied the target, which breaks no connection; flows that write would only note their
-    /// positions anew.
-    func expectCheckpoint() async throws {
-        guard hasNotedDatabases, settings.checkpoint.store == .target else { return }
-        let fields: [String: String]
-        do { fields = try await control.hash(checkpointKey.name) } catch {
-            // Away, or not serving: the flows notice that by themselves.
-            guard error.isTransient else { throw error }
-            return
-        }
-        if TaskRecord(fields).databases == nil {
-            throw ReplicationError(.targetChanged, "the target no longer holds this task's checkpoint: it was emptied")
-        }
-    }
 }

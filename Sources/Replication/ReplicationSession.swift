@@ -33,12 +33,13 @@ actor ReplicationSession {
     private let incidents: IncidentLog
     private let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
-    private let past: Past
+    private let past: SessionHistory
     private let events: AsyncStream<Event>
     private let post: AsyncStream<Event>.Continuation
     let control: TargetControl
     let checkpointKey: CheckpointKey
     let keeper: CheckpointKeeper
+    private let watch: CheckpointWatch
     private let budget: SpoolBudget
 
     private var master: MasterSession?
@@ -66,20 +67,9 @@ actor ReplicationSession {
     /// How long it has followed the source; `nil`: it did not get so far.
     var stableTime: Duration? { stableSince?.duration(to: .now) }
 
-    /// What the sessions before this one have left to know.
-    struct Past {
-        var fullSyncs = 0
-        /// A session has got as far as a sync.
-        var hasBegun = false
-        /// A session has followed the source.
-        var hasFollowed = false
-        /// The source refuses to go on where the checkpoint stands.
-        var ignoresCheckpoint = false
-        var pacing = FullSyncPacing()
-    }
-
     init(
-        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger, past: Past,
+        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger,
+        past: SessionHistory,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
@@ -91,6 +81,7 @@ actor ReplicationSession {
         control = TargetControl(connector: TargetConnector(settings: settings.target))
         checkpointKey = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
         self.keeper = keeper
+        watch = CheckpointWatch(connector: TargetConnector(settings: settings.target), key: checkpointKey)
         budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
     }
 
@@ -114,7 +105,7 @@ actor ReplicationSession {
             await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
             if end == .completed { await keeper.forget(on: control) }
             await removePartialKeys()
-            await control.close()
+            await closeTarget()
             return end
         } catch {
             let error = ReplicationError(error)
@@ -122,23 +113,28 @@ actor ReplicationSession {
                 // Whatever was being waited for has been given up for the sake of the leave.
                 await leave(because: "asked to", applies: true)
                 await removePartialKeys()
-                await control.close()
+                await closeTarget()
                 return .left
             }
             if error.code == .overflow, phase == .stable {
                 await leave(because: error.description, applies: true, closesAppliers: false)
                 if let worse = await applyRestAndClose() {
                     await afterLeaving(worse)
-                    await control.close()
+                    await closeTarget()
                     throw worse
                 }
             } else {
                 await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
             }
             await afterLeaving(error)
-            await control.close()
+            await closeTarget()
             throw error
         }
+    }
+
+    private func closeTarget() async {
+        await watch.close()
+        await control.close()
     }
 
     /// The operator wants to leave; a second time: soon.
@@ -270,8 +266,8 @@ actor ReplicationSession {
                 tick(ticks)
                 if phase == .stable {
                     if ticks % Self.pingInterval == 0 {
-                        try await expectCheckpoint()
                         try await storeDatabases()
+                        lookAtCheckpoint()
                     }
                     storePosition(ticks)
                 }
@@ -344,6 +340,15 @@ actor ReplicationSession {
     }
 
     // MARK: Reconciling
+
+    private func lookAtCheckpoint() {
+        guard hasNotedDatabases, settings.checkpoint.store == .target else { return }
+        Task { [post, watch] in
+            guard await watch.findsItGone() else { return }
+            let text = "the target no longer holds this task's checkpoint: it was emptied"
+            post.yield(.flow(.failed(ReplicationError(.targetChanged, text))))
+        }
+    }
 
     private func beginReconciling() {
         reconciliation = Task {

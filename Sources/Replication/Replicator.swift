@@ -35,7 +35,7 @@ package actor Replicator {
     /// - Throws: `ReplicationError`, when it did not end as asked.
     package func run() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
-        var past = ReplicationSession.Past()
+        var past = SessionHistory()
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
         let keeper = CheckpointKeeper(task: settings.task, settings: settings.checkpoint, logger: logger)
