@@ -57,6 +57,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case consumerGroupReads = "consumer-group-reads"
     case claimIdleTimes = "claim-idle-times"
     case pendingEntries = "pending-entries"
+    case elementExpiryInDoubt = "element-ttl-in-doubt"
 
     package var reason: String {
         switch self {
@@ -74,6 +75,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
         case .pendingEntries:
             "pending entries whose stream entries are deleted cannot be made again in a stream of this size"
+        case .elementExpiryInDoubt:
+            "a command came so near to the end of an element's TTL that the source may have had it or not: it stays"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

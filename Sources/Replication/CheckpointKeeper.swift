@@ -100,9 +100,6 @@ actor CheckpointKeeper {
             opening.reason = "checkpoint.enabled is false"
         }
         isFirstOpening = false
-        record.targetRunID = targetRunID
-        record.databases = opening.databases
-        record.isReconciling = opening.isReconciling
         return opening
     }
 
@@ -145,7 +142,12 @@ actor CheckpointKeeper {
     }
 
     /// Notes what the session does, before anything of it is applied; what another store holds goes.
-    func begin(_ beginning: Beginning, _ opening: Opening, on control: TargetControl) async throws {
+    func begin(
+        _ beginning: Beginning, _ opening: Opening, targetRunID: String, on control: TargetControl
+    ) async throws {
+        record.targetRunID = targetRunID
+        record.databases = opening.databases
+        record.isReconciling = opening.isReconciling
         switch beginning {
         case .fullSync(let isReconciling):
             record.isReconciling = isReconciling

@@ -37,14 +37,19 @@ extension FlowApplier {
 
     /// Before `start`: the flow goes on at `point`.
     ///
-    /// - Parameter repeating: some of what lies behind it may have been applied; `repeats(until:)` will tell how far.
+    /// - Parameter repeating: some of what lies behind it may have been applied; `catchesUp(until:)` will tell how far.
     package func continues(at point: ResumePoint, repeating: Bool) {
         sealedNext = point.nextLSNs[flow.index].value
         confirmedCheckpoint = checkpointText(point.nextLSNs[flow.index])
         repeatsUntil = repeating ? LSN(.max) : nil
+        encoder.catchesUpUntil = .max
     }
 
-    package func repeats(until end: LSN) { repeatsUntil = end }
+    /// The source was at `end` after the session had begun: what lies before may be old.
+    package func catchesUp(until end: LSN) {
+        if repeatsUntil != nil { repeatsUntil = end }
+        encoder.catchesUpUntil = end.value
+    }
 
     /// Some of the batch behind the last one, which brings the flow to `next`, may have been applied before.
     func isRepeating(to next: UInt64?) -> Bool {

@@ -28,7 +28,7 @@ package actor FlowApplier {
     /// How long a batch waits for more after the one before was sent.
     private static let linger = DispatchTimeInterval.milliseconds(1)
 
-    private let executor: QueueExecutor
+    let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     package nonisolated let flow: FlowID
@@ -37,7 +37,7 @@ package actor FlowApplier {
     private let onEvent: @Sendable (FlowEvent) -> Void
     let encoder: FlowEncoder
     private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
-    private let feed: FlowFeed
+    let feed: FlowFeed
     var link: TransactionLink?
     private var lostLink: TransactionLink?
 
@@ -112,6 +112,7 @@ package actor FlowApplier {
             guard let self else { return }
             self.executor.queue.async { self.assumeIsolated { $0.pump() } }
         }
+        sweepEachSecond()
         pump()
     }
 
@@ -234,6 +235,7 @@ package actor FlowApplier {
             // Told before the batch's progress: a migration that this batch completes must not end as if all were well.
             if let failure { fail(failure) }
             applied(batch)
+            sweepRest()
         case .refused(let refusals):
             refused(batch, refusals)
         case .rejected(let text):

@@ -21,6 +21,10 @@ package struct FlowContext: Sendable {
     /// Commands of one transaction at most; those of one record stay together.
     package var batchCommands = Int.max
     package var pacer: CommandPacer?
+    /// Where files without a name go; `nil`: nowhere.
+    package var directory: String?
+    /// Unix time in milliseconds.
+    package var clock: @Sendable () -> Int64 = { 0 }
 
     var checkpointKey: CheckpointKey { CheckpointKey(task: task, prefix: checkpoint.keyPrefix) }
 

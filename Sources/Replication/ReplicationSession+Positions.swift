@@ -41,10 +41,15 @@ extension ReplicationSession {
         return fields
     }
 
-    /// What the source has by now is as far as anything can have been applied before.
-    func tellWhereRepeatingEnds() async throws {
-        let ends = try await nextLSNs(of: settings.source, flowCount: appliers.count)
-        for (applier, end) in zip(appliers, ends) { await applier.repeats(until: end) }
+    /// What the source has by now is as far as anything can have been applied, or been waiting, before.
+    func tellWhereCatchingUpEnds(isNeeded: Bool) async throws {
+        var isNeeded = isNeeded
+        for applier in appliers where await applier.hasElementExpiries { isNeeded = true }
+        let ends =
+            isNeeded
+            ? try await nextLSNs(of: settings.source, flowCount: appliers.count)
+            : appliers.map { _ in LSN(0) }
+        for (applier, end) in zip(appliers, ends) { await applier.catchesUp(until: end) }
     }
 
     /// Notes the databases that the task fills: what a later full sync looks through.

@@ -31,7 +31,7 @@ actor ReplicationSession {
 
     let settings: ReplicatorSettings
     private let incidents: IncidentLog
-    private let logger: Logger
+    let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let past: SessionHistory
     private let events: AsyncStream<Event>
@@ -103,6 +103,7 @@ actor ReplicationSession {
             if isLeaveRequested { work.cancel() }
             let end = try await work.value
             await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
+            await tellOutstandingElements()
             if end == .completed { await keeper.forget(on: control) }
             await removePartialKeys()
             await closeTarget()
@@ -177,7 +178,7 @@ actor ReplicationSession {
             metadata: ["phase": "connecting"])
         isFullSync = modes.first != .partial
         replicationID = session.replicationID
-        try await prepareTarget(opening, session: session)
+        try await prepareTarget(opening, targetRunID: profile.runID, session: session)
 
         let context = FlowContext(
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
@@ -185,7 +186,8 @@ actor ReplicationSession {
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
             checkpoint: settings.checkpoint, targetRunID: profile.runID,
             batchCommands: settings.batchCommands,
-            pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) })
+            pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
+            directory: settings.spoolDirectory, clock: settings.clock)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -201,6 +203,7 @@ actor ReplicationSession {
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
+        try await takeOverElementExpiries()
         for applier in appliers {
             try await applier.start { [weak self] in
                 guard let self else { return }
@@ -213,7 +216,7 @@ actor ReplicationSession {
             metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
         let continues = try await master.begin(receivers: appliers.map(\.intake))
         hasBegun = true
-        if continues, opening.mayRepeat { try await tellWhereRepeatingEnds() }
+        if continues { try await tellWhereCatchingUpEnds(isNeeded: opening.mayRepeat) }
         if continues {
             stableSince = .now
             for applier in appliers { await startAcknowledging(applier.flow) }
@@ -222,11 +225,12 @@ actor ReplicationSession {
     }
 
     private func prepareTarget(
-        _ opening: CheckpointKeeper.Opening, session: SessionStateMachine.Session
+        _ opening: CheckpointKeeper.Opening, targetRunID: String, session: SessionStateMachine.Session
     ) async throws {
         guard isFullSync else {
             guard let position = opening.position else { preconditionFailure("it goes on from a position") }
-            return try await keeper.begin(.continuing(position), opening, on: control)
+            return try await keeper.begin(
+                .continuing(position), opening, targetRunID: targetRunID, on: control)
         }
         let reason = FullSyncReason(
             opening, session: session, hasFollowed: past.hasFollowed, ignoresCheckpoint: past.ignoresCheckpoint)
@@ -252,7 +256,8 @@ actor ReplicationSession {
             case .replace, .flush: false
             }
         if settings.existing == .flush { try await control.flushAll() }
-        try await keeper.begin(.fullSync(isReconciling: isReconciling), opening, on: control)
+        try await keeper.begin(
+            .fullSync(isReconciling: isReconciling), opening, targetRunID: targetRunID, on: control)
     }
 
     // MARK: Following
@@ -410,8 +415,8 @@ actor ReplicationSession {
         }
         let position = await positionBehindGlobal()
         let fields = checkpointFields(position)
-        try await retryingTarget { [control, checkpointKey] in
-            try await control.run(command, checkpointKey: checkpointKey.name, fields: fields)
+        try await retryingTarget { [control, checkpointKey, task = settings.task] in
+            try await control.run(command, task: task, checkpointKey: checkpointKey.name, fields: fields)
         }
         logger.notice("\(command.name) applied", metadata: ["phase": "\(phase.rawValue)"])
         barrier.reset()

@@ -17,6 +17,13 @@ struct ReplyJudge {
         case .empty where label.name == "XCLAIM":
             encoder.reportLostPendingEntries(printableKey: label.key, database: label.database)
             return nil
+        case .empty where label.name == "EVAL":
+            if label.key == encoder.printableDueKey {
+                encoder.wantsSweep = true
+            } else {
+                encoder.reportDoubt(printableKey: label.key, database: label.database)
+            }
+            return nil
         case .null, .zero, .empty:
             return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):

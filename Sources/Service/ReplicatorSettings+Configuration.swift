@@ -21,6 +21,7 @@ extension ReplicatorSettings {
             clock: wallClockMilliseconds)
         policy.onError = configuration.policy.onError == .stop ? .stop : .skip
         policy.onUnsupported = configuration.policy.onUnsupported == .stop ? .stop : .skip
+        policy.elementExpiry = configuration.policy.memberTTL == .timer ? .timer : .unsupported
         policy.onConflict =
             switch configuration.conflict.policy {
             case .overwrite: .overwrite

@@ -113,6 +113,12 @@ extension Setting {
         Setting(
             "policy.onUnsupported", \.policy.onUnsupported, .choice(),
             "When the data has no equal in Redis; what is skipped is counted and listed in the dead-letter file."),
+        Setting(
+            "policy.memberTTL", \.policy.memberTTL, .choice(),
+            """
+            TTLs of set members, and of hash fields where the target has none. timer: this task keeps them in the target
+            and ends them while it runs; unsupported: they are data without an equal, see onUnsupported.
+            """),
     ]
 
     private static let position: [Setting] = [
