@@ -144,6 +144,72 @@ import Wire
         #expect(scene.master.fullSyncs == 1)
     }
 
+    @Test func `are told to be in doubt where nobody saw when a command came`() throws {
+        let scene = try Scene()
+        var daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        scene.journal("SADDEX s 2 a b", "SADD s c", "HSETEX h 2 f 1", "HSET h g 1")
+        try scene.settle()
+        daemon.process.kill()
+        let start = ContinuousClock.now
+        // Before or behind the end of their TTLs: the journal does not say.
+        scene.journal("SADD s a", "HINCRBY h f 1")
+        try wait(until: "the deadlines have passed") { start.duration(to: .now) > .seconds(3) }
+        daemon = try scene.start()
+        try wait(until: "what is due is gone") { try scene.members("s") == ["a", "c"] && scene.ownKeys().isEmpty }
+        #expect(try scene.client.command("HGET", "h", "f").text == "2", "kept rather than lost")
+        #expect(
+            Set(daemon.deadLetters) == [
+                DeadLetter(kind: "element-ttl-in-doubt", database: 0, key: "s"),
+                DeadLetter(kind: "element-ttl-in-doubt", database: 0, key: "h"),
+            ])
+        try daemon.leave()
+    }
+
+    @Test func `end by the thousand, a bounded number at once`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        for set in 0..<3 {
+            for page in 0..<5 {
+                scene.journal(
+                    "SADDEX big:\(set) 1 " + (0..<1000).map { "m\(page * 1000 + $0)" }.joined(separator: " "))
+            }
+            scene.journal("SADD big:\(set) stays")
+        }
+        for key in 0..<1500 { scene.journal("SADDEX small:\(key) 1 a") }
+        try scene.settle()
+        try wait(until: "all are gone") {
+            try (0..<3).allSatisfy { try scene.members("big:\($0)") == ["stays"] } && scene.ownKeys().isEmpty
+        }
+        #expect(try scene.client.command("DBSIZE").int == 5)
+        try daemon.leave()
+    }
+
+    @Test(arguments: ["skip", "panic"])
+    func `come with values that must not replace others`(_ policy: String) throws {
+        let replay = try recording("foreign").prepareReplay()
+        let master = try SimulatorProcess(["--replay", replay.folder.path])
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        if policy == "skip" { try client.command("SADD", "setex", "mine") }
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: redis.port,
+                sections: ["conflict": ["policy: \(policy)"], "policy": ["onUnsupported: skip"]]))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable:")
+        #expect(try client.command("EXISTS", "df2redis:ttl:lab:hashex").int == 1)
+        #expect(try client.command("EXISTS", "df2redis:ttl:lab:setex").int == (policy == "skip" ? 0 : 1))
+        let due = (try client.command("ZRANGE", "df2redis:ttl-due:lab:0", "0", "-1").array ?? []).compactMap(\.text)
+        let others = (try client.command("ZRANGE", "df2redis:ttl-due:lab:1", "0", "-1").array ?? []).compactMap(\.text)
+        #expect(Set(due + others) == (policy == "skip" ? ["hashex"] : ["hashex", "setex"]))
+        try daemon.leave()
+        #expect(master.stop() == [])
+    }
+
     @Test func `never end ahead of the stream`() throws {
         let scene = try Scene()
         let daemon = try scene.start()
