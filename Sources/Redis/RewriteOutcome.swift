@@ -34,8 +34,10 @@ package enum Unsupported: String, Sendable, CaseIterable {
         case .json: "the target has no JSON module"
         case .bloom: "Dragonfly's bloom filters cannot be loaded anywhere else"
         case .countMinSketch, .topK, .cuckoo: "the sketch cannot be loaded anywhere else"
-        case .fieldExpiry: "the target has no TTLs on hash fields (Redis 7.4 has): the fields stay without one (policy.memberTTL: unsupported)"
-        case .memberExpiry: "Redis has no TTLs on set members: the members stay without one (policy.memberTTL: unsupported)"
+        case .fieldExpiry:
+            "the target has no TTLs on hash fields (Redis 7.4 has): the fields stay without one (policy.memberTTL: unsupported)"
+        case .memberExpiry:
+            "Redis has no TTLs on set members: the members stay without one (policy.memberTTL: unsupported)"
         case .searchIndex: "search indexes are not replicated"
         case .throttle: "rate limiter state is not replicated"
         case .unknownCommand: "this version does not know the command"

@@ -190,9 +190,14 @@ actor CheckpointKeeper {
     // MARK: In the course of a session
 
     /// The databases that the task fills.
-    func note(_ databases: Set<UInt32>, on control: TargetControl) async throws {
+    ///
+    /// - Throws: `TargetError`, `ReplicationError` when what was noted before is gone.
+    func note(_ databases: Set<UInt32>, isFirst: Bool, on control: TargetControl) async throws {
         record.databases = databases
         guard !isInFile else { return writeIfPossible() }
+        if !isFirst, TaskRecord(try await control.hash(key.name)).databases == nil {
+            throw ReplicationError.checkpointGone
+        }
         try await control.update(key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
     }
 

@@ -31,14 +31,16 @@ package actor FlowApplier {
     let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
+    nonisolated var queue: DispatchQueue { executor.queue }
+
     package nonisolated let flow: FlowID
     package nonisolated let intake: Intake
     let context: FlowContext
-    private let onEvent: @Sendable (FlowEvent) -> Void
+    let onEvent: @Sendable (FlowEvent) -> Void
     let encoder: FlowEncoder
     private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     let feed: FlowFeed
-    var link: TransactionLink?
+    private(set) var link: TransactionLink?
     private var lostLink: TransactionLink?
 
     var batchNumber: UInt64 = 0
@@ -54,14 +56,16 @@ package actor FlowApplier {
     var stateBehindReconnect = State.running
     /// How often the target has turned the batch away in a row, for a reason that passes.
     private var refusals = 0
+    /// A silent target has been told as lost.
+    var hasToldSilence = false
     private var toldSnapshotCompleted = false
     private var hasSentPosition = false
     private var lastSend = DispatchTime(uptimeNanoseconds: 1)
     private var isLingering = false
     private var isPacing = false
     /// Nothing is sent while the reconciler looks at the target.
-    private var isHeld = false
-    private var holdWaiters: [CheckedContinuation<Void, Never>] = []
+    var isHeld = false
+    var holdWaiters: [CheckedContinuation<Void, Never>] = []
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
@@ -88,17 +92,18 @@ package actor FlowApplier {
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         switch mode {
         case .full(let token):
-            feed = FlowFeed(intake: intake, decoder: FlowDecoder(snapshotToken: token))
+            feed = FlowFeed(
+                intake: intake, decoder: FlowDecoder(snapshotToken: token), progress: context.progress(flow))
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: nil)
         case .partial:
-            feed = FlowFeed(intake: intake, decoder: FlowDecoder(journalWithMaxRecordBytes: 1 << 30))
+            feed = FlowFeed(
+                intake: intake, decoder: FlowDecoder(journalWithMaxRecordBytes: 1 << 30),
+                progress: context.progress(flow))
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: next)
             toldSnapshotCompleted = true
             hasSentPosition = true
             toldStable = true
-            if let next {
-                context.progress(flow).applied(next: next.value, keys: 0, records: 0, bytes: 0, arrivedAt: 0)
-            }
+            if let next { context.progress(flow).continues(at: next.value) }
         }
     }
 
@@ -161,7 +166,8 @@ package actor FlowApplier {
             link.batchGrew()
             return false
         }
-        if link.isIdle, !batch.isInCommand, hasSomethingToSend { sendSoon() }
+        guard link.isIdle, !batch.isInCommand else { return false }
+        if hasSomethingToSend { sendSoon() } else { context.progress(flow).nothingIsPending() }
         return false
     }
 
@@ -249,6 +255,7 @@ package actor FlowApplier {
     }
 
     private func applied(_ batch: CommandBatch) {
+        if refusals > 0 { onEvent(.targetFound(flow)) }
         refusals = 0
         if let value = batch.checkpointValue { confirmedCheckpoint = String(decoding: value, as: UTF8.self) }
         let progress = batch.progress
@@ -448,49 +455,6 @@ package actor FlowApplier {
                 dropLink()
             }
         }
-    }
-
-    // MARK: Reconciling
-
-    /// Remembers from here on which keys the full sync brings; before `start`.
-    ///
-    /// - Throws: `SystemError` when there is no room for them.
-    package func rememberKeys(in directory: String) throws {
-        encoder.synced = try SyncedKeys(directory: directory)
-    }
-
-    package func forgetKeys() { encoder.synced = nil }
-
-    /// Those of `keys` that this flow has not brought.
-    package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
-        guard let synced = encoder.synced, synced.failure == nil else { return [] }
-        return keys.filter { synced.lacks($0, database: database) }
-    }
-
-    /// Why the keys could not all be remembered.
-    var rememberingFailure: SystemError? { encoder.synced?.failure }
-
-    package var databases: Set<UInt32> { encoder.databases }
-
-    /// Waits until nothing is in flight, and keeps it so until `release`.
-    package func hold() async {
-        isHeld = true
-        if link?.isIdle == true { return }
-        await withCheckedContinuation { holdWaiters.append($0) }
-    }
-
-    package func release() {
-        isHeld = false
-        pump()
-    }
-
-    private func finishHold() {
-        switch state {
-        case .failed, .closed: break
-        default: guard isHeld, link?.isIdle == true else { return }
-        }
-        for waiter in holdWaiters { waiter.resume() }
-        holdWaiters = []
     }
 
     // MARK: Leaving

@@ -68,5 +68,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         }
     }
 
+    static let checkpointGone = ReplicationError(
+        .targetChanged, "the target no longer holds this task's checkpoint: it was emptied")
+
     package var description: String { flow.map { "flow \($0): \(message)" } ?? message }
 }

@@ -58,10 +58,10 @@ extension ReplicationSession {
         for applier in appliers { databases.formUnion(await applier.databases) }
         guard databases != knownDatabases || !hasNotedDatabases else { return }
         do {
-            try await keeper.note(databases, on: control)
+            try await keeper.note(databases, isFirst: !hasNotedDatabases, on: control)
             (knownDatabases, hasNotedDatabases) = (databases, true)
-        } catch {
-            guard ReplicationError(error).isTransient else { throw error }
+        } catch let error as TargetError {
+            guard error.isTransient else { throw error }
         }
     }
 }

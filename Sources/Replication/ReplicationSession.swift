@@ -14,7 +14,7 @@ actor ReplicationSession {
         case completed
     }
 
-    private enum Event: Sendable {
+    enum Event: Sendable {
         case flow(FlowEvent)
         case connection(FlowConnectionEvent)
         case tick
@@ -25,44 +25,55 @@ actor ReplicationSession {
 
     /// How long without an answer to PING on the main connection until the source counts as lost.
     private static let pingTimeout = Duration.seconds(30)
+    /// Beats between two of them.
     private static let pingInterval = 5
     /// How long a leave goes on applying what was received: before its FIN and behind it together.
-    private static let applyLimit = Duration.milliseconds(700)
+    static let applyLimit = Duration.milliseconds(700)
+    private static let cleaningLimit = Duration.seconds(3)
 
     let settings: ReplicatorSettings
     private let incidents: IncidentLog
     let logger: Logger
-    private let notice: @Sendable (ReplicatorNotice) -> Void
+    let notice: @Sendable (ReplicatorNotice) -> Void
     private let past: SessionHistory
-    private let events: AsyncStream<Event>
-    private let post: AsyncStream<Event>.Continuation
+    let events: AsyncStream<Event>
+    let post: AsyncStream<Event>.Continuation
     let control: TargetControl
     let checkpointKey: CheckpointKey
     let keeper: CheckpointKeeper
     private let watch: CheckpointWatch
     private let budget: SpoolBudget
 
-    private var master: MasterSession?
-    var replicationID: String?
-    var appliers: [FlowApplier] = []
-    var progress: [FlowProgress] = []
+    private(set) var master: MasterSession?
+    private(set) var replicationID: String?
+    private(set) var appliers: [FlowApplier] = []
+    private(set) var progress: [FlowProgress] = []
     private var barrier = GlobalBarrier(flowCount: 0)
-    private var stableFlows: Set<FlowID> = []
-    private var endedFlows: Set<FlowID> = []
+    private(set) var stableFlows: Set<FlowID> = []
+    private(set) var endedFlows: Set<FlowID> = []
     /// Databases that the task has filled, as the checkpoint has them.
     var knownDatabases: Set<UInt32> = []
     var hasNotedDatabases = false
     /// This full sync removes the keys that the source no longer has.
-    var isReconciling = false
-    private var reconciliation: Task<Void, Never>?
+    private(set) var isReconciling = false
+    private(set) var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
-    private var isLeaveRequested = false
-    private var isHurried = false
-    private var drainSleep: Task<Void, Never>?
-    private(set) var phase = Phase.connecting
+    private(set) var isLeaveRequested = false
+    private(set) var isHurried = false
+    var drainSleep: Task<Void, Never>?
+    var phase = Phase.connecting
     /// The session has got as far as a sync.
     private(set) var hasBegun = false
     private(set) var isFullSync = false
+    private var connections: [FlowConnection] = []
+    /// Flows whose target does not serve.
+    private var lostFlows: Set<FlowID> = []
+    private var probes: [QueueProbe] = []
+    /// What the coordinator is at, and how many beats it has been and may be at it.
+    private var step = (name: "", beats: 0, limit: 0)
+    #if DEBUG
+        private var debugHang = DebugHang()
+    #endif
     private var stableSince: ContinuousClock.Instant?
     /// How long it has followed the source; `nil`: it did not get so far.
     var stableTime: Duration? { stableSince?.duration(to: .now) }
@@ -87,13 +98,6 @@ actor ReplicationSession {
 
     /// - Throws: `ReplicationError`; the session has been left by then.
     func run() async throws -> End {
-        let ticker = Task { [post] in
-            while !Task.isCancelled {
-                try? await Task.sleep(for: .seconds(1))
-                post.yield(.tick)
-            }
-        }
-        defer { ticker.cancel() }
         do {
             let work = Task {
                 try await open()
@@ -149,6 +153,8 @@ actor ReplicationSession {
     // MARK: Opening
 
     private func open() async throws {
+        // Each request has a limit of its own, which a slow source with many flows may need for each.
+        begin("opening the session", atMost: .seconds(600))
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
         if try await !control.evictPredecessors() {
@@ -184,7 +190,7 @@ actor ReplicationSession {
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
             connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
-            checkpoint: settings.checkpoint, targetRunID: profile.runID,
+            silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
             batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
             directory: settings.spoolDirectory, clock: settings.clock)
@@ -204,6 +210,7 @@ actor ReplicationSession {
             appliers.append(applier)
         }
         try await takeOverElementExpiries()
+        probes = appliers.map(\.probe)
         for applier in appliers {
             try await applier.start { [weak self] in
                 guard let self else { return }
@@ -217,6 +224,11 @@ actor ReplicationSession {
         let continues = try await master.begin(receivers: appliers.map(\.intake))
         hasBegun = true
         if continues { try await tellWhereCatchingUpEnds(isNeeded: opening.mayRepeat) }
+        connections = await master.flows
+        probes += connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) }
+        if let queue = await master.mainQueue {
+            probes.append(QueueProbe("the connection to the source", queue: queue))
+        }
         if continues {
             stableSince = .now
             for applier in appliers { await startAcknowledging(applier.flow) }
@@ -265,10 +277,11 @@ actor ReplicationSession {
     private func follow() async throws -> End {
         var ticks = 0
         for await event in events {
+            begin("its next event", atMost: .seconds(60))
             switch event {
             case .tick:
                 ticks += 1
-                tick(ticks)
+                if ticks % Self.pingInterval == 0 { pingSource() }
                 if phase == .stable {
                     if ticks % Self.pingInterval == 0 {
                         try await storeDatabases()
@@ -297,10 +310,11 @@ actor ReplicationSession {
     }
 
     /// - Returns: `true` when a migration is complete.
-    private func handle(_ event: FlowEvent) async throws -> Bool {
+    func handle(_ event: FlowEvent) async throws -> Bool {
         switch event {
         case .snapshotCompleted(let flow):
             logger.info("snapshot received", metadata: ["flow": "\(flow)", "phase": "full sync"])
+            begin("waiting for STARTSTABLE", atMost: settings.source.phaseTimeout + .seconds(10))
             if try await master?.snapshotCompleted(flow) == true {
                 logger.info(
                     "every flow has its snapshot: the source switches to the journal", metadata: ["phase": "full sync"])
@@ -320,6 +334,8 @@ actor ReplicationSession {
             try await storeDatabases()
             storePosition(0)
             if settings.mode == .migrate {
+                // As long as the target has keys, each request with a limit of its own.
+                begin("reconciling", atMost: .seconds(86_400))
                 if isReconciling { try await reconcile() }
                 return true
             }
@@ -334,10 +350,18 @@ actor ReplicationSession {
             throw ReplicationError(
                 .resync, flow: flow, "the source ran \(command.name) during the full sync: it begins again")
         case .targetLost(let flow, let error):
-            logger.warning(
-                "\(error); what arrives is kept meanwhile", metadata: ["flow": "\(flow)", "event": "targetLost"])
+            // One notice, not one a flow.
+            let text: Logger.Message = "\(error); what arrives is kept meanwhile"
+            if lostFlows.isEmpty {
+                logger.warning(text, metadata: ["flow": "\(flow)", "event": "targetLost"])
+            } else {
+                logger.info(text, metadata: ["flow": "\(flow)"])
+            }
+            lostFlows.insert(flow)
         case .targetFound(let flow):
-            logger.notice("the target is back", metadata: ["flow": "\(flow)"])
+            if lostFlows.remove(flow) != nil, lostFlows.isEmpty {
+                logger.notice("the target is back", metadata: ["flow": "\(flow)"])
+            }
         case .failed(let error):
             throw error
         }
@@ -350,8 +374,7 @@ actor ReplicationSession {
         guard hasNotedDatabases, settings.checkpoint.store == .target else { return }
         Task { [post, watch] in
             guard await watch.findsItGone() else { return }
-            let text = "the target no longer holds this task's checkpoint: it was emptied"
-            post.yield(.flow(.failed(ReplicationError(.targetChanged, text))))
+            post.yield(.flow(.failed(.checkpointGone)))
         }
     }
 
@@ -428,34 +451,68 @@ actor ReplicationSession {
     private func retryingTarget(_ body: () async throws -> Void) async throws {
         var attempt = 0
         while true {
+            begin("a command for all flows", atMost: .seconds(600))
             do { return try await body() } catch {
                 let error = TargetError(error)
                 attempt += 1
                 guard error.isTransient, !isLeaveRequested, attempt < 1000 else { throw error }
-                logger.warning("\(error)", metadata: ["event": "targetLost"])
+                let level: Logger.Level = attempt == 1 && lostFlows.isEmpty ? .warning : .debug
+                logger.log(level: level, "\(error)", metadata: ["event": "targetLost"])
                 try? await Task.sleep(for: settings.retry.wait(before: attempt))
             }
         }
     }
 
-    private func tick(_ count: Int) {
-        notice(.beat(status))
-        guard count % Self.pingInterval == 0, let master else { return }
+    private func pingSource() {
+        guard let master else { return }
         Task { [post] in
             do { try await master.ping(timeout: Self.pingTimeout) } catch { post.yield(.pingFailed(error)) }
         }
     }
 
+    // MARK: Health
+
+    /// The coordinator begins something that may take so long, or begins again.
+    func begin(_ name: String, atMost limit: Duration) { step = (name, 0, Int(limit.components.seconds)) }
+
+    /// Once a second, from the replicator.
+    ///
+    /// - Returns: the figures, and what hangs: queues that do not get their turn, and the coordinator if it is at
+    ///   something for longer than that can take. What waits for a peer does not hang.
+    func beat() -> (status: ReplicationStatus, hanging: Set<String>) {
+        #if DEBUG
+            if debugHang?.beat() == true { hang() }
+        #endif
+        post.yield(.tick)
+        step.beats += 1
+        var hanging = Set(probes.filter { $0.look() >= settings.hangBeats }.map(\.name))
+        if step.beats > max(step.limit, settings.hangBeats) { hanging.insert("the coordinator, at \(step.name),") }
+        return (status, hanging)
+    }
+
+    #if DEBUG
+        private func hang() {
+            switch debugHang?.part {
+            case .applier: DebugHang.hang(on: appliers.first?.queue)
+            case .reader: DebugHang.hang(on: connections.first?.queue)
+            case .coordinator, nil: DebugHang.hang()
+            }
+        }
+    #endif
+
     var status: ReplicationStatus {
-        ReplicationStatus(
-            phase: phase, source: settings.source.endpoint.description, target: settings.target.endpoint.description,
-            flows: zip(appliers, progress).map { applier, progress in
-                .init(
-                    flow: applier.flow, queuedBytes: applier.intake.queuedBytes, decodedLSN: progress.decodedLSN,
-                    appliedLSN: progress.appliedLSN, keys: progress.appliedKeys, records: progress.appliedRecords,
-                    appliedBytes: progress.appliedBytes)
-            },
-            incidents: incidents.totals, fullSyncs: past.fullSyncs + (isFullSync && hasBegun ? 1 : 0))
+        var status = ReplicationStatus(
+            phase: phase, source: settings.source.endpoint.description, target: settings.target.endpoint.description)
+        status.flows = zip(appliers, progress).map { applier, progress in
+            let index = applier.flow.index
+            return .init(
+                applier.flow, progress, applier.intake,
+                acknowledged: index < connections.count ? connections[index].acknowledged : nil)
+        }
+        status.incidents = incidents.totals
+        status.fullSyncs = past.fullSyncs + (isFullSync && hasBegun ? 1 : 0)
+        status.isTargetLost = !lostFlows.isEmpty
+        return status
     }
 
     /// What the session did, for the summary.
@@ -470,123 +527,22 @@ actor ReplicationSession {
         if isFullSync, hasBegun { summary.fullSyncs += 1 }
     }
 
-    // MARK: Leaving
+    // MARK: After leaving
 
-    /// FIN-first, whatever the reason: acknowledgements stop, what is in flight drains, every flow is half-closed and read
-    /// to the master's FIN, then closed; the main connection last.
-    ///
-    /// What arrives between our FIN and the master's is applied too, as far as the time allows.
-    private func leave(because reason: String, applies: Bool, closesAppliers: Bool = true) async {
-        // A snapshot that is cut short is of no use to the next session, which begins with another.
-        let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
-        phase = .leaving
-        reconciliation?.cancel()
-        notice(.phase(status))
-        let departure = Departure(logger: logger)
-        guard let master, hasBegun || !appliers.isEmpty else {
-            await self.master?.close()
-            for applier in appliers { await applier.close() }
-            return
-        }
-        logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
-        await master.stopAcknowledging()
-        departure.log("acknowledgements stopped")
-        let flows = await master.flows
-        if applies, closesAppliers, endedFlows.isEmpty, !isHurried {
-            let sleep = Task { _ = try? await Task.sleep(for: settings.drain) }
-            drainSleep = sleep
-            await sleep.value
-            departure.log("drained")
-        }
-        if !applies { for flow in flows { await flow.discard() } }
-        let deadline = ContinuousClock.now + (applies && closesAppliers ? Self.applyLimit : .zero)
-        if applies { _ = await drain(until: deadline) }
-        await master.halfCloseFlows()
-        departure.log("FIN sent on \(flows.count) flows")
-        let ends = await master.waitForMasterFIN(within: settings.finWait)
-        let drained = applies ? await drain(until: deadline) : []
-        for end in ends {
-            let progress = progress[end.flow.index]
-            let lsn = progress.appliedLSN.map { ", next LSN \($0)" } ?? ""
-            if drained.contains(end.flow) {
-                departure.log("everything received is applied\(lsn)", flow: end.flow)
-            } else if applies {
-                let rest = end.receivedBytes - min(progress.appliedBytes, end.receivedBytes)
-                departure.log(
-                    "\(rest) bytes received are not applied and not acknowledged\(lsn)", flow: end.flow, level: .notice)
-            }
-            if end.sawMasterFIN {
-                departure.log("the source's FIN is here, \(end.receivedBytes) bytes received", flow: end.flow)
-            } else {
-                departure.log("closed without the source's FIN", flow: end.flow, level: .warning)
-            }
-        }
-        await master.close(within: .milliseconds(200))
-        if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
-        departure.end()
-    }
-
-    /// - Returns: an error that no other session mends.
-    private func applyRestAndClose() async -> ReplicationError? {
-        var failure: ReplicationError?
-        do { try await applyRest() } catch {
-            let error = ReplicationError(error)
-            if error.isTransient { logger.warning("\(error)") } else { failure = error }
-        }
-        await closeAppliers(isExact: false)
-        return failure
-    }
-
-    /// Applies all that was received before there was no room left: the next session begins behind it, and finds memory and
-    /// disk free again.
-    private func applyRest() async throws {
-        phase = .catchingUp
-        let bytes = appliers.reduce(0) { $0 + $1.intake.queuedBytes }
-        logger.notice(
-            "the source is tried again when the \(bytes >> 10) KiB that wait are applied",
-            metadata: ["phase": "\(phase.rawValue)"])
-        notice(.phase(status))
-        let looker = Task { [post] in
-            while !Task.isCancelled {
-                try? await Task.sleep(for: .milliseconds(50))
-                post.yield(.look)
-            }
-        }
-        defer { looker.cancel() }
-        for await event in events {
-            switch event {
-            case .look:
-                var isBusy = false
-                for applier in appliers where await applier.hasMore { isBusy = true }
-                if !isBusy || isLeaveRequested { return }
-            case .tick: notice(.beat(status))
-            case .flow(let event): _ = try await handle(event)
-            case .connection, .pingFailed: break
-            }
-        }
-    }
-
-    /// Waits until every flow has applied what it has received, or until `deadline`.
-    ///
-    /// - Returns: the flows that have.
-    private func drain(until deadline: ContinuousClock.Instant) async -> Set<FlowID> {
-        await withTaskGroup(of: FlowID?.self) { group in
-            for applier in appliers {
-                group.addTask {
-                    await applier.drain(within: ContinuousClock.now.duration(to: deadline)) ? applier.flow : nil
-                }
-            }
-            var drained: Set<FlowID> = []
-            for await flow in group { if let flow { drained.insert(flow) } }
-            return drained
-        }
-    }
-
-    /// Keys of our own under which values were being built.
+    /// Keys of our own under which values were being built. A target that does not answer keeps them.
     private func removePartialKeys() async {
-        for applier in appliers {
-            for (database, key) in await applier.partialKeys { try? await control.unlink(key, database: database) }
+        var keys: [(database: UInt32, key: [UInt8])] = []
+        for applier in appliers { keys += await applier.partialKeys }
+        guard !keys.isEmpty else { return }
+        let removal = Task { [control, keys] in
+            for (database, key) in keys { try await control.unlink(key, database: database) }
         }
+        let limit = Task {
+            try await Task.sleep(for: Self.cleaningLimit)
+            removal.cancel()
+        }
+        _ = await removal.result
+        limit.cancel()
     }
 
     private func afterLeaving(_ error: ReplicationError) async {

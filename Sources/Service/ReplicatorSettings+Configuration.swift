@@ -43,6 +43,8 @@ extension ReplicatorSettings {
             case .flush: .flush
             case .reconcile: .reconcile
             }
+        targetSilence = target.silence
+        lagHigh = configuration.log.lagHigh == .zero ? nil : configuration.log.lagHigh
         stateDirectory = configuration.stateDirectory
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes
