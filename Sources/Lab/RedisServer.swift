@@ -8,6 +8,7 @@ package final class RedisServer {
     package let port: UInt16
     package let folder: TemporaryFolder
     private let arguments: [String]
+    private let binary: String
     private var process: ChildProcess
 
     private static var binary: String {
@@ -15,13 +16,21 @@ package final class RedisServer {
         return environment["REDIS_SERVER"] ?? environment["VALKEY_SERVER"] ?? "redis-server"
     }
 
+    /// A Redis 7.4 or later, which expires hash fields: the binary that `REDIS74_BIN` names.
+    package static var newerBinary: String? {
+        ProcessInfo.processInfo.environment["REDIS74_BIN"].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
     /// Starts a server and waits until it answers.
     ///
-    /// - Parameter arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and win.
-    package init(_ arguments: [String] = []) throws {
+    /// - Parameters:
+    ///   - arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and win.
+    ///   - binary: another program than `REDIS_SERVER` names.
+    package init(_ arguments: [String] = [], binary: String? = nil) throws {
         self.arguments = arguments
+        self.binary = binary ?? Self.binary
         folder = try TemporaryFolder("redis")
-        (port, process) = try Self.start(arguments, folder)
+        (port, process) = try Self.start(self.binary, arguments, folder)
     }
 
     deinit { process.kill() }
@@ -51,20 +60,23 @@ package final class RedisServer {
     /// Ends the server if it runs and starts it again on the same port, over the same folder.
     package func restart() throws {
         stop()
-        process = try Self.launch(arguments, folder, port)
+        process = try Self.launch(binary, arguments, folder, port)
         try Self.waitUntilReady(process, port)
     }
 
-    private static func start(_ arguments: [String], _ folder: TemporaryFolder) throws -> (UInt16, ChildProcess) {
+    private static func start(
+        _ binary: String, _ arguments: [String], _ folder: TemporaryFolder
+    ) throws -> (UInt16, ChildProcess) {
         try withFreePort { port in
-            let process = try launch(arguments, folder, port)
+            let process = try launch(binary, arguments, folder, port)
             try waitUntilReady(process, port)
             return (port, process)
         }
     }
 
-    private static func launch(_ arguments: [String], _ folder: TemporaryFolder, _ port: UInt16) throws -> ChildProcess
-    {
+    private static func launch(
+        _ binary: String, _ arguments: [String], _ folder: TemporaryFolder, _ port: UInt16
+    ) throws -> ChildProcess {
         let fixed = [
             "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder.path, "--save", "", "--appendonly", "no",
             "--databases", "16", "--daemonize", "no",

@@ -13,6 +13,8 @@ package struct JournalRewriter: Sendable {
 
     let profile: TargetProfile
     private let journalsGroupReads: Bool
+    /// For values that come with TTLs of their elements.
+    package var elementExpiry: ElementExpiry?
     /// The last `DEL key` of a multi-shard transaction.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 

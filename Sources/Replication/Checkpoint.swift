@@ -10,14 +10,16 @@ import Redis
 ///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
 ///                                                       keys of others stood there before
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
+///                              stopped   ->  by policy  there is no position to go on from
 /// ```
-/// A flow's field is written in the same transaction as the data it speaks of.
+/// A flow's field is written in the same transaction as the data it speaks of. Where a file keeps the position there is
+/// no such hash.
 package struct CheckpointKey: Equatable, Sendable {
     package static let prefix = "df2redis:checkpoint:"
 
     package let name: String
 
-    package init(task: String) { name = Self.prefix + task }
+    package init(task: String, prefix: String = prefix) { name = prefix + task }
 
     func field(_ flow: FlowID) -> String { "flow:\(flow)" }
 
@@ -88,13 +90,19 @@ struct TaskRecord: Equatable {
 
     init(_ fields: [String: String]) {
         databases = fields[Self.databasesField].map { Set($0.split(separator: ",").compactMap { UInt32($0) }) }
-        for entry in fields[Self.fillingField]?.split(separator: ",") ?? [] {
+        filling = Self.filling(fields[Self.fillingField])
+        isReconciling = fields[Self.reconcileField] != nil
+    }
+
+    static func filling(_ text: String?) -> [UInt32: Int] {
+        var filling: [UInt32: Int] = [:]
+        for entry in text?.split(separator: ",") ?? [] {
             let numbers = entry.split(separator: ":")
             guard numbers.count == 2, let database = UInt32(numbers[0]) else { continue }
             // What cannot be read may be keys of others.
             filling[database] = Int(numbers[1]) ?? 1
         }
-        isReconciling = fields[Self.reconcileField] != nil
+        return filling
     }
 
     static func text(_ filling: [UInt32: Int]) -> String {

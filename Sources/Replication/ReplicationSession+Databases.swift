@@ -10,23 +10,27 @@ struct TaskDatabases {
     /// Others that a full sync which has not been completed has begun to fill, by the number of keys that stood there
     /// before the task's first write.
     var filling: [UInt32: Int] = [:]
+    /// Whatever the full sync comes to has been filled before.
+    private var areAllOwn = false
     /// Databases that this full sync has come to.
     var opened: Set<UInt32> = []
 
     init() {}
 
-    init(_ record: TaskRecord) {
-        known = record.databases ?? []
-        areNoted = record.databases != nil
-        filling = record.filling.filter { !known.contains($0.key) }
+    init(_ opening: CheckpointKeeper.Opening) {
+        known = opening.databases ?? []
+        areNoted = opening.databases != nil
+        filling = opening.filling.filter { !known.contains($0.key) }
+        // What told the databases is lost, and that they have been filled is known.
+        areAllOwn = opening.isReconciling && opening.databases == nil && opening.filling.isEmpty
     }
 
     /// There are databases where everything is the task's: what the source no longer has can be told.
-    var hasOwn: Bool { !known.isEmpty || filling.values.contains(0) }
+    var hasOwn: Bool { !known.isEmpty || filling.values.contains(0) || areAllOwn }
 
     /// Where everything is the task's. Keys of others that stood in a database before the task's first full sync are not
     /// removed at its end, however often that was begun.
-    var own: Set<UInt32> { known.filter { filling[$0, default: 0] == 0 } }
+    var own: Set<UInt32> { known.filter { areAllOwn || filling[$0, default: 0] == 0 } }
 }
 
 extension ReplicationSession {
@@ -39,11 +43,8 @@ extension ReplicationSession {
         if !isOver, databases.opened.insert(database).inserted, !databases.known.contains(database),
             databases.filling[database] == nil
         {
-            let (control, key) = (control, checkpointKey.name)
-            let before = try await retryingTarget { try await control.keyCount(database: database) }
-            databases.filling[database] = before
-            let text = TaskRecord.text(databases.filling)
-            try await retryingTarget { try await control.update(key, set: [TaskRecord.fillingField: text], remove: []) }
+            databases.filling[database] = try await retryingTarget { try await control.keyCount(database: database) }
+            try await retryingTarget { try await keeper.note(filling: databases.filling, on: control) }
         }
         await appliers[flow.index].open(database)
     }
@@ -54,12 +55,7 @@ extension ReplicationSession {
         for applier in appliers { all.formUnion(await applier.databases) }
         guard all != databases.known || !databases.areNoted else { return }
         do {
-            if databases.areNoted, TaskRecord(try await control.hash(checkpointKey.name)).databases == nil {
-                throw ReplicationError.checkpointGone
-            }
-            try await control.update(
-                checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(all)],
-                remove: [TaskRecord.fillingField])
+            try await keeper.note(all, isFirst: !databases.areNoted, on: control)
             (databases.known, databases.areNoted) = (all, true)
         } catch let error as TargetError {
             guard error.isTransient else { throw error }

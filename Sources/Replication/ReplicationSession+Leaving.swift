@@ -56,7 +56,7 @@ extension ReplicationSession {
             }
         }
         await master.close(within: .milliseconds(200))
-        if closesAppliers { for applier in appliers { await applier.close() } }
+        if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
         departure.end()
     }
 
@@ -67,7 +67,7 @@ extension ReplicationSession {
             let error = ReplicationError(error)
             if error.isTransient { logger.warning("\(error)") } else { failure = error }
         }
-        for applier in appliers { await applier.close() }
+        await closeAppliers(isExact: false)
         return failure
     }
 

@@ -2,6 +2,7 @@ import DragonflySimulator
 import Foundation
 import Lab
 import Testing
+import Wire
 
 /// The task's first full sync is ended early, and the source deletes what it has brought.
 @Suite("A first full sync that is interrupted", .serialized)

@@ -47,7 +47,8 @@ import Testing
         _ fields: [String: String], hasFollowed: Bool = false, ignoresCheckpoint: Bool = false
     ) -> FullSyncReason? {
         FullSyncReason(
-            checkpoint: fields, session: session, hasFollowed: hasFollowed, ignoresCheckpoint: ignoresCheckpoint)
+            CheckpointKeeper.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
+            ignoresCheckpoint: ignoresCheckpoint)
     }
 
     private let complete = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "databases": "0"]
@@ -80,22 +81,22 @@ import Testing
 
 @Suite struct `What the task's record tells of databases` {
     @Test func `those that an unfinished first sync has begun to fill are the task's where nothing stood before`() {
-        let databases = TaskDatabases(TaskRecord(["filling": "0:0,5:17"]))
+        let databases = TaskDatabases(.init(fields: ["filling": "0:0,5:17"]))
         #expect(databases.filling == [0: 0, 5: 17])
         #expect(databases.hasOwn && !databases.areNoted)
         #expect(TaskRecord(["filling": TaskRecord.text(databases.filling)]).filling == databases.filling)
     }
 
     @Test func `what cannot be read may be keys of others`() {
-        #expect(!TaskDatabases(TaskRecord(["filling": "0:x"])).hasOwn)
-        #expect(!TaskDatabases(TaskRecord([:])).hasOwn)
+        #expect(!TaskDatabases(.init(fields: ["filling": "0:x"])).hasOwn)
+        #expect(!TaskDatabases(.init(fields: [:])).hasOwn)
     }
 
     @Test func `keys of others are not removed at the end of the first full sync`() {
-        var databases = TaskDatabases(TaskRecord(["filling": "0:0,5:17"]))
+        var databases = TaskDatabases(.init(fields: ["filling": "0:0,5:17"]))
         databases.known = [0, 3, 5]
         #expect(databases.own == [0, 3])
         // Once noted as filled a database is the task's: that is what the next full sync goes by.
-        #expect(TaskDatabases(TaskRecord(["databases": "0,5", "filling": "5:17"])).own == [0, 5])
+        #expect(TaskDatabases(.init(fields: ["databases": "0,5", "filling": "5:17"])).own == [0, 5])
     }
 }
