@@ -36,6 +36,19 @@ package struct ReplicationService: Sendable {
         defer { output.flush() }
         let logger = Logger(label: "df2redis")
         let notifier = ServiceNotifier(logger: logger)
+        let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
+        var settings = ReplicatorSettings(configuration, mode: mode)
+        settings.keeper = SocketStore(logger: logger)
+        if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
+        let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
+        // From the first line of the log on, a signal is a leave, not the process's end.
+        let signals = SignalWatcher { name in
+            logger.notice("\(name) received")
+            notifier.stopping(status: "leaving the source")
+            Task { await replicator.leave() }
+        }
+        defer { withExtendedLifetime(signals) {} }
+
         logger.notice(
             "df2redis \(Version.current) \(mode.rawValue): \(configuration.source.address) to \(configuration.target.address)",
             metadata: ["event": "started"])
@@ -48,17 +61,7 @@ package struct ReplicationService: Sendable {
             notifier.failure(errno: error.errno, "\(error)")
             return .cantCreate
         }
-        let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
-        var settings = ReplicatorSettings(configuration, mode: mode)
-        settings.keeper = SocketStore(logger: logger)
-        if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
-        let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
-        let signals = SignalWatcher { name in
-            logger.notice("\(name) received")
-            notifier.stopping(status: "leaving the source")
-            Task { await replicator.leave() }
-        }
-        defer { withExtendedLifetime(signals) {} }
+
         do {
             let summary = try await replicator.run()
             logger.notice("\(summary.text(mode))")
