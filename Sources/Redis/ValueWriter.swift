@@ -15,6 +15,7 @@ package final class ValueWriter {
     private let isGuarded: Bool
     private let profile: TargetProfile
     private let now: Int64
+    private let deadlines: (any TargetDeadlines)?
     /// A TTL of a field or a member could not be kept.
     package private(set) var lostMemberExpiries = 0
     /// Pending entries of a consumer group whose consumer or entry is missing.
@@ -40,7 +41,8 @@ package final class ValueWriter {
 
     /// - Parameter now: Unix time in milliseconds; members that have expired by then are left out.
     package init(
-        head: EntryHead, key: RawSpan, profile: TargetProfile, now: Int64, guardKey: [UInt8]? = nil
+        head: EntryHead, key: RawSpan, profile: TargetProfile, now: Int64, guardKey: [UInt8]? = nil,
+        deadlines: (any TargetDeadlines)? = nil
     ) {
         self.head = head
         self.key = key.withUnsafeBytes { Array($0) }
@@ -49,6 +51,7 @@ package final class ValueWriter {
         writeKey = guardKey ?? self.key
         self.profile = profile
         self.now = now
+        self.deadlines = deadlines
     }
 
     package let keyDescription: String
@@ -291,7 +294,9 @@ package final class ValueWriter {
             batch.command(3)
             batch.bytes.appendBulk("PEXPIREAT")
             batch.bytes.appendBulk(writeKey)
-            batch.bytes.appendBulk(decimal: expiry)
+            // Asked for now: a large value may have taken long.
+            let name = key
+            batch.bytes.appendBulk(decimal: deadlines.deadline(expiry, name.span.bytes, head.database))
         }
         guard isGuarded else { return }
         batch.command(3)

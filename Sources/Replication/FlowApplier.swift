@@ -29,6 +29,8 @@ package actor FlowApplier {
     private static let linger = DispatchTimeInterval.milliseconds(1)
 
     private let executor: QueueExecutor
+    nonisolated var queue: DispatchQueue { executor.queue }
+    nonisolated var logger: Logger { context.logger }
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     package nonisolated let flow: FlowID
@@ -36,7 +38,7 @@ package actor FlowApplier {
     private let context: FlowContext
     private let checkpoint: CheckpointKey
     private let onEvent: @Sendable (FlowEvent) -> Void
-    private let encoder: FlowEncoder
+    let encoder: FlowEncoder
     private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     private let feed: FlowFeed
     private var link: TransactionLink?
@@ -63,6 +65,10 @@ package actor FlowApplier {
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
+
+    var isClosed: Bool {
+        if case .closed = state { true } else { false }
+    }
 
     private enum State {
         case running
@@ -116,7 +122,7 @@ package actor FlowApplier {
     // MARK: The pump
 
     /// Decodes and sends until there is nothing to decode, or the target has to catch up.
-    private func pump() {
+    func pump() {
         while step() {}
         if !holdWaiters.isEmpty { finishHold() }
         finishDrainIfDone()
@@ -149,6 +155,7 @@ package actor FlowApplier {
         }
         if feed.decodeMore(into: encoder) { return true }
         if encoder.halt != nil { return true }
+        encoder.adjustDeadlines(oldestArrival: nil)
         if isBeingWritten {
             guard !batch.isInCommand else {
                 link.batchGrew()
@@ -193,6 +200,7 @@ package actor FlowApplier {
             hasSentPosition = true
         }
         batch.progress.flowBytes = feed.decodedBytes
+        encoder.expiry?.book.seal(next: batch.progress.nextLSN ?? 0)
         batch.seal(checkpoint: nextCheckpoint(batch))
         _ = encoder.takeBatch()
     }
@@ -532,7 +540,7 @@ package actor FlowApplier {
         case .failed, .closed: true
         case .reconnecting, .atGlobal: false
         case .running:
-            link?.isIdle == true && !hasSomethingToSend && feed.isEmpty
+            link?.isIdle == true && !hasSomethingToSend && feed.isEmpty && encoder.expiry?.hasWork != true
         }
     }
 
@@ -574,6 +582,7 @@ package actor FlowApplier {
 
     package func close() {
         state = .closed
+        encoder.expiry?.book.close()
         link?.close()
         link = nil
         lostLink = nil

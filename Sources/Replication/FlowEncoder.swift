@@ -28,6 +28,8 @@ final class FlowEncoder: FlowSink {
     private(set) var masterVersion: String?
     /// Unix time in milliseconds at which what is being decoded arrived.
     var arrivedAt: Int64 = 0
+    /// Keeps the target from expiring what the stream has not expired; `nil`: deadlines are written as they come.
+    var expiry: ExpiryGuard? { didSet { rewriter.deadlines = expiry } }
 
     private let context: FlowContext
     private let profile: TargetProfile
@@ -75,6 +77,21 @@ final class FlowEncoder: FlowSink {
             selectedDatabase = nil
         }
         return batch
+    }
+
+    /// What is decoded next arrived between `oldest` and `newest`.
+    func arrived(at newest: Int64, oldest: Int64) {
+        arrivedAt = newest
+        rewriter.oldestArrival = oldest
+        // The stream is to have most of the batch.
+        adjustDeadlines(oldestArrival: oldest, limit: Self.batchBytes / 4)
+    }
+
+    /// Brings the target's deadlines in line with the lag; `oldestArrival` is `nil` when nothing waits to be decoded.
+    func adjustDeadlines(oldestArrival: Int64?, limit: Int = batchBytes) {
+        guard let expiry, !batch.isInCommand, halt == nil else { return }
+        expiry.look(oldestArrival: oldestArrival)
+        expiry.work(on: batch, limit: limit) { select($0) }
     }
 
     /// Ends the batch's commands in database 0, where the checkpoint stands.
@@ -141,7 +158,7 @@ final class FlowEncoder: FlowSink {
         batch.bytes.appendBulk("SET")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(value)
-        if let expiry = head.expiryMilliseconds {
+        if let expiry = targetDeadline(head, key: key) {
             batch.bytes.appendBulk("PXAT")
             batch.bytes.appendBulk(decimal: expiry)
         }
@@ -178,10 +195,11 @@ final class FlowEncoder: FlowSink {
         } catch {
             return fail(.undecodable, "the value of \(printableKey(key)) is malformed: \(error)")
         }
+        let expiry = targetDeadline(head, key: key)
         let guardedIn = context.policy.onConflict == .overwrite ? nil : head.database
         guard head.type == .stream3, !profile.understandsStream3 else {
             return batch.appendRestore(
-                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, guardedIn: guardedIn
+                key: key, type: head.type, body: body, expiryMilliseconds: expiry, guardedIn: guardedIn
             )
         }
         var downgraded = ByteBuffer(capacity: body.byteCount)
@@ -191,8 +209,7 @@ final class FlowEncoder: FlowSink {
             return fail(.undecodable, "the stream \(printableKey(key)) is malformed: \(error)")
         }
         batch.appendRestore(
-            key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: head.expiryMilliseconds,
-            guardedIn: guardedIn)
+            key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: expiry, guardedIn: guardedIn)
     }
 
     func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
@@ -203,7 +220,8 @@ final class FlowEncoder: FlowSink {
         let guardKey =
             context.policy.onConflict == .overwrite
             ? nil : Array("df2redis:partial:\(context.task):\(flow):\(stream)".utf8)
-        writers[stream] = ValueWriter(head: head, key: key, profile: profile, now: arrivedAt, guardKey: guardKey)
+        writers[stream] = ValueWriter(
+            head: head, key: key, profile: profile, now: arrivedAt, guardKey: guardKey, deadlines: expiry)
     }
 
     func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
@@ -240,7 +258,7 @@ final class FlowEncoder: FlowSink {
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
         synced?.brought(key, database: head.database)
-        guard let expiry = head.expiryMilliseconds, expiry <= arrivedAt else { return true }
+        guard let expiry = head.expiryMilliseconds, rewriter.hadPassed(expiry, now: arrivedAt) else { return true }
         expiredKeys += 1
         if context.policy.onConflict == .overwrite {
             batch.command(2)
@@ -248,6 +266,11 @@ final class FlowEncoder: FlowSink {
             batch.bytes.appendBulk(key)
         }
         return false
+    }
+
+    private func targetDeadline(_ head: EntryHead, key: RawSpan) -> Int64? {
+        guard let time = head.expiryMilliseconds else { return nil }
+        return expiry?.deadline(time, key: key, database: head.database) ?? time
     }
 
     /// A value of the snapshot is older than any MOVE to its place: the source moved nothing, since the place was taken.

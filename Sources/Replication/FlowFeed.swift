@@ -38,7 +38,7 @@ final class FlowFeed {
             }
         }
         guard let (bytes, offset) = chunk else { return false }
-        encoder.arrivedAt = bytes.arrivedAt
+        encoder.arrived(at: bytes.arrivedAt, oldest: bytes.oldestArrival)
         lastArrival = bytes.arrivedAt
         do throws(FlowDecodingError) {
             if window.isEmpty {

@@ -1,4 +1,5 @@
 import Dragonfly
+import Glibc
 import Link
 import Logging
 import Redis
@@ -26,6 +27,8 @@ actor ReplicationSession {
     private static let pingInterval = 5
     /// How long a leave goes on applying what was received: before its FIN and behind it together.
     private static let applyLimit = Duration.milliseconds(700)
+    /// How long it may take, behind that, to give keys the source's exact deadlines.
+    private static let settleLimit = Duration.seconds(10)
 
     private let settings: ReplicatorSettings
     private let incidents: IncidentLog
@@ -170,6 +173,7 @@ actor ReplicationSession {
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
+        try await guardExpiry(session, resume: isFullSync ? nil : resume)
         for applier in appliers {
             try await applier.start { [weak self] in
                 guard let self else { return }
@@ -186,6 +190,21 @@ actor ReplicationSession {
             for applier in appliers { await startAcknowledging(applier.flow) }
         }
         notice(.ready(status))
+    }
+
+    private func guardExpiry(_ session: SessionStateMachine.Session, resume: ResumePoint?) async throws {
+        guard let state = settings.stateDirectory else { return }
+        let folder = "\(state)/\(settings.task).expiry"
+        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
+            throw ReplicationError(SystemError("mkdir", errno: errno, peer: folder))
+        }
+        for applier in appliers {
+            let origin = "\(session.replicationID) \(session.flowCount)".utf8.reduce(Int64(0)) { $0 &* 31 &+ Int64($1) }
+            try await applier.guardExpiry(
+                in: "\(folder)/\(applier.flow)", origin: origin,
+                continuingAt: resume?.nextLSNs[applier.flow.index].value, window: settings.expiryGuard,
+                clock: settings.clock)
+        }
     }
 
     private func prepareTarget(stored: [String: String], session: SessionStateMachine.Session) async throws {
@@ -480,9 +499,30 @@ actor ReplicationSession {
                 departure.log("closed without the source's FIN", flow: end.flow, level: .warning)
             }
         }
+        if applies { await settleExpiry(drained, departure) }
         await master.close(within: .milliseconds(200))
         for applier in appliers { await applier.close() }
         departure.end()
+    }
+
+    /// The target lives by its own clock from here on, and shall have the deadlines that the source has. A flow that
+    /// has not applied everything keeps its margins: what it has yet to apply may put those deadlines off.
+    private func settleExpiry(_ drained: Set<FlowID>, _ departure: Departure) async {
+        let limit = isHurried ? Duration.seconds(1) : Self.settleLimit
+        await withTaskGroup(of: (FlowID, Int).self) { group in
+            for applier in appliers where drained.contains(applier.flow) {
+                group.addTask { (applier.flow, await applier.settleExpiry(within: limit)) }
+            }
+            for await (flow, left) in group where left > 0 {
+                departure.log(
+                    "about \(left) keys are left with a TTL later than the source's", flow: flow, level: .warning)
+            }
+        }
+        for applier in appliers where !drained.contains(applier.flow) {
+            if await applier.guardsExpiry {
+                departure.log("TTLs near their end stay later than the source's", flow: applier.flow, level: .warning)
+            }
+        }
     }
 
     /// Waits until every flow has applied what it has received, or until `deadline`.
