@@ -1,5 +1,4 @@
 import Dragonfly
-import Glibc
 import Link
 import Logging
 import Redis
@@ -98,7 +97,10 @@ actor ReplicationSession {
             if isLeaveRequested { work.cancel() }
             let end = try await work.value
             await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
-            if end == .completed { try? await control.delete(checkpointKey.name) }
+            if end == .completed {
+                try? await control.delete(checkpointKey.name)
+                if let expiryFolder { try? BookFolder.remove(expiryFolder) }
+            }
             await removePartialKeys()
             await control.close()
             return end
@@ -192,12 +194,13 @@ actor ReplicationSession {
         notice(.ready(status))
     }
 
+    /// Where the source's deadlines are noted.
+    private var expiryFolder: String? { settings.stateDirectory.map { "\($0)/\(settings.task).expiry" } }
+
     private func guardExpiry(_ session: SessionStateMachine.Session, resume: ResumePoint?) async throws {
-        guard let state = settings.stateDirectory else { return }
-        let folder = "\(state)/\(settings.task).expiry"
-        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
-            throw ReplicationError(SystemError("mkdir", errno: errno, peer: folder))
-        }
+        guard let folder = expiryFolder else { return }
+        if isFullSync { try BookFolder.remove(folder) }
+        try BookFolder.make(folder)
         for applier in appliers {
             let origin = "\(session.replicationID) \(session.flowCount)".utf8.reduce(Int64(0)) { $0 &* 31 &+ Int64($1) }
             try await applier.guardExpiry(

@@ -34,6 +34,7 @@ extension ReplicatorSettings {
             case .flush: .flush
             case .reconcile: .reconcile
             }
+        expiryGuard = configuration.expiry.guardWindow
         stateDirectory = configuration.stateDirectory
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes

@@ -64,10 +64,8 @@ final class DeadlineBook {
             return
         }
         isContinued = false
-        try Self.removeFiles(in: folder)
-        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
-            throw SystemError("mkdir", errno: errno, peer: folder)
-        }
+        try BookFolder.remove(folder)
+        try BookFolder.make(folder)
         let index = try DeadlineIndex(creating: "\(folder)/index")
         self.index = index
         index[.origin] = origin
@@ -76,21 +74,6 @@ final class DeadlineBook {
 
     /// What an earlier process knew is known.
     let isContinued: Bool
-
-    /// Removes the files of a book; there may be none.
-    static func removeFiles(in folder: String) throws(SystemError) {
-        guard let directory = opendir(folder) else {
-            guard errno == ENOENT else { throw SystemError("open", errno: errno, peer: folder) }
-            return
-        }
-        defer { closedir(directory) }
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { unlink("\(folder)/\(name)") }
-        }
-    }
 
     /// Pages that the kernel had not written are lost when the machine stops without order.
     private static var bootID: Int64 {

@@ -45,13 +45,8 @@ final class DeadlineShelves {
     ///
     /// - Returns: those that had been taken down.
     func findFiles() -> [Taken] {
-        guard let directory = opendir(folder) else { return [] }
-        defer { closedir(directory) }
         var found: [Taken] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
+        for name in BookFolder.entries(of: folder) {
             let parts = name.split(separator: ".")
             guard let shelf = parts.first.flatMap({ UInt8($0) }) else { continue }
             if parts.count == 1 { filled.insert(shelf) }

@@ -13,6 +13,7 @@ extension Setting {
         "fullSync": "How a full sync treats the target's old data.",
         "conflict": "What happens to a key of the snapshot that the target already has.",
         "policy": "What happens to data that cannot be applied.",
+        "expiry": "How the target is kept from expiring keys before the source does.",
         "checkpoint": "Where the position in the stream is kept, so that a restart goes on where it was.",
         "spool": "Where records wait that the target cannot take yet.",
         "reconnect": "How a lost source is tried again.",
@@ -113,6 +114,13 @@ extension Setting {
         Setting(
             "policy.onUnsupported", \.policy.onUnsupported, .choice(),
             "When the data has no equal in Redis; what is skipped is counted and listed in the dead-letter file."),
+        Setting(
+            "expiry.guardSeconds", \.expiry.guardWindow, .seconds(0...3600),
+            """
+            How long the target, the network or df2redis may stand still without a key being lost
+            that the source keeps. TTLs near their end read up to 1.5 times as much more at the target
+            while it is followed; exact once df2redis has left. 0: keys are protected only while a lag is seen.
+            """),
     ]
 
     private static let position: [Setting] = [
