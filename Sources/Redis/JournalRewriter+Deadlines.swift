@@ -19,7 +19,7 @@ extension JournalRewriter {
         while let key = arguments.next() { deadlines.removed(key, database: database) }
     }
 
-    /// The value came with its deadline: it had not passed then, whatever the time is now.
+    /// A snapshot's value with this deadline had expired when it was sent.
     package func hadPassed(_ deadline: Int64, now: Int64) -> Bool {
         deadline <= min(now, oldestArrival ?? now) - Self.expiryMarginMilliseconds
     }

@@ -12,13 +12,9 @@ extension JournalRewriter {
         for _ in 0..<4 { _ = options.next() }
         while let option = options.next() { if option.isWord("ABSTTL") { isAbsolute = true } }
         var expiry: Int64? = ttl == 0 ? nil : isAbsolute ? ttl : now + ttl
+        // A deadline that has passed by now had not when the source wrote it, and may be put off further on; a target
+        // that is given a past one removes the key.
         let key = command.argument(at: 1)
-        if let expiry, hadPassed(expiry, now: now) {
-            batch.command(2)
-            batch.bytes.appendBulk("UNLINK")
-            batch.bytes.appendBulk(key)
-            return .written
-        }
         guard let payload = DumpPayload(command.argument(at: 3)) else { return .unsupported(.payload) }
         guard let type = RDBType(rawValue: payload.typeCode) else {
             // A type of a newer Redis: the target reads its own.
@@ -34,7 +30,8 @@ extension JournalRewriter {
             return .written
         }
         return append(
-            type, key: key, body: payload.body, head: EntryHead(database: database, expiryMilliseconds: expiry, type: type),
+            type, key: key, body: payload.body,
+            head: EntryHead(database: database, expiryMilliseconds: expiry, type: type),
             now: now,
             into: batch)
     }

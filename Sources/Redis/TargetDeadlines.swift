@@ -26,7 +26,7 @@ extension (any TargetDeadlines)? {
 extension CommandBatch {
     /// Changes deadlines that are what they are taken for, and only those: a key that has been removed, persisted or
     /// given another deadline since is left alone.
-    private static let script: StaticString = """
+    fileprivate static let script: StaticString = """
         local m=tonumber(ARGV[1]) local n=tonumber(ARGV[2])
         for i=1,#KEYS do local d=tonumber(ARGV[2+n+i]) local t=redis.call('PEXPIRETIME',KEYS[i])
         if t>0 and t~=d+m then for j=1,n do if t==d+tonumber(ARGV[2+j]) then
@@ -52,5 +52,17 @@ extension CommandBatch {
         bytes.appendBulk(decimal: Int64(margins.count))
         for margin in margins { bytes.appendBulk(decimal: margin) }
         bytes.append(contentsOf: deadlines)
+    }
+}
+
+extension TargetControl {
+    /// Takes the margin, one of `margins`, from the deadlines of keys that have these and one of them.
+    package func setDeadlines(
+        _ keys: [(key: [UInt8], deadline: Int64)], database: UInt32, margins: [Int64]
+    ) async throws(TargetError) {
+        var arguments = [Array("EVAL".utf8), Array("\(CommandBatch.script)".utf8), Array("\(keys.count)".utf8)]
+        arguments += keys.map(\.key)
+        arguments += ([0, Int64(margins.count)] + margins + keys.map(\.deadline)).map { Array("\($0)".utf8) }
+        try await run(arguments, database: database)
     }
 }

@@ -257,7 +257,9 @@ package final class Intake: FlowReceiver {
                         let range = slab.untaken
                         slab.taken = slab.filled
                         state.queuedBytes -= range.count
-                        return .done(.chunk(IntakeChunk(
+                        return .done(
+                            .chunk(
+                                IntakeChunk(
                                     slab: slab, range: range, arrivedAt: slab.arrivedAt,
                                     oldestArrival: slab.oldestArrival)))
                     }

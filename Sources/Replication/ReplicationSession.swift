@@ -26,24 +26,22 @@ actor ReplicationSession {
     private static let pingInterval = 5
     /// How long a leave goes on applying what was received: before its FIN and behind it together.
     private static let applyLimit = Duration.milliseconds(700)
-    /// How long it may take, behind that, to give keys the source's exact deadlines.
-    private static let settleLimit = Duration.seconds(10)
 
-    private let settings: ReplicatorSettings
+    let settings: ReplicatorSettings
     private let incidents: IncidentLog
-    private let logger: Logger
+    let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let fullSyncsBefore: Int
     /// The source refuses to go on where the checkpoint stands.
     private let ignoresCheckpoint: Bool
     private let events: AsyncStream<Event>
     private let post: AsyncStream<Event>.Continuation
-    private let control: TargetControl
-    private let checkpointKey: CheckpointKey
+    let control: TargetControl
+    let checkpointKey: CheckpointKey
     private let budget: SpoolBudget
 
     private var master: MasterSession?
-    private var appliers: [FlowApplier] = []
+    private(set) var appliers: [FlowApplier] = []
     private var progress: [FlowProgress] = []
     private var barrier = GlobalBarrier(flowCount: 0)
     private var stableFlows: Set<FlowID> = []
@@ -55,7 +53,9 @@ actor ReplicationSession {
     private var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private var isLeaveRequested = false
-    private var isHurried = false
+    /// The target expires nothing by itself.
+    private(set) var isInImportMode = false
+    private(set) var isHurried = false
     private var drainSleep: Task<Void, Never>?
     private(set) var phase = Phase.connecting
     /// The session has got as far as a sync.
@@ -96,10 +96,11 @@ actor ReplicationSession {
             self.work = work
             if isLeaveRequested { work.cancel() }
             let end = try await work.value
-            await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
+            await leave(
+                because: end == .left ? "asked to" : "the snapshot is applied", applies: true, isFinal: true)
             if end == .completed {
                 try? await control.delete(checkpointKey.name)
-                if let expiryFolder { try? BookFolder.remove(expiryFolder) }
+                if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
             }
             await removePartialKeys()
             await control.close()
@@ -108,7 +109,7 @@ actor ReplicationSession {
             let error = ReplicationError(error)
             if isLeaveRequested, error.isTransient {
                 // Whatever was being waited for has been given up for the sake of the leave.
-                await leave(because: "asked to", applies: true)
+                await leave(because: "asked to", applies: true, isFinal: true)
                 await removePartialKeys()
                 await control.close()
                 return .left
@@ -157,10 +158,13 @@ actor ReplicationSession {
             metadata: ["phase": "connecting"])
         isFullSync = modes.first != .partial
         try await prepareTarget(stored: stored, session: session)
+        isInImportMode = try await importMode.begin(profile)
+        var connector = TargetConnector(settings: settings.target)
+        connector.usesImportMode = isInImportMode
 
         let context = FlowContext(
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
-            connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
+            connector: connector, incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
@@ -192,22 +196,6 @@ actor ReplicationSession {
             for applier in appliers { await startAcknowledging(applier.flow) }
         }
         notice(.ready(status))
-    }
-
-    /// Where the source's deadlines are noted.
-    private var expiryFolder: String? { settings.stateDirectory.map { "\($0)/\(settings.task).expiry" } }
-
-    private func guardExpiry(_ session: SessionStateMachine.Session, resume: ResumePoint?) async throws {
-        guard let folder = expiryFolder else { return }
-        if isFullSync { try BookFolder.remove(folder) }
-        try BookFolder.make(folder)
-        for applier in appliers {
-            let origin = "\(session.replicationID) \(session.flowCount)".utf8.reduce(Int64(0)) { $0 &* 31 &+ Int64($1) }
-            try await applier.guardExpiry(
-                in: "\(folder)/\(applier.flow)", origin: origin,
-                continuingAt: resume?.nextLSNs[applier.flow.index].value, window: settings.expiryGuard,
-                clock: settings.clock)
-        }
     }
 
     private func prepareTarget(stored: [String: String], session: SessionStateMachine.Session) async throws {
@@ -456,8 +444,9 @@ actor ReplicationSession {
     /// FIN-first, whatever the reason: acknowledgements stop, what is in flight drains, every flow is half-closed and read
     /// to the master's FIN, then closed; the main connection last.
     ///
-    /// What arrives between our FIN and the master's is applied too, as far as the time allows.
-    private func leave(because reason: String, applies: Bool) async {
+    /// What arrives between our FIN and the master's is applied too, as far as the time allows. Only a leave that is the
+    /// last one settles TTLs: another session goes on where this one ends, and the keys are to last until then.
+    private func leave(because reason: String, applies: Bool, isFinal: Bool = false) async {
         // A snapshot that is cut short is of no use to the next session, which begins with another.
         let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
         phase = .leaving
@@ -467,6 +456,7 @@ actor ReplicationSession {
         guard let master, hasBegun || !appliers.isEmpty else {
             await self.master?.close()
             for applier in appliers { await applier.close() }
+            if isFinal { await settleExpiry() }
             return
         }
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
@@ -502,30 +492,10 @@ actor ReplicationSession {
                 departure.log("closed without the source's FIN", flow: end.flow, level: .warning)
             }
         }
-        if applies { await settleExpiry(drained, departure) }
         await master.close(within: .milliseconds(200))
         for applier in appliers { await applier.close() }
+        if isFinal { await settleExpiry(applies ? drained : [], departure) }
         departure.end()
-    }
-
-    /// The target lives by its own clock from here on, and shall have the deadlines that the source has. A flow that
-    /// has not applied everything keeps its margins: what it has yet to apply may put those deadlines off.
-    private func settleExpiry(_ drained: Set<FlowID>, _ departure: Departure) async {
-        let limit = isHurried ? Duration.seconds(1) : Self.settleLimit
-        await withTaskGroup(of: (FlowID, Int).self) { group in
-            for applier in appliers where drained.contains(applier.flow) {
-                group.addTask { (applier.flow, await applier.settleExpiry(within: limit)) }
-            }
-            for await (flow, left) in group where left > 0 {
-                departure.log(
-                    "about \(left) keys are left with a TTL later than the source's", flow: flow, level: .warning)
-            }
-        }
-        for applier in appliers where !drained.contains(applier.flow) {
-            if await applier.guardsExpiry {
-                departure.log("TTLs near their end stay later than the source's", flow: applier.flow, level: .warning)
-            }
-        }
     }
 
     /// Waits until every flow has applied what it has received, or until `deadline`.
@@ -556,6 +526,7 @@ actor ReplicationSession {
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
+            if isInImportMode { await importMode.end() }
             if hasBegun { try? await control.replaceHash(checkpointKey.name, with: CheckpointKey.stopped) }
         default: break
         }
@@ -563,7 +534,7 @@ actor ReplicationSession {
 }
 
 /// The log of a leave: each step with the time since its beginning.
-private struct Departure {
+struct Departure {
     let logger: Logger
     let start = ContinuousClock.now
 

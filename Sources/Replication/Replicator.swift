@@ -12,8 +12,8 @@ import Redis
 /// 5. on loss: leave FIN-first, wait, and again from 1
 /// 6. asked to leave: leave
 package actor Replicator {
-    private let settings: ReplicatorSettings
-    private let logger: Logger
+    let settings: ReplicatorSettings
+    let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let incidents: IncidentLog
     private var session: ReplicationSession?
@@ -44,7 +44,10 @@ package actor Replicator {
                 settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs,
                 ignoresCheckpoint: mustSyncFully, notice: notice)
             self.session = session
-            if isLeaving { return summary }
+            if isLeaving {
+                if hasEverBegun { await settleExpiry() }
+                return summary
+            }
             do {
                 _ = try await session.run()
                 await session.contribute(to: &summary)
@@ -54,7 +57,10 @@ package actor Replicator {
                 let error = ReplicationError(error)
                 await session.contribute(to: &summary)
                 self.session = nil
-                if isLeaving, error.isTransient { return summary }
+                if isLeaving, error.isTransient {
+                    await settleExpiry()
+                    return summary
+                }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
                 if error.code == .source(.resumeRefused), !mustSyncFully {
                     mustSyncFully = true
@@ -77,7 +83,10 @@ package actor Replicator {
                 let pause = Task { _ = try? await Task.sleep(for: wait) }
                 self.pause = pause
                 await pause.value
-                if isLeaving { return summary }
+                if isLeaving {
+                    await settleExpiry()
+                    return summary
+                }
             }
         }
     }

@@ -33,14 +33,14 @@ import Wire
         defer { scene.stop() }
         try scene.life.fill(keys: 100_000)
         try scene.life.begin()
-        // It runs for a hundredth of the time.
-        scene.redis.pause()
+        // A turn of its event loop now and then: a few KiB of each connection.
+        let client = try scene.redis.client()
         try scene.startDaemon()
-        let end = ContinuousClock.now + .seconds(Self.lag)
+        try scene.daemon?.wait(forLine: "full sync begins")
+        scene.redis.pause()
         try scene.life.goOn(for: Self.lag) {
-            guard ContinuousClock.now < end else { return }
             scene.redis.resume()
-            nap(.milliseconds(2))
+            try client.command("PING")
             scene.redis.pause()
         }
         #expect(scene.daemon?.log.contains("stable: following") == false, "the full sync lasted")
@@ -63,6 +63,48 @@ import Wire
         try scene.life.goOn(for: 2)
         try scene.life.end()
         try scene.expectEqual()
+    }
+
+    @Test func `A leave while the source is away ends with the source's TTLs too`() throws {
+        let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
+        defer { scene.stop() }
+        try scene.follow()
+        try scene.life.begin()
+        try scene.life.end()
+        let expected = try ServerData(reading: scene.source.client())
+        try waitUntilEqual { try scene.differences(from: expected, allowing: [90_337]) }
+        #expect(try !scene.differences(from: expected, allowing: []).isEmpty, "there are margins")
+        _ = scene.source.stop()
+        try scene.daemon?.wait(forLine: "another attempt in")
+        try scene.daemon?.leave()
+        #expect(try scene.differences(from: expected, allowing: []) == [])
+    }
+
+    @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"), arguments: sources)
+    func `A Valkey in import mode has the source's TTLs all the time, and loses nothing either`(
+        _ isReal: Bool
+    ) throws {
+        let scene = try ExpiryScene(
+            isReal: isReal, lag: Self.lag, guardSeconds: 0, binary: RedisServer.valkeyBinary)
+        defer { scene.stop() }
+        try scene.follow()
+        try scene.life.begin()
+        scene.redis.pause()
+        try scene.life.goOn(for: Self.lag)
+        scene.redis.resume()
+        try scene.life.goOn(for: 1)
+        // Killed and started again: still in import mode, and switched off by the one that leaves.
+        scene.daemon?.process.kill()
+        try scene.life.goOn(for: Self.lag)
+        try scene.startDaemon(again: true)
+        try scene.daemon?.wait(forLine: "continuing where the checkpoint stands")
+        try scene.life.end()
+        try waitUntilEqual { try scene.differences(allowing: []) }
+        let client = try scene.redis.client()
+        #expect(try client.command("CONFIG", "GET", "import-mode").array?.last?.text == "yes")
+        try scene.daemon?.leave()
+        #expect(try client.command("CONFIG", "GET", "import-mode").array?.last?.text == "no")
+        #expect(try scene.differences(allowing: []) == [])
     }
 
     @Test func `A migration ends with the source's TTLs`() throws {
@@ -88,9 +130,9 @@ private final class ExpiryScene {
     private(set) var daemon: Daemon?
     private let guardSeconds: Double
 
-    init(isReal: Bool, lag: Double, guardSeconds: Double, server: [String] = []) throws {
+    init(isReal: Bool, lag: Double, guardSeconds: Double, binary: String? = nil) throws {
         source = try TortureSource(shards: 2, isReal: isReal)
-        redis = try RedisServer(server)
+        redis = try RedisServer(binary: binary)
         self.guardSeconds = guardSeconds
         life = try VolatileLife(source.client(), milliseconds: lag >= 30 ? 5000 : 2000)
         configuration = .init(
@@ -129,7 +171,10 @@ private final class ExpiryScene {
 
     /// - Parameter margins: what the TTL of a key that is due soon may be later by.
     func differences(allowing margins: [Int]) throws -> [Difference] {
-        let expected = try ServerData(reading: source.client())
+        try differences(from: ServerData(reading: source.client()), allowing: margins)
+    }
+
+    func differences(from expected: ServerData, allowing margins: [Int]) throws -> [Difference] {
         let actual = try ServerData(reading: redis.client()).withoutCheckpoints
         let soon = Int(Date().timeIntervalSince1970 * 1000) + Int(guardSeconds * 1500) + 5000
         return expected.differences(in: actual).filter { difference in

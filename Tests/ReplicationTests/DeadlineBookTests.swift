@@ -188,7 +188,8 @@ private final class BookUnderTest {
                 now += Int64.random(in: 0..<20_000, using: &generator)
                 test.book.advance(to: now)
             default:
-                let distance = Int64.random(in: 1..<(1 << Int64.random(in: 4..<36, using: &generator)), using: &generator)
+                let distance = Int64.random(
+                    in: 1..<(1 << Int64.random(in: 4..<36, using: &generator)), using: &generator)
                 model[key] = now + distance
                 let isNear = test.note(key, now + distance)
                 told.remove(key)

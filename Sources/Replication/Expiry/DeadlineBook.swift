@@ -27,7 +27,6 @@ final class DeadlineBook {
     private static let aliases: ClosedRange<UInt8> = 1...3
     private static let fewEntries = 4096
 
-    private let folder: String
     private let index: DeadlineIndex
     private let shelves: DeadlineShelves
     /// Shelves being gone through, the nearest first.
@@ -49,18 +48,13 @@ final class DeadlineBook {
     ///   - next: the flow's LSN to go on from; `nil` begins a new book.
     /// - Throws: `SystemError` when the files cannot be made.
     init(folder: String, origin: Int64, continuingAt next: UInt64?) throws(SystemError) {
-        self.folder = folder
         shelves = DeadlineShelves(folder: folder)
-        let boot = Self.bootID
-        if let next, let index = DeadlineIndex(opening: "\(folder)/index"), index[.origin] == origin,
-            index[.next] >= Int64(bitPattern: next), index[.boot] == boot || index[.isClean] == 1
+        if let next, let index = Self.openIndex(in: folder), index[.origin] == origin,
+            index[.next] >= Int64(bitPattern: next)
         {
             self.index = index
             isContinued = true
-            index[.isClean] = 0
-            index[.boot] = boot
-            taken = shelves.findFiles().map { ($0, true) }
-            retell()
+            goOn()
             return
         }
         isContinued = false
@@ -69,7 +63,30 @@ final class DeadlineBook {
         let index = try DeadlineIndex(creating: "\(folder)/index")
         self.index = index
         index[.origin] = origin
-        index[.boot] = boot
+        index[.boot] = Self.bootID
+    }
+
+    /// Opens the book in `folder`, whatever it is about.
+    ///
+    /// - Returns: `nil` when there is none that can be trusted.
+    init?(reopening folder: String) {
+        guard let index = Self.openIndex(in: folder) else { return nil }
+        self.index = index
+        shelves = DeadlineShelves(folder: folder)
+        isContinued = true
+        goOn()
+    }
+
+    private static func openIndex(in folder: String) -> DeadlineIndex? {
+        guard let index = DeadlineIndex(opening: "\(folder)/index") else { return nil }
+        return index[.boot] == bootID || index[.isClean] == 1 ? index : nil
+    }
+
+    private func goOn() {
+        index[.isClean] = 0
+        index[.boot] = Self.bootID
+        taken = shelves.findFiles().map { ($0, true) }
+        retell()
     }
 
     /// What an earlier process knew is known.

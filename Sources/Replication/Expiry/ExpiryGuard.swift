@@ -12,12 +12,11 @@ import Wire
 /// |---|---|---|
 /// | level | the standing margin | as it is |
 /// | behind | a day | as it is |
-/// | being settled | nothing added | as it is |
 ///
 /// The standing margin is there because a target that has stopped cannot be told anything: whatever falls due while it
 /// stands, for up to the guard window W, must carry its margin before. Margin and horizon are 1.5 W, since up to W / 4 of
 /// lag still counts as level. Once the flow is behind, what is near gets the day before anything more is applied, as the
-/// lag may grow to any length; when it is level again, the standing margin; at the leave, its exact deadline.
+/// lag may grow to any length; when it is level again, the standing margin; at the leave, its exact deadline (`ExpirySettler`).
 ///
 /// The margins end in odd milliseconds, so that a deadline with one is not mistaken for another one without.
 ///
@@ -35,7 +34,7 @@ final class ExpiryGuard: TargetDeadlines {
         var isLevel: Int64 { isBehind / 2 }
     }
 
-    enum State: Equatable { case catchingUp, behind, level, settling }
+    enum State: Equatable { case catchingUp, behind, level }
 
     static let marginBehind: Int64 = 86_400_613
     private static let keysPerCommand = 100
@@ -55,16 +54,18 @@ final class ExpiryGuard: TargetDeadlines {
         self.clock = clock
         now = clock()
         state = resumes ? .catchingUp : .level
-        margins = Array(Set([0, window.standingMargin, Self.marginBehind, book.margin])).sorted()
+        margins = Self.margins(and: [window.standingMargin, book.margin])
         book.margin = window.standingMargin
         book.advance(to: now + window.horizon)
     }
+
+    /// Every margin that a deadline at the target may have.
+    static func margins(and standing: [Int64]) -> [Int64] { Array(Set([0, marginBehind] + standing)).sorted() }
 
     private var margin: Int64 {
         switch state {
         case .catchingUp, .behind: Self.marginBehind
         case .level: window.standingMargin
-        case .settling: 0
         }
     }
 
@@ -99,7 +100,6 @@ final class ExpiryGuard: TargetDeadlines {
         case .behind: if lag < window.isLevel { enter(.level) }
         // What a master sends again arrives late, and seems new.
         case .catchingUp: if oldestArrival == nil { enter(.level) }
-        case .settling: break
         }
         book.advance(to: now + window.horizon)
         book.tidy(now: now, interval: state == .level ? window.horizon : .max)
@@ -109,12 +109,6 @@ final class ExpiryGuard: TargetDeadlines {
         self.state = state
         book.retell()
     }
-
-    /// The leave: every deadline becomes exact.
-    func settle() { enter(.settling) }
-
-    /// Keys that still have a margin which `settle` is to take from them; about.
-    var unsettledKeys: Int { book.untold }
 
     var hasWork: Bool { book.hasWork }
 

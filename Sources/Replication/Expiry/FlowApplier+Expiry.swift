@@ -43,15 +43,4 @@ extension FlowApplier {
             if goesOn { self.lookAtDeadlines() }
         }
     }
-
-    package var guardsExpiry: Bool { encoder.expiry != nil }
-
-    /// Gives every key its exact deadline; everything received has been applied.
-    ///
-    /// - Returns: how many keys are left with a later one, about.
-    package func settleExpiry(within limit: Duration) async -> Int {
-        guard let expiry = encoder.expiry else { return 0 }
-        expiry.settle()
-        return await drain(within: limit) ? 0 : max(expiry.unsettledKeys, 1)
-    }
 }
