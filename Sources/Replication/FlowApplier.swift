@@ -540,7 +540,7 @@ package actor FlowApplier {
         case .failed, .closed: true
         case .reconnecting, .atGlobal: false
         case .running:
-            link?.isIdle == true && !hasSomethingToSend && feed.isEmpty && encoder.expiry?.hasWork != true
+            link?.isIdle == true && !hasSomethingToSend && feed.isEmpty
         }
     }
 

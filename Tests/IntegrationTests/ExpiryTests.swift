@@ -203,7 +203,7 @@ private final class VolatileLife {
 
     func fill(keys: Int) throws {
         for start in stride(from: 0, to: keys, by: 1000) {
-            try send((start..<start + 1000).map { "SET bulk:\($0) \(String(repeating: "v", count: 100))" })
+            try send((start..<start + 1000).map { "SET bulk:\($0) \(String(repeating: "v", count: 400))" })
         }
     }
 

@@ -110,8 +110,6 @@ final class ExpiryGuard: TargetDeadlines {
         book.retell()
     }
 
-    var hasWork: Bool { book.hasWork }
-
     /// Adjusts deadlines at the target, until the batch has `limit` bytes.
     ///
     /// - Parameter select: selects a database in the batch.
