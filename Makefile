@@ -5,7 +5,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 BENCH_REPETITIONS ?= 3
 FAULTS ?= 100
-BOOTED_TESTS ?= units kill network
+BOOTED_TESTS ?= units start watchdog journal package kill network
 BOOTED_KILLS ?= 20
 
 # One set of flags for every release product, or each build would throw the other's away. `-s` strips at the link.
@@ -36,14 +36,15 @@ demo: lab ## a master, a real redis-server and df2redis between them, under live
 
 test: setup ## all tests
 	swift build --build-tests
-	swift test --skip-build --disable-xctest --xunit-output .build/tests.xml
+	@.ci/test.sh
 
 integration: setup ## the tests with real servers only (a real Dragonfly too when DRAGONFLY_BIN names one)
 	swift build --build-tests
 	swift test --skip-build --disable-xctest --filter IntegrationTests
 
-booted: setup ## the service on a booted systemd, killed and cut off, as root (minutes); BOOTED_TESTS names some
-	@.ci/setup.sh nftables tcpdump
+# The watchdog's test needs a debug build, the package's a release.
+booted: $(if $(filter package,$(BOOTED_TESTS)),build,setup) ## the service on a booted systemd, as root (minutes); BOOTED_TESTS names some
+	@.ci/setup.sh nftables tcpdump debhelper dpkg-dev lintian chrpath
 	swift build
 	BOOTED_KILLS=$(BOOTED_KILLS) .ci/booted.sh .build/debug $(BOOTED_TESTS)
 
@@ -63,9 +64,10 @@ tsan: setup ## all tests under ThreadSanitizer
 fuzz: setup ## fuzz the decoders, FUZZ_SECONDS (60) each
 	.ci/fuzz.sh $(FUZZ_SECONDS)
 
-bench: lab ## full sync and live stream: wall time, CPU, memory, against the target's own limit
+bench: lab ## full sync, live stream, what the source's clients notice: time, CPU, memory, against the target's limit
 	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS)
 	$(BIN)/df2redis-lab bench live
+	$(BIN)/df2redis-lab bench latency
 
 torture: lab ## kill, cut, stop and fill everything in random order under load; both sides must be equal (FAULTS, 100)
 	$(BIN)/df2redis-lab torture --faults $(FAULTS)

@@ -85,9 +85,11 @@ let package = Package(
         .testTarget(
             name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
-        .testTarget(name: "ReplicationTests", dependencies: ["Replication", "Lab"], swiftSettings: strict),
+        .testTarget(
+            name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: strict),
-        .testTarget(name: "ServiceTests", dependencies: ["Service"], swiftSettings: strict),
+        .testTarget(
+            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly"], swiftSettings: strict),
         .testTarget(name: "SimulatorTests", dependencies: ["DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests", dependencies: ["Lab", "DragonflySimulator", "Wire", "df2redis", "dragonfly-sim"],

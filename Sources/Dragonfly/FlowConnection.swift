@@ -1,5 +1,6 @@
 package import Dispatch
 package import Link
+import Synchronization
 import Wire
 
 /// Takes a flow's bytes at line speed, on the flow's queue. It never makes the flow wait.
@@ -46,8 +47,13 @@ package actor FlowConnection {
     private var hasEnded = false
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
     package private(set) var receivedBytes: UInt64 = 0
+    private nonisolated let lastAcknowledged = Atomic<UInt64>(0)
     /// The last position acknowledged.
-    package private(set) var acknowledged: LSN?
+    package nonisolated var acknowledged: LSN? {
+        let lsn = lastAcknowledged.load(ordering: .acquiring)
+        return lsn == 0 ? nil : LSN(lsn)
+    }
+    package nonisolated var queue: DispatchQueue { executor.queue }
 
     /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read behind that answer.
     package init(
@@ -159,9 +165,9 @@ package actor FlowConnection {
 
     private func acknowledge() {
         guard acknowledgeTimer != nil, let channel, !channel.hasSentFIN, let lsn = acknowledgeable?() else { return }
-        acknowledged = lsn
         // An unsent acknowledgement is worth nothing once there is a newer one.
         guard outgoing.isEmpty else { return }
+        lastAcknowledged.store(lsn.value, ordering: .releasing)
         outgoing.appendCommandHead(3)
         outgoing.appendBulk("REPLCONF")
         outgoing.appendBulk("ACK")

@@ -1,3 +1,4 @@
+package import Dispatch
 package import Link
 import Logging
 import Wire
@@ -151,6 +152,9 @@ package actor MasterSession {
             throw Self.sourceError(error)
         }
     }
+
+    /// The queue of the main connection, while there is one.
+    package var mainQueue: DispatchQueue? { main?.queue }
 
     // MARK: Leaving
 

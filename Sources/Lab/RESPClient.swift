@@ -110,6 +110,9 @@ package final class RESPClient {
         }
     }
 
+    /// The next reply, or what the server tells without being asked.
+    package func read() throws -> RESPValue { try readReply() }
+
     private func readReply() throws -> RESPValue {
         while true {
             let (value, count) = try Self.firstReply(in: input)

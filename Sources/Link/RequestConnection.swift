@@ -1,4 +1,4 @@
-import Dispatch
+package import Dispatch
 package import Wire
 
 /// Why a request has no usable reply.
@@ -28,6 +28,7 @@ package actor RequestConnection {
     private let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
     package nonisolated let endpoint: Endpoint
+    package nonisolated var queue: DispatchQueue { executor.queue }
 
     private var channel: Channel?
     private var received = ByteBuffer()

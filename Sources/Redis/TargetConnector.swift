@@ -79,9 +79,13 @@ package struct TargetConnector: Sendable {
     }
 
     private func evict(on connection: RequestConnection, _ isDoomed: (String) -> Bool) async throws -> Bool {
-        guard let own = try await connection.request("CLIENT", "ID", timeout: settings.timeout).int,
-            let list = try await connection.request("CLIENT", "LIST", timeout: settings.timeout).text
-        else { return false }
+        let id = try await connection.request("CLIENT", "ID", timeout: settings.timeout)
+        let list = try await connection.request("CLIENT", "LIST", timeout: settings.timeout)
+        for case .error(let text) in [id, list] where TargetError.isTransientReply(text) {
+            // A target that is busy with a script answers nothing else: it is no answer to whether it is allowed.
+            throw TargetError.reply(text, to: "CLIENT LIST")
+        }
+        guard let own = id.int, let list = list.text else { return false }
         for line in list.split(separator: "\n") {
             let fields = line.split(separator: " ")
             func field(_ name: String) -> String? {
@@ -89,7 +93,11 @@ package struct TargetConnector: Sendable {
             }
             guard let name = field("name"), isDoomed(name), let id = field("id"), id != String(own) else { continue }
             let reply = try await connection.request("CLIENT", "KILL", "ID", id, timeout: settings.timeout)
-            if case .error = reply { return false }
+            if case .error(let text) = reply {
+                if TargetError.isTransientReply(text) { throw TargetError.reply(text, to: "CLIENT KILL") }
+                // It may have gone by itself meanwhile.
+                if !text.contains("No such client") { return false }
+            }
         }
         return true
     }

@@ -47,6 +47,8 @@ package final class TransactionLink {
     /// The batch whose fate is open.
     package private(set) var batch: CommandBatch?
     private var written = 0
+    /// When the target last took or sent something of the batch.
+    private var lastTraffic = ContinuousClock.now
 
     /// Takes over a connected, authenticated socket.
     package init(
@@ -67,11 +69,18 @@ package final class TransactionLink {
     package var isIdle: Bool { batch == nil && !isLost }
     package var hasFailed: Bool { isLost }
 
+    /// How long the target has owed an answer and given no sign of life; zero when it owes none.
+    package var silence: Duration {
+        guard let batch, !isLost, batch.isSealed || unwrittenBytes > 0 else { return .zero }
+        return lastTraffic.duration(to: .now)
+    }
+
     /// Sends a batch: sealed, or one that is written while it is being built.
     package func send(_ batch: CommandBatch) {
         precondition(self.batch == nil, "one transaction at a time")
         self.batch = batch
         written = 0
+        lastTraffic = .now
         stage = .multi
         irregularities = []
         rejection = nil
@@ -96,6 +105,7 @@ package final class TransactionLink {
                     break
                 }
                 written += count
+                lastTraffic = .now
             }
             if written == batch.bytes.count { channel.stopWaitingToWrite() }
             if !batch.isSealed, written > 0 {
@@ -118,6 +128,7 @@ package final class TransactionLink {
                     return 0
                 }
                 if result == .wouldBlock { break }
+                lastTraffic = .now
                 if result == .endOfStream {
                     try readReplies()
                     return lose(TargetError(.unreachable, "the target \(channel.peer) closed the connection"))

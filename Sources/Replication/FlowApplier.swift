@@ -29,19 +29,19 @@ package actor FlowApplier {
     private static let linger = DispatchTimeInterval.milliseconds(1)
 
     private let executor: QueueExecutor
-    nonisolated var queue: DispatchQueue { executor.queue }
-    nonisolated var logger: Logger { context.logger }
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    nonisolated var queue: DispatchQueue { executor.queue }
 
     package nonisolated let flow: FlowID
     package nonisolated let intake: Intake
-    private let context: FlowContext
+    let context: FlowContext
     private let checkpoint: CheckpointKey
-    private let onEvent: @Sendable (FlowEvent) -> Void
+    let onEvent: @Sendable (FlowEvent) -> Void
     let encoder: FlowEncoder
     private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     private let feed: FlowFeed
-    private var link: TransactionLink?
+    private(set) var link: TransactionLink?
     private var lostLink: TransactionLink?
 
     private var batchNumber: UInt64 = 0
@@ -49,28 +49,26 @@ package actor FlowApplier {
     private var confirmedCheckpoint: String?
     /// The batch whose fate was open when the connection broke.
     private var orphan: CommandBatch?
-    private var state = State.running
+    private(set) var state = State.running
     /// Where it goes on once the target is back.
     private var stateBehindReconnect = State.running
     /// How often the target has turned the batch away in a row, for a reason that passes.
     private var refusals = 0
+    /// A silent target has been told as lost.
+    var hasToldSilence = false
     private var toldSnapshotCompleted = false
     private var hasSentPosition = false
     private var lastSend = DispatchTime(uptimeNanoseconds: 1)
     private var isLingering = false
     /// Nothing is sent while the reconciler looks at the target.
-    private var isHeld = false
-    private var holdWaiters: [CheckedContinuation<Void, Never>] = []
+    var isHeld = false
+    var holdWaiters: [CheckedContinuation<Void, Never>] = []
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
 
-    var isClosed: Bool {
-        if case .closed = state { true } else { false }
-    }
-
-    private enum State {
+    enum State {
         case running
         /// At a global command; `told` once everything before it is applied.
         case atGlobal(GlobalCommand, UInt64, told: Bool)
@@ -92,17 +90,18 @@ package actor FlowApplier {
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         switch mode {
         case .full(let token):
-            feed = FlowFeed(intake: intake, decoder: FlowDecoder(snapshotToken: token))
+            feed = FlowFeed(
+                intake: intake, decoder: FlowDecoder(snapshotToken: token), progress: context.progress(flow))
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: nil)
         case .partial:
-            feed = FlowFeed(intake: intake, decoder: FlowDecoder(journalWithMaxRecordBytes: 1 << 30))
+            feed = FlowFeed(
+                intake: intake, decoder: FlowDecoder(journalWithMaxRecordBytes: 1 << 30),
+                progress: context.progress(flow))
             encoder = FlowEncoder(flow: flow, context: context, profile: profile, nextLSN: next)
             toldSnapshotCompleted = true
             hasSentPosition = true
             toldStable = true
-            if let next {
-                context.progress(flow).applied(next: next.value, keys: 0, records: 0, bytes: 0, arrivedAt: 0)
-            }
+            if let next { context.progress(flow).continues(at: next.value) }
         }
     }
 
@@ -165,7 +164,8 @@ package actor FlowApplier {
             link.batchGrew()
             return false
         }
-        if link.isIdle, !batch.isInCommand, hasSomethingToSend { sendSoon() }
+        guard link.isIdle, !batch.isInCommand else { return false }
+        if hasSomethingToSend { sendSoon() } else { context.progress(flow).nothingIsPending() }
         return false
     }
 
@@ -248,6 +248,7 @@ package actor FlowApplier {
     }
 
     private func applied(_ batch: CommandBatch) {
+        if refusals > 0 { onEvent(.targetFound(flow)) }
         refusals = 0
         if let value = batch.checkpointValue { confirmedCheckpoint = String(decoding: value, as: UTF8.self) }
         let progress = batch.progress
@@ -400,29 +401,34 @@ package actor FlowApplier {
     }
 
     private func lost(_ error: TargetError) {
-        guard case .closed = state else {
-            if case .failed = state { return }
-            let batch = link?.batch
-            if let batch, !batch.isRetained || !batch.isSealed {
-                return fail(
-                    .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
-            }
-            if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
-            onEvent(.targetLost(flow, error))
-            reconnect(with: batch)
-            return
+        switch state {
+        // While it reconnects nothing is in flight, and the loop looks at the link itself.
+        case .closed, .failed, .reconnecting: return
+        case .running, .atGlobal: break
         }
+        let batch = link?.batch
+        if let batch, !batch.isRetained || !batch.isSealed {
+            return fail(
+                .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
+        }
+        if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
+        onEvent(.targetLost(flow, error))
+        reconnect(with: batch)
     }
 
     /// Connects again, finds out what became of `batch`, sends it again if it was not applied, and goes on.
     private func reconnect(with batch: CommandBatch?) {
-        link?.close()
-        lostLink = link  // its callbacks may still be on the stack
-        link = nil
+        dropLink()
         orphan = batch
         stateBehindReconnect = state
         state = .reconnecting
         Task { await self.reconnectLoop() }
+    }
+
+    private func dropLink() {
+        link?.close()
+        lostLink = link  // its callbacks may still be on the stack
+        link = nil
     }
 
     private func reconnectLoop() async {
@@ -435,19 +441,19 @@ package actor FlowApplier {
                 try await connect(replacing: true)
                 // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
                 let stored = try await storedCheckpoint()
-                guard case .reconnecting = state else {
-                    link?.close()
-                    return
+                guard case .reconnecting = state else { return dropLink() }
+                guard link?.hasFailed == false else {
+                    throw TargetError(.unreachable, "the target closed the connection")
                 }
                 if refusals == 0 { onEvent(.targetFound(flow)) }
-                try settleOrphan(stored: stored)
-                return
+                return try settleOrphan(stored: stored)
             } catch let error as ReplicationError {
                 return fail(error)
             } catch {
                 let reason = TargetError(error)
                 guard reason.isTransient else { return fail(ReplicationError(reason, flow: flow)) }
                 context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
+                dropLink()
             }
         }
     }
@@ -455,10 +461,9 @@ package actor FlowApplier {
     private func storedCheckpoint() async throws -> String? {
         let connection = try await context.connector.connect(role: "check-\(flow)")
         defer { Task { await connection.close() } }
-        let profile = try await context.connector.profile(on: connection)
-        _ = profile
+        _ = try await context.connector.profile(on: connection)
         let reply = try await connection.request("HGET", checkpoint.name, checkpoint.field(flow))
-        if case .error(let text) = reply { throw TargetError(.notReady, "the target is not ready: \(text)") }
+        if case .error(let text) = reply { throw TargetError.reply(text, to: "HGET") }
         return reply.text
     }
 
@@ -489,49 +494,6 @@ package actor FlowApplier {
     /// What the checkpoint held when the session began: what an unapplied first batch leaves there.
     package func setConfirmedCheckpoint(_ text: String?) { confirmedCheckpoint = text }
 
-    // MARK: Reconciling
-
-    /// Remembers from here on which keys the full sync brings; before `start`.
-    ///
-    /// - Throws: `SystemError` when there is no room for them.
-    package func rememberKeys(in directory: String) throws {
-        encoder.synced = try SyncedKeys(directory: directory)
-    }
-
-    package func forgetKeys() { encoder.synced = nil }
-
-    /// Those of `keys` that this flow has not brought.
-    package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
-        guard let synced = encoder.synced, synced.failure == nil else { return [] }
-        return keys.filter { synced.lacks($0, database: database) }
-    }
-
-    /// Why the keys could not all be remembered.
-    var rememberingFailure: SystemError? { encoder.synced?.failure }
-
-    package var databases: Set<UInt32> { encoder.databases }
-
-    /// Waits until nothing is in flight, and keeps it so until `release`.
-    package func hold() async {
-        isHeld = true
-        if link?.isIdle == true { return }
-        await withCheckedContinuation { holdWaiters.append($0) }
-    }
-
-    package func release() {
-        isHeld = false
-        pump()
-    }
-
-    private func finishHold() {
-        switch state {
-        case .failed, .closed: break
-        default: guard isHeld, link?.isIdle == true else { return }
-        }
-        for waiter in holdWaiters { waiter.resume() }
-        holdWaiters = []
-    }
-
     // MARK: Leaving
 
     /// Nothing waits to be applied and nothing is in flight; or nothing more can be applied.
@@ -541,6 +503,16 @@ package actor FlowApplier {
         case .reconnecting, .atGlobal: false
         case .running:
             link?.isIdle == true && !hasSomethingToSend && feed.isEmpty
+        }
+    }
+
+    /// Something received can still be applied: now, or when the target is back.
+    package var hasMore: Bool {
+        switch state {
+        case .running: !isDrained
+        case .reconnecting, .atGlobal(_, _, told: false): true
+        // The others may never come to the command where this one waits.
+        case .atGlobal, .failed, .closed: false
         }
     }
 
@@ -588,12 +560,5 @@ package actor FlowApplier {
         lostLink = nil
         releaseDrainWaiters()
         finishHold()
-    }
-}
-
-extension BatchOutcome.Irregularity {
-    fileprivate var errorText: String? {
-        if case .error(let text) = kind { return text }
-        return nil
     }
 }

@@ -14,6 +14,8 @@ package struct FlowContext: Sendable {
     /// By flow number.
     package var allProgress: [FlowProgress]
     package var retry: RetryPolicy
+    /// A target that answers nothing for so long is told as lost.
+    package var silenceLimit = Duration.seconds(30)
 
     package var flowCount: Int { session.flowCount }
 

@@ -6,18 +6,22 @@ import Wire
 /// Not Sendable: it lives on its applier's queue.
 final class FlowFeed {
     private let intake: Intake
+    private let progress: FlowProgress
     private var decoder: FlowDecoder
     /// Bytes that the decoder wants to see again, with more behind them.
     private var window = ByteBuffer(capacity: 16 << 10)
     /// What of the intake's last chunk has not been decoded.
     private var chunk: (bytes: IntakeChunk, offset: Int)?
     /// Bytes of the flow that the decoder has consumed.
-    private(set) var decodedBytes: UInt64 = 0
+    private(set) var decodedBytes: UInt64 = 0 {
+        didSet { progress.decoded(bytes: decodedBytes) }
+    }
     /// Unix time in milliseconds at which the newest decoded bytes arrived.
     private(set) var lastArrival: Int64 = 0
 
-    init(intake: Intake, decoder: consuming FlowDecoder) {
+    init(intake: Intake, decoder: consuming FlowDecoder, progress: FlowProgress) {
         self.intake = intake
+        self.progress = progress
         self.decoder = decoder
     }
 

@@ -1,4 +1,5 @@
 package import Dragonfly
+import Link
 import Synchronization
 
 /// How far one flow is. Written by its applier, read by everybody.
@@ -8,7 +9,12 @@ package final class FlowProgress: Sendable {
     private let keys = Atomic<Int>(0)
     private let records = Atomic<Int>(0)
     private let bytes = Atomic<UInt64>(0)
+    private let consumedBytes = Atomic<UInt64>(0)
     private let lastAppliedArrival = Atomic<Int64>(0)
+    /// Where the journal begins: the next LSN and the byte of the flow, a chunk too early at most.
+    private let journalStart = Atomic<UInt64>(0)
+    private let journalStartBytes = Atomic<UInt64>(0)
+    private let silenceMilliseconds = Atomic<Int64>(0)
 
     package init() {}
 
@@ -20,23 +26,58 @@ package final class FlowProgress: Sendable {
     package var appliedKeys: Int { keys.load(ordering: .relaxed) }
     /// Journal records that the target has confirmed.
     package var appliedRecords: Int { records.load(ordering: .relaxed) }
-    /// Bytes of the flow that the target has confirmed.
-    package var appliedBytes: UInt64 { bytes.load(ordering: .relaxed) }
+    /// Bytes of the flow that are decoded.
+    package var decodedBytes: UInt64 { consumedBytes.load(ordering: .acquiring) }
+    /// Bytes of the flow that the target has confirmed, or that mean nothing to it.
+    package var appliedBytes: UInt64 { bytes.load(ordering: .acquiring) }
     /// Unix time in milliseconds at which the newest confirmed data had arrived.
     package var appliedArrival: Int64 { lastAppliedArrival.load(ordering: .relaxed) }
+
+    /// Bytes of a journal record on the average of those decoded so far; `nil` while there is none.
+    package var bytesPerRecord: Double? {
+        let next = decodedNext.load(ordering: .acquiring)
+        let start = journalStart.load(ordering: .relaxed)
+        let (end, first) = (decodedBytes, journalStartBytes.load(ordering: .relaxed))
+        guard next > start, end > first else { return nil }
+        return Double(end - first) / Double(next - start)
+    }
+
+    /// How long the target has owed an answer.
+    package var targetSilence: Duration { .milliseconds(silenceMilliseconds.load(ordering: .relaxed)) }
 
     private static func lsn(_ value: borrowing Atomic<UInt64>) -> LSN? {
         let next = value.load(ordering: .acquiring)
         return next == 0 ? nil : LSN(next)
     }
 
-    func decoded(next: UInt64) { decodedNext.store(next, ordering: .releasing) }
+    /// The flow is a journal from its first byte on.
+    func continues(at next: UInt64) {
+        decoded(next: next)
+        appliedNext.store(next, ordering: .releasing)
+    }
+
+    func decoded(next: UInt64) {
+        if decodedNext.load(ordering: .relaxed) == 0 {
+            journalStart.store(next, ordering: .relaxed)
+            journalStartBytes.store(decodedBytes, ordering: .relaxed)
+        }
+        decodedNext.store(next, ordering: .releasing)
+    }
+
+    func decoded(bytes: UInt64) { consumedBytes.store(bytes, ordering: .releasing) }
 
     func applied(next: UInt64?, keys: Int, records: Int, bytes: UInt64, arrivedAt: Int64) {
         self.keys.add(keys, ordering: .relaxed)
         self.records.add(records, ordering: .relaxed)
-        self.bytes.store(bytes, ordering: .relaxed)
+        self.bytes.store(bytes, ordering: .releasing)
         lastAppliedArrival.store(arrivedAt, ordering: .relaxed)
         if let next { appliedNext.store(next, ordering: .releasing) }
     }
+
+    func target(silentFor silence: Duration) {
+        silenceMilliseconds.store(silence.milliseconds, ordering: .relaxed)
+    }
+
+    /// What is decoded and not applied has no commands, such as a record that only counts.
+    func nothingIsPending() { bytes.store(decodedBytes, ordering: .releasing) }
 }

@@ -28,6 +28,8 @@ package final class Intake: FlowReceiver {
         /// One for each slab on disk, which ends at `end`.
         var arrivals = Deque<(end: UInt64, oldest: Int64, newest: Int64)>()
         var queuedBytes = 0
+        var receivedBytes: UInt64 = 0
+        var received = ArrivalLog()
         var hasEnded = false
         var isConsumerWaiting = true
         var isSpooling = false
@@ -77,6 +79,28 @@ package final class Intake: FlowReceiver {
     /// Of them, those on disk.
     package var spooledBytes: Int { state.withLock { Int($0.spoolEnd - $0.spoolStart) } }
 
+    /// What has been received, at one moment.
+    package struct Figures: Equatable, Sendable {
+        package var receivedBytes: UInt64
+        /// Bytes that wait to be decoded, in memory and on disk.
+        package var queuedBytes: Int
+        /// Of them, those on disk.
+        package var spooledBytes: Int
+        /// How long ago the oldest byte arrived that is not applied; zero when everything is.
+        package var age: Duration
+    }
+
+    /// - Parameter applied: so many bytes of the flow have been applied.
+    package func figures(applied: UInt64, now: ContinuousClock.Instant = .now) -> Figures {
+        state.withLock { state in
+            let oldest = state.received.oldest(behind: applied)
+            return Figures(
+                receivedBytes: state.receivedBytes, queuedBytes: state.queuedBytes,
+                spooledBytes: Int(state.spoolEnd - state.spoolStart),
+                age: oldest.map { max($0.duration(to: now), .zero) } ?? .zero)
+        }
+    }
+
     /// Unix time in milliseconds at which the oldest bytes that wait to be decoded arrived; `nil` when none wait.
     package var oldestArrival: Int64? {
         state.withLock { state in
@@ -104,6 +128,8 @@ package final class Intake: FlowReceiver {
             slab.arrivedAt = now
             slab.filled += count
             state.queuedBytes += count
+            state.receivedBytes += UInt64(count)
+            state.received.received(upTo: state.receivedBytes, at: .now)
         }
         return true
     }

@@ -32,6 +32,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case targetChanged
         /// The stream itself asks for a new full sync.
         case resync
+        /// A full sync is needed, and it is too early for another one.
+        case postponed
         /// A file of ours.
         case file
     }
@@ -55,6 +57,9 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         default: self.init(.source(.unreachable), flow: flow, "\(error)")
         }
     }
+
+    static let checkpointGone = ReplicationError(
+        .targetChanged, "the target no longer holds this task's checkpoint: it was emptied")
 
     package var description: String { flow.map { "flow \($0): \(message)" } ?? message }
 }

@@ -14,80 +14,88 @@ actor ReplicationSession {
         case completed
     }
 
-    private enum Event: Sendable {
+    enum Event: Sendable {
         case flow(FlowEvent)
         case connection(FlowConnectionEvent)
         case tick
+        /// Look whether what was received is applied.
+        case look
         case pingFailed(any Error)
     }
 
     /// How long without an answer to PING on the main connection until the source counts as lost.
     private static let pingTimeout = Duration.seconds(30)
+    /// Beats between two of them.
     private static let pingInterval = 5
     /// How long a leave goes on applying what was received: before its FIN and behind it together.
-    private static let applyLimit = Duration.milliseconds(700)
+    static let applyLimit = Duration.milliseconds(700)
+    private static let cleaningLimit = Duration.seconds(3)
 
     let settings: ReplicatorSettings
     private let incidents: IncidentLog
     let logger: Logger
-    private let notice: @Sendable (ReplicatorNotice) -> Void
-    private let fullSyncsBefore: Int
-    /// The source refuses to go on where the checkpoint stands.
-    private let ignoresCheckpoint: Bool
-    private let events: AsyncStream<Event>
-    private let post: AsyncStream<Event>.Continuation
+    let notice: @Sendable (ReplicatorNotice) -> Void
+    private let past: SessionHistory
+    let events: AsyncStream<Event>
+    let post: AsyncStream<Event>.Continuation
     let control: TargetControl
     let checkpointKey: CheckpointKey
+    private let watch: CheckpointWatch
     private let budget: SpoolBudget
 
-    private var master: MasterSession?
+    private(set) var master: MasterSession?
     private(set) var appliers: [FlowApplier] = []
-    private var progress: [FlowProgress] = []
+    private(set) var progress: [FlowProgress] = []
     private var barrier = GlobalBarrier(flowCount: 0)
-    private var stableFlows: Set<FlowID> = []
-    private var endedFlows: Set<FlowID> = []
+    private(set) var stableFlows: Set<FlowID> = []
+    private(set) var endedFlows: Set<FlowID> = []
     /// Databases that the task has filled, as the checkpoint has them.
     private var knownDatabases: Set<UInt32> = []
+    private var hasNotedDatabases = false
     /// This full sync removes the keys that the source no longer has.
     private var isReconciling = false
-    private var reconciliation: Task<Void, Never>?
+    private(set) var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
-    private var isLeaveRequested = false
+    private(set) var isLeaveRequested = false
     /// The target expires nothing by itself.
     private(set) var isInImportMode = false
     private(set) var isHurried = false
-    private var drainSleep: Task<Void, Never>?
-    private(set) var phase = Phase.connecting
+    var drainSleep: Task<Void, Never>?
+    var phase = Phase.connecting
     /// The session has got as far as a sync.
     private(set) var hasBegun = false
     private(set) var isFullSync = false
+    private var connections: [FlowConnection] = []
+    /// Flows whose target does not serve.
+    private var lostFlows: Set<FlowID> = []
+    private var probes: [QueueProbe] = []
+    /// What the coordinator is at, and how many beats it has been and may be at it.
+    private var step = (name: "", beats: 0, limit: 0)
+    #if DEBUG
+        private var debugHang = DebugHang()
+    #endif
+    private var stableSince: ContinuousClock.Instant?
+    /// How long it has followed the source; `nil`: it did not get so far.
+    var stableTime: Duration? { stableSince?.duration(to: .now) }
 
     init(
-        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
-        ignoresCheckpoint: Bool,
+        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, past: SessionHistory,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
         self.incidents = incidents
         self.logger = logger
-        self.fullSyncsBefore = fullSyncsBefore
-        self.ignoresCheckpoint = ignoresCheckpoint
+        self.past = past
         self.notice = notice
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
         checkpointKey = CheckpointKey(task: settings.task)
+        watch = CheckpointWatch(connector: TargetConnector(settings: settings.target), key: checkpointKey)
         budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
     }
 
     /// - Throws: `ReplicationError`; the session has been left by then.
     func run() async throws -> End {
-        let ticker = Task { [post] in
-            while !Task.isCancelled {
-                try? await Task.sleep(for: .seconds(1))
-                post.yield(.tick)
-            }
-        }
-        defer { ticker.cancel() }
         do {
             let work = Task {
                 try await open()
@@ -103,7 +111,7 @@ actor ReplicationSession {
                 if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
             }
             await removePartialKeys()
-            await control.close()
+            await closeTarget()
             return end
         } catch {
             let error = ReplicationError(error)
@@ -111,14 +119,28 @@ actor ReplicationSession {
                 // Whatever was being waited for has been given up for the sake of the leave.
                 await leave(because: "asked to", applies: true, isFinal: true)
                 await removePartialKeys()
-                await control.close()
+                await closeTarget()
                 return .left
             }
-            await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
+            if error.code == .overflow, phase == .stable {
+                await leave(because: error.description, applies: true, closesAppliers: false)
+                if let worse = await applyRestAndClose() {
+                    await afterLeaving(worse)
+                    await closeTarget()
+                    throw worse
+                }
+            } else {
+                await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
+            }
             await afterLeaving(error)
-            await control.close()
+            await closeTarget()
             throw error
         }
+    }
+
+    private func closeTarget() async {
+        await watch.close()
+        await control.close()
     }
 
     /// The operator wants to leave; a second time: soon.
@@ -132,6 +154,8 @@ actor ReplicationSession {
     // MARK: Opening
 
     private func open() async throws {
+        // Each request has a limit of its own, which a slow source with many flows may need for each.
+        begin("opening the session", atMost: .seconds(600))
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
         if try await !control.evictPredecessors() {
@@ -146,7 +170,11 @@ actor ReplicationSession {
 
         let record = TaskRecord(stored)
         knownDatabases = record.databases ?? []
-        let mayResume = settings.mode == .replicate && !record.isReconciling && !ignoresCheckpoint
+        hasNotedDatabases = record.databases != nil
+        // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
+        // that was emptied have written since.
+        let mayResume =
+            settings.mode == .replicate && !record.isReconciling && record.databases != nil && !past.ignoresCheckpoint
         let resume = mayResume ? ResumePoint(checkpoint: stored) : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper,
@@ -165,7 +193,8 @@ actor ReplicationSession {
         let context = FlowContext(
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
             connector: connector, incidents: incidents, logger: logger,
-            allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry)
+            allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
+            silenceLimit: settings.targetSilence)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -180,6 +209,7 @@ actor ReplicationSession {
             appliers.append(applier)
         }
         try await guardExpiry(session, resume: isFullSync ? nil : resume)
+        probes = appliers.map(\.probe)
         for applier in appliers {
             try await applier.start { [weak self] in
                 guard let self else { return }
@@ -192,7 +222,13 @@ actor ReplicationSession {
             metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
         let continues = try await master.begin(receivers: appliers.map(\.intake))
         hasBegun = true
+        connections = await master.flows
+        probes += connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) }
+        if let queue = await master.mainQueue {
+            probes.append(QueueProbe("the connection to the source", queue: queue))
+        }
         if continues {
+            stableSince = .now
             for applier in appliers { await startAcknowledging(applier.flow) }
         }
         notice(.ready(status))
@@ -200,14 +236,17 @@ actor ReplicationSession {
 
     private func prepareTarget(stored: [String: String], session: SessionStateMachine.Session) async throws {
         guard isFullSync else { return }
-        if let old = ResumePoint(checkpoint: stored) {
-            let reason =
-                old.replicationID != session.replicationID
-                ? "the source is another master than the checkpoint's, or has been restarted"
-                : old.nextLSNs.count != session.flowCount
-                    ? "the source has another number of shards than the checkpoint"
-                    : "the source's buffer no longer holds what the checkpoint asks for"
+        let reason = FullSyncReason(
+            checkpoint: stored, session: session, hasFollowed: past.hasFollowed,
+            ignoresCheckpoint: past.ignoresCheckpoint)
+        if let reason, settings.mode == .replicate {
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
+        }
+        if let wait = past.pacing.wait() {
+            throw ReplicationError(
+                .postponed,
+                "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
+            )
         }
         if settings.existing != .flush, settings.policy.onConflict != .overwrite, !stored.isEmpty {
             throw ReplicationError(
@@ -216,11 +255,6 @@ actor ReplicationSession {
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
         let record = TaskRecord(stored)
-        if record.isReconciling {
-            logger.warning(
-                "a full sync is needed: the one before was ended before it had removed what the source no longer has",
-                metadata: ["event": "resync"])
-        }
         isReconciling =
             switch settings.existing {
             case .auto: record.databases != nil || record.isReconciling
@@ -239,11 +273,16 @@ actor ReplicationSession {
     private func follow() async throws -> End {
         var ticks = 0
         for await event in events {
+            begin("its next event", atMost: .seconds(60))
             switch event {
             case .tick:
                 ticks += 1
-                tick(ticks)
-                if ticks % Self.pingInterval == 0, phase == .stable { try await storeDatabases() }
+                if ticks % Self.pingInterval == 0 { pingSource() }
+                if ticks % Self.pingInterval == 0, phase == .stable {
+                    try await storeDatabases()
+                    lookAtCheckpoint()
+                }
+            case .look: break
             case .pingFailed(let error): throw error
             case .connection(.ended(let flow, let error)):
                 endedFlows.insert(flow)
@@ -264,10 +303,11 @@ actor ReplicationSession {
     }
 
     /// - Returns: `true` when a migration is complete.
-    private func handle(_ event: FlowEvent) async throws -> Bool {
+    func handle(_ event: FlowEvent) async throws -> Bool {
         switch event {
         case .snapshotCompleted(let flow):
             logger.info("snapshot received", metadata: ["flow": "\(flow)", "phase": "full sync"])
+            begin("waiting for STARTSTABLE", atMost: settings.source.phaseTimeout + .seconds(10))
             if try await master?.snapshotCompleted(flow) == true {
                 logger.info(
                     "every flow has its snapshot: the source switches to the journal", metadata: ["phase": "full sync"])
@@ -286,11 +326,14 @@ actor ReplicationSession {
                 metadata: ["phase": "full sync", "event": "fullSyncDone"])
             try await storeDatabases()
             if settings.mode == .migrate {
+                // As long as the target has keys, each request with a limit of its own.
+                begin("reconciling", atMost: .seconds(86_400))
                 if isReconciling { try await reconcile() }
                 return true
             }
             if isReconciling { beginReconciling() }
             phase = .stable
+            stableSince = .now
             logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
             notice(.phase(status))
         case .reachedGlobal(let flow, let command, let transactionID):
@@ -299,10 +342,18 @@ actor ReplicationSession {
             throw ReplicationError(
                 .resync, flow: flow, "the source ran \(command.name) during the full sync: it begins again")
         case .targetLost(let flow, let error):
-            logger.warning(
-                "\(error); what arrives is kept meanwhile", metadata: ["flow": "\(flow)", "event": "targetLost"])
+            // One notice, not one a flow.
+            let text: Logger.Message = "\(error); what arrives is kept meanwhile"
+            if lostFlows.isEmpty {
+                logger.warning(text, metadata: ["flow": "\(flow)", "event": "targetLost"])
+            } else {
+                logger.info(text, metadata: ["flow": "\(flow)"])
+            }
+            lostFlows.insert(flow)
         case .targetFound(let flow):
-            logger.notice("the target is back", metadata: ["flow": "\(flow)"])
+            if lostFlows.remove(flow) != nil, lostFlows.isEmpty {
+                logger.notice("the target is back", metadata: ["flow": "\(flow)"])
+            }
         case .failed(let error):
             throw error
         }
@@ -315,13 +366,24 @@ actor ReplicationSession {
     private func storeDatabases() async throws {
         var databases = knownDatabases
         for applier in appliers { databases.formUnion(await applier.databases) }
-        guard databases != knownDatabases else { return }
+        guard databases != knownDatabases || !hasNotedDatabases else { return }
         do {
+            if hasNotedDatabases, TaskRecord(try await control.hash(checkpointKey.name)).databases == nil {
+                throw ReplicationError.checkpointGone
+            }
             try await control.update(
                 checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
-            knownDatabases = databases
-        } catch {
+            (knownDatabases, hasNotedDatabases) = (databases, true)
+        } catch let error as TargetError {
             guard error.isTransient else { throw error }
+        }
+    }
+
+    private func lookAtCheckpoint() {
+        guard hasNotedDatabases else { return }
+        Task { [post, watch] in
+            guard await watch.findsItGone() else { return }
+            post.yield(.flow(.failed(.checkpointGone)))
         }
     }
 
@@ -385,6 +447,9 @@ actor ReplicationSession {
         }
         var fields: [(field: String, value: String)] = []
         for applier in appliers { fields.append(await applier.checkpointBehindGlobal()) }
+        // The command may take the checkpoint's key with it.
+        if hasNotedDatabases { fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases))) }
+        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
         try await retryingTarget { [control, checkpointKey] in
             try await control.run(command, checkpointKey: checkpointKey.name, fields: fields)
         }
@@ -397,34 +462,68 @@ actor ReplicationSession {
     private func retryingTarget(_ body: () async throws -> Void) async throws {
         var attempt = 0
         while true {
+            begin("a command for all flows", atMost: .seconds(600))
             do { return try await body() } catch {
                 let error = TargetError(error)
                 attempt += 1
                 guard error.isTransient, !isLeaveRequested, attempt < 1000 else { throw error }
-                logger.warning("\(error)", metadata: ["event": "targetLost"])
+                let level: Logger.Level = attempt == 1 && lostFlows.isEmpty ? .warning : .debug
+                logger.log(level: level, "\(error)", metadata: ["event": "targetLost"])
                 try? await Task.sleep(for: settings.retry.wait(before: attempt))
             }
         }
     }
 
-    private func tick(_ count: Int) {
-        notice(.beat(status))
-        guard count % Self.pingInterval == 0, let master else { return }
+    private func pingSource() {
+        guard let master else { return }
         Task { [post] in
             do { try await master.ping(timeout: Self.pingTimeout) } catch { post.yield(.pingFailed(error)) }
         }
     }
 
+    // MARK: Health
+
+    /// The coordinator begins something that may take so long, or begins again.
+    func begin(_ name: String, atMost limit: Duration) { step = (name, 0, Int(limit.components.seconds)) }
+
+    /// Once a second, from the replicator.
+    ///
+    /// - Returns: the figures, and what hangs: queues that do not get their turn, and the coordinator if it is at
+    ///   something for longer than that can take. What waits for a peer does not hang.
+    func beat() -> (status: ReplicationStatus, hanging: Set<String>) {
+        #if DEBUG
+            if debugHang?.beat() == true { hang() }
+        #endif
+        post.yield(.tick)
+        step.beats += 1
+        var hanging = Set(probes.filter { $0.look() >= settings.hangBeats }.map(\.name))
+        if step.beats > max(step.limit, settings.hangBeats) { hanging.insert("the coordinator, at \(step.name),") }
+        return (status, hanging)
+    }
+
+    #if DEBUG
+        private func hang() {
+            switch debugHang?.part {
+            case .applier: DebugHang.hang(on: appliers.first?.queue)
+            case .reader: DebugHang.hang(on: connections.first?.queue)
+            case .coordinator, nil: DebugHang.hang()
+            }
+        }
+    #endif
+
     var status: ReplicationStatus {
-        ReplicationStatus(
-            phase: phase, source: settings.source.endpoint.description, target: settings.target.endpoint.description,
-            flows: zip(appliers, progress).map { applier, progress in
-                .init(
-                    flow: applier.flow, queuedBytes: applier.intake.queuedBytes, decodedLSN: progress.decodedLSN,
-                    appliedLSN: progress.appliedLSN, keys: progress.appliedKeys, records: progress.appliedRecords,
-                    appliedBytes: progress.appliedBytes)
-            },
-            incidents: incidents.totals, fullSyncs: fullSyncsBefore + (isFullSync ? 1 : 0))
+        var status = ReplicationStatus(
+            phase: phase, source: settings.source.endpoint.description, target: settings.target.endpoint.description)
+        status.flows = zip(appliers, progress).map { applier, progress in
+            let index = applier.flow.index
+            return .init(
+                applier.flow, progress, applier.intake,
+                acknowledged: index < connections.count ? connections[index].acknowledged : nil)
+        }
+        status.incidents = incidents.totals
+        status.fullSyncs = past.fullSyncs + (isFullSync && hasBegun ? 1 : 0)
+        status.isTargetLost = !lostFlows.isEmpty
+        return status
     }
 
     /// What the session did, for the summary.
@@ -436,89 +535,25 @@ actor ReplicationSession {
         }
         summary.keys += progress.reduce(0) { $0 + $1.appliedKeys }
         summary.records += progress.reduce(0) { $0 + $1.appliedRecords }
-        if isFullSync { summary.fullSyncs += 1 }
+        if isFullSync, hasBegun { summary.fullSyncs += 1 }
     }
 
-    // MARK: Leaving
+    // MARK: After leaving
 
-    /// FIN-first, whatever the reason: acknowledgements stop, what is in flight drains, every flow is half-closed and read
-    /// to the master's FIN, then closed; the main connection last.
-    ///
-    /// What arrives between our FIN and the master's is applied too, as far as the time allows. Only a leave that is the
-    /// last one settles TTLs: another session goes on where this one ends, and the keys are to last until then.
-    private func leave(because reason: String, applies: Bool, isFinal: Bool = false) async {
-        // A snapshot that is cut short is of no use to the next session, which begins with another.
-        let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
-        phase = .leaving
-        reconciliation?.cancel()
-        notice(.phase(status))
-        let departure = Departure(logger: logger)
-        guard let master, hasBegun || !appliers.isEmpty else {
-            await self.master?.close()
-            for applier in appliers { await applier.close() }
-            if isFinal { await settleExpiry() }
-            return
-        }
-        logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
-        await master.stopAcknowledging()
-        departure.log("acknowledgements stopped")
-        let flows = await master.flows
-        if applies, endedFlows.isEmpty, !isHurried {
-            let sleep = Task { _ = try? await Task.sleep(for: settings.drain) }
-            drainSleep = sleep
-            await sleep.value
-            departure.log("drained")
-        }
-        if !applies { for flow in flows { await flow.discard() } }
-        let deadline = ContinuousClock.now + (applies ? Self.applyLimit : .zero)
-        if applies { _ = await drain(until: deadline) }
-        await master.halfCloseFlows()
-        departure.log("FIN sent on \(flows.count) flows")
-        let ends = await master.waitForMasterFIN(within: settings.finWait)
-        let drained = applies ? await drain(until: deadline) : []
-        for end in ends {
-            let progress = progress[end.flow.index]
-            let lsn = progress.appliedLSN.map { ", next LSN \($0)" } ?? ""
-            if drained.contains(end.flow) {
-                departure.log("everything received is applied\(lsn)", flow: end.flow)
-            } else if applies {
-                let rest = end.receivedBytes - min(progress.appliedBytes, end.receivedBytes)
-                departure.log(
-                    "\(rest) bytes received are not applied and not acknowledged\(lsn)", flow: end.flow, level: .notice)
-            }
-            if end.sawMasterFIN {
-                departure.log("the source's FIN is here, \(end.receivedBytes) bytes received", flow: end.flow)
-            } else {
-                departure.log("closed without the source's FIN", flow: end.flow, level: .warning)
-            }
-        }
-        await master.close(within: .milliseconds(200))
-        for applier in appliers { await applier.close() }
-        if isFinal { await settleExpiry(applies ? drained : [], departure) }
-        departure.end()
-    }
-
-    /// Waits until every flow has applied what it has received, or until `deadline`.
-    ///
-    /// - Returns: the flows that have.
-    private func drain(until deadline: ContinuousClock.Instant) async -> Set<FlowID> {
-        await withTaskGroup(of: FlowID?.self) { group in
-            for applier in appliers {
-                group.addTask {
-                    await applier.drain(within: ContinuousClock.now.duration(to: deadline)) ? applier.flow : nil
-                }
-            }
-            var drained: Set<FlowID> = []
-            for await flow in group { if let flow { drained.insert(flow) } }
-            return drained
-        }
-    }
-
-    /// Keys of our own under which values were being built.
+    /// Keys of our own under which values were being built. A target that does not answer keeps them.
     private func removePartialKeys() async {
-        for applier in appliers {
-            for (database, key) in await applier.partialKeys { try? await control.unlink(key, database: database) }
+        var keys: [(database: UInt32, key: [UInt8])] = []
+        for applier in appliers { keys += await applier.partialKeys }
+        guard !keys.isEmpty else { return }
+        let removal = Task { [control, keys] in
+            for (database, key) in keys { try await control.unlink(key, database: database) }
         }
+        let limit = Task {
+            try await Task.sleep(for: Self.cleaningLimit)
+            removal.cancel()
+        }
+        _ = await removal.result
+        limit.cancel()
     }
 
     private func afterLeaving(_ error: ReplicationError) async {
@@ -531,22 +566,4 @@ actor ReplicationSession {
         default: break
         }
     }
-}
-
-/// The log of a leave: each step with the time since its beginning.
-struct Departure {
-    let logger: Logger
-    let start = ContinuousClock.now
-
-    func log(_ text: String, flow: FlowID? = nil, level: Logger.Level = .info) {
-        var metadata: Logger.Metadata = ["phase": "leaving"]
-        if let flow { metadata["flow"] = "\(flow)" }
-        logger.log(level: level, "\(text) (\(elapsed) ms)", metadata: metadata)
-    }
-
-    func end() {
-        logger.notice("left in \(elapsed) ms", metadata: ["phase": "leaving", "event": "left"])
-    }
-
-    private var elapsed: Int64 { start.duration(to: .now).milliseconds }
 }

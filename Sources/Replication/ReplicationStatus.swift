@@ -1,4 +1,5 @@
 package import Dragonfly
+import Link
 
 /// Where a task stands.
 package enum Phase: String, Sendable {
@@ -6,50 +7,145 @@ package enum Phase: String, Sendable {
     case fullSync = "full sync"
     case stable = "stable"
     case waiting = "waiting"
+    /// There was no room left: what was received is applied before the source is tried again.
+    case catchingUp = "catching up"
     case leaving = "leaving"
 }
 
-/// A task's figures at one moment. Received, applied and acknowledged are different figures.
+/// A task's figures at one moment.
+///
+/// ```
+/// received ≥ decoded ≥ applied ≥ acknowledged        queued = received − decoded        lag = received − applied
+/// ```
 package struct ReplicationStatus: Equatable, Sendable {
     package struct Flow: Equatable, Sendable {
         package var flow: FlowID
-        package var queuedBytes: Int
+        /// Bytes of the flow that have been received, in this session as all figures of a flow are.
+        package var receivedBytes: UInt64 = 0
+        /// Bytes of the flow that the target has confirmed, or that mean nothing to it.
+        package var appliedBytes: UInt64 = 0
+        /// Bytes that wait to be decoded, in memory and on disk.
+        package var queuedBytes = 0
+        /// Of them, those on disk.
+        package var spooledBytes = 0
+        /// The next LSN to be decoded, applied, and the one that the source has been told; `nil` before the stable stream.
         package var decodedLSN: LSN?
         package var appliedLSN: LSN?
-        package var keys: Int
-        package var records: Int
-        package var appliedBytes: UInt64
+        package var acknowledgedLSN: LSN?
+        package var keys = 0
+        package var records = 0
+        /// Bytes of a journal record on the average; `nil` while none is known.
+        package var bytesPerRecord: Double?
+        /// How long ago the oldest byte arrived that is not applied; zero when everything is.
+        package var lag = Duration.zero
+        /// How long the target has owed an answer.
+        package var targetSilence = Duration.zero
+
+        package init(_ flow: FlowID) { self.flow = flow }
+
+        package init(_ flow: FlowID, _ progress: FlowProgress, _ intake: Intake, acknowledged: LSN?) {
+            self.flow = flow
+            keys = progress.appliedKeys
+            records = progress.appliedRecords
+            targetSilence = progress.targetSilence
+            acknowledgedLSN = acknowledged
+            // Each figure after those that may not be larger than it.
+            appliedLSN = progress.appliedLSN
+            decodedLSN = progress.decodedLSN
+            appliedBytes = progress.appliedBytes
+            bytesPerRecord = progress.bytesPerRecord
+            let figures = intake.figures(applied: appliedBytes)
+            receivedBytes = figures.receivedBytes
+            queuedBytes = figures.queuedBytes
+            spooledBytes = figures.spooledBytes
+            lag = figures.age
+        }
+
+        package var lagBytes: UInt64 { receivedBytes - min(appliedBytes, receivedBytes) }
+
+        /// Records received and not applied. What waits to be decoded is counted by the average size of a record.
+        package var lagRecords: UInt64 {
+            guard let decodedLSN, let appliedLSN else { return 0 }
+            return decodedLSN.value - min(appliedLSN.value, decodedLSN.value) + queuedRecords
+        }
+
+        private var queuedRecords: UInt64 {
+            guard queuedBytes > 0, decodedLSN != nil else { return 0 }
+            return max(1, UInt64(Double(queuedBytes) / max(bytesPerRecord ?? Double(queuedBytes), 1)))
+        }
+
+        package var isLagEstimated: Bool { queuedRecords > 0 }
     }
 
     package var phase: Phase
     package var source: String
     package var target: String
+    /// Empty while no flow is open.
     package var flows: [Flow]
     /// Incidents by kind.
     package var incidents: [String: Int]
     package var fullSyncs: Int
+    /// The target does not serve.
+    package var isTargetLost = false
+    /// What is being waited for.
+    package var detail: String?
+
+    package init(
+        phase: Phase, source: String, target: String, flows: [Flow] = [], incidents: [String: Int] = [:],
+        fullSyncs: Int = 0, detail: String? = nil
+    ) {
+        self.phase = phase
+        self.source = source
+        self.target = target
+        self.flows = flows
+        self.incidents = incidents
+        self.fullSyncs = fullSyncs
+        self.detail = detail
+    }
 
     package var keys: Int { flows.reduce(0) { $0 + $1.keys } }
     package var records: Int { flows.reduce(0) { $0 + $1.records } }
     package var queuedBytes: Int { flows.reduce(0) { $0 + $1.queuedBytes } }
+    package var spooledBytes: Int { flows.reduce(0) { $0 + $1.spooledBytes } }
+    package var receivedBytes: UInt64 { flows.reduce(0) { $0 + $1.receivedBytes } }
     package var appliedBytes: UInt64 { flows.reduce(0) { $0 + $1.appliedBytes } }
-    /// Records that are decoded and not applied.
-    package var lagRecords: UInt64 {
-        flows.reduce(0) {
-            $0 + (($1.decodedLSN?.value ?? 0) - min($1.appliedLSN?.value ?? 0, $1.decodedLSN?.value ?? 0))
-        }
+    package var lagRecords: UInt64 { flows.reduce(0) { $0 + $1.lagRecords } }
+    package var lagBytes: UInt64 { flows.reduce(0) { $0 + $1.lagBytes } }
+    /// How long ago the oldest byte of any flow arrived that is not applied.
+    package var lag: Duration { flows.map(\.lag).max() ?? .zero }
+    /// Part of `lagRecords` is counted by the average size of a record.
+    package var isLagEstimated: Bool { flows.contains(where: \.isLagEstimated) }
+
+    private var targetState: String {
+        let silence = flows.map(\.targetSilence).max() ?? .zero
+        if silence >= .seconds(3) { return "; target silent for \(silence.components.seconds) s" }
+        return isTargetLost ? "; target lost" : ""
     }
 
     /// One line for `systemctl status`.
     package var summary: String {
-        switch phase {
-        case .connecting: "connecting to \(source)"
-        case .fullSync: "full sync: \(keys) keys, \(appliedBytes >> 20) MiB from \(source) to \(target)"
+        let waiting = detail.map { ": \($0)" } ?? ""
+        return switch phase {
+        case .connecting: "connecting to \(source) and \(target)\(waiting)"
+        case .fullSync:
+            "full sync: \(keys) keys, \(appliedBytes >> 20) MiB applied, lag \(lagBytes >> 20) MiB, \(lag.tenths) s, "
+                + "\(flows.count) flows, \(source) to \(target)\(targetState)"
         case .stable:
-            "stable: lag \(lagRecords) records, \(queuedBytes >> 10) KiB queued, \(flows.count) flows, \(source) to \(target)"
-        case .waiting: "waiting before another attempt with \(source)"
+            "stable: \(keys) keys, \(records) records applied, lag \(isLagEstimated ? "about " : "")\(lagRecords) records, "
+                + "\(lag.tenths) s, \(flows.count) flows, \(source) to \(target)\(targetState)"
+        case .waiting: "waiting before another attempt with \(source)\(waiting)"
+        case .catchingUp: "no room was left: \(queuedBytes >> 10) KiB to apply before \(source) is tried again"
         case .leaving: "leaving \(source)"
         }
+    }
+}
+
+extension Duration {
+    /// Seconds with one decimal, rounded up: only nothing is 0.0.
+    package var tenths: String {
+        let tenths = (self / .milliseconds(100)).rounded(.up)
+        let whole = Int64(clamping: Int(tenths))
+        return "\(whole / 10).\(whole % 10)"
     }
 }
 
@@ -58,8 +154,10 @@ package enum ReplicatorNotice: Sendable {
     case phase(ReplicationStatus)
     /// The flows are open and the sync has begun.
     case ready(ReplicationStatus)
-    /// Once a second, from the coordinator, while it is alive.
-    case beat(ReplicationStatus)
+    /// Once a second, from the coordinator. `isAlive`: it and all that moves data get their turn.
+    case beat(ReplicationStatus, isAlive: Bool)
+    /// Before the sync has begun: a peer says that it is loading its data, and is asked again within this time.
+    case loading(ReplicationStatus, next: Duration)
 }
 
 /// What a run came to.

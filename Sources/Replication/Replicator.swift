@@ -1,7 +1,9 @@
+import Dispatch
 import Dragonfly
 import Link
 package import Logging
 import Redis
+import Synchronization
 
 /// A task's life: sessions, one after the other, until the operator or an error ends it.
 ///
@@ -19,6 +21,12 @@ package actor Replicator {
     private var session: ReplicationSession?
     private var isLeaving = false
     private var pause: Task<Void, Never>?
+    private var fullSyncs = 0
+    /// Why the last session ended.
+    private var lastFailure: String?
+    private var alarm: LagAlarm
+    private var hangs = HangReport()
+    private nonisolated let beats = Atomic<Int>(0)
 
     package init(
         settings: ReplicatorSettings, logger: Logger, notice: @escaping @Sendable (ReplicatorNotice) -> Void
@@ -26,6 +34,7 @@ package actor Replicator {
         self.settings = settings
         self.logger = logger
         self.notice = notice
+        alarm = LagAlarm(limit: settings.lagHigh)
         incidents = IncidentLog(
             logger: logger, path: settings.stateDirectory.map { "\($0)/\(settings.task).dead-letters.jsonl" })
     }
@@ -34,20 +43,31 @@ package actor Replicator {
     ///
     /// - Throws: `ReplicationError`, when it did not end as asked.
     package func run() async throws -> ReplicationSummary {
+        let beating = Task {
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(1))
+                await beat()
+            }
+        }
+        let observer = observeBeats()
+        defer {
+            beating.cancel()
+            observer.cancel()
+        }
+        return try await runSessions()
+    }
+
+    private func runSessions() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
-        var hasEverBegun = false
+        var past = SessionHistory()
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
-        var mustSyncFully = false
         while true {
+            past.fullSyncs = summary.fullSyncs
             let session = ReplicationSession(
-                settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs,
-                ignoresCheckpoint: mustSyncFully, notice: notice)
+                settings: settings, incidents: incidents, logger: logger, past: past, notice: notice)
             self.session = session
-            if isLeaving {
-                if hasEverBegun { await settleExpiry() }
-                return summary
-            }
+            if isLeaving { return await settled(summary, past) }
             do {
                 _ = try await session.run()
                 await session.contribute(to: &summary)
@@ -56,40 +76,122 @@ package actor Replicator {
             } catch {
                 let error = ReplicationError(error)
                 await session.contribute(to: &summary)
+                fullSyncs = summary.fullSyncs
                 self.session = nil
-                if isLeaving, error.isTransient {
-                    await settleExpiry()
-                    return summary
-                }
+                if isLeaving, error.isTransient { return await settled(summary, past) }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
-                if error.code == .source(.resumeRefused), !mustSyncFully {
-                    mustSyncFully = true
+                if error.code == .source(.resumeRefused), !past.ignoresCheckpoint {
+                    past.ignoresCheckpoint = true
                     logger.warning("\(error)", metadata: ["event": "resync"])
                     continue
                 }
-                mustSyncFully = false
-                let began = await session.hasBegun
-                if began { (hasEverBegun, attempt, lostSince) = (true, 0, nil) }
-                // At the start an unreachable peer is the operator's to know; later it is ours to wait for.
-                guard hasEverBegun, error.isTransient else { throw error }
+                if error.code == .postponed {
+                    logger.warning("\(error)", metadata: ["event": "resync", "phase": "waiting"])
+                    await pause(for: past.pacing.wait() ?? .zero)
+                    if isLeaving { return await settled(summary, past) }
+                    continue
+                }
+                past.ignoresCheckpoint = false
+                if await session.hasBegun {
+                    (attempt, lostSince) = (0, nil)
+                    past.hasBegun = true
+                    let stableTime = await session.stableTime
+                    if stableTime != nil { past.hasFollowed = true }
+                    past.pacing.sessionEnded(wasFullSync: await session.isFullSync, stableTime: stableTime)
+                }
+                // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
+                // loading its data will serve by itself.
+                guard error.isTransient, past.hasBegun || error.isLoading else { throw error }
                 let since = lostSince ?? .now
                 lostSince = since
                 if let giveUp = settings.giveUp, since.duration(to: .now) > giveUp { throw error }
                 attempt += 1
-                let wait = settings.retry.wait(before: attempt)
+                let wait = min(
+                    settings.retry.wait(before: attempt), past.hasBegun ? settings.retry.maximum : .seconds(2))
+                lastFailure = error.description
+                if !past.hasBegun { notice(.loading(idleStatus, next: wait)) }
                 logger.warning(
                     "\(error); another attempt in \(wait.milliseconds) ms",
-                    metadata: ["event": "sourceLost", "phase": "waiting"])
-                let pause = Task { _ = try? await Task.sleep(for: wait) }
-                self.pause = pause
-                await pause.value
-                if isLeaving {
-                    await settleExpiry()
-                    return summary
-                }
+                    metadata: ["event": error.isOfTarget ? "targetLost" : "sourceLost", "phase": "waiting"])
+                notice(.phase(idleStatus))
+                await pause(for: wait)
+                if isLeaving { return await settled(summary, past) }
             }
         }
     }
+
+    /// The leave without a session.
+    private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
+        if past.hasBegun { await settleExpiry() }
+        return summary
+    }
+
+    private func pause(for wait: Duration) async {
+        let pause = Task { _ = try? await Task.sleep(for: wait) }
+        self.pause = pause
+        await pause.value
+    }
+
+    // MARK: Health
+
+    /// Once a second, with or without a session: figures, alarms, and the sign of life if nothing hangs.
+    private func beat() async {
+        beats.add(1, ordering: .relaxed)
+        let (status, hanging) = await session?.beat() ?? (idleStatus, [])
+        for change in hangs.update(hanging) {
+            switch change {
+            case .hangs(let name):
+                logger.error(
+                    "\(name) has not had its turn for \(settings.hangBeats) s or more: no signs of life until it has")
+            case .recovered(let name): logger.notice("\(name) has its turn again")
+            }
+        }
+        if !status.flows.isEmpty { tellLag(status) }
+        notice(.beat(status, isAlive: hanging.isEmpty))
+    }
+
+    private func tellLag(_ status: ReplicationStatus) {
+        guard let change = alarm.update(status.lag) else { return }
+        let about = status.isLagEstimated ? "about " : ""
+        let figures = "lag is \(status.lag.tenths) s, \(about)\(status.lagRecords) records, \(status.lagBytes) bytes"
+        let metadata: Logger.Metadata = [
+            "event": change == .high ? "lagHigh" : "lagNormal", "phase": "\(status.phase.rawValue)",
+            "lagSeconds": "\(status.lag.tenths)", "lagRecords": "\(status.lagRecords)",
+            "lagBytes": "\(status.lagBytes)",
+        ]
+        switch change {
+        case .high: logger.warning("the \(figures): the target takes less than the source sends", metadata: metadata)
+        case .normal: logger.notice("the \(figures): no longer high", metadata: metadata)
+        }
+    }
+
+    /// While there is no session.
+    private var idleStatus: ReplicationStatus {
+        ReplicationStatus(
+            phase: lastFailure == nil ? .connecting : .waiting, source: settings.source.endpoint.description,
+            target: settings.target.endpoint.description, incidents: incidents.totals, fullSyncs: fullSyncs,
+            detail: lastFailure)
+    }
+
+    /// Says so when the beats stop: they come from the coordinator, which cannot say it itself. It does not beat for it.
+    private nonisolated func observeBeats() -> any DispatchSourceTimer {
+        let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "df2redis.beats"))
+        var (last, looks) = (0, 0)
+        timer.schedule(deadline: .now() + 1, repeating: 1)
+        timer.setEventHandler { [weak self, limit = settings.hangBeats, logger] in
+            guard let self else { return }
+            let now = beats.load(ordering: .relaxed)
+            if now != last, looks > limit { logger.notice("the coordinator has its turn again") }
+            (last, looks) = (now, now == last ? looks + 1 : 0)
+            if looks == limit + 1 {
+                logger.error("the coordinator has not had its turn for \(looks) s: no signs of life until it has")
+            }
+        }
+        timer.activate()
+        return timer
+    }
+
+    // MARK: Leaving
 
     /// Leaves; called again, it shortens the drain.
     package func leave() async {
@@ -105,8 +207,20 @@ extension ReplicationError {
         switch code {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code == .unreachable || code == .notReady
-        case .overflow, .targetChanged, .resync: true
+        case .overflow, .targetChanged, .resync, .postponed: true
         case .undecodable, .policy, .file: false
+        }
+    }
+
+    /// The peer says that it is loading its data.
+    package var isLoading: Bool {
+        (code == .source(.notReady) || code == .target(.notReady)) && message.contains("LOADING")
+    }
+
+    fileprivate var isOfTarget: Bool {
+        switch code {
+        case .target, .overflow, .targetChanged: true
+        default: false
         }
     }
 }

@@ -40,6 +40,12 @@ package struct ReplicatorSettings: Sendable {
     package var retry = RetryPolicy()
     /// How long a source or a target may stay away; `nil`: for ever.
     package var giveUp: Duration? = .seconds(300)
+    /// A target that owes an answer and gives no sign of life for so long is told as lost.
+    package var targetSilence = Duration.seconds(30)
+    /// A lag beyond this is told; `nil`: never.
+    package var lagHigh: Duration? = .seconds(30)
+    /// For so many beats, one a second, a part of us may not get its turn until it counts as hanging.
+    package var hangBeats = 5
     /// Keeps the sockets of the session open should this process be killed.
     package var keeper: any SocketKeeper = NoSocketKeeper()
     /// Unix time in milliseconds.

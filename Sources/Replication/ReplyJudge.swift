@@ -65,3 +65,10 @@ extension BatchOutcome.Irregularity.Kind {
         }
     }
 }
+
+extension BatchOutcome.Irregularity {
+    var errorText: String? {
+        if case .error(let text) = kind { return text }
+        return nil
+    }
+}

@@ -29,6 +29,7 @@ package struct ReplicationService: Sendable {
     }
 
     package func run() async -> ExitCode {
+        let signals = SignalWatcher()
         let output = LogOutput.bootstrap(
             level: configuration.log.level,
             format: LogOutput.Format(rawValue: configuration.log.format.rawValue) ?? .auto,
@@ -51,8 +52,9 @@ package struct ReplicationService: Sendable {
         let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
         var settings = ReplicatorSettings(configuration, mode: mode)
         settings.keeper = SocketStore(logger: logger)
+        if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
-        let signals = SignalWatcher { name in
+        signals.watch { name in
             logger.notice("\(name) received")
             notifier.stopping(status: "leaving the source")
             Task { await replicator.leave() }
@@ -101,6 +103,8 @@ package struct ReplicationService: Sendable {
 /// Tells systemd, the status file and the log how the task stands.
 private final class Reporter: Sendable {
     private static let beatsPerLine = 30
+    /// What an attempt may take beyond the wait before it.
+    private static let loadingPatience = Duration.seconds(30)
 
     private let task: String
     private let file: StatusFile
@@ -125,8 +129,12 @@ private final class Reporter: Sendable {
         case .phase(let status):
             notifier.status(status.summary)
             write(status)
-        case .beat(let status):
-            notifier.watchdogPing()
+        case .loading(let status, let next):
+            // The one way around the start's timeout: the peer says that it makes progress, and we go on asking.
+            notifier.extendTimeout(next + Self.loadingPatience)
+            notifier.status(status.summary)
+        case .beat(let status, let isAlive):
+            if isAlive { notifier.watchdogPing() }
             notifier.status(status.summary)
             write(status)
             output.tellSuppressed()
@@ -172,7 +180,7 @@ extension ReplicationError {
         case .source(.permission), .target(.permission): .noPermission
         case .source(.notAMaster), .target(.unsuitable): .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
-        case .target(.unreachable), .target(.notReady), .targetChanged, .overflow: .targetUnavailable
+        case .target(.unreachable), .target(.notReady), .targetChanged, .overflow, .postponed: .targetUnavailable
         case .resync: .sourceUnavailable
         case .policy: .policyStop
         case .file: .ioError

@@ -35,6 +35,8 @@ extension ReplicatorSettings {
             case .reconcile: .reconcile
             }
         expiryGuard = configuration.expiry.guardWindow
+        targetSilence = target.silence
+        lagHigh = configuration.log.lagHigh == .zero ? nil : configuration.log.lagHigh
         stateDirectory = configuration.stateDirectory
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes

@@ -21,16 +21,25 @@ struct StatusFile: Sendable {
 
     static func json(_ status: ReplicationStatus, task: String, at time: Int64) -> String {
         func lsn(_ value: (some CustomStringConvertible)?) -> String { value.map { "\($0)" } ?? "null" }
+        let isConnected = !status.flows.isEmpty
+        func lag(_ value: some CustomStringConvertible) -> String { isConnected ? "\(value)" : "null" }
         let flows = status.flows.map { flow in
             "{\"flow\":\(flow.flow),\"keys\":\(flow.keys),\"records\":\(flow.records),"
-                + "\"appliedBytes\":\(flow.appliedBytes),\"queuedBytes\":\(flow.queuedBytes),"
-                + "\"decodedLSN\":\(lsn(flow.decodedLSN)),\"appliedLSN\":\(lsn(flow.appliedLSN))}"
+                + "\"receivedBytes\":\(flow.receivedBytes),\"appliedBytes\":\(flow.appliedBytes),"
+                + "\"queuedBytes\":\(flow.queuedBytes),\"queuedDiskBytes\":\(flow.spooledBytes),"
+                + "\"decodedLSN\":\(lsn(flow.decodedLSN)),\"appliedLSN\":\(lsn(flow.appliedLSN)),"
+                + "\"acknowledgedLSN\":\(lsn(flow.acknowledgedLSN)),\"lagRecords\":\(flow.lagRecords),"
+                + "\"lagBytes\":\(flow.lagBytes),\"lagSeconds\":\(flow.lag.tenths)}"
         }
         let incidents = status.incidents.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }
         return "{\"task\":\"\(task)\",\"time\":\(time),\"phase\":\"\(status.phase.rawValue)\","
             + "\"source\":\"\(status.source)\",\"target\":\"\(status.target)\",\"keys\":\(status.keys),"
-            + "\"records\":\(status.records),\"appliedBytes\":\(status.appliedBytes),\"queuedBytes\":\(status.queuedBytes),"
-            + "\"lagRecords\":\(status.lagRecords),\"fullSyncs\":\(status.fullSyncs),"
+            + "\"records\":\(status.records),\"receivedBytes\":\(status.receivedBytes),"
+            + "\"appliedBytes\":\(status.appliedBytes),\"queuedBytes\":\(status.queuedBytes),"
+            + "\"queuedDiskBytes\":\(status.spooledBytes),\"lagRecords\":\(lag(status.lagRecords)),"
+            + "\"isLagEstimated\":\(lag(status.isLagEstimated)),\"lagBytes\":\(lag(status.lagBytes)),"
+            + "\"lagSeconds\":\(lag(status.lag.tenths)),\"targetLost\":\(status.isTargetLost),"
+            + "\"fullSyncs\":\(status.fullSyncs),"
             + "\"incidents\":{\(incidents.joined(separator: ","))},\"flows\":[\(flows.joined(separator: ","))]}\n"
     }
 }

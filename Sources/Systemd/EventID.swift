@@ -16,6 +16,8 @@ package enum EventID: String, CaseIterable, Sendable {
     case resync
     /// The target is further behind than it should be.
     case lagHigh
+    /// The target is no longer further behind than it should be.
+    case lagNormal
     /// The connection to the source is gone.
     case sourceLost
     /// The target cannot be reached or does not serve.
@@ -38,6 +40,7 @@ package enum EventID: String, CaseIterable, Sendable {
         case .stable: "9c8f5ef60deb4903aaf01572d977db36"
         case .resync: "f2f5ca53893f44ad8447ee057ac260bd"
         case .lagHigh: "0b466420a6764175803f5bdf2f3e7f69"
+        case .lagNormal: "8d1c7f0a5b7e4f3e9a60d2c94be1f7a3"
         case .sourceLost: "6e5ff1dec5224dd094f120827dac40cb"
         case .targetLost: "3e31885b0ad04eab936b96183d1aa7d4"
         case .leaving: "5e4c030834de425fb2c61f4eaaf2b117"

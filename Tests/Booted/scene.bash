@@ -104,8 +104,28 @@ scene_task() {
     booted_run chmod 0640 "/etc/df2redis/$(basename "$file")"
 }
 
+# Changes a task's configuration: scene_edit NAME SED_SCRIPT
+scene_edit() { sed -i "$2" "$BOOTED_ROOT/etc/df2redis/$1.yaml"; }
+
+# A drop-in of a unit, with these lines; without any it goes: scene_drop_in UNIT NAME [LINE...]
+scene_drop_in() {
+    local file=$BOOTED_ROOT/etc/systemd/system/$1.service.d/$2.conf
+    shift 2
+    mkdir -p "$(dirname "$file")"
+    if [ $# -gt 0 ]; then printf '%s\n' "$@" >"$file"; else rm -f "$file"; fi
+    booted_run systemctl daemon-reload
+}
+
+# The messages of a unit's journal, and whether one has a text: scene_says UNIT TEXT
+scene_messages() {
+    booted_run journalctl --sync
+    booted_run journalctl --quiet --no-pager --output=cat --unit="$1"
+}
+scene_says() { scene_messages "$1" | grep -F -- "$2" >/dev/null; }
+
 # The line that systemctl status shows.
 scene_status() { booted_run systemctl show "$1" --value -p StatusText; }
+scene_has_status() { scene_status "$1" | grep -E -- "$2" >/dev/null; }
 scene_property() { booted_run systemctl show "$1" --value -p "$2"; }
 scene_is_stable() { [[ $(scene_status "$1") == stable* ]]; }
 scene_is() { [ "$(scene_property "$1" "$2")" = "$3" ]; }

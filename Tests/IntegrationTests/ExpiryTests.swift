@@ -73,7 +73,10 @@ import Wire
         try scene.life.end()
         let expected = try ServerData(reading: scene.source.client())
         try waitUntilEqual { try scene.differences(from: expected, allowing: [90_337]) }
-        #expect(try !scene.differences(from: expected, allowing: []).isEmpty, "there are margins")
+        // (Unless VALKEY_SERVER has put a Valkey in the Redis's place.)
+        if try scene.redis.client().command("CONFIG", "GET", "import-mode").array?.isEmpty != false {
+            #expect(try !scene.differences(from: expected, allowing: []).isEmpty, "there are margins")
+        }
         _ = scene.source.stop()
         try scene.daemon?.wait(forLine: "another attempt in")
         try scene.daemon?.leave()

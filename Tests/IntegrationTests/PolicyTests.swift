@@ -331,10 +331,10 @@ import Wire
         #expect(daemon.log.contains("the source is itself a replica: set source.addr to its master"))
     }
 
-    @Test func `a source that is loading is not there yet`() throws {
+    @Test func `a source that is loading is waited for, but not for ever`() throws {
         let scene = try Scene()
         scene.master.refuse(Refusal.loading(times: .max))
-        let daemon = try scene.start()
+        let daemon = try scene.start(sections: ["reconnect": ["giveUpSeconds: 1"]])
         try daemon.expectExit(69)
         #expect(daemon.log.contains("the source is still loading its data set"))
     }

@@ -33,7 +33,7 @@ import Testing
                 "11:3: advanced.batch_size: unknown key; did you mean 'batchSize'?",
                 "12:8: advanced.qps: expected a whole number from 0 to 100000000, found \"many\"",
                 "13:1: drainSeconds: unknown key here; did you mean 'shutdown.drainSeconds'?",
-                "14:6: log: expected a section with keys of its own: level, format",
+                "14:6: log: expected a section with keys of its own: level, format, lagHighSeconds",
             ])
     }
 

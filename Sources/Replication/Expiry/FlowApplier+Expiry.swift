@@ -19,12 +19,16 @@ extension FlowApplier {
     ) throws {
         let book = try DeadlineBook(folder: folder, origin: origin, continuingAt: next)
         if next != nil, !book.isContinued {
-            logger.warning(
+            context.logger.warning(
                 "what was noted of the target's TTLs is gone or outdated: those written before this start are not protected, and may be late, until the source writes them again",
                 metadata: ["flow": "\(flow)"])
         }
         encoder.expiry = ExpiryGuard(book: book, window: .init(window), resumes: next != nil, clock: clock)
         lookAtDeadlines()
+    }
+
+    private var isClosed: Bool {
+        if case .closed = state { true } else { false }
     }
 
     private nonisolated func lookAtDeadlines() {
@@ -33,7 +37,7 @@ extension FlowApplier {
             let goesOn = self.assumeIsolated { applier in
                 guard !applier.isClosed, let expiry = applier.encoder.expiry else { return false }
                 if let failure = expiry.book.takeFailure() {
-                    applier.logger.error(
+                    applier.context.logger.error(
                         "TTLs cannot be noted, and are not protected meanwhile: \(failure)",
                         metadata: ["flow": "\(applier.flow)"])
                 }

@@ -74,6 +74,9 @@ extension Setting {
             Setting(
                 "target.passwordFile", optional: \.target.passwordFile, .path,
                 "File that holds the password, relative to this file."),
+            Setting(
+                "target.silentSeconds", \.target.silence, .seconds(1...3600),
+                "A target that owes an answer for so long is told as lost; it is waited for all the same."),
         ]
         + tls(
             "target.tls", isEnabled: \.target.tls.isEnabled, caFile: \.target.tls.caFile,
@@ -171,6 +174,9 @@ extension Setting {
         Setting("log.level", \.log.level, .logLevel, "The least important records to log."),
         Setting(
             "log.format", \.log.format, .choice(), "auto: the journal under systemd, else text on standard error."),
+        Setting(
+            "log.lagHighSeconds", \.log.lagHigh, .seconds(0...86_400),
+            "A lag beyond this is told once, and once more when it is below half of it; 0: never."),
     ]
 
     private static let obsolete: [Setting] = [

@@ -1,0 +1,35 @@
+#if DEBUG
+    import Dispatch
+    import Glibc
+
+    /// A part of the daemon that is made to hang, for the test of the watchdog: `DF2REDIS_DEBUG_HANG=applier:5` blocks the
+    /// applier of flow 0 five beats after the start. In debug builds only.
+    struct DebugHang {
+        enum Part: String {
+            case applier, reader, coordinator
+        }
+
+        let part: Part
+        private var beats: Int
+
+        init?(_ text: String? = getenv("DF2REDIS_DEBUG_HANG").map { String(cString: $0) }) {
+            let words = (text ?? "").split(separator: ":")
+            guard words.count == 2, let part = Part(rawValue: String(words[0])), let beats = Int(words[1]) else {
+                return nil
+            }
+            self.part = part
+            self.beats = beats
+        }
+
+        /// - Returns: `true` at the beat at which it is to hang.
+        mutating func beat() -> Bool {
+            beats -= 1
+            return beats == 0
+        }
+
+        static func hang(on queue: DispatchQueue?) { queue?.async { hang() } }
+
+        /// Never returns.
+        static func hang() { while true { pause() } }
+    }
+#endif

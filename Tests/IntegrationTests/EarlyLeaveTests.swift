@@ -1,0 +1,220 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// SIGTERM at a moment when the daemon waits for somebody: it leaves soon all the same, and FIN-first on whatever is open.
+@Suite(.serialized)
+struct `A leave before or beside the stable stream` {
+    /// The unit's TimeoutStopSec= is 30 s; no wait for a peer may be part of a leave.
+    private static let limit = Duration.seconds(8)
+
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let capture: PacketCapture?
+        private(set) var daemon: Daemon?
+
+        init(
+            _ data: SyntheticDataSet = .init(keys: 2000, valueBytes: 50), live: Bool = true, target: [String] = []
+        ) throws {
+            var options = MasterOptions()
+            options.shardCount = 2
+            master =
+                live ? try SimulatedMaster(.live(data), options: options) : try SimulatedMaster(data, options: options)
+            let port = try master.start()
+            redis = try RedisServer(target)
+            capture = PacketCapture.isPossible ? try PacketCapture(port: port) : nil
+        }
+
+        deinit {
+            daemon?.process.kill()
+            redis.resume()
+            redis.stop()
+            master.stop()
+        }
+
+        @discardableResult
+        func start(source: UInt16? = nil, target: UInt16? = nil, _ sections: [String: [String]] = [:]) throws -> Daemon
+        {
+            let daemon = try Daemon(
+                .replicate, .init(source: source ?? master.port, target: target ?? redis.port, sections: sections),
+                folder: self.daemon?.folder)
+            self.daemon = daemon
+            return daemon
+        }
+
+        func waitForCommand(_ command: String, times: Int = 1) throws {
+            try wait(until: "the source is sent \(command)") {
+                master.connections.reduce(0) { count, connection in
+                    count + connection.commands.count { $0.uppercased().hasPrefix(command) }
+                } >= times
+            }
+        }
+
+        /// SIGTERM: exit code 0 in time, and every connection to the source ended by our FIN alone.
+        func expectLeave(within limit: Duration = limit, connections count: Int? = nil) throws {
+            let daemon = try #require(daemon)
+            let begin = ContinuousClock.now
+            daemon.process.signal(SIGTERM)
+            try daemon.expectExit(0, timeout: .seconds(60))
+            let time = begin.duration(to: .now)
+            #expect(time < limit, "\(time):\n\(daemon.log)")
+            let open = master.connections.filter { $0.role != .client }
+            if let count { #expect(open.count == count) }
+            for connection in open {
+                #expect(connection.clientEnd == .fin, "\(connection.role)")
+                #expect(!connection.wasResetAfterFIN, "\(connection.role)")
+            }
+            #expect(master.violations == [])
+            guard let capture else { return }
+            try wait(until: "every end is on the wire") { capture.firstEnds.count >= open.count }
+            #expect(capture.resets == [])
+            if !open.isEmpty { #expect(capture.ends.first?.to == master.port, "our FIN is the first of all") }
+        }
+    }
+
+    @Test(arguments: ["PING", "REPLCONF CLIENT-ID", "DFLY FLOW"])
+    func `the source does not answer the handshake`(_ command: String) throws {
+        let scene = try Scene()
+        scene.master.refuse([Refusal(command, reply: nil)])
+        try scene.start()
+        try scene.waitForCommand(command)
+        try scene.expectLeave()
+    }
+
+    @Test func `the source does not answer DFLY SYNC`() throws {
+        let scene = try Scene()
+        scene.master.refuse([Refusal("DFLY SYNC", reply: nil)])
+        try scene.start()
+        try scene.waitForCommand("DFLY SYNC")
+        try scene.expectLeave(connections: 3)
+    }
+
+    @Test func `the source does not answer STARTSTABLE`() throws {
+        let scene = try Scene()
+        scene.master.refuse([Refusal("DFLY STARTSTABLE", reply: nil)])
+        try scene.start()
+        try scene.waitForCommand("DFLY STARTSTABLE")
+        try scene.expectLeave(connections: 3)
+    }
+
+    @Test func `the source does not answer the STARTSTABLE of a continued session`() throws {
+        let scene = try Scene()
+        try scene.start().wait(forLine: "stable: following")
+        try scene.expectLeave(connections: 3)
+        scene.master.refuse([Refusal("DFLY STARTSTABLE", reply: nil)])
+        try scene.start()
+        try scene.waitForCommand("DFLY STARTSTABLE", times: 2)
+        try scene.expectLeave(connections: 6)
+        #expect(scene.master.fullSyncs == 1)
+    }
+
+    @Test func `a flow stalls in the middle of the snapshot`() throws {
+        let scene = try Scene(.init(keys: 200_000, valueBytes: 100), live: false)
+        scene.master.setFaults(.cutting(.stall, afterBytes: 1 << 20), on: .flow(1))
+        try scene.start()
+        try wait(until: "it stalls") { (scene.master.flow(1)?.streamBytesSent ?? 0) >= 1 << 20 }
+        let daemon = try #require(scene.daemon)
+        daemon.process.signal(SIGTERM)
+        try daemon.expectExit(0, timeout: Self.limit)
+        #expect(scene.master.flow(0)?.clientEnd == .fin)
+        #expect(scene.master.main?.clientEnd == .fin)
+        #expect(daemon.log.contains("FIN sent on 2 flows"))
+        if let capture = scene.capture { #expect(capture.ends.first?.to == scene.master.port) }
+    }
+
+    @Test func `the source is loading its data`() throws {
+        let scene = try Scene()
+        scene.master.refuse(Refusal.loading(times: .max))
+        try scene.start().wait(forLine: "another attempt")
+        try scene.waitForCommand("PING", times: 3)
+        try scene.expectLeave()
+    }
+
+    @Test func `the target does not answer at the start`() throws {
+        let scene = try Scene()
+        scene.redis.pause()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "event=started")
+        try scene.expectLeave(connections: 0)
+    }
+
+    @Test func `the target stops answering while flows are open`() throws {
+        let scene = try Scene()
+        scene.master.refuse([Refusal("DFLY FLOW", reply: nil)])
+        try scene.start()
+        try scene.waitForCommand("DFLY FLOW")
+        scene.redis.pause()
+        try scene.expectLeave()
+    }
+
+    @Test func `the target stands still in the middle of a value that comes in pieces`() throws {
+        var data = SyntheticDataSet(keys: 4, valueBytes: 40_000_000)
+        data.content = .random
+        let scene = try Scene(data, live: false)
+        try scene.start().wait(forLine: "full sync begins")
+        try wait(until: "the value is on its way") {
+            (scene.daemon?.status?["receivedBytes"] as? Int ?? 0) > 1 << 20
+                || (scene.master.flow(0)?.streamBytesSent ?? 0) > 1 << 20
+        }
+        scene.redis.pause()
+        try scene.expectLeave()
+    }
+
+    @Test(arguments: [true, false]) func `a peer does not take connections`(_ isSource: Bool) throws {
+        let deaf = try DeafPort()
+        let scene = try Scene()
+        let daemon = try scene.start(source: isSource ? deaf.port : nil, target: isSource ? nil : deaf.port)
+        try daemon.wait(forLine: isSource ? "databases" : "event=started")
+        try scene.expectLeave(connections: 0)
+    }
+
+    @Test func `the daemon waits before another attempt`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(["reconnect": ["initialMilliseconds: 60000", "maxSeconds: 60"]])
+        try daemon.wait(forLine: "stable: following")
+        scene.master.endSessions()
+        try daemon.wait(forLine: "another attempt in")
+        try wait(until: "the status says so") { daemon.status?["phase"] as? String == "waiting" }
+        #expect(daemon.status?["lagSeconds"] is NSNull)
+        let begin = ContinuousClock.now
+        try daemon.leave()
+        #expect(begin.duration(to: .now) < .seconds(4))
+        #expect(scene.master.violations == [])
+    }
+}
+
+/// A port that completes no connection: its queue is full, and further ones are not answered.
+private final class DeafPort {
+    let port: UInt16
+    private let listener: Int32
+    private var fillers: [Int32] = []
+
+    init() throws {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        self.listener = listener
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let result = withUnsafeMutableBytes(of: &address) { bytes -> Int32 in
+            let pointer = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
+            guard let pointer, bind(listener, pointer, size) == 0, listen(listener, 0) == 0 else { return -1 }
+            return getsockname(listener, pointer, &size)
+        }
+        guard result == 0 else { throw LabError("no port to listen on") }
+        port = UInt16(bigEndian: address.sin_port)
+        for _ in 0..<4 {
+            let filler = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+            fillers.append(filler)
+            withUnsafeMutableBytes(of: &address) { bytes in
+                guard let pointer = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress else { return }
+                _ = connect(filler, pointer, socklen_t(bytes.count))
+            }
+        }
+    }
+
+    deinit { for descriptor in fillers + [listener] { close(descriptor) } }
+}

@@ -1,0 +1,62 @@
+import Dragonfly
+import Foundation
+import Replication
+import Testing
+
+@testable import Service
+
+@Suite struct `The status file` {
+    private func object(_ status: ReplicationStatus) throws -> [String: Any] {
+        let json = StatusFile.json(status, task: "prod", at: 1_800_000_000)
+        return try #require(JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+    }
+
+    private var status: ReplicationStatus {
+        var status = ReplicationStatus(phase: .stable, source: "a:1", target: "b:2")
+        var one = ReplicationStatus.Flow(FlowID(0))
+        (one.receivedBytes, one.appliedBytes, one.queuedBytes, one.spooledBytes) = (10_000, 4_000, 5_000, 3_000)
+        (one.decodedLSN, one.appliedLSN, one.acknowledgedLSN) = (LSN(120), LSN(110), LSN(100))
+        (one.bytesPerRecord, one.lag, one.keys, one.records) = (50, .milliseconds(12_340), 7, 11)
+        status.flows = [one, ReplicationStatus.Flow(FlowID(1))]
+        status.incidents = ["type": 2]
+        return status
+    }
+
+    @Test func `received, applied and acknowledged are different figures, each under its name`() throws {
+        let object = try object(status)
+        #expect(object["phase"] as? String == "stable")
+        #expect(object["receivedBytes"] as? Int == 10_000)
+        #expect(object["appliedBytes"] as? Int == 4_000)
+        #expect(object["queuedBytes"] as? Int == 5_000)
+        #expect(object["queuedDiskBytes"] as? Int == 3_000)
+        // 10 that are decoded, and 5,000 bytes of 50 each.
+        #expect(object["lagRecords"] as? Int == 110)
+        #expect(object["isLagEstimated"] as? Bool == true)
+        #expect(object["lagBytes"] as? Int == 6_000)
+        #expect(object["lagSeconds"] as? Double == 12.4)
+        let flows = try #require(object["flows"] as? [[String: Any]])
+        #expect(flows.map { $0["acknowledgedLSN"] as? Int } == [100, nil])
+        #expect(flows.map { $0["appliedLSN"] as? Int } == [110, nil])
+        #expect(flows.map { $0["decodedLSN"] as? Int } == [120, nil])
+        #expect(flows.map { $0["lagSeconds"] as? Double } == [12.4, 0])
+    }
+
+    @Test func `without flows the lag is unknown, not nothing`() throws {
+        let object = try object(ReplicationStatus(phase: .waiting, source: "a:1", target: "b:2"))
+        for key in ["lagRecords", "lagBytes", "lagSeconds", "isLagEstimated"] {
+            #expect(object[key] is NSNull, "\(key)")
+        }
+    }
+
+    @Test func `the line of systemctl status tells phase, keys, lag and target`() {
+        #expect(
+            status.summary
+                == "stable: 7 keys, 11 records applied, lag about 110 records, 12.4 s, 2 flows, a:1 to b:2")
+        var silent = status
+        silent.flows[1].targetSilence = .milliseconds(5_900)
+        #expect(silent.summary.hasSuffix("a:1 to b:2; target silent for 5 s"))
+        silent.flows[1].targetSilence = .zero
+        silent.isTargetLost = true
+        #expect(silent.summary.hasSuffix("a:1 to b:2; target lost"))
+    }
+}
