@@ -36,7 +36,7 @@ demo: lab ## a master, a real redis-server and df2redis between them, under live
 
 test: setup ## all tests
 	swift build --build-tests
-	swift test --skip-build --disable-xctest --xunit-output .build/tests.xml
+	@.ci/test.sh
 
 integration: setup ## the tests with real servers only (a real Dragonfly too when DRAGONFLY_BIN names one)
 	swift build --build-tests
@@ -64,9 +64,10 @@ tsan: setup ## all tests under ThreadSanitizer
 fuzz: setup ## fuzz the decoders, FUZZ_SECONDS (60) each
 	.ci/fuzz.sh $(FUZZ_SECONDS)
 
-bench: lab ## full sync and live stream: wall time, CPU, memory, against the target's own limit
+bench: lab ## full sync, live stream, what the source's clients notice: time, CPU, memory, against the target's limit
 	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS)
 	$(BIN)/df2redis-lab bench live
+	$(BIN)/df2redis-lab bench latency
 
 torture: lab ## kill, cut, stop and fill everything in random order under load; both sides must be equal (FAULTS, 100)
 	$(BIN)/df2redis-lab torture --faults $(FAULTS)

@@ -144,6 +144,18 @@ package final class SimulatedMaster: Sendable {
     /// Ends every session as a master does that changes its role: FIN on all flows.
     package func endSessions() { loop.withCore { core in core.sessions.forEach(core.cancel) } }
 
+    /// Cuts a place's connections of the sessions that live, which ends these; later connections are left alone.
+    package func cut(_ place: ConnectionPlace, byReset: Bool) {
+        loop.withCore { core in
+            for connection in core.connections {
+                guard let session = connection.session, connection.place == place else { continue }
+                // Closed at once: what the client is sending meanwhile is not executed any more.
+                connection.close(byReset: byReset)
+                core.cancel(session)
+            }
+        }
+    }
+
     /// Loses the partial-sync buffers: only a replica that missed nothing goes on.
     package func forgetBacklog() {
         loop.withCore { core in

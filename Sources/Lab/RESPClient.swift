@@ -74,6 +74,9 @@ package final class RESPClient {
         return try commands.map { _ in try readReply() }
     }
 
+    /// Sends all commands and reads no reply: the connection is of no use for other requests afterwards.
+    package func post(_ commands: [[[UInt8]]]) throws { try write(encoded(commands)) }
+
     /// A field of INFO, such as `redis_version`.
     package func info(_ section: String, _ field: String) throws -> String? {
         guard let text = try command("INFO", section).text else { return nil }
@@ -106,6 +109,9 @@ package final class RESPClient {
             }
         }
     }
+
+    /// The next reply, or what the server tells without being asked.
+    package func read() throws -> RESPValue { try readReply() }
 
     private func readReply() throws -> RESPValue {
         while true {

@@ -7,7 +7,8 @@ package final class Torture {
     /// What goes wrong.
     package enum Fault: String, CaseIterable, Sendable {
         case daemonKilled, daemonLeft, daemonStopped, daemonKilledOverStoppedTarget
-        case targetKilled, targetStopped, targetCut, targetReadOnly, targetFull, targetBusy, spoolFilled
+        case targetKilled, targetStopped, targetCut, targetReadOnly, targetFull, targetBusy, targetLoading
+        case spoolFilled, diskFilled
         case sourceFlowsCut, sourceFlowCut, sourceMainCut
     }
 
@@ -16,11 +17,14 @@ package final class Torture {
         package var seed: UInt64 = .random(in: 0 ... .max)
         package var shards = 2
         package var commandsPerSecond = 1500
-        /// No new fault after this time.
+        /// No new fault after this time, once each kind has had its turn.
         package var limit: Duration?
         /// Faults between two comparisons.
         package var faultsPerRound = 10
         package var kinds = Fault.allCases
+        /// Bytes of a file system made for the spool, smaller than `spool.diskBytes`; `nil`: an ordinary folder, and
+        /// `diskFilled` spends the budget instead. Needs the right to mount.
+        package var spoolFileSystemBytes: Int?
 
         package init() {}
     }
@@ -30,13 +34,18 @@ package final class Torture {
         package var commands = 0
         package var comparedKeys = 0
         package var rounds = 0
-        /// Why a full sync was made, the first one left out.
+        /// Full syncs, the first one left out.
+        package var fullSyncs = 0
+        /// Why they were made, in the daemon's words.
         package var fullSyncReasons: [String] = []
         /// Ends of the daemon that nobody asked for, which a service manager would have met with a restart.
         package var restarts: [String] = []
         package var continued = 0
         package var longestWait = Duration.zero
         package var peakResidentBytes = 0
+
+        /// How often the spool had no room left, and for want of what.
+        package var overflows: [String: Int] = [:]
 
         package var faultCount: Int { faults.values.reduce(0, +) }
 
@@ -56,6 +65,9 @@ package final class Torture {
     private var daemon: Daemon
     private let configuration: Daemon.Configuration
     private var random: SplitMix64
+    /// Kinds that have not had their turn: each comes once before any comes again.
+    private var deck: [Fault] = []
+    private var fileSystem: SmallFileSystem?
 
     package init(_ options: Options, source: TortureSource, say: @escaping (String) -> Void) throws {
         self.options = options
@@ -64,9 +76,12 @@ package final class Torture {
         random = SplitMix64(state: options.seed)
         target = try RedisServer([
             "--appendonly", "yes", "--appendfsync", "always", "--busy-reply-threshold", "100",
-            "--maxmemory-policy", "noeviction",
+            "--maxmemory-policy", "noeviction", "--enable-debug-command", "local",
         ])
         folder = try TemporaryFolder("torture")
+        if let bytes = options.spoolFileSystemBytes {
+            fileSystem = try SmallFileSystem(at: folder.file("state/\(Daemon.taskName).spool"), bytes: bytes)
+        }
         configuration = Daemon.Configuration(
             source: source.port, target: target.port,
             sections: [
@@ -92,17 +107,23 @@ package final class Torture {
         try daemon.wait(forLine: "stable: following")
         let start = ContinuousClock.now
         var left = options.faults
-        while left > 0, options.limit.map({ start.duration(to: .now) < $0 }) ?? true {
+        while left > 0, options.limit.map({ start.duration(to: .now) < $0 }) ?? true || isWanting {
             let count = min(left, options.faultsPerRound)
             left -= count
             try round(count)
         }
-        note(daemon.process)
+        noteMemory()
         try daemon.leave()
         let reasons = daemon.log.split(separator: "\n").compactMap { line in
             line.range(of: "a full sync is needed: ").map { String(line[$0.upperBound...]) }
         }
-        report.fullSyncReasons = Array(reasons.dropFirst())
+        report.fullSyncReasons = reasons
+        report.fullSyncs = daemon.log.components(separatedBy: "full sync begins").count - 2
+        for line in daemon.log.split(separator: "\n") where line.contains("there is no room left") {
+            guard line.contains("another attempt in") else { continue }
+            let cause = line.contains("is spent") ? "the budget is spent" : "the disk is full"
+            report.overflows[cause, default: 0] += 1
+        }
         report.continued = daemon.log.components(separatedBy: "continuing where the checkpoint stands").count - 1
     }
 
@@ -110,8 +131,9 @@ package final class Torture {
         let load = try TortureLoad(
             port: source.port, commandsPerSecond: options.commandsPerSecond, seed: random.next())
         for _ in 0..<count {
-            let fault = options.kinds[number(0...options.kinds.count - 1)]
+            let fault = nextFault()
             report.faults[fault, default: 0] += 1
+            noteMemory()
             say("\(report.faultCount): \(fault.rawValue)")
             try inject(fault)
             try superviseDaemon()
@@ -122,6 +144,14 @@ package final class Torture {
         report.longestWait = max(report.longestWait, load.longestWait)
         try compare()
         report.rounds += 1
+    }
+
+    /// Some kind has not had its turn.
+    private var isWanting: Bool { options.kinds.contains { report.faults[$0] == nil } }
+
+    private func nextFault() -> Fault {
+        if deck.isEmpty { deck = options.kinds.shuffled(using: &random) }
+        return deck.removeLast()
     }
 
     /// Polls until both sides are equal.
@@ -156,12 +186,13 @@ package final class Torture {
     }
 
     private func startDaemon() throws {
-        note(daemon.process)
         daemon = try Daemon(.replicate, configuration, folder: folder)
     }
 
-    private func note(_ process: ChildProcess) {
-        report.peakResidentBytes = max(report.peakResidentBytes, process.usage.peakResidentBytes)
+    /// While it runs: what is told of a process that has ended counts the memory of ours, which it was started from.
+    private func noteMemory() {
+        guard daemon.process.isRunning else { return }
+        report.peakResidentBytes = max(report.peakResidentBytes, daemon.process.usage.peakResidentBytes)
     }
 
     // MARK: Faults
@@ -177,8 +208,9 @@ package final class Torture {
             try startDaemon()
         case .daemonLeft:
             daemon.process.signal(SIGTERM)
-            try daemon.expectExit(0)
-            try startDaemon()
+            let end = try daemon.process.waitForEnd(timeout: .seconds(60))
+            // The signal may come before the daemon has got as far as to watch for it, or behind an end of its own.
+            if end == .signalled(SIGTERM) || end == .exited(0) { try startDaemon() }
         case .daemonStopped:
             daemon.process.pause()
             someTime(100...1500)
@@ -211,9 +243,15 @@ package final class Torture {
             someTime(100...1000)
             try client.command("CONFIG", "SET", "maxmemory", "0")
         case .targetBusy: try keepTargetBusy(for: number(300...1200))
+        case .targetLoading: try reloadTarget(for: number(300...1500))
         case .spoolFilled:
             target.pause()
-            try burst(bytes: number(1...24) << 20)
+            try burst(bytes: number(1...15) << 20)
+            target.resume()
+        case .diskFilled:
+            target.pause()
+            try burst(bytes: number(20...28) << 20)
+            someTime(0...1500)
             target.resume()
         case .sourceFlowsCut: try source.cut(.allFlows)
         case .sourceFlowCut: try source.cut(.oneFlow)
@@ -233,9 +271,24 @@ package final class Torture {
         }
     }
 
+    /// The target reads its own file anew and answers LOADING meanwhile; connections stay.
+    private func reloadTarget(for milliseconds: Int) throws {
+        let (loading, control) = (try target.client(), try target.client())
+        func slowDown(_ microseconds: Int) throws {
+            try control.command("CONFIG", "SET", "key-load-delay", "\(microseconds)")
+        }
+        try control.command("CONFIG", "SET", "loading-process-events-interval-bytes", "1024")
+        try slowDown(5000)
+        let thread = WaitingThread(loading, ["DEBUG", "LOADAOF"])
+        thread.start()
+        nap(.milliseconds(milliseconds))
+        try slowDown(0)
+        try wait(until: "the target has loaded its data", timeout: .seconds(60)) { thread.hasEnded }
+    }
+
     private func keepTargetBusy(for milliseconds: Int) throws {
         let (busy, killer) = (try target.client(), try target.client())
-        let thread = BusyThread(busy)
+        let thread = WaitingThread(busy, ["EVAL", "while true do end", "0"])
         thread.start()
         nap(.milliseconds(milliseconds))
         while !thread.hasEnded {
@@ -255,25 +308,5 @@ package final class Torture {
             _ = try client.send([Array("APPEND".utf8), Array("big:\(number(0...9))".utf8), value])
         }
         for index in 0...9 { try client.command("SET", "big:\(index)", "") }
-    }
-}
-
-/// A connection that waits for a script that somebody else ends.
-private final class BusyThread: @unchecked Sendable {  // the flag is under the lock, the client is the thread's
-    private let lock = NSLock()
-    private var isOver = false
-    private let body: () -> Void
-
-    init(_ client: RESPClient) {
-        body = { _ = try? client.send(["EVAL", "while true do end", "0"].map { Array($0.utf8) }) }
-    }
-
-    var hasEnded: Bool { lock.withLock { isOver } }
-
-    func start() {
-        Thread {
-            self.body()
-            self.lock.withLock { self.isOver = true }
-        }.start()
     }
 }

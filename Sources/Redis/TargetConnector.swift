@@ -21,13 +21,17 @@ package struct TargetSettings: Sendable {
 /// Opens connections to the target and learns what it is.
 package struct TargetConnector: Sendable {
     package let settings: TargetSettings
+    /// The server expires nothing by itself, and shows us what has expired; asked for anew on each connection, since a
+    /// restart may have ended it.
+    package var usesImportMode = false
 
     package init(settings: TargetSettings) { self.settings = settings }
 
     /// Connects, authenticates and names the connection.
     ///
+    /// - Parameter replacing: there was a connection of this role before, of unknown fate: it is ended first (`evict`).
     /// - Throws: `TargetError`.
-    package func connect(role: String) async throws(TargetError) -> RequestConnection {
+    package func connect(role: String, replacing: Bool = false) async throws(TargetError) -> RequestConnection {
         do {
             let connection = try await RequestConnection.connect(
                 to: settings.endpoint, label: "df2redis.target.\(role)", timeout: settings.timeout)
@@ -36,13 +40,18 @@ package struct TargetConnector: Sendable {
                     let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
                     try await demand(arguments, on: connection)
                 }
-                // Errors in this name are of no interest, but the first command tells whether we may talk at all.
                 let name = "\(settings.clientName):\(role)"
+                if replacing { _ = try await evict(on: connection) { $0 == name } }
+                // Errors in this name are of no interest, but the first command tells whether we may talk at all.
                 if case .error(let text) = try await connection.request(
                     "CLIENT", "SETNAME", name, timeout: settings.timeout),
                     text.hasPrefix("NOAUTH") || text.hasPrefix("LOADING")
                 {
                     throw TargetError.reply(text, to: "CLIENT SETNAME")
+                }
+                if usesImportMode {
+                    try await demand(["CONFIG", "SET", "import-mode", "yes"], on: connection)
+                    try await demand(["CLIENT", "IMPORT-SOURCE", "ON"], on: connection)
                 }
                 return connection
             } catch {
@@ -52,6 +61,45 @@ package struct TargetConnector: Sendable {
         } catch {
             throw TargetError(error)
         }
+    }
+
+    /// Ends the other connections of this task, which a killed process or a broken network may have left behind.
+    ///
+    /// What such a connection has sent may still lie in the target's socket, and a server that was stopped reads it when
+    /// it comes back: its transaction would then take effect behind a checkpoint that has been read already. A connection
+    /// that the target has closed cannot.
+    ///
+    /// - Returns: `false` when the target does not allow it.
+    package func evictPredecessors(on connection: RequestConnection) async throws(TargetError) -> Bool {
+        do {
+            return try await evict(on: connection) { $0.hasPrefix("\(settings.clientName):") }
+        } catch {
+            throw TargetError(error)
+        }
+    }
+
+    private func evict(on connection: RequestConnection, _ isDoomed: (String) -> Bool) async throws -> Bool {
+        let id = try await connection.request("CLIENT", "ID", timeout: settings.timeout)
+        let list = try await connection.request("CLIENT", "LIST", timeout: settings.timeout)
+        for case .error(let text) in [id, list] where TargetError.isTransientReply(text) {
+            // A target that is busy with a script answers nothing else: it is no answer to whether it is allowed.
+            throw TargetError.reply(text, to: "CLIENT LIST")
+        }
+        guard let own = id.int, let list = list.text else { return false }
+        for line in list.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            func field(_ name: String) -> String? {
+                fields.first { $0.hasPrefix("\(name)=") }.map { String($0.dropFirst(name.utf8.count + 1)) }
+            }
+            guard let name = field("name"), isDoomed(name), let id = field("id"), id != String(own) else { continue }
+            let reply = try await connection.request("CLIENT", "KILL", "ID", id, timeout: settings.timeout)
+            if case .error(let text) = reply {
+                if TargetError.isTransientReply(text) { throw TargetError.reply(text, to: "CLIENT KILL") }
+                // It may have gone by itself meanwhile.
+                if !text.contains("No such client") { return false }
+            }
+        }
+        return true
     }
 
     private func demand(_ arguments: [String], on connection: RequestConnection) async throws {

@@ -7,7 +7,11 @@ extension ReplicationSession {
     /// to the master's FIN, then closed; the main connection last.
     ///
     /// What arrives between our FIN and the master's is applied too, as far as the time allows.
-    func leave(because reason: String, applies: Bool) async {
+    ///
+    /// - Parameters:
+    ///   - closesAppliers: `false` when what was received is to be applied afterwards, however long that takes.
+    ///   - isFinal: no other session goes on where this one ends, so TTLs are settled.
+    func leave(because reason: String, applies: Bool, closesAppliers: Bool = true, isFinal: Bool = false) async {
         // A snapshot that is cut short is of no use to the next session, which begins with another.
         let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
         phase = .leaving
@@ -18,20 +22,21 @@ extension ReplicationSession {
         guard let master, hasBegun || !appliers.isEmpty else {
             await self.master?.close()
             for applier in appliers { await applier.close() }
+            if isFinal { await settleExpiry() }
             return
         }
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
         await master.stopAcknowledging()
         departure.log("acknowledgements stopped")
         let flows = await master.flows
-        if applies, endedFlows.isEmpty, !isHurried {
+        if applies, closesAppliers, endedFlows.isEmpty, !isHurried {
             let sleep = Task { _ = try? await Task.sleep(for: settings.drain) }
             drainSleep = sleep
             await sleep.value
             departure.log("drained")
         }
         if !applies { for flow in flows { await flow.discard() } }
-        let deadline = ContinuousClock.now + (applies ? Self.applyLimit : .zero)
+        let deadline = ContinuousClock.now + (applies && closesAppliers ? Self.applyLimit : .zero)
         if applies { _ = await drain(until: deadline) }
         await master.halfCloseFlows()
         departure.log("FIN sent on \(flows.count) flows")
@@ -54,8 +59,49 @@ extension ReplicationSession {
             }
         }
         await master.close(within: .milliseconds(200))
-        for applier in appliers { await applier.close() }
+        if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
+        if isFinal { await settleExpiry(drained, departure) }
         departure.end()
+    }
+
+    /// - Returns: an error that no other session mends.
+    func applyRestAndClose() async -> ReplicationError? {
+        var failure: ReplicationError?
+        do { try await applyRest() } catch {
+            let error = ReplicationError(error)
+            if error.isTransient { logger.warning("\(error)") } else { failure = error }
+        }
+        await closeAppliers(isExact: false)
+        return failure
+    }
+
+    /// Applies all that was received before there was no room left: the next session begins behind it, and finds memory and
+    /// disk free again.
+    private func applyRest() async throws {
+        phase = .catchingUp
+        let bytes = appliers.reduce(0) { $0 + $1.intake.queuedBytes }
+        logger.notice(
+            "the source is tried again when the \(bytes >> 10) KiB that wait are applied",
+            metadata: ["phase": "\(phase.rawValue)"])
+        notice(.phase(status))
+        let looker = Task { [post] in
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .milliseconds(50))
+                post.yield(.look)
+            }
+        }
+        defer { looker.cancel() }
+        for await event in events {
+            begin("applying what waits", atMost: .seconds(60))
+            switch event {
+            case .look:
+                var isBusy = false
+                for applier in appliers where await applier.hasMore { isBusy = true }
+                if !isBusy || isLeaveRequested { return }
+            case .flow(let event): _ = try await handle(event)
+            case .tick, .connection, .pingFailed: break
+            }
+        }
     }
 
     /// Waits until every flow has applied what it has received, or until `deadline`.
@@ -73,22 +119,4 @@ extension ReplicationSession {
             return drained
         }
     }
-}
-
-/// The log of a leave: each step with the time since its beginning.
-private struct Departure {
-    let logger: Logger
-    let start = ContinuousClock.now
-
-    func log(_ text: String, flow: FlowID? = nil, level: Logger.Level = .info) {
-        var metadata: Logger.Metadata = ["phase": "leaving"]
-        if let flow { metadata["flow"] = "\(flow)" }
-        logger.log(level: level, "\(text) (\(elapsed) ms)", metadata: metadata)
-    }
-
-    func end() {
-        logger.notice("left in \(elapsed) ms", metadata: ["phase": "leaving", "event": "left"])
-    }
-
-    private var elapsed: Int64 { start.duration(to: .now).milliseconds }
 }

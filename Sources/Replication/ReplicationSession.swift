@@ -14,10 +14,12 @@ actor ReplicationSession {
         case completed
     }
 
-    private enum Event: Sendable {
+    enum Event: Sendable {
         case flow(FlowEvent)
         case connection(FlowConnectionEvent)
         case tick
+        /// Look whether what was received is applied.
+        case look
         case pingFailed(any Error)
     }
 
@@ -33,28 +35,32 @@ actor ReplicationSession {
     private let incidents: IncidentLog
     let logger: Logger
     let notice: @Sendable (ReplicatorNotice) -> Void
-    private let fullSyncsBefore: Int
-    /// The source refuses to go on where the checkpoint stands.
-    private let ignoresCheckpoint: Bool
-    private let events: AsyncStream<Event>
-    private let post: AsyncStream<Event>.Continuation
-    private let control: TargetControl
-    private let checkpointKey: CheckpointKey
+    private let past: SessionHistory
+    let events: AsyncStream<Event>
+    let post: AsyncStream<Event>.Continuation
+    let control: TargetControl
+    let checkpointKey: CheckpointKey
+    let keeper: CheckpointKeeper
+    private let watch: CheckpointWatch
     private let budget: SpoolBudget
 
     private(set) var master: MasterSession?
+    private(set) var replicationID: String?
     private(set) var appliers: [FlowApplier] = []
     private(set) var progress: [FlowProgress] = []
     private var barrier = GlobalBarrier(flowCount: 0)
     private(set) var stableFlows: Set<FlowID> = []
     private(set) var endedFlows: Set<FlowID> = []
     /// Databases that the task has filled, as the checkpoint has them.
-    private var knownDatabases: Set<UInt32> = []
+    var knownDatabases: Set<UInt32> = []
+    var hasNotedDatabases = false
     /// This full sync removes the keys that the source no longer has.
-    private var isReconciling = false
+    private(set) var isReconciling = false
     private(set) var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
-    private var isLeaveRequested = false
+    private(set) var isLeaveRequested = false
+    /// The target expires nothing by itself.
+    private(set) var isInImportMode = false
     private(set) var isHurried = false
     var drainSleep: Task<Void, Never>?
     var phase = Phase.connecting
@@ -70,21 +76,25 @@ actor ReplicationSession {
     #if DEBUG
         private var debugHang = DebugHang()
     #endif
+    private var stableSince: ContinuousClock.Instant?
+    /// How long it has followed the source; `nil`: it did not get so far.
+    var stableTime: Duration? { stableSince?.duration(to: .now) }
 
     init(
-        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, fullSyncsBefore: Int,
-        ignoresCheckpoint: Bool,
+        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger,
+        past: SessionHistory,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
         self.incidents = incidents
         self.logger = logger
-        self.fullSyncsBefore = fullSyncsBefore
-        self.ignoresCheckpoint = ignoresCheckpoint
+        self.past = past
         self.notice = notice
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
-        checkpointKey = CheckpointKey(task: settings.task)
+        checkpointKey = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
+        self.keeper = keeper
+        watch = CheckpointWatch(connector: TargetConnector(settings: settings.target), key: checkpointKey)
         budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
     }
 
@@ -98,25 +108,44 @@ actor ReplicationSession {
             self.work = work
             if isLeaveRequested { work.cancel() }
             let end = try await work.value
-            await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
-            if end == .completed { try? await control.delete(checkpointKey.name) }
+            await leave(
+                because: end == .left ? "asked to" : "the snapshot is applied", applies: true, isFinal: true)
+            await tellOutstandingElements()
+            if end == .completed {
+                await keeper.forget(on: control)
+                if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
+            }
             await removePartialKeys()
-            await control.close()
+            await closeTarget()
             return end
         } catch {
             let error = ReplicationError(error)
             if isLeaveRequested, error.isTransient {
                 // Whatever was being waited for has been given up for the sake of the leave.
-                await leave(because: "asked to", applies: true)
+                await leave(because: "asked to", applies: true, isFinal: true)
                 await removePartialKeys()
-                await control.close()
+                await closeTarget()
                 return .left
             }
-            await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
+            if error.code == .overflow, phase == .stable {
+                await leave(because: error.description, applies: true, closesAppliers: false)
+                if let worse = await applyRestAndClose() {
+                    await afterLeaving(worse)
+                    await closeTarget()
+                    throw worse
+                }
+            } else {
+                await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
+            }
             await afterLeaving(error)
-            await control.close()
+            await closeTarget()
             throw error
         }
+    }
+
+    private func closeTarget() async {
+        await watch.close()
+        await control.close()
     }
 
     /// The operator wants to leave; a second time: soon.
@@ -134,15 +163,23 @@ actor ReplicationSession {
         begin("opening the session", atMost: .seconds(600))
         let profile = try await control.profile()
         let databases = try await control.databaseCount()
-        let stored = try await control.hash(checkpointKey.name)
+        if try await !control.evictPredecessors() {
+            logger.warning(
+                "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
+                metadata: ["phase": "connecting"])
+        }
+        let opening = try await keeper.open(on: control, targetRunID: profile.runID)
         logger.info(
             "target \(settings.target.endpoint) is \(profile), \(databases) databases",
             metadata: ["phase": "connecting"])
 
-        let record = TaskRecord(stored)
-        knownDatabases = record.databases ?? []
-        let mayResume = settings.mode == .replicate && !record.isReconciling && !ignoresCheckpoint
-        let resume = mayResume ? ResumePoint(checkpoint: stored) : nil
+        knownDatabases = opening.databases ?? []
+        hasNotedDatabases = opening.databases != nil
+        // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
+        // that was emptied have written since.
+        let mayResume =
+            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && !past.ignoresCheckpoint
+        let resume = mayResume ? opening.position : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper,
             onEvent: { [post] in post.yield(.connection($0)) })
@@ -152,13 +189,20 @@ actor ReplicationSession {
             "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
             metadata: ["phase": "connecting"])
         isFullSync = modes.first != .partial
-        try await prepareTarget(stored: stored, session: session)
+        replicationID = session.replicationID
+        try await prepareTarget(opening, targetRunID: profile.runID, session: session)
+        isInImportMode = try await importMode.begin(profile)
+        var connector = TargetConnector(settings: settings.target)
+        connector.usesImportMode = isInImportMode
 
         let context = FlowContext(
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
-            connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
+            connector: connector, incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
-            silenceLimit: settings.targetSilence)
+            silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
+            batchCommands: settings.batchCommands,
+            pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
+            directory: settings.spoolDirectory, clock: settings.clock)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -168,10 +212,14 @@ actor ReplicationSession {
                 flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake,
                 context: context,
                 profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
-            if !isFullSync { await applier.setConfirmedCheckpoint(stored[checkpointKey.field(flow)]) }
+            if !isFullSync, let resume {
+                await applier.continues(at: resume, repeating: opening.mayRepeat)
+            }
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
+        try await takeOverElementExpiries()
+        try await guardExpiry(session, resume: isFullSync ? nil : resume)
         probes = appliers.map(\.probe)
         for applier in appliers {
             try await applier.start { [weak self] in
@@ -185,51 +233,53 @@ actor ReplicationSession {
             metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
         let continues = try await master.begin(receivers: appliers.map(\.intake))
         hasBegun = true
+        if continues { try await tellWhereCatchingUpEnds(isNeeded: opening.mayRepeat) }
         connections = await master.flows
         probes += connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) }
         if let queue = await master.mainQueue {
             probes.append(QueueProbe("the connection to the source", queue: queue))
         }
         if continues {
+            stableSince = .now
             for applier in appliers { await startAcknowledging(applier.flow) }
         }
         notice(.ready(status))
     }
 
-    private func prepareTarget(stored: [String: String], session: SessionStateMachine.Session) async throws {
-        guard isFullSync else { return }
-        if let old = ResumePoint(checkpoint: stored) {
-            let reason =
-                old.replicationID != session.replicationID
-                ? "the source is another master than the checkpoint's, or has been restarted"
-                : old.nextLSNs.count != session.flowCount
-                    ? "the source has another number of shards than the checkpoint"
-                    : "the source's buffer no longer holds what the checkpoint asks for"
+    private func prepareTarget(
+        _ opening: CheckpointKeeper.Opening, targetRunID: String, session: SessionStateMachine.Session
+    ) async throws {
+        guard isFullSync else {
+            guard let position = opening.position else { preconditionFailure("it goes on from a position") }
+            return try await keeper.begin(
+                .continuing(position), opening, targetRunID: targetRunID, on: control)
+        }
+        let reason = FullSyncReason(
+            opening, session: session, hasFollowed: past.hasFollowed, ignoresCheckpoint: past.ignoresCheckpoint)
+        if let reason, settings.mode == .replicate {
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
         }
-        if settings.existing != .flush, settings.policy.onConflict != .overwrite, !stored.isEmpty {
+        if let wait = past.pacing.wait() {
+            throw ReplicationError(
+                .postponed,
+                "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
+            )
+        }
+        if settings.existing != .flush, settings.policy.onConflict != .overwrite, opening.isKnown {
             throw ReplicationError(
                 .policy,
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
-        let record = TaskRecord(stored)
-        if record.isReconciling {
-            logger.warning(
-                "a full sync is needed: the one before was ended before it had removed what the source no longer has",
-                metadata: ["event": "resync"])
-        }
         isReconciling =
             switch settings.existing {
-            case .auto: record.databases != nil || record.isReconciling
+            case .auto: opening.databases != nil || opening.isReconciling
             case .reconcile: true
             case .replace, .flush: false
             }
         if settings.existing == .flush { try await control.flushAll() }
-        let positions = stored.keys.filter { $0.hasPrefix("flow:") }
-        try await control.update(
-            checkpointKey.name, set: isReconciling ? [TaskRecord.reconcileField: "pending"] : [:],
-            remove: Array(positions))
+        try await keeper.begin(
+            .fullSync(isReconciling: isReconciling), opening, targetRunID: targetRunID, on: control)
     }
 
     // MARK: Following
@@ -242,7 +292,14 @@ actor ReplicationSession {
             case .tick:
                 ticks += 1
                 if ticks % Self.pingInterval == 0 { pingSource() }
-                if ticks % Self.pingInterval == 0, phase == .stable { try await storeDatabases() }
+                if phase == .stable {
+                    if ticks % Self.pingInterval == 0 {
+                        try await storeDatabases()
+                        lookAtCheckpoint()
+                    }
+                    storePosition(ticks)
+                }
+            case .look: break
             case .pingFailed(let error): throw error
             case .connection(.ended(let flow, let error)):
                 endedFlows.insert(flow)
@@ -263,7 +320,7 @@ actor ReplicationSession {
     }
 
     /// - Returns: `true` when a migration is complete.
-    private func handle(_ event: FlowEvent) async throws -> Bool {
+    func handle(_ event: FlowEvent) async throws -> Bool {
         switch event {
         case .snapshotCompleted(let flow):
             logger.info("snapshot received", metadata: ["flow": "\(flow)", "phase": "full sync"])
@@ -285,6 +342,7 @@ actor ReplicationSession {
                 "full sync done: \(keys) keys from \(version ?? "the source")",
                 metadata: ["phase": "full sync", "event": "fullSyncDone"])
             try await storeDatabases()
+            storePosition(0)
             if settings.mode == .migrate {
                 // As long as the target has keys, each request with a limit of its own.
                 begin("reconciling", atMost: .seconds(86_400))
@@ -293,6 +351,7 @@ actor ReplicationSession {
             }
             if isReconciling { beginReconciling() }
             phase = .stable
+            stableSince = .now
             logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
             notice(.phase(status))
         case .reachedGlobal(let flow, let command, let transactionID):
@@ -321,17 +380,11 @@ actor ReplicationSession {
 
     // MARK: Reconciling
 
-    /// Notes the databases that the task fills: what a later full sync looks through.
-    private func storeDatabases() async throws {
-        var databases = knownDatabases
-        for applier in appliers { databases.formUnion(await applier.databases) }
-        guard databases != knownDatabases else { return }
-        do {
-            try await control.update(
-                checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
-            knownDatabases = databases
-        } catch {
-            guard error.isTransient else { throw error }
+    private func lookAtCheckpoint() {
+        guard hasNotedDatabases, settings.checkpoint.store == .target else { return }
+        Task { [post, watch] in
+            guard await watch.findsItGone() else { return }
+            post.yield(.flow(.failed(.checkpointGone)))
         }
     }
 
@@ -352,15 +405,15 @@ actor ReplicationSession {
     /// Removes what the source no longer has.
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
-        let own = TargetControl(connector: TargetConnector(settings: settings.target))
-        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
+        let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
+        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger, checkpointKey: checkpointKey)
         do {
             let removed = try await reconciler.run(databases: knownDatabases)
             for applier in appliers {
                 if let failure = await applier.rememberingFailure { throw failure }
             }
             for applier in appliers { await applier.forgetKeys() }
-            try await own.update(checkpointKey.name, set: [:], remove: [TaskRecord.reconcileField])
+            try await keeper.noteReconciled(on: own)
             isReconciling = false
             logger.notice("reconciled: \(removed) keys removed that the source no longer has")
         } catch {
@@ -393,13 +446,14 @@ actor ReplicationSession {
                 .undecodable, flow: flow, "the flows do not meet: this one is at \(found), others are at \(expected)")
         case .complete: break
         }
-        var fields: [(field: String, value: String)] = []
-        for applier in appliers { fields.append(await applier.checkpointBehindGlobal()) }
-        try await retryingTarget { [control, checkpointKey] in
-            try await control.run(command, checkpointKey: checkpointKey.name, fields: fields)
+        let position = await positionBehindGlobal()
+        let fields = checkpointFields(position)
+        try await retryingTarget { [control, checkpointKey, task = settings.task] in
+            try await control.run(command, task: task, checkpointKey: checkpointKey.name, fields: fields)
         }
         logger.notice("\(command.name) applied", metadata: ["phase": "\(phase.rawValue)"])
         barrier.reset()
+        await keeper.store(position, isExact: false)
         for applier in appliers { await applier.resumeAfterGlobal() }
     }
 
@@ -466,7 +520,7 @@ actor ReplicationSession {
                 acknowledged: index < connections.count ? connections[index].acknowledged : nil)
         }
         status.incidents = incidents.totals
-        status.fullSyncs = fullSyncsBefore + (isFullSync ? 1 : 0)
+        status.fullSyncs = past.fullSyncs + (isFullSync && hasBegun ? 1 : 0)
         status.isTargetLost = !lostFlows.isEmpty
         return status
     }
@@ -480,7 +534,7 @@ actor ReplicationSession {
         }
         summary.keys += progress.reduce(0) { $0 + $1.appliedKeys }
         summary.records += progress.reduce(0) { $0 + $1.appliedRecords }
-        if isFullSync { summary.fullSyncs += 1 }
+        if isFullSync, hasBegun { summary.fullSyncs += 1 }
     }
 
     // MARK: After leaving
@@ -506,7 +560,8 @@ actor ReplicationSession {
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
-            if hasBegun { try? await control.replaceHash(checkpointKey.name, with: CheckpointKey.stopped) }
+            if isInImportMode { await importMode.end() }
+            if hasBegun { await keeper.noteStopped(on: control) }
         default: break
         }
     }

@@ -7,6 +7,8 @@ package enum Phase: String, Sendable {
     case fullSync = "full sync"
     case stable = "stable"
     case waiting = "waiting"
+    /// There was no room left: what was received is applied before the source is tried again.
+    case catchingUp = "catching up"
     case leaving = "leaving"
 }
 
@@ -132,6 +134,7 @@ package struct ReplicationStatus: Equatable, Sendable {
             "stable: \(keys) keys, \(records) records applied, lag \(isLagEstimated ? "about " : "")\(lagRecords) records, "
                 + "\(lag.tenths) s, \(flows.count) flows, \(source) to \(target)\(targetState)"
         case .waiting: "waiting before another attempt with \(source)\(waiting)"
+        case .catchingUp: "no room was left: \(queuedBytes >> 10) KiB to apply before \(source) is tried again"
         case .leaving: "leaving \(source)"
         }
     }

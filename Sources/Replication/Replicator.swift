@@ -14,8 +14,8 @@ import Synchronization
 /// 5. on loss: leave FIN-first, wait, and again from 1
 /// 6. asked to leave: leave
 package actor Replicator {
-    private let settings: ReplicatorSettings
-    private let logger: Logger
+    let settings: ReplicatorSettings
+    let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let incidents: IncidentLog
     private var session: ReplicationSession?
@@ -59,16 +59,16 @@ package actor Replicator {
 
     private func runSessions() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
-        var hasEverBegun = false
+        var past = SessionHistory()
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
-        var mustSyncFully = false
+        let keeper = CheckpointKeeper(task: settings.task, settings: settings.checkpoint, logger: logger)
         while true {
+            past.fullSyncs = summary.fullSyncs
             let session = ReplicationSession(
-                settings: settings, incidents: incidents, logger: logger, fullSyncsBefore: summary.fullSyncs,
-                ignoresCheckpoint: mustSyncFully, notice: notice)
+                settings: settings, keeper: keeper, incidents: incidents, logger: logger, past: past, notice: notice)
             self.session = session
-            if isLeaving { return summary }
+            if isLeaving { return await settled(summary, past) }
             do {
                 _ = try await session.run()
                 await session.contribute(to: &summary)
@@ -79,37 +79,58 @@ package actor Replicator {
                 await session.contribute(to: &summary)
                 fullSyncs = summary.fullSyncs
                 self.session = nil
-                if isLeaving, error.isTransient { return summary }
+                if isLeaving, error.isTransient { return await settled(summary, past) }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
-                if error.code == .source(.resumeRefused), !mustSyncFully {
-                    mustSyncFully = true
+                if error.code == .source(.resumeRefused), !past.ignoresCheckpoint {
+                    past.ignoresCheckpoint = true
                     logger.warning("\(error)", metadata: ["event": "resync"])
                     continue
                 }
-                mustSyncFully = false
-                let began = await session.hasBegun
-                if began { (hasEverBegun, attempt, lostSince) = (true, 0, nil) }
+                if error.code == .postponed {
+                    logger.warning("\(error)", metadata: ["event": "resync", "phase": "waiting"])
+                    await pause(for: past.pacing.wait() ?? .zero)
+                    if isLeaving { return await settled(summary, past) }
+                    continue
+                }
+                past.ignoresCheckpoint = false
+                if await session.hasBegun {
+                    (attempt, lostSince) = (0, nil)
+                    past.hasBegun = true
+                    let stableTime = await session.stableTime
+                    if stableTime != nil { past.hasFollowed = true }
+                    past.pacing.sessionEnded(wasFullSync: await session.isFullSync, stableTime: stableTime)
+                }
                 // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
                 // loading its data will serve by itself.
-                guard error.isTransient, hasEverBegun || error.isLoading else { throw error }
+                guard error.isTransient, past.hasBegun || error.isLoading else { throw error }
                 let since = lostSince ?? .now
                 lostSince = since
                 if let giveUp = settings.giveUp, since.duration(to: .now) > giveUp { throw error }
                 attempt += 1
                 let wait = min(
-                    settings.retry.wait(before: attempt), hasEverBegun ? settings.retry.maximum : .seconds(2))
+                    settings.retry.wait(before: attempt), past.hasBegun ? settings.retry.maximum : .seconds(2))
                 lastFailure = error.description
-                if !hasEverBegun { notice(.loading(idleStatus, next: wait)) }
+                if !past.hasBegun { notice(.loading(idleStatus, next: wait)) }
                 logger.warning(
                     "\(error); another attempt in \(wait.milliseconds) ms",
                     metadata: ["event": error.isOfTarget ? "targetLost" : "sourceLost", "phase": "waiting"])
                 notice(.phase(idleStatus))
-                let pause = Task { _ = try? await Task.sleep(for: wait) }
-                self.pause = pause
-                await pause.value
-                if isLeaving { return summary }
+                await pause(for: wait)
+                if isLeaving { return await settled(summary, past) }
             }
         }
+    }
+
+    /// The leave without a session.
+    private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
+        if past.hasBegun { await settleExpiry() }
+        return summary
+    }
+
+    private func pause(for wait: Duration) async {
+        let pause = Task { _ = try? await Task.sleep(for: wait) }
+        self.pause = pause
+        await pause.value
     }
 
     // MARK: Health
@@ -187,8 +208,8 @@ extension ReplicationError {
         switch code {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code == .unreachable || code == .notReady
-        case .overflow, .targetChanged, .resync: true
-        case .undecodable, .policy, .file: false
+        case .overflow, .targetChanged, .resync, .postponed: true
+        case .undecodable, .policy, .file, .configuration: false
         }
     }
 

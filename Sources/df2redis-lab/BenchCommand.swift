@@ -6,7 +6,7 @@ import Wire
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures df2redis: wall time, CPU seconds, peak memory.",
-        subcommands: [BenchFullCommand.self, BenchLiveCommand.self])
+        subcommands: [BenchFullCommand.self, BenchLiveCommand.self, BenchLatencyCommand.self])
 }
 
 /// Full sync against `redis-cli --pipe` of the same data into the same server.

@@ -22,3 +22,10 @@ func waitUntilEqual(timeout: Duration = .seconds(90), _ differences: () throws -
         usleep(100_000)
     }
 }
+
+/// Runs what blocks on a thread of its own, so that the pool's few threads stay free for other tests.
+func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+    try await withCheckedThrowingContinuation { continuation in
+        Thread { continuation.resume(with: Result { try body() }) }.start()
+    }
+}

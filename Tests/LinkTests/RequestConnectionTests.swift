@@ -28,17 +28,16 @@ private final class ScriptedServer: Sendable {
         detachThread {
             while true {
                 let connection = accept(listener, nil, nil)
-                if connection < 0 { return }
+                if connection < 0 { break }
                 script(connection)
                 close(connection)
             }
+            // Closed by the thread that uses it: its number may belong to another server at once.
+            close(listener)
         }
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
+    deinit { shutdown(listener, Int32(SHUT_RDWR)) }
 
     static func receive(_ connection: Int32) -> String {
         var buffer = [UInt8](repeating: 0, count: 4096)

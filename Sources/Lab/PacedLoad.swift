@@ -1,0 +1,120 @@
+import Foundation
+
+/// SETs at a steady pace over a few connections, a few at a time, and how long each has waited for its reply.
+///
+/// A wait counts from the moment at which the command was due: what a blocked server holds up later is not forgotten.
+package final class PacedLoad {
+    /// Waits in milliseconds.
+    package struct Waits: Sendable {
+        private var samples: [Double]
+        /// Between the looks.
+        package private(set) var seconds: Double
+
+        fileprivate init(_ samples: [Double], seconds: Double) {
+            self.samples = samples.sorted()
+            self.seconds = seconds
+        }
+
+        /// Adds those of a later look.
+        package mutating func append(_ later: Waits) {
+            samples = (samples + later.samples).sorted()
+            seconds += later.seconds
+        }
+
+        package var count: Int { samples.count }
+        package var longest: Double { samples.last ?? 0 }
+
+        /// The wait that the share `share` of all does not exceed.
+        package func percentile(_ share: Double) -> Double {
+            guard !samples.isEmpty else { return 0 }
+            return samples[min(Int(Double(samples.count) * share), samples.count - 1)]
+        }
+    }
+
+    package let pipelined: Int
+    private let threads: [PacedThread]
+    private var lastLook = ContinuousClock.now
+
+    package init(
+        port: UInt16, connections: Int = 4, commandsPerSecond: Int, pipelined: Int = 10, size: Int = 100,
+        keys: Int = 100_000
+    ) throws {
+        self.pipelined = pipelined
+        let interval = Duration.seconds(Double(connections * pipelined) / Double(commandsPerSecond))
+        threads = try (0..<connections).map {
+            try PacedThread(port, interval, pipelined, size: size, keys: keys, offset: interval / connections * $0)
+        }
+        for thread in threads { thread.start() }
+    }
+
+    /// The waits since the last look; each of a few commands that were sent together.
+    package func take() -> Waits {
+        let now = ContinuousClock.now
+        defer { lastLook = now }
+        return Waits(threads.flatMap { $0.take() }, seconds: lastLook.duration(to: now).seconds)
+    }
+
+    /// - Throws: what broke a connection.
+    package func stop() throws {
+        for thread in threads { thread.end() }
+        for thread in threads { try thread.join() }
+    }
+}
+
+/// One connection of the load.
+private final class PacedThread: @unchecked Sendable {  // what both threads touch is under the lock
+    private let lock = NSCondition()
+    private var state = (isEnding: false, hasEnded: false, waits: [Double]())
+    private var error: (any Error)?
+    private let client: RESPClient
+    private let interval: Duration
+    private let pipelined: Int
+    private let keys: Int
+    private let offset: Duration
+    private let value: [UInt8]
+
+    init(_ port: UInt16, _ interval: Duration, _ pipelined: Int, size: Int, keys: Int, offset: Duration) throws {
+        client = try RESPClient(port: port, timeout: .seconds(120))
+        (self.interval, self.pipelined, self.keys, self.offset) = (interval, pipelined, keys, offset)
+        value = [UInt8](repeating: UInt8(ascii: "v"), count: size)
+    }
+
+    func start() { Thread { self.run() }.start() }
+    func end() { lock.withLock { state.isEnding = true } }
+
+    func take() -> [Double] {
+        lock.withLock {
+            defer { state.waits = [] }
+            return state.waits
+        }
+    }
+
+    func join() throws {
+        lock.lock()
+        defer { lock.unlock() }
+        while !state.hasEnded { lock.wait() }
+        if let error { throw error }
+    }
+
+    private func run() {
+        var failure: (any Error)?
+        var due = ContinuousClock.now + offset
+        do {
+            while !lock.withLock({ state.isEnding }) {
+                let early = ContinuousClock.now.duration(to: due)
+                if early > .zero { nap(early) }
+                let commands = (0..<pipelined).map { _ in
+                    [Array("SET".utf8), Array("paced:\(Int.random(in: 0..<keys))".utf8), value]
+                }
+                _ = try client.pipeline(commands)
+                let wait = due.duration(to: .now).seconds * 1000
+                lock.withLock { state.waits.append(wait) }
+                due += interval
+            }
+        } catch { failure = error }
+        lock.withLock {
+            (error, state.hasEnded) = (failure, true)
+            lock.broadcast()
+        }
+    }
+}

@@ -1,0 +1,237 @@
+import Foundation
+
+/// A proxy on 127.0.0.1 in front of a server there: a network between the two that can hold bytes back, or let only so
+/// many commands a second through.
+///
+/// Each direction of a connection has a thread. What a client has sent before it went away is still delivered, as a network
+/// does.
+package final class TCPProxy: @unchecked Sendable {  // everything that threads share is under the lock
+    private struct State {
+        var isStopped = false
+        /// The server's port.
+        var server: UInt16
+        var generation = 0
+        /// Connections up to this generation deliver nothing to the server.
+        var heldGeneration: Int?
+        var heldBytes = 0
+        var descriptors: Set<Int32> = []
+        var commandsPerSecond: Int?
+        /// When the next command may pass.
+        var next = ContinuousClock.now
+    }
+
+    package let port: UInt16
+    private let listener: Int32
+    private let lock = NSCondition()
+    private var state: State
+
+    /// - Parameter commandsPerSecond: over all connections, towards the server; `nil`: no limit.
+    package init(to server: UInt16, commandsPerSecond: Int? = nil) throws {
+        state = State(server: server, commandsPerSecond: commandsPerSecond)
+        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard listener >= 0 else { throw LabError.system("socket") }
+        var address = loopback(port: 0)
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let listener = listener
+        let code = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                bind(listener, pointer, length) == 0 && listen(listener, 64) == 0
+                    ? getsockname(listener, pointer, &length) : -1
+            }
+        }
+        guard code == 0 else {
+            close(listener)
+            throw LabError.system("bind", "127.0.0.1")
+        }
+        port = UInt16(bigEndian: address.sin_port)
+        Thread { [self] in acceptLoop() }.start()
+    }
+
+    /// Commands a second that pass, over all connections; `nil`: no limit.
+    package var commandsPerSecond: Int? {
+        get { lock.withLock { state.commandsPerSecond } }
+        set { lock.withLock { state.commandsPerSecond = newValue } }
+    }
+
+    /// Ends every connection; nothing more is taken.
+    package func stop() {
+        lock.withLock {
+            guard !state.isStopped else { return }
+            state.isStopped = true
+            for descriptor in state.descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
+            shutdown(listener, Int32(SHUT_RDWR))
+            lock.broadcast()
+        }
+    }
+
+    /// Breaks the connections that there are, and leads later ones to another server.
+    package func redirect(to server: UInt16) {
+        lock.withLock {
+            state.server = server
+            for descriptor in state.descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
+        }
+    }
+
+    /// From now on the connections that there are deliver nothing to the server; later ones do.
+    package func holdBack() {
+        lock.withLock {
+            state.heldGeneration = state.generation
+            state.generation += 1
+        }
+    }
+
+    /// What has been held back is delivered.
+    package func release() {
+        lock.withLock {
+            state.heldGeneration = nil
+            lock.broadcast()
+        }
+    }
+
+    /// Bytes of requests that are held back.
+    package var heldBytes: Int { lock.withLock { state.heldBytes } }
+
+    // MARK: Threads
+
+    private func acceptLoop() {
+        while true {
+            let client = accept(listener, nil, nil)
+            if client < 0, errno == EINTR { continue }
+            guard client >= 0, let server = connectToServer() else {
+                if client >= 0 { close(client) }
+                if lock.withLock({ state.isStopped }) || client < 0 { break }
+                continue
+            }
+            let pair = Pair(client: client, server: server)
+            let generation = lock.withLock { () -> Int? in
+                guard !state.isStopped else { return nil }
+                state.descriptors.formUnion([client, server])
+                return state.generation
+            }
+            guard let generation else { break }
+            Thread { [self] in
+                relay(from: client, to: server, pair, generation: generation)
+            }.start()
+            Thread { [self] in relay(from: server, to: client, pair, generation: nil) }.start()
+        }
+        close(listener)
+    }
+
+    /// Both sockets of a connection, closed when both directions are through.
+    private final class Pair: @unchecked Sendable {  // `directions` is under the proxy's lock
+        let client: Int32
+        let server: Int32
+        var directions = 2
+
+        init(client: Int32, server: Int32) { (self.client, self.server) = (client, server) }
+    }
+
+    private func connectToServer() -> Int32? {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = loopback(port: lock.withLock { state.server })
+        let code = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        var on: Int32 = 1
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        if code == 0 { return descriptor }
+        close(descriptor)
+        return nil
+    }
+
+    /// - Parameter generation: of a direction to the server, which may be held back and paced.
+    private func relay(from source: Int32, to sink: Int32, _ pair: Pair, generation: Int?) {
+        var buffer = [UInt8](repeating: 0, count: 16 << 10)
+        var counter = CommandCounter()
+        while true {
+            let count = recv(source, &buffer, buffer.count, 0)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            if let generation {
+                pace(counter.commands(in: buffer[..<count]))
+                waitWhileHeld(count, generation)
+            }
+            guard Self.sendAll(buffer[..<count], to: sink) else { break }
+        }
+        // A client that is gone still has its bytes delivered; a server that is gone answers no more.
+        shutdown(sink, Int32(SHUT_WR))
+        if generation == nil { shutdown(pair.client, Int32(SHUT_RDWR)) }
+        lock.withLock {
+            pair.directions -= 1
+            guard pair.directions == 0 else { return }
+            state.descriptors.subtract([pair.client, pair.server])
+            close(pair.client)
+            close(pair.server)
+        }
+    }
+
+    private func waitWhileHeld(_ count: Int, _ generation: Int) {
+        lock.lock()
+        defer { lock.unlock() }
+        state.heldBytes += count
+        while let held = state.heldGeneration, generation <= held, !state.isStopped { lock.wait() }
+        state.heldBytes -= count
+    }
+
+    /// Waits until `count` more commands may have passed.
+    private func pace(_ count: Int) {
+        let due = lock.withLock { () -> ContinuousClock.Instant? in
+            guard let commandsPerSecond = state.commandsPerSecond, count > 0 else { return nil }
+            let now = ContinuousClock.now
+            state.next = max(state.next, now) + .seconds(Double(count) / Double(commandsPerSecond))
+            return state.next
+        }
+        let wait = due.map { ContinuousClock.now.duration(to: $0) } ?? .zero
+        if wait > .zero { nap(wait) }
+    }
+
+    private static func sendAll(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Bool {
+        var rest = bytes
+        while !rest.isEmpty {
+            let sent = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            if sent < 0, errno == EINTR { continue }
+            guard sent > 0 else { return false }
+            rest = rest.dropFirst(sent)
+        }
+        return true
+    }
+}
+
+/// Counts the commands that begin in a stream of requests.
+struct CommandCounter {
+    private var argumentsLeft = 0
+    /// Bytes of an argument, with its line end, that are still to come.
+    private var bytesLeft = 0
+    private var line: [UInt8] = []
+
+    mutating func commands(in bytes: ArraySlice<UInt8>) -> Int {
+        var count = 0
+        var index = bytes.startIndex
+        while index < bytes.endIndex {
+            if bytesLeft > 0 {
+                let step = min(bytesLeft, bytes.endIndex - index)
+                bytesLeft -= step
+                index += step
+                if bytesLeft == 0 { argumentsLeft -= 1 }
+                continue
+            }
+            let byte = bytes[index]
+            index += 1
+            guard byte == UInt8(ascii: "\n") else {
+                line.append(byte)
+                continue
+            }
+            let number = Int(String(decoding: line.dropFirst().dropLast(), as: UTF8.self)) ?? 0
+            if argumentsLeft == 0 {
+                count += 1
+                argumentsLeft = number
+            } else {
+                bytesLeft = number + 2
+            }
+            line.removeAll(keepingCapacity: true)
+        }
+        return count
+    }
+}

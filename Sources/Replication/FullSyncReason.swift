@@ -1,0 +1,62 @@
+import Dragonfly
+
+/// Why a session that could have gone on where the checkpoint stands begins with a full sync instead.
+enum FullSyncReason: Equatable, CustomStringConvertible {
+    /// The target holds nothing of this task, though this process has followed the source before.
+    case checkpointGone
+    /// The checkpoint's own reason.
+    case notBelieved(String)
+    case notCompleted
+    case notReconciled
+    case stoppedByPolicy
+    case otherMaster
+    case otherShardCount(Int, was: Int)
+    case bufferTooShort
+    case disagreement
+
+    /// - Parameters:
+    ///   - hasFollowed: this process has followed the source before.
+    ///   - ignoresCheckpoint: the source has refused to go on there.
+    /// - Returns: `nil` for the task's first full sync.
+    init?(
+        _ opening: CheckpointKeeper.Opening, session: SessionStateMachine.Session, hasFollowed: Bool,
+        ignoresCheckpoint: Bool
+    ) {
+        guard opening.isKnown else {
+            guard hasFollowed else { return nil }
+            self = .checkpointGone
+            return
+        }
+        if let reason = opening.reason {
+            self = .notBelieved(reason)
+        } else if opening.isStopped {
+            self = .stoppedByPolicy
+        } else if opening.isReconciling {
+            self = .notReconciled
+        } else if let point = opening.position, opening.databases != nil {
+            if point.replicationID != session.replicationID {
+                self = .otherMaster
+            } else if point.nextLSNs.count != session.flowCount {
+                self = .otherShardCount(session.flowCount, was: point.nextLSNs.count)
+            } else {
+                self = ignoresCheckpoint ? .disagreement : .bufferTooShort
+            }
+        } else {
+            self = opening.databases == nil && opening.position != nil ? .checkpointGone : .notCompleted
+        }
+    }
+
+    var description: String {
+        switch self {
+        case .checkpointGone: "the target no longer holds this task's checkpoint: emptied, or another server"
+        case .notBelieved(let reason): reason
+        case .notCompleted: "the one before was ended before it was complete"
+        case .notReconciled: "the one before was ended before it had removed what the source no longer has"
+        case .stoppedByPolicy: "the task was stopped by policy, and the target differs since"
+        case .otherMaster: "the source is another master than the checkpoint's, or has been restarted"
+        case .otherShardCount(let count, let old): "the source has \(count) shards, the checkpoint is of \(old)"
+        case .bufferTooShort: "the source's buffer no longer holds what the checkpoint asks for"
+        case .disagreement: "the source cannot continue all flows at the checkpoint"
+        }
+    }
+}

@@ -1,0 +1,11 @@
+/// What the sessions before this one have left to know.
+struct SessionHistory {
+    var fullSyncs = 0
+    /// A session has got as far as a sync.
+    var hasBegun = false
+    /// A session has followed the source.
+    var hasFollowed = false
+    /// The source refuses to go on where the checkpoint stands.
+    var ignoresCheckpoint = false
+    var pacing = FullSyncPacing()
+}

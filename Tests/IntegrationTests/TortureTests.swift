@@ -1,0 +1,66 @@
+import Foundation
+import Lab
+import Testing
+
+/// The short form of `make torture`: every kind of fault, under load of commands that are not idempotent.
+@Suite(.serialized) struct `Faults in random order` {
+    private struct Outcome: Sendable {
+        var report: Torture.Report
+        var violations: [String]
+    }
+
+    /// Runs a torture on a thread of its own: it takes a minute, and the pool has few threads.
+    private static func run(_ options: Torture.Options) async throws -> Outcome {
+        try await onThread {
+            let source = try TortureSource(shards: options.shards, isReal: false)
+            defer { source.stop() }
+            let torture = try Torture(options, source: source) { print("  torture: \($0)") }
+            do { try torture.run() } catch {
+                // The last lines are in the error; the whole log tells how it came to it.
+                print(torture.log)
+                throw error
+            }
+            return Outcome(report: torture.report, violations: torture.report.violations(source.stop()))
+        }
+    }
+
+    private var options: Torture.Options {
+        var options = Torture.Options()
+        if let seed = ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap({ UInt64($0) }) {
+            options.seed = seed
+        }
+        // So slow that what the master keeps, 8,192 records a shard, outlasts half a minute of a busy machine.
+        options.commandsPerSecond = 500
+        options.faultsPerRound = 8
+        options.limit = .seconds(45)
+        return options
+    }
+
+    @Test(.timeLimit(.minutes(10)))
+    func `leave source and target equal key by key, without a needless full sync`() async throws {
+        let options = options
+        print("torture: seed \(options.seed)")
+        let outcome = try await Self.run(options)
+        let report = outcome.report
+        for kind in Torture.Fault.allCases { #expect(report.faults[kind] ?? 0 > 0, "\(kind) had its turn") }
+        #expect(report.fullSyncs == 0, "seed \(options.seed): \(report.fullSyncReasons)")
+        #expect(outcome.violations == [], "seed \(options.seed)")
+        #expect(report.continued > 0)
+        #expect(report.comparedKeys > 100, "there was something to compare")
+    }
+
+    @Test(.enabled(if: SmallFileSystem.isPossible, "nothing can be mounted here"), .timeLimit(.minutes(10)))
+    func `a disk that is really full costs a new session and no record`() async throws {
+        var options = options
+        options.spoolFileSystemBytes = 8 << 20
+        options.kinds = [.diskFilled, .spoolFilled, .targetStopped]
+        options.faults = 6
+        options.faultsPerRound = 3
+        print("torture: seed \(options.seed)")
+        let outcome = try await Self.run(options)
+        #expect(outcome.report.fullSyncs == 0, "seed \(options.seed): \(outcome.report.fullSyncReasons)")
+        #expect(outcome.violations == [], "seed \(options.seed)")
+        #expect(outcome.report.overflows["the disk is full", default: 0] > 0)
+        #expect(outcome.report.overflows["the budget is spent", default: 0] == 0)
+    }
+}

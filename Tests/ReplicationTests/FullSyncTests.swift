@@ -1,0 +1,78 @@
+import Dragonfly
+import Testing
+
+@testable import Replication
+
+@Suite struct `The pace of full syncs` {
+    private let start = ContinuousClock.now
+
+    @Test func `the first waits for nothing, and one that lasted neither`() {
+        var pacing = FullSyncPacing()
+        #expect(pacing.wait(at: start) == nil)
+        pacing.sessionEnded(wasFullSync: true, stableTime: .seconds(61), at: start)
+        #expect(pacing.wait(at: start) == nil)
+        #expect(pacing.failures == 0)
+    }
+
+    @Test func `those that do not last are further and further apart, up to five minutes`() throws {
+        var pacing = FullSyncPacing()
+        var longest = Duration.zero
+        for failures in 1...20 {
+            pacing.sessionEnded(wasFullSync: true, stableTime: failures % 2 == 0 ? .seconds(5) : nil, at: start)
+            #expect(pacing.failures == failures)
+            let wait = try #require(pacing.wait(at: start))
+            let limit = min(Duration.seconds(1 << (failures - 1)), .seconds(300))
+            #expect(wait >= limit / 2 && wait <= limit, "wait \(failures)")
+            #expect(pacing.wait(at: start + limit) == nil, "it passes")
+            longest = max(longest, wait)
+        }
+        #expect(longest >= .seconds(150))
+    }
+
+    @Test func `a continued session counts for nothing, unless it lasted`() {
+        var pacing = FullSyncPacing()
+        pacing.sessionEnded(wasFullSync: true, stableTime: nil, at: start)
+        pacing.sessionEnded(wasFullSync: false, stableTime: .seconds(1), at: start)
+        #expect(pacing.failures == 1)
+        pacing.sessionEnded(wasFullSync: false, stableTime: .seconds(60), at: start)
+        #expect(pacing.failures == 0)
+    }
+}
+
+@Suite struct `Why a full sync is needed` {
+    private let session = SessionStateMachine.Session(
+        replicationID: "abc", syncID: "SYNC1", flowCount: 2, protocolVersion: 4)
+
+    private func reason(
+        _ fields: [String: String], hasFollowed: Bool = false, ignoresCheckpoint: Bool = false
+    ) -> FullSyncReason? {
+        FullSyncReason(
+            CheckpointKeeper.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
+            ignoresCheckpoint: ignoresCheckpoint)
+    }
+
+    private let complete = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "databases": "0"]
+
+    @Test func `a task's first is told without a reason`() {
+        #expect(reason([:]) == nil)
+    }
+
+    @Test func `a checkpoint that is gone is told as such`() {
+        #expect(reason([:], hasFollowed: true) == .checkpointGone)
+        // What flows that go on writing put into a target that somebody has emptied.
+        #expect(reason(["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9"]) == .checkpointGone)
+    }
+
+    @Test func `the checkpoint tells what is wrong with it`() {
+        #expect(reason(complete) == .bufferTooShort)
+        #expect(reason(complete, ignoresCheckpoint: true) == .disagreement)
+        let other = complete.mapValues { $0.replacing("abc", with: "def") }
+        #expect(reason(other) == .otherMaster)
+        let three = ["flow:0", "flow:1", "flow:2"].reduce(into: ["databases": "0"]) { $0[$1] = "stable abc 3 7" }
+        #expect(reason(three) == .otherShardCount(2, was: 3))
+        #expect(reason(["flow:0": "snapshot abc SYNC1 4", "flow:1": "stable abc 2 9"]) == .notCompleted)
+        #expect(reason(["databases": "0"]) == .notCompleted)
+        #expect(reason(complete.merging(["reconcile": "pending"]) { $1 }) == .notReconciled)
+        #expect(reason(["stopped": "by policy"]) == .stoppedByPolicy)
+    }
+}
