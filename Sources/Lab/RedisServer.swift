@@ -16,6 +16,11 @@ package final class RedisServer {
         return environment["REDIS_SERVER"] ?? environment["VALKEY_SERVER"] ?? "redis-server"
     }
 
+    /// A Redis 7.4 or later, which expires hash fields: the binary that `REDIS74_BIN` names.
+    package static var newerBinary: String? {
+        ProcessInfo.processInfo.environment["REDIS74_BIN"].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
     /// Starts a server and waits until it answers.
     ///
     /// - Parameters:

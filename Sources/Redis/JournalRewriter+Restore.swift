@@ -55,7 +55,8 @@ extension JournalRewriter {
             return .written
         }
         if let unsupported = profile.unsupported(type) { return .unsupported(unsupported) }
-        let writer = ValueWriter(head: head, key: key, profile: profile, now: now, deadlines: deadlines)
+        let writer = ValueWriter(
+            head: head, key: key, profile: profile, now: now, elementExpiry: elementExpiry, deadlines: deadlines)
         guard writer.write(body, into: batch) else { return .unsupported(.payload) }
         guard writer.lostMemberExpiries > 0 else { return .written }
         return .writtenWithout(type == .setWithExpiry ? .memberExpiry : .fieldExpiry)

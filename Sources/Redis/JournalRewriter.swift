@@ -10,6 +10,8 @@ package struct JournalRewriter {
     /// The database of the command being rewritten.
     private(set) var database: UInt32 = 0
     private let journalsGroupReads: Bool
+    /// For values that come with TTLs of their elements.
+    package var elementExpiry: ElementExpiry?
     /// The last `DEL key` of a multi-shard transaction.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 

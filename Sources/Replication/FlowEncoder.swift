@@ -28,6 +28,20 @@ final class FlowEncoder: FlowSink {
     private(set) var masterVersion: String?
     /// Unix time in milliseconds at which what is being decoded arrived.
     var arrivedAt: Int64 = 0
+    /// The same of the oldest of it.
+    private var oldestArrival: Int64 = 0
+    /// TTLs of elements that the target cannot keep; `nil`: nobody does.
+    let book: ElementExpiryBook?
+    /// Records before it may have been written long before they arrived.
+    var catchesUpUntil: UInt64 = 0
+    /// A batch holds one sweep of a kind at most.
+    private var hasSwept = false
+    /// The last sweep has left some.
+    var wantsSweep = false
+    private(set) lazy var printableDueKey: String = {
+        let key = book?.expiry.dueKey ?? []
+        return printableKey(key.span.bytes)
+    }()
     /// Keeps the target from expiring what the stream has not expired; `nil`: deadlines are written as they come.
     var expiry: ExpiryGuard? { didSet { rewriter.deadlines = expiry } }
 
@@ -59,6 +73,8 @@ final class FlowEncoder: FlowSink {
         self.context = context
         self.profile = profile
         rewriter = JournalRewriter(profile: profile, journalsGroupReads: context.session.journalsGroupReads)
+        book = context.policy.elementExpiry == .timer ? ElementExpiryBook(flow, context, profile) : nil
+        rewriter.elementExpiry = book?.expiry
         self.nextLSN = nextLSN?.value ?? 0
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil
@@ -66,7 +82,12 @@ final class FlowEncoder: FlowSink {
         batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
     }
 
-    var isPaused: Bool { halt != nil || batch.bytes.count >= Self.batchBytes }
+    var isPaused: Bool { halt != nil || isBatchFull }
+
+    /// The batch is to be sent before more is decoded.
+    var isBatchFull: Bool {
+        batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= context.batchCommands)
+    }
 
     /// Hands over the batch and begins the next one, which selects its database anew: a batch may be sent on a new
     /// connection.
@@ -75,13 +96,14 @@ final class FlowEncoder: FlowSink {
             batch = CommandBatch()
             batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
             selectedDatabase = nil
+            hasSwept = false
         }
         return batch
     }
 
     /// What is decoded next arrived between `oldest` and `newest`.
     func arrived(at newest: Int64, oldest: Int64) {
-        arrivedAt = newest
+        (arrivedAt, oldestArrival) = (newest, oldest)
         rewriter.oldestArrival = oldest
         // The stream is to have most of the batch.
         adjustDeadlines(oldestArrival: oldest, limit: Self.batchBytes / 4)
@@ -99,6 +121,20 @@ final class FlowEncoder: FlowSink {
         let isOurs = databases.contains(0)
         select(0)
         if !isOurs { databases.remove(0) }
+    }
+
+    /// When the source did what is being decoded.
+    private var moment: ElementExpiry.Moment {
+        let earliest = nextLSN < catchesUpUntil ? 0 : oldestArrival - ElementExpiry.transitMilliseconds
+        return ElementExpiry.Moment(earliest: min(earliest, arrivedAt), latest: arrivedAt)
+    }
+
+    /// Removes elements whose TTLs have passed, when what is decoded comes up to `time`.
+    func sweepElements(until time: Int64) {
+        guard let book, !book.isEmpty, isStable, !isPaused, !hasSwept, !batch.isInCommand, nextLSN >= catchesUpUntil
+        else { return }
+        hasSwept = true
+        book.sweep(until: time, into: batch) { select($0) }
     }
 
     /// The global command has been applied to the target.
@@ -220,8 +256,10 @@ final class FlowEncoder: FlowSink {
         let guardKey =
             context.policy.onConflict == .overwrite
             ? nil : Array("df2redis:partial:\(context.task):\(flow):\(stream)".utf8)
+        if head.type.hasElementExpiries { book?.note(key, database: head.database) }
         writers[stream] = ValueWriter(
-            head: head, key: key, profile: profile, now: arrivedAt, guardKey: guardKey, deadlines: expiry)
+            head: head, key: key, profile: profile, now: book == nil ? arrivedAt : moment.earliest, guardKey: guardKey,
+            elementExpiry: book?.expiry, deadlines: expiry)
     }
 
     func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
@@ -258,6 +296,7 @@ final class FlowEncoder: FlowSink {
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
         synced?.brought(key, database: head.database)
+        if context.policy.onConflict == .overwrite { book?.replace(key, database: head.database, into: batch) }
         guard let expiry = head.expiryMilliseconds, rewriter.hadPassed(expiry, now: arrivedAt) else { return true }
         expiredKeys += 1
         if context.policy.onConflict == .overwrite {
@@ -277,6 +316,9 @@ final class FlowEncoder: FlowSink {
     private func undoMove(to database: UInt32, key: RawSpan) {
         let place = Place(database: database, key: key.withUnsafeBytes { Array($0) })
         guard let origin = uncertainMoves.removeValue(forKey: place) else { return }
+        if let book, book.mayHave(key, database: database) {
+            return book.move(key, from: database, to: Array("\(origin)".utf8).span.bytes, into: batch)
+        }
         batch.command(3)
         batch.bytes.appendBulk("MOVE")
         batch.bytes.appendBulk(key)
@@ -314,7 +356,9 @@ final class FlowEncoder: FlowSink {
             return
         }
         synced?.prepare(command, database: database, in: batch)
-        let outcome = rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
+        let outcome =
+            book?.write(command, database: database, at: moment, with: &rewriter, into: batch)
+            ?? rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
         switch outcome {
         case .written, .nothing: break
         case .global(let global):
@@ -370,6 +414,10 @@ final class FlowEncoder: FlowSink {
             .init(
                 severity: .diverging, kind: divergence.rawValue, flow: flow, database: database, key: key,
                 reason: divergence.reason, subject: subject))
+    }
+
+    func reportDoubt(printableKey key: String, database: UInt32) {
+        report(.elementExpiryInDoubt, subject: "element", printableKey: key, database: database)
     }
 
     func reportLostPendingEntries(printableKey key: String, database: UInt32) {

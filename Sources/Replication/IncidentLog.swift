@@ -47,6 +47,7 @@ package final class IncidentLog: Sendable {
     private let counts = Lock<[String: Int]>([:])
     /// Keys of the file that may differ, as many as are remembered.
     private let divergingKeys = Lock<Set<String>>([])
+    private let toldOnce = Lock<Set<String>>([])
     private static let rememberedKeys = 100_000
     private let file = Lock<Int32>(-1)
     private let hasFileFailed = Atomic<Bool>(false)
@@ -77,6 +78,11 @@ package final class IncidentLog: Sendable {
                 ])
         }
         if incident.severity == .missing || isNew(incident) { append(incident) }
+    }
+
+    /// Logs `text` unless it has been told before.
+    func tellOnce(_ text: String) {
+        if toldOnce.withLock({ $0.insert(text).inserted }) { logger.notice("\(text)") }
     }
 
     private func isNew(_ incident: Incident) -> Bool {

@@ -59,7 +59,7 @@ extension ReplicationSession {
             }
         }
         await master.close(within: .milliseconds(200))
-        if closesAppliers { for applier in appliers { await applier.close() } }
+        if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
         if isFinal { await settleExpiry(drained, departure) }
         departure.end()
     }
@@ -71,7 +71,7 @@ extension ReplicationSession {
             let error = ReplicationError(error)
             if error.isTransient { logger.warning("\(error)") } else { failure = error }
         }
-        for applier in appliers { await applier.close() }
+        await closeAppliers(isExact: false)
         return failure
     }
 

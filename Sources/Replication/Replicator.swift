@@ -62,10 +62,11 @@ package actor Replicator {
         var past = SessionHistory()
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
+        let keeper = CheckpointKeeper(task: settings.task, settings: settings.checkpoint, logger: logger)
         while true {
             past.fullSyncs = summary.fullSyncs
             let session = ReplicationSession(
-                settings: settings, incidents: incidents, logger: logger, past: past, notice: notice)
+                settings: settings, keeper: keeper, incidents: incidents, logger: logger, past: past, notice: notice)
             self.session = session
             if isLeaving { return await settled(summary, past) }
             do {
@@ -208,7 +209,7 @@ extension ReplicationError {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code == .unreachable || code == .notReady
         case .overflow, .targetChanged, .resync, .postponed: true
-        case .undecodable, .policy, .file: false
+        case .undecodable, .policy, .file, .configuration: false
         }
     }
 

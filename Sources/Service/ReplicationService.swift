@@ -42,6 +42,13 @@ package struct ReplicationService: Sendable {
             metadata: ["event": "started"])
         logInheritedDepartures(logger)
         for warning in warnings { logger.warning("configuration: \(warning)") }
+        if configuration.checkpoint.store == .file {
+            logger.notice(
+                """
+                checkpoint.store is file: at least once. After a crash up to \(configuration.checkpoint.interval) of \
+                commands are applied again, and INCR, APPEND, LPUSH and their like twice
+                """)
+        }
         if let reason = unbuilt { logger.warning("\(reason)") }
 
         if let error = makeFolders() {
@@ -79,11 +86,7 @@ package struct ReplicationService: Sendable {
     /// Settings that are read and checked, and that this version does nothing with.
     private var unbuilt: String? {
         var names: [String] = []
-        if configuration.checkpoint.store == .file {
-            names.append("checkpoint.store: file (the target holds the checkpoint)")
-        }
         if configuration.dashboard.address != nil { names.append("dashboard.addr") }
-        if configuration.advanced.commandsPerSecond > 0 { names.append("advanced.qps") }
         return names.isEmpty ? nil : "not built in this version, and without effect: \(names.joined(separator: ", "))"
     }
 
@@ -183,6 +186,7 @@ extension ReplicationError {
         case .target(.unreachable), .target(.notReady), .targetChanged, .overflow, .postponed: .targetUnavailable
         case .resync: .sourceUnavailable
         case .policy: .policyStop
+        case .configuration: .config
         case .file: .ioError
         }
     }

@@ -293,7 +293,7 @@ import Wire
         #expect(scene.daemon.log.contains("Connection refused"))
     }
 
-    @Test func `a full sync that a slow target cannot take is left, spaced out, and made when the target can`() throws {
+    @Test func `a full sync that a slow target cannot take is left and spaced out, and says what to raise`() throws {
         let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 60_000, valueBytes: 200)))
         let port = try master.start()
         let redis = try RedisServer()
@@ -303,19 +303,25 @@ import Wire
             redis.stop()
             master.stop()
         }
-        let daemon = try Daemon(
-            .replicate,
-            .init(
-                source: port, target: proxy.port,
-                sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 2097152"]]))
-        defer { daemon.process.kill() }
-        try daemon.wait(forLine: "(raise spool.memoryBytes or spool.diskBytes)")
-        try daemon.wait(forLine: "the last 2 full syncs did not last: the next one begins in")
+        var configuration = Daemon.Configuration(
+            source: port, target: proxy.port, sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 2097152"]])
+        let first = try Daemon(.replicate, configuration)
+        defer { first.process.kill() }
+        try first.wait(forLine: "(raise spool.memoryBytes or spool.diskBytes)")
+        try first.wait(forLine: "full syncs did not last: the next one begins in")
+        try first.leave()
+
+        configuration.sections["spool"] = ["memoryBytes: 1048576", "diskBytes: 67108864"]
+        let second = try Daemon(.replicate, configuration, folder: first.folder)
+        defer { second.process.kill() }
+        try wait(until: "more waits than before could") {
+            second.status?["queuedDiskBytes"] as? Int ?? 0 > 4 << 20
+        }
         proxy.commandsPerSecond = nil
-        try daemon.wait(forLine: "stable: following")
+        try second.wait(forLine: "stable: following")
         let (source, target) = (try RESPClient(port: port), try redis.client())
         try waitUntilEqual { try ServerComparison(source: source, target: target).differences }
-        try daemon.leave()
+        try second.leave()
         #expect(master.timedOutSessions == 0, "the source was never made to wait until it gave up")
         #expect(master.violations == [])
     }
@@ -353,8 +359,10 @@ import Wire
     @Test func `a file that may not grow is an error of its write`() throws {
         let scene = try Scene(sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 67108864"]])
         // As LimitFSIZE= of a unit does; the log is a file as well, and small.
-        var limit = rlimit(rlim_cur: 2 << 20, rlim_max: 2 << 20)
-        #expect(prlimit(scene.daemon.process.pid, __rlimit_resource_t(1), &limit, nil) == 0)
+        let folder = try TemporaryFolder("prlimit")
+        let prlimit = try ChildProcess(
+            "prlimit", ["--pid", "\(scene.daemon.process.pid)", "--fsize=2097152"], output: folder.file("output"))
+        #expect(try prlimit.waitForEnd() == .exited(0))
         scene.redis.pause()
         let value = String(repeating: "v", count: 50_000)
         for index in 0..<400 { scene.master.execute("APPEND big:\(index % 7) \(value)") }

@@ -75,7 +75,10 @@ extension Replicator {
         let left = await ExpirySettler(folder: folder, control: control, logger: logger)
             .run(within: ReplicatorSettings.settleLimit)
         if left > 0 { logger.warning("about \(left) keys are left with a TTL later than the source's") }
-        await ImportMode(control: control, checkpoint: CheckpointKey(task: settings.task), logger: logger).end()
+        await ImportMode(
+            control: control, checkpoint: CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix),
+            logger: logger
+        ).end()
         await control.close()
     }
 }

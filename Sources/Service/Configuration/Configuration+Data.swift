@@ -37,6 +37,16 @@ extension Configuration {
         package var onError = Reaction.stop
         /// For data that Redis has no equal for.
         package var onUnsupported = Reaction.stop
+
+        package enum MemberTTL: String, Sendable, CaseIterable {
+            /// Ended by a timer of our own.
+            case timer
+            /// Treated as data that Redis has no equal for.
+            case unsupported
+        }
+
+        /// For TTLs of set members, and of hash fields where the target has none.
+        package var memberTTL = MemberTTL.timer
     }
 
     /// How keys are kept from expiring at the target before the source's stream expires them.
