@@ -42,6 +42,7 @@ import Wire
             scene.redis.resume()
             try client.command("PING")
             scene.redis.pause()
+            nap(.milliseconds(Int(Self.lag * 10)))
         }
         #expect(scene.daemon?.log.contains("stable: following") == false, "the full sync lasted")
         scene.redis.resume()
@@ -98,7 +99,7 @@ import Wire
         try scene.life.goOn(for: 1)
         // Killed and started again: still in import mode, and switched off by the one that leaves.
         scene.daemon?.process.kill()
-        try scene.life.goOn(for: Self.lag)
+        try scene.life.goOn(for: min(Self.lag, 10))
         try scene.startDaemon(again: true)
         try scene.daemon?.wait(forLine: "continuing where the checkpoint stands")
         try scene.life.end()
