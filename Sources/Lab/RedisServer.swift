@@ -3,15 +3,15 @@ import Foundation
 /// A real `redis-server` (or Valkey) of our own on a free port, with nothing on disk that outlives it.
 ///
 /// `REDIS_SERVER` or `VALKEY_SERVER` names another binary. Keep it alive with `defer { redis.stop() }`: a server whose
-/// last owner lets go is killed.
+/// last owner lets go is killed. `VALKEY_BIN` names a Valkey of 8.1 or later for the tests that are about one.
 package final class RedisServer {
     package let port: UInt16
     package let folder: TemporaryFolder
-    private let arguments: [String]
     private let binary: String
+    private let arguments: [String]
     private var process: ChildProcess
 
-    private static var binary: String {
+    private static var standardBinary: String {
         let environment = ProcessInfo.processInfo.environment
         return environment["REDIS_SERVER"] ?? environment["VALKEY_SERVER"] ?? "redis-server"
     }
@@ -25,15 +25,20 @@ package final class RedisServer {
     ///
     /// - Parameters:
     ///   - arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and win.
-    ///   - binary: another program than `REDIS_SERVER` names.
+    ///   - binary: the server's program.
     package init(_ arguments: [String] = [], binary: String? = nil) throws {
         self.arguments = arguments
-        self.binary = binary ?? Self.binary
+        self.binary = binary ?? Self.standardBinary
         folder = try TemporaryFolder("redis")
         (port, process) = try Self.start(self.binary, arguments, folder)
     }
 
     deinit { process.kill() }
+
+    /// A Valkey to test with.
+    package static var valkeyBinary: String? {
+        ProcessInfo.processInfo.environment["VALKEY_BIN"].flatMap { $0.isEmpty ? nil : $0 }
+    }
 
     package var address: String { "127.0.0.1:\(port)" }
     package var pid: Int32 { process.pid }

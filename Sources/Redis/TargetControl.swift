@@ -117,15 +117,32 @@ package actor TargetControl {
 
     package func unlink(_ keys: [[UInt8]], database: UInt32) async throws(TargetError) {
         guard !keys.isEmpty else { return }
+        try await run([Array("UNLINK".utf8)] + keys, database: database)
+    }
+
+    /// - Throws: `TargetError`, for an error reply too.
+    func run(_ arguments: [[UInt8]], database: UInt32) async throws(TargetError) {
         _ = try await demand(["SELECT", String(database)])
         let connection = try await open()
         let reply: RESPValue
         do {
-            reply = try await connection.request([Array("UNLINK".utf8)] + keys, timeout: connector.settings.timeout)
+            reply = try await connection.request(arguments, timeout: connector.settings.timeout)
         } catch {
             throw TargetError(error)
         }
-        if case .error(let text) = reply { throw TargetError.reply(text, to: "UNLINK") }
+        if case .error(let text) = reply {
+            throw TargetError.reply(text, to: String(decoding: arguments[0], as: UTF8.self))
+        }
+    }
+
+    /// A parameter of the server; `nil` when it has none of this name.
+    package func parameter(_ name: String) async throws(TargetError) -> String? {
+        let pair = try await demand(["CONFIG", "GET", name]).array ?? []
+        return pair.count == 2 ? pair[1].text : nil
+    }
+
+    package func setParameter(_ name: String, to value: String) async throws(TargetError) {
+        _ = try await demand(["CONFIG", "SET", name, value])
     }
 
     /// The databases that hold keys.

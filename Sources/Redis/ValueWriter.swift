@@ -16,6 +16,7 @@ package final class ValueWriter {
     private let profile: TargetProfile
     private let now: Int64
     private let elementExpiry: ElementExpiry?
+    private let deadlines: (any TargetDeadlines)?
     /// A TTL of a field or a member could not be kept.
     package private(set) var lostMemberExpiries = 0
     /// Pending entries of a consumer group whose consumer or entry is missing.
@@ -29,7 +30,7 @@ package final class ValueWriter {
     private var expiring = ByteBuffer()
     private var expiringCommands = 0
     /// Pairs of deadline and element for the key's shadow.
-    private var deadlines = ByteBuffer()
+    private var elementDeadlines = ByteBuffer()
     private var deadlineCount = 0
     private var earliestDeadline = Int64.max
     private var hasShadow = false
@@ -49,7 +50,7 @@ package final class ValueWriter {
     ///   - elementExpiry: keeps the TTLs of elements that the target cannot; `nil`: they are lost.
     package init(
         head: EntryHead, key: RawSpan, profile: TargetProfile, now: Int64, guardKey: [UInt8]? = nil,
-        elementExpiry: ElementExpiry? = nil
+        elementExpiry: ElementExpiry? = nil, deadlines: (any TargetDeadlines)? = nil
     ) {
         self.head = head
         self.key = key.withUnsafeBytes { Array($0) }
@@ -59,6 +60,7 @@ package final class ValueWriter {
         self.profile = profile
         self.now = now
         self.elementExpiry = elementExpiry
+        self.deadlines = deadlines
     }
 
     package let keyDescription: String
@@ -212,8 +214,8 @@ package final class ValueWriter {
                 lostMemberExpiries += 1
                 return
             }
-            deadlines.appendBulk(decimal: time)
-            deadlines.appendBulk(contentsOf: lastElement)
+            elementDeadlines.appendBulk(decimal: time)
+            elementDeadlines.appendBulk(contentsOf: lastElement)
             deadlineCount += 1
             earliestDeadline = min(earliestDeadline, time)
             return
@@ -252,14 +254,14 @@ package final class ValueWriter {
         batch.command(2 + 2 * deadlineCount)
         batch.bytes.appendBulk("ZADD")
         batch.bytes.appendBulk(elementExpiry.shadow(of: writeKey))
-        batch.bytes.append(contentsOf: deadlines)
+        batch.bytes.append(contentsOf: elementDeadlines)
         batch.command(5)
         batch.bytes.appendBulk("ZADD")
         batch.bytes.appendBulk(elementExpiry.dueKey)
         batch.bytes.appendBulk("LT")
         batch.bytes.appendBulk(decimal: earliestDeadline)
         batch.bytes.appendBulk(writeKey)
-        deadlines.removeAll()
+        elementDeadlines.removeAll()
         deadlineCount = 0
         hasShadow = true
     }
@@ -327,7 +329,9 @@ package final class ValueWriter {
             batch.command(3)
             batch.bytes.appendBulk("PEXPIREAT")
             batch.bytes.appendBulk(writeKey)
-            batch.bytes.appendBulk(decimal: expiry)
+            // Asked for now: a large value may have taken long.
+            let name = key
+            batch.bytes.appendBulk(decimal: deadlines.deadline(expiry, name.span.bytes, head.database))
         }
         guard isGuarded else { return }
         if hasShadow { elementExpiry?.publish(writeKey, as: key, into: batch) }

@@ -163,6 +163,7 @@ package actor FlowApplier {
         }
         if feed.decodeMore(into: encoder) { return true }
         if encoder.halt != nil { return true }
+        encoder.adjustDeadlines(oldestArrival: nil)
         if isBeingWritten {
             guard !batch.isInCommand else {
                 link.batchGrew()
@@ -226,6 +227,7 @@ package actor FlowApplier {
         }
         batch.progress.flowBytes = feed.decodedBytes
         batch.mayHaveBeenApplied = isRepeating(to: batch.progress.nextLSN)
+        encoder.expiry?.book.seal(next: batch.progress.nextLSN ?? 0)
         batch.seal(checkpoint: nextCheckpoint(batch))
         _ = encoder.takeBatch()
     }
@@ -523,6 +525,7 @@ package actor FlowApplier {
 
     package func close() {
         state = .closed
+        encoder.expiry?.book.close()
         link?.close()
         link = nil
         lostLink = nil

@@ -42,6 +42,8 @@ final class FlowEncoder: FlowSink {
         let key = book?.expiry.dueKey ?? []
         return printableKey(key.span.bytes)
     }()
+    /// Keeps the target from expiring what the stream has not expired; `nil`: deadlines are written as they come.
+    var expiry: ExpiryGuard? { didSet { rewriter.deadlines = expiry } }
 
     private let context: FlowContext
     private let profile: TargetProfile
@@ -101,12 +103,25 @@ final class FlowEncoder: FlowSink {
         return batch
     }
 
+    /// What is decoded next arrived between `oldest` and `newest`.
+    func arrived(at newest: Int64, oldest: Int64) {
+        (arrivedAt, oldestArrival) = (newest, oldest)
+        rewriter.oldestArrival = oldest
+        // The stream is to have most of the batch.
+        adjustDeadlines(oldestArrival: oldest, limit: Self.batchBytes / 4)
+    }
+
+    /// Brings the target's deadlines in line with the lag; `oldestArrival` is `nil` when nothing waits to be decoded.
+    func adjustDeadlines(oldestArrival: Int64?, limit: Int = batchBytes) {
+        guard let expiry, !batch.isInCommand, halt == nil else { return }
+        expiry.look(oldestArrival: oldestArrival)
+        expiry.work(on: batch, limit: limit) { select($0) }
+    }
+
     /// Ends the batch's commands in database 0, where the checkpoint stands.
     func prepareForCheckpoint() {
         if selectedDatabase != 0 { appendSelect(0) }
     }
-
-    func arrived(at newest: Int64, oldest: Int64) { (arrivedAt, oldestArrival) = (newest, oldest) }
 
     /// When the source did what is being decoded.
     private var moment: ElementExpiry.Moment {
@@ -189,7 +204,7 @@ final class FlowEncoder: FlowSink {
         batch.bytes.appendBulk("SET")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(value)
-        if let expiry = head.expiryMilliseconds {
+        if let expiry = targetDeadline(head, key: key) {
             batch.bytes.appendBulk("PXAT")
             batch.bytes.appendBulk(decimal: expiry)
         }
@@ -226,10 +241,11 @@ final class FlowEncoder: FlowSink {
         } catch {
             return fail(.undecodable, "the value of \(printableKey(key)) is malformed: \(error)")
         }
+        let expiry = targetDeadline(head, key: key)
         let guardedIn = context.policy.onConflict == .overwrite ? nil : head.database
         guard head.type == .stream3, !profile.understandsStream3 else {
             return batch.appendRestore(
-                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, guardedIn: guardedIn
+                key: key, type: head.type, body: body, expiryMilliseconds: expiry, guardedIn: guardedIn
             )
         }
         var downgraded = ByteBuffer(capacity: body.byteCount)
@@ -239,8 +255,7 @@ final class FlowEncoder: FlowSink {
             return fail(.undecodable, "the stream \(printableKey(key)) is malformed: \(error)")
         }
         batch.appendRestore(
-            key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: head.expiryMilliseconds,
-            guardedIn: guardedIn)
+            key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: expiry, guardedIn: guardedIn)
     }
 
     func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
@@ -254,7 +269,7 @@ final class FlowEncoder: FlowSink {
         if head.type.hasElementExpiries { book?.note(key, database: head.database) }
         writers[stream] = ValueWriter(
             head: head, key: key, profile: profile, now: book == nil ? arrivedAt : moment.earliest, guardKey: guardKey,
-            elementExpiry: book?.expiry)
+            elementExpiry: book?.expiry, deadlines: expiry)
     }
 
     func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
@@ -295,7 +310,7 @@ final class FlowEncoder: FlowSink {
             checkRemembering()
         }
         if context.policy.onConflict == .overwrite { book?.replace(key, database: head.database, into: batch) }
-        guard let expiry = head.expiryMilliseconds, expiry <= arrivedAt else { return true }
+        guard let expiry = head.expiryMilliseconds, rewriter.hadPassed(expiry, now: arrivedAt) else { return true }
         expiredKeys += 1
         if context.policy.onConflict == .overwrite {
             batch.command(2)
@@ -303,6 +318,11 @@ final class FlowEncoder: FlowSink {
             batch.bytes.appendBulk(key)
         }
         return false
+    }
+
+    private func targetDeadline(_ head: EntryHead, key: RawSpan) -> Int64? {
+        guard let time = head.expiryMilliseconds else { return nil }
+        return expiry?.deadline(time, key: key, database: head.database) ?? time
     }
 
     /// A value of the snapshot is older than any MOVE to its place: the source moved nothing, since the place was taken.

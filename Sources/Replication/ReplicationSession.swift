@@ -57,6 +57,8 @@ actor ReplicationSession {
     private(set) var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private(set) var isLeaveRequested = false
+    /// The target expires nothing by itself.
+    private(set) var isInImportMode = false
     private(set) var isHurried = false
     var drainSleep: Task<Void, Never>?
     var phase = Phase.connecting
@@ -104,9 +106,13 @@ actor ReplicationSession {
             self.work = work
             if isLeaveRequested { work.cancel() }
             let end = try await work.value
-            await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
+            await leave(
+                because: end == .left ? "asked to" : "the snapshot is applied", applies: true, isFinal: true)
             await tellOutstandingElements()
-            if end == .completed { await keeper.forget(on: control) }
+            if end == .completed {
+                await keeper.forget(on: control)
+                if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
+            }
             await removePartialKeys()
             await closeTarget()
             return end
@@ -114,7 +120,7 @@ actor ReplicationSession {
             let error = ReplicationError(error)
             if isLeaveRequested, error.isTransient {
                 // Whatever was being waited for has been given up for the sake of the leave.
-                await leave(because: "asked to", applies: true)
+                await leave(because: "asked to", applies: true, isFinal: true)
                 await removePartialKeys()
                 await closeTarget()
                 return .left
@@ -182,10 +188,13 @@ actor ReplicationSession {
         isFullSync = modes.first != .partial
         replicationID = session.replicationID
         try await prepareTarget(opening, targetRunID: profile.runID, session: session)
+        isInImportMode = try await importMode.begin(profile)
+        var connector = TargetConnector(settings: settings.target)
+        connector.usesImportMode = isInImportMode
 
         let context = FlowContext(
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databaseCount,
-            connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
+            connector: connector, incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
             batchCommands: settings.batchCommands,
@@ -208,6 +217,7 @@ actor ReplicationSession {
             appliers.append(applier)
         }
         try await takeOverElementExpiries()
+        try await guardExpiry(session, resume: isFullSync ? nil : resume)
         probes = appliers.map(\.probe)
         for applier in appliers {
             try await applier.start { [weak self] in
@@ -549,6 +559,7 @@ actor ReplicationSession {
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
+            if isInImportMode { await importMode.end() }
             if hasBegun { await keeper.noteStopped(on: control) }
         default: break
         }

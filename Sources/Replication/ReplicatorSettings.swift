@@ -32,6 +32,8 @@ package struct ReplicatorSettings: Sendable {
     /// Where the spool and the dead-letter file go; `nil`: nowhere.
     package var stateDirectory: String?
     package var spoolDirectory: String?
+    /// How long the target, the network or the process may stand still without a key being lost that the source keeps.
+    package var expiryGuard = Duration.seconds(60)
     package var memoryBytes = 256 << 20
     package var diskBytes = 8 << 30
     /// Commands of one transaction at most.

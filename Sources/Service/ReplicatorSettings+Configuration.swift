@@ -43,6 +43,7 @@ extension ReplicatorSettings {
             case .flush: .flush
             case .reconcile: .reconcile
             }
+        expiryGuard = configuration.expiry.guardWindow
         targetSilence = target.silence
         lagHigh = configuration.log.lagHigh == .zero ? nil : configuration.log.lagHigh
         stateDirectory = configuration.stateDirectory

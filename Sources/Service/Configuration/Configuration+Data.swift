@@ -49,6 +49,13 @@ extension Configuration {
         package var memberTTL = MemberTTL.timer
     }
 
+    /// How keys are kept from expiring at the target before the source's stream expires them.
+    package struct Expiry: Sendable, Equatable {
+        /// How long target, network or daemon may stand still without a key being lost. Zero: only a lag that is seen
+        /// protects.
+        package var guardWindow = Duration.seconds(60)
+    }
+
     /// Where the position in the stream is kept, so that a restart goes on instead of beginning anew.
     package struct Checkpoint: Sendable, Equatable {
         package enum Store: String, Sendable, CaseIterable {

@@ -13,6 +13,7 @@ extension Setting {
         "fullSync": "How a full sync treats the target's old data.",
         "conflict": "What happens to a key of the snapshot that the target already has.",
         "policy": "What happens to data that cannot be applied.",
+        "expiry": "How the target is kept from expiring keys before the source does.",
         "checkpoint": "Where the position in the stream is kept, so that a restart goes on where it was.",
         "spool": "Where records wait that the target cannot take yet.",
         "reconnect": "How a lost source is tried again.",
@@ -121,6 +122,13 @@ extension Setting {
             """
             TTLs of set members, and of hash fields where the target has none. timer: this task keeps them in the target
             and ends them while it runs; unsupported: they are data without an equal, see onUnsupported.
+            """),
+        Setting(
+            "expiry.guardSeconds", \.expiry.guardWindow, .seconds(0...3600),
+            """
+            How long the target, the network or df2redis may stand still without a key being lost
+            that the source keeps. TTLs near their end read up to 1.5 times as much more at the target
+            while it is followed; exact once df2redis has left. 0: keys are protected only while a lag is seen.
             """),
     ]
 
