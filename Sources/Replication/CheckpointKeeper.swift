@@ -33,6 +33,8 @@ actor CheckpointKeeper {
     /// What a session begins with.
     struct Opening: Sendable {
         var position: ResumePoint?
+        /// There are positions of flows, if only of some.
+        var hasPositions = false
         /// Some of what lies behind the position may have been applied.
         var mayRepeat = false
         var databases: Set<UInt32>?
@@ -181,9 +183,14 @@ actor CheckpointKeeper {
         if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
         switch beginning {
         case .fullSync:
-            if record.isReconciling { fields[TaskRecord.reconcileField] = "pending" }
+            var obsolete = [CheckpointKey.stopped.field]
+            if record.isReconciling {
+                fields[TaskRecord.reconcileField] = "pending"
+            } else {
+                obsolete.append(TaskRecord.reconcileField)
+            }
             let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
-            try await control.update(key.name, set: fields, remove: positions + [CheckpointKey.stopped.field])
+            try await control.update(key.name, set: fields, remove: positions + obsolete)
         case .continuing(let position):
             for (index, next) in position.nextLSNs.enumerated() {
                 fields[key.field(FlowID(index))] = position.text(next)
@@ -239,12 +246,17 @@ actor CheckpointKeeper {
         }
     }
 
-    /// The task is done, and need not be known.
-    func forget(on control: TargetControl) async {
-        record = CheckpointRecord(task: record.task)
-        isRecordCurrent = false
-        try? await control.delete(key.name)
-        try? file?.removeIfOurs()
+    /// A migration is complete: there is no position to go on from. What the task has filled stays known, or a later full
+    /// sync would leave for ever what the source has deleted meanwhile.
+    func noteMigrated(on control: TargetControl) async {
+        clearPosition()
+        guard !isInFile else { return _ = try? writeOrRemove() }
+        do {
+            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            try await control.update(key.name, set: [:], remove: positions)
+        } catch {
+            logger.warning("the migration's positions cannot be removed from the target: \(error)")
+        }
     }
 
     /// Keeps a position in the file; nothing where the target does.
@@ -313,6 +325,7 @@ extension CheckpointKeeper.Opening {
     init(fields: [String: String]) {
         let record = TaskRecord(fields)
         position = ResumePoint(checkpoint: fields)
+        hasPositions = fields.keys.contains { $0.hasPrefix("flow:") }
         databases = record.databases
         filling = record.filling
         isReconciling = record.isReconciling

@@ -110,7 +110,7 @@ actor ReplicationSession {
                 because: end == .left ? "asked to" : "the snapshot is applied", applies: true, isFinal: true)
             await tellOutstandingElements()
             if end == .completed {
-                await keeper.forget(on: control)
+                await keeper.noteMigrated(on: control)
                 if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
             }
             await removePartialKeys()
