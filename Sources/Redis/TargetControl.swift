@@ -211,6 +211,12 @@ package actor TargetControl {
         } while cursor != "0"
     }
 
+    /// Connects anew. What the connection before has sent has taken effect by then, or never will: see `TargetConnector`.
+    package func renew() async throws(TargetError) {
+        await close()
+        _ = try await open()
+    }
+
     package func close() async {
         await connection?.close()
         connection = nil

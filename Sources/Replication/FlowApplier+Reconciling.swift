@@ -32,6 +32,10 @@ extension FlowApplier {
         pump()
     }
 
+    var hasEnded: Bool {
+        if case .closed = state { true } else { false }
+    }
+
     func finishHold() {
         switch state {
         case .failed, .closed: break

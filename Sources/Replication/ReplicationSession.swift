@@ -408,7 +408,8 @@ actor ReplicationSession {
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
         let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
-        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger, checkpointKey: checkpointKey)
+        let reconciler = Reconciler(
+            control: own, flows: appliers, retry: settings.retry, logger: logger, checkpointKey: checkpointKey)
         do {
             let removed = try await reconciler.run(databases: reconciledDatabases)
             for applier in appliers { await applier.forgetKeys() }
