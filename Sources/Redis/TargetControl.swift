@@ -28,11 +28,12 @@ package actor TargetControl {
     }
 
     /// - Throws: `TargetError`, for an error reply too.
-    func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
+    func demand(_ arguments: [String], timeout: Duration? = nil) async throws(TargetError) -> RESPValue {
         let connection = try await open()
         let reply: RESPValue
         do {
-            reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: connector.settings.timeout)
+            reply = try await connection.request(
+                arguments.map { Array($0.utf8) }, timeout: timeout ?? connector.settings.timeout)
         } catch {
             throw TargetError(error)
         }
@@ -152,8 +153,6 @@ package actor TargetControl {
             line.hasPrefix("db") ? UInt32(line.dropFirst(2).prefix { $0.isNumber }) : nil
         }
     }
-
-    package func flushAll() async throws(TargetError) { _ = try await demand(["FLUSHALL"]) }
 
     /// Runs a global command and stores the checkpoint of every flow, in one transaction where the target can.
     package func run(

@@ -40,13 +40,31 @@ extension ReplicationSession {
     /// this one has brought for keys of others, and leave for ever what the source deletes meanwhile.
     func prepare(_ database: UInt32, for flow: FlowID) async throws {
         let isOver = stableFlows.count == appliers.count
-        if !isOver, databases.opened.insert(database).inserted, !databases.known.contains(database),
-            databases.filling[database] == nil
-        {
+        if !isOver, databases.opened.insert(database).inserted {
+            if settings.existing == .flush { try await empty(database) }
+            try await noteFilling(database)
+        }
+        await appliers[flow.index].open(database)
+    }
+
+    private func noteFilling(_ database: UInt32) async throws {
+        if !databases.known.contains(database), databases.filling[database] == nil {
             databases.filling[database] = try await retryingTarget { try await control.keyCount(database: database) }
             try await retryingTarget { try await keeper.note(filling: databases.filling, on: control) }
         }
-        await appliers[flow.index].open(database)
+    }
+
+    private func empty(_ database: UInt32) async throws {
+        let key = checkpointKey.name
+        try await retryingTarget { try await control.empty(database: database, sparing: key) }
+        databases.filling[database] = nil
+        logger.notice("database \(database) of the target is emptied: fullSync.existing is flush")
+    }
+
+    /// Empties what the task has filled before, and the source uses no longer.
+    func emptyUnused() async throws {
+        let old = databases.known.union(databases.filling.keys).subtracting(databases.opened)
+        for database in old.sorted() { try await empty(database) }
     }
 
     /// Notes the databases that the task fills: what a later full sync looks through.

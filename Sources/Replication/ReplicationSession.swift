@@ -276,7 +276,6 @@ actor ReplicationSession {
             case .reconcile: true
             case .replace, .flush: false
             }
-        if settings.existing == .flush { try await control.flushAll() }
         try await keeper.begin(
             .fullSync(isReconciling: isReconciling), opening, targetRunID: targetRunID, on: control)
     }
@@ -341,6 +340,7 @@ actor ReplicationSession {
             logger.notice(
                 "full sync done: \(keys) keys from \(version ?? "the source")",
                 metadata: ["phase": "full sync", "event": "fullSyncDone"])
+            if settings.existing == .flush { try await emptyUnused() }
             try await storeDatabases()
             storePosition(0)
             if settings.mode == .migrate {
