@@ -20,6 +20,7 @@ final class FlowEncoder: FlowSink {
 
     let flow: FlowID
     private(set) var batch: CommandBatch
+    let reserved: ReservedKeys
     private(set) var halt: Halt?
     private(set) var isStable: Bool
     private(set) var hasCompletedSnapshot: Bool
@@ -78,6 +79,7 @@ final class FlowEncoder: FlowSink {
         book = context.policy.elementExpiry == .timer ? ElementExpiryBook(flow, context, profile) : nil
         rewriter.elementExpiry = book?.expiry
         self.nextLSN = nextLSN?.value ?? 0
+        reserved = ReservedKeys(checkpoint: context.checkpointKey.name)
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil
         batch = CommandBatch()
@@ -300,6 +302,10 @@ final class FlowEncoder: FlowSink {
 
     /// Selects the key's database and sorts out what has expired.
     private func admit(_ head: EntryHead, key: RawSpan) -> Bool {
+        if reserved.contains(key) {
+            report(.reservedKey, subject: head.type.name, key: key, database: head.database)
+            return false
+        }
         guard select(head.database) else {
             report(.database, subject: head.type.name, key: key, database: head.database)
             return false
@@ -367,6 +373,10 @@ final class FlowEncoder: FlowSink {
             return
         }
         prepare(command, database: database)
+        if leavesOutReserved(command, database: database) {
+            if !inSnapshot { countRecord() }
+            return
+        }
         let outcome =
             book?.write(command, database: database, at: moment, with: &rewriter, into: batch)
             ?? rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
@@ -404,7 +414,7 @@ final class FlowEncoder: FlowSink {
         if let destination = command.moveDestination { _ = touch(destination) }
         guard let synced else { return }
         command.forEachWrittenKey(in: database) { key, place in
-            guard synced.brought(key, database: place), select(place) else { return }
+            guard !reserved.contains(key), synced.brought(key, database: place), select(place) else { return }
             batch.command(2)
             batch.bytes.appendBulk("UNLINK")
             batch.bytes.appendBulk(key)
@@ -438,7 +448,7 @@ final class FlowEncoder: FlowSink {
         context.progress(flow).decoded(next: nextLSN)
     }
 
-    private func text(_ name: RawSpan) -> String {
+    func text(_ name: RawSpan) -> String {
         name.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
     }
 
@@ -463,7 +473,7 @@ final class FlowEncoder: FlowSink {
         report(.pendingEntries, subject: "stream", printableKey: key, database: database)
     }
 
-    private func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
+    func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
         report(unsupported, subject: subject, printableKey: printableKey(key), database: database)
     }
 
@@ -476,10 +486,7 @@ final class FlowEncoder: FlowSink {
             .init(
                 severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,
                 reason: unsupported.reason, subject: subject))
-        // Search indexes are no data, and a rate limiter's state is of no use elsewhere: told, never a reason to stop.
-        guard context.policy.onUnsupported == .stop, unsupported != .searchIndex, unsupported != .throttle else {
-            return nil
-        }
+        guard context.policy.onUnsupported == .stop, unsupported.mayStop else { return nil }
         let error = ReplicationError(
             .policy, flow: flow,
             "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"

@@ -24,7 +24,7 @@ struct Reconciler {
     let flows: [any ReconciledFlow]
     let retry: RetryPolicy
     let logger: Logger
-    let checkpointKey: CheckpointKey
+    let reserved: ReservedKeys
 
     /// - Returns: the number of keys removed.
     /// - Throws: `TargetError`; what was removed until then was rightly removed.
@@ -36,16 +36,12 @@ struct Reconciler {
                 try Task.checkCancellation()
                 let page = try await control.scan(database: database, cursor: cursor)
                 cursor = page.cursor
-                var strangers = page.keys.filter { !isOurs($0) }
+                var strangers = page.keys.filter { !reserved.contains($0) }
                 strangers = await unknown(strangers, database: database)
                 if !strangers.isEmpty { removed += try await remove(strangers, database: database) }
             } while cursor != "0"
         }
         return removed
-    }
-
-    private func isOurs(_ key: [UInt8]) -> Bool {
-        key.starts(with: TargetControl.ownPrefix) || key.elementsEqual(checkpointKey.name.utf8)
     }
 
     private func unknown(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]] {

@@ -409,7 +409,8 @@ actor ReplicationSession {
         // A connection of its own: the session's may be in the middle of a transaction.
         let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
         let reconciler = Reconciler(
-            control: own, flows: appliers, retry: settings.retry, logger: logger, checkpointKey: checkpointKey)
+            control: own, flows: appliers, retry: settings.retry, logger: logger,
+            reserved: ReservedKeys(checkpoint: checkpointKey.name))
         do {
             let removed = try await reconciler.run(databases: reconciledDatabases)
             for applier in appliers { await applier.forgetKeys() }

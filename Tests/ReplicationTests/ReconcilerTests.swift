@@ -55,7 +55,7 @@ import Testing
         let reconciler = Reconciler(
             control: control, flows: [flow], retry: RetryPolicy(initial: .milliseconds(20)),
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
-            checkpointKey: CheckpointKey(task: "removal"))
+            reserved: ReservedKeys(checkpoint: "df2redis:checkpoint:removal"))
         return (redis, control, flow, reconciler)
     }
 
