@@ -44,6 +44,20 @@ struct Reconciler {
         return removed
     }
 
+    /// - Returns: whether there is anything to remove.
+    func hasWork(in databases: Set<UInt32>) async throws -> Bool {
+        for database in databases.sorted() {
+            var cursor = "0"
+            repeat {
+                let page = try await control.scan(database: database, cursor: cursor)
+                cursor = page.cursor
+                let keys = page.keys.filter { !reserved.contains($0) }
+                if await !unknown(keys, database: database).isEmpty { return true }
+            } while cursor != "0"
+        }
+        return false
+    }
+
     private func unknown(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]] {
         var rest = keys
         for flow in flows where !rest.isEmpty { rest = await flow.notBrought(rest, database: database) }

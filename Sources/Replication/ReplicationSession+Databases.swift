@@ -103,4 +103,25 @@ extension ReplicationSession {
                 metadata: ["event": "resync"])
         }
     }
+
+    func reconciler(on control: TargetControl) -> Reconciler {
+        Reconciler(
+            control: control, flows: appliers, retry: settings.retry, logger: logger,
+            reserved: ReservedKeys(checkpoint: checkpointKey.name))
+    }
+
+    /// A source that has lost its data would take the copy of them with it, which is what a copy is for.
+    ///
+    /// - Throws: `ReplicationError` when the snapshot has brought nothing, and everything that stands in the task's databases
+    ///   would be removed, unless that was asked for by name or the source was seen to be emptied.
+    func refuseEmptySource() async throws {
+        guard settings.existing == .auto, !past.sourceWasEmptied else { return }
+        let (reconciler, reconciled) = (reconciler(on: control), reconciledDatabases)
+        guard try await retryingTarget({ try await reconciler.hasWork(in: reconciled) }) else { return }
+        throw ReplicationError(
+            .policy,
+            "the source has come back without any key, and the target still has those of this task: nothing is removed "
+                + "(if the source has lost its data, restore them; if it is meant to be empty, set fullSync.existing to reconcile)"
+        )
+    }
 }

@@ -35,7 +35,7 @@ actor ReplicationSession {
     private let incidents: IncidentLog
     let logger: Logger
     let notice: @Sendable (ReplicatorNotice) -> Void
-    private let past: SessionHistory
+    let past: SessionHistory
     let events: AsyncStream<Event>
     let post: AsyncStream<Event>.Continuation
     let control: TargetControl
@@ -343,6 +343,7 @@ actor ReplicationSession {
             if settings.existing == .flush { try await emptyUnused() }
             try await storeDatabases()
             storePosition(0)
+            if isReconciling, keys == 0 { try await refuseEmptySource() }
             if settings.mode == .migrate {
                 // As long as the target has keys, each request with a limit of its own.
                 begin("reconciling", atMost: .seconds(86_400))
@@ -408,9 +409,7 @@ actor ReplicationSession {
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
         let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
-        let reconciler = Reconciler(
-            control: own, flows: appliers, retry: settings.retry, logger: logger,
-            reserved: ReservedKeys(checkpoint: checkpointKey.name))
+        let reconciler = reconciler(on: own)
         do {
             let removed = try await reconciler.run(databases: reconciledDatabases)
             for applier in appliers { await applier.forgetKeys() }

@@ -9,7 +9,7 @@ import Wire
 struct InterruptedSyncTests {
     /// - Parameter foreign: a key of somebody else's stands in the target before.
     private func run(
-        foreign: Bool, _ body: (SimulatedMaster, RESPClient, Daemon) throws -> Void
+        foreign: Bool, deletesAll: Bool = false, _ body: (SimulatedMaster, RESPClient, Daemon) throws -> Void
     ) throws {
         let master = try SimulatedMaster(.live(nil))
         let port = try master.start()
@@ -26,8 +26,13 @@ struct InterruptedSyncTests {
             (try client.command("DBSIZE").int ?? 0) > 200
         }
         #expect(try client.command("HGET", "df2redis:checkpoint:lab", "databases").isNull)
-        for index in 0..<4990 { _ = master.execute("DEL old:\(index)") }
-        master.endSessions()
+        if deletesAll {
+            _ = master.execute("FLUSHALL")
+            master.resume(.flow(0))
+        } else {
+            for index in 0..<4990 { _ = master.execute("DEL old:\(index)") }
+            master.endSessions()
+        }
         try daemon.wait(forLine: "event=stable")
         try body(master, client, daemon)
         try daemon.leave()
@@ -54,6 +59,14 @@ struct InterruptedSyncTests {
             #expect(daemon.log.contains("database 0 held 1 keys before this task's first full sync"))
             #expect(try client.command("GET", "foreign").text == "stays")
             #expect(try oldKeys(client) > 10, "what cannot be told from keys of others stays")
+        }
+    }
+
+    @Test("by a FLUSHALL of the source ends with both sides empty")
+    func flushedSource() throws {
+        try run(foreign: false, deletesAll: true) { _, client, daemon in
+            try daemon.wait(forLine: "reconciled:")
+            #expect(try oldKeys(client) == 0)
         }
     }
 }

@@ -116,4 +116,27 @@ struct ReconcileTests {
         try last.leave()
         #expect(try ServerData(reading: client).withoutCheckpoints.count == 98)
     }
+
+    @Test("stops instead of emptying the target when the source has come back empty")
+    func emptySource() throws {
+        try withFilledTarget { master, redis, configuration in
+            for index in 0..<200 { _ = master.execute("DEL old:\(index)") }
+            for index in 0..<50 { _ = master.execute("DEL list:\(index)", database: 3) }
+            master.forgetBacklog()
+            for _ in 0..<2 {
+                let daemon = try Daemon(.replicate, configuration)
+                defer { daemon.process.kill() }
+                try daemon.expectExit(65)
+                #expect(daemon.log.contains("set fullSync.existing to reconcile"))
+                #expect(try redis.client().command("GET", "old:7").text == "7")
+            }
+            var named = configuration
+            named.sections["fullSync"] = ["existing: reconcile"]
+            let daemon = try Daemon(.replicate, named)
+            defer { daemon.process.kill() }
+            try daemon.wait(forLine: "reconciled: 250 keys removed")
+            try expectEqual(master, configuration.source, redis)
+            try daemon.leave()
+        }
+    }
 }
