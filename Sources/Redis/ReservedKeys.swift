@@ -1,4 +1,4 @@
-import Wire
+package import Wire
 
 /// Keys of the target that are df2redis' own: checkpoints, and values that are being built.
 ///
@@ -22,7 +22,9 @@ package struct ReservedKeys: Sendable {
     /// Whether any argument of the command is such a name: nearly never, and quickly told.
     package func appear(in command: borrowing JournalCommand) -> Bool {
         var arguments = command.arguments
-        while let argument = arguments.next() where contains(argument) { return true }
+        while let argument = arguments.next() {
+            if contains(argument) { return true }
+        }
         return false
     }
 }

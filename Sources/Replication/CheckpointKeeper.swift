@@ -221,7 +221,8 @@ actor CheckpointKeeper {
         if !isFirst, TaskRecord(try await control.hash(key.name)).databases == nil {
             throw ReplicationError.checkpointGone
         }
-        try await control.update(key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)],
+        try await control.update(
+            key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)],
             remove: [TaskRecord.fillingField])
     }
 

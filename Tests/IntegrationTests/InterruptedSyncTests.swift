@@ -55,7 +55,7 @@ struct InterruptedSyncTests {
 
     @Test("removes no key that stood there before, and says what that leaves")
     func keysOfOthers() throws {
-        try run(foreign: true) { _, client, daemon in
+        try run(foreign: true) { _, client, daemon throws in
             #expect(daemon.log.contains("database 0 held 1 keys before this task's first full sync"))
             #expect(try client.command("GET", "foreign").text == "stays")
             #expect(try oldKeys(client) > 10, "what cannot be told from keys of others stays")

@@ -105,7 +105,7 @@ struct ReconcileTests {
         let stopped = try Daemon(.replicate, configuration)
         defer { stopped.process.kill() }
         try stopped.wait(forLine: "reconciled: 1 keys removed")
-        _ = master.send(journal: [JournalEntry("JSON.SET j $ 1")], flow: 0)
+        master.send(journal: [JournalEntry("JSON.SET j $ 1")], flow: 0)
         try stopped.expectExit(65)
         #expect(try client.command("HGET", record, "databases").text == "0")
 

@@ -4,6 +4,7 @@ import Link
 import Logging
 import Redis
 import Testing
+import Wire
 
 @testable import Replication
 
@@ -17,17 +18,19 @@ import Testing
         private let pid: Int32
         private let client: RESPClient
         private let stop: Duration
+        private(set) var isHolding = false
         private(set) var hasReleased = false
         let hasEnded = false
 
-        init(_ redis: RedisServer, stop: Duration) throws {
-            (pid, self.stop) = (redis.pid, stop)
-            client = try redis.client()
+        init(pid: Int32, port: UInt16, stop: Duration) throws {
+            (self.pid, self.stop) = (pid, stop)
+            client = try RESPClient(port: port)
         }
 
         func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] { keys }
 
         func hold() {
+            isHolding = true
             kill(pid, SIGSTOP)
             Task { [pid, stop] in
                 try await Task.sleep(for: stop)
@@ -51,7 +54,7 @@ import Testing
             endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientName: "df2redis:removal")
         settings.timeout = .milliseconds(200)
         let control = TargetControl(connector: TargetConnector(settings: settings), role: "reconcile")
-        let flow = try Flow(redis, stop: .milliseconds(700))
+        let flow = try Flow(pid: redis.pid, port: redis.port, stop: .milliseconds(700))
         let reconciler = Reconciler(
             control: control, flows: [flow], retry: RetryPolicy(initial: .milliseconds(20)),
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
@@ -84,7 +87,9 @@ import Testing
         let (redis, control, flow, reconciler) = try scene()
         defer { redis.stop() }
         let removal = Task { try await reconciler.run(databases: [0]) }
-        try await Task.sleep(for: .milliseconds(50))
+        try await wait(until: "the target has stopped") { await flow.isHolding }
+        // The removal is sent a moment later; that it is called off before serves as well.
+        try await Task.sleep(for: .milliseconds(20))
         removal.cancel()
         _ = await removal.result
         try await expectNewValue(redis, flow)
