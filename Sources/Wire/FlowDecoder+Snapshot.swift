@@ -33,6 +33,9 @@ extension FlowDecoder {
             return try readJournalBlob(&reader, into: &sink)
         case .journalOffset:
             guard let lsn = reader.readLittleEndian(UInt64.self) else { return false }
+            guard lsn < Limits.sequenceNumber else {
+                throw .tooLarge("journal offset", value: lsn, limit: Limits.sequenceNumber, offset: start)
+            }
             hasJournalOffset = true
             sink.journalOffset(lsn)
         case .fullSyncEnd:
