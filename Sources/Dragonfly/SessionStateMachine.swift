@@ -136,7 +136,7 @@ package struct SessionStateMachine: ~Copyable {
             state = .openingFlows(session, Array(repeating: nil, count: session.flowCount))
             return .openFlows(flowCommands(session))
         case .startingSync(let session, let completed):
-            try requireOK(reply, to: "DFLY SYNC")
+            try requireOK(reply, toSessionCommand: "DFLY SYNC")
             state = .syncing(session, completed: completed)
             return startStableIfComplete()
         case .startingStable(let session, let isContinuing):
@@ -147,7 +147,7 @@ package struct SessionStateMachine: ~Copyable {
                 throw SourceError(
                     .resumeRefused, "the source cannot continue after all (it answered \(text)): a full sync is needed")
             }
-            try requireOK(reply, to: "DFLY STARTSTABLE")
+            try requireOK(reply, toSessionCommand: "DFLY STARTSTABLE")
             state = .stable(session)
             return .stable
         case .initial, .openingFlows, .ready, .syncing, .stable, .failed:
@@ -173,7 +173,7 @@ package struct SessionStateMachine: ~Copyable {
             preconditionFailure("a flow answers while flows are being opened")
         }
         state = .failed
-        if case .error(let text) = reply { throw SourceError.reply(text, to: "DFLY FLOW \(flow)") }
+        if case .error(let text) = reply { throw SourceError.reply(text, toSessionCommand: "DFLY FLOW \(flow)") }
         guard case .array(let elements?) = reply, elements.count >= 2, let kind = elements[0].text,
             let token = elements[1].text
         else { throw SourceError(.protocolViolation, "flow \(flow): the reply to DFLY FLOW is not a mode and a token") }
@@ -248,6 +248,11 @@ package struct SessionStateMachine: ~Copyable {
     private func requireOK(_ reply: RESPValue, to step: String) throws(SourceError) {
         if case .error(let text) = reply { throw SourceError.reply(text, to: step) }
         guard reply.isOK else { throw SourceError(.protocolViolation, "the source's answer to \(step) is not OK") }
+    }
+
+    private func requireOK(_ reply: RESPValue, toSessionCommand step: String) throws(SourceError) {
+        if case .error(let text) = reply { throw SourceError.reply(text, toSessionCommand: step) }
+        try requireOK(reply, to: step)
     }
 
     private static func parseSession(_ reply: RESPValue) throws(SourceError) -> Session {

@@ -123,6 +123,7 @@ struct SessionStateMachineTests {
             ("LOADING Dragonfly is loading the dataset in memory", .notReady, "loading"),
             ("ERR Replicating a replica is unsupported", .notAMaster, "itself a replica"),
             ("ERR Can not execute during SHUTTING_DOWN", .notReady, "does not take replicas"),
+            ("ERR max number of clients reached", .notReady, "maxclients"),
             ("ERR syncid not found", .notReady, "dropped the session"),
             ("ERR something new", .protocolViolation, "something new"),
         ])
@@ -136,6 +137,26 @@ struct SessionStateMachineTests {
         } catch {
             #expect(error.code == code)
             #expect(error.message.contains(words), "\(error.message)")
+        }
+    }
+
+    @Test("takes an unknown refusal of a made session's commands for a state that passes", arguments: ["FLOW", "SYNC", "STARTSTABLE"])
+    func unknownRefusals(_ step: String) throws {
+        var machine = machine()
+        _ = try greet(&machine)
+        do {
+            let refusal = RESPValue.error("ERR something new")
+            _ = try machine.flowReplied(FlowID(0), step == "FLOW" ? refusal : Self.full)
+            _ = try machine.flowReplied(FlowID(1), Self.full)
+            _ = machine.begin()
+            _ = try machine.mainReplied(step == "SYNC" ? refusal : Self.ok)
+            for flow in 0...1 { _ = try machine.snapshotCompleted(FlowID(flow)) }
+            _ = try machine.mainReplied(refusal)
+            Issue.record("the error was taken for an answer")
+        } catch {
+            #expect(error.code == .notReady)
+            #expect(error.isTransient)
+            #expect(error.message.contains("DFLY \(step)"), "\(error)")
         }
     }
 
