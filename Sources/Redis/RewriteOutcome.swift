@@ -29,6 +29,14 @@ package enum Unsupported: String, Sendable, CaseIterable {
     case payload = "restore-payload"
     case database = "database-number"
 
+    /// The source has nothing else at the key of a command of this kind, so an older value in the target is wrong.
+    package var takesTheKey: Bool {
+        switch self {
+        case .json, .bloom, .countMinSketch, .topK, .cuckoo, .payload: true
+        case .fieldExpiry, .memberExpiry, .searchIndex, .throttle, .unknownCommand, .database: false
+        }
+    }
+
     package var reason: String {
         switch self {
         case .json: "the target has no JSON module"

@@ -198,7 +198,8 @@ final class FlowEncoder: FlowSink {
     func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
         guard admit(head, key: key) else { return }
         if let unsupported = profile.unsupported(head.type) {
-            return report(unsupported, subject: head.type.name, key: key, database: head.database)
+            report(unsupported, subject: head.type.name, key: key, database: head.database)
+            return removeReplaced(key)
         }
         let guardKey =
             context.policy.onConflict == .overwrite
@@ -230,6 +231,14 @@ final class FlowEncoder: FlowSink {
                 kind, subject: writer.head.type.name, printableKey: writer.keyDescription,
                 database: writer.head.database)
         }
+    }
+
+    /// The source has a value at `key` that the target cannot hold: what the target has there is of before.
+    private func removeReplaced(_ key: RawSpan) {
+        guard halt == nil, isStable || context.policy.onConflict == .overwrite else { return }
+        batch.command(2)
+        batch.bytes.appendBulk("UNLINK")
+        batch.bytes.appendBulk(key)
     }
 
     /// Selects the key's database and sorts out what has expired.
@@ -309,8 +318,11 @@ final class FlowEncoder: FlowSink {
                 if argument.isSortWord { continue }
                 report(divergence, subject: text(command.name), key: argument, database: database)
             }
-        case .writtenWithout(let unsupported), .unsupported(let unsupported):
+        case .writtenWithout(let unsupported):
             report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .unsupported(let unsupported):
+            report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
+            if unsupported.takesTheKey, command.argumentCount > 1 { removeReplaced(command.argument(at: 1)) }
         }
         guard inSnapshot else { return countRecord() }
         if !hasCompletedSnapshot { noteMove(command, from: database) }
