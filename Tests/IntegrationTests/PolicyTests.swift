@@ -170,6 +170,22 @@ import Wire
         #expect(daemon.deadLetters == [])
     }
 
+    @Test func `a script of another Lua is told, and stops nothing`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(sections: policy("onError", "stop"))
+        try daemon.wait(forLine: "stable:")
+        scene.journal("SCRIPT LOAD return(7//2)")
+        scene.journal("SCRIPT LOAD return(7)")
+        scene.journal("SET after 1")
+        try wait(until: "the record behind is applied") { try scene.get("after") == "1" }
+        try daemon.leave()
+        #expect(daemon.deadLetters == [DeadLetter(kind: "script", database: 0, key: "LOAD")])
+        #expect(daemon.log.contains("the target does not take a script of the source: ERR Error compiling script"))
+        #expect(daemon.log.contains("1 x script"))
+        // The SHA-1 of return(7).
+        #expect(try scene.client.command("EVALSHA", "bc70ae583496ef68242126e5f723b4224435af02", "0").int == 7)
+    }
+
     @Test func `a target out of memory is waited for, and nothing is lost or doubled`() throws {
         let scene = try Scene(target: ["--maxmemory-policy", "noeviction"])
         let daemon = try scene.start(sections: policy("onError", "stop"))
