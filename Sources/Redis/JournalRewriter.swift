@@ -13,16 +13,21 @@ package struct JournalRewriter: Sendable {
 
     let profile: TargetProfile
     private let journalsGroupReads: Bool
+    private let expiryMargin: Int64
     /// The last `DEL key` of a multi-shard transaction.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 
     /// - Parameter journalsGroupReads: XREADGROUP reaches the journal (protocol notes 5.6, row 10).
-    package init(profile: TargetProfile, journalsGroupReads: Bool) {
+    package init(
+        profile: TargetProfile, journalsGroupReads: Bool,
+        expiryMargin: Int64 = JournalRewriter.expiryMarginMilliseconds
+    ) {
         self.profile = profile
+        self.expiryMargin = expiryMargin
         self.journalsGroupReads = journalsGroupReads
     }
 
-    /// - Parameter now: Unix time in milliseconds at which the record arrived.
+    /// - Parameter now: Unix time in milliseconds at which the record arrived, by the source's clock.
     package mutating func rewrite(
         _ command: borrowing JournalCommand, database: UInt32, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -194,7 +199,7 @@ package struct JournalRewriter: Sendable {
             return .written
         }
         if time < now - Self.expiryDoubtMilliseconds { return .skippedDiverging(.expiryInThePast) }
-        if time <= now + Self.expiryMarginMilliseconds { return .nothing }
+        if time <= now + expiryMargin { return .nothing }
         appendVerbatim(command, into: batch)
         return .written
     }

@@ -16,6 +16,10 @@ package struct FlowContext: Sendable {
     package var retry: RetryPolicy
     /// A target that answers nothing for so long is told as lost.
     package var silenceLimit = Duration.seconds(30)
+    /// How far the source's clock is ahead of ours, in milliseconds.
+    package var clockSkew: Int64 = 0
+    /// A PEXPIREAT of so soon is what a plain GETEX has left in the journal.
+    package var expiryMarginMilliseconds = JournalRewriter.expiryMarginMilliseconds
 
     package var flowCount: Int { session.flowCount }
 

@@ -26,8 +26,10 @@ final class FlowEncoder: FlowSink {
     /// The LSN of the next record; 0 until the flow has told it.
     private(set) var nextLSN: UInt64
     private(set) var masterVersion: String?
-    /// Unix time in milliseconds at which what is being decoded arrived.
+    /// Unix time in milliseconds at which what is being decoded arrived, by the source's clock: the times of the stream
+    /// are the source's.
     var arrivedAt: Int64 = 0
+    var clockSkew: Int64 { context.clockSkew }
 
     private let context: FlowContext
     private let profile: TargetProfile
@@ -56,7 +58,9 @@ final class FlowEncoder: FlowSink {
         self.flow = flow
         self.context = context
         self.profile = profile
-        rewriter = JournalRewriter(profile: profile, journalsGroupReads: context.session.journalsGroupReads)
+        rewriter = JournalRewriter(
+            profile: profile, journalsGroupReads: context.session.journalsGroupReads,
+            expiryMargin: context.expiryMarginMilliseconds)
         self.nextLSN = nextLSN?.value ?? 0
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil

@@ -42,7 +42,7 @@ final class FlowFeed {
             }
         }
         guard let (bytes, offset) = chunk else { return false }
-        encoder.arrivedAt = bytes.arrivedAt
+        encoder.arrivedAt = bytes.arrivedAt + encoder.clockSkew
         lastArrival = bytes.arrivedAt
         do throws(FlowDecodingError) {
             if window.isEmpty {

@@ -35,6 +35,7 @@ extension ReplicatorSettings {
             case .reconcile: .reconcile
             }
         targetSilence = target.silence
+        expiryMargin = source.expiryMargin
         lagHigh = configuration.log.lagHigh == .zero ? nil : configuration.log.lagHigh
         stateDirectory = configuration.stateDirectory
         spoolDirectory = configuration.spool.directory

@@ -10,6 +10,7 @@ struct SessionStateMachineTests {
     private static let greeting = RESPValue.array([.simple(id), .simple("SYNC1"), .integer(2), .integer(4)])
     private static let full = RESPValue.array([.simple("FULL"), .simple(token)])
     private static let partial = RESPValue.array([.simple("PARTIAL"), .simple(token)])
+    private static let time = RESPValue.array([.bulk(Array("1800000000".utf8)), .bulk(Array("123456".utf8))])
     private static let ok = RESPValue.simple("OK")
 
     private func machine(
@@ -22,7 +23,8 @@ struct SessionStateMachineTests {
     /// As far as the flows' commands.
     private func greet(_ machine: inout SessionStateMachine) throws -> SessionStateMachine.Action {
         #expect(machine.connected() == .send(["PING"]))
-        #expect(try machine.mainReplied(.simple("PONG")) == .send(["REPLCONF", "capa", "dragonfly"]))
+        #expect(try machine.mainReplied(.simple("PONG")) == .send(["TIME"]))
+        #expect(try machine.mainReplied(Self.time) == .send(["REPLCONF", "capa", "dragonfly"]))
         #expect(
             try machine.mainReplied(Self.greeting)
                 == .send(["REPLCONF", "CLIENT-ID", String(repeating: "c", count: 40)]))
@@ -80,6 +82,20 @@ struct SessionStateMachineTests {
     }
 
     @Test(
+        "tells the master's clock where it may, and goes on without",
+        arguments: [
+            (time, 1_800_000_000_123), (.error("NOPERM no"), nil), (ok, nil), (.array(nil), nil),
+            (.array([.simple("9223372036854775807"), .simple("0")]), nil), (.array([.simple("1"), .simple("-1")]), nil),
+        ] as [(RESPValue, Int64?)])
+    func sourceTime(_ reply: RESPValue, _ expected: Int64?) throws {
+        var machine = machine()
+        _ = machine.connected()
+        _ = try machine.mainReplied(.simple("PONG"))
+        #expect(try machine.mainReplied(reply) == .send(["REPLCONF", "capa", "dragonfly"]))
+        #expect(machine.sourceTime == expected)
+    }
+
+    @Test(
         "asks for no position of another master or of another number of flows",
         arguments: [
             ResumePoint(replicationID: String(repeating: "0", count: 40), nextLSNs: [LSN(7), LSN(9)]),
@@ -131,6 +147,7 @@ struct SessionStateMachineTests {
         var machine = machine()
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
+        _ = try machine.mainReplied(Self.time)
         do {
             _ = try machine.mainReplied(.error(reply))
             Issue.record("the error was taken for an answer")
@@ -165,6 +182,7 @@ struct SessionStateMachineTests {
         var machine = machine()
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
+        _ = try machine.mainReplied(Self.time)
         do {
             _ = try machine.mainReplied(Self.ok)
             Issue.record("a Redis was taken for a Dragonfly")
@@ -184,6 +202,7 @@ struct SessionStateMachineTests {
         var machine = machine()
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
+        _ = try machine.mainReplied(Self.time)
         do {
             _ = try machine.mainReplied(reply)
             Issue.record("\(reply) was taken for a greeting")

@@ -70,6 +70,16 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "f") == Int(now) + 3_000)
     }
 
+    @Test(arguments: [(0, 1), (500, 2), (5_000, 2)] as [(Int64, Int)])
+    func `the margin of a plain GETEX can be set`(_ margin: Int64, _ kept: Int) throws {
+        var rewriter = JournalRewriter(
+            profile: TargetUnderTest.redis70, journalsGroupReads: true, expiryMargin: margin)
+        let outcomes = try [0, 500, 5_001 as Int64].map {
+            try rewriter.rewrite(["PEXPIREAT", "k", "\(now + $0)"].map { Array($0.utf8) }, into: CommandBatch())
+        }
+        #expect(outcomes.count { $0 == .nothing } == kept)
+    }
+
     @Test func `RENAME over a key with a TTL leaves that TTL if the renamed key has one`() async throws {
         let target = try await TargetUnderTest(setUp: [
             ["SET", "a", "1", "PXAT", "2000000000001"], ["SET", "b", "2", "PXAT", "2000000000002"],
