@@ -304,12 +304,15 @@ final class FlowEncoder: FlowSink {
             return
         }
         synced?.prepare(command, database: database, in: batch)
+        rewriter.isInSnapshot = !hasCompletedSnapshot
         let outcome = rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
         switch outcome {
         case .written, .nothing: break
         case .global(let global):
             halt = inSnapshot ? .restart(global) : .global(global, transactionID: command.transactionID)
             return
+        case .writtenDiverging(.storeInSnapshot):
+            report(.storeInSnapshot, subject: text(command.name), key: command.storedKey, database: database)
         case .writtenDiverging(let divergence):
             report(divergence, subject: text(command.name), key: command.keyOrEmpty, database: database)
         case .skippedDiverging(.expiryInThePast):
@@ -407,6 +410,18 @@ extension RawSpan {
 }
 
 extension JournalCommand {
+    /// What follows the last STORE or STOREDIST; the first key where there is none.
+    fileprivate var storedKey: RawSpan {
+        @_lifetime(copy self)
+        get {
+            for place in stride(from: argumentCount - 2, to: 1, by: -1) {
+                let word = argument(at: place)
+                if word.isWord("STORE") || word.isWord("STOREDIST") { return argument(at: place + 1) }
+            }
+            return keyOrEmpty
+        }
+    }
+
     /// The first key; empty when there is none.
     fileprivate var keyOrEmpty: RawSpan {
         @_lifetime(copy self)

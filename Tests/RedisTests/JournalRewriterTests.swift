@@ -161,6 +161,25 @@ import Wire
         }
     }
 
+    @Test(arguments: ["SORT src ALPHA STORE dst", "GEORADIUSBYMEMBER src a 200 km STORE dst"])
+    func `a STORE inside the snapshot leaves its destination where its source has not come`(_ line: String) async throws
+    {
+        let target = try await TargetUnderTest(setUp: [["SET", "dst", "old"], ["GEOADD", "geo", "15", "37", "a"]])
+        func run() throws -> RewriteOutcome {
+            var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, journalsGroupReads: true)
+            rewriter.isInSnapshot = true
+            let batch = CommandBatch()
+            let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch)
+            #expect(try target.send(batch) == .applied([]))
+            return outcome
+        }
+        #expect(try run() == .writtenDiverging(.storeInSnapshot))
+        #expect(try target.text("GET", "dst") == "old")
+        try target.client.command("COPY", "geo", "src")
+        #expect(try run() == .writtenDiverging(.storeInSnapshot))
+        #expect(try target.text("TYPE", "dst") == (line.hasPrefix("SORT") ? "list" : "zset"))
+    }
+
     // MARK: TTLs of members and fields
 
     @Test func `SADDEX adds its members without their TTL`() async throws {
