@@ -89,7 +89,7 @@ extension ValueWriter {
         var sink = WritingSink(writer: self, batch: batch)
         var reader = ByteReader(body)
         let complete = (try? decoder.resume(&reader, into: &sink)) ?? false
-        return complete && reader.remaining == 0
+        return complete && reader.remaining == 0 && failure == nil
     }
 }
 

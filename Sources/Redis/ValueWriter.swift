@@ -20,6 +20,9 @@ package final class ValueWriter {
     /// Pending entries of a consumer group whose consumer or entry is missing.
     package private(set) var lostPendingEntries = 0
 
+    /// Why the value, though its encoding was sound, is malformed: nothing of it may count as replicated.
+    package var failure: WireError? { stream?.failure }
+
     /// Consumer groups of the stream.
     package private(set) var groupCount = 0
 
@@ -233,8 +236,9 @@ package final class ValueWriter {
 
     private func beginLongElement(_ byteCount: Int, into batch: CommandBatch) {
         elementBytesLeft = byteCount
-        if isSortedSet || head.type == .json {
-            // ZADD wants the score first, JSON.SET one argument whole: these wait until they are complete.
+        if isSortedSet || head.type == .json || head.type == .setWithExpiry {
+            // ZADD wants the score first, JSON.SET one argument whole, and a member may have to be taken back when its
+            // expiry comes: these wait until they are complete.
             isLongElementHeld = true
             held.removeAll()
             return

@@ -214,7 +214,11 @@ final class FlowEncoder: FlowSink {
     func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
         guard let writer = writers[stream] else { return }
         if !batch.isInCommand, !select(writer.head.database) { return }
-        guard writer.take(event, into: batch) else { return }
+        let isEnded = writer.take(event, into: batch)
+        if let failure = writer.failure {
+            return fail(.undecodable, "the value of \(writer.keyDescription) is malformed: \(failure)")
+        }
+        guard isEnded else { return }
         writers[stream] = nil
         ended(writer)
     }

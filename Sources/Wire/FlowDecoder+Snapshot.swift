@@ -166,6 +166,10 @@ extension FlowDecoder {
         _ = reader.skip(payload.offset - start)
         chunk.bytesLeft -= payload.offset - start
         if chunk.bytesLeft == 0 {
+            // What comes next would be written into the element's bytes.
+            guard !chunks.isInsideElement(chunk.id) else {
+                throw .malformed("a tagged chunk ends inside an element", offset: reader.offset)
+            }
             openChunk = nil
             return true
         }
