@@ -36,8 +36,8 @@ struct ImportMode {
 
     /// Switches it off, if it was df2redis that switched it on.
     func end() async {
+        guard let fields = try? await control.hash(checkpoint.name), fields[Self.field] != nil else { return }
         do {
-            guard try await control.hash(checkpoint.name)[Self.field] != nil else { return }
             try await control.setParameter(Self.parameter, to: "no")
             try await control.update(checkpoint.name, set: [:], remove: [Self.field])
             logger.info("the target's import mode is off again")

@@ -39,13 +39,7 @@ extension ReplicationSession {
     }
 
     /// The leave of a session that has not begun: what the one before has left.
-    func settleExpiry() async {
-        await importMode.end()
-        guard let folder = settings.expiryFolder else { return }
-        let left = await ExpirySettler(folder: folder, control: control, logger: logger)
-            .run(within: ReplicatorSettings.settleLimit)
-        if left > 0 { logger.warning("about \(left) keys are left with a TTL later than the source's") }
-    }
+    func settleExpiry() async { await settings.settleWhatIsLeft(logger) }
 
     /// - Parameter drained: the flows that have applied everything.
     func settleExpiry(_ drained: Set<FlowID>, _ departure: Departure) async {
@@ -69,16 +63,22 @@ extension ReplicationSession {
 
 extension Replicator {
     /// The leave of a task that has no session, because it waits for its source.
-    func settleExpiry() async {
-        guard let folder = settings.expiryFolder else { return }
-        let control = TargetControl(connector: TargetConnector(settings: settings.target))
-        let left = await ExpirySettler(folder: folder, control: control, logger: logger)
-            .run(within: ReplicatorSettings.settleLimit)
-        if left > 0 { logger.warning("about \(left) keys are left with a TTL later than the source's") }
-        await ImportMode(
-            control: control, checkpoint: CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix),
-            logger: logger
-        ).end()
+    func settleExpiry() async { await settings.settleWhatIsLeft(logger) }
+}
+
+extension ReplicatorSettings {
+    /// Settles what earlier sessions have left. A target that does not answer does not hold up the leave for long.
+    fileprivate func settleWhatIsLeft(_ logger: Logger) async {
+        var connector = TargetConnector(settings: target)
+        connector.settings.timeout = .seconds(2)
+        let control = TargetControl(connector: connector)
+        let key = CheckpointKey(task: task, prefix: checkpoint.keyPrefix)
+        await ImportMode(control: control, checkpoint: key, logger: logger).end()
+        if let expiryFolder {
+            let left = await ExpirySettler(folder: expiryFolder, control: control, logger: logger)
+                .run(within: Self.settleLimit)
+            if left > 0 { logger.warning("about \(left) keys are left with a TTL later than the source's") }
+        }
         await control.close()
     }
 }
