@@ -20,7 +20,7 @@ package struct TargetSettings: Sendable {
 
 /// Opens connections to the target and learns what it is.
 package struct TargetConnector: Sendable {
-    package var settings: TargetSettings
+    package let settings: TargetSettings
     /// The server expires nothing by itself, and shows us what has expired; asked for anew on each connection, since a
     /// restart may have ended it.
     package var usesImportMode = false

@@ -19,15 +19,15 @@ struct ExpirySettler {
     func run(flows: Set<FlowID>? = nil, within limit: Duration) async -> Int {
         let deadline = ContinuousClock.now + limit
         var left = 0
-        var isAway = false
+        var isTargetAway = false
         for name in BookFolder.entries(of: folder) {
             guard let number = Int(name), flows?.contains(FlowID(number)) != false,
                 let book = DeadlineBook(reopening: "\(folder)/\(name)")
             else { continue }
             do {
-                if !isAway { try await settle(book, until: deadline) }
+                if !isTargetAway { try await settle(book, until: deadline) }
             } catch {
-                isAway = true
+                isTargetAway = true
                 logger.warning("settling TTLs: \(error)", metadata: ["flow": "\(name)", "phase": "leaving"])
             }
             left += book.untold

@@ -36,7 +36,13 @@ struct ImportMode {
 
     /// Switches it off, if it was df2redis that switched it on.
     func end() async {
-        guard let fields = try? await control.hash(checkpoint.name), fields[Self.field] != nil else { return }
+        let fields: [String: String]
+        do { fields = try await control.hash(checkpoint.name) } catch {
+            logger.info(
+                "whether the target is in import mode cannot be asked: \(error)", metadata: ["phase": "leaving"])
+            return
+        }
+        guard fields[Self.field] != nil else { return }
         do {
             try await control.setParameter(Self.parameter, to: "no")
             try await control.update(checkpoint.name, set: [:], remove: [Self.field])
