@@ -7,6 +7,13 @@ extension ReplicatorSettings {
     /// How long it may take to give keys the source's exact deadlines.
     static let settleLimit = Duration.seconds(10)
 
+    /// For the last words of a leave: a target that hangs must not hold it up.
+    func partingControl() -> TargetControl {
+        var target = target
+        target.timeout = min(target.timeout, .seconds(2))
+        return TargetControl(connector: TargetConnector(settings: target), role: "parting")
+    }
+
     /// Where the source's deadlines are noted.
     var expiryFolder: String? { stateDirectory.map { "\($0)/\(task).expiry" } }
 }
@@ -40,7 +47,9 @@ extension ReplicationSession {
 
     /// The leave of a session that has not begun: what the one before has left.
     func settleExpiry() async {
-        await importMode.end()
+        let control = settings.partingControl()
+        await ImportMode(control: control, checkpoint: checkpointKey, logger: logger).end()
+        await control.close()
         guard let folder = settings.expiryFolder else { return }
         let left = await ExpirySettler(folder: folder, control: control, logger: logger)
             .run(within: ReplicatorSettings.settleLimit)
@@ -71,7 +80,7 @@ extension Replicator {
     /// The leave of a task that has no session, because it waits for its source.
     func settleExpiry() async {
         guard let folder = settings.expiryFolder else { return }
-        let control = TargetControl(connector: TargetConnector(settings: settings.target))
+        let control = settings.partingControl()
         let left = await ExpirySettler(folder: folder, control: control, logger: logger)
             .run(within: ReplicatorSettings.settleLimit)
         if left > 0 { logger.warning("about \(left) keys are left with a TTL later than the source's") }
