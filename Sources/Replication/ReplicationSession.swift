@@ -553,15 +553,11 @@ actor ReplicationSession {
         var keys: [(database: UInt32, key: [UInt8])] = []
         for applier in appliers { keys += await applier.partialKeys }
         guard !keys.isEmpty else { return }
-        let removal = Task { [control, keys] in
-            for (database, key) in keys { try await control.unlink(key, database: database) }
+        await within(Self.cleaningLimit) { [control, keys] in
+            for (database, key) in keys {
+                do { try await control.unlink(key, database: database) } catch { return }
+            }
         }
-        let limit = Task {
-            try await Task.sleep(for: Self.cleaningLimit)
-            removal.cancel()
-        }
-        _ = await removal.result
-        limit.cancel()
     }
 
     private func afterLeaving(_ error: ReplicationError) async {

@@ -4,7 +4,8 @@ import Logging
 import Redis
 
 extension ReplicatorSettings {
-    /// How long it may take to give keys the source's exact deadlines.
+    /// How long it may take to give keys the source's exact deadlines, or not to reach the target: a part of the unit's
+    /// TimeoutStopSec=.
     static let settleLimit = Duration.seconds(10)
 
     /// For the last words of a leave: a target that hangs must not hold it up.
