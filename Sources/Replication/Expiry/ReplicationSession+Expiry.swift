@@ -72,7 +72,8 @@ extension ReplicatorSettings {
     /// - Returns: `false` when some are left as they are, which has been told.
     @discardableResult
     func settleExpiry(
-        of flows: Set<FlowID>? = nil, endingImportMode: Bool = true, within limit: Duration = settleLimit, logger: Logger
+        of flows: Set<FlowID>? = nil, endingImportMode: Bool = true, within limit: Duration = settleLimit,
+        logger: Logger
     ) async -> Bool {
         let control = partingControl(role: "settling")
         var left = 0
