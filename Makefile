@@ -5,7 +5,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 BENCH_REPETITIONS ?= 3
 FAULTS ?= 100
-BOOTED_TESTS ?= units kill network
+BOOTED_TESTS ?= units start watchdog journal package kill network
 BOOTED_KILLS ?= 20
 
 # One set of flags for every release product, or each build would throw the other's away. `-s` strips at the link.
@@ -36,14 +36,15 @@ demo: lab ## a master, a real redis-server and df2redis between them, under live
 
 test: setup ## all tests
 	swift build --build-tests
-	swift test --skip-build --disable-xctest --xunit-output .build/tests.xml
+	@.ci/test.sh
 
 integration: setup ## the tests with real servers only (a real Dragonfly too when DRAGONFLY_BIN names one)
 	swift build --build-tests
 	swift test --skip-build --disable-xctest --filter IntegrationTests
 
-booted: setup ## the service on a booted systemd, killed and cut off, as root (minutes); BOOTED_TESTS names some
-	@.ci/setup.sh nftables tcpdump
+# The watchdog's test needs a debug build, the package's a release.
+booted: $(if $(filter package,$(BOOTED_TESTS)),build,setup) ## the service on a booted systemd, as root (minutes); BOOTED_TESTS names some
+	@.ci/setup.sh nftables tcpdump debhelper dpkg-dev lintian chrpath
 	swift build
 	BOOTED_KILLS=$(BOOTED_KILLS) .ci/booted.sh .build/debug $(BOOTED_TESTS)
 

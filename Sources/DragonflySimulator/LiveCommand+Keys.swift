@@ -100,12 +100,18 @@ extension LiveCommand {
         return .bulk(bytes)
     }
 
-    /// In one shard as it came; over shards DEL and RESTORE. COPY is always a RESTORE.
+    /// In one shard as it came; over shards DEL and RESTORE. COPY is always a RESTORE. In one shard a key that is renamed
+    /// over another one takes that one's TTL when both have one.
     private func rename() -> Reply {
         let (source, destination) = (arguments[0], arguments[1])
-        guard let moved = entry(source) else { return name == "RENAME" ? .error("ERR no such key") : .integer(0) }
+        guard var moved = entry(source) else { return name == "RENAME" ? .error("ERR no such key") : .integer(0) }
         let isReplacing = name == "RENAME" || request.keyword(2) == "REPLACE"
         if !isReplacing, entry(destination) != nil { return .integer(0) }
+        if name != "COPY", source != destination, store.shard(of: source) == store.shard(of: destination),
+            moved.expiresAt != nil, let kept = entry(destination)?.expiresAt
+        {
+            moved.expiresAt = kept
+        }
         if name != "COPY" { store[database, source] = nil }
         store[database, destination] = moved
         if name != "COPY", store.shard(of: source) == store.shard(of: destination) {

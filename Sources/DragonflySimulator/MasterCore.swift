@@ -148,7 +148,7 @@ final class MasterCore {
         if let flow = connection.flow, connection.output.isEmpty { _ = flow.pull() }
     }
 
-    func cut(_ connection: Connection, _ kind: Faults.Cut.Kind) {
+    private func cut(_ connection: Connection, _ kind: Faults.Cut.Kind) {
         switch kind {
         case .fin: connection.sendFIN()
         case .rst: connection.close(byReset: true)

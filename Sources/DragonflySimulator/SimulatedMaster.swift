@@ -145,13 +145,13 @@ package final class SimulatedMaster: Sendable {
     package func endSessions() { loop.withCore { core in core.sessions.forEach(core.cancel) } }
 
     /// Cuts a place's connections of the sessions that live, which ends these; later connections are left alone.
-    package func cut(_ place: ConnectionPlace, _ kind: Faults.Cut.Kind) {
+    package func cut(_ place: ConnectionPlace, byReset: Bool) {
         loop.withCore { core in
-            for connection in core.connections where connection.session != nil && connection.place == place {
-                let session = connection.session
-                core.cut(connection, kind)
-                // A session does not outlive any of its connections.
-                if let session { core.cancel(session) }
+            for connection in core.connections {
+                guard let session = connection.session, connection.place == place else { continue }
+                // Closed at once: what the client is sending meanwhile is not executed any more.
+                connection.close(byReset: byReset)
+                core.cancel(session)
             }
         }
     }

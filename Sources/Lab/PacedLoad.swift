@@ -6,13 +6,19 @@ import Foundation
 package final class PacedLoad {
     /// Waits in milliseconds.
     package struct Waits: Sendable {
-        fileprivate var samples: [Double]
-        /// From the first to the last look.
-        package let seconds: Double
+        private var samples: [Double]
+        /// Between the looks.
+        package private(set) var seconds: Double
 
         fileprivate init(_ samples: [Double], seconds: Double) {
             self.samples = samples.sorted()
             self.seconds = seconds
+        }
+
+        /// Adds those of a later look.
+        package mutating func append(_ later: Waits) {
+            samples = (samples + later.samples).sorted()
+            seconds += later.seconds
         }
 
         package var count: Int { samples.count }

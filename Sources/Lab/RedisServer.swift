@@ -3,28 +3,42 @@ import Foundation
 /// A real `redis-server` (or Valkey) of our own on a free port, with nothing on disk that outlives it.
 ///
 /// `REDIS_SERVER` or `VALKEY_SERVER` names another binary. Keep it alive with `defer { redis.stop() }`: a server whose
-/// last owner lets go is killed.
+/// last owner lets go is killed. `VALKEY_BIN` names a Valkey of 8.1 or later for the tests that are about one.
 package final class RedisServer {
     package let port: UInt16
     package let folder: TemporaryFolder
+    private let binary: String
     private let arguments: [String]
     private var process: ChildProcess
 
-    private static var binary: String {
+    private static var standardBinary: String {
         let environment = ProcessInfo.processInfo.environment
         return environment["REDIS_SERVER"] ?? environment["VALKEY_SERVER"] ?? "redis-server"
     }
 
+    /// A Redis 7.4 or later, which expires hash fields: the binary that `REDIS74_BIN` names.
+    package static var newerBinary: String? {
+        ProcessInfo.processInfo.environment["REDIS74_BIN"].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
     /// Starts a server and waits until it answers.
     ///
-    /// - Parameter arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and win.
-    package init(_ arguments: [String] = []) throws {
+    /// - Parameters:
+    ///   - arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and win.
+    ///   - binary: the server's program.
+    package init(_ arguments: [String] = [], binary: String? = nil) throws {
         self.arguments = arguments
+        self.binary = binary ?? Self.standardBinary
         folder = try TemporaryFolder("redis")
-        (port, process) = try Self.start(arguments, folder)
+        (port, process) = try Self.start(self.binary, arguments, folder)
     }
 
     deinit { process.kill() }
+
+    /// A Valkey to test with.
+    package static var valkeyBinary: String? {
+        ProcessInfo.processInfo.environment["VALKEY_BIN"].flatMap { $0.isEmpty ? nil : $0 }
+    }
 
     package var address: String { "127.0.0.1:\(port)" }
     package var pid: Int32 { process.pid }
@@ -51,20 +65,23 @@ package final class RedisServer {
     /// Ends the server if it runs and starts it again on the same port, over the same folder.
     package func restart() throws {
         stop()
-        process = try Self.launch(arguments, folder, port)
+        process = try Self.launch(binary, arguments, folder, port)
         try Self.waitUntilReady(process, port)
     }
 
-    private static func start(_ arguments: [String], _ folder: TemporaryFolder) throws -> (UInt16, ChildProcess) {
+    private static func start(
+        _ binary: String, _ arguments: [String], _ folder: TemporaryFolder
+    ) throws -> (UInt16, ChildProcess) {
         try withFreePort { port in
-            let process = try launch(arguments, folder, port)
+            let process = try launch(binary, arguments, folder, port)
             try waitUntilReady(process, port)
             return (port, process)
         }
     }
 
-    private static func launch(_ arguments: [String], _ folder: TemporaryFolder, _ port: UInt16) throws -> ChildProcess
-    {
+    private static func launch(
+        _ binary: String, _ arguments: [String], _ folder: TemporaryFolder, _ port: UInt16
+    ) throws -> ChildProcess {
         let fixed = [
             "--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder.path, "--save", "", "--appendonly", "no",
             "--databases", "16", "--daemonize", "no",

@@ -10,7 +10,7 @@ package struct ServerData: Equatable, Sendable {
     package typealias Keys = [[UInt8]: Entry]
 
     /// What the names of df2redis's own keys in the target begin with.
-    package static let checkpointPrefix = Array("df2redis:checkpoint:".utf8)
+    package static let checkpointPrefix = Array("df2redis:".utf8)
 
     package var databases: [Int: Keys]
 

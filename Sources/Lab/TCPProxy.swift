@@ -8,6 +8,8 @@ import Foundation
 package final class TCPProxy: @unchecked Sendable {  // everything that threads share is under the lock
     private struct State {
         var isStopped = false
+        /// The server's port.
+        var server: UInt16
         var generation = 0
         /// Connections up to this generation deliver nothing to the server.
         var heldGeneration: Int?
@@ -19,15 +21,13 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     }
 
     package let port: UInt16
-    private let server: UInt16
     private let listener: Int32
     private let lock = NSCondition()
-    private var state = State()
+    private var state: State
 
     /// - Parameter commandsPerSecond: over all connections, towards the server; `nil`: no limit.
     package init(to server: UInt16, commandsPerSecond: Int? = nil) throws {
-        self.server = server
-        state.commandsPerSecond = commandsPerSecond
+        state = State(server: server, commandsPerSecond: commandsPerSecond)
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard listener >= 0 else { throw LabError.system("socket") }
         var address = loopback(port: 0)
@@ -61,6 +61,14 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             for descriptor in state.descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
             shutdown(listener, Int32(SHUT_RDWR))
             lock.broadcast()
+        }
+    }
+
+    /// Breaks the connections that there are, and leads later ones to another server.
+    package func redirect(to server: UInt16) {
+        lock.withLock {
+            state.server = server
+            for descriptor in state.descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
         }
     }
 
@@ -120,7 +128,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
 
     private func connectToServer() -> Int32? {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = loopback(port: server)
+        var address = loopback(port: lock.withLock { state.server })
         let code = withUnsafeMutablePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))

@@ -112,7 +112,7 @@ package final class Torture {
             left -= count
             try round(count)
         }
-        note(daemon.process)
+        noteMemory()
         try daemon.leave()
         let reasons = daemon.log.split(separator: "\n").compactMap { line in
             line.range(of: "a full sync is needed: ").map { String(line[$0.upperBound...]) }
@@ -133,6 +133,7 @@ package final class Torture {
         for _ in 0..<count {
             let fault = nextFault()
             report.faults[fault, default: 0] += 1
+            noteMemory()
             say("\(report.faultCount): \(fault.rawValue)")
             try inject(fault)
             try superviseDaemon()
@@ -185,12 +186,13 @@ package final class Torture {
     }
 
     private func startDaemon() throws {
-        note(daemon.process)
         daemon = try Daemon(.replicate, configuration, folder: folder)
     }
 
-    private func note(_ process: ChildProcess) {
-        report.peakResidentBytes = max(report.peakResidentBytes, process.usage.peakResidentBytes)
+    /// While it runs: what is told of a process that has ended counts the memory of ours, which it was started from.
+    private func noteMemory() {
+        guard daemon.process.isRunning else { return }
+        report.peakResidentBytes = max(report.peakResidentBytes, daemon.process.usage.peakResidentBytes)
     }
 
     // MARK: Faults
@@ -306,25 +308,5 @@ package final class Torture {
             _ = try client.send([Array("APPEND".utf8), Array("big:\(number(0...9))".utf8), value])
         }
         for index in 0...9 { try client.command("SET", "big:\(index)", "") }
-    }
-}
-
-/// A connection that waits for the end of a long command.
-private final class WaitingThread: @unchecked Sendable {  // the flag is under the lock, the client is the thread's
-    private let lock = NSLock()
-    private var isOver = false
-    private let body: () -> Void
-
-    init(_ client: RESPClient, _ command: [String]) {
-        body = { _ = try? client.send(command.map { Array($0.utf8) }) }
-    }
-
-    var hasEnded: Bool { lock.withLock { isOver } }
-
-    func start() {
-        Thread {
-            self.body()
-            self.lock.withLock { self.isOver = true }
-        }.start()
     }
 }

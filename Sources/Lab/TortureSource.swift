@@ -14,11 +14,13 @@ package final class TortureSource {
     }
 
     private let server: Server
+    private let shards: Int
     package let port: UInt16
     package let description: String
 
     /// - Parameter isReal: a real Dragonfly, which DRAGONFLY_BIN must name.
     package init(shards: Int, isReal: Bool) throws {
+        self.shards = shards
         if isReal {
             let server = try DragonflyServer(shards: shards)
             self.server = .real(server)
@@ -42,9 +44,9 @@ package final class TortureSource {
         switch server {
         case .simulated(let master):
             switch cut {
-            case .allFlows: master.endSessions()
-            case .oneFlow: master.cut(.flow(0), .rst)
-            case .main: master.cut(.main, .fin)
+            case .allFlows: for flow in 0..<shards { master.cut(.flow(flow), byReset: false) }
+            case .oneFlow: master.cut(.flow(0), byReset: true)
+            case .main: master.cut(.main, byReset: false)
             }
         case .real(let server):
             let client = try server.client()

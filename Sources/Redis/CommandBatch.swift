@@ -31,6 +31,8 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// Empty arrays are told as well: an XCLAIM that found no entry.
     package var reportsEmptyReplies = false
     package var progress = Progress()
+    /// The target may have applied the batch, or some of it, already: it may refuse what cannot be done twice.
+    package var mayHaveBeenApplied = false
     /// What the checkpoint holds once this batch has taken effect.
     package private(set) var checkpointValue: [UInt8]?
     /// Name and key of a command too large to keep.
@@ -155,6 +157,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         copy.reportsConflicts = reportsConflicts
         copy.reportsEmptyReplies = reportsEmptyReplies
         copy.progress = progress
+        copy.mayHaveBeenApplied = mayHaveBeenApplied
         copy.checkpointValue = checkpointValue
         visitCommands { number, reader, arguments in
             guard !indices.contains(number) else { return }

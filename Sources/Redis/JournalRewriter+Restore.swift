@@ -15,18 +15,15 @@ extension JournalRewriter {
         for _ in 0..<4 { _ = options.next() }
         while let option = options.next() { if option.isWord("ABSTTL") { isAbsolute = true } }
         let timeLeft = min(isAbsolute ? ttl - now : ttl, Self.longestExpiryMilliseconds)
-        let expiry: Int64? = ttl == 0 ? nil : now + timeLeft
+        var expiry: Int64? = ttl == 0 ? nil : now + timeLeft
+        // A deadline that has passed by now had not when the source wrote it, and may be put off further on; a target
+        // that is given a past one removes the key.
         let key = command.argument(at: 1)
-        if let expiry, expiry <= now {
-            batch.command(2)
-            batch.bytes.appendBulk("UNLINK")
-            batch.bytes.appendBulk(key)
-            return .written
-        }
         guard let payload = DumpPayload(command.argument(at: 3)) else { return .unsupported(.payload) }
         guard let type = RDBType(rawValue: payload.typeCode) else {
             // A type of a newer Redis: the target reads its own.
             guard payload.rdbVersion <= profile.rdbVersion else { return .unsupported(.payload) }
+            expiry = expiry.map { targetDeadline($0, key: key) }
             batch.command(6)
             batch.bytes.appendBulk("RESTORE")
             batch.bytes.appendBulk(key)
@@ -37,7 +34,8 @@ extension JournalRewriter {
             return .written
         }
         return append(
-            type, key: key, body: payload.body, head: EntryHead(database: 0, expiryMilliseconds: expiry, type: type),
+            type, key: key, body: payload.body,
+            head: EntryHead(database: database, expiryMilliseconds: expiry, type: type),
             now: now,
             into: batch)
     }
@@ -46,20 +44,23 @@ extension JournalRewriter {
     private func append(
         _ type: RDBType, key: RawSpan, body: RawSpan, head: EntryHead, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
+        // A value written in pieces asks for its deadline at its end.
+        let expiry = profile.canRestore(type) ? head.expiryMilliseconds.map { targetDeadline($0, key: key) } : nil
         if type == .stream3, !profile.understandsStream3 {
             var older = ByteBuffer(capacity: body.byteCount)
             guard (try? older.append(streamWithoutActiveTimes: body)) != nil else { return .unsupported(.payload) }
             batch.appendRestore(
-                key: key, type: .stream2, body: older.bytes, expiryMilliseconds: head.expiryMilliseconds)
+                key: key, type: .stream2, body: older.bytes, expiryMilliseconds: expiry)
             return .written
         }
         if profile.canRestore(type) {
             batch.appendRestore(
-                key: key, type: type, body: body, expiryMilliseconds: head.expiryMilliseconds)
+                key: key, type: type, body: body, expiryMilliseconds: expiry)
             return .written
         }
         if let unsupported = profile.unsupported(type) { return .unsupported(unsupported) }
-        let writer = ValueWriter(head: head, key: key, profile: profile, now: now)
+        let writer = ValueWriter(
+            head: head, key: key, profile: profile, now: now, elementExpiry: elementExpiry, deadlines: deadlines)
         guard writer.write(body, into: batch) else { return .unsupported(.payload) }
         guard writer.lostMemberExpiries > 0 else { return .written }
         return .writtenWithout(type == .setWithExpiry ? .memberExpiry : .fieldExpiry)

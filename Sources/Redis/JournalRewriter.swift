@@ -1,21 +1,20 @@
 package import Wire
 
 /// Turns a record of a Dragonfly journal into commands of a Redis or Valkey. Source: protocol notes 5.4-5.6.
-package struct JournalRewriter: Sendable {
-    /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (protocol notes 5.6,
-    /// row 1): the key lives on at the master, and a real expiry is followed by a DEL.
-    package static let expiryMarginMilliseconds: Int64 = 2_000
-    /// A time further in the past may be either: a plain GETEX of a while ago that arrives late, or a GETEX with a
-    /// deadline in the past, which deletes the key.
-    private static let expiryDoubtMilliseconds: Int64 = 60_000
-    /// No clock of a master is before September 2001.
-    private static let oldestClock: Int64 = 1_000_000_000_000
-
+package struct JournalRewriter {
     let profile: TargetProfile
+    /// Which deadlines the target is given; `nil`: the source's.
+    package var deadlines: (any TargetDeadlines)?
+    /// Unix time in milliseconds at which the oldest of the records that count as having arrived now did arrive.
+    package var oldestArrival: Int64?
+    /// The database of the command being rewritten.
+    private(set) var database: UInt32 = 0
     private let journalsGroupReads: Bool
-    private let expiryMargin: Int64
+    let expiryMargin: Int64
     /// The snapshot is not complete: a key that a command reads may not have come yet.
     package var isInSnapshot = false
+    /// For values that come with TTLs of their elements.
+    package var elementExpiry: ElementExpiry?
     /// The last `DEL key` of a multi-shard transaction.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 
@@ -33,6 +32,7 @@ package struct JournalRewriter: Sendable {
     package mutating func rewrite(
         _ command: borrowing JournalCommand, database: UInt32, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
+        self.database = database
         guard let name = CommandName(command.name), let rule = JournalRule.rule(for: name) else {
             return .unsupported(.unknownCommand)
         }
@@ -42,16 +42,25 @@ package struct JournalRewriter: Sendable {
             return .written
         case .delete:
             noteDeletion(command)
+            forgetDeadlines(of: command)
             appendVerbatim(command, into: batch)
             return .written
         case .add, .addScored:
             appendVerbatim(command, into: batch)
             guard endsStore(command) else { return .written }
             return .writtenDiverging(rule == .add ? .storedExpiry : .storedScores)
-        case .set: return set(command, into: batch)
+        case .set: return set(command, now: now, into: batch)
+        case .setWithExpiry: return setWithExpiry(command, name, now: now, into: batch)
+        case .expire: return expire(command, name, now: now, into: batch)
+        case .move: return move(command, name, into: batch)
         case .prepend: return prepend(command, into: batch)
         case .rename: return rename(command, into: batch)
-        case .expireAt: return expireAt(command, now: now, into: batch)
+        case .expireAt:
+            guard command.argumentCount >= 3, let time = parseInteger(command.argument(at: 2)) else {
+                appendVerbatim(command, into: batch)
+                return .written
+            }
+            return expire(command.argument(at: 1), at: time, now: now, into: batch)
         case .restore: return restore(command, now: now, into: batch)
         case .setAddWithExpiry: return addMembersWithExpiry(command, into: batch)
         case .fieldExpire: return expireFields(command, now: now, into: batch)
@@ -118,38 +127,6 @@ package struct JournalRewriter: Sendable {
         while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
     }
 
-    /// `SET key value [options]`: STICK and `_MCFLAGS n` are Dragonfly's own.
-    private func set(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
-        if command.argumentCount == 3 {
-            appendVerbatim(command, into: batch)
-            return .written
-        }
-        var foreign = 0
-        var options = command.arguments
-        for _ in 0..<3 { _ = options.next() }
-        while let option = options.next() {
-            if option.isWord("STICK") { foreign += 1 }
-            if option.isWord("_MCFLAGS") {
-                foreign += 2
-                _ = options.next()
-            }
-        }
-        batch.command(command.argumentCount - foreign)
-        var arguments = command.arguments
-        for _ in 0..<3 {
-            if let argument = arguments.next() { batch.bytes.appendBulk(argument) }
-        }
-        while let option = arguments.next() {
-            if option.isWord("STICK") { continue }
-            if option.isWord("_MCFLAGS") {
-                _ = arguments.next()
-                continue
-            }
-            batch.bytes.appendBulk(option)
-        }
-        return .written
-    }
-
     private func prepend(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
         guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
         batch.command(5)
@@ -158,50 +135,6 @@ package struct JournalRewriter: Sendable {
         batch.bytes.appendBulk("1")
         batch.bytes.appendBulk(command.argument(at: 1))
         batch.bytes.appendBulk(command.argument(at: 2))
-        return .written
-    }
-
-    /// Within a shard a key that is renamed over another one takes that one's TTL when both have one; a Redis keeps the
-    /// TTL of what is renamed. (Over two shards it arrives as DEL and RESTORE.)
-    private func rename(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
-        guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
-        batch.command(5)
-        batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulk(
-            """
-            local at=redis.call('PEXPIRETIME',KEYS[2]) redis.call('RENAME',KEYS[1],KEYS[2])
-            if at>0 and redis.call('PEXPIRETIME',KEYS[2])>0 then redis.call('PEXPIREAT',KEYS[2],at) end
-            """)
-        batch.bytes.appendBulk("2")
-        batch.bytes.appendBulk(command.argument(at: 1))
-        batch.bytes.appendBulk(command.argument(at: 2))
-        return .written
-    }
-
-    private func expireAt(
-        _ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch
-    ) -> RewriteOutcome {
-        guard command.argumentCount >= 3, let time = parseInteger(command.argument(at: 2)) else {
-            appendVerbatim(command, into: batch)
-            return .written
-        }
-        if time == 0 {
-            // Memcache's `gat 0`: the master persists the key.
-            batch.command(2)
-            batch.bytes.appendBulk("PERSIST")
-            batch.bytes.appendBulk(command.argument(at: 1))
-            return .written
-        }
-        if time < Self.oldestClock {
-            // GETEX with a deadline in the past: the master deletes the key, and no DEL follows.
-            batch.command(2)
-            batch.bytes.appendBulk("UNLINK")
-            batch.bytes.appendBulk(command.argument(at: 1))
-            return .written
-        }
-        if time < now - Self.expiryDoubtMilliseconds { return .skippedDiverging(.expiryInThePast) }
-        if time <= now + expiryMargin { return .nothing }
-        appendVerbatim(command, into: batch)
         return .written
     }
 

@@ -4,10 +4,10 @@ enum JournalRule: Sendable {
     case verbatim
     case delete
     case add, addScored
-    case set
+    case set, setWithExpiry
     case prepend
-    case rename
-    case expireAt
+    case rename, move
+    case expireAt, expire
     case restore
     case setAddWithExpiry
     case fieldExpire
@@ -25,9 +25,8 @@ enum JournalRule: Sendable {
 
     static let table: [CommandName: JournalRule] = {
         let verbatim: [CommandName] = [
-            "SETNX", "SETEX", "PSETEX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
-            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "UNLINK", "PERSIST", "EXPIRE", "PEXPIRE", "EXPIREAT",
-            "RENAMENX", "COPY", "MOVE",
+            "SETNX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
+            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "PERSIST",
             "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
             "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE",
@@ -39,10 +38,13 @@ enum JournalRule: Sendable {
         ]
         var table: [CommandName: JournalRule] = [:]
         for name in verbatim { table[name] = .verbatim }
-        table["DEL"] = .delete
+        for name: CommandName in ["DEL", "UNLINK"] { table[name] = .delete }
         table["SADD"] = .add
         table["ZADD"] = .addScored
         table["SET"] = .set
+        for name: CommandName in ["SETEX", "PSETEX"] { table[name] = .setWithExpiry }
+        for name: CommandName in ["EXPIRE", "PEXPIRE", "EXPIREAT"] { table[name] = .expire }
+        for name: CommandName in ["RENAMENX", "COPY", "MOVE"] { table[name] = .move }
         table["PREPEND"] = .prepend
         table["RENAME"] = .rename
         table["PEXPIREAT"] = .expireAt

@@ -42,8 +42,10 @@ package enum Unsupported: String, Sendable, CaseIterable {
         case .json: "the target has no JSON module"
         case .bloom: "Dragonfly's bloom filters cannot be loaded anywhere else"
         case .countMinSketch, .topK, .cuckoo: "the sketch cannot be loaded anywhere else"
-        case .fieldExpiry: "the target has no TTLs on hash fields (Redis 7.4 has): the fields stay without one"
-        case .memberExpiry: "Redis has no TTLs on set members: the members stay without one"
+        case .fieldExpiry:
+            "the target has no TTLs on hash fields (Redis 7.4 has): the fields stay without one (policy.memberTTL: unsupported)"
+        case .memberExpiry:
+            "Redis has no TTLs on set members: the members stay without one (policy.memberTTL: unsupported)"
         case .searchIndex: "search indexes are not replicated"
         case .throttle: "rate limiter state is not replicated"
         case .unknownCommand: "this version does not know the command"
@@ -66,6 +68,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case consumerGroupReads = "consumer-group-reads"
     case claimIdleTimes = "claim-idle-times"
     case pendingEntries = "pending-entries"
+    case elementExpiryInDoubt = "element-ttl-in-doubt"
 
     package var reason: String {
         switch self {
@@ -85,6 +88,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
         case .pendingEntries:
             "pending entries whose stream entries are deleted cannot be made again in a stream of this size"
+        case .elementExpiryInDoubt:
+            "a command came so near to the end of an element's TTL that the source may have had it or not: it stays"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

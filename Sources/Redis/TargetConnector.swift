@@ -21,6 +21,9 @@ package struct TargetSettings: Sendable {
 /// Opens connections to the target and learns what it is.
 package struct TargetConnector: Sendable {
     package let settings: TargetSettings
+    /// The server expires nothing by itself, and shows us what has expired; asked for anew on each connection, since a
+    /// restart may have ended it.
+    package var usesImportMode = false
 
     package init(settings: TargetSettings) { self.settings = settings }
 
@@ -45,6 +48,10 @@ package struct TargetConnector: Sendable {
                     text.hasPrefix("NOAUTH") || text.hasPrefix("LOADING")
                 {
                     throw TargetError.reply(text, to: "CLIENT SETNAME")
+                }
+                if usesImportMode {
+                    try await demand(["CONFIG", "SET", "import-mode", "yes"], on: connection)
+                    try await demand(["CLIENT", "IMPORT-SOURCE", "ON"], on: connection)
                 }
                 return connection
             } catch {

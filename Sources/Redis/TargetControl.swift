@@ -28,7 +28,7 @@ package actor TargetControl {
     }
 
     /// - Throws: `TargetError`, for an error reply too.
-    private func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
+    func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
         let connection = try await open()
         let reply: RESPValue
         do {
@@ -67,6 +67,11 @@ package actor TargetControl {
         }
     }
 
+    /// The server holds no key in any database.
+    package func isEmpty() async throws(TargetError) -> Bool {
+        try await databasesWithKeys().isEmpty
+    }
+
     package func hash(_ key: String) async throws(TargetError) -> [String: String] {
         _ = try await demand(["SELECT", "0"])
         guard let pairs = try await demand(["HGETALL", key]).array else { return [:] }
@@ -92,15 +97,6 @@ package actor TargetControl {
         }
     }
 
-    /// Leaves one field in the hash `key`.
-    package func replaceHash(_ key: String, with entry: (field: String, value: String)) async throws(TargetError) {
-        _ = try await demand(["SELECT", "0"])
-        _ = try await demand(["MULTI"])
-        _ = try await demand(["DEL", key])
-        _ = try await demand(["HSET", key, entry.field, entry.value])
-        _ = try await demand(["EXEC"])
-    }
-
     /// Sets some fields of a hash in database 0 and removes others.
     package func update(
         _ key: String, set fields: [String: String], remove: [String]
@@ -121,24 +117,52 @@ package actor TargetControl {
 
     package func unlink(_ keys: [[UInt8]], database: UInt32) async throws(TargetError) {
         guard !keys.isEmpty else { return }
+        try await run([Array("UNLINK".utf8)] + keys, database: database)
+    }
+
+    /// - Throws: `TargetError`, for an error reply too.
+    func run(_ arguments: [[UInt8]], database: UInt32) async throws(TargetError) {
         _ = try await demand(["SELECT", String(database)])
         let connection = try await open()
         let reply: RESPValue
         do {
-            reply = try await connection.request([Array("UNLINK".utf8)] + keys, timeout: connector.settings.timeout)
+            reply = try await connection.request(arguments, timeout: connector.settings.timeout)
         } catch {
             throw TargetError(error)
         }
-        if case .error(let text) = reply { throw TargetError.reply(text, to: "UNLINK") }
+        if case .error(let text) = reply {
+            throw TargetError.reply(text, to: String(decoding: arguments[0], as: UTF8.self))
+        }
+    }
+
+    /// A parameter of the server; `nil` when it has none of this name.
+    package func parameter(_ name: String) async throws(TargetError) -> String? {
+        let pair = try await demand(["CONFIG", "GET", name]).array ?? []
+        return pair.count == 2 ? pair[1].text : nil
+    }
+
+    package func setParameter(_ name: String, to value: String) async throws(TargetError) {
+        _ = try await demand(["CONFIG", "SET", name, value])
+    }
+
+    /// The databases that hold keys.
+    package func databasesWithKeys() async throws(TargetError) -> [UInt32] {
+        let text = try await demand(["INFO", "keyspace"]).text ?? ""
+        return text.split(whereSeparator: \.isNewline).compactMap { line in
+            line.hasPrefix("db") ? UInt32(line.dropFirst(2).prefix { $0.isNumber }) : nil
+        }
     }
 
     package func flushAll() async throws(TargetError) { _ = try await demand(["FLUSHALL"]) }
 
     /// Runs a global command and stores the checkpoint of every flow, in one transaction where the target can.
     package func run(
-        _ command: GlobalCommand, checkpointKey: String, fields: [(field: String, value: String)]
+        _ command: GlobalCommand, task: String, checkpointKey: String, fields: [(field: String, value: String)]
     ) async throws(TargetError) {
-        if case .flushSlots(let ranges) = command { try await deleteSlots(ranges) }
+        if case .flushSlots(let ranges) = command {
+            try await deleteSlots(
+                ranges, ofShadows: ElementExpiry.shadowPrefix(task: task), sparing: Array(checkpointKey.utf8))
+        }
         do throws(TargetError) {
             try await runTransaction(command, checkpointKey: checkpointKey, fields: fields)
         } catch {
@@ -168,18 +192,26 @@ package actor TargetControl {
     }
 
     /// A standalone server knows no slots: its keys are walked, and their slots computed.
-    private func deleteSlots(_ ranges: [ClosedRange<UInt16>]) async throws(TargetError) {
+    ///
+    /// - Parameter shadows: these go with the keys that they are named after; other keys of ours stay.
+    private func deleteSlots(
+        _ ranges: [ClosedRange<UInt16>], ofShadows shadows: [UInt8], sparing checkpointKey: [UInt8]
+    ) async throws(TargetError) {
         var cursor = "0"
         repeat {
             let page = try await scan(database: 0, cursor: cursor)
             let doomed = page.keys.filter { key in
-                let slot = hashSlot(of: key)
+                let isShadow = key.starts(with: shadows)
+                if !isShadow, key == checkpointKey || key.starts(with: Self.ownPrefix) { return false }
+                let slot = hashSlot(of: isShadow ? Array(key[shadows.count...]) : key)
                 return ranges.contains { $0.contains(slot) }
             }
             try await unlink(doomed, database: 0)
             cursor = page.cursor
         } while cursor != "0"
     }
+
+    private static let ownPrefix = Array("df2redis:".utf8)
 
     package func close() async {
         await connection?.close()

@@ -55,6 +55,9 @@ package struct TargetProfile: Equatable, Sendable {
         return 12
     }
 
+    /// The server can be told to expire nothing by itself.
+    package var hasImportMode: Bool { flavor == .valkey && version >= Version(8, 1) }
+
     /// RESTORE takes a value of `type` as Dragonfly encodes it (type 21 becomes 19 where it must).
     package func canRestore(_ type: RDBType) -> Bool {
         switch type {

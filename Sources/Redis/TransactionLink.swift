@@ -44,6 +44,8 @@ package final class TransactionLink {
     /// Why the target does not even take MULTI: what follows runs without a transaction.
     private var rejection: String?
     private var isLost = false
+    /// A batch's fate has been told since the socket became readable.
+    private var hasSettled = false
     /// The batch whose fate is open.
     package private(set) var batch: CommandBatch?
     private var written = 0
@@ -119,6 +121,7 @@ package final class TransactionLink {
 
     package func socketIsReadable() {
         guard !isLost else { return }
+        hasSettled = false
         do {
             while true {
                 var result = Channel.ReadResult.wouldBlock
@@ -134,8 +137,9 @@ package final class TransactionLink {
                     return lose(TargetError(.unreachable, "the target \(channel.peer) closed the connection"))
                 }
                 try readReplies()
-                // An outcome may have made the owner give the link up.
-                if isLost { return }
+                // An outcome may have made the owner give the link up. And it has made the owner send the next batch: a
+                // target that answers at once must not keep the queue from everything else for as long as there is a backlog.
+                if isLost || hasSettled { return }
             }
         } catch {
             lose(TargetError(error))
@@ -233,6 +237,7 @@ package final class TransactionLink {
         guard let batch else { return }
         self.batch = nil
         stage = .idle
+        hasSettled = true
         onOutcome(batch, outcome)
     }
 

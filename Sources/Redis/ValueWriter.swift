@@ -15,6 +15,8 @@ package final class ValueWriter {
     private let isGuarded: Bool
     private let profile: TargetProfile
     private let now: Int64
+    private let elementExpiry: ElementExpiry?
+    private let deadlines: (any TargetDeadlines)?
     /// A TTL of a field or a member could not be kept.
     package private(set) var lostMemberExpiries = 0
     /// Pending entries of a consumer group whose consumer or entry is missing.
@@ -30,6 +32,11 @@ package final class ValueWriter {
     private var stagedArguments = 0
     private var expiring = ByteBuffer()
     private var expiringCommands = 0
+    /// Pairs of deadline and element for the key's shadow.
+    private var elementDeadlines = ByteBuffer()
+    private var deadlineCount = 0
+    private var earliestDeadline = Int64.max
+    private var hasShadow = false
     /// The first half of a pair whose second half has not come: a field, a zset's member.
     private var held = ByteBuffer()
     private var hasHeld = false
@@ -41,9 +48,12 @@ package final class ValueWriter {
     private var hasBegun = false
     private var stream: StreamWriter?
 
-    /// - Parameter now: Unix time in milliseconds; members that have expired by then are left out.
+    /// - Parameters:
+    ///   - now: Unix time in milliseconds; members that have expired by then are left out.
+    ///   - elementExpiry: keeps the TTLs of elements that the target cannot; `nil`: they are lost.
     package init(
-        head: EntryHead, key: RawSpan, profile: TargetProfile, now: Int64, guardKey: [UInt8]? = nil
+        head: EntryHead, key: RawSpan, profile: TargetProfile, now: Int64, guardKey: [UInt8]? = nil,
+        elementExpiry: ElementExpiry? = nil, deadlines: (any TargetDeadlines)? = nil
     ) {
         self.head = head
         self.key = key.withUnsafeBytes { Array($0) }
@@ -52,6 +62,8 @@ package final class ValueWriter {
         writeKey = guardKey ?? self.key
         self.profile = profile
         self.now = now
+        self.elementExpiry = elementExpiry
+        self.deadlines = deadlines
     }
 
     package let keyDescription: String
@@ -201,7 +213,14 @@ package final class ValueWriter {
             return
         }
         guard head.type == .hashWithExpiry, profile.hasFieldExpiry else {
-            lostMemberExpiries += 1
+            guard elementExpiry != nil else {
+                lostMemberExpiries += 1
+                return
+            }
+            elementDeadlines.appendBulk(decimal: time)
+            elementDeadlines.appendBulk(contentsOf: lastElement)
+            deadlineCount += 1
+            earliestDeadline = min(earliestDeadline, time)
             return
         }
         expiring.appendCommandHead(6)
@@ -229,7 +248,25 @@ package final class ValueWriter {
             expiring.removeAll()
             expiringCommands = 0
         }
+        if deadlineCount > 0 { flushDeadlines(batch) }
         stagedBeforeElement = (0, 0)
+    }
+
+    private func flushDeadlines(_ batch: CommandBatch) {
+        guard let elementExpiry else { return }
+        batch.command(2 + 2 * deadlineCount)
+        batch.bytes.appendBulk("ZADD")
+        batch.bytes.appendBulk(elementExpiry.shadow(of: writeKey))
+        batch.bytes.append(contentsOf: elementDeadlines)
+        batch.command(5)
+        batch.bytes.appendBulk("ZADD")
+        batch.bytes.appendBulk(elementExpiry.dueKey)
+        batch.bytes.appendBulk("LT")
+        batch.bytes.appendBulk(decimal: earliestDeadline)
+        batch.bytes.appendBulk(writeKey)
+        elementDeadlines.removeAll()
+        deadlineCount = 0
+        hasShadow = true
     }
 
     // MARK: Elements of any size
@@ -237,8 +274,8 @@ package final class ValueWriter {
     private func beginLongElement(_ byteCount: Int, into batch: CommandBatch) {
         elementBytesLeft = byteCount
         if isSortedSet || head.type == .json || head.type == .setWithExpiry {
-            // ZADD wants the score first, JSON.SET one argument whole, and a member may have to be taken back when its
-            // expiry comes: these wait until they are complete.
+            // ZADD wants the score first, JSON.SET one argument whole; a member may have to be taken back when its expiry comes,
+            // or be named again for it: these wait until they are complete.
             isLongElementHeld = true
             held.removeAll()
             return
@@ -295,9 +332,12 @@ package final class ValueWriter {
             batch.command(3)
             batch.bytes.appendBulk("PEXPIREAT")
             batch.bytes.appendBulk(writeKey)
-            batch.bytes.appendBulk(decimal: expiry)
+            // Asked for now: a large value may have taken long.
+            let name = key
+            batch.bytes.appendBulk(decimal: deadlines.deadline(expiry, name.span.bytes, head.database))
         }
         guard isGuarded else { return }
+        if hasShadow { elementExpiry?.publish(writeKey, as: key, into: batch) }
         batch.command(3)
         batch.noteGuarded(key: keyDescription, database: head.database)
         batch.bytes.appendBulk("RENAMENX")

@@ -9,14 +9,16 @@ import Wire
 ///                                            snapshot <replication id> <sync id> <number of the batch>
 ///                              databases ->  0,3        those that the task has filled
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
+///                              stopped   ->  by policy  there is no position to go on from
 /// ```
-/// A flow's field is written in the same transaction as the data it speaks of.
+/// A flow's field is written in the same transaction as the data it speaks of. Where a file keeps the position there is
+/// no such hash.
 package struct CheckpointKey: Equatable, Sendable {
     package static let prefix = "df2redis:checkpoint:"
 
     package let name: String
 
-    package init(task: String) { name = Self.prefix + task }
+    package init(task: String, prefix: String = prefix) { name = prefix + task }
 
     func field(_ flow: FlowID) -> String { "flow:\(flow)" }
 

@@ -28,7 +28,7 @@ package actor FlowApplier {
     /// How long a batch waits for more after the one before was sent.
     private static let linger = DispatchTimeInterval.milliseconds(1)
 
-    private let executor: QueueExecutor
+    let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     nonisolated var queue: DispatchQueue { executor.queue }
@@ -36,22 +36,24 @@ package actor FlowApplier {
     package nonisolated let flow: FlowID
     package nonisolated let intake: Intake
     let context: FlowContext
-    private let checkpoint: CheckpointKey
     let onEvent: @Sendable (FlowEvent) -> Void
     let encoder: FlowEncoder
     private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
-    private let feed: FlowFeed
+    let feed: FlowFeed
     private(set) var link: TransactionLink?
     private var lostLink: TransactionLink?
 
-    private var batchNumber: UInt64 = 0
+    var batchNumber: UInt64 = 0
     /// What the checkpoint must hold if the batch in flight has not been applied.
-    private var confirmedCheckpoint: String?
+    var confirmedCheckpoint: String?
+    /// Records before it may have been applied by an earlier session.
+    var repeatsUntil: LSN?
+    var sealedNext: UInt64 = 0
     /// The batch whose fate was open when the connection broke.
-    private var orphan: CommandBatch?
-    private(set) var state = State.running
+    var orphan: CommandBatch?
+    var state = State.running
     /// Where it goes on once the target is back.
-    private var stateBehindReconnect = State.running
+    var stateBehindReconnect = State.running
     /// How often the target has turned the batch away in a row, for a reason that passes.
     private var refusals = 0
     /// A silent target has been told as lost.
@@ -60,6 +62,7 @@ package actor FlowApplier {
     private var hasSentPosition = false
     private var lastSend = DispatchTime(uptimeNanoseconds: 1)
     private var isLingering = false
+    private var isPacing = false
     /// Nothing is sent while the reconciler looks at the target.
     var isHeld = false
     var holdWaiters: [CheckedContinuation<Void, Never>] = []
@@ -86,7 +89,6 @@ package actor FlowApplier {
         self.intake = intake
         self.context = context
         self.onEvent = onEvent
-        checkpoint = CheckpointKey(task: context.task)
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         switch mode {
         case .full(let token):
@@ -115,6 +117,7 @@ package actor FlowApplier {
             guard let self else { return }
             self.executor.queue.async { self.assumeIsolated { $0.pump() } }
         }
+        sweepEachSecond()
         pump()
     }
 
@@ -138,7 +141,7 @@ package actor FlowApplier {
         if let halt = encoder.halt { return halted(halt) }
         let batch = encoder.batch
         let isBeingWritten = link.batch === batch
-        if batch.bytes.count >= FlowEncoder.batchBytes {
+        if encoder.isBatchFull {
             if isBeingWritten {
                 if batch.isInCommand {
                     link.batchGrew()
@@ -148,12 +151,13 @@ package actor FlowApplier {
                 link.batchGrew()
                 return true
             }
-            guard link.isIdle else { return false }
+            guard link.isIdle, mayBegin(batch) else { return false }
             if batch.isInCommand { link.send(batch) } else { send() }
             return true
         }
         if feed.decodeMore(into: encoder) { return true }
         if encoder.halt != nil { return true }
+        encoder.adjustDeadlines(oldestArrival: nil)
         if isBeingWritten {
             guard !batch.isInCommand else {
                 link.batchGrew()
@@ -173,7 +177,10 @@ package actor FlowApplier {
     private func sendSoon() {
         let now = DispatchTime.now()
         let due = lastSend + Self.linger
-        if now >= due || !drainWaiters.isEmpty { return send() }
+        if now >= due || !drainWaiters.isEmpty {
+            if mayBegin(encoder.batch) { send() }
+            return
+        }
         guard !isLingering else { return }
         isLingering = true
         executor.queue.asyncAfter(deadline: due) { [weak self] in
@@ -182,6 +189,20 @@ package actor FlowApplier {
                 $0.pump()
             }
         }
+    }
+
+    /// - Returns: `false` when the batch has to wait for its turn; it is tried again then.
+    private func mayBegin(_ batch: CommandBatch) -> Bool {
+        guard !isPacing else { return false }
+        guard let wait = context.pacer?.wait(toSend: batch.commandCount) else { return true }
+        isPacing = true
+        executor.queue.asyncAfter(deadline: .now() + wait.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated {
+                $0.isPacing = false
+                $0.pump()
+            }
+        }
+        return false
     }
 
     /// The position behind the snapshot is stored even when no record follows it.
@@ -199,21 +220,10 @@ package actor FlowApplier {
             hasSentPosition = true
         }
         batch.progress.flowBytes = feed.decodedBytes
+        batch.mayHaveBeenApplied = isRepeating(to: batch.progress.nextLSN)
+        encoder.expiry?.book.seal(next: batch.progress.nextLSN ?? 0)
         batch.seal(checkpoint: nextCheckpoint(batch))
         _ = encoder.takeBatch()
-    }
-
-    private func nextCheckpoint(_ batch: CommandBatch) -> CommandBatch.Checkpoint {
-        batchNumber += 1
-        let session = context.session
-        let value: CheckpointValue
-        if let next = batch.progress.nextLSN {
-            value = .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: LSN(next))
-        } else {
-            value = .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: batchNumber)
-        }
-        return .init(
-            key: Array(checkpoint.name.utf8), field: Array(checkpoint.field(flow).utf8), value: Array(value.text.utf8))
     }
 
     private func send() {
@@ -223,7 +233,7 @@ package actor FlowApplier {
         link?.send(batch)
     }
 
-    private func settled(_ batch: CommandBatch, _ outcome: BatchOutcome) {
+    func settled(_ batch: CommandBatch, _ outcome: BatchOutcome) {
         switch outcome {
         case .applied(let irregularities):
             var failure: ReplicationError?
@@ -233,6 +243,7 @@ package actor FlowApplier {
             // Told before the batch's progress: a migration that this batch completes must not end as if all were well.
             if let failure { fail(failure) }
             applied(batch)
+            sweepRest()
         case .refused(let refusals):
             refused(batch, refusals)
         case .rejected(let text):
@@ -268,7 +279,7 @@ package actor FlowApplier {
         if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
             return turnedAway(batch, passing)
         }
-        if let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
+        if batch.checkpointValue != nil, let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
             // Without the checkpoint nothing may be applied.
             return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
         }
@@ -310,7 +321,7 @@ package actor FlowApplier {
             // What was decoded before the fault is right, and is applied; then it ends.
             guard let link else { return false }
             if link.isIdle, hasSomethingToSend, !encoder.batch.isInCommand {
-                send()
+                if mayBegin(encoder.batch) { send() }
                 return false
             }
             if link.isIdle || encoder.batch.isInCommand { fail(error) }
@@ -330,20 +341,12 @@ package actor FlowApplier {
             return false
         }
         if hasSomethingToSend {
-            send()
+            if mayBegin(encoder.batch) { send() }
             return false
         }
         state = .atGlobal(global, transactionID, told: true)
         onEvent(.reachedGlobal(flow, global, transactionID: transactionID))
         return false
-    }
-
-    /// The checkpoint field and value that this flow has behind the global command it waits at.
-    package func checkpointBehindGlobal() -> (field: String, value: String) {
-        let session = context.session
-        let value = CheckpointValue.stable(
-            replicationID: session.replicationID, flowCount: session.flowCount, next: LSN(encoder.nextLSN + 1))
-        return (checkpoint.field(flow), value.text)
     }
 
     /// The global command has been applied, with the checkpoints of all flows.
@@ -353,7 +356,7 @@ package actor FlowApplier {
         case (.reconnecting, .atGlobal): stateBehindReconnect = .running
         default: return
         }
-        confirmedCheckpoint = checkpointBehindGlobal().value
+        confirmedCheckpoint = checkpointText(positionBehindGlobal)
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(
             next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes, arrivedAt: feed.lastArrival)
@@ -438,13 +441,13 @@ package actor FlowApplier {
             do {
                 try await connect(replacing: true)
                 // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
-                let stored = try await storedCheckpoint()
+                let stored = try await found()
                 guard case .reconnecting = state else { return dropLink() }
                 guard link?.hasFailed == false else {
                     throw TargetError(.unreachable, "the target closed the connection")
                 }
                 if refusals == 0 { onEvent(.targetFound(flow)) }
-                return try settleOrphan(stored: stored)
+                return try settleOrphan(stored)
             } catch let error as ReplicationError {
                 return fail(error)
             } catch {
@@ -455,42 +458,6 @@ package actor FlowApplier {
             }
         }
     }
-
-    private func storedCheckpoint() async throws -> String? {
-        let connection = try await context.connector.connect(role: "check-\(flow)")
-        defer { Task { await connection.close() } }
-        _ = try await context.connector.profile(on: connection)
-        let reply = try await connection.request("HGET", checkpoint.name, checkpoint.field(flow))
-        if case .error(let text) = reply { throw TargetError.reply(text, to: "HGET") }
-        return reply.text
-    }
-
-    private func settleOrphan(stored: String?) throws {
-        state = stateBehindReconnect
-        guard let batch = orphan else {
-            guard stored == confirmedCheckpoint else { throw changed(stored) }
-            pump()
-            return
-        }
-        orphan = nil
-        let sent = batch.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
-        if stored == sent {
-            settled(batch, .applied([]))
-        } else if stored == confirmedCheckpoint {
-            link?.send(batch)
-        } else {
-            throw changed(stored)
-        }
-    }
-
-    private func changed(_ stored: String?) -> ReplicationError {
-        ReplicationError(
-            .targetChanged, flow: flow,
-            "the target came back with other data: its checkpoint is \(stored.map { "\"\($0)\"" } ?? "gone")")
-    }
-
-    /// What the checkpoint held when the session began: what an unapplied first batch leaves there.
-    package func setConfirmedCheckpoint(_ text: String?) { confirmedCheckpoint = text }
 
     // MARK: Leaving
 
@@ -552,6 +519,7 @@ package actor FlowApplier {
 
     package func close() {
         state = .closed
+        encoder.expiry?.book.close()
         link?.close()
         link = nil
         lostLink = nil

@@ -20,6 +20,19 @@ package struct FlowContext: Sendable {
     package var clockSkew: Int64 = 0
     /// A PEXPIREAT of so soon is what a plain GETEX has left in the journal.
     package var expiryMarginMilliseconds = JournalRewriter.expiryMarginMilliseconds
+    package var checkpoint = CheckpointSettings()
+    /// The target's process as the session found it.
+    package var targetRunID = ""
+
+    /// Commands of one transaction at most; those of one record stay together.
+    package var batchCommands = Int.max
+    package var pacer: CommandPacer?
+    /// Where files without a name go; `nil`: nowhere.
+    package var directory: String?
+    /// Unix time in milliseconds.
+    package var clock: @Sendable () -> Int64 = { 0 }
+
+    var checkpointKey: CheckpointKey { CheckpointKey(task: task, prefix: checkpoint.keyPrefix) }
 
     package var flowCount: Int { session.flowCount }
 

@@ -29,7 +29,22 @@ final class FlowEncoder: FlowSink {
     /// Unix time in milliseconds at which what is being decoded arrived, by the source's clock: the times of the stream
     /// are the source's.
     var arrivedAt: Int64 = 0
-    var clockSkew: Int64 { context.clockSkew }
+    /// The same of the oldest of it.
+    private var oldestArrival: Int64 = 0
+    /// TTLs of elements that the target cannot keep; `nil`: nobody does.
+    let book: ElementExpiryBook?
+    /// Records before it may have been written long before they arrived.
+    var catchesUpUntil: UInt64 = 0
+    /// A batch holds one sweep of a kind at most.
+    private var hasSwept = false
+    /// The last sweep has left some.
+    var wantsSweep = false
+    private(set) lazy var printableDueKey: String = {
+        let key = book?.expiry.dueKey ?? []
+        return printableKey(key.span.bytes)
+    }()
+    /// Keeps the target from expiring what the stream has not expired; `nil`: deadlines are written as they come.
+    var expiry: ExpiryGuard? { didSet { rewriter.deadlines = expiry } }
 
     private let context: FlowContext
     private let profile: TargetProfile
@@ -61,6 +76,8 @@ final class FlowEncoder: FlowSink {
         rewriter = JournalRewriter(
             profile: profile, journalsGroupReads: context.session.journalsGroupReads,
             expiryMargin: context.expiryMarginMilliseconds)
+        book = context.policy.elementExpiry == .timer ? ElementExpiryBook(flow, context, profile) : nil
+        rewriter.elementExpiry = book?.expiry
         self.nextLSN = nextLSN?.value ?? 0
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil
@@ -68,7 +85,12 @@ final class FlowEncoder: FlowSink {
         batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
     }
 
-    var isPaused: Bool { halt != nil || batch.bytes.count >= Self.batchBytes }
+    var isPaused: Bool { halt != nil || isBatchFull }
+
+    /// The batch is to be sent before more is decoded.
+    var isBatchFull: Bool {
+        batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= context.batchCommands)
+    }
 
     /// Hands over the batch and begins the next one, which selects its database anew: a batch may be sent on a new
     /// connection.
@@ -77,8 +99,24 @@ final class FlowEncoder: FlowSink {
             batch = CommandBatch()
             batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
             selectedDatabase = nil
+            hasSwept = false
         }
         return batch
+    }
+
+    /// What is decoded next arrived between `oldest` and `newest`, by our clock.
+    func arrived(at newest: Int64, oldest: Int64) {
+        (arrivedAt, oldestArrival) = (newest + context.clockSkew, oldest + context.clockSkew)
+        rewriter.oldestArrival = oldestArrival
+        // The stream is to have most of the batch.
+        adjustDeadlines(oldestArrival: oldest, limit: Self.batchBytes / 4)
+    }
+
+    /// Brings the target's deadlines in line with the lag; `oldestArrival` is `nil` when nothing waits to be decoded.
+    func adjustDeadlines(oldestArrival: Int64?, limit: Int = batchBytes) {
+        guard let expiry, !batch.isInCommand, halt == nil else { return }
+        expiry.look(oldestArrival: oldestArrival)
+        expiry.work(on: batch, limit: limit) { select($0) }
     }
 
     /// Ends the batch's commands in database 0, where the checkpoint stands.
@@ -86,6 +124,20 @@ final class FlowEncoder: FlowSink {
         let isOurs = databases.contains(0)
         select(0)
         if !isOurs { databases.remove(0) }
+    }
+
+    /// When the source did what is being decoded.
+    private var moment: ElementExpiry.Moment {
+        let earliest = nextLSN < catchesUpUntil ? 0 : oldestArrival - ElementExpiry.transitMilliseconds
+        return ElementExpiry.Moment(earliest: min(earliest, arrivedAt), latest: arrivedAt)
+    }
+
+    /// Removes elements whose TTLs have passed, when what is decoded comes up to `time`.
+    func sweepElements(until time: Int64) {
+        guard let book, !book.isEmpty, isStable, !isPaused, !hasSwept, !batch.isInCommand, nextLSN >= catchesUpUntil
+        else { return }
+        hasSwept = true
+        book.sweep(until: time, into: batch) { select($0) }
     }
 
     /// The global command has been applied to the target.
@@ -145,7 +197,7 @@ final class FlowEncoder: FlowSink {
         batch.bytes.appendBulk("SET")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(value)
-        if let expiry = head.expiryMilliseconds {
+        if let expiry = targetDeadline(head, key: key) {
             batch.bytes.appendBulk("PXAT")
             batch.bytes.appendBulk(decimal: expiry)
         }
@@ -182,10 +234,11 @@ final class FlowEncoder: FlowSink {
         } catch {
             return fail(.undecodable, "the value of \(printableKey(key)) is malformed: \(error)")
         }
+        let expiry = targetDeadline(head, key: key)
         let guardedIn = context.policy.onConflict == .overwrite ? nil : head.database
         guard head.type == .stream3, !profile.understandsStream3 else {
             return batch.appendRestore(
-                key: key, type: head.type, body: body, expiryMilliseconds: head.expiryMilliseconds, guardedIn: guardedIn
+                key: key, type: head.type, body: body, expiryMilliseconds: expiry, guardedIn: guardedIn
             )
         }
         var downgraded = ByteBuffer(capacity: body.byteCount)
@@ -195,8 +248,7 @@ final class FlowEncoder: FlowSink {
             return fail(.undecodable, "the stream \(printableKey(key)) is malformed: \(error)")
         }
         batch.appendRestore(
-            key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: head.expiryMilliseconds,
-            guardedIn: guardedIn)
+            key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: expiry, guardedIn: guardedIn)
     }
 
     func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
@@ -208,7 +260,10 @@ final class FlowEncoder: FlowSink {
         let guardKey =
             context.policy.onConflict == .overwrite
             ? nil : Array("df2redis:partial:\(context.task):\(flow):\(stream)".utf8)
-        writers[stream] = ValueWriter(head: head, key: key, profile: profile, now: arrivedAt, guardKey: guardKey)
+        if head.type.hasElementExpiries { book?.note(key, database: head.database) }
+        writers[stream] = ValueWriter(
+            head: head, key: key, profile: profile, now: book == nil ? arrivedAt : moment.earliest, guardKey: guardKey,
+            elementExpiry: book?.expiry, deadlines: expiry)
     }
 
     func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
@@ -257,7 +312,8 @@ final class FlowEncoder: FlowSink {
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
         synced?.brought(key, database: head.database)
-        guard let expiry = head.expiryMilliseconds, expiry <= arrivedAt else { return true }
+        if context.policy.onConflict == .overwrite { book?.replace(key, database: head.database, into: batch) }
+        guard let expiry = head.expiryMilliseconds, rewriter.hadPassed(expiry, now: arrivedAt) else { return true }
         expiredKeys += 1
         if context.policy.onConflict == .overwrite {
             batch.command(2)
@@ -267,10 +323,18 @@ final class FlowEncoder: FlowSink {
         return false
     }
 
+    private func targetDeadline(_ head: EntryHead, key: RawSpan) -> Int64? {
+        guard let time = head.expiryMilliseconds else { return nil }
+        return expiry?.deadline(time, key: key, database: head.database) ?? time
+    }
+
     /// A value of the snapshot is older than any MOVE to its place: the source moved nothing, since the place was taken.
     private func undoMove(to database: UInt32, key: RawSpan) {
         let place = Place(database: database, key: key.withUnsafeBytes { Array($0) })
         guard let origin = uncertainMoves.removeValue(forKey: place) else { return }
+        if let book, book.mayHave(key, database: database) {
+            return book.move(key, from: database, to: Array("\(origin)".utf8).span.bytes, into: batch)
+        }
         batch.command(3)
         batch.bytes.appendBulk("MOVE")
         batch.bytes.appendBulk(key)
@@ -309,7 +373,9 @@ final class FlowEncoder: FlowSink {
         }
         synced?.prepare(command, database: database, in: batch)
         rewriter.isInSnapshot = !hasCompletedSnapshot
-        let outcome = rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
+        let outcome =
+            book?.write(command, database: database, at: moment, with: &rewriter, into: batch)
+            ?? rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
         switch outcome {
         case .written, .nothing: break
         case .global(let global):
@@ -370,6 +436,10 @@ final class FlowEncoder: FlowSink {
             .init(
                 severity: .diverging, kind: divergence.rawValue, flow: flow, database: database, key: key,
                 reason: divergence.reason, subject: subject))
+    }
+
+    func reportDoubt(printableKey key: String, database: UInt32) {
+        report(.elementExpiryInDoubt, subject: "element", printableKey: key, database: database)
     }
 
     func reportLostPendingEntries(printableKey key: String, database: UInt32) {

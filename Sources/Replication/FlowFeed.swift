@@ -18,6 +18,8 @@ final class FlowFeed {
     }
     /// Unix time in milliseconds at which the newest decoded bytes arrived.
     private(set) var lastArrival: Int64 = 0
+    /// Unix time in milliseconds at which the oldest of what is being decoded arrived.
+    private var oldestArrival: Int64 = 0
 
     init(intake: Intake, decoder: consuming FlowDecoder, progress: FlowProgress) {
         self.intake = intake
@@ -27,6 +29,12 @@ final class FlowFeed {
 
     /// Nothing more can be decoded before more arrives.
     var isEmpty: Bool { chunk == nil && intake.queuedBytes == 0 }
+
+    /// Unix time in milliseconds at which the oldest bytes arrived that wait to be decoded; `nil` when none wait.
+    var oldestWaiting: Int64? {
+        if chunk != nil || !window.isEmpty { return oldestArrival }
+        return intake.oldestArrival
+    }
 
     /// Decodes what there is, up to a full batch.
     ///
@@ -42,7 +50,9 @@ final class FlowFeed {
             }
         }
         guard let (bytes, offset) = chunk else { return false }
-        encoder.arrivedAt = bytes.arrivedAt + encoder.clockSkew
+        // A unit that began in the chunk before is as old as that.
+        oldestArrival = window.isEmpty ? bytes.oldestArrival : min(oldestArrival, bytes.oldestArrival)
+        encoder.arrived(at: bytes.arrivedAt, oldest: oldestArrival)
         lastArrival = bytes.arrivedAt
         do throws(FlowDecodingError) {
             if window.isEmpty {

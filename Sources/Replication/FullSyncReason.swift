@@ -4,6 +4,8 @@ import Dragonfly
 enum FullSyncReason: Equatable, CustomStringConvertible {
     /// The target holds nothing of this task, though this process has followed the source before.
     case checkpointGone
+    /// The checkpoint's own reason.
+    case notBelieved(String)
     case notCompleted
     case notReconciled
     case stoppedByPolicy
@@ -13,25 +15,25 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case disagreement
 
     /// - Parameters:
-    ///   - fields: the checkpoint's hash.
     ///   - hasFollowed: this process has followed the source before.
     ///   - ignoresCheckpoint: the source has refused to go on there.
     /// - Returns: `nil` for the task's first full sync.
     init?(
-        checkpoint fields: [String: String], session: SessionStateMachine.Session, hasFollowed: Bool,
+        _ opening: CheckpointKeeper.Opening, session: SessionStateMachine.Session, hasFollowed: Bool,
         ignoresCheckpoint: Bool
     ) {
-        guard !fields.isEmpty else {
+        guard opening.isKnown else {
             guard hasFollowed else { return nil }
             self = .checkpointGone
             return
         }
-        let record = TaskRecord(fields)
-        if fields[CheckpointKey.stopped.field] != nil {
+        if let reason = opening.reason {
+            self = .notBelieved(reason)
+        } else if opening.isStopped {
             self = .stoppedByPolicy
-        } else if record.isReconciling {
+        } else if opening.isReconciling {
             self = .notReconciled
-        } else if let point = ResumePoint(checkpoint: fields), record.databases != nil {
+        } else if let point = opening.position, opening.databases != nil {
             if point.replicationID != session.replicationID {
                 self = .otherMaster
             } else if point.nextLSNs.count != session.flowCount {
@@ -40,13 +42,14 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
                 self = ignoresCheckpoint ? .disagreement : .bufferTooShort
             }
         } else {
-            self = record.databases == nil && ResumePoint(checkpoint: fields) != nil ? .checkpointGone : .notCompleted
+            self = opening.databases == nil && opening.position != nil ? .checkpointGone : .notCompleted
         }
     }
 
     var description: String {
         switch self {
         case .checkpointGone: "the target no longer holds this task's checkpoint: emptied, or another server"
+        case .notBelieved(let reason): reason
         case .notCompleted: "the one before was ended before it was complete"
         case .notReconciled: "the one before was ended before it had removed what the source no longer has"
         case .stoppedByPolicy: "the task was stopped by policy, and the target differs since"

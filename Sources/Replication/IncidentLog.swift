@@ -48,6 +48,7 @@ package final class IncidentLog: Sendable {
     private let counts = Lock<[String: Int]>([:])
     /// Keys of the file, as many as are remembered.
     private let namedKeys = Lock<Set<String>>([])
+    private let toldOnce = Lock<Set<String>>([])
     private static let rememberedKeys = 100_000
     /// Kinds that come by the thousand and mean no data.
     private static let countedOnly: Set = [Unsupported.throttle.rawValue]
@@ -85,6 +86,11 @@ package final class IncidentLog: Sendable {
                 ])
         }
         if !Self.countedOnly.contains(incident.kind), isNew(incident) { append(incident) }
+    }
+
+    /// Logs `text` unless it has been told before.
+    func tellOnce(_ text: String) {
+        if toldOnce.withLock({ $0.insert(text).inserted }) { logger.notice("\(text)") }
     }
 
     private func isNew(_ incident: Incident) -> Bool {

@@ -273,7 +273,7 @@ package final class Intake: FlowReceiver {
     package func next() -> Next {
         enum Step {
             case done(Next)
-            case readSpool(SpoolFile, offset: UInt64, count: Int, arrivedAt: Int64)
+            case readSpool(SpoolFile, offset: UInt64, count: Int, arrivals: (oldest: Int64, newest: Int64))
         }
         var emptied: SpoolFile?
         let step: Step = state.withLock { state in
@@ -283,7 +283,11 @@ package final class Intake: FlowReceiver {
                         let range = slab.untaken
                         slab.taken = slab.filled
                         state.queuedBytes -= range.count
-                        return .done(.chunk(IntakeChunk(slab: slab, range: range, arrivedAt: slab.arrivedAt)))
+                        return .done(
+                            .chunk(
+                                IntakeChunk(
+                                    slab: slab, range: range, arrivedAt: slab.arrivedAt,
+                                    oldestArrival: slab.oldestArrival)))
                     }
                     guard slab.isFull || !state.isSpoolEmpty || !state.tail.isEmpty else { break }
                     recycle(state.head.removeFirst(), &state)
@@ -292,10 +296,10 @@ package final class Intake: FlowReceiver {
                     while let first = state.arrivals.first, first.end <= state.spoolStart {
                         state.arrivals.removeFirst()
                     }
-                    let (end, _, arrivedAt) = state.arrivals.first ?? (state.spoolEnd, 0, 0)
+                    let (end, oldest, newest) = state.arrivals.first ?? (state.spoolEnd, 0, 0)
                     return .readSpool(
                         spool, offset: state.spoolStart, count: min(Int(end - state.spoolStart), Slab.capacity),
-                        arrivedAt: arrivedAt)
+                        arrivals: (oldest, newest))
                 }
                 if state.tail.isEmpty { break }
                 swap(&state.head, &state.tail)
@@ -313,12 +317,14 @@ package final class Intake: FlowReceiver {
         withExtendedLifetime(emptied) {}
         switch step {
         case .done(let next): return next
-        case .readSpool(let spool, let offset, let count, let arrivedAt):
-            return read(spool, at: offset, count: count, arrivedAt: arrivedAt)
+        case .readSpool(let spool, let offset, let count, let arrivals):
+            return read(spool, at: offset, count: count, arrivals: arrivals)
         }
     }
 
-    private func read(_ spool: SpoolFile, at offset: UInt64, count: Int, arrivedAt: Int64) -> Next {
+    private func read(
+        _ spool: SpoolFile, at offset: UInt64, count: Int, arrivals: (oldest: Int64, newest: Int64)
+    ) -> Next {
         // One slab beyond the budget, in the consumer's hands only.
         let slab = Slab()
         do throws(SystemError) {
@@ -327,7 +333,9 @@ package final class Intake: FlowReceiver {
                 $0.spoolStart += UInt64(read)
                 $0.queuedBytes -= read
             }
-            return .chunk(IntakeChunk(slab: slab, range: 0..<read, arrivedAt: arrivedAt))
+            return .chunk(
+                IntakeChunk(
+                    slab: slab, range: 0..<read, arrivedAt: arrivals.newest, oldestArrival: arrivals.oldest))
         } catch {
             return .failed(error)
         }

@@ -10,6 +10,7 @@ struct Reconciler {
     let control: TargetControl
     let appliers: [FlowApplier]
     let logger: Logger
+    let checkpointKey: CheckpointKey
 
     /// - Returns: the number of keys removed.
     /// - Throws: `TargetError`; what was removed until then was rightly removed.
@@ -21,7 +22,7 @@ struct Reconciler {
                 try Task.checkCancellation()
                 let page = try await control.scan(database: database, cursor: cursor)
                 cursor = page.cursor
-                var strangers = page.keys.filter { !$0.starts(with: Self.ownPrefix) }
+                var strangers = page.keys.filter { !isOurs($0) }
                 strangers = await unknown(strangers, database: database)
                 if !strangers.isEmpty { removed += try await remove(strangers, database: database) }
             } while cursor != "0"
@@ -30,6 +31,10 @@ struct Reconciler {
     }
 
     private static let ownPrefix = Array("df2redis:".utf8)
+
+    private func isOurs(_ key: [UInt8]) -> Bool {
+        key.starts(with: Self.ownPrefix) || key.elementsEqual(checkpointKey.name.utf8)
+    }
 
     private func unknown(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]] {
         var rest = keys

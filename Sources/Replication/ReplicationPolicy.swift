@@ -6,6 +6,12 @@ package import Redis
 package struct ReplicationPolicy: Equatable, Sendable {
     package enum Reaction: Sendable { case stop, skip }
     package enum Conflict: Sendable { case overwrite, skip, panic }
+    package enum ElementExpiry: Sendable {
+        /// Kept beside the data and ended by this task, as long as it runs.
+        case timer
+        /// As data that has no equal: `onUnsupported`.
+        case unsupported
+    }
 
     /// The target refuses a command.
     package var onError = Reaction.stop
@@ -13,6 +19,8 @@ package struct ReplicationPolicy: Equatable, Sendable {
     package var onUnsupported = Reaction.stop
     /// A key of the snapshot stands in the target already.
     package var onConflict = Conflict.overwrite
+    /// TTLs of set members, and of hash fields where the target has none.
+    package var elementExpiry = ElementExpiry.timer
 
     package init() {}
 }
@@ -36,6 +44,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case postponed
         /// A file of ours.
         case file
+        /// The operator must change the configuration.
+        case configuration
     }
 
     package let code: Code
@@ -57,6 +67,9 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         default: self.init(.source(.unreachable), flow: flow, "\(error)")
         }
     }
+
+    static let checkpointGone = ReplicationError(
+        .targetChanged, "the target no longer holds this task's checkpoint: it was emptied")
 
     package var description: String { flow.map { "flow \($0): \(message)" } ?? message }
 }

@@ -8,8 +8,10 @@ extension ReplicationSession {
     ///
     /// What arrives between our FIN and the master's is applied too, as far as the time allows.
     ///
-    /// - Parameter closesAppliers: `false` when what was received is to be applied afterwards, however long that takes.
-    func leave(because reason: String, applies: Bool, closesAppliers: Bool = true) async {
+    /// - Parameters:
+    ///   - closesAppliers: `false` when what was received is to be applied afterwards, however long that takes.
+    ///   - isFinal: no other session goes on where this one ends, so TTLs are settled.
+    func leave(because reason: String, applies: Bool, closesAppliers: Bool = true, isFinal: Bool = false) async {
         // A snapshot that is cut short is of no use to the next session, which begins with another.
         let applies = applies && (phase == .stable || stableFlows.count == appliers.count)
         phase = .leaving
@@ -20,6 +22,7 @@ extension ReplicationSession {
         guard let master, hasBegun || !appliers.isEmpty else {
             await self.master?.close()
             for applier in appliers { await applier.close() }
+            if isFinal { await settleExpiry() }
             return
         }
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
@@ -56,7 +59,8 @@ extension ReplicationSession {
             }
         }
         await master.close(within: .milliseconds(200))
-        if closesAppliers { for applier in appliers { await applier.close() } }
+        if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
+        if isFinal { await settleExpiry(drained, departure) }
         departure.end()
     }
 
@@ -67,7 +71,7 @@ extension ReplicationSession {
             let error = ReplicationError(error)
             if error.isTransient { logger.warning("\(error)") } else { failure = error }
         }
-        for applier in appliers { await applier.close() }
+        await closeAppliers(isExact: false)
         return failure
     }
 

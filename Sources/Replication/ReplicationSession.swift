@@ -40,25 +40,29 @@ actor ReplicationSession {
     private let past: SessionHistory
     let events: AsyncStream<Event>
     let post: AsyncStream<Event>.Continuation
-    private let control: TargetControl
-    private let checkpointKey: CheckpointKey
+    let control: TargetControl
+    let checkpointKey: CheckpointKey
+    let keeper: CheckpointKeeper
     private let watch: CheckpointWatch
     private let budget: SpoolBudget
 
     private(set) var master: MasterSession?
+    private(set) var replicationID: String?
     private(set) var appliers: [FlowApplier] = []
     private(set) var progress: [FlowProgress] = []
     private var barrier = GlobalBarrier(flowCount: 0)
     private(set) var stableFlows: Set<FlowID> = []
     private(set) var endedFlows: Set<FlowID> = []
     /// Databases that the task has filled, as the checkpoint has them.
-    private var knownDatabases: Set<UInt32> = []
-    private var hasNotedDatabases = false
+    var knownDatabases: Set<UInt32> = []
+    var hasNotedDatabases = false
     /// This full sync removes the keys that the source no longer has.
-    private var isReconciling = false
+    private(set) var isReconciling = false
     private(set) var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private(set) var isLeaveRequested = false
+    /// The target expires nothing by itself.
+    private(set) var isInImportMode = false
     private(set) var isHurried = false
     var drainSleep: Task<Void, Never>?
     var phase = Phase.connecting
@@ -79,7 +83,8 @@ actor ReplicationSession {
     var stableTime: Duration? { stableSince?.duration(to: .now) }
 
     init(
-        settings: ReplicatorSettings, incidents: IncidentLog, logger: Logger, past: SessionHistory,
+        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger,
+        past: SessionHistory,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
@@ -89,7 +94,8 @@ actor ReplicationSession {
         self.notice = notice
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
-        checkpointKey = CheckpointKey(task: settings.task)
+        checkpointKey = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
+        self.keeper = keeper
         watch = CheckpointWatch(connector: TargetConnector(settings: settings.target), key: checkpointKey)
         budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
     }
@@ -104,8 +110,13 @@ actor ReplicationSession {
             self.work = work
             if isLeaveRequested { work.cancel() }
             let end = try await work.value
-            await leave(because: end == .left ? "asked to" : "the snapshot is applied", applies: true)
-            if end == .completed { try? await control.delete(checkpointKey.name) }
+            await leave(
+                because: end == .left ? "asked to" : "the snapshot is applied", applies: true, isFinal: true)
+            await tellOutstandingElements()
+            if end == .completed {
+                await keeper.forget(on: control)
+                if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
+            }
             await removePartialKeys()
             await closeTarget()
             return end
@@ -113,7 +124,7 @@ actor ReplicationSession {
             let error = ReplicationError(error)
             if isLeaveRequested, error.isTransient {
                 // Whatever was being waited for has been given up for the sake of the leave.
-                await leave(because: "asked to", applies: true)
+                await leave(because: "asked to", applies: true, isFinal: true)
                 await removePartialKeys()
                 await closeTarget()
                 return .left
@@ -159,19 +170,18 @@ actor ReplicationSession {
                 "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
                 metadata: ["phase": "connecting"])
         }
-        let stored = try await control.hash(checkpointKey.name)
+        let opening = try await keeper.open(on: control, targetRunID: profile.runID)
         logger.info(
             "target \(settings.target.endpoint) is \(profile), \(databases) databases",
             metadata: ["phase": "connecting"])
 
-        let record = TaskRecord(stored)
-        knownDatabases = record.databases ?? []
-        hasNotedDatabases = record.databases != nil
+        knownDatabases = opening.databases ?? []
+        hasNotedDatabases = opening.databases != nil
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
-            settings.mode == .replicate && !record.isReconciling && record.databases != nil && !past.ignoresCheckpoint
-        let resume = mayResume ? ResumePoint(checkpoint: stored) : nil
+            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && !past.ignoresCheckpoint
+        let resume = mayResume ? opening.position : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
             onEvent: { [post] in post.yield(.connection($0)) })
@@ -187,14 +197,22 @@ actor ReplicationSession {
                 metadata: ["phase": "connecting"])
         }
         isFullSync = modes.first != .partial
-        try await prepareTarget(stored: stored, session: session)
+        replicationID = session.replicationID
+        try await prepareTarget(opening, targetRunID: profile.runID, session: session)
+        isInImportMode = try await importMode.begin(profile)
+        var connector = TargetConnector(settings: settings.target)
+        connector.usesImportMode = isInImportMode
 
         let context = FlowContext(
             task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
-            connector: TargetConnector(settings: settings.target), incidents: incidents, logger: logger,
+            connector: connector, incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
             silenceLimit: settings.targetSilence, clockSkew: skew,
-            expiryMarginMilliseconds: settings.expiryMargin.milliseconds)
+            expiryMarginMilliseconds: settings.expiryMargin.milliseconds,
+            checkpoint: settings.checkpoint, targetRunID: profile.runID,
+            batchCommands: settings.batchCommands,
+            pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
+            directory: settings.spoolDirectory, clock: settings.clock)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -204,10 +222,14 @@ actor ReplicationSession {
                 flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake,
                 context: context,
                 profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
-            if !isFullSync { await applier.setConfirmedCheckpoint(stored[checkpointKey.field(flow)]) }
+            if !isFullSync, let resume {
+                await applier.continues(at: resume, repeating: opening.mayRepeat)
+            }
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
+        try await takeOverElementExpiries()
+        try await guardExpiry(session, resume: isFullSync ? nil : resume)
         probes = appliers.map(\.probe)
         for applier in appliers {
             try await applier.start { [weak self] in
@@ -221,6 +243,7 @@ actor ReplicationSession {
             metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
         let continues = try await master.begin(receivers: appliers.map(\.intake))
         hasBegun = true
+        if continues { try await tellWhereCatchingUpEnds(isNeeded: opening.mayRepeat) }
         connections = await master.flows
         probes += connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) }
         if let queue = await master.mainQueue {
@@ -233,11 +256,16 @@ actor ReplicationSession {
         notice(.ready(status))
     }
 
-    private func prepareTarget(stored: [String: String], session: SessionStateMachine.Session) async throws {
-        guard isFullSync else { return }
+    private func prepareTarget(
+        _ opening: CheckpointKeeper.Opening, targetRunID: String, session: SessionStateMachine.Session
+    ) async throws {
+        guard isFullSync else {
+            guard let position = opening.position else { preconditionFailure("it goes on from a position") }
+            return try await keeper.begin(
+                .continuing(position), opening, targetRunID: targetRunID, on: control)
+        }
         let reason = FullSyncReason(
-            checkpoint: stored, session: session, hasFollowed: past.hasFollowed,
-            ignoresCheckpoint: past.ignoresCheckpoint)
+            opening, session: session, hasFollowed: past.hasFollowed, ignoresCheckpoint: past.ignoresCheckpoint)
         if let reason, settings.mode == .replicate {
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
         }
@@ -247,24 +275,21 @@ actor ReplicationSession {
                 "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
             )
         }
-        if settings.existing != .flush, settings.policy.onConflict != .overwrite, !stored.isEmpty {
+        if settings.existing != .flush, settings.policy.onConflict != .overwrite, opening.isKnown {
             throw ReplicationError(
                 .policy,
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
-        let record = TaskRecord(stored)
         isReconciling =
             switch settings.existing {
-            case .auto: record.databases != nil || record.isReconciling
+            case .auto: opening.databases != nil || opening.isReconciling
             case .reconcile: true
             case .replace, .flush: false
             }
         if settings.existing == .flush { try await control.flushAll() }
-        let positions = stored.keys.filter { $0.hasPrefix("flow:") }
-        try await control.update(
-            checkpointKey.name, set: isReconciling ? [TaskRecord.reconcileField: "pending"] : [:],
-            remove: Array(positions))
+        try await keeper.begin(
+            .fullSync(isReconciling: isReconciling), opening, targetRunID: targetRunID, on: control)
     }
 
     // MARK: Following
@@ -277,9 +302,12 @@ actor ReplicationSession {
             case .tick:
                 ticks += 1
                 if ticks % Self.pingInterval == 0 { pingSource() }
-                if ticks % Self.pingInterval == 0, phase == .stable {
-                    try await storeDatabases()
-                    lookAtCheckpoint()
+                if phase == .stable {
+                    if ticks % Self.pingInterval == 0 {
+                        try await storeDatabases()
+                        lookAtCheckpoint()
+                    }
+                    storePosition(ticks)
                 }
             case .look: break
             case .pingFailed(let error): throw error
@@ -324,6 +352,7 @@ actor ReplicationSession {
                 "full sync done: \(keys) keys from \(version ?? "the source")",
                 metadata: ["phase": "full sync", "event": "fullSyncDone"])
             try await storeDatabases()
+            storePosition(0)
             if settings.mode == .migrate {
                 // As long as the target has keys, each request with a limit of its own.
                 begin("reconciling", atMost: .seconds(86_400))
@@ -361,26 +390,11 @@ actor ReplicationSession {
 
     // MARK: Reconciling
 
-    /// Notes the databases that the task fills: what a later full sync looks through.
-    private func storeDatabases() async throws {
-        var databases = knownDatabases
-        for applier in appliers { databases.formUnion(await applier.databases) }
-        guard databases != knownDatabases || !hasNotedDatabases else { return }
-        do {
-            try await control.update(
-                checkpointKey.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
-            (knownDatabases, hasNotedDatabases) = (databases, true)
-        } catch {
-            guard error.isTransient else { throw error }
-        }
-    }
-
     private func lookAtCheckpoint() {
-        guard hasNotedDatabases else { return }
+        guard hasNotedDatabases, settings.checkpoint.store == .target else { return }
         Task { [post, watch] in
             guard await watch.findsItGone() else { return }
-            let text = "the target no longer holds this task's checkpoint: it was emptied"
-            post.yield(.flow(.failed(ReplicationError(.targetChanged, text))))
+            post.yield(.flow(.failed(.checkpointGone)))
         }
     }
 
@@ -402,14 +416,14 @@ actor ReplicationSession {
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
         let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
-        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger)
+        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger, checkpointKey: checkpointKey)
         do {
             let removed = try await reconciler.run(databases: knownDatabases)
             for applier in appliers {
                 if let failure = await applier.rememberingFailure { throw failure }
             }
             for applier in appliers { await applier.forgetKeys() }
-            try await own.update(checkpointKey.name, set: [:], remove: [TaskRecord.reconcileField])
+            try await keeper.noteReconciled(on: own)
             isReconciling = false
             logger.notice("reconciled: \(removed) keys removed that the source no longer has")
         } catch {
@@ -442,16 +456,14 @@ actor ReplicationSession {
                 .undecodable, flow: flow, "the flows do not meet: this one is at \(found), others are at \(expected)")
         case .complete: break
         }
-        var fields: [(field: String, value: String)] = []
-        for applier in appliers { fields.append(await applier.checkpointBehindGlobal()) }
-        // The command may take the checkpoint's key with it.
-        if hasNotedDatabases { fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases))) }
-        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
-        try await retryingTarget { [control, checkpointKey] in
-            try await control.run(command, checkpointKey: checkpointKey.name, fields: fields)
+        let position = await positionBehindGlobal()
+        let fields = checkpointFields(position)
+        try await retryingTarget { [control, checkpointKey, task = settings.task] in
+            try await control.run(command, task: task, checkpointKey: checkpointKey.name, fields: fields)
         }
         logger.notice("\(command.name) applied", metadata: ["phase": "\(phase.rawValue)"])
         barrier.reset()
+        await keeper.store(position, isExact: false)
         for applier in appliers { await applier.resumeAfterGlobal() }
     }
 
@@ -558,7 +570,8 @@ actor ReplicationSession {
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
-            if hasBegun { try? await control.replaceHash(checkpointKey.name, with: CheckpointKey.stopped) }
+            if isInImportMode { await importMode.end() }
+            if hasBegun { await keeper.noteStopped(on: control) }
         default: break
         }
     }

@@ -14,8 +14,8 @@ import Synchronization
 /// 5. on loss: leave FIN-first, wait, and again from 1
 /// 6. asked to leave: leave
 package actor Replicator {
-    private let settings: ReplicatorSettings
-    private let logger: Logger
+    let settings: ReplicatorSettings
+    let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let incidents: IncidentLog
     private var session: ReplicationSession?
@@ -62,12 +62,13 @@ package actor Replicator {
         var past = SessionHistory()
         var attempt = 0
         var lostSince: ContinuousClock.Instant?
+        let keeper = CheckpointKeeper(task: settings.task, settings: settings.checkpoint, logger: logger)
         while true {
             past.fullSyncs = summary.fullSyncs
             let session = ReplicationSession(
-                settings: settings, incidents: incidents, logger: logger, past: past, notice: notice)
+                settings: settings, keeper: keeper, incidents: incidents, logger: logger, past: past, notice: notice)
             self.session = session
-            if isLeaving { return summary }
+            if isLeaving { return await settled(summary, past) }
             do {
                 _ = try await session.run()
                 await session.contribute(to: &summary)
@@ -78,7 +79,7 @@ package actor Replicator {
                 await session.contribute(to: &summary)
                 fullSyncs = summary.fullSyncs
                 self.session = nil
-                if isLeaving, error.isTransient { return summary }
+                if isLeaving, error.isTransient { return await settled(summary, past) }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
                 if error.code == .source(.resumeRefused), !past.ignoresCheckpoint {
                     past.ignoresCheckpoint = true
@@ -88,7 +89,7 @@ package actor Replicator {
                 if error.code == .postponed {
                     logger.warning("\(error)", metadata: ["event": "resync", "phase": "waiting"])
                     await pause(for: past.pacing.wait() ?? .zero)
-                    if isLeaving { return summary }
+                    if isLeaving { return await settled(summary, past) }
                     continue
                 }
                 past.ignoresCheckpoint = false
@@ -115,9 +116,15 @@ package actor Replicator {
                     metadata: ["event": error.isOfTarget ? "targetLost" : "sourceLost", "phase": "waiting"])
                 notice(.phase(idleStatus))
                 await pause(for: wait)
-                if isLeaving { return summary }
+                if isLeaving { return await settled(summary, past) }
             }
         }
+    }
+
+    /// The leave without a session.
+    private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
+        if past.hasBegun { await settleExpiry() }
+        return summary
     }
 
     private func pause(for wait: Duration) async {
@@ -202,7 +209,7 @@ extension ReplicationError {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code == .unreachable || code == .notReady
         case .overflow, .targetChanged, .resync, .postponed: true
-        case .undecodable, .policy, .file: false
+        case .undecodable, .policy, .file, .configuration: false
         }
     }
 

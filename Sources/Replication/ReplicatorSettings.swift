@@ -27,12 +27,19 @@ package struct ReplicatorSettings: Sendable {
     package var source: SourceSettings
     package var target: TargetSettings
     package var policy = ReplicationPolicy()
+    package var checkpoint = CheckpointSettings()
     package var existing = Existing.auto
     /// Where the spool and the dead-letter file go; `nil`: nowhere.
     package var stateDirectory: String?
     package var spoolDirectory: String?
+    /// How long the target, the network or the process may stand still without a key being lost that the source keeps.
+    package var expiryGuard = Duration.seconds(60)
     package var memoryBytes = 256 << 20
     package var diskBytes = 8 << 30
+    /// Commands of one transaction at most.
+    package var batchCommands = Int.max
+    /// Over all flows; `nil`: no limit.
+    package var commandsPerSecond: Int?
     package var drain = Duration.seconds(2)
     package var finWait = Duration.seconds(1)
     package var retry = RetryPolicy()

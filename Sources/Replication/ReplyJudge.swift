@@ -17,6 +17,13 @@ struct ReplyJudge {
         case .empty where label.name == "XCLAIM":
             encoder.reportLostPendingEntries(printableKey: label.key, database: label.database)
             return nil
+        case .empty where label.name == "EVAL":
+            if label.key == encoder.printableDueKey {
+                encoder.wantsSweep = true
+            } else {
+                encoder.reportDoubt(printableKey: label.key, database: label.database)
+            }
+            return nil
         case .null, .zero, .empty:
             return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
@@ -32,6 +39,14 @@ struct ReplyJudge {
                 .init(
                     severity: .diverging, kind: "script", flow: encoder.flow, database: 0, key: "\"LOAD\"",
                     reason: "the target does not take a script of the source: \(text)", subject: label.name))
+            return nil
+        case .error(let text) where batch.mayHaveBeenApplied:
+            context.incidents.record(
+                .init(
+                    severity: .diverging, kind: "repeated", flow: encoder.flow, database: label.database,
+                    key: label.key,
+                    reason: "it may have been applied before, and the target refuses it now: \(text)",
+                    subject: label.name))
             return nil
         case .error(let text):
             let message = "the target refuses \(label) in database \(label.database): \(text)"

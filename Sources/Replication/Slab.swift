@@ -26,6 +26,8 @@ package struct IntakeChunk: Sendable {
     let range: Range<Int>
     /// Unix time in milliseconds at which the bytes arrived, or a little later.
     package let arrivedAt: Int64
+    /// Unix time in milliseconds at which the oldest of them arrived.
+    package let oldestArrival: Int64
 
     package var count: Int { range.count }
 

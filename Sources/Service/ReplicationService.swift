@@ -29,6 +29,7 @@ package struct ReplicationService: Sendable {
     }
 
     package func run() async -> ExitCode {
+        let signals = SignalWatcher()
         let output = LogOutput.bootstrap(
             level: configuration.log.level,
             format: LogOutput.Format(rawValue: configuration.log.format.rawValue) ?? .auto,
@@ -41,6 +42,13 @@ package struct ReplicationService: Sendable {
             metadata: ["event": "started"])
         logInheritedDepartures(logger)
         for warning in warnings { logger.warning("configuration: \(warning)") }
+        if configuration.checkpoint.store == .file {
+            logger.notice(
+                """
+                checkpoint.store is file: at least once. After a crash up to \(configuration.checkpoint.interval) of \
+                commands are applied again, and INCR, APPEND, LPUSH and their like twice
+                """)
+        }
         if let reason = unbuilt { logger.warning("\(reason)") }
 
         if let error = makeFolders() {
@@ -53,7 +61,7 @@ package struct ReplicationService: Sendable {
         settings.keeper = SocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
-        let signals = SignalWatcher { name in
+        signals.watch { name in
             logger.notice("\(name) received")
             notifier.stopping(status: "leaving the source")
             Task { await replicator.leave() }
@@ -78,11 +86,7 @@ package struct ReplicationService: Sendable {
     /// Settings that are read and checked, and that this version does nothing with.
     private var unbuilt: String? {
         var names: [String] = []
-        if configuration.checkpoint.store == .file {
-            names.append("checkpoint.store: file (the target holds the checkpoint)")
-        }
         if configuration.dashboard.address != nil { names.append("dashboard.addr") }
-        if configuration.advanced.commandsPerSecond > 0 { names.append("advanced.qps") }
         return names.isEmpty ? nil : "not built in this version, and without effect: \(names.joined(separator: ", "))"
     }
 
@@ -182,6 +186,7 @@ extension ReplicationError {
         case .target(.unreachable), .target(.notReady), .targetChanged, .overflow, .postponed: .targetUnavailable
         case .resync: .sourceUnavailable
         case .policy: .policyStop
+        case .configuration: .config
         case .file: .ioError
         }
     }

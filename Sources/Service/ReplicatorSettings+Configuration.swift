@@ -21,11 +21,20 @@ extension ReplicatorSettings {
             clock: wallClockMilliseconds)
         policy.onError = configuration.policy.onError == .stop ? .stop : .skip
         policy.onUnsupported = configuration.policy.onUnsupported == .stop ? .stop : .skip
+        policy.elementExpiry = configuration.policy.memberTTL == .timer ? .timer : .unsupported
         policy.onConflict =
             switch configuration.conflict.policy {
             case .overwrite: .overwrite
             case .skip: .skip
             case .panic: .panic
+            }
+        checkpoint.isEnabled = configuration.checkpoint.isEnabled
+        checkpoint.keyPrefix = configuration.checkpoint.keyPrefix
+        checkpoint.path = configuration.checkpoint.path
+        checkpoint.store =
+            switch configuration.checkpoint.store {
+            case .target: .target
+            case .file: .file(every: configuration.checkpoint.interval)
             }
         existing =
             switch configuration.fullSync.existing {
@@ -34,6 +43,7 @@ extension ReplicatorSettings {
             case .flush: .flush
             case .reconcile: .reconcile
             }
+        expiryGuard = configuration.expiry.guardWindow
         targetSilence = target.silence
         expiryMargin = source.expiryMargin
         lagHigh = configuration.log.lagHigh == .zero ? nil : configuration.log.lagHigh
@@ -41,6 +51,12 @@ extension ReplicatorSettings {
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes
         diskBytes = configuration.spool.diskBytes
+        batchCommands = configuration.advanced.batchSize
+        if configuration.advanced.commandsPerSecond > 0 {
+            let commands = configuration.advanced.commandsPerSecond
+            commandsPerSecond = commands
+            batchCommands = min(batchCommands, CommandPacer.share(of: commands))
+        }
         drain = configuration.shutdown.drain
         finWait = configuration.shutdown.finWait
         retry = RetryPolicy(initial: configuration.reconnect.initial, maximum: configuration.reconnect.maximum)

@@ -17,6 +17,7 @@ struct BenchLatencyCommand: ParsableCommand {
     @Option(help: "Seconds of the cases that are not told otherwise.") var seconds = 15
     @Option(help: "Seconds for which the target is stopped.") var stoppedSeconds = 60
     @Option(help: "Commands a second that the slow target takes.") var slowRate = 5000
+    @Flag(help: "Tell each second in which a SET waited for more than 20 ms.") var tellStalls = false
     @Option(help: "Single SETs for the time until they are applied.") var singles = 500
 
     func run() throws {
@@ -26,6 +27,7 @@ struct BenchLatencyCommand: ParsableCommand {
             "latency: \(rate) SETs/s of \(size) B, \(pipelined) at a time, over \(keys) keys of a \(master.description); "
                 + "milliseconds from when they were due")
         let scene = try Scene(master, PacedLoad(port: master.port, commandsPerSecond: rate, pipelined: pipelined))
+        scene.tellsStalls = tellStalls
         let pause = Duration.seconds(seconds)
         try scene.settle()
         scene.rows.append(try scene.measure("no replica", for: pause))
@@ -46,7 +48,7 @@ struct BenchLatencyCommand: ParsableCommand {
             redis.stop()
         }
         scene.rows.append(
-            try scene.measure("full sync, fast target", daemon) { try daemon.wait(forLine: "stable: following") })
+            try scene.measure("full sync, fast target", daemon) { daemon.log.contains("stable: following") })
         try scene.settle()
         scene.rows.append(try scene.measure("fast target", daemon, for: pause))
         redis.pause()
@@ -54,7 +56,7 @@ struct BenchLatencyCommand: ParsableCommand {
             try scene.measure("target stopped (SIGSTOP)", daemon, for: .seconds(stoppedSeconds)))
         redis.resume()
         scene.rows.append(
-            try scene.measure("target back, catching up", daemon) { try scene.waitUntilCaughtUp(daemon) })
+            try scene.measure("target back, catching up", daemon) { scene.hasCaughtUp(daemon) })
         try daemon.leave()
     }
 
@@ -105,6 +107,7 @@ private final class Scene {
     let master: Master
     let load: PacedLoad
     var rows: [Row] = []
+    var tellsStalls = false
 
     init(_ master: Master, _ load: PacedLoad) { (self.master, self.load) = (master, load) }
 
@@ -116,24 +119,45 @@ private final class Scene {
 
     func measure(_ name: String, _ daemon: Daemon? = nil, for pause: Duration) throws -> Row {
         let end = ContinuousClock.now + pause
-        return try measure(name, daemon) { while ContinuousClock.now < end { nap(.milliseconds(100)) } }
+        return try measure(name, daemon) { ContinuousClock.now >= end }
     }
 
-    func measure(_ name: String, _ daemon: Daemon? = nil, _ body: () throws -> Void) throws -> Row {
+    /// Measures until `isOver` holds.
+    func measure(_ name: String, _ daemon: Daemon? = nil, _ isOver: () throws -> Bool) throws -> Row {
+        let start = ContinuousClock.now
         _ = load.take()
-        try body()
-        let queued = daemon?.status?["queuedBytes"] as? Int ?? 0
-        let row = Row(name: name, waits: load.take(), queuedBytes: queued)
-        if let daemon, !daemon.process.isRunning {
-            throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+        var waits: PacedLoad.Waits?
+        var nextLook = start + .seconds(1)
+        while true {
+            if let daemon, !daemon.process.isRunning {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            let isLast = try isOver()
+            if isLast || ContinuousClock.now >= nextLook {
+                let next = load.take()
+                if tellsStalls, next.longest > 20 {
+                    say(
+                        "  \(name): \(next.longest.fixed(0)) ms, \(start.duration(to: .now).seconds.fixed(1)) s after its "
+                            + "beginning")
+                }
+                if waits == nil { waits = next } else { waits?.append(next) }
+                nextLook += .seconds(1)
+            }
+            if isLast, let waits {
+                return Row(name: name, waits: waits, queuedBytes: daemon?.status?["queuedBytes"] as? Int ?? 0)
+            }
+            nap(.milliseconds(20))
         }
-        return row
+    }
+
+    func hasCaughtUp(_ daemon: Daemon) -> Bool {
+        guard let status = daemon.status, status["phase"] as? String == "stable" else { return false }
+        return (status["queuedBytes"] as? Int ?? .max) < 1 << 20
     }
 
     func waitUntilCaughtUp(_ daemon: Daemon) throws {
         try wait(until: "the target has caught up", timeout: .seconds(300), every: .milliseconds(50)) {
-            guard let status = daemon.status, status["phase"] as? String == "stable" else { return false }
-            return (status["queuedBytes"] as? Int ?? .max) < 1 << 20
+            hasCaughtUp(daemon)
         }
     }
 

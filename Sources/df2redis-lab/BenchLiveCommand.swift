@@ -10,6 +10,7 @@ struct BenchLiveCommand: ParsableCommand {
 
     @Option(help: "SETs a round.") var writes = 200_000
     @Option(help: "Bytes of a value.") var size = 100
+    @Option(help: "Seconds until a key expires; 0: never.") var expiry = 0
     @Option(help: "Rounds; the median is told.") var rounds = 3
 
     func run() throws {
@@ -21,7 +22,9 @@ struct BenchLiveCommand: ParsableCommand {
             redis.stop()
             master.stop()
         }
-        say("live: \(rounds) rounds of \(writes) SETs of \(size) B to a \(master.description)")
+        say(
+            "live: \(rounds) rounds of \(writes) SETs of \(size) B"
+                + "\(expiry > 0 ? " with EX \(expiry)" : "") to a \(master.description)")
         try daemon.wait(forLine: "stable")
         let (source, target) = (try RESPClient(port: master.port), try redis.client())
 
@@ -70,9 +73,13 @@ struct BenchLiveCommand: ParsableCommand {
         let process = try ChildProcess(
             "redis-benchmark",
             [
-                "-p", "\(port)", "-t", "set", "-n", "\(writes)", "-r", "\(writes)", "-d", "\(size)", "-P", "32", "-c",
-                "8", "-q", "--threads", "1",
-            ], output: folder.file("output"))
+                "-p", "\(port)", "-n", "\(writes)", "-r", "\(writes)", "-d", "\(size)", "-P", "32", "-c", "8", "-q",
+                "--threads", "1",
+            ]
+                + (expiry > 0
+                    ? ["SET", "key:__rand_int__", String(repeating: "x", count: size), "EX", "\(expiry)"]
+                    : ["-t", "set"]),
+            output: folder.file("output"))
         guard try process.waitForEnd(timeout: .seconds(300)) == .exited(0) else {
             throw LabError("redis-benchmark:\n\(process.outputTail())")
         }

@@ -347,12 +347,17 @@ import Wire
         #expect(daemon.log.contains("the source is itself a replica: set source.addr to its master"))
     }
 
-    @Test func `a source that is loading is waited for, but not for ever`() throws {
+    @Test func `a source that is loading is waited for, and not for ever`() throws {
         let scene = try Scene()
+        scene.master.refuse(Refusal.loading(times: 3))
+        let first = try scene.start()
+        try first.wait(forLine: "stable:")
+        #expect(first.log.contains("the source is still loading its data set"))
+        try first.leave()
         scene.master.refuse(Refusal.loading(times: .max))
-        let daemon = try scene.start(sections: ["reconnect": ["giveUpSeconds: 1"]])
-        try daemon.expectExit(69)
-        #expect(daemon.log.contains("the source is still loading its data set"))
+        let second = try scene.start(sections: ["reconnect": ["giveUpSeconds: 1"]])
+        try second.expectExit(69)
+        #expect(second.log.contains("the source is still loading its data set"))
     }
 
     @Test func `a source or a target that is not there`() throws {

@@ -10,8 +10,6 @@ import Testing
         /// Keys whose value cannot be told from the stream, or not be held by the target: by name, what it is called in
         /// the dead-letter file.
         var keys: [String: String] = [:]
-        /// Keys that the policy names although a Redis shows no difference: members have lost their TTL.
-        var named: [String: String] = [:]
         /// Keys with a lifetime counted from when the record is received: row 12.
         var relativeMilliseconds: [String: Int] = [:]
         var databases: Set<Int> = [0]
@@ -31,11 +29,9 @@ import Testing
                 keys: ["x": reads, "lsort": sort, "geod": radius], relativeMilliseconds: restored, databases: [0, 3])
         case "v1.40.1/live-ops": Exceptions(relativeMilliseconds: restored, databases: [0, 3])
         case "v1.40.1/expiries":
-            Exceptions(named: ["hx": "hash-field-ttl", "sx": "set-member-ttl"], databases: [0, 3])
+            Exceptions(databases: [0, 3])
         case "foreign", "v1.40.1/foreign":
-            Exceptions(
-                keys: ["json:doc": "json", "bf": "bloom-filter"],
-                named: ["setex": "set-member-ttl", "hashex": "hash-field-ttl"])
+            Exceptions(keys: ["json:doc": "json", "bf": "bloom-filter"])
         default: Exceptions()
         }
     }
@@ -88,7 +84,7 @@ import Testing
         try waitUntilEqual(unexplained)
         let letters = daemon.deadLetters
         for database in exceptions.databases {
-            for (key, kind) in exceptions.keys.merging(exceptions.named, uniquingKeysWith: { $1 }) {
+            for (key, kind) in exceptions.keys {
                 #expect(
                     letters.contains(DeadLetter(kind: kind, database: database, key: key)),
                     "\(key) in database \(database) is not named: \(letters)")

@@ -51,6 +51,15 @@ import Wire
             try waitUntilEqual { try ServerComparison(source: source, target: target).differences }
         }
 
+        func breakConnection(ofFlow flow: Int) throws {
+            for line in (try client.command("CLIENT", "LIST").text ?? "").split(separator: "\n")
+            where line.contains(" name=df2redis:lab:flow-\(flow) ") {
+                // It may have gone meanwhile.
+                let id = line.dropFirst(3).prefix { $0 != " " }
+                _ = try client.send(["CLIENT", "KILL", "ID", String(id)].map { [UInt8]($0) })
+            }
+        }
+
         func count(_ text: String) -> Int { daemon.log.components(separatedBy: text).count - 1 }
     }
 
@@ -71,6 +80,295 @@ import Wire
             try wait(until: "the next record is applied") { try scene.get("mark") == "\(round)" }
             #expect(try scene.get("n") == "\(round)")
         }
+        try scene.expectEqual()
+        #expect(scene.master.fullSyncs == 1)
+        try scene.daemon.leave()
+    }
+
+    // MARK: States that pass
+
+    /// What makes the target refuse writes, and what ends that.
+    enum State: String, CaseIterable {
+        case readOnly = "READONLY"
+        case outOfMemory = "OOM"
+        case cannotSave = "MISCONF"
+        case busy = "BUSY"
+        case lacksReplicas = "NOREPLICAS"
+        case loading = "LOADING"
+    }
+
+    @Test(arguments: State.allCases) func `a state that passes is waited for, and costs no record`(
+        _ state: State
+    ) throws {
+        let scene = try Scene(
+            shards: 2, target: ["--maxmemory-policy", "noeviction", "--busy-reply-threshold", "50"])
+        let client = scene.client
+        for index in 0..<50 { scene.master.execute("INCR n:\(index)") }
+        try scene.expectEqual()
+        let dump = scene.redis.folder.file("dump.rdb")
+        var worker: WaitingThread?
+        switch state {
+        case .readOnly: try client.command("REPLICAOF", "127.0.0.1", "1")
+        case .outOfMemory: try client.command("CONFIG", "SET", "maxmemory", "1")
+        case .cannotSave:
+            // A folder where the file should be: the save fails, and with it every write.
+            try client.command("CONFIG", "SET", "save", "3600 1000000")
+            try FileManager.default.createDirectory(atPath: dump, withIntermediateDirectories: false)
+            try client.command("BGSAVE")
+            try wait(until: "the save has failed") {
+                try client.info("persistence", "rdb_last_bgsave_status") == "err"
+            }
+        case .busy: worker = WaitingThread(try scene.redis.client(), ["EVAL", "while true do end", "0"])
+        case .lacksReplicas: try client.command("CONFIG", "SET", "min-replicas-to-write", "1")
+        case .loading:
+            // It looks after its clients once in 1,024 commands.
+            for _ in 0..<8000 { scene.master.execute("INCR fill") }
+            try scene.expectEqual()
+            try client.command("CONFIG", "SET", "key-load-delay", "300")
+            worker = WaitingThread(try scene.redis.client(), ["DEBUG", "LOADAOF"])
+        }
+        worker?.start()
+        if worker != nil {
+            try wait(until: "it is in that state") {
+                try client.send([[UInt8]("GET"), [UInt8]("n:0")]).errorText?.hasPrefix(state.rawValue) == true
+            }
+        }
+        for index in 0..<50 { scene.master.execute("INCR n:\(index)") }
+        try scene.daemon.wait(forLine: state == .busy ? "BUSY " : "the target refuses writes: ")
+        #expect(scene.daemon.log.contains(state.rawValue))
+        // While it lasts, a connection breaks as well.
+        if state != .busy { try scene.breakConnection(ofFlow: 0) }
+        for index in 0..<50 { scene.master.execute("INCR n:\(index)") }
+        switch state {
+        case .readOnly: try client.command("REPLICAOF", "NO", "ONE")
+        case .outOfMemory: try client.command("CONFIG", "SET", "maxmemory", "0")
+        case .cannotSave:
+            try FileManager.default.removeItem(atPath: dump)
+            try client.command("BGSAVE")
+        case .busy: try client.command("SCRIPT", "KILL")
+        case .lacksReplicas: try client.command("CONFIG", "SET", "min-replicas-to-write", "0")
+        case .loading: try client.command("CONFIG", "SET", "key-load-delay", "0")
+        }
+        try scene.expectEqual()
+        #expect(try scene.get("n:7") == "3")
+        #expect(scene.master.fullSyncs == 1)
+        try scene.daemon.leave()
+        #expect(scene.master.violations == [])
+    }
+
+    @Test func `a target that is away for long is waited for, while the source is read on`() throws {
+        let scene = try Scene()
+        scene.redis.kill()
+        for _ in 0..<500 {
+            scene.master.execute("INCR n")
+            usleep(4000)
+        }
+        try scene.daemon.wait(forLine: "targetLost")
+        #expect(scene.master.sessionStates == ["online"], "the source keeps its replica")
+        try scene.redis.restart()
+        try scene.expectEqual()
+        #expect(try scene.get("n") == "500")
+        #expect(scene.master.fullSyncs == 1)
+        try scene.daemon.leave()
+    }
+
+    // MARK: Another server
+
+    @Test func `a target that comes back empty is filled anew, and the log says why`() throws {
+        let scene = try Scene(shards: 2)
+        for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
+        try scene.expectEqual()
+        scene.redis.kill()
+        for name in try FileManager.default.contentsOfDirectory(atPath: scene.redis.folder.path)
+        where name.contains("appendonly") {
+            try FileManager.default.removeItem(atPath: scene.redis.folder.file(name))
+        }
+        try scene.redis.restart()
+        try scene.expectEqual()
+        #expect(scene.daemon.log.contains("the target came back with other data: its checkpoint is gone"))
+        #expect(
+            scene.daemon.log.contains("a full sync is needed: the target no longer holds this task's checkpoint"))
+        #expect(scene.master.fullSyncs == 2)
+        try scene.daemon.leave()
+    }
+
+    @Test func `a target that somebody empties is noticed without a broken connection, and filled anew`() throws {
+        let scene = try Scene(shards: 2)
+        for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
+        try scene.expectEqual()
+        try scene.client.command("FLUSHALL")
+        // Flows that write on put their positions there again.
+        for index in 0..<20 { scene.master.execute("SET later:\(index) v") }
+        try scene.expectEqual()
+        #expect(
+            scene.daemon.log.contains("a full sync is needed: the target no longer holds this task's checkpoint"))
+        try scene.daemon.leave()
+    }
+
+    @Test func `a start over a target that was emptied meanwhile is a full sync`() throws {
+        let scene = try Scene(shards: 2)
+        for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
+        try scene.expectEqual()
+        try scene.client.command("FLUSHALL")
+        for index in 0..<20 { scene.master.execute("SET later:\(index) v") }
+        try wait(until: "both flows have noted a position") {
+            try scene.client.command("HLEN", "df2redis:checkpoint:lab").int == 2
+        }
+        scene.daemon.process.kill()
+        try scene.startAnother()
+        try scene.expectEqual()
+        #expect(scene.master.fullSyncs == 2)
+        try scene.daemon.leave()
+    }
+
+    @Test func `a promoted replica that lacks the last writes gets them again, without a full sync`() throws {
+        let scene = try Scene(throughProxy: true)
+        let replica = try RedisServer()
+        defer { replica.stop() }
+        let promoted = try replica.client()
+        for _ in 0..<100 { scene.master.execute("INCR n") }
+        try scene.expectEqual()
+        try promoted.command("REPLICAOF", "127.0.0.1", "\(scene.redis.port)")
+        try wait(until: "the replica has the data") { try promoted.command("GET", "n").text == "100" }
+        try promoted.command("REPLICAOF", "NO", "ONE")
+        // What comes now never reaches the replica.
+        for _ in 0..<100 { scene.master.execute("INCR n") }
+        try wait(until: "the primary has it") { try scene.get("n") == "200" }
+        scene.proxy?.redirect(to: replica.port)
+        try wait(until: "the new primary has it too") { try promoted.command("GET", "n").text == "200" }
+        for _ in 0..<100 { scene.master.execute("INCR n") }
+        try wait(until: "it is followed") { try promoted.command("GET", "n").text == "300" }
+        #expect(scene.daemon.log.contains("the target came back with other data"))
+        #expect(scene.master.fullSyncs == 1)
+        try scene.daemon.leave()
+    }
+
+    // MARK: Again and again
+
+    @Test func `full syncs that do not last are counted, shown and spaced out`() throws {
+        let scene = try Scene()
+        scene.master.execute("SET k v")
+        for round in 1...3 {
+            try wait(until: "it follows", timeout: .seconds(60)) {
+                scene.count("stable: following") == round && scene.master.sessionStates == ["online"]
+            }
+            try scene.client.command("FLUSHALL")
+            try scene.breakConnection(ofFlow: 0)
+        }
+        try wait(until: "the fourth is shown") { scene.daemon.status?["fullSyncs"] as? Int == 4 }
+        #expect(scene.count("the last 1 full syncs did not last: the next one begins in") == 1)
+        #expect(scene.count("the last 3 full syncs did not last: the next one begins in") == 1)
+        try scene.expectEqual()
+        try scene.daemon.leave()
+        #expect(scene.master.violations == [])
+    }
+
+    @Test func `when memory and disk are spent the source is left, and tried again when all is applied`() throws {
+        let scene = try Scene(shards: 2, sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 4194304"]])
+        scene.redis.pause()
+        let value = String(repeating: "v", count: 50_000)
+        for index in 0..<400 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
+        try scene.daemon.wait(forLine: "there is no room left for what waits")
+        #expect(scene.daemon.log.contains("(raise spool.memoryBytes or spool.diskBytes)"))
+        // The source is free of us while the target takes nothing.
+        try wait(until: "the session has ended") { scene.master.sessionStates == [] }
+        try scene.daemon.wait(forLine: "the source is tried again when the")
+        let sessions = scene.master.sessionsStarted
+        for index in 0..<100 { scene.master.execute("APPEND big:\(index % 7) more") }
+        #expect(scene.master.sessionsStarted == sessions, "not before all is applied")
+        scene.redis.resume()
+        try scene.expectEqual()
+        #expect(scene.daemon.log.contains("continuing where the checkpoint stands"))
+        #expect(scene.master.fullSyncs == 1)
+        #expect(scene.master.timedOutSessions == 0)
+        #expect(scene.master.violations == [])
+        try scene.daemon.leave()
+    }
+
+    @Test func `giveUpSeconds ends a task whose target stays away when the source has been left`() throws {
+        let scene = try Scene(sections: ["reconnect": ["giveUpSeconds: 1"]])
+        scene.redis.kill()
+        scene.master.endSessions()
+        try scene.daemon.expectExit(75)
+        #expect(scene.daemon.log.contains("Connection refused"))
+    }
+
+    @Test func `a full sync that a slow target cannot take is left and spaced out, and says what to raise`() throws {
+        let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 60_000, valueBytes: 200)))
+        let port = try master.start()
+        let redis = try RedisServer()
+        let proxy = try TCPProxy(to: redis.port, commandsPerSecond: 500)
+        defer {
+            proxy.stop()
+            redis.stop()
+            master.stop()
+        }
+        var configuration = Daemon.Configuration(
+            source: port, target: proxy.port, sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 2097152"]])
+        let first = try Daemon(.replicate, configuration)
+        defer { first.process.kill() }
+        try first.wait(forLine: "(raise spool.memoryBytes or spool.diskBytes)")
+        try first.wait(forLine: "full syncs did not last: the next one begins in")
+        try first.leave()
+
+        configuration.sections["spool"] = ["memoryBytes: 1048576", "diskBytes: 67108864"]
+        let second = try Daemon(.replicate, configuration, folder: first.folder)
+        defer { second.process.kill() }
+        try wait(until: "more waits than before could") {
+            second.status?["queuedDiskBytes"] as? Int ?? 0 > 4 << 20
+        }
+        proxy.commandsPerSecond = nil
+        try second.wait(forLine: "stable: following")
+        let (source, target) = (try RESPClient(port: port), try redis.client())
+        try waitUntilEqual { try ServerComparison(source: source, target: target).differences }
+        try second.leave()
+        #expect(master.timedOutSessions == 0, "the source was never made to wait until it gave up")
+        #expect(master.violations == [])
+    }
+
+    @Test func `a state directory that is full costs the status file and dead letters, and nothing else`() throws {
+        let folder = try TemporaryFolder("full")
+        for name in ["status.json.new", "lab.dead-letters.jsonl"] {
+            try FileManager.default.createDirectory(atPath: folder.file("state"), withIntermediateDirectories: true)
+            try FileManager.default.createSymbolicLink(
+                atPath: folder.file("state/\(name)"), withDestinationPath: "/dev/full")
+        }
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let daemon = try Daemon(
+            .replicate,
+            .init(source: port, target: redis.port, sections: ["policy": ["onUnsupported: skip"]]), folder: folder)
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        for number in 0..<10 { master.send(journal: [JournalEntry("JSON.SET doc:\(number) $ {}")], flow: 0) }
+        master.execute("SET after 1")
+        let client = try redis.client()
+        try wait(until: "the record behind is applied") { try client.command("GET", "after").text == "1" }
+        try daemon.wait(forLine: "the status file cannot be written: write")
+        #expect(daemon.log.components(separatedBy: "the dead-letter file cannot be written").count == 2, "told once")
+        #expect(daemon.log.contains("No space left on device"))
+        try daemon.leave()
+        #expect(daemon.log.contains("10 x json"))
+    }
+
+    @Test func `a file that may not grow is an error of its write`() throws {
+        let scene = try Scene(sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 67108864"]])
+        // As LimitFSIZE= of a unit does; the log is a file as well, and small.
+        let folder = try TemporaryFolder("prlimit")
+        let prlimit = try ChildProcess(
+            "prlimit", ["--pid", "\(scene.daemon.process.pid)", "--fsize=2097152"], output: folder.file("output"))
+        #expect(try prlimit.waitForEnd() == .exited(0))
+        scene.redis.pause()
+        let value = String(repeating: "v", count: 50_000)
+        for index in 0..<400 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
+        try scene.daemon.wait(forLine: "there is no room left for what waits")
+        #expect(scene.daemon.log.contains("File too large"))
+        scene.redis.resume()
         try scene.expectEqual()
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()

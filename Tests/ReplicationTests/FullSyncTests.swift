@@ -47,7 +47,8 @@ import Testing
         _ fields: [String: String], hasFollowed: Bool = false, ignoresCheckpoint: Bool = false
     ) -> FullSyncReason? {
         FullSyncReason(
-            checkpoint: fields, session: session, hasFollowed: hasFollowed, ignoresCheckpoint: ignoresCheckpoint)
+            CheckpointKeeper.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
+            ignoresCheckpoint: ignoresCheckpoint)
     }
 
     private let complete = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "databases": "0"]

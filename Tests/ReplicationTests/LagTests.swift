@@ -174,6 +174,25 @@ import Testing
         try scene.expectNoLag(next: 2160)
     }
 
+    @Test func `an applier that catches up answers between its batches`() async throws {
+        let scene = try await Scene()
+        let probe = scene.applier.probe
+        scene.redis.pause()
+        // Some 80 batches, which a server on this machine answers at once.
+        for number in 0..<20_000 { scene.put(Self.record(number, bytes: 1000)) }
+        scene.redis.resume()
+        var answers = 0
+        try wait(until: "everything is applied", every: .milliseconds(1)) {
+            if probe.isAnswered {
+                _ = probe.look()
+                answers += 1
+            }
+            return scene.status.lagBytes == 0
+        }
+        #expect(answers > 20, "\(answers)")
+        try scene.expectNoLag(next: 20_100)
+    }
+
     @Test func `half a record is received and not applied`() async throws {
         let scene = try await Scene()
         let record = Self.record(1)

@@ -77,6 +77,8 @@ import Testing
               onUnsupported: skip
             fullSync:
               existing: replace
+            expiry:
+              guardSeconds: 12.5
             """
         var expected = Configuration()
         expected.taskName = "orders@eu"
@@ -105,6 +107,7 @@ import Testing
         expected.reconnect = .init(initial: .milliseconds(50), maximum: .seconds(2), giveUp: .zero)
         expected.policy = .init(onError: .skip, onUnsupported: .skip)
         expected.fullSync.existing = .replace
+        expected.expiry.guardWindow = .milliseconds(12_500)
 
         let loaded = try load(yaml)
         #expect(loaded.configuration == expected)

@@ -37,6 +37,23 @@ extension Configuration {
         package var onError = Reaction.stop
         /// For data that Redis has no equal for.
         package var onUnsupported = Reaction.stop
+
+        package enum MemberTTL: String, Sendable, CaseIterable {
+            /// Ended by a timer of our own.
+            case timer
+            /// Treated as data that Redis has no equal for.
+            case unsupported
+        }
+
+        /// For TTLs of set members, and of hash fields where the target has none.
+        package var memberTTL = MemberTTL.timer
+    }
+
+    /// How keys are kept from expiring at the target before the source's stream expires them.
+    package struct Expiry: Sendable, Equatable {
+        /// How long target, network or daemon may stand still without a key being lost. Zero: only a lag that is seen
+        /// protects.
+        package var guardWindow = Duration.seconds(60)
     }
 
     /// Where the position in the stream is kept, so that a restart goes on instead of beginning anew.

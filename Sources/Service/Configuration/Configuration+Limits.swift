@@ -31,7 +31,7 @@ extension Configuration {
     package struct Advanced: Sendable, Equatable {
         /// Commands a second at most; zero is no limit.
         package var commandsPerSecond = 0
-        /// Commands a batch at most.
-        package var batchSize = 500
+        /// Commands a batch at most. Most batches are full by their bytes before.
+        package var batchSize = 5000
     }
 }

@@ -16,6 +16,7 @@ package struct Configuration: Sendable, Equatable {
     package var fullSync = FullSync()
     package var conflict = Conflict()
     package var policy = Policy()
+    package var expiry = Expiry()
     package var checkpoint = Checkpoint()
     package var spool = Spool()
     package var reconnect = Reconnect()

@@ -13,6 +13,7 @@ extension Setting {
         "fullSync": "How a full sync treats the target's old data.",
         "conflict": "What happens to a key of the snapshot that the target already has.",
         "policy": "What happens to data that cannot be applied.",
+        "expiry": "How the target is kept from expiring keys before the source does.",
         "checkpoint": "Where the position in the stream is kept, so that a restart goes on where it was.",
         "spool": "Where records wait that the target cannot take yet.",
         "reconnect": "How a lost source is tried again.",
@@ -119,16 +120,32 @@ extension Setting {
         Setting(
             "policy.onUnsupported", \.policy.onUnsupported, .choice(),
             "When the data has no equal in Redis; what is skipped is counted and listed in the dead-letter file."),
+        Setting(
+            "policy.memberTTL", \.policy.memberTTL, .choice(),
+            """
+            TTLs of set members, and of hash fields where the target has none. timer: this task keeps them in the target
+            and ends them while it runs; unsupported: they are data without an equal, see onUnsupported.
+            """),
+        Setting(
+            "expiry.guardSeconds", \.expiry.guardWindow, .seconds(0...3600),
+            """
+            How long the target, the network or df2redis may stand still without a key being lost
+            that the source keeps. TTLs near their end read up to 1.5 times as much more at the target
+            while it is followed; exact once df2redis has left. 0: keys are protected only while a lag is seen.
+            """),
     ]
 
     private static let position: [Setting] = [
-        Setting("checkpoint.enabled", \.checkpoint.isEnabled, .boolean, "Without it every start is a full sync."),
+        Setting("checkpoint.enabled", \.checkpoint.isEnabled, .boolean, "false: every start is a full sync."),
         Setting(
             "checkpoint.store", \.checkpoint.store, .choice(),
-            "target: in the target, within the data's own transactions (exactly once); file: at least once."),
+            """
+            target: in the target, within the data's own transactions: each change is applied exactly once.
+            file: at least once; a crash applies up to intervalSeconds again, and a restarted target is synced in full.
+            """),
         Setting(
             "checkpoint.intervalSeconds", \.checkpoint.interval, .seconds(1...3600, zeroMeans: .seconds(10)),
-            "How often the checkpoint file is written."),
+            "How often the checkpoint file is written, besides at each FLUSHALL and at the end."),
         Setting(
             "checkpoint.path", \.checkpoint.path, .path,
             "The checkpoint file, for store: file; empty: <task>.checkpoint.json in stateDir."),
@@ -156,10 +173,11 @@ extension Setting {
             "shutdown.finWaitSeconds", \.shutdown.finWait, .seconds(0.1...5),
             "How long the master's own end of each flow is awaited."),
         Setting(
-            "advanced.qps", \.advanced.commandsPerSecond, .integer(0...100_000_000), "Commands a second; 0: no limit."),
+            "advanced.qps", \.advanced.commandsPerSecond, .integer(0...100_000_000),
+            "Commands a second over all flows; 0: no limit. The source is read at full speed all the same."),
         Setting(
-            "advanced.batchSize", \.advanced.batchSize, .integer(1...100_000, zeroMeans: 500),
-            "Commands sent to the target in one batch at most."),
+            "advanced.batchSize", \.advanced.batchSize, .integer(1...100_000, zeroMeans: 5000),
+            "Commands in one transaction at most; 256 KiB end it too."),
     ]
 
     private static let operation: [Setting] = [

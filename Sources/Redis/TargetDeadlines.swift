@@ -1,0 +1,68 @@
+package import Wire
+
+/// Decides which deadline the target is given for a key, and hears what the stream does to deadlines.
+///
+/// All times are Unix milliseconds. It lives on the queue of the flow whose commands it accompanies.
+package protocol TargetDeadlines: AnyObject {
+    /// What to write where the source's deadline is `deadline`.
+    func deadline(_ deadline: Int64, key: RawSpan, database: UInt32) -> Int64
+    /// The key is gone.
+    func removed(_ key: RawSpan, database: UInt32)
+    /// The value of `key`, with its deadline, may stand at `destination` from here on.
+    ///
+    /// - Parameter mayStay: and at `key` still.
+    func moved(
+        _ key: RawSpan, database: UInt32, to destination: RawSpan, database destinationDatabase: UInt32, mayStay: Bool)
+}
+
+extension (any TargetDeadlines)? {
+    /// As it is where nobody decides.
+    package func deadline(_ deadline: Int64, _ key: RawSpan, _ database: UInt32) -> Int64 {
+        guard let self else { return deadline }
+        return self.deadline(deadline, key: key, database: database)
+    }
+}
+
+extension CommandBatch {
+    /// Changes deadlines that are what they are taken for, and only those: a key that has been removed, persisted or
+    /// given another deadline since is left alone.
+    fileprivate static let script: StaticString = """
+        local m=tonumber(ARGV[1]) local n=tonumber(ARGV[2])
+        for i=1,#KEYS do local d=tonumber(ARGV[2+n+i]) local t=redis.call('PEXPIRETIME',KEYS[i])
+        if t>0 and t~=d+m then for j=1,n do if t==d+tonumber(ARGV[2+j]) then
+        redis.call('PEXPIREAT',KEYS[i],string.format('%.0f',d+m)) break end end end end
+        return 1
+        """
+
+    /// Gives each of `keys` the deadline that stands beside it plus `margin`, where it now has that deadline plus one
+    /// of `margins`.
+    ///
+    /// - Parameters:
+    ///   - keys: `count` encoded arguments.
+    ///   - deadlines: as many.
+    package func appendDeadlines(
+        keys: borrowing ByteBuffer, deadlines: borrowing ByteBuffer, count: Int, margin: Int64, margins: [Int64]
+    ) {
+        command(5 + margins.count + 2 * count)
+        bytes.appendBulk("EVAL")
+        bytes.appendBulk(Self.script)
+        bytes.appendBulk(decimal: Int64(count))
+        bytes.append(contentsOf: keys)
+        bytes.appendBulk(decimal: margin)
+        bytes.appendBulk(decimal: Int64(margins.count))
+        for margin in margins { bytes.appendBulk(decimal: margin) }
+        bytes.append(contentsOf: deadlines)
+    }
+}
+
+extension TargetControl {
+    /// Takes the margin, one of `margins`, from the deadlines of keys that have these and one of them.
+    package func setDeadlines(
+        _ keys: [(key: [UInt8], deadline: Int64)], database: UInt32, margins: [Int64]
+    ) async throws(TargetError) {
+        var arguments = [Array("EVAL".utf8), Array("\(CommandBatch.script)".utf8), Array("\(keys.count)".utf8)]
+        arguments += keys.map(\.key)
+        arguments += ([0, Int64(margins.count)] + margins + keys.map(\.deadline)).map { Array("\($0)".utf8) }
+        try await run(arguments, database: database)
+    }
+}

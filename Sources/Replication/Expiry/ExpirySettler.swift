@@ -1,0 +1,53 @@
+import Dragonfly
+import Logging
+import Redis
+
+/// Gives the target the source's exact deadlines at the end of a task: from then on it lives by its own clock.
+///
+/// Only for flows that have applied everything they received, and when nothing of them is in flight: what is yet to be
+/// applied may put those very deadlines off.
+struct ExpirySettler {
+    private static let keysPerCommand = 500
+
+    /// `<task>.expiry`.
+    let folder: String
+    let control: TargetControl
+    let logger: Logger
+
+    /// - Parameter flows: `nil`: all that have left something.
+    /// - Returns: about how many keys are left with a later deadline, because time ran out or the target is away.
+    func run(flows: Set<FlowID>? = nil, within limit: Duration) async -> Int {
+        let deadline = ContinuousClock.now + limit
+        var left = 0
+        for name in BookFolder.entries(of: folder) {
+            guard let number = Int(name), flows?.contains(FlowID(number)) != false,
+                let book = DeadlineBook(reopening: "\(folder)/\(name)")
+            else { continue }
+            do {
+                try await settle(book, until: deadline)
+            } catch {
+                logger.warning("settling TTLs: \(error)", metadata: ["flow": "\(name)", "phase": "leaving"])
+            }
+            left += book.untold
+            book.close()
+        }
+        return left
+    }
+
+    private func settle(_ book: DeadlineBook, until deadline: ContinuousClock.Instant) async throws {
+        let margins = ExpiryGuard.margins(and: [book.margin])
+        var group: [(key: [UInt8], deadline: Int64)] = []
+        var database: UInt32 = 0
+        func flush() async throws {
+            guard !group.isEmpty else { return }
+            try await control.setDeadlines(group, database: database, margins: margins)
+            group = []
+        }
+        while ContinuousClock.now < deadline, let (entry, time) = book.next(now: 0, margin: 0) {
+            if entry.database != database || group.count == Self.keysPerCommand { try await flush() }
+            database = entry.database
+            group.append((entry.key, time))
+        }
+        try await flush()
+    }
+}

@@ -1,0 +1,45 @@
+import Dragonfly
+import Logging
+import Redis
+
+/// TTLs of elements that the target cannot keep, at the two ends of a session.
+extension ReplicationSession {
+    /// A session that goes on takes over what the one before has left in the target; a full sync brings all anew.
+    func takeOverElementExpiries() async throws {
+        if !isFullSync, settings.policy.elementExpiry == .timer {
+            for database in try await control.databasesWithKeys() {
+                for applier in appliers {
+                    var cursor = "0"
+                    repeat {
+                        let page = try await control.dueKeys(
+                            task: settings.task, flow: applier.flow.index, database: database, cursor: cursor)
+                        await applier.noteElementExpiries(of: page.keys, database: database)
+                        cursor = page.cursor
+                    } while cursor != "0"
+                }
+            }
+            return
+        }
+        let count = try await control.forgetElementExpiries(task: settings.task)
+        if count > 0, !isFullSync {
+            logger.warning(
+                "\(count) keys hold elements whose TTLs nobody ends any more (policy.memberTTL: unsupported)")
+        }
+    }
+
+    /// Behind the leave: what stays until the task runs again.
+    func tellOutstandingElements() async {
+        var isNeeded = false
+        for applier in appliers where await applier.hasElementExpiries { isNeeded = true }
+        guard isNeeded else { return }
+        var target = settings.target
+        target.timeout = .seconds(1)
+        let own = TargetControl(connector: TargetConnector(settings: target), role: "outstanding")
+        let count = try? await own.dueKeyCount(task: settings.task, flowCount: appliers.count)
+        await own.close()
+        if count == 0 { return }
+        logger.warning(
+            "\(count.map { "\($0)" } ?? "some") keys hold elements with a TTL that df2redis keeps: they stay until this task runs again",
+            metadata: ["phase": "leaving"])
+    }
+}

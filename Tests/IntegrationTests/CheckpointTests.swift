@@ -1,0 +1,252 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// Where the position is kept: in the target, in a file, or of no use to the next start.
+@Suite(.serialized) struct `A task's position` {
+    /// A live master, a real target, and daemons one after the other over the same state.
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let client: RESPClient
+        let folder: TemporaryFolder
+        private(set) var daemon: Daemon?
+
+        init(target: [String] = []) throws {
+            master = try SimulatedMaster(.live(nil))
+            _ = try master.start()
+            redis = try RedisServer(target)
+            client = try redis.client()
+            folder = try TemporaryFolder("checkpoint")
+        }
+
+        deinit {
+            daemon?.process.kill()
+            master.stop()
+            redis.stop()
+        }
+
+        @discardableResult
+        func start(_ checkpoint: [String], drain: Int = 0) throws -> Daemon {
+            let daemon = try Daemon(
+                .replicate,
+                .init(
+                    source: master.port, target: redis.port,
+                    sections: ["checkpoint": checkpoint, "shutdown": ["drainSeconds: \(drain)"]]), folder: folder)
+            self.daemon = daemon
+            return daemon
+        }
+
+        var path: String { folder.file("state/\(Daemon.taskName).checkpoint.json") }
+
+        /// The positions that the file holds.
+        var filed: [UInt64]? {
+            let object = FileManager.default.contents(atPath: path)
+                .flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
+            let record = object?["record"] as? [String: Any]
+            return (record?["nextLSNs"] as? [NSNumber])?.map(\.uint64Value)
+        }
+
+        func waitUntilFiled() throws {
+            try wait(until: "the file holds where the source is") { self.filed == self.master.nextLSNs }
+        }
+
+        func waitUntilEqual() throws {
+            let source = try RESPClient(port: master.port)
+            try IntegrationTests.waitUntilEqual {
+                try ServerData(reading: source).differences(in: ServerData(reading: client).withoutCheckpoints)
+            }
+        }
+
+        func get(_ key: String) throws -> String? { try client.command("GET", key).text }
+
+        var hasKey: Bool { get throws { try client.command("EXISTS", "df2redis:checkpoint:lab").int == 1 } }
+    }
+
+    private let often = ["store: file", "intervalSeconds: 1"]
+    private let seldom = ["store: file", "intervalSeconds: 3600"]
+
+    @Test func `in a file is gone on from after a kill, and leaves nothing of its own in the target`() throws {
+        let scene = try Scene()
+        for index in 0..<100 { scene.master.execute("SET k:\(index) \(index)") }
+        var daemon = try scene.start(often)
+        try daemon.wait(forLine: "checkpoint.store is file: at least once")
+        try daemon.wait(forLine: "event=stable")
+        for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
+        try scene.waitUntilFiled()
+        daemon.process.kill()
+        for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
+        daemon = try scene.start(often)
+        try daemon.wait(forLine: "continuing where the checkpoint stands")
+        try scene.waitUntilEqual()
+        #expect(try !scene.hasKey)
+        #expect(scene.master.fullSyncs == 1)
+        try daemon.leave()
+        #expect(scene.filed == scene.master.nextLSNs, "a leave stores the last position")
+        #expect(scene.master.violations == [])
+    }
+
+    @Test func `in a file is exact after a leave, and behind it what a crash repeats may be refused`() throws {
+        let scene = try Scene()
+        var daemon = try scene.start(seldom)
+        try daemon.wait(forLine: "event=stable")
+        scene.master.execute("INCR n")
+        try wait(until: "it is applied") { try scene.get("n") == "1" }
+        try daemon.leave()
+        daemon = try scene.start(seldom)
+        try daemon.wait(forLine: "continuing where the checkpoint stands")
+        for line in ["INCR n", "SET a 1", "RENAME a b", "XADD x 5-1 f v", "SET last 1"] { scene.master.execute(line) }
+        try wait(until: "it is applied") { try scene.get("last") == "1" }
+        #expect(try scene.get("n") == "2", "a leave in order repeats nothing")
+
+        daemon.process.kill()
+        scene.master.execute("SET later 1")
+        daemon = try scene.start(seldom)
+        try wait(until: "it goes on") { try scene.get("later") == "1" }
+        #expect(try scene.get("n") == "3", "at least once")
+        #expect(daemon.deadLetters.contains { $0.kind == "repeated" && $0.key == "x" })
+        #expect(scene.master.fullSyncs == 1)
+        // What comes now has not been applied before.
+        scene.master.send(journal: [JournalEntry("LPUSH later x")], flow: 0)
+        try daemon.expectExit(65)
+    }
+
+    @Test func `in a damaged file is not guessed: a full sync says why and removes what is gone`() throws {
+        let scene = try Scene()
+        scene.master.execute("SET stays 1")
+        scene.master.execute("SET goes 1")
+        var daemon = try scene.start(often)
+        try daemon.wait(forLine: "event=stable")
+        try scene.waitUntilFiled()
+        try daemon.leave()
+        let bytes = try #require(FileManager.default.contents(atPath: scene.path))
+        try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: scene.path))
+        scene.master.execute("DEL goes")
+        daemon = try scene.start(often)
+        try daemon.wait(forLine: "is damaged: it is cut short")
+        try scene.waitUntilEqual()
+        #expect(scene.master.fullSyncs == 2)
+        try daemon.leave()
+    }
+
+    @Test func `is not written over a file that is none of its own`() throws {
+        let scene = try Scene()
+        let path = try scene.folder.write("{\"lsn\": 5}", to: "foreign.json")
+        let daemon = try scene.start(["store: file", "path: \(path)"])
+        try daemon.expectExit(78)
+        #expect(daemon.log.contains("foreign.json cannot be used: it is no checkpoint file of df2redis"))
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == "{\"lsn\": 5}")
+        #expect(scene.master.sessionsStarted == 0, "the source is not even asked")
+    }
+
+    @Test func `in a file is stored for all flows at a global command, before what is behind it`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(seldom)
+        try daemon.wait(forLine: "event=stable")
+        for index in 0..<20 { scene.master.execute("SET k:\(index) v") }
+        scene.master.execute("FLUSHALL")
+        let behind = scene.master.nextLSNs
+        for index in 0..<20 { scene.master.execute("INCR n:\(index)") }
+        try scene.waitUntilEqual()
+        #expect(scene.filed == behind)
+        #expect(scene.master.nextLSNs != behind)
+    }
+
+    @Test func `in a file on a full disk is warned of once, and written when there is room`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(often)
+        try daemon.wait(forLine: "event=stable")
+        try scene.waitUntilFiled()
+        let before = scene.filed
+        let obstacle = scene.path + ".new"
+        try FileManager.default.createDirectory(atPath: obstacle, withIntermediateDirectories: true)
+        for index in 0..<20 { scene.master.execute("INCR n:\(index)") }
+        try daemon.wait(forLine: "the checkpoint file cannot be written, the one before stays")
+        try scene.waitUntilEqual()
+        #expect(scene.filed == before)
+        try FileManager.default.removeItem(atPath: obstacle)
+        try daemon.wait(forLine: "the checkpoint file can be written again")
+        try scene.waitUntilFiled()
+        #expect(daemon.log.components(separatedBy: "cannot be written, the one before").count == 2, "once")
+        try daemon.leave()
+    }
+
+    @Test func `moves from the target to a file and back, and nothing is applied twice`() throws {
+        let scene = try Scene()
+        var expected = 0
+        func run(_ checkpoint: [String]) throws {
+            let daemon = try scene.start(checkpoint)
+            try daemon.wait(forLine: "event=stable")
+            for index in 0..<20 { scene.master.execute("INCR n:\(index)") }
+            expected += 1
+            try wait(until: "it is applied") {
+                try (0..<20).allSatisfy { try scene.get("n:\($0)") == "\(expected)" }
+            }
+            try daemon.leave()
+            #expect(try scene.hasKey == (checkpoint == ["store: target"]))
+            #expect(FileManager.default.fileExists(atPath: scene.path) == (checkpoint != ["store: target"]))
+        }
+        for checkpoint in [["store: target"], seldom, ["store: target"], seldom, seldom] { try run(checkpoint) }
+        try scene.waitUntilEqual()
+        #expect(scene.master.fullSyncs == 1)
+    }
+
+    @Test func `in a file says nothing of a target that was restarted: a full sync says so`() throws {
+        let scene = try Scene(target: ["--appendonly", "yes", "--appendfsync", "always"])
+        scene.master.execute("SET k 1")
+        let daemon = try scene.start(often)
+        try daemon.wait(forLine: "event=stable")
+        try scene.waitUntilFiled()
+        try scene.redis.restart()
+        try daemon.wait(forLine: "a file cannot tell what it has lost")
+        try wait(until: "it has synced in full again") { scene.master.fullSyncs == 2 }
+        scene.master.execute("SET k 2")
+        let client = try scene.redis.client()
+        try wait(until: "it follows") { try client.command("GET", "k").text == "2" }
+        try daemon.leave()
+    }
+
+    @Test func `is of no use to the next start when it is switched off`() throws {
+        let scene = try Scene()
+        scene.master.execute("SET goes 1")
+        for round in 1...2 {
+            let daemon = try scene.start(["enabled: false"])
+            func wait(forLine text: String) throws {
+                try Lab.wait(until: "'\(text)' is logged") {
+                    daemon.log.components(separatedBy: text).count == round + 1
+                }
+            }
+            try wait(forLine: "stable: following")
+            #expect(scene.master.fullSyncs == round)
+            if round == 2 { try daemon.wait(forLine: "reconciled:") }
+            // A lost session goes on: only a start is one from the beginning.
+            scene.master.endSessions()
+            try wait(forLine: "continuing where the checkpoint stands")
+            scene.master.execute("DEL goes")
+            try scene.waitUntilEqual()
+            try daemon.leave()
+            #expect(scene.master.fullSyncs == round)
+        }
+    }
+
+    @Test func `is kept under the name that the configuration gives it, and no full sync removes it`() throws {
+        let scene = try Scene()
+        for round in 1...2 {
+            let daemon = try scene.start(["keyPrefix: 'ours/'"])
+            try daemon.wait(forLine: "stable: following")
+            scene.master.execute("INCR n")
+            scene.master.execute("FLUSHALL")
+            scene.master.execute("SET k v")
+            try wait(until: "it is applied") { try scene.get("k") == "v" }
+            if round == 2 { try daemon.wait(forLine: "reconciled:") }
+            try daemon.leave()
+            scene.master.execute("SET k w")
+            scene.master.forgetBacklog()
+        }
+        #expect(try scene.client.command("HGET", "ours/lab", "databases").text == "0")
+        #expect(try scene.client.command("HLEN", "ours/lab").int == 3)
+        #expect(try !scene.hasKey)
+    }
+}

@@ -1,0 +1,283 @@
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// Keys of a short TTL that the source keeps alive, ends, or lets expire while df2redis is behind.
+///
+/// `DF2REDIS_LAG_SECONDS` lengthens the lag, and the keys' TTL with it: 30 for the whole form.
+@Suite(.serialized) struct `TTLs under lag` {
+    private static let lag =
+        ProcessInfo.processInfo.environment["DF2REDIS_LAG_SECONDS"].flatMap { Double($0) } ?? 6
+
+    private static let sources = DragonflyServer.isAvailable ? [false, true] : [false]
+
+    @Test(arguments: sources) func `A target that has stopped loses no key that the source keeps`(
+        _ isReal: Bool
+    ) throws {
+        let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
+        defer { scene.stop() }
+        try scene.follow()
+        try scene.life.begin()
+        scene.redis.pause()
+        try scene.life.goOn(for: Self.lag)
+        scene.redis.resume()
+        try scene.life.end()
+        try scene.expectEqual()
+    }
+
+    @Test(arguments: sources) func `Nor does a slow one during a full sync that lasts longer than the guard window`(
+        _ isReal: Bool
+    ) throws {
+        let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: max(2, Self.lag / 5))
+        defer { scene.stop() }
+        try scene.life.fill(keys: 100_000)
+        try scene.life.begin()
+        // A turn of its event loop now and then: a few KiB of each connection.
+        let client = try scene.redis.client()
+        try scene.startDaemon()
+        try scene.daemon?.wait(forLine: "full sync begins")
+        scene.redis.pause()
+        try scene.life.goOn(for: Self.lag) {
+            scene.redis.resume()
+            try client.command("PING")
+            scene.redis.pause()
+            nap(.milliseconds(Int(Self.lag * 10)))
+        }
+        #expect(scene.daemon?.log.contains("stable: following") == false, "the full sync lasted")
+        scene.redis.resume()
+        try scene.life.end()
+        try scene.life.removeFill(keys: 100_000)
+        try scene.expectEqual()
+    }
+
+    @Test(arguments: sources) func `Nor does a daemon that is killed and goes on where it was`(_ isReal: Bool) throws {
+        let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
+        defer { scene.stop() }
+        try scene.follow()
+        try scene.life.begin()
+        try scene.life.goOn(for: 2)
+        scene.daemon?.process.kill()
+        try scene.life.goOn(for: min(Self.lag, 10))
+        try scene.startDaemon(again: true)
+        try scene.daemon?.wait(forLine: "continuing where the checkpoint stands")
+        try scene.life.goOn(for: 2)
+        try scene.life.end()
+        try scene.expectEqual()
+    }
+
+    @Test func `A leave while the source is away ends with the source's TTLs too`() throws {
+        let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
+        defer { scene.stop() }
+        try scene.follow()
+        try scene.life.begin()
+        try scene.life.end()
+        let expected = try ServerData(reading: scene.source.client())
+        try waitUntilEqual { try scene.differences(from: expected, allowing: [90_337]) }
+        // (Unless VALKEY_SERVER has put a Valkey in the Redis's place.)
+        if try scene.redis.client().command("CONFIG", "GET", "import-mode").array?.isEmpty != false {
+            #expect(try !scene.differences(from: expected, allowing: []).isEmpty, "there are margins")
+        }
+        _ = scene.source.stop()
+        try scene.daemon?.wait(forLine: "another attempt in")
+        try scene.daemon?.leave()
+        #expect(try scene.differences(from: expected, allowing: []) == [])
+    }
+
+    @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"), arguments: sources)
+    func `A Valkey in import mode has the source's TTLs all the time, and loses nothing either`(
+        _ isReal: Bool
+    ) throws {
+        let scene = try ExpiryScene(
+            isReal: isReal, lag: Self.lag, guardSeconds: 0, binary: RedisServer.valkeyBinary)
+        defer { scene.stop() }
+        try scene.follow()
+        try scene.life.begin()
+        scene.redis.pause()
+        try scene.life.goOn(for: Self.lag)
+        scene.redis.resume()
+        try scene.life.goOn(for: 1)
+        // Killed and started again: still in import mode, and switched off by the one that leaves.
+        scene.daemon?.process.kill()
+        try scene.life.goOn(for: min(Self.lag, 10))
+        try scene.startDaemon(again: true)
+        try scene.daemon?.wait(forLine: "continuing where the checkpoint stands")
+        try scene.life.end()
+        try waitUntilEqual { try scene.differences(allowing: []) }
+        let client = try scene.redis.client()
+        #expect(try client.command("CONFIG", "GET", "import-mode").array?.last?.text == "yes")
+        try scene.daemon?.leave()
+        #expect(try client.command("CONFIG", "GET", "import-mode").array?.last?.text == "no")
+        #expect(try scene.differences(allowing: []) == [])
+    }
+
+    @Test func `A migration ends with the source's TTLs`() throws {
+        let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
+        defer { scene.stop() }
+        try scene.life.begin()
+        try scene.life.end()
+        let daemon = try Daemon(.migrate, scene.configuration)
+        defer { daemon.process.kill() }
+        try daemon.expectExit(0)
+        #expect(try scene.differences(allowing: []) == [])
+        let files = FileManager.default.subpaths(atPath: daemon.folder.file("state")) ?? []
+        #expect(files.filter { $0.contains("expiry") } == [], "nothing is left of what was noted")
+    }
+}
+
+/// A source, a real target, and a daemon between them.
+private final class ExpiryScene {
+    let source: TortureSource
+    let redis: RedisServer
+    let life: VolatileLife
+    let configuration: Daemon.Configuration
+    private(set) var daemon: Daemon?
+    private let guardSeconds: Double
+
+    init(isReal: Bool, lag: Double, guardSeconds: Double, binary: String? = nil) throws {
+        source = try TortureSource(shards: 2, isReal: isReal)
+        redis = try RedisServer(binary: binary)
+        self.guardSeconds = guardSeconds
+        life = try VolatileLife(source.client(), milliseconds: lag >= 30 ? 5000 : 2000)
+        configuration = .init(
+            source: source.port, target: redis.port, sections: ["expiry": ["guardSeconds: \(guardSeconds)"]])
+    }
+
+    func startDaemon(again: Bool = false) throws {
+        daemon = try Daemon(.replicate, configuration, folder: again ? daemon?.folder : nil)
+    }
+
+    func follow() throws {
+        try startDaemon()
+        try daemon?.wait(forLine: "stable: following")
+    }
+
+    func stop() {
+        daemon?.process.kill()
+        redis.resume()
+        redis.stop()
+        _ = source.stop()
+    }
+
+    /// Equal once the lag is gone, but for what is due within the guard window; equal to the millisecond after the leave.
+    func expectEqual() throws {
+        let standing = Int(guardSeconds * 1500) + 337
+        try waitUntilEqual(timeout: .seconds(30)) {
+            guard let daemon, daemon.process.isRunning else {
+                throw LabError("df2redis ended:\n\(daemon?.process.outputTail(lines: 30) ?? "")")
+            }
+            return try differences(allowing: [standing])
+        }
+        try daemon?.leave()
+        #expect(try differences(allowing: []) == [])
+        #expect(try ServerData(reading: redis.client()).count > 200, "there was something to compare")
+    }
+
+    /// - Parameter margins: what the TTL of a key that is due soon may be later by.
+    func differences(allowing margins: [Int]) throws -> [Difference] {
+        try differences(from: ServerData(reading: source.client()), allowing: margins)
+    }
+
+    func differences(from expected: ServerData, allowing margins: [Int]) throws -> [Difference] {
+        let actual = try ServerData(reading: redis.client()).withoutCheckpoints
+        let soon = Int(Date().timeIntervalSince1970 * 1000) + Int(guardSeconds * 1500) + 5000
+        return expected.differences(in: actual).filter { difference in
+            guard case .expiry(let right, let found) = difference.kind, right < soon else { return true }
+            return !margins.contains(found - right)
+        }
+    }
+}
+
+/// What clients do to keys with a TTL.
+private final class VolatileLife {
+    private static let keysOfAKind = 40
+
+    private let client: RESPClient
+    private let milliseconds: Int
+    private var round = 0
+
+    init(_ client: RESPClient, milliseconds: Int) { (self.client, self.milliseconds) = (client, milliseconds) }
+
+    private func send(_ lines: [String]) throws {
+        for reply in try client.pipeline(lines.map { $0.split(separator: " ").map { Array($0.utf8) } }) {
+            // A key that is gone, or not yet there, is no matter.
+            if case .error(let text) = reply, text != "ERR no such key" { throw LabError(text) }
+        }
+    }
+
+    func fill(keys: Int) throws {
+        for start in stride(from: 0, to: keys, by: 1000) {
+            try send((start..<start + 1000).map { "SET bulk:\($0) \(String(repeating: "v", count: 400))" })
+        }
+    }
+
+    func removeFill(keys: Int) throws {
+        for start in stride(from: 0, to: keys, by: 1000) {
+            try send(["DEL " + (start..<start + 1000).map { "bulk:\($0)" }.joined(separator: " ")])
+        }
+    }
+
+    /// Keys of every kind, with the short TTL.
+    func begin() throws {
+        let kinds = ["extended", "persisted", "appended", "counted", "kept", "renamed", "a", "expired", "over"]
+        for kind in kinds {
+            try send(
+                (0..<Self.keysOfAKind).map { "SET \(kind):\($0) \(kind == "counted" ? "1" : "v") PX \(milliseconds)" })
+        }
+        try send((0..<Self.keysOfAKind).map { "RPUSH list:\($0) a" })
+        try send((0..<Self.keysOfAKind).map { "PEXPIRE list:\($0) \(milliseconds)" })
+    }
+
+    /// Lives on for so long; `body` runs now and then.
+    func goOn(for seconds: Double, _ body: () throws -> Void = {}) throws {
+        let end = ContinuousClock.now + .seconds(seconds)
+        var nextRound = ContinuousClock.now
+        while ContinuousClock.now < end {
+            if ContinuousClock.now >= nextRound {
+                try liveOn()
+                nextRound = .now + .milliseconds(milliseconds / 4)
+            }
+            try body()
+            nap(.milliseconds(50))
+        }
+    }
+
+    private func liveOn() throws {
+        round += 1
+        let (round, ttl) = (round, milliseconds)
+        try send(
+            (0..<Self.keysOfAKind).flatMap { index in
+                var lines = [
+                    "PEXPIRE extended:\(index) \(ttl)",
+                    "APPEND appended:\(index) \(round)", "PEXPIRE appended:\(index) \(ttl)",
+                    "INCR counted:\(index)", "PEXPIRE counted:\(index) \(ttl)",
+                    "PEXPIRE kept:\(index) \(ttl)", "SET kept:\(index) \(round) KEEPTTL",
+                    "RPUSH list:\(index) \(round)", "PEXPIRE list:\(index) \(ttl)",
+                    "PEXPIRE over:\(index) \(ttl)", "PEXPIRE moved:\(index) \(ttl)",
+                    "SET made:\(round):\(index) v PX \(ttl)",
+                ]
+                // Those of every second round are kept, the others expire.
+                for older in stride(from: 2, to: round, by: 2) {
+                    lines.append("PEXPIRE made:\(older):\(index) \(ttl)")
+                }
+                if round % 5 == 0 { lines.append("SET again:\(index) \(round) PX \(ttl / 2)") }
+                if round < 4 { lines += ["PEXPIRE persisted:\(index) \(ttl)", "PEXPIRE renamed:\(index) \(ttl)"] }
+                if round == 4 {
+                    lines += ["PERSIST persisted:\(index)", "RENAME renamed:\(index) moved:\(index)"]
+                    lines += ["SET over2:\(index) w PX \(ttl * 2)", "RENAME over2:\(index) over:\(index)"]
+                }
+                return lines
+            })
+    }
+
+    /// What lives goes on living: for three quarters of a minute, or for an hour.
+    func end() throws {
+        var lines: [String] = []
+        for kind in ["extended", "appended", "counted", "kept", "list", "over", "moved", "again"] {
+            for index in 0..<Self.keysOfAKind {
+                lines.append("PEXPIRE \(kind):\(index) \(index % 2 == 0 ? 45_000 : 3_600_000)")
+            }
+        }
+        try send(lines)
+    }
+}

@@ -1,0 +1,118 @@
+import Foundation
+import Link
+import Redis
+import Testing
+import Wire
+
+@testable import Replication
+
+/// A guard with a window of 60 s over a clock of the test's.
+@Suite struct `The guard of TTLs` {
+    private static let start: Int64 = 1_800_000_000_000
+    private static let standing: Int64 = 90_337
+    private static let behind: Int64 = 86_400_613
+
+    private final class Clock: Sendable {
+        let time = Lock(start)
+    }
+
+    private final class Scene {
+        let folder = NSTemporaryDirectory() + "df2redis-guard-\(UUID().uuidString)"
+        let clock = Clock()
+        let expiry: ExpiryGuard
+
+        init(window: Duration = .seconds(60), resumes: Bool = false) throws {
+            let clock = clock
+            expiry = ExpiryGuard(
+                book: try DeadlineBook(folder: folder, origin: 1, continuingAt: nil), window: .init(window),
+                resumes: resumes, clock: { clock.time.withLock { $0 } })
+        }
+
+        deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+        /// What is written for a deadline so far ahead of the beginning.
+        func write(_ key: String, _ ahead: Int64) -> Int64 {
+            let bytes = Array(key.utf8)
+            return expiry.deadline(start + ahead, key: bytes.span.bytes, database: 0) - start - ahead
+        }
+
+        func rename(_ key: String, _ destination: String) {
+            let (from, to) = (Array(key.utf8), Array(destination.utf8))
+            expiry.moved(from.span.bytes, database: 0, to: to.span.bytes, database: 0, mayStay: false)
+        }
+
+        /// Lets time pass, and answers the commands that it brings: `key deadline+margin`, by time ahead of the beginning.
+        func pass(_ milliseconds: Int64, lag: Int64? = nil) throws -> [String] {
+            let now = clock.time.withLock { time in
+                time += milliseconds
+                return time
+            }
+            expiry.look(oldestArrival: lag.map { now - $0 })
+            let batch = CommandBatch()
+            expiry.work(on: batch, limit: 1 << 20) { _ in true }
+            let bytes = batch.bytes.withUnsafeBytes { Array($0) }
+            var reader = ByteReader(bytes.span.bytes)
+            var lines: [String] = []
+            while let words = try reader.readRESPValue()?.array?.map({ $0.text ?? "?" }) {
+                guard words[0] == "EVAL", let count = Int(words[2]), let margins = Int(words[4 + count]) else {
+                    continue
+                }
+                for index in 0..<count {
+                    let deadline = Int64(words[5 + count + margins + index]).map { $0 - start } ?? 0
+                    lines.append("\(words[3 + index]) \(deadline)+\(words[3 + count])")
+                }
+            }
+            return lines.sorted()
+        }
+    }
+
+    @Test func `while level a deadline near gets the standing margin, any other when it comes near`() throws {
+        let scene = try Scene()
+        #expect(scene.write("near", 5_000) == Self.standing)
+        #expect(scene.write("far", 120_000) == 0)
+        #expect(scene.write("beyond", 1 << 43) == 0)
+        #expect(try scene.pass(0) == [])
+        #expect(try scene.pass(40_000) == ["far 120000+90337"])
+        #expect(try scene.pass(1_000) == [])
+    }
+
+    @Test func `behind, everything near gets a day, and level again the standing margin`() throws {
+        let scene = try Scene()
+        #expect(scene.write("near", 5_000) == Self.standing)
+        #expect(scene.write("far", 300_000) == 0)
+        #expect(try scene.pass(0, lag: 14_000) == [], "a little late")
+        #expect(try scene.pass(0, lag: 16_000) == ["near 5000+86400613"])
+        #expect(scene.write("other", 6_000) == Self.behind)
+        #expect(try scene.pass(250_000, lag: 260_000) == ["far 300000+86400613"])
+        #expect(try scene.pass(0, lag: 8_000) == [], "still late")
+        // The target removes those whose margin has passed.
+        #expect(
+            try scene.pass(0, lag: 7_000) == ["far 300000+90337", "near 5000+90337", "other 6000+90337"])
+        #expect(try scene.pass(200_000) == [])
+        #expect(scene.expiry.book.isEmpty)
+    }
+
+    @Test func `a continued flow counts as behind until nothing more waits, however new what arrives seems`() throws {
+        let scene = try Scene(resumes: true)
+        #expect(scene.write("k", 5_000) == Self.behind)
+        #expect(try scene.pass(10, lag: 0) == [])
+        #expect(scene.write("k", 5_000) == Self.behind)
+        #expect(try scene.pass(10) == ["k 5000+90337"])
+    }
+
+    @Test func `a renamed key is taken care of by either deadline that it may have`() throws {
+        let scene = try Scene()
+        _ = scene.write("from", 200_000)
+        _ = scene.write("to", 300_000)
+        scene.rename("from", "to")
+        scene.rename("to", "last")
+        #expect(try scene.pass(250_000) == ["last 200000+90337", "last 300000+90337"])
+    }
+
+    @Test func `a window of 0 protects only while a lag is seen`() throws {
+        let scene = try Scene(window: .zero)
+        #expect(scene.write("near", 5_000) == 0)
+        #expect(try scene.pass(0, lag: 600) == ["near 5000+86400613"])
+        #expect(try scene.pass(0) == ["near 5000+0"])
+    }
+}
