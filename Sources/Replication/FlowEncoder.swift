@@ -108,7 +108,7 @@ final class FlowEncoder: FlowSink {
         return batch
     }
 
-    /// What is decoded next arrived between `oldest` and `newest`.
+    /// What is decoded next arrived between `oldest` and `newest`, by our clock.
     func arrived(at newest: Int64, oldest: Int64) {
         (arrivedAt, oldestArrival) = (newest + context.clockSkew, oldest + context.clockSkew)
         rewriter.oldestArrival = oldestArrival
