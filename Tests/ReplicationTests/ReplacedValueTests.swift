@@ -34,7 +34,7 @@ import Wire
 
     @Test func `a record that changes no value, or that nobody knows, removes nothing`() throws {
         let scene = EncoderScene()
-        for line in ["FT.CREATE index", "CL.THROTTLE gate 1 2 3", "NEWCOMMAND k", "HEXPIRE h 5 FIELDS 1 f"] {
+        for line in ["FT.CREATE index", "CL.THROTTLE gate 1 2 3", "NEWCOMMAND k"] {
             try scene.journal(line)
         }
         #expect(try scene.lines() == ["SELECT 0"])
