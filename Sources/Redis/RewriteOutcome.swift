@@ -29,6 +29,14 @@ package enum Unsupported: String, Sendable, CaseIterable {
     case payload = "restore-payload"
     case database = "database-number"
 
+    /// The source has nothing else at the key of a command of this kind, so an older value in the target is wrong.
+    package var takesTheKey: Bool {
+        switch self {
+        case .json, .bloom, .countMinSketch, .topK, .cuckoo, .payload: true
+        case .fieldExpiry, .memberExpiry, .searchIndex, .throttle, .unknownCommand, .database: false
+        }
+    }
+
     package var reason: String {
         switch self {
         case .json: "the target has no JSON module"
@@ -55,6 +63,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case storedExpiry = "stored-ttl"
     case expiryInThePast = "expiry-in-the-past"
     case moveInSnapshot = "move-in-full-sync"
+    case storeInSnapshot = "store-in-full-sync"
     case conditionalFieldExpiry = "conditional-field-ttl"
     case consumerGroupReads = "consumer-group-reads"
     case claimIdleTimes = "claim-idle-times"
@@ -72,6 +81,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "a PEXPIREAT in the past comes of a late GETEX, which leaves the key, or of one that deletes it"
         case .moveInSnapshot:
             "the source journals a MOVE that moves nothing as well, and during the full sync the target cannot tell"
+        case .storeInSnapshot:
+            "during the full sync the keys that a SORT or GEORADIUS ... STORE reads may not have come yet"
         case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
         case .consumerGroupReads:
             "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"

@@ -1,0 +1,93 @@
+import Dragonfly
+import Foundation
+import Link
+import Logging
+import Redis
+import Testing
+import Wire
+
+@testable import Replication
+
+/// A flow's encoder with a context of its own, driven event by event.
+final class EncoderScene {
+    let encoder: FlowEncoder
+    let incidents: IncidentLog
+    private let path = NSTemporaryDirectory() + "df2redis-encoder-\(UUID().uuidString).jsonl"
+
+    init(
+        profile: TargetProfile = TargetProfile(flavor: .redis, version: .init(7, 0, 15)), protocolVersion: Int = 5,
+        policy change: (inout ReplicationPolicy) -> Void = { $0.onUnsupported = .skip },
+        maxFileBytes: Int = 64 << 20, context changeContext: (inout FlowContext) -> Void = { _ in }
+    ) {
+        var policy = ReplicationPolicy()
+        change(&policy)
+        let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        let target = TargetSettings(endpoint: Endpoint(host: "127.0.0.1", port: 1), clientName: "test")
+        incidents = IncidentLog(logger: logger, path: path, maxFileBytes: maxFileBytes)
+        var context = FlowContext(
+            task: "test", policy: policy,
+            session: .init(replicationID: "id", syncID: "SYNC1", flowCount: 1, protocolVersion: protocolVersion),
+            targetDatabases: 16, connector: TargetConnector(settings: target), incidents: incidents, logger: logger,
+            allProgress: [FlowProgress()], retry: RetryPolicy())
+        changeContext(&context)
+        encoder = FlowEncoder(flow: FlowID(0), context: context, profile: profile, nextLSN: nil)
+        encoder.arrivedAt = 1_800_000_000_000
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func string(_ key: String, database: UInt32 = 0, expiry: Int64? = nil) {
+        encoder.stringEntry(
+            EntryHead(database: database, expiryMilliseconds: expiry, type: .string), key: Array(key.utf8).span.bytes,
+            value: Array("v".utf8).span.bytes)
+    }
+
+    func entry(_ type: RDBType, _ key: String, body: [UInt8]) {
+        encoder.entry(
+            EntryHead(database: 0, expiryMilliseconds: nil, type: type), key: Array(key.utf8).span.bytes,
+            body: body.span.bytes)
+    }
+
+    func journal(_ arguments: [[UInt8]], inSnapshot: Bool = true) throws {
+        var buffer = ByteBuffer()
+        buffer.append(journalCommand: arguments)
+        var reader = ByteReader(buffer.bytes)
+        guard case .command(let command)? = try reader.readJournalRecord(maxPayloadBytes: 1 << 20) else { return }
+        encoder.command(command, database: 0, inSnapshot: inSnapshot)
+    }
+
+    func journal(_ line: String, inSnapshot: Bool = true) throws {
+        try journal(line.split(separator: " ").map { Array($0.utf8) }, inSnapshot: inSnapshot)
+    }
+
+    /// The snapshot is over: a journal from here on.
+    func becomeStable() {
+        encoder.snapshotCompleted()
+        encoder.journalOffset(1)
+        encoder.stableStreamBegan()
+    }
+
+    /// The batch's commands, words joined by blanks.
+    func lines() throws -> [String] {
+        let bytes = encoder.batch.bytes.withUnsafeBytes { Array($0) }
+        var reader = ByteReader(bytes.span.bytes)
+        var lines: [String] = []
+        while let value = try reader.readRESPValue() {
+            lines.append((value.array ?? []).map { $0.text ?? "?" }.joined(separator: " "))
+        }
+        return lines.filter { $0 != "MULTI" }
+    }
+
+    /// Kind and key of each line of the dead-letter file.
+    var letters: [String] {
+        let contents = FileManager.default.contents(atPath: path) ?? Data()
+        return String(decoding: contents, as: UTF8.self).split(separator: "\n").compactMap { line in
+            let fields = (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any]
+            return fields.map { "\($0["kind"] ?? "") \($0["key"] ?? "")" }
+        }
+    }
+
+    var failure: ReplicationError? {
+        if case .failure(let error)? = encoder.halt { error } else { nil }
+    }
+}
