@@ -31,13 +31,19 @@ package actor MasterSession {
     private var main: RequestConnection?
     private var openings: [RequestConnection] = []
     package private(set) var flows: [FlowConnection] = []
+    private let clock: @Sendable () -> Int64
+    /// How far the master's clock is ahead of ours, in milliseconds.
+    package private(set) var clockSkew: Int64 = 0
     private var isClosed = false
 
+    /// - Parameter clock: Unix time in milliseconds.
     package init(
         settings: SourceSettings, resumePoint: ResumePoint?, keeper: any SocketKeeper,
+        clock: @escaping @Sendable () -> Int64,
         onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.settings = settings
+        self.clock = clock
         self.keeper = keeper
         self.onEvent = onEvent
         machine = SessionStateMachine(
@@ -55,8 +61,12 @@ package actor MasterSession {
             while true {
                 switch action {
                 case .send(let command):
+                    let before = clock()
                     let reply = try await main.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                    let middle = before + (clock() - before) / 2
+                    let hadTime = machine.sourceTime != nil
                     action = try machine.mainReplied(reply)
+                    if !hadTime, let time = machine.sourceTime { clockSkew = time - middle }
                 case .openFlows(let commands):
                     try await openFlows(commands)
                     guard let session = machine.session, let modes = machine.flowModes else {

@@ -3,7 +3,7 @@ package import Wire
 /// The order of a replication session, as a pure state machine: no I/O, each event answers what to do next.
 ///
 /// ```
-///  AUTH? PING capa dragonfly CLIENT-ID CLIENT-VERSION │ DFLY FLOW x n │ all FULL:    DFLY SYNC ... DFLY STARTSTABLE
+///  AUTH? PING TIME capa dragonfly CLIENT-ID CLIENT-VERSION │ DFLY FLOW x n │ all FULL:    DFLY SYNC ... DFLY STARTSTABLE
 ///                                                     │               │ all PARTIAL: DFLY STARTSTABLE
 /// ```
 /// Some orders of commands crash a master (protocol notes 0.3, 1.6, 2.7). They cannot be produced here: CLIENT-VERSION
@@ -56,6 +56,7 @@ package struct SessionStateMachine: ~Copyable {
         case initial
         case authenticating
         case pinging
+        case askingTime
         case announcing
         case identifying(Session)
         case versioning(Session)
@@ -81,10 +82,13 @@ package struct SessionStateMachine: ~Copyable {
         self.resumePoint = resumePoint
     }
 
+    /// What the master's clock showed, as Unix time in milliseconds; `nil` when it did not tell.
+    package private(set) var sourceTime: Int64?
+
     /// The session, once the master has made it.
     package var session: Session? {
         switch state {
-        case .initial, .authenticating, .pinging, .announcing, .failed: nil
+        case .initial, .authenticating, .pinging, .askingTime, .announcing, .failed: nil
         case .identifying(let session), .versioning(let session), .openingFlows(let session, _),
             .ready(let session, _), .startingSync(let session, _), .syncing(let session, _),
             .startingStable(let session, _), .stable(let session):
@@ -121,6 +125,11 @@ package struct SessionStateMachine: ~Copyable {
             return .send(["PING"])
         case .pinging:
             if case .error(let text) = reply { throw SourceError.reply(text, to: "PING") }
+            state = .askingTime
+            return .send(["TIME"])
+        case .askingTime:
+            // A user of the ACL may not be allowed to ask; nothing depends on it.
+            sourceTime = Self.parseTime(reply)
             state = .announcing
             return .send(["REPLCONF", "capa", "dragonfly"])
         case .announcing:
@@ -136,7 +145,7 @@ package struct SessionStateMachine: ~Copyable {
             state = .openingFlows(session, Array(repeating: nil, count: session.flowCount))
             return .openFlows(flowCommands(session))
         case .startingSync(let session, let completed):
-            try requireOK(reply, to: "DFLY SYNC")
+            try requireOK(reply, toSessionCommand: "DFLY SYNC")
             state = .syncing(session, completed: completed)
             return startStableIfComplete()
         case .startingStable(let session, let isContinuing):
@@ -147,7 +156,7 @@ package struct SessionStateMachine: ~Copyable {
                 throw SourceError(
                     .resumeRefused, "the source cannot continue after all (it answered \(text)): a full sync is needed")
             }
-            try requireOK(reply, to: "DFLY STARTSTABLE")
+            try requireOK(reply, toSessionCommand: "DFLY STARTSTABLE")
             state = .stable(session)
             return .stable
         case .initial, .openingFlows, .ready, .syncing, .stable, .failed:
@@ -173,7 +182,7 @@ package struct SessionStateMachine: ~Copyable {
             preconditionFailure("a flow answers while flows are being opened")
         }
         state = .failed
-        if case .error(let text) = reply { throw SourceError.reply(text, to: "DFLY FLOW \(flow)") }
+        if case .error(let text) = reply { throw SourceError.reply(text, toSessionCommand: "DFLY FLOW \(flow)") }
         guard case .array(let elements?) = reply, elements.count >= 2, let kind = elements[0].text,
             let token = elements[1].text
         else { throw SourceError(.protocolViolation, "flow \(flow): the reply to DFLY FLOW is not a mode and a token") }
@@ -248,6 +257,20 @@ package struct SessionStateMachine: ~Copyable {
     private func requireOK(_ reply: RESPValue, to step: String) throws(SourceError) {
         if case .error(let text) = reply { throw SourceError.reply(text, to: step) }
         guard reply.isOK else { throw SourceError(.protocolViolation, "the source's answer to \(step) is not OK") }
+    }
+
+    private func requireOK(_ reply: RESPValue, toSessionCommand step: String) throws(SourceError) {
+        if case .error(let text) = reply { throw SourceError.reply(text, toSessionCommand: step) }
+        try requireOK(reply, to: step)
+    }
+
+    /// `seconds, microseconds`
+    private static func parseTime(_ reply: RESPValue) -> Int64? {
+        guard case .array(let parts?) = reply, parts.count == 2, let seconds = parts[0].text.flatMap({ Int64($0) }),
+            let microseconds = parts[1].text.flatMap({ Int64($0) }), (0..<(1 << 40)).contains(seconds),
+            (0..<1_000_000).contains(microseconds)
+        else { return nil }
+        return seconds * 1000 + microseconds / 1000
     }
 
     private static func parseSession(_ reply: RESPValue) throws(SourceError) -> Session {

@@ -3,7 +3,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
     package enum Code: Sendable, Equatable {
         /// Refused, reset, timed out: worth another try.
         case unreachable
-        /// LOADING, SHUTTING_DOWN, a session that the master has dropped: worth another try.
+        /// LOADING, SHUTTING_DOWN, too many clients, a session that the master has dropped: worth another try.
         case notReady
         /// Password, user or ACL: an operator must act.
         case permission
@@ -52,6 +52,10 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
                 .permission, "the source allows \(step) on its admin port only: set source.addr to it (\(text))")
         }
         if starts("LOADING") { return .init(.notReady, "the source is still loading its data set (\(text))") }
+        if text.contains("max number of clients") {
+            return .init(
+                .notReady, "the source has as many clients as its maxclients allows: raise it, or close some (\(text))")
+        }
         if text.contains("Replicating a replica") {
             return .init(
                 .notAMaster, "the source is itself a replica: set source.addr to its master, or promote it (\(text))")
@@ -64,5 +68,13 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         }
         if text.contains("Bad TLS") { return .init(.notAMaster, "the source expects TLS: \(text)") }
         return .init(.protocolViolation, "the source refuses \(step): \(text)")
+    }
+
+    /// What an error reply to a command of a session that the master has made means: unless it is known for more, it is
+    /// the master's state that is in the way (a slot migration, a takeover, an allocation), and that passes.
+    static func reply(_ text: String, toSessionCommand step: String) -> SourceError {
+        let error = reply(text, to: step)
+        guard error.code == .protocolViolation else { return error }
+        return .init(.notReady, error.message)
     }
 }

@@ -17,6 +17,9 @@ extension MasterCore {
         if let refused = refuse(request) { return refused }
         switch request.name {
         case "PING": return request.arguments.first.map { .bulk($0) } ?? .simple("PONG")
+        case "TIME":
+            let time = WallClock.milliseconds() + options.clockSkew
+            return .array([.text("\(time / 1000)"), .text("\(time % 1000 * 1000)")])
         case "REPLCONF": return replconf(request, connection)
         case "DFLY": return dfly(request, connection)
         case "INFO": return .text(info(request.keyword(0)))

@@ -40,6 +40,9 @@ package struct MasterOptions: Sendable {
     /// Records between two LSN records of a flow are sent within this time.
     package var lsnRecordInterval = Duration.seconds(3)
 
+    /// How far TIME is ahead of the true time, in milliseconds.
+    package var clockSkew: Int64 = 0
+
     package var sendsTaggedChunks: Bool { taggedChunks ?? version.sendsTaggedChunks }
 
     package init() {}

@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 
 /// Opens TCP connections, each attempt on a thread of its own: name resolution blocks, and a Dispatch worker that
@@ -5,18 +6,40 @@ import Glibc
 package enum Dialer {
     /// A connected, non-blocking socket with TCP_NODELAY and keep-alive.
     ///
-    /// The addresses of the host are tried in the resolver's order until one answers within the time that is left.
+    /// The addresses of the host are tried in the resolver's order. Each gets its share of the time that is left: a first
+    /// one behind which nobody answers leaves enough for the others.
     ///
     /// A cancelled caller does not wait; the attempt ends by itself, and what it opened is closed.
     ///
     /// - Throws: `SystemError` of the last address tried; ETIMEDOUT when the time ran out, ECANCELED.
     package static func connect(to endpoint: Endpoint, timeout: Duration) async throws -> Int32 {
+        try await connect(to: endpoint, timeout: timeout, resolve: addresses)
+    }
+
+    /// - Parameter resolve: the addresses of an endpoint; it may block for longer than `timeout`, which ends the attempt all
+    ///   the same.
+    static func connect(
+        to endpoint: Endpoint, timeout: Duration,
+        resolve: @escaping @Sendable (Endpoint) throws(SystemError) -> [Address]
+    ) async throws -> Int32 {
         let attempt = Attempt()
+        let deadline = ContinuousClock.now + timeout
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 attempt.begin(continuation)
+                // The resolver of the system has limits of its own, and a thread that is in it cannot be called back.
+                timers.asyncAfter(deadline: .now() + timeout.secondsAsDouble) {
+                    if attempt.isResolving {
+                        attempt.end(
+                            with: .failure(SystemError("resolve", errno: ETIMEDOUT, peer: endpoint.description)))
+                    }
+                }
                 detachThread {
-                    let result = Result { try connectBlocking(to: endpoint, timeout: timeout) }
+                    let result = Result {
+                        let addresses = try resolve(endpoint)
+                        attempt.hasResolved()
+                        return try connectBlocking(to: addresses, peer: endpoint.description, deadline: deadline)
+                    }
                     if !attempt.end(with: result), case .success(let descriptor) = result { close(descriptor) }
                 }
             }
@@ -24,6 +47,8 @@ package enum Dialer {
             attempt.end(with: .failure(SystemError("connect", errno: ECANCELED, peer: endpoint.description)))
         }
     }
+
+    private static let timers = DispatchQueue(label: "df2redis.dialer")
 
     /// Whoever comes first answers: the attempt's thread or a cancellation, which may come before the beginning.
     private final class Attempt: Sendable {
@@ -34,6 +59,11 @@ package enum Dialer {
         }
 
         private let state = Lock(State.new)
+        private let resolved = Lock(false)
+
+        var isResolving: Bool { resolved.withLock { !$0 } }
+
+        func hasResolved() { resolved.withLock { $0 = true } }
 
         func begin(_ continuation: CheckedContinuation<Int32, any Error>) {
             let early: Result<Int32, any Error>? = state.withLock { state in
@@ -61,41 +91,72 @@ package enum Dialer {
         }
     }
 
-    private static func connectBlocking(to endpoint: Endpoint, timeout: Duration) throws(SystemError) -> Int32 {
-        let peer = endpoint.description
+    /// One address of a host.
+    struct Address: Sendable {
+        private var storage = sockaddr_storage()
+        private let size: socklen_t
+
+        init(_ address: UnsafePointer<sockaddr>, size: socklen_t) {
+            self.size = min(size, socklen_t(MemoryLayout<sockaddr_storage>.size))
+            withUnsafeMutableBytes(of: &storage) {
+                $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: Int(self.size)))
+            }
+        }
+
+        var family: Int32 { Int32(storage.ss_family) }
+
+        func withSocketAddress<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+            withUnsafePointer(to: storage) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, size) }
+            }
+        }
+    }
+
+    private static func addresses(of endpoint: Endpoint) throws(SystemError) -> [Address] {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         hints.ai_flags = AI_NUMERICSERV
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(endpoint.host, String(endpoint.port), &hints, &list)
-        guard code == 0 else { throw SystemError("getaddrinfo", errno: code, peer: peer) }
+        guard code == 0 else { throw SystemError("getaddrinfo", errno: code, peer: endpoint.description) }
         defer { freeaddrinfo(list) }
-
-        let deadline = ContinuousClock.now + timeout
-        var failure = SystemError("connect", errno: ETIMEDOUT, peer: peer)
+        var addresses: [Address] = []
         var next = list
-        while let address = next {
+        while let entry = next {
+            if let address = entry.pointee.ai_addr {
+                addresses.append(Address(address, size: entry.pointee.ai_addrlen))
+            }
+            next = entry.pointee.ai_next
+        }
+        return addresses
+    }
+
+    private static func connectBlocking(
+        to addresses: [Address], peer: String, deadline: ContinuousClock.Instant
+    ) throws(SystemError) -> Int32 {
+        var failure = SystemError("connect", errno: ETIMEDOUT, peer: peer)
+        for (index, address) in addresses.enumerated() {
+            let share = ContinuousClock.now.duration(to: deadline) / (addresses.count - index)
             do throws(SystemError) {
-                return try connect(address.pointee, peer: peer, deadline: deadline)
+                return try connect(address, peer: peer, deadline: .now + share)
             } catch {
                 failure = error
             }
-            next = address.pointee.ai_next
         }
         throw failure
     }
 
     private static func connect(
-        _ address: addrinfo, peer: String, deadline: ContinuousClock.Instant
+        _ address: Address, peer: String, deadline: ContinuousClock.Instant
     ) throws(SystemError) -> Int32 {
         let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        let descriptor = socket(address.ai_family, flags, 0)
+        let descriptor = socket(address.family, flags, 0)
         guard descriptor >= 0 else { throw SystemError("socket", errno: errno, peer: peer) }
         var keep = false
         defer { if !keep { close(descriptor) } }
 
-        if Glibc.connect(descriptor, address.ai_addr, address.ai_addrlen) != 0 {
+        if address.withSocketAddress({ Glibc.connect(descriptor, $0, $1) }) != 0 {
             guard errno == EINPROGRESS else { throw SystemError("connect", errno: errno, peer: peer) }
             var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
             while true {

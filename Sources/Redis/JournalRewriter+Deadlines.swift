@@ -5,7 +5,7 @@ extension JournalRewriter {
     /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (protocol notes 5.6,
     /// row 1): the key lives on at the master, and a real expiry is followed by a DEL. Also how far the clocks of source
     /// and daemon may part.
-    static let expiryMarginMilliseconds: Int64 = 2_000
+    package static let expiryMarginMilliseconds: Int64 = 2_000
     /// A time further in the past may be either: a plain GETEX of a while ago that arrives late, or a GETEX with a
     /// deadline in the past, which deletes the key.
     private static let expiryDoubtMilliseconds: Int64 = 60_000
@@ -21,7 +21,7 @@ extension JournalRewriter {
 
     /// A snapshot's value with this deadline had expired when it was sent.
     package func hadPassed(_ deadline: Int64, now: Int64) -> Bool {
-        deadline <= min(now, oldestArrival ?? now) - Self.expiryMarginMilliseconds
+        deadline <= min(now, oldestArrival ?? now) - expiryMargin
     }
 
     func targetDeadline(_ deadline: Int64, key: RawSpan) -> Int64 {
@@ -140,7 +140,7 @@ extension JournalRewriter {
         if time < min(now, oldestArrival ?? now) - Self.expiryDoubtMilliseconds {
             return .skippedDiverging(.expiryInThePast)
         }
-        if time <= now + Self.expiryMarginMilliseconds { return .nothing }
+        if time <= now + expiryMargin { return .nothing }
         batch.command(3)
         batch.bytes.appendBulk("PEXPIREAT")
         batch.bytes.appendBulk(key)

@@ -3,6 +3,9 @@ package import Wire
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [STICK] [IDLETIME n] [FREQ n]`: from RENAME over two shards, from COPY, or
 /// from a client, whose TTL may be relative and whose payload may be anybody's.
 extension JournalRewriter {
+    /// What the source makes of any longer TTL: it journals the one that it was asked for (`RestoreArgs::UpdateExpiration`).
+    private static let longestExpiryMilliseconds: Int64 = ((1 << 28) - 1) * 1000
+
     func restore(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
         guard command.argumentCount >= 4, let ttl = parseInteger(command.argument(at: 2)), ttl >= 0 else {
             return .unsupported(.unknownCommand)
@@ -11,7 +14,8 @@ extension JournalRewriter {
         var options = command.arguments
         for _ in 0..<4 { _ = options.next() }
         while let option = options.next() { if option.isWord("ABSTTL") { isAbsolute = true } }
-        var expiry: Int64? = ttl == 0 ? nil : isAbsolute ? ttl : now + ttl
+        let timeLeft = min(isAbsolute ? ttl - now : ttl, Self.longestExpiryMilliseconds)
+        var expiry: Int64? = ttl == 0 ? nil : now + timeLeft
         // A deadline that has passed by now had not when the source wrote it, and may be put off further on; a target
         // that is given a past one removes the key.
         let key = command.argument(at: 1)
@@ -86,7 +90,7 @@ extension ValueWriter {
         var sink = WritingSink(writer: self, batch: batch)
         var reader = ByteReader(body)
         let complete = (try? decoder.resume(&reader, into: &sink)) ?? false
-        return complete && reader.remaining == 0
+        return complete && reader.remaining == 0 && failure == nil
     }
 }
 

@@ -12,16 +12,23 @@ package struct JournalRewriter {
     private let journalsGroupReads: Bool
     /// For values that come with TTLs of their elements.
     package var elementExpiry: ElementExpiry?
+    let expiryMargin: Int64
+    /// The snapshot is not complete: a key that a command reads may not have come yet.
+    package var isInSnapshot = false
     /// The last `DEL key` of a multi-shard transaction.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 
     /// - Parameter journalsGroupReads: XREADGROUP reaches the journal (protocol notes 5.6, row 10).
-    package init(profile: TargetProfile, journalsGroupReads: Bool) {
+    package init(
+        profile: TargetProfile, journalsGroupReads: Bool,
+        expiryMargin: Int64 = JournalRewriter.expiryMarginMilliseconds
+    ) {
         self.profile = profile
+        self.expiryMargin = expiryMargin
         self.journalsGroupReads = journalsGroupReads
     }
 
-    /// - Parameter now: Unix time in milliseconds at which the record arrived.
+    /// - Parameter now: Unix time in milliseconds at which the record arrived, by the source's clock.
     package mutating func rewrite(
         _ command: borrowing JournalCommand, database: UInt32, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -64,8 +71,7 @@ package struct JournalRewriter {
             guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
                 return .skippedDiverging(.fragmentedGeoRadius)
             }
-            appendVerbatim(command, into: batch)
-            return .written
+            return store(command, into: batch)
         case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
         case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
         case .consumerGroup:
@@ -151,8 +157,24 @@ package struct JournalRewriter {
         }
         guard stores else { return command.transactionID == 0 ? .nothing : .skippedDiverging(.fragmentedSort) }
         if command.argument(at: 1).isSortWord { return .skippedDiverging(.fragmentedSort) }
-        appendVerbatim(command, into: batch)
-        return .written
+        return store(command, into: batch)
+    }
+
+    /// What reads one key and stores another. Inside the snapshot the first may not have come yet, and the command would
+    /// delete the second, which the source does not send again: then it stays as it is.
+    private func store(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        guard isInSnapshot else {
+            appendVerbatim(command, into: batch)
+            return .written
+        }
+        batch.command(command.argumentCount + 4)
+        batch.bytes.appendBulk("EVAL")
+        batch.bytes.appendBulk("if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end")
+        batch.bytes.appendBulk("1")
+        batch.bytes.appendBulk(command.argument(at: 1))
+        var arguments = command.arguments
+        while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
+        return .writtenDiverging(.storeInSnapshot)
     }
 
     private func cluster(_ command: borrowing JournalCommand) -> RewriteOutcome {

@@ -39,6 +39,14 @@ package enum Unsupported: String, Sendable, CaseIterable {
         }
     }
 
+    /// The source has nothing else at the key of a command of this kind, so an older value in the target is wrong.
+    package var takesTheKey: Bool {
+        switch self {
+        case .json, .bloom, .countMinSketch, .topK, .cuckoo, .payload: true
+        case .fieldExpiry, .memberExpiry, .searchIndex, .throttle, .unknownCommand, .database, .reservedKey: false
+        }
+    }
+
     package var reason: String {
         switch self {
         case .json: "the target has no JSON module"
@@ -85,7 +93,7 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .moveInSnapshot:
             "the source journals a MOVE that moves nothing as well, and during the full sync the target cannot tell"
         case .storeInSnapshot:
-            "what a SORT or GEORADIUS of the full sync stores comes from a key that may not be there yet"
+            "during the full sync the keys that a SORT or GEORADIUS ... STORE reads may not have come yet"
         case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
         case .consumerGroupReads:
             "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"

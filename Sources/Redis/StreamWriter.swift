@@ -13,6 +13,8 @@ final class StreamWriter {
     private var pending: [StreamID: StreamPendingEntry] = [:]
     private(set) var lostPendingEntries = 0
     private(set) var groupCount = 0
+    /// Why an entry could not be read: the value is not whole.
+    private(set) var failure: WireError?
 
     init(key: [UInt8]) { self.key = key }
 
@@ -53,19 +55,23 @@ final class StreamWriter {
     }
 
     private func node(_ id: StreamID, _ listpack: RawSpan, into batch: CommandBatch) {
-        guard var reader = try? StreamNodeReader(masterID: id, listpack: listpack) else { return }
-        while let entry = try? reader.next() {
-            if entry.isDeleted { continue }
-            entries += 1
-            batch.command(3 + 2 * entry.fieldCount)
-            batch.bytes.appendBulk("XADD")
-            batch.bytes.appendBulk(key)
-            appendID(entry.id, into: batch)
-            var fields = entry.fields
-            while let field = try? fields.next() {
-                field.name.appendBulk(to: &batch.bytes)
-                field.value.appendBulk(to: &batch.bytes)
+        do throws(WireError) {
+            var reader = try StreamNodeReader(masterID: id, listpack: listpack)
+            while let entry = try reader.next() {
+                if entry.isDeleted { continue }
+                entries += 1
+                batch.command(3 + 2 * entry.fieldCount)
+                batch.bytes.appendBulk("XADD")
+                batch.bytes.appendBulk(key)
+                appendID(entry.id, into: batch)
+                var fields = entry.fields
+                while let field = try fields.next() {
+                    field.name.appendBulk(to: &batch.bytes)
+                    field.value.appendBulk(to: &batch.bytes)
+                }
             }
+        } catch {
+            if failure == nil { failure = error }
         }
     }
 

@@ -5,7 +5,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
         /// Refused, reset, timed out: worth another try.
         case unreachable
-        /// LOADING, READONLY, OOM, MISCONF ...: worth another try.
+        /// LOADING, READONLY, OOM, MISCONF, too many clients ...: worth another try.
         case notReady
         /// Password or ACL: an operator must act.
         case permission
@@ -40,7 +40,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     package static func isTransientReply(_ text: String) -> Bool {
         let prefixes = [
             "LOADING", "READONLY", "OOM", "MISCONF", "BUSY ", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
-            "UNBLOCKED",
+            "UNBLOCKED", "ERR max number of clients",
         ]
         // EXEC tells a state that has come up since the commands were queued as the reason of its refusal.
         let discarded = "EXECABORT Transaction discarded because of: "

@@ -22,6 +22,9 @@ package final class ValueWriter {
     /// Pending entries of a consumer group whose consumer or entry is missing.
     package private(set) var lostPendingEntries = 0
 
+    /// Why the value, though its encoding was sound, is malformed: nothing of it may count as replicated.
+    package var failure: WireError? { stream?.failure }
+
     /// Consumer groups of the stream.
     package private(set) var groupCount = 0
 

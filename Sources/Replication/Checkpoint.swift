@@ -1,5 +1,6 @@
 package import Dragonfly
 import Redis
+import Wire
 
 /// The hash in the target's database 0 that says how far each flow has been applied.
 ///
@@ -45,7 +46,9 @@ package enum CheckpointValue: Equatable, Sendable {
         guard words.count == 4 else { return nil }
         switch words[0] {
         case "stable":
-            guard let flows = Int(words[2]), let next = UInt64(words[3]) else { return nil }
+            guard let flows = Int(words[2]), let next = UInt64(words[3]), next < Limits.sequenceNumber else {
+                return nil
+            }
             self = .stable(replicationID: String(words[1]), flowCount: flows, next: LSN(next))
         case "snapshot":
             guard let batch = UInt64(words[3]) else { return nil }

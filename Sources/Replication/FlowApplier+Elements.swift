@@ -20,7 +20,7 @@ extension FlowApplier {
     }
 
     func sweep() {
-        let time = feed.oldestWaiting ?? context.clock()
+        let time = (feed.oldestWaiting ?? context.clock()) + context.clockSkew
         encoder.sweepElements(
             until: time - ElementExpiry.transitMilliseconds - ElementExpiry.marginMilliseconds)
         pump()

@@ -29,6 +29,10 @@ package struct FlowContext: Sendable {
     package var clock: @Sendable () -> Int64 = { 0 }
 
     var checkpointKey: CheckpointKey { CheckpointKey(task: task, prefix: checkpoint.keyPrefix) }
+    /// How far the source's clock is ahead of ours, in milliseconds.
+    package var clockSkew: Int64 = 0
+    /// A PEXPIREAT of so soon is what a plain GETEX has left in the journal.
+    package var expiryMarginMilliseconds = JournalRewriter.expiryMarginMilliseconds
 
     package var flowCount: Int { session.flowCount }
 

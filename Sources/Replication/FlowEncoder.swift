@@ -27,7 +27,8 @@ final class FlowEncoder: FlowSink {
     /// The LSN of the next record; 0 until the flow has told it.
     private(set) var nextLSN: UInt64
     private(set) var masterVersion: String?
-    /// Unix time in milliseconds at which what is being decoded arrived.
+    /// Unix time in milliseconds at which what is being decoded arrived, by the source's clock: the times of the stream
+    /// are the source's.
     var arrivedAt: Int64 = 0
     /// The same of the oldest of it.
     private var oldestArrival: Int64 = 0
@@ -75,7 +76,9 @@ final class FlowEncoder: FlowSink {
         self.flow = flow
         self.context = context
         self.profile = profile
-        rewriter = JournalRewriter(profile: profile, journalsGroupReads: context.session.journalsGroupReads)
+        rewriter = JournalRewriter(
+            profile: profile, journalsGroupReads: context.session.journalsGroupReads,
+            expiryMargin: context.expiryMarginMilliseconds)
         book = context.policy.elementExpiry == .timer ? ElementExpiryBook(flow, context, profile) : nil
         rewriter.elementExpiry = book?.expiry
         self.nextLSN = nextLSN?.value ?? 0
@@ -105,10 +108,10 @@ final class FlowEncoder: FlowSink {
         return batch
     }
 
-    /// What is decoded next arrived between `oldest` and `newest`.
+    /// What is decoded next arrived between `oldest` and `newest`, by our clock.
     func arrived(at newest: Int64, oldest: Int64) {
-        (arrivedAt, oldestArrival) = (newest, oldest)
-        rewriter.oldestArrival = oldest
+        (arrivedAt, oldestArrival) = (newest + context.clockSkew, oldest + context.clockSkew)
+        rewriter.oldestArrival = oldestArrival
         // The stream is to have most of the batch.
         adjustDeadlines(oldestArrival: oldest, limit: Self.batchBytes / 4)
     }
@@ -263,7 +266,8 @@ final class FlowEncoder: FlowSink {
     func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
         guard admit(head, key: key) else { return }
         if let unsupported = profile.unsupported(head.type) {
-            return report(unsupported, subject: head.type.name, key: key, database: head.database)
+            report(unsupported, subject: head.type.name, key: key, database: head.database)
+            return removeReplaced(key)
         }
         let guardKey =
             context.policy.onConflict == .overwrite
@@ -277,7 +281,11 @@ final class FlowEncoder: FlowSink {
     func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
         guard let writer = writers[stream] else { return }
         if !batch.isInCommand, !select(writer.head.database) { return }
-        guard writer.take(event, into: batch) else { return }
+        let isEnded = writer.take(event, into: batch)
+        if let failure = writer.failure {
+            return fail(.undecodable, "the value of \(writer.keyDescription) is malformed: \(failure)")
+        }
+        guard isEnded else { return }
         writers[stream] = nil
         ended(writer)
     }
@@ -298,6 +306,14 @@ final class FlowEncoder: FlowSink {
                 kind, subject: writer.head.type.name, printableKey: writer.keyDescription,
                 database: writer.head.database)
         }
+    }
+
+    /// The source has a value at `key` that the target cannot hold: what the target has there is of before.
+    private func removeReplaced(_ key: RawSpan) {
+        guard halt == nil, isStable || context.policy.onConflict == .overwrite else { return }
+        batch.command(2)
+        batch.bytes.appendBulk("UNLINK")
+        batch.bytes.appendBulk(key)
     }
 
     /// Selects the key's database and sorts out what has expired.
@@ -377,6 +393,7 @@ final class FlowEncoder: FlowSink {
             if !inSnapshot { countRecord() }
             return
         }
+        rewriter.isInSnapshot = !hasCompletedSnapshot
         let outcome =
             book?.write(command, database: database, at: moment, with: &rewriter, into: batch)
             ?? rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
@@ -385,6 +402,8 @@ final class FlowEncoder: FlowSink {
         case .global(let global):
             halt = inSnapshot ? .restart(global) : .global(global, transactionID: command.transactionID)
             return
+        case .writtenDiverging(.storeInSnapshot):
+            report(.storeInSnapshot, subject: text(command.name), key: command.storedKey, database: database)
         case .writtenDiverging(let divergence):
             report(divergence, subject: text(command.name), key: command.keyOrEmpty, database: database)
         case .skippedDiverging(.expiryInThePast):
@@ -397,16 +416,14 @@ final class FlowEncoder: FlowSink {
                 if argument.isSortWord { continue }
                 report(divergence, subject: text(command.name), key: argument, database: database)
             }
-        case .writtenWithout(let unsupported), .unsupported(let unsupported):
+        case .writtenWithout(let unsupported):
             report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .unsupported(let unsupported):
+            report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
+            if unsupported.takesTheKey, command.argumentCount > 1 { removeReplaced(command.argument(at: 1)) }
         }
         guard inSnapshot else { return countRecord() }
-        if !hasCompletedSnapshot {
-            noteMove(command, from: database)
-            if outcome == .written, command.storesWhatItReads {
-                report(.storeInSnapshot, subject: text(command.name), key: command.keyOrEmpty, database: database)
-            }
-        }
+        if !hasCompletedSnapshot { noteMove(command, from: database) }
     }
 
     /// What `command` writes to is noted, and what it would wrongly build on is removed ahead of it.
@@ -508,8 +525,17 @@ extension RawSpan {
 }
 
 extension JournalCommand {
-    /// What it stores is computed from another key, which the snapshot may bring later.
-    fileprivate var storesWhatItReads: Bool { name.isText("SORT") || name.startsWith("GEORADIUS") }
+    /// What follows the last STORE or STOREDIST; the first key where there is none.
+    fileprivate var storedKey: RawSpan {
+        @_lifetime(copy self)
+        get {
+            for place in stride(from: argumentCount - 2, to: 1, by: -1) {
+                let word = argument(at: place)
+                if word.isWord("STORE") || word.isWord("STOREDIST") { return argument(at: place + 1) }
+            }
+            return keyOrEmpty
+        }
+    }
 
     /// The first key; empty when there is none.
     fileprivate var keyOrEmpty: RawSpan {

@@ -2,12 +2,13 @@ package import Dragonfly
 import Glibc
 import Link
 package import Logging
+import Redis
 import Synchronization
 
 /// What could not be replicated: counted by kind, logged with its key, kept in the dead-letter file.
 ///
-/// Values never appear. The log shows the first of a kind and then every power of two. The file holds each thing that is
-/// missing, and once each key that may differ.
+/// Values never appear. The log shows the first of a kind and then every power of two. The file names each key once a
+/// kind, as far as they are remembered, and is bounded; the counters go on.
 package final class IncidentLog: Sendable {
     package struct Incident: Sendable {
         package enum Severity: Sendable {
@@ -45,20 +46,27 @@ package final class IncidentLog: Sendable {
     private let logger: Logger
     private let path: String?
     private let counts = Lock<[String: Int]>([:])
-    /// Keys of the file that may differ, as many as are remembered.
-    private let divergingKeys = Lock<Set<String>>([])
+    /// Keys of the file, as many as are remembered.
+    private let namedKeys = Lock<Set<String>>([])
     private let toldOnce = Lock<Set<String>>([])
     private static let rememberedKeys = 100_000
-    private let file = Lock<Int32>(-1)
+    /// Kinds that come by the thousand and mean no data.
+    private static let countedOnly: Set = [Unsupported.throttle.rawValue]
+    private let file = Lock((descriptor: Int32(-1), size: 0))
+    private let maxFileBytes: Int
+    private let isFileFull = Atomic<Bool>(false)
     private let hasFileFailed = Atomic<Bool>(false)
 
-    /// - Parameter path: the dead-letter file, made with the first entry; `nil`: none.
-    package init(logger: Logger, path: String?) {
+    /// - Parameters:
+    ///   - path: the dead-letter file, made with the first entry; `nil`: none.
+    ///   - maxFileBytes: nothing is added to a file of so many bytes.
+    package init(logger: Logger, path: String?, maxFileBytes: Int = 64 << 20) {
         self.logger = logger
         self.path = path
+        self.maxFileBytes = maxFileBytes
     }
 
-    deinit { file.withLock { if $0 >= 0 { close($0) } } }
+    deinit { file.withLock { if $0.descriptor >= 0 { close($0.descriptor) } } }
 
     /// Incidents by kind.
     package var totals: [String: Int] { counts.withLock { $0 } }
@@ -77,7 +85,7 @@ package final class IncidentLog: Sendable {
                     "flow": "\(incident.flow)", "kind": "\(incident.kind)", "event": "divergence",
                 ])
         }
-        if incident.severity == .missing || isNew(incident) { append(incident) }
+        if !Self.countedOnly.contains(incident.kind), isNew(incident) { append(incident) }
     }
 
     /// Logs `text` unless it has been told before.
@@ -86,23 +94,36 @@ package final class IncidentLog: Sendable {
     }
 
     private func isNew(_ incident: Incident) -> Bool {
-        divergingKeys.withLock { keys in
+        namedKeys.withLock { keys in
             if keys.count >= Self.rememberedKeys { keys = [] }
             return keys.insert("\(incident.kind) \(incident.database) \(incident.key)").inserted
         }
     }
 
     private func append(_ incident: Incident) {
-        guard let path else { return }
+        guard let path, !isFileFull.load(ordering: .relaxed) else { return }
         let line =
             "{\"time\":\(time(nil)),\"kind\":\"\(incident.kind)\",\"flow\":\(incident.flow),\"database\":\(incident.database),"
             + "\"subject\":\(quoted(incident.subject)),\"key\":\(quoted(incident.key)),\"reason\":\(quoted(incident.reason))}\n"
-        let failure: Int32? = file.withLock { descriptor in
-            if descriptor < 0 { descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640) }
-            guard descriptor >= 0 else { return errno }
+        let failure: Int32? = file.withLock { file in
+            if file.descriptor < 0 {
+                file.descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
+                file.size = max(Int(lseek(file.descriptor, 0, SEEK_END)), 0)
+            }
+            guard file.descriptor >= 0 else { return errno }
             var bytes = Array(line.utf8)
             let count = bytes.count
-            return retryingInterrupts { write(descriptor, &bytes, count) } == count ? nil : errno
+            guard file.size + count <= maxFileBytes else {
+                isFileFull.store(true, ordering: .relaxed)
+                return EFBIG
+            }
+            file.size += count
+            return retryingInterrupts { write(file.descriptor, &bytes, count) } == count ? nil : errno
+        }
+        if failure == EFBIG {
+            return logger.error(
+                "the dead-letter file \(path) has its \(maxFileBytes) bytes: what follows is counted and logged only, until the file is moved away and the task started anew"
+            )
         }
         if let failure, !hasFileFailed.exchange(true, ordering: .relaxed) {
             logger.error("the dead-letter file cannot be written: \(SystemError("write", errno: failure, peer: path))")

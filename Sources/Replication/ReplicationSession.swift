@@ -29,6 +29,8 @@ actor ReplicationSession {
     private static let pingInterval = 5
     /// How long a leave goes on applying what was received: before its FIN and behind it together.
     static let applyLimit = Duration.milliseconds(700)
+    /// Milliseconds between the source's clock and ours that are worth a line.
+    private static let skewTold: Int64 = 1000
     private static let cleaningLimit = Duration.seconds(3)
 
     let settings: ReplicatorSettings
@@ -178,13 +180,19 @@ actor ReplicationSession {
             settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && !past.ignoresCheckpoint
         let resume = mayResume ? opening.position : nil
         let master = MasterSession(
-            settings: settings.source, resumePoint: resume, keeper: settings.keeper,
+            settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
             onEvent: { [post] in post.yield(.connection($0)) })
         self.master = master
         let (session, modes) = try await master.open()
         logger.info(
             "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
             metadata: ["phase": "connecting"])
+        let skew = await master.clockSkew
+        if abs(skew) > Self.skewTold {
+            logger.warning(
+                "the source's clock is \(abs(skew)) ms \(skew > 0 ? "ahead of" : "behind") ours, which is allowed for; the target, if its clock is not the source's, expires keys early or late",
+                metadata: ["phase": "connecting"])
+        }
         isFullSync = modes.first != .partial
         replicationID = session.replicationID
         try await prepareTarget(opening, targetRunID: profile.runID, session: session)
@@ -199,7 +207,8 @@ actor ReplicationSession {
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
             batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
-            directory: settings.spoolDirectory, clock: settings.clock)
+            directory: settings.spoolDirectory, clock: settings.clock, clockSkew: skew,
+            expiryMarginMilliseconds: settings.expiryMargin.milliseconds)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -544,15 +553,11 @@ actor ReplicationSession {
         var keys: [(database: UInt32, key: [UInt8])] = []
         for applier in appliers { keys += await applier.partialKeys }
         guard !keys.isEmpty else { return }
-        let removal = Task { [control, keys] in
-            for (database, key) in keys { try await control.unlink(key, database: database) }
+        await within(Self.cleaningLimit) { [control, keys] in
+            for (database, key) in keys {
+                do { try await control.unlink(key, database: database) } catch { return }
+            }
         }
-        let limit = Task {
-            try await Task.sleep(for: Self.cleaningLimit)
-            removal.cancel()
-        }
-        _ = await removal.result
-        limit.cancel()
     }
 
     private func afterLeaving(_ error: ReplicationError) async {

@@ -124,7 +124,7 @@ package actor Replicator {
 
     /// The leave without a session.
     private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
-        if past.hasBegun { await settleExpiry() }
+        if past.hasBegun { await settings.settleExpiry(logger: logger) }
         return summary
     }
 

@@ -45,6 +45,7 @@ extension ReplicatorSettings {
             }
         expiryGuard = configuration.expiry.guardWindow
         targetSilence = target.silence
+        expiryMargin = source.expiryMargin
         lagHigh = configuration.log.lagHigh == .zero ? nil : configuration.log.lagHigh
         stateDirectory = configuration.stateDirectory
         spoolDirectory = configuration.spool.directory

@@ -33,6 +33,9 @@ extension FlowDecoder {
             return try readJournalBlob(&reader, into: &sink)
         case .journalOffset:
             guard let lsn = reader.readLittleEndian(UInt64.self) else { return false }
+            guard lsn < Limits.sequenceNumber else {
+                throw .tooLarge("journal offset", value: lsn, limit: Limits.sequenceNumber, offset: start)
+            }
             hasJournalOffset = true
             sink.journalOffset(lsn)
         case .fullSyncEnd:
@@ -163,6 +166,10 @@ extension FlowDecoder {
         _ = reader.skip(payload.offset - start)
         chunk.bytesLeft -= payload.offset - start
         if chunk.bytesLeft == 0 {
+            // What comes next would be written into the element's bytes.
+            guard !chunks.isInsideElement(chunk.id) else {
+                throw .malformed("a tagged chunk ends inside an element", offset: reader.offset)
+            }
             openChunk = nil
             return true
         }

@@ -41,6 +41,9 @@ struct TaggedChunks: ~Copyable {
         return true
     }
 
+    /// The value of `id` is open, and what has come of it ends in the middle of an element.
+    func isInsideElement(_ id: ChunkStreamID) -> Bool { open[id]?.decoder.isInsideElement ?? false }
+
     private mutating func begin(
         _ id: ChunkStreamID, database: UInt32, payload: inout ByteReader, scratch: inout ByteBuffer,
         into sink: inout some FlowSink & ~Copyable

@@ -82,6 +82,9 @@ package struct ValueDecoder: ~Copyable {
         }
     }
 
+    /// A long element has been begun and not ended.
+    var isInsideElement: Bool { longTextBytesLeft > 0 || longCompressed != nil }
+
     /// - Returns: `false` when the long element, if there is one, goes on in bytes that have not come.
     private mutating func continueLongElement(
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable

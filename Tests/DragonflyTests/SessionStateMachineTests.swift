@@ -10,6 +10,7 @@ struct SessionStateMachineTests {
     private static let greeting = RESPValue.array([.simple(id), .simple("SYNC1"), .integer(2), .integer(4)])
     private static let full = RESPValue.array([.simple("FULL"), .simple(token)])
     private static let partial = RESPValue.array([.simple("PARTIAL"), .simple(token)])
+    private static let time = RESPValue.array([.bulk(Array("1800000000".utf8)), .bulk(Array("123456".utf8))])
     private static let ok = RESPValue.simple("OK")
 
     private func machine(
@@ -22,7 +23,8 @@ struct SessionStateMachineTests {
     /// As far as the flows' commands.
     private func greet(_ machine: inout SessionStateMachine) throws -> SessionStateMachine.Action {
         #expect(machine.connected() == .send(["PING"]))
-        #expect(try machine.mainReplied(.simple("PONG")) == .send(["REPLCONF", "capa", "dragonfly"]))
+        #expect(try machine.mainReplied(.simple("PONG")) == .send(["TIME"]))
+        #expect(try machine.mainReplied(Self.time) == .send(["REPLCONF", "capa", "dragonfly"]))
         #expect(
             try machine.mainReplied(Self.greeting)
                 == .send(["REPLCONF", "CLIENT-ID", String(repeating: "c", count: 40)]))
@@ -80,6 +82,21 @@ struct SessionStateMachineTests {
     }
 
     @Test(
+        "tells the master's clock where it may, and goes on without",
+        arguments: [
+            (time, 1_800_000_000_123), (.error("NOPERM no"), nil), (ok, nil), (.array(nil), nil),
+            (.array([.simple("9223372036854775807"), .simple("0")]), nil),
+            (.array([.simple("1"), .simple("-1")]), nil),
+        ] as [(RESPValue, Int64?)])
+    func sourceTime(_ reply: RESPValue, _ expected: Int64?) throws {
+        var machine = machine()
+        _ = machine.connected()
+        _ = try machine.mainReplied(.simple("PONG"))
+        #expect(try machine.mainReplied(reply) == .send(["REPLCONF", "capa", "dragonfly"]))
+        #expect(machine.sourceTime == expected)
+    }
+
+    @Test(
         "asks for no position of another master or of another number of flows",
         arguments: [
             ResumePoint(replicationID: String(repeating: "0", count: 40), nextLSNs: [LSN(7), LSN(9)]),
@@ -123,6 +140,7 @@ struct SessionStateMachineTests {
             ("LOADING Dragonfly is loading the dataset in memory", .notReady, "loading"),
             ("ERR Replicating a replica is unsupported", .notAMaster, "itself a replica"),
             ("ERR Can not execute during SHUTTING_DOWN", .notReady, "does not take replicas"),
+            ("ERR max number of clients reached", .notReady, "maxclients"),
             ("ERR syncid not found", .notReady, "dropped the session"),
             ("ERR something new", .protocolViolation, "something new"),
         ])
@@ -130,6 +148,7 @@ struct SessionStateMachineTests {
         var machine = machine()
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
+        _ = try machine.mainReplied(Self.time)
         do {
             _ = try machine.mainReplied(.error(reply))
             Issue.record("the error was taken for an answer")
@@ -139,11 +158,34 @@ struct SessionStateMachineTests {
         }
     }
 
+    @Test(
+        "takes an unknown refusal of a made session's commands for a state that passes",
+        arguments: ["FLOW", "SYNC", "STARTSTABLE"])
+    func unknownRefusals(_ step: String) throws {
+        var machine = machine()
+        _ = try greet(&machine)
+        do {
+            let refusal = RESPValue.error("ERR something new")
+            _ = try machine.flowReplied(FlowID(0), step == "FLOW" ? refusal : Self.full)
+            _ = try machine.flowReplied(FlowID(1), Self.full)
+            _ = machine.begin()
+            _ = try machine.mainReplied(step == "SYNC" ? refusal : Self.ok)
+            for flow in 0...1 { _ = try machine.snapshotCompleted(FlowID(flow)) }
+            _ = try machine.mainReplied(refusal)
+            Issue.record("the error was taken for an answer")
+        } catch {
+            #expect(error.code == .notReady)
+            #expect(error.isTransient)
+            #expect(error.message.contains("DFLY \(step)"), "\(error)")
+        }
+    }
+
     @Test("recognises a Redis, which says OK to everything")
     func redisAsSource() throws {
         var machine = machine()
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
+        _ = try machine.mainReplied(Self.time)
         do {
             _ = try machine.mainReplied(Self.ok)
             Issue.record("a Redis was taken for a Dragonfly")
@@ -163,6 +205,7 @@ struct SessionStateMachineTests {
         var machine = machine()
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
+        _ = try machine.mainReplied(Self.time)
         do {
             _ = try machine.mainReplied(reply)
             Issue.record("\(reply) was taken for a greeting")

@@ -95,9 +95,9 @@ import Wire
         try daemon.leave()
         #expect(
             daemon.deadLetters
-                == (1...5).map { DeadLetter(kind: "json", database: 0, key: "doc:\($0)") }
-                + [DeadLetter(kind: "throttle", database: 0, key: "gate")])
+                == (1...5).map { DeadLetter(kind: "json", database: 0, key: "doc:\($0)") })
         #expect(daemon.log.contains("5 x json"))
+        #expect(daemon.log.contains("1 x throttle"), "it is counted only")
     }
 
     @Test(arguments: ["stop", "skip"]) func `a database number that the target does not have`(_ reaction: String) throws
@@ -168,6 +168,22 @@ import Wire
         try wait(until: "the record behind is applied") { try scene.get("after") == "1" }
         try daemon.leave()
         #expect(daemon.deadLetters == [])
+    }
+
+    @Test func `a script of another Lua is told, and stops nothing`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(sections: policy("onError", "stop"))
+        try daemon.wait(forLine: "stable:")
+        scene.journal("SCRIPT LOAD return(7//2)")
+        scene.journal("SCRIPT LOAD return(7)")
+        scene.journal("SET after 1")
+        try wait(until: "the record behind is applied") { try scene.get("after") == "1" }
+        try daemon.leave()
+        #expect(daemon.deadLetters == [DeadLetter(kind: "script", database: 0, key: "LOAD")])
+        #expect(daemon.log.contains("the target does not take a script of the source: ERR Error compiling script"))
+        #expect(daemon.log.contains("1 x script"))
+        // The SHA-1 of return(7).
+        #expect(try scene.client.command("EVALSHA", "bc70ae583496ef68242126e5f723b4224435af02", "0").int == 7)
     }
 
     @Test func `a target out of memory is waited for, and nothing is lost or doubled`() throws {

@@ -70,6 +70,16 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "f") == Int(now) + 3_000)
     }
 
+    @Test(arguments: [(0, 1), (500, 2), (5_000, 2)] as [(Int64, Int)])
+    func `the margin of a plain GETEX can be set`(_ margin: Int64, _ kept: Int) throws {
+        var rewriter = JournalRewriter(
+            profile: TargetUnderTest.redis70, journalsGroupReads: true, expiryMargin: margin)
+        let outcomes = try [0, 500, 5_001 as Int64].map {
+            try rewriter.rewrite(["PEXPIREAT", "k", "\(now + $0)"].map { Array($0.utf8) }, into: CommandBatch())
+        }
+        #expect(outcomes.count { $0 == .nothing } == kept)
+    }
+
     @Test func `RENAME over a key with a TTL leaves that TTL if the renamed key has one`() async throws {
         let target = try await TargetUnderTest(setUp: [
             ["SET", "a", "1", "PXAT", "2000000000001"], ["SET", "b", "2", "PXAT", "2000000000002"],
@@ -152,6 +162,25 @@ import Wire
             let arguments = ["RESTORE", "k", "0"].map { Array($0.utf8) } + [payload]
             #expect(try rewriter.rewrite(arguments, into: CommandBatch()) == expected)
         }
+    }
+
+    @Test(arguments: ["SORT src ALPHA STORE dst", "GEORADIUSBYMEMBER src a 200 km STORE dst"])
+    func `a STORE inside the snapshot leaves its destination where its source has not come`(_ line: String) async throws
+    {
+        let target = try await TargetUnderTest(setUp: [["SET", "dst", "old"], ["GEOADD", "geo", "15", "37", "a"]])
+        func run() throws -> RewriteOutcome {
+            var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, journalsGroupReads: true)
+            rewriter.isInSnapshot = true
+            let batch = CommandBatch()
+            let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch)
+            #expect(try target.send(batch) == .applied([]))
+            return outcome
+        }
+        #expect(try run() == .writtenDiverging(.storeInSnapshot))
+        #expect(try target.text("GET", "dst") == "old")
+        try target.client.command("COPY", "geo", "src")
+        #expect(try run() == .writtenDiverging(.storeInSnapshot))
+        #expect(try target.text("TYPE", "dst") == (line.hasPrefix("SORT") ? "list" : "zset"))
     }
 
     // MARK: TTLs of members and fields

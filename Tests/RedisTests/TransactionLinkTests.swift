@@ -96,6 +96,7 @@ import Wire
         #expect(TargetError.isTransientReply("OOM command not allowed when used memory > 'maxmemory'."))
         #expect(TargetError.isTransientReply("EXECABORT Transaction discarded because of: OOM command not allowed"))
         #expect(TargetError.isTransientReply("EXECABORT Transaction discarded because of: READONLY You can't write"))
+        #expect(TargetError.reply("ERR max number of clients reached", to: "AUTH").code == .notReady)
         #expect(!TargetError.isTransientReply("EXECABORT Transaction discarded because of previous errors."))
         #expect(!TargetError.isTransientReply("WRONGTYPE Operation against a key"))
     }

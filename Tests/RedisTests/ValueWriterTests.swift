@@ -141,6 +141,51 @@ import Wire
         #expect(try target.client.command("XPENDING", "pieces", "g").array?.first?.int == 2)
     }
 
+    @Test func `a long member that has expired is left out itself, not the one before it`() async throws {
+        let target = try await TargetUnderTest()
+        let long = [UInt8](repeating: 0x61, count: 200_000)
+        let batch = CommandBatch()
+        let writer = ValueWriter(
+            head: EntryHead(database: 0, expiryMilliseconds: nil, type: .setWithExpiry),
+            key: Array("k".utf8).span.bytes,
+            profile: TargetUnderTest.redis70, now: TargetUnderTest.now)
+        for (member, expiry) in [
+            (Array("before".utf8), nil), (long, TargetUnderTest.now - 1), (Array("behind".utf8), nil),
+        ] {
+            if member.count > 100 {
+                _ = writer.take(.elementBegan(byteCount: member.count), into: batch)
+                for half in [Array(member[..<100_000]), Array(member[100_000...])] {
+                    _ = writer.take(.elementBytes(half.span.bytes), into: batch)
+                }
+            } else {
+                _ = writer.take(.element(member.span.bytes), into: batch)
+            }
+            _ = writer.take(.expiry(expiry), into: batch)
+        }
+        _ = writer.take(.ended, into: batch)
+        #expect(try target.send(batch) == .applied([]))
+        #expect(try target.list("SMEMBERS", "k").sorted() == ["before", "behind"])
+    }
+
+    @Test func `a malformed node of a stream that is written in pieces is an error, as in a RESTORE`() async throws {
+        let target = try await TargetUnderTest(["--rdbcompression", "no"], setUp: Self.stream(entries: 5))
+        let dump = try target.dump("k")
+        guard let payload = DumpPayload(dump.span.bytes) else { throw LabError("DUMP gives a payload") }
+        func write(_ body: [UInt8]) -> Bool {
+            let writer = ValueWriter(
+                head: EntryHead(database: 0, expiryMilliseconds: nil, type: .stream2), key: Array("p".utf8).span.bytes,
+                profile: TargetUnderTest.redis70, now: TargetUnderTest.now)
+            return writer.write(body.span.bytes, into: CommandBatch())
+        }
+        var body = payload.body.withUnsafeBytes { Array($0) }
+        #expect(write(body))
+        // Number of nodes, the node's id, the head of its listpack; then, after six bytes, how many entries live.
+        let lives = 1 + 17 + 2 + 6
+        #expect(body[lives] == 5, "the node says that it has five entries")
+        body[lives] = 6
+        #expect(!write(body))
+    }
+
     @Test func `members and fields that have expired are left out, other TTLs are counted as lost`() async throws {
         let target = try await TargetUnderTest()
         let now = TargetUnderTest.now

@@ -17,13 +17,13 @@ final class EncoderScene {
     init(
         profile: TargetProfile = TargetProfile(flavor: .redis, version: .init(7, 0, 15)), protocolVersion: Int = 5,
         policy change: (inout ReplicationPolicy) -> Void = { $0.onUnsupported = .skip },
-        context changeContext: (inout FlowContext) -> Void = { _ in }
+        maxFileBytes: Int = 64 << 20, context changeContext: (inout FlowContext) -> Void = { _ in }
     ) {
         var policy = ReplicationPolicy()
         change(&policy)
         let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         let target = TargetSettings(endpoint: Endpoint(host: "127.0.0.1", port: 1), clientName: "test")
-        incidents = IncidentLog(logger: logger, path: path)
+        incidents = IncidentLog(logger: logger, path: path, maxFileBytes: maxFileBytes)
         var context = FlowContext(
             task: "test", policy: policy,
             session: .init(replicationID: "id", syncID: "SYNC1", flowCount: 1, protocolVersion: protocolVersion),

@@ -66,6 +66,15 @@ import Wire
         expect("00 01 6b c3 01 05 20", .malformed("truncated LZF copy", offset: 15), key: "k")
     }
 
+    @Test func `A journal offset that no master reaches: the next record would count beyond it`() {
+        expect(
+            "d3 ff ff ff ff ff ff ff ff",
+            .tooLarge("journal offset", value: .max, limit: Limits.sequenceNumber, offset: 9))
+        expect(
+            "d3 00 00 00 00 00 00 00 40",
+            .tooLarge("journal offset", value: 1 << 62, limit: Limits.sequenceNumber, offset: 9))
+    }
+
     @Test func `An end that is not the end`() {
         let completed = "c8 00 00 00 00 00 00 00 00"
         let offset = "d3 0f 00 00 00 00 00 00 00"

@@ -95,6 +95,33 @@ private func chunk(_ id: UInt32, _ payload: String) -> [UInt8] {
         #expect(outcome.greatestRemainder < 8192)
     }
 
+    @Test func `A chunk that ends inside a long element is refused before anything comes into it`() {
+        for isCompressed in [false, true] {
+            let long = [UInt8](repeating: 0x61, count: 100_000)
+            var element = written { $0.append(rdbString: long.span.bytes) }
+            if isCompressed {
+                // 3125 runs of 32 bytes that stand as they are.
+                let packed = (0..<3125).flatMap { _ in [31] + long.prefix(32) }
+                element = hex("c3 80 00 01 92 d5 80 00 01 86 a0") + packed
+            }
+            let part = Array(element.prefix(80_000))
+            let entries = written {
+                $0.append(0xE0)
+                $0.append(littleEndian: UInt32(1))
+                $0.append(littleEndian: UInt32(4 + part.count))
+                $0.append(hex("02 01 73 01").span.bytes)
+                $0.append(part.span.bytes)
+                $0.append(hex("00 01 6b 01 76").span.bytes)
+            }
+            let outcome = feedFlow(flow(entries), .pieces(of: 4096))
+            #expect(
+                outcome.error?.cause
+                    == .malformed("a tagged chunk ends inside an element", offset: 9 + 9 + 4 + part.count),
+                "compressed: \(isCompressed)")
+            #expect(!outcome.items.contains(value(.string, "k", texts("v"))))
+        }
+    }
+
     @Test func `Hostile chunks never trap`() {
         feedHostileFlow(flow(Self.interleaved))
     }

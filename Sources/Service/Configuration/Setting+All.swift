@@ -50,6 +50,9 @@ extension Setting {
             Setting(
                 "source.passwordFile", optional: \.source.passwordFile, .path,
                 "File that holds the password, relative to this file."),
+            Setting(
+                "source.expiryMarginMilliseconds", \.source.expiryMargin, .milliseconds(0...60_000),
+                "The source journals a plain GETEX as an expiry of now: one no further ahead than this is left out."),
         ]
         + tls(
             "source.tls", isEnabled: \.source.tls.isEnabled, caFile: \.source.tls.caFile,

@@ -1,0 +1,43 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// A source whose clock is not ours: the times of its stream are its own.
+@Suite(.serialized) struct `A source with another clock` {
+    @Test(arguments: [5_000, -5_000] as [Int64]) func `is understood, and told`(_ skew: Int64) throws {
+        var options = MasterOptions()
+        options.shardCount = 1
+        options.clockSkew = skew
+        let master = try SimulatedMaster(.live(nil), options: options)
+        _ = try master.start()
+        let redis = try RedisServer()
+        defer {
+            master.stop()
+            redis.stop()
+        }
+        let client = try redis.client()
+        func sourceTime() -> Int64 { Int64(Date().timeIntervalSince1970 * 1000) + skew }
+        let daemon = try Daemon(
+            .replicate, .init(source: master.port, target: redis.port, sections: ["shutdown": ["drainSeconds: 0"]]))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable:")
+        func journal(_ line: String) { master.send(journal: [JournalEntry(line)], flow: 0) }
+        // Plain GETEX leaves the source's time; a real expiry lies beyond the margin.
+        journal("SET getex v")
+        journal("PEXPIREAT getex \(sourceTime())")
+        journal("SET real v")
+        let deadline = sourceTime() + 600_000
+        journal("PEXPIREAT real \(deadline)")
+        journal("SET end v")
+        try wait(until: "the last record is applied") { try client.command("GET", "end").text == "v" }
+        #expect(try client.command("PEXPIRETIME", "getex").int == -1)
+        // Later by what the guard of TTLs adds.
+        #expect(try client.command("PEXPIRETIME", "real").int ?? 0 >= deadline)
+        #expect(daemon.log.contains(skew > 0 ? "ms ahead of ours" : "ms behind ours"))
+        try daemon.leave()
+        #expect(daemon.deadLetters == [])
+        #expect(master.violations == [])
+    }
+}

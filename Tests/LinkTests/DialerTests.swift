@@ -1,0 +1,73 @@
+import Foundation
+import Testing
+
+@testable import Link
+
+/// A listening socket of 127.0.0.1.
+private final class Listener: Sendable {
+    let descriptor: Int32
+    let address: Dialer.Address
+
+    init(backlog: Int32) throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        self.descriptor = descriptor
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let bound: Dialer.Address? = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                guard bind(descriptor, address, size) == 0, listen(descriptor, backlog) == 0,
+                    getsockname(descriptor, address, &size) == 0
+                else { return nil }
+                return Dialer.Address(address, size: size)
+            }
+        }
+        self.address = try #require(bound)
+    }
+
+    /// Connections that nobody accepts: behind them the kernel answers no more.
+    func fill() -> [Int32] {
+        (0..<4).map { _ in
+            let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+            let client = socket(AF_INET, flags, 0)
+            _ = address.withSocketAddress { connect(client, $0, $1) }
+            return client
+        }
+    }
+
+    deinit { close(descriptor) }
+}
+
+@Suite struct `Dialing a host` {
+    private let endpoint = Endpoint(host: "a.test", port: 1)
+
+    @Test func `of several addresses leaves time for the second where the first is a black hole`() async throws {
+        let (hole, server) = (try Listener(backlog: 0), try Listener(backlog: 8))
+        let fillers = hole.fill()
+        defer { for filler in fillers { close(filler) } }
+        let addresses = [hole.address, server.address]
+        let descriptor = try await Dialer.connect(to: endpoint, timeout: .seconds(3)) { _ in addresses }
+        close(descriptor)
+        await #expect(throws: SystemError("connect", errno: ETIMEDOUT, peer: "a.test:1")) {
+            _ = try await Dialer.connect(to: endpoint, timeout: .milliseconds(300)) { _ in [addresses[0]] }
+        }
+    }
+
+    @Test func `ends in time where the resolver does not`() async throws {
+        let answer = DispatchSemaphore(value: 0)
+        defer { answer.signal() }
+        await #expect(throws: SystemError("resolve", errno: ETIMEDOUT, peer: "a.test:1")) {
+            _ = try await Dialer.connect(to: endpoint, timeout: .milliseconds(200)) { _ in
+                answer.wait()
+                return []
+            }
+        }
+    }
+
+    @Test func `of no address ends, too`() async throws {
+        await #expect(throws: SystemError.self) {
+            _ = try await Dialer.connect(to: endpoint, timeout: .seconds(1)) { _ in [] }
+        }
+    }
+}
