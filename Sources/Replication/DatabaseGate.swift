@@ -1,9 +1,12 @@
-/// Holds a flow of a full sync back before the first thing that it writes to a database, until the session has prepared
-/// that database: noted that the task fills it, and emptied it if it is to be.
+/// Holds a flow back before the first thing that it writes to a database, until the session has prepared that database:
+/// noted that the task fills it, and, in a full sync, emptied it if it is to be.
 struct DatabaseGate {
     private var open: Set<UInt32> = []
     private var closed: Set<UInt32> = []
     private var untold: [UInt32] = []
+
+    /// - Parameter open: databases that are prepared.
+    init(open: Set<UInt32> = []) { self.open = open }
 
     /// Nothing may be sent, or decoded, at present.
     var isClosed: Bool { !closed.isEmpty }
@@ -27,18 +30,12 @@ struct DatabaseGate {
 }
 
 extension FlowApplier {
-    /// Every database is to be prepared before the flow writes to it; before `start`.
-    package func closeDatabases() { encoder.gate = DatabaseGate() }
+    /// Every database but these is to be prepared before the flow writes to it; before `start`.
+    package func closeDatabases(except open: Set<UInt32> = []) { encoder.gate = DatabaseGate(open: open) }
 
     /// The database is prepared.
     package func open(_ database: UInt32) {
         encoder.gate?.open(database)
-        pump()
-    }
-
-    /// The full sync is over: whatever comes from here on is the task's.
-    package func openDatabases() {
-        encoder.gate = nil
         pump()
     }
 

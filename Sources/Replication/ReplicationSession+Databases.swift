@@ -34,13 +34,15 @@ struct TaskDatabases {
 }
 
 extension ReplicationSession {
-    /// A flow is about to write to `database` for the first time in this full sync, and waits for it.
+    /// A flow is about to write to `database` for the first time in this session, and waits for it.
     ///
     /// That the task fills the database is noted before it does: were the sync ended early, the next one would take what
     /// this one has brought for keys of others, and leave for ever what the source deletes meanwhile.
     func prepare(_ database: UInt32, for flow: FlowID) async throws {
-        let isOver = stableFlows.count == appliers.count
-        if !isOver, databases.opened.insert(database).inserted {
+        if !isFullSync || stableFlows.count == appliers.count {
+            // Behind a full sync whatever comes to a database is the task's: noted with the next beat, and nobody waits.
+            hasNewDatabases = true
+        } else if databases.opened.insert(database).inserted {
             if settings.existing == .flush { try await empty(database) }
             try await noteFilling(database)
         }
@@ -71,6 +73,7 @@ extension ReplicationSession {
     func storeDatabases() async throws {
         var all = databases.known.union(databases.filling.keys)
         for applier in appliers { all.formUnion(await applier.databases) }
+        hasNewDatabases = false
         guard all != databases.known || !databases.areNoted else { return }
         do {
             try await keeper.note(all, isFirst: !databases.areNoted, on: control)

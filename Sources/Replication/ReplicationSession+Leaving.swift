@@ -59,6 +59,7 @@ extension ReplicationSession {
             }
         }
         await master.close(within: .milliseconds(200))
+        if hasNewDatabases, !drained.isEmpty { await within(.seconds(2)) { try? await self.storeDatabases() } }
         if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
         if isFinal {
             let limit = isHurried ? .seconds(2) : ReplicatorSettings.settleLimit

@@ -56,6 +56,8 @@ actor ReplicationSession {
     var databases = TaskDatabases()
     /// This full sync removes the keys that the source no longer has.
     private(set) var isReconciling = false
+    /// The stable stream has come to a database that may not be noted yet.
+    var hasNewDatabases = false
     private(set) var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private(set) var isLeaveRequested = false
@@ -221,7 +223,7 @@ actor ReplicationSession {
             if !isFullSync, let resume {
                 await applier.continues(at: resume, repeating: opening.mayRepeat)
             }
-            if isFullSync { await applier.closeDatabases() }
+            await applier.closeDatabases(except: isFullSync ? [] : databases.known)
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             appliers.append(applier)
         }
@@ -300,10 +302,8 @@ actor ReplicationSession {
                 ticks += 1
                 if ticks % Self.pingInterval == 0 { pingSource() }
                 if phase == .stable {
-                    if ticks % Self.pingInterval == 0 {
-                        try await storeDatabases()
-                        lookAtCheckpoint()
-                    }
+                    if hasNewDatabases || ticks % Self.pingInterval == 0 { try await storeDatabases() }
+                    if ticks % Self.pingInterval == 0 { lookAtCheckpoint() }
                     storePosition(ticks)
                 }
             case .look: break
@@ -344,7 +344,6 @@ actor ReplicationSession {
                 metadata: ["flow": "\(flow)", "phase": "full sync", "lsn": "\(lsn)"])
             if settings.mode == .replicate { await startAcknowledging(flow) }
             guard stableFlows.count == appliers.count else { return false }
-            for applier in appliers { await applier.openDatabases() }
             let keys = progress.reduce(0) { $0 + $1.appliedKeys }
             logger.notice(
                 "full sync done: \(keys) keys from \(version ?? "the source")",
@@ -471,7 +470,9 @@ actor ReplicationSession {
         var attempt = 0
         while true {
             begin("a request to the target", atMost: .seconds(600))
-            do { return try await body() } catch {
+            do { return try await body() } catch let error as ReplicationError {
+                throw error
+            } catch {
                 let error = TargetError(error)
                 attempt += 1
                 guard error.isTransient, !isLeaveRequested, attempt < 1000 else { throw error }
