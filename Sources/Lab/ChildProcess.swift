@@ -56,6 +56,9 @@ package final class ChildProcess {
         } else {
             posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
         }
+        // Nothing else of ours: a socket that some thread has just accepted would stay open in the child, and its peer
+        // would wait for an end that does not come.
+        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
 
         // A test runner may ignore or block signals; the child begins with none ignored and none blocked.
         var attributes = posix_spawnattr_t()

@@ -4,8 +4,16 @@ import Logging
 import Redis
 
 extension ReplicatorSettings {
-    /// How long it may take to give keys the source's exact deadlines.
+    /// How long it may take to give keys the source's exact deadlines, or not to reach the target: a part of the unit's
+    /// TimeoutStopSec=.
     static let settleLimit = Duration.seconds(10)
+
+    /// For the last words of a leave: a target that hangs must not hold it up.
+    func partingControl(role: String) -> TargetControl {
+        var target = target
+        target.timeout = min(target.timeout, .seconds(2))
+        return TargetControl(connector: TargetConnector(settings: target), role: role)
+    }
 
     /// Where the source's deadlines are noted.
     var expiryFolder: String? { stateDirectory.map { "\($0)/\(task).expiry" } }
@@ -51,28 +59,23 @@ extension ReplicationSession {
             }
         }
         let limit = isHurried ? Duration.seconds(1) : ReplicatorSettings.settleLimit
-        let isSettled = await settings.settleExpiry(of: drained, within: limit, logger: logger)
-        if isSettled { departure.log("TTLs are the source's") }
+        let isSettled = await settings.settleExpiry(
+            of: drained, endingImportMode: isInImportMode, within: limit, logger: logger)
+        if isSettled, drained.count == appliers.count { departure.log("TTLs are the source's") }
     }
 }
 
 extension ReplicatorSettings {
-    /// For what a leave has to say to the target: one that does not answer is not waited for.
-    func impatientControl(role: String) -> TargetControl {
-        var target = target
-        target.timeout = .seconds(2)
-        return TargetControl(connector: TargetConnector(settings: target), role: role)
-    }
-
     /// Gives the target the source's deadlines, and its own clock again.
     ///
     /// - Parameter flows: `nil`: all that have left something.
     /// - Returns: `false` when some are left as they are, which has been told.
     @discardableResult
     func settleExpiry(
-        of flows: Set<FlowID>? = nil, within limit: Duration = settleLimit, logger: Logger
+        of flows: Set<FlowID>? = nil, endingImportMode: Bool = true, within limit: Duration = settleLimit,
+        logger: Logger
     ) async -> Bool {
-        let control = impatientControl(role: "settling")
+        let control = partingControl(role: "settling")
         var left = 0
         if let expiryFolder, flows?.isEmpty != true {
             left = await ExpirySettler(folder: expiryFolder, control: control, logger: logger)
@@ -82,8 +85,10 @@ extension ReplicatorSettings {
             logger.warning(
                 "about \(left) keys are left with a TTL later than the source's", metadata: ["phase": "leaving"])
         }
-        let key = CheckpointKey(task: task, prefix: checkpoint.keyPrefix)
-        await ImportMode(control: control, checkpoint: key, logger: logger).end()
+        if endingImportMode {
+            let key = CheckpointKey(task: task, prefix: checkpoint.keyPrefix)
+            await ImportMode(control: control, checkpoint: key, logger: logger).end()
+        }
         await control.close()
         return left == 0
     }
