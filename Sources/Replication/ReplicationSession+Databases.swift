@@ -26,7 +26,7 @@ struct TaskDatabases {
     }
 
     /// There are databases where everything is the task's: what the source no longer has can be told.
-    var hasOwn: Bool { !known.isEmpty || filling.values.contains(0) || areAllOwn }
+    var hasOwn: Bool { areNoted || filling.values.contains(0) || areAllOwn }
 
     /// Where everything is the task's. Keys of others that stood in a database before the task's first full sync are not
     /// removed at its end, however often that was begun.

@@ -28,12 +28,13 @@ import Wire
         journal("SET getex v")
         journal("PEXPIREAT getex \(sourceTime())")
         journal("SET real v")
-        let deadline = sourceTime() + 20_000
+        let deadline = sourceTime() + 600_000
         journal("PEXPIREAT real \(deadline)")
         journal("SET end v")
         try wait(until: "the last record is applied") { try client.command("GET", "end").text == "v" }
         #expect(try client.command("PEXPIRETIME", "getex").int == -1)
-        #expect(try client.command("PEXPIRETIME", "real").int == deadline)
+        // Later by what the guard of TTLs adds.
+        #expect(try client.command("PEXPIRETIME", "real").int ?? 0 >= deadline)
         #expect(daemon.log.contains(skew > 0 ? "ms ahead of ours" : "ms behind ours"))
         try daemon.leave()
         #expect(daemon.deadLetters == [])

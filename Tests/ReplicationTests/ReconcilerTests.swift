@@ -18,6 +18,7 @@ import Wire
         private let pid: Int32
         private let client: RESPClient
         private let stop: Duration
+        private(set) var isHolding = false
         private(set) var hasReleased = false
         let hasEnded = false
 
@@ -29,6 +30,7 @@ import Wire
         func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] { keys }
 
         func hold() {
+            isHolding = true
             kill(pid, SIGSTOP)
             Task { [pid, stop] in
                 try await Task.sleep(for: stop)
@@ -85,7 +87,9 @@ import Wire
         let (redis, control, flow, reconciler) = try scene()
         defer { redis.stop() }
         let removal = Task { try await reconciler.run(databases: [0]) }
-        try await Task.sleep(for: .milliseconds(50))
+        try await wait(until: "the target has stopped") { await flow.isHolding }
+        // The removal is sent a moment later; that it is called off before serves as well.
+        try await Task.sleep(for: .milliseconds(20))
         removal.cancel()
         _ = await removal.result
         try await expectNewValue(redis, flow)

@@ -35,7 +35,7 @@ import Wire
     }
 
     @Test func `a record that changes no value, or that nobody knows, removes nothing`() throws {
-        let scene = EncoderScene()
+        let scene = EncoderScene(policy: { ($0.onUnsupported, $0.elementExpiry) = (.skip, .unsupported) })
         for line in ["FT.CREATE index", "CL.THROTTLE gate 1 2 3", "NEWCOMMAND k", "HEXPIRE h 5 FIELDS 1 f"] {
             try scene.journal(line)
         }
