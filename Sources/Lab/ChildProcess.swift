@@ -41,6 +41,12 @@ package final class ChildProcess {
 
     deinit { kill() }
 
+    /// `posix_spawn_file_actions_addclosefrom_np` of glibc 2.34, which Swift does not import.
+    private static let closeFrom = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np").map {
+        unsafeBitCast($0, to: CloseFrom.self)
+    }
+    private typealias CloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
+
     private static func spawn(
         _ executable: String, _ arguments: [String], _ input: String, _ output: String, _ error: String?,
         _ environment: [String: String]
@@ -58,7 +64,7 @@ package final class ChildProcess {
         }
         // Nothing else of ours: a socket that some thread has just accepted would stay open in the child, and its peer
         // would wait for an end that does not come.
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
+        _ = closeFrom?(&actions, 3)
 
         // A test runner may ignore or block signals; the child begins with none ignored and none blocked.
         var attributes = posix_spawnattr_t()
