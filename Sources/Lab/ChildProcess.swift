@@ -41,6 +41,12 @@ package final class ChildProcess {
 
     deinit { kill() }
 
+    /// `posix_spawn_file_actions_addclosefrom_np` of glibc 2.34, which Swift does not import.
+    private static let closeFrom = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np").map {
+        unsafeBitCast($0, to: CloseFrom.self)
+    }
+    private typealias CloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
+
     private static func spawn(
         _ executable: String, _ arguments: [String], _ input: String, _ output: String, _ error: String?,
         _ environment: [String: String]
@@ -56,6 +62,9 @@ package final class ChildProcess {
         } else {
             posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
         }
+        // Nothing else of ours: a socket that some thread has just accepted would stay open in the child, and its peer
+        // would wait for an end that does not come.
+        _ = closeFrom?(&actions, 3)
 
         // A test runner may ignore or block signals; the child begins with none ignored and none blocked.
         var attributes = posix_spawnattr_t()

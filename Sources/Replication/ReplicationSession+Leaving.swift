@@ -59,7 +59,8 @@ extension ReplicationSession {
             }
         }
         await master.close(within: .milliseconds(200))
-        if hasNewDatabases, !drained.isEmpty { await within(.seconds(2)) { try? await self.storeDatabases() } }
+        // Those of the last seconds: where the task has written, a later full sync removes what the source has deleted.
+        if !drained.isEmpty, databases.areNoted { await within(.seconds(1)) { try? await self.storeDatabases() } }
         if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
         if isFinal {
             let limit = isHurried ? .seconds(2) : ReplicatorSettings.settleLimit

@@ -48,6 +48,14 @@ import Wire
         #expect(try process.waitForEnd() == .signalled(SIGHUP))
     }
 
+    @Test func `a child has none of our descriptors`() throws {
+        // Not closed on exec, as a socket that has just been accepted.
+        let descriptor = dup(0)
+        defer { close(descriptor) }
+        let process = try shell("test -e /proc/self/fd/\(descriptor)")
+        #expect(try process.waitForEnd() == .exited(1))
+    }
+
     @Test func `CPU time and peak memory are those of the process`() throws {
         // 20 MB in a shell variable, and some work.
         let process = try shell(

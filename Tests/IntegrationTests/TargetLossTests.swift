@@ -145,7 +145,9 @@ import Wire
         case .cannotSave:
             try FileManager.default.removeItem(atPath: dump)
             try client.command("BGSAVE")
-        case .busy: try client.command("SCRIPT", "KILL")
+        case .busy:
+            try client.command("SCRIPT", "KILL")
+            try wait(until: "the script has ended") { worker?.hasEnded == true }
         case .lacksReplicas: try client.command("CONFIG", "SET", "min-replicas-to-write", "0")
         case .loading: try client.command("CONFIG", "SET", "key-load-delay", "0")
         }
