@@ -12,6 +12,8 @@ final class FlowEncoder: FlowSink {
         case global(GlobalCommand, transactionID: UInt64)
         /// The source was emptied during the snapshot: begin again.
         case restart(GlobalCommand)
+        /// The target is to be asked for keys (`ConflictGuard`).
+        case questions
         case failure(ReplicationError)
     }
 
@@ -53,6 +55,8 @@ final class FlowEncoder: FlowSink {
     private var scratch = ByteBuffer()
     /// While a full sync reconciles: what it has brought.
     var synced: SyncedKeys?
+    /// While a full sync must not touch the target's own keys.
+    var conflicts: ConflictGuard?
     /// Databases that this flow has written to.
     private(set) var databases: Set<UInt32> = []
     private(set) var expiredKeys = 0
@@ -312,6 +316,7 @@ final class FlowEncoder: FlowSink {
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
         synced?.brought(key, database: head.database)
+        conflicts?.brought(key, database: head.database)
         if context.policy.onConflict == .overwrite { book?.replace(key, database: head.database, into: batch) }
         guard let expiry = head.expiryMilliseconds, rewriter.hadPassed(expiry, now: arrivedAt) else { return true }
         expiredKeys += 1
@@ -360,17 +365,29 @@ final class FlowEncoder: FlowSink {
 
     func stableStreamBegan() {
         isStable = true
+        conflicts = nil
         context.progress(flow).decoded(next: nextLSN)
     }
 
     // MARK: Journal
 
     func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {
-        guard select(database) else {
+        guard database < context.targetDatabases else {
             report(.database, subject: text(command.name), key: command.keyOrEmpty, database: database)
             if !inSnapshot { countRecord() }
             return
         }
+        if let conflicts {
+            switch conflicts.admit(command, database: database) {
+            case .pass: break
+            case .drop: return
+            case .wait:
+                if halt == nil { halt = .questions }
+                return
+            }
+            if let failure = conflicts.failure { return fail(.file, "\(failure)") }
+        }
+        select(database)
         synced?.prepare(command, database: database, in: batch)
         rewriter.isInSnapshot = !hasCompletedSnapshot
         let outcome =
@@ -403,6 +420,13 @@ final class FlowEncoder: FlowSink {
         }
         guard inSnapshot else { return countRecord() }
         if !hasCompletedSnapshot { noteMove(command, from: database) }
+    }
+
+    /// The target has told which of the keys in question it has.
+    func resumeAfterQuestions(existing: [ConflictGuard.Place]) {
+        guard case .questions = halt else { return }
+        halt = nil
+        conflicts?.answered(existing: existing) { command($0, database: $1, inSnapshot: true) }
     }
 
     func journalPing(inSnapshot: Bool) {

@@ -226,6 +226,9 @@ actor ReplicationSession {
                 await applier.continues(at: resume, repeating: opening.mayRepeat)
             }
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
+            if isFullSync, settings.policy.onConflict != .overwrite, let directory = settings.spoolDirectory {
+                try await applier.guardConflicts(in: directory)
+            }
             appliers.append(applier)
         }
         try await takeOverElementExpiries()
