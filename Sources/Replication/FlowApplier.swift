@@ -115,7 +115,8 @@ package actor FlowApplier {
     /// - Throws: `TargetError`.
     package func start(onManyRecords: @escaping @Sendable () -> Void) async throws {
         self.onManyRecords = onManyRecords
-        try await connect()
+        try await connect(replacing: true)
+        try await checkPosition()
         intake.setDataHandler { [weak self] in
             guard let self else { return }
             self.executor.queue.async { self.assumeIsolated { $0.pump() } }
