@@ -38,7 +38,8 @@ package actor MasterSession {
 
     /// - Parameter clock: Unix time in milliseconds.
     package init(
-        settings: SourceSettings, resumePoint: ResumePoint?, keeper: any SocketKeeper, clock: @escaping @Sendable () -> Int64,
+        settings: SourceSettings, resumePoint: ResumePoint?, keeper: any SocketKeeper,
+        clock: @escaping @Sendable () -> Int64,
         onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.settings = settings

@@ -30,7 +30,8 @@ package enum Dialer {
                 // The resolver of the system has limits of its own, and a thread that is in it cannot be called back.
                 timers.asyncAfter(deadline: .now() + timeout.secondsAsDouble) {
                     if attempt.isResolving {
-                        attempt.end(with: .failure(SystemError("resolve", errno: ETIMEDOUT, peer: endpoint.description)))
+                        attempt.end(
+                            with: .failure(SystemError("resolve", errno: ETIMEDOUT, peer: endpoint.description)))
                     }
                 }
                 detachThread {

@@ -10,11 +10,11 @@ package struct JournalRewriter {
     /// The database of the command being rewritten.
     private(set) var database: UInt32 = 0
     private let journalsGroupReads: Bool
+    /// For values that come with TTLs of their elements.
+    package var elementExpiry: ElementExpiry?
     let expiryMargin: Int64
     /// The snapshot is not complete: a key that a command reads may not have come yet.
     package var isInSnapshot = false
-    /// For values that come with TTLs of their elements.
-    package var elementExpiry: ElementExpiry?
     /// The last `DEL key` of a multi-shard transaction.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 

@@ -28,12 +28,22 @@ package enum Unsupported: String, Sendable, CaseIterable {
     case unknownCommand = "unknown-command"
     case payload = "restore-payload"
     case database = "database-number"
+    case reservedKey = "reserved-key"
+
+    /// Whether it is a reason to stop, where the policy is to stop: search indexes are no data, a rate limiter's state is
+    /// of no use elsewhere, and reserved keys are df2redis' own.
+    package var mayStop: Bool {
+        switch self {
+        case .searchIndex, .throttle, .reservedKey: false
+        default: true
+        }
+    }
 
     /// The source has nothing else at the key of a command of this kind, so an older value in the target is wrong.
     package var takesTheKey: Bool {
         switch self {
         case .json, .bloom, .countMinSketch, .topK, .cuckoo, .payload: true
-        case .fieldExpiry, .memberExpiry, .searchIndex, .throttle, .unknownCommand, .database: false
+        case .fieldExpiry, .memberExpiry, .searchIndex, .throttle, .unknownCommand, .database, .reservedKey: false
         }
     }
 
@@ -50,6 +60,7 @@ package enum Unsupported: String, Sendable, CaseIterable {
         case .throttle: "rate limiter state is not replicated"
         case .unknownCommand: "this version does not know the command"
         case .payload: "the target cannot read the payload of this RESTORE"
+        case .reservedKey: "names that begin with df2redis: are df2redis' own in the target"
         case .database: "the target has no such database"
         }
     }

@@ -28,11 +28,12 @@ package actor TargetControl {
     }
 
     /// - Throws: `TargetError`, for an error reply too.
-    func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
+    func demand(_ arguments: [String], timeout: Duration? = nil) async throws(TargetError) -> RESPValue {
         let connection = try await open()
         let reply: RESPValue
         do {
-            reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: connector.settings.timeout)
+            reply = try await connection.request(
+                arguments.map { Array($0.utf8) }, timeout: timeout ?? connector.settings.timeout)
         } catch {
             throw TargetError(error)
         }
@@ -153,8 +154,6 @@ package actor TargetControl {
         }
     }
 
-    package func flushAll() async throws(TargetError) { _ = try await demand(["FLUSHALL"]) }
-
     /// Runs a global command and stores the checkpoint of every flow, in one transaction where the target can.
     package func run(
         _ command: GlobalCommand, task: String, checkpointKey: String, fields: [(field: String, value: String)]
@@ -211,7 +210,11 @@ package actor TargetControl {
         } while cursor != "0"
     }
 
-    private static let ownPrefix = Array("df2redis:".utf8)
+    /// Connects anew. What the connection before has sent has taken effect by then, or never will: see `TargetConnector`.
+    package func renew() async throws(TargetError) {
+        await close()
+        _ = try await open()
+    }
 
     package func close() async {
         await connection?.close()

@@ -274,8 +274,8 @@ package final class ValueWriter {
     private func beginLongElement(_ byteCount: Int, into batch: CommandBatch) {
         elementBytesLeft = byteCount
         if isSortedSet || head.type == .json || head.type == .setWithExpiry {
-            // ZADD wants the score first, JSON.SET one argument whole; a member may have to be taken back when its expiry comes,
-            // or be named again for it: these wait until they are complete.
+            // ZADD wants the score first, JSON.SET one argument whole, a member's TTL the member again: these wait until
+            // they are complete.
             isLongElementHeld = true
             held.removeAll()
             return

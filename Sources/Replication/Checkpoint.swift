@@ -8,6 +8,8 @@ import Wire
 /// df2redis:checkpoint:<task>   flow:<n>  ->  stable <replication id> <number of flows> <next LSN>
 ///                                            snapshot <replication id> <sync id> <number of the batch>
 ///                              databases ->  0,3        those that the task has filled
+///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
+///                                                       keys of others stood there before
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
 ///                              stopped   ->  by policy  there is no position to go on from
 /// ```
@@ -79,16 +81,35 @@ extension ResumePoint {
 /// What the checkpoint's hash tells besides positions.
 struct TaskRecord: Equatable {
     static let databasesField = "databases"
+    static let fillingField = "filling"
     static let reconcileField = "reconcile"
 
     /// Databases that the task has filled; `nil` when it has not finished a full sync.
     var databases: Set<UInt32>?
+    /// Databases that a full sync which was not completed has begun to fill, and how many keys stood there before.
+    var filling: [UInt32: Int] = [:]
     /// A full sync brought its keys, and was ended before it had removed the old ones.
     var isReconciling: Bool
 
     init(_ fields: [String: String]) {
         databases = fields[Self.databasesField].map { Set($0.split(separator: ",").compactMap { UInt32($0) }) }
+        filling = Self.filling(fields[Self.fillingField])
         isReconciling = fields[Self.reconcileField] != nil
+    }
+
+    static func filling(_ text: String?) -> [UInt32: Int] {
+        var filling: [UInt32: Int] = [:]
+        for entry in text?.split(separator: ",") ?? [] {
+            let numbers = entry.split(separator: ":")
+            guard numbers.count == 2, let database = UInt32(numbers[0]) else { continue }
+            // What cannot be read may be keys of others.
+            filling[database] = Int(numbers[1]) ?? 1
+        }
+        return filling
+    }
+
+    static func text(_ filling: [UInt32: Int]) -> String {
+        filling.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: ",")
     }
 
     static func text(_ databases: Set<UInt32>) -> String { databases.sorted().map(String.init).joined(separator: ",") }

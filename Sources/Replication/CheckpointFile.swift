@@ -15,6 +15,8 @@ struct CheckpointRecord: Equatable, Sendable, Codable {
     var isExact = false
     /// Databases that the task has filled; `nil` when it has not finished a full sync.
     var databases: Set<UInt32>?
+    /// As `TaskRecord.filling`, in its text.
+    var filling: String?
     /// A full sync brought its keys, and was ended before it had removed the old ones.
     var isReconciling = false
     /// Why there is no position.

@@ -33,9 +33,13 @@ actor CheckpointKeeper {
     /// What a session begins with.
     struct Opening: Sendable {
         var position: ResumePoint?
+        /// There are positions of flows, if only of some.
+        var hasPositions = false
         /// Some of what lies behind the position may have been applied.
         var mayRepeat = false
         var databases: Set<UInt32>?
+        /// As in `TaskRecord`.
+        var filling: [UInt32: Int] = [:]
         var isReconciling = false
         /// A policy has stopped the task.
         var isStopped = false
@@ -125,6 +129,7 @@ actor CheckpointKeeper {
         }
         opening.isKnown = true
         opening.databases = found.databases
+        opening.filling = TaskRecord.filling(found.filling)
         opening.isReconciling = found.isReconciling
         opening.isStopped = found.stopped != nil
         guard let id = found.replicationID, !found.nextLSNs.isEmpty else { return opening }
@@ -147,6 +152,7 @@ actor CheckpointKeeper {
     ) async throws {
         record.targetRunID = targetRunID
         record.databases = opening.databases
+        record.filling = opening.filling.isEmpty ? nil : TaskRecord.text(opening.filling)
         record.isReconciling = opening.isReconciling
         switch beginning {
         case .fullSync(let isReconciling):
@@ -174,11 +180,17 @@ actor CheckpointKeeper {
     private func beginInTarget(_ beginning: Beginning, on control: TargetControl) async throws {
         var fields: [String: String] = [:]
         if let databases = record.databases { fields[TaskRecord.databasesField] = TaskRecord.text(databases) }
+        if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
         switch beginning {
         case .fullSync:
-            if record.isReconciling { fields[TaskRecord.reconcileField] = "pending" }
+            var obsolete = [CheckpointKey.stopped.field]
+            if record.isReconciling {
+                fields[TaskRecord.reconcileField] = "pending"
+            } else {
+                obsolete.append(TaskRecord.reconcileField)
+            }
             let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
-            try await control.update(key.name, set: fields, remove: positions + [CheckpointKey.stopped.field])
+            try await control.update(key.name, set: fields, remove: positions + obsolete)
         case .continuing(let position):
             for (index, next) in position.nextLSNs.enumerated() {
                 fields[key.field(FlowID(index))] = position.text(next)
@@ -189,16 +201,29 @@ actor CheckpointKeeper {
 
     // MARK: In the course of a session
 
+    /// Databases that an unfinished full sync begins to fill, before it does.
+    ///
+    /// - Throws: `TargetError`.
+    func note(filling: [UInt32: Int], on control: TargetControl) async throws {
+        let text = TaskRecord.text(filling)
+        record.filling = text
+        guard !isInFile else { return writeIfPossible() }
+        try await control.update(key.name, set: [TaskRecord.fillingField: text], remove: [])
+    }
+
     /// The databases that the task fills.
     ///
     /// - Throws: `TargetError`, `ReplicationError` when what was noted before is gone.
     func note(_ databases: Set<UInt32>, isFirst: Bool, on control: TargetControl) async throws {
         record.databases = databases
+        record.filling = nil
         guard !isInFile else { return writeIfPossible() }
         if !isFirst, TaskRecord(try await control.hash(key.name)).databases == nil {
             throw ReplicationError.checkpointGone
         }
-        try await control.update(key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)], remove: [])
+        try await control.update(
+            key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)],
+            remove: [TaskRecord.fillingField])
     }
 
     /// What the source no longer has is removed.
@@ -222,12 +247,17 @@ actor CheckpointKeeper {
         }
     }
 
-    /// The task is done, and need not be known.
-    func forget(on control: TargetControl) async {
-        record = CheckpointRecord(task: record.task)
-        isRecordCurrent = false
-        try? await control.delete(key.name)
-        try? file?.removeIfOurs()
+    /// A migration is complete: there is no position to go on from. What the task has filled stays known, or a later full
+    /// sync would leave for ever what the source has deleted meanwhile.
+    func noteMigrated(on control: TargetControl) async {
+        clearPosition()
+        guard !isInFile else { return _ = try? writeOrRemove() }
+        do {
+            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            try await control.update(key.name, set: [:], remove: positions)
+        } catch {
+            logger.warning("the migration's positions cannot be removed from the target: \(error)")
+        }
     }
 
     /// Keeps a position in the file; nothing where the target does.
@@ -296,7 +326,9 @@ extension CheckpointKeeper.Opening {
     init(fields: [String: String]) {
         let record = TaskRecord(fields)
         position = ResumePoint(checkpoint: fields)
+        hasPositions = fields.keys.contains { $0.hasPrefix("flow:") }
         databases = record.databases
+        filling = record.filling
         isReconciling = record.isReconciling
         isStopped = fields[CheckpointKey.stopped.field] != nil
         isKnown = !fields.isEmpty
@@ -305,6 +337,7 @@ extension CheckpointKeeper.Opening {
     /// What is known of the task's past is what either tells.
     fileprivate mutating func add(_ other: Self) {
         if let found = other.databases { databases = (databases ?? []).union(found) }
+        filling.merge(other.filling) { max($0, $1) }
         isReconciling = isReconciling || other.isReconciling
         isStopped = isStopped || other.isStopped
         isKnown = isKnown || other.isKnown

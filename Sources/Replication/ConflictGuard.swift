@@ -36,14 +36,19 @@ final class ConflictGuard {
     func brought(_ key: RawSpan, database: UInt32) { insert(KeySet.fingerprint(key, database: database)) }
 
     /// May the command be applied?
-    func admit(_ command: borrowing JournalCommand, database: UInt32) -> Admission {
+    ///
+    /// - Parameter isGuarded: whether a key of the command, in its database, is one to ask for.
+    func admit(
+        _ command: borrowing JournalCommand, database: UInt32, where isGuarded: (RawSpan, UInt32) -> Bool
+    ) -> Admission {
         guard held.isEmpty else {
             hold(command, database: database)
             return .wait
         }
         var isForeign = false
         var unknown: [Place] = []
-        command.forEachWrittenKey { key in
+        command.forEachWrittenKey(in: database) { key, database in
+            guard isGuarded(key, database) else { return }
             if !keys.contains(KeySet.fingerprint(key, database: database)) {
                 unknown.append(Place(database: database, key: key.withUnsafeBytes { Array($0) }))
             } else if !foreign.isEmpty {

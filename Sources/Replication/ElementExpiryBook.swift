@@ -129,8 +129,8 @@ final class ElementExpiryBook {
         default:
             let outcome = rewriter.rewrite(command, database: database, now: moment.latest, into: batch)
             if case .global = outcome { return outcome }
-            command.forEachWrittenKey { key in
-                if mayHave(key, database: database) { expiry.check(key, into: batch) }
+            command.forEachWrittenKey(in: database) { key, place in
+                if place == database, mayHave(key, database: database) { expiry.check(key, into: batch) }
             }
             return outcome
         }
@@ -155,8 +155,8 @@ final class ElementExpiryBook {
     }
 
     private func dropKeys(of command: borrowing JournalCommand, database: UInt32, into batch: CommandBatch) {
-        command.forEachWrittenKey { key in
-            if mayHave(key, database: database) { expiry.drop(key, into: batch) }
+        command.forEachWrittenKey(in: database) { key, place in
+            if place == database, mayHave(key, database: database) { expiry.drop(key, into: batch) }
         }
     }
 

@@ -13,12 +13,10 @@ extension FlowApplier {
 
     /// Those of `keys` that this flow has not brought.
     package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
+        // Where not all of them could be remembered, none may be removed.
         guard let synced = encoder.synced, synced.failure == nil else { return [] }
         return keys.filter { synced.lacks($0, database: database) }
     }
-
-    /// Why the keys could not all be remembered.
-    var rememberingFailure: SystemError? { encoder.synced?.failure }
 
     package var databases: Set<UInt32> { encoder.databases }
 
@@ -32,6 +30,10 @@ extension FlowApplier {
     package func release() {
         isHeld = false
         pump()
+    }
+
+    var hasEnded: Bool {
+        if case .closed = state { true } else { false }
     }
 
     func finishHold() {

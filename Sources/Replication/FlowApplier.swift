@@ -12,6 +12,8 @@ package enum FlowEvent: Sendable {
     case snapshotCompleted(FlowID)
     /// The end of the snapshot is applied; the flow is a journal from here on.
     case stable(FlowID, masterVersion: String?)
+    /// The flow is about to write to a database for the first time, and waits for leave to do it.
+    case reachedDatabase(FlowID, UInt32)
     /// Everything before a global command is applied; the flow waits for the others.
     case reachedGlobal(FlowID, GlobalCommand, transactionID: UInt64)
     /// FLUSHALL or FLUSHDB inside the snapshot.
@@ -142,6 +144,10 @@ package actor FlowApplier {
         }
         tellPhases()
         if isHeld, link.isIdle { return false }
+        if encoder.gate?.isClosed == true {
+            tellDatabases()
+            return false
+        }
         if let halt = encoder.halt { return halted(halt) }
         let batch = encoder.batch
         let isBeingWritten = link.batch === batch

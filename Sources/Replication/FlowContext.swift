@@ -16,10 +16,6 @@ package struct FlowContext: Sendable {
     package var retry: RetryPolicy
     /// A target that answers nothing for so long is told as lost.
     package var silenceLimit = Duration.seconds(30)
-    /// How far the source's clock is ahead of ours, in milliseconds.
-    package var clockSkew: Int64 = 0
-    /// A PEXPIREAT of so soon is what a plain GETEX has left in the journal.
-    package var expiryMarginMilliseconds = JournalRewriter.expiryMarginMilliseconds
     package var checkpoint = CheckpointSettings()
     /// The target's process as the session found it.
     package var targetRunID = ""
@@ -33,6 +29,10 @@ package struct FlowContext: Sendable {
     package var clock: @Sendable () -> Int64 = { 0 }
 
     var checkpointKey: CheckpointKey { CheckpointKey(task: task, prefix: checkpoint.keyPrefix) }
+    /// How far the source's clock is ahead of ours, in milliseconds.
+    package var clockSkew: Int64 = 0
+    /// A PEXPIREAT of so soon is what a plain GETEX has left in the journal.
+    package var expiryMarginMilliseconds = JournalRewriter.expiryMarginMilliseconds
 
     package var flowCount: Int { session.flowCount }
 

@@ -22,6 +22,7 @@ final class FlowEncoder: FlowSink {
 
     let flow: FlowID
     private(set) var batch: CommandBatch
+    let reserved: ReservedKeys
     private(set) var halt: Halt?
     private(set) var isStable: Bool
     private(set) var hasCompletedSnapshot: Bool
@@ -57,6 +58,8 @@ final class FlowEncoder: FlowSink {
     var synced: SyncedKeys?
     /// While a full sync must not touch the target's own keys.
     var conflicts: ConflictGuard?
+    /// During a full sync: which databases are prepared.
+    var gate: DatabaseGate?
     /// Databases that this flow has written to.
     private(set) var databases: Set<UInt32> = []
     private(set) var expiredKeys = 0
@@ -83,13 +86,14 @@ final class FlowEncoder: FlowSink {
         book = context.policy.elementExpiry == .timer ? ElementExpiryBook(flow, context, profile) : nil
         rewriter.elementExpiry = book?.expiry
         self.nextLSN = nextLSN?.value ?? 0
+        reserved = ReservedKeys(checkpoint: context.checkpointKey.name)
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil
         batch = CommandBatch()
         batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
     }
 
-    var isPaused: Bool { halt != nil || isBatchFull }
+    var isPaused: Bool { halt != nil || gate?.isClosed == true || isBatchFull }
 
     /// The batch is to be sent before more is decoded.
     var isBatchFull: Bool {
@@ -125,9 +129,7 @@ final class FlowEncoder: FlowSink {
 
     /// Ends the batch's commands in database 0, where the checkpoint stands.
     func prepareForCheckpoint() {
-        let isOurs = databases.contains(0)
-        select(0)
-        if !isOurs { databases.remove(0) }
+        if selectedDatabase != 0 { appendSelect(0) }
     }
 
     /// When the source did what is being decoded.
@@ -163,12 +165,22 @@ final class FlowEncoder: FlowSink {
     @discardableResult
     private func select(_ database: UInt32) -> Bool {
         guard database != selectedDatabase else { return true }
-        guard database < context.targetDatabases else { return false }
+        guard touch(database) else { return false }
+        appendSelect(database)
+        return true
+    }
+
+    private func appendSelect(_ database: UInt32) {
         batch.command(2)
         batch.bytes.appendBulk("SELECT")
         batch.bytes.appendBulk(decimal: Int64(database))
         selectedDatabase = database
-        databases.insert(database)
+    }
+
+    /// The batch is going to write to `database`.
+    private func touch(_ database: UInt32) -> Bool {
+        guard database < context.targetDatabases else { return false }
+        if databases.insert(database).inserted { gate?.touch(database) }
         return true
     }
 
@@ -310,13 +322,20 @@ final class FlowEncoder: FlowSink {
 
     /// Selects the key's database and sorts out what has expired.
     private func admit(_ head: EntryHead, key: RawSpan) -> Bool {
+        if reserved.contains(key) {
+            report(.reservedKey, subject: head.type.name, key: key, database: head.database)
+            return false
+        }
         guard select(head.database) else {
             report(.database, subject: head.type.name, key: key, database: head.database)
             return false
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
-        synced?.brought(key, database: head.database)
         conflicts?.brought(key, database: head.database)
+        if let synced {
+            synced.brought(key, database: head.database)
+            checkRemembering()
+        }
         if context.policy.onConflict == .overwrite { book?.replace(key, database: head.database, into: batch) }
         guard let expiry = head.expiryMilliseconds, rewriter.hadPassed(expiry, now: arrivedAt) else { return true }
         expiredKeys += 1
@@ -347,9 +366,7 @@ final class FlowEncoder: FlowSink {
     }
 
     private func noteMove(_ command: borrowing JournalCommand, from database: UInt32) {
-        guard command.argumentCount == 3, command.name.isText("MOVE"), let to = parseInteger(command.argument(at: 2)),
-            let to = UInt32(exactly: to)
-        else { return }
+        guard let to = command.moveDestination else { return }
         let key = command.argument(at: 1)
         report(.moveInSnapshot, subject: "MOVE", key: key, database: database)
         guard uncertainMoves.count < Self.maxUncertainMoves else { return }
@@ -377,18 +394,13 @@ final class FlowEncoder: FlowSink {
             if !inSnapshot { countRecord() }
             return
         }
-        if let conflicts {
-            switch conflicts.admit(command, database: database) {
-            case .pass: break
-            case .drop: return
-            case .wait:
-                if halt == nil { halt = .questions }
-                return
-            }
-            if let failure = conflicts.failure { return fail(.file, "\(failure)") }
-        }
+        if waitsOrIsDropped(command, database: database) { return }
         select(database)
-        synced?.prepare(command, database: database, in: batch)
+        prepare(command, database: database)
+        if leavesOutReserved(command, database: database) {
+            if !inSnapshot { countRecord() }
+            return
+        }
         rewriter.isInSnapshot = !hasCompletedSnapshot
         let outcome =
             book?.write(command, database: database, at: moment, with: &rewriter, into: batch)
@@ -422,11 +434,46 @@ final class FlowEncoder: FlowSink {
         if !hasCompletedSnapshot { noteMove(command, from: database) }
     }
 
+    /// A conflict policy keeps the command from being applied, now or at all.
+    private func waitsOrIsDropped(_ command: borrowing JournalCommand, database: UInt32) -> Bool {
+        guard let conflicts else { return false }
+        let admission = conflicts.admit(command, database: database) { key, place in
+            // What stands in a database is asked for once it has been prepared.
+            touch(place) && !reserved.contains(key)
+        }
+        if let failure = conflicts.failure { fail(.file, "\(failure)") }
+        if admission == .wait, halt == nil { halt = .questions }
+        return admission != .pass
+    }
+
     /// The target has told which of the keys in question it has.
     func resumeAfterQuestions(existing: [ConflictGuard.Place]) {
         guard case .questions = halt else { return }
         halt = nil
         conflicts?.answered(existing: existing) { command($0, database: $1, inSnapshot: true) }
+    }
+
+    /// What `command` writes to is noted, and what it would wrongly build on is removed ahead of it.
+    private func prepare(_ command: borrowing JournalCommand, database: UInt32) {
+        if let destination = command.moveDestination { _ = touch(destination) }
+        guard let synced else { return }
+        command.forEachWrittenKey(in: database) { key, place in
+            guard !reserved.contains(key), synced.brought(key, database: place), select(place) else { return }
+            batch.command(2)
+            batch.bytes.appendBulk("UNLINK")
+            batch.bytes.appendBulk(key)
+        }
+        select(database)
+        checkRemembering()
+    }
+
+    /// Without knowing all keys that the sync has brought, an old value can no longer be told from a new one.
+    private func checkRemembering() {
+        guard let failure = synced?.failure else { return }
+        fail(
+            .file,
+            "the keys that this full sync brings cannot be remembered, so what the source no longer has cannot be removed: "
+                + "\(failure) (make room in spool.dir, or set fullSync.existing to replace)")
     }
 
     func journalPing(inSnapshot: Bool) {
@@ -445,7 +492,7 @@ final class FlowEncoder: FlowSink {
         context.progress(flow).decoded(next: nextLSN)
     }
 
-    private func text(_ name: RawSpan) -> String {
+    func text(_ name: RawSpan) -> String {
         name.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
     }
 
@@ -470,7 +517,7 @@ final class FlowEncoder: FlowSink {
         report(.pendingEntries, subject: "stream", printableKey: key, database: database)
     }
 
-    private func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
+    func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
         report(unsupported, subject: subject, printableKey: printableKey(key), database: database)
     }
 
@@ -483,10 +530,7 @@ final class FlowEncoder: FlowSink {
             .init(
                 severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,
                 reason: unsupported.reason, subject: subject))
-        // Search indexes are no data, and a rate limiter's state is of no use elsewhere: told, never a reason to stop.
-        guard context.policy.onUnsupported == .stop, unsupported != .searchIndex, unsupported != .throttle else {
-            return nil
-        }
+        guard context.policy.onUnsupported == .stop, unsupported.mayStop else { return nil }
         let error = ReplicationError(
             .policy, flow: flow,
             "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"

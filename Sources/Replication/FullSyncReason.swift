@@ -8,6 +8,8 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case notBelieved(String)
     case notCompleted
     case notReconciled
+    /// A migration before it, say.
+    case noPosition
     case stoppedByPolicy
     case otherMaster
     case otherShardCount(Int, was: Int)
@@ -42,7 +44,9 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
                 self = ignoresCheckpoint ? .disagreement : .bufferTooShort
             }
         } else {
-            self = opening.databases == nil && opening.position != nil ? .checkpointGone : .notCompleted
+            let isEmptied = opening.databases == nil && opening.filling.isEmpty && opening.position != nil
+            let isComplete = opening.databases != nil && opening.filling.isEmpty && !opening.hasPositions
+            self = isEmptied ? .checkpointGone : isComplete ? .noPosition : .notCompleted
         }
     }
 
@@ -52,6 +56,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .notBelieved(let reason): reason
         case .notCompleted: "the one before was ended before it was complete"
         case .notReconciled: "the one before was ended before it had removed what the source no longer has"
+        case .noPosition: "the task has filled the target before, and has kept no position to go on from"
         case .stoppedByPolicy: "the task was stopped by policy, and the target differs since"
         case .otherMaster: "the source is another master than the checkpoint's, or has been restarted"
         case .otherShardCount(let count, let old): "the source has \(count) shards, the checkpoint is of \(old)"

@@ -9,8 +9,6 @@ import Link
 ///
 /// Not Sendable: it belongs to one flow.
 final class KeySet {
-    private static let unnamed: Int32 = 0o20_200_000  // O_TMPFILE, a macro that Swift does not import
-
     private let directory: String
     private var slots: UnsafeMutableBufferPointer<UInt64>
     private(set) var count = 0
@@ -26,11 +24,11 @@ final class KeySet {
     private static func map(
         _ count: Int, in directory: String
     ) throws(SystemError) -> UnsafeMutableBufferPointer<UInt64> {
-        let descriptor = open(directory, unnamed | O_RDWR | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: "the key set in \(directory)") }
+        let descriptor = try UnnamedFile.open(in: directory, purpose: "the key set")
         defer { close(descriptor) }
         // Reserved now: a page that finds no room later would be a SIGBUS.
-        let code = posix_fallocate(descriptor, 0, off_t(count * 8))
+        var code = EINTR
+        while code == EINTR { code = posix_fallocate(descriptor, 0, off_t(count * 8)) }
         guard code == 0 else { throw SystemError("fallocate", errno: code, peer: "the key set in \(directory)") }
         let memory = mmap(nil, count * 8, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
         guard let memory, memory != MAP_FAILED else {
@@ -50,14 +48,14 @@ final class KeySet {
     func contains(_ fingerprint: UInt64) -> Bool { slots[place(of: fingerprint)] == fingerprint }
 
     /// - Returns: `false` when it was there already.
-    /// - Throws: `SystemError` when the set has to grow and the disk has no room.
+    /// - Throws: `SystemError` when the set has to grow and the disk has no room; it holds what it held before.
     @discardableResult
     func insert(_ fingerprint: UInt64) throws(SystemError) -> Bool {
-        let place = place(of: fingerprint)
-        guard slots[place] != fingerprint else { return false }
-        slots[place] = fingerprint
+        guard !contains(fingerprint) else { return false }
+        // A search ends at a free slot, so there must always be one.
+        if count >= slots.count / 2 { try grow() }
+        slots[place(of: fingerprint)] = fingerprint
         count += 1
-        if count > slots.count / 2 { try grow() }
         return true
     }
 
@@ -69,8 +67,9 @@ final class KeySet {
     }
 
     private func grow() throws(SystemError) {
+        let larger = try Self.map(slots.count * 2, in: directory)
         let old = slots
-        slots = try Self.map(old.count * 2, in: directory)
+        slots = larger
         for fingerprint in old where fingerprint != 0 { slots[place(of: fingerprint)] = fingerprint }
         munmap(old.baseAddress, old.count * 8)
     }

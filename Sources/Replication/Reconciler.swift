@@ -2,15 +2,29 @@ import Dragonfly
 import Logging
 import Redis
 
+/// One flow, as the reconciler needs it.
+protocol ReconciledFlow: Sendable {
+    /// Those of `keys` that the flow has not brought.
+    func notBrought(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]]
+    /// Waits until nothing is in flight to the target, and keeps it so until `release`.
+    func hold() async
+    func release() async
+    /// It will never send anything again.
+    var hasEnded: Bool { get async }
+}
+
+extension FlowApplier: ReconciledFlow {}
+
 /// Removes from the target, after a full sync, the keys that the source no longer has.
 ///
 /// The target's keys are walked a page at a time. Those of a page that no flow has brought are looked at again while every
 /// flow holds still between two transactions, and removed; a write that comes later comes after the removal.
 struct Reconciler {
     let control: TargetControl
-    let appliers: [FlowApplier]
+    let flows: [any ReconciledFlow]
+    let retry: RetryPolicy
     let logger: Logger
-    let checkpointKey: CheckpointKey
+    let reserved: ReservedKeys
 
     /// - Returns: the number of keys removed.
     /// - Throws: `TargetError`; what was removed until then was rightly removed.
@@ -22,7 +36,7 @@ struct Reconciler {
                 try Task.checkCancellation()
                 let page = try await control.scan(database: database, cursor: cursor)
                 cursor = page.cursor
-                var strangers = page.keys.filter { !isOurs($0) }
+                var strangers = page.keys.filter { !reserved.contains($0) }
                 strangers = await unknown(strangers, database: database)
                 if !strangers.isEmpty { removed += try await remove(strangers, database: database) }
             } while cursor != "0"
@@ -30,29 +44,55 @@ struct Reconciler {
         return removed
     }
 
-    private static let ownPrefix = Array("df2redis:".utf8)
-
-    private func isOurs(_ key: [UInt8]) -> Bool {
-        key.starts(with: Self.ownPrefix) || key.elementsEqual(checkpointKey.name.utf8)
+    /// - Returns: whether there is anything to remove.
+    func hasWork(in databases: Set<UInt32>) async throws -> Bool {
+        for database in databases.sorted() {
+            var cursor = "0"
+            repeat {
+                let page = try await control.scan(database: database, cursor: cursor)
+                cursor = page.cursor
+                let keys = page.keys.filter { !reserved.contains($0) }
+                if await !unknown(keys, database: database).isEmpty { return true }
+            } while cursor != "0"
+        }
+        return false
     }
 
     private func unknown(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]] {
         var rest = keys
-        for applier in appliers where !rest.isEmpty { rest = await applier.notBrought(rest, database: database) }
+        for flow in flows where !rest.isEmpty { rest = await flow.notBrought(rest, database: database) }
         return rest
     }
 
     private func remove(_ keys: [[UInt8]], database: UInt32) async throws -> Int {
-        for applier in appliers { await applier.hold() }
+        for flow in flows { await flow.hold() }
         let outcome: Result<Int, any Error>
         do {
             let doomed = await unknown(keys, database: database)
             if !doomed.isEmpty { try await control.unlink(doomed, database: database) }
             outcome = .success(doomed.count)
         } catch {
+            // Whoever is cancelled or out of patience leaves the removal in the target's socket.
+            await Task { await settle() }.value
             outcome = .failure(error)
         }
-        for applier in appliers { await applier.release() }
+        for flow in flows { await flow.release() }
         return try outcome.get()
+    }
+
+    /// Waits until a removal of unknown fate has taken effect or never will: what a flow writes next could be overtaken by
+    /// it, and lost. Not cancelled with the removal; it ends when the target answers, or when no flow will write any more.
+    private func settle() async {
+        var attempt = 0
+        while true {
+            do { return try await control.renew() } catch {
+                logger.debug("the removal's fate is not known yet: \(error)")
+            }
+            var isPointless = true
+            for flow in flows where await !flow.hasEnded { isPointless = false }
+            if isPointless { return }
+            attempt += 1
+            try? await Task.sleep(for: retry.wait(before: attempt))
+        }
     }
 }

@@ -32,9 +32,7 @@ extension ReplicationSession {
         var isNeeded = false
         for applier in appliers where await applier.hasElementExpiries { isNeeded = true }
         guard isNeeded else { return }
-        var target = settings.target
-        target.timeout = .seconds(1)
-        let own = TargetControl(connector: TargetConnector(settings: target), role: "outstanding")
+        let own = settings.partingControl(role: "outstanding")
         let count = try? await own.dueKeyCount(task: settings.task, flowCount: appliers.count)
         await own.close()
         if count == 0 { return }

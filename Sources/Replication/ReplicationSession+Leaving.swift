@@ -22,7 +22,7 @@ extension ReplicationSession {
         guard let master, hasBegun || !appliers.isEmpty else {
             await self.master?.close()
             for applier in appliers { await applier.close() }
-            if isFinal { await settleExpiry() }
+            if isFinal { await within(ReplicatorSettings.settleLimit) { await self.settleExpiry() } }
             return
         }
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
@@ -60,7 +60,10 @@ extension ReplicationSession {
         }
         await master.close(within: .milliseconds(200))
         if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
-        if isFinal { await settleExpiry(drained, departure) }
+        if isFinal {
+            let limit = isHurried ? .seconds(2) : ReplicatorSettings.settleLimit
+            await within(limit) { await self.settleExpiry(drained, departure) }
+        }
         departure.end()
     }
 

@@ -33,12 +33,10 @@ extension ReplicationSession {
     /// What a global command stores with it: the target forgets all else that it knew of the task.
     func checkpointFields(_ position: ResumePoint) -> [(field: String, value: String)] {
         guard settings.checkpoint.store == .target else { return [] }
-        var fields = position.nextLSNs.enumerated().map { index, next in
+        let fields = position.nextLSNs.enumerated().map { index, next in
             (field: checkpointKey.field(FlowID(index)), value: position.text(next))
         }
-        if hasNotedDatabases { fields.append((TaskRecord.databasesField, TaskRecord.text(knownDatabases))) }
-        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
-        return fields
+        return fields + recordFields
     }
 
     /// What the source has by now is as far as anything can have been applied, or been waiting, before.
@@ -50,18 +48,5 @@ extension ReplicationSession {
             ? try await nextLSNs(of: settings.source, flowCount: appliers.count)
             : appliers.map { _ in LSN(0) }
         for (applier, end) in zip(appliers, ends) { await applier.catchesUp(until: end) }
-    }
-
-    /// Notes the databases that the task fills: what a later full sync looks through.
-    func storeDatabases() async throws {
-        var databases = knownDatabases
-        for applier in appliers { databases.formUnion(await applier.databases) }
-        guard databases != knownDatabases || !hasNotedDatabases else { return }
-        do {
-            try await keeper.note(databases, isFirst: !hasNotedDatabases, on: control)
-            (knownDatabases, hasNotedDatabases) = (databases, true)
-        } catch let error as TargetError {
-            guard error.isTransient else { throw error }
-        }
     }
 }

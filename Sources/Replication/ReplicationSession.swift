@@ -37,7 +37,7 @@ actor ReplicationSession {
     private let incidents: IncidentLog
     let logger: Logger
     let notice: @Sendable (ReplicatorNotice) -> Void
-    private let past: SessionHistory
+    let past: SessionHistory
     let events: AsyncStream<Event>
     let post: AsyncStream<Event>.Continuation
     let control: TargetControl
@@ -53,9 +53,7 @@ actor ReplicationSession {
     private var barrier = GlobalBarrier(flowCount: 0)
     private(set) var stableFlows: Set<FlowID> = []
     private(set) var endedFlows: Set<FlowID> = []
-    /// Databases that the task has filled, as the checkpoint has them.
-    var knownDatabases: Set<UInt32> = []
-    var hasNotedDatabases = false
+    var databases = TaskDatabases()
     /// This full sync removes the keys that the source no longer has.
     private(set) var isReconciling = false
     private(set) var reconciliation: Task<Void, Never>?
@@ -114,7 +112,7 @@ actor ReplicationSession {
                 because: end == .left ? "asked to" : "the snapshot is applied", applies: true, isFinal: true)
             await tellOutstandingElements()
             if end == .completed {
-                await keeper.forget(on: control)
+                await keeper.noteMigrated(on: control)
                 if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
             }
             await removePartialKeys()
@@ -164,7 +162,7 @@ actor ReplicationSession {
         // Each request has a limit of its own, which a slow source with many flows may need for each.
         begin("opening the session", atMost: .seconds(600))
         let profile = try await control.profile()
-        let databases = try await control.databaseCount()
+        let databaseCount = try await control.databaseCount()
         if try await !control.evictPredecessors() {
             logger.warning(
                 "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
@@ -172,11 +170,10 @@ actor ReplicationSession {
         }
         let opening = try await keeper.open(on: control, targetRunID: profile.runID)
         logger.info(
-            "target \(settings.target.endpoint) is \(profile), \(databases) databases",
+            "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
             metadata: ["phase": "connecting"])
 
-        knownDatabases = opening.databases ?? []
-        hasNotedDatabases = opening.databases != nil
+        databases = TaskDatabases(opening)
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
@@ -204,15 +201,14 @@ actor ReplicationSession {
         connector.usesImportMode = isInImportMode
 
         let context = FlowContext(
-            task: settings.task, policy: settings.policy, session: session, targetDatabases: databases,
+            task: settings.task, policy: settings.policy, session: session, targetDatabases: databaseCount,
             connector: connector, incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
-            silenceLimit: settings.targetSilence, clockSkew: skew,
-            expiryMarginMilliseconds: settings.expiryMargin.milliseconds,
-            checkpoint: settings.checkpoint, targetRunID: profile.runID,
+            silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
             batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
-            directory: settings.spoolDirectory, clock: settings.clock)
+            directory: settings.spoolDirectory, clock: settings.clock, clockSkew: skew,
+            expiryMarginMilliseconds: settings.expiryMargin.milliseconds)
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -225,6 +221,7 @@ actor ReplicationSession {
             if !isFullSync, let resume {
                 await applier.continues(at: resume, repeating: opening.mayRepeat)
             }
+            if isFullSync { await applier.closeDatabases() }
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
             if isFullSync, settings.policy.onConflict != .overwrite, let directory = settings.spoolDirectory {
                 try await applier.guardConflicts(in: directory)
@@ -284,13 +281,13 @@ actor ReplicationSession {
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
+        if settings.existing == .auto { tellSharedDatabases() }
         isReconciling =
             switch settings.existing {
-            case .auto: opening.databases != nil || opening.isReconciling
+            case .auto: databases.hasOwn || opening.isReconciling
             case .reconcile: true
             case .replace, .flush: false
             }
-        if settings.existing == .flush { try await control.flushAll() }
         try await keeper.begin(
             .fullSync(isReconciling: isReconciling), opening, targetRunID: targetRunID, on: control)
     }
@@ -350,12 +347,15 @@ actor ReplicationSession {
                 metadata: ["flow": "\(flow)", "phase": "full sync", "lsn": "\(lsn)"])
             if settings.mode == .replicate { await startAcknowledging(flow) }
             guard stableFlows.count == appliers.count else { return false }
+            for applier in appliers { await applier.openDatabases() }
             let keys = progress.reduce(0) { $0 + $1.appliedKeys }
             logger.notice(
                 "full sync done: \(keys) keys from \(version ?? "the source")",
                 metadata: ["phase": "full sync", "event": "fullSyncDone"])
+            if settings.existing == .flush { try await emptyUnused() }
             try await storeDatabases()
             storePosition(0)
+            if isReconciling, keys == 0 { try await refuseEmptySource() }
             if settings.mode == .migrate {
                 // As long as the target has keys, each request with a limit of its own.
                 begin("reconciling", atMost: .seconds(86_400))
@@ -367,6 +367,8 @@ actor ReplicationSession {
             stableSince = .now
             logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
             notice(.phase(status))
+        case .reachedDatabase(let flow, let database):
+            try await prepare(database, for: flow)
         case .reachedGlobal(let flow, let command, let transactionID):
             try await meet(flow, command, transactionID)
         case .mustRestart(let flow, let command):
@@ -394,7 +396,7 @@ actor ReplicationSession {
     // MARK: Reconciling
 
     private func lookAtCheckpoint() {
-        guard hasNotedDatabases, settings.checkpoint.store == .target else { return }
+        guard databases.areNoted, settings.checkpoint.store == .target else { return }
         Task { [post, watch] in
             guard await watch.findsItGone() else { return }
             post.yield(.flow(.failed(.checkpointGone)))
@@ -419,12 +421,9 @@ actor ReplicationSession {
     private func reconcile() async throws {
         // A connection of its own: the session's may be in the middle of a transaction.
         let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
-        let reconciler = Reconciler(control: own, appliers: appliers, logger: logger, checkpointKey: checkpointKey)
+        let reconciler = reconciler(on: own)
         do {
-            let removed = try await reconciler.run(databases: knownDatabases)
-            for applier in appliers {
-                if let failure = await applier.rememberingFailure { throw failure }
-            }
+            let removed = try await reconciler.run(databases: reconciledDatabases)
             for applier in appliers { await applier.forgetKeys() }
             try await keeper.noteReconciled(on: own)
             isReconciling = false
@@ -471,10 +470,10 @@ actor ReplicationSession {
     }
 
     /// Repeats what may be repeated while the target is away.
-    private func retryingTarget(_ body: () async throws -> Void) async throws {
+    func retryingTarget<R>(_ body: () async throws -> R) async throws -> R {
         var attempt = 0
         while true {
-            begin("a command for all flows", atMost: .seconds(600))
+            begin("a request to the target", atMost: .seconds(600))
             do { return try await body() } catch {
                 let error = TargetError(error)
                 attempt += 1
@@ -557,15 +556,11 @@ actor ReplicationSession {
         var keys: [(database: UInt32, key: [UInt8])] = []
         for applier in appliers { keys += await applier.partialKeys }
         guard !keys.isEmpty else { return }
-        let removal = Task { [control, keys] in
-            for (database, key) in keys { try await control.unlink(key, database: database) }
+        await within(Self.cleaningLimit) { [control, keys] in
+            for (database, key) in keys {
+                do { try await control.unlink(key, database: database) } catch { return }
+            }
         }
-        let limit = Task {
-            try await Task.sleep(for: Self.cleaningLimit)
-            removal.cancel()
-        }
-        _ = await removal.result
-        limit.cancel()
     }
 
     private func afterLeaving(_ error: ReplicationError) async {

@@ -98,6 +98,7 @@ package actor Replicator {
                     past.hasBegun = true
                     let stableTime = await session.stableTime
                     if stableTime != nil { past.hasFollowed = true }
+                    past.sourceWasEmptied = error.code == .resync || (past.sourceWasEmptied && stableTime == nil)
                     past.pacing.sessionEnded(wasFullSync: await session.isFullSync, stableTime: stableTime)
                 }
                 // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
@@ -123,7 +124,7 @@ package actor Replicator {
 
     /// The leave without a session.
     private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
-        if past.hasBegun { await settleExpiry() }
+        if past.hasBegun { await settings.settleExpiry(logger: logger) }
         return summary
     }
 

@@ -33,13 +33,6 @@ struct ReplyJudge {
             // FIELDEXPIRE does not say whether its key is a hash or a set.
             return encoder.report(
                 .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
-        case .error(let text) where label.name == "SCRIPT":
-            // The source runs Lua 5.4, the target 5.1. A script is no data: who wants it loaded loads it.
-            context.incidents.record(
-                .init(
-                    severity: .diverging, kind: "script", flow: encoder.flow, database: 0, key: "\"LOAD\"",
-                    reason: "the target does not take a script of the source: \(text)", subject: label.name))
-            return nil
         case .error(let text) where batch.mayHaveBeenApplied:
             context.incidents.record(
                 .init(
@@ -47,6 +40,13 @@ struct ReplyJudge {
                     key: label.key,
                     reason: "it may have been applied before, and the target refuses it now: \(text)",
                     subject: label.name))
+            return nil
+        case .error(let text) where label.name == "SCRIPT":
+            // The source runs Lua 5.4, the target 5.1. A script is no data: who wants it loaded loads it.
+            context.incidents.record(
+                .init(
+                    severity: .diverging, kind: "script", flow: encoder.flow, database: 0, key: "\"LOAD\"",
+                    reason: "the target does not take a script of the source: \(text)", subject: label.name))
             return nil
         case .error(let text):
             let message = "the target refuses \(label) in database \(label.database): \(text)"

@@ -7,5 +7,7 @@ struct SessionHistory {
     var hasFollowed = false
     /// The source refuses to go on where the checkpoint stands.
     var ignoresCheckpoint = false
+    /// A FLUSHALL of the source has ended a full sync, and none has been completed since: it may well be empty.
+    var sourceWasEmptied = false
     var pacing = FullSyncPacing()
 }

@@ -9,9 +9,6 @@ import Link
 final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read` the consumer's; segments are locked
     static let defaultSegmentBytes = 64 << 20
 
-    /// `O_TMPFILE` of <fcntl.h>, a macro that Swift does not import: a file without a name.
-    private static let unnamed: Int32 = 0o20_200_000
-
     private let directory: String
     private let budget: SpoolBudget
     private let segmentBytes: Int
@@ -78,21 +75,10 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read
 
     private func segment(for offset: UInt64) throws(SystemError) -> Segment {
         if let last = segments.withLock({ $0.last }), offset < last.start + UInt64(segmentBytes) { return last }
-        let segment = Segment(descriptor: try openUnnamed(), start: offset, budget: budget)
+        let segment = Segment(
+            descriptor: try UnnamedFile.open(in: directory, purpose: "the spool"), start: offset, budget: budget)
         segments.withLock { $0.append(segment) }
         return segment
-    }
-
-    private func openUnnamed() throws(SystemError) -> Int32 {
-        var descriptor = open(directory, Self.unnamed | O_RDWR | O_CLOEXEC, 0o600)
-        if descriptor < 0, errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL {
-            // Some file systems know no files without a name: it is taken away at once.
-            var path = Array("\(directory)/segment-XXXXXX".utf8CString)
-            descriptor = mkstemp(&path)
-            if descriptor >= 0 { unlink(path) }
-        }
-        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: "the spool in \(directory)") }
-        return descriptor
     }
 
     /// Reads up to `buffer.count` bytes at `offset`, the front of the queue, and gives back the segments before it.

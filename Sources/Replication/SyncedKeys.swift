@@ -14,29 +14,21 @@ final class SyncedKeys {
     /// - Throws: `SystemError` when there is no room for the set.
     init(directory: String) throws(SystemError) { keys = try KeySet(directory: directory) }
 
-    func brought(_ key: RawSpan, database: UInt32) { insert(KeySet.fingerprint(key, database: database)) }
-
-    /// Removes, ahead of `command`, what it would wrongly build on.
-    func prepare(_ command: borrowing JournalCommand, database: UInt32, in batch: CommandBatch) {
-        command.forEachWrittenKey { key in
-            guard insert(KeySet.fingerprint(key, database: database)) else { return }
-            batch.command(2)
-            batch.bytes.appendBulk("UNLINK")
-            batch.bytes.appendBulk(key)
+    /// The key is the source's from here on.
+    ///
+    /// - Returns: `true` when it was not before: what the target has under it is old.
+    @discardableResult
+    func brought(_ key: RawSpan, database: UInt32) -> Bool {
+        guard failure == nil else { return false }
+        do throws(SystemError) {
+            return try keys.insert(KeySet.fingerprint(key, database: database))
+        } catch {
+            failure = error
+            return false
         }
     }
 
     func lacks(_ key: [UInt8], database: UInt32) -> Bool {
         !keys.contains(KeySet.fingerprint(key.span.bytes, database: database))
-    }
-
-    @discardableResult
-    private func insert(_ fingerprint: UInt64) -> Bool {
-        do throws(SystemError) {
-            return try keys.insert(fingerprint)
-        } catch {
-            if failure == nil { failure = error }
-            return false
-        }
     }
 }

@@ -85,7 +85,8 @@ struct SessionStateMachineTests {
         "tells the master's clock where it may, and goes on without",
         arguments: [
             (time, 1_800_000_000_123), (.error("NOPERM no"), nil), (ok, nil), (.array(nil), nil),
-            (.array([.simple("9223372036854775807"), .simple("0")]), nil), (.array([.simple("1"), .simple("-1")]), nil),
+            (.array([.simple("9223372036854775807"), .simple("0")]), nil),
+            (.array([.simple("1"), .simple("-1")]), nil),
         ] as [(RESPValue, Int64?)])
     func sourceTime(_ reply: RESPValue, _ expected: Int64?) throws {
         var machine = machine()
@@ -157,7 +158,9 @@ struct SessionStateMachineTests {
         }
     }
 
-    @Test("takes an unknown refusal of a made session's commands for a state that passes", arguments: ["FLOW", "SYNC", "STARTSTABLE"])
+    @Test(
+        "takes an unknown refusal of a made session's commands for a state that passes",
+        arguments: ["FLOW", "SYNC", "STARTSTABLE"])
     func unknownRefusals(_ step: String) throws {
         var machine = machine()
         _ = try greet(&machine)

@@ -28,7 +28,7 @@ import Wire
         journal("SET getex v")
         journal("PEXPIREAT getex \(sourceTime())")
         journal("SET real v")
-        let deadline = sourceTime() + 20_000
+        let deadline = sourceTime() + 600_000
         journal("PEXPIREAT real \(deadline)")
         journal("SET end v")
         try wait(until: "the last record is applied") { try client.command("GET", "end").text == "v" }

@@ -7,8 +7,9 @@ import Wire
 /// SIGTERM at a moment when the daemon waits for somebody: it leaves soon all the same, and FIN-first on whatever is open.
 @Suite(.serialized)
 struct `A leave before or beside the stable stream` {
-    /// The unit's TimeoutStopSec= is 30 s; no wait for a peer may be part of a leave.
-    private static let limit = Duration.seconds(8)
+    /// The unit's TimeoutStopSec= is 30 s. No wait for the source may be part of a leave, and the target is asked for 10 s at
+    /// most to take its last TTLs.
+    private static let limit = Duration.seconds(16)
 
     private final class Scene {
         let master: SimulatedMaster

@@ -86,4 +86,57 @@ struct ReconcileTests {
             #expect(try redis.client().command("GET", "old:1").text == "1")
         }
     }
+
+    @Test("removes them as well behind a migration and behind a stop by policy, which leave no position")
+    func remembersWhatItHasFilled() throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        for index in 0..<100 { _ = master.execute("SET old:\(index) v") }
+        let configuration = Daemon.Configuration(source: port, target: redis.port)
+        try Daemon(.migrate, configuration).expectExit(0)
+        let record = "df2redis:checkpoint:\(Daemon.taskName)"
+        #expect(try client.command("HGETALL", record).array?.compactMap(\.text) == ["databases", "0"])
+
+        _ = master.execute("DEL old:1")
+        let stopped = try Daemon(.replicate, configuration)
+        defer { stopped.process.kill() }
+        try stopped.wait(forLine: "reconciled: 1 keys removed")
+        master.send(journal: [JournalEntry("JSON.SET j $ 1")], flow: 0)
+        try stopped.expectExit(65)
+        #expect(try client.command("HGET", record, "databases").text == "0")
+
+        _ = master.execute("DEL old:2")
+        let last = try Daemon(.replicate, configuration)
+        defer { last.process.kill() }
+        try last.wait(forLine: "reconciled: 1 keys removed")
+        try last.leave()
+        #expect(try ServerData(reading: client).withoutCheckpoints.count == 98)
+    }
+
+    @Test("stops instead of emptying the target when the source has come back empty")
+    func emptySource() throws {
+        try withFilledTarget { master, redis, configuration in
+            for index in 0..<200 { _ = master.execute("DEL old:\(index)") }
+            for index in 0..<50 { _ = master.execute("DEL list:\(index)", database: 3) }
+            master.forgetBacklog()
+            for _ in 0..<2 {
+                let daemon = try Daemon(.replicate, configuration)
+                defer { daemon.process.kill() }
+                try daemon.expectExit(65)
+                #expect(daemon.log.contains("set fullSync.existing to reconcile"))
+                #expect(try redis.client().command("GET", "old:7").text == "7")
+            }
+            var named = configuration
+            named.sections["fullSync"] = ["existing: reconcile"]
+            let daemon = try Daemon(.replicate, named)
+            defer { daemon.process.kill() }
+            try daemon.wait(forLine: "reconciled: 250 keys removed")
+            try expectEqual(master, configuration.source, redis)
+            try daemon.leave()
+        }
+    }
 }

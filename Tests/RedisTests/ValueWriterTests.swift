@@ -146,9 +146,12 @@ import Wire
         let long = [UInt8](repeating: 0x61, count: 200_000)
         let batch = CommandBatch()
         let writer = ValueWriter(
-            head: EntryHead(database: 0, expiryMilliseconds: nil, type: .setWithExpiry), key: Array("k".utf8).span.bytes,
+            head: EntryHead(database: 0, expiryMilliseconds: nil, type: .setWithExpiry),
+            key: Array("k".utf8).span.bytes,
             profile: TargetUnderTest.redis70, now: TargetUnderTest.now)
-        for (member, expiry) in [(Array("before".utf8), nil), (long, TargetUnderTest.now - 1), (Array("behind".utf8), nil)] {
+        for (member, expiry) in [
+            (Array("before".utf8), nil), (long, TargetUnderTest.now - 1), (Array("behind".utf8), nil),
+        ] {
             if member.count > 100 {
                 _ = writer.take(.elementBegan(byteCount: member.count), into: batch)
                 for half in [Array(member[..<100_000]), Array(member[100_000...])] {

@@ -71,8 +71,32 @@ import Testing
         let three = ["flow:0", "flow:1", "flow:2"].reduce(into: ["databases": "0"]) { $0[$1] = "stable abc 3 7" }
         #expect(reason(three) == .otherShardCount(2, was: 3))
         #expect(reason(["flow:0": "snapshot abc SYNC1 4", "flow:1": "stable abc 2 9"]) == .notCompleted)
-        #expect(reason(["databases": "0"]) == .notCompleted)
+        #expect(reason(["databases": "0"]) == .noPosition)
+        #expect(
+            reason(["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "filling": "0:0"]) == .notCompleted)
         #expect(reason(complete.merging(["reconcile": "pending"]) { $1 }) == .notReconciled)
         #expect(reason(["stopped": "by policy"]) == .stoppedByPolicy)
+    }
+}
+
+@Suite struct `What the task's record tells of databases` {
+    @Test func `those that an unfinished first sync has begun to fill are the task's where nothing stood before`() {
+        let databases = TaskDatabases(.init(fields: ["filling": "0:0,5:17"]))
+        #expect(databases.filling == [0: 0, 5: 17])
+        #expect(databases.hasOwn && !databases.areNoted)
+        #expect(TaskRecord(["filling": TaskRecord.text(databases.filling)]).filling == databases.filling)
+    }
+
+    @Test func `what cannot be read may be keys of others`() {
+        #expect(!TaskDatabases(.init(fields: ["filling": "0:x"])).hasOwn)
+        #expect(!TaskDatabases(.init(fields: [:])).hasOwn)
+    }
+
+    @Test func `keys of others are not removed at the end of the first full sync`() {
+        var databases = TaskDatabases(.init(fields: ["filling": "0:0,5:17"]))
+        databases.known = [0, 3, 5]
+        #expect(databases.own == [0, 3])
+        // Once noted as filled a database is the task's: that is what the next full sync goes by.
+        #expect(TaskDatabases(.init(fields: ["databases": "0,5", "filling": "5:17"])).own == [0, 5])
     }
 }

@@ -1,4 +1,6 @@
 import Foundation
+import Lab
+import Link
 import Testing
 
 @testable import Replication
@@ -19,6 +21,38 @@ struct KeySetTests {
         #expect(try !set.insert(fingerprint("key:7")), "a second time it is not new")
         #expect(!set.contains(fingerprint("key:7", 1)))
         #expect(!set.contains(fingerprint("key:5000")))
+    }
+
+    @Test(
+        "are not stored when the set cannot grow, and those before are still found",
+        .enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
+    func fullDisk() throws {
+        let folder = try TemporaryFolder("keys")
+        let disk = try SmallFileSystem(at: folder.file("small"), bytes: 64 << 10)
+        let set = try KeySet(directory: disk.path, capacity: 1 << 10)
+        var stored = 0
+        var failure: SystemError?
+        // Far more than the set would have slots for.
+        for index in 0..<20_000 {
+            do {
+                if try set.insert(fingerprint("key:\(index)")) { stored += 1 }
+            } catch {
+                if failure == nil { failure = error }
+            }
+        }
+        #expect(failure?.errno == ENOSPC)
+        #expect(stored >= 512 && set.count == stored)
+        for index in 0..<stored { #expect(set.contains(fingerprint("key:\(index)"))) }
+        #expect(!set.contains(fingerprint("key:19999")))
+    }
+
+    @Test("need no file system that knows files without a name")
+    func namedFile() throws {
+        let folder = try TemporaryFolder("keys")
+        let descriptor = try UnnamedFile.openNamed(in: folder.path, purpose: "the test")
+        defer { close(descriptor) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == [])
+        #expect(write(descriptor, "x", 1) == 1)
     }
 
     @Test("need a folder that can be written to")

@@ -13,7 +13,9 @@ import Wire
         scene.entry(.json, "j", body: Self.json)
         try scene.journal("JSON.SET doc $ {}")
         try scene.journal("BF.ADD filter x")
-        try scene.journal([Array("RESTORE".utf8), Array("copy".utf8), Array("0".utf8), [30, 1, 2], Array("REPLACE".utf8)])
+        try scene.journal([
+            Array("RESTORE".utf8), Array("copy".utf8), Array("0".utf8), [30, 1, 2], Array("REPLACE".utf8),
+        ])
         #expect(try scene.lines() == ["SELECT 0", "UNLINK j", "UNLINK doc", "UNLINK filter", "UNLINK copy"])
         #expect(scene.letters == ["json \"j\"", "json \"doc\"", "bloom-filter \"filter\"", "restore-payload \"copy\""])
     }
@@ -33,8 +35,8 @@ import Wire
     }
 
     @Test func `a record that changes no value, or that nobody knows, removes nothing`() throws {
-        let scene = EncoderScene()
-        for line in ["FT.CREATE index", "CL.THROTTLE gate 1 2 3", "NEWCOMMAND k"] {
+        let scene = EncoderScene(policy: { ($0.onUnsupported, $0.elementExpiry) = (.skip, .unsupported) })
+        for line in ["FT.CREATE index", "CL.THROTTLE gate 1 2 3", "NEWCOMMAND k", "HEXPIRE h 5 FIELDS 1 f"] {
             try scene.journal(line)
         }
         #expect(try scene.lines() == ["SELECT 0"])

@@ -19,13 +19,15 @@ struct ExpirySettler {
     func run(flows: Set<FlowID>? = nil, within limit: Duration) async -> Int {
         let deadline = ContinuousClock.now + limit
         var left = 0
+        var isTargetAway = false
         for name in BookFolder.entries(of: folder) {
             guard let number = Int(name), flows?.contains(FlowID(number)) != false,
                 let book = DeadlineBook(reopening: "\(folder)/\(name)")
             else { continue }
             do {
-                try await settle(book, until: deadline)
+                if !isTargetAway { try await settle(book, until: deadline) }
             } catch {
+                isTargetAway = true
                 logger.warning("settling TTLs: \(error)", metadata: ["flow": "\(name)", "phase": "leaving"])
             }
             left += book.untold

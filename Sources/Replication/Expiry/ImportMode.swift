@@ -36,8 +36,14 @@ struct ImportMode {
 
     /// Switches it off, if it was df2redis that switched it on.
     func end() async {
+        let fields: [String: String]
+        do { fields = try await control.hash(checkpoint.name) } catch {
+            logger.info(
+                "whether the target is in import mode cannot be asked: \(error)", metadata: ["phase": "leaving"])
+            return
+        }
+        guard fields[Self.field] != nil else { return }
         do {
-            guard try await control.hash(checkpoint.name)[Self.field] != nil else { return }
             try await control.setParameter(Self.parameter, to: "no")
             try await control.update(checkpoint.name, set: [:], remove: [Self.field])
             logger.info("the target's import mode is off again")

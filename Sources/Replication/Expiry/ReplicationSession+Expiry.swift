@@ -4,8 +4,16 @@ import Logging
 import Redis
 
 extension ReplicatorSettings {
-    /// How long it may take to give keys the source's exact deadlines.
+    /// How long it may take to give keys the source's exact deadlines, or not to reach the target: a part of the unit's
+    /// TimeoutStopSec=.
     static let settleLimit = Duration.seconds(10)
+
+    /// For the last words of a leave: a target that hangs must not hold it up.
+    func partingControl(role: String) -> TargetControl {
+        var target = target
+        target.timeout = min(target.timeout, .seconds(2))
+        return TargetControl(connector: TargetConnector(settings: target), role: role)
+    }
 
     /// Where the source's deadlines are noted.
     var expiryFolder: String? { stateDirectory.map { "\($0)/\(task).expiry" } }
@@ -39,46 +47,49 @@ extension ReplicationSession {
     }
 
     /// The leave of a session that has not begun: what the one before has left.
-    func settleExpiry() async {
-        await importMode.end()
-        guard let folder = settings.expiryFolder else { return }
-        let left = await ExpirySettler(folder: folder, control: control, logger: logger)
-            .run(within: ReplicatorSettings.settleLimit)
-        if left > 0 { logger.warning("about \(left) keys are left with a TTL later than the source's") }
-    }
+    func settleExpiry() async { await settings.settleExpiry(logger: logger) }
 
     /// - Parameter drained: the flows that have applied everything.
     func settleExpiry(_ drained: Set<FlowID>, _ departure: Departure) async {
-        if isInImportMode { return await importMode.end() }
-        guard let folder = settings.expiryFolder else { return }
-        for applier in appliers where !drained.contains(applier.flow) {
-            departure.log(
-                "TTLs near their end stay later than the source's, as not everything is applied", flow: applier.flow,
-                level: .notice)
+        if !isInImportMode {
+            for applier in appliers where !drained.contains(applier.flow) {
+                departure.log(
+                    "TTLs near their end stay later than the source's, as not everything is applied",
+                    flow: applier.flow, level: .notice)
+            }
         }
         let limit = isHurried ? Duration.seconds(1) : ReplicatorSettings.settleLimit
-        let left = await ExpirySettler(folder: folder, control: control, logger: logger)
-            .run(flows: drained, within: limit)
-        if left == 0 {
-            departure.log("TTLs are the source's")
-        } else {
-            departure.log("about \(left) keys are left with a TTL later than the source's", level: .warning)
-        }
+        let isSettled = await settings.settleExpiry(
+            of: drained, endingImportMode: isInImportMode, within: limit, logger: logger)
+        if isSettled, drained.count == appliers.count { departure.log("TTLs are the source's") }
     }
 }
 
-extension Replicator {
-    /// The leave of a task that has no session, because it waits for its source.
-    func settleExpiry() async {
-        guard let folder = settings.expiryFolder else { return }
-        let control = TargetControl(connector: TargetConnector(settings: settings.target))
-        let left = await ExpirySettler(folder: folder, control: control, logger: logger)
-            .run(within: ReplicatorSettings.settleLimit)
-        if left > 0 { logger.warning("about \(left) keys are left with a TTL later than the source's") }
-        await ImportMode(
-            control: control, checkpoint: CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix),
-            logger: logger
-        ).end()
+extension ReplicatorSettings {
+    /// Gives the target the source's deadlines, and its own clock again.
+    ///
+    /// - Parameter flows: `nil`: all that have left something.
+    /// - Returns: `false` when some are left as they are, which has been told.
+    @discardableResult
+    func settleExpiry(
+        of flows: Set<FlowID>? = nil, endingImportMode: Bool = true, within limit: Duration = settleLimit,
+        logger: Logger
+    ) async -> Bool {
+        let control = partingControl(role: "settling")
+        var left = 0
+        if let expiryFolder, flows?.isEmpty != true {
+            left = await ExpirySettler(folder: expiryFolder, control: control, logger: logger)
+                .run(flows: flows, within: limit)
+        }
+        if left > 0 {
+            logger.warning(
+                "about \(left) keys are left with a TTL later than the source's", metadata: ["phase": "leaving"])
+        }
+        if endingImportMode {
+            let key = CheckpointKey(task: task, prefix: checkpoint.keyPrefix)
+            await ImportMode(control: control, checkpoint: key, logger: logger).end()
+        }
         await control.close()
+        return left == 0
     }
 }

@@ -110,8 +110,9 @@ extension Setting {
             "fullSync.existing", \.fullSync.existing, .choice(),
             """
             Keys the target already has. replace: those of the snapshot are replaced, others stay;
-            flush: all are removed first; reconcile: also those are removed that the source lacks;
-            auto: replace in a task's first full sync, reconcile in later ones.
+            flush: the task's databases are emptied first; reconcile: also those are removed that the
+            source lacks; auto: replace in a task's first full sync, reconcile in later ones, and stop
+            when the source has come back empty.
             """),
         Setting(
             "conflict.policy", \.conflict.policy, .choice(),

@@ -1,0 +1,30 @@
+package import Wire
+
+/// Keys of the target that are df2redis' own: checkpoints, and values that are being built.
+///
+/// Their names are reserved: keys of the source with such a name are not replicated, or a client of the source could write
+/// over the position that says what has been applied.
+package struct ReservedKeys: Sendable {
+    /// What the names begin with.
+    package static let prefix: StaticString = "df2redis:"
+
+    /// The checkpoint, which may have another name.
+    private let checkpoint: [UInt8]
+
+    package init(checkpoint: String) { self.checkpoint = Array(checkpoint.utf8) }
+
+    package func contains(_ key: RawSpan) -> Bool {
+        key.startsWith(Self.prefix) || key.isEqual(to: checkpoint.span.bytes)
+    }
+
+    package func contains(_ key: [UInt8]) -> Bool { contains(key.span.bytes) }
+
+    /// Whether any argument of the command is such a name: nearly never, and quickly told.
+    package func appear(in command: borrowing JournalCommand) -> Bool {
+        var arguments = command.arguments
+        while let argument = arguments.next() {
+            if contains(argument) { return true }
+        }
+        return false
+    }
+}

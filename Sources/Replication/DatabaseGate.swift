@@ -1,0 +1,48 @@
+/// Holds a flow of a full sync back before the first thing that it writes to a database, until the session has prepared
+/// that database: noted that the task fills it, and emptied it if it is to be.
+struct DatabaseGate {
+    private var open: Set<UInt32> = []
+    private var closed: Set<UInt32> = []
+    private var untold: [UInt32] = []
+
+    /// Nothing may be sent, or decoded, at present.
+    var isClosed: Bool { !closed.isEmpty }
+
+    /// The flow is going to write to `database`.
+    mutating func touch(_ database: UInt32) {
+        guard !open.contains(database), closed.insert(database).inserted else { return }
+        untold.append(database)
+    }
+
+    /// Databases that the session has not been told of.
+    mutating func takeUntold() -> [UInt32] {
+        defer { untold = [] }
+        return untold
+    }
+
+    mutating func open(_ database: UInt32) {
+        open.insert(database)
+        closed.remove(database)
+    }
+}
+
+extension FlowApplier {
+    /// Every database is to be prepared before the flow writes to it; before `start`.
+    package func closeDatabases() { encoder.gate = DatabaseGate() }
+
+    /// The database is prepared.
+    package func open(_ database: UInt32) {
+        encoder.gate?.open(database)
+        pump()
+    }
+
+    /// The full sync is over: whatever comes from here on is the task's.
+    package func openDatabases() {
+        encoder.gate = nil
+        pump()
+    }
+
+    func tellDatabases() {
+        for database in encoder.gate?.takeUntold() ?? [] { onEvent(.reachedDatabase(flow, database)) }
+    }
+}

@@ -1,0 +1,127 @@
+import Dragonfly
+import Logging
+import Redis
+
+/// What the session knows of the target's databases and of the task's part in them.
+struct TaskDatabases {
+    /// Databases that the task has filled, as the checkpoint has them.
+    var known: Set<UInt32> = []
+    var areNoted = false
+    /// Others that a full sync which has not been completed has begun to fill, by the number of keys that stood there
+    /// before the task's first write.
+    var filling: [UInt32: Int] = [:]
+    /// Whatever the full sync comes to has been filled before.
+    private var areAllOwn = false
+    /// Databases that this full sync has come to.
+    var opened: Set<UInt32> = []
+
+    init() {}
+
+    init(_ opening: CheckpointKeeper.Opening) {
+        known = opening.databases ?? []
+        areNoted = opening.databases != nil
+        filling = opening.filling.filter { !known.contains($0.key) }
+        // What told the databases is lost, and that they have been filled is known.
+        areAllOwn = opening.isReconciling && opening.databases == nil && opening.filling.isEmpty
+    }
+
+    /// There are databases where everything is the task's: what the source no longer has can be told.
+    var hasOwn: Bool { areNoted || filling.values.contains(0) || areAllOwn }
+
+    /// Where everything is the task's. Keys of others that stood in a database before the task's first full sync are not
+    /// removed at its end, however often that was begun.
+    var own: Set<UInt32> { known.filter { areAllOwn || filling[$0, default: 0] == 0 } }
+}
+
+extension ReplicationSession {
+    /// A flow is about to write to `database` for the first time in this full sync, and waits for it.
+    ///
+    /// That the task fills the database is noted before it does: were the sync ended early, the next one would take what
+    /// this one has brought for keys of others, and leave for ever what the source deletes meanwhile.
+    func prepare(_ database: UInt32, for flow: FlowID) async throws {
+        let isOver = stableFlows.count == appliers.count
+        if !isOver, databases.opened.insert(database).inserted {
+            if settings.existing == .flush { try await empty(database) }
+            try await noteFilling(database)
+        }
+        await appliers[flow.index].open(database)
+    }
+
+    private func noteFilling(_ database: UInt32) async throws {
+        if !databases.known.contains(database), databases.filling[database] == nil {
+            databases.filling[database] = try await retryingTarget { try await control.keyCount(database: database) }
+            try await retryingTarget { try await keeper.note(filling: databases.filling, on: control) }
+        }
+    }
+
+    private func empty(_ database: UInt32) async throws {
+        let key = checkpointKey.name
+        try await retryingTarget { try await control.empty(database: database, sparing: key) }
+        databases.filling[database] = nil
+        logger.notice("database \(database) of the target is emptied: fullSync.existing is flush")
+    }
+
+    /// Empties what the task has filled before, and the source uses no longer.
+    func emptyUnused() async throws {
+        let old = databases.known.union(databases.filling.keys).subtracting(databases.opened)
+        for database in old.sorted() { try await empty(database) }
+    }
+
+    /// Notes the databases that the task fills: what a later full sync looks through.
+    func storeDatabases() async throws {
+        var all = databases.known.union(databases.filling.keys)
+        for applier in appliers { all.formUnion(await applier.databases) }
+        guard all != databases.known || !databases.areNoted else { return }
+        do {
+            try await keeper.note(all, isFirst: !databases.areNoted, on: control)
+            (databases.known, databases.areNoted) = (all, true)
+        } catch let error as TargetError {
+            guard error.isTransient else { throw error }
+        }
+    }
+
+    /// What the record holds besides positions: written anew with a command that may take the checkpoint's key with it.
+    var recordFields: [(field: String, value: String)] {
+        var fields: [(field: String, value: String)] = []
+        if databases.areNoted {
+            fields.append((TaskRecord.databasesField, TaskRecord.text(databases.known)))
+        } else if !databases.filling.isEmpty {
+            fields.append((TaskRecord.fillingField, TaskRecord.text(databases.filling)))
+        }
+        if isReconciling { fields.append((TaskRecord.reconcileField, "pending")) }
+        return fields
+    }
+
+    /// Where a full sync removes what the source no longer has.
+    var reconciledDatabases: Set<UInt32> { settings.existing == .auto ? databases.own : databases.known }
+
+    /// The first full sync was ended early, over keys of others.
+    func tellSharedDatabases() {
+        for (database, count) in databases.filling.sorted(by: { $0.key < $1.key }) where count > 0 {
+            logger.warning(
+                "database \(database) held \(count) keys before this task's first full sync, which was ended early: keys that it brought and that the source has deleted since cannot be told from them, and stay (fullSync.existing: reconcile removes both)",
+                metadata: ["event": "resync"])
+        }
+    }
+
+    func reconciler(on control: TargetControl) -> Reconciler {
+        Reconciler(
+            control: control, flows: appliers, retry: settings.retry, logger: logger,
+            reserved: ReservedKeys(checkpoint: checkpointKey.name))
+    }
+
+    /// A source that has lost its data would take the copy of them with it, which is what a copy is for.
+    ///
+    /// - Throws: `ReplicationError` when the snapshot has brought nothing, and everything that stands in the task's databases
+    ///   would be removed, unless that was asked for by name or the source was seen to be emptied.
+    func refuseEmptySource() async throws {
+        guard settings.existing == .auto, !past.sourceWasEmptied else { return }
+        let (reconciler, reconciled) = (reconciler(on: control), reconciledDatabases)
+        guard try await retryingTarget({ try await reconciler.hasWork(in: reconciled) }) else { return }
+        throw ReplicationError(
+            .policy,
+            "the source has come back without any key, and the target still has those of this task: nothing is removed "
+                + "(if the source has lost its data, restore them; if it is meant to be empty, set fullSync.existing to reconcile)"
+        )
+    }
+}

@@ -1,0 +1,57 @@
+import DragonflySimulator
+import Lab
+import Testing
+import Wire
+
+/// `fullSync.existing: flush`.
+@Suite("A full sync that empties first", .serialized)
+struct FlushTests {
+    @Test("empties the task's databases, those it no longer has too, and nothing else")
+    func emptiesDatabases() throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        for index in 0..<2000 { _ = master.execute("SET key:\(index) v") }
+        _ = master.execute("SET once v", database: 2)
+        _ = master.execute("SET other v", database: 3)
+        for database in ["0", "2", "3", "5"] {
+            try client.command("SELECT", database)
+            for index in 0..<50 { try client.command("SET", "foreign:\(index)", "x") }
+        }
+        let configuration = Daemon.Configuration(
+            source: port, target: redis.port, sections: ["fullSync": ["existing: flush"]])
+
+        func expectEqual() throws {
+            try client.command("SELECT", "5")
+            #expect(try client.command("DBSIZE").int == 50)
+            try client.command("FLUSHDB")
+            let target = try ServerData(reading: client).withoutCheckpoints
+            #expect(try ServerData(reading: RESPClient(port: port)).differences(in: target) == [])
+            try client.command("SELECT", "5")
+            for index in 0..<50 { try client.command("SET", "foreign:\(index)", "x") }
+            try client.command("SELECT", "0")
+            let record = try client.command("HGETALL", "df2redis:checkpoint:\(Daemon.taskName)").array
+            #expect(record?.contains { $0.text == "flow:0" } == true, "the positions are spared")
+        }
+
+        let first = try Daemon(.replicate, configuration)
+        defer { first.process.kill() }
+        try first.wait(forLine: "event=stable")
+        try expectEqual()
+        try first.leave()
+
+        // Nothing of database 2 comes any more.
+        _ = master.execute("DEL once", database: 2)
+        _ = master.execute("DEL key:7")
+        master.forgetBacklog()
+        let second = try Daemon(.replicate, configuration)
+        defer { second.process.kill() }
+        try second.wait(forLine: "event=stable")
+        try expectEqual()
+        try second.leave()
+        #expect(master.violations == [])
+    }
+}

@@ -1,0 +1,72 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// The task's first full sync is ended early, and the source deletes what it has brought.
+@Suite("A first full sync that is interrupted", .serialized)
+struct InterruptedSyncTests {
+    /// - Parameter foreign: a key of somebody else's stands in the target before.
+    private func run(
+        foreign: Bool, deletesAll: Bool = false, _ body: (SimulatedMaster, RESPClient, Daemon) throws -> Void
+    ) throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        if foreign { try client.command("SET", "foreign", "stays") }
+        for index in 0..<5000 { _ = master.execute("SET old:\(index) \(index)") }
+        master.setFaults(.cutting(.stall, afterBytes: 20_000), on: .flow(0))
+        let daemon = try Daemon(.replicate, .init(source: port, target: redis.port))
+        defer { daemon.process.kill() }
+        try wait(until: "the first sync has brought keys") {
+            (try client.command("DBSIZE").int ?? 0) > 200
+        }
+        #expect(try client.command("HGET", "df2redis:checkpoint:lab", "databases").isNull)
+        if deletesAll {
+            _ = master.execute("FLUSHALL")
+            master.resume(.flow(0))
+        } else {
+            for index in 0..<4990 { _ = master.execute("DEL old:\(index)") }
+            master.endSessions()
+        }
+        try daemon.wait(forLine: "event=stable")
+        try body(master, client, daemon)
+        try daemon.leave()
+    }
+
+    private func oldKeys(_ client: RESPClient) throws -> Int {
+        try ServerData(reading: client).withoutCheckpoints.count
+    }
+
+    @Test("leaves no stale keys in a target that was empty")
+    func emptyTarget() throws {
+        try run(foreign: false) { _, client, daemon in
+            try daemon.wait(forLine: "reconciled:")
+            #expect(try oldKeys(client) == 10)
+            let record = "df2redis:checkpoint:lab"
+            #expect(try client.command("HGET", record, "databases").text == "0")
+            #expect(try client.command("HEXISTS", record, "filling").int == 0)
+        }
+    }
+
+    @Test("removes no key that stood there before, and says what that leaves")
+    func keysOfOthers() throws {
+        try run(foreign: true) { _, client, daemon throws in
+            #expect(daemon.log.contains("database 0 held 1 keys before this task's first full sync"))
+            #expect(try client.command("GET", "foreign").text == "stays")
+            #expect(try oldKeys(client) > 10, "what cannot be told from keys of others stays")
+        }
+    }
+
+    @Test("by a FLUSHALL of the source ends with both sides empty")
+    func flushedSource() throws {
+        try run(foreign: false, deletesAll: true) { _, client, daemon in
+            try daemon.wait(forLine: "reconciled:")
+            #expect(try oldKeys(client) == 0)
+        }
+    }
+}
