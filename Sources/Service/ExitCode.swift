@@ -45,7 +45,8 @@ extension ExitCode {
         case .osError: "The operating system refused a basic service (socket, thread, memory)."
         case .cantCreate: "A file or folder could not be created; look at `stateDir` and its owner."
         case .ioError: "Reading or writing a file failed; look at the disk under `stateDir`."
-        case .targetUnavailable: "The target cannot be reached or cannot serve at present; or the task runs already, in another process."
+        case .targetUnavailable:
+            "The target cannot be reached or cannot serve at present; or the task runs already, in another process."
         case .protocolError: "The source sent what cannot be decoded; the log names version, flow and offset."
         case .noPermission: "The source or the target refused the user name or password, or a command to this user."
         case .config: "The configuration is wrong; each fault is printed with file, line and key."
