@@ -15,12 +15,22 @@ protocol ReconciledFlow: Sendable {
 
 extension FlowApplier: ReconciledFlow {}
 
+/// The target, as the reconciler needs it.
+protocol ReconciledTarget: Sendable {
+    func scan(database: UInt32, cursor: String) async throws(TargetError) -> (cursor: String, keys: [[UInt8]])
+    func unlink(_ keys: [[UInt8]], database: UInt32) async throws(TargetError)
+    /// Answers when what was sent before has taken effect or never will.
+    func renew() async throws(TargetError)
+}
+
+extension TargetControl: ReconciledTarget {}
+
 /// Removes from the target, after a full sync, the keys that the source no longer has.
 ///
 /// The target's keys are walked a page at a time. Those of a page that no flow has brought are looked at again while every
 /// flow holds still between two transactions, and removed; a write that comes later comes after the removal.
 struct Reconciler {
-    let control: TargetControl
+    let control: any ReconciledTarget
     let flows: [any ReconciledFlow]
     let retry: RetryPolicy
     let logger: Logger
