@@ -116,6 +116,10 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         package var key: String
         package var database: UInt32 = 0
 
+        package init(name: String, key: String, database: UInt32 = 0) {
+            (self.name, self.key, self.database) = (name, key, database)
+        }
+
         package var description: String { key.isEmpty ? name : "\(name) \(key)" }
     }
 

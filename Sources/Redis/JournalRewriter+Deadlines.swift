@@ -167,15 +167,22 @@ extension JournalRewriter {
         return .written
     }
 
-    /// `RENAMENX key to`, `COPY key to`, `MOVE key database`: the target decides as the source did.
+    /// `COPY key to`, `MOVE key database`: the target decides as the source did. `RENAMENX key to` is in the journal only
+    /// when it succeeded.
     func move(
         _ command: borrowing JournalCommand, _ name: CommandName, into batch: CommandBatch
     ) -> RewriteOutcome {
-        appendVerbatim(command, into: batch)
+        if name == "RENAMENX", command.argumentCount == 3 {
+            batch.command(3)
+            batch.bytes.appendBulk("RENAME")
+            for place in 1...2 { batch.bytes.appendBulk(command.argument(at: place)) }
+        } else {
+            appendVerbatim(command, into: batch)
+        }
         guard let deadlines, command.argumentCount >= 3 else { return .written }
         let (key, second) = (command.argument(at: 1), command.argument(at: 2))
         if name != "MOVE" {
-            deadlines.moved(key, database: database, to: second, database: database, mayStay: true)
+            deadlines.moved(key, database: database, to: second, database: database, mayStay: name != "RENAMENX")
         } else if let other = parseInteger(second).flatMap({ UInt32(exactly: $0) }) {
             deadlines.moved(key, database: database, to: key, database: other, mayStay: true)
         }

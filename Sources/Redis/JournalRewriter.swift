@@ -40,6 +40,15 @@ package struct JournalRewriter {
         case .verbatim:
             appendVerbatim(command, into: batch)
             return .written
+        case .setIfMissing:
+            // In the journal it succeeded: what the target has there is not the source's.
+            guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
+            deadlines?.removed(command.argument(at: 1), database: database)
+            batch.command(3)
+            batch.bytes.appendBulk("SET")
+            batch.bytes.appendBulk(command.argument(at: 1))
+            batch.bytes.appendBulk(command.argument(at: 2))
+            return .written
         case .delete:
             noteDeletion(command)
             forgetDeadlines(of: command)

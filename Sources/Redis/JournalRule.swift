@@ -4,7 +4,7 @@ enum JournalRule: Sendable {
     case verbatim
     case delete
     case add, addScored
-    case set, setWithExpiry
+    case set, setIfMissing, setWithExpiry
     case prepend
     case rename, move
     case expireAt, expire
@@ -25,7 +25,7 @@ enum JournalRule: Sendable {
 
     static let table: [CommandName: JournalRule] = {
         let verbatim: [CommandName] = [
-            "SETNX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
+            "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
             "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "PERSIST",
             "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
@@ -42,6 +42,7 @@ enum JournalRule: Sendable {
         table["SADD"] = .add
         table["ZADD"] = .addScored
         table["SET"] = .set
+        table["SETNX"] = .setIfMissing
         for name: CommandName in ["SETEX", "PSETEX"] { table[name] = .setWithExpiry }
         for name: CommandName in ["EXPIRE", "PEXPIRE", "EXPIREAT"] { table[name] = .expire }
         for name: CommandName in ["RENAMENX", "COPY", "MOVE"] { table[name] = .move }

@@ -58,6 +58,17 @@ extension FlowApplier {
         return sealedNext < end.value
     }
 
+    /// Before the first batch: the target still holds the position that the session found there. Whoever else ran this
+    /// task has lost its connections by now.
+    func checkPosition() async throws {
+        guard isInTarget, repeatsUntil == nil, case .checkpoint(let stored) = try await found(),
+            stored != confirmedCheckpoint
+        else { return }
+        throw ReplicationError(
+            .targetChanged, flow: flow,
+            "something else has moved this task's checkpoint: it is \(stored.map { "\"\($0)\"" } ?? "gone")")
+    }
+
     // MARK: A target that comes back
 
     /// What a target that has come back holds: the flow's checkpoint, or the run that a file's positions are bound to.

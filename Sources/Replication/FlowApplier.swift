@@ -40,7 +40,7 @@ package actor FlowApplier {
     let context: FlowContext
     let onEvent: @Sendable (FlowEvent) -> Void
     let encoder: FlowEncoder
-    private var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
+    var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     let feed: FlowFeed
     private(set) var link: TransactionLink?
     private var lostLink: TransactionLink?
@@ -58,6 +58,9 @@ package actor FlowApplier {
     var stateBehindReconnect = State.running
     /// How often the target has turned the batch away in a row, for a reason that passes.
     private var refusals = 0
+    /// For the keys that a conflict policy protects.
+    var isAsking = false
+    var askingConnection: RequestConnection?
     /// A silent target has been told as lost.
     var hasToldSilence = false
     private var toldSnapshotCompleted = false
@@ -114,7 +117,8 @@ package actor FlowApplier {
     /// - Throws: `TargetError`.
     package func start(onManyRecords: @escaping @Sendable () -> Void) async throws {
         self.onManyRecords = onManyRecords
-        try await connect()
+        try await connect(replacing: true)
+        try await checkPosition()
         intake.setDataHandler { [weak self] in
             guard let self else { return }
             self.executor.queue.async { self.assumeIsolated { $0.pump() } }
@@ -332,6 +336,9 @@ package actor FlowApplier {
             }
             if link.isIdle || encoder.batch.isInCommand { fail(error) }
             return false
+        case .questions:
+            askAboutConflicts()
+            return false
         case .restart(let global):
             state = .failed
             onEvent(.mustRestart(flow, global))
@@ -369,7 +376,7 @@ package actor FlowApplier {
         pump()
     }
 
-    private func fail(_ error: ReplicationError) {
+    func fail(_ error: ReplicationError) {
         switch state {
         case .failed, .closed: return
         default: break
@@ -525,6 +532,7 @@ package actor FlowApplier {
 
     package func close() {
         state = .closed
+        if let askingConnection { Task { await askingConnection.close() } }
         encoder.expiry?.book.close()
         link?.close()
         link = nil

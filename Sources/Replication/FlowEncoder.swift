@@ -12,6 +12,8 @@ final class FlowEncoder: FlowSink {
         case global(GlobalCommand, transactionID: UInt64)
         /// The source was emptied during the snapshot: begin again.
         case restart(GlobalCommand)
+        /// The target is to be asked for keys (`ConflictGuard`).
+        case questions
         case failure(ReplicationError)
     }
 
@@ -54,6 +56,8 @@ final class FlowEncoder: FlowSink {
     private var scratch = ByteBuffer()
     /// While a full sync reconciles: what it has brought.
     var synced: SyncedKeys?
+    /// While a full sync must not touch the target's own keys.
+    var conflicts: ConflictGuard?
     /// During a full sync: which databases are prepared.
     var gate: DatabaseGate?
     /// Databases that this flow has written to.
@@ -327,6 +331,7 @@ final class FlowEncoder: FlowSink {
             return false
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }
+        conflicts?.brought(key, database: head.database)
         if let synced {
             synced.brought(key, database: head.database)
             checkRemembering()
@@ -377,17 +382,20 @@ final class FlowEncoder: FlowSink {
 
     func stableStreamBegan() {
         isStable = true
+        conflicts = nil
         context.progress(flow).decoded(next: nextLSN)
     }
 
     // MARK: Journal
 
     func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {
-        guard select(database) else {
+        guard database < context.targetDatabases else {
             report(.database, subject: text(command.name), key: command.keyOrEmpty, database: database)
             if !inSnapshot { countRecord() }
             return
         }
+        if waitsOrIsDropped(command, database: database) { return }
+        select(database)
         prepare(command, database: database)
         if leavesOutReserved(command, database: database) {
             if !inSnapshot { countRecord() }
@@ -424,6 +432,25 @@ final class FlowEncoder: FlowSink {
         }
         guard inSnapshot else { return countRecord() }
         if !hasCompletedSnapshot { noteMove(command, from: database) }
+    }
+
+    /// A conflict policy keeps the command from being applied, now or at all.
+    private func waitsOrIsDropped(_ command: borrowing JournalCommand, database: UInt32) -> Bool {
+        guard let conflicts else { return false }
+        let admission = conflicts.admit(command, database: database) { key, place in
+            // What stands in a database is asked for once it has been prepared.
+            touch(place) && !reserved.contains(key)
+        }
+        if let failure = conflicts.failure { fail(.file, "\(failure)") }
+        if admission == .wait, halt == nil { halt = .questions }
+        return admission != .pass
+    }
+
+    /// The target has told which of the keys in question it has.
+    func resumeAfterQuestions(existing: [ConflictGuard.Place]) {
+        guard case .questions = halt else { return }
+        halt = nil
+        conflicts?.answered(existing: existing) { command($0, database: $1, inSnapshot: true) }
     }
 
     /// What `command` writes to is noted, and what it would wrongly build on is removed ahead of it.

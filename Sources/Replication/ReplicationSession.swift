@@ -225,6 +225,9 @@ actor ReplicationSession {
             }
             await applier.closeDatabases(except: isFullSync ? [] : databases.known)
             if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
+            if isFullSync, settings.policy.onConflict != .overwrite, let directory = settings.spoolDirectory {
+                try await applier.guardConflicts(in: directory)
+            }
             appliers.append(applier)
         }
         try await takeOverElementExpiries()

@@ -64,7 +64,10 @@ struct ReplyJudge {
         text == "ERR no such key" || text.hasPrefix("ERR The ID specified in XSETID is smaller")
     }
 
-    private func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
+    /// A key of the target's own is in the way.
+    ///
+    /// - Returns: the error to stop with, if it is to stop.
+    func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
         encoder.countConflict()
         context.incidents.record(
             .init(

@@ -29,7 +29,7 @@ package struct ReplicationService: Sendable {
     }
 
     package func run() async -> ExitCode {
-        let signals = SignalWatcher()
+        var signals = SignalWatcher()
         let output = LogOutput.bootstrap(
             level: configuration.log.level,
             format: LogOutput.Format(rawValue: configuration.log.format.rawValue) ?? .auto,
@@ -56,6 +56,16 @@ package struct ReplicationService: Sendable {
             notifier.failure(errno: error.errno, "\(error)")
             return .cantCreate
         }
+        let lock: TaskLock
+        do {
+            lock = try await TaskLock.take("\(configuration.stateDirectory)/\(configuration.taskName).lock")
+        } catch {
+            logger.critical("\(error)")
+            notifier.failure("\(error)")
+            if case .held = error { return .targetUnavailable }
+            return .cantCreate
+        }
+        defer { withExtendedLifetime(lock) {} }
         let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
         var settings = ReplicatorSettings(configuration, mode: mode)
         settings.keeper = SocketStore(logger: logger)

@@ -10,7 +10,9 @@ nonisolated(unsafe) private var signalPipe: Int32 = -1  // written once, before 
 /// From `init` on no signal is lost, also when `watch` comes later. (A Dispatch source of the signal would lose what comes
 /// between its making and its activation on Dispatch's own thread.) One a process.
 struct SignalWatcher {
-    private let source: any DispatchSourceRead
+    private let descriptor: Int32
+    /// Made when it is activated: Dispatch traps when one that never was is released.
+    private var source: (any DispatchSourceRead)?
 
     init() {
         for ignored in [SIGHUP, SIGPIPE, SIGXFSZ] { signal(ignored, SIG_IGN) }
@@ -22,8 +24,7 @@ struct SignalWatcher {
             _ = fcntl(end, F_SETFL, O_NONBLOCK)
         }
         signalPipe = ends[1]
-        source = DispatchSource.makeReadSource(
-            fileDescriptor: ends[0], queue: DispatchQueue(label: "df2redis.signals"))
+        descriptor = ends[0]
         for number in [SIGTERM, SIGINT] {
             var action = sigaction()
             action.sa_flags = SA_RESTART
@@ -38,9 +39,11 @@ struct SignalWatcher {
     }
 
     /// - Parameter handler: called for each SIGTERM or SIGINT, with its name, on a queue of the watcher's own.
-    func watch(_ handler: @escaping @Sendable (String) -> Void) {
-        let descriptor = Int32(source.handle)
-        source.setEventHandler {
+    mutating func watch(_ handler: @escaping @Sendable (String) -> Void) {
+        let source = DispatchSource.makeReadSource(
+            fileDescriptor: descriptor, queue: DispatchQueue(label: "df2redis.signals"))
+        self.source = source
+        source.setEventHandler { [descriptor] in
             var number: UInt8 = 0
             while read(descriptor, &number, 1) == 1 { handler(Int32(number) == SIGTERM ? "SIGTERM" : "SIGINT") }
         }

@@ -95,6 +95,17 @@ import Wire
             ])
     }
 
+    @Test func `RENAMENX and SETNX, journalled on success only, replace what the source has not`() async throws {
+        let target = try await TargetUnderTest(setUp: [
+            ["SET", "a", "1", "PXAT", "2000000000001"], ["SET", "b", "foreign", "PXAT", "2000000000002"],
+            ["RPUSH", "c", "foreign"],
+        ])
+        #expect(try target.apply(["RENAMENX", "a", "b"]) == .written)
+        #expect(try target.apply(["SETNX", "c", "3"]) == .written)
+        #expect(try target.list("MGET", "a", "b", "c") == ["nil", "1", "3"])
+        #expect(try target.integer("PEXPIRETIME", "b") == 2_000_000_000_001)
+    }
+
     // MARK: RESTORE
 
     @Test func `RESTORE counts a relative TTL from the arrival, and replaces any type`() async throws {
