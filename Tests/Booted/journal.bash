@@ -106,7 +106,7 @@ scene_unit liar perl -MIO::Socket::INET -e '
     }'
 scene_task liar 6399 6380
 booted_run systemctl start df2redis@liar >/dev/null 2>&1
-check "a source that speaks another protocol is exit status 76" 76 "$(scene_property df2redis@liar ExecMainStatus)"
+check "a source that refuses the synchronization is exit status 69" 69 "$(scene_property df2redis@liar ExecMainStatus)"
 record=$(booted_journal df2redis@liar DF2REDIS_PHASE=connecting | grep 'replication id')
 check "its words are one record" 1 "$(grep -c . <<<"$record")"
 check "with the line break, and the rest as text" yes \
