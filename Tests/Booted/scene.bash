@@ -68,6 +68,8 @@ scene_source() {
     shift 3
     SCENE_SOURCE=$port
     booted_run systemctl stop source writers 2>/dev/null
+    # One that ended with an error stays loaded, and its name is taken.
+    booted_run systemctl reset-failed source writers 2>/dev/null
     booted_run rm -f /run/writers.stop
     if [ -n "${DRAGONFLY_BIN:-}" ]; then
         scene_unit source "$DRAGONFLY_BIN" --port "$port" --proactor_threads "$shards" --dbfilename= \
