@@ -42,8 +42,8 @@ package actor FlowApplier {
     let encoder: FlowEncoder
     var judge: ReplyJudge { ReplyJudge(context: context, encoder: encoder) }
     let feed: FlowFeed
-    private(set) var link: TransactionLink?
-    private var lostLink: TransactionLink?
+    var link: TransactionLink?
+    var lostLink: TransactionLink?
 
     var batchNumber: UInt64 = 0
     /// What the checkpoint must hold if the batch in flight has not been applied.
@@ -57,7 +57,7 @@ package actor FlowApplier {
     /// Where it goes on once the target is back.
     var stateBehindReconnect = State.running
     /// How often the target has turned the batch away in a row, for a reason that passes.
-    private var refusals = 0
+    var refusals = 0
     /// For the keys that a conflict policy protects.
     var isAsking = false
     var askingConnection: RequestConnection?
@@ -74,7 +74,7 @@ package actor FlowApplier {
     private var toldStable = false
     private var recordsSinceAcknowledgement = 0
     private var onManyRecords: (@Sendable () -> Void)?
-    private var drainWaiters: [CheckedContinuation<Void, Never>] = []
+    var drainWaiters: [CheckedContinuation<Void, Never>] = []
 
     enum State {
         case running
@@ -216,7 +216,7 @@ package actor FlowApplier {
     }
 
     /// The position behind the snapshot is stored even when no record follows it.
-    private var hasSomethingToSend: Bool {
+    var hasSomethingToSend: Bool {
         !encoder.batch.isEmpty || encoder.batch.progress.records > 0 || (encoder.isStable && !hasSentPosition)
     }
 
@@ -272,8 +272,7 @@ package actor FlowApplier {
         if let value = batch.checkpointValue { confirmedCheckpoint = String(decoding: value, as: UTF8.self) }
         let progress = batch.progress
         context.progress(flow).applied(
-            next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes,
-            arrivedAt: feed.lastArrival)
+            next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes)
         if progress.nextLSN != nil, !toldStable {
             toldStable = true
             onEvent(.stable(flow, masterVersion: encoder.masterVersion))
@@ -372,7 +371,7 @@ package actor FlowApplier {
         confirmedCheckpoint = checkpointText(positionBehindGlobal)
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(
-            next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes, arrivedAt: feed.lastArrival)
+            next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes)
         pump()
     }
 
@@ -384,160 +383,6 @@ package actor FlowApplier {
         state = .failed
         onEvent(.failed(error))
         finishDrainIfDone()
-        finishHold()
-    }
-
-    // MARK: The connection to the target
-
-    /// - Parameter replacing: a connection before this one may have left a transaction in the target's socket.
-    private func connect(replacing: Bool = false) async throws {
-        let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: replacing)
-        guard let (descriptor, _) = await connection.detach() else {
-            throw TargetError(.unreachable, "the target closed the connection")
-        }
-        let link = TransactionLink(
-            descriptor: descriptor, peer: context.connector.settings.endpoint.description, queue: executor.queue,
-            onOutcome: { [weak self] batch, outcome in
-                self?.assumeIsolated { $0.settled(batch, outcome) }
-            },
-            onLost: { [weak self] error in
-                self?.assumeIsolated { $0.lost(error) }
-            })
-        link.start(
-            readable: { [weak self] in self?.assumeIsolated { $0.link?.socketIsReadable() } },
-            writable: { [weak self] in
-                self?.assumeIsolated {
-                    $0.link?.socketIsWritable()
-                    $0.pump()
-                }
-            })
-        self.link = link
-    }
-
-    private func lost(_ error: TargetError) {
-        switch state {
-        // While it reconnects nothing is in flight, and the loop looks at the link itself.
-        case .closed, .failed, .reconnecting: return
-        case .running, .atGlobal: break
-        }
-        let batch = link?.batch
-        if let batch, !batch.isRetained || !batch.isSealed {
-            return fail(
-                .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
-        }
-        if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
-        onEvent(.targetLost(flow, error))
-        reconnect(with: batch)
-    }
-
-    /// Connects again, finds out what became of `batch`, sends it again if it was not applied, and goes on.
-    private func reconnect(with batch: CommandBatch?) {
-        dropLink()
-        orphan = batch
-        stateBehindReconnect = state
-        state = .reconnecting
-        Task { await self.reconnectLoop() }
-    }
-
-    private func dropLink() {
-        link?.close()
-        lostLink = link  // its callbacks may still be on the stack
-        link = nil
-    }
-
-    private func reconnectLoop() async {
-        var attempt = refusals
-        while case .reconnecting = state {
-            attempt += 1
-            try? await Task.sleep(for: context.retry.wait(before: attempt))
-            guard case .reconnecting = state else { return }
-            do {
-                try await connect(replacing: true)
-                // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
-                let stored = try await found()
-                guard case .reconnecting = state else { return dropLink() }
-                guard link?.hasFailed == false else {
-                    throw TargetError(.unreachable, "the target closed the connection")
-                }
-                if refusals == 0 { onEvent(.targetFound(flow)) }
-                return try settleOrphan(stored)
-            } catch let error as ReplicationError {
-                return fail(error)
-            } catch {
-                let reason = TargetError(error)
-                guard reason.isTransient else { return fail(ReplicationError(reason, flow: flow)) }
-                context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
-                dropLink()
-            }
-        }
-    }
-
-    // MARK: Leaving
-
-    /// Nothing waits to be applied and nothing is in flight; or nothing more can be applied.
-    private var isDrained: Bool {
-        switch state {
-        case .failed, .closed: true
-        case .reconnecting, .atGlobal: false
-        case .running:
-            link?.isIdle == true && !hasSomethingToSend && feed.isEmpty
-        }
-    }
-
-    /// Something received can still be applied: now, or when the target is back.
-    package var hasMore: Bool {
-        switch state {
-        case .running: !isDrained
-        case .reconnecting, .atGlobal(_, _, told: false): true
-        // The others may never come to the command where this one waits.
-        case .atGlobal, .failed, .closed: false
-        }
-    }
-
-    private func finishDrainIfDone() {
-        guard !drainWaiters.isEmpty, isDrained else { return }
-        releaseDrainWaiters()
-    }
-
-    private func releaseDrainWaiters() {
-        for waiter in drainWaiters { waiter.resume() }
-        drainWaiters = []
-    }
-
-    /// Waits until everything received has been applied, or until `limit` has passed.
-    ///
-    /// - Returns: `true` when it has been applied.
-    package func drain(within limit: Duration) async -> Bool {
-        pump()
-        if isDrained { return isApplied }
-        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
-            self?.assumeIsolated { $0.releaseDrainWaiters() }
-        }
-        await withCheckedContinuation { drainWaiters.append($0) }
-        return isApplied
-    }
-
-    /// As `isDrained`, and nothing was given up.
-    private var isApplied: Bool {
-        switch state {
-        case .running: isDrained
-        case .atGlobal, .reconnecting, .failed, .closed: false
-        }
-    }
-
-    /// Keys of our own that an unfinished value has left in the target.
-    package var partialKeys: [(database: UInt32, key: [UInt8])] { encoder.partialKeys }
-
-    package var snapshotCounts: (expired: Int, conflicts: Int) { (encoder.expiredKeys, encoder.conflictingKeys) }
-
-    package func close() {
-        state = .closed
-        if let askingConnection { Task { await askingConnection.close() } }
-        encoder.expiry?.book.close()
-        link?.close()
-        link = nil
-        lostLink = nil
-        releaseDrainWaiters()
         finishHold()
     }
 }

@@ -16,8 +16,6 @@ final class FlowFeed {
     private(set) var decodedBytes: UInt64 = 0 {
         didSet { progress.decoded(bytes: decodedBytes) }
     }
-    /// Unix time in milliseconds at which the newest decoded bytes arrived.
-    private(set) var lastArrival: Int64 = 0
     /// Unix time in milliseconds at which the oldest of what is being decoded arrived.
     private var oldestArrival: Int64 = 0
 
@@ -53,7 +51,6 @@ final class FlowFeed {
         // A unit that began in the chunk before is as old as that.
         oldestArrival = window.isEmpty ? bytes.oldestArrival : min(oldestArrival, bytes.oldestArrival)
         encoder.arrived(at: bytes.arrivedAt, oldest: oldestArrival)
-        lastArrival = bytes.arrivedAt
         do throws(FlowDecodingError) {
             if window.isEmpty {
                 let consumed = try decodeDirectly(bytes, from: offset, into: encoder)

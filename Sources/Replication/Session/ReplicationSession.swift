@@ -29,12 +29,10 @@ actor ReplicationSession {
     private static let pingInterval = 5
     /// How long a leave goes on applying what was received: before its FIN and behind it together.
     static let applyLimit = Duration.milliseconds(700)
-    /// Milliseconds between the source's clock and ours that are worth a line.
-    private static let skewTold: Int64 = 1000
     private static let cleaningLimit = Duration.seconds(3)
 
     let settings: ReplicatorSettings
-    private let incidents: IncidentLog
+    let incidents: IncidentLog
     let logger: Logger
     let notice: @Sendable (ReplicatorNotice) -> Void
     let past: SessionHistory
@@ -43,42 +41,40 @@ actor ReplicationSession {
     let control: TargetControl
     let checkpointKey: CheckpointKey
     let keeper: CheckpointKeeper
-    private let watch: CheckpointWatch
-    private let budget: SpoolBudget
+    let watch: CheckpointWatch
+    let budget: SpoolBudget
 
-    private(set) var master: MasterSession?
-    private(set) var replicationID: String?
-    private(set) var appliers: [FlowApplier] = []
-    private(set) var progress: [FlowProgress] = []
-    private var barrier = GlobalBarrier(flowCount: 0)
-    private(set) var stableFlows: Set<FlowID> = []
+    var master: MasterSession?
+    var replicationID: String?
+    var appliers: [FlowApplier] = []
+    var progress: [FlowProgress] = []
+    var barrier = GlobalBarrier(flowCount: 0)
+    var stableFlows: Set<FlowID> = []
     private(set) var endedFlows: Set<FlowID> = []
     var databases = TaskDatabases()
     /// This full sync removes the keys that the source no longer has.
-    private(set) var isReconciling = false
+    var isReconciling = false
     /// The stable stream has come to a database that may not be noted yet.
     var hasNewDatabases = false
-    private(set) var reconciliation: Task<Void, Never>?
+    var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private(set) var isLeaveRequested = false
     /// The target expires nothing by itself.
-    private(set) var isInImportMode = false
+    var isInImportMode = false
     private(set) var isHurried = false
     var drainSleep: Task<Void, Never>?
     var phase = Phase.connecting
     /// The session has got as far as a sync.
-    private(set) var hasBegun = false
-    private(set) var isFullSync = false
-    private var connections: [FlowConnection] = []
+    var hasBegun = false
+    var isFullSync = false
+    var connections: [FlowConnection] = []
     /// Flows whose target does not serve.
-    private var lostFlows: Set<FlowID> = []
-    private var probes: [QueueProbe] = []
-    /// What the coordinator is at, and how many beats it has been and may be at it.
-    private var step = (name: "", beats: 0, limit: 0)
+    var lostFlows: Set<FlowID> = []
+    var health = SessionHealth()
     #if DEBUG
-        private var debugHang = DebugHang()
+        var debugHang = DebugHang()
     #endif
-    private var stableSince: ContinuousClock.Instant?
+    var stableSince: ContinuousClock.Instant?
     /// How long it has followed the source; `nil`: it did not get so far.
     var stableTime: Duration? { stableSince?.duration(to: .now) }
 
@@ -156,142 +152,6 @@ actor ReplicationSession {
         isLeaveRequested = true
         work?.cancel()
         if isHurried { drainSleep?.cancel() }
-    }
-
-    // MARK: Opening
-
-    private func open() async throws {
-        // Each request has a limit of its own, which a slow source with many flows may need for each.
-        begin("opening the session", atMost: .seconds(600))
-        let profile = try await control.profile()
-        let databaseCount = try await control.databaseCount()
-        if try await !control.evictPredecessors() {
-            logger.warning(
-                "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
-                metadata: ["phase": "connecting"])
-        }
-        let opening = try await keeper.open(on: control, targetRunID: profile.runID)
-        logger.info(
-            "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
-            metadata: ["phase": "connecting"])
-
-        databases = TaskDatabases(opening)
-        // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
-        // that was emptied have written since.
-        let mayResume =
-            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && !past.ignoresCheckpoint
-        let resume = mayResume ? opening.position : nil
-        let master = MasterSession(
-            settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
-            onEvent: { [post] in post.yield(.connection($0)) })
-        self.master = master
-        let (session, modes) = try await master.open()
-        logger.info(
-            "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
-            metadata: ["phase": "connecting"])
-        let skew = await master.clockSkew
-        if abs(skew) > Self.skewTold {
-            logger.warning(
-                "the source's clock is \(abs(skew)) ms \(skew > 0 ? "ahead of" : "behind") ours, which is allowed for; the target, if its clock is not the source's, expires keys early or late",
-                metadata: ["phase": "connecting"])
-        }
-        isFullSync = modes.first != .partial
-        replicationID = session.replicationID
-        try await prepareTarget(opening, targetRunID: profile.runID, session: session)
-        isInImportMode = try await importMode.begin(profile)
-        var connector = TargetConnector(settings: settings.target)
-        connector.usesImportMode = isInImportMode
-
-        let context = FlowContext(
-            task: settings.task, policy: settings.policy, session: session, targetDatabases: databaseCount,
-            connector: connector, incidents: incidents, logger: logger,
-            allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
-            silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
-            batchCommands: settings.batchCommands,
-            pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
-            directory: settings.spoolDirectory, clock: settings.clock, clockSkew: skew,
-            expiryMarginMilliseconds: settings.expiryMargin.milliseconds)
-        progress = context.allProgress
-        barrier = GlobalBarrier(flowCount: session.flowCount)
-        for (index, mode) in modes.enumerated() {
-            let flow = FlowID(index)
-            let intake = Intake(budget: budget, spoolDirectory: settings.spoolDirectory, clock: settings.clock)
-            let applier = FlowApplier(
-                flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake,
-                context: context,
-                profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
-            if !isFullSync, let resume {
-                await applier.continues(at: resume, repeating: opening.mayRepeat)
-            }
-            await applier.closeDatabases(except: isFullSync ? [] : databases.known)
-            if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
-            if isFullSync, settings.policy.onConflict != .overwrite, let directory = settings.spoolDirectory {
-                try await applier.guardConflicts(in: directory)
-            }
-            appliers.append(applier)
-        }
-        try await takeOverElementExpiries()
-        try await guardExpiry(session, resume: isFullSync ? nil : resume)
-        probes = appliers.map(\.probe)
-        for applier in appliers {
-            try await applier.start { [weak self] in
-                guard let self else { return }
-                Task { await self.acknowledgeSoon(applier.flow) }
-            }
-        }
-        phase = isFullSync ? .fullSync : .stable
-        logger.notice(
-            isFullSync ? "full sync begins" : "continuing where the checkpoint stands",
-            metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
-        let continues = try await master.begin(receivers: appliers.map(\.intake))
-        hasBegun = true
-        if continues { try await tellWhereCatchingUpEnds(isNeeded: opening.mayRepeat) }
-        connections = await master.flows
-        probes += connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) }
-        if let queue = await master.mainQueue {
-            probes.append(QueueProbe("the connection to the source", queue: queue))
-        }
-        if continues {
-            stableSince = .now
-            for applier in appliers { await startAcknowledging(applier.flow) }
-        }
-        notice(.ready(status))
-    }
-
-    private func prepareTarget(
-        _ opening: CheckpointKeeper.Opening, targetRunID: String, session: SessionStateMachine.Session
-    ) async throws {
-        guard isFullSync else {
-            guard let position = opening.position else { preconditionFailure("it goes on from a position") }
-            return try await keeper.begin(
-                .continuing(position), opening, targetRunID: targetRunID, on: control)
-        }
-        let reason = FullSyncReason(
-            opening, session: session, hasFollowed: past.hasFollowed, ignoresCheckpoint: past.ignoresCheckpoint)
-        if let reason, settings.mode == .replicate {
-            logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
-        }
-        if let wait = past.pacing.wait() {
-            throw ReplicationError(
-                .postponed,
-                "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
-            )
-        }
-        if settings.existing != .flush, settings.policy.onConflict != .overwrite, opening.isKnown {
-            throw ReplicationError(
-                .policy,
-                "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
-                    + "overwrite, or fullSync.existing to flush, or empty the target")
-        }
-        if settings.existing == .auto { tellSharedDatabases() }
-        isReconciling =
-            switch settings.existing {
-            case .auto: databases.hasOwn || opening.isReconciling
-            case .reconcile: true
-            case .replace, .flush: false
-            }
-        try await keeper.begin(
-            .fullSync(isReconciling: isReconciling), opening, targetRunID: targetRunID, on: control)
     }
 
     // MARK: Following
@@ -392,57 +252,15 @@ actor ReplicationSession {
         return false
     }
 
-    // MARK: Reconciling
-
-    private func lookAtCheckpoint() {
-        guard databases.areNoted, settings.checkpoint.store == .target else { return }
-        Task { [post, watch] in
-            guard await watch.findsItGone() else { return }
-            post.yield(.flow(.failed(.checkpointGone)))
-        }
-    }
-
-    private func beginReconciling() {
-        reconciliation = Task {
-            var attempt = 0
-            while !Task.isCancelled {
-                attempt += 1
-                do { return try await reconcile() } catch {
-                    if Task.isCancelled { return }
-                    logger.warning("removing what the source no longer has: \(error); it begins again")
-                    try? await Task.sleep(for: settings.retry.wait(before: attempt))
-                }
-            }
-        }
-    }
-
-    /// Removes what the source no longer has.
-    private func reconcile() async throws {
-        // A connection of its own: the session's may be in the middle of a transaction.
-        let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "reconcile")
-        let reconciler = reconciler(on: own)
-        do {
-            let removed = try await reconciler.run(databases: reconciledDatabases)
-            for applier in appliers { await applier.forgetKeys() }
-            try await keeper.noteReconciled(on: own)
-            isReconciling = false
-            logger.notice("reconciled: \(removed) keys removed that the source no longer has")
-        } catch {
-            await own.close()
-            throw error
-        }
-        await own.close()
-    }
-
     private func applier(_ flow: FlowID) -> FlowApplier { appliers[flow.index] }
 
-    private func acknowledgeSoon(_ flow: FlowID) async {
+    func acknowledgeSoon(_ flow: FlowID) async {
         guard let master, phase != .leaving else { return }
         let flows = await master.flows
         if flow.index < flows.count { flows[flow.index].acknowledgeSoon() }
     }
 
-    private func startAcknowledging(_ flow: FlowID) async {
+    func startAcknowledging(_ flow: FlowID) async {
         guard let master else { return }
         let flows = await master.flows
         let progress = progress[flow.index]
@@ -491,63 +309,6 @@ actor ReplicationSession {
         Task { [post] in
             do { try await master.ping(timeout: Self.pingTimeout) } catch { post.yield(.pingFailed(error)) }
         }
-    }
-
-    // MARK: Health
-
-    /// The coordinator begins something that may take so long, or begins again.
-    func begin(_ name: String, atMost limit: Duration) { step = (name, 0, Int(limit.components.seconds)) }
-
-    /// Once a second, from the replicator.
-    ///
-    /// - Returns: the figures, and what hangs: queues that do not get their turn, and the coordinator if it is at
-    ///   something for longer than that can take. What waits for a peer does not hang.
-    func beat() -> (status: ReplicationStatus, hanging: Set<String>) {
-        #if DEBUG
-            if debugHang?.beat() == true { hang() }
-        #endif
-        post.yield(.tick)
-        step.beats += 1
-        var hanging = Set(probes.filter { $0.look() >= settings.hangBeats }.map(\.name))
-        if step.beats > max(step.limit, settings.hangBeats) { hanging.insert("the coordinator, at \(step.name),") }
-        return (status, hanging)
-    }
-
-    #if DEBUG
-        private func hang() {
-            switch debugHang?.part {
-            case .applier: DebugHang.hang(on: appliers.first?.queue)
-            case .reader: DebugHang.hang(on: connections.first?.queue)
-            case .coordinator, nil: DebugHang.hang()
-            }
-        }
-    #endif
-
-    var status: ReplicationStatus {
-        var status = ReplicationStatus(
-            phase: phase, source: settings.source.endpoint.description, target: settings.target.endpoint.description)
-        status.flows = zip(appliers, progress).map { applier, progress in
-            let index = applier.flow.index
-            return .init(
-                applier.flow, progress, applier.intake,
-                acknowledged: index < connections.count ? connections[index].acknowledged : nil)
-        }
-        status.incidents = incidents.totals
-        status.fullSyncs = past.fullSyncs + (isFullSync && hasBegun ? 1 : 0)
-        status.isTargetLost = !lostFlows.isEmpty
-        return status
-    }
-
-    /// What the session did, for the summary.
-    func contribute(to summary: inout ReplicationSummary) async {
-        for applier in appliers {
-            let counts = await applier.snapshotCounts
-            summary.expiredKeys += counts.expired
-            summary.conflictingKeys += counts.conflicts
-        }
-        summary.keys += progress.reduce(0) { $0 + $1.appliedKeys }
-        summary.records += progress.reduce(0) { $0 + $1.appliedRecords }
-        if isFullSync, hasBegun { summary.fullSyncs += 1 }
     }
 
     // MARK: After leaving

@@ -10,7 +10,6 @@ package final class FlowProgress: Sendable {
     private let records = Atomic<Int>(0)
     private let bytes = Atomic<UInt64>(0)
     private let consumedBytes = Atomic<UInt64>(0)
-    private let lastAppliedArrival = Atomic<Int64>(0)
     /// Where the journal begins: the next LSN and the byte of the flow, a chunk too early at most.
     private let journalStart = Atomic<UInt64>(0)
     private let journalStartBytes = Atomic<UInt64>(0)
@@ -30,8 +29,6 @@ package final class FlowProgress: Sendable {
     package var decodedBytes: UInt64 { consumedBytes.load(ordering: .acquiring) }
     /// Bytes of the flow that the target has confirmed, or that mean nothing to it.
     package var appliedBytes: UInt64 { bytes.load(ordering: .acquiring) }
-    /// Unix time in milliseconds at which the newest confirmed data had arrived.
-    package var appliedArrival: Int64 { lastAppliedArrival.load(ordering: .relaxed) }
 
     /// Bytes of a journal record on the average of those decoded so far; `nil` while there is none.
     package var bytesPerRecord: Double? {
@@ -66,11 +63,10 @@ package final class FlowProgress: Sendable {
 
     func decoded(bytes: UInt64) { consumedBytes.store(bytes, ordering: .releasing) }
 
-    func applied(next: UInt64?, keys: Int, records: Int, bytes: UInt64, arrivedAt: Int64) {
+    func applied(next: UInt64?, keys: Int, records: Int, bytes: UInt64) {
         self.keys.add(keys, ordering: .relaxed)
         self.records.add(records, ordering: .relaxed)
         self.bytes.store(bytes, ordering: .releasing)
-        lastAppliedArrival.store(arrivedAt, ordering: .relaxed)
         if let next { appliedNext.store(next, ordering: .releasing) }
     }
 

@@ -1,0 +1,90 @@
+import Dispatch
+import Link
+import Logging
+import Redis
+
+/// The connection to the target: made, lost, made again.
+extension FlowApplier {
+    /// - Parameter replacing: a connection before this one may have left a transaction in the target's socket.
+    func connect(replacing: Bool = false) async throws {
+        let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: replacing)
+        guard let (descriptor, _) = await connection.detach() else {
+            throw TargetError(.unreachable, "the target closed the connection")
+        }
+        let link = TransactionLink(
+            descriptor: descriptor, peer: context.connector.settings.endpoint.description, queue: executor.queue,
+            onOutcome: { [weak self] batch, outcome in
+                self?.assumeIsolated { $0.settled(batch, outcome) }
+            },
+            onLost: { [weak self] error in
+                self?.assumeIsolated { $0.lost(error) }
+            })
+        link.start(
+            readable: { [weak self] in self?.assumeIsolated { $0.link?.socketIsReadable() } },
+            writable: { [weak self] in
+                self?.assumeIsolated {
+                    $0.link?.socketIsWritable()
+                    $0.pump()
+                }
+            })
+        self.link = link
+    }
+
+    func lost(_ error: TargetError) {
+        switch state {
+        // While it reconnects nothing is in flight, and the loop looks at the link itself.
+        case .closed, .failed, .reconnecting: return
+        case .running, .atGlobal: break
+        }
+        let batch = link?.batch
+        if let batch, !batch.isRetained || !batch.isSealed {
+            return fail(
+                .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
+        }
+        if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
+        onEvent(.targetLost(flow, error))
+        reconnect(with: batch)
+    }
+
+    /// Connects again, finds out what became of `batch`, sends it again if it was not applied, and goes on.
+    func reconnect(with batch: CommandBatch?) {
+        dropLink()
+        orphan = batch
+        stateBehindReconnect = state
+        state = .reconnecting
+        Task { await self.reconnectLoop() }
+    }
+
+    private func dropLink() {
+        link?.close()
+        lostLink = link  // its callbacks may still be on the stack
+        link = nil
+    }
+
+    private func reconnectLoop() async {
+        var attempt = refusals
+        while case .reconnecting = state {
+            attempt += 1
+            try? await Task.sleep(for: context.retry.wait(before: attempt))
+            guard case .reconnecting = state else { return }
+            do {
+                try await connect(replacing: true)
+                // A global command may be applied meanwhile; if its checkpoint is not the confirmed one, we begin again there.
+                let stored = try await found()
+                guard case .reconnecting = state else { return dropLink() }
+                guard link?.hasFailed == false else {
+                    throw TargetError(.unreachable, "the target closed the connection")
+                }
+                if refusals == 0 { onEvent(.targetFound(flow)) }
+                return try settleOrphan(stored)
+            } catch let error as ReplicationError {
+                return fail(error)
+            } catch {
+                let reason = TargetError(error)
+                guard reason.isTransient else { return fail(ReplicationError(reason, flow: flow)) }
+                context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
+                dropLink()
+            }
+        }
+    }
+}

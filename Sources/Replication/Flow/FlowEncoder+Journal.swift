@@ -1,0 +1,148 @@
+import Dragonfly
+import Redis
+import Wire
+
+/// The journal, within the snapshot and behind it.
+extension FlowEncoder {
+    func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {
+        guard database < context.targetDatabases else {
+            report(.database, subject: text(command.name), key: command.keyOrEmpty, database: database)
+            if !inSnapshot { countRecord() }
+            return
+        }
+        if waitsOrIsDropped(command, database: database) { return }
+        select(database)
+        prepare(command, database: database)
+        if leavesOutReserved(command, database: database) {
+            if !inSnapshot { countRecord() }
+            return
+        }
+        rewriter.isInSnapshot = !hasCompletedSnapshot
+        let outcome =
+            book?.write(command, database: database, at: moment, with: &rewriter, into: batch)
+            ?? rewriter.rewrite(command, database: database, now: arrivedAt, into: batch)
+        switch outcome {
+        case .written, .nothing: break
+        case .global(let global):
+            halt = inSnapshot ? .restart(global) : .global(global, transactionID: command.transactionID)
+            return
+        case .writtenDiverging(.storeInSnapshot):
+            report(.storeInSnapshot, subject: text(command.name), key: command.storedKey, database: database)
+        case .writtenDiverging(let divergence):
+            report(divergence, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(.expiryInThePast):
+            report(.expiryInThePast, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(let divergence):
+            // In a fragment everything that is no option may be a key that the command has written.
+            var arguments = command.arguments
+            _ = arguments.next()
+            while let argument = arguments.next() {
+                if argument.isSortWord { continue }
+                report(divergence, subject: text(command.name), key: argument, database: database)
+            }
+        case .writtenWithout(let unsupported):
+            report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        case .unsupported(let unsupported):
+            report(unsupported, subject: text(command.name), key: command.keyOrEmpty, database: database)
+            if unsupported.takesTheKey, command.argumentCount > 1 { removeReplaced(command.argument(at: 1)) }
+        }
+        guard inSnapshot else { return countRecord() }
+        if !hasCompletedSnapshot { noteMove(command, from: database) }
+    }
+
+    private func noteMove(_ command: borrowing JournalCommand, from database: UInt32) {
+        guard let destination = command.moveDestination else { return }
+        let key = command.argument(at: 1)
+        report(.moveInSnapshot, subject: "MOVE", key: key, database: database)
+        uncertainMoves.note(key, from: database, to: destination)
+    }
+
+    /// A conflict policy keeps the command from being applied, now or at all.
+    private func waitsOrIsDropped(_ command: borrowing JournalCommand, database: UInt32) -> Bool {
+        guard let conflicts else { return false }
+        let admission = conflicts.admit(command, database: database) { key, place in
+            // What stands in a database is asked for once it has been prepared.
+            touch(place) && !reserved.contains(key)
+        }
+        if let failure = conflicts.failure { fail(.file, "\(failure)") }
+        if admission == .wait, halt == nil { halt = .questions }
+        return admission != .pass
+    }
+
+    /// The target has told which of the keys in question it has.
+    func resumeAfterQuestions(existing: [ConflictGuard.Place]) {
+        guard case .questions = halt else { return }
+        halt = nil
+        conflicts?.answered(existing: existing) { command($0, database: $1, inSnapshot: true) }
+    }
+
+    /// What `command` writes to is noted, and what it would wrongly build on is removed ahead of it.
+    private func prepare(_ command: borrowing JournalCommand, database: UInt32) {
+        if let destination = command.moveDestination { _ = touch(destination) }
+        guard let synced else { return }
+        command.forEachWrittenKey(in: database) { key, place in
+            guard !reserved.contains(key), synced.brought(key, database: place), select(place) else { return }
+            batch.command(2)
+            batch.bytes.appendBulk("UNLINK")
+            batch.bytes.appendBulk(key)
+        }
+        select(database)
+        checkRemembering()
+    }
+
+    /// Without knowing all keys that the sync has brought, an old value can no longer be told from a new one.
+    func checkRemembering() {
+        guard let failure = synced?.failure else { return }
+        fail(
+            .file,
+            "the keys that this full sync brings cannot be remembered, so what the source no longer has cannot be removed: "
+                + "\(failure) (make room in spool.dir, or set fullSync.existing to replace)")
+    }
+
+    func journalPing(inSnapshot: Bool) {
+        if !inSnapshot { countRecord() }
+    }
+
+    func journalLSN(_ lsn: UInt64) {
+        guard lsn &+ 1 == nextLSN else {
+            return fail(.undecodable, "the source says that LSN \(lsn) was the last one, we counted to \(nextLSN &- 1)")
+        }
+    }
+
+    func countRecord() {
+        nextLSN += 1
+        batch.progress.records += 1
+        context.progress(flow).decoded(next: nextLSN)
+    }
+
+    func text(_ name: RawSpan) -> String {
+        name.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
+    }
+}
+
+extension RawSpan {
+    func isText(_ text: StaticString) -> Bool { byteCount == text.utf8CodeUnitCount && startsWith(text) }
+}
+
+extension JournalCommand {
+    /// What follows the last STORE or STOREDIST; the first key where there is none.
+    fileprivate var storedKey: RawSpan {
+        @_lifetime(copy self)
+        get {
+            for place in stride(from: argumentCount - 2, to: 1, by: -1) {
+                let word = argument(at: place)
+                if word.isWord("STORE") || word.isWord("STOREDIST") { return argument(at: place + 1) }
+            }
+            return keyOrEmpty
+        }
+    }
+
+    /// The first key; empty when there is none.
+    fileprivate var keyOrEmpty: RawSpan {
+        @_lifetime(copy self)
+        get {
+            let place = name.isText("XGROUP") ? 2 : 1
+            return argumentCount > place ? argument(at: place) : payload.extracting(first: 0)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+import Dragonfly
+import Link
+import Logging
+import Redis
+
+/// From the target's greeting to the first byte of the flows.
+extension ReplicationSession {
+    /// Milliseconds between the source's clock and ours that are worth a line.
+    private static let skewTold: Int64 = 1000
+
+    func open() async throws {
+        // Each request has a limit of its own, which a slow source with many flows may need for each.
+        begin("opening the session", atMost: .seconds(600))
+        let profile = try await control.profile()
+        let databaseCount = try await control.databaseCount()
+        if try await !control.evictPredecessors() {
+            logger.warning(
+                "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
+                metadata: ["phase": "connecting"])
+        }
+        let opening = try await keeper.open(on: control, targetRunID: profile.runID)
+        logger.info(
+            "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
+            metadata: ["phase": "connecting"])
+
+        databases = TaskDatabases(opening)
+        // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
+        // that was emptied have written since.
+        let mayResume =
+            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && !past.ignoresCheckpoint
+        let resume = mayResume ? opening.position : nil
+        let master = MasterSession(
+            settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
+            onEvent: { [post] in post.yield(.connection($0)) })
+        self.master = master
+        let (session, modes) = try await master.open()
+        logger.info(
+            "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
+            metadata: ["phase": "connecting"])
+        let skew = await master.clockSkew
+        if abs(skew) > Self.skewTold {
+            logger.warning(
+                "the source's clock is \(abs(skew)) ms \(skew > 0 ? "ahead of" : "behind") ours, which is allowed for; the target, if its clock is not the source's, expires keys early or late",
+                metadata: ["phase": "connecting"])
+        }
+        isFullSync = modes.first != .partial
+        replicationID = session.replicationID
+        try await prepareTarget(opening, targetRunID: profile.runID, session: session)
+        isInImportMode = try await importMode.begin(profile)
+        var connector = TargetConnector(settings: settings.target)
+        connector.usesImportMode = isInImportMode
+
+        let context = FlowContext(
+            task: settings.task, policy: settings.policy, session: session, targetDatabases: databaseCount,
+            connector: connector, incidents: incidents, logger: logger,
+            allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
+            silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
+            batchCommands: settings.batchCommands,
+            pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
+            directory: settings.spoolDirectory, clock: settings.clock, clockSkew: skew,
+            expiryMarginMilliseconds: settings.expiryMargin.milliseconds)
+        progress = context.allProgress
+        barrier = GlobalBarrier(flowCount: session.flowCount)
+        for (index, mode) in modes.enumerated() {
+            let flow = FlowID(index)
+            let intake = Intake(budget: budget, spoolDirectory: settings.spoolDirectory, clock: settings.clock)
+            let applier = FlowApplier(
+                flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake,
+                context: context,
+                profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
+            if !isFullSync, let resume {
+                await applier.continues(at: resume, repeating: opening.mayRepeat)
+            }
+            await applier.closeDatabases(except: isFullSync ? [] : databases.known)
+            if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
+            if isFullSync, settings.policy.onConflict != .overwrite, let directory = settings.spoolDirectory {
+                try await applier.guardConflicts(in: directory)
+            }
+            appliers.append(applier)
+        }
+        try await takeOverElementExpiries()
+        try await guardExpiry(session, resume: isFullSync ? nil : resume)
+        health.probes = appliers.map(\.probe)
+        for applier in appliers {
+            try await applier.start { [weak self] in
+                guard let self else { return }
+                Task { await self.acknowledgeSoon(applier.flow) }
+            }
+        }
+        phase = isFullSync ? .fullSync : .stable
+        logger.notice(
+            isFullSync ? "full sync begins" : "continuing where the checkpoint stands",
+            metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
+        let continues = try await master.begin(receivers: appliers.map(\.intake))
+        hasBegun = true
+        if continues { try await tellWhereCatchingUpEnds(isNeeded: opening.mayRepeat) }
+        connections = await master.flows
+        health.probes += connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) }
+        if let queue = await master.mainQueue {
+            health.probes.append(QueueProbe("the connection to the source", queue: queue))
+        }
+        if continues {
+            stableSince = .now
+            for applier in appliers { await startAcknowledging(applier.flow) }
+        }
+        notice(.ready(status))
+    }
+
+    private func prepareTarget(
+        _ opening: CheckpointKeeper.Opening, targetRunID: String, session: SessionStateMachine.Session
+    ) async throws {
+        guard isFullSync else {
+            guard let position = opening.position else { preconditionFailure("it goes on from a position") }
+            return try await keeper.begin(
+                .continuing(position), opening, targetRunID: targetRunID, on: control)
+        }
+        let reason = FullSyncReason(
+            opening, session: session, hasFollowed: past.hasFollowed, ignoresCheckpoint: past.ignoresCheckpoint)
+        if let reason, settings.mode == .replicate {
+            logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
+        }
+        if let wait = past.pacing.wait() {
+            throw ReplicationError(
+                .postponed,
+                "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
+            )
+        }
+        if settings.existing != .flush, settings.policy.onConflict != .overwrite, opening.isKnown {
+            throw ReplicationError(
+                .policy,
+                "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
+                    + "overwrite, or fullSync.existing to flush, or empty the target")
+        }
+        if settings.existing == .auto { tellSharedDatabases() }
+        isReconciling =
+            switch settings.existing {
+            case .auto: databases.hasOwn || opening.isReconciling
+            case .reconcile: true
+            case .replace, .flush: false
+            }
+        try await keeper.begin(
+            .fullSync(isReconciling: isReconciling), opening, targetRunID: targetRunID, on: control)
+    }
+}
