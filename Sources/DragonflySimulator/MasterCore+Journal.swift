@@ -29,6 +29,7 @@ extension MasterCore {
         guard journals[shard].isActive else { return }
         let bytes = command.encoded
         let lsn = journals[shard].append(bytes)
+        if withholdsRecords { return }
         for session in sessions {
             if let flow = session.flows[shard] { write(bytes, lsn, keys, to: flow) }
         }

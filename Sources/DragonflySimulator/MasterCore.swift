@@ -19,6 +19,8 @@ final class MasterCore {
     var refusals: [Refusal] = []
     var faults: [ConnectionPlace: Faults] = [:]
     var nextTransaction: UInt64 = 1
+    /// Records are journalled and not sent.
+    var withholdsRecords = false
     /// The transaction that the commands of a MULTI belong to.
     var sharedTransaction: UInt64?
 

@@ -163,6 +163,13 @@ package final class SimulatedMaster: Sendable {
         }
     }
 
+    /// While `body` runs, journal records are numbered and kept, and sent to nobody.
+    package func withholdingRecords(_ body: () -> Void) {
+        loop.withCore { $0.withholdsRecords = true }
+        body()
+        loop.withCore { $0.withholdsRecords = false }
+    }
+
     /// What a new process on the same port would be: connections closed, another replication id, LSNs from 1.
     package func restart() { loop.withCore { $0.restart() } }
 

@@ -32,6 +32,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case target(TargetError.Code)
         /// The bytes of a flow cannot be decoded.
         case undecodable
+        /// The source numbers its records as if some had come that have not.
+        case recordsLost
         /// A policy says stop.
         case policy
         /// Memory and disk for what the target has not taken are spent.

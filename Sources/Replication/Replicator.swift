@@ -81,8 +81,8 @@ package actor Replicator {
                 self.session = nil
                 if isLeaving, error.isTransient { return await settled(summary, past) }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
-                if error.code == .source(.resumeRefused), !past.ignoresCheckpoint {
-                    past.ignoresCheckpoint = true
+                if error.code == .source(.resumeRefused), past.distrust == nil {
+                    past.distrust = .disagreement
                     logger.warning("\(error)", metadata: ["event": "resync"])
                     continue
                 }
@@ -92,8 +92,11 @@ package actor Replicator {
                     if isLeaving { return await settled(summary, past) }
                     continue
                 }
-                past.ignoresCheckpoint = false
-                if await session.hasBegun {
+                let hasBegun = await session.hasBegun
+                // Until a full sync has taken its place, the position is that of a miscounted stream.
+                let isMiscounted = error.code == .recordsLost || (past.distrust == .recordsLost && !hasBegun)
+                past.distrust = isMiscounted ? .recordsLost : nil
+                if hasBegun {
                     (attempt, lostSince) = (0, nil)
                     past.hasBegun = true
                     let stableTime = await session.stableTime
@@ -114,7 +117,7 @@ package actor Replicator {
                 if !past.hasBegun { notice(.loading(idleStatus, next: wait)) }
                 logger.warning(
                     "\(error); another attempt in \(wait.milliseconds) ms",
-                    metadata: ["event": error.isOfTarget ? "targetLost" : "sourceLost", "phase": "waiting"])
+                    metadata: ["event": "\(error.event)", "phase": "waiting"])
                 notice(.phase(idleStatus))
                 await pause(for: wait)
                 if isLeaving { return await settled(summary, past) }
@@ -209,7 +212,7 @@ extension ReplicationError {
         switch code {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code == .unreachable || code == .notReady
-        case .overflow, .targetChanged, .resync, .postponed: true
+        case .overflow, .targetChanged, .resync, .recordsLost, .postponed: true
         case .undecodable, .policy, .file, .configuration: false
         }
     }
@@ -219,10 +222,14 @@ extension ReplicationError {
         (code == .source(.notReady) || code == .target(.notReady)) && message.contains("LOADING")
     }
 
-    fileprivate var isOfTarget: Bool {
+    /// What came last is not to be applied.
+    var distrustsStream: Bool { [.policy, .undecodable, .recordsLost].contains(code) }
+
+    fileprivate var event: String {
         switch code {
-        case .target, .overflow, .targetChanged: true
-        default: false
+        case .target, .overflow, .targetChanged: "targetLost"
+        case .recordsLost: "resync"
+        default: "sourceLost"
         }
     }
 }

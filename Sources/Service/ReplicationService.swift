@@ -194,7 +194,7 @@ extension ReplicationError {
         case .source(.notAMaster), .target(.unsuitable): .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
         case .target(.unreachable), .target(.notReady), .targetChanged, .overflow, .postponed: .targetUnavailable
-        case .resync: .sourceUnavailable
+        case .resync, .recordsLost: .sourceUnavailable
         case .policy: .policyStop
         case .configuration: .config
         case .file: .ioError

@@ -1,6 +1,7 @@
 import Foundation
 import Lab
 import Testing
+import Wire
 
 /// A real Dragonfly under concurrent random writes of every family, followed into a real server.
 @Suite(
@@ -48,5 +49,45 @@ struct `A real Dragonfly under load` {
         hasLeft = true
         #expect(try differences() == [], "seed \(seed)")
         #expect(try ServerData(reading: target).count > 100, "there was something to compare")
+    }
+}
+
+/// DEBUG POPULATE goes past the master's transactions: where it meets the end of a full sync, records of a flow are
+/// numbered and never sent.
+@Suite(
+    .serialized,
+    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+struct `A real Dragonfly that is populated` {
+    @Test(arguments: [1, 2, 4]) func `while a full sync ends, nothing is missing in the end`(_ shards: Int) async throws
+    {
+        let master = try DragonflyServer(shards: shards)
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let (source, target) = (try master.client(), try redis.client())
+        try source.command("DEBUG", "POPULATE", "100000", "before", "16")
+        let port = master.port
+        async let populated = onThread {
+            try RESPClient(port: port, timeout: .seconds(120)).command("DEBUG", "POPULATE", "300000", "during", "16")
+                .text
+        }
+        let sections = ["reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"], "shutdown": ["drainSeconds: 0"]]
+        let daemon = try Daemon(.replicate, .init(source: port, target: redis.port, sections: sections))
+        defer { daemon.process.kill() }
+        #expect(try await populated == "OK")
+        try source.command("SET", "last", "v")
+        try wait(until: "the target has all of it", timeout: .seconds(120)) {
+            guard daemon.process.isRunning else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            // The checkpoint is a key as well.
+            return try target.command("DBSIZE").int == 400_002
+        }
+        print("full syncs: \(daemon.status?["fullSyncs"] ?? 0)")
+        try daemon.leave()
+        #expect(try source.command("DBSIZE").int == 400_001)
+        #expect(try target.command("DBSIZE").int == 400_002)
     }
 }

@@ -135,7 +135,7 @@ import Wire
         encoder.journalLSN(10)
         var code: ReplicationError.Code?
         if case .failure(let error)? = encoder.halt { code = error.code }
-        #expect(code == ReplicationError.Code.undecodable)
+        #expect(code == ReplicationError.Code.recordsLost)
     }
 
     @Test(arguments: [

@@ -44,11 +44,11 @@ import Testing
         replicationID: "abc", syncID: "SYNC1", flowCount: 2, protocolVersion: 4)
 
     private func reason(
-        _ fields: [String: String], hasFollowed: Bool = false, ignoresCheckpoint: Bool = false
+        _ fields: [String: String], hasFollowed: Bool = false, distrust: FullSyncReason? = nil
     ) -> FullSyncReason? {
         FullSyncReason(
             CheckpointKeeper.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
-            ignoresCheckpoint: ignoresCheckpoint)
+            distrust: distrust)
     }
 
     private let complete = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "databases": "0"]
@@ -65,7 +65,8 @@ import Testing
 
     @Test func `the checkpoint tells what is wrong with it`() {
         #expect(reason(complete) == .bufferTooShort)
-        #expect(reason(complete, ignoresCheckpoint: true) == .disagreement)
+        #expect(reason(complete, distrust: .disagreement) == .disagreement)
+        #expect(reason(["databases": "0"], distrust: .recordsLost) == .recordsLost)
         let other = complete.mapValues { $0.replacing("abc", with: "def") }
         #expect(reason(other) == .otherMaster)
         let three = ["flow:0", "flow:1", "flow:2"].reduce(into: ["databases": "0"]) { $0[$1] = "stable abc 3 7" }

@@ -247,16 +247,16 @@ actor CheckpointKeeper {
         }
     }
 
-    /// A migration is complete: there is no position to go on from. What the task has filled stays known, or a later full
-    /// sync would leave for ever what the source has deleted meanwhile.
-    func noteMigrated(on control: TargetControl) async {
+    /// There is no position to go on from. What the task has filled stays known, or a later full sync would leave for ever
+    /// what the source has deleted meanwhile.
+    func forgetPosition(on control: TargetControl) async {
         clearPosition()
         guard !isInFile else { return _ = try? writeOrRemove() }
         do {
             let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
             try await control.update(key.name, set: [:], remove: positions)
         } catch {
-            logger.warning("the migration's positions cannot be removed from the target: \(error)")
+            logger.warning("the positions cannot be removed from the target: \(error)")
         }
     }
 

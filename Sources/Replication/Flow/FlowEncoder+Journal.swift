@@ -105,7 +105,10 @@ extension FlowEncoder {
 
     func journalLSN(_ lsn: UInt64) {
         guard lsn &+ 1 == nextLSN else {
-            return fail(.undecodable, "the source says that LSN \(lsn) was the last one, we counted to \(nextLSN &- 1)")
+            return fail(
+                .recordsLost,
+                "the source says that LSN \(lsn) was the last one, we counted to \(nextLSN &- 1): records of its journal "
+                    + "have not come, as when a DEBUG POPULATE runs while a full sync ends")
         }
     }
 

@@ -15,21 +15,24 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case otherShardCount(Int, was: Int)
     case bufferTooShort
     case disagreement
+    case recordsLost
 
     /// - Parameters:
     ///   - hasFollowed: this process has followed the source before.
-    ///   - ignoresCheckpoint: the source has refused to go on there.
+    ///   - distrust: why the position is not to be gone on from.
     /// - Returns: `nil` for the task's first full sync.
     init?(
         _ opening: CheckpointKeeper.Opening, session: SessionStateMachine.Session, hasFollowed: Bool,
-        ignoresCheckpoint: Bool
+        distrust: FullSyncReason?
     ) {
         guard opening.isKnown else {
             guard hasFollowed else { return nil }
             self = .checkpointGone
             return
         }
-        if let reason = opening.reason {
+        if let distrust {
+            self = distrust
+        } else if let reason = opening.reason {
             self = .notBelieved(reason)
         } else if opening.isStopped {
             self = .stoppedByPolicy
@@ -41,7 +44,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
             } else if point.nextLSNs.count != session.flowCount {
                 self = .otherShardCount(session.flowCount, was: point.nextLSNs.count)
             } else {
-                self = ignoresCheckpoint ? .disagreement : .bufferTooShort
+                self = .bufferTooShort
             }
         } else {
             let isEmptied = opening.databases == nil && opening.filling.isEmpty && opening.position != nil
@@ -62,6 +65,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .otherShardCount(let count, let old): "the source has \(count) shards, the checkpoint is of \(old)"
         case .bufferTooShort: "the source's buffer no longer holds what the checkpoint asks for"
         case .disagreement: "the source cannot continue all flows at the checkpoint"
+        case .recordsLost: "the source has left records of its journal out"
         }
     }
 }

@@ -27,7 +27,7 @@ extension ReplicationSession {
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
-            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && !past.ignoresCheckpoint
+            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && past.distrust == nil
         let resume = mayResume ? opening.position : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
@@ -115,7 +115,7 @@ extension ReplicationSession {
                 .continuing(position), opening, targetRunID: targetRunID, on: control)
         }
         let reason = FullSyncReason(
-            opening, session: session, hasFollowed: past.hasFollowed, ignoresCheckpoint: past.ignoresCheckpoint)
+            opening, session: session, hasFollowed: past.hasFollowed, distrust: past.distrust)
         if let reason, settings.mode == .replicate {
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
         }

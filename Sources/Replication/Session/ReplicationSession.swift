@@ -110,7 +110,7 @@ actor ReplicationSession {
                 because: end == .left ? "asked to" : "the snapshot is applied", applies: true, isFinal: true)
             await tellOutstandingElements()
             if end == .completed {
-                await keeper.noteMigrated(on: control)
+                await keeper.forgetPosition(on: control)
                 if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
             }
             await removePartialKeys()
@@ -133,7 +133,7 @@ actor ReplicationSession {
                     throw worse
                 }
             } else {
-                await leave(because: error.description, applies: error.code != .policy && error.code != .undecodable)
+                await leave(because: error.description, applies: !error.distrustsStream)
             }
             await afterLeaving(error)
             await closeTarget()
@@ -332,6 +332,9 @@ actor ReplicationSession {
             // The target differs from here on: the next start must not continue as if nothing had happened.
             if isInImportMode { await importMode.end() }
             if hasBegun { await keeper.noteStopped(on: control) }
+        case .recordsLost:
+            // What came behind the gap has been counted, and stored, as what is in it.
+            await keeper.forgetPosition(on: control)
         default: break
         }
     }

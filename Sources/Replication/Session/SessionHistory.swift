@@ -5,8 +5,8 @@ struct SessionHistory {
     var hasBegun = false
     /// A session has followed the source.
     var hasFollowed = false
-    /// The source refuses to go on where the checkpoint stands.
-    var ignoresCheckpoint = false
+    /// Why the session must not go on where the checkpoint stands.
+    var distrust: FullSyncReason?
     /// A FLUSHALL of the source has ended a full sync, and none has been completed since: it may well be empty.
     var sourceWasEmptied = false
     var pacing = FullSyncPacing()
