@@ -49,11 +49,16 @@ extension JournalRewriter {
         return nil
     }
 
-    /// `SET key value [options]`: STICK and `_MCFLAGS n` are Dragonfly's own.
+    /// `SET key value [options]`: STICK and `_MCFLAGS n` are Dragonfly's own. PFMERGE arrives as one too, and the source keeps
+    /// the TTL of its destination untold.
     func set(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
         if command.argumentCount == 3 {
             appendVerbatim(command, into: batch)
-            return .written
+            // With the guard off nobody knows of deadlines.
+            let mayKeepOne =
+                command.setsHyperLogLog && command.transactionID != 0
+                && deadlines?.mayExpire(command.argument(at: 1), database: database) ?? true
+            return mayKeepOne ? .writtenDiverging(.storedExpiry) : .written
         }
         var dropped = 0
         var expiry: Int64?

@@ -87,7 +87,7 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
         case .storedScores:
             "the source journals the scores of a Z*STORE rounded to 6 digits, and keeps the TTL of its destination untold"
-        case .storedExpiry: "the source keeps the TTL of the destination of a S*STORE untold"
+        case .storedExpiry: "the source keeps the TTL of the destination of a S*STORE or PFMERGE untold"
         case .expiryInThePast:
             "a PEXPIREAT in the past comes of a late GETEX, which leaves the key, or of one that deletes it"
         case .moveInSnapshot:

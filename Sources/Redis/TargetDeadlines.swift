@@ -6,6 +6,8 @@ package import Wire
 package protocol TargetDeadlines: AnyObject {
     /// What to write where the source's deadline is `deadline`.
     func deadline(_ deadline: Int64, key: RawSpan, database: UInt32) -> Int64
+    /// The source has given the key a deadline, as far as is known.
+    func mayExpire(_ key: RawSpan, database: UInt32) -> Bool
     /// The key is gone.
     func removed(_ key: RawSpan, database: UInt32)
     /// The value of `key`, with its deadline, may stand at `destination` from here on.

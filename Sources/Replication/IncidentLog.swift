@@ -16,6 +16,8 @@ package final class IncidentLog: Sendable {
             case missing
             /// The key may differ from the source's.
             case diverging
+            /// It is no data of the source's, and not wanted in the target.
+            case leftOut
         }
 
         package var severity: Severity
@@ -51,7 +53,7 @@ package final class IncidentLog: Sendable {
     private let toldOnce = Lock<Set<String>>([])
     private static let rememberedKeys = 100_000
     /// Kinds that come by the thousand and mean no data.
-    private static let countedOnly: Set = [Unsupported.throttle.rawValue]
+    private static let countedOnly: Set = [Unsupported.throttle.rawValue, FlowEncoder.copyKind]
     private let file = Lock((descriptor: Int32(-1), size: 0))
     private let maxFileBytes: Int
     private let isFileFull = Atomic<Bool>(false)
@@ -78,12 +80,12 @@ package final class IncidentLog: Sendable {
         }
         if count & (count - 1) == 0 {
             let repeated = count > 1 ? " (number \(count) of this kind)" : ""
-            let verb = incident.severity == .missing ? "not replicated" : "may differ from the source"
-            logger.warning(
-                "\(incident.subject) \(incident.key) in database \(incident.database) \(verb): \(incident.reason)\(repeated)",
-                metadata: [
-                    "flow": "\(incident.flow)", "kind": "\(incident.kind)", "event": "divergence",
-                ])
+            var metadata: Logger.Metadata = ["flow": "\(incident.flow)", "kind": "\(incident.kind)"]
+            if incident.severity != .leftOut { metadata["event"] = "divergence" }
+            logger.log(
+                level: incident.severity == .leftOut ? .notice : .warning,
+                "\(incident.subject) \(incident.key) in database \(incident.database) \(incident.severity.verb): \(incident.reason)\(repeated)",
+                metadata: metadata)
         }
         if !Self.countedOnly.contains(incident.kind), isNew(incident) { append(incident) }
     }
@@ -143,5 +145,15 @@ package final class IncidentLog: Sendable {
             }
         }
         return result + "\""
+    }
+}
+
+extension IncidentLog.Incident.Severity {
+    fileprivate var verb: String {
+        switch self {
+        case .missing: "not replicated"
+        case .diverging: "may differ from the source"
+        case .leftOut: "left out"
+        }
     }
 }

@@ -236,6 +236,10 @@ import Wire
         // What comes now never reaches the replica.
         for _ in 0..<100 { scene.master.execute("INCR n") }
         try wait(until: "the primary has it") { try scene.get("n") == "200" }
+        // Else the new primary lacks no more than a batch in flight, which is sent again.
+        try wait(until: "the daemon knows so") {
+            scene.master.flow(0)?.acknowledgements.last?.lsn == scene.master.nextLSNs[0]
+        }
         scene.proxy?.redirect(to: replica.port)
         try wait(until: "the new primary has it too") { try promoted.command("GET", "n").text == "200" }
         for _ in 0..<100 { scene.master.execute("INCR n") }

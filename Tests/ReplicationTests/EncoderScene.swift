@@ -36,10 +36,10 @@ final class EncoderScene {
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    func string(_ key: String, database: UInt32 = 0, expiry: Int64? = nil) {
+    func string(_ key: String, value: [UInt8] = Array("v".utf8), database: UInt32 = 0, expiry: Int64? = nil) {
         encoder.stringEntry(
             EntryHead(database: database, expiryMilliseconds: expiry, type: .string), key: Array(key.utf8).span.bytes,
-            value: Array("v".utf8).span.bytes)
+            value: value.span.bytes)
     }
 
     func entry(_ type: RDBType, _ key: String, body: [UInt8]) {

@@ -75,6 +75,10 @@ final class ExpiryGuard: TargetDeadlines {
         book.note(key, database: database, deadline: deadline) == true ? deadline + margin : deadline
     }
 
+    func mayExpire(_ key: RawSpan, database: UInt32) -> Bool {
+        !book.deadlines(of: key, database: database).isEmpty
+    }
+
     func removed(_ key: RawSpan, database: UInt32) {
         if !book.isEmpty { book.remove(key, database: database) }
     }

@@ -10,6 +10,10 @@ extension FlowEncoder {
             if !inSnapshot { countRecord() }
             return
         }
+        if isCopy(command, database: database) {
+            if !inSnapshot { countRecord() }
+            return
+        }
         if waitsOrIsDropped(command, database: database) { return }
         select(database)
         prepare(command, database: database)

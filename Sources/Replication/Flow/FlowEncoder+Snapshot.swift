@@ -24,6 +24,10 @@ extension FlowEncoder {
     }
 
     func stringEntry(_ head: EntryHead, key: RawSpan, value: RawSpan) {
+        if isJudged(head, key: key, value: value) { writeString(head, key: key, value: value) }
+    }
+
+    func writeString(_ head: EntryHead, key: RawSpan, value: RawSpan) {
         guard admit(head, key: key) else { return }
         let guarded = context.policy.onConflict != .overwrite
         batch.command(3 + (head.expiryMilliseconds == nil ? 0 : 2) + (guarded ? 1 : 0))
@@ -40,6 +44,7 @@ extension FlowEncoder {
     }
 
     func entry(_ head: EntryHead, key: RawSpan, body: RawSpan) {
+        witness(key)
         if profile.canRestore(head.type) {
             guard admit(head, key: key) else { return }
             restore(head, key: key, body: body)
@@ -183,6 +188,7 @@ extension FlowEncoder {
     }
 
     func snapshotCompleted() {
+        judge()
         hasCompletedSnapshot = true
         uncertainMoves = UncertainMoves()
     }

@@ -66,6 +66,8 @@ final class FlowEncoder: FlowSink {
     var conflictingKeys = 0
     var writers: [ChunkStreamID: ValueWriter] = [:]
     var uncertainMoves = UncertainMoves()
+    var ownership: KeyOwnership
+    var unjudged: [UnjudgedString] = []
 
     /// - Parameter nextLSN: where a continued flow begins; `nil` for a full sync.
     init(flow: FlowID, context: FlowContext, profile: TargetProfile, nextLSN: LSN?) {
@@ -79,6 +81,7 @@ final class FlowEncoder: FlowSink {
         rewriter.elementExpiry = book?.expiry
         self.nextLSN = nextLSN?.value ?? 0
         reserved = ReservedKeys(checkpoint: context.checkpointKey.name)
+        ownership = KeyOwnership(flow: flow, flowCount: context.flowCount)
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil
         batch = CommandBatch()
