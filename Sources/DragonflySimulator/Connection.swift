@@ -57,7 +57,7 @@ final class Connection {
 
     init(id: Int, descriptor: Int32) {
         self.descriptor = descriptor
-        observation = ConnectionObservation(id: id)
+        observation = ConnectionObservation(id: id, peerPort: Sockets.peerPort(descriptor))
     }
 
     var id: Int { observation.id }

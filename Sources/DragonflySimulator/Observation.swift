@@ -22,6 +22,8 @@ package struct Acknowledgement: Sendable {
 package struct ConnectionObservation: Sendable {
     /// Connections are numbered in the order in which they were accepted.
     package let id: Int
+    /// The client's port.
+    package let peerPort: UInt16
     package internal(set) var role = ConnectionRole.client
     /// The commands received, in order, ACKs left out: of a session's connection the last 1,000, of a client the first 100.
     package internal(set) var commands: [String] = []
@@ -44,7 +46,7 @@ package struct ConnectionObservation: Sendable {
     /// The longest time for which a write to the client could not go on.
     package internal(set) var longestBlockedWrite = Duration.zero
 
-    init(id: Int) { self.id = id }
+    init(id: Int, peerPort: UInt16) { (self.id, self.peerPort) = (id, peerPort) }
 
     static let maximumCommands = 1000
     private static let maximumClientCommands = 100

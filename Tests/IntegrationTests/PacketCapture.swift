@@ -1,3 +1,4 @@
+import DragonflySimulator
 import Foundation
 import Lab
 
@@ -55,6 +56,12 @@ final class PacketCapture {
 
     /// Resets, whoever sent them.
     var resets: [End] { ends.filter { $0.kind == .rst } }
+
+    /// Resets of these connections: a stranger on this machine, looking for a free port, may have met the server as well.
+    func resets(among connections: [ConnectionObservation]) -> [End] {
+        let ports = Set(connections.map(\.peerPort))
+        return resets.filter { !ports.isDisjoint(with: [$0.from, $0.to]) }
+    }
 
     /// The first end on each connection, by the port of the server's peer.
     var firstEnds: [UInt16: End] {

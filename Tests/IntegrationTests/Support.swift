@@ -1,3 +1,4 @@
+import DragonflySimulator
 import Foundation
 import Lab
 
@@ -8,6 +9,33 @@ func recording(_ name: String) -> RecordedRun { RecordedRun(name, in: recordings
 
 extension [UInt8] {
     init(_ text: String) { self = Array(text.utf8) }
+}
+
+/// What systemd gives a leave (`TimeoutStopSec=`): the machine may be busy with other things.
+let stopLimit = Duration.seconds(30)
+
+/// A simulated master that has been started.
+func startedMaster(
+    _ dataSet: DataSet = .live(nil), shards: Int = 2, _ change: (inout MasterOptions) -> Void = { _ in }
+) throws -> SimulatedMaster {
+    var options = MasterOptions()
+    options.shardCount = shards
+    change(&options)
+    let master = try SimulatedMaster(dataSet, options: options)
+    try master.start()
+    return master
+}
+
+/// A seed, told so that a run can be repeated, or the one that is to be repeated.
+func printedSeed() -> UInt64 {
+    let seed = ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
+    print("seed \(seed)")
+    return seed
+}
+
+/// Polls until `target` holds what `source` holds.
+func waitUntilEqual(_ source: RESPClient, _ target: RESPClient, timeout: Duration = .seconds(90)) throws {
+    try waitUntilEqual(timeout: timeout) { try ServerComparison(source: source, target: target).differences }
 }
 
 /// Polls until `differences` gives none; else throws with what it gave last.

@@ -18,17 +18,14 @@ import Wire
         init(
             shards: Int = 1, target: [String] = [], throughProxy: Bool = false, sections: [String: [String]] = [:]
         ) throws {
-            var options = MasterOptions()
-            options.shardCount = shards
-            master = try SimulatedMaster(.live(nil), options: options)
-            let port = try master.start()
+            master = try startedMaster(shards: shards)
             redis = try RedisServer(
                 ["--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "local"] + target)
             client = try redis.client()
             proxy = throughProxy ? try TCPProxy(to: redis.port) : nil
             let usual = ["shutdown": ["drainSeconds: 0"], "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
             configuration = .init(
-                source: port, target: proxy?.port ?? redis.port,
+                source: master.port, target: proxy?.port ?? redis.port,
                 sections: usual.merging(sections, uniquingKeysWith: { $0 + $1 }))
             daemon = try Daemon(.replicate, configuration)
             try daemon.wait(forLine: "stable: following")
@@ -47,8 +44,7 @@ import Wire
         func get(_ key: String) throws -> String? { try redis.client().command("GET", key).text }
 
         func expectEqual() throws {
-            let (source, target) = (try RESPClient(port: master.port), try redis.client())
-            try waitUntilEqual { try ServerComparison(source: source, target: target).differences }
+            try waitUntilEqual(RESPClient(port: master.port), redis.client())
         }
 
         func breakConnection(ofFlow flow: Int) throws {
@@ -325,8 +321,7 @@ import Wire
         }
         proxy.commandsPerSecond = nil
         try second.wait(forLine: "stable: following")
-        let (source, target) = (try RESPClient(port: port), try redis.client())
-        try waitUntilEqual { try ServerComparison(source: source, target: target).differences }
+        try waitUntilEqual(RESPClient(port: port), redis.client())
         try second.leave()
         #expect(master.timedOutSessions == 0, "the source was never made to wait until it gave up")
         #expect(master.violations == [])

@@ -1,4 +1,13 @@
+import Glibc
+
 @testable import DragonflySimulator
+
+struct UnexpectedReply: Error {
+    var command: String
+    var reply: Reply?
+
+    init(command: String, _ reply: Reply? = nil) { (self.command, self.reply) = (command, reply) }
+}
 
 /// A replica as short as it can be: the handshake as a transcript, one blocking socket a flow.
 final class TestReplica {
@@ -39,7 +48,7 @@ final class TestReplica {
         guard case .array(let elements) = try main.command("REPLCONF capa dragonfly"), elements.count >= 3,
             case .simple(let id) = elements[0], case .simple(let sync) = elements[1],
             case .integer(let count) = elements[2]
-        else { throw TestConnection.Gone(code: 0) }
+        else { throw UnexpectedReply(command: "capa dragonfly") }
         replicationID = id
         self.sync = sync
         flowCount = Int(count)
@@ -52,7 +61,7 @@ final class TestReplica {
             let lsn = lsns.map { " \($0[shard])" } ?? ""
             let reply = try flow.command("DFLY FLOW \(replicationID) \(sync) \(shard)\(lsn)")
             guard case .array(let words) = reply, case .simple(let kind) = words[0], case .simple(let token) = words[1]
-            else { throw TestConnection.Gone(code: 0) }
+            else { throw UnexpectedReply(command: "DFLY FLOW", reply) }
             flows.append(flow)
             answers.append((kind, token))
         }
@@ -77,7 +86,8 @@ final class TestReplica {
         main.send("DFLY STARTSTABLE \(sync)")
         let tokens = answers.map { Array($0.token.utf8) }
         try readAll { zip(flows, tokens).allSatisfy { $0.hasRead(ending: $1) } }
-        guard try main.reply() == .ok else { throw TestConnection.Gone(code: 0) }
+        let reply = try main.reply()
+        guard reply == .ok else { throw UnexpectedReply(command: "DFLY STARTSTABLE", reply) }
         return flows.map { $0.takeRead() }
     }
 
@@ -87,7 +97,7 @@ final class TestReplica {
             for flow in flows { try flow.readAvailable() }
             return condition()
         }
-        if !isReached { throw TestConnection.Gone(code: 0) }
+        if !isReached { throw TestConnection.Gone(code: ETIMEDOUT) }
     }
 
     /// FIN on every flow, reading to the master's FIN; then everything is closed.
