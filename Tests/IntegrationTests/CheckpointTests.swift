@@ -15,8 +15,7 @@ import Wire
         private(set) var daemon: Daemon?
 
         init(target: [String] = []) throws {
-            master = try SimulatedMaster(.live(nil))
-            _ = try master.start()
+            master = try startedMaster()
             redis = try RedisServer(target)
             client = try redis.client()
             folder = try TemporaryFolder("checkpoint")
@@ -54,10 +53,7 @@ import Wire
         }
 
         func waitUntilEqual() throws {
-            let source = try RESPClient(port: master.port)
-            try IntegrationTests.waitUntilEqual {
-                try ServerData(reading: source).differences(in: ServerData(reading: client).withoutCheckpoints)
-            }
+            try IntegrationTests.waitUntilEqual(RESPClient(port: master.port), client)
         }
 
         func get(_ key: String) throws -> String? { try client.command("GET", key).text }

@@ -7,11 +7,7 @@ import Wire
 /// A source whose clock is not ours: the times of its stream are its own.
 @Suite(.serialized) struct `A source with another clock` {
     @Test(arguments: [5_000, -5_000] as [Int64]) func `is understood, and told`(_ skew: Int64) throws {
-        var options = MasterOptions()
-        options.shardCount = 1
-        options.clockSkew = skew
-        let master = try SimulatedMaster(.live(nil), options: options)
-        _ = try master.start()
+        let master = try startedMaster(shards: 1) { $0.clockSkew = skew }
         let redis = try RedisServer()
         defer {
             master.stop()

@@ -17,10 +17,7 @@ import Wire
     }
 
     @Test(arguments: ["overwrite", "skip", "panic"]) func `a key made during the sync`(_ policy: String) throws {
-        var options = MasterOptions()
-        options.shardCount = 1
-        let master = try SimulatedMaster(.live(nil), options: options)
-        _ = try master.start()
+        let master = try startedMaster(shards: 1)
         let redis = try RedisServer()
         defer {
             master.stop()

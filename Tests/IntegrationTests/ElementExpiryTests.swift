@@ -14,10 +14,7 @@ import Wire
         private(set) var daemon: Daemon?
 
         init(binary: String? = nil) throws {
-            var options = MasterOptions()
-            options.shardCount = 1
-            master = try SimulatedMaster(.live(nil), options: options)
-            _ = try master.start()
+            master = try startedMaster(shards: 1)
             redis = try RedisServer(binary: binary)
             client = try redis.client()
             folder = try TemporaryFolder("elements")
@@ -303,10 +300,7 @@ import Wire
             master.stop()
         }
         let (source, target) = (try master.client(), try redis.client())
-        let seed =
-            ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
-        print("seed \(seed)")
-        var random = SeededGenerator(seed: seed)
+        var random = SeededGenerator(seed: printedSeed())
         func number(_ limit: Int) -> Int { Int(random.next() % UInt64(limit)) }
         /// Commands of every kind that meets TTLs of elements; TTLs of 30 seconds at least end behind the test, so that no
         /// command comes near the end of one. What FIELDEXPIRE or HEXPIRE alone have given is in no snapshot and no RESTORE

@@ -8,8 +8,7 @@ import Wire
 struct FlushTests {
     @Test("empties the task's databases, those it no longer has too, and nothing else")
     func emptiesDatabases() throws {
-        let master = try SimulatedMaster(.live(nil))
-        let port = try master.start()
+        let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
         defer { redis.stop() }
@@ -22,14 +21,14 @@ struct FlushTests {
             for index in 0..<50 { try client.command("SET", "foreign:\(index)", "x") }
         }
         let configuration = Daemon.Configuration(
-            source: port, target: redis.port, sections: ["fullSync": ["existing: flush"]])
+            source: master.port, target: redis.port, sections: ["fullSync": ["existing: flush"]])
 
         func expectEqual() throws {
             try client.command("SELECT", "5")
             #expect(try client.command("DBSIZE").int == 50)
             try client.command("FLUSHDB")
             let target = try ServerData(reading: client).withoutCheckpoints
-            #expect(try ServerData(reading: RESPClient(port: port)).differences(in: target) == [])
+            #expect(try ServerData(reading: RESPClient(port: master.port)).differences(in: target) == [])
             try client.command("SELECT", "5")
             for index in 0..<50 { try client.command("SET", "foreign:\(index)", "x") }
             try client.command("SELECT", "0")

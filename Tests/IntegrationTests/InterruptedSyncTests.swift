@@ -11,8 +11,7 @@ struct InterruptedSyncTests {
     private func run(
         foreign: Bool, deletesAll: Bool = false, _ body: (SimulatedMaster, RESPClient, Daemon) throws -> Void
     ) throws {
-        let master = try SimulatedMaster(.live(nil))
-        let port = try master.start()
+        let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
         defer { redis.stop() }
@@ -20,7 +19,7 @@ struct InterruptedSyncTests {
         if foreign { try client.command("SET", "foreign", "stays") }
         for index in 0..<5000 { _ = master.execute("SET old:\(index) \(index)") }
         master.setFaults(.cutting(.stall, afterBytes: 20_000), on: .flow(0))
-        let daemon = try Daemon(.replicate, .init(source: port, target: redis.port))
+        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
         defer { daemon.process.kill() }
         try wait(until: "the first sync has brought keys") {
             (try client.command("DBSIZE").int ?? 0) > 200

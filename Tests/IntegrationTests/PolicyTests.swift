@@ -17,11 +17,7 @@ import Wire
         private(set) var daemon: Daemon?
 
         init(target: [String] = [], _ change: (inout MasterOptions) -> Void = { _ in }) throws {
-            var options = MasterOptions()
-            options.shardCount = 1
-            change(&options)
-            master = try SimulatedMaster(.live(nil), options: options)
-            _ = try master.start()
+            master = try startedMaster(shards: 1, change)
             redis = try RedisServer(target)
             client = try redis.client()
         }

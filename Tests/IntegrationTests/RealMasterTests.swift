@@ -16,9 +16,7 @@ struct `A real Dragonfly under load` {
             master.stop()
         }
         // A run is repeated, as far as the threads allow it, by its seed.
-        let seed =
-            ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
-        print("seed \(seed)")
+        let seed = printedSeed()
 
         // Some data before the sync, the same writers during it and behind it.
         let writer = try RandomWriter(port: master.port, seed: seed)

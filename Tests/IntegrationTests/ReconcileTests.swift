@@ -13,8 +13,7 @@ struct ReconcileTests {
         _ sections: [String: [String]] = [:],
         _ body: (SimulatedMaster, RedisServer, Daemon.Configuration) throws -> Void
     ) throws {
-        let master = try SimulatedMaster(.live(nil))
-        let port = try master.start()
+        let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
         defer { redis.stop() }
@@ -23,7 +22,7 @@ struct ReconcileTests {
         _ = try client.command("SET", "foreign", "stays")
         for index in 0..<200 { _ = master.execute("SET old:\(index) \(index)") }
         for index in 0..<50 { _ = master.execute("RPUSH list:\(index) a b", database: 3) }
-        let configuration = Daemon.Configuration(source: port, target: redis.port, sections: sections)
+        let configuration = Daemon.Configuration(source: master.port, target: redis.port, sections: sections)
         let first = try Daemon(.replicate, configuration)
         defer { first.process.kill() }
         try first.wait(forLine: "event=stable")
@@ -89,14 +88,13 @@ struct ReconcileTests {
 
     @Test("removes them as well behind a migration and behind a stop by policy, which leave no position")
     func remembersWhatItHasFilled() throws {
-        let master = try SimulatedMaster(.live(nil))
-        let port = try master.start()
+        let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
         defer { redis.stop() }
         let client = try redis.client()
         for index in 0..<100 { _ = master.execute("SET old:\(index) v") }
-        let configuration = Daemon.Configuration(source: port, target: redis.port)
+        let configuration = Daemon.Configuration(source: master.port, target: redis.port)
         try Daemon(.migrate, configuration).expectExit(0)
         let record = "df2redis:checkpoint:\(Daemon.taskName)"
         #expect(try client.command("HGETALL", record).array?.compactMap(\.text) == ["databases", "0"])

@@ -33,15 +33,12 @@ import Wire
         private static func start(
             shards: Int, port: UInt16 = 0, replicationID: String? = nil
         ) throws -> SimulatedMaster {
-            var options = MasterOptions()
-            options.shardCount = shards
-            options.port = port
-            options.replicationID = replicationID
-            // A miscount shows at once.
-            options.lsnRecordInterval = .zero
-            let master = try SimulatedMaster(.live(nil), options: options)
-            try master.start()
-            return master
+            try startedMaster(shards: shards) {
+                $0.port = port
+                $0.replicationID = replicationID
+                // A miscount shows at once.
+                $0.lsnRecordInterval = .zero
+            }
         }
 
         /// Another master on the same port.
@@ -56,8 +53,7 @@ import Wire
         func increment(_ times: Int) { for _ in 0..<times { master.execute("INCR n") } }
 
         func expectEqual() throws {
-            let (source, target) = (try RESPClient(port: master.port), try redis.client())
-            try waitUntilEqual { try ServerComparison(source: source, target: target).differences }
+            try waitUntilEqual(RESPClient(port: master.port), redis.client())
         }
 
         func expectReason(_ reason: String) {
