@@ -41,7 +41,8 @@ package final class Torture {
         /// Ends of the daemon that nobody asked for, which a service manager would have met with a restart.
         package var restarts: [String] = []
         package var continued = 0
-        package var longestWait = Duration.zero
+        /// How long writers on the source waited: the longest.
+        package var waits: [Wait] = []
         package var peakResidentBytes = 0
 
         /// How often the spool had no room left, and for want of what.
@@ -65,6 +66,7 @@ package final class Torture {
     private var daemon: Daemon
     private let configuration: Daemon.Configuration
     private var random: SplitMix64
+    private var happenings: [Happening] = []
     /// Kinds that have not had their turn: each comes once before any comes again.
     private var deck: [Fault] = []
     private var fileSystem: SmallFileSystem?
@@ -121,7 +123,9 @@ package final class Torture {
         report.fullSyncs = daemon.log.components(separatedBy: "full sync begins").count - 2
         for line in daemon.log.split(separator: "\n") where line.contains("there is no room left") {
             guard line.contains("another attempt in") else { continue }
-            let cause = line.contains("is spent") ? "the budget is spent" : "the disk is full"
+            let cause =
+                line.contains("spool.diskBytes is spent")
+                ? "the budget is spent" : line.contains("the disk is slow") ? "the disk is slow" : "the disk is full"
             report.overflows[cause, default: 0] += 1
         }
         report.continued = daemon.log.components(separatedBy: "continuing where the checkpoint stands").count - 1
@@ -135,13 +139,15 @@ package final class Torture {
             report.faults[fault, default: 0] += 1
             noteMemory()
             say("\(report.faultCount): \(fault.rawValue)")
+            let start = ContinuousClock.now
             try inject(fault)
+            happenings.append(Happening(fault: fault, start: start, end: .now))
             try superviseDaemon()
             nap(.milliseconds(number(50...1500)))
         }
         try load.stop()
         report.commands += load.commandCount
-        report.longestWait = max(report.longestWait, load.longestWait)
+        report.note(load.longestWaits, happenings)
         try compare()
         report.rounds += 1
     }
