@@ -256,7 +256,7 @@ package final class Torture {
             target.resume()
         case .diskFilled:
             target.pause()
-            try burst(bytes: number(20...28) << 20)
+            try burst(bytes: number(36...44) << 20)
             someTime(0...1500)
             target.resume()
         case .sourceFlowsCut: try source.cut(.allFlows)
@@ -303,7 +303,10 @@ package final class Torture {
         }
     }
 
-    /// Few and large records: bytes for the spool that do not use up the master's buffer.
+    private static let burstKeys = 60
+
+    /// Few and large records: bytes for the spool that do not use up the master's buffer. Over so many keys that none
+    /// grows large: a master that copies megabytes for each record is slow, and its buffer does not last.
     private func burst(bytes: Int) throws {
         let client = try source.client()
         var left = bytes
@@ -311,8 +314,8 @@ package final class Torture {
             let size = min(number(20_000...60_000), left)
             left -= size
             let value = [UInt8](repeating: UInt8(number(65...90)), count: size)
-            _ = try client.send([Array("APPEND".utf8), Array("big:\(number(0...9))".utf8), value])
+            _ = try client.send([Array("APPEND".utf8), Array("big:\(number(1...Self.burstKeys))".utf8), value])
         }
-        for index in 0...9 { try client.command("SET", "big:\(index)", "") }
+        for index in 1...Self.burstKeys { try client.command("SET", "big:\(index)", "") }
     }
 }

@@ -156,9 +156,12 @@ extension Setting {
     ]
 
     private static let limits: [Setting] = [
-        Setting("spool.memoryBytes", \.spool.memoryBytes, .bytes(1 << 20...1 << 40), "Memory, over all flows."),
         Setting(
-            "spool.diskBytes", \.spool.diskBytes, .bytes(0...1 << 44), "Disk, when the memory is full; 0: no disk."),
+            "spool.memoryBytes", \.spool.memoryBytes, .bytes(1 << 20...1 << 40),
+            "Memory, over all flows; its upper half, 16MiB at least, is for what arrives while the disk is written."),
+        Setting(
+            "spool.diskBytes", \.spool.diskBytes, .bytes(0...1 << 44),
+            "Disk, when half of the memory is in use; 0: no disk, and all of the memory."),
         Setting("spool.dir", \.spool.directory, .path, "Folder of the spool; empty: <task>.spool in stateDir."),
         Setting(
             "reconnect.initialMilliseconds", \.reconnect.initial, .milliseconds(10...60_000),
