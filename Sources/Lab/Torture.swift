@@ -67,6 +67,7 @@ package final class Torture {
     private let configuration: Daemon.Configuration
     private var random: SplitMix64
     private var happenings: [Happening] = []
+    private let processorWaits: ProcessorWaits
     /// Kinds that have not had their turn: each comes once before any comes again.
     private var deck: [Fault] = []
     private var fileSystem: SmallFileSystem?
@@ -75,6 +76,7 @@ package final class Torture {
         self.options = options
         self.source = source
         self.say = say
+        processorWaits = ProcessorWaits(pid: source.pid)
         random = SplitMix64(state: options.seed)
         target = try RedisServer([
             "--appendonly", "yes", "--appendfsync", "always", "--busy-reply-threshold", "100",
@@ -101,6 +103,7 @@ package final class Torture {
     /// - Throws: `LabError` when the sides are not equal, or something does not come back.
     package func run() throws {
         defer {
+            processorWaits.stop()
             daemon.process.signal(SIGCONT)
             daemon.process.kill()
             target.resume()
@@ -147,7 +150,7 @@ package final class Torture {
         }
         try load.stop()
         report.commands += load.commandCount
-        report.note(load.longestWaits, happenings)
+        report.note(load.longestWaits, happenings, withoutProcessor: processorWaits.least(from:to:))
         try compare()
         report.rounds += 1
     }

@@ -14,6 +14,8 @@ extension Torture {
         package var faultLasted = Duration.zero
         /// From its beginning to that of the wait.
         package var sinceFault = Duration.zero
+        /// Of the wait, how long the master itself was ready to run and got no processor, at least.
+        package var withoutProcessor = Duration.zero
 
         /// The daemon stood still, by SIGSTOP: nobody read the flows, and nothing of df2redis could help.
         package var isOfStoppedDaemon: Bool { fault == .daemonStopped && sinceFault < faultLasted }
@@ -31,12 +33,16 @@ extension Torture.Report {
     package var waitsOtherwise: [Torture.Wait] { waits.filter { !$0.isOfStoppedDaemon } }
 
     /// Adds the longest wait of each fault, and keeps the longest of all.
-    mutating func note(_ later: [TortureLoad.Wait], _ happenings: [Torture.Happening]) {
+    mutating func note(
+        _ later: [TortureLoad.Wait], _ happenings: [Torture.Happening],
+        withoutProcessor: (ContinuousClock.Instant, ContinuousClock.Instant) -> Duration
+    ) {
         var noted: Set<Int?> = []
         for wait in later.sorted(by: { $0.duration > $1.duration }) {
             let index = happenings.lastIndex { $0.start <= wait.start + Self.margin }
             guard noted.insert(index).inserted else { continue }
             var told = Torture.Wait(duration: wait.duration)
+            told.withoutProcessor = withoutProcessor(wait.start, wait.start + wait.duration)
             if let last = index.map({ happenings[$0] }) {
                 told.fault = last.fault
                 told.faultLasted = last.start.duration(to: last.end)

@@ -76,7 +76,10 @@ struct TortureCommand: ParsableCommand {
                     + "\(wait.faultLasted.seconds.fixed(2)) s"
             }
             let head = index == 0 ? name : String(repeating: " ", count: name.count)
-            say("\(head) \(wait.duration.seconds.fixed(3)) s, \(fault ?? "before any fault")")
+            let master =
+                wait.withoutProcessor > wait.duration / 4
+                ? "; at least \(wait.withoutProcessor.seconds.fixed(2)) s of it the master got no processor" : ""
+            say("\(head) \(wait.duration.seconds.fixed(3)) s, \(fault ?? "before any fault")\(master)")
         }
     }
 }
