@@ -152,6 +152,22 @@ import Wire
         try scene.expectEqual()
     }
 
+    @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"))
+    func `A Valkey that refuses the import mode to this user is guarded as a Redis is`() throws {
+        let scene = try ExpiryScene(
+            isReal: false, lag: Self.lag, guardSeconds: 60, binary: RedisServer.valkeyBinary)
+        defer { scene.stop() }
+        try scene.redis.client().command("ACL", "SETUSER", "default", "-config|set")
+        try scene.follow()
+        #expect(scene.daemon?.log.contains("the target's import mode cannot be used") == true)
+        try scene.life.begin()
+        scene.redis.pause()
+        try scene.life.goOn(for: Self.lag)
+        scene.redis.resume()
+        try scene.life.end()
+        try scene.expectEqual()
+    }
+
     @Test func `A migration ends with the source's TTLs`() throws {
         let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
