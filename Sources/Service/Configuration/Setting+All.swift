@@ -132,7 +132,7 @@ extension Setting {
             """
             How long the target, the network or df2redis may stand still without a key being lost
             that the source keeps. TTLs near their end read up to 1.5 times as much more at the target
-            while it is followed; exact once df2redis has left. 0: keys are protected only while a lag is seen.
+            while it is followed; exact once df2redis has left. 0: exact, with keys protected only while a lag is seen.
             """),
     ]
 
