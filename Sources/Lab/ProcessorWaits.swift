@@ -28,9 +28,9 @@ package final class ProcessorWaits: @unchecked Sendable {  // everything is unde
 
     package func stop() { lock.withLock { isStopped = true } }
 
-    /// What one thread waited between two moments at least: of what is counted from the look before to the look behind them
+    /// About what one thread waited between two moments: of what is counted from the look before to the look behind them
     /// that which cannot lie outside of them. Zero where the kernel does not count it.
-    package func least(from start: ContinuousClock.Instant, to end: ContinuousClock.Instant) -> Duration {
+    package func between(_ start: ContinuousClock.Instant, _ end: ContinuousClock.Instant) -> Duration {
         look()
         return lock.withLock {
             guard let before = samples.last(where: { $0.time <= start }) ?? samples.first,
@@ -38,7 +38,8 @@ package final class ProcessorWaits: @unchecked Sendable {  // everything is unde
             else { return .zero }
             let delays = after.delays.map { $0.value - (before.delays[$0.key] ?? 0) }
             let outside = before.time.duration(to: after.time) - start.duration(to: end)
-            return max(.nanoseconds(delays.max() ?? 0) - outside, .zero)
+            // A turn that is waited for is counted when it comes, so what is counted may have begun before.
+            return min(max(.nanoseconds(delays.max() ?? 0) - outside, .zero), start.duration(to: end))
         }
     }
 

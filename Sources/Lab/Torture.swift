@@ -150,7 +150,7 @@ package final class Torture {
         }
         try load.stop()
         report.commands += load.commandCount
-        report.note(load.longestWaits, happenings, withoutProcessor: processorWaits.least(from:to:))
+        report.note(load.longestWaits, happenings, withoutProcessor: processorWaits.between)
         try compare()
         report.rounds += 1
     }
@@ -314,7 +314,7 @@ package final class Torture {
         let client = try source.client()
         var left = bytes
         while left > 0 {
-            let size = min(number(20_000...60_000), left)
+            let size = min(number(50_000...150_000), left)
             left -= size
             let value = [UInt8](repeating: UInt8(number(65...90)), count: size)
             _ = try client.send([Array("APPEND".utf8), Array("big:\(number(1...Self.burstKeys))".utf8), value])

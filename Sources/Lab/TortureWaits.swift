@@ -14,7 +14,7 @@ extension Torture {
         package var faultLasted = Duration.zero
         /// From its beginning to that of the wait.
         package var sinceFault = Duration.zero
-        /// Of the wait, how long the master itself was ready to run and got no processor, at least.
+        /// Of the wait, about how long the master itself was ready to run and got no processor.
         package var withoutProcessor = Duration.zero
 
         /// The daemon stood still, by SIGSTOP: nobody read the flows, and nothing of df2redis could help.

@@ -78,7 +78,7 @@ struct TortureCommand: ParsableCommand {
             let head = index == 0 ? name : String(repeating: " ", count: name.count)
             let master =
                 wait.withoutProcessor > wait.duration / 4
-                ? "; at least \(wait.withoutProcessor.seconds.fixed(2)) s of it the master got no processor" : ""
+                ? "; the master got no processor for \(wait.withoutProcessor.seconds.fixed(2)) s of it" : ""
             say("\(head) \(wait.duration.seconds.fixed(3)) s, \(fault ?? "before any fault")\(master)")
         }
     }
