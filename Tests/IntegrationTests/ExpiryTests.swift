@@ -210,13 +210,13 @@ private final class ExpiryScene {
         try daemon?.wait(forLine: "stable: following")
     }
 
-    /// Leaves, and goes on some seconds later; the source does not wait for it.
+    /// Leaves, and goes on when all deadlines of before have passed; the source does not wait for it.
     func restart() throws {
         try follow()
         try life.begin()
         try life.goOn(for: 2)
         try daemon?.leave()
-        try life.goOn(for: 5)
+        try life.goOn(for: Double(life.milliseconds) / 1000 + 1)
         try startDaemon(again: true)
         try daemon?.wait(forLine: "continuing where the checkpoint stands")
         try life.goOn(for: 1)
@@ -283,7 +283,7 @@ private final class VolatileLife {
     private static let keysOfAKind = 40
 
     private let client: RESPClient
-    private let milliseconds: Int
+    let milliseconds: Int
     private var round = 0
 
     init(_ client: RESPClient, milliseconds: Int) { (self.client, self.milliseconds) = (client, milliseconds) }
