@@ -57,10 +57,14 @@ final class PacketCapture {
     /// Resets, whoever sent them.
     var resets: [End] { ends.filter { $0.kind == .rst } }
 
-    /// Resets of these connections: a stranger on this machine, looking for a free port, may have met the server as well.
-    func resets(among connections: [ConnectionObservation]) -> [End] {
-        let ports = Set(connections.map(\.peerPort))
-        return resets.filter { !ports.isDisjoint(with: [$0.from, $0.to]) }
+    /// Resets of connections that `master` has had, with what it knows of them: a stranger on this machine that looks for
+    /// its own server may have been refused at the same port.
+    func resets(of master: SimulatedMaster) -> [String] {
+        let connections = master.connections
+        return resets.compactMap { end in
+            connections.first { $0.peerPort == end.from || $0.peerPort == end.to }
+                .map { "\(end): \($0.role), \($0.commands)" }
+        }
     }
 
     /// The first end on each connection, by the port of the server's peer.
