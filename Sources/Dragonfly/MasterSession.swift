@@ -32,8 +32,7 @@ package actor MasterSession {
     private var openings: [RequestConnection] = []
     package private(set) var flows: [FlowConnection] = []
     private let clock: @Sendable () -> Int64
-    /// How far the master's clock is ahead of ours, in milliseconds.
-    package private(set) var clockSkew: Int64 = 0
+    package nonisolated let sourceClock = SourceClock()
     private var isClosed = false
 
     /// - Parameter clock: Unix time in milliseconds.
@@ -61,12 +60,12 @@ package actor MasterSession {
             while true {
                 switch action {
                 case .send(let command):
-                    let before = clock()
+                    let start = clock()
                     let reply = try await main.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
-                    let middle = before + (clock() - before) / 2
-                    let hadTime = machine.sourceTime != nil
+                    if command == SourceClock.question {
+                        sourceClock.answered(reply, between: start, and: clock())
+                    }
                     action = try machine.mainReplied(reply)
-                    if !hadTime, let time = machine.sourceTime { clockSkew = time - middle }
                 case .openFlows(let commands):
                     try await openFlows(commands)
                     guard let session = machine.session, let modes = machine.flowModes else {
@@ -153,11 +152,13 @@ package actor MasterSession {
         }
     }
 
-    /// Asks the master on the main connection whether it is still there.
+    /// Asks the master on the main connection whether it is still there, and what its clock shows.
     package func ping(timeout: Duration) async throws {
         guard let main else { return }
         do {
-            _ = try await main.request("PING", timeout: timeout)
+            let start = clock()
+            let reply = try await main.request(sourceClock.isMeasured ? "TIME" : "PING", timeout: timeout)
+            sourceClock.answered(reply, between: start, and: clock())
         } catch {
             throw Self.sourceError(error)
         }

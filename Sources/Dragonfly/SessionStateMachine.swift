@@ -82,9 +82,6 @@ package struct SessionStateMachine: ~Copyable {
         self.resumePoint = resumePoint
     }
 
-    /// What the master's clock showed, as Unix time in milliseconds; `nil` when it did not tell.
-    package private(set) var sourceTime: Int64?
-
     /// The session, once the master has made it.
     package var session: Session? {
         switch state {
@@ -126,10 +123,9 @@ package struct SessionStateMachine: ~Copyable {
         case .pinging:
             if case .error(let text) = reply { throw SourceError.reply(text, to: "PING") }
             state = .askingTime
-            return .send(["TIME"])
+            return .send(SourceClock.question)
         case .askingTime:
-            // A user of the ACL may not be allowed to ask; nothing depends on it.
-            sourceTime = Self.parseTime(reply)
+            // For the owner's `SourceClock`; a user of the ACL may not be allowed to ask.
             state = .announcing
             return .send(["REPLCONF", "capa", "dragonfly"])
         case .announcing:
@@ -262,15 +258,6 @@ package struct SessionStateMachine: ~Copyable {
     private func requireOK(_ reply: RESPValue, toSessionCommand step: String) throws(SourceError) {
         if case .error(let text) = reply { throw SourceError.reply(text, toSessionCommand: step) }
         try requireOK(reply, to: step)
-    }
-
-    /// `seconds, microseconds`
-    private static func parseTime(_ reply: RESPValue) -> Int64? {
-        guard case .array(let parts?) = reply, parts.count == 2, let seconds = parts[0].text.flatMap({ Int64($0) }),
-            let microseconds = parts[1].text.flatMap({ Int64($0) }), (0..<(1 << 40)).contains(seconds),
-            (0..<1_000_000).contains(microseconds)
-        else { return nil }
-        return seconds * 1000 + microseconds / 1000
     }
 
     private static func parseSession(_ reply: RESPValue) throws(SourceError) -> Session {

@@ -19,7 +19,7 @@ extension MasterCore {
         case "PING": return request.arguments.first.map { .bulk($0) } ?? .simple("PONG")
         case "TIME":
             let time = WallClock.milliseconds() + options.clockSkew
-            return .array([.text("\(time / 1000)"), .text("\(time % 1000 * 1000)")])
+            return .array([.integer(time / 1000), .integer(time % 1000 * 1000)])
         case "REPLCONF": return replconf(request, connection)
         case "DFLY": return dfly(request, connection)
         case "INFO": return .text(info(request.keyword(0)))

@@ -3,8 +3,8 @@ import Wire
 /// Commands that give a key a deadline, take one along, or end one: the target's is `TargetDeadlines`' to say.
 extension JournalRewriter {
     /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (protocol notes 5.6,
-    /// row 1): the key lives on at the master, and a real expiry is followed by a DEL. Also how far the clocks of source
-    /// and daemon may part.
+    /// row 1): the key lives on at the master, and a real expiry is followed by a DEL. So much for clocks that nobody has
+    /// compared.
     package static let expiryMarginMilliseconds: Int64 = 2_000
     /// A time further in the past may be either: a plain GETEX of a while ago that arrives late, or a GETEX with a
     /// deadline in the past, which deletes the key.

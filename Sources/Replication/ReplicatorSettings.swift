@@ -48,7 +48,7 @@ package struct ReplicatorSettings: Sendable {
     /// A target that owes an answer and gives no sign of life for so long is told as lost.
     package var targetSilence = Duration.seconds(30)
     /// An expiry that lies no further ahead than this, by the source's clock, is what a plain GETEX has left in the journal.
-    package var expiryMargin = Duration.seconds(2)
+    package var expiryMargin = Duration.milliseconds(500)
     /// A lag beyond this is told; `nil`: never.
     package var lagHigh: Duration? = .seconds(30)
     /// For so many beats, one a second, a part of us may not get its turn until it counts as hanging.

@@ -29,8 +29,9 @@ package struct FlowContext: Sendable {
     package var clock: @Sendable () -> Int64 = { 0 }
 
     var checkpointKey: CheckpointKey { CheckpointKey(task: task, prefix: checkpoint.keyPrefix) }
+    package var sourceClock = SourceClock()
     /// How far the source's clock is ahead of ours, in milliseconds.
-    package var clockSkew: Int64 = 0
+    var clockSkew: Int64 { sourceClock.skew }
     /// A PEXPIREAT of so soon is what a plain GETEX has left in the journal.
     package var expiryMarginMilliseconds = JournalRewriter.expiryMarginMilliseconds
 

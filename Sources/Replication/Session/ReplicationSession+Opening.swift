@@ -37,7 +37,7 @@ extension ReplicationSession {
         logger.info(
             "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
             metadata: ["phase": "connecting"])
-        let skew = await master.clockSkew
+        let skew = master.sourceClock.skew
         if abs(skew) > Self.skewTold {
             logger.warning(
                 "the source's clock is \(abs(skew)) ms \(skew > 0 ? "ahead of" : "behind") ours, which is allowed for; the target, if its clock is not the source's, expires keys early or late",
@@ -57,8 +57,8 @@ extension ReplicationSession {
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
             batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
-            directory: settings.spoolDirectory, clock: settings.clock, clockSkew: skew,
-            expiryMarginMilliseconds: settings.expiryMargin.milliseconds)
+            directory: settings.spoolDirectory, clock: settings.clock, sourceClock: master.sourceClock,
+            expiryMarginMilliseconds: expiryMargin(master.sourceClock))
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
         for (index, mode) in modes.enumerated() {
@@ -104,6 +104,12 @@ extension ReplicationSession {
             for applier in appliers { await startAcknowledging(applier.flow) }
         }
         notice(.ready(status))
+    }
+
+    /// Where the source does not tell its time, its clock may be further off than the setting allows for.
+    private func expiryMargin(_ clock: SourceClock) -> Int64 {
+        let margin = settings.expiryMargin.milliseconds
+        return clock.isMeasured ? margin : max(margin, JournalRewriter.expiryMarginMilliseconds)
     }
 
     private func prepareTarget(

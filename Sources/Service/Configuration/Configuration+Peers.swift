@@ -14,7 +14,7 @@ extension Configuration {
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
         /// An expiry that is no further ahead than this is what a plain GETEX has left in the journal.
-        package var expiryMargin = Duration.seconds(2)
+        package var expiryMargin = Duration.milliseconds(500)
         package var tls = TLS()
     }
 
