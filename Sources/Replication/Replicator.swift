@@ -78,6 +78,7 @@ package actor Replicator {
                 let error = ReplicationError(error)
                 await session.contribute(to: &summary)
                 fullSyncs = summary.fullSyncs
+                past.ownsImportMode = await session.ownsImportMode
                 self.session = nil
                 if isLeaving, error.isTransient { return await settled(summary, past) }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
@@ -94,8 +95,8 @@ package actor Replicator {
                 }
                 past.ignoresCheckpoint = false
                 if await session.hasBegun {
-                    (attempt, lostSince) = (0, nil)
                     past.hasBegun = true
+                    (attempt, lostSince) = (0, nil)
                     let stableTime = await session.stableTime
                     if stableTime != nil { past.hasFollowed = true }
                     past.sourceWasEmptied = error.code == .resync || (past.sourceWasEmptied && stableTime == nil)
@@ -103,7 +104,10 @@ package actor Replicator {
                 }
                 // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
                 // loading its data will serve by itself.
-                guard error.isTransient, past.hasBegun || error.isLoading else { throw error }
+                guard error.isTransient, past.hasBegun || error.isLoading else {
+                    if !error.isTransient, past.ownsImportMode { await endImportMode() }
+                    throw error
+                }
                 let since = lostSince ?? .now
                 lostSince = since
                 if let giveUp = settings.giveUp, since.duration(to: .now) > giveUp { throw error }
@@ -124,8 +128,17 @@ package actor Replicator {
 
     /// The leave without a session.
     private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
-        if past.hasBegun { await settings.settleExpiry(logger: logger) }
+        if past.hasBegun {
+            await settings.settleExpiry(importMode: past.ownsImportMode ? .ours : nil, logger: logger)
+        }
         return summary
+    }
+
+    /// Behind an error that no other start mends: a target in import mode would expire nothing ever more.
+    private func endImportMode() async {
+        let control = settings.partingControl(role: "settling")
+        await settings.endImportMode(.ours, on: control, logger: logger)
+        await control.close()
     }
 
     private func pause(for wait: Duration) async {

@@ -46,7 +46,7 @@ extension ReplicationSession {
         isFullSync = modes.first != .partial
         replicationID = session.replicationID
         try await prepareTarget(opening, targetRunID: profile.runID, session: session)
-        isInImportMode = try await importMode.begin(profile)
+        try await beginImportMode(profile)
         var connector = TargetConnector(settings: settings.target)
         connector.usesImportMode = isInImportMode
 

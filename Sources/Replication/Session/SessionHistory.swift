@@ -5,6 +5,8 @@ struct SessionHistory {
     var hasBegun = false
     /// A session has followed the source.
     var hasFollowed = false
+    /// This process has switched the target's import mode on.
+    var ownsImportMode = false
     /// The source refuses to go on where the checkpoint stands.
     var ignoresCheckpoint = false
     /// A FLUSHALL of the source has ended a full sync, and none has been completed since: it may well be empty.
