@@ -79,6 +79,8 @@ package actor Replicator {
                 await session.contribute(to: &summary)
                 fullSyncs = summary.fullSyncs
                 past.ownsImportMode = await session.ownsImportMode
+                let hasBegun = await session.hasBegun
+                if hasBegun { past.hasBegun = true }
                 self.session = nil
                 if isLeaving, error.isTransient { return await settled(summary, past) }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
@@ -94,8 +96,7 @@ package actor Replicator {
                     continue
                 }
                 past.ignoresCheckpoint = false
-                if await session.hasBegun {
-                    past.hasBegun = true
+                if hasBegun {
                     (attempt, lostSince) = (0, nil)
                     let stableTime = await session.stableTime
                     if stableTime != nil { past.hasFollowed = true }

@@ -108,4 +108,15 @@ struct `The import mode of a Valkey` {
         try scene.daemon.expectExit(77)
         #expect(try scene.mode == "no")
     }
+
+    @Test func `ends with a leave that is asked for while the source is being given up`() throws {
+        let scene = try Scene(sections: ["shutdown": ["drainSeconds: 0", "finWaitSeconds: 3"]])
+        var faults = Faults()
+        faults.neverSendsFIN = true
+        for flow in 0...1 { scene.master.setFaults(faults, on: .flow(flow)) }
+        scene.master.cut(.main, byReset: false)
+        try scene.daemon.wait(forLine: "FIN sent on")
+        try scene.daemon.leave()
+        #expect(try scene.mode == "no", "\(scene.daemon.log)")
+    }
 }
