@@ -52,6 +52,19 @@ import Wire
 
     private func policy(_ name: String, _ value: String) -> [String: [String]] { ["policy": ["\(name): \(value)"]] }
 
+    // MARK: Refused
+
+    @Test func `a target that forbids SELECT gets nothing into the wrong database, whatever the policy`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(sections: ["policy": ["onError: skip"], "checkpoint": ["store: file"]])
+        try daemon.wait(forLine: "stable:")
+        try scene.client.command("ACL", "SETUSER", "default", "-select")
+        scene.master.execute("SET k v", database: 3)
+        try daemon.expectExit(77)
+        #expect(daemon.log.contains("the target's ACL forbids SELECT"))
+        #expect(try scene.get("k") == nil)
+    }
+
     // MARK: Unsupported
 
     @Test func `onUnsupported stop ends the task with key and reason, after what came before`() throws {

@@ -292,6 +292,10 @@ package actor FlowApplier {
             // Without the checkpoint nothing may be applied.
             return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
         }
+        if let refusal = refusals.first(where: { batch.label(ofCommand: $0.command).name == "SELECT" }) {
+            // Without it what follows would go to another database.
+            return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "SELECT"), flow: flow))
+        }
         var failure: ReplicationError?
         for refusal in refusals {
             if let stop = judge.judge(refusal, of: batch), failure == nil { failure = stop }
