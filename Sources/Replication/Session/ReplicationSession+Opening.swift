@@ -27,7 +27,8 @@ extension ReplicationSession {
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
-            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && !past.ignoresCheckpoint
+            settings.mode == .replicate && !opening.isReconciling && !opening.isStopped && opening.databases != nil
+            && !past.ignoresCheckpoint
         let resume = mayResume ? opening.position : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
