@@ -129,6 +129,8 @@ package actor Replicator {
 
     /// The leave without a session.
     private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
+        var summary = summary
+        summary.incidents = incidents.totals
         if past.hasBegun {
             await settings.settleExpiry(importMode: past.ownsImportMode ? .ours : nil, logger: logger)
         }
@@ -143,6 +145,7 @@ package actor Replicator {
     }
 
     private func pause(for wait: Duration) async {
+        if isLeaving { return }
         let pause = Task { _ = try? await Task.sleep(for: wait) }
         self.pause = pause
         await pause.value
