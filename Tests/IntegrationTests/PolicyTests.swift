@@ -67,6 +67,18 @@ import Wire
 
     // MARK: Unsupported
 
+    @Test func `what was skipped stands in the summary of a leave between two sessions, too`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(sections: policy("onUnsupported", "skip"))
+        try daemon.wait(forLine: "stable:")
+        scene.journal("BF.ADD filter x")
+        try daemon.wait(forLine: "not replicated")
+        scene.master.stop()
+        try daemon.wait(forLine: "another attempt in")
+        try daemon.leave()
+        #expect(daemon.log.contains("1 x bloom-filter"))
+    }
+
     @Test func `onUnsupported stop ends the task with key and reason, after what came before`() throws {
         let scene = try Scene()
         let daemon = try scene.start()
