@@ -58,8 +58,10 @@ package actor FlowApplier {
     var stateBehindReconnect = State.running
     /// How often the target has turned the batch away in a row, for a reason that passes.
     var refusals = 0
-    /// For the keys that a conflict policy protects.
-    var isAsking = false
+    /// The attempt to reach the target again.
+    var reconnecting: Task<Void, Never>?
+    /// The question for the keys that a conflict policy protects.
+    var asking: Task<Void, Never>?
     var askingConnection: RequestConnection?
     /// A silent target has been told as lost.
     var hasToldSilence = false
