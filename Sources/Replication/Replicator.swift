@@ -70,9 +70,10 @@ package actor Replicator {
             self.session = session
             if isLeaving { return await settled(summary, past) }
             do {
-                _ = try await session.run()
+                let end = try await session.run()
                 await session.contribute(to: &summary)
                 summary.incidents = incidents.totals
+                summary.isUnfinished = settings.mode == .migrate && end == .left
                 return summary
             } catch {
                 let error = ReplicationError(error)
@@ -131,6 +132,7 @@ package actor Replicator {
     private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
         var summary = summary
         summary.incidents = incidents.totals
+        summary.isUnfinished = settings.mode == .migrate
         if past.hasBegun {
             await settings.settleExpiry(importMode: past.ownsImportMode ? .ours : nil, logger: logger)
         }

@@ -79,7 +79,13 @@ package struct ReplicationService: Sendable {
         defer { withExtendedLifetime(signals) {} }
         do {
             let summary = try await replicator.run()
-            logger.notice("\(summary.text(mode))")
+            guard !summary.isUnfinished else {
+                let message = "the migration was ended before it was complete: \(summary.text(mode))"
+                logger.error("\(message); exit status \(ExitCode.targetUnavailable.rawValue)")
+                notifier.failure(message)
+                return .targetUnavailable
+            }
+            logger.notice("done: \(summary.text(mode))")
             return .ok
         } catch {
             let error = error as? ReplicationError
@@ -181,7 +187,7 @@ extension ReplicationSummary {
         if expiredKeys > 0 { parts.append("\(expiredKeys) expired keys left out") }
         if conflictingKeys > 0 { parts.append("\(conflictingKeys) existing keys left as they were") }
         for (kind, count) in incidents.sorted(by: { $0.key < $1.key }) { parts.append("\(count) x \(kind)") }
-        return "done: " + parts.joined(separator: ", ")
+        return parts.joined(separator: ", ")
     }
 }
 

@@ -81,6 +81,25 @@ struct InterruptedSyncTests {
         try daemon.leave()
     }
 
+    @Test("of a migration is no success")
+    func migration() throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        for index in 0..<5000 { _ = master.execute("SET k:\(index) \(index)") }
+        master.setFaults(.cutting(.stall, afterBytes: 20_000), on: .flow(0))
+        let daemon = try Daemon(.migrate, .init(source: port, target: redis.port))
+        defer { daemon.process.kill() }
+        let client = try redis.client()
+        try wait(until: "the migration has brought keys") { (try client.command("DBSIZE").int ?? 0) > 200 }
+        daemon.process.signal(SIGTERM)
+        try daemon.expectExit(75)
+        #expect(daemon.log.contains("the migration was ended before it was complete"))
+        #expect(!daemon.log.contains("done: "))
+    }
+
     @Test("removes no key that stood there before, and says what that leaves")
     func keysOfOthers() throws {
         try run(foreign: true) { _, client, daemon throws in
