@@ -71,9 +71,11 @@ package struct ReplicationService: Sendable {
         settings.keeper = SocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
-        signals.watch { name in
+        signals.watch { [limit = settings.leaveLimit] name in
             logger.notice("\(name) received")
             notifier.stopping(status: "leaving the source")
+            // Beyond the unit's TimeoutStopSec= only where shutdown.drainSeconds is long.
+            notifier.extendTimeout(limit)
             Task { await replicator.leave() }
         }
         defer { withExtendedLifetime(signals) {} }

@@ -7,6 +7,11 @@ extension ReplicatorSettings {
     /// How long it may take to give keys the source's exact deadlines, or not to reach the target: a part of the unit's
     /// TimeoutStopSec=.
     static let settleLimit = Duration.seconds(10)
+    /// How long the rest of a leave may take: what was received is applied, connections are closed, keys of our own removed.
+    private static let leaveRest = Duration.seconds(8)
+
+    /// How long a leave may take.
+    package var leaveLimit: Duration { drain + finWait + Self.settleLimit + Self.leaveRest }
 
     /// For the last words of a leave: a target that hangs must not hold it up.
     func partingControl(role: String) -> TargetControl {
