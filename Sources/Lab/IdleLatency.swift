@@ -1,27 +1,78 @@
 import Foundation
 import Wire
 
-/// How long a single SET, on a source where nothing else happens, takes to be executed by the target.
+/// How long a single SET, on a source where nothing else happens, takes to be executed by the target, in two parts: until
+/// its record leaves the source, and from there on.
+///
+/// ```
+/// SET's reply ── the source keeps the record ──▶ record on the flow ── df2redis ──▶ executed by the target
+///                                                (a proxy sees it)                  (MONITOR tells it)
+/// ```
 package struct IdleLatency {
-    private let source: RESPClient
-    private let monitor: RESPClient
-
-    package init(source: RESPClient, target: RedisServer) throws {
-        self.source = source
-        monitor = try target.client(timeout: .seconds(30))
-        // Each command that the target executes is told to this connection at that moment.
-        try monitor.command("MONITOR")
+    /// Milliseconds, of each SET.
+    package struct Waits {
+        /// From the SET's reply to the record on the flow; below zero when the record was faster than the reply.
+        package var atSource: [Double] = []
+        /// From the record on the flow to the target's execution: df2redis, the target, and two turns of loopback.
+        package var behindSource: [Double] = []
+        /// From the SET's reply to the target's execution.
+        package var total: [Double] = []
     }
 
-    /// Milliseconds from the source's reply to the target's execution, of `count` SETs with pauses between them.
-    package func measure(_ count: Int, pause: ClosedRange<Int> = 5...40) throws -> [Double] {
-        try (0..<count).map { number in
+    private let source: UInt16
+    private let proxy: TCPProxy
+    private let watch = RecordWatch()
+
+    package init(source: UInt16) throws {
+        self.source = source
+        let watch = watch
+        proxy = try TCPProxy(to: source) { watch.look(at: $0) }
+    }
+
+    /// Where the daemon finds its source.
+    package var port: UInt16 { proxy.port }
+
+    package func stop() { proxy.stop() }
+
+    /// Sends `count` SETs with pauses of so many milliseconds between them.
+    package func measure(_ count: Int, target: RedisServer, pause: ClosedRange<Int> = 5...40) throws -> Waits {
+        let client = try RESPClient(port: source)
+        let monitor = try target.client(timeout: .seconds(30))
+        // Each command that the target executes is told to this connection at that moment.
+        try monitor.command("MONITOR")
+        var waits = Waits()
+        for number in 0..<count {
             nap(.milliseconds(Int.random(in: pause)))
-            let key = "idle:\(number)"
-            try source.command("SET", key, "v")
-            let start = ContinuousClock.now
+            let key = "idle:\(number):"
+            watch.wait(for: key)
+            try client.command("SET", key, "v")
+            let replied = ContinuousClock.now
             while try monitor.read().text?.contains("\"SET\" \"\(key)\"") != true {}
-            return start.duration(to: .now).seconds * 1000
+            let executed = ContinuousClock.now
+            guard let left = watch.seen else { throw LabError("the record of \(key) came by in two pieces") }
+            waits.atSource.append(replied.duration(to: left).seconds * 1000)
+            waits.behindSource.append(left.duration(to: executed).seconds * 1000)
+            waits.total.append(replied.duration(to: executed).seconds * 1000)
+        }
+        return waits
+    }
+}
+
+/// Notes when a key comes by in the bytes of a flow.
+private final class RecordWatch: @unchecked Sendable {  // everything is under the lock
+    private let lock = NSLock()
+    private var key: [UInt8] = []
+    private var time: ContinuousClock.Instant?
+
+    func wait(for key: String) { lock.withLock { (self.key, time) = (Array(key.utf8), nil) } }
+
+    /// When the key came by.
+    var seen: ContinuousClock.Instant? { lock.withLock { time } }
+
+    func look(at bytes: ArraySlice<UInt8>) {
+        let now = ContinuousClock.now
+        lock.withLock {
+            if !key.isEmpty, time == nil, bytes.firstRange(of: key) != nil { time = now }
         }
     }
 }

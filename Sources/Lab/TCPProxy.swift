@@ -24,9 +24,15 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     private let listener: Int32
     private let lock = NSCondition()
     private var state: State
+    private let onReply: (@Sendable (ArraySlice<UInt8>) -> Void)?
 
-    /// - Parameter commandsPerSecond: over all connections, towards the server; `nil`: no limit.
-    package init(to server: UInt16, commandsPerSecond: Int? = nil) throws {
+    /// - Parameters:
+    ///   - commandsPerSecond: over all connections, towards the server; `nil`: no limit.
+    ///   - onReply: sees, on the connection's own thread, what the server has sent before it is passed on.
+    package init(
+        to server: UInt16, commandsPerSecond: Int? = nil, onReply: (@Sendable (ArraySlice<UInt8>) -> Void)? = nil
+    ) throws {
+        self.onReply = onReply
         state = State(server: server, commandsPerSecond: commandsPerSecond)
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard listener >= 0 else { throw LabError.system("socket") }
@@ -102,6 +108,10 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
                 if lock.withLock({ state.isStopped }) || client < 0 { break }
                 continue
             }
+            for descriptor in [client, server] {
+                var on: Int32 = 1
+                setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+            }
             let pair = Pair(client: client, server: server)
             let generation = lock.withLock { () -> Int? in
                 guard !state.isStopped else { return nil }
@@ -134,8 +144,6 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        var on: Int32 = 1
-        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
         if code == 0 { return descriptor }
         close(descriptor)
         return nil
@@ -152,6 +160,8 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             if let generation {
                 pace(counter.commands(in: buffer[..<count]))
                 waitWhileHeld(count, generation)
+            } else {
+                onReply?(buffer[..<count])
             }
             guard Self.sendAll(buffer[..<count], to: sink) else { break }
         }

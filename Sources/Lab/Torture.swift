@@ -41,7 +41,8 @@ package final class Torture {
         /// Ends of the daemon that nobody asked for, which a service manager would have met with a restart.
         package var restarts: [String] = []
         package var continued = 0
-        package var longestWait = Duration.zero
+        /// How long writers on the source waited: the longest.
+        package var waits: [Wait] = []
         package var peakResidentBytes = 0
 
         /// How often the spool had no room left, and for want of what.
@@ -65,6 +66,8 @@ package final class Torture {
     private var daemon: Daemon
     private let configuration: Daemon.Configuration
     private var random: SplitMix64
+    private var happenings: [Happening] = []
+    private let processorWaits: ProcessorWaits
     /// Kinds that have not had their turn: each comes once before any comes again.
     private var deck: [Fault] = []
     private var fileSystem: SmallFileSystem?
@@ -73,6 +76,7 @@ package final class Torture {
         self.options = options
         self.source = source
         self.say = say
+        processorWaits = ProcessorWaits(pid: source.pid)
         random = SplitMix64(state: options.seed)
         target = try RedisServer([
             "--appendonly", "yes", "--appendfsync", "always", "--busy-reply-threshold", "100",
@@ -99,6 +103,7 @@ package final class Torture {
     /// - Throws: `LabError` when the sides are not equal, or something does not come back.
     package func run() throws {
         defer {
+            processorWaits.stop()
             daemon.process.signal(SIGCONT)
             daemon.process.kill()
             target.resume()
@@ -121,7 +126,9 @@ package final class Torture {
         report.fullSyncs = daemon.log.components(separatedBy: "full sync begins").count - 2
         for line in daemon.log.split(separator: "\n") where line.contains("there is no room left") {
             guard line.contains("another attempt in") else { continue }
-            let cause = line.contains("is spent") ? "the budget is spent" : "the disk is full"
+            let cause =
+                line.contains("spool.diskBytes is spent")
+                ? "the budget is spent" : line.contains("the disk is slow") ? "the disk is slow" : "the disk is full"
             report.overflows[cause, default: 0] += 1
         }
         report.continued = daemon.log.components(separatedBy: "continuing where the checkpoint stands").count - 1
@@ -135,13 +142,15 @@ package final class Torture {
             report.faults[fault, default: 0] += 1
             noteMemory()
             say("\(report.faultCount): \(fault.rawValue)")
+            let start = ContinuousClock.now
             try inject(fault)
+            happenings.append(Happening(fault: fault, start: start, end: .now))
             try superviseDaemon()
             nap(.milliseconds(number(50...1500)))
         }
         try load.stop()
         report.commands += load.commandCount
-        report.longestWait = max(report.longestWait, load.longestWait)
+        report.note(load.longestWaits, happenings, withoutProcessor: processorWaits.between)
         try compare()
         report.rounds += 1
     }
@@ -250,7 +259,7 @@ package final class Torture {
             target.resume()
         case .diskFilled:
             target.pause()
-            try burst(bytes: number(20...28) << 20)
+            try burst(bytes: number(36...44) << 20)
             someTime(0...1500)
             target.resume()
         case .sourceFlowsCut: try source.cut(.allFlows)
@@ -297,16 +306,19 @@ package final class Torture {
         }
     }
 
-    /// Few and large records: bytes for the spool that do not use up the master's buffer.
+    private static let burstKeys = 60
+
+    /// Few and large records: bytes for the spool that do not use up the master's buffer. Over so many keys that none
+    /// grows large: a master that copies megabytes for each record is slow, and its buffer does not last.
     private func burst(bytes: Int) throws {
         let client = try source.client()
         var left = bytes
         while left > 0 {
-            let size = min(number(20_000...60_000), left)
+            let size = min(number(50_000...150_000), left)
             left -= size
             let value = [UInt8](repeating: UInt8(number(65...90)), count: size)
-            _ = try client.send([Array("APPEND".utf8), Array("big:\(number(0...9))".utf8), value])
+            _ = try client.send([Array("APPEND".utf8), Array("big:\(number(1...Self.burstKeys))".utf8), value])
         }
-        for index in 0...9 { try client.command("SET", "big:\(index)", "") }
+        for index in 1...Self.burstKeys { try client.command("SET", "big:\(index)", "") }
     }
 }

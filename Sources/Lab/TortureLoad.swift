@@ -18,8 +18,14 @@ package final class TortureLoad {
     }
 
     package var commandCount: Int { threads.reduce(0) { $0 + $1.count } }
-    /// The longest that a pipeline of a few commands has waited for its replies.
-    package var longestWait: Duration { threads.map(\.longestWait).max() ?? .zero }
+    /// The longest waits of each connection.
+    var longestWaits: [Wait] { threads.flatMap(\.longestWaits) }
+
+    /// A pipeline of a few commands that has waited for its replies.
+    struct Wait {
+        var start: ContinuousClock.Instant
+        var duration: Duration
+    }
 
     /// Ends the writing and waits for the last replies.
     package func stop() throws {
@@ -65,7 +71,9 @@ struct TortureGenerator {
 /// One connection of the load.
 private final class LoadThread: @unchecked Sendable {  // what both threads touch is under the lock
     private let lock = NSCondition()
-    private var state = (isEnding: false, hasEnded: false, count: 0, longest: Duration.zero)
+    private static let waitsKept = 20
+
+    private var state = (isEnding: false, hasEnded: false, count: 0, waits: [TortureLoad.Wait]())
     private var error: (any Error)?
     private let client: RESPClient
     private let rate: Int
@@ -78,7 +86,7 @@ private final class LoadThread: @unchecked Sendable {  // what both threads touc
     }
 
     var count: Int { lock.withLock { state.count } }
-    var longestWait: Duration { lock.withLock { state.longest } }
+    var longestWaits: [TortureLoad.Wait] { lock.withLock { state.waits } }
 
     func start() { Thread { self.run() }.start() }
     func end() { lock.withLock { state.isEnding = true } }
@@ -112,16 +120,24 @@ private final class LoadThread: @unchecked Sendable {  // what both threads touc
                 if database == 5, generator.number(0...rate / 4) == 0 { batch.append(["FLUSHDB"]) }
                 let before = ContinuousClock.now
                 _ = try client.pipeline(batch.map { $0.map { Array($0.utf8) } })
-                let wait = before.duration(to: .now)
-                lock.withLock {
-                    state.count += batch.count
-                    state.longest = max(state.longest, wait)
-                }
+                note(batch.count, TortureLoad.Wait(start: before, duration: before.duration(to: .now)))
             }
         } catch { failure = error }
         lock.lock()
         (error, state.hasEnded) = (failure, true)
         lock.broadcast()
         lock.unlock()
+    }
+
+    private func note(_ commands: Int, _ wait: TortureLoad.Wait) {
+        lock.withLock {
+            state.count += commands
+            if state.waits.count == Self.waitsKept, let least = state.waits.last, least.duration >= wait.duration {
+                return
+            }
+            state.waits.append(wait)
+            state.waits.sort { $0.duration > $1.duration }
+            state.waits = Array(state.waits.prefix(Self.waitsKept))
+        }
     }
 }

@@ -1,4 +1,5 @@
 import DragonflySimulator
+import Glibc
 import Wire
 
 /// The master of a torture: a real Dragonfly, or the simulated one in this process.
@@ -34,6 +35,14 @@ package final class TortureSource {
             server = .simulated(master)
             port = try master.start()
             description = "simulated master, \(shards) shards"
+        }
+    }
+
+    /// The process that the master runs in.
+    var pid: Int32 {
+        switch server {
+        case .real(let server): server.pid
+        case .simulated: getpid()
         }
     }
 

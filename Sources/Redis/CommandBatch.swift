@@ -39,6 +39,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package private(set) var hugeCommand: (index: Int, label: String)?
 
     private var guarded: [Int: Label] = [:]
+    private var effective: Set<Int> = []
 
     package init() {}
 
@@ -108,6 +109,12 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// The key that the command number `index` must not overwrite; `nil` for any other command.
     package func guardedKey(ofCommand index: Int) -> Label? { guarded[index] }
 
+    /// The command just begun has had an effect at the source: if the answer is 0, the target lacks its key.
+    package func noteEffective() { effective.insert(commandCount - 1) }
+
+    /// Whether 0 in answer to the command number `index` tells that the target lacks its key.
+    package func isEffective(_ index: Int) -> Bool { effective.contains(index) }
+
     // MARK: Looking back
 
     /// Name and key of a command, for messages. Values never appear in it.
@@ -167,6 +174,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
             guard !indices.contains(number) else { return }
             copy.command(arguments)
             copy.guarded[copy.commandCount - 1] = guarded[number]
+            if effective.contains(number) { copy.noteEffective() }
             for _ in 0..<arguments {
                 guard let argument = reader.readBulkArgument() else { return }
                 copy.bytes.appendBulk(argument)

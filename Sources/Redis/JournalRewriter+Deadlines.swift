@@ -142,24 +142,28 @@ extension JournalRewriter {
         }
         if time <= now + expiryMargin { return .nothing }
         batch.command(3)
+        // (Within the snapshot the key may not have come yet.)
+        if !isInSnapshot { batch.noteEffective() }
         batch.bytes.appendBulk("PEXPIREAT")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(decimal: targetDeadline(time, key: key))
         return .written
     }
 
+    /// `RENAME key to` and `RENAMENX key to`, which are in the journal only when they succeeded. Over two shards they
+    /// arrive as DEL and RESTORE.
+    ///
     /// Within a shard a key that is renamed over another one takes that one's TTL when both have one; a Redis keeps the
-    /// TTL of what is renamed. (Over two shards it arrives as DEL and RESTORE.) Either deadline keeps the margin it has.
-    func rename(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+    /// TTL of what is renamed. Either deadline keeps the margin it has.
+    func rename(
+        _ command: borrowing JournalCommand, _ name: CommandName, into batch: CommandBatch
+    ) -> RewriteOutcome {
         guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
         let (key, destination) = (command.argument(at: 1), command.argument(at: 2))
         batch.command(5)
+        batch.noteEffective()
         batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulk(
-            """
-            local at=redis.call('PEXPIRETIME',KEYS[2]) redis.call('RENAME',KEYS[1],KEYS[2])
-            if at>0 and redis.call('PEXPIRETIME',KEYS[2])>0 then redis.call('PEXPIREAT',KEYS[2],at) end
-            """)
+        batch.bytes.appendBulk(name == "RENAMENX" ? Self.renameOverNothing : Self.renameOver)
         batch.bytes.appendBulk("2")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(destination)
@@ -167,22 +171,28 @@ extension JournalRewriter {
         return .written
     }
 
-    /// `COPY key to`, `MOVE key database`: the target decides as the source did. `RENAMENX key to` is in the journal only
-    /// when it succeeded.
+    private static let renameOverNothing: StaticString = """
+        if redis.call('EXISTS',KEYS[1])==0 then return 0 end
+        redis.call('RENAME',KEYS[1],KEYS[2])
+        return 1
+        """
+    private static let renameOver: StaticString = """
+        if redis.call('EXISTS',KEYS[1])==0 then return 0 end
+        local at=redis.call('PEXPIRETIME',KEYS[2])
+        redis.call('RENAME',KEYS[1],KEYS[2])
+        if at>0 and redis.call('PEXPIRETIME',KEYS[2])>0 then redis.call('PEXPIREAT',KEYS[2],at) end
+        return 1
+        """
+
+    /// `COPY key to`, `MOVE key database`: the target decides as the source did.
     func move(
         _ command: borrowing JournalCommand, _ name: CommandName, into batch: CommandBatch
     ) -> RewriteOutcome {
-        if name == "RENAMENX", command.argumentCount == 3 {
-            batch.command(3)
-            batch.bytes.appendBulk("RENAME")
-            for place in 1...2 { batch.bytes.appendBulk(command.argument(at: place)) }
-        } else {
-            appendVerbatim(command, into: batch)
-        }
+        appendVerbatim(command, into: batch)
         guard let deadlines, command.argumentCount >= 3 else { return .written }
         let (key, second) = (command.argument(at: 1), command.argument(at: 2))
         if name != "MOVE" {
-            deadlines.moved(key, database: database, to: second, database: database, mayStay: name != "RENAMENX")
+            deadlines.moved(key, database: database, to: second, database: database, mayStay: true)
         } else if let other = parseInteger(second).flatMap({ UInt32(exactly: $0) }) {
             deadlines.moved(key, database: database, to: key, database: other, mayStay: true)
         }

@@ -45,9 +45,9 @@ enum JournalRule: Sendable {
         table["SETNX"] = .setIfMissing
         for name: CommandName in ["SETEX", "PSETEX"] { table[name] = .setWithExpiry }
         for name: CommandName in ["EXPIRE", "PEXPIRE", "EXPIREAT"] { table[name] = .expire }
-        for name: CommandName in ["RENAMENX", "COPY", "MOVE"] { table[name] = .move }
+        for name: CommandName in ["COPY", "MOVE"] { table[name] = .move }
         table["PREPEND"] = .prepend
-        table["RENAME"] = .rename
+        for name: CommandName in ["RENAME", "RENAMENX"] { table[name] = .rename }
         table["PEXPIREAT"] = .expireAt
         table["RESTORE"] = .restore
         table["SADDEX"] = .setAddWithExpiry

@@ -56,13 +56,14 @@ extension CommandBatch {
 }
 
 extension TargetControl {
-    /// Takes the margin, one of `margins`, from the deadlines of keys that have these and one of them.
+    /// Gives each of `keys` the deadline that stands beside it plus `margin`, where it now has that deadline plus one
+    /// of `margins`.
     package func setDeadlines(
-        _ keys: [(key: [UInt8], deadline: Int64)], database: UInt32, margins: [Int64]
+        _ keys: [(key: [UInt8], deadline: Int64)], database: UInt32, margin: Int64, margins: [Int64]
     ) async throws(TargetError) {
         var arguments = [Array("EVAL".utf8), Array("\(CommandBatch.script)".utf8), Array("\(keys.count)".utf8)]
         arguments += keys.map(\.key)
-        arguments += ([0, Int64(margins.count)] + margins + keys.map(\.deadline)).map { Array("\($0)".utf8) }
+        arguments += ([margin, Int64(margins.count)] + margins + keys.map(\.deadline)).map { Array("\($0)".utf8) }
         try await run(arguments, database: database)
     }
 }

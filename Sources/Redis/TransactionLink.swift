@@ -209,7 +209,9 @@ package final class TransactionLink {
                 switch shape {
                 case .error: note(number, errorText(in: reader.bytes, from: start))
                 case .null where batch.reportsConflicts: irregularities.append(.init(command: number, kind: .null))
-                case .integer where batch.reportsConflicts && reader.bytes[start + 1] == UInt8(ascii: "0"):
+                case .integer
+                where reader.bytes[start + 1] == UInt8(ascii: "0")
+                    && (batch.reportsConflicts || batch.isEffective(number)):
                     irregularities.append(.init(command: number, kind: .zero))
                 case .array(elements: 0, _) where batch.reportsEmptyReplies:
                     irregularities.append(.init(command: number, kind: .empty))

@@ -19,10 +19,16 @@ struct BenchLatencyCommand: ParsableCommand {
     @Option(help: "Commands a second that the slow target takes.") var slowRate = 5000
     @Flag(help: "Tell each second in which a SET waited for more than 20 ms.") var tellStalls = false
     @Option(help: "Single SETs for the time until they are applied.") var singles = 500
+    @Flag(help: "Measure nothing but these single SETs.") var idleOnly = false
 
     func run() throws {
         let master = try Master(keys: keys, size: size, shape: .string, isWritable: true)
         defer { master.stop() }
+        if !idleOnly { try busy(master) }
+        try idle(master)
+    }
+
+    private func busy(_ master: Master) throws {
         say(
             "latency: \(rate) SETs/s of \(size) B, \(pipelined) at a time, over \(keys) keys of a \(master.description); "
                 + "milliseconds from when they were due")
@@ -35,7 +41,6 @@ struct BenchLatencyCommand: ParsableCommand {
         try slow(scene, pause)
         try scene.load.stop()
         scene.printTable()
-        try idle(master)
     }
 
     /// Full sync, stable, and stopped.
@@ -81,17 +86,27 @@ struct BenchLatencyCommand: ParsableCommand {
 
     private func idle(_ master: Master) throws {
         let redis = try RedisServer()
-        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        let latency = try IdleLatency(source: master.port)
+        let daemon = try Daemon(.replicate, .init(source: latency.port, target: redis.port))
         defer {
             daemon.process.kill()
+            latency.stop()
             redis.stop()
         }
         try daemon.wait(forLine: "stable: following")
-        let waits = try IdleLatency(source: RESPClient(port: master.port), target: redis).measure(singles).sorted()
-        guard let longest = waits.last else { return }
-        say(
-            "idle: \(singles) single SETs are in the target after \(waits.median.fixed(2)) ms (median), "
-                + "\(waits[singles * 99 / 100].fixed(2)) ms (p99), \(longest.fixed(2)) ms at most")
+        let waits = try latency.measure(singles, target: redis)
+        say("\(singles) single SETs on an idle \(master.description); milliseconds")
+        say("| from | to | median | p99 | max |")
+        say("|---|---|---|---|---|")
+        for (from, to, part) in [
+            ("the SET's reply", "its record leaves the source", waits.atSource),
+            ("its record leaves the source", "the target has executed it", waits.behindSource),
+            ("the SET's reply", "the target has executed it", waits.total),
+        ] {
+            say(
+                "| \(from) | \(to) | \(part.median.fixed(2)) | \(part.percentile(0.99).fixed(2)) | "
+                    + "\((part.max() ?? 0).fixed(2)) |")
+        }
         try daemon.leave()
     }
 }

@@ -7,6 +7,11 @@ extension [Double] {
         guard !sorted.isEmpty else { return 0 }
         return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2
     }
+
+    /// The value that the share `share` of all does not exceed; 0 of none.
+    func percentile(_ share: Double) -> Double {
+        isEmpty ? 0 : sorted()[Swift.min(Int(Double(count) * share), count - 1)]
+    }
 }
 
 extension Double {

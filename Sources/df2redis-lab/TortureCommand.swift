@@ -51,7 +51,9 @@ struct TortureCommand: ParsableCommand {
         let violations = report.violations(source.stop())
         let kinds = report.faults.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.value) \($0.key.rawValue)" }
         say("faults          \(report.faultCount): \(kinds.joined(separator: ", "))")
-        say("commands        \(report.commands); the longest wait of a writer \(report.longestWait.seconds.fixed(3)) s")
+        say("commands        \(report.commands)")
+        tellWaits("longest waits  ", report.waitsOtherwise)
+        tellWaits("daemon stopped ", report.waitsOfStoppedDaemon)
         say("comparisons     \(report.rounds), all equal; \(report.comparedKeys) keys in the last")
         say("continued       \(report.continued) times; full syncs after the first: \(report.fullSyncs)")
         for reason in report.fullSyncReasons { say("  full sync: \(reason)") }
@@ -64,6 +66,20 @@ struct TortureCommand: ParsableCommand {
         guard violations.isEmpty, report.fullSyncs == 0 else {
             say("the torture failed, seed \(options.seed)")
             throw ExitCode(1)
+        }
+    }
+    /// How long the source's writers waited, and since when which fault was going on or over.
+    private func tellWaits(_ name: String, _ waits: [Torture.Wait]) {
+        for (index, wait) in waits.enumerated() {
+            let fault = wait.fault.map {
+                "\(wait.sinceFault.seconds.fixed(2)) s after the beginning of \($0.rawValue), which lasted "
+                    + "\(wait.faultLasted.seconds.fixed(2)) s"
+            }
+            let head = index == 0 ? name : String(repeating: " ", count: name.count)
+            let master =
+                wait.withoutProcessor > wait.duration / 4
+                ? "; the master got no processor for \(wait.withoutProcessor.seconds.fixed(2)) s of it" : ""
+            say("\(head) \(wait.duration.seconds.fixed(3)) s, \(fault ?? "before any fault")\(master)")
         }
     }
 }

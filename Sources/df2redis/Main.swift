@@ -19,7 +19,8 @@ struct DF2Redis: AsyncParsableCommand {
         version: "df2redis \(Version.current)",
         subcommands: [Replicate.self, Migrate.self, Config.self])
 
-    /// Leaves what an earlier process was killed in the middle of, then runs the command that was asked for; every error is one line a fault on standard error.
+    /// Leaves what an earlier process was killed in the middle of, then runs the command that was asked for; every error is
+    /// one line a fault on standard error.
     static func main() async {
         let departures = ReplicationService.leaveAbandonedSession()
         await ReplicationService.$inheritedDepartures.withValue(departures) { await parseAndRun() }

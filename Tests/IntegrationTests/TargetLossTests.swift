@@ -269,7 +269,7 @@ import Wire
         let scene = try Scene(shards: 2, sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 4194304"]])
         scene.redis.pause()
         let value = String(repeating: "v", count: 50_000)
-        for index in 0..<400 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
+        for index in 0..<800 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
         try scene.daemon.wait(forLine: "there is no room left for what waits")
         #expect(scene.daemon.log.contains("(raise spool.memoryBytes or spool.diskBytes)"))
         // The source is free of us while the target takes nothing.
@@ -296,7 +296,7 @@ import Wire
     }
 
     @Test func `a full sync that a slow target cannot take is left and spaced out, and says what to raise`() throws {
-        let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 60_000, valueBytes: 200)))
+        let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 120_000, valueBytes: 300)))
         let port = try master.start()
         let redis = try RedisServer()
         let proxy = try TCPProxy(to: redis.port, commandsPerSecond: 500)
@@ -313,11 +313,11 @@ import Wire
         try first.wait(forLine: "full syncs did not last: the next one begins in")
         try first.leave()
 
-        configuration.sections["spool"] = ["memoryBytes: 1048576", "diskBytes: 67108864"]
+        configuration.sections["spool"] = ["memoryBytes: 67108864", "diskBytes: 67108864"]
         let second = try Daemon(.replicate, configuration, folder: first.folder)
         defer { second.process.kill() }
         try wait(until: "more waits than before could") {
-            second.status?["queuedDiskBytes"] as? Int ?? 0 > 4 << 20
+            second.status?["queuedBytes"] as? Int ?? 0 > 24 << 20
         }
         proxy.commandsPerSecond = nil
         try second.wait(forLine: "stable: following")
@@ -367,7 +367,7 @@ import Wire
         #expect(try prlimit.waitForEnd() == .exited(0))
         scene.redis.pause()
         let value = String(repeating: "v", count: 50_000)
-        for index in 0..<400 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
+        for index in 0..<800 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
         try scene.daemon.wait(forLine: "there is no room left for what waits")
         #expect(scene.daemon.log.contains("File too large"))
         scene.redis.resume()

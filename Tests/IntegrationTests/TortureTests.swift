@@ -1,6 +1,49 @@
 import Foundation
-import Lab
 import Testing
+
+@testable import Lab
+
+@Suite struct `What a torture tells of a writer's waits` {
+    private let start = ContinuousClock.now
+    private func happening(_ fault: Torture.Fault, at: Int, lasting: Int) -> Torture.Happening {
+        let begin = start + .milliseconds(at)
+        return Torture.Happening(fault: fault, start: begin, end: begin + .milliseconds(lasting))
+    }
+    private func wait(_ duration: Int, at: Int) -> TortureLoad.Wait {
+        TortureLoad.Wait(start: start + .milliseconds(at), duration: .milliseconds(duration))
+    }
+
+    @Test func `the longest of each fault, with the fault that had begun last`() {
+        var report = Torture.Report()
+        let happenings = [
+            happening(.targetCut, at: 1000, lasting: 10), happening(.daemonStopped, at: 2000, lasting: 500),
+        ]
+        let waits = [wait(300, at: 500), wait(200, at: 995), wait(400, at: 1600), wait(900, at: 2100)]
+        report.note(waits, happenings) { $0.duration(to: $1) / 2 }
+
+        #expect(report.waitsOtherwise.map(\.duration) == [.milliseconds(400), .milliseconds(300)])
+        #expect(report.waitsOtherwise.map(\.fault) == [.targetCut, nil])
+        #expect(report.waitsOtherwise.first?.sinceFault == .milliseconds(600))
+        #expect(report.waitsOtherwise.first?.faultLasted == .milliseconds(10))
+        #expect(report.waitsOtherwise.first?.withoutProcessor == .milliseconds(200))
+        #expect(report.waitsOfStoppedDaemon.map(\.duration) == [.milliseconds(900)])
+    }
+
+    @Test func `a wait behind the end of a stop is the daemon's own`() {
+        var report = Torture.Report()
+        report.note([wait(900, at: 2600)], [happening(.daemonStopped, at: 2000, lasting: 500)]) { _, _ in .zero }
+        #expect(report.waitsOfStoppedDaemon.isEmpty)
+        #expect(report.waitsOtherwise.map(\.fault) == [.daemonStopped])
+    }
+
+    @Test func `the longest of all rounds are kept`() {
+        var report = Torture.Report()
+        for round in 1...9 {
+            report.note([wait(round, at: 0)], [happening(.targetCut, at: 0, lasting: 1)]) { _, _ in .zero }
+        }
+        #expect(report.waitsOtherwise.map(\.duration) == [9, 8, 7, 6, 5].map { .milliseconds($0) })
+    }
+}
 
 /// The short form of `make torture`: every kind of fault, under load of commands that are not idempotent.
 @Suite(.serialized) struct `Faults in random order` {

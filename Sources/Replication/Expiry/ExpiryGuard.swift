@@ -18,6 +18,12 @@ import Wire
 /// lag still counts as level. Once the flow is behind, what is near gets the day before anything more is applied, as the
 /// lag may grow to any length; when it is level again, the standing margin; at the leave, its exact deadline (`ExpirySettler`).
 ///
+/// A margin while level cannot be avoided: a Redis that has stopped deletes at its first step what is overdue by its clock,
+/// so a key that is to survive a stop of W must read W or more at every moment before it.
+///
+/// A target in import mode (`ImportMode`) expires nothing until the leave: no margins are written, but what is near is
+/// known.
+///
 /// The margins end in odd milliseconds, so that a deadline with one is not mistaken for another one without.
 ///
 /// Not Sendable: it lives on its applier's queue.
@@ -28,7 +34,8 @@ final class ExpiryGuard: TargetDeadlines {
 
         init(_ length: Duration) { milliseconds = length.milliseconds }
 
-        var horizon: Int64 { max(milliseconds * 3 / 2, 10_000) }
+        /// At least what a leave has to know of (`marginBehindLeave`).
+        var horizon: Int64 { max(milliseconds * 3 / 2, 12_000) }
         var standingMargin: Int64 { milliseconds == 0 ? 0 : milliseconds * 3 / 2 + 337 }
         var isBehind: Int64 { max(milliseconds / 4, 500) }
         var isLevel: Int64 { isBehind / 2 }
@@ -37,33 +44,43 @@ final class ExpiryGuard: TargetDeadlines {
     enum State: Equatable { case catchingUp, behind, level }
 
     static let marginBehind: Int64 = 86_400_613
+    /// What falls due within so many milliseconds of a leave is that late, for the restart that may follow.
+    static let marginBehindLeave: Int64 = 10_171
     private static let keysPerCommand = 100
 
     let book: DeadlineBook
     private let window: Window
+    /// The target does not expire anything by itself.
+    private let onlyNotes: Bool
     private let clock: @Sendable () -> Int64
     private(set) var state: State
     private var now: Int64
     /// Margins that deadlines at the target may have.
     private let margins: [Int64]
 
-    /// - Parameter resumes: the target holds keys of the time before, and nobody knows how far behind it is.
-    init(book: DeadlineBook, window: Window, resumes: Bool, clock: @escaping @Sendable () -> Int64) {
+    /// - Parameters:
+    ///   - window: `nil`: the target does not expire anything by itself.
+    ///   - resumes: the target holds keys of the time before, and nobody knows how far behind it is.
+    init(book: DeadlineBook, window: Window?, resumes: Bool, clock: @escaping @Sendable () -> Int64) {
         self.book = book
-        self.window = window
+        onlyNotes = window == nil
+        self.window = window ?? Window(.zero)
         self.clock = clock
         now = clock()
         state = resumes ? .catchingUp : .level
-        margins = Self.margins(and: [window.standingMargin, book.margin])
-        book.margin = window.standingMargin
-        book.advance(to: now + window.horizon)
+        margins = Self.margins(and: [self.window.standingMargin, book.margin])
+        book.margin = self.window.standingMargin
+        book.advance(to: now + self.window.horizon)
     }
 
     /// Every margin that a deadline at the target may have.
-    static func margins(and standing: [Int64]) -> [Int64] { Array(Set([0, marginBehind] + standing)).sorted() }
+    static func margins(and standing: [Int64]) -> [Int64] {
+        Array(Set([0, marginBehind, marginBehindLeave] + standing)).sorted()
+    }
 
     private var margin: Int64 {
-        switch state {
+        if onlyNotes { return 0 }
+        return switch state {
         case .catchingUp, .behind: Self.marginBehind
         case .level: window.standingMargin
         }
@@ -107,7 +124,7 @@ final class ExpiryGuard: TargetDeadlines {
 
     private func enter(_ state: State) {
         self.state = state
-        book.retell()
+        if !onlyNotes { book.retell() }
     }
 
     /// Adjusts deadlines at the target, until the batch has `limit` bytes.
@@ -116,6 +133,10 @@ final class ExpiryGuard: TargetDeadlines {
     func work(on batch: CommandBatch, limit: Int, select: (UInt32) -> Bool) {
         guard book.hasWork else { return }
         let (now, margin) = (now, margin)
+        if onlyNotes {
+            for _ in 0..<Self.keysPerCommand { if book.next(now: now, margin: 0) == nil { return } }
+            return
+        }
         var keys = ByteBuffer()
         var deadlines = ByteBuffer()
         var (count, database) = (0, UInt32(0))

@@ -4,6 +4,9 @@ import Redis
 
 /// Gives the target the source's exact deadlines at the end of a task: from then on it lives by its own clock.
 ///
+/// Whether the end is for good or for a restart nobody knows, and the source goes on putting off deadlines meanwhile. So
+/// what would fall due within the restart is given `dueMargin`.
+///
 /// Only for flows that have applied everything they received, and when nothing of them is in flight: what is yet to be
 /// applied may put those very deadlines off.
 struct ExpirySettler {
@@ -13,6 +16,9 @@ struct ExpirySettler {
     let folder: String
     let control: TargetControl
     let logger: Logger
+    let clock: @Sendable () -> Int64
+    /// What falls due within so many milliseconds is given so many more: 0, or `ExpiryGuard.marginBehindLeave`.
+    var dueMargin: Int64 = 0
 
     /// - Parameter flows: `nil`: all that have left something.
     /// - Returns: about how many keys are left with a later deadline, because time ran out or the target is away.
@@ -38,16 +44,18 @@ struct ExpirySettler {
 
     private func settle(_ book: DeadlineBook, until deadline: ContinuousClock.Instant) async throws {
         let margins = ExpiryGuard.margins(and: [book.margin])
+        let restartEnd = clock() + dueMargin
         var group: [(key: [UInt8], deadline: Int64)] = []
-        var database: UInt32 = 0
+        var (database, margin) = (UInt32(0), Int64(0))
         func flush() async throws {
             guard !group.isEmpty else { return }
-            try await control.setDeadlines(group, database: database, margins: margins)
+            try await control.setDeadlines(group, database: database, margin: margin, margins: margins)
             group = []
         }
         while ContinuousClock.now < deadline, let (entry, time) = book.next(now: 0, margin: 0) {
-            if entry.database != database || group.count == Self.keysPerCommand { try await flush() }
-            database = entry.database
+            let own = time < restartEnd ? dueMargin : 0
+            if entry.database != database || own != margin || group.count == Self.keysPerCommand { try await flush() }
+            (database, margin) = (entry.database, own)
             group.append((entry.key, time))
         }
         try await flush()

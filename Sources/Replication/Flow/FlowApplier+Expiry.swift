@@ -12,18 +12,19 @@ extension FlowApplier {
     /// - Parameters:
     ///   - folder: where the flow's deadlines are noted.
     ///   - next: where a continued flow begins; `nil` for a full sync.
+    ///   - window: `nil`: the target does not expire anything by itself.
     /// - Throws: `SystemError` when the files cannot be made.
     package func guardExpiry(
-        in folder: String, origin: Int64, continuingAt next: UInt64?, window: Duration,
+        in folder: String, origin: Int64, continuingAt next: UInt64?, window: Duration?,
         clock: @escaping @Sendable () -> Int64
     ) throws {
         let book = try DeadlineBook(folder: folder, origin: origin, continuingAt: next)
-        if next != nil, !book.isContinued {
+        if next != nil, !book.isContinued, window != nil {
             context.logger.warning(
                 "what was noted of the target's TTLs is gone or outdated: those written before this start are not protected, and may be late, until the source writes them again",
                 metadata: ["flow": "\(flow)"])
         }
-        encoder.expiry = ExpiryGuard(book: book, window: .init(window), resumes: next != nil, clock: clock)
+        encoder.expiry = ExpiryGuard(book: book, window: window.map { .init($0) }, resumes: next != nil, clock: clock)
         lookAtDeadlines()
     }
 

@@ -24,6 +24,15 @@ struct ReplyJudge {
                 encoder.reportDoubt(printableKey: label.key, database: label.database)
             }
             return nil
+        case .zero where batch.isEffective(irregularity.command) && !batch.mayHaveBeenApplied:
+            context.incidents.record(
+                .init(
+                    severity: .missing, kind: "missing-key", flow: encoder.flow, database: label.database,
+                    key: label.key,
+                    reason:
+                        "the source has renamed it or changed its TTL, and the target lacks it: it was never taken over, or the target's own clock, its eviction or somebody else has removed it",
+                    subject: label.name))
+            return nil
         case .null, .zero, .empty:
             return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):

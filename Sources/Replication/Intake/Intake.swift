@@ -1,5 +1,5 @@
 import DequeModule
-import Dispatch
+package import Dispatch
 import Dragonfly
 import Glibc
 package import Link
@@ -11,13 +11,10 @@ package import Link
 ///                                      ▲ spooler ───┘ full slabs, while memory is short
 /// ```
 /// The flow's queue puts in, the applier's queue takes out, in order; a queue of the intake's own writes to the disk, so
-/// that a slow disk delays nobody as long as there is memory. When both budgets are spent `receive` answers `false`: the
-/// flow must be left rather than made to wait.
+/// that a slow disk delays nobody. When the budget is spent, or the disk is slower than the source for longer than the
+/// memory lasts, `receive` answers `false`: the flow must be left. It never waits, not even for a moment: a source whose
+/// flow is not read makes its own clients wait.
 package final class Intake: FlowReceiver {
-    /// How long the producer may wait for the disk when memory is spent: at once, and as a share of the time.
-    private static let patience = Duration.seconds(1)
-    private static let patienceShare = 10
-
     private struct State {
         var head = Deque<Slab>()
         var tail = Deque<Slab>()
@@ -33,9 +30,10 @@ package final class Intake: FlowReceiver {
         var hasEnded = false
         var isConsumerWaiting = true
         var isSpooling = false
-        var isProducerWaiting = false
-        var patience = (left: Intake.patience, since: ContinuousClock.now)
-        var failure: SystemError?
+        /// Why the disk took nothing the last time.
+        var diskFailure: SystemError?
+        /// Why `receive` answered `false`.
+        var refusal: SystemError?
 
         var isSpoolEmpty: Bool { spoolStart == spoolEnd }
         var slabCount: Int { head.count + tail.count + spare.count }
@@ -46,8 +44,7 @@ package final class Intake: FlowReceiver {
     private let spoolDirectory: String?
     private let clock: @Sendable () -> Int64
     private let onData = Lock<DataHandler?>(nil)
-    private let spooler = DispatchQueue(label: "df2redis.spooler")
-    private let room = DispatchSemaphore(value: 0)
+    private let spooler: DispatchQueue
     private let segmentBytes: Int
 
     /// A closure in a struct: bare in a generic type it would be wrapped in one more thunk at each access.
@@ -57,13 +54,16 @@ package final class Intake: FlowReceiver {
 
     /// - Parameters:
     ///   - spoolDirectory: where what does not fit into memory goes; `nil`: nowhere.
+    ///   - spooler: where the disk is written.
     ///   - clock: Unix time in milliseconds.
     package init(
-        budget: SpoolBudget, spoolDirectory: String?, segmentBytes: Int? = nil, clock: @escaping @Sendable () -> Int64
+        budget: SpoolBudget, spoolDirectory: String?, segmentBytes: Int? = nil,
+        spooler: DispatchQueue = DispatchQueue(label: "df2redis.spooler"), clock: @escaping @Sendable () -> Int64
     ) {
         self.budget = budget
         self.spoolDirectory = budget.diskBytes > 0 ? spoolDirectory : nil
         self.segmentBytes = segmentBytes ?? SpoolFile.defaultSegmentBytes
+        self.spooler = spooler
         self.clock = clock
     }
 
@@ -113,8 +113,8 @@ package final class Intake: FlowReceiver {
         }
     }
 
-    /// Why `receive` answered `false`, or would.
-    package var failure: SystemError? { state.withLock { $0.failure } }
+    /// Why `receive` answered `false`, or will when memory is spent.
+    package var failure: SystemError? { state.withLock { $0.refusal ?? $0.diskFailure } }
 
     // MARK: The producer
 
@@ -138,21 +138,24 @@ package final class Intake: FlowReceiver {
     ///
     /// - Returns: `nil` when memory is spent and the disk does not take enough.
     private func slabToFill() -> Slab? {
-        while true {
-            let slab: Slab? = state.withLock { state in
-                let last = state.tail.last ?? (state.isSpoolEmpty ? state.head.last : nil)
-                if let last, !last.isFull { return last }
-                startSpoolingIfNeeded(&state)
-                // Behind what is on disk; and what comes while memory is short is for the disk.
-                let isForTail =
-                    !state.isSpoolEmpty || !state.tail.isEmpty || (spoolDirectory != nil && budget.isMemoryShort)
-                guard let slab = newSlab(&state, isGuaranteed: isForTail ? state.tail.count < 2 : state.head.isEmpty)
-                else { return nil }
-                if isForTail { state.tail.append(slab) } else { state.head.append(slab) }
-                return slab
+        state.withLock { state in
+            let last = state.tail.last ?? (state.isSpoolEmpty ? state.head.last : nil)
+            if let last, !last.isFull { return last }
+            startSpoolingIfNeeded(&state)
+            // Behind what is on disk; and what comes while memory is short is for the disk.
+            let isForTail =
+                !state.isSpoolEmpty || !state.tail.isEmpty || (spoolDirectory != nil && budget.isMemoryShort)
+            guard let slab = newSlab(&state, isGuaranteed: isForTail ? state.tail.count < 2 : state.head.isEmpty)
+            else {
+                let reason =
+                    spoolDirectory == nil
+                    ? "spool.memoryBytes is spent" : "spool.memoryBytes is spent, the disk is slow"
+                state.refusal =
+                    state.diskFailure ?? SystemError("write", errno: ENOSPC, peer: "the intake (\(reason))")
+                return nil
             }
-            if let slab { return slab }
-            guard waitForRoom() else { return nil }
+            if isForTail { state.tail.append(slab) } else { state.head.append(slab) }
+            return slab
         }
     }
 
@@ -162,41 +165,6 @@ package final class Intake: FlowReceiver {
             return spare
         }
         return budget.takeMemory(Slab.capacity, isGuaranteed: isGuaranteed) ? Slab() : nil
-    }
-
-    /// Memory is spent. The disk may be about to take some of it: that is worth a moment, and no more than a moment.
-    private func waitForRoom() -> Bool {
-        let start = ContinuousClock.now
-        let limit: Duration? = state.withLock { state in
-            state.patience.left = min(
-                Self.patience, state.patience.left + state.patience.since.duration(to: start) / Self.patienceShare)
-            state.patience.since = start
-            // Finished meanwhile, with success.
-            if spoolDirectory != nil, !state.isSpooling, state.tail.count < 2 || !budget.isMemoryShort { return .zero }
-            guard state.isSpooling, state.patience.left > .zero else {
-                let reason =
-                    spoolDirectory == nil
-                    ? "spool.memoryBytes is spent" : "spool.memoryBytes is spent, the disk is slow"
-                state.failure = state.failure ?? SystemError("write", errno: ENOSPC, peer: "the intake (\(reason))")
-                return nil
-            }
-            state.isProducerWaiting = true
-            return state.patience.left
-        }
-        guard let limit else { return false }
-        if limit == .zero { return true }
-        _ = room.wait(timeout: .now() + limit.secondsAsDouble)
-        state.withLock { state in
-            state.isProducerWaiting = false
-            let now = ContinuousClock.now
-            state.patience = (state.patience.left - start.duration(to: now), now)
-        }
-        return true
-    }
-
-    /// The spooler has written something, or has given up.
-    private func tellProducer(_ state: State) {
-        if state.isProducerWaiting { room.signal() }
     }
 
     private func commit(_ change: (inout State) -> Void) {
@@ -227,7 +195,6 @@ package final class Intake: FlowReceiver {
             let next: (slab: Slab, file: SpoolFile, offset: UInt64)? = state.withLock { state in
                 guard budget.isMemoryShort, let slab = state.tail.first, slab.isFull else {
                     state.isSpooling = false
-                    tellProducer(state)
                     return nil
                 }
                 let file =
@@ -240,10 +207,7 @@ package final class Intake: FlowReceiver {
                 try file.write(UnsafeRawBufferPointer(slab.memory), at: offset)
             } catch {
                 // What is in memory stays there. Later slabs try again: the consumer may have made room.
-                return state.withLock { state in
-                    (state.failure, state.isSpooling) = (error, false)
-                    tellProducer(state)
-                }
+                return state.withLock { ($0.diskFailure, $0.isSpooling) = (error, false) }
             }
             state.withLock { state in
                 // Meanwhile the consumer may have come to this slab; then what has been written is nothing.
@@ -251,9 +215,8 @@ package final class Intake: FlowReceiver {
                 state.tail.removeFirst()
                 state.spoolEnd += UInt64(Slab.capacity)
                 state.arrivals.append((state.spoolEnd, slab.oldestArrival, slab.arrivedAt))
-                state.failure = nil
+                state.diskFailure = nil
                 budget.giveBackMemory(Slab.capacity)
-                tellProducer(state)
             }
         }
     }

@@ -40,22 +40,20 @@ extension ReplicationSession {
     /// - Parameter resume: where a continued session begins; `nil` for a full sync.
     func guardExpiry(_ session: SessionStateMachine.Session, resume: ResumePoint?) async throws {
         guard let folder = settings.expiryFolder else { return }
-        if resume == nil { try BookFolder.remove(folder) }
-        if isInImportMode {
-            // Of a time without import mode.
-            if resume != nil {
-                _ = await ExpirySettler(folder: folder, control: control, logger: logger)
-                    .run(within: ReplicatorSettings.settleLimit)
-            }
-            return try BookFolder.remove(folder)
+        if resume == nil {
+            try BookFolder.remove(folder)
+        } else if isInImportMode {
+            // Margins of the last leave, or of a time without import mode.
+            _ = await ExpirySettler(folder: folder, control: control, logger: logger, clock: settings.clock)
+                .run(within: ReplicatorSettings.settleLimit)
         }
         try BookFolder.make(folder)
         let origin = "\(session.replicationID) \(session.flowCount)".utf8.reduce(Int64(0)) { $0 &* 31 &+ Int64($1) }
         for applier in appliers {
             try await applier.guardExpiry(
                 in: "\(folder)/\(applier.flow)", origin: origin,
-                continuingAt: resume?.nextLSNs[applier.flow.index].value, window: settings.expiryGuard,
-                clock: settings.clock)
+                continuingAt: resume?.nextLSNs[applier.flow.index].value,
+                window: isInImportMode ? nil : settings.expiryGuard, clock: settings.clock)
         }
     }
 
@@ -95,8 +93,10 @@ extension ReplicatorSettings {
         let control = partingControl(role: "settling")
         var left = 0
         if let expiryFolder, flows?.isEmpty != true {
-            left = await ExpirySettler(folder: expiryFolder, control: control, logger: logger)
-                .run(flows: flows, within: limit)
+            let settler = ExpirySettler(
+                folder: expiryFolder, control: control, logger: logger, clock: clock,
+                dueMargin: mode == .migrate ? 0 : ExpiryGuard.marginBehindLeave)
+            left = await settler.run(flows: flows, within: limit)
         }
         if left > 0 {
             logger.warning(

@@ -132,7 +132,7 @@ extension Setting {
             """
             How long the target, the network or df2redis may stand still without a key being lost
             that the source keeps. TTLs near their end read up to 1.5 times as much more at the target
-            while it is followed; exact once df2redis has left. 0: keys are protected only while a lag is seen.
+            while it is followed; exact once df2redis has left. 0: exact, with keys protected only while a lag is seen.
             """),
     ]
 
@@ -156,9 +156,12 @@ extension Setting {
     ]
 
     private static let limits: [Setting] = [
-        Setting("spool.memoryBytes", \.spool.memoryBytes, .bytes(1 << 20...1 << 40), "Memory, over all flows."),
         Setting(
-            "spool.diskBytes", \.spool.diskBytes, .bytes(0...1 << 44), "Disk, when the memory is full; 0: no disk."),
+            "spool.memoryBytes", \.spool.memoryBytes, .bytes(1 << 20...1 << 40),
+            "Memory, over all flows; its upper half, 16MiB at least, is for what arrives while the disk is written."),
+        Setting(
+            "spool.diskBytes", \.spool.diskBytes, .bytes(0...1 << 44),
+            "Disk, when half of the memory is in use; 0: no disk, and all of the memory."),
         Setting("spool.dir", \.spool.directory, .path, "Folder of the spool; empty: <task>.spool in stateDir."),
         Setting(
             "reconnect.initialMilliseconds", \.reconnect.initial, .milliseconds(10...60_000),
