@@ -32,14 +32,14 @@ private final class SilentServer: Sendable {
     deinit { close(listener) }
 
     /// The next connection, once its first bytes are there.
-    func connection() throws -> Int32 {
+    func connection() async throws -> Int32 {
         var descriptor: Int32 = -1
-        try wait(until: "somebody connects") {
+        try await wait(until: "somebody connects", isolation: nil) {
             descriptor = accept(listener, nil, nil)
             return descriptor >= 0
         }
         let accepted = descriptor
-        try wait(until: "something is asked") {
+        try await wait(until: "something is asked", isolation: nil) {
             var byte: UInt8 = 0
             return recv(accepted, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 1
         }
@@ -72,9 +72,9 @@ private final class SilentServer: Sendable {
         await applier.continues(at: ResumePoint(replicationID: "id", nextLSNs: [LSN(1)]), repeating: true)
         try await applier.start {}
         proxy.redirect(to: silent.port)
-        let connection = try silent.connection()
+        let connection = try await silent.connection()
         defer { close(connection) }
         await applier.close()
-        try wait(until: "the attempt has been given up") { SilentServer.hasEnded(connection) }
+        try await wait(until: "the attempt has been given up", isolation: nil) { SilentServer.hasEnded(connection) }
     }
 }

@@ -63,7 +63,7 @@ extension ReplicationSession {
     }
 
     /// - Parameter drained: the flows that have applied everything.
-    func settleExpiry(_ drained: Set<FlowID>, _ departure: Departure) async {
+    func settleExpiry(_ drained: Set<FlowID>, _ departure: Departure, within limit: Duration) async {
         if !isInImportMode {
             for applier in appliers where !drained.contains(applier.flow) {
                 departure.log(
@@ -71,7 +71,6 @@ extension ReplicationSession {
                     flow: applier.flow, level: .notice)
             }
         }
-        let limit = isHurried ? Duration.seconds(1) : ReplicatorSettings.settleLimit
         let isSettled = await settings.settleExpiry(
             of: drained, importMode: importModeStanding, within: limit, logger: logger)
         if isSettled, drained.count == appliers.count { departure.log("TTLs are the source's") }
