@@ -34,13 +34,17 @@ package enum Dialer {
                             with: .failure(SystemError("resolve", errno: ETIMEDOUT, peer: endpoint.description)))
                     }
                 }
-                detachThread {
+                let code = detachThread {
                     let result = Result {
                         let addresses = try resolve(endpoint)
                         attempt.hasResolved()
                         return try connectBlocking(to: addresses, peer: endpoint.description, deadline: deadline)
                     }
                     if !attempt.end(with: result), case .success(let descriptor) = result { close(descriptor) }
+                }
+                if code != 0 {
+                    attempt.end(
+                        with: .failure(SystemError("pthread_create", errno: code, peer: endpoint.description)))
                 }
             }
         } onCancel: {
@@ -204,7 +208,10 @@ extension Duration {
 }
 
 /// Runs `body` on a new detached thread, for calls that block.
-package func detachThread(_ body: @escaping @Sendable () -> Void) {
+///
+/// - Returns: 0, or the errno of a thread that could not be had: then `body` does not run.
+@discardableResult
+package func detachThread(_ body: @escaping @Sendable () -> Void) -> Int32 {
     final class Box: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -218,6 +225,10 @@ package func detachThread(_ body: @escaping @Sendable () -> Void) {
             Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body()
             return nil
         }, box.toOpaque())
-    precondition(code == 0, "the process may start a thread")
-    pthread_detach(thread)
+    if code == 0 {
+        pthread_detach(thread)
+    } else {
+        box.release()
+    }
+    return code
 }

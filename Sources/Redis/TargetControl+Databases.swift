@@ -5,7 +5,7 @@ extension TargetControl {
     private static let countedKeys = 1000
 
     /// The number of keys in a database that are not df2redis' own.
-    package func keyCount(database: UInt32) async throws(TargetError) -> Int {
+    package func keyCount(database: UInt32, besides reserved: ReservedKeys) async throws(TargetError) -> Int {
         _ = try await demand(["SELECT", String(database)])
         guard let size = try await demand(["DBSIZE"]).int else {
             throw TargetError(.protocolViolation, "the target's answer to DBSIZE is not a number")
@@ -15,7 +15,7 @@ extension TargetControl {
         var cursor = "0"
         repeat {
             let page = try await scan(database: database, cursor: cursor)
-            keys.formUnion(page.keys.filter { !$0.starts(with: Self.ownPrefix) })
+            keys.formUnion(page.keys.filter { !reserved.contains($0) })
             cursor = page.cursor
         } while cursor != "0"
         return keys.count

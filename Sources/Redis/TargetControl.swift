@@ -83,11 +83,6 @@ package actor TargetControl {
         return fields
     }
 
-    package func delete(_ key: String) async throws(TargetError) {
-        _ = try await demand(["SELECT", "0"])
-        _ = try await demand(["DEL", key])
-    }
-
     package func unlink(_ key: [UInt8], database: UInt32) async throws(TargetError) {
         _ = try await demand(["SELECT", String(database)])
         let connection = try await open()

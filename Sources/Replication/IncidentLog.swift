@@ -109,18 +109,25 @@ package final class IncidentLog: Sendable {
             + "\"subject\":\(quoted(incident.subject)),\"key\":\(quoted(incident.key)),\"reason\":\(quoted(incident.reason))}\n"
         let failure: Int32? = file.withLock { file in
             if file.descriptor < 0 {
-                file.descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
-                file.size = max(Int(lseek(file.descriptor, 0, SEEK_END)), 0)
+                let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
+                guard descriptor >= 0 else { return errno }
+                file = (descriptor, max(Int(lseek(descriptor, 0, SEEK_END)), 0))
             }
-            guard file.descriptor >= 0 else { return errno }
             var bytes = Array(line.utf8)
             let count = bytes.count
             guard file.size + count <= maxFileBytes else {
                 isFileFull.store(true, ordering: .relaxed)
                 return EFBIG
             }
-            file.size += count
-            return retryingInterrupts { write(file.descriptor, &bytes, count) } == count ? nil : errno
+            let written = retryingInterrupts { write(file.descriptor, &bytes, count) }
+            guard written < count else {
+                file.size += count
+                return nil
+            }
+            let code = written < 0 ? errno : ENOSPC
+            // Half a line would spoil the next one.
+            if written > 0 { _ = ftruncate(file.descriptor, off_t(file.size)) }
+            return code
         }
         if failure == EFBIG {
             return logger.error(

@@ -168,6 +168,8 @@ package struct ReplicationSummary: Sendable {
     package var conflictingKeys = 0
     package var incidents: [String: Int] = [:]
     package var fullSyncs = 0
+    /// A migration was asked to leave before everything was applied.
+    package var isUnfinished = false
 
     package init() {}
 }

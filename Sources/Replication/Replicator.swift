@@ -70,14 +70,18 @@ package actor Replicator {
             self.session = session
             if isLeaving { return await settled(summary, past) }
             do {
-                _ = try await session.run()
+                let end = try await session.run()
                 await session.contribute(to: &summary)
                 summary.incidents = incidents.totals
+                summary.isUnfinished = settings.mode == .migrate && end == .left
                 return summary
             } catch {
                 let error = ReplicationError(error)
                 await session.contribute(to: &summary)
                 fullSyncs = summary.fullSyncs
+                past.ownsImportMode = await session.ownsImportMode
+                let hasBegun = await session.hasBegun
+                if hasBegun { past.hasBegun = true }
                 self.session = nil
                 if isLeaving, error.isTransient { return await settled(summary, past) }
                 // The flows disagree, or the position has just left the source's buffer: at once again, without it.
@@ -92,13 +96,11 @@ package actor Replicator {
                     if isLeaving { return await settled(summary, past) }
                     continue
                 }
-                let hasBegun = await session.hasBegun
                 // Until a full sync has taken its place, the position is that of a miscounted stream.
                 let isMiscounted = error.code == .recordsLost || (past.distrust == .recordsLost && !hasBegun)
                 past.distrust = isMiscounted ? .recordsLost : nil
                 if hasBegun {
                     (attempt, lostSince) = (0, nil)
-                    past.hasBegun = true
                     let stableTime = await session.stableTime
                     if stableTime != nil { past.hasFollowed = true }
                     past.sourceWasEmptied = error.code == .resync || (past.sourceWasEmptied && stableTime == nil)
@@ -106,7 +108,10 @@ package actor Replicator {
                 }
                 // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
                 // loading its data will serve by itself.
-                guard error.isTransient, past.hasBegun || error.isLoading else { throw error }
+                guard error.isTransient, past.hasBegun || error.isLoading else {
+                    if !error.isTransient, past.ownsImportMode { await endImportMode() }
+                    throw error
+                }
                 let since = lostSince ?? .now
                 lostSince = since
                 if let giveUp = settings.giveUp, since.duration(to: .now) > giveUp { throw error }
@@ -127,11 +132,24 @@ package actor Replicator {
 
     /// The leave without a session.
     private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
-        if past.hasBegun { await settings.settleExpiry(logger: logger) }
+        var summary = summary
+        summary.incidents = incidents.totals
+        summary.isUnfinished = settings.mode == .migrate
+        if past.hasBegun {
+            await settings.settleExpiry(importMode: past.ownsImportMode ? .ours : nil, logger: logger)
+        }
         return summary
     }
 
+    /// Behind an error that no other start mends: a target in import mode would expire nothing ever more.
+    private func endImportMode() async {
+        let control = settings.partingControl(role: "settling")
+        await settings.endImportMode(.ours, on: control, logger: logger)
+        await control.close()
+    }
+
     private func pause(for wait: Duration) async {
+        if isLeaving { return }
         let pause = Task { _ = try? await Task.sleep(for: wait) }
         self.pause = pause
         await pause.value

@@ -22,7 +22,8 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     case cantCreate = 73
     /// Reading or writing a file failed: the spool, the checkpoint, the dead-letter file (EX_IOERR).
     case ioError = 74
-    /// The target cannot be reached or cannot serve at present, or another process runs the task (EX_TEMPFAIL).
+    /// The target cannot be reached or cannot serve at present, another process runs the task, or a migration was asked to
+    /// leave before it was complete (EX_TEMPFAIL).
     case targetUnavailable = 75
     /// The source sent what its protocol does not allow or what this version cannot decode (EX_PROTOCOL).
     case protocolError = 76
@@ -46,7 +47,7 @@ extension ExitCode {
         case .cantCreate: "A file or folder could not be created; look at `stateDir` and its owner."
         case .ioError: "Reading or writing a file failed; look at the disk under `stateDir`."
         case .targetUnavailable:
-            "The target cannot be reached or cannot serve at present; or the task runs already, in another process."
+            "The target cannot be reached or cannot serve at present; the task runs already, in another process; or `migrate` was ended before it was complete."
         case .protocolError: "The source sent what cannot be decoded; the log names version, flow and offset."
         case .noPermission: "The source or the target refused the user name or password, or a command to this user."
         case .config: "The configuration is wrong; each fault is printed with file, line and key."

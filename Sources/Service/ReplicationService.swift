@@ -71,15 +71,23 @@ package struct ReplicationService: Sendable {
         settings.keeper = SocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
-        signals.watch { name in
+        signals.watch { [limit = settings.leaveLimit] name in
             logger.notice("\(name) received")
             notifier.stopping(status: "leaving the source")
+            // Beyond the unit's TimeoutStopSec= only where shutdown.drainSeconds is long.
+            notifier.extendTimeout(limit)
             Task { await replicator.leave() }
         }
         defer { withExtendedLifetime(signals) {} }
         do {
             let summary = try await replicator.run()
-            logger.notice("\(summary.text(mode))")
+            guard !summary.isUnfinished else {
+                let message = "the migration was ended before it was complete: \(summary.text(mode))"
+                logger.error("\(message); exit status \(ExitCode.targetUnavailable.rawValue)")
+                notifier.failure(message)
+                return .targetUnavailable
+            }
+            logger.notice("done: \(summary.text(mode))")
             return .ok
         } catch {
             let error = error as? ReplicationError
@@ -181,7 +189,7 @@ extension ReplicationSummary {
         if expiredKeys > 0 { parts.append("\(expiredKeys) expired keys left out") }
         if conflictingKeys > 0 { parts.append("\(conflictingKeys) existing keys left as they were") }
         for (kind, count) in incidents.sorted(by: { $0.key < $1.key }) { parts.append("\(count) x \(kind)") }
-        return "done: " + parts.joined(separator: ", ")
+        return parts.joined(separator: ", ")
     }
 }
 

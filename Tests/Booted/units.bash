@@ -31,6 +31,9 @@ exposure=$(booted_run systemd-analyze security --no-pager df2redis@prod |
     sed -n 's/.*exposure level.*: \([0-9.]*\) .*/\1/p')
 check "the exposure of $exposure is at most 2.0" yes \
     "$(awk -v level="${exposure:-10}" 'BEGIN { print level <= 2.0 ? "yes" : "no" }')"
+check "the boot id is passed on, which the sandbox hides" \
+    "DF2REDIS_BOOT_ID=$(booted_run cat /proc/sys/kernel/random/boot_id | tr -d '-')" \
+    "$(booted_run systemctl show --property=Environment --value df2redis@prod)"
 check "configurations are for root and the daemon only" "drwxr-x--- root:df2redis" \
     "$(booted_run stat -c '%A %U:%G' /etc/df2redis)"
 check "the catalog explains all events" \

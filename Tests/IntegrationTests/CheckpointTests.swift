@@ -109,6 +109,19 @@ import Wire
         try daemon.expectExit(65)
     }
 
+    @Test func `is not gone on from when the stop by policy was noted in part only`() throws {
+        let scene = try Scene()
+        scene.master.execute("SET k v")
+        try scene.start(["store: target"]).wait(forLine: "event=stable")
+        try scene.daemon?.leave()
+        try scene.client.command("HSET", "df2redis:checkpoint:lab", "stopped", "by policy")
+        let daemon = try scene.start(["store: target"])
+        try daemon.wait(forLine: "a full sync is needed: the task was stopped by policy")
+        try daemon.wait(forLine: "reconciled:")
+        try daemon.leave()
+        #expect(scene.master.fullSyncs == 2)
+    }
+
     @Test func `in a damaged file is not guessed: a full sync says why and removes what is gone`() throws {
         let scene = try Scene()
         scene.master.execute("SET stays 1")

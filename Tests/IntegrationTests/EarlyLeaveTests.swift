@@ -37,11 +37,13 @@ struct `A leave before or beside the stable stream` {
         }
 
         @discardableResult
-        func start(source: UInt16? = nil, target: UInt16? = nil, _ sections: [String: [String]] = [:]) throws -> Daemon
-        {
+        func start(
+            source: UInt16? = nil, target: UInt16? = nil, _ sections: [String: [String]] = [:],
+            environment: [String: String] = [:]
+        ) throws -> Daemon {
             let daemon = try Daemon(
                 .replicate, .init(source: source ?? master.port, target: target ?? redis.port, sections: sections),
-                folder: self.daemon?.folder)
+                folder: self.daemon?.folder, environment: environment)
             self.daemon = daemon
             return daemon
         }
@@ -175,6 +177,22 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave(connections: 0)
     }
 
+    @Test func `systemd is asked for as long as a leave may take`() throws {
+        let scene = try Scene()
+        let folder = try TemporaryFolder("notify")
+        let manager = try ServiceManager(folder.file("socket"))
+        let daemon = try scene.start(
+            ["shutdown": ["drainSeconds: 20", "finWaitSeconds: 5"]],
+            environment: ["NOTIFY_SOCKET": folder.file("socket")])
+        try daemon.wait(forLine: "stable: following")
+        #expect(manager.extension == nil)
+        daemon.process.signal(SIGTERM)
+        try wait(until: "it asks") { manager.extension != nil }
+        #expect(manager.extension ?? 0 > 35_000_000)
+        // At once.
+        try daemon.leave()
+    }
+
     @Test func `the daemon waits before another attempt`() throws {
         let scene = try Scene()
         let daemon = try scene.start(["reconnect": ["initialMilliseconds: 60000", "maxSeconds: 60"]])
@@ -185,6 +203,38 @@ struct `A leave before or beside the stable stream` {
         #expect(daemon.status?["lagSeconds"] is NSNull)
         try daemon.leave(timeout: stopLimit)
         #expect(scene.master.violations == [])
+    }
+}
+
+/// systemd's end of the notification socket.
+private final class ServiceManager {
+    private let descriptor: Int32
+    private var text = ""
+
+    init(_ path: String) throws {
+        descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let code = withUnsafeBytes(of: address) { bytes -> Int32 in
+            guard let pointer = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress else { return -1 }
+            return bind(descriptor, pointer, socklen_t(bytes.count))
+        }
+        guard code == 0 else { throw LabError("no socket at \(path)") }
+    }
+
+    deinit { close(descriptor) }
+
+    /// The microseconds of the last EXTEND_TIMEOUT_USEC=.
+    var `extension`: Int? {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = recv(descriptor, &bytes, bytes.count, Int32(MSG_DONTWAIT))
+            guard count > 0 else { break }
+            text += String(decoding: bytes[..<count], as: UTF8.self) + "\n"
+        }
+        let prefix = "EXTEND_TIMEOUT_USEC="
+        return text.split(separator: "\n").last { $0.hasPrefix(prefix) }.flatMap { Int($0.dropFirst(prefix.count)) }
     }
 }
 

@@ -52,6 +52,53 @@ struct InterruptedSyncTests {
         }
     }
 
+    @Test("does not take the checkpoint for a key of others, whatever its name")
+    func namedCheckpoint() throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        for index in 0..<5000 { _ = master.execute("SET old:\(index) \(index)", database: 3) }
+        master.setFaults(.cutting(.stall, afterBytes: 20_000), on: .flow(0))
+        let daemon = try Daemon(
+            .replicate, .init(source: port, target: redis.port, sections: ["checkpoint": ["keyPrefix: 'ours/'"]]))
+        defer { daemon.process.kill() }
+        try wait(until: "the sync has come to database 3") {
+            try client.command("HGET", "ours/lab", "filling").text == "3:0"
+        }
+        for index in 0..<20 { _ = master.execute("SET late:\(index) v") }
+        func lateKeys() throws -> Int { try client.command("KEYS", "late:*").array?.count ?? 0 }
+        try wait(until: "the sync has come to database 0") { try lateKeys() > 0 }
+        #expect(try client.command("HGET", "ours/lab", "filling").text == "0:0,3:0")
+        for index in 0..<20 { _ = master.execute("DEL late:\(index)") }
+        master.endSessions()
+        try daemon.wait(forLine: "reconciled:")
+        #expect(try lateKeys() == 0)
+        #expect(!daemon.log.contains("before this task's first full sync"))
+        try daemon.leave()
+    }
+
+    @Test("of a migration is no success")
+    func migration() throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        for index in 0..<5000 { _ = master.execute("SET k:\(index) \(index)") }
+        master.setFaults(.cutting(.stall, afterBytes: 20_000), on: .flow(0))
+        let daemon = try Daemon(.migrate, .init(source: port, target: redis.port))
+        defer { daemon.process.kill() }
+        let client = try redis.client()
+        try wait(until: "the migration has brought keys") { (try client.command("DBSIZE").int ?? 0) > 200 }
+        daemon.process.signal(SIGTERM)
+        try daemon.expectExit(75)
+        #expect(daemon.log.contains("the migration was ended before it was complete"))
+        #expect(!daemon.log.contains("done: "))
+    }
+
     @Test("removes no key that stood there before, and says what that leaves")
     func keysOfOthers() throws {
         try run(foreign: true) { _, client, daemon throws in

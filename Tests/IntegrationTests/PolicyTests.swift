@@ -48,7 +48,32 @@ import Wire
 
     private func policy(_ name: String, _ value: String) -> [String: [String]] { ["policy": ["\(name): \(value)"]] }
 
+    // MARK: Refused
+
+    @Test func `a target that forbids SELECT gets nothing into the wrong database, whatever the policy`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(sections: ["policy": ["onError: skip"], "checkpoint": ["store: file"]])
+        try daemon.wait(forLine: "stable:")
+        try scene.client.command("ACL", "SETUSER", "default", "-select")
+        scene.master.execute("SET k v", database: 3)
+        try daemon.expectExit(77)
+        #expect(daemon.log.contains("the target's ACL forbids SELECT"))
+        #expect(try scene.get("k") == nil)
+    }
+
     // MARK: Unsupported
+
+    @Test func `what was skipped stands in the summary of a leave between two sessions, too`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start(sections: policy("onUnsupported", "skip"))
+        try daemon.wait(forLine: "stable:")
+        scene.journal("BF.ADD filter x")
+        try daemon.wait(forLine: "not replicated")
+        scene.master.stop()
+        try daemon.wait(forLine: "another attempt in")
+        try daemon.leave()
+        #expect(daemon.log.contains("1 x bloom-filter"))
+    }
 
     @Test func `onUnsupported stop ends the task with key and reason, after what came before`() throws {
         let scene = try Scene()

@@ -14,8 +14,8 @@ private final class BookUnderTest {
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
     /// As another process would.
-    func reopen(origin: Int64 = 1, at next: UInt64 = 5) throws {
-        book = try DeadlineBook(folder: folder, origin: origin, continuingAt: next)
+    func reopen(origin: Int64 = 1, at next: UInt64 = 5, boot: Int64? = BootID.current) throws {
+        book = try DeadlineBook(folder: folder, origin: origin, continuingAt: next, boot: boot)
     }
 
     @discardableResult
@@ -150,6 +150,22 @@ private final class BookUnderTest {
         try Data("rubbish".utf8).write(to: URL(fileURLWithPath: test.folder + "/index"))
         try test.reopen(origin: 2, at: 0)
         #expect(!test.book.isContinued)
+    }
+
+    @Test func `is believed after a kill in the same boot only, and after an end in order always`() throws {
+        let (one, other) = (BootID.digest(of: "1f"), BootID.digest(of: "0123456789abcdef0123456789abcdef"))
+        #expect(one == nil && other != nil)
+        #expect(BootID.digest(of: "01234567-89ab-cdef-0123-456789abcdef\n") == other)
+        for (before, now) in [(1, 2), (1, nil), (nil, nil), (nil, 1)] as [(Int64?, Int64?)] {
+            let test = try BookUnderTest()
+            test.book.seal(next: 5)
+            test.book.close()
+            try test.reopen(boot: before)
+            #expect(test.book.isContinued, "ended in order")
+            test.book.seal(next: 5)
+            try test.reopen(boot: now)
+            #expect(!test.book.isContinued, "killed, and the machine may have been too")
+        }
     }
 
     @Test func `keeps the deadlines that a renamed key may have taken over until it is written again`() throws {

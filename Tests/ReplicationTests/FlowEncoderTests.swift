@@ -123,6 +123,17 @@ import Wire
         #expect(skipping.expiredKeys == 1)
     }
 
+    @Test(arguments: ["BF.ADD filter x", "SADDEX s 10 m", "NEWER k v"])
+    func `the position stays before a record that the task stops at`(_ record: String) throws {
+        let scene = EncoderScene(policy: { $0.elementExpiry = .unsupported })
+        scene.becomeStable()
+        try scene.journal("SET k v", inSnapshot: false)
+        try scene.journal(record, inSnapshot: false)
+        #expect(scene.failure?.code == .policy)
+        #expect(scene.encoder.nextLSN == 2)
+        #expect(scene.encoder.batch.progress.records == 1)
+    }
+
     @Test func `an LSN that is not the one counted ends the flow`() throws {
         let encoder = encoder()
         encoder.snapshotCompleted()

@@ -1,3 +1,8 @@
+import Dragonfly
+import Foundation
+import Lab
+import Link
+import Logging
 import Testing
 
 @testable import Replication
@@ -13,6 +18,48 @@ import Testing
         #expect(
             scene.letters == ["bloom-filter \"filter:1\"", "json \"filter:1\"", "bloom-filter \"filter:0\""])
         #expect(scene.incidents.totals == ["throttle": 50, "bloom-filter": 50, "json": 50])
+    }
+
+    /// Keeps what is logged.
+    private struct Lines: LogHandler {
+        let lines = Link.Lock<[String]>([])
+        var logLevel = Logger.Level.info
+        var metadata: Logger.Metadata = [:]
+        subscript(metadataKey _: String) -> Logger.MetadataValue? {
+            get { nil }
+            set {}
+        }
+        func log(event: LogEvent) { lines.withLock { $0.append("\(event.message)") } }
+    }
+
+    private func incident(_ key: String) -> IncidentLog.Incident {
+        .init(
+            severity: .missing, kind: "json", flow: FlowID(0), database: 0, key: key, reason: "none", subject: "JSON")
+    }
+
+    @Test(arguments: [
+        ("/nowhere/file", "write /nowhere/file: No such file or directory"),
+        ("/dev/full", "write /dev/full: No space left on device"),
+    ])
+    func `tells once, and rightly, why it cannot be written`(_ path: String, _ reason: String) {
+        let handler = Lines()
+        let log = IncidentLog(logger: Logger(label: "test") { _ in handler }, path: path)
+        for key in ["a", "b", "c"] { log.record(incident(key)) }
+        let errors = handler.lines.withLock { $0 }.filter { $0.contains("dead-letter file") }
+        #expect(errors == ["the dead-letter file cannot be written: \(reason)"])
+    }
+
+    @Test(.enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
+    func `holds whole lines only, also behind a full disk`() throws {
+        let folder = try TemporaryFolder("letters")
+        let disk = try SmallFileSystem(at: folder.file("small"), bytes: 8 << 10)
+        let path = "\(disk.path)/letters"
+        let handler = Lines()
+        let log = IncidentLog(logger: Logger(label: "test") { _ in handler }, path: path)
+        for index in 0..<200 { log.record(incident("\"\(index)\"")) }
+        #expect(handler.lines.withLock { $0 }.contains { $0.contains("No space left") })
+        let contents = try #require(FileManager.default.contents(atPath: path))
+        #expect(contents.count > 4096 && contents.last == UInt8(ascii: "\n"))
     }
 
     @Test func `is bounded, and the counters are not`() throws {

@@ -1,3 +1,4 @@
+import Dragonfly
 import Lab
 import Logging
 import Redis
@@ -16,9 +17,14 @@ import Testing
     private struct Flow: ReconciledFlow {
         let story: Story
         var hasEnded = false
+        /// Does not come to rest before it is called off.
+        var waits = false
 
         func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] { keys }
-        func hold() async { await story.add("hold") }
+        func hold() async {
+            await story.add("hold")
+            while waits, !Task.isCancelled { await Task.yield() }
+        }
         func release() async { await story.add("release") }
     }
 
@@ -75,6 +81,32 @@ import Testing
         removal.cancel()
         _ = await removal.result
         #expect(await story.events == ["hold", "unlink 1", "away", "known", "release"])
+    }
+
+    @Test func `is not sent any more when it is called off before`() async throws {
+        let story = Story()
+        let reconciler = reconciler(Flow(story: story, waits: true), Target(story, waits: false, failures: .max))
+        let removal = Task { try await reconciler.run(databases: [0]) }
+        try await wait(until: "the flow is to hold still") { await story.events == ["hold"] }
+        removal.cancel()
+        _ = await removal.result
+        #expect(await story.events == ["hold", "release"])
+    }
+
+    @Test func `does not wait for a flow that has been closed`() async throws {
+        let scene = EncoderScene()
+        let intake = Intake(
+            budget: SpoolBudget(memoryBytes: 1 << 20, diskBytes: 0), spoolDirectory: nil, clock: { 0 })
+        let applier = FlowApplier(
+            flow: FlowID(0), mode: .partial, next: LSN(1), intake: intake, context: scene.encoder.context,
+            profile: scene.encoder.profile, onEvent: { _ in })
+        await applier.close()
+        let story = Story()
+        Task {
+            await applier.hold()
+            await story.add("held")
+        }
+        try await wait(until: "it is held") { await story.events == ["held"] }
     }
 
     @Test func `is of no interest when no flow will write any more`() async {

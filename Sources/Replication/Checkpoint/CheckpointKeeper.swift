@@ -171,7 +171,7 @@ actor CheckpointKeeper {
         let fields = try await control.hash(key.name)
         guard !fields.isEmpty else { return }
         if isWritten {
-            try await control.delete(key.name)
+            try await control.update(key.name, set: [:], remove: fields.keys.filter { $0 != ImportMode.field.name })
         } else {
             try await control.update(key.name, set: [:], remove: fields.keys.filter { $0.hasPrefix("flow:") })
         }
@@ -331,7 +331,8 @@ extension CheckpointKeeper.Opening {
         filling = record.filling
         isReconciling = record.isReconciling
         isStopped = fields[CheckpointKey.stopped.field] != nil
-        isKnown = !fields.isEmpty
+        // A session that has not got far may have left that it switched the import mode on.
+        isKnown = fields.keys.contains { $0 != ImportMode.field.name }
     }
 
     /// What is known of the task's past is what either tells.

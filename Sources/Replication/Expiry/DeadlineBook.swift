@@ -1,4 +1,3 @@
-import Glibc
 import Link
 import Wire
 
@@ -46,15 +45,18 @@ final class DeadlineBook {
     /// - Parameters:
     ///   - origin: a digest of what the book is about; one about something else is thrown away.
     ///   - next: the flow's LSN to go on from; `nil` begins a new book.
+    ///   - boot: which boot of the machine this is.
     /// - Throws: `SystemError` when the files cannot be made.
-    init(folder: String, origin: Int64, continuingAt next: UInt64?) throws(SystemError) {
+    init(
+        folder: String, origin: Int64, continuingAt next: UInt64?, boot: Int64? = BootID.current
+    ) throws(SystemError) {
         shelves = DeadlineShelves(folder: folder)
-        if let next, let index = Self.openIndex(in: folder), index[.origin] == origin,
+        if let next, let index = Self.openIndex(in: folder, boot), index[.origin] == origin,
             index[.next] >= Int64(bitPattern: next)
         {
             self.index = index
             isContinued = true
-            goOn()
+            goOn(boot)
             return
         }
         isContinued = false
@@ -63,44 +65,35 @@ final class DeadlineBook {
         let index = try DeadlineIndex(creating: "\(folder)/index")
         self.index = index
         index[.origin] = origin
-        index[.boot] = Self.bootID
+        index[.boot] = boot ?? 0
     }
 
     /// Opens the book in `folder`, whatever it is about.
     ///
     /// - Returns: `nil` when there is none that can be trusted.
-    init?(reopening folder: String) {
-        guard let index = Self.openIndex(in: folder) else { return nil }
+    init?(reopening folder: String, boot: Int64? = BootID.current) {
+        guard let index = Self.openIndex(in: folder, boot) else { return nil }
         self.index = index
         shelves = DeadlineShelves(folder: folder)
         isContinued = true
-        goOn()
+        goOn(boot)
     }
 
-    private static func openIndex(in folder: String) -> DeadlineIndex? {
+    private static func openIndex(in folder: String, _ boot: Int64?) -> DeadlineIndex? {
         guard let index = DeadlineIndex(opening: "\(folder)/index") else { return nil }
-        return index[.boot] == bootID || index[.isClean] == 1 ? index : nil
+        // Pages that the kernel had not written are lost when the machine stops without order.
+        return index[.boot] == boot || index[.isClean] == 1 ? index : nil
     }
 
-    private func goOn() {
+    private func goOn(_ boot: Int64?) {
         index[.isClean] = 0
-        index[.boot] = Self.bootID
+        index[.boot] = boot ?? 0
         taken = shelves.findFiles().map { ($0, true) }
         retell()
     }
 
     /// What an earlier process knew is known.
     let isContinued: Bool
-
-    /// Pages that the kernel had not written are lost when the machine stops without order.
-    private static var bootID: Int64 {
-        let descriptor = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return 0 }
-        defer { _ = Glibc.close(descriptor) }
-        var text = [UInt8](repeating: 0, count: 36)
-        let count = Glibc.read(descriptor, &text, text.count)
-        return text.prefix(max(count, 0)).reduce(0) { $0 &* 31 &+ Int64($1) }
-    }
 
     /// The margin that near deadlines had when it was last set.
     var margin: Int64 {

@@ -7,45 +7,63 @@ import Redis
 /// A field of the checkpoint's hash tells that it was df2redis that switched it on: whoever ends the task switches it off,
 /// another process perhaps.
 struct ImportMode {
-    static let field = "import-mode"
+    enum Standing: Equatable, Sendable {
+        case off
+        /// Switched on by the operator, it is the operator's to switch off.
+        case operators
+        case ours
+    }
+
+    static let field = (name: "import-mode", value: "on")
     private static let parameter = "import-mode"
 
     let control: TargetControl
     let checkpoint: CheckpointKey
     let logger: Logger
 
-    /// - Returns: whether the target is in import mode now.
-    func begin(_ profile: TargetProfile) async throws -> Bool {
-        guard profile.hasImportMode else { return false }
+    /// Switches it on.
+    ///
+    /// - Parameter wasOurs: this process has switched it on before; somebody may have emptied the target since.
+    func begin(_ profile: TargetProfile, wasOurs: Bool) async throws -> Standing {
+        guard profile.hasImportMode else { return .off }
         do {
-            // Switched on by the operator, it is the operator's to switch off.
-            if try await control.parameter(Self.parameter) != "yes" {
-                try await control.update(checkpoint.name, set: [Self.field: "on"], remove: [])
-                try await control.setParameter(Self.parameter, to: "yes")
+            let isOn = try await control.parameter(Self.parameter) == "yes"
+            var isOurs = wasOurs || !isOn
+            if !isOurs { isOurs = try await control.hash(checkpoint.name)[Self.field.name] != nil }
+            if isOurs {
+                try await control.update(checkpoint.name, set: [Self.field.name: Self.field.value], remove: [])
+                if !isOn { try await control.setParameter(Self.parameter, to: "yes") }
             }
             logger.info("the target is in import mode: it expires nothing by itself meanwhile")
-            return true
+            return isOurs ? .ours : .operators
         } catch {
             guard error.code != .unreachable, !error.isTransient else { throw error }
             logger.warning(
                 "the target's import mode cannot be used: \(error); TTLs near their end are written with a margin")
-            try await control.update(checkpoint.name, set: [:], remove: [Self.field])
-            return false
+            try await control.update(checkpoint.name, set: [:], remove: [Self.field.name])
+            return .off
         }
     }
 
     /// Switches it off, if it was df2redis that switched it on.
-    func end() async {
-        let fields: [String: String]
-        do { fields = try await control.hash(checkpoint.name) } catch {
-            logger.info(
-                "whether the target is in import mode cannot be asked: \(error)", metadata: ["phase": "leaving"])
-            return
+    ///
+    /// - Parameter standing: `nil`: not known to this process.
+    func end(_ standing: Standing?) async {
+        switch standing {
+        case .off, .operators: return
+        case .ours: break
+        case nil:
+            do {
+                guard try await control.hash(checkpoint.name)[Self.field.name] != nil else { return }
+            } catch {
+                logger.info(
+                    "whether the target is in import mode cannot be asked: \(error)", metadata: ["phase": "leaving"])
+                return
+            }
         }
-        guard fields[Self.field] != nil else { return }
         do {
             try await control.setParameter(Self.parameter, to: "no")
-            try await control.update(checkpoint.name, set: [:], remove: [Self.field])
+            try await control.update(checkpoint.name, set: [:], remove: [Self.field.name])
             logger.info("the target's import mode is off again")
         } catch {
             logger.warning(

@@ -12,13 +12,11 @@ extension FlowApplier {
     }
 
     func askAboutConflicts() {
-        guard !isAsking, let questions = encoder.conflicts?.questions, !questions.isEmpty else { return }
-        isAsking = true
-        Task { await self.ask(questions) }
+        guard asking == nil, let questions = encoder.conflicts?.questions, !questions.isEmpty else { return }
+        asking = Task { await self.ask(questions) }
     }
 
     private func ask(_ questions: [ConflictGuard.Place]) async {
-        defer { isAsking = false }
         var attempt = 0
         while true {
             switch state {
@@ -60,7 +58,7 @@ extension FlowApplier {
     }
 
     private func answered(_ existing: [ConflictGuard.Place]) {
-        isAsking = false
+        asking = nil
         var failure: ReplicationError?
         for place in existing {
             let label = CommandBatch.Label(

@@ -52,7 +52,7 @@ extension FlowApplier {
         orphan = batch
         stateBehindReconnect = state
         state = .reconnecting
-        Task { await self.reconnectLoop() }
+        reconnecting = Task { await self.reconnectLoop() }
     }
 
     private func dropLink() {

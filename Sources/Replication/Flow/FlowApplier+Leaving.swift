@@ -60,14 +60,19 @@ extension FlowApplier {
 
     package var snapshotCounts: (expired: Int, conflicts: Int) { (encoder.expiredKeys, encoder.conflictingKeys) }
 
-    package func close() {
+    package func close() async {
         state = .closed
-        if let askingConnection { Task { await askingConnection.close() } }
         encoder.expiry?.book.close()
         link?.close()
         link = nil
         lostLink = nil
         releaseDrainWaiters()
         finishHold()
+        // What they may still send would meet the next session, or a target that has been left.
+        reconnecting?.cancel()
+        asking?.cancel()
+        await reconnecting?.value
+        await asking?.value
+        await askingConnection?.close()
     }
 }

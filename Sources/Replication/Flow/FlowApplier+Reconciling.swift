@@ -23,7 +23,7 @@ extension FlowApplier {
     /// Waits until nothing is in flight, and keeps it so until `release`.
     package func hold() async {
         isHeld = true
-        if link?.isIdle == true { return }
+        if isStill { return }
         await withCheckedContinuation { holdWaiters.append($0) }
     }
 
@@ -36,11 +36,16 @@ extension FlowApplier {
         if case .closed = state { true } else { false }
     }
 
-    func finishHold() {
+    /// Nothing is in flight, or nothing will be sent ever more.
+    private var isStill: Bool {
         switch state {
-        case .failed, .closed: break
-        default: guard isHeld, link?.isIdle == true else { return }
+        case .failed, .closed: true
+        case .running, .atGlobal, .reconnecting: link?.isIdle == true
         }
+    }
+
+    func finishHold() {
+        guard isHeld, isStill else { return }
         for waiter in holdWaiters { waiter.resume() }
         holdWaiters = []
     }

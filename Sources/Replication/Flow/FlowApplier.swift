@@ -58,8 +58,10 @@ package actor FlowApplier {
     var stateBehindReconnect = State.running
     /// How often the target has turned the batch away in a row, for a reason that passes.
     var refusals = 0
-    /// For the keys that a conflict policy protects.
-    var isAsking = false
+    /// The attempt to reach the target again.
+    var reconnecting: Task<Void, Never>?
+    /// The question for the keys that a conflict policy protects.
+    var asking: Task<Void, Never>?
     var askingConnection: RequestConnection?
     /// A silent target has been told as lost.
     var hasToldSilence = false
@@ -291,6 +293,10 @@ package actor FlowApplier {
         if batch.checkpointValue != nil, let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
             // Without the checkpoint nothing may be applied.
             return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
+        }
+        if let refusal = refusals.first(where: { batch.label(ofCommand: $0.command).name == "SELECT" }) {
+            // Without it what follows would go to another database.
+            return fail(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "SELECT"), flow: flow))
         }
         var failure: ReplicationError?
         for refusal in refusals {

@@ -117,6 +117,8 @@ extension FlowEncoder {
     }
 
     func countRecord() {
+        // The position stays before a record that the task stops at, even if the stop itself cannot be noted.
+        if case .failure = halt { return }
         nextLSN += 1
         batch.progress.records += 1
         context.progress(flow).decoded(next: nextLSN)

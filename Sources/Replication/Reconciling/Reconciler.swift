@@ -76,15 +76,17 @@ struct Reconciler {
 
     private func remove(_ keys: [[UInt8]], database: UInt32) async throws -> Int {
         for flow in flows { await flow.hold() }
-        let outcome: Result<Int, any Error>
-        do {
-            let doomed = await unknown(keys, database: database)
-            if !doomed.isEmpty { try await control.unlink(doomed, database: database) }
-            outcome = .success(doomed.count)
-        } catch {
-            // Whoever is cancelled or out of patience leaves the removal in the target's socket.
-            await Task { await settle() }.value
-            outcome = .failure(error)
+        let doomed = await unknown(keys, database: database)
+        var outcome = Result<Int, any Error>.success(doomed.count)
+        if Task.isCancelled {
+            // Called off while the flows came to rest: nobody may be there any more to wait for the removal.
+            outcome = .failure(CancellationError())
+        } else if !doomed.isEmpty {
+            do { try await control.unlink(doomed, database: database) } catch {
+                // Whoever is cancelled or out of patience leaves the removal in the target's socket.
+                await Task { await settle() }.value
+                outcome = .failure(error)
+            }
         }
         for flow in flows { await flow.release() }
         return try outcome.get()

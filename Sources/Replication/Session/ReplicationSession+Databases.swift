@@ -51,7 +51,10 @@ extension ReplicationSession {
 
     private func noteFilling(_ database: UInt32) async throws {
         if !databases.known.contains(database), databases.filling[database] == nil {
-            databases.filling[database] = try await retryingTarget { try await control.keyCount(database: database) }
+            let reserved = ReservedKeys(checkpoint: checkpointKey.name)
+            databases.filling[database] = try await retryingTarget {
+                try await control.keyCount(database: database, besides: reserved)
+            }
             try await retryingTarget { try await keeper.note(filling: databases.filling, on: control) }
         }
     }

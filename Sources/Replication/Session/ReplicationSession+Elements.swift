@@ -33,7 +33,8 @@ extension ReplicationSession {
         for applier in appliers where await applier.hasElementExpiries { isNeeded = true }
         guard isNeeded else { return }
         let own = settings.partingControl(role: "outstanding")
-        let count = try? await own.dueKeyCount(task: settings.task, flowCount: appliers.count)
+        let (task, flowCount) = (settings.task, appliers.count)
+        let count = await within(.seconds(2)) { try? await own.dueKeyCount(task: task, flowCount: flowCount) }
         await own.close()
         if count == 0 { return }
         logger.warning(

@@ -7,6 +7,11 @@ extension ReplicatorSettings {
     /// How long it may take to give keys the source's exact deadlines, or not to reach the target: a part of the unit's
     /// TimeoutStopSec=.
     static let settleLimit = Duration.seconds(10)
+    /// How long the rest of a leave may take: what was received is applied, connections are closed, keys of our own removed.
+    private static let leaveRest = Duration.seconds(8)
+
+    /// How long a leave may take.
+    package var leaveLimit: Duration { drain + finWait + Self.settleLimit + Self.leaveRest }
 
     /// For the last words of a leave: a target that hangs must not hold it up.
     func partingControl(role: String) -> TargetControl {
@@ -20,7 +25,15 @@ extension ReplicatorSettings {
 }
 
 extension ReplicationSession {
-    var importMode: ImportMode { ImportMode(control: control, checkpoint: checkpointKey, logger: logger) }
+    /// The target expires nothing by itself.
+    var isInImportMode: Bool { importModeStanding != .off }
+    /// This process is to end it.
+    var ownsImportMode: Bool { past.ownsImportMode || importModeStanding == .ours }
+
+    func beginImportMode(_ profile: TargetProfile) async throws {
+        let importMode = ImportMode(control: control, checkpoint: checkpointKey, logger: logger)
+        importModeStanding = try await importMode.begin(profile, wasOurs: past.ownsImportMode)
+    }
 
     /// Keeps the target from expiring keys before the stream does.
     ///
@@ -45,10 +58,12 @@ extension ReplicationSession {
     }
 
     /// The leave of a session that has not begun: what the one before has left.
-    func settleExpiry() async { await settings.settleExpiry(logger: logger) }
+    func settleExpiry() async {
+        await settings.settleExpiry(importMode: ownsImportMode ? .ours : nil, logger: logger)
+    }
 
     /// - Parameter drained: the flows that have applied everything.
-    func settleExpiry(_ drained: Set<FlowID>, _ departure: Departure) async {
+    func settleExpiry(_ drained: Set<FlowID>, _ departure: Departure, within limit: Duration) async {
         if !isInImportMode {
             for applier in appliers where !drained.contains(applier.flow) {
                 departure.log(
@@ -56,9 +71,8 @@ extension ReplicationSession {
                     flow: applier.flow, level: .notice)
             }
         }
-        let limit = isHurried ? Duration.seconds(1) : ReplicatorSettings.settleLimit
         let isSettled = await settings.settleExpiry(
-            of: drained, endingImportMode: isInImportMode, within: limit, logger: logger)
+            of: drained, importMode: importModeStanding, within: limit, logger: logger)
         if isSettled, drained.count == appliers.count { departure.log("TTLs are the source's") }
     }
 }
@@ -66,11 +80,13 @@ extension ReplicationSession {
 extension ReplicatorSettings {
     /// Gives the target the source's deadlines, and its own clock again.
     ///
-    /// - Parameter flows: `nil`: all that have left something.
+    /// - Parameters:
+    ///   - flows: `nil`: all that have left something.
+    ///   - importMode: `nil`: not known to this process.
     /// - Returns: `false` when some are left as they are, which has been told.
     @discardableResult
     func settleExpiry(
-        of flows: Set<FlowID>? = nil, endingImportMode: Bool = true, within limit: Duration = settleLimit,
+        of flows: Set<FlowID>? = nil, importMode: ImportMode.Standing?, within limit: Duration = settleLimit,
         logger: Logger
     ) async -> Bool {
         let control = partingControl(role: "settling")
@@ -85,11 +101,13 @@ extension ReplicatorSettings {
             logger.warning(
                 "about \(left) keys are left with a TTL later than the source's", metadata: ["phase": "leaving"])
         }
-        if endingImportMode {
-            let key = CheckpointKey(task: task, prefix: checkpoint.keyPrefix)
-            await ImportMode(control: control, checkpoint: key, logger: logger).end()
-        }
+        await endImportMode(importMode, on: control, logger: logger)
         await control.close()
         return left == 0
+    }
+
+    func endImportMode(_ standing: ImportMode.Standing?, on control: TargetControl, logger: Logger) async {
+        let key = CheckpointKey(task: task, prefix: checkpoint.keyPrefix)
+        await ImportMode(control: control, checkpoint: key, logger: logger).end(standing)
     }
 }

@@ -22,7 +22,9 @@ extension ReplicationSession {
         guard let master, hasBegun || !appliers.isEmpty else {
             await self.master?.close()
             for applier in appliers { await applier.close() }
-            if isFinal { await within(ReplicatorSettings.settleLimit) { await self.settleExpiry() } }
+            if isFinal {
+                await within(ReplicatorSettings.settleLimit + .seconds(2)) { await self.settleExpiry() }
+            }
             return
         }
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
@@ -63,8 +65,9 @@ extension ReplicationSession {
         if !drained.isEmpty, databases.areNoted { await within(.seconds(1)) { try? await self.storeDatabases() } }
         if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
         if isFinal {
-            let limit = isHurried ? .seconds(2) : ReplicatorSettings.settleLimit
-            await within(limit) { await self.settleExpiry(drained, departure) }
+            let limit = isHurried ? Duration.seconds(1) : ReplicatorSettings.settleLimit
+            // Time is left behind it for the end of the target's import mode.
+            await within(limit + .seconds(2)) { await self.settleExpiry(drained, departure, within: limit) }
         }
         departure.end()
     }

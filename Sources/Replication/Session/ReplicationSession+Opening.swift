@@ -27,7 +27,8 @@ extension ReplicationSession {
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
-            settings.mode == .replicate && !opening.isReconciling && opening.databases != nil && past.distrust == nil
+            settings.mode == .replicate && !opening.isReconciling && !opening.isStopped && opening.databases != nil
+            && past.distrust == nil
         let resume = mayResume ? opening.position : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
@@ -46,7 +47,7 @@ extension ReplicationSession {
         isFullSync = modes.first != .partial
         replicationID = session.replicationID
         try await prepareTarget(opening, targetRunID: profile.runID, session: session)
-        isInImportMode = try await importMode.begin(profile)
+        try await beginImportMode(profile)
         var connector = TargetConnector(settings: settings.target)
         connector.usesImportMode = isInImportMode
 

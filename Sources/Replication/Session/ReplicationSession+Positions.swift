@@ -32,11 +32,12 @@ extension ReplicationSession {
 
     /// What a global command stores with it: the target forgets all else that it knew of the task.
     func checkpointFields(_ position: ResumePoint) -> [(field: String, value: String)] {
-        guard settings.checkpoint.store == .target else { return [] }
+        let own = importModeStanding == .ours ? [(field: ImportMode.field.name, value: ImportMode.field.value)] : []
+        guard settings.checkpoint.store == .target else { return own }
         let fields = position.nextLSNs.enumerated().map { index, next in
             (field: checkpointKey.field(FlowID(index)), value: position.text(next))
         }
-        return fields + recordFields
+        return fields + recordFields + own
     }
 
     /// What the source has by now is as far as anything can have been applied, or been waiting, before.

@@ -59,8 +59,7 @@ actor ReplicationSession {
     var reconciliation: Task<Void, Never>?
     private var work: Task<End, any Error>?
     private(set) var isLeaveRequested = false
-    /// The target expires nothing by itself.
-    var isInImportMode = false
+    var importModeStanding = ImportMode.Standing.off
     private(set) var isHurried = false
     var drainSleep: Task<Void, Never>?
     var phase = Phase.connecting
@@ -330,7 +329,6 @@ actor ReplicationSession {
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
-            if isInImportMode { await importMode.end() }
             if hasBegun { await keeper.noteStopped(on: control) }
         case .recordsLost:
             // What came behind the gap has been counted, and stored, as what is in it.

@@ -7,6 +7,8 @@ struct SessionHistory {
     var hasFollowed = false
     /// Why the session must not go on where the checkpoint stands.
     var distrust: FullSyncReason?
+    /// This process has switched the target's import mode on.
+    var ownsImportMode = false
     /// A FLUSHALL of the source has ended a full sync, and none has been completed since: it may well be empty.
     var sourceWasEmptied = false
     var pacing = FullSyncPacing()
