@@ -60,7 +60,7 @@ extension ReplicationSession {
                 departure.log("closed without the source's FIN", flow: end.flow, level: .warning)
             }
         }
-        await master.close(within: .milliseconds(200))
+        await master.close(within: settings.finWait)
         // Those of the last seconds: where the task has written, a later full sync removes what the source has deleted.
         if !drained.isEmpty, databases.areNoted { await within(.seconds(1)) { try? await self.storeDatabases() } }
         if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
