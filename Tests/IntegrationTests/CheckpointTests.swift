@@ -102,7 +102,12 @@ import Wire
         daemon = try scene.start(seldom)
         try wait(until: "it goes on") { try scene.get("later") == "1" }
         #expect(try scene.get("n") == "3", "at least once")
-        #expect(daemon.deadLetters.contains { $0.kind == "repeated" && $0.key == "x" })
+        try wait(until: "what is repeated is told") {
+            daemon.deadLetters.contains { $0.kind == "repeated" && $0.key == "x" }
+        }
+        try wait(until: "the daemon has asked how far that may go") {
+            scene.master.connections.contains { $0.commands.contains { $0.hasPrefix("DFLY REPLICAOFFSET") } }
+        }
         #expect(scene.master.fullSyncs == 1)
         // What comes now has not been applied before.
         scene.master.send(journal: [JournalEntry("LPUSH later x")], flow: 0)
