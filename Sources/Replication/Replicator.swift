@@ -60,8 +60,6 @@ package actor Replicator {
     private func runSessions() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
         var past = SessionHistory()
-        var attempt = 0
-        var lostSince: ContinuousClock.Instant?
         let keeper = CheckpointKeeper(task: settings.task, settings: settings.checkpoint, logger: logger)
         while true {
             past.fullSyncs = summary.fullSyncs
@@ -79,54 +77,44 @@ package actor Replicator {
                 let error = ReplicationError(error)
                 await session.contribute(to: &summary)
                 fullSyncs = summary.fullSyncs
-                past.ownsImportMode = await session.ownsImportMode
-                let hasBegun = await session.hasBegun
-                if hasBegun { past.hasBegun = true }
+                let next = past.next(behind: error, of: await session.legacy)
                 self.session = nil
                 if isLeaving, error.isTransient { return await settled(summary, past) }
-                // The flows disagree, or the position has just left the source's buffer: at once again, without it.
-                if error.code == .source(.resumeRefused), past.distrust == nil {
-                    past.distrust = .disagreement
-                    logger.warning("\(error)", metadata: ["event": "resync"])
-                    continue
-                }
-                if error.code == .postponed {
-                    logger.warning("\(error)", metadata: ["event": "resync", "phase": "waiting"])
-                    await pause(for: past.pacing.wait() ?? .zero)
-                    if isLeaving { return await settled(summary, past) }
-                    continue
-                }
-                // Until a full sync has taken its place, the position is that of a miscounted stream.
-                let isMiscounted = error.code == .recordsLost || (past.distrust == .recordsLost && !hasBegun)
-                past.distrust = isMiscounted ? .recordsLost : nil
-                if hasBegun {
-                    (attempt, lostSince) = (0, nil)
-                    let stableTime = await session.stableTime
-                    if stableTime != nil { past.hasFollowed = true }
-                    past.sourceWasEmptied = error.code == .resync || (past.sourceWasEmptied && stableTime == nil)
-                    past.pacing.sessionEnded(wasFullSync: await session.isFullSync, stableTime: stableTime)
-                }
-                // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
-                // loading its data will serve by itself.
-                guard error.isTransient, past.hasBegun || error.isLoading else {
-                    if !error.isTransient, past.ownsImportMode { await endImportMode() }
-                    throw error
-                }
-                let since = lostSince ?? .now
-                lostSince = since
-                if let giveUp = settings.giveUp, since.duration(to: .now) > giveUp { throw error }
-                attempt += 1
-                let wait = min(
-                    settings.retry.wait(before: attempt), past.hasBegun ? settings.retry.maximum : .seconds(2))
-                lastFailure = error.description
-                if !past.hasBegun { notice(.loading(idleStatus, next: wait)) }
-                logger.warning(
-                    "\(error); another attempt in \(wait.milliseconds) ms",
-                    metadata: ["event": "\(error.event)", "phase": "waiting"])
-                notice(.phase(idleStatus))
-                await pause(for: wait)
+                try await wait(for: next, behind: error, &past)
                 if isLeaving { return await settled(summary, past) }
             }
+        }
+    }
+
+    /// Waits until it is time for the next session.
+    ///
+    /// - Throws: `error`, when there is to be none.
+    private func wait(
+        for next: SessionHistory.Next, behind error: ReplicationError, _ past: inout SessionHistory
+    ) async throws {
+        switch next {
+        case .atOnce:
+            logger.warning("\(error)", metadata: ["event": "resync"])
+        case .paced:
+            logger.warning("\(error)", metadata: ["event": "resync", "phase": "waiting"])
+            await pause(for: past.pacing.wait() ?? .zero)
+        case .retry:
+            // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
+            // loading its data will serve by itself.
+            guard error.isTransient, past.hasBegun || error.isLoading else {
+                if !error.isTransient, past.ownsImportMode { await endImportMode() }
+                throw error
+            }
+            guard let attempt = past.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }
+            let wait = min(
+                settings.retry.wait(before: attempt), past.hasBegun ? settings.retry.maximum : .seconds(2))
+            lastFailure = error.description
+            if !past.hasBegun { notice(.loading(idleStatus, next: wait)) }
+            logger.warning(
+                "\(error); another attempt in \(wait.milliseconds) ms",
+                metadata: ["event": "\(error.event)", "phase": "waiting"])
+            notice(.phase(idleStatus))
+            await pause(for: wait)
         }
     }
 

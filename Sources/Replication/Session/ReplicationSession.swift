@@ -74,8 +74,12 @@ actor ReplicationSession {
         var debugHang = DebugHang()
     #endif
     var stableSince: ContinuousClock.Instant?
-    /// How long it has followed the source; `nil`: it did not get so far.
-    var stableTime: Duration? { stableSince?.duration(to: .now) }
+    /// For the sessions behind this one.
+    var legacy: SessionHistory.Legacy {
+        .init(
+            hasBegun: hasBegun, isFullSync: isFullSync, stableTime: stableSince?.duration(to: .now),
+            ownsImportMode: ownsImportMode)
+    }
 
     init(
         settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger,
