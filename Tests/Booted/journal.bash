@@ -104,6 +104,7 @@ scene_unit liar perl -MIO::Socket::INET -e '
         }
         exit;
     }'
+scene_wait 20 booted_run bash -c ': 2>/dev/null </dev/tcp/127.0.0.1/6399'
 scene_task liar 6399 6380
 booted_run systemctl start df2redis@liar >/dev/null 2>&1
 check "a source that refuses the synchronization is exit status 69" 69 "$(scene_property df2redis@liar ExecMainStatus)"
