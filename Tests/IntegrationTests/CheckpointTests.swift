@@ -84,6 +84,28 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
+    @Test func `in a file does not keep a target without memory from refusing a batch as a whole`() throws {
+        let scene = try Scene(target: ["--maxmemory-policy", "noeviction"])
+        let daemon = try scene.start(["store: file"])
+        try daemon.wait(forLine: "stable: following")
+        scene.master.execute("RPUSH list " + (0..<40).map { "\($0)" }.joined(separator: " "))
+        try scene.waitUntilEqual()
+        try scene.client.command("CONFIG", "SET", "maxmemory", "1")
+        // A script of ours, which needs memory only inside, and what must not be done twice.
+        for _ in 0..<20 {
+            scene.master.execute("LPOP list")
+            scene.master.execute("INCRBYFLOAT float 1.5")
+        }
+        try daemon.wait(forLine: "the target refuses writes: ")
+        try scene.client.command("CONFIG", "SET", "maxmemory", "0")
+        try scene.waitUntilEqual()
+        #expect(try scene.get("float") == "30")
+        #expect(try scene.client.command("LLEN", "list") == .integer(20))
+        #expect(try scene.client.command("EXISTS", "df2redis:nothing") == .integer(0))
+        try daemon.leave()
+        #expect(daemon.deadLetters == [])
+    }
+
     @Test func `in a file is exact after a leave, and behind it what a crash repeats may be refused`() throws {
         let scene = try Scene()
         var daemon = try scene.start(seldom)
