@@ -76,6 +76,7 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
     private mutating func lz4Decoder() -> OpaquePointer {
         if let lz4 { return lz4 }
         let status = LZ4F_createDecompressionContext(&lz4, UInt32(LZ4F_VERSION))
+        // As any allocation of Swift's: there is no way on, and the next process leaves the source in order.
         guard LZ4F_isError(status) == 0, let lz4 else { fatalError("no memory for an LZ4 decoder") }
         return lz4
     }
@@ -114,6 +115,7 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
 
     private mutating func zstdDecoder() -> OpaquePointer {
         if let zstd { return zstd }
+        // As above.
         guard let decoder = ZSTD_createDCtx() else { fatalError("no memory for a ZSTD decoder") }
         // the window is memory that a frame's head asks for: no more of it than a blob may hold
         ZSTD_DCtx_setParameter(decoder, ZSTD_d_windowLogMax, Int32(Limits.blobBytes.trailingZeroBitCount))

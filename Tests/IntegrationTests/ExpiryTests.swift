@@ -19,9 +19,7 @@ import Wire
         defer { scene.stop() }
         try scene.follow()
         try scene.life.begin()
-        scene.redis.pause()
-        try scene.life.goOn(for: Self.lag)
-        scene.redis.resume()
+        try scene.stopTarget(for: Self.lag)
         try scene.life.end()
         try scene.expectEqual()
     }
@@ -85,9 +83,7 @@ import Wire
         try scene.life.goOn(for: 3)
         try waitUntilEqual { try scene.differences(of: "extended:", allowing: []) }
         #expect(try scene.redis.client().command("EXISTS", "extended:0") == .integer(1))
-        scene.redis.pause()
-        try scene.life.goOn(for: 7)
-        scene.redis.resume()
+        try scene.stopTarget(for: 7)
         try scene.life.end()
         let daemon = try #require(scene.daemon)
         let keys = Set((0..<40).map { "extended:\($0)" })
@@ -143,9 +139,7 @@ import Wire
         defer { scene.stop() }
         try scene.follow()
         try scene.life.begin()
-        scene.redis.pause()
-        try scene.life.goOn(for: Self.lag)
-        scene.redis.resume()
+        try scene.stopTarget(for: Self.lag)
         try scene.life.goOn(for: 1)
         // Killed and started again: still in import mode, and switched off by the one that leaves.
         scene.daemon?.process.kill()
@@ -180,9 +174,7 @@ import Wire
         try scene.follow()
         #expect(scene.daemon?.log.contains("the target's import mode cannot be used") == true)
         try scene.life.begin()
-        scene.redis.pause()
-        try scene.life.goOn(for: Self.lag)
-        scene.redis.resume()
+        try scene.stopTarget(for: Self.lag)
         try scene.life.end()
         try scene.expectEqual()
     }
@@ -227,6 +219,13 @@ private final class ExpiryScene {
     func follow() throws {
         try startDaemon()
         try daemon?.wait(forLine: "stable: following")
+    }
+
+    /// The target stands still for so many seconds; the source does not.
+    func stopTarget(for seconds: Double) throws {
+        redis.pause()
+        try life.goOn(for: seconds)
+        redis.resume()
     }
 
     /// Leaves, and goes on when all deadlines of before have passed; the source does not wait for it.

@@ -67,16 +67,7 @@ final class EncoderScene {
         encoder.stableStreamBegan()
     }
 
-    /// The batch's commands, words joined by blanks.
-    func lines() throws -> [String] {
-        let bytes = encoder.batch.bytes.withUnsafeBytes { Array($0) }
-        var reader = ByteReader(bytes.span.bytes)
-        var lines: [String] = []
-        while let value = try reader.readRESPValue() {
-            lines.append((value.array ?? []).map { $0.text ?? "?" }.joined(separator: " "))
-        }
-        return lines.filter { $0 != "MULTI" }
-    }
+    func lines() throws -> [String] { try encoder.lines() }
 
     /// Kind and key of each line of the dead-letter file.
     var letters: [String] {
@@ -89,5 +80,18 @@ final class EncoderScene {
 
     var failure: ReplicationError? {
         if case .failure(let error)? = encoder.halt { error } else { nil }
+    }
+}
+
+extension FlowEncoder {
+    /// The batch's commands, words joined by blanks.
+    func lines() throws -> [String] {
+        let bytes = batch.bytes.withUnsafeBytes { Array($0) }
+        var reader = ByteReader(bytes.span.bytes)
+        var lines: [String] = []
+        while let value = try reader.readRESPValue() {
+            lines.append((value.array ?? []).map { $0.text ?? "?" }.joined(separator: " "))
+        }
+        return lines.filter { $0 != "MULTI" }
     }
 }

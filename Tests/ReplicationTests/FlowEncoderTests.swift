@@ -46,16 +46,6 @@ import Wire
         encoder.command(command, database: database, inSnapshot: inSnapshot)
     }
 
-    private func lines(_ encoder: FlowEncoder) throws -> [String] {
-        let bytes = encoder.batch.bytes.withUnsafeBytes { Array($0) }
-        var reader = ByteReader(bytes.span.bytes)
-        var lines: [String] = []
-        while let value = try reader.readRESPValue() {
-            lines.append((value.array ?? []).map { $0.text ?? "?" }.joined(separator: " "))
-        }
-        return lines.filter { $0 != "MULTI" }
-    }
-
     private var letters: [String] {
         let contents = FileManager.default.contents(atPath: path) ?? Data()
         defer { try? FileManager.default.removeItem(atPath: path) }
@@ -73,7 +63,7 @@ import Wire
         snapshot(encoder, "k", database: 3)
         snapshot(encoder, "k2", database: 3)
         #expect(
-            try lines(encoder) == [
+            try encoder.lines() == [
                 "SELECT 0", "SET k v", "MOVE k 3", "MOVE other 3", "SELECT 3", "MOVE k 0", "SET k v", "SET k2 v",
             ])
         #expect(letters == ["move-in-full-sync 0 \"k\"", "move-in-full-sync 0 \"other\""])
@@ -114,11 +104,11 @@ import Wire
         let overwriting = encoder()
         // The clocks of source and daemon may part by a little.
         snapshot(overwriting, "k", database: 0, expiry: 1_799_999_998_000)
-        #expect(try lines(overwriting) == ["SELECT 0", "UNLINK k"])
+        #expect(try overwriting.lines() == ["SELECT 0", "UNLINK k"])
         let skipping = encoder { $0.onConflict = .skip }
         snapshot(skipping, "k", database: 0, expiry: 1_799_999_997_999)
         snapshot(skipping, "l", database: 0, expiry: 1_799_999_998_001)
-        #expect(try lines(skipping) == ["SELECT 0", "SET l v PXAT 1799999998001 NX"])
+        #expect(try skipping.lines() == ["SELECT 0", "SET l v PXAT 1799999998001 NX"])
         #expect(overwriting.expiredKeys == 1)
         #expect(skipping.expiredKeys == 1)
     }
