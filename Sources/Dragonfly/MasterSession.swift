@@ -10,15 +10,21 @@ package struct SourceSettings: Sendable {
     package var password: String?
     /// 40 hex digits that name this replica.
     package var clientID: String
+    /// What the master's ROLE and INFO show in the place of a replica's address; the port they show is 0, for
+    /// nothing listens here. Without spaces, commas and '=', which INFO uses.
+    package var displayName: String
     package var connectTimeout: Duration = .seconds(10)
     /// DFLY SYNC and STARTSTABLE take a global transaction on the master.
     package var phaseTimeout: Duration = .seconds(120)
 
-    package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientID: String) {
+    package init(
+        endpoint: Endpoint, user: String? = nil, password: String? = nil, clientID: String, displayName: String
+    ) {
         self.endpoint = endpoint
         self.user = user
         self.password = password
         self.clientID = clientID
+        self.displayName = displayName
     }
 }
 
@@ -46,7 +52,8 @@ package actor MasterSession {
         self.keeper = keeper
         self.onEvent = onEvent
         machine = SessionStateMachine(
-            user: settings.user, password: settings.password, clientID: settings.clientID, resumePoint: resumePoint)
+            user: settings.user, password: settings.password, clientID: settings.clientID,
+            displayName: settings.displayName, resumePoint: resumePoint)
     }
 
     /// Connects, authenticates, makes the session and opens its flows.

@@ -3,10 +3,11 @@ package import Wire
 /// The order of a replication session, as a pure state machine: no I/O, each event answers what to do next.
 ///
 /// ```
-///  AUTH? PING TIME capa dragonfly CLIENT-ID CLIENT-VERSION │ DFLY FLOW x n │ all FULL:    DFLY SYNC ... DFLY STARTSTABLE
-///                                                     │               │ all PARTIAL: DFLY STARTSTABLE
+///  AUTH? PING TIME ip-address   │ DFLY FLOW x n │ all FULL:    DFLY SYNC ... DFLY STARTSTABLE
+///  capa dragonfly CLIENT-ID     │               │ all PARTIAL: DFLY STARTSTABLE
+///  CLIENT-VERSION               │               │
 /// ```
-/// Some orders of commands crash a master (protocol notes 0.3, 1.6, 2.7). They cannot be produced here: CLIENT-VERSION
+/// Some orders of commands crash a master (Protocol 0.3, 1.6, 2.7). They cannot be produced here: CLIENT-VERSION
 /// comes only out of a state that holds a session; SYNC only out of one whose flows all answered FULL; STARTSTABLE only
 /// after SYNC and FULLSYNC_END of every flow, or when all answered PARTIAL; `capa dragonfly` is sent once.
 package struct SessionStateMachine: ~Copyable {
@@ -24,7 +25,7 @@ package struct SessionStateMachine: ~Copyable {
             self.protocolVersion = protocolVersion
         }
 
-        /// XREADGROUP is in the journal since v1.37, the first release of protocol version 5 (protocol notes 1.7, 5.6).
+        /// XREADGROUP is in the journal since v1.37, the first release of protocol version 5 (Protocol 1.7, 5.6).
         package var journalsGroupReads: Bool { (protocolVersion ?? 0) >= 5 }
     }
 
@@ -48,7 +49,7 @@ package struct SessionStateMachine: ~Copyable {
     }
 
     /// The protocol version announced: 4 is VER4 or VER5 to every master in range, and keeps later ones from sending
-    /// opcodes of VER6 (protocol notes 1.7).
+    /// opcodes of VER6 (Protocol 1.7).
     package static let announcedVersion = 4
     package static let maxFlows = 1024
 
@@ -57,6 +58,7 @@ package struct SessionStateMachine: ~Copyable {
         case authenticating
         case pinging
         case askingTime
+        case naming
         case announcing
         case identifying(Session)
         case versioning(Session)
@@ -73,19 +75,23 @@ package struct SessionStateMachine: ~Copyable {
     private let user: String?
     private let password: String?
     private let clientID: String
+    private let displayName: String
     private let resumePoint: ResumePoint?
 
-    package init(user: String?, password: String?, clientID: String, resumePoint: ResumePoint?) {
+    package init(
+        user: String?, password: String?, clientID: String, displayName: String, resumePoint: ResumePoint?
+    ) {
         self.user = user
         self.password = password
         self.clientID = clientID
+        self.displayName = displayName
         self.resumePoint = resumePoint
     }
 
     /// The session, once the master has made it.
     package var session: Session? {
         switch state {
-        case .initial, .authenticating, .pinging, .askingTime, .announcing, .failed: nil
+        case .initial, .authenticating, .pinging, .askingTime, .naming, .announcing, .failed: nil
         case .identifying(let session), .versioning(let session), .openingFlows(let session, _),
             .ready(let session, _), .startingSync(let session, _), .syncing(let session, _),
             .startingStable(let session, _), .stable(let session):
@@ -126,6 +132,10 @@ package struct SessionStateMachine: ~Copyable {
             return .send(SourceClock.question)
         case .askingTime:
             // For the owner's `SourceClock`; a user of the ACL may not be allowed to ask.
+            state = .naming
+            return .send(["REPLCONF", "ip-address", displayName])
+        case .naming:
+            // What ROLE and INFO show; it is copied into the session, so it comes first. A refusal changes nothing.
             state = .announcing
             return .send(["REPLCONF", "capa", "dragonfly"])
         case .announcing:

@@ -33,6 +33,8 @@ final class Connection {
     var session: Session?
     var flow: Flow?
     var listeningPort: Int64 = 0
+    /// What ROLE and INFO show in the place of an address; the peer's own when only a port was announced.
+    var shownAddress = ""
     var capaCount = 0
 
     /// Replies are put off until this is over: a command that is never answered, or a frozen master.

@@ -1,4 +1,4 @@
-/// The commands of sections 1 and 7: greeting, AUTH, REPLCONF, INFO, ROLE.
+/// The commands of Protocol 1 and 7: greeting, AUTH, REPLCONF, INFO, ROLE.
 extension MasterCore {
     /// Executes a request and answers it; `.nothing` where there is no reply, or a later one.
     func execute(_ request: Request, from connection: Connection) -> Reply {
@@ -67,7 +67,8 @@ extension MasterCore {
                     return ErrorText.integer
                 }
                 connection.listeningPort = port
-            case "IP-ADDRESS": break
+                if connection.shownAddress.isEmpty { connection.shownAddress = "127.0.0.1" }
+            case "IP-ADDRESS": connection.shownAddress = request.text(index + 1) ?? ""
             case "CLIENT-ID": connection.session?.clientID = request.text(index + 1)
             case "CLIENT-VERSION":
                 guard let version = request.integer(index + 1) else { return ErrorText.integer }
@@ -143,10 +144,9 @@ extension MasterCore {
             let role = options.isReplica ? "slave" : "master"
             lines += ["# Replication", "role:\(role)", "connected_slaves:\(sessions.count)"]
             for (index, session) in sessions.enumerated() {
-                let ip = session.listeningPort == 0 ? "" : "127.0.0.1"
                 lines.append(
-                    "slave\(index):ip=\(ip),port=\(session.listeningPort),state=\(session.state.rawValue),"
-                        + "lag=\(lag(of: session))")
+                    "slave\(index):ip=\(session.shownAddress),port=\(session.listeningPort),"
+                        + "state=\(session.state.rawValue),lag=\(lag(of: session))")
             }
             lines += ["master_replid:\(replicationID)", ""]
         }
@@ -161,7 +161,7 @@ extension MasterCore {
     private func role() -> Reply {
         let replicas = sessions.map { session in
             Reply.array([
-                .text("127.0.0.1"), .text(String(session.listeningPort)), .text(session.state.rawValue),
+                .text(session.shownAddress), .text(String(session.listeningPort)), .text(session.state.rawValue),
             ])
         }
         return .array([.text("master"), .array(replicas)])

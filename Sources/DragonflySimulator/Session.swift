@@ -9,6 +9,7 @@ final class Session {
     let main: Connection
     var flows: [Flow?]
     let listeningPort: Int64
+    let shownAddress: String
     var clientVersion: Int64?
     var clientID: String?
     /// STARTSTABLE is being executed: `+OK` waits until every flow's end of the full sync is with the kernel.
@@ -18,6 +19,7 @@ final class Session {
         self.number = number
         self.main = main
         listeningPort = main.listeningPort
+        shownAddress = main.shownAddress
         flows = Array(repeating: nil, count: shardCount)
     }
 

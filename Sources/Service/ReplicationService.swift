@@ -49,7 +49,6 @@ package struct ReplicationService: Sendable {
                 commands are applied again, and INCR, APPEND, LPUSH and their like twice
                 """)
         }
-        if let reason = unbuilt { logger.warning("\(reason)") }
 
         if let error = makeFolders() {
             logger.critical("\(error)")
@@ -99,13 +98,6 @@ package struct ReplicationService: Sendable {
             notifier.failure(message)
             return code
         }
-    }
-
-    /// Settings that are read and checked, and that this version does nothing with.
-    private var unbuilt: String? {
-        var names: [String] = []
-        if configuration.dashboard.address != nil { names.append("dashboard.addr") }
-        return names.isEmpty ? nil : "not built in this version, and without effect: \(names.joined(separator: ", "))"
     }
 
     private func makeFolders() -> SystemError? {

@@ -14,7 +14,8 @@ extension ReplicatorSettings {
             mode: mode == .migrate ? .migrate : .replicate,
             source: SourceSettings(
                 endpoint: Endpoint(host: source.address.host, port: source.address.port), user: source.username,
-                password: source.password?.reveal(), clientID: Self.clientID(of: configuration.taskName)),
+                password: source.password?.reveal(), clientID: Self.clientID(of: configuration.taskName),
+                displayName: Self.displayName(of: configuration.taskName)),
             target: TargetSettings(
                 endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
                 password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
@@ -65,10 +66,8 @@ extension ReplicatorSettings {
 
     /// 40 hex digits that stay the same for a task on a host: what the master knows this replica by.
     private static func clientID(of task: String) -> String {
-        var host = [CChar](repeating: 0, count: 256)
-        gethostname(&host, host.count - 1)
         var hashes: [UInt64] = [0xcbf2_9ce4_8422_2325, 0x8422_2325_cbf2_9ce4, 0x9ce4_8422_2325_cbf2]
-        for (index, byte) in ("\(task)@".utf8 + host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }).enumerated() {
+        for (index, byte) in ("\(task)@".utf8 + hostName).enumerated() {
             for place in hashes.indices {
                 hashes[place] = (hashes[place] ^ UInt64(byte) &+ UInt64(index * place)) &* 0x100_0000_01b3
             }
@@ -76,6 +75,17 @@ extension ReplicatorSettings {
         let digits = hashes.map { String($0, radix: 16) }.map { String(repeating: "0", count: 16 - $0.count) + $0 }
             .joined()
         return String(digits.prefix(40))
+    }
+
+    /// What the master shows of this replica: the task and where it runs, as in `df2redis/prod@db7`.
+    static func displayName(of task: String) -> String {
+        "df2redis/\(task)@\(String(decoding: hostName, as: UTF8.self))"
+    }
+
+    private static var hostName: [UInt8] {
+        var host = [CChar](repeating: 0, count: 256)
+        gethostname(&host, host.count - 1)
+        return host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
     }
 }
 

@@ -17,14 +17,16 @@ struct SessionStateMachineTests {
         password: String? = nil, user: String? = nil, resume: ResumePoint? = nil
     ) -> SessionStateMachine {
         SessionStateMachine(
-            user: user, password: password, clientID: String(repeating: "c", count: 40), resumePoint: resume)
+            user: user, password: password, clientID: String(repeating: "c", count: 40),
+            displayName: "df2redis/prod@db7", resumePoint: resume)
     }
 
     /// As far as the flows' commands.
     private func greet(_ machine: inout SessionStateMachine) throws -> SessionStateMachine.Action {
         #expect(machine.connected() == .send(["PING"]))
         #expect(try machine.mainReplied(.simple("PONG")) == .send(["TIME"]))
-        #expect(try machine.mainReplied(Self.time) == .send(["REPLCONF", "capa", "dragonfly"]))
+        #expect(try machine.mainReplied(Self.time) == .send(["REPLCONF", "ip-address", "df2redis/prod@db7"]))
+        #expect(try machine.mainReplied(Self.ok) == .send(["REPLCONF", "capa", "dragonfly"]))
         #expect(
             try machine.mainReplied(Self.greeting)
                 == .send(["REPLCONF", "CLIENT-ID", String(repeating: "c", count: 40)]))
@@ -86,7 +88,17 @@ struct SessionStateMachineTests {
         var machine = machine()
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
-        #expect(try machine.mainReplied(.error("NOPERM no")) == .send(["REPLCONF", "capa", "dragonfly"]))
+        #expect(
+            try machine.mainReplied(.error("NOPERM no")) == .send(["REPLCONF", "ip-address", "df2redis/prod@db7"]))
+    }
+
+    @Test("goes on when the master does not take a name")
+    func refusedName() throws {
+        var machine = machine()
+        _ = machine.connected()
+        _ = try machine.mainReplied(.simple("PONG"))
+        _ = try machine.mainReplied(Self.time)
+        #expect(try machine.mainReplied(.error("ERR syntax error")) == .send(["REPLCONF", "capa", "dragonfly"]))
     }
 
     @Test(
@@ -142,6 +154,7 @@ struct SessionStateMachineTests {
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
         _ = try machine.mainReplied(Self.time)
+        _ = try machine.mainReplied(Self.ok)
         do {
             _ = try machine.mainReplied(.error(reply))
             Issue.record("the error was taken for an answer")
@@ -179,6 +192,7 @@ struct SessionStateMachineTests {
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
         _ = try machine.mainReplied(Self.time)
+        _ = try machine.mainReplied(Self.ok)
         do {
             _ = try machine.mainReplied(Self.ok)
             Issue.record("a Redis was taken for a Dragonfly")
@@ -199,6 +213,7 @@ struct SessionStateMachineTests {
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
         _ = try machine.mainReplied(Self.time)
+        _ = try machine.mainReplied(Self.ok)
         do {
             _ = try machine.mainReplied(reply)
             Issue.record("\(reply) was taken for a greeting")
@@ -207,8 +222,8 @@ struct SessionStateMachineTests {
         }
     }
 
-    /// Whatever a master answers, and in whatever order flows come through: what is sent keeps the rules of the protocol
-    /// notes, 0.3 and 2.7.
+    /// Whatever a master answers, and in whatever order flows come through: what is sent keeps the rules of Protocol
+    /// 0.3 and 2.7.
     @Test("never becomes one that crashes a master", arguments: 0..<500 as Range<UInt64>)
     func randomMasters(_ seed: UInt64) {
         var random = SeededRandom(state: seed &* 0x9E37_79B9_7F4A_7C15 &+ 1)

@@ -111,7 +111,7 @@ import Testing
 
         let loaded = try load(yaml)
         #expect(loaded.configuration == expected)
-        #expect(loaded.warnings.isEmpty)
+        #expect(loaded.warnings.map(\.key) == ["dashboard.addr"])
     }
 
     @Test func `treats a blank value as a missing one`() throws {
@@ -184,6 +184,14 @@ import Testing
                 + "]\n"
         }
         #expect(problems(of: bomb).contains { $0.hasSuffix("the document has more than 10000 values") })
+    }
+
+    @Test func `may begin with a byte order mark`() throws {
+        #expect(try load("\u{FEFF}" + minimal) == load(minimal))
+        #expect(problems(of: "\u{FEFF}sauce: 1\n" + minimal)[0].hasPrefix("1:1: sauce: unknown key"))
+        let folder = try TemporaryFolder()
+        let file = try folder.write("\u{FEFF}" + minimal, to: "orders.yaml")
+        #expect(try ConfigurationLoader(environment: [:]).load(file).configuration.taskName == "orders")
     }
 
     @Test func `is read from its file, relative to its folder`() throws {

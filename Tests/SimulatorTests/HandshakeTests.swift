@@ -135,4 +135,21 @@ import Testing
         let line = Reply.array([.text("127.0.0.1"), .text("16379"), .text("preparation")])
         #expect(role == .array([.text("master"), .array([line])]))
     }
+
+    @Test(arguments: ["", "df2redis/prod@db7"])
+    func `INFO and ROLE show the address that a replica without a port announced, or none`(_ address: String) throws {
+        let master = try startedMaster()
+        let replica = try TestReplica(master)
+        if !address.isEmpty { try replica.main.command("REPLCONF ip-address \(address)") }
+        try replica.greet()
+        guard case .bulk(let text) = try TestConnection(to: master).command("INFO replication") else {
+            Issue.record("no bulk")
+            return
+        }
+        let info = String(decoding: text, as: UTF8.self)
+        #expect(info.contains("\r\nslave0:ip=\(address),port=0,state=preparation,lag=0\r\n"))
+        let role = try TestConnection(to: master).command("ROLE")
+        let line = Reply.array([.text(address), .text("0"), .text("preparation")])
+        #expect(role == .array([.text("master"), .array([line])]))
+    }
 }

@@ -48,7 +48,9 @@ package struct ConfigurationLoader: Sendable {
     func load(yaml: String, file: String, taskName: String? = nil) throws(ConfigurationError) -> Loaded {
         var reading = ConfigurationReading(file: file)
         do {
-            reading.read(try YAMLNode.parse(yaml))
+            // Some editors put a byte order mark before a text; YAML allows it, the parser does not.
+            let text = yaml.unicodeScalars
+            reading.read(try YAMLNode.parse(text.first == "\u{FEFF}" ? String(text.dropFirst()) : yaml))
         } catch {
             reading.fail(at: error.position, error.message)
             throw ConfigurationError(

@@ -78,6 +78,7 @@ struct ConfigurationReading {
         places[setting.path] = entry.value.position
         do {
             try setting.store(entry.value, &configuration)
+            if let reason = setting.withoutEffect { warn(setting.path, "has no effect in this version: \(reason)") }
         } catch {
             fail(at: error.position, key: setting.path, error.message)
         }

@@ -19,7 +19,7 @@ extension Setting {
         "reconnect": "How a lost source is tried again.",
         "shutdown": "How long the parts of leaving may take.",
         "advanced": "How hard the target may be driven.",
-        "dashboard": "The HTTP status page.",
+        "dashboard": "The HTTP status page (not built yet).",
         "log": "What is logged, and how.",
         "migrate": "Keys of df2redis v2.x that mean nothing here.",
     ]
@@ -187,7 +187,8 @@ extension Setting {
     private static let operation: [Setting] = [
         Setting(
             "dashboard.addr", optional: \.dashboard.address, .listenAddress,
-            "Where the status page listens (\":8080\" for all interfaces); empty: no page."),
+            "Where the status page listens (\":8080\" for all interfaces); no effect yet: this version has no page."
+        ).withoutEffect("it serves no status page yet"),
         Setting("log.level", \.log.level, .logLevel, "The least important records to log."),
         Setting(
             "log.format", \.log.format, .choice(), "auto: the journal under systemd, else text on standard error."),

@@ -10,6 +10,8 @@ struct Setting: Sendable {
     let expected: String
     /// Why the key is known and yet means nothing; nil for a key that means something.
     var obsolete: String?
+    /// Why a value is read and checked and yet does nothing in this version; nil for a key that does something.
+    var withoutEffect: String?
     /// Whether the printed configuration shows the key; another spelling of a key is read only.
     var isPrinted = true
     /// Stores a value that is not blank.
@@ -71,6 +73,13 @@ extension Setting {
         self.init(
             path: path, help: reason, expected: "anything", obsolete: reason, isPrinted: false,
             store: { (_, _) throws(Mismatch) in }, print: { _ in "" })
+    }
+
+    /// The same key, of which a value is named in a warning.
+    func withoutEffect(_ reason: String) -> Setting {
+        var copy = self
+        copy.withoutEffect = reason
+        return copy
     }
 
     /// The same key, read but left out of what is printed.
