@@ -16,7 +16,7 @@ BIN := .build/release
 SANITIZED := ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build lab demo test integration booted lint fmt asan tsan fuzz bench torture install deb clean
+.PHONY: help setup build lab demo test integration booted lint docs fmt asan tsan fuzz bench torture install deb clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,9 +48,12 @@ booted: $(if $(filter package,$(BOOTED_TESTS)),build,setup) ## the service on a 
 	swift build
 	BOOTED_KILLS=$(BOOTED_KILLS) .ci/booted.sh .build/debug $(BOOTED_TESTS)
 
-lint: setup ## formatting, unexplained unsafety, shell scripts
+lint: setup ## formatting, unexplained unsafety, size of types, references of code and documents, shell scripts
 	swift format lint --strict -r Package.swift Sources Tests
 	@.ci/lint.sh
+
+docs: setup ## check the documents' references, and build them with the toolchain's docc (.build/docs)
+	@.ci/docs.sh
 
 fmt: ## format the Swift sources in place
 	swift format -i -r Package.swift Sources Tests

@@ -1,25 +1,55 @@
 #!/usr/bin/env bash
-# What swift format does not look at: unsafety without a reason beside it, files that grew too long, shell scripts.
+# What swift format does not look at: unsafety without a reason beside it, files and types that grew too long, references
+# that do not resolve, words of a private vocabulary, shell scripts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
+fail() {
+    echo "error: $*" >&2
+    failed=1
+}
 
 echo "unchecked concurrency, each with its reason:"
 while IFS= read -r line; do
     if [[ $line =~ //[[:space:]]*[^[:space:]] ]]; then
         echo "  $line"
     else
-        echo "error: no reason on the same line: $line" >&2
-        failed=1
+        fail "no reason on the same line: $line"
     fi
 done < <(grep -rnE '@unchecked Sendable|nonisolated\(unsafe\)' --include='*.swift' Sources Tests || true)
 
-while read -r lines file; do
-    if [[ $file != total && $lines -gt 600 ]]; then
-        echo "error: $file has $lines lines, 600 are the most" >&2
-        failed=1
-    fi
-done < <(find Sources Tests -name '*.swift' -exec wc -l {} +)
+# Lines of a type: Type.swift and Type+Aspect.swift of a module together.
+longest=600
+# Tables of commands, one function an entry: a second type would only be a second file of the same table.
+tables=(Sources/Redis/JournalRewriter Sources/DragonflySimulator/LiveCommand)
+# Types that are too long today and may not grow; one that no longer is leaves the list.
+declare -A allowed=(
+    [Sources/Replication/ReplicationSession]=1070
+    [Sources/Replication/FlowApplier]=937
+    [Sources/Replication/FlowEncoder]=746
+    [Sources/DragonflySimulator/MasterCore]=882
+)
+while read -r lines type; do
+    if [[ " ${tables[*]} " == *" $type "* || $lines -le $longest ]]; then continue; fi
+    limit=${allowed[$type]:-$longest}
+    [[ $lines -le $limit ]] || fail "$type has $lines lines over all its files, $limit are the most: split it by its jobs"
+done < <(find Sources Tests -name '*.swift' -exec wc -l {} + | awk '
+    $2 != "total" {
+        count = split($2, part, "/")
+        sub(/(\+.*)?\.swift$/, "", part[count])
+        lines[part[1] "/" part[2] "/" part[count]] += $1
+    }
+    END { for (type in lines) print lines[type], type }')
+
+# 'After' says what 'behind' was used for, 'is' what 'stands', 'report' and 'say' what 'tell'. The number only goes down.
+most=431
+words='[Bb]ehind|[Ss]tands?|standing|stood|[Tt]ells?|told|telling|untold'
+count=$(grep -rEoh --include='*.swift' --include='*.bash' '(//|#).*' Sources Tests | grep -cEw "$words" || true)
+echo "comments with behind, stand or tell: $count of at most $most"
+[[ $count -le $most ]] || fail "$count comments with one of these words, there were $most: write after, is, report"
+
+.ci/references_test.py 2>&1 | tail -n 1 || failed=1
+.ci/references.py || failed=1
 
 mapfile -t shell < <(git ls-files -co --exclude-standard | while IFS= read -r file; do
     if [[ -f $file ]] && head -c 64 "$file" | head -n 1 | grep -aqE '^#!.*\b(ba|da)?sh$'; then echo "$file"; fi

@@ -23,7 +23,7 @@ package enum FlowConnectionEvent: Sendable {
 
 /// The connection of one flow: read from the first byte to the last, acknowledged once a second, left FIN-first.
 package actor FlowConnection {
-    /// How often a position is acknowledged even when it did not change (protocol notes 4.5).
+    /// How often a position is acknowledged even when it did not change (Protocol 4.5).
     package static let acknowledgeInterval = DispatchTimeInterval.seconds(1)
     /// What is read in one turn of the queue, so that timers and acknowledgements get their turn too.
     private static let turnBytes = 8 << 20

@@ -10,7 +10,7 @@ package struct FlowID: Hashable, Comparable, Sendable, CustomStringConvertible {
 }
 
 /// A journal sequence number of one flow. Positions are always the **next** LSN wanted: what is acknowledged, stored
-/// and asked for (protocol notes 4.4).
+/// and asked for (Protocol 4.4).
 package struct LSN: Hashable, Comparable, Sendable, CustomStringConvertible {
     package var value: UInt64
 

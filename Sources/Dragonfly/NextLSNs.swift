@@ -1,7 +1,7 @@
 import Link
 import Wire
 
-/// The next LSN of each of a master's shards, asked for on a connection of its own (protocol notes 2.8).
+/// The next LSN of each of a master's shards, asked for on a connection of its own (Protocol 2.8).
 ///
 /// - Throws: `SourceError`.
 package func nextLSNs(of source: SourceSettings, flowCount: Int) async throws -> [LSN] {

@@ -33,7 +33,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         }
     }
 
-    /// What an error reply to `step` means. Source: protocol notes 1.8, 2.2.
+    /// What an error reply to `step` means. Source: Protocol 1.8, 2.2.
     static func reply(_ text: String, to step: String) -> SourceError {
         func starts(_ prefix: String) -> Bool { text.hasPrefix(prefix) }
         if starts("NOAUTH") {

@@ -1,7 +1,7 @@
 import CLZ4
 import CZstd
 
-/// Turns a flushed buffer into a compressed blob as the master does (section 3.8).
+/// Turns a flushed buffer into a compressed blob as the master does (Protocol 3.8).
 enum BlobCompressor {
     static let smallestBytes = 256
     static let largestBytes = 1 << 20
@@ -55,7 +55,7 @@ enum BlobCompressor {
     }
 }
 
-/// LZF (section 3.3): a greedy compressor that is good enough to be decompressed.
+/// LZF (Protocol 3.3): a greedy compressor that is good enough to be decompressed.
 enum LZFCompressor {
     private static let window = 8192
     private static let longestMatch = 264

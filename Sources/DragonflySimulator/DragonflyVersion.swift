@@ -1,10 +1,10 @@
-/// A release of Dragonfly, for the differences of the protocol's section 8.
+/// A release of Dragonfly, for the differences of Protocol 8.
 package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringConvertible {
     package let major: Int
     package let minor: Int
     package let patch: Int
 
-    /// The release that the protocol notes describe.
+    /// The release that the protocol document describes.
     package static let reference = DragonflyVersion(1, 36, 0)
     /// The newest release that was looked at.
     package static let newest = DragonflyVersion(1, 40, 1)
@@ -30,7 +30,7 @@ package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringCon
         (a.major, a.minor, a.patch) < (b.major, b.minor, b.patch)
     }
 
-    /// The number in the reply to `capa dragonfly` (section 1.7).
+    /// The number in the reply to `capa dragonfly` (Protocol 1.7).
     package var protocolNumber: Int64 {
         switch self {
         case ..<DragonflyVersion(1, 11, 0): 1
@@ -47,7 +47,7 @@ package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringCon
     /// A fifth element, the lineage id, in the reply to `capa dragonfly`.
     var sendsLineage: Bool { self >= DragonflyVersion(1, 40, 0) }
 
-    /// PARTIAL flows go straight to STARTSTABLE; before that they still need SYNC and an RDB frame (section 2.6).
+    /// PARTIAL flows go straight to STARTSTABLE; before that they still need SYNC and an RDB frame (Protocol 2.6).
     var startsPartialFlowsStable: Bool { self >= DragonflyVersion(1, 35, 0) }
 
     /// SYNC after PARTIAL is refused instead of damaging the master.

@@ -1,4 +1,4 @@
-/// A record of the stable stream (section 4.2), before it is written.
+/// A record of the stable stream (Protocol 4.2), before it is written.
 package struct JournalEntry: Sendable, Equatable {
     package enum Kind: Sendable, Equatable {
         case command

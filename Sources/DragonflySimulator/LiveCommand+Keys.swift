@@ -134,7 +134,7 @@ extension LiveCommand {
         return name == "RENAME" ? .ok : .integer(1)
     }
 
-    /// On every flow, under one transaction id (section 5.2).
+    /// On every flow, under one transaction id (Protocol 5.2).
     private func flush() -> Reply {
         let transaction = core.nextTransactionID()
         store.flush(database: name == "FLUSHDB" ? database : nil)

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Ordinary client commands, and what each writes to the journal (section 5.4).
+/// Ordinary client commands, and what each writes to the journal (Protocol 5.4).
 extension MasterCore {
     /// A command of a client's connection: its database, its MULTI.
     func executeCommand(_ request: Request, _ connection: Connection) -> Reply {

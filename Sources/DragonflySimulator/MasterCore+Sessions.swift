@@ -1,4 +1,4 @@
-/// `DFLY`: flows and the changes of phase (section 2).
+/// `DFLY`: flows and the changes of phase (Protocol 2).
 extension MasterCore {
     func dfly(_ request: Request, _ connection: Connection) -> Reply {
         if options.isRedis { return ErrorText.unknown("DFLY") }
@@ -101,7 +101,7 @@ extension MasterCore {
             var header = SnapshotFrame.header(shard: shard, shardCount: options.shardCount, version: options.version)
             if faults.hasWrongShardID { Self.changeShardID(&header) }
             if let flow, let start = flow.start {
-                // A master before v1.35: the missed records in an RDB frame (section 2.6).
+                // A master before v1.35: the missed records in an RDB frame (Protocol 2.6).
                 let blobs = journals[shard].records(from: start).map { SnapshotFrame.blob($0.bytes) }
                 return PreparedSnapshot(pieces: [header] + blobs + [faults.insertionBeforeEnd + SnapshotFrame.end])
             }

@@ -160,7 +160,7 @@ final class MasterCore {
 
     // MARK: Ends
 
-    /// The client's FIN or RST: a session's connection takes the whole session with it (section 6.1).
+    /// The client's FIN or RST: a session's connection takes the whole session with it (Protocol 6.1).
     private func clientEnded(_ connection: Connection, _ end: ClientEnd) {
         connection.isReadingOver = true
         note(end, on: connection)

@@ -1,7 +1,7 @@
 /// Bytes that the simulator serves, written element by element.
 ///
 /// It has its own encoders on purpose: what the daemon's decoders are tested with was not written by their own module.
-/// Source: sections 3.3, 3.7 and 4.1 of the protocol.
+/// Source: Protocol 3.3, 3.7 and 4.1.
 struct PieceWriter {
     var bytes: [UInt8] = []
 
@@ -93,7 +93,7 @@ struct PieceWriter {
     }
 }
 
-/// Writes a listpack (section 3.7.1).
+/// Writes a listpack (Protocol 3.7.1).
 struct ListpackWriter {
     private var entries = PieceWriter()
     private(set) var count = 0

@@ -38,7 +38,7 @@ package enum Reply: Sendable, Equatable {
     }
 }
 
-/// The error texts of a Dragonfly v1.36.0 master (sections 1.8 and 2.2), verbatim.
+/// The error texts of a Dragonfly v1.36.0 master (Protocol 1.8 and 2.2), verbatim.
 enum ErrorText {
     static let noAuth = Reply.error("NOAUTH Authentication required.")
     static let wrongPassword = Reply.error("WRONGPASS invalid username-password pair or user is disabled.")

@@ -1,4 +1,4 @@
-/// The journal of one shard: the next LSN and the last records, for partial sync (sections 2.6 and 4.4).
+/// The journal of one shard: the next LSN and the last records, for partial sync (Protocol 2.6 and 4.4).
 struct ShardJournal {
     /// It starts with the first `DFLY FLOW` after the master's start and then stays on.
     var isActive = false

@@ -21,7 +21,7 @@ protocol SnapshotSource: AnyObject {
     func tail(offset: UInt64, token: String) -> [[UInt8]]
 }
 
-/// The fixed parts of a full sync (sections 3.1 to 3.4 and 3.9).
+/// The fixed parts of a full sync (Protocol 3.1 to 3.4 and 3.9).
 enum SnapshotFrame {
     static let end: [UInt8] = [0xC8, 0, 0, 0, 0, 0, 0, 0, 0]
 

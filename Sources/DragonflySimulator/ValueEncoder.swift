@@ -1,4 +1,4 @@
-/// Encodes values as a v1.36.0 master does (sections 3.6 and 3.7): the value type and the body behind the key.
+/// Encodes values as a v1.36.0 master does (Protocol 3.6 and 3.7): the value type and the body behind the key.
 struct ValueEncoder {
     let compression: Compression
     /// Offsets in the body at which it may be split: behind each element of a collection in its large form.
@@ -186,7 +186,7 @@ struct ValueEncoder {
     }
 }
 
-/// The nodes of a stream (section 3.7.4): a 16-byte id and a listpack of deltas.
+/// The nodes of a stream (Protocol 3.7.4): a 16-byte id and a listpack of deltas.
 enum StreamNodes {
     static func split(_ entries: [StreamValue.Entry], entries limit: Int, bytes: Int) -> [[StreamValue.Entry]] {
         var nodes: [[StreamValue.Entry]] = []

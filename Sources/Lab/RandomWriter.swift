@@ -2,7 +2,7 @@ import Foundation
 
 /// Writes seeded random commands of every family to a server, over several connections at once.
 ///
-/// The commands are those that a journal carries without loss (section 5.6 of the protocol lists what a master does not
+/// The commands are those that a journal carries without loss (Protocol 5.6 lists what a master does not
 /// tell its replicas): a replica that applies the journal right ends up equal. Each connection has a generator of its
 /// own; how their commands interleave is up to the threads.
 package final class RandomWriter {

@@ -7,7 +7,7 @@ extension CommandBatch {
     /// ```
     /// payload:  type byte | value | u16 LE RDB version | u64 LE CRC-64 of all before it
     /// ```
-    /// Source: protocol notes 3.7.6.
+    /// Source: Protocol 3.7.6.
     ///
     /// - Parameter guardedIn: the key's database, when an existing key is not to be replaced.
     package func appendRestore(

@@ -2,7 +2,7 @@ import Wire
 
 /// Commands that give a key a deadline, take one along, or end one: the target's is `TargetDeadlines`' to say.
 extension JournalRewriter {
-    /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (protocol notes 5.6,
+    /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (Protocol 5.6
     /// row 1): the key lives on at the master, and a real expiry is followed by a DEL. So much for clocks that nobody has
     /// compared.
     package static let expiryMarginMilliseconds: Int64 = 2_000

@@ -1,6 +1,6 @@
 import Wire
 
-/// INCRBYFLOAT and HINCRBYFLOAT, which the source computes in double and a Redis in long double (protocol notes 5.6,
+/// INCRBYFLOAT and HINCRBYFLOAT, which the source computes in double and a Redis in long double (Protocol 5.6
 /// row 13): a script adds as the source does, and writes the sum as the source writes it.
 extension JournalRewriter {
     /// Doubles are Lua's numbers. The fewest digits that read back as the same number are 15 without the zeros at their

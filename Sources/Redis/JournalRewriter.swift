@@ -1,6 +1,6 @@
 package import Wire
 
-/// Turns a record of a Dragonfly journal into commands of a Redis or Valkey. Source: protocol notes 5.4-5.6.
+/// Turns a record of a Dragonfly journal into commands of a Redis or Valkey. Source: Protocol 5.4-5.6.
 package struct JournalRewriter {
     let profile: TargetProfile
     /// Which deadlines the target is given; `nil`: the source's.
@@ -18,7 +18,7 @@ package struct JournalRewriter {
     /// The last `DEL key` of a multi-shard transaction.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 
-    /// - Parameter journalsGroupReads: XREADGROUP reaches the journal (protocol notes 5.6, row 10).
+    /// - Parameter journalsGroupReads: XREADGROUP reaches the journal (Protocol 5.6 row 10).
     package init(
         profile: TargetProfile, journalsGroupReads: Bool,
         expiryMargin: Int64 = JournalRewriter.expiryMarginMilliseconds

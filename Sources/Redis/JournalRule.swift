@@ -1,4 +1,4 @@
-/// What a journal record needs on its way to a Redis. Source: protocol notes 5.2-5.5.
+/// What a journal record needs on its way to a Redis. Source: Protocol 5.2-5.5.
 enum JournalRule: Sendable {
     /// Plain Redis 7 understands it as it is.
     case verbatim

@@ -1,4 +1,4 @@
-/// A command that concerns every flow and meets them at a barrier (protocol notes 5.2).
+/// A command that concerns every flow and meets them at a barrier (Protocol 5.2).
 package enum GlobalCommand: Equatable, Sendable {
     case flushAll
     case flushDatabase(UInt32)
@@ -66,7 +66,7 @@ package enum Unsupported: String, Sendable, CaseIterable {
     }
 }
 
-/// Where the source's stream itself does not tell enough to stay equal (protocol notes 5.6).
+/// Where the source's stream itself does not tell enough to stay equal (Protocol 5.6).
 package enum Divergence: String, Sendable, CaseIterable {
     case fragmentedSort = "fragmented-sort"
     case fragmentedGeoRadius = "fragmented-georadius"

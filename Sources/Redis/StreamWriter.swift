@@ -4,7 +4,7 @@ import Wire
 ///
 /// Deleted entries are not written, but their traces are: last id, entries added, greatest deleted id. Pending entries of
 /// deleted ones are dropped by the target itself, and
-/// show as an empty reply (`CommandBatch.reportsEmptyReplies`). Source: protocol notes 3.7.4, "Re-creation with exact semantics".
+/// show as an empty reply (`CommandBatch.reportsEmptyReplies`). Source: Protocol 3.7.4, "Re-creation with exact semantics".
 final class StreamWriter {
     private let key: [UInt8]
     private var entries: UInt64 = 0

@@ -10,7 +10,7 @@ package enum BlobFormat: Equatable, Sendable {
 /// Unpacks compressed blobs, with decoders that are kept from one blob to the next.
 ///
 /// A blob is exactly one frame. LZ4 frames come with linked and with independent blocks.
-/// Source: dragonfly-replication.md, section 3.8.
+/// Source: Protocol 3.8.
 package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner, who alone uses the two decoders
     private var lz4: OpaquePointer?
     private var zstd: OpaquePointer?

@@ -184,7 +184,7 @@ extension FlowDecoder {
     }
 }
 
-/// Opcodes of the snapshot phase. Source: protocol notes 3.2.
+/// Opcodes of the snapshot phase. Source: Protocol 3.2.
 private enum SnapshotOpcode: UInt8 {
     case fullSyncEnd = 200
     case zstdBlob = 201

@@ -11,7 +11,7 @@
 /// What the sink sees depends on the bytes alone, not on how they were cut; only `elementBytes` may come in other
 /// pieces. The snapshot's opcodes are in `FlowDecoder+Snapshot.swift`, keys and values in `FlowDecoder+Entries.swift`.
 ///
-/// Source: protocol notes 3 and 4.
+/// Source: Protocol 3 and 4.
 package struct FlowDecoder: ~Copyable {
     /// A value that is complete within so many bytes is handed over whole.
     package static let wholeValueBytes = 256 << 10

@@ -3,7 +3,7 @@
 /// ```
 /// u32 LE width: 2, 4 or 8 │ u32 LE count │ count × signed LE integers of that width, ascending
 /// ```
-/// Source: dragonfly-replication.md, section 3.7.3. Error offsets count from the start of the intset.
+/// Source: Protocol 3.7.3. Error offsets count from the start of the intset.
 package struct IntsetReader: ~Escapable {
     private let bytes: RawSpan
     private let width: Int

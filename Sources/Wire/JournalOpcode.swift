@@ -1,4 +1,4 @@
-/// The opcodes of a journal. Source: dragonfly-replication.md, sections 4.2 and 8.2.
+/// The opcodes of a journal. Source: Protocol 4.2 and 8.2.
 enum JournalOpcode {
     static let select: UInt64 = 6
     static let expired: UInt64 = 9

@@ -8,7 +8,7 @@
 /// | 13 | PING | |
 /// | 15 | LSN | LSN |
 ///
-/// Every number, the opcode too, is a packed integer. Source: dragonfly-replication.md, section 4.2.
+/// Every number, the opcode too, is a packed integer. Source: Protocol 4.2.
 package enum JournalRecord: ~Escapable {
     /// The commands after it are for `database`.
     case select(database: UInt32)

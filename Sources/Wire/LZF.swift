@@ -5,7 +5,7 @@
 /// LLLooooo            oooooooo  copy L + 2 bytes from o + 1 bytes back, L in 1 ... 6
 /// 111ooooo  LLLLLLLL  oooooooo  copy L + 9 bytes from o + 1 bytes back
 /// ```
-/// Source and target of a copy may overlap: it goes byte by byte. Source: dragonfly-replication.md, section 3.3.
+/// Source and target of a copy may overlap: it goes byte by byte. Source: Protocol 3.3.
 package enum LZF {
     /// How far back a copy reaches.
     static let windowBytes = 1 << 13

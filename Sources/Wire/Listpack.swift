@@ -46,7 +46,7 @@ extension ListpackElement {
 /// | F1, F2, F3, F4 | i16, i24, i32, i64, little endian | 3, 4, 5, 9 |
 ///
 /// The backlen tells those bytes again, 7 bits a byte, most significant first, the high bit set in all but its first
-/// byte. Source: dragonfly-replication.md, section 3.7.1. Error offsets count from the start of the listpack.
+/// byte. Source: Protocol 3.7.1. Error offsets count from the start of the listpack.
 package struct ListpackReader: ~Escapable {
     private let bytes: RawSpan
     /// The next element, or the closing FF: `6 ... bytes.byteCount - 1`.

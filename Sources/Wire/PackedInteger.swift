@@ -7,7 +7,7 @@
 /// | `80` + 4 bytes | u32, big endian |
 /// | `81` + 8 bytes | u64, big endian |
 ///
-/// Source: dragonfly-replication.md, sections 3.3 and 4.1. A value in a longer form than it needs is accepted.
+/// Source: Protocol 3.3 and 4.1. A value in a longer form than it needs is accepted.
 extension ByteReader {
     /// The next integer of a journal.
     ///

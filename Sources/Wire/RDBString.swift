@@ -16,7 +16,7 @@ package enum RDBStringHead: Equatable, Sendable {
 ///          C0 i8  |  C1 i16  |  C2 i32     little endian; the string is the number's decimal text
 ///          C3  length of the LZF bytes  length of the text  LZF bytes
 /// ```
-/// Source: dragonfly-replication.md, section 3.3.
+/// Source: Protocol 3.3.
 extension ByteReader {
     /// The next length, where no string encoding may stand.
     ///

@@ -1,6 +1,6 @@
 /// The value types of an RDB stream, by the byte that announces them.
 ///
-/// Source: protocol notes 3.6, 8.3; `src/redis/rdb.h` and `rdb_extensions.h` of Dragonfly name the same numbers.
+/// Source: Protocol 3.6, 8.3; `src/redis/rdb.h` and `rdb_extensions.h` of Dragonfly name the same numbers.
 package enum RDBType: UInt8, Sendable, CaseIterable {
     case string = 0
     case set = 2

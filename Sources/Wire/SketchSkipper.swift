@@ -1,7 +1,7 @@
 /// Moves over the probabilistic types, which no Redis can take: their bytes have no equal there, but their length is
 /// known, so that the keys behind them can still be read.
 ///
-/// Source: protocol notes 3.7.5 (bloom filters), 8.3 (count-min sketch, top-k, cuckoo filter).
+/// Source: Protocol 3.7.5 (bloom filters), 8.3 (count-min sketch, top-k, cuckoo filter).
 struct SketchSkipper {
     private let type: RDBType
     private var stage = Stage.head

@@ -7,7 +7,7 @@
 ///          number of the entry's elements before this one
 /// ```
 /// All are elements of one listpack. Flags & 1 marks a deleted entry. Milliseconds and sequence are what must be added,
-/// modulo 2^64, to the node's master id. Source: dragonfly-replication.md, section 3.7.4. Error offsets count from the
+/// modulo 2^64, to the node's master id. Source: Protocol 3.7.4. Error offsets count from the
 /// start of the listpack.
 package struct StreamNodeReader: ~Escapable {
     /// The id that the entries' ids are relative to.

@@ -5,7 +5,7 @@
 ///   group:    name | last id | [entries read] | pending count | pending: 16-byte id, i64 time, count
 ///             consumers | consumer: name | i64 seen | [i64 active] | pending count | 16-byte ids
 /// ```
-/// The parts in brackets: types 19 and 21; `active`: type 21 only. Source: protocol notes 3.7.4.
+/// The parts in brackets: types 19 and 21; `active`: type 21 only. Source: Protocol 3.7.4.
 struct StreamTailDecoder {
     private let type: RDBType
     private var stage = Stage.info

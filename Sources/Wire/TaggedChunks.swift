@@ -2,7 +2,7 @@
 ///
 /// The first chunk of an id holds `[EXPIRETIME_MS] [DF_MASK] type key` and the beginning of the value, the later ones
 /// only more of the value. The database is the one that was selected at the first chunk. Splits are at element
-/// boundaries, and a value ends at the end of a chunk. Source: protocol notes 3.8.
+/// boundaries, and a value ends at the end of a chunk. Source: Protocol 3.8.
 struct TaggedChunks: ~Copyable {
     /// Values that may be open at once in a flow: the masters observed had two.
     static let openLimit = 1024

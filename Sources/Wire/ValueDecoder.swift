@@ -5,7 +5,7 @@
 /// from there. An element of more than `pieceBytes` is handed on as it arrives, so memory stays bounded whatever the
 /// value's size; only a listpack, an intset or a ziplist has to be there whole.
 ///
-/// Source: protocol notes 3.6 (bodies), 3.7.4 (streams), 3.7.5 and 8.3 (sketches).
+/// Source: Protocol 3.6 (bodies), 3.7.4 (streams), 3.7.5 and 8.3 (sketches).
 package struct ValueDecoder: ~Copyable {
     /// Elements up to this size are handed over in one span.
     package static let pieceBytes = 64 << 10

@@ -12,7 +12,7 @@
 /// | C0, D0, E0, F0, FE | i16, i32, i64, i24, i8, little endian | 3, 5, 9, 4, 2 |
 /// | F1 … FD | 0 … 12 | 1 |
 ///
-/// Source: dragonfly-replication.md, section 3.7.2. Error offsets count from the start of the ziplist.
+/// Source: Protocol 3.7.2. Error offsets count from the start of the ziplist.
 package struct ZiplistReader: ~Escapable {
     private let bytes: RawSpan
     private var offset = Self.headBytes

@@ -3,7 +3,7 @@ import Redis
 import Testing
 import Wire
 
-/// The rows of sections 5.4 to 5.6 of the protocol that need care, run on a real server.
+/// The rows of Protocol 5.4 to 5.6 that need care, run on a real server.
 @Suite struct `Records of a journal that a Redis does not take as they are` {
     private let now = TargetUnderTest.now
 

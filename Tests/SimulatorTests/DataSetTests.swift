@@ -128,7 +128,7 @@ import Testing
     }
 
     @Test func `DUMP payloads are the master's`() {
-        // Vector V22 of the protocol.
+        // Protocol V22.
         let expected: [UInt8] = [0, 1, 0x76, 9, 0, 0x41, 0xFA, 0x9F, 0x7E, 0x4D, 0xBE, 0xE9, 0x7F]
         #expect(DumpPayload.bytes(.string([0x76])) == expected)
     }
@@ -139,7 +139,7 @@ import Testing
             return [encoder.encode(value)] + encoder.writer.bytes
         }
         func text(_ text: String) -> [UInt8] { Array(text.utf8) }
-        // Vectors V10 and V12 to V17.
+        // Protocol V10 and V12 to V17.
         #expect(body(.string(text("-7"))) == [0, 0xC0, 0xF9])
         #expect(body(.string(text("12345"))) == [0, 0xC1, 0x39, 0x30])
         #expect(

@@ -53,7 +53,7 @@ import Testing
         try replica.main.command("DFLY SYNC \(replica.sync)")
         for flow in replica.flows { _ = try flow.read(through: SnapshotFrame.end) }
         master.send(journal: [JournalEntry("SET k v")], flow: 1)
-        // Vectors V9 and V2 of the protocol.
+        // Protocol V9 and V2.
         let record: [UInt8] = [0x06, 0, 0x0A, 0, 1, 3, 5, 3, 0x53, 0x45, 0x54, 1, 0x6B, 1, 0x76]
         let blob: [UInt8] = [0xD2, 0x01, 0x0F] + record
         #expect(try replica.flows[1].read(blob.count) == blob)

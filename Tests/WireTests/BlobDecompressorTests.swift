@@ -46,7 +46,7 @@ private func decompress(_ bytes: [UInt8], _ format: BlobFormat) throws(WireError
 }
 
 @Suite struct `Compressed blobs` {
-    /// V21 of the specification: 60 times the same key, without the opcode and the string's length.
+    /// Protocol V21: 60 times the same key, without the opcode and the string's length.
     private static let vector = hex(
         """
         04 22 4d 18 68 40 2c 01 00 00 00 00 00 00 84

@@ -13,7 +13,7 @@ import Wire
         #expect(checksum([]) == 0)
     }
 
-    /// V22 of the specification: a string "v", RDB version 9, checksum.
+    /// Protocol V22: a string "v", RDB version 9, checksum.
     @Test func `A DUMP payload of a master has the right checksum`() {
         #expect(checksum(hex("00 01 76 09 00")).littleEndian == 0x7FE9_BE4D_7E9F_FA41)
     }

@@ -26,7 +26,7 @@ func value(
 
 func texts(_ texts: String...) -> [FlowRecorder.Piece] { texts.map { .text($0) } }
 
-@Suite struct `Flows of the specification's vectors` {
+@Suite struct `Flows of the vectors of Protocol 10` {
     private func expect(
         _ entries: String, _ items: [FlowRecorder.Item], sourceLocation: SourceLocation = #_sourceLocation
     ) {
@@ -200,7 +200,7 @@ func texts(_ texts: String...) -> [FlowRecorder.Piece] { texts.map { .text($0) }
     }
 }
 
-/// V18: key `s` with its type in front.
+/// Protocol V18: key `s` with its type in front.
 let sampleStreamText = """
     15 01 73 01 | 10 0000000000000001 0000000000000001 | 3e 3e 00 00 00 19 00
     02 01 01 01 02 01 81 61 02 81 62 02 00 01 02 01 00 01 00 01 01 01 02 01 05 01

@@ -13,7 +13,7 @@ private func numbers(_ bytes: [UInt8]) throws(WireError) -> [Int64] {
 private func validate(_ bytes: [UInt8]) throws(WireError) -> Int { try IntsetReader.validate(bytes.span.bytes) }
 
 @Suite struct Intsets {
-    /// The first is V12 of the specification.
+    /// The first is Protocol V12.
     private static let vectors: [(String, [Int64])] = [
         ("02 00 00 00 03 00 00 00 01 00 02 00 2c 01", [1, 2, 300]),
         ("02 00 00 00 02 00 00 00 00 80 ff ff", [-32768, -1]),

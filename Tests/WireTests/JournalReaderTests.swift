@@ -39,7 +39,7 @@ private func records(_ bytes: [UInt8], maxPayloadBytes: Int = 1 << 20) throws(Wi
 }
 
 @Suite struct `Journal records` {
-    /// V2 to V8 of the specification.
+    /// Protocol V2 to V8.
     private static let vectors: [(String, [String])] = [
         (
             "06 00 | 0a 00 01 | 03 05 | 03 53 45 54 | 01 6b | 01 76",

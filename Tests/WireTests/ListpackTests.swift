@@ -19,7 +19,7 @@ func describe(_ element: borrowing ListpackElement) -> String {
 }
 
 @Suite struct Listpacks {
-    /// V13, V14, V15 and the node of V18 of the specification, without key and string head.
+    /// Protocol V13, V14, V15 and the node of V18, without key and string head.
     static let vectors: [(String, [String])] = [
         ("15 00 00 00 04 00 82 66 31 03 82 76 31 03 82 66 32 03 02 01 ff", ["f1", "v1", "f2", "#2"]),
         ("14 00 00 00 04 00 81 61 02 83 31 2e 35 04 81 62 02 02 01 ff", ["a", "1.5", "b", "#2"]),

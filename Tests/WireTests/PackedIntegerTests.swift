@@ -2,7 +2,7 @@ import Testing
 import Wire
 
 @Suite struct `Packed integers` {
-    /// V1 of the specification.
+    /// Protocol V1.
     private static let vectors: [(UInt64, String)] = [
         (0, "00"), (63, "3f"), (64, "40 40"), (255, "40 ff"), (16383, "7f ff"), (16384, "80 00 00 40 00"),
         (4_294_967_295, "80 ff ff ff ff"), (4_294_967_296, "81 00 00 00 01 00 00 00 00"),

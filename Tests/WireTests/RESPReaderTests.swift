@@ -161,7 +161,7 @@ import Wire
         }
     }
 
-    /// V24 of the specification.
+    /// Protocol V24.
     @Test func `An acknowledgement is written as the master expects it`() {
         let bytes = written { buffer in
             buffer.appendCommandHead(3)

@@ -34,7 +34,7 @@ private func listpack(_ elements: [any Sendable]) -> [UInt8] {
 }
 
 @Suite struct `Stream nodes` {
-    /// The node of V18 of the specification.
+    /// The node of Protocol V18.
     private static let key = hex("0000000000000001 0000000000000001")
     private static let node = hex(
         """

@@ -9,7 +9,7 @@ struct ValueValidationTests {
         try ValueValidation.check(type, body: bytes.span.bytes, scratch: &scratch)
     }
 
-    /// The bodies of vectors V12 (intset), V13 (hash), V15 (list).
+    /// The bodies of Protocol V12 (intset), V13 (hash), V15 (list).
     private static let sound: [(RDBType, [UInt8])] = [
         (.setIntset, [14, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 2, 0, 0x2C, 1]),
         (

@@ -1,8 +1,8 @@
 import Testing
 import Wire
 
-/// Section 10 of the specification: values as they stand in a flow, read by several of the small readers together.
-@Suite struct `Vectors of the specification` {
+/// Protocol 10: values as they stand in a flow, read by several of the small readers together.
+@Suite struct `Vectors of Protocol 10` {
     private func string(_ reader: inout ByteReader) throws -> [UInt8] {
         var buffer = ByteBuffer()
         let isWhole = try reader.readString(into: &buffer)

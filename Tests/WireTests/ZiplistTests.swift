@@ -30,7 +30,7 @@ private func littleEndian(_ value: some FixedWidthInteger & BitwiseCopyable) -> 
 }
 
 @Suite struct Ziplists {
-    /// By hand from section 3.7.2 of the specification: "a", 2, "1.5".
+    /// By hand from Protocol 3.7.2: "a", 2, "1.5".
     private static let sample = hex("15 00 00 00 0f 00 00 00 03 00 | 00 01 61 | 03 f3 | 02 03 31 2e 35 | ff")
 
     @Test func `A small ziplist is read`() throws {

@@ -25,7 +25,7 @@ package enum FlowEvent: Sendable {
 
 /// Decodes one flow and applies it: intake, decoder, encoder and the flow's connection to the target, on one queue.
 package actor FlowApplier {
-    /// Records after which the position is acknowledged at once (protocol notes 4.5).
+    /// Records after which the position is acknowledged at once (Protocol 4.5).
     private static let recordsPerAcknowledgement = 1024
     /// How long a batch waits for more after the one before was sent.
     private static let linger = DispatchTimeInterval.milliseconds(1)

@@ -1,7 +1,7 @@
 import Dragonfly
 import Redis
 
-/// Where the flows meet at a global command: it runs once, when every flow has reached it (protocol notes 5.2).
+/// Where the flows meet at a global command: it runs once, when every flow has reached it (Protocol 5.2).
 ///
 /// The flows' orders agree, since the master runs these commands alone. FLUSHSLOTS has no transaction id, so the command
 /// itself is compared as well.
