@@ -42,9 +42,10 @@ done < <(find Sources Tests -name '*.swift' -exec wc -l {} + | awk '
     END { for (type in lines) print lines[type], type }')
 
 # 'After' says what 'behind' was used for, 'is' what 'stands', 'report' and 'say' what 'tell'. The number only goes down.
-most=431
+most=170
 words='[Bb]ehind|[Ss]tands?|standing|stood|[Tt]ells?|told|telling|untold'
-count=$(grep -rEoh --include='*.swift' --include='*.bash' '(//|#).*' Sources Tests | grep -cEw "$words" || true)
+count=$({ grep -rEoh --include='*.swift' '//.*' Sources Tests; grep -rEh --include='*.bash' '^ *#' Tests; } |
+    grep -cEw "$words" || true)
 echo "comments with behind, stand or tell: $count of at most $most"
 [[ $count -le $most ]] || fail "$count comments with one of these words, there were $most: write after, is, report"
 

@@ -6,7 +6,7 @@ import Link
 /// ```
 /// read what has piled up │ FIN on every flow │ read to the master's FIN │ FIN on the main connection, read │ close
 /// ```
-/// Nothing is applied: what is read here was never acknowledged, and comes again behind the checkpoint. It runs on the
+/// Nothing is applied: what is read here was never acknowledged, and comes again after the checkpoint. It runs on the
 /// calling thread, before there are others; the master's writers wait for the first read.
 package struct AbandonedSession: Sendable {
     /// How one connection was left.

@@ -13,7 +13,7 @@ package protocol FlowReceiver: AnyObject, Sendable {
     func endOfFlow()
 }
 
-/// What a flow's connection tells the session.
+/// What a flow's connection reports to the session.
 package enum FlowConnectionEvent: Sendable {
     /// The master's FIN, or the error that took its place.
     case ended(FlowID, SystemError?)
@@ -55,7 +55,7 @@ package actor FlowConnection {
     }
     package nonisolated var queue: DispatchQueue { executor.queue }
 
-    /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read behind that answer.
+    /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read after that answer.
     package init(
         flow: FlowID, descriptor: Int32, unconsumed: [UInt8], peer: String, receiver: any FlowReceiver,
         keeper: any SocketKeeper, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void

@@ -22,7 +22,7 @@ package func nextLSNs(of source: SourceSettings, flowCount: Int) async throws ->
         if case .error(let text) = reply { throw SourceError.reply(text, to: "DFLY REPLICAOFFSET") }
         let offsets = (reply.array ?? []).compactMap(\.int)
         guard offsets.count == flowCount else {
-            throw SourceError(.protocolViolation, "DFLY REPLICAOFFSET does not tell an offset of each flow")
+            throw SourceError(.protocolViolation, "DFLY REPLICAOFFSET does not give an offset for each flow")
         }
         await connection.close()
         return offsets.map { LSN(UInt64(clamping: $0)) }

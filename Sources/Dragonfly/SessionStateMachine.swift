@@ -99,7 +99,7 @@ package struct SessionStateMachine: ~Copyable {
         }
     }
 
-    /// The connection to the master stands.
+    /// The connection to the master is made.
     package mutating func connected() -> Action {
         guard case .initial = state else { preconditionFailure("a session begins once") }
         if let password {

@@ -1,6 +1,6 @@
 /// Holds copies of a session's sockets outside of this process, such as in systemd's file descriptor store.
 ///
-/// If this process is killed the kernel sends neither FIN nor RST on a socket of which a copy stands elsewhere, and the
+/// If this process is killed the kernel sends neither FIN nor RST on a socket of which there is a copy elsewhere, and the
 /// next process can leave the master in order (`AbandonedSession`). As long as there is a copy a `close` does not end the
 /// connection, so each socket is released once it has been left.
 package protocol SocketKeeper: Sendable {

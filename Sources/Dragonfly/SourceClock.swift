@@ -14,13 +14,13 @@ package final class SourceClock: Sendable {
 
     package init() {}
 
-    /// Milliseconds, negative when it is behind; 0 as long as the master has not told its time.
+    /// Milliseconds, negative when its clock is slow; 0 as long as the master has not given its time.
     package var skew: Int64 { milliseconds.load(ordering: .relaxed) }
 
     package var isMeasured: Bool { hasMeasured.load(ordering: .relaxed) }
 
     /// The master answered TIME with `reply` between `start` and `end`, which are Unix milliseconds of our clock. Other
-    /// replies tell nothing.
+    /// replies give nothing.
     package func answered(_ reply: RESPValue, between start: Int64, and end: Int64) {
         guard let time = Self.parse(reply), end - start <= Self.longestRequest || !isMeasured else { return }
         milliseconds.store(time - (start + (end - start) / 2), ordering: .relaxed)

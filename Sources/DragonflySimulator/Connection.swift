@@ -205,7 +205,7 @@ final class Connection {
 
     // MARK: The end
 
-    /// Sends our FIN behind what the kernel already has.
+    /// Sends our FIN after what the kernel already has.
     func sendFIN() {
         guard !observation.sentFIN, !observation.isClosed, !faults.neverSendsFIN else { return }
         dropOutput()

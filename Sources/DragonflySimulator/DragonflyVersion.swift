@@ -56,6 +56,6 @@ package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringCon
     /// Expiries are EXPIRED records; later they are COMMAND `DEL`.
     var sendsExpiredRecords: Bool { self < DragonflyVersion(1, 38, 0) }
 
-    /// Large values come in tagged chunks unless the master is told otherwise.
+    /// Large values come in tagged chunks unless the master is configured otherwise.
     var sendsTaggedChunks: Bool { self >= DragonflyVersion(1, 40, 0) }
 }

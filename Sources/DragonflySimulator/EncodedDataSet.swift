@@ -1,6 +1,6 @@
 /// A synthetic data set encoded for each shard before anybody asks for it, so that serving it costs `send` alone.
 package struct EncodedDataSet: Sendable {
-    /// Flushed buffers of each shard; each begins and ends where an opcode may stand.
+    /// Flushed buffers of each shard; each begins and ends where an opcode may be.
     private let pieces: [[[UInt8]]]
     private let largeValues: [[LargeValue]]
 
@@ -39,7 +39,7 @@ package struct EncodedDataSet: Sendable {
 
 /// A full sync with values that are generated while it goes out.
 ///
-/// With tagged chunks two large values are open at a time, and prepared pieces stand between their chunks; without them
+/// With tagged chunks two large values are open at a time, and prepared pieces are put between their chunks; without them
 /// one value follows the other and nothing comes into its middle.
 final class LargeSnapshot: SnapshotSource {
     private let pieces: [[UInt8]]

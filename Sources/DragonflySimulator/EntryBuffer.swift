@@ -27,7 +27,7 @@ struct EntryBuffer {
     var count: Int { writer.count }
     var isFull: Bool { writer.count >= Self.targetBytes }
 
-    /// Bytes that stand between two entries: FULLSYNC_END, a blob of the journal.
+    /// Bytes between two entries: FULLSYNC_END, a blob of the journal.
     mutating func append(opcode bytes: [UInt8]) { writer.raw(bytes) }
 
     mutating func append(database: Int, key: [UInt8], expiresAt: Int64?, value: Value) {
@@ -105,7 +105,7 @@ struct EntryBuffer {
         return writer.bytes
     }
 
-    /// Takes what stands in the buffer, as it goes over the wire.
+    /// Takes what is in the buffer, as it goes over the wire.
     mutating func flush() -> [UInt8]? {
         if writer.isEmpty { return nil }
         defer {

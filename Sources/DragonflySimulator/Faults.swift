@@ -1,4 +1,4 @@
-/// How a connection misbehaves. Offsets count the bytes of the stream: on a flow those behind the reply to `DFLY FLOW`,
+/// How a connection misbehaves. Offsets count the bytes of the stream: on a flow those after the reply to `DFLY FLOW`,
 /// elsewhere those of the connection.
 package struct Faults: Sendable {
     /// How what is written is cut into `send` calls.
@@ -32,10 +32,10 @@ package struct Faults: Sendable {
     package var cut: Cut?
     /// Bytes put into the stream at an offset.
     package var insertions: [Int: [UInt8]] = [:]
-    /// Bytes put before FULLSYNC_END, where an opcode stands: `[0xF3]` is an unknown one, `[99, 1, 0x6B]` an unknown type.
+    /// Bytes put before FULLSYNC_END, in the place of an opcode: `[0xF3]` is an unknown one, `[99, 1, 0x6B]` an unknown type.
     package var insertionBeforeEnd: [UInt8] = []
     package var hasWrongToken = false
-    /// The AUX field `shard-id` tells another shard.
+    /// The AUX field `shard-id` names another shard.
     package var hasWrongShardID = false
     /// `DFLY FLOW` is answered with this error line.
     package var refusal: String?
@@ -77,7 +77,7 @@ package enum ConnectionPlace: Sendable, Hashable, CustomStringConvertible {
 package struct Refusal: Sendable {
     /// The command's name, in upper case; with its sub-command to be narrower: `DFLY STARTSTABLE`.
     package let command: String
-    /// The line behind the `-`; `nil`: the command is never answered.
+    /// The line after the `-`; `nil`: the command is never answered.
     package let reply: String?
     package var times: Int
 

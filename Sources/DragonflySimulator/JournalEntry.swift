@@ -40,7 +40,7 @@ package struct JournalEntry: Sendable, Equatable {
         return record
     }
 
-    /// SELECT and the record, as they stand in the stream; a PING stands alone.
+    /// SELECT and the record, as they are in the stream; a PING is alone.
     package var encoded: [UInt8] {
         var writer = PieceWriter()
         if kind == .ping {

@@ -45,7 +45,7 @@ package struct LargeValue: Sendable {
 
     package static let stringPieceBytes = 64 << 10
 
-    /// Each piece of the value's body, behind the key.
+    /// Each piece of the value's body, after the key.
     var type: UInt8 {
         switch kind {
         case .string: 0
@@ -80,10 +80,10 @@ struct LargeValueWriter {
         hasBegun && position == (value.kind == .string ? value.elementBytes : value.elements)
     }
 
-    /// Another entry or a journal blob may stand here.
+    /// Another entry or a journal blob may be here.
     var isBetweenOpcodes: Bool { !hasBegun || hasEnded || streamID != nil }
 
-    /// The next piece; it ends behind an element.
+    /// The next piece; it ends after an element.
     mutating func next() -> [UInt8] {
         var payload = PieceWriter()
         var piece = PieceWriter()

@@ -1,6 +1,6 @@
 /// The point-in-time snapshot of one shard of a live master (Protocol 3.9).
 ///
-/// Keys go out as they stood when it began. A write to a key that has not gone out yet sends the old value first, so that
+/// Keys go out as they were when it began. A write to a key that has not gone out yet sends the old value first, so that
 /// a key's value always comes before its journal records.
 final class LiveSnapshot: SnapshotSource {
     private let databases: [(number: Int, entries: LiveStore.Database)]

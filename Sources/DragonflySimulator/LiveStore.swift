@@ -1,6 +1,6 @@
 /// The key space of a live master: values by shard, database and key, with their expiries.
 ///
-/// Owned by `MasterCore`. A full sync takes a shard's databases as they stand: copies share their memory until a write.
+/// Owned by `MasterCore`. A full sync takes a shard's databases as they are: copies share their memory until a write.
 final class LiveStore {
     struct Entry {
         var value: Value
@@ -21,7 +21,7 @@ final class LiveStore {
 
     let shardCount: Int
     private(set) var shards: [[Int: Database]]
-    /// Deadlines that may have been taken back since: the entry tells.
+    /// Deadlines that may have been taken back since: the entry says.
     private var deadlines = MinimumHeap<Deadline>()
 
     init(shardCount: Int) {

@@ -60,7 +60,7 @@ extension MasterCore {
         for index in stride(from: 0, to: arguments.count, by: 2) {
             switch request.keyword(index) {
             case "CAPA":
-                // One pair alone makes a session; the value is compared as it stands.
+                // One pair alone makes a session; the value is compared as it is.
                 if arguments.count == 2, request.text(1) == "dragonfly" { return openSession(connection) }
             case "LISTENING-PORT":
                 guard let port = request.integer(index + 1), (0...65535).contains(port) else {
@@ -109,7 +109,7 @@ extension MasterCore {
         guard let lsn = request.text(1).flatMap({ UInt64($0) }) else { return .nothing }
         let connection = flow.connection
         connection.observation.acknowledgements.append(Acknowledgement(lsn: lsn, time: now))
-        // Behind the session's end, on its way while the master hung up.
+        // After the session's end, on its way while the master hung up.
         guard connection.session != nil else { return .nothing }
         if flow.phase != .stable {
             violations.append("ACK \(lsn) before \(connection.label) is stable")

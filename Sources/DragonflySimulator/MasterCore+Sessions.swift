@@ -212,7 +212,7 @@ extension MasterCore {
         session.main.queue(.ok)
     }
 
-    /// Behind a recording's token comes what was recorded behind it.
+    /// After a recording's token comes what was recorded after it.
     private func sendRecordedStable(_ flow: Flow) {
         guard case .recording(let recording) = dataSet else { return }
         let recorded = recording.flows[flow.shard]

@@ -127,7 +127,7 @@ final class MasterCore {
         }
     }
 
-    /// Moves a connection's bytes to the kernel, and the next ones of its snapshot behind them.
+    /// Moves a connection's bytes to the kernel, and the next ones of its snapshot after them.
     private func pump(_ connection: Connection) {
         guard !connection.observation.isClosed, !connection.observation.sentFIN else { return }
         var budget = Self.writeBudget
@@ -213,7 +213,7 @@ final class MasterCore {
         if connection.observation.role == .client { connection.close() }
     }
 
-    /// A connection whose client has ended is watched until the kernel is done with it: an RST behind the FIN, and bytes
+    /// A connection whose client has ended is watched until the kernel is done with it: an RST after the FIN, and bytes
     /// that the client never read, are seen here.
     private func watch(_ connection: Connection) {
         guard connection.isReadingOver, !connection.observation.isClosed else { return }
@@ -234,7 +234,7 @@ final class MasterCore {
         }
     }
 
-    /// What a process that dies leaves behind: every connection closed, every session gone, another replication id.
+    /// What is left of a process that dies: every connection closed, every session gone, another replication id.
     func restart() {
         for session in sessions { session.state = .cancelled }
         sessions = []

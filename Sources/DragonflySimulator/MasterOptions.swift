@@ -6,7 +6,7 @@ package struct MasterOptions: Sendable {
     package var listensOnAllAddresses = false
     package var shardCount = 2
     package var version = DragonflyVersion.reference
-    /// The number told in the handshake; `nil`: the one of `version`.
+    /// The number given in the handshake; `nil`: the one of `version`.
     package var protocolNumber: Int64?
     /// 40 hexadecimal characters; `nil`: random, a new one after each `restart()`.
     package var replicationID: String?

@@ -30,12 +30,12 @@ package struct ConnectionObservation: Sendable {
     package internal(set) var acknowledgements: [Acknowledgement] = []
     /// Bytes that the kernel has taken from us.
     package internal(set) var bytesSent = 0
-    /// Of them, those that belong to the flow's stream: behind the reply to `DFLY FLOW`.
+    /// Of them, those that belong to the flow's stream: after the reply to `DFLY FLOW`.
     package internal(set) var streamBytesSent = 0
     package internal(set) var bytesReceived = 0
     /// The first end seen from the client; `nil` while it sends.
     package internal(set) var clientEnd: ClientEnd?
-    /// An RST came behind the client's FIN: it closed with unread data.
+    /// An RST came after the client's FIN: it closed with unread data.
     package internal(set) var wasResetAfterFIN = false
     /// 1 for the first connection whose end the master saw, 2 for the next ...
     package internal(set) var endOrder: Int?

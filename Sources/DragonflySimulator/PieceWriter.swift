@@ -98,7 +98,7 @@ struct ListpackWriter {
     private var entries = PieceWriter()
     private(set) var count = 0
 
-    /// Bytes of the listpack as it stands.
+    /// Bytes of the listpack so far.
     var byteCount: Int { entries.count + 7 }
 
     mutating func append(_ value: [UInt8]) {

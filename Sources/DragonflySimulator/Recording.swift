@@ -12,7 +12,7 @@ package struct Recording: Sendable {
         package let stable: [UInt8]
         /// The last 40 bytes of the full sync.
         package let token: String
-        /// The LSN of the first record of `stable`; `nil` when it stands in a compressed blob and nothing followed.
+        /// The LSN of the first record of `stable`; `nil` when it is in a compressed blob and nothing followed.
         package let offset: UInt64?
         /// The records of `stable`, each with the SELECT before it, for partial sync.
         let records: [[UInt8]]
@@ -48,7 +48,7 @@ package struct Recording: Sendable {
         version = flows.first.flatMap { Self.version(in: $0.beforeStable) }
     }
 
-    /// The first 40 hexadecimal characters behind a `+`: the reply to `capa dragonfly`.
+    /// The first 40 hexadecimal characters after a `+`: the reply to `capa dragonfly`.
     private static func replicationID(in handshake: Data) -> String? {
         for part in String(decoding: handshake, as: UTF8.self).split(separator: "+").dropFirst() {
             let candidate = part.prefix(40)
@@ -75,7 +75,7 @@ extension Recording.Flow {
 
     /// Splits a recorded full sync where the master waited for STARTSTABLE.
     ///
-    /// That is behind FULLSYNC_END when only JOURNAL_OFFSET and EOF follow it in plain bytes. When journal blobs follow,
+    /// That is after FULLSYNC_END when only JOURNAL_OFFSET and EOF follow it in plain bytes. When journal blobs follow,
     /// or a compressed blob holds them, everything before EOF goes out early: the client sends STARTSTABLE later anyway.
     package init(full: [UInt8], stable: [UInt8]) throws {
         let end = full.count - Self.tokenBytes - Self.endBytes
@@ -99,7 +99,7 @@ extension Recording.Flow {
     }
 
     /// The records of a stable part, each with the SELECT before it, LSN records left out; and the LSN of the first one,
-    /// as the first LSN record tells it.
+    /// as the first LSN record gives it.
     private static func scan(_ stable: [UInt8]) throws -> (records: [[UInt8]], firstLSN: UInt64?) {
         var records: [[UInt8]] = []
         var firstLSN: UInt64?

@@ -1,7 +1,7 @@
 /// A RESP2 reply.
 package enum Reply: Sendable, Equatable {
     case simple(String)
-    /// The whole line behind the `-`, code word included.
+    /// The whole line after the `-`, code word included.
     case error(String)
     case integer(Int64)
     case bulk([UInt8])

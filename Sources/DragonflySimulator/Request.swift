@@ -1,7 +1,7 @@
 /// A command as it came in: its name in upper case and its arguments as bytes.
 struct Request {
     let name: String
-    /// Behind the name.
+    /// After the name.
     let arguments: [[UInt8]]
 
     /// The argument as text, in upper case: for sub-commands and options.
@@ -91,7 +91,7 @@ struct RequestParser {
         return words
     }
 
-    /// The number behind a type byte, its line end consumed.
+    /// The number after a type byte, its line end consumed.
     private mutating func header() -> Int64? {
         guard let end = lineEnd() else { return nil }
         var value: Int64 = 0

@@ -2,7 +2,7 @@ import Synchronization
 
 /// A master that speaks the Dragonfly replication protocol on 127.0.0.1, for tests, the demo and benches.
 ///
-/// It serves a `DataSet` to any number of replicas, misbehaves on request, and tells what it saw of its peers. What would
+/// It serves a `DataSet` to any number of replicas, misbehaves on request, and reports what it saw of its peers. What would
 /// damage or kill a real master is kept in `violations`, which tests assert to be empty.
 ///
 /// One thread serves all sockets. Every member may be called from any thread; after `stop()` what was seen can still be
@@ -81,7 +81,7 @@ package final class SimulatedMaster: Sendable {
     /// The LSN that the next record of each shard gets.
     package var nextLSNs: [UInt64] { loop.look { $0.journals.map(\.next) } }
 
-    /// The states of the sessions that live, as INFO tells them: `preparation`, `full_sync`, `online`.
+    /// The states of the sessions that live, as INFO shows them: `preparation`, `full_sync`, `online`.
     package var sessionStates: [String] { loop.look { $0.sessions.map(\.state.rawValue) } }
 
     /// Sessions made by `capa dragonfly` so far.
@@ -108,7 +108,7 @@ package final class SimulatedMaster: Sendable {
         return true
     }
 
-    // MARK: What it is told to do
+    // MARK: What it is asked to do
 
     /// Sets how a place misbehaves, on its connections of now and of later.
     package func setFaults(_ faults: Faults, on place: ConnectionPlace) {

@@ -8,7 +8,7 @@ struct DatabaseKey: Hashable {
 ///
 /// Owned by the flow that serves it; pieces are asked for as the socket takes them.
 protocol SnapshotSource: AnyObject {
-    /// FULLSYNC_END stands in a piece that has been given out.
+    /// FULLSYNC_END is in a piece that has been given out.
     var hasEnded: Bool { get }
 
     /// The next piece; `nil` when there is none for now.
@@ -69,14 +69,14 @@ enum SnapshotFrame {
     static func eof(token: String) -> [UInt8] { [0xFF, 0, 0, 0, 0, 0, 0, 0, 0] + Array(token.utf8) }
 }
 
-/// A full sync whose pieces stand ready: a recording, or a data set encoded beforehand.
+/// A full sync whose pieces are ready: a recording, or a data set encoded beforehand.
 ///
-/// Records of the journal are put behind the piece that is being given out, so pieces end where an opcode may stand.
+/// Records of the journal are put after the piece that is being given out, so pieces end where an opcode may be.
 final class PreparedSnapshot: SnapshotSource {
     private var pieces: [[UInt8]]
     private var index = 0
     private var records: [[UInt8]] = []
-    /// A recording's own last bytes; they stand for whatever JOURNAL_OFFSET and token are asked for.
+    /// A recording's own last bytes; they are used for whatever JOURNAL_OFFSET and token are asked for.
     private let recordedTail: [UInt8]?
 
     /// - Parameter pieces: up to FULLSYNC_END, that included.

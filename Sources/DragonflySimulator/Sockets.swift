@@ -100,7 +100,7 @@ enum Sockets {
         return ioctl(descriptor, UInt(TIOCOUTQ), &count) == 0 ? Int(count) : 0
     }
 
-    /// The error that stands on the socket, 0 for none; reading it takes it away.
+    /// The pending error of the socket, 0 for none; reading it takes it away.
     static func pendingError(_ descriptor: Int32) -> Int32 {
         var code: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
@@ -116,7 +116,7 @@ enum Sockets {
         return info.tcpi_state
     }
 
-    /// Ends our direction: the peer sees FIN behind what was sent.
+    /// Ends our direction: the peer sees FIN after what was sent.
     static func finish(_ descriptor: Int32) { shutdown(descriptor, Int32(SHUT_WR)) }
 
     /// Closes with RST: what was not delivered is thrown away.

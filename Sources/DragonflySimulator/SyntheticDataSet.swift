@@ -24,7 +24,7 @@ package struct SyntheticDataSet: Sendable {
     package var expiringShare = 0.0
     /// The share of hashes and sets whose members have expiries of their own (types 31 and 32).
     package var expiringMemberShare = 0.0
-    /// Values that never stand in memory whole, behind the others.
+    /// Values that are never in memory whole, after the others.
     package var largeValues: [LargeValue] = []
     package var seed: UInt64 = 1
 

@@ -16,7 +16,7 @@ package enum Value: Sendable, Equatable {
         package let expiresAtSeconds: Int64?
     }
 
-    /// As TYPE tells it.
+    /// As TYPE names it.
     package var typeName: String {
         switch self {
         case .string: "string"

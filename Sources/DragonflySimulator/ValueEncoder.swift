@@ -1,7 +1,7 @@
-/// Encodes values as a v1.36.0 master does (Protocol 3.6 and 3.7): the value type and the body behind the key.
+/// Encodes values as a v1.36.0 master does (Protocol 3.6 and 3.7): the value type and the body after the key.
 struct ValueEncoder {
     let compression: Compression
-    /// Offsets in the body at which it may be split: behind each element of a collection in its large form.
+    /// Offsets in the body at which it may be split: after each element of a collection in its large form.
     private(set) var boundaries: [Int] = []
     private(set) var writer = PieceWriter()
 
@@ -257,7 +257,7 @@ enum ScoreText {
         let parts = score.magnitude.description.split(separator: "e")
         let mantissa = parts[0].split(separator: ".")
         var digits = String(mantissa[0]) + (mantissa.count > 1 ? String(mantissa[1]) : "")
-        // The place of the decimal point behind the first digit, as a power of ten.
+        // The place of the decimal point after the first digit, as a power of ten.
         var exponent = mantissa[0].count - 1 + (parts.count > 1 ? Int(parts[1]) ?? 0 : 0)
         while digits.first == "0" {
             digits.removeFirst()

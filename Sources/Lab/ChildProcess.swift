@@ -102,7 +102,7 @@ package final class ChildProcess {
         if isRunning { _ = Foundation.kill(pid, signal) }
     }
 
-    /// SIGSTOP: the process stands still and keeps its sockets.
+    /// SIGSTOP: the process stops and keeps its sockets.
     package func pause() { signal(SIGSTOP) }
 
     /// SIGCONT: the process goes on.

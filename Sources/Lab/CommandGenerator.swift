@@ -5,7 +5,7 @@ package struct CommandGenerator {
     private var random: SplitMix64
     private let keys: Int
     private let databases: [Int]
-    /// MOVE is among the commands. During a full sync a replica cannot tell whether one has moved anything.
+    /// MOVE is among the commands. During a full sync a replica cannot know whether one has moved anything.
     package var movesKeys = false
     private var lastID = 1000
 

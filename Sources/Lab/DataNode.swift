@@ -59,7 +59,7 @@ package indirect enum DataNode: Equatable, Sendable {
         json.append(UInt8(ascii: "\""))
     }
 
-    /// How each byte stands inside a JSON string.
+    /// How each byte is written in a JSON string.
     private static let escapes: [[UInt8]] = (0...255).map { (byte: Int) -> [UInt8] in
         switch byte {
         case 0x08: return Array("\\b".utf8)

@@ -136,7 +136,7 @@ package struct DataReader {
         ])
     }
 
-    /// The value behind `name` in a flat array of names and values.
+    /// The value after `name` in a flat array of names and values.
     private static func field(_ name: String, of reply: RESPValue) -> RESPValue {
         let parts = reply.array ?? []
         let index = stride(from: 0, to: parts.count - 1, by: 2).first { parts[$0].text == name }

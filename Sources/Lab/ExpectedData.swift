@@ -5,7 +5,7 @@ import Foundation
 /// ```
 /// {db: {key: {"type", "expire_at_ms", and "value" or "sha256" + "json_bytes"}}}
 /// ```
-/// Byte strings stand as Latin-1 text. A value whose JSON is 4,000 bytes or more stands as the digest of that JSON.
+/// Byte strings are Latin-1 text. A value whose JSON is 4,000 bytes or more is given as the digest of that JSON.
 package struct ExpectedData: Sendable {
     private enum Value: Sendable {
         case whole(DataNode)
@@ -87,7 +87,7 @@ package struct ExpectedData: Sendable {
 
     /// The differences of `actual` from what was recorded.
     package func differences(in actual: ServerData) throws -> [Difference] {
-        // Values that stand as digests: the actual ones are hashed in one go, and take the place of the expected when
+        // Values that are given as digests: the actual ones are hashed in one go, and take the place of the expected when
         // they are the same.
         var digested: [(database: Int, key: [UInt8], json: [UInt8])] = []
         for (database, keys) in databases {
@@ -113,7 +113,7 @@ package struct ExpectedData: Sendable {
         .text("sha256 \(digest), \(count) bytes")
     }
 
-    /// The expected keys as a data set, digests standing in for values.
+    /// The expected keys as a data set, digests in place of values.
     private var expected: ServerData {
         ServerData(
             databases: databases.mapValues { keys in

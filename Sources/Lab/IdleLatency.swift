@@ -6,7 +6,7 @@ import Wire
 ///
 /// ```
 /// SET's reply ── the source keeps the record ──▶ record on the flow ── df2redis ──▶ executed by the target
-///                                                (a proxy sees it)                  (MONITOR tells it)
+///                                                (a proxy sees it)                  (MONITOR shows it)
 /// ```
 package struct IdleLatency {
     /// Milliseconds, of each SET.
@@ -38,7 +38,7 @@ package struct IdleLatency {
     package func measure(_ count: Int, target: RedisServer, pause: ClosedRange<Int> = 5...40) throws -> Waits {
         let client = try RESPClient(port: source)
         let monitor = try target.client(timeout: .seconds(30))
-        // Each command that the target executes is told to this connection at that moment.
+        // Each command that the target executes is sent to this connection at that moment.
         try monitor.command("MONITOR")
         var waits = Waits()
         for number in 0..<count {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How long a process has stood ready to run and got no processor: what a busy machine does to it, and nobody else.
+/// How long a process has been ready to run and got no processor: what a busy machine does to it, and nobody else.
 ///
 /// The kernel counts it for each thread (the second number of `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds); a thread
 /// of ours looks ten times a second.
@@ -28,7 +28,7 @@ package final class ProcessorWaits: @unchecked Sendable {  // everything is unde
 
     package func stop() { lock.withLock { isStopped = true } }
 
-    /// About what one thread waited between two moments: of what is counted from the look before to the look behind them
+    /// About what one thread waited between two moments: of what is counted from the look before to the look after them
     /// that which cannot lie outside of them. Zero where the kernel does not count it.
     package func between(_ start: ContinuousClock.Instant, _ end: ContinuousClock.Instant) -> Duration {
         look()

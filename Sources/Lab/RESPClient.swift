@@ -110,7 +110,7 @@ package final class RESPClient {
         }
     }
 
-    /// The next reply, or what the server tells without being asked.
+    /// The next reply, or what the server sends unasked.
     package func read() throws -> RESPValue { try readReply() }
 
     private func readReply() throws -> RESPValue {

@@ -3,7 +3,7 @@ import Foundation
 /// Writes seeded random commands of every family to a server, over several connections at once.
 ///
 /// The commands are those that a journal carries without loss (Protocol 5.6 lists what a master does not
-/// tell its replicas): a replica that applies the journal right ends up equal. Each connection has a generator of its
+/// report to its replicas): a replica that applies the journal right ends up equal. Each connection has a generator of its
 /// own; how their commands interleave is up to the threads.
 package final class RandomWriter {
     package let seed: UInt64
@@ -38,7 +38,7 @@ package final class RandomWriter {
     }
 }
 
-/// One connection that writes until it is told to end.
+/// One connection that writes until it is asked to end.
 private final class WriterThread: @unchecked Sendable {  // what both threads touch is under the lock
     private let lock = NSCondition()
     private var isEnding = false

@@ -2,7 +2,7 @@ import Foundation
 
 /// A recorded run of a real master: the bytes of its flows and the data set it held at the end.
 ///
-/// `Tests/IntegrationTests/Recordings/README.md` tells what the files of its folder are.
+/// `Tests/IntegrationTests/Recordings/README.md` says what the files of its folder are.
 package struct RecordedRun: Sendable {
     /// The path below the folder of recordings, such as `v1.40.1/big`.
     package let name: String
@@ -21,7 +21,7 @@ package struct RecordedRun: Sendable {
             .sorted { $0.name < $1.name }
     }
 
-    /// What stands ready to be replayed: the files in one piece, near deadlines moved into the future.
+    /// What is ready to be replayed: the files in one piece, near deadlines moved into the future.
     package struct Replay {
         package let folder: TemporaryFolder
         package let expected: ExpectedData

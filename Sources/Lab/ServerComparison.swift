@@ -1,6 +1,6 @@
-/// A comparison of two servers key by key, in batches: neither data set stands in memory whole.
+/// A comparison of two servers key by key, in batches: neither data set is in memory whole.
 ///
-/// A key that is written meanwhile may be told as a difference; compare when the writing is over.
+/// A key that is written meanwhile may be reported as a difference; compare when the writing is over.
 package struct ServerComparison {
     /// Keys of the source that were looked at.
     package private(set) var keyCount = 0

@@ -1,6 +1,6 @@
 /// What a server holds: databases by number, keys by their bytes.
 package struct ServerData: Equatable, Sendable {
-    /// A key's value, its type as TYPE tells it, and its deadline in Unix milliseconds, -1 for none.
+    /// A key's value, its type as TYPE names it, and its deadline in Unix milliseconds, -1 for none.
     package struct Entry: Equatable, Sendable {
         package var type: String
         package var value: DataNode
@@ -19,7 +19,7 @@ package struct ServerData: Equatable, Sendable {
     /// Keys in all databases.
     package var count: Int { databases.values.reduce(0) { $0 + $1.count } }
 
-    /// Reads everything that the server behind `client` holds; database 0 is the selected one afterwards.
+    /// Reads everything that `client`'s server holds; database 0 is the selected one afterwards.
     package init(reading client: RESPClient) throws {
         var databases: [Int: Keys] = [:]
         let reader = DataReader(client)

@@ -8,7 +8,7 @@ package final class SimulatorProcess {
 
     /// Starts a simulated master on a free port.
     ///
-    /// - Parameter options: what goes behind `dragonfly-sim serve --port 0 --print-port`.
+    /// - Parameter options: what goes after `dragonfly-sim serve --port 0 --print-port`.
     package init(_ options: [String]) throws {
         folder = try TemporaryFolder("simulator")
         let process = try ChildProcess(

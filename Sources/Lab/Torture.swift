@@ -198,7 +198,7 @@ package final class Torture {
         daemon = try Daemon(.replicate, configuration, folder: folder)
     }
 
-    /// While it runs: what is told of a process that has ended counts the memory of ours, which it was started from.
+    /// While it runs: what is reported of a process that has ended counts the memory of ours, which it was started from.
     private func noteMemory() {
         guard daemon.process.isRunning else { return }
         report.peakResidentBytes = max(report.peakResidentBytes, daemon.process.usage.peakResidentBytes)
@@ -218,14 +218,14 @@ package final class Torture {
         case .daemonLeft:
             daemon.process.signal(SIGTERM)
             let end = try daemon.process.waitForEnd(timeout: .seconds(60))
-            // The signal may come before the daemon has got as far as to watch for it, or behind an end of its own.
+            // The signal may come before the daemon has got as far as to watch for it, or after an end of its own.
             if end == .signalled(SIGTERM) || end == .exited(0) { try startDaemon() }
         case .daemonStopped:
             daemon.process.pause()
             someTime(100...1500)
             daemon.process.resume()
         case .daemonKilledOverStoppedTarget:
-            // What the killed one has left in the target's sockets must not take effect behind the next one's back.
+            // What the killed one has left in the target's sockets must not take effect after the next one has started.
             target.pause()
             someTime(50...500)
             daemon.process.kill()

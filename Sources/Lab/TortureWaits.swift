@@ -17,7 +17,7 @@ extension Torture {
         /// Of the wait, about how long the master itself was ready to run and got no processor.
         package var withoutProcessor = Duration.zero
 
-        /// The daemon stood still, by SIGSTOP: nobody read the flows, and nothing of df2redis could help.
+        /// The daemon was stopped by SIGSTOP: nobody read the flows, and nothing of df2redis could help.
         package var isOfStoppedDaemon: Bool { fault == .daemonStopped && sinceFault < faultLasted }
     }
 }

@@ -1,15 +1,15 @@
-/// How a run ended, as told to the shell and to systemd: the numbers are those of `sysexits.h`.
+/// How a run ended, as reported to the shell and to systemd: the numbers are those of `sysexits.h`.
 ///
-/// Source: `sysexits.h` of glibc; where its own wording leaves room, `meaning` says what a code stands for here.
+/// Source: `sysexits.h` of glibc; where its own wording leaves room, `meaning` says what a code means here.
 /// A restart can help only where the cause may go away by itself: see `mayHealByRestart`.
 package enum ExitCode: Int32, CaseIterable, Sendable {
     /// Done: a `migrate` that finished, or a `replicate` that was asked to leave and left in order.
     case ok = 0
     /// The command line was wrong (EX_USAGE).
     case usage = 64
-    /// Data stood in the stream that the target cannot take, and the policy is to stop (EX_DATAERR).
+    /// The stream has data that the target cannot take, and the policy is to stop (EX_DATAERR).
     ///
-    /// 65 and not 70: the program works as asked and it is the data (or the policy) that must change, whereas 70 tells
+    /// 65 and not 70: the program works as asked and it is the data (or the policy) that must change, whereas 70 reports
     /// of a defect in df2redis. A restart would meet the same data again.
     case policyStop = 65
     /// The source cannot be reached, or was lost for longer than `reconnect.giveUpSeconds` (EX_UNAVAILABLE).
@@ -34,10 +34,10 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
 }
 
 extension ExitCode {
-    /// What the code tells an operator, as one line.
+    /// What the code means to an operator, as one line.
     package var meaning: String {
         switch self {
-        case .ok: "Done, or left in order when asked to."
+        case .ok: "Complete, or stopped in order on request."
         case .usage: "The command line is wrong; `df2redis --help` shows the right form."
         case .policyStop:
             "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key."

@@ -8,10 +8,10 @@ import Systemd
 
 /// One task at work: from a checked configuration to the exit code.
 ///
-/// It sets up logging, watches signals, tells systemd how it stands, and leaves everything else to the `Replicator`.
+/// It sets up logging, watches signals, reports its state to systemd, and leaves everything else to the `Replicator`.
 package struct ReplicationService: Sendable {
     package enum Mode: String, Sendable {
-        /// Follow the source until told to leave.
+        /// Follow the source until asked to leave.
         case replicate
         /// One full sync, then leave.
         case migrate
@@ -113,7 +113,7 @@ package struct ReplicationService: Sendable {
     }
 }
 
-/// Tells systemd, the status file and the log how the task stands.
+/// Reports the task's state to systemd, the status file and the log.
 private final class Reporter: Sendable {
     private static let beatsPerLine = 30
     /// What an attempt may take beyond the wait before it.
@@ -186,7 +186,7 @@ extension ReplicationSummary {
 }
 
 extension ReplicationError {
-    /// What the shell and systemd are told. Design: "For each error one place decides".
+    /// What is reported to the shell and to systemd. Design: "For each error one place decides".
     var exitCode: ExitCode {
         switch code {
         case .source(.unreachable), .source(.notReady), .source(.resumeRefused): .sourceUnavailable

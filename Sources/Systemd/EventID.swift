@@ -1,7 +1,7 @@
 /// The events that an operator searches the journal for, each with its `MESSAGE_ID`.
 ///
 /// A log statement names its event by metadata: `["event": "stable"]`. The journal handler adds the id, and
-/// `journalctl -x` shows the explanation that `df2redis.catalog` has for it. An id, once released, stands for ever: people
+/// `journalctl -x` shows the explanation that `df2redis.catalog` has for it. An id, once released, stays for ever: people
 /// write alerts with it (`journalctl MESSAGE_ID=...`).
 package enum EventID: String, CaseIterable, Sendable {
     /// The daemon runs, its configuration is valid.
@@ -14,9 +14,9 @@ package enum EventID: String, CaseIterable, Sendable {
     case stable
     /// A full sync must be done again, and why.
     case resync
-    /// The target is further behind than it should be.
+    /// The lag is higher than it should be.
     case lagHigh
-    /// The target is no longer further behind than it should be.
+    /// The lag is no longer higher than it should be.
     case lagNormal
     /// The connection to the source is gone.
     case sourceLost

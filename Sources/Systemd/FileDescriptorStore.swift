@@ -5,7 +5,7 @@ package import Logging
 /// File descriptors that the service manager keeps open while this process is being restarted
 /// (`FileDescriptorStoreMax=` of the unit).
 ///
-/// A flow's socket stands here as long as it is open. If this process is killed, the kernel sends neither FIN nor RST,
+/// A flow's socket is kept here as long as it is open. If this process is killed, the kernel sends neither FIN nor RST,
 /// because the service manager still holds the socket; the next process takes it back with `takeAll()`, reads it empty
 /// and leaves in order. Two things follow for the owner of a socket:
 ///
@@ -16,7 +16,7 @@ package import Logging
 package struct FileDescriptorStore: Sendable {
     private let logger: Logger?
 
-    /// - Parameter logger: told of messages that could not be sent; nil for silence.
+    /// - Parameter logger: for messages that could not be sent; nil for silence.
     package init(logger: Logger? = nil) {
         self.logger = logger
     }
@@ -24,7 +24,7 @@ package struct FileDescriptorStore: Sendable {
     /// Lets the service manager hold a copy of `descriptor` under `name`. This process keeps its own.
     ///
     /// The same name may be used more than once; `remove(name:)` then removes all of them. A store that is full takes
-    /// nothing more, which only the journal tells.
+    /// nothing more, which only the journal shows.
     ///
     /// `FDPOLL=0`: else the service manager would close its copy on its own as soon as the connection hangs up or
     /// breaks. That is the moment when the last bytes may still lie unread in the socket, and a close with unread bytes

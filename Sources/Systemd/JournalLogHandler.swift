@@ -12,7 +12,7 @@ package import Logging
 /// | `DF2REDIS_FLOW`, `DF2REDIS_LAG_RECORDS` ... | metadata `flow`, `lagRecords` ... |
 ///
 /// The brackets repeat what the fields say because plain `journalctl` shows `MESSAGE` only, and 'flow closed' without the
-/// flow helps nobody; the task stands in the unit's name already.
+/// flow helps nobody; the task is in the unit's name already.
 package struct JournalLogHandler: LogHandler {
     package var logLevel: Logger.Level
     package var metadata: Logger.Metadata = [:]

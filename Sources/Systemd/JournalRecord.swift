@@ -4,7 +4,7 @@ import Glibc
 /// One record for the journal: `NAME=value` fields, the values binary-safe.
 ///
 /// ```
-/// bytes  MESSAGE=full sync done PRIORITY=5 DF2REDIS_FLOW=3     one behind another
+/// bytes  MESSAGE=full sync done PRIORITY=5 DF2REDIS_FLOW=3     one after another
 /// ends                         ▲          ▲               ▲
 /// ```
 struct JournalRecord: Sendable {

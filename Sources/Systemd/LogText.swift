@@ -51,7 +51,7 @@ enum LogText {
         }
     }
 
-    /// A value as it stands between brackets: in quotes if it would blur with what is around it.
+    /// A value as it is put between brackets: in quotes if it would blur with what is around it.
     private static func quoted(_ text: String) -> String {
         let blurs = text.isEmpty || text.utf8.contains { " \"=]\\".utf8.contains($0) }
         guard blurs else { return printable(text) }

@@ -6,7 +6,7 @@ package import Logging
 /// not use up each other's share.
 package struct RateLimitedLogHandler<Wrapped: LogHandler>: LogHandler {
     private var wrapped: Wrapped
-    /// The handler as it was before any logger put metadata on it: a count is told with the metadata of its own records.
+    /// The handler as it was before any logger put metadata on it: a count is reported with the metadata of its own records.
     private let bare: Wrapped
     private let limiter: RateLimiter
 

@@ -2,7 +2,7 @@ package import Logging
 
 /// Holds back log records that repeat themselves, and counts them.
 ///
-/// Of each kind the first `burst` records of an interval pass; the rest is counted, and told in one record once the
+/// Of each kind the first `burst` records of an interval pass; the rest is counted, and reported in one record once the
 /// interval is over. The interval of a kind begins with its first record, and a new one with the first record after it.
 package final class RateLimiter: Sendable {
     private struct Window {
@@ -74,7 +74,7 @@ package final class RateLimiter: Sendable {
         return false
     }
 
-    /// The counts of the intervals that are over, as records to log: for a timer, so that a count is told even if no
+    /// The counts of the intervals that are over, as records to log: for a timer, so that a count is reported even if no
     /// record follows.
     package func dueSummaries() -> [LogEvent] {
         let now = now()

@@ -2,7 +2,7 @@ import CSystemd
 import Glibc
 package import Logging
 
-/// Tells the service manager where this process stands (`sd_notify(3)`).
+/// Reports the state of this process to the service manager (`sd_notify(3)`).
 ///
 /// Outside systemd every call does nothing and answers `.notSupervised`. A message that cannot be sent is no reason to
 /// stop replicating: it is logged as a warning and answered as `.failed`, never thrown.
@@ -12,7 +12,7 @@ package import Logging
 package struct ServiceNotifier: Sendable {
     private let logger: Logger?
 
-    /// - Parameter logger: told of messages that could not be sent; nil for silence.
+    /// - Parameter logger: for messages that could not be sent; nil for silence.
     package init(logger: Logger? = nil) {
         self.logger = logger
     }
@@ -68,7 +68,7 @@ package struct ServiceNotifier: Sendable {
         let lines = [assignments, status.map { "STATUS=" + Self.singleLine($0) }]
         let delivery = Delivery(result: sd_notify(0, lines.compactMap(\.self).joined(separator: "\n")))
         if case .failed(let errno) = delivery {
-            logger?.warning("systemd could not be told: \(errorText(errno))", metadata: ["errno": "\(errno)"])
+            logger?.warning("systemd cannot be reached: \(errorText(errno))", metadata: ["errno": "\(errno)"])
         }
         return delivery
     }

@@ -66,7 +66,7 @@ extension StderrLogHandler {
         turn.withLock { _ in writeAll(line, to: STDERR_FILENO) }
     }
 
-    /// Writes `line`; what a terminal or a pipe that is gone does not take is lost, for nobody is left to tell.
+    /// Writes `line`; what a terminal or a pipe that is gone does not take is lost, for nobody is left to report to.
     static func writeAll(_ line: String, to descriptor: Int32) {
         var line = line
         line.withUTF8 { bytes in

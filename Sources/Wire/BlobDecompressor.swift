@@ -70,7 +70,7 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
             consumed += sourceCount
             try pieces.add(produced, isStuck: hint != 0 && produced == 0 && sourceCount == 0)
         }
-        guard consumed == source.byteCount else { throw .malformed("bytes behind an LZ4 frame", offset: consumed) }
+        guard consumed == source.byteCount else { throw .malformed("bytes after an LZ4 frame", offset: consumed) }
     }
 
     private mutating func lz4Decoder() -> OpaquePointer {
@@ -110,7 +110,7 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
             guard ZSTD_isError(hint) == 0 else { throw .malformed("broken ZSTD frame", offset: before) }
             try pieces.add(produced, isStuck: hint != 0 && produced == 0 && consumed == before)
         }
-        guard consumed == source.byteCount else { throw .malformed("bytes behind a ZSTD frame", offset: consumed) }
+        guard consumed == source.byteCount else { throw .malformed("bytes after a ZSTD frame", offset: consumed) }
     }
 
     private mutating func zstdDecoder() -> OpaquePointer {
@@ -129,7 +129,7 @@ private func checkBlobSize(_ count: UInt64) throws(WireError) {
     guard count <= limit else { throw .tooLarge("bytes of a compressed blob", value: count, limit: limit, offset: 0) }
 }
 
-/// How much room the next call of a decoder gets: all at once when the frame tells its size, else in growing pieces.
+/// How much room the next call of a decoder gets: all at once when the frame gives its size, else in growing pieces.
 private struct Pieces {
     private let declared: Int
     private var produced = 0
@@ -137,7 +137,7 @@ private struct Pieces {
     init(declared: UInt64) { self.declared = Int(declared) }
 
     func nextRoom() -> Int {
-        // a frame that is longer than it tells gets one byte more and is refused by `add`
+        // a frame that is longer than it says gets one byte more and is refused by `add`
         if declared > 0 { return max(declared - produced, 1) }
         return min(max(produced, 64 << 10), Limits.blobBytes + 1 - produced)
     }
@@ -146,7 +146,7 @@ private struct Pieces {
         guard !isStuck else { throw .malformed("truncated frame of a compressed blob", offset: 0) }
         produced += count
         guard declared == 0 || produced <= declared else {
-            throw .malformed("compressed blob longer than it tells", offset: 0)
+            throw .malformed("compressed blob longer than its head says", offset: 0)
         }
         try checkBlobSize(UInt64(produced))
     }

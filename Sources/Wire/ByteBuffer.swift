@@ -38,7 +38,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
         try body(UnsafeRawBufferPointer(start: base + start, count: end - start))
     }
 
-    /// Makes room for `additional` bytes behind the readable ones.
+    /// Makes room for `additional` bytes after the readable ones.
     package mutating func reserve(_ additional: Int) {
         precondition(additional >= 0, "room is never negative")
         if capacity - end >= additional { return }
@@ -132,7 +132,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
         if start == end { (start, end) = (0, 0) }
     }
 
-    /// Removes all readable bytes behind the first `count`.
+    /// Removes all readable bytes after the first `count`.
     package mutating func truncate(to count: Int) {
         precondition(count >= 0 && count <= self.count, "a buffer is cut, not grown")
         end = start + count

@@ -60,7 +60,7 @@ extension FlowDecoder {
         EntryHead(database: database, expiryMilliseconds: expiryMilliseconds, type: type, isSticky: isSticky)
     }
 
-    /// What stood in front of the key belonged to it alone.
+    /// What came before the key belonged to it alone.
     private mutating func endHead(_ key: Key, in window: RawSpan) {
         (expiryMilliseconds, isSticky) = (nil, false)
         remember(key, in: window)

@@ -175,7 +175,7 @@ extension FlowDecoder {
         }
         openChunk = chunk
         if isEnded {
-            throw .malformed("a tagged chunk goes on behind the end of its value", offset: reader.offset)
+            throw .malformed("a tagged chunk goes on after the end of its value", offset: reader.offset)
         }
         if hasAll, !sink.isPaused {
             throw .malformed("a tagged chunk ends inside an element", offset: reader.offset)

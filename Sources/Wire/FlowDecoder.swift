@@ -96,7 +96,7 @@ package struct FlowDecoder: ~Copyable {
         } catch {
             throw failure(error, blobOffset: reader.offset)
         }
-        // A unit that is incomplete leaves the reader at its start, or behind the elements it has given away.
+        // A unit that is incomplete leaves the reader at its start, or after the elements it has given away.
         consumedBytes += UInt64(reader.offset)
         return reader.offset
     }
@@ -144,7 +144,7 @@ package struct FlowDecoder: ~Copyable {
 
     /// Decodes one unit.
     ///
-    /// - Returns: `false` when it is not complete yet, or the sink paused inside it; the reader stands where the next
+    /// - Returns: `false` when it is not complete yet, or the sink paused inside it; the reader is where the next
     ///   call must start.
     private mutating func step(
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable

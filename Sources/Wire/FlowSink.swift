@@ -76,7 +76,7 @@ package protocol FlowSink: ~Copyable {
     /// A whole string key.
     mutating func stringEntry(_ head: EntryHead, key: RawSpan, value: RawSpan)
 
-    /// A whole key of another type; `body` is its value as it stands in the stream, complete and bounded.
+    /// A whole key of another type; `body` is its value as it is in the stream, complete and bounded.
     mutating func entry(_ head: EntryHead, key: RawSpan, body: RawSpan)
 
     /// A key whose value follows in pieces.

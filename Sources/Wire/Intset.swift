@@ -24,12 +24,12 @@ package struct IntsetReader: ~Escapable {
         count = Int(bytes.littleEndian(UInt32.self, at: 4))
         self.width = Int(width)
         guard count * self.width == bytes.byteCount - Self.headBytes else {
-            throw .malformed("intset of another length than it tells", offset: 4)
+            throw .malformed("intset of another length than its head says", offset: 4)
         }
         self.bytes = bytes
     }
 
-    /// The next number; `nil` behind the last.
+    /// The next number; `nil` after the last.
     package mutating func next() -> Int64? {
         guard offset < bytes.byteCount else { return nil }
         defer { offset += width }
@@ -40,7 +40,7 @@ package struct IntsetReader: ~Escapable {
         }
     }
 
-    /// The count of an intset whose numbers ascend: before it is passed on as it stands.
+    /// The count of an intset whose numbers ascend: before it is passed on unchanged.
     ///
     /// - Throws: as `init`, and `malformed` for numbers out of order or twice.
     package static func validate(_ bytes: RawSpan) throws(WireError) -> Int {

@@ -91,7 +91,7 @@ package struct JournalArguments: ~Escapable {
     @_lifetime(copy payload)
     fileprivate init(_ payload: RawSpan) { reader = ByteReader(payload) }
 
-    /// The next argument; `nil` behind the last.
+    /// The next argument; `nil` after the last.
     @_lifetime(copy self)
     package mutating func next() -> RawSpan? {
         guard reader.remaining > 0 else { return nil }
@@ -105,7 +105,7 @@ extension ByteReader {
     /// The next record, whole and checked: the sum of the argument lengths, at least one argument.
     ///
     /// - Throws: `unsupported` for an unknown opcode, `tooLarge` for arguments of more than `maxPayloadBytes`.
-    /// - Returns: `nil`, without moving, when bytes are missing; `journalBytesNeeded` tells how many, as far as known.
+    /// - Returns: `nil`, without moving, when bytes are missing; `journalBytesNeeded` says how many, as far as known.
     @_lifetime(copy self)
     package mutating func readJournalRecord(maxPayloadBytes: Int) throws(WireError) -> JournalRecord? {
         let start = offset
@@ -134,7 +134,7 @@ extension ByteReader {
     }
 
     /// Bytes from the cursor on without which `readJournalRecord` cannot succeed: the whole record as far as its head
-    /// tells (exact but for argument lengths of more than one byte), else one more than there are.
+    /// says (exact but for argument lengths of more than one byte), else one more than there are.
     package var journalBytesNeeded: Int {
         var reader = self
         guard let opcode = try? reader.readPackedInteger() else { return remaining + 1 }
@@ -147,7 +147,7 @@ extension ByteReader {
         return max(remaining + 1, reader.offset - offset + Int(needed))
     }
 
-    /// A record behind its opcode; may have moved when it answers `nil`.
+    /// A record after its opcode; may have moved when it answers `nil`.
     @_lifetime(copy self)
     private mutating func readJournalCommand(
         isExpired: Bool, maxPayloadBytes: Int, start: Int

@@ -1,4 +1,4 @@
-/// Expands one LZF string piece by piece, so that neither its bytes nor its text ever stand in memory whole.
+/// Expands one LZF string piece by piece, so that neither its bytes nor its text is ever in memory whole.
 ///
 /// Input may end anywhere. The last 8 KiB of text, which is as far as a copy reaches back, are kept here, so the
 /// caller may take the text out of its buffer after each call. The layout is at `LZF`.
@@ -21,7 +21,7 @@ package struct LZFDecoder: Sendable {
 
     /// Expands what `reader` has of the string, up to its end, and appends up to `limit` bytes of text.
     ///
-    /// Takes no byte behind the string. When it appended `limit` bytes there may be more without new input.
+    /// Takes no byte after the string. When it appended `limit` bytes there may be more without new input.
     ///
     /// - Throws: `malformed` unless the string ends exactly where its text does. It is of no use after that.
     /// - Returns: `isFinished`.

@@ -1,4 +1,4 @@
-/// One element of a listpack or a ziplist. An integer stands for its decimal text.
+/// One element of a listpack or a ziplist. An integer means its decimal text.
 package enum ListpackElement: ~Escapable {
     case integer(Int64)
     case string(RawSpan)
@@ -45,7 +45,7 @@ extension ListpackElement {
 /// | F0 + u32 LE | string | 5 + n |
 /// | F1, F2, F3, F4 | i16, i24, i32, i64, little endian | 3, 4, 5, 9 |
 ///
-/// The backlen tells those bytes again, 7 bits a byte, most significant first, the high bit set in all but its first
+/// The backlen is that number of bytes again, 7 bits a byte, most significant first, the high bit set in all but its first
 /// byte. Source: Protocol 3.7.1. Error offsets count from the start of the listpack.
 package struct ListpackReader: ~Escapable {
     private let bytes: RawSpan
@@ -63,7 +63,7 @@ package struct ListpackReader: ~Escapable {
     package init(_ bytes: RawSpan) throws(WireError) {
         guard bytes.byteCount >= Self.headBytes + 1 else { throw .malformed("truncated listpack", offset: 0) }
         guard Int(bytes.littleEndian(UInt32.self, at: 0)) == bytes.byteCount else {
-            throw .malformed("listpack of another length than it tells", offset: 0)
+            throw .malformed("listpack of another length than its head says", offset: 0)
         }
         guard bytes.byte(at: bytes.byteCount - 1) == 0xFF else {
             throw .malformed("listpack without its end mark", offset: bytes.byteCount - 1)
@@ -71,19 +71,19 @@ package struct ListpackReader: ~Escapable {
         self.bytes = bytes
     }
 
-    /// The number of elements by the head; `nil` when only a walk tells.
+    /// The number of elements by the head; `nil` when only a walk gives it.
     package var declaredCount: Int? {
         let count = bytes.littleEndian(UInt16.self, at: 4)
         return count == Self.unknownCount ? nil : Int(count)
     }
 
-    /// True behind the last element.
+    /// True after the last element.
     package var isAtEnd: Bool { offset == bytes.byteCount - 1 }
 
-    /// The next element; `nil` behind the last.
+    /// The next element; `nil` after the last.
     ///
     /// - Throws: `unsupported` for an unknown encoding, `malformed` for an element that does not end in its backlen and
-    ///   for another number of elements than the head tells.
+    ///   for another number of elements than the head says.
     @_lifetime(copy self)
     package mutating func next() throws(WireError) -> ListpackElement? {
         guard !isAtEnd else {
@@ -110,7 +110,7 @@ package struct ListpackReader: ~Escapable {
 
     /// Moves over the next element, if there is one.
     ///
-    /// - Returns: false behind the last.
+    /// - Returns: false after the last.
     /// - Throws: as `next`.
     package mutating func skip() throws(WireError) -> Bool {
         guard !isAtEnd else {
@@ -121,7 +121,7 @@ package struct ListpackReader: ~Escapable {
         return true
     }
 
-    /// The number of elements of a listpack that is sound to its last byte: before it is passed on as it stands.
+    /// The number of elements of a listpack that is sound to its last byte: before it is passed on unchanged.
     ///
     /// - Throws: as `init` and `next`.
     package static func validate(_ bytes: RawSpan) throws(WireError) -> Int {
@@ -133,7 +133,7 @@ package struct ListpackReader: ~Escapable {
 
     private func checkCount() throws(WireError) {
         guard let declared = declaredCount, declared != count else { return }
-        throw .malformed("listpack with another number of elements than it tells", offset: 4)
+        throw .malformed("listpack with another number of elements than its head says", offset: 4)
     }
 
     /// Moves over the element at `offset`, which is not the end.

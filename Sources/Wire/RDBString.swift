@@ -18,7 +18,7 @@ package enum RDBStringHead: Equatable, Sendable {
 /// ```
 /// Source: Protocol 3.3.
 extension ByteReader {
-    /// The next length, where no string encoding may stand.
+    /// The next length, where no string encoding may be.
     ///
     /// - Throws: `unsupported` for a special encoding and for any other unknown first byte.
     /// - Returns: `nil`, without moving, when bytes are missing.
@@ -39,7 +39,7 @@ extension ByteReader {
         return count
     }
 
-    /// Moves over a string's head: to its first body byte, or behind an integer.
+    /// Moves over a string's head: to its first body byte, or past an integer.
     ///
     /// - Throws: `unsupported` for an unknown encoding, `tooLarge` above `Limits.stringBytes`.
     /// - Returns: `nil`, without moving, when bytes are missing.

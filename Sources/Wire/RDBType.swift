@@ -56,7 +56,7 @@ package enum RDBType: UInt8, Sendable, CaseIterable {
     }
 }
 
-/// What stands in front of a key in the snapshot.
+/// What comes before a key in the snapshot.
 package struct EntryHead: Equatable, Sendable {
     package var database: UInt32
     /// Absolute Unix time in milliseconds; `nil` for a key that does not expire.

@@ -45,7 +45,7 @@ extension ByteReader {
         }
     }
 
-    /// The `count` bytes of a bulk string; the cursor moves behind their line end.
+    /// The `count` bytes of a bulk string; the cursor moves past their line end.
     ///
     /// - Returns: `nil`, without moving, when bytes are missing.
     @_lifetime(copy self)

@@ -6,12 +6,12 @@ package enum RESPReplyShape: Equatable, Sendable {
     /// A null bulk string or a null array.
     case null
     case bulk
-    /// `errors` of the `elements` are error replies; what stands in arrays further down is not counted.
+    /// `errors` of the `elements` are error replies; what is in arrays further down is not counted.
     case array(elements: Int, errors: Int)
     case error
 }
 
-/// A reply's shape and where it stands.
+/// A reply's shape and its place.
 package struct RESPReply: Equatable, Sendable {
     package let shape: RESPReplyShape
     /// The reply's bytes, from its type byte through its last line end.
@@ -20,7 +20,7 @@ package struct RESPReply: Equatable, Sendable {
 
 /// Walks the replies of a pipeline, allocating nothing.
 package struct RESPReplyScanner: ~Escapable {
-    /// Stands behind the last whole reply.
+    /// Is after the last whole reply.
     package private(set) var reader: ByteReader
 
     @_lifetime(copy bytes)
@@ -35,7 +35,7 @@ package struct RESPReplyScanner: ~Escapable {
 }
 
 extension ByteReader {
-    /// Moves over one whole reply, its elements included. It stood between the former `offset` and the new one: that
+    /// Moves over one whole reply, its elements included. It was between the former `offset` and the new one: that
     /// is where an error's text can be read again, with `readRESPValue`.
     ///
     /// - Throws: as `readRESPValue`.

@@ -1,5 +1,5 @@
 /// Moves over the probabilistic types, which no Redis can take: their bytes have no equal there, but their length is
-/// known, so that the keys behind them can still be read.
+/// known, so that the keys after them can still be read.
 ///
 /// Source: Protocol 3.7.5 (bloom filters), 8.3 (count-min sketch, top-k, cuckoo filter).
 struct SketchSkipper {
@@ -97,7 +97,7 @@ struct SketchSkipper {
     }
 
     /// The head of a piece of a filter, which is an RDB string in a bloom filter only: what follows it, and for how many
-    /// bytes of the filter that stands.
+    /// bytes of the current filter.
     private func readPieceHead(_ reader: inout ByteReader) throws(WireError) -> (rawBytes: UInt64, filterBytes: UInt64)?
     {
         guard type == .bloomFilterChunked else { return try reader.readLength().map { ($0, $0) } }

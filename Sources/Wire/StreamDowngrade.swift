@@ -46,6 +46,6 @@ extension ByteBuffer {
             }
         }
         append(body.extracting(copied..<reader.offset))
-        guard reader.remaining == 0 else { throw .malformed("bytes behind the end of a stream", offset: reader.offset) }
+        guard reader.remaining == 0 else { throw .malformed("bytes after the end of a stream", offset: reader.offset) }
     }
 }

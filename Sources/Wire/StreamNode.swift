@@ -17,7 +17,7 @@ package struct StreamNodeReader: ~Escapable {
     /// Entries that are deleted, by the master entry.
     package let deletedCount: Int
     private let masterFieldCount: Int
-    /// Stands at the master's first field.
+    /// Is at the master's first field.
     private let masterFields: ListpackReader
     private var elements: ListpackReader
     private var liveLeft: Int
@@ -50,7 +50,7 @@ package struct StreamNodeReader: ~Escapable {
         deletedLeft = deletedCount
     }
 
-    /// Reads a node as it stands in a stream: the 16 bytes of its key, and its listpack.
+    /// Reads a node of a stream: the 16 bytes of its key, and its listpack.
     ///
     /// - Throws: as above, and for a key of another length.
     @_lifetime(copy listpack)
@@ -62,10 +62,10 @@ package struct StreamNodeReader: ~Escapable {
         try self.init(masterID: masterID, listpack: listpack)
     }
 
-    /// The next entry, deleted ones too; `nil` behind the last.
+    /// The next entry, deleted ones too; `nil` after the last.
     ///
     /// - Throws: `malformed` for broken entries, ids that do not ascend, and other numbers of live and deleted entries
-    ///   than the master entry tells; `unsupported` for an unknown flag.
+    ///   than the master entry says; `unsupported` for an unknown flag.
     @_lifetime(copy self)
     package mutating func next() throws(WireError) -> StreamEntry? {
         let start = elements.offset
@@ -109,7 +109,7 @@ package struct StreamNodeReader: ~Escapable {
     }
 
     private func wrongCount(at offset: Int) -> WireError {
-        .malformed("stream node with another number of entries than it tells", offset: offset)
+        .malformed("stream node with another number of entries than its head says", offset: offset)
     }
 }
 
@@ -158,7 +158,7 @@ package struct StreamFieldReader: ~Escapable {
         left = count
     }
 
-    /// The next field; `nil` behind the last.
+    /// The next field; `nil` after the last.
     ///
     /// - Throws: never in truth: the node reader has walked these elements.
     @_lifetime(copy self)

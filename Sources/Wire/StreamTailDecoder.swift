@@ -1,4 +1,4 @@
-/// The part of a stream value behind its nodes: numbers, groups, pending entries, consumers.
+/// The part of a stream value after its nodes: numbers, groups, pending entries, consumers.
 ///
 /// ```
 /// length | last id | [first id | max deleted id | entries added] | groups

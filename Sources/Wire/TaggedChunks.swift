@@ -92,7 +92,7 @@ struct TaggedChunks: ~Copyable {
     }
 }
 
-/// What DF_MASK tells of the next key. Memcache flags are read and dropped: no Redis has them.
+/// What DF_MASK says of the next key. Memcache flags are read and dropped: no Redis has them.
 struct AttributeMask {
     let isSticky: Bool
 }

@@ -1,7 +1,7 @@
 /// Decodes one value element by element, from bytes that arrive in pieces.
 ///
 /// `resume` consumes whole elements and answers `true` when the value is complete, `false` when it needs more bytes
-/// than the reader has or the sink paused; what it consumed is behind the reader's offset, and the next call goes on
+/// than the reader has or the sink paused; what it consumed is before the reader's offset, and the next call goes on
 /// from there. An element of more than `pieceBytes` is handed on as it arrives, so memory stays bounded whatever the
 /// value's size; only a listpack, an intset or a ziplist has to be there whole.
 ///
@@ -31,7 +31,7 @@ package struct ValueDecoder: ~Copyable {
         case done
     }
 
-    // The long element that is being handed on; `stage` is what comes behind it.
+    // The long element that is being handed on; `stage` is what comes after it.
     private var longTextBytesLeft = 0
     private var longCompressed: LZFDecoder?
 

@@ -20,7 +20,7 @@ struct ValueExtent: ~Copyable {
 
     /// Goes on with the value that begins at `start` of `window`.
     ///
-    /// - Returns: the offset behind the value; `nil` when it is not complete in `window`.
+    /// - Returns: the offset after the value; `nil` when it is not complete in `window`.
     mutating func advance(through window: RawSpan, from start: Int) throws(WireError) -> Int? {
         var reader = ByteReader(window, offset: start + byteCount)
         let isComplete: Bool
@@ -60,7 +60,7 @@ struct ValueExtent: ~Copyable {
     }
 }
 
-/// Whether a whole value of `type`, as it stands in a snapshot, is a stream with consumer groups.
+/// Whether a whole value of `type`, as it is in a snapshot, is a stream with consumer groups.
 package func streamHasGroups(_ type: RDBType, body: RawSpan) -> Bool {
     guard type == .stream1 || type == .stream2 || type == .stream3 else { return false }
     var decoder = ValueDecoder(type: type)

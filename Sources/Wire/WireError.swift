@@ -19,7 +19,7 @@ package enum WireError: Error, Equatable, Sendable {
         }
     }
 
-    /// The same error at `offset`: for bytes that stand nowhere as they were read, such as the text of a compressed string.
+    /// The same error at `offset`: for bytes that are nowhere as they were read, such as the text of a compressed string.
     package func placed(at offset: Int) -> WireError { shifted(by: offset - self.offset) }
 
     /// The same error, `delta` bytes further on: for a reader nested in another.

@@ -27,7 +27,7 @@ package struct ZiplistReader: ~Escapable {
     package init(_ bytes: RawSpan) throws(WireError) {
         guard bytes.byteCount >= Self.headBytes + 1 else { throw .malformed("truncated ziplist", offset: 0) }
         guard Int(bytes.littleEndian(UInt32.self, at: 0)) == bytes.byteCount else {
-            throw .malformed("ziplist of another length than it tells", offset: 0)
+            throw .malformed("ziplist of another length than its head says", offset: 0)
         }
         guard bytes.byte(at: bytes.byteCount - 1) == 0xFF else {
             throw .malformed("ziplist without its end mark", offset: bytes.byteCount - 1)
@@ -35,16 +35,16 @@ package struct ZiplistReader: ~Escapable {
         self.bytes = bytes
     }
 
-    /// The number of elements by the head; `nil` when only a walk tells.
+    /// The number of elements by the head; `nil` when only a walk gives it.
     package var declaredCount: Int? {
         let count = bytes.littleEndian(UInt16.self, at: 8)
         return count == 0xFFFF ? nil : Int(count)
     }
 
-    /// The next element; `nil` behind the last.
+    /// The next element; `nil` after the last.
     ///
-    /// - Throws: `unsupported` for an unknown encoding, `malformed` for an element that is cut off or tells another
-    ///   length of the one before it, for a wrong offset of the last and another number than the head tells.
+    /// - Throws: `unsupported` for an unknown encoding, `malformed` for an element that is cut off or gives another
+    ///   length of the one before it, for a wrong offset of the last and another number than the head says.
     @_lifetime(copy self)
     package mutating func next() throws(WireError) -> ListpackElement? {
         let end = bytes.byteCount - 1
@@ -99,7 +99,7 @@ package struct ZiplistReader: ~Escapable {
         return reader.count
     }
 
-    /// Where the encoding of the element at `offset` stands, behind the length of the element before it.
+    /// Where the encoding of the element at `offset` is, after the length of the element before it.
     private func encodingPlace() throws(WireError) -> Int {
         let room = bytes.byteCount - 1 - offset
         let first = bytes.byte(at: offset)
@@ -120,7 +120,7 @@ package struct ZiplistReader: ~Escapable {
             throw .malformed("ziplist with a wrong offset of its last element", offset: 4)
         }
         if let declared = declaredCount, declared != count {
-            throw .malformed("ziplist with another number of elements than it tells", offset: 8)
+            throw .malformed("ziplist with another number of elements than its head says", offset: 8)
         }
     }
 }

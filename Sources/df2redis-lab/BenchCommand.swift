@@ -17,7 +17,7 @@ struct BenchFullCommand: ParsableCommand {
     @Option(help: "Strings in the first data set.") var strings = 500_000
     @Option(help: "Bytes of a string.") var size = 100
     @Option(help: "Keys in the mixed data set.") var mixed = 250_000
-    @Option(help: "Measurements; medians are told.") var repetitions = 3
+    @Option(help: "Measurements; medians are printed.") var repetitions = 3
 
     func run() throws {
         for (shape, keys) in [(Shape.string, strings), (.mixed, mixed)] where keys > 0 {

@@ -14,10 +14,10 @@ struct BenchLatencyCommand: ParsableCommand {
     @Option(help: "SETs that are sent together.") var pipelined = 10
     @Option(help: "Keys in the source before.") var keys = 500_000
     @Option(help: "Bytes of a value.") var size = 100
-    @Option(help: "Seconds of the cases that are not told otherwise.") var seconds = 15
+    @Option(help: "Seconds of each case, where nothing else is said.") var seconds = 15
     @Option(help: "Seconds for which the target is stopped.") var stoppedSeconds = 60
     @Option(help: "Commands a second that the slow target takes.") var slowRate = 5000
-    @Flag(help: "Tell each second in which a SET waited for more than 20 ms.") var tellStalls = false
+    @Flag(help: "Print each second in which a SET waited for more than 20 ms.") var tellStalls = false
     @Option(help: "Single SETs for the time until they are applied.") var singles = 500
     @Flag(help: "Measure nothing but these single SETs.") var idleOnly = false
 

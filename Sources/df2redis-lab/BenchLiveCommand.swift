@@ -11,7 +11,7 @@ struct BenchLiveCommand: ParsableCommand {
     @Option(help: "SETs a round.") var writes = 200_000
     @Option(help: "Bytes of a value.") var size = 100
     @Option(help: "Seconds until a key expires; 0: never.") var expiry = 0
-    @Option(help: "Rounds; the median is told.") var rounds = 3
+    @Option(help: "Rounds; the median is printed.") var rounds = 3
 
     func run() throws {
         let master = try Master(keys: 0, size: size, shape: .string, isWritable: true)
@@ -35,7 +35,7 @@ struct BenchLiveCommand: ParsableCommand {
             try benchmark(master.port)
             let written = (ContinuousClock.now - start).seconds
             try source.command("SET", "mark:\(round)", "x")
-            // Flows are independent of each other: the mark alone does not tell that the others have arrived.
+            // Flows are independent of each other: the mark alone does not show that the others have arrived.
             try wait(until: "round \(round) is in the target", timeout: .seconds(300), every: .milliseconds(2)) {
                 guard try target.command("EXISTS", "mark:\(round)").int == 1 else { return false }
                 return try Self.keyCount(source) <= Self.keyCount(target)

@@ -15,7 +15,7 @@ extension [Double] {
 }
 
 extension Double {
-    /// With `digits` digits behind the point.
+    /// With `digits` digits after the point.
     func fixed(_ digits: Int) -> String { String(format: "%.\(digits)f", self) }
 }
 

@@ -6,7 +6,7 @@ struct TortureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "torture",
         abstract: "Kills, stops and cuts daemon, target and connections under load, and compares both sides.",
-        discussion: "A run is told by its seed: the same seed gives the same faults in the same order.")
+        discussion: "A run is given by its seed: the same seed gives the same faults in the same order.")
 
     @Option(help: "Faults in all.") var faults = 100
     @Option(help: "What decides the faults and the load; random by default.") var seed: UInt64?

@@ -37,7 +37,7 @@ struct Serve: ParsableCommand {
         guard (1...1024).contains(shards) else { throw ValidationError("--shards is between 1 and 1024.") }
         guard DragonflyVersion(version) != nil else { throw ValidationError("--version is like 1.36.0.") }
         if writeRate > 0, !live { throw ValidationError("--write-rate needs --live.") }
-        if replay != nil, live || keys > 0 { throw ValidationError("--replay stands alone.") }
+        if replay != nil, live || keys > 0 { throw ValidationError("--replay excludes other data sets.") }
         if let split, Faults.Split(split) == nil { throw ValidationError("--split is every:N or random:SEED:MAX.") }
         guard (0...1).contains(expiring) else { throw ValidationError("--expiring is between 0 and 1.") }
     }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What stands in the journal, end to end: Tests/Booted/journal.bash BINARIES
+# What is in the journal, end to end: Tests/Booted/journal.bash BINARIES
 #
 # BINARIES is the folder of df2redis, dragonfly-sim and df2redis-lab. Every event happens, has its MESSAGE_ID and its
 # explanation; records are found by their fields; bytes that are no text, and line breaks, stay within their record.
@@ -83,7 +83,7 @@ check "a warning is PRIORITY 4, a stop is 2" "4 2" \
         booted_journal $strict DF2REDIS_EVENT=policyStop | head -n 1 | sed 's/.*"PRIORITY":"\([0-9]\)".*/\1/')"
 check "the lag has figures to search by" yes \
     "$(booted_journal $unit DF2REDIS_EVENT=lagHigh | scene_has '"DF2REDIS_LAG_SECONDS":"[0-9.]+"')"
-# A message that is no text stands in JSON as a list of numbers.
+# A message that is no text is in JSON as a list of numbers.
 check "no message is a blob" "" "$(booted_journal $unit | grep '"MESSAGE":\[')"
 check "the key is told in one line" yes \
     "$(booted_run journalctl -q --no-pager -o cat -u $unit DF2REDIS_EVENT=divergence | scene_has 'LPUSH "bin\\x01\\x0a\\xff\\xfekey" in database 0')"

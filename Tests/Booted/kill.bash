@@ -1,9 +1,9 @@
 #!/bin/bash
 # Kills a daemon under load, again and again: Tests/Booted/kill.bash BINARIES [KILLS]
 #
-# BINARIES is the folder of df2redis, dragonfly-sim and df2redis-lab. The flows' sockets stand in systemd's file
+# BINARIES is the folder of df2redis, dragonfly-sim and df2redis-lab. The flows' sockets are in systemd's file
 # descriptor store, so that the source sees no reset: the next process takes them back and leaves FIN first. With
-# DRAGONFLY_BIN the source is a real Dragonfly. Then the unit is made to give up, and what the source sees is told.
+# DRAGONFLY_BIN the source is a real Dragonfly. Then the unit is made to give up, and what the source sees is reported.
 set -u -o pipefail
 # shellcheck source=Tests/Booted/booted.bash
 source "$(dirname "$0")/booted.bash"

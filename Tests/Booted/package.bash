@@ -44,7 +44,7 @@ left_in_order() {
     check "$1: without a restart by systemd" 0 "$(scene_property "$unit" NRestarts)"
 }
 
-# What holds behind a line of the README, by its number there.
+# What holds after a line of the README, by its number there.
 behind_1() {
     check "the package is installed" "installed 0.0.1" "$(installed)"
     check "the target of all tasks is active and enabled" "active enabled" \

@@ -1,4 +1,4 @@
-# A source, a target and tasks inside a booted systemd (booted.bash): to be sourced by tests behind it.
+# A source, a target and tasks inside a booted systemd (booted.bash): to be sourced by tests after it.
 #
 # The source is the simulated master with a load of its own, or the real Dragonfly that DRAGONFLY_BIN names, written to
 # by redis-benchmark. Everything runs as a unit of the container and goes with it.
@@ -140,7 +140,7 @@ scene_has() {
     if grep -E -- "$1" <<<"$input" >/dev/null; then echo yes; else echo "$input"; fi
 }
 
-# How often an event stands in a unit's journal: scene_events UNIT EVENT
+# How often an event is in a unit's journal: scene_events UNIT EVENT
 scene_events() { booted_journal "$1" "DF2REDIS_EVENT=$2" | wc -l; }
 
 # Captures every FIN and RST of a port, if tcpdump is there.

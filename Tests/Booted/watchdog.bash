@@ -1,8 +1,8 @@
 #!/bin/bash
-# Tells a target that hangs from a daemon that hangs: Tests/Booted/watchdog.bash BINARIES
+# Distinguishes a target that hangs from a daemon that hangs: Tests/Booted/watchdog.bash BINARIES
 #
 # BINARIES is the folder of a debug build of df2redis, dragonfly-sim and df2redis-lab: what hangs is made to by
-# DF2REDIS_DEBUG_HANG, which a release build does not know. The daemon must outlive a target that stands still for
+# DF2REDIS_DEBUG_HANG, which a release build does not know. The daemon must outlive a target that is stopped for
 # longer than WatchdogSec=; one of its own parts that hangs must get it killed, and its successor leaves FIN first.
 set -u -o pipefail
 # shellcheck source=Tests/Booted/booted.bash

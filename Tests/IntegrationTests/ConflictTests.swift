@@ -6,7 +6,7 @@ import Wire
 
 /// What the source writes while the snapshot is under way, to keys that the target has of its own.
 @Suite(.serialized) struct `Conflicts in the journal of a full sync` {
-    /// A journal blob, as it stands between the entries of a snapshot.
+    /// A journal blob, as it is between the entries of a snapshot.
     private static func blob(_ lines: [String]) -> [UInt8] {
         var records = ByteBuffer()
         for line in lines { records.append(journalCommand: line.split(separator: " ").map(String.init)) }

@@ -149,7 +149,7 @@ import Wire
         try scene.settle()
         daemon.process.kill()
         let start = ContinuousClock.now
-        // Before or behind the end of their TTLs: the journal does not say.
+        // Before or after the end of their TTLs: the journal does not say.
         scene.journal("SADD s a", "HINCRBY h f 1")
         try wait(until: "the deadlines have passed") { start.duration(to: .now) > .seconds(3) }
         daemon = try scene.start()
@@ -302,9 +302,9 @@ import Wire
         let (source, target) = (try master.client(), try redis.client())
         var random = SeededGenerator(seed: printedSeed())
         func number(_ limit: Int) -> Int { Int(random.next() % UInt64(limit)) }
-        /// Commands of every kind that meets TTLs of elements; TTLs of 30 seconds at least end behind the test, so that no
+        /// Commands of every kind that meets TTLs of elements; TTLs of 30 seconds at least end after the test, so that no
         /// command comes near the end of one. What FIELDEXPIRE or HEXPIRE alone have given is in no snapshot and no RESTORE
-        /// of a v1.36.0 (its DUMP has no TTLs then): these come behind the full sync, to keys that are not copied.
+        /// of a v1.36.0 (its DUMP has no TTLs then): these come after the full sync, to keys that are not copied.
         func write(_ count: Int, shortest: Int, isStable: Bool) throws {
             for _ in 0..<count {
                 let (set, hash) = ("s:\(number(20))", "h:\(number(20))")
@@ -342,7 +342,7 @@ import Wire
                 return elements.array?.isEmpty != true
             }
         }
-        // Some before the sync, some behind it, some while nobody follows.
+        // Some before the sync, some after it, some while nobody follows.
         try write(1000, shortest: 30, isStable: false)
         var daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
         defer { daemon.process.kill() }

@@ -3,7 +3,7 @@ import Lab
 import Testing
 import Wire
 
-/// Keys of a short TTL that the source keeps alive, ends, or lets expire while df2redis is behind.
+/// Keys of a short TTL that the source keeps alive, ends, or lets expire while df2redis lags.
 ///
 /// `DF2REDIS_LAG_SECONDS` lengthens the lag, and the keys' TTL with it: 30 for the whole form.
 @Suite(.serialized) struct `TTLs under lag` {
@@ -221,7 +221,7 @@ private final class ExpiryScene {
         try daemon?.wait(forLine: "stable: following")
     }
 
-    /// The target stands still for so many seconds; the source does not.
+    /// The target is stopped for so many seconds; the source is not.
     func stopTarget(for seconds: Double) throws {
         redis.pause()
         try life.goOn(for: seconds)

@@ -7,7 +7,7 @@ import Wire
 /// The task's first full sync is ended early, and the source deletes what it has brought.
 @Suite("A first full sync that is interrupted", .serialized)
 struct InterruptedSyncTests {
-    /// - Parameter foreign: a key of somebody else's stands in the target before.
+    /// - Parameter foreign: a key of somebody else's is in the target before.
     private func run(
         foreign: Bool, deletesAll: Bool = false, _ body: (SimulatedMaster, RESPClient, Daemon) throws -> Void
     ) throws {

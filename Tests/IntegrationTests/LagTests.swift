@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// What the daemon says of its lag while a target stands still.
+/// What the daemon says of its lag while a target is stopped.
 @Suite(.serialized)
 struct `The lag that the daemon tells` {
     private func figure(_ daemon: Daemon, _ key: String) -> Double? { daemon.status?[key] as? Double }

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// What the configuration's policies and the peers' refusals make of a task: exit codes, words, and what stands in the
+/// What the configuration's policies and the peers' refusals make of a task: exit codes, words, and what is in the
 /// target afterwards.
 @Suite(.serialized) struct `A task that meets what it cannot apply` {
     private static let secret = "a-value-that-no-log-may-hold"

@@ -18,7 +18,7 @@ struct `A real Dragonfly under load` {
         // A run is repeated, as far as the threads allow it, by its seed.
         let seed = printedSeed()
 
-        // Some data before the sync, the same writers during it and behind it.
+        // Some data before the sync, the same writers during it and after it.
         let writer = try RandomWriter(port: master.port, seed: seed)
         try wait(until: "there is data to sync") { writer.commandCount > 5000 }
         let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))

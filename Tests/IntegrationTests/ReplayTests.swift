@@ -4,10 +4,10 @@ import Testing
 
 /// Every recording goes through the real daemon into a real server, and must come out as what the master held.
 @Suite(.serialized) struct `Recordings replayed into a real server` {
-    /// What a recording's stream does not tell, so that no replica can have it right; Protocol 5.6 gives
+    /// What a recording's stream does not carry, so that no replica can have it right; Protocol 5.6 gives
     /// the rows. The daemon must name these keys.
     private struct Exceptions {
-        /// Keys whose value cannot be told from the stream, or not be held by the target: by name, what it is called in
+        /// Keys whose value the stream does not give, or not be held by the target: by name, what it is called in
         /// the dead-letter file.
         var keys: [String: String] = [:]
         /// Keys with a lifetime counted from when the record is received: Protocol 5.6 row 12.

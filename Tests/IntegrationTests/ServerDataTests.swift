@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 @Suite struct `Data sets of real servers` {
-    /// Values of the scenario `types` that stand as digests in its `expected.json`: written by us, read from a real
+    /// Values of the scenario `types` that are digests in its `expected.json`: written by us, read from a real
     /// server, they must give the digests that Python gave.
     @Test func `values read from a server hash to the digests of a recording`() throws {
         let redis = try RedisServer()

@@ -12,7 +12,7 @@ struct `Commands over a key with a TTL` {
         var name: String
         var setUp: String
         var command: String
-        /// The master keeps the destination's TTL, and does not tell.
+        /// The master keeps the destination's TTL, and does not journal it.
         var keepsUntold = false
 
         init(_ name: String, _ setUp: String, _ command: String, keepsUntold: Bool = false) {
@@ -96,7 +96,7 @@ struct `Commands over a key with a TTL` {
         try run(on: source, life: "long", milliseconds: 100_000_000)
         try run(on: source, life: "short", milliseconds: 2000)
 
-        // Over several shards these come in pieces that nobody can run, and are told.
+        // Over several shards these come in pieces that nobody can run, and are reported.
         func isFragmented(_ key: String) -> Bool {
             daemon.deadLetters.contains { $0.kind.hasPrefix("fragmented") && $0.key == key }
         }

@@ -26,7 +26,7 @@ func startedMaster(
     return master
 }
 
-/// A seed, told so that a run can be repeated, or the one that is to be repeated.
+/// A seed, printed so that a run can be repeated, or the one that is to be repeated.
 func printedSeed() -> UInt64 {
     let seed = ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
     print("seed \(seed)")

@@ -69,7 +69,7 @@ import Wire
             try wait(until: "the batch has left the daemon") { proxy.heldBytes > 0 }
             scene.daemon.process.kill()
             try scene.startAnother()
-            // It begins at the checkpoint as it stands, and sends the record again.
+            // It begins at the checkpoint as it is, and sends the record again.
             try wait(until: "the record is applied") { try scene.get("n") == "\(round)" }
             proxy.release()
             scene.master.execute("SET mark \(round)")

@@ -59,7 +59,7 @@ import Testing
             defer { source.stop() }
             let torture = try Torture(options, source: source) { print("  torture: \($0)") }
             do { try torture.run() } catch {
-                // The last lines are in the error; the whole log tells how it came to it.
+                // The last lines are in the error; the whole log shows how it came to it.
                 print(torture.log)
                 throw error
             }

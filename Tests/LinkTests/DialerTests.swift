@@ -26,7 +26,7 @@ private final class Listener: Sendable {
         self.address = try #require(bound)
     }
 
-    /// Connections that nobody accepts: behind them the kernel answers no more.
+    /// Connections that nobody accepts: after them the kernel answers no more.
     func fill() -> [Int32] {
         (0..<4).map { _ in
             let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)

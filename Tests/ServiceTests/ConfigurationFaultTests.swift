@@ -29,7 +29,7 @@ import Testing
                 "5:13: source.password: expected text, found a list",
                 "7:9: target.type: a cluster as target is not built yet: use a standalone Redis or Valkey server",
                 "8:9: target.addr: expected host:port, an IPv6 address as \"[2001:db8::1]:6379\", found \"localhost\"",
-                "9:3: target.addr: stands twice; the first is in line 8",
+                "9:3: target.addr: occurs twice; the first is in line 8",
                 "11:3: advanced.batch_size: unknown key; did you mean 'batchSize'?",
                 "12:8: advanced.qps: expected a whole number from 0 to 100000000, found \"many\"",
                 "13:1: drainSeconds: unknown key here; did you mean 'shutdown.drainSeconds'?",
@@ -211,10 +211,10 @@ import Testing
             """
         #expect(
             problems(of: yaml) == [
-                "6:5: source.tls.enabled: stands twice; the first is in line 5",
-                "7:3: source.addr: stands twice; the first is in line 2",
-                "8:3: source.addr: stands twice; the first is in line 2",
-                "11:1: source: stands twice; the first is in line 1",
+                "6:5: source.tls.enabled: occurs twice; the first is in line 5",
+                "7:3: source.addr: occurs twice; the first is in line 2",
+                "8:3: source.addr: occurs twice; the first is in line 2",
+                "11:1: source: occurs twice; the first is in line 1",
                 "13:14: log.level: expected trace, debug, info, notice, warning, error or critical, found \"loud\"",
             ])
     }

@@ -77,7 +77,7 @@ import Testing
                 + "it serves no status page yet")
         #expect(
             loaded.warnings.dropFirst().first?.description
-                == "/etc/df2redis/prod.yaml:28:3: log.dir: means nothing to this version and is ignored: "
+                == "/etc/df2redis/prod.yaml:28:3: log.dir: has no meaning in this version and is ignored: "
                 + "the log goes to the systemd journal, or to standard error")
     }
 

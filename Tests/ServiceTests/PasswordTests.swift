@@ -27,8 +27,8 @@ import Testing
         #expect(loaded.configuration.source.password?.reveal() == "from the task's credential")
         #expect(
             loaded.warnings.map { "\($0.key ?? ""): \($0.message)" } == [
-                "source.password: is not used: the systemd credential 'prod.source-password' goes before it",
-                "source.passwordFile: is not used: the systemd credential 'prod.source-password' goes before it",
+                "source.password: is not used: the systemd credential 'prod.source-password' overrides it",
+                "source.passwordFile: is not used: the systemd credential 'prod.source-password' overrides it",
             ])
 
         try folder.remove("credentials/prod.source-password")

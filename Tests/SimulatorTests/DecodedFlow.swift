@@ -67,7 +67,7 @@ struct DecodedFlow: FlowSink {
     /// The value of a key in database 0.
     subscript(_ key: String) -> Value? { entries[Key(database: 0, key: Array(key.utf8))]?.value }
 
-    /// The lines of the records behind the snapshot.
+    /// The lines of the records after the snapshot.
     var lines: [String] { records.filter { !$0.isInSnapshot }.map(\.line) }
 
     // MARK: FlowSink

@@ -2,7 +2,7 @@ import Testing
 
 @testable import DragonflySimulator
 
-/// The master misbehaves as it is told to.
+/// The master misbehaves as it is asked to.
 @Suite struct FaultTests {
     private func master(_ change: (inout MasterOptions) -> Void = { _ in }, keys: Int = 200) throws -> SimulatedMaster {
         let setup = options(change)

@@ -229,7 +229,7 @@ import Testing
         let start = master.nextLSNs
         try replica.readAll { zip(master.nextLSNs, start).allSatisfy { $0 > $1 + 500 } }
         master.generateLoad(writesPerSecond: 0, seed: 0)
-        // Nothing is written any more: the flows end behind what was.
+        // Nothing is written any more: the flows end after what was.
         for flow in replica.flows { flow.finish() }
         let rest = try replica.flows.map { try $0.readToEnd() }
 

@@ -41,7 +41,7 @@ import Testing
 
     @Test func `a first LSN that stands in a blob is told by the first LSN record`() throws {
         var bytes = Self.idleFlow0
-        // As if JOURNAL_OFFSET stood in a compressed blob.
+        // As if JOURNAL_OFFSET were in a compressed blob.
         bytes[bytes.count - 58] = 0x11
         let stable = JournalEntry("SET k v").encoded + JournalEntry("SET k w").encoded + [0x0F, 41]
         #expect(try Recording.Flow(full: bytes, stable: stable).offset == 40)

@@ -58,7 +58,7 @@ struct CatalogTests {
         for entry in try entries() {
             let text = ([entry.headers["Subject"] ?? ""] + entry.body).joined(separator: "\n")
             for match in text.matches(of: /@([A-Za-z0-9_]+)@/) {
-                // Letters and underscores only: a digit, as in DF2REDIS_TASK, leaves the name standing in the text.
+                // Letters and underscores only: a digit, as in DF2REDIS_TASK, leaves the name in the text.
                 #expect(match.1.wholeMatch(of: /[A-Z_]+/) != nil, "\(entry.id) names \(match.1)")
                 #expect(match.1 == "_SYSTEMD_UNIT", "\(entry.id) names \(match.1), which not every record has")
             }

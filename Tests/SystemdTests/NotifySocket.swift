@@ -32,7 +32,7 @@ struct NotifySocket {
         let descriptors: [Int32]
     }
 
-    /// The next message, or nil if none waits: a datagram stands in the queue as soon as `sendmsg` has returned.
+    /// The next message, or nil if none waits: a datagram is in the queue as soon as `sendmsg` has returned.
     func receive() -> Message? {
         var payload = [UInt8](repeating: 0, count: 65_536)
         var control = [UInt8](repeating: 0, count: 256)
@@ -86,7 +86,7 @@ struct NotifySocket {
     }
 }
 
-/// The device and the inode behind a descriptor, as `JOURNAL_STREAM` has them.
+/// The device and the inode of a descriptor, as `JOURNAL_STREAM` has them.
 func identity(of descriptor: Int32) -> String {
     var status = stat()
     fstat(descriptor, &status)

@@ -92,7 +92,7 @@ struct ServiceNotifierTests {
             setenv("NOTIFY_SOCKET", "@df2redis-nobody-\(getpid())", 1)
             let log = LogCapture()
             #expect(ServiceNotifier(logger: log.logger).ready() == .failed(errno: ECONNREFUSED))
-            #expect(log.messages == ["systemd could not be told: Connection refused"])
+            #expect(log.messages == ["systemd cannot be reached: Connection refused"])
         }
     }
 }

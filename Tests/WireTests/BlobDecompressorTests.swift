@@ -118,10 +118,10 @@ private func decompress(_ bytes: [UInt8], _ format: BlobFormat) throws(WireError
         let lz4 = lz4Frame(content)
         let zstd = zstdFrame(content)
         for rest in [[0], lz4, zstd] {
-            #expect(throws: WireError.malformed("bytes behind an LZ4 frame", offset: lz4.count)) {
+            #expect(throws: WireError.malformed("bytes after an LZ4 frame", offset: lz4.count)) {
                 try decompress(lz4 + rest, .lz4)
             }
-            #expect(throws: WireError.malformed("bytes behind a ZSTD frame", offset: zstd.count)) {
+            #expect(throws: WireError.malformed("bytes after a ZSTD frame", offset: zstd.count)) {
                 try decompress(zstd + rest, .zstd)
             }
         }

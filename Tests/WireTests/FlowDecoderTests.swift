@@ -1,7 +1,7 @@
 import Testing
 import Wire
 
-/// A flow with `entries` between its head and its end, and `journal` behind the token.
+/// A flow with `entries` between its head and its end, and `journal` after the token.
 func flow(_ entries: [UInt8], end: [UInt8] = flowEnd, journal: [UInt8] = []) -> [UInt8] {
     Array("REDIS0009".utf8) + entries + end + journal
 }
@@ -10,7 +10,7 @@ func flow(_ entries: [UInt8], end: [UInt8] = flowEnd, journal: [UInt8] = []) -> 
 let flowEnd =
     hex("c8 00 00 00 00 00 00 00 00 | d3 0f 00 00 00 00 00 00 00 | ff 00 00 00 00 00 00 00 00") + sampleToken
 
-/// What stands behind the entries in the items of `flow(entries)`.
+/// What is after the entries in the items of `flow(entries)`.
 let flowEndItems: [FlowRecorder.Item] = [.completed, .offset(15), .stable]
 
 let closeFeedings: [Feeding] = [.pieces(of: 1), .pieces(of: 3), .random(seed: 1, upTo: 40)]

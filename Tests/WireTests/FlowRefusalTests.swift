@@ -29,7 +29,7 @@ import Wire
         expect(flow(hex(entries)), cause, database: database, key: key, sourceLocation: sourceLocation)
     }
 
-    private let key3 = "fe 03 | 00 01 6b 01 76"  // 7 bytes behind the 9 of the header
+    private let key3 = "fe 03 | 00 01 6b 01 76"  // 7 bytes after the 9 of the header
 
     private func blob(_ content: [UInt8]) -> [UInt8] {
         let frame = lz4Frame(content)
@@ -142,7 +142,7 @@ import Wire
         expect("e0 01 00 00 00 00 00 00 00", .malformed("a tagged chunk without a payload", offset: 9))
         expect(
             "fe 02 | e0 01 00 00 00 07 00 00 00 | 02 01 73 01 01 61 00",
-            .malformed("a tagged chunk goes on behind the end of its value", offset: 26), database: 2, key: "s")
+            .malformed("a tagged chunk goes on after the end of its value", offset: 26), database: 2, key: "s")
         expect(
             "fe 02 | e0 01 00 00 00 05 00 00 00 | 02 01 73 02 05 | fe 03",
             .malformed("a tagged chunk ends inside an element", offset: 24), database: 2, key: "s")

@@ -33,9 +33,9 @@ private func validate(_ bytes: [UInt8]) throws(WireError) -> Int { try IntsetRea
         let broken: [(String, WireError)] = [
             ("02 00 00 00 00 00 00", .malformed("truncated intset", offset: 0)),
             ("03 00 00 00 00 00 00 00", .unsupported("width of an intset", code: 3, offset: 0)),
-            ("02 00 00 00 02 00 00 00 01 00", .malformed("intset of another length than it tells", offset: 4)),
-            ("02 00 00 00 01 00 00 00 01 00 00", .malformed("intset of another length than it tells", offset: 4)),
-            ("08 00 00 00 ff ff ff ff", .malformed("intset of another length than it tells", offset: 4)),
+            ("02 00 00 00 02 00 00 00 01 00", .malformed("intset of another length than its head says", offset: 4)),
+            ("02 00 00 00 01 00 00 00 01 00 00", .malformed("intset of another length than its head says", offset: 4)),
+            ("08 00 00 00 ff ff ff ff", .malformed("intset of another length than its head says", offset: 4)),
         ]
         for (text, expected) in broken {
             #expect(throws: expected, "\(text)") { try numbers(hex(text)) }

@@ -21,7 +21,7 @@ private func describe(_ record: borrowing JournalRecord) -> String {
     }
 }
 
-/// All whole records of `bytes`, and what is left over behind them.
+/// All whole records of `bytes`, and what is left over after them.
 private func records(_ bytes: [UInt8], maxPayloadBytes: Int = 1 << 20) throws(WireError) -> ([String], rest: Int) {
     var reader = ByteReader(bytes.span.bytes)
     var records: [String] = []

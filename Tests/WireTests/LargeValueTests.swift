@@ -213,7 +213,7 @@ import Wire
                 try buffer.append(streamWithoutActiveTimes: cut.span.bytes)
             }
         }
-        #expect(throws: WireError.malformed("bytes behind the end of a stream", offset: body.count)) {
+        #expect(throws: WireError.malformed("bytes after the end of a stream", offset: body.count)) {
             var buffer = ByteBuffer()
             let longer = body + [0]
             try buffer.append(streamWithoutActiveTimes: longer.span.bytes)

@@ -96,16 +96,16 @@ func describe(_ element: borrowing ListpackElement) -> String {
     @Test func `Broken listpacks are refused, read or validated`() {
         let broken: [(String, WireError)] = [
             ("06 00 00 00 00 00", .malformed("truncated listpack", offset: 0)),
-            ("08 00 00 00 00 00 ff", .malformed("listpack of another length than it tells", offset: 0)),
-            ("06 00 00 00 00 00 ff", .malformed("listpack of another length than it tells", offset: 0)),
+            ("08 00 00 00 00 00 ff", .malformed("listpack of another length than its head says", offset: 0)),
+            ("06 00 00 00 00 00 ff", .malformed("listpack of another length than its head says", offset: 0)),
             ("07 00 00 00 00 00 00", .malformed("listpack without its end mark", offset: 6)),
             (
                 "09 00 00 00 02 00 05 01 ff",
-                .malformed("listpack with another number of elements than it tells", offset: 4)
+                .malformed("listpack with another number of elements than its head says", offset: 4)
             ),
             (
                 "09 00 00 00 00 00 05 01 ff",
-                .malformed("listpack with another number of elements than it tells", offset: 4)
+                .malformed("listpack with another number of elements than its head says", offset: 4)
             ),
             ("09 00 00 00 01 00 05 02 ff", .malformed("listpack element with a wrong backlen", offset: 6)),
             ("09 00 00 00 01 00 05 81 ff", .malformed("listpack element with a wrong backlen", offset: 6)),

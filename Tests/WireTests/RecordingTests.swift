@@ -34,7 +34,7 @@ import Wire
         }
     }
 
-    /// The records count the LSNs that the master tells.
+    /// The records count the LSNs that the master gives.
     @Test(arguments: Recording.all) func `LSN records agree with the count of records`(recording: Recording) throws {
         for (bytes, token) in recording.flows() {
             var next: UInt64?

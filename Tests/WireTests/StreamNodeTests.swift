@@ -81,7 +81,7 @@ private func listpack(_ elements: [any Sendable]) -> [UInt8] {
     }
 
     @Test func `Broken nodes are refused`() {
-        let wrongCount: StaticText = "stream node with another number of entries than it tells"
+        let wrongCount: StaticText = "stream node with another number of entries than its head says"
         let wrongElements: StaticText = "stream entry with a wrong number of elements"
         let truncated: StaticText = "truncated stream node"
         let text: StaticText = "stream node with text for a number"

@@ -100,7 +100,7 @@ private func chunk(_ id: UInt32, _ payload: String) -> [UInt8] {
             let long = [UInt8](repeating: 0x61, count: 100_000)
             var element = written { $0.append(rdbString: long.span.bytes) }
             if isCompressed {
-                // 3125 runs of 32 bytes that stand as they are.
+                // 3125 runs of 32 bytes that stay as they are.
                 let packed = (0..<3125).flatMap { _ in [31] + long.prefix(32) }
                 element = hex("c3 80 00 01 92 d5 80 00 01 86 a0") + packed
             }

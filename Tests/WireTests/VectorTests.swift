@@ -1,7 +1,7 @@
 import Testing
 import Wire
 
-/// Protocol 10: values as they stand in a flow, read by several of the small readers together.
+/// Protocol 10: values as they are in a flow, read by several of the small readers together.
 @Suite struct `Vectors of Protocol 10` {
     private func string(_ reader: inout ByteReader) throws -> [UInt8] {
         var buffer = ByteBuffer()

@@ -66,14 +66,14 @@ private func littleEndian(_ value: some FixedWidthInteger & BitwiseCopyable) -> 
         let bytes = ziplist(encoded)
         #expect(try elements(bytes) == expected)
         #expect(try validate(bytes) == expected.count)
-        // 65535 says that only a walk tells
+        // 65535 says that only a walk gives it
         #expect(try elements(ziplist(encoded, count: 65_535)) == expected)
     }
 
     @Test func `Broken ziplists are refused`() {
-        let otherCount = WireError.malformed("ziplist with another number of elements than it tells", offset: 8)
+        let otherCount = WireError.malformed("ziplist with another number of elements than its head says", offset: 8)
         let otherTail = WireError.malformed("ziplist with a wrong offset of its last element", offset: 4)
-        let otherLength = WireError.malformed("ziplist of another length than it tells", offset: 0)
+        let otherLength = WireError.malformed("ziplist of another length than its head says", offset: 0)
         let truncated = WireError.malformed("truncated ziplist element", offset: 10)
         let endMark = WireError.malformed("ziplist end mark before its end", offset: 10)
         let forerunner = WireError.malformed("ziplist element with a wrong length of the one before it", offset: 10)

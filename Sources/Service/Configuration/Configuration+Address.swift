@@ -46,7 +46,7 @@ extension Configuration.Address {
         }
     }
 
-    /// Whether only the bytes of a numeric IPv6 address with an optional zone stand here; the resolver checks the rest.
+    /// Whether only the bytes of a numeric IPv6 address with an optional zone are here; the resolver checks the rest.
     private static func isNumericIPv6(_ text: Substring) -> Bool {
         let parts = text.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
         let zone = parts.count == 2 ? parts[1] : "-"

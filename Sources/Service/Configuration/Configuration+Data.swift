@@ -15,7 +15,7 @@ extension Configuration {
         package var existing = Existing.auto
     }
 
-    /// What happens to a key of the snapshot that already stands in the target.
+    /// What happens to a key of the snapshot that the target already has.
     package struct Conflict: Sendable, Equatable {
         package enum Policy: String, Sendable, CaseIterable {
             case overwrite
@@ -51,7 +51,7 @@ extension Configuration {
 
     /// How keys are kept from expiring at the target before the source's stream expires them.
     package struct Expiry: Sendable, Equatable {
-        /// How long target, network or daemon may stand still without a key being lost. Zero: only a lag that is seen
+        /// How long target, network or daemon may be stopped without losing a key. Zero: only a lag that is seen
         /// protects.
         package var guardWindow = Duration.seconds(60)
     }

@@ -19,7 +19,7 @@ extension Configuration {
 
         package var level = Logger.Level.info
         package var format = Format.auto
-        /// A lag beyond this is told; zero: never.
+        /// A lag beyond this is reported; zero: never.
         package var lagHigh = Duration.seconds(30)
     }
 }

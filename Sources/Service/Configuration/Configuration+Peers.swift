@@ -35,7 +35,7 @@ extension Configuration {
         package var password: Secret?
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
-        /// How long the target may owe an answer before it is told as lost.
+        /// How long the target may owe an answer before it is reported as lost.
         package var silence = Duration.seconds(30)
         package var tls = TLS()
     }

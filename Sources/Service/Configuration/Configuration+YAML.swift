@@ -11,7 +11,7 @@ extension Configuration {
             + render(Configuration(), isAnnotated: true)
     }
 
-    /// Every key as a Markdown table: default, what may stand there, what it is for.
+    /// Every key as a Markdown table: default, what is allowed there, what it is for.
     package static var keyTable: String {
         let defaults = Configuration()
         let rows = Setting.all.filter(\.isPrinted).map {

@@ -1,7 +1,7 @@
 /// One fault of a configuration, or one thing worth a warning, with its place in the file.
 package struct ConfigurationProblem: Error, Sendable, Equatable, CustomStringConvertible {
     package var file: String
-    /// Where it stands; nil when something is missing from the file or lies outside it.
+    /// Where it is; nil when something is missing from the file or lies outside it.
     package var position: Position?
     /// The key path, such as `source.addr`; nil when it is about the file as a whole.
     package var key: String?

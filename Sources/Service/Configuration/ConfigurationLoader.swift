@@ -2,7 +2,7 @@ import Glibc
 
 /// Reads a task's configuration from its YAML file.
 ///
-/// Every fault of the file is found in one go and told with its place, so that an operator corrects them together.
+/// Every fault of the file is found in one go and reported with its place, so that an operator corrects them together.
 /// A configuration of df2redis v2.x loads as it is; keys of it that mean nothing here are named in warnings.
 package struct ConfigurationLoader: Sendable {
     /// The environment: `CREDENTIALS_DIRECTORY` and `STATE_DIRECTORY` of systemd are looked at, nothing is expanded.
@@ -44,7 +44,7 @@ package struct ConfigurationLoader: Sendable {
         return try load(yaml: text, file: file, taskName: taskName)
     }
 
-    /// Returns the configuration that stands in a text, as if it stood in `file`.
+    /// Returns the configuration in a text, as if the text were in `file`.
     func load(yaml: String, file: String, taskName: String? = nil) throws(ConfigurationError) -> Loaded {
         var reading = ConfigurationReading(file: file)
         do {
@@ -65,7 +65,7 @@ package struct ConfigurationLoader: Sendable {
         return Loaded(configuration: reading.configuration, warnings: reading.warnings.inFileOrder())
     }
 
-    /// The absolute path of the folder that a file stands in.
+    /// The absolute path of the folder of a file.
     private static func directory(of file: String) -> String {
         var current = "/"
         if let buffer = getcwd(nil, 0) {

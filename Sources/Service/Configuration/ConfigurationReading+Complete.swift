@@ -36,7 +36,7 @@ extension ConfigurationReading {
         } else {
             configuration.taskName = FilePathText.stem(of: file)
             if !Self.isTaskName(configuration.taskName) {
-                fail("taskName", "is missing, and the file's name cannot stand in: \(expected)")
+                fail("taskName", "is missing, and the file's name cannot be used: \(expected)")
             }
         }
     }
@@ -106,7 +106,7 @@ extension ConfigurationReading {
                 let choice = try resolver.password(of: side, passwordFile: passwordFile, inline: inline)
                 configuration[keyPath: place] = choice?.password
                 for key in choice?.shadowed ?? [] {
-                    warn("\(side).\(key)", "is not used: \(choice?.origin ?? "") goes before it")
+                    warn("\(side).\(key)", "is not used: \(choice?.origin ?? "") overrides it")
                 }
                 if username != nil, choice == nil {
                     fail("\(side).username", "needs a password: set \(side).password or \(side).passwordFile")

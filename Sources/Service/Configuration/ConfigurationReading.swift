@@ -1,4 +1,4 @@
-/// A configuration while it is read: the values so far, where they stand in the file, and what was found amiss.
+/// A configuration while it is read: the values so far, where they are in the file, and the faults.
 struct ConfigurationReading {
     typealias Position = ConfigurationProblem.Position
 
@@ -45,7 +45,7 @@ struct ConfigurationReading {
             let path = section.isEmpty ? entry.key : section + "." + entry.key
             if entry.isDuplicate {
                 let first = entries.first { $0.key == entry.key }?.keyPosition.line
-                fail(at: entry.keyPosition, key: path, "stands twice; the first is in line \(first ?? 1)")
+                fail(at: entry.keyPosition, key: path, "occurs twice; the first is in line \(first ?? 1)")
             } else if let setting = Self.settings[path] {
                 take(entry, as: setting)
             } else if Setting.sections[path] != nil {
@@ -71,7 +71,7 @@ struct ConfigurationReading {
     private mutating func take(_ entry: YAMLNode.Entry, as setting: Setting) {
         if let reason = setting.obsolete {
             places[setting.path] = entry.keyPosition
-            warn(setting.path, "means nothing to this version and is ignored: \(reason)")
+            warn(setting.path, "has no meaning in this version and is ignored: \(reason)")
             return
         }
         guard !entry.value.isBlank else { return }
@@ -95,7 +95,7 @@ struct ConfigurationReading {
         return "unknown key; valid here: \(names.joined(separator: ", "))"
     }
 
-    /// The keys and sections that may stand in a section, in the table's order; those that still mean something.
+    /// The keys and sections that a section may have, in the table's order; those that still mean something.
     private static func names(in section: String) -> [String] {
         var names: [String] = []
         let prefix = section.isEmpty ? "" : section + "."

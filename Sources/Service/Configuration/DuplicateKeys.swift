@@ -1,4 +1,4 @@
-/// A YAML text in which keys that stand twice are renamed one by one, so that the rest of the document can be read too.
+/// A YAML text in which keys that occur twice are renamed one by one, so that the rest of the document can be read too.
 ///
 /// Yams names only the first of equal keys and composes nothing. In block style, which is how configurations are
 /// written, the next of them starts at the same column of a later line; a mark of private-use characters before it
@@ -46,7 +46,7 @@ struct DuplicateKeys {
         return false
     }
 
-    /// The plain key at the start of a text: what stands before the first colon that ends a key.
+    /// The plain key at the start of a text: what is before the first colon that ends a key.
     private static func key(of text: Substring.UnicodeScalarView) -> String? {
         guard let colon = text.firstIndex(of: ":") else { return nil }
         let next = text.index(after: colon)

@@ -57,7 +57,7 @@ struct PasswordResolver {
         return nil
     }
 
-    /// Returns what stands in a file, without the newline at its end.
+    /// Returns the content of a file, without the newline at its end.
     private func read(_ path: String) throws(TextFile.Failure) -> Secret {
         var text = try TextFile.read(path, limit: 64 << 10)
         if text.last == "\n" || text.last == "\r\n" { text.removeLast() }

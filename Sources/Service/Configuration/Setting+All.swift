@@ -14,11 +14,11 @@ extension Setting {
         "conflict": "What happens to a key of the snapshot that the target already has.",
         "policy": "What happens to data that cannot be applied.",
         "expiry": "How the target is kept from expiring keys before the source does.",
-        "checkpoint": "Where the position in the stream is kept, so that a restart goes on where it was.",
-        "spool": "Where records wait that the target cannot take yet.",
-        "reconnect": "How a lost source is tried again.",
+        "checkpoint": "Where the position in the stream is stored, so that a restart continues from it.",
+        "spool": "The queue for records that the target cannot take yet.",
+        "reconnect": "How a lost source is retried.",
         "shutdown": "How long the parts of leaving may take.",
-        "advanced": "How hard the target may be driven.",
+        "advanced": "Limits on the load of the target.",
         "dashboard": "The HTTP status page (not built yet).",
         "log": "What is logged, and how.",
         "migrate": "Keys of df2redis v2.x that mean nothing here.",
@@ -46,13 +46,13 @@ extension Setting {
             Setting("source.username", optional: \.source.username, .text, "ACL user; empty: the default user."),
             Setting(
                 "source.password", optional: \.source.password, .secret,
-                "Password; a systemd credential 'source-password' or a passwordFile goes before it."),
+                "Password; a systemd credential 'source-password' or a passwordFile overrides it."),
             Setting(
                 "source.passwordFile", optional: \.source.passwordFile, .path,
                 "File that holds the password, relative to this file."),
             Setting(
                 "source.expiryMarginMilliseconds", \.source.expiryMargin, .milliseconds(0...60_000),
-                "The source journals a plain GETEX as an expiry of now: one no further ahead than this is left out."),
+                "The source journals a plain GETEX as an expiry of now: one at most this far ahead is ignored."),
         ]
         + tls(
             "source.tls", isEnabled: \.source.tls.isEnabled, caFile: \.source.tls.caFile,
@@ -73,13 +73,13 @@ extension Setting {
             Setting("target.username", optional: \.target.username, .text, "ACL user; empty: the default user."),
             Setting(
                 "target.password", optional: \.target.password, .secret,
-                "Password; a systemd credential 'target-password' or a passwordFile goes before it."),
+                "Password; a systemd credential 'target-password' or a passwordFile overrides it."),
             Setting(
                 "target.passwordFile", optional: \.target.passwordFile, .path,
                 "File that holds the password, relative to this file."),
             Setting(
                 "target.silentSeconds", \.target.silence, .seconds(1...3600),
-                "A target that owes an answer for so long is told as lost; it is waited for all the same."),
+                "A target that has not answered for this long is reported as lost; the answer is still waited for."),
         ]
         + tls(
             "target.tls", isEnabled: \.target.tls.isEnabled, caFile: \.target.tls.caFile,
@@ -87,7 +87,7 @@ extension Setting {
             serverName: \.target.tls.serverName) + [
             Setting(
                 "target.cluster.seeds", list: \.target.clusterSeeds, .address,
-                "Nodes to ask for the cluster's slots; the first stands in for a missing target.addr.")
+                "Nodes to ask for the cluster's slots; the first is used if target.addr is missing.")
         ]
 
     private static func tls(
@@ -111,8 +111,8 @@ extension Setting {
             """
             Keys the target already has. replace: those of the snapshot are replaced, others stay;
             flush: the task's databases are emptied first; reconcile: also those are removed that the
-            source lacks; auto: replace in a task's first full sync, reconcile in later ones, and stop
-            when the source has come back empty.
+            source does not have; auto: replace in a task's first full sync, reconcile in later ones, and
+            stop when the source has come back empty.
             """),
         Setting(
             "conflict.policy", \.conflict.policy, .choice(),
@@ -120,19 +120,19 @@ extension Setting {
         Setting("policy.onError", \.policy.onError, .choice(), "When the target answers a command with an error."),
         Setting(
             "policy.onUnsupported", \.policy.onUnsupported, .choice(),
-            "When the data has no equal in Redis; what is skipped is counted and listed in the dead-letter file."),
+            "When Redis has no equivalent for the data; what is skipped is counted and listed in the dead-letter file."),
         Setting(
             "policy.memberTTL", \.policy.memberTTL, .choice(),
             """
             TTLs of set members, and of hash fields where the target has none. timer: this task keeps them in the target
-            and ends them while it runs; unsupported: they are data without an equal, see onUnsupported.
+            and expires them while it runs; unsupported: Redis has no equivalent, see onUnsupported.
             """),
         Setting(
             "expiry.guardSeconds", \.expiry.guardWindow, .seconds(0...3600),
             """
-            How long the target, the network or df2redis may stand still without a key being lost
-            that the source keeps. TTLs near their end read up to 1.5 times as much more at the target
-            while it is followed; exact once df2redis has left. 0: exact, with keys protected only while a lag is seen.
+            How long the target, the network or df2redis may be stopped without losing a key that the
+            source keeps. TTLs near their end are up to 1.5 times this longer at the target while the task
+            runs, exact after it has left. 0: exact, and keys are protected only during a lag.
             """),
     ]
 
@@ -141,7 +141,7 @@ extension Setting {
         Setting(
             "checkpoint.store", \.checkpoint.store, .choice(),
             """
-            target: in the target, within the data's own transactions: each change is applied exactly once.
+            target: in the target, in the same transactions as the data: each change is applied exactly once.
             file: at least once; a crash applies up to intervalSeconds again, and a restarted target is synced in full.
             """),
         Setting(
@@ -158,30 +158,30 @@ extension Setting {
     private static let limits: [Setting] = [
         Setting(
             "spool.memoryBytes", \.spool.memoryBytes, .bytes(1 << 20...1 << 40),
-            "Memory, over all flows; its upper half, 16MiB at least, is for what arrives while the disk is written."),
+            "Memory, for all flows; its upper half, at least 16MiB, is for what arrives while the disk is written."),
         Setting(
             "spool.diskBytes", \.spool.diskBytes, .bytes(0...1 << 44),
-            "Disk, when half of the memory is in use; 0: no disk, and all of the memory."),
+            "Disk, used when half of the memory is in use; 0: no disk, and all of the memory is used."),
         Setting("spool.dir", \.spool.directory, .path, "Folder of the spool; empty: <task>.spool in stateDir."),
         Setting(
             "reconnect.initialMilliseconds", \.reconnect.initial, .milliseconds(10...60_000),
-            "Wait before the first new try; it doubles with each further one."),
-        Setting("reconnect.maxSeconds", \.reconnect.maximum, .seconds(0.1...3600), "The longest wait between tries."),
+            "Wait before the first retry; it doubles with each further one."),
+        Setting("reconnect.maxSeconds", \.reconnect.maximum, .seconds(0.1...3600), "The longest wait between retries."),
         Setting(
             "reconnect.giveUpSeconds", \.reconnect.giveUp, .seconds(0...604_800),
-            "After so long without the source the task exits with 69, and systemd takes over; 0: never."),
+            "After this long without the source the task exits with 69, and systemd restarts it; 0: never."),
         Setting(
             "shutdown.drainSeconds", \.shutdown.drain, .seconds(0...20),
-            "How long reading and applying go on once a stop is asked for."),
+            "How long reading and applying continue after a stop is requested."),
         Setting(
             "shutdown.finWaitSeconds", \.shutdown.finWait, .seconds(0.1...5),
-            "How long the master's own end of each flow is awaited."),
+            "How long to wait for the master's own end of each flow."),
         Setting(
             "advanced.qps", \.advanced.commandsPerSecond, .integer(0...100_000_000),
-            "Commands a second over all flows; 0: no limit. The source is read at full speed all the same."),
+            "Commands a second over all flows; 0: no limit. The source is still read at full speed."),
         Setting(
             "advanced.batchSize", \.advanced.batchSize, .integer(1...100_000, zeroMeans: 5000),
-            "Commands in one transaction at most; 256 KiB end it too."),
+            "Maximum number of commands in one transaction; it also ends at 256 KiB."),
     ]
 
     private static let operation: [Setting] = [
@@ -194,7 +194,7 @@ extension Setting {
             "log.format", \.log.format, .choice(), "auto: the journal under systemd, else text on standard error."),
         Setting(
             "log.lagHighSeconds", \.log.lagHigh, .seconds(0...86_400),
-            "A lag beyond this is told once, and once more when it is below half of it; 0: never."),
+            "A lag beyond this is reported once, and once more when it is below half of it; 0: never."),
     ]
 
     private static let obsolete: [Setting] = [

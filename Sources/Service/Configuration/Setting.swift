@@ -1,4 +1,4 @@
-/// One key of the configuration file: its path, what may stand there, and its place in `Configuration`.
+/// One key of the configuration file: its path, what is allowed there, and its place in `Configuration`.
 ///
 /// `Setting.all` is the one table that loading, checking, printing and the documentation are made from.
 struct Setting: Sendable {
@@ -6,7 +6,7 @@ struct Setting: Sendable {
     let path: String
     /// What the key is for; in lines that fit the printed configuration.
     let help: String
-    /// What may stand here, as the end of 'expected ...'.
+    /// What is allowed here, as the end of 'expected ...'.
     let expected: String
     /// Why the key is known and yet means nothing; nil for a key that means something.
     var obsolete: String?
@@ -52,7 +52,7 @@ extension Setting {
             print: { YAMLText.scalar($0[keyPath: place].map(form.print) ?? "") })
     }
 
-    /// A key with a list of values; a single one may stand without the list's brackets.
+    /// A key with a list of values; a single one may be without the list's brackets.
     init<Value>(_ path: String, list place: Place<[Value]>, _ form: SettingForm<Value>, _ help: String) {
         self.init(
             path: path, help: help, expected: "a list of " + form.expected,
@@ -93,7 +93,7 @@ extension Setting {
 extension SettingForm {
     /// Returns the value of a node.
     ///
-    /// - Throws: what was expected and what was found instead; the text of a secret is never told.
+    /// - Throws: what was expected and what was found instead; the text of a secret is never shown.
     fileprivate func read(_ node: YAMLNode) throws(Setting.Mismatch) -> Value {
         if case .text(let text) = node.content, let value = parse(text) { return value }
         var message = "expected \(expected), found \(found(node))"

@@ -2,7 +2,7 @@ import Logging
 
 /// How a value of a configuration is written: what is expected, how it is read, how it is printed.
 struct SettingForm<Value: Sendable>: Sendable {
-    /// What may stand here, as the end of 'expected ...'.
+    /// What is allowed here, as the end of 'expected ...'.
     let expected: String
     /// Whether what is written here must not be repeated in a message.
     var isSecret = false
@@ -32,7 +32,7 @@ extension SettingForm where Value == Bool {
 }
 
 extension SettingForm where Value == Int {
-    /// A whole number; zero, where it is out of range, may stand for the default.
+    /// A whole number; zero, where it is out of range, may mean the default.
     static func integer(_ range: ClosedRange<Int>, zeroMeans replacement: Int? = nil) -> SettingForm {
         SettingForm(
             expected: "a whole number from \(range.lowerBound) to \(range.upperBound)",

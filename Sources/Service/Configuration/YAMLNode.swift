@@ -18,7 +18,7 @@ struct YAMLNode: Sendable, Equatable {
         let key: String
         let keyPosition: Position
         let value: YAMLNode
-        /// Whether the same key stands before this one in the section.
+        /// Whether the same key is before this one in the section.
         var isDuplicate = false
     }
 
@@ -36,12 +36,12 @@ extension YAMLNode {
         let position: Position?
     }
 
-    /// Nodes a document may have with its aliases written out: a few lines of aliases can stand for billions.
+    /// Nodes a document may have with its aliases written out: a few lines of aliases can expand to billions.
     private static let maximumNodes = 10_000
 
     /// Returns the root of a document made of sections, lists and scalars; a section without entries for an empty one.
     ///
-    /// An entry whose key stood in its section before is there too, with `isDuplicate` set.
+    /// An entry whose key was in its section before is there too, with `isDuplicate` set.
     static func parse(_ yaml: String) throws(SyntaxError) -> YAMLNode {
         guard let root = try compose(yaml) else {
             return YAMLNode(content: .section([]), position: Position(line: 1, column: 1))
@@ -78,7 +78,7 @@ extension YAMLNode {
             }
             content = .section(entries)
         case .alias:
-            throw SyntaxError(message: "an alias that stands for nothing", position: position)
+            throw SyntaxError(message: "an alias without a value", position: position)
         }
     }
 
@@ -91,7 +91,7 @@ extension YAMLNode {
             } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
                 let first = Position(context.mark)
                 guard duplicates.markNext(after: first) else {
-                    throw SyntaxError(message: "'\(keys.first ?? "")' stands twice in its section", position: first)
+                    throw SyntaxError(message: "'\(keys.first ?? "")' occurs twice in its section", position: first)
                 }
             } catch let error as YamlError {
                 throw SyntaxError(error)

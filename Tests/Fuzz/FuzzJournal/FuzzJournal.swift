@@ -1,7 +1,7 @@
 import Wire
 
 // Bytes are a flow that goes on with its journal. They are decoded whole, then in pieces that follow from them: both must
-// tell the same.
+// report the same.
 
 /// Entry point of libFuzzer.
 @_cdecl("LLVMFuzzerTestOneInput")

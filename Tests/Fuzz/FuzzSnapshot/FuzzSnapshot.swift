@@ -1,7 +1,7 @@
 import Wire
 
 // Bytes are a flow from its first byte on, its token is 40 zeros. They are decoded whole, then in pieces that follow from
-// them with a sink that pauses now and then: both must tell the same.
+// them with a sink that pauses now and then: both must report the same.
 
 /// Entry point of libFuzzer.
 @_cdecl("LLVMFuzzerTestOneInput")
@@ -48,7 +48,7 @@ private func outcome(of bytes: UnsafeRawBufferPointer, nextPiece: () -> Int, pau
     return Outcome(digest: sink.digest, error: nil, unconsumed: window.count)
 }
 
-/// Digests all that it is told, the pieces of long elements as if they were one.
+/// Digests all that it is given, the pieces of long elements as if they were one.
 private struct DigestingSink: FlowSink {
     var eventsLeft: Int
     private(set) var digest: UInt64 = 0xCBF2_9CE4_8422_2325

@@ -1,6 +1,6 @@
 import Wire
 
-/// A sink that keeps what it is told. A value is one item, whether it came whole or in parts.
+/// A sink that keeps what it is given. A value is one item, whether it came whole or in parts.
 struct FlowRecorder: FlowSink {
     enum Item: Equatable {
         case auxiliary(String, String)

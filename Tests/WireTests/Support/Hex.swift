@@ -1,6 +1,6 @@
 import Wire
 
-/// The bytes of a hex text as Protocol 10 prints it: blanks, line ends and `|` are ignored, `"text"` stands for
+/// The bytes of a hex text as Protocol 10 prints it: blanks, line ends and `|` are ignored, `"text"` means
 /// its own bytes.
 func hex(_ text: String) -> [UInt8] {
     var bytes: [UInt8] = []

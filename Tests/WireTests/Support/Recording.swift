@@ -37,7 +37,7 @@ struct Recording: CustomStringConvertible {
         return flows
     }
 
-    /// A key of `expected.json`, as it stands there.
+    /// A key of `expected.json`, as it is there.
     struct ExpectedKey {
         var type: String
         var value: Any?
