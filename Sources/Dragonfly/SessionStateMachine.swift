@@ -3,9 +3,9 @@ package import Wire
 /// The order of a replication session, as a pure state machine: no I/O, each event answers what to do next.
 ///
 /// ```
-///  AUTH? PING TIME ip-address   │ DFLY FLOW x n │ all FULL:    DFLY SYNC ... DFLY STARTSTABLE
-///  capa dragonfly CLIENT-ID     │               │ all PARTIAL: DFLY STARTSTABLE
-///  CLIENT-VERSION               │               │
+///  AUTH? PING TIME INFO         │ DFLY FLOW x n │ all FULL:    DFLY SYNC ... DFLY STARTSTABLE
+///  ip-address capa dragonfly    │               │ all PARTIAL: DFLY STARTSTABLE
+///  CLIENT-ID CLIENT-VERSION     │               │
 /// ```
 /// Some orders of commands crash a master (Protocol 0.3, 1.6, 2.7). They cannot be produced here: CLIENT-VERSION
 /// comes only out of a state that holds a session; SYNC only out of one whose flows all answered FULL; STARTSTABLE only
@@ -17,16 +17,18 @@ package struct SessionStateMachine: ~Copyable {
         package var syncID: String
         package var flowCount: Int
         package var protocolVersion: Int?
+        /// Its release, out of INFO; `nil` when the source does not tell.
+        package var version: SourceVersion?
 
-        package init(replicationID: String, syncID: String, flowCount: Int, protocolVersion: Int?) {
+        package init(
+            replicationID: String, syncID: String, flowCount: Int, protocolVersion: Int?, version: SourceVersion? = nil
+        ) {
             self.replicationID = replicationID
             self.syncID = syncID
             self.flowCount = flowCount
             self.protocolVersion = protocolVersion
+            self.version = version
         }
-
-        /// XREADGROUP is in the journal since v1.37, the first release of protocol version 5 (Protocol 1.7, 5.6).
-        package var journalsGroupReads: Bool { (protocolVersion ?? 0) >= 5 }
     }
 
     package enum FlowMode: Equatable, Sendable {
@@ -58,8 +60,9 @@ package struct SessionStateMachine: ~Copyable {
         case authenticating
         case pinging
         case askingTime
-        case naming
-        case announcing
+        case askingVersion
+        case naming(SourceVersion?)
+        case announcing(SourceVersion?)
         case identifying(Session)
         case versioning(Session)
         case openingFlows(Session, [FlowMode?])
@@ -91,7 +94,7 @@ package struct SessionStateMachine: ~Copyable {
     /// The session, once the master has made it.
     package var session: Session? {
         switch state {
-        case .initial, .authenticating, .pinging, .askingTime, .naming, .announcing, .failed: nil
+        case .initial, .authenticating, .pinging, .askingTime, .askingVersion, .naming, .announcing, .failed: nil
         case .identifying(let session), .versioning(let session), .openingFlows(let session, _),
             .ready(let session, _), .startingSync(let session, _), .syncing(let session, _),
             .startingStable(let session, _), .stable(let session):
@@ -132,14 +135,19 @@ package struct SessionStateMachine: ~Copyable {
             return .send(SourceClock.question)
         case .askingTime:
             // For the owner's `SourceClock`; a user of the ACL may not be allowed to ask.
-            state = .naming
+            state = .askingVersion
+            return .send(["INFO", "server"])
+        case .askingVersion:
+            // A continued flow brings no `df-ver`. Nor need INFO be allowed.
+            state = .naming(reply.text.flatMap(Self.version))
             return .send(["REPLCONF", "ip-address", displayName])
-        case .naming:
+        case .naming(let version):
             // What ROLE and INFO show; it is copied into the session, so it comes first. A refusal changes nothing.
-            state = .announcing
+            state = .announcing(version)
             return .send(["REPLCONF", "capa", "dragonfly"])
-        case .announcing:
-            let session = try Self.parseSession(reply)
+        case .announcing(let version):
+            var session = try Self.parseSession(reply)
+            session.version = version
             state = .identifying(session)
             return .send(["REPLCONF", "CLIENT-ID", clientID])
         case .identifying(let session):
@@ -268,6 +276,13 @@ package struct SessionStateMachine: ~Copyable {
     private func requireOK(_ reply: RESPValue, toSessionCommand step: String) throws(SourceError) {
         if case .error(let text) = reply { throw SourceError.reply(text, toSessionCommand: step) }
         try requireOK(reply, to: step)
+    }
+
+    /// - Parameter info: the answer to INFO.
+    private static func version(in info: String) -> SourceVersion? {
+        info.split(whereSeparator: \.isNewline).lazy.compactMap { line in
+            line.hasPrefix("dragonfly_version:") ? SourceVersion(line.dropFirst("dragonfly_version:".count)) : nil
+        }.first
     }
 
     private static func parseSession(_ reply: RESPValue) throws(SourceError) -> Session {

@@ -221,10 +221,12 @@ extension ElementExpiry {
         parseInteger(text).flatMap { $0 >= least && $0 < Self.maxSeconds ? $0 : nil }
     }
 
-    /// `SADDEX key [KEEPTTL] seconds member...`: a member that is there keeps what TTL it has with KEEPTTL, and without gets
-    /// the new one only if it has one (run on v1.36.0).
+    /// `SADDEX key [KEEPTTL] seconds member...`: a member that is there keeps what TTL it has with KEEPTTL, and gets the new
+    /// one without.
+    ///
+    /// - Parameter keepsPermanent: where a member that is there has no TTL, it gets none.
     package func addMembers(
-        _ command: borrowing JournalCommand, at moment: Moment, into batch: CommandBatch
+        _ command: borrowing JournalCommand, at moment: Moment, keepsPermanent: Bool, into batch: CommandBatch
     ) -> RewriteOutcome {
         guard command.argumentCount >= 4 else { return .unsupported(.unknownCommand) }
         let keeps = command.argument(at: 2).isWord("KEEPTTL")
@@ -236,7 +238,7 @@ extension ElementExpiry {
             """
             for i=4,#ARGV do
             if ARGV[3]=='1' then expire(ARGV[i],ARGV[2],'SREM') end
-            if redis.call('SADD',K,ARGV[i])==1 or (ARGV[3]=='0' and redis.call('ZSCORE',S,ARGV[i])) then
+            if redis.call('SADD',K,ARGV[i])==1 or ARGV[3]=='2' or (ARGV[3]=='0' and redis.call('ZSCORE',S,ARGV[i])) then
             redis.call('ZADD',S,ARGV[1],ARGV[i])
             end
             end
@@ -244,7 +246,7 @@ extension ElementExpiry {
             """, key: command.argument(at: 1), arguments: 3 + command.argumentCount - first, into: batch)
         batch.bytes.appendBulk(decimal: moment.deadline(inSeconds: seconds))
         batch.bytes.appendBulk(decimal: moment.earliest - Self.marginMilliseconds)
-        batch.bytes.appendBulk(keeps ? "1" : "0")
+        batch.bytes.appendBulk(keeps ? "1" : keepsPermanent ? "0" : "2")
         batch.append(command, from: first, to: command.argumentCount - 1)
         return .written
     }
@@ -278,41 +280,48 @@ extension ElementExpiry {
         return .written
     }
 
-    /// `HSETEX key [NX] [KEEPTTL] seconds field value...`; KEEPTTL keeps a field's TTL if it has one.
+    /// `HSETEX`, in either form.
     package func setFields(
         _ command: borrowing JournalCommand, at moment: Moment, into batch: CommandBatch
     ) -> RewriteOutcome {
-        var place = 2
-        var mode: StaticString = "ALL"
-        while place < command.argumentCount {
-            let option = command.argument(at: place)
-            if option.isWord("NX") {
-                mode = "NX"
-            } else if option.isWord("KEEPTTL") {
-                if mode.description != "NX" { mode = "KEEP" }
-            } else {
-                break
-            }
-            place += 1
-        }
-        let values = command.argumentCount - place - 1
-        guard values >= 2, values % 2 == 0, let seconds = seconds(command.argument(at: place), from: 0) else {
-            return .unsupported(.unknownCommand)
-        }
+        guard let fields = FieldExpiryCommand(command, now: moment.latest) else { return .unsupported(.unknownCommand) }
         evaluate(
             """
-            for i=4,#ARGV,2 do
+            local mode,keep=ARGV[3],ARGV[4]=='1'
+            if mode~='ALL' or keep then for i=5,#ARGV,2 do expire(ARGV[i],ARGV[2],'HDEL') end end
+            if mode=='FNX' or mode=='FXX' then for i=5,#ARGV,2 do
+            if (redis.call('HEXISTS',K,ARGV[i])==1)==(mode=='FNX') then return end
+            end end
+            for i=5,#ARGV,2 do
             local f,set=ARGV[i],true
-            if ARGV[3]~='ALL' then expire(f,ARGV[2],'HDEL') end
-            if ARGV[3]=='NX' then set=redis.call('HSETNX',K,f,ARGV[i+1])==1 else redis.call('HSET',K,f,ARGV[i+1]) end
-            if set and not (ARGV[3]=='KEEP' and redis.call('ZSCORE',S,f)) then redis.call('ZADD',S,ARGV[1],f) end
+            if mode=='NX' then set=redis.call('HSETNX',K,f,ARGV[i+1])==1 else redis.call('HSET',K,f,ARGV[i+1]) end
+            if set and not (keep and redis.call('ZSCORE',S,f)) then
+            if ARGV[1]=='' then redis.call('ZREM',S,f) else redis.call('ZADD',S,ARGV[1],f) end
+            end
             end
             due()
-            """, key: command.argument(at: 1), arguments: 3 + values, into: batch)
-        batch.bytes.appendBulk(decimal: moment.deadline(inSeconds: seconds))
+            """, key: command.argument(at: 1), arguments: 4 + fields.count, into: batch)
+        batch.append(fields.expiry)
         batch.bytes.appendBulk(decimal: moment.earliest - Self.marginMilliseconds)
-        batch.bytes.appendBulk(mode)
-        batch.append(command, from: place + 1, to: command.argumentCount - 1)
+        batch.bytes.appendBulk(fields.condition.scriptMode)
+        batch.bytes.appendBulk(fields.keepsExpiry ? "1" : "0")
+        batch.append(command, from: fields.first, to: command.argumentCount - 1)
+        return .written
+    }
+
+    /// `HGETEX`: a read that may give fields a TTL, or take it.
+    package func expireReadFields(
+        _ command: borrowing JournalCommand, at moment: Moment, into batch: CommandBatch
+    ) -> RewriteOutcome {
+        guard let fields = FieldExpiryCommand(command, now: moment.latest) else { return .unsupported(.unknownCommand) }
+        switch fields.expiry {
+        case .unchanged: return .nothing
+        case .none: forget(command, elementsFrom: fields.first, into: batch)
+        case .at(let deadline):
+            expireFields(
+                command, from: fields.first, deadline: deadline, removes: fields.isDue || deadline <= moment.earliest,
+                at: moment, into: batch)
+        }
         return .written
     }
 
@@ -326,6 +335,17 @@ extension ElementExpiry {
         let isConditional = !command.argument(at: 3).isWord("FIELDS")
         let first = isConditional ? 6 : 5
         guard command.argumentCount > first else { return .unsupported(.unknownCommand) }
+        expireFields(
+            command, from: first, condition: isConditional ? 3 : nil, deadline: moment.deadline(inSeconds: seconds),
+            removes: seconds == 0, at: moment, into: batch)
+        return .written
+    }
+
+    /// Gives the fields from argument `first` on `deadline`, where `condition`, an argument of the command, is met.
+    private func expireFields(
+        _ command: borrowing JournalCommand, from first: Int, condition: Int? = nil, deadline: Int64, removes: Bool,
+        at moment: Moment, into batch: CommandBatch
+    ) {
         evaluate(
             """
             local at,c=tonumber(ARGV[1]),string.upper(ARGV[3])
@@ -344,22 +364,26 @@ extension ElementExpiry {
             end
             due()
             """, key: command.argument(at: 1), arguments: 4 + command.argumentCount - first, into: batch)
-        batch.bytes.appendBulk(decimal: moment.deadline(inSeconds: seconds))
+        batch.bytes.appendBulk(decimal: deadline)
         batch.bytes.appendBulk(decimal: moment.earliest - Self.marginMilliseconds)
-        if isConditional { batch.bytes.appendBulk(command.argument(at: 3)) } else { batch.bytes.appendBulk("") }
-        batch.bytes.appendBulk(seconds == 0 ? "1" : "0")
+        if let condition { batch.bytes.appendBulk(command.argument(at: condition)) } else { batch.bytes.appendBulk("") }
+        batch.bytes.appendBulk(removes ? "1" : "0")
         batch.append(command, from: first, to: command.argumentCount - 1)
-        return .written
     }
 }
 
 extension CommandBatch {
-    /// Appends the arguments `first...last` of `command`.
-    fileprivate func append(_ command: borrowing JournalCommand, from first: Int, to last: Int) {
+    /// Appends the deadline; nothing where there is none.
+    func append(_ expiry: FieldExpiryCommand.Expiry) {
+        if case .at(let deadline) = expiry { bytes.appendBulk(decimal: deadline) } else { bytes.appendBulk("") }
+    }
+
+    /// Appends the arguments `first...last` of `command`, or one in `step` of them.
+    func append(_ command: borrowing JournalCommand, from first: Int, to last: Int, step: Int = 1) {
         var place = 0
         var arguments = command.arguments
         while place <= last, let argument = arguments.next() {
-            if place >= first { bytes.appendBulk(argument) }
+            if place >= first, (place - first) % step == 0 { bytes.appendBulk(argument) }
             place += 1
         }
     }

@@ -2,9 +2,9 @@ import Wire
 
 /// Commands that give a key a deadline, take one along, or end one: the target's is `TargetDeadlines`' to say.
 extension JournalRewriter {
-    /// A PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal (Protocol 5.6
-    /// row 1): the key lives on at the master, and a real expiry is followed by a DEL. So much for clocks that nobody has
-    /// compared.
+    /// Of an older source, a PEXPIREAT that lies before now plus this margin is what a plain GETEX left in the journal
+    /// (Protocol 5.6 row 1): the key lives on at the master, and a real expiry is followed by a DEL. So much for
+    /// clocks that nobody has compared.
     package static let expiryMarginMilliseconds: Int64 = 2_000
     /// A time further in the past may be either: a plain GETEX of a while ago that arrives late, or a GETEX with a
     /// deadline in the past, which deletes the key.
@@ -142,10 +142,12 @@ extension JournalRewriter {
             batch.bytes.appendBulk(key)
             return .written
         }
-        if time < min(now, oldestArrival ?? now) - Self.expiryDoubtMilliseconds {
-            return .skippedDiverging(.expiryInThePast)
+        if source.has(.plainGETEXLeavesPEXPIREAT) {
+            if time < min(now, oldestArrival ?? now) - Self.expiryDoubtMilliseconds {
+                return .skippedDiverging(.expiryInThePast)
+            }
+            if time <= now + expiryMargin { return .nothing }
         }
-        if time <= now + expiryMargin { return .nothing }
         batch.command(3)
         // (Within the snapshot the key may not have come yet.)
         if !isInSnapshot { batch.noteEffective() }
@@ -158,8 +160,8 @@ extension JournalRewriter {
     /// `RENAME key to` and `RENAMENX key to`, which are in the journal only when they succeeded. Over two shards they
     /// arrive as DEL and RESTORE.
     ///
-    /// Within a shard a key that is renamed over another one takes that one's TTL when both have one; a Redis keeps the
-    /// TTL of what is renamed. Either deadline keeps the margin it has.
+    /// Within a shard of an older source a key that is renamed over another one takes that one's TTL when both have one;
+    /// a Redis keeps the TTL of what is renamed. Either deadline keeps the margin it has.
     func rename(
         _ command: borrowing JournalCommand, _ name: CommandName, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -168,7 +170,8 @@ extension JournalRewriter {
         batch.command(5)
         batch.noteEffective()
         batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulk(name == "RENAMENX" ? Self.renameOverNothing : Self.renameOver)
+        let takesTTL = name == "RENAME" && source.has(.renameKeepsDestinationTTL)
+        batch.bytes.appendBulk(takesTTL ? Self.renameTakingTTL : Self.rename)
         batch.bytes.appendBulk("2")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(destination)
@@ -176,12 +179,12 @@ extension JournalRewriter {
         return .written
     }
 
-    private static let renameOverNothing: StaticString = """
+    private static let rename: StaticString = """
         if redis.call('EXISTS',KEYS[1])==0 then return 0 end
         redis.call('RENAME',KEYS[1],KEYS[2])
         return 1
         """
-    private static let renameOver: StaticString = """
+    private static let renameTakingTTL: StaticString = """
         if redis.call('EXISTS',KEYS[1])==0 then return 0 end
         local at=redis.call('PEXPIRETIME',KEYS[2])
         redis.call('RENAME',KEYS[1],KEYS[2])

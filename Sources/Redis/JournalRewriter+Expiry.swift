@@ -34,62 +34,87 @@ extension JournalRewriter {
         return .written
     }
 
-    /// `HSETEX key [NX] [KEEPTTL] seconds field value...`
+    /// `HSETEX`, in either form. A condition is the target's to decide: it has what the source had.
     func setFieldsWithExpiry(
         _ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
-        var place = 2
-        var onlyNew = false
-        var keepsExpiry = false
-        while place < command.argumentCount {
-            let option = command.argument(at: place)
-            if option.isWord("NX") {
-                onlyNew = true
-            } else if option.isWord("KEEPTTL") {
-                keepsExpiry = true
-            } else {
-                break
-            }
-            place += 1
-        }
-        let pairs = command.argumentCount - place - 1
-        guard pairs >= 2, pairs % 2 == 0, let seconds = parseInteger(command.argument(at: place)), seconds >= 0,
-            seconds < 1 << 32
-        else { return .unsupported(.unknownCommand) }
-        let first = place + 1
-        func forEachPair(_ body: (RawSpan, RawSpan) -> Void) {
-            var arguments = command.arguments
-            for _ in 0..<first { _ = arguments.next() }
-            while let field = arguments.next(), let value = arguments.next() { body(field, value) }
-        }
+        guard let fields = FieldExpiryCommand(command, now: now) else { return .unsupported(.unknownCommand) }
         let key = command.argument(at: 1)
-        if onlyNew {
-            forEachPair { field, value in
-                batch.command(4)
-                batch.bytes.appendBulk("HSETNX")
-                batch.bytes.appendBulk(key)
-                batch.bytes.appendBulk(field)
-                batch.bytes.appendBulk(value)
-            }
-        } else {
-            batch.command(2 + pairs)
+        let last = command.argumentCount - 1
+        if fields.condition == .always, !fields.keepsExpiry {
+            batch.command(2 + fields.count)
             batch.bytes.appendBulk("HSET")
             batch.bytes.appendBulk(key)
-            forEachPair { field, value in
-                batch.bytes.appendBulk(field)
-                batch.bytes.appendBulk(value)
-            }
+            batch.append(command, from: fields.first, to: last)
+            guard case .at(let deadline) = fields.expiry else { return .written }
+            guard profile.hasFieldExpiry else { return .writtenWithout(.fieldExpiry) }
+            batch.command(5 + fields.count / 2)
+            batch.bytes.appendBulk("HPEXPIREAT")
+            batch.bytes.appendBulk(key)
+            batch.bytes.appendBulk(decimal: deadline)
+            batch.bytes.appendBulk("FIELDS")
+            batch.bytes.appendBulk(decimal: Int64(fields.count / 2))
+            batch.append(command, from: fields.first, to: last, step: 2)
+            return .written
         }
-        guard profile.hasFieldExpiry else { return .writtenWithout(.fieldExpiry) }
-        batch.command((onlyNew ? 6 : 5) + pairs / 2)
-        batch.bytes.appendBulk("HPEXPIREAT")
+        batch.command(7 + fields.count)
+        batch.bytes.appendBulk("EVAL")
+        batch.bytes.appendBulk(Self.setFields)
+        batch.bytes.appendBulk("1")
         batch.bytes.appendBulk(key)
-        batch.bytes.appendBulk(decimal: now + seconds * 1000)
-        if onlyNew { batch.bytes.appendBulk("NX") }
+        batch.append(profile.hasFieldExpiry ? fields.expiry : .none)
+        batch.bytes.appendBulk(fields.condition.scriptMode)
+        batch.bytes.appendBulk(fields.keepsExpiry && profile.hasFieldExpiry ? "1" : "0")
+        batch.append(command, from: fields.first, to: last)
+        return profile.hasFieldExpiry || fields.expiry == .none ? .written : .writtenWithout(.fieldExpiry)
+    }
+
+    /// HSET ends the TTL of a field.
+    private static let setFields: StaticString = """
+        local K,at,mode,keep=KEYS[1],ARGV[1],ARGV[2],ARGV[3]=='1'
+        if mode=='FNX' or mode=='FXX' then for i=4,#ARGV,2 do
+        if (redis.call('HEXISTS',K,ARGV[i])==1)==(mode=='FNX') then return end
+        end end
+        for i=4,#ARGV,2 do
+        local f,t=ARGV[i],at
+        if keep then
+        local old=redis.call('HPEXPIRETIME',K,'FIELDS',1,f)
+        if type(old)=='table' and old[1]>0 then t=string.format('%.0f',old[1]) end
+        end
+        local set=true
+        if mode=='NX' then set=redis.call('HSETNX',K,f,ARGV[i+1])==1 else redis.call('HSET',K,f,ARGV[i+1]) end
+        if set and t~='' then redis.call('HPEXPIREAT',K,t,'FIELDS',1,f) end
+        end
+        """
+
+    /// `HGETEX`: a read that may give fields a TTL, or take it.
+    func expireReadFields(
+        _ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch
+    ) -> RewriteOutcome {
+        guard let fields = FieldExpiryCommand(command, now: now) else { return .unsupported(.unknownCommand) }
+        let isPersisted: Bool
+        switch fields.expiry {
+        case .unchanged: return .nothing
+        case .none: isPersisted = true
+        case .at: isPersisted = false
+        }
+        guard profile.hasFieldExpiry else {
+            if isPersisted { return .nothing }
+            guard fields.isDue else { return .unsupported(.fieldExpiry) }
+            batch.command(2 + fields.count)
+            batch.bytes.appendBulk("HDEL")
+            batch.bytes.appendBulk(command.argument(at: 1))
+            batch.append(command, from: fields.first, to: command.argumentCount - 1)
+            return .written
+        }
+        batch.command((isPersisted ? 4 : 5) + fields.count)
+        batch.bytes.appendBulk(isPersisted ? "HPERSIST" : "HPEXPIREAT")
+        batch.bytes.appendBulk(command.argument(at: 1))
+        if !isPersisted { batch.append(fields.expiry) }
         batch.bytes.appendBulk("FIELDS")
-        batch.bytes.appendBulk(decimal: Int64(pairs / 2))
-        forEachPair { field, _ in batch.bytes.appendBulk(field) }
-        return onlyNew || keepsExpiry ? .writtenDiverging(.conditionalFieldExpiry) : .written
+        batch.bytes.appendBulk(decimal: Int64(fields.count))
+        batch.append(command, from: fields.first, to: command.argumentCount - 1)
+        return .written
     }
 
     /// `HEXPIRE key seconds [NX|XX|GT|LT] FIELDS n field...`; 0 seconds deletes the fields.

@@ -9,7 +9,8 @@ package struct JournalRewriter {
     package var oldestArrival: Int64?
     /// The database of the command being rewritten.
     private(set) var database: UInt32 = 0
-    private let journalsGroupReads: Bool
+    /// What the source does with what it journals.
+    package var source: SourceBehaviour
     /// For values that come with TTLs of their elements.
     package var elementExpiry: ElementExpiry?
     let expiryMargin: Int64
@@ -18,14 +19,13 @@ package struct JournalRewriter {
     /// The last `DEL key` of a multi-shard transaction.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 
-    /// - Parameter journalsGroupReads: XREADGROUP reaches the journal (Protocol 5.6 row 10).
     package init(
-        profile: TargetProfile, journalsGroupReads: Bool,
+        profile: TargetProfile, source: SourceBehaviour,
         expiryMargin: Int64 = JournalRewriter.expiryMarginMilliseconds
     ) {
         self.profile = profile
         self.expiryMargin = expiryMargin
-        self.journalsGroupReads = journalsGroupReads
+        self.source = source
     }
 
     /// - Parameter now: Unix time in milliseconds at which the record arrived, by the source's clock.
@@ -57,7 +57,8 @@ package struct JournalRewriter {
         case .add, .addScored:
             appendVerbatim(command, into: batch)
             guard endsStore(command) else { return .written }
-            return .writtenDiverging(rule == .add ? .storedExpiry : .storedScores)
+            let roundsScores = rule == .addScored && source.has(.storesRoundedScores)
+            return .writtenDiverging(roundsScores ? .storedScores : .storedExpiry)
         case .set: return set(command, now: now, into: batch)
         case .setWithExpiry: return setWithExpiry(command, name, now: now, into: batch)
         case .expire: return expire(command, name, now: now, into: batch)
@@ -75,6 +76,8 @@ package struct JournalRewriter {
         case .fieldExpire: return expireFields(command, now: now, into: batch)
         case .hashSetWithExpiry: return setFieldsWithExpiry(command, now: now, into: batch)
         case .hashExpire: return hashExpire(command, now: now, into: batch)
+        case .hashGetWithExpiry: return expireReadFields(command, now: now, into: batch)
+        case .deleteIf: return deleteIf(command, into: batch)
         case .sort: return sort(command, into: batch)
         case .geoRadius:
             guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
@@ -85,7 +88,7 @@ package struct JournalRewriter {
         case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
         case .consumerGroup:
             appendVerbatim(command, into: batch)
-            return journalsGroupReads ? .written : .writtenDiverging(.consumerGroupReads)
+            return source.has(.readsGroupsWithoutRecord) ? .writtenDiverging(.consumerGroupReads) : .written
         case .claim:
             if command.argumentCount > 3 {
                 // The source makes the consumer even when there is nothing to claim; a Redis before 7.2 does not.
@@ -95,7 +98,7 @@ package struct JournalRewriter {
                 for place in 1...3 { batch.bytes.appendBulk(command.argument(at: place)) }
             }
             appendVerbatim(command, into: batch)
-            if !journalsGroupReads { return .writtenDiverging(.consumerGroupReads) }
+            if source.has(.readsGroupsWithoutRecord) { return .writtenDiverging(.consumerGroupReads) }
             let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0
             return takesAny ? .written : .writtenDiverging(.claimIdleTimes)
         case .script:

@@ -2,7 +2,7 @@
 enum JournalRule: Sendable {
     /// Plain Redis 7 understands it as it is.
     case verbatim
-    case delete
+    case delete, deleteIf
     case add, addScored
     case set, setIfMissing, setWithExpiry
     case prepend
@@ -12,7 +12,7 @@ enum JournalRule: Sendable {
     case setAddWithExpiry
     case fieldExpire
     case hashSetWithExpiry
-    case hashExpire
+    case hashExpire, hashGetWithExpiry
     case sort
     case geoRadius
     case incrementFloat, incrementFieldFloat
@@ -53,6 +53,8 @@ enum JournalRule: Sendable {
         table["SADDEX"] = .setAddWithExpiry
         table["FIELDEXPIRE"] = .fieldExpire
         table["HSETEX"] = .hashSetWithExpiry
+        table["HGETEX"] = .hashGetWithExpiry
+        table["DELEX"] = .deleteIf
         table["HEXPIRE"] = .hashExpire
         table["SORT"] = .sort
         table["GEORADIUS"] = .geoRadius

@@ -75,7 +75,6 @@ package enum Divergence: String, Sendable, CaseIterable {
     case expiryInThePast = "expiry-in-the-past"
     case moveInSnapshot = "move-in-full-sync"
     case storeInSnapshot = "store-in-full-sync"
-    case conditionalFieldExpiry = "conditional-field-ttl"
     case consumerGroupReads = "consumer-group-reads"
     case claimIdleTimes = "claim-idle-times"
     case pendingEntries = "pending-entries"
@@ -87,14 +86,13 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
         case .storedScores:
             "the source journals the scores of a Z*STORE rounded to 6 digits, and keeps the TTL of its destination untold"
-        case .storedExpiry: "the source keeps the TTL of the destination of a S*STORE or PFMERGE untold"
+        case .storedExpiry: "the source keeps the TTL of the destination of a S*STORE, Z*STORE or PFMERGE untold"
         case .expiryInThePast:
             "a PEXPIREAT in the past comes of a late GETEX, which leaves the key, or of one that deletes it"
         case .moveInSnapshot:
             "the source journals a MOVE that moves nothing as well, and during the full sync the target cannot tell"
         case .storeInSnapshot:
             "during the full sync the keys that a SORT or GEORADIUS ... STORE reads may not have come yet"
-        case .conditionalFieldExpiry: "NX and KEEPTTL of a hash's field TTLs have no exact equal on the target"
         case .consumerGroupReads:
             "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
         case .pendingEntries:

@@ -30,7 +30,10 @@ extension JournalCommand {
         case .move:
             guard let key = arguments.next() else { return }
             body(key, database)
-            if let destination = moveDestination { body(key, destination) }
+            if let destination = otherDatabase { body(key, destination) }
+        case .copy:
+            if let key = arguments.next() { body(key, database) }
+            if let key = arguments.next() { body(key, otherDatabase ?? database) }
         case .firstAndStored:
             if let key = arguments.next() { body(key, database) }
             while let option = arguments.next() {
@@ -43,16 +46,32 @@ extension JournalCommand {
     }
 
     /// Where `MOVE key db` moves to; `nil` for any other command.
-    package var moveDestination: UInt32? {
-        guard name.isWord("MOVE"), argumentCount == 3 else { return nil }
-        return parseInteger(argument(at: 2)).flatMap { UInt32(exactly: $0) }
+    package var moveDestination: UInt32? { name.isWord("MOVE") ? otherDatabase : nil }
+
+    /// The database that `MOVE key db` or `COPY key to DB db` writes to, besides the one it runs in; no other command of a
+    /// Dragonfly names one.
+    package var otherDatabase: UInt32? {
+        var arguments = arguments
+        guard let name = arguments.next() else { return nil }
+        if name.isWord("MOVE") {
+            guard argumentCount == 3 else { return nil }
+            return parseInteger(argument(at: 2)).flatMap { UInt32(exactly: $0) }
+        }
+        guard name.isWord("COPY") else { return nil }
+        for _ in 0..<2 { _ = arguments.next() }
+        while let option = arguments.next() {
+            guard option.isWord("DB") else { continue }
+            guard let number = arguments.next() else { return nil }
+            return parseInteger(number).flatMap { UInt32(exactly: $0) }
+        }
+        return nil
     }
 
     private enum KeyLayout {
         case none, first, second, firstTwo
         /// One in so many arguments.
         case every(Int)
-        case move
+        case move, copy
         /// The first, and those behind STORE and STOREDIST.
         case firstAndStored
     }
@@ -61,7 +80,7 @@ extension JournalCommand {
         "PING": .none, "SCRIPT": .none, "FLUSHALL": .none, "FLUSHDB": .none, "DFLYCLUSTER": .none, "STICK": .none,
         "SHRINK": .none,
         "BITOP": .second, "XGROUP": .second,
-        "RENAME": .firstTwo, "RENAMENX": .firstTwo, "COPY": .firstTwo, "SMOVE": .firstTwo, "LMOVE": .firstTwo,
+        "RENAME": .firstTwo, "RENAMENX": .firstTwo, "COPY": .copy, "SMOVE": .firstTwo, "LMOVE": .firstTwo,
         "RPOPLPUSH": .firstTwo,
         "DEL": .every(1), "UNLINK": .every(1), "PFMERGE": .every(1), "MSET": .every(2), "MSETNX": .every(2),
         "JSON.MSET": .every(3),

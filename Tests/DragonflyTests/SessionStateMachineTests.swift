@@ -11,6 +11,8 @@ struct SessionStateMachineTests {
     private static let full = RESPValue.array([.simple("FULL"), .simple(token)])
     private static let partial = RESPValue.array([.simple("PARTIAL"), .simple(token)])
     private static let time = RESPValue.array([.bulk(Array("1800000000".utf8)), .bulk(Array("123456".utf8))])
+    private static let info = RESPValue.bulk(
+        Array("# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.36.0\r\n".utf8))
     private static let ok = RESPValue.simple("OK")
 
     private func machine(
@@ -25,7 +27,8 @@ struct SessionStateMachineTests {
     private func greet(_ machine: inout SessionStateMachine) throws -> SessionStateMachine.Action {
         #expect(machine.connected() == .send(["PING"]))
         #expect(try machine.mainReplied(.simple("PONG")) == .send(["TIME"]))
-        #expect(try machine.mainReplied(Self.time) == .send(["REPLCONF", "ip-address", "df2redis/prod@db7"]))
+        #expect(try machine.mainReplied(Self.time) == .send(["INFO", "server"]))
+        #expect(try machine.mainReplied(Self.info) == .send(["REPLCONF", "ip-address", "df2redis/prod@db7"]))
         #expect(try machine.mainReplied(Self.ok) == .send(["REPLCONF", "capa", "dragonfly"]))
         #expect(
             try machine.mainReplied(Self.greeting)
@@ -83,13 +86,17 @@ struct SessionStateMachineTests {
         }
     }
 
-    @Test("goes on when the master does not tell its time")
+    @Test("goes on when the master tells neither its time nor its release")
     func refusedTime() throws {
         var machine = machine()
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
+        #expect(try machine.mainReplied(.error("NOPERM no")) == .send(["INFO", "server"]))
         #expect(
             try machine.mainReplied(.error("NOPERM no")) == .send(["REPLCONF", "ip-address", "df2redis/prod@db7"]))
+        _ = try machine.mainReplied(Self.ok)
+        _ = try machine.mainReplied(Self.greeting)
+        #expect(machine.session?.version == nil)
     }
 
     @Test("goes on when the master does not take a name")
@@ -98,7 +105,15 @@ struct SessionStateMachineTests {
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
         _ = try machine.mainReplied(Self.time)
+        _ = try machine.mainReplied(Self.info)
         #expect(try machine.mainReplied(.error("ERR syntax error")) == .send(["REPLCONF", "capa", "dragonfly"]))
+    }
+
+    @Test("tells the master's release, which a continued flow does not")
+    func release() throws {
+        var machine = machine()
+        _ = try greet(&machine)
+        #expect(machine.session?.version == SourceVersion(1, 36, 0))
     }
 
     @Test(
@@ -154,6 +169,7 @@ struct SessionStateMachineTests {
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
         _ = try machine.mainReplied(Self.time)
+        _ = try machine.mainReplied(Self.info)
         _ = try machine.mainReplied(Self.ok)
         do {
             _ = try machine.mainReplied(.error(reply))
@@ -192,6 +208,7 @@ struct SessionStateMachineTests {
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
         _ = try machine.mainReplied(Self.time)
+        _ = try machine.mainReplied(Self.info)
         _ = try machine.mainReplied(Self.ok)
         do {
             _ = try machine.mainReplied(Self.ok)
@@ -213,6 +230,7 @@ struct SessionStateMachineTests {
         _ = machine.connected()
         _ = try machine.mainReplied(.simple("PONG"))
         _ = try machine.mainReplied(Self.time)
+        _ = try machine.mainReplied(Self.info)
         _ = try machine.mainReplied(Self.ok)
         do {
             _ = try machine.mainReplied(reply)

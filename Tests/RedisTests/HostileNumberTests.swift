@@ -39,7 +39,7 @@ import Wire
         for profile in [TargetUnderTest.redis70, TargetUnderTest.redis74] {
             for line in lines {
                 for number in numbers {
-                    var rewriter = JournalRewriter(profile: profile, journalsGroupReads: true)
+                    var rewriter = JournalRewriter(profile: profile, source: .v137)
                     let words = words(line.replacing("#", with: number))
                     _ = try rewriter.rewrite(words.map { Array($0.utf8) }, into: CommandBatch())
                 }

@@ -73,7 +73,7 @@ import Wire
     @Test(arguments: [(0, 1), (500, 2), (5_000, 2)] as [(Int64, Int)])
     func `the margin of a plain GETEX can be set`(_ margin: Int64, _ kept: Int) throws {
         var rewriter = JournalRewriter(
-            profile: TargetUnderTest.redis70, journalsGroupReads: true, expiryMargin: margin)
+            profile: TargetUnderTest.redis70, source: .v137, expiryMargin: margin)
         let outcomes = try [0, 500, 5_001 as Int64].map {
             try rewriter.rewrite(["PEXPIREAT", "k", "\(now + $0)"].map { Array($0.utf8) }, into: CommandBatch())
         }
@@ -169,7 +169,7 @@ import Wire
         for (profile, expected) in [
             (TargetUnderTest.redis70, RewriteOutcome.unsupported(.payload)), (TargetUnderTest.redis74, .written),
         ] {
-            var rewriter = JournalRewriter(profile: profile, journalsGroupReads: true)
+            var rewriter = JournalRewriter(profile: profile, source: .v137)
             let arguments = ["RESTORE", "k", "0"].map { Array($0.utf8) } + [payload]
             #expect(try rewriter.rewrite(arguments, into: CommandBatch()) == expected)
         }
@@ -180,7 +180,7 @@ import Wire
     {
         let target = try await TargetUnderTest(setUp: [["SET", "dst", "old"], ["GEOADD", "geo", "15", "37", "a"]])
         func run() throws -> RewriteOutcome {
-            var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, journalsGroupReads: true)
+            var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v137)
             rewriter.isInSnapshot = true
             let batch = CommandBatch()
             let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch)
@@ -223,14 +223,17 @@ import Wire
         ("HEXPIRE h 10 NX FIELDS 1 a", ["HPEXPIREAT h 1800000010000 NX FIELDS 1 a"], .written),
         ("HSETEX h 10 a 1 b 2", ["HSET h a 1 b 2", "HPEXPIREAT h 1800000010000 FIELDS 2 a b"], .written),
         (
-            "HSETEX h NX 10 a 1", ["HSETNX h a 1", "HPEXPIREAT h 1800000010000 NX FIELDS 1 a"],
-            .writtenDiverging(.conditionalFieldExpiry)
+            "HSETEX h PXAT 1800000010001 FIELDS 1 a 1", ["HSET h a 1", "HPEXPIREAT h 1800000011000 FIELDS 1 a"],
+            .written
         ),
+        ("HSETEX h FIELDS 2 a 1 b 2", ["HSET h a 1 b 2"], .written),
+        ("HGETEX h FIELDS 1 a", [], .nothing), ("HGETEX h PERSIST FIELDS 1 a", ["HPERSIST h FIELDS 1 a"], .written),
+        ("HGETEX h EX 10 FIELDS 2 a b", ["HPEXPIREAT h 1800000010000 FIELDS 2 a b"], .written),
     ])
     func `Redis 7_4 (by its profile, Debian 12 has no such server) gets absolute field TTLs`(
         _ line: String, _ lines: [String], _ expected: RewriteOutcome
     ) throws {
-        var rewriter = JournalRewriter(profile: TargetUnderTest.redis74, journalsGroupReads: true)
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis74, source: .v137)
         let batch = CommandBatch()
         #expect(try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch) == expected)
         #expect(try batch.lines() == lines)
@@ -246,7 +249,7 @@ import Wire
         #expect(try target.apply(words("XCLAIM x g c2 0 1-1 FORCE JUSTID")) == .written)
         #expect(try target.apply(words("XAUTOCLAIM x g c3 60000 0")) == .writtenDiverging(.claimIdleTimes))
         #expect(
-            try target.apply(words("XACK x g 1-1"), journalsGroupReads: false) == .writtenDiverging(.consumerGroupReads)
+            try target.apply(words("XACK x g 1-1"), source: .v136) == .writtenDiverging(.consumerGroupReads)
         )
         let consumers = try target.client.command("XINFO", "CONSUMERS", "x", "g").array ?? []
         #expect(consumers.compactMap { $0.array?[1].text } == ["c1", "c2", "c3"])
@@ -276,7 +279,7 @@ import Wire
 
     @Test func `DEL and SADD or ZADD of one transaction may be a store, whose key is told`() async throws {
         let target = try await TargetUnderTest()
-        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, journalsGroupReads: true)
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v137)
         func outcome(_ line: String, _ transactionID: UInt64) throws -> RewriteOutcome {
             try rewriter.rewrite(words(line).map { Array($0.utf8) }, transactionID: transactionID, into: CommandBatch())
         }
@@ -307,7 +310,7 @@ import Wire
         ("DFLYCLUSTER OTHER 1 2", .unsupported(.unknownCommand)),
     ])
     func `nothing is sent for it, and it has its reason`(_ line: String, _ expected: RewriteOutcome) throws {
-        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, journalsGroupReads: true)
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v137)
         let batch = CommandBatch()
         #expect(try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch) == expected)
         #expect(batch.isEmpty)

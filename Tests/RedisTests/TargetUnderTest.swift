@@ -28,8 +28,8 @@ final class TargetUnderTest {
         case lost(TargetError)
     }
 
-    init(_ options: [String] = [], setUp: [[String]] = []) async throws {
-        redis = try RedisServer(options)
+    init(_ options: [String] = [], setUp: [[String]] = [], binary: String? = nil) async throws {
+        redis = try RedisServer(options, binary: binary)
         client = try redis.client()
         for command in setUp { try client.command(command) }
         let descriptor = try await Dialer.connect(
@@ -98,16 +98,18 @@ final class TargetUnderTest {
     /// Rewrites the record of a journal and, if commands come of it, sends them: they must all succeed.
     @discardableResult
     func apply(
-        _ words: [String], transactionID: UInt64 = 0, journalsGroupReads: Bool = true
+        _ words: [String], transactionID: UInt64 = 0, source: SourceBehaviour = .v137,
+        profile: TargetProfile = redis70
     ) throws -> RewriteOutcome {
-        try apply(words.map { Array($0.utf8) }, transactionID: transactionID, journalsGroupReads: journalsGroupReads)
+        try apply(words.map { Array($0.utf8) }, transactionID: transactionID, source: source, profile: profile)
     }
 
     @discardableResult
     func apply(
-        _ arguments: [[UInt8]], transactionID: UInt64 = 0, journalsGroupReads: Bool = true
+        _ arguments: [[UInt8]], transactionID: UInt64 = 0, source: SourceBehaviour = .v137,
+        profile: TargetProfile = redis70
     ) throws -> RewriteOutcome {
-        var rewriter = JournalRewriter(profile: Self.redis70, journalsGroupReads: journalsGroupReads)
+        var rewriter = JournalRewriter(profile: profile, source: source)
         let batch = CommandBatch()
         let outcome = try rewriter.rewrite(arguments, transactionID: transactionID, into: batch)
         if !batch.isEmpty {
@@ -165,3 +167,9 @@ extension CommandBatch {
 }
 
 func words(_ line: String) -> [String] { line.split(separator: " ").map(String.init) }
+
+extension SourceBehaviour {
+    static let v136 = SourceBehaviour(version: SourceVersion(1, 36, 0))
+    static let v137 = SourceBehaviour(version: SourceVersion(1, 37, 0))
+    static let v140 = SourceBehaviour(version: SourceVersion(1, 40, 1))
+}

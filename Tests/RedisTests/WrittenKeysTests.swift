@@ -11,7 +11,8 @@ struct WrittenKeysTests {
         var examples: [String: [(words: String, keys: String)]] = [
             "MSET": [("MSET a 1 b 2", "a b")], "MSETNX": [("MSETNX a 1 b 2", "a b")],
             "DEL": [("DEL a b", "a b")], "UNLINK": [("UNLINK a b", "a b")], "PFMERGE": [("PFMERGE d s", "d s")],
-            "RENAME": [("RENAME a b", "a b")], "RENAMENX": [("RENAMENX a b", "a b")], "COPY": [("COPY a b", "a b")],
+            "RENAME": [("RENAME a b", "a b")], "RENAMENX": [("RENAMENX a b", "a b")],
+            "COPY": [("COPY a b", "a b"), ("COPY a b REPLACE DB 3", "a b@3"), ("COPY a b DB", "a b")],
             "SMOVE": [("SMOVE a b member", "a b")], "LMOVE": [("LMOVE a b LEFT RIGHT", "a b")],
             "RPOPLPUSH": [("RPOPLPUSH a b", "a b")],
             "MOVE": [("MOVE k 3", "k k@3"), ("MOVE k nowhere", "k"), ("MOVE k", "k")],
@@ -34,10 +35,10 @@ struct WrittenKeysTests {
         }
         let ofOneKey = [
             "SET", "SETNX", "SETEX", "PSETEX", "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR",
-            "DECRBY", "SETBIT", "BITFIELD", "PERSIST", "EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT", "RESTORE",
+            "DECRBY", "SETBIT", "DELEX", "BITFIELD", "PERSIST", "EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT", "RESTORE",
             "PREPEND", "INCRBYFLOAT",
             "SADD", "SREM", "SPOP", "SADDEX", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
-            "HSET", "HMSET", "HSETNX", "HINCRBY", "HINCRBYFLOAT", "HDEL", "HSETEX", "HEXPIRE", "FIELDEXPIRE",
+            "HSET", "HMSET", "HSETNX", "HINCRBY", "HINCRBYFLOAT", "HDEL", "HSETEX", "HGETEX", "HEXPIRE", "FIELDEXPIRE",
             "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT",
             "ZADD", "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
             "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOADD", "GEOSEARCHSTORE",

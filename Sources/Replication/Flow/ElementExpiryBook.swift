@@ -91,7 +91,7 @@ final class ElementExpiryBook {
             return rewriter.rewrite(command, database: database, now: moment.latest, into: batch)
         }
         let key = command.argument(at: 1)
-        if let outcome = writeTTLs(name, command, at: moment, into: batch) {
+        if let outcome = writeTTLs(name, command, at: moment, from: rewriter.source, into: batch) {
             if outcome == .written { note(key, database: database) }
             return outcome
         }
@@ -139,13 +139,16 @@ final class ElementExpiryBook {
     /// - Returns: `nil` for a command that gives no TTL.
     private func writeTTLs(
         _ name: CommandName, _ command: borrowing JournalCommand, at moment: ElementExpiry.Moment,
-        into batch: CommandBatch
+        from source: SourceBehaviour, into batch: CommandBatch
     ) -> RewriteOutcome? {
         switch name {
-        case "SADDEX": expiry.addMembers(command, at: moment, into: batch)
+        case "SADDEX":
+            expiry.addMembers(
+                command, at: moment, keepsPermanent: source.has(.addKeepsPermanentMembers), into: batch)
         case "FIELDEXPIRE": expiry.expireElements(command, at: moment, into: batch)
         case "HSETEX" where !expiry.hasNativeFields: expiry.setFields(command, at: moment, into: batch)
         case "HEXPIRE" where !expiry.hasNativeFields: expiry.expireFields(command, at: moment, into: batch)
+        case "HGETEX" where !expiry.hasNativeFields: expiry.expireReadFields(command, at: moment, into: batch)
         default: nil
         }
     }

@@ -57,3 +57,7 @@ package struct RetryPolicy: Equatable, Sendable {
         return min(length, maximum) * Double.random(in: 0.5...1)
     }
 }
+
+extension SessionStateMachine.Session {
+    var behaviour: SourceBehaviour { SourceBehaviour(version: version, protocolVersion: protocolVersion) }
+}

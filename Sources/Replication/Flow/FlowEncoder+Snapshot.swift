@@ -6,7 +6,9 @@ import Wire
 extension FlowEncoder {
     func auxiliaryField(name: RawSpan, value: RawSpan) {
         if name.startsWith("df-ver"), name.byteCount == 6 {
-            masterVersion = value.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
+            let text = value.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
+            masterVersion = text
+            if let version = SourceVersion(text) { rewriter.source = SourceBehaviour(version: version) }
         } else if name.isText("shard-id") {
             guard let shard = parseInteger(value), shard == Int64(flow.index) else {
                 return fail(.undecodable, "the flow carries another shard: its shard-id is not \(flow)")
@@ -63,7 +65,7 @@ extension FlowEncoder {
 
     /// A stream whose groups are read from now on without our being told.
     private func tellGroups(_ head: EntryHead, key: RawSpan, body: RawSpan) {
-        guard !context.session.journalsGroupReads, streamHasGroups(head.type, body: body) else { return }
+        guard rewriter.source.has(.readsGroupsWithoutRecord), streamHasGroups(head.type, body: body) else { return }
         report(.consumerGroupReads, subject: head.type.name, key: key, database: head.database)
     }
 
@@ -119,7 +121,7 @@ extension FlowEncoder {
 
     private func ended(_ writer: ValueWriter) {
         batch.progress.keys += 1
-        if writer.groupCount > 0, !context.session.journalsGroupReads {
+        if writer.groupCount > 0, rewriter.source.has(.readsGroupsWithoutRecord) {
             report(
                 .consumerGroupReads, subject: writer.head.type.name, printableKey: writer.keyDescription,
                 database: writer.head.database)

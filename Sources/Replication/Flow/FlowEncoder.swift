@@ -75,7 +75,7 @@ final class FlowEncoder: FlowSink {
         self.context = context
         self.profile = profile
         rewriter = JournalRewriter(
-            profile: profile, journalsGroupReads: context.session.journalsGroupReads,
+            profile: profile, source: context.session.behaviour,
             expiryMargin: context.expiryMarginMilliseconds)
         book = context.policy.elementExpiry == .timer ? ElementExpiryBook(flow, context, profile) : nil
         rewriter.elementExpiry = book?.expiry

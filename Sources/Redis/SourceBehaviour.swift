@@ -1,0 +1,78 @@
+package import Wire
+
+/// What releases of Dragonfly do differently with commands that read alike in the journal.
+///
+/// A record says what was asked for; what came of it at the source depends on the release that ran it. Each difference
+/// that a target has to imitate is a `Trait`, and `borders` says in which releases it is there. A version that is not
+/// known, or newer than all that were looked at, behaves as the newest one.
+package struct SourceBehaviour: Equatable, Sendable {
+    package enum Trait: Int, CaseIterable, Sendable {
+        /// `RENAME a b` in one shard: `b` keeps its own TTL where both keys have one.
+        case renameKeepsDestinationTTL
+        /// XREADGROUP leaves no record: groups and pending entries go stale.
+        case readsGroupsWithoutRecord
+        /// A GETEX without options leaves `PEXPIREAT k <now>`, and the key lives on.
+        case plainGETEXLeavesPEXPIREAT
+        /// SADDEX leaves a member that has no TTL without one.
+        case addKeepsPermanentMembers
+        /// Z*STORE and GEORADIUS ... STORE journal scores rounded to 6 digits.
+        case storesRoundedScores
+    }
+
+    /// The releases that have a trait.
+    package struct Border: Sendable {
+        package var trait: Trait
+        /// The first release that has it; `nil`: every one that was looked at.
+        package var since: SourceVersion?
+        /// The first release that has it no more; `nil`: the newest has it.
+        package var until: SourceVersion?
+        /// How it was found.
+        package var evidence: String
+    }
+
+    /// Found in Dragonfly's history by `git log -S` on the line that does it, and `git tag --contains` of what changed it.
+    package static let borders: [Border] = [
+        Border(
+            trait: .renameKeepsDestinationTTL, until: SourceVersion(1, 38, 0),
+            evidence: "b573aba6a: OpRen calls AddExpire instead of UpdateExpire; run on v1.36.0 and v1.40.1"),
+        Border(
+            trait: .readsGroupsWithoutRecord, until: SourceVersion(1, 37, 0),
+            evidence: "f0d13f115: XREADGROUP becomes JOURNALED; run on v1.36.0 and v1.40.1"),
+        Border(
+            trait: .plainGETEXLeavesPEXPIREAT, until: SourceVersion(1, 40, 0),
+            evidence: "89402a561: GETEX journals only a defined expiry; run on v1.36.0 and v1.40.1"),
+        Border(
+            trait: .addKeepsPermanentMembers, until: SourceVersion(1, 38, 0),
+            evidence: "c3a35e235: StringSet::AddBatch replaces the member; run on v1.36.0 and v1.40.1"),
+        Border(
+            trait: .storesRoundedScores, until: SourceVersion(1, 41, 0),
+            evidence: "882c43f0a, on main after v1.40.1: ZSetFamily::OpAdd uses FormatDouble; read only"),
+    ]
+
+    /// The last release before the protocol's version 5.
+    private static let lastBeforeVersion5 = SourceVersion(1, 36, 0)
+
+    private var traits: UInt32 = 0
+
+    /// - Parameter version: `nil`: newer than all that were looked at.
+    package init(version: SourceVersion?) {
+        for border in Self.borders where border.covers(version) { traits |= Self.bit(border.trait) }
+    }
+
+    /// - Parameter protocolVersion: what the source announced; decides where it does not tell its release.
+    package init(version: SourceVersion?, protocolVersion: Int?) {
+        self.init(version: version ?? ((protocolVersion ?? 0) >= 5 ? nil : Self.lastBeforeVersion5))
+    }
+
+    package func has(_ trait: Trait) -> Bool { traits & Self.bit(trait) != 0 }
+
+    private static func bit(_ trait: Trait) -> UInt32 { 1 << UInt32(trait.rawValue) }
+}
+
+extension SourceBehaviour.Border {
+    /// - Parameter version: `nil`: newer than all that were looked at.
+    fileprivate func covers(_ version: SourceVersion?) -> Bool {
+        guard let version else { return until == nil }
+        return version >= since ?? version && until.map { version < $0 } ?? true
+    }
+}

@@ -1,0 +1,51 @@
+import Testing
+import Wire
+
+@testable import Redis
+
+@Suite struct `What a record means, by release` {
+    @Test func `every command that writes or is journalled has a rule`() {
+        let verbatim = JournalledCommands.verbatim.keys.sorted()
+        let written = JournalledCommands.asOthers.values.flatMap { $0.split(separator: " ").map(String.init) }
+        #expect(verbatim.count == 98)
+        #expect(JournalledCommands.asOthers.count == 45)
+        let names = verbatim + written + JournalledCommands.others
+        let missing = names.filter { name in
+            let bytes = Array(name.utf8)
+            return CommandName(bytes.span.bytes).map { JournalRule.rule(for: $0) == nil } ?? true
+        }
+        #expect(missing == [])
+    }
+
+    @Test(arguments: [
+        ("df-v1.36.0", SourceVersion(1, 36, 0)), ("v1.28.32", SourceVersion(1, 28, 32)),
+        ("1.40.1-45-gabcdef", SourceVersion(1, 40, 1)), ("df-dev", nil), ("", nil), ("df-v1.36", nil),
+    ])
+    func `a release is read as the source writes it`(_ text: String, _ version: SourceVersion?) {
+        #expect(SourceVersion(text) == version)
+    }
+
+    @Test func `each border parts the releases before it from those after it`() {
+        for border in SourceBehaviour.borders {
+            if let until = border.until {
+                let last =
+                    until.patch > 0
+                    ? SourceVersion(until.major, until.minor, until.patch - 1)
+                    : SourceVersion(until.major, until.minor - 1, 99)
+                #expect(SourceBehaviour(version: last).has(border.trait), "\(border.trait)")
+                #expect(!SourceBehaviour(version: until).has(border.trait), "\(border.trait)")
+            }
+            #expect(!border.evidence.isEmpty)
+        }
+        #expect(Set(SourceBehaviour.borders.map(\.trait)).count == SourceBehaviour.Trait.allCases.count)
+    }
+
+    @Test func `a source that tells no release behaves as its protocol's newest`() {
+        let newest = SourceBehaviour(version: SourceVersion(99, 0, 0))
+        #expect(SourceBehaviour(version: nil, protocolVersion: 5) == newest)
+        #expect(SourceBehaviour(version: nil, protocolVersion: 9) == newest)
+        #expect(SourceBehaviour(version: nil, protocolVersion: 4) == .v136)
+        #expect(SourceBehaviour(version: nil, protocolVersion: nil) == .v136)
+        #expect(SourceBehaviour(version: SourceVersion(1, 40, 1), protocolVersion: 4) == .v140)
+    }
+}
