@@ -142,6 +142,30 @@ import Wire
         }
     }
 
+    @Test(arguments: ["stop", "skip"], ["MOVE out 7", "COPY out to DB 7"])
+    func `a database number that a command names besides its own`(_ reaction: String, _ line: String) throws {
+        let scene = try Scene(target: ["--databases", "4"])
+        let daemon = try scene.start(sections: policy("onUnsupported", reaction))
+        try daemon.wait(forLine: "stable:")
+        scene.master.send(
+            journal: ["SET out 1", "SET stays 2", line, "SET end v"].map { JournalEntry($0, database: 1) }, flow: 0)
+        let name = line.split(separator: " ")[0]
+        if reaction == "stop" {
+            try daemon.expectExit(65)
+            #expect(daemon.log.contains(#"\#(name) "out" in database 1: the target has no such database"#))
+        } else {
+            try scene.client.command("SELECT", "1")
+            try wait(until: "the record after it is applied") { try scene.get("end") == "v" }
+            try daemon.leave()
+        }
+        let data = try ServerData(reading: scene.client).withoutCheckpoints.databases[1] ?? [:]
+        let keys = data.keys.map { String(decoding: $0, as: UTF8.self) }.sorted()
+        let hasLeft = name == "MOVE" && reaction == "skip"
+        #expect(keys == (reaction == "skip" ? ["end"] : []) + (hasLeft ? [] : ["out"]) + ["stays"])
+        #expect(daemon.deadLetters == [DeadLetter(kind: "database-number", database: 1, key: "out")])
+        #expect(!daemon.log.contains("target-error"))
+    }
+
     // MARK: Errors of the target
 
     @Test func `onError stop names command, key, database and reply, never a value`() throws {

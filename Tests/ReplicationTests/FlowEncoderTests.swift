@@ -80,6 +80,18 @@ import Wire
         #expect(letters.isEmpty)
     }
 
+    @Test func `a MOVE of a full sync to a database that the target lacks takes the key away at once`() throws {
+        let scene = EncoderScene(context: { $0.targetDatabases = 4 })
+        scene.string("k", database: 0)
+        try scene.journal("MOVE k 7")
+        try scene.journal("COPY k to DB 7")
+        // In the snapshot it says that nothing had been moved: too late for the target, and told.
+        scene.string("k", database: 7)
+        scene.encoder.snapshotCompleted()
+        #expect(try scene.lines() == ["SELECT 0", "SET k v", "UNLINK k"])
+        #expect(scene.letters == ["database-number \"k\"", "database-number \"k\""])
+    }
+
     @Test func `every key of a fragment is named, each key once`() throws {
         let encoder = encoder()
         for _ in 1...3 { try journal(encoder, "GEORADIUS geo dst", database: 2, inSnapshot: false) }

@@ -21,6 +21,11 @@ extension FlowEncoder {
             if !inSnapshot { countRecord() }
             return
         }
+        if let other = command.otherDatabase, other >= context.targetDatabases {
+            leaveDatabase(command, database: database)
+            if !inSnapshot { countRecord() }
+            return
+        }
         rewriter.isInSnapshot = !hasCompletedSnapshot
         let outcome =
             book?.write(command, database: database, at: moment, with: &rewriter, into: batch)
@@ -54,6 +59,19 @@ extension FlowEncoder {
         if !hasCompletedSnapshot { noteMove(command, from: database) }
     }
 
+    /// A MOVE or COPY to a database that the target lacks. A key that is moved leaves the one it was in; a copy's source
+    /// stays.
+    private func leaveDatabase(_ command: borrowing JournalCommand, database: UInt32) {
+        let key = command.keyOrEmpty
+        report(.database, subject: text(command.name), key: key, database: database)
+        guard halt == nil, command.moveDestination != nil else { return }
+        book?.replace(key, database: database, into: batch)
+        expiry?.removed(key, database: database)
+        batch.command(2)
+        batch.bytes.appendBulk("UNLINK")
+        batch.bytes.appendBulk(key)
+    }
+
     private func noteMove(_ command: borrowing JournalCommand, from database: UInt32) {
         guard let destination = command.moveDestination else { return }
         let key = command.argument(at: 1)
@@ -82,7 +100,7 @@ extension FlowEncoder {
 
     /// What `command` writes to is noted, and what it would wrongly build on is removed ahead of it.
     private func prepare(_ command: borrowing JournalCommand, database: UInt32) {
-        if let destination = command.moveDestination { _ = touch(destination) }
+        if let destination = command.otherDatabase { _ = touch(destination) }
         guard let synced else { return }
         command.forEachWrittenKey(in: database) { key, place in
             guard !reserved.contains(key), synced.brought(key, database: place), select(place) else { return }
