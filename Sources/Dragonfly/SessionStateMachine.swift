@@ -17,7 +17,7 @@ package struct SessionStateMachine: ~Copyable {
         package var syncID: String
         package var flowCount: Int
         package var protocolVersion: Int?
-        /// Its release, out of INFO; `nil` when the source does not tell.
+        /// Its release, out of INFO; `nil` when it is not known.
         package var version: SourceVersion?
 
         package init(

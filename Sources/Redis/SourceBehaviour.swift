@@ -59,7 +59,7 @@ package struct SourceBehaviour: Equatable, Sendable {
         for border in Self.borders where border.covers(version) { traits |= Self.bit(border.trait) }
     }
 
-    /// - Parameter protocolVersion: what the source announced; decides where it does not tell its release.
+    /// - Parameter protocolVersion: what the source announced; decides where its release is not known.
     package init(version: SourceVersion?, protocolVersion: Int?) {
         self.init(version: version ?? ((protocolVersion ?? 0) >= 5 ? nil : Self.lastBeforeVersion5))
     }

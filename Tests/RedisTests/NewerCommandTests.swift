@@ -34,7 +34,7 @@ import Wire
     func `DELEX by digest knows the value`(_ length: Int, _ digest: String) async throws {
         let target = try await TargetUnderTest()
         let value = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 131 &+ 7) }
-        for key in ["a", "b", "c"] { _ = try target.client.command([Array("SET".utf8), Array(key.utf8), value]) }
+        for key in ["a", "b", "c"] { _ = try target.client.send([Array("SET".utf8), Array(key.utf8), value]) }
         #expect(try target.apply(["DELEX", "a", "IFDEQ", digest]) == .written)
         #expect(try target.apply(["DELEX", "b", "IFDNE", digest]) == .written)
         #expect(try target.apply(["DELEX", "c", "IFDNE", "0000000000000000"]) == .written)

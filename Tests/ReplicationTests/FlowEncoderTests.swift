@@ -85,7 +85,7 @@ import Wire
         scene.string("k", database: 0)
         try scene.journal("MOVE k 7")
         try scene.journal("COPY k to DB 7")
-        // In the snapshot it says that nothing had been moved: too late for the target, and told.
+        // In the snapshot it says that nothing had been moved: too late for the target, and reported.
         scene.string("k", database: 7)
         scene.encoder.snapshotCompleted()
         #expect(try scene.lines() == ["SELECT 0", "SET k v", "UNLINK k"])
