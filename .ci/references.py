@@ -113,6 +113,7 @@ class Checker:
             raw = readme.read_text(encoding="utf-8")
             self.check_links(readme, raw)
             self.check_citations(readme, Text(raw))
+        self.check_environment()
         return self.faults
 
     def files(self):
@@ -169,6 +170,20 @@ class Checker:
         self.check_links(document.path, raw)
         if document.name != "Protocol":
             self.check_names(document.path, text)
+
+    def check_environment(self):
+        """Each variable of the environment that is read is described for developers or in the manual."""
+        described = "".join(
+            path.read_text(encoding="utf-8") for path in
+            [document.path for document in self.documents.values() if document.name == "Contributing"]
+            + sorted(self.root.glob("packaging/man/*")))
+        read = re.compile(r'environment\["(\w+)"\]|getenv\("(\w+)"\)|\$\{([A-Z][A-Z0-9_]+):-')
+        for path in self.files():
+            text = path.read_text(encoding="utf-8")
+            for found in read.finditer(text):
+                name = found[1] or found[2] or found[3]
+                if name not in ("TMPDIR", "LISTEN_FDNAMES", "LISTEN_PID") and not re.search(rf"\b{name}\b", described):
+                    self.fault(path, text.count("\n", 0, found.start()) + 1, f"{name} is described nowhere")
 
     def check_links(self, path, raw):
         text = Text(raw)

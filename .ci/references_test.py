@@ -101,6 +101,12 @@ class References(unittest.TestCase):
         self.assertEqual(len(self.faults(README_dot_md="[guide](Guide.md)\n")), 1)
         self.assertEqual(self.faults(README_dot_md="[swift](https://swift.org)\n"), [])
 
+    def test_a_variable_of_the_environment_that_nobody_describes(self):
+        code = 'let seed = environment["SEED"]\n'
+        self.assertEqual(self.code(code), ["Sources/A/B.swift:1: SEED is described nowhere"])
+        manual = {"Sources__A__B_dot_swift": code, "packaging__man__a_dot_1": ".B SEED\n"}
+        self.assertEqual(self.faults(**manual), [])
+
     def test_names_of_the_code(self):
         for name in ("Writer", "Reader.write", "Reader.State.busy", "Writer.swift", "Sources/B/Reader.swift"):
             self.assertEqual(len(self.guide(f"`{name}`\n")), 1, name)
