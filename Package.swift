@@ -81,9 +81,10 @@ let package = Package(
             swiftSettings: strict),
 
         .testTarget(name: "WireTests", dependencies: ["Wire", "CLZ4", "CZstd"], swiftSettings: strict),
-        .testTarget(name: "LinkTests", dependencies: ["Link", "Wire"], swiftSettings: strict),
+        .testTarget(name: "LinkTests", dependencies: ["Link", "Lab", "Wire"], swiftSettings: strict),
         .testTarget(
-            name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Wire"], swiftSettings: strict),
+            name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Lab", "Link", "Wire"],
+            swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),

@@ -116,9 +116,7 @@ package actor MasterSession {
         precondition(receivers.count == openings.count, "each flow has a receiver")
         do {
             for (index, connection) in openings.enumerated() {
-                guard let (descriptor, unconsumed) = await connection.detach() else {
-                    throw SourceError(.unreachable, "flow \(index): the source closed the connection")
-                }
+                let (descriptor, unconsumed) = try await connection.detach()
                 flows.append(
                     FlowConnection(
                         flow: FlowID(index), descriptor: descriptor, unconsumed: unconsumed,
@@ -228,6 +226,7 @@ package actor MasterSession {
         case let error as SystemError: SourceError(.unreachable, "\(error)")
         case RequestFailure.malformedReply(let peer, let cause):
             SourceError(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
+        case RequestFailure.closedByPeer(let peer, let reason): SourceError.closed(by: peer, reason)
         case let error as RequestFailure: SourceError(.unreachable, "\(error)")
         default: error
         }

@@ -51,6 +51,12 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
             return .init(
                 .permission, "the source allows \(step) on its admin port only: set source.addr to it (\(text))")
         }
+        if starts("DENIED") {
+            return .init(
+                .permission,
+                "the source is in protected mode and takes no clients of other hosts: give it a password and set source.password (\(text.prefix { $0 != "." }))"
+            )
+        }
         if starts("LOADING") { return .init(.notReady, "the source is still loading its data set (\(text))") }
         if text.contains("max number of clients") {
             return .init(
@@ -68,6 +74,16 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         }
         if text.contains("Bad TLS") { return .init(.notAMaster, "the source expects TLS: \(text)") }
         return .init(.protocolViolation, "the source refuses \(step): \(text)")
+    }
+
+    /// The source has ended a connection.
+    ///
+    /// - Parameter reason: the error line that it sent before, unasked.
+    static func closed(by peer: String, _ reason: String?) -> SourceError {
+        guard let reason else { return .init(.unreachable, "the source \(peer) closed the connection") }
+        let refusal = reply(reason, to: "the connection")
+        guard refusal.code == .protocolViolation else { return refusal }
+        return .init(.unreachable, "the source \(peer) closed the connection: \(reason)")
     }
 
     /// What an error reply to a command of a session that the master has made means: unless it is known for more, it is

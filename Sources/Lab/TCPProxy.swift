@@ -20,8 +20,8 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         var next = ContinuousClock.now
     }
 
-    package let port: UInt16
-    private let listener: Int32
+    package var port: UInt16 { listener.port }
+    private let listener: Listener
     private let lock = NSCondition()
     private var state: State
     private let onReply: (@Sendable (ArraySlice<UInt8>) -> Void)?
@@ -34,22 +34,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     ) throws {
         self.onReply = onReply
         state = State(server: server, commandsPerSecond: commandsPerSecond)
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard listener >= 0 else { throw LabError.system("socket") }
-        var address = loopback(port: 0)
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let listener = listener
-        let code = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                bind(listener, pointer, length) == 0 && listen(listener, 64) == 0
-                    ? getsockname(listener, pointer, &length) : -1
-            }
-        }
-        guard code == 0 else {
-            close(listener)
-            throw LabError.system("bind", "127.0.0.1")
-        }
-        port = UInt16(bigEndian: address.sin_port)
+        listener = try Listener()
         Thread { [self] in acceptLoop() }.start()
     }
 
@@ -65,7 +50,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             guard !state.isStopped else { return }
             state.isStopped = true
             for descriptor in state.descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
-            shutdown(listener, Int32(SHUT_RDWR))
+            listener.stop()
             lock.broadcast()
         }
     }
@@ -101,11 +86,9 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
 
     private func acceptLoop() {
         while true {
-            let client = accept(listener, nil, nil)
-            if client < 0, errno == EINTR { continue }
-            guard client >= 0, let server = connectToServer() else {
-                if client >= 0 { close(client) }
-                if lock.withLock({ state.isStopped }) || client < 0 { break }
+            guard let client = listener.accept() else { return }
+            guard let server = connectToServer() else {
+                close(client)
                 continue
             }
             for descriptor in [client, server] {
@@ -118,13 +101,12 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
                 state.descriptors.formUnion([client, server])
                 return state.generation
             }
-            guard let generation else { break }
+            guard let generation else { return }
             Thread { [self] in
                 relay(from: client, to: server, pair, generation: generation)
             }.start()
             Thread { [self] in relay(from: server, to: client, pair, generation: nil) }.start()
         }
-        close(listener)
     }
 
     /// Both sockets of a connection, closed when both directions are through.

@@ -173,7 +173,11 @@ package enum Dialer {
             var code: Int32 = 0
             var size = socklen_t(MemoryLayout<Int32>.size)
             getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &size)
-            guard code == 0 else { throw SystemError("connect", errno: code, peer: peer) }
+            // A server may have taken the connection, said why it does not want it, and reset it: whoever reads finds out.
+            var unread: Int32 = 0
+            guard code == 0 || (ioctl(descriptor, UInt(FIONREAD), &unread) == 0 && unread > 0) else {
+                throw SystemError("connect", errno: code, peer: peer)
+            }
         }
         configure(descriptor)
         keep = true

@@ -4,7 +4,9 @@ package import Wire
 /// Why a request has no usable reply.
 package enum RequestFailure: Error, Sendable, CustomStringConvertible {
     case system(SystemError)
-    case closedByPeer(peer: String)
+    /// The peer has ended the connection; `reason` is the error line that it sent before, unasked, such as
+    /// `ERR max number of clients reached`.
+    case closedByPeer(peer: String, reason: String?)
     case timedOut(peer: String, Duration)
     case malformedReply(peer: String, WireError)
     case closed(peer: String)
@@ -14,7 +16,8 @@ package enum RequestFailure: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .system(let error): "\(error)"
-        case .closedByPeer(let peer): "\(peer) closed the connection"
+        case .closedByPeer(let peer, nil): "\(peer) closed the connection"
+        case .closedByPeer(let peer, let reason?): "\(peer) closed the connection: \(reason)"
         case .timedOut(let peer, let limit): "no answer from \(peer) within \(limit.milliseconds) ms"
         case .malformedReply(let peer, let error): "\(peer) does not speak the Redis protocol: \(error)"
         case .closed(let peer): "the connection to \(peer) is closed"
@@ -37,6 +40,10 @@ package actor RequestConnection {
     private var order: [UInt64] = []
     private var nextID: UInt64 = 0
     private var failure: RequestFailure?
+    private var hasReplied = false
+    /// The last reply, if it is an error that may belong to the connection and not to the request.
+    private var partingReply: String?
+    private var lastReply = ContinuousClock.now
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
 
     /// Connects and starts reading.
@@ -98,9 +105,11 @@ package actor RequestConnection {
 
     /// Gives up the socket with what has been read of it and not consumed. The caller owns the descriptor.
     ///
-    /// - Returns: `nil` when the connection is broken or a reply is outstanding.
-    package func detach() async -> (descriptor: Int32, unconsumed: [UInt8])? {
-        guard let channel, failure == nil, order.isEmpty else { return nil }
+    /// - Throws: what broke the connection; `closed` while a reply is outstanding.
+    package func detach() async throws(RequestFailure) -> (descriptor: Int32, unconsumed: [UInt8]) {
+        guard let channel, failure == nil, order.isEmpty else {
+            throw failure ?? .closed(peer: endpoint.description)
+        }
         self.channel = nil
         let descriptor = await withCheckedContinuation { continuation in
             channel.detach { continuation.resume(returning: $0) }
@@ -139,6 +148,9 @@ package actor RequestConnection {
     /// The peer has closed, or the connection broke.
     package var isBroken: Bool { failure != nil }
 
+    /// How long the peer has sent no reply.
+    package var idleTime: Duration { lastReply.duration(to: .now) }
+
     private func flush() {
         guard let channel, !channel.hasSentFIN else { return }
         do throws(SystemError) {
@@ -149,12 +161,15 @@ package actor RequestConnection {
             }
             channel.stopWaitingToWrite()
         } catch {
+            // Why the peer has closed stands before its FIN or its reset.
+            readAvailable()
             fail(.system(error))
         }
     }
 
     private func readAvailable() {
         guard let channel else { return }
+        var end: RequestFailure?
         do throws(SystemError) {
             while true {
                 var result = Channel.ReadResult.wouldBlock
@@ -165,14 +180,15 @@ package actor RequestConnection {
                 }
                 if result == .wouldBlock { break }
                 if result == .endOfStream {
-                    deliver()
-                    return fail(.closedByPeer(peer: endpoint.description))
+                    end = .closedByPeer(peer: endpoint.description, reason: nil)
+                    break
                 }
             }
         } catch {
-            return fail(.system(error))
+            end = .system(error)
         }
         deliver()
+        if let end { fail(end) }
     }
 
     private func deliver() {
@@ -182,6 +198,7 @@ package actor RequestConnection {
                 guard let value = try reader.readRESPValue() else { return }
                 let consumed = reader.offset
                 received.removeFirst(consumed)
+                note(value)
                 waiting.removeValue(forKey: order.removeFirst())?.resume(returning: value)
             }
         } catch {
@@ -189,12 +206,28 @@ package actor RequestConnection {
         }
     }
 
+    private func note(_ reply: RESPValue) {
+        let text = reply.errorText
+        // What a server says to a connection before it closes it reads like the reply to the first request.
+        partingReply = hasReplied && text?.hasPrefix("ERR Protocol error") != true ? nil : text
+        hasReplied = true
+        lastReply = .now
+    }
+
     private func expire(_ id: UInt64, after timeout: Duration) {
         if waiting[id] != nil { fail(.timedOut(peer: endpoint.description, timeout)) }
     }
 
-    private func fail(_ reason: RequestFailure) {
+    private func fail(_ cause: RequestFailure) {
         guard failure == nil else { return }
+        var reason = cause
+        switch cause {
+        case .system, .closedByPeer:
+            if let words = errorLine(in: received.bytes) ?? partingReply {
+                reason = .closedByPeer(peer: endpoint.description, reason: words)
+            }
+        case .timedOut, .malformedReply, .closed, .cancelled: break
+        }
         failure = reason
         channel?.close()
         channel = nil

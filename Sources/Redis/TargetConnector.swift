@@ -42,12 +42,13 @@ package struct TargetConnector: Sendable {
                 }
                 let name = "\(settings.clientName):\(role)"
                 if replacing { _ = try await evict(on: connection) { $0 == name } }
-                // Errors in this name are of no interest, but the first command tells whether we may talk at all.
+                // Errors in this name are of no interest, but the first reply says whether we may talk at all.
                 if case .error(let text) = try await connection.request(
-                    "CLIENT", "SETNAME", name, timeout: settings.timeout),
-                    text.hasPrefix("NOAUTH") || text.hasPrefix("LOADING")
+                    "CLIENT", "SETNAME", name, timeout: settings.timeout)
                 {
-                    throw TargetError.reply(text, to: "CLIENT SETNAME")
+                    let refusal = TargetError.reply(text, to: "CLIENT SETNAME")
+                    let mayTalk = refusal.code == .unsuitable || text.hasPrefix("NOPERM")
+                    if !mayTalk { throw refusal }
                 }
                 if usesImportMode {
                     try await demand(["CONFIG", "SET", "import-mode", "yes"], on: connection)

@@ -6,8 +6,7 @@ extension TargetControl {
 
     /// The number of keys in a database that are not df2redis' own.
     package func keyCount(database: UInt32, besides reserved: ReservedKeys) async throws(TargetError) -> Int {
-        _ = try await demand(["SELECT", String(database)])
-        guard let size = try await demand(["DBSIZE"]).int else {
+        guard let size = try await demand(["DBSIZE"], in: database).int else {
             throw TargetError(.protocolViolation, "the target's answer to DBSIZE is not a number")
         }
         guard size <= Self.countedKeys else { return Int(size) }
@@ -23,14 +22,13 @@ extension TargetControl {
 
     /// Removes all keys of a database but `key`, a hash of database 0.
     package func empty(database: UInt32, sparing key: String) async throws(TargetError) {
-        _ = try await demand(["SELECT", String(database)])
         // In one step: what the flows write to the hash meanwhile comes before or behind.
         let script = """
             local kept=redis.call('HGETALL',KEYS[1]) redis.call('FLUSHDB','ASYNC')
             if #kept>0 then redis.call('HSET',KEYS[1],unpack(kept)) end
             """
         let command = database == 0 ? ["EVAL", script, "1", key] : ["FLUSHDB", "ASYNC"]
-        _ = try await demand(command, timeout: Self.flushTimeout)
+        _ = try await demand(command, in: database, timeout: Self.flushTimeout)
     }
 
     /// Even without a thread for it, a server empties hundreds of millions of keys in that time.

@@ -9,9 +9,9 @@ extension TargetControl {
     package func dueKeys(
         task: String, flow: Int, database: UInt32, cursor: String
     ) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
-        _ = try await demand(["SELECT", String(database)])
         let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
-        guard let page = try await demand(["ZSCAN", name, cursor, "COUNT", "1000"]).array, page.count == 2,
+        guard let page = try await demand(["ZSCAN", name, cursor, "COUNT", "1000"], in: database).array,
+            page.count == 2,
             let next = page[0].text, let pairs = page[1].array
         else { throw TargetError(.protocolViolation, "the target's answer to ZSCAN is not a page") }
         return (next, stride(from: 0, to: pairs.count, by: 2).compactMap { pairs[$0].bytes })
@@ -21,10 +21,9 @@ extension TargetControl {
     package func dueKeyCount(task: String, flowCount: Int) async throws(TargetError) -> Int {
         var count = 0
         for database in try await databasesWithKeys() {
-            _ = try await demand(["SELECT", String(database)])
             for flow in 0..<flowCount {
                 let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
-                count += Int(try await demand(["ZCARD", name]).int ?? 0)
+                count += Int(try await demand(["ZCARD", name], in: database).int ?? 0)
             }
         }
         return count
@@ -50,12 +49,8 @@ extension TargetControl {
         let shadows = String(decoding: ElementExpiry.shadowPrefix(task: task), as: UTF8.self)
         var total = 0
         for database in try await databasesWithKeys() {
-            _ = try await demand(["SELECT", String(database)])
-            while let count = try await demand(["EVAL", script, "0", due, shadows, String(Self.maxFlows)]).int,
-                count > 0
-            {
-                total += Int(count)
-            }
+            let command = ["EVAL", script, "0", due, shadows, String(Self.maxFlows)]
+            while let count = try await demand(command, in: database).int, count > 0 { total += Int(count) }
         }
         return total
     }

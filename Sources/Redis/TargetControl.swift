@@ -7,6 +7,8 @@ package actor TargetControl {
     private let role: String
     private var connection: RequestConnection?
     private var hasConnected = false
+    /// A connection that has been idle for so long may have been closed by a target with a `timeout`.
+    private static let idleLimit = Duration.milliseconds(500)
 
     /// - Parameter role: what tells its connection from others of the task.
     package init(connector: TargetConnector, role: String = "control") {
@@ -20,24 +22,58 @@ package actor TargetControl {
     }
 
     private func open() async throws(TargetError) -> RequestConnection {
-        if let connection, await !connection.isBroken { return connection }
+        if let connection, try await isUsable(connection) { return connection }
         let connection = try await connector.connect(role: role, replacing: hasConnected)
         hasConnected = true
         self.connection = connection
         return connection
     }
 
-    /// - Throws: `TargetError`, for an error reply too.
-    func demand(_ arguments: [String], timeout: Duration? = nil) async throws(TargetError) -> RESPValue {
-        let connection = try await open()
-        let reply: RESPValue
+    /// Whether a request can be sent on `connection`. One that may be closing already is asked first: what became of a
+    /// request that met its end, nobody would know.
+    private func isUsable(_ connection: RequestConnection) async throws(TargetError) -> Bool {
+        if await connection.isBroken { return false }
+        guard await connection.idleTime >= Self.idleLimit else { return true }
         do {
-            reply = try await connection.request(
-                arguments.map { Array($0.utf8) }, timeout: timeout ?? connector.settings.timeout)
+            _ = try await connection.request("PING", timeout: connector.settings.timeout)
+            return true
+        } catch RequestFailure.closedByPeer, RequestFailure.system {
+            return false
         } catch {
             throw TargetError(error)
         }
-        if case .error(let text) = reply { throw TargetError.reply(text, to: arguments[0]) }
+    }
+
+    /// Sends a request, to a database if one is named.
+    ///
+    /// - Throws: `TargetError`, for an error reply too.
+    func demand(
+        _ arguments: [String], in database: UInt32? = nil, timeout: Duration? = nil
+    ) async throws(TargetError) -> RESPValue {
+        try await demand(arguments.map { Array($0.utf8) }, in: database, timeout: timeout)
+    }
+
+    func demand(
+        _ arguments: [[UInt8]], in database: UInt32? = nil, timeout: Duration? = nil
+    ) async throws(TargetError) -> RESPValue {
+        let connection = try await open()
+        // On one connection: another one would be in another database.
+        if let database { _ = try await demand(["SELECT", String(database)].map { Array($0.utf8) }, on: connection) }
+        return try await demand(arguments, on: connection, timeout: timeout)
+    }
+
+    private func demand(
+        _ arguments: [[UInt8]], on connection: RequestConnection, timeout: Duration? = nil
+    ) async throws(TargetError) -> RESPValue {
+        let reply: RESPValue
+        do {
+            reply = try await connection.request(arguments, timeout: timeout ?? connector.settings.timeout)
+        } catch {
+            throw TargetError(error)
+        }
+        if case .error(let text) = reply {
+            throw TargetError.reply(text, to: String(decoding: arguments[0], as: UTF8.self))
+        }
         return reply
     }
 
@@ -74,8 +110,7 @@ package actor TargetControl {
     }
 
     package func hash(_ key: String) async throws(TargetError) -> [String: String] {
-        _ = try await demand(["SELECT", "0"])
-        guard let pairs = try await demand(["HGETALL", key]).array else { return [:] }
+        guard let pairs = try await demand(["HGETALL", key], in: 0).array else { return [:] }
         var fields: [String: String] = [:]
         for index in stride(from: 0, to: pairs.count - 1, by: 2) {
             if let field = pairs[index].text, let value = pairs[index + 1].text { fields[field] = value }
@@ -84,28 +119,20 @@ package actor TargetControl {
     }
 
     package func unlink(_ key: [UInt8], database: UInt32) async throws(TargetError) {
-        _ = try await demand(["SELECT", String(database)])
-        let connection = try await open()
-        do {
-            _ = try await connection.request([Array("UNLINK".utf8), key])
-        } catch {
-            throw TargetError(error)
-        }
+        _ = try await demand([Array("UNLINK".utf8), key], in: database)
     }
 
     /// Sets some fields of a hash in database 0 and removes others.
     package func update(
         _ key: String, set fields: [String: String], remove: [String]
     ) async throws(TargetError) {
-        _ = try await demand(["SELECT", "0"])
-        if !fields.isEmpty { _ = try await demand(["HSET", key] + fields.flatMap { [$0.key, $0.value] }) }
-        if !remove.isEmpty { _ = try await demand(["HDEL", key] + remove) }
+        if !fields.isEmpty { _ = try await demand(["HSET", key] + fields.flatMap { [$0.key, $0.value] }, in: 0) }
+        if !remove.isEmpty { _ = try await demand(["HDEL", key] + remove, in: 0) }
     }
 
     /// One page of the keys of a database. The walk is over when the cursor is "0" again.
     package func scan(database: UInt32, cursor: String) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
-        _ = try await demand(["SELECT", String(database)])
-        guard let page = try await demand(["SCAN", cursor, "COUNT", "1000"]).array, page.count == 2,
+        guard let page = try await demand(["SCAN", cursor, "COUNT", "1000"], in: database).array, page.count == 2,
             let next = page[0].text, let keys = page[1].array
         else { throw TargetError(.protocolViolation, "the target's answer to SCAN is not a page of keys") }
         return (next, keys.compactMap(\.bytes))
@@ -113,22 +140,7 @@ package actor TargetControl {
 
     package func unlink(_ keys: [[UInt8]], database: UInt32) async throws(TargetError) {
         guard !keys.isEmpty else { return }
-        try await run([Array("UNLINK".utf8)] + keys, database: database)
-    }
-
-    /// - Throws: `TargetError`, for an error reply too.
-    func run(_ arguments: [[UInt8]], database: UInt32) async throws(TargetError) {
-        _ = try await demand(["SELECT", String(database)])
-        let connection = try await open()
-        let reply: RESPValue
-        do {
-            reply = try await connection.request(arguments, timeout: connector.settings.timeout)
-        } catch {
-            throw TargetError(error)
-        }
-        if case .error(let text) = reply {
-            throw TargetError.reply(text, to: String(decoding: arguments[0], as: UTF8.self))
-        }
+        _ = try await demand([Array("UNLINK".utf8)] + keys, in: database)
     }
 
     /// A parameter of the server; `nil` when it has none of this name.
@@ -169,6 +181,11 @@ package actor TargetControl {
     private func runTransaction(
         _ command: GlobalCommand, checkpointKey: String, fields: [(field: String, value: String)]
     ) async throws(TargetError) {
+        // On one connection: FLUSHALL must not run outside of the transaction.
+        let connection = try await open()
+        func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
+            try await self.demand(arguments.map { Array($0.utf8) }, on: connection)
+        }
         _ = try await demand(["MULTI"])
         switch command {
         case .flushAll: _ = try await demand(["FLUSHALL"])

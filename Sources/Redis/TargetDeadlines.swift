@@ -66,6 +66,6 @@ extension TargetControl {
         var arguments = [Array("EVAL".utf8), Array("\(CommandBatch.script)".utf8), Array("\(keys.count)".utf8)]
         arguments += keys.map(\.key)
         arguments += ([margin, Int64(margins.count)] + margins + keys.map(\.deadline)).map { Array("\($0)".utf8) }
-        try await run(arguments, database: database)
+        _ = try await demand(arguments, in: database)
     }
 }

@@ -28,6 +28,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case let error as TargetError: self = error
         case RequestFailure.malformedReply(let peer, let cause):
             self.init(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
+        case RequestFailure.closedByPeer(let peer, let reason): self = .closed(by: peer, reason)
         default: self.init(.unreachable, "\(error)")
         }
     }
@@ -48,6 +49,16 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         return prefixes.contains { state.hasPrefix($0) }
     }
 
+    /// The target has ended a connection.
+    ///
+    /// - Parameter reason: the error line that it sent before, unasked.
+    package static func closed(by peer: String, _ reason: String?) -> TargetError {
+        guard let reason else { return .init(.unreachable, "the target \(peer) closed the connection") }
+        let refusal = reply(reason, to: "the connection")
+        guard refusal.code == .unsuitable else { return refusal }
+        return .init(.unreachable, "the target \(peer) closed the connection: \(reason)")
+    }
+
     /// What an error reply to a request of the handshake means.
     package static func reply(_ text: String, to step: String) -> TargetError {
         if text.hasPrefix("NOAUTH") {
@@ -55,6 +66,12 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         }
         if text.hasPrefix("WRONGPASS") || text.contains("invalid password") || text.contains("without any password") {
             return .init(.permission, "the target refuses the password or the user: \(text)")
+        }
+        if text.hasPrefix("DENIED") {
+            return .init(
+                .permission,
+                "the target is in protected mode and takes no clients of other hosts: give it a password and set target.password (\(text.prefix { $0 != "." }))"
+            )
         }
         if text.hasPrefix("NOPERM") { return .init(.permission, "the target's ACL forbids \(step): \(text)") }
         if isTransientReply(text) { return .init(.notReady, "the target is not ready: \(text)") }

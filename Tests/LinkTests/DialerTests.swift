@@ -1,29 +1,20 @@
 import Foundation
+import Lab
 import Testing
 
 @testable import Link
 
-/// A listening socket of 127.0.0.1.
-private final class Listener: Sendable {
-    let descriptor: Int32
-    let address: Dialer.Address
-
-    init(backlog: Int32) throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        self.descriptor = descriptor
+extension Listener {
+    var address: Dialer.Address {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound: Dialer.Address? = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                guard bind(descriptor, address, size) == 0, listen(descriptor, backlog) == 0,
-                    getsockname(descriptor, address, &size) == 0
-                else { return nil }
-                return Dialer.Address(address, size: size)
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Dialer.Address($0, size: socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        self.address = try #require(bound)
     }
 
     /// Connections that nobody accepts: after them the kernel answers no more.
@@ -35,8 +26,6 @@ private final class Listener: Sendable {
             return client
         }
     }
-
-    deinit { close(descriptor) }
 }
 
 @Suite struct `Dialing a host` {

@@ -9,36 +9,19 @@ import Testing
 
 /// A port where connections are taken and nothing is ever answered.
 private final class SilentServer: Sendable {
-    private let listener: Int32
-    let port: UInt16
+    private let listener: Listener
+    var port: UInt16 { listener.port }
 
-    init() throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-        self.listener = listener
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(listener, address, size) == 0 && listen(listener, 8) == 0
-                    && getsockname(listener, address, &size) == 0
-            }
-        }
-        try #require(isBound)
-        port = UInt16(bigEndian: address.sin_port)
-    }
-
-    deinit { close(listener) }
+    init() throws { listener = try Listener(isBlocking: false) }
 
     /// The next connection, once its first bytes are there.
     func connection() async throws -> Int32 {
-        var descriptor: Int32 = -1
+        var descriptor: Int32?
         try await wait(until: "somebody connects", isolation: nil) {
-            descriptor = accept(listener, nil, nil)
-            return descriptor >= 0
+            descriptor = listener.accept()
+            return descriptor != nil
         }
-        let accepted = descriptor
+        let accepted = try #require(descriptor)
         try await wait(until: "something is asked", isolation: nil) {
             var byte: UInt8 = 0
             return recv(accepted, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 1

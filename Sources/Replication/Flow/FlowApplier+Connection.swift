@@ -8,9 +8,7 @@ extension FlowApplier {
     /// - Parameter replacing: a connection before this one may have left a transaction in the target's socket.
     func connect(replacing: Bool = false) async throws {
         let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: replacing)
-        guard let (descriptor, _) = await connection.detach() else {
-            throw TargetError(.unreachable, "the target closed the connection")
-        }
+        let descriptor = try await connection.detach().descriptor
         let link = TransactionLink(
             descriptor: descriptor, peer: context.connector.settings.endpoint.description, queue: executor.queue,
             onOutcome: { [weak self] batch, outcome in

@@ -1,0 +1,63 @@
+import Dragonfly
+import Lab
+import Link
+import Testing
+
+/// What a source says when it ends a connection by itself.
+@Suite struct `A source that ends a connection` {
+    /// The error that opening a session comes to.
+    private func refusal(by server: ScriptedServer) async throws -> SourceError {
+        let settings = SourceSettings(
+            endpoint: Endpoint(host: "127.0.0.1", port: server.port), clientID: String(repeating: "a", count: 40))
+        let session = MasterSession(
+            settings: settings, resumePoint: nil, keeper: NoSocketKeeper(), clock: { 0 }, onEvent: { _ in })
+        do {
+            _ = try await session.open()
+        } catch let error as SourceError {
+            return error
+        }
+        throw LabError("the session is open")
+    }
+
+    @Test(
+        arguments: [
+            ("ERR max number of clients reached", SourceError.Code.notReady),
+            ("DENIED Redis is running in protected mode", .permission),
+            ("NOAUTH Authentication required.", .permission),
+            ("LOADING Dragonfly is loading the dataset in memory", .notReady),
+            ("ERR the backend is gone", .unreachable),
+        ], [false, true])
+    func `is repeated in the error`(_ refusal: (words: String, code: SourceError.Code), isReset: Bool) async throws {
+        let server = try ScriptedServer { connection in
+            connection.send("-\(refusal.words)\r\n")
+            if isReset { connection.closesWithReset() }
+        }
+        for _ in 0..<5 {
+            let error = try await self.refusal(by: server)
+            #expect(error.message.contains(refusal.words), "\(error)")
+            // In answer to the first request an unknown word is a refusal of that request.
+            #expect(error.code == refusal.code || refusal.code == .unreachable, "\(error)")
+        }
+    }
+
+    @Test func `of a flow is repeated in the error`() async throws {
+        let server = try ScriptedServer { connection, number in
+            guard number == 0 else {
+                connection.send("-ERR max number of clients reached\r\n")
+                return connection.closesWithReset()
+            }
+            for reply in [
+                "+PONG\r\n", "-ERR unknown command\r\n",
+                "*4\r\n$40\r\n\(String(repeating: "b", count: 40))\r\n$5\r\nSYNC1\r\n:1\r\n:4\r\n",
+                "+OK\r\n", "+OK\r\n",
+            ] {
+                _ = connection.receive()
+                connection.send(reply)
+            }
+            while !connection.receive().isEmpty {}
+        }
+        let error = try await refusal(by: server)
+        #expect(error.code == .notReady, "\(error)")
+        #expect(error.message.contains("ERR max number of clients reached"), "\(error)")
+    }
+}

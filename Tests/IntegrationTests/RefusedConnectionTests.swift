@@ -1,0 +1,39 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+
+/// A server that says why before it closes a connection: the operator reads its words.
+@Suite(.serialized) struct `A connection that a server refuses` {
+    @Test func `of a target with too many clients names that`() throws {
+        let master = try startedMaster()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        try client.command("CONFIG", "SET", "maxclients", "1")
+        for _ in 0..<3 {
+            let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+            try daemon.expectExit(75)
+            #expect(daemon.log.contains("ERR max number of clients reached"), "\(daemon.log)")
+        }
+        withExtendedLifetime(client) {}
+    }
+
+    @Test(arguments: [
+        ("ERR max number of clients reached", Int32(69)), ("DENIED Redis is running in protected mode", 77),
+    ])
+    func `of a source is repeated in its words`(words: String, code: Int32) throws {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let source = try ScriptedServer { connection in
+            connection.send("-\(words)\r\n")
+            connection.closesWithReset()
+        }
+        for _ in 0..<3 {
+            let daemon = try Daemon(.replicate, .init(source: source.port, target: redis.port))
+            try daemon.expectExit(code)
+            #expect(daemon.log.contains(words), "\(daemon.log)")
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import Lab
+import Link
+import Redis
+import Testing
+import Wire
+
+/// What a target says, and does, when it ends a connection by itself.
+@Suite struct `A target that ends a connection` {
+    private func connector(_ port: UInt16, host: String = "127.0.0.1") -> TargetConnector {
+        TargetConnector(
+            settings: TargetSettings(endpoint: Endpoint(host: host, port: port), clientName: "df2redis:ended"))
+    }
+
+    /// What a connection to it comes to, several times: which of both sides is first is chance.
+    private func expectRefusal(
+        _ code: TargetError.Code, _ text: String, by connector: TargetConnector,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        for _ in 0..<10 {
+            do {
+                let connection = try await connector.connect(role: "control")
+                _ = try await connector.profile(on: connection)
+                Issue.record("nobody may come in", sourceLocation: sourceLocation)
+            } catch {
+                #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
+                #expect(error.message.contains(text), "\(error)", sourceLocation: sourceLocation)
+            }
+        }
+    }
+
+    @Test func `because it has too many is not ready`() async throws {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        try client.command("CONFIG", "SET", "maxclients", "1")
+        try await expectRefusal(.notReady, "ERR max number of clients reached", by: connector(redis.port))
+        withExtendedLifetime(client) {}
+    }
+
+    @Test(.enabled(if: outerAddress != nil, "this machine has no address but loopback"))
+    func `because it is in protected mode refuses us`() async throws {
+        let host = try #require(outerAddress)
+        let redis = try RedisServer(["--bind", "127.0.0.1", host, "--protected-mode", "yes"])
+        defer { redis.stop() }
+        try await expectRefusal(.permission, "DENIED", by: connector(redis.port, host: host))
+    }
+
+    @Test(arguments: [
+        ("ERR max number of clients reached", TargetError.Code.notReady),
+        ("LOADING Redis is loading the dataset in memory", .notReady),
+        ("NOAUTH Authentication required.", .permission), ("ERR the backend is gone", .unreachable),
+    ])
+    func `with a word and a reset is understood`(words: String, code: TargetError.Code) async throws {
+        // Said to whoever connects, or in answer to the first request.
+        for isUnasked in [true, false] {
+            let proxy = try ScriptedServer { connection in
+                if !isUnasked { _ = connection.receive() }
+                connection.send("-\(words)\r\n")
+                connection.closesWithReset()
+            }
+            try await expectRefusal(code, words, by: connector(proxy.port))
+        }
+    }
+
+    @Test func `that was idle loses no request`() async throws {
+        let redis = try RedisServer(["--timeout", "3"])
+        defer { redis.stop() }
+        let client = try redis.client()
+        let control = TargetControl(connector: connector(redis.port))
+        for round in 1...2 {
+            try await control.update("checkpoint", set: ["round": "\(round)"], remove: [])
+            try await wait(until: "the idle connection is closed", isolation: nil) {
+                try client.command("CLIENT", "LIST").text?.contains("df2redis:ended:control") == false
+            }
+        }
+        #expect(try await control.hash("checkpoint") == ["round": "2"])
+        await control.close()
+    }
+}
+
+/// An IPv4 address of this machine that is not loopback.
+private let outerAddress: String? = {
+    var list: UnsafeMutablePointer<ifaddrs>?
+    guard getifaddrs(&list) == 0 else { return nil }
+    defer { freeifaddrs(list) }
+    for entry in sequence(first: list, next: { $0?.pointee.ifa_next }) {
+        guard let address = entry?.pointee.ifa_addr, Int32(address.pointee.sa_family) == AF_INET else { continue }
+        var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        guard getnameinfo(address, size, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 else { continue }
+        let name = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        if !name.hasPrefix("127.") { return name }
+    }
+    return nil
+}()
