@@ -42,7 +42,6 @@ package actor FlowConnection {
     private var channel: Channel?
     private var acknowledgeTimer: (any DispatchSourceTimer)?
     private var acknowledgeable: (@Sendable () -> LSN?)?
-    private var outgoing = ByteBuffer()
     private var isDiscarding = false
     private var hasEnded = false
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
@@ -76,7 +75,7 @@ package actor FlowConnection {
         guard !isClosed else { return }
         let channel = Channel(descriptor: descriptor, peer: peer, queue: executor.queue)
         self.channel = channel
-        channel.setWriteHandler { [weak self] in self?.assumeIsolated { $0.flush() } }
+        channel.startWriting { [weak self] error in self?.assumeIsolated { $0.writeFailed(error) } }
         if !unconsumed.isEmpty {
             receivedBytes += UInt64(unconsumed.count)
             unconsumed.withUnsafeBytes { bytes in
@@ -130,7 +129,14 @@ package actor FlowConnection {
         }
     }
 
+    private func writeFailed(_ error: SystemError) {
+        // What the master sent before can still be read, and comes first.
+        readAvailable()
+        end(error)
+    }
+
     private func end(_ error: SystemError?) {
+        guard !hasEnded else { return }
         hasEnded = true
         channel?.stopReading()
         stopAcknowledging()
@@ -166,26 +172,13 @@ package actor FlowConnection {
     private func acknowledge() {
         guard acknowledgeTimer != nil, let channel, !channel.hasSentFIN, let lsn = acknowledgeable?() else { return }
         // An unsent acknowledgement is worth nothing once there is a newer one.
-        guard outgoing.isEmpty else { return }
+        guard channel.unwrittenBytes == 0 else { return }
         lastAcknowledged.store(lsn.value, ordering: .releasing)
-        outgoing.appendCommandHead(3)
-        outgoing.appendBulk("REPLCONF")
-        outgoing.appendBulk("ACK")
-        outgoing.appendBulk(decimal: Int64(clamping: lsn.value))
-        flush()
-    }
-
-    private func flush() {
-        guard let channel, !channel.hasSentFIN else { return }
-        do throws(SystemError) {
-            while !outgoing.isEmpty {
-                let count = try outgoing.withUnsafeBytes { (bytes) throws(SystemError) in try channel.write(bytes) }
-                if count == 0 { return channel.waitUntilWritable() }
-                outgoing.removeFirst(count)
-            }
-            channel.stopWaitingToWrite()
-        } catch {
-            end(error)
+        channel.write { outgoing in
+            outgoing.appendCommandHead(3)
+            outgoing.appendBulk("REPLCONF")
+            outgoing.appendBulk("ACK")
+            outgoing.appendBulk(decimal: Int64(clamping: lsn.value))
         }
     }
 

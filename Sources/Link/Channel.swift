@@ -1,10 +1,14 @@
 package import Dispatch
 import Glibc
+package import Wire
 
-/// One connected TCP socket and its Dispatch sources.
+/// One connected TCP socket, its Dispatch sources, and the bytes that wait to be written.
 ///
 /// Not Sendable: it belongs to the owner of `queue`, and every call and every handler is on that queue. The descriptor
 /// is closed once, after both sources have been cancelled.
+///
+/// There is one write loop. What the kernel does not take at once waits here (`write(_:)` with a closure) or with whoever
+/// keeps it (`OutgoingBytes`), and goes out as there is room. Nothing is written after our FIN.
 package final class Channel {
     package enum ReadResult: Equatable {
         case bytes(Int)
@@ -19,6 +23,12 @@ package final class Channel {
     private var readSource: (any DispatchSourceRead)?
     private var writeSource: (any DispatchSourceWrite)?
     private var isWriteSourceArmed = false
+    private var outgoing = ByteBuffer()
+    private var source: (any OutgoingBytes)?
+    private var onWriteFailure: ((SystemError) -> Void)?
+    private var hasWriteFailed = false
+    /// When the peer last took or sent something.
+    package private(set) var lastTraffic = ContinuousClock.now
     private var isReadingStopped = false
     package private(set) var isClosed = false
     package private(set) var hasSentFIN = false
@@ -53,7 +63,10 @@ package final class Channel {
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReadResult {
         precondition(!isClosed, "a closed channel is not read")
         let count = retryingInterrupts { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
-        if count > 0 { return .bytes(count) }
+        if count > 0 {
+            lastTraffic = .now
+            return .bytes(count)
+        }
         if count == 0 { return .endOfStream }
         if errno == EAGAIN { return .wouldBlock }
         throw SystemError("read", errno: errno, peer: peer)
@@ -67,33 +80,86 @@ package final class Channel {
 
     // MARK: Writing
 
-    /// Writes what the kernel takes at once.
+    /// Sets what is called when something has happened to bytes that wait to be written.
     ///
-    /// - Returns: bytes taken; 0 when it takes none now (`whenWritable` tells when it does).
-    package func write(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
-        precondition(!isClosed && !hasSentFIN, "nothing is written behind our FIN")
+    /// - Parameters:
+    ///   - progress: the kernel has taken bytes that had to wait for room.
+    ///   - failure: the connection is broken; called once, also from within `write` and `flush`. What the peer sent before
+    ///     can still be read.
+    package func startWriting(progress: @escaping () -> Void = {}, failure: @escaping (SystemError) -> Void) {
+        precondition(writeSource == nil && !isClosed, "writing starts once")
+        let source = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: queue)
+        source.setEventHandler { [weak self] in
+            guard let self else { return }
+            let before = unwrittenBytes
+            flush()
+            if !isClosed, unwrittenBytes < before { progress() }
+        }
+        writeSource = source
+        onWriteFailure = failure
+    }
+
+    /// Bytes that were handed over and that the kernel has not taken.
+    package var unwrittenBytes: Int { outgoing.count + (source?.unwrittenBytes ?? 0) }
+
+    /// Writes what `body` appends, behind everything that waits already.
+    package func write(_ body: (inout ByteBuffer) -> Void) {
+        precondition(source == nil, "a channel writes its own bytes or somebody else's")
+        body(&outgoing)
+        flush()
+    }
+
+    /// Writes the bytes that `source` keeps, without copying them. It may grow: `flush` follows then.
+    package func write(_ source: any OutgoingBytes) {
+        let isThrough = self.source.map { $0 === source || $0.unwrittenBytes == 0 } ?? true
+        precondition(outgoing.isEmpty && isThrough, "one source is written after the other")
+        self.source = source
+        flush()
+    }
+
+    /// Writes what the kernel takes now; the rest follows when it takes more.
+    package func flush() {
+        guard !isClosed, !hasSentFIN, !hasWriteFailed else { return }
+        do throws(SystemError) {
+            while !outgoing.isEmpty {
+                let count = try outgoing.withUnsafeBytes { (bytes) throws(SystemError) in try writeOnce(bytes) }
+                if count == 0 { return waitUntilWritable() }
+                outgoing.removeFirst(count)
+            }
+            while let source, source.unwrittenBytes > 0 {
+                var count = 0
+                try source.write { (bytes) throws(SystemError) in
+                    count = try writeOnce(bytes)
+                    return count
+                }
+                if count == 0 { return waitUntilWritable() }
+            }
+            stopWaitingToWrite()
+        } catch {
+            hasWriteFailed = true
+            stopWaitingToWrite()
+            onWriteFailure?(error)
+        }
+    }
+
+    /// - Returns: bytes that the kernel has taken; 0 when it takes none now.
+    private func writeOnce(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
         let count = retryingInterrupts { send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL)) }
-        if count >= 0 { return count }
-        if errno == EAGAIN { return 0 }
+        if count > 0 {
+            lastTraffic = .now
+            return count
+        }
+        if count == 0 || errno == EAGAIN { return 0 }
         throw SystemError("write", errno: errno, peer: peer)
     }
 
-    /// Sets the handler that `whenWritable` calls.
-    package func setWriteHandler(_ handler: @escaping () -> Void) {
-        precondition(writeSource == nil && !isClosed, "the write handler is set once")
-        let source = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler(handler: handler)
-        writeSource = source
-    }
-
-    /// Has the write handler called, repeatedly, while the kernel takes bytes; `stopWaitingToWrite` ends it.
-    package func waitUntilWritable() {
+    private func waitUntilWritable() {
         guard !isWriteSourceArmed, let writeSource else { return }
         isWriteSourceArmed = true
         writeSource.resume()
     }
 
-    package func stopWaitingToWrite() {
+    private func stopWaitingToWrite() {
         guard isWriteSourceArmed, let writeSource else { return }
         isWriteSourceArmed = false
         writeSource.suspend()
@@ -101,10 +167,12 @@ package final class Channel {
 
     // MARK: Leaving
 
-    /// Half-close: our FIN goes out behind everything written. Reading goes on.
+    /// Half-close: our FIN goes out behind everything written; what still waits is dropped. Reading goes on.
     package func shutdownWrite() {
         guard !isClosed, !hasSentFIN else { return }
         hasSentFIN = true
+        outgoing.removeAll()
+        source = nil
         stopWaitingToWrite()
         shutdown(descriptor, Int32(SHUT_WR))
     }
@@ -139,6 +207,8 @@ package final class Channel {
         if let readSource, isReadingStopped { readSource.resume() }
         readSource = nil
         writeSource = nil
+        source = nil
+        onWriteFailure = nil
         let descriptor = descriptor
         pending.notify(queue: queue) { completion(descriptor) }
     }

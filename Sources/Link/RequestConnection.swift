@@ -35,7 +35,6 @@ package actor RequestConnection {
 
     private var channel: Channel?
     private var received = ByteBuffer()
-    private var outgoing = ByteBuffer()
     private var waiting: [UInt64: CheckedContinuation<RESPValue, any Error>] = [:]
     private var order: [UInt64] = []
     private var nextID: UInt64 = 0
@@ -64,7 +63,7 @@ package actor RequestConnection {
     private func start(_ descriptor: Int32) {
         let channel = Channel(descriptor: descriptor, peer: endpoint.description, queue: executor.queue)
         self.channel = channel
-        channel.setWriteHandler { [weak self] in self?.assumeIsolated { $0.flush() } }
+        channel.startWriting { [weak self] error in self?.assumeIsolated { $0.writeFailed(error) } }
         channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
     }
 
@@ -76,8 +75,6 @@ package actor RequestConnection {
     package func request(_ arguments: [[UInt8]], timeout: Duration = .seconds(10)) async throws -> RESPValue {
         if let failure { throw failure }
         guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }
-        outgoing.appendCommandHead(arguments.count)
-        for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
         let id = nextID
         nextID += 1
         executor.queue.asyncAfter(deadline: .now() + timeout.secondsAsDouble) { [weak self] in
@@ -87,7 +84,10 @@ package actor RequestConnection {
             try await withCheckedThrowingContinuation { continuation in
                 waiting[id] = continuation
                 order.append(id)
-                flush()
+                channel.write { outgoing in
+                    outgoing.appendCommandHead(arguments.count)
+                    for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+                }
                 if Task.isCancelled { abandon(id) }
             }
         } onCancel: {
@@ -148,23 +148,21 @@ package actor RequestConnection {
     /// The peer has closed, or the connection broke.
     package var isBroken: Bool { failure != nil }
 
+    /// The peer has ended the connection, and did not say why.
+    package var wasClosedInSilence: Bool {
+        switch failure {
+        case .closedByPeer(_, reason: nil), .system: true
+        case .closedByPeer, .timedOut, .malformedReply, .closed, .cancelled, nil: false
+        }
+    }
+
     /// How long the peer has sent no reply.
     package var idleTime: Duration { lastReply.duration(to: .now) }
 
-    private func flush() {
-        guard let channel, !channel.hasSentFIN else { return }
-        do throws(SystemError) {
-            while !outgoing.isEmpty {
-                let count = try outgoing.withUnsafeBytes { (bytes) throws(SystemError) in try channel.write(bytes) }
-                if count == 0 { return channel.waitUntilWritable() }
-                outgoing.removeFirst(count)
-            }
-            channel.stopWaitingToWrite()
-        } catch {
-            // Why the peer has closed stands before its FIN or its reset.
-            readAvailable()
-            fail(.system(error))
-        }
+    private func writeFailed(_ error: SystemError) {
+        // Why the peer has closed stands before its FIN or its reset.
+        readAvailable()
+        fail(.system(error))
     }
 
     private func readAvailable() {

@@ -1,3 +1,4 @@
+package import Link
 package import Wire
 
 /// Commands that take effect together: `MULTI`, the commands, the checkpoint, `EXEC`.
@@ -38,6 +39,8 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// Name and key of a command too large to keep.
     package private(set) var hugeCommand: (index: Int, label: String)?
 
+    /// Bytes from the front that the kernel has taken.
+    private var written = 0
     private var guarded: [Int: Label] = [:]
     private var effective: Set<Int> = []
 
@@ -83,12 +86,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         isSealed = true
     }
 
-    /// Forgets the first `count` bytes, which have been written, of a batch that is being written while it is built.
-    package func dropWritten(_ count: Int) {
-        bytes.removeFirst(count)
-        isRetained = false
-    }
-
     /// A field of the checkpoint's hash and its new value.
     package struct Checkpoint: Equatable, Sendable {
         package var key: [UInt8]
@@ -114,6 +111,11 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     /// Whether 0 in answer to the command number `index` tells that the target lacks its key.
     package func isEffective(_ index: Int) -> Bool { effective.contains(index) }
+
+    // MARK: Writing
+
+    /// It is to be written from its first byte on: what was sent on another connection counts no more.
+    package func beginWriting() { written = 0 }
 
     // MARK: Looking back
 
@@ -197,6 +199,21 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
                 for _ in 0..<arguments { _ = reader.readBulkArgument() }
             }
         }
+    }
+}
+
+extension CommandBatch: OutgoingBytes {
+    package var unwrittenBytes: Int { bytes.count - written }
+
+    /// What is written of a batch that is still being built is not kept.
+    package func write(_ body: (UnsafeRawBufferPointer) throws(SystemError) -> Int) throws(SystemError) {
+        written += try bytes.withUnsafeBytes { (all) throws(SystemError) in
+            try body(UnsafeRawBufferPointer(rebasing: all[written...]))
+        }
+        guard !isSealed, written > 0 else { return }
+        bytes.removeFirst(written)
+        written = 0
+        isRetained = false
     }
 }
 

@@ -57,6 +57,19 @@ package actor TargetControl {
         _ arguments: [[UInt8]], in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
         let connection = try await open()
+        do throws(TargetError) {
+            return try await demand(arguments, in: database, on: connection, timeout: timeout)
+        } catch {
+            // An idle connection may be closed with a request on its way. Each of our requests may be made twice, and a
+            // new connection ends the one before first.
+            guard await connection.wasClosedInSilence else { throw error }
+            return try await demand(arguments, in: database, on: open(), timeout: timeout)
+        }
+    }
+
+    private func demand(
+        _ arguments: [[UInt8]], in database: UInt32?, on connection: RequestConnection, timeout: Duration?
+    ) async throws(TargetError) -> RESPValue {
         // On one connection: another one would be in another database.
         if let database { _ = try await demand(["SELECT", String(database)].map { Array($0.utf8) }, on: connection) }
         return try await demand(arguments, on: connection, timeout: timeout)

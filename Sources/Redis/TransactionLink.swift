@@ -48,9 +48,7 @@ package final class TransactionLink {
     private var hasSettled = false
     /// The batch whose fate is open.
     package private(set) var batch: CommandBatch?
-    private var written = 0
-    /// When the target last took or sent something of the batch.
-    private var lastTraffic = ContinuousClock.now
+    private var sent = ContinuousClock.now
 
     /// Takes over a connected, authenticated socket.
     package init(
@@ -62,9 +60,13 @@ package final class TransactionLink {
         self.onLost = onLost
     }
 
-    /// Begins to read. `whenReady` must call `socketIsReadable` and `socketIsWritable` from within the owner.
-    package func start(readable: @escaping () -> Void, writable: @escaping () -> Void) {
-        channel.setWriteHandler(writable)
+    /// Begins to read.
+    ///
+    /// - Parameters:
+    ///   - readable: must call `socketIsReadable` from within the owner.
+    ///   - progress: the target has taken bytes of the batch that had to wait.
+    package func start(readable: @escaping () -> Void, progress: @escaping () -> Void) {
+        channel.startWriting(progress: progress) { [weak self] error in self?.lose(TargetError(error)) }
         channel.startReading(readable)
     }
 
@@ -74,50 +76,26 @@ package final class TransactionLink {
     /// How long the target has owed an answer and given no sign of life; zero when it owes none.
     package var silence: Duration {
         guard let batch, !isLost, batch.isSealed || unwrittenBytes > 0 else { return .zero }
-        return lastTraffic.duration(to: .now)
+        return max(sent, channel.lastTraffic).duration(to: .now)
     }
 
     /// Sends a batch: sealed, or one that is written while it is being built.
     package func send(_ batch: CommandBatch) {
         precondition(self.batch == nil, "one transaction at a time")
         self.batch = batch
-        written = 0
-        lastTraffic = .now
+        sent = .now
         stage = .multi
         irregularities = []
         rejection = nil
-        socketIsWritable()
+        batch.beginWriting()
+        channel.write(batch)
     }
 
     /// More has been appended to the batch that is being written.
-    package func batchGrew() { socketIsWritable() }
+    package func batchGrew() { channel.flush() }
 
     /// Bytes of the batch that the kernel has not taken.
-    package var unwrittenBytes: Int { (batch?.bytes.count ?? 0) - written }
-
-    package func socketIsWritable() {
-        guard let batch, !isLost else { return }
-        do throws(SystemError) {
-            while written < batch.bytes.count {
-                let count = try batch.bytes.withUnsafeBytes { (bytes) throws(SystemError) in
-                    try channel.write(UnsafeRawBufferPointer(rebasing: bytes[written...]))
-                }
-                if count == 0 {
-                    channel.waitUntilWritable()
-                    break
-                }
-                written += count
-                lastTraffic = .now
-            }
-            if written == batch.bytes.count { channel.stopWaitingToWrite() }
-            if !batch.isSealed, written > 0 {
-                batch.dropWritten(written)
-                written = 0
-            }
-        } catch {
-            lose(TargetError(error))
-        }
-    }
+    package var unwrittenBytes: Int { batch?.unwrittenBytes ?? 0 }
 
     package func socketIsReadable() {
         guard !isLost else { return }
@@ -131,7 +109,6 @@ package final class TransactionLink {
                     return 0
                 }
                 if result == .wouldBlock { break }
-                lastTraffic = .now
                 if result == .endOfStream {
                     try readReplies()
                     return lose(TargetError(.unreachable, "the target \(channel.peer) closed the connection"))

@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import Testing
+import Wire
 
 @testable import Link
 
@@ -50,34 +51,82 @@ struct ChannelTests {
         }
     }
 
-    @Test("writes no more than the kernel takes, and is told when there is room again")
+    @Test("keeps what the kernel does not take, and writes it when there is room again")
     func backPressure() throws {
         let (ours, theirs) = try pair()
         defer { close(theirs) }
         let queue = DispatchQueue(label: "test")
-        let writable = DispatchSemaphore(value: 0)
-        let block = [UInt8](repeating: 1, count: 1 << 20)
+        let progress = DispatchSemaphore(value: 0)
+        let block = (0..<4 << 20).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         let channel = queue.sync { Channel(descriptor: ours, peer: "peer", queue: queue) }
         nonisolated(unsafe) let shared = channel  // touched on its queue only
-        try queue.sync {
-            shared.setWriteHandler {
-                shared.stopWaitingToWrite()
-                writable.signal()
-            }
-            var taken = 0
-            while true {
-                let count = try block.withUnsafeBytes { try shared.write($0) }
-                if count == 0 { break }
-                taken += count
-            }
-            #expect(taken > 0)
-            shared.waitUntilWritable()
+        queue.sync {
+            shared.startWriting(progress: { progress.signal() }, failure: { Issue.record("\($0)") })
+            shared.write { $0.append(block.span.bytes) }
         }
-        #expect(writable.wait(timeout: .now() + 0.05) == .timedOut, "there is no room yet")
+        let unwritten = queue.sync { shared.unwrittenBytes }
+        #expect(unwritten > 0, "a socket does not hold so much")
+        var received = 0
         var sink = [UInt8](repeating: 0, count: 1 << 20)
-        while recv(theirs, &sink, sink.count, Int32(MSG_DONTWAIT)) > 0 {}
-        #expect(writable.wait(timeout: .now() + 10) == .success)
+        while received < block.count {
+            let count = recv(theirs, &sink, sink.count, 0)
+            try #require(count > 0)
+            #expect(sink[..<count].elementsEqual(block[received..<received + count]))
+            received += count
+        }
+        #expect(progress.wait(timeout: .now() + 10) == .success)
+        #expect(eventually { queue.sync { shared.unwrittenBytes } == 0 })
         queue.sync { shared.close() }
+    }
+
+    @Test("writes what others keep, as it grows")
+    func growingSource() throws {
+        let (ours, theirs) = try pair()
+        defer { close(theirs) }
+        let queue = DispatchQueue(label: "test")
+        let source = Growing()
+        let channel = queue.sync { Channel(descriptor: ours, peer: "peer", queue: queue) }
+        nonisolated(unsafe) let shared = channel  // touched on its queue only
+        queue.sync {
+            shared.startWriting(failure: { Issue.record("\($0)") })
+            for byte: UInt8 in 1...3 { source.bytes.append(byte) }
+            shared.write(source)
+            source.bytes.append(4)
+            shared.flush()
+            shared.shutdownWrite()
+        }
+        var received = [UInt8](repeating: 0, count: 16)
+        #expect(recv(theirs, &received, received.count, Int32(MSG_WAITALL)) == 4)
+        #expect(received.prefix(4) == [1, 2, 3, 4])
+        queue.sync { shared.close() }
+    }
+
+    private final class Growing: OutgoingBytes {
+        var bytes = ByteBuffer()
+        var unwrittenBytes: Int { bytes.count }
+        func write(_ body: (UnsafeRawBufferPointer) throws(SystemError) -> Int) throws(SystemError) {
+            bytes.removeFirst(try bytes.withUnsafeBytes { (bytes) throws(SystemError) in try body(bytes) })
+        }
+    }
+
+    @Test("says once that it is broken, and lets what the peer sent before be read")
+    func brokenPipe() throws {
+        let (ours, theirs) = try pair()
+        let queue = DispatchQueue(label: "test")
+        #expect(write(theirs, "bye", 3) == 3)
+        close(theirs)
+        try queue.sync {
+            var failures: [SystemError] = []
+            let channel = Channel(descriptor: ours, peer: "peer", queue: queue)
+            channel.startWriting { failures.append($0) }
+            channel.write { $0.append("ping") }
+            channel.write { $0.append("ping") }
+            #expect(failures == [SystemError("write", errno: EPIPE, peer: "peer")])
+            var buffer = [UInt8](repeating: 0, count: 16)
+            let result = try buffer.withUnsafeMutableBytes { try channel.read(into: $0) }
+            #expect(result == .bytes(3))
+            channel.close()
+        }
     }
 
     @Test("closes its descriptor once no source watches it, after a FIN", arguments: [false, true])
@@ -89,7 +138,7 @@ struct ChannelTests {
         queue.sync {
             let channel = Channel(descriptor: ours, peer: "peer", queue: queue)
             if isReading { channel.startReading {} }
-            channel.setWriteHandler {}
+            channel.startWriting { _ in }
             channel.close()
             channel.close()
         }

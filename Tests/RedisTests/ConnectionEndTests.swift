@@ -66,12 +66,11 @@ import Wire
     @Test func `that was idle loses no request`() async throws {
         let redis = try RedisServer(["--timeout", "3"])
         defer { redis.stop() }
-        let client = try redis.client()
         let control = TargetControl(connector: connector(redis.port))
         for round in 1...2 {
             try await control.update("checkpoint", set: ["round": "\(round)"], remove: [])
             try await wait(until: "the idle connection is closed", isolation: nil) {
-                try client.command("CLIENT", "LIST").text?.contains("df2redis:ended:control") == false
+                try redis.client().command("CLIENT", "LIST").text?.contains("df2redis:ended:control") == false
             }
         }
         #expect(try await control.hash("checkpoint") == ["round": "2"])

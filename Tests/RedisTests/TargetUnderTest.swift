@@ -49,7 +49,7 @@ final class TargetUnderTest {
                 onLost: { tell(.lost($0)) })
             link.start(
                 readable: { [weak link] in link?.socketIsReadable() },
-                writable: { [weak link] in link?.socketIsWritable() })
+                progress: {})
             self.link = link
         }
     }

@@ -19,12 +19,7 @@ extension FlowApplier {
             })
         link.start(
             readable: { [weak self] in self?.assumeIsolated { $0.link?.socketIsReadable() } },
-            writable: { [weak self] in
-                self?.assumeIsolated {
-                    $0.link?.socketIsWritable()
-                    $0.pump()
-                }
-            })
+            progress: { [weak self] in self?.assumeIsolated { $0.pump() } })
         self.link = link
     }
 
