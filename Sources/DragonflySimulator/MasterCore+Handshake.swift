@@ -21,7 +21,7 @@ extension MasterCore {
             let time = WallClock.milliseconds() + options.clockSkew
             return .array([.integer(time / 1000), .integer(time % 1000 * 1000)])
         case "REPLCONF": return replconf(request, connection)
-        case "DFLY": return dfly(request, connection)
+        case "DFLY": return DflyCommand(core: self, request: request, connection: connection).execute()
         case "INFO": return .text(info(request.keyword(0)))
         case "ROLE": return role()
         default: return executeCommand(request, connection)
