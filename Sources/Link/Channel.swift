@@ -167,7 +167,7 @@ package final class Channel {
 
     // MARK: Leaving
 
-    /// Half-close: our FIN goes out behind everything written; what still waits is dropped. Reading goes on.
+    /// Half-close: our FIN goes out after everything written; what still waits is dropped. Reading goes on.
     package func shutdownWrite() {
         guard !isClosed, !hasSentFIN else { return }
         hasSentFIN = true

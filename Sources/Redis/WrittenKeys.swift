@@ -72,7 +72,7 @@ extension JournalCommand {
         /// One in so many arguments.
         case every(Int)
         case move, copy
-        /// The first, and those behind STORE and STOREDIST.
+        /// The first, and those after STORE and STOREDIST.
         case firstAndStored
     }
 

@@ -1,4 +1,4 @@
-/// Tells once that the lag is high, and once that it is not any more: below half of the limit.
+/// Reports once that the lag is high, and once that it is not any more: below half of the limit.
 struct LagAlarm: Equatable {
     enum Change: Equatable {
         case high

@@ -1,7 +1,7 @@
 package import Dragonfly
 import Link
 
-/// Where a task stands.
+/// The phase of a task.
 package enum Phase: String, Sendable {
     case connecting = "connecting"
     case fullSync = "full sync"
@@ -28,7 +28,7 @@ package struct ReplicationStatus: Equatable, Sendable {
         package var queuedBytes = 0
         /// Of them, those on disk.
         package var spooledBytes = 0
-        /// The next LSN to be decoded, applied, and the one that the source has been told; `nil` before the stable stream.
+        /// The next LSN to be decoded, to be applied, and last acknowledged; `nil` before the stable stream.
         package var decodedLSN: LSN?
         package var appliedLSN: LSN?
         package var acknowledgedLSN: LSN?

@@ -33,7 +33,7 @@ import Wire
         redis.pause()
         try lost.post(Self.transaction("value"))
         let answer = Task { try await connect() }
-        // The new connection's request stands in the server's sockets too, or comes a moment later.
+        // The new connection's request is in the server's sockets too, or comes a moment later.
         try await Task.sleep(for: .milliseconds(20))
         redis.resume()
         return (try await answer.value, lost)

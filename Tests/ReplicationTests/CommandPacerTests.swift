@@ -4,7 +4,7 @@ import Testing
 @testable import Replication
 
 @Suite struct `The pace of commands` {
-    /// A clock that stands still until it is moved.
+    /// A clock that stops until it is moved.
     private final class Clock: Sendable {
         private let time = Lock(ContinuousClock.now)
 

@@ -3,11 +3,11 @@ import Glibc
 /// Which boot of the machine this is: what a process has written survives it, what a machine had not brought to its disk
 /// is lost when it stops without order.
 enum BootID {
-    /// The unit tells it: its sandbox hides the kernel's file.
+    /// The unit passes it on: its sandbox hides the kernel's file.
     private static let variable = "DF2REDIS_BOOT_ID"
     private static let path = "/proc/sys/kernel/random/boot_id"
 
-    /// A digest; `nil` where nothing tells.
+    /// A digest; `nil` where nothing says.
     static var current: Int64? { digest(of: getenv(variable).map { String(cString: $0) } ?? contents(of: path)) }
 
     /// - Parameter text: 32 hexadecimal digits, with hyphens or without.

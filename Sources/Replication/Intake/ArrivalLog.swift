@@ -1,12 +1,12 @@
 import DequeModule
 
-/// When a flow's bytes arrived, as closely as it takes to tell how old the oldest of them is that is not applied.
+/// When a flow's bytes arrived, as closely as it takes to know how old the oldest of them is that is not applied.
 ///
 /// ```
 /// bytes of the flow   0 ───────┬──────────┬─────┬─────────▶ received
 ///                     applied  │ mark     │ mark│ mark      each covers what came within a span from its first byte on
 /// ```
-/// So an age is never told too small, and too large by a span at most: a tenth of a second, more only when a long lag has
+/// So an age is never given too small, and too large by a span at most: a tenth of a second, more only when a long lag has
 /// made the marks many. It depends on two positions alone, not on where the bytes are in between.
 struct ArrivalLog {
     static let shortestSpan = Duration.milliseconds(100)
@@ -32,7 +32,7 @@ struct ArrivalLog {
         marks.append(Mark(end: end, time: time))
     }
 
-    /// When the oldest byte behind the first `applied` arrived, `nil` when there is none; what is applied is forgotten.
+    /// When the oldest byte after the first `applied` arrived, `nil` when there is none; what is applied is forgotten.
     mutating func oldest(behind applied: UInt64) -> ContinuousClock.Instant? {
         while let first = marks.first, first.end <= applied { marks.removeFirst() }
         if marks.isEmpty { span = Self.shortestSpan }

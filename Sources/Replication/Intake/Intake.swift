@@ -142,7 +142,7 @@ package final class Intake: FlowReceiver {
             let last = state.tail.last ?? (state.isSpoolEmpty ? state.head.last : nil)
             if let last, !last.isFull { return last }
             startSpoolingIfNeeded(&state)
-            // Behind what is on disk; and what comes while memory is short is for the disk.
+            // After what is on disk; and what comes while memory is short is for the disk.
             let isForTail =
                 !state.isSpoolEmpty || !state.tail.isEmpty || (spoolDirectory != nil && budget.isMemoryShort)
             guard let slab = newSlab(&state, isGuaranteed: isForTail ? state.tail.count < 2 : state.head.isEmpty)

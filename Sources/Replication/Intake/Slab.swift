@@ -1,6 +1,6 @@
 /// A block of memory that a flow's bytes are read into and decoded from.
 ///
-/// The producer writes behind `filled` and the consumer reads before it; `filled` and `taken` are changed under the
+/// The producer writes after `filled` and the consumer reads before it; `filled` and `taken` are changed under the
 /// intake's lock only, so both may use their part of the memory at the same time.
 final class Slab: @unchecked Sendable {  // see above: the two sides never touch the same bytes
     static let capacity = 256 << 10

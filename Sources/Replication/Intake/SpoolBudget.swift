@@ -10,7 +10,7 @@ import Synchronization
 /// and a flow may always hold two slabs, one to read into and one on its way to the disk: with a small `memoryBytes` that
 /// is more than it says.
 package final class SpoolBudget: Sendable {
-    /// A disk that stands still for a tenth of a second, as they do, with 100 MB/s from the source.
+    /// A disk that stops for a tenth of a second, as they do, with 100 MB/s from the source.
     static let leastReserve = 16 << 20
 
     package let memoryBytes: Int

@@ -4,7 +4,7 @@ import Link
 
 /// A queue of bytes on disk: written at the end, read from the front, in segments that are given back once read.
 ///
-/// The segments have no names (they are unlinked at birth), so a crash leaves nothing behind. One thread writes, one
+/// The segments have no names (they are unlinked at birth), so nothing is left after a crash. One thread writes, one
 /// reads; the counts between them are the intake's, under its lock.
 final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read` the consumer's; segments are locked
     static let defaultSegmentBytes = 64 << 20

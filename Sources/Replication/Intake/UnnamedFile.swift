@@ -1,7 +1,7 @@
 import Glibc
 import Link
 
-/// A file that has no name, so that a crash leaves nothing behind.
+/// A file that has no name, so that nothing is left after a crash.
 enum UnnamedFile {
     /// `O_TMPFILE` of <fcntl.h>, a macro that Swift does not import.
     private static let temporary: Int32 = 0o20_200_000

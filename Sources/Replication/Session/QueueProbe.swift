@@ -38,7 +38,7 @@ package final class QueueProbe: Sendable {
     }
 }
 
-/// What hangs, as it is told: once when it begins and once when it is over.
+/// What hangs, as it is reported: once when it begins and once when it is over.
 struct HangReport {
     enum Change: Equatable {
         case hangs(String)
