@@ -16,6 +16,9 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         var heldBytes = 0
         var descriptors: Set<Int32> = []
         var commandsPerSecond: Int?
+        /// Connections that have carried more bytes than this are broken, as often as is left.
+        var breakAfterBytes = Int.max
+        var breaksLeft = 0
         /// When the next command may pass.
         var next = ContinuousClock.now
     }
@@ -62,6 +65,14 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             for descriptor in state.descriptors { shutdown(descriptor, Int32(SHUT_RDWR)) }
         }
     }
+
+    /// The next `times` connections that bring the server more than `bytes` are broken.
+    package func breakConnections(carrying bytes: Int, times: Int) {
+        lock.withLock { (state.breakAfterBytes, state.breaksLeft) = (bytes, times) }
+    }
+
+    /// How many connections are still to be broken.
+    package var breaksLeft: Int { lock.withLock { state.breaksLeft } }
 
     /// From now on the connections that there are deliver nothing to the server; later ones do.
     package func holdBack() {
@@ -135,6 +146,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     private func relay(from source: Int32, to sink: Int32, _ pair: Pair, generation: Int?) {
         var buffer = [UInt8](repeating: 0, count: 16 << 10)
         var counter = CommandCounter()
+        var carriedBytes = 0
         while true {
             let count = recv(source, &buffer, buffer.count, 0)
             if count < 0, errno == EINTR { continue }
@@ -142,6 +154,11 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             if let generation {
                 pace(counter.commands(in: buffer[..<count]))
                 waitWhileHeld(count, generation)
+                carriedBytes += count
+                if breaks(carriedBytes) {
+                    shutdown(pair.client, Int32(SHUT_RDWR))
+                    break
+                }
             } else {
                 onReply?(buffer[..<count])
             }
@@ -156,6 +173,14 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             state.descriptors.subtract([pair.client, pair.server])
             close(pair.client)
             close(pair.server)
+        }
+    }
+
+    private func breaks(_ carriedBytes: Int) -> Bool {
+        lock.withLock {
+            guard state.breaksLeft > 0, carriedBytes > state.breakAfterBytes else { return false }
+            state.breaksLeft -= 1
+            return true
         }
     }
 

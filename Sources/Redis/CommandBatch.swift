@@ -36,8 +36,12 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package var mayHaveBeenApplied = false
     /// What the checkpoint holds once this batch has taken effect.
     package private(set) var checkpointValue: [UInt8]?
-    /// Name and key of a command too large to keep.
-    package private(set) var hugeCommand: (index: Int, label: String)?
+    /// A command too large to keep: name and key, and the bytes of its long argument.
+    package private(set) var hugeCommand: (index: Int, label: String, argumentBytes: Int)?
+    /// How many commands there were at the end of each journal record: where the batch may be divided.
+    private(set) var recordEnds: [UInt32] = []
+    /// Commands before it are of the snapshot; `nil`: all of them.
+    private(set) var firstOfJournal: Int?
 
     /// Bytes from the front that the kernel has taken.
     private var written = 0
@@ -64,12 +68,45 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     }
 
     /// The command just begun will come in pieces, of which the batch need not keep all.
-    package func beginLongCommand(label: String) {
+    package func beginLongCommand(label: String, argumentBytes: Int) {
         isInCommand = true
-        hugeCommand = (commandCount - 1, label)
+        hugeCommand = (commandCount - 1, label, argumentBytes)
     }
 
     package func endLongCommand() { isInCommand = false }
+
+    /// Takes out the commands before the long one that is being written, in `database`.
+    ///
+    /// - Returns: the commands before it, not sealed; `nil` when there is at most a SELECT.
+    package func takeCommandsBeforeLongOne(in database: UInt32) -> CommandBatch? {
+        guard isRetained, isInCommand, let hugeCommand, hugeCommand.index > 1 else { return nil }
+        var start = 0
+        visitCommands { number, reader, _ in if number == hugeCommand.index { start = reader.offset } }
+        let long = bytes.withUnsafeBytes { bytes in
+            // Back to the command's head.
+            let head = bytes[..<start].lastIndex(of: UInt8(ascii: "*")) ?? start
+            return Array(bytes[head...])
+        }
+        let before = extracting(0..<hugeCommand.index, replacing: [:]).batch
+        before.progress = progress
+        progress = Progress()
+        (commandCount, guarded, effective, recordEnds) = (0, [:], [], [])
+        bytes.removeAll()
+        append([Array("SELECT".utf8), Array("\(database)".utf8)])
+        bytes.append(long.span.bytes)
+        commandCount += 1
+        self.hugeCommand?.index = 1
+        return before
+    }
+
+    /// What follows is of the journal, not of the snapshot.
+    package func beginJournal() { firstOfJournal = commandCount }
+
+    /// A record of the journal ends here; it may have had no command.
+    package func endRecord() {
+        progress.records += 1
+        recordEnds.append(UInt32(clamping: commandCount))
+    }
 
     /// Ends the batch. `checkpoint` is stored with it.
     package func seal(checkpoint: Checkpoint?) {
@@ -105,6 +142,9 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     /// The key that the command number `index` must not overwrite; `nil` for any other command.
     package func guardedKey(ofCommand index: Int) -> Label? { guarded[index] }
+
+    /// The command number `index` leaves an existing key as it is.
+    func isGuarded(_ index: Int) -> Bool { guarded[index] != nil }
 
     /// The command just begun has had an effect at the source: if the answer is 0, the target lacks its key.
     package func noteEffective() { effective.insert(commandCount - 1) }
@@ -173,22 +213,74 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         copy.mayHaveBeenApplied = mayHaveBeenApplied
         copy.checkpointValue = checkpointValue
         visitCommands { number, reader, arguments in
-            guard !indices.contains(number) else { return }
-            copy.command(arguments)
-            copy.guarded[copy.commandCount - 1] = guarded[number]
-            if effective.contains(number) { copy.noteEffective() }
-            for _ in 0..<arguments {
-                guard let argument = reader.readBulkArgument() else { return }
-                copy.bytes.appendBulk(argument)
-            }
+            if !indices.contains(number) { copy.append(&reader, arguments, number: number, of: self) }
         }
+        let removed = indices.sorted()
+        func place(_ place: Int) -> Int { place - (removed.firstIndex { $0 >= place } ?? removed.count) }
+        copy.recordEnds = recordEnds.map { UInt32(place(Int($0))) }
+        copy.firstOfJournal = firstOfJournal.map(place)
         copy.bytes.append("*1\r\n$4\r\nEXEC\r\n")
         copy.isSealed = true
         return copy
     }
 
+    /// The commands in `range` as a batch of their own, not sealed.
+    ///
+    /// - Parameter replacements: what takes the place of a command, by its number.
+    /// - Returns: the batch; and the number, here, of each of its commands that is one of ours.
+    func extracting(
+        _ range: Range<Int>, replacing replacements: [Int: [[[UInt8]]]]
+    ) -> (batch: CommandBatch, numbers: [Int: Int]) {
+        precondition(isRetained, "only a batch that is kept can be divided")
+        let copy = CommandBatch()
+        copy.reportsConflicts = reportsConflicts
+        copy.reportsEmptyReplies = reportsEmptyReplies
+        copy.mayHaveBeenApplied = mayHaveBeenApplied
+        var numbers: [Int: Int] = [:]
+        var (database, selected) = (UInt32(0), UInt32(0))
+        func select(_ database: UInt32) {
+            if database != selected { copy.append([Array("SELECT".utf8), Array("\(database)".utf8)]) }
+            selected = database
+        }
+        visitCommands { number, reader, arguments in
+            guard number < range.upperBound else { return }
+            var ahead = ByteReader(reader.bytes, offset: reader.offset)
+            if let name = ahead.readBulkArgument(), name.isWord("SELECT"), let argument = ahead.readBulkArgument() {
+                // What the target refused to select it must refuse again.
+                if replacements[number] == nil { database = UInt32(clamping: parseInteger(argument) ?? 0) }
+                return
+            }
+            guard range.contains(number) else { return }
+            select(database)
+            if let replacement = replacements[number] {
+                for command in replacement { copy.append(command) }
+            } else {
+                numbers[copy.commandCount] = number
+                copy.append(&reader, arguments, number: number, of: self)
+            }
+        }
+        // The checkpoint is in database 0. A transaction has a command, even if all are left out.
+        if copy.isEmpty || selected != 0 { copy.append([Array("SELECT".utf8), [UInt8(ascii: "0")]]) }
+        return (copy, numbers)
+    }
+
+    private func append(_ command: [[UInt8]]) {
+        self.command(command.count)
+        for argument in command { bytes.appendBulk(argument.span.bytes) }
+    }
+
+    private func append(_ reader: inout ByteReader, _ arguments: Int, number: Int, of other: CommandBatch) {
+        command(arguments)
+        guarded[commandCount - 1] = other.guarded[number]
+        if other.effective.contains(number) { noteEffective() }
+        for _ in 0..<arguments {
+            guard let argument = reader.readBulkArgument() else { return }
+            bytes.appendBulk(argument)
+        }
+    }
+
     /// Calls `body` with each command between MULTI and EXEC: its number, a reader at its first argument, how many.
-    private func visitCommands(_ body: (Int, inout ByteReader, Int) -> Void) {
+    func visitCommands(_ body: (Int, inout ByteReader, Int) -> Void) {
         bytes.withUnsafeBytes { memory in
             var reader = ByteReader(RawSpan(_unsafeBytes: memory))
             _ = reader.skip(15)  // MULTI
@@ -227,7 +319,7 @@ extension ByteReader {
     }
 
     @_lifetime(copy self)
-    fileprivate mutating func readBulkArgument() -> RawSpan? {
+    mutating func readBulkArgument() -> RawSpan? {
         guard let count = readDecimalLine(after: UInt8(ascii: "$")), let bytes = readSpan(count), skip(2) else {
             return nil
         }

@@ -143,10 +143,23 @@ package struct TargetConnector: Sendable {
             profile.hasJSON = try await knows("JSON.SET", on: connection)
             profile.hasBloom = try await knows("BF.ADD", on: connection)
             profile.hasFieldExpiry = try await knows("HPEXPIREAT", on: connection)
+            profile.limits = try await limits(on: connection)
             return profile
         } catch {
             throw TargetError(error)
         }
+    }
+
+    private func limits(on connection: RequestConnection) async throws -> TargetLimits {
+        let reply = try await connection.request(
+            "CONFIG", "GET", "proto-max-bulk-len", "client-query-buffer-limit", timeout: settings.timeout)
+        guard let words = reply.array else { return TargetLimits() }
+        func value(_ name: String) -> Int? {
+            guard let place = words.firstIndex(where: { $0.text == name }), place + 1 < words.count else { return nil }
+            return words[place + 1].int.map { Int($0) }
+        }
+        return TargetLimits(
+            argumentBytes: value("proto-max-bulk-len"), transactionBytes: value("client-query-buffer-limit"))
     }
 
     private func knows(_ command: String, on connection: RequestConnection) async throws -> Bool {

@@ -17,11 +17,29 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
 
     package let code: Code
     package let message: String
+    /// The error that the target named, unasked, before it ended the connection.
+    package let lastWords: String?
 
     package init(_ code: Code, _ message: String) {
+        self.init(code, message, lastWords: nil)
+    }
+
+    private init(_ code: Code, _ message: String, lastWords: String?) {
         self.code = code
         self.message = message
+        self.lastWords = lastWords
     }
+
+    /// A connection has ended after the target had said `words`.
+    package func after(words: String?) -> TargetError {
+        guard let words else { return self }
+        return TargetError(
+            Self.isTransientReply(words) ? .notReady : code, "\(message), after it had said: \(words)", lastWords: words
+        )
+    }
+
+    /// The target ended the connection because of what it was sent.
+    package var blamesRequest: Bool { lastWords?.hasPrefix("ERR Protocol error") == true }
 
     package init(_ error: any Error) {
         switch error {

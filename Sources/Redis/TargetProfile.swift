@@ -35,6 +35,8 @@ package struct TargetProfile: Equatable, Sendable {
     package var hasJSON: Bool
     package var hasBloom: Bool
     package var hasFieldExpiry: Bool
+    /// As its configuration has them; unknown where CONFIG is forbidden.
+    package var limits = TargetLimits()
 
     package init(
         flavor: Flavor, version: Version, runID: String = "", hasJSON: Bool = false, hasBloom: Bool = false,

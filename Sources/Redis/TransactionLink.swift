@@ -43,6 +43,8 @@ package final class TransactionLink {
     private var irregularities: [BatchOutcome.Irregularity] = []
     /// Why the target does not even take MULTI: what follows runs without a transaction.
     private var rejection: String?
+    /// The last reply, if it was an error: the reason, should the target close now.
+    private var lastError: String?
     private var isLost = false
     /// A batch's fate has been told since the socket became readable.
     private var hasSettled = false
@@ -66,7 +68,11 @@ package final class TransactionLink {
     ///   - readable: must call `socketIsReadable` from within the owner.
     ///   - progress: the target has taken bytes of the batch that had to wait.
     package func start(readable: @escaping () -> Void, progress: @escaping () -> Void) {
-        channel.startWriting(progress: progress) { [weak self] error in self?.lose(TargetError(error)) }
+        channel.startWriting(progress: progress) { [weak self] error in
+            // The target may have said why; a reset does not drop what came before it.
+            self?.socketIsReadable()
+            self?.lose(TargetError(error))
+        }
         channel.startReading(readable)
     }
 
@@ -87,6 +93,7 @@ package final class TransactionLink {
         stage = .multi
         irregularities = []
         rejection = nil
+        lastError = nil
         batch.beginWriting()
         channel.write(batch)
     }
@@ -136,24 +143,37 @@ package final class TransactionLink {
 
     private func readReplies(_ reader: inout ByteReader) throws {
         while reader.remaining > 0, !isLost {
-            guard let batch else {
-                let reply = try reader.readRESPValue()
-                if reply == nil { return }
-                throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for")
-            }
             let start = reader.offset
+            guard let batch else {
+                guard let shape = try reader.scanReply() else { return }
+                guard shape == .error else {
+                    throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for")
+                }
+                _ = noteError(in: reader.bytes, from: start)
+                continue
+            }
             switch stage {
             case .idle: return
             case .multi:
                 guard let shape = try reader.scanReply() else { return }
-                if shape == .error { rejection = errorText(in: reader.bytes, from: start) }
+                if shape == .error { rejection = noteError(in: reader.bytes, from: start) }
                 stage = .queued(0)
             case .queued(let number) where number < batch.commandCount:
                 guard let shape = try reader.scanReply() else { return }
-                if shape == .error { note(number, errorText(in: reader.bytes, from: start)) }
+                if shape == .error {
+                    note(number, noteError(in: reader.bytes, from: start))
+                } else if lastError != nil {
+                    lastError = nil
+                }
                 stage = .queued(number + 1)
             case .queued:
                 guard batch.isSealed else {
+                    // A command that is still being written: the target has given it up.
+                    guard let shape = try reader.scanReply() else { return }
+                    if shape == .error {
+                        _ = noteError(in: reader.bytes, from: start)
+                        continue
+                    }
                     throw TargetError(.protocolViolation, "the target sent a reply that nothing asked for")
                 }
                 stage = .exec
@@ -207,6 +227,12 @@ package final class TransactionLink {
         irregularities.append(.init(command: command, kind: .error(text)))
     }
 
+    private func noteError(in bytes: RawSpan, from start: Int) -> String {
+        let text = errorText(in: bytes, from: start)
+        lastError = text
+        return text
+    }
+
     private func errorText(in bytes: RawSpan, from start: Int) -> String {
         var reader = ByteReader(bytes, offset: start)
         return (try? reader.readRESPValue())?.errorText ?? "an error"
@@ -224,7 +250,7 @@ package final class TransactionLink {
         guard !isLost else { return }
         isLost = true
         channel.close()
-        onLost(error)
+        onLost(error.code == .unreachable ? error.after(words: lastError) : error)
     }
 
     /// Sends FIN and closes. A batch in flight keeps its unknown fate.

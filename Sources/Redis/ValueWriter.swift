@@ -71,6 +71,11 @@ package final class ValueWriter {
     /// The key of our own under which the value is being built, if there is one.
     package var partialKey: [UInt8]? { isGuarded && hasBegun ? writeKey : nil }
 
+    /// Ends the value in the middle: what has been written of it, and what it was to replace, is removed.
+    package func removeWritten(from batch: CommandBatch) {
+        if !isGuarded || hasBegun { appendKeyCommand("UNLINK", key: writeKey, into: batch) }
+    }
+
     /// - Returns: `true` at the end of the value.
     package func take(_ event: borrowing ValueEvent, into batch: CommandBatch) -> Bool {
         begin(batch)
@@ -291,12 +296,12 @@ package final class ValueWriter {
         switch head.type {
         case .string:
             batch.command(3)
-            batch.beginLongCommand(label: "SET \(keyDescription)")
+            batch.beginLongCommand(label: "SET \(keyDescription)", argumentBytes: byteCount)
             batch.bytes.appendBulk("SET")
             batch.bytes.appendBulk(writeKey)
         default:
             batch.command(hasHeld ? 4 : 3)
-            batch.beginLongCommand(label: "\(commandName) \(keyDescription)")
+            batch.beginLongCommand(label: "\(commandName) \(keyDescription)", argumentBytes: byteCount)
             batch.bytes.appendBulk(commandName)
             batch.bytes.appendBulk(writeKey)
             if hasHeld {

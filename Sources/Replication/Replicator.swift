@@ -18,6 +18,7 @@ package actor Replicator {
     let logger: Logger
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let incidents: IncidentLog
+    private let targetLimits = KnownTargetLimits()
     private var session: ReplicationSession?
     private var isLeaving = false
     private var pause: Task<Void, Never>?
@@ -64,7 +65,8 @@ package actor Replicator {
         while true {
             past.fullSyncs = summary.fullSyncs
             let session = ReplicationSession(
-                settings: settings, keeper: keeper, incidents: incidents, logger: logger, past: past, notice: notice)
+                settings: settings, keeper: keeper, incidents: incidents, targetLimits: targetLimits, logger: logger,
+                past: past, notice: notice)
             self.session = session
             if isLeaving { return await settled(summary, past) }
             do {

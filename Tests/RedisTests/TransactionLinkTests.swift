@@ -135,7 +135,7 @@ import Wire
         let (piece, pieces) = ([UInt8](repeating: 7, count: 100_000), 200)
         let batch = batch("SET before 1")
         batch.command(3)
-        batch.beginLongCommand(label: "SET big")
+        batch.beginLongCommand(label: "SET big", argumentBytes: piece.count * pieces)
         batch.bytes.appendBulk("SET")
         batch.bytes.appendBulk("big")
         batch.bytes.appendBulkHead(piece.count * pieces)

@@ -61,9 +61,9 @@ extension FlowApplier {
     /// Before the first batch: the target still holds the position that the session found there. Whoever else ran this
     /// task has lost its connections by now.
     func checkPosition() async throws {
-        guard isInTarget, repeatsUntil == nil, case .checkpoint(let stored) = try await found(),
-            stored != confirmedCheckpoint
-        else { return }
+        guard isInTarget, repeatsUntil == nil else { return }
+        let stored = try await found().checkpoint
+        guard stored != confirmedCheckpoint else { return }
         throw ReplicationError(
             .targetChanged, flow: flow,
             "something else has moved this task's checkpoint: it is \(stored.map { "\"\($0)\"" } ?? "gone")")
@@ -72,51 +72,67 @@ extension FlowApplier {
     // MARK: A target that comes back
 
     /// What a target that has come back holds: the flow's checkpoint, or the run that a file's positions are bound to.
-    enum Found {
-        case checkpoint(String?)
-        case run(String)
+    struct Found {
+        var runID: String
+        /// The flow's field; not asked for where a file keeps it.
+        var checkpoint: String?
     }
 
     func found() async throws -> Found {
         let connection = try await context.connector.connect(role: "check-\(flow)")
         defer { Task { await connection.close() } }
         let profile = try await context.connector.profile(on: connection)
-        guard isInTarget else { return .run(profile.runID) }
+        context.targetLimits.configure(profile.limits)
+        guard isInTarget else { return Found(runID: profile.runID) }
         let reply = try await connection.request("HGET", context.checkpointKey.name, field)
         if case .error(let text) = reply { throw TargetError.reply(text, to: "HGET") }
-        return .checkpoint(reply.text)
+        return Found(runID: profile.runID, checkpoint: reply.text)
     }
 
     /// Finds out what became of the orphaned batch, and goes on.
-    func settleOrphan(_ found: Found) throws {
+    ///
+    /// - Parameter isAtFirstAttempt: the target served as soon as it was asked.
+    func settleOrphan(_ found: Found, isAtFirstAttempt: Bool) throws {
         state = stateBehindReconnect
+        let evidence = evidence(isServing: isAtFirstAttempt && found.runID == servingRunID)
+        servingRunID = found.runID
         let batch = orphan
-        switch found {
-        case .run(let run):
-            guard run == context.targetRunID else {
+        guard isInTarget else {
+            guard found.runID == context.targetRunID else {
                 throw ReplicationError(
                     .targetChanged, flow: flow,
                     "the target has been restarted, and a checkpoint in a file cannot tell what it has lost")
             }
             orphan = nil
-            guard let batch else { return pump() }
+            guard let batch else { return goOn() }
             batch.mayHaveBeenApplied = true
-            link?.send(batch)
-        case .checkpoint(let stored):
-            guard let batch else {
-                guard stored == confirmedCheckpoint else { throw changed(stored) }
-                return pump()
-            }
-            orphan = nil
-            let sent = batch.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
-            if stored == sent {
-                settled(batch, .applied([]))
-            } else if stored == confirmedCheckpoint {
-                link?.send(batch)
-            } else {
-                throw changed(stored)
-            }
+            parts?.batch.mayHaveBeenApplied = true
+            return resend(batch, evidence)
         }
+        let stored = found.checkpoint
+        guard let batch else {
+            guard stored == confirmedCheckpoint else { throw changed(stored) }
+            return goOn()
+        }
+        orphan = nil
+        let sent = batch.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
+        if stored == sent {
+            settled(batch, .applied([]))
+        } else if stored == confirmedCheckpoint {
+            resend(batch, evidence)
+        } else {
+            throw changed(stored)
+        }
+    }
+
+    private func goOn() {
+        reportFound()
+        pump()
+    }
+
+    private func evidence(isServing: Bool) -> BatchTrial.Evidence {
+        guard let loss, isServing else { return .elsewhere }
+        return loss.blamesRequest ? .complaint : .silence
     }
 
     private func changed(_ stored: String?) -> ReplicationError {

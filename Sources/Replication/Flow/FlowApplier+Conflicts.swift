@@ -19,10 +19,7 @@ extension FlowApplier {
     private func ask(_ questions: [ConflictGuard.Place]) async {
         var attempt = 0
         while true {
-            switch state {
-            case .failed, .closed: return
-            case .running, .reconnecting, .atGlobal: break
-            }
+            if hasEnded { return }
             do {
                 let existing = try await existing(questions)
                 return answered(existing)

@@ -24,19 +24,31 @@ extension FlowApplier {
     }
 
     func lost(_ error: TargetError) {
-        switch state {
         // While it reconnects nothing is in flight, and the loop looks at the link itself.
-        case .closed, .failed, .reconnecting: return
-        case .running, .atGlobal: break
-        }
+        if case .reconnecting = state { return }
+        if hasEnded { return }
         let batch = link?.batch
-        if let batch, !batch.isRetained || !batch.isSealed {
-            return fail(
-                .init(.targetChanged, flow: flow, "\(error), in the middle of a value too large to send again"))
-        }
+        if let batch, !batch.isRetained || !batch.isSealed { return lost(error, inLongCommandOf: batch) }
         if error.code == .protocolViolation { return fail(.init(error, flow: flow)) }
-        onEvent(.targetLost(flow, error))
+        loss = error
+        if batch == nil, error.lastWords == nil {
+            // A target may close connections that have been idle for a while.
+            context.logger.debug("\(error), with nothing on its way: connecting again", metadata: ["flow": "\(flow)"])
+        } else {
+            reportLoss(error)
+        }
         reconnect(with: batch)
+    }
+
+    /// A loss is reported once, until the target has been found again.
+    func reportLoss(_ error: TargetError) {
+        if !didReportLoss { onEvent(.targetLost(flow, error)) }
+        didReportLoss = true
+    }
+
+    func reportFound() {
+        if didReportLoss { onEvent(.targetFound(flow)) }
+        didReportLoss = false
     }
 
     /// Connects again, finds out what became of `batch`, sends it again if it was not applied, and goes on.
@@ -55,10 +67,14 @@ extension FlowApplier {
     }
 
     private func reconnectLoop() async {
-        var attempt = refusals
+        let isFirstToBeAtOnce = !didReportLoss
+        let first = max(refusals, parts?.trial.losses ?? 0) + 1
+        var attempt = first - 1
         while case .reconnecting = state {
             attempt += 1
-            try? await Task.sleep(for: context.retry.wait(before: attempt))
+            if !isFirstToBeAtOnce || attempt > first {
+                try? await Task.sleep(for: context.retry.wait(before: attempt))
+            }
             guard case .reconnecting = state else { return }
             do {
                 try await connect(replacing: true)
@@ -68,13 +84,13 @@ extension FlowApplier {
                 guard link?.hasFailed == false else {
                     throw TargetError(.unreachable, "the target closed the connection")
                 }
-                if refusals == 0 { onEvent(.targetFound(flow)) }
-                return try settleOrphan(stored)
+                return try settleOrphan(stored, isAtFirstAttempt: attempt == first)
             } catch let error as ReplicationError {
                 return fail(error)
             } catch {
                 let reason = TargetError(error)
                 guard reason.isTransient else { return fail(ReplicationError(reason, flow: flow)) }
+                reportLoss(reason)
                 context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
                 dropLink()
             }

@@ -32,8 +32,12 @@ extension FlowApplier {
         pump()
     }
 
+    /// Nothing is sent any more.
     var hasEnded: Bool {
-        if case .closed = state { true } else { false }
+        switch state {
+        case .failed, .closed: true
+        case .running, .atGlobal, .reconnecting: false
+        }
     }
 
     /// Nothing is in flight, or nothing will be sent ever more.

@@ -53,6 +53,14 @@ package actor FlowApplier {
     var sealedNext: UInt64 = 0
     /// The batch whose fate was open when the connection broke.
     var orphan: CommandBatch?
+    /// The batch that is being delivered, if it is in parts.
+    var parts: BatchInParts?
+    /// How the connection ended that carried the batch in doubt; `nil`: it was given up by us.
+    var loss: TargetError?
+    /// The target's process at the last connection.
+    var servingRunID: String
+    /// A loss has been reported.
+    var didReportLoss = false
     var state = State.running
     /// Where it goes on once the target is back.
     var stateBehindReconnect = State.running
@@ -96,6 +104,7 @@ package actor FlowApplier {
         self.intake = intake
         self.context = context
         self.onEvent = onEvent
+        servingRunID = context.targetRunID
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         switch mode {
         case .full(let token):
@@ -164,7 +173,7 @@ package actor FlowApplier {
                 return true
             }
             guard link.isIdle, mayBegin(batch) else { return false }
-            if batch.isInCommand { link.send(batch) } else { send() }
+            if batch.isInCommand { sendLong(batch) } else { send() }
             return true
         }
         if feed.decodeMore(into: encoder) { return true }
@@ -242,7 +251,7 @@ package actor FlowApplier {
         lastSend = .now()
         let batch = encoder.batch
         sealCurrent()
-        link?.send(batch)
+        deliver(batch)
     }
 
     func settled(_ batch: CommandBatch, _ outcome: BatchOutcome) {
@@ -255,6 +264,7 @@ package actor FlowApplier {
             // Told before the batch's progress: a migration that this batch completes must not end as if all were well.
             if let failure { fail(failure) }
             applied(batch)
+            if parts != nil { deliveredPart() }
             sweepRest()
         case .refused(let refusals):
             refused(batch, refusals)
@@ -269,8 +279,8 @@ package actor FlowApplier {
     }
 
     private func applied(_ batch: CommandBatch) {
-        if refusals > 0 { onEvent(.targetFound(flow)) }
         refusals = 0
+        if parts == nil { reportFound() }
         if let value = batch.checkpointValue { confirmedCheckpoint = String(decoding: value, as: UTF8.self) }
         let progress = batch.progress
         context.progress(flow).applied(
@@ -306,6 +316,10 @@ package actor FlowApplier {
         guard batch.isRetained else {
             return fail(.init(.policy, flow: flow, "the target refused part of a value too large to send again"))
         }
+        if parts != nil {
+            parts?.leaveOutOfPart(refusals.map(\.command))
+            return sendNextPart()
+        }
         let rest = batch.removing(Set(refusals.map(\.command)))
         link?.send(rest)
     }
@@ -316,8 +330,9 @@ package actor FlowApplier {
             return fail(
                 .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
         }
-        if refusals == 0 { onEvent(.targetLost(flow, TargetError(.notReady, "the target refuses writes: \(reason)"))) }
+        reportLoss(TargetError(.notReady, "the target refuses writes: \(reason)"))
         refusals += 1
+        loss = nil
         reconnect(with: batch)
     }
 
@@ -382,10 +397,7 @@ package actor FlowApplier {
     }
 
     func fail(_ error: ReplicationError) {
-        switch state {
-        case .failed, .closed: return
-        default: break
-        }
+        if hasEnded { return }
         state = .failed
         onEvent(.failed(error))
         finishDrainIfDone()

@@ -19,6 +19,8 @@ package struct FlowContext: Sendable {
     package var checkpoint = CheckpointSettings()
     /// The target's process as the session found it.
     package var targetRunID = ""
+    /// Outlives the session.
+    package var targetLimits = KnownTargetLimits()
 
     /// Commands of one transaction at most; those of one record stay together.
     package var batchCommands = Int.max

@@ -138,7 +138,7 @@ extension FlowEncoder {
         // The position stays before a record that the task stops at, even if the stop itself cannot be noted.
         if case .failure = halt { return }
         nextLSN += 1
-        batch.progress.records += 1
+        batch.endRecord()
         context.progress(flow).decoded(next: nextLSN)
     }
 

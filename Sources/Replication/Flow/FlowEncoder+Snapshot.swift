@@ -110,6 +110,13 @@ extension FlowEncoder {
     func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
         guard let writer = writers[stream] else { return }
         if !batch.isInCommand, !select(writer.head.database) { return }
+        switch event {
+        case .elementBegan(let count):
+            guard let excess = context.targetLimits.limits.excess(ofArgument: count, all: count) else { break }
+            writers[stream] = nil
+            return leaveOut(writer, excess)
+        default: break
+        }
         let isEnded = writer.take(event, into: batch)
         if let failure = writer.failure {
             return fail(.undecodable, "the value of \(writer.keyDescription) is malformed: \(failure)")
@@ -117,6 +124,18 @@ extension FlowEncoder {
         guard isEnded else { return }
         writers[stream] = nil
         ended(writer)
+    }
+
+    /// The target does not take an element of the value: nothing of it is written, and nothing older stays.
+    private func leaveOut(_ writer: ValueWriter, _ excess: TargetLimits.Excess) {
+        let isReplacing = context.policy.onConflict == .overwrite
+        let label = CommandBatch.Label(
+            name: writer.head.type.name, key: writer.keyDescription, database: writer.head.database)
+        let judge = ReplyJudge(context: context, encoder: self)
+        if let stop = judge.overLimit(label, .excess(excess), leaving: isReplacing ? .removed : .unchanged) {
+            return fail(stop)
+        }
+        writer.removeWritten(from: batch)
     }
 
     private func ended(_ writer: ValueWriter) {
@@ -199,6 +218,7 @@ extension FlowEncoder {
 
     func stableStreamBegan() {
         isStable = true
+        batch.beginJournal()
         conflicts = nil
         context.progress(flow).decoded(next: nextLSN)
     }

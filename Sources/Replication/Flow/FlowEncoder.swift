@@ -52,7 +52,7 @@ final class FlowEncoder: FlowSink {
     let context: FlowContext
     let profile: TargetProfile
     var rewriter: JournalRewriter
-    private var selectedDatabase: UInt32?
+    private(set) var selectedDatabase: UInt32?
     var scratch = ByteBuffer()
     /// While a full sync reconciles: what it has brought.
     var synced: SyncedKeys?
@@ -86,6 +86,7 @@ final class FlowEncoder: FlowSink {
         hasCompletedSnapshot = nextLSN != nil
         batch = CommandBatch()
         batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
+        if isStable { batch.beginJournal() }
     }
 
     var isPaused: Bool { halt != nil || gate?.isClosed == true || isBatchFull }
@@ -101,6 +102,7 @@ final class FlowEncoder: FlowSink {
         defer {
             batch = CommandBatch()
             batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
+            if isStable { batch.beginJournal() }
             selectedDatabase = nil
             hasSwept = false
         }

@@ -69,6 +69,53 @@ struct ReplyJudge {
         }
     }
 
+    /// Why the target does not take a command at all.
+    enum Obstacle {
+        /// Its limits forbid it.
+        case excess(TargetLimits.Excess)
+        /// Its connections end with the command.
+        case fatal(size: CommandBatch.Size, words: String?)
+
+        var reason: String {
+            switch self {
+            case .excess(.argument(let bytes, let limit)):
+                "an argument of \(bytes) bytes is over the target's proto-max-bulk-len\(limit.map { " of \($0) bytes" } ?? "")"
+            case .excess(.transaction(let bytes, let limit)):
+                "arguments of \(bytes) bytes are over the target's client-query-buffer-limit\(limit.map { " of \($0) bytes" } ?? "")"
+            case .fatal(let size, let words?):
+                "the target ends the connection each time at an argument of \(size.longestArgument) bytes, as beyond proto-max-bulk-len (\(words))"
+            case .fatal(let size, nil):
+                "the target ends the connection each time at arguments of \(size.allArguments) bytes, without a word, as beyond client-query-buffer-limit"
+            }
+        }
+    }
+
+    /// The target takes a command in no way.
+    ///
+    /// - Parameter effect: what is written in the command's place, if the task goes on.
+    /// - Returns: the error to stop with, if it is to stop.
+    func overLimit(
+        _ label: CommandBatch.Label, _ obstacle: Obstacle, leaving effect: CommandBatch.Remainder.Effect
+    ) -> ReplicationError? {
+        let isStopping = context.policy.onError == .stop
+        let rest =
+            switch effect {
+            case _ where isStopping: "the target keeps what it has there"
+            case .removed: "nothing older is left there"
+            case .fieldsRemoved: "the fields are removed from the hash"
+            case .unchanged: "the key stays as it is without it"
+            }
+        let reason = "\(obstacle.reason): raise it and start the task anew; until then \(rest)"
+        context.incidents.record(
+            .init(
+                severity: .missing, kind: "over-limit", flow: encoder.flow, database: label.database, key: label.key,
+                reason: reason, subject: label.name))
+        guard isStopping else { return nil }
+        return ReplicationError(
+            .policy, flow: encoder.flow,
+            "\(label) in database \(label.database): \(reason) (policy.onError: stop; skip goes on without it)")
+    }
+
     private static func isRefusalOfXSETID(_ text: String) -> Bool {
         text == "ERR no such key" || text.hasPrefix("ERR The ID specified in XSETID is smaller")
     }

@@ -12,6 +12,7 @@ extension ReplicationSession {
         // Each request has a limit of its own, which a slow source with many flows may need for each.
         begin("opening the session", atMost: .seconds(600))
         let profile = try await control.profile()
+        targetLimits.configure(profile.limits)
         let databaseCount = try await control.databaseCount()
         if try await !control.evictPredecessors() {
             logger.warning(
@@ -56,6 +57,7 @@ extension ReplicationSession {
             connector: connector, incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
+            targetLimits: targetLimits,
             batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
             directory: settings.spoolDirectory, clock: settings.clock, sourceClock: master.sourceClock,

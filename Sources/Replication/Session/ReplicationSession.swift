@@ -33,6 +33,7 @@ actor ReplicationSession {
 
     let settings: ReplicatorSettings
     let incidents: IncidentLog
+    let targetLimits: KnownTargetLimits
     let logger: Logger
     let notice: @Sendable (ReplicatorNotice) -> Void
     let past: SessionHistory
@@ -82,12 +83,14 @@ actor ReplicationSession {
     }
 
     init(
-        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, logger: Logger,
+        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, targetLimits: KnownTargetLimits,
+        logger: Logger,
         past: SessionHistory,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
         self.incidents = incidents
+        self.targetLimits = targetLimits
         self.logger = logger
         self.past = past
         self.notice = notice

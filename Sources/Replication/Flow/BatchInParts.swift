@@ -1,0 +1,70 @@
+import Redis
+
+/// A sealed batch that is delivered in parts: because it is beyond the target's limits as a whole, or to find out what of it
+/// ends the connections.
+///
+/// Each part is a transaction with the position that it brings the flow to, so a crash between two parts applies nothing
+/// twice.
+struct BatchInParts {
+    let batch: CommandBatch
+    private let units: [CommandBatch.Unit]
+    private let sizes: [CommandBatch.Size]
+    private(set) var trial: BatchTrial
+    /// What takes the place of commands, by number.
+    private var replacements: [Int: [[[UInt8]]]] = [:]
+    /// The numbers in `batch` of the commands of the part on its way.
+    private var numbers: [Int: Int] = [:]
+    /// Why nothing follows the last part.
+    private(set) var failure: ReplicationError?
+
+    /// - Parameter limit: bytes of a part at most.
+    init(_ batch: CommandBatch, limit: Int = .max) {
+        self.batch = batch
+        sizes = batch.sizes()
+        units = batch.units(sizes)
+        trial = BatchTrial(sizes: units.map(\.bytes), limit: limit == .max ? .max : limit - TargetLimits.frameBytes)
+    }
+
+    /// Every command that is beyond `limits`, with its size.
+    func excesses(_ limits: TargetLimits) -> [(command: Int, excess: TargetLimits.Excess)] {
+        sizes.enumerated().compactMap { number, size in
+            guard replacements[number] == nil else { return nil }
+            return limits.excess(ofArgument: size.longestArgument, all: size.allArguments).map { (number, $0) }
+        }
+    }
+
+    /// The largest command of a unit that has not been left out, with its size.
+    func largestCommand(in unit: Int) -> (number: Int, size: CommandBatch.Size)? {
+        units[unit].commands.filter { replacements[$0] == nil }
+            .map { ($0, sizes[$0]) }.max { $0.1.bytes < $1.1.bytes }
+    }
+
+    mutating func leaveOut(_ command: Int, writing replacement: [[[UInt8]]] = []) {
+        replacements[command] = replacement
+        trial.leftOut()
+    }
+
+    /// Commands of the part on its way are refused.
+    mutating func leaveOutOfPart(_ indices: some Sequence<Int>) {
+        for index in indices { if let number = numbers[index] { replacements[number] = [] } }
+    }
+
+    /// The task stops at `command`: what comes before its unit is still sent.
+    mutating func end(before command: Int, because error: ReplicationError) {
+        guard failure == nil else { return }
+        failure = error
+        if let unit = units.firstIndex(where: { $0.commands.contains(command) }) { trial.end(before: unit) }
+    }
+
+    mutating func lost(_ evidence: BatchTrial.Evidence) -> BatchTrial.Finding { trial.lost(evidence) }
+
+    mutating func delivered() { trial.delivered() }
+
+    /// The next part, not sealed; `nil` when all are delivered.
+    mutating func nextPart() -> CommandBatch? {
+        guard let range = trial.pending.first else { return nil }
+        let part = batch.part(units[range], isLast: range.upperBound == units.count, replacing: replacements)
+        numbers = part.numbers
+        return part.batch
+    }
+}

@@ -1,0 +1,180 @@
+import Lab
+import Testing
+import Wire
+
+@testable import Redis
+
+@Suite struct `A batch in parts` {
+    private static let checkpoint = CommandBatch.Checkpoint(
+        key: Array("k".utf8), field: Array("f".utf8), value: Array("v".utf8))
+
+    private func add(_ line: String, to batch: CommandBatch) {
+        batch.command(words(line).count)
+        for word in words(line) { batch.bytes.appendBulk(utf8: word) }
+    }
+
+    /// A batch of the journal: a record a line, its commands parted by `;`.
+    private func journal(_ records: String..., next: UInt64, rest: [String] = []) -> CommandBatch {
+        let batch = CommandBatch()
+        batch.beginJournal()
+        for record in records {
+            for line in record.split(separator: ";") { add(String(line), to: batch) }
+            batch.endRecord()
+        }
+        for line in rest { add(line, to: batch) }
+        batch.progress.nextLSN = next
+        batch.progress.flowBytes = 99
+        batch.seal(checkpoint: Self.checkpoint)
+        return batch
+    }
+
+    private func lines(
+        _ batch: CommandBatch, _ range: Range<Int>, replacing: [Int: [[[UInt8]]]] = [:]
+    ) throws -> [String] {
+        let units = batch.units(batch.sizes())
+        return try batch.part(units[range], isLast: range.upperBound == units.count, replacing: replacing).batch.lines()
+    }
+
+    @Test func `is divided between records only, each with the position after it`() {
+        let batch = journal("SELECT 3;SET a 1", "", "SET b 2;DEL c", "INCR n", next: 110, rest: ["SELECT 0"])
+        let units = batch.units(batch.sizes())
+        #expect(units.map(\.commands) == [0..<2, 2..<2, 2..<4, 4..<6])
+        #expect(units.map(\.nextLSN) == [107, 108, 109, 110])
+        #expect(units.map(\.records) == [1, 1, 1, 1])
+    }
+
+    @Test func `selects its databases anew, and ends in the one of the checkpoint`() throws {
+        let batch = journal("SELECT 3;SET a 1", "SET b 2", "SELECT 0;SET c 3", "SET d 4", next: 110)
+        #expect(try lines(batch, 0..<1) == ["SELECT 3", "SET a 1", "SELECT 0"])
+        #expect(try lines(batch, 1..<3) == ["SELECT 3", "SET b 2", "SELECT 0", "SET c 3"])
+        #expect(try lines(batch, 3..<4) == ["SET d 4"])
+    }
+
+    @Test func `counts records in each part, and bytes and keys in the last`() {
+        let batch = journal("SET a 1", "SET b 2", "SET c 3", next: 110)
+        let units = batch.units(batch.sizes())
+        let (first, last) = (
+            batch.part(units[0..<2], isLast: false, replacing: [:]).batch,
+            batch.part(units[2..<3], isLast: true, replacing: [:]).batch
+        )
+        #expect(first.progress.records == 2)
+        #expect(first.progress.nextLSN == 109)
+        #expect(first.progress.flowBytes == 0)
+        #expect(last.progress.records == 1)
+        #expect(last.progress.nextLSN == 110)
+        #expect(last.progress.flowBytes == 99)
+    }
+
+    @Test func `of the snapshot may be divided anywhere, and has no position before its end`() {
+        let batch = CommandBatch()
+        add("SET a 1", to: batch)
+        add("SET b 2", to: batch)
+        batch.beginJournal()
+        add("SET c 3", to: batch)
+        batch.endRecord()
+        batch.progress.nextLSN = 8
+        batch.seal(checkpoint: nil)
+        let units = batch.units(batch.sizes())
+        #expect(units.map(\.commands) == [0..<1, 1..<2, 2..<3])
+        #expect(units.map(\.nextLSN) == [nil, nil, 8])
+    }
+
+    @Test func `without refused commands is still divided between records`() {
+        let batch = journal("SET a 1;NOSUCH", "NOSUCH", "SET c 3", next: 110).removing([1, 2])
+        let units = batch.units(batch.sizes())
+        #expect(units.map(\.commands) == [0..<1, 1..<1, 1..<2])
+        #expect(units.map(\.nextLSN) == [108, 109, 110])
+    }
+
+    @Test func `knows its own numbers of a part's commands`() {
+        let batch = journal("SELECT 3;SET a 1", "SET b 2", "SET c 3", next: 110)
+        let units = batch.units(batch.sizes())
+        let part = batch.part(units[1..<3], isLast: true, replacing: [2: [[Array("UNLINK".utf8), Array("b".utf8)]]])
+        // SELECT 3, UNLINK b, SET c 3, SELECT 0
+        #expect(part.numbers == [2: 3])
+    }
+
+    @Test func `measures arguments, not their encoding`() {
+        let batch = journal("SET key value", next: 2)
+        let size = batch.sizes()
+        #expect(size.map(\.longestArgument) == [5])
+        #expect(size.map(\.allArguments) == [11])
+    }
+
+    // MARK: What is left of a command
+
+    private func remainder(
+        _ line: String, limit: Int? = 10
+    ) -> (commands: [String], effect: CommandBatch.Remainder.Effect) {
+        let remainder = journal(line, next: 2).remainder(ofCommand: 0, limit: limit)
+        return (
+            remainder.commands.map { $0.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ") },
+            remainder.effect
+        )
+    }
+
+    private static let long = "12345678901"
+
+    @Test func `removes what a command would have replaced, and leaves what it would have added to`() {
+        #expect(remainder("SET k \(Self.long)") == (["UNLINK k"], .removed))
+        #expect(remainder("RESTORE k 0 \(Self.long) ABSTTL REPLACE") == (["UNLINK k"], .removed))
+        #expect(remainder("HSET h f \(Self.long) g 1") == (["HDEL h f g"], .fieldsRemoved))
+        #expect(remainder("MSET a \(Self.long) b 1") == (["UNLINK a", "SET b 1"], .removed))
+        #expect(remainder("MSET a 2 b 1", limit: nil) == (["UNLINK a", "UNLINK b"], .removed))
+        #expect(remainder("APPEND k \(Self.long)") == ([], .unchanged))
+        #expect(remainder("RPUSH k \(Self.long)") == ([], .unchanged))
+    }
+
+    @Test func `writes nothing with a key that is too long itself, or that is not to be replaced`() {
+        #expect(remainder("SET \(Self.long) v") == ([], .unchanged))
+        let batch = CommandBatch()
+        batch.command(4)
+        batch.noteGuarded(key: "k", database: 0)
+        for word in ["SET", "k", Self.long, "NX"] { batch.bytes.appendBulk(utf8: word) }
+        batch.seal(checkpoint: nil)
+        #expect(batch.remainder(ofCommand: 0, limit: 10).commands == [])
+    }
+
+    // MARK: Long commands
+
+    @Test func `lets what comes before a long command go ahead`() throws {
+        let batch = CommandBatch()
+        for line in ["SELECT 3", "SET a *1*", "SET b 2"] { add(line, to: batch) }
+        batch.command(3)
+        batch.beginLongCommand(label: "SET big", argumentBytes: 6)
+        for word in ["SET", "big"] { batch.bytes.appendBulk(utf8: word) }
+        batch.bytes.appendBulkHead(6)
+        batch.bytes.append("val")
+        let before = try #require(batch.takeCommandsBeforeLongOne(in: 3))
+        before.seal(checkpoint: Self.checkpoint)
+        #expect(try before.lines() == ["SELECT 3", "SET a *1*", "SET b 2", "SELECT 0", "HSET k f v"])
+        #expect(batch.takeCommandsBeforeLongOne(in: 3) == nil, "there is nothing more to gain")
+        batch.bytes.append("ue!\r\n")
+        batch.endLongCommand()
+        batch.seal(checkpoint: Self.checkpoint)
+        #expect(try batch.lines() == ["SELECT 3", "SET big value!", "HSET k f v"])
+        #expect(batch.label(ofCommand: 1).name == "SET big")
+    }
+
+    // MARK: Limits
+
+    @Test func `a limit is beyond its last byte`() {
+        let limits = TargetLimits(argumentBytes: 100, transactionBytes: 10_000)
+        #expect(limits.excess(ofArgument: 100, all: 200) == nil)
+        #expect(limits.excess(ofArgument: 101, all: 200) == .argument(bytes: 101, limit: 100))
+        let most = 10_000 - TargetLimits.frameBytes
+        #expect(limits.excess(ofArgument: 1, all: most) == nil)
+        #expect(limits.excess(ofArgument: 1, all: most + 1) == .transaction(bytes: most + 1, limit: 10_000))
+        #expect(TargetLimits().excess(ofArgument: .max, all: 1 << 40) == nil)
+    }
+
+    @Test func `the configuration is believed before what was refused`() {
+        let known = KnownTargetLimits()
+        known.refused(argumentBytes: 500)
+        known.refused(argumentBytes: 700)
+        #expect(known.limits.argumentBytes == 499)
+        #expect(known.limits.excess(ofArgument: 500, all: 500) == .argument(bytes: 500, limit: nil))
+        known.configure(TargetLimits(argumentBytes: 1000, transactionBytes: 2000))
+        #expect(known.limits == TargetLimits(argumentBytes: 1000, transactionBytes: 2000))
+    }
+}

@@ -1,0 +1,107 @@
+import Redis
+import Testing
+
+@testable import Replication
+
+@Suite struct `A batch whose connections end` {
+    private static let large = TargetLimits.leastBytes + 1
+
+    /// Sends the batch's parts to a target that ends the connection at `poison`, until all is delivered or blamed.
+    ///
+    /// - Returns: the units delivered, in order; the units blamed; how many connections that took.
+    private func run(
+        _ sizes: [Int], poison: Set<Int>, _ evidence: BatchTrial.Evidence
+    ) -> (delivered: [Int], blamed: [Int], losses: Int) {
+        var trial = BatchTrial(sizes: sizes)
+        var (delivered, blamed, losses, remaining) = ([Int](), [Int](), 0, poison)
+        while let part = trial.pending.first, losses < 1000 {
+            if remaining.isDisjoint(with: part) {
+                delivered += part
+                trial.delivered()
+                continue
+            }
+            losses += 1
+            if case .blamed(let unit) = trial.lost(evidence) {
+                blamed.append(unit)
+                remaining.remove(unit)
+                trial.leftOut()
+            }
+        }
+        return (delivered, blamed, losses)
+    }
+
+    @Test(arguments: 1...40) func `has each poison found, wherever it is, and all others delivered in order`(
+        _ count: Int
+    ) {
+        for poison in 0..<count {
+            for evidence in [BatchTrial.Evidence.complaint, .silence] {
+                let sizes = (0..<count).map { $0 == poison ? Self.large : 100 }
+                let result = run(sizes, poison: [poison], evidence)
+                #expect(result.delivered == Array(0..<count))
+                #expect(result.blamed == [poison])
+                // Logarithmic: a few connections for each halving.
+                #expect(result.losses <= 4 + 2 * (Int.bitWidth - count.leadingZeroBitCount))
+            }
+        }
+    }
+
+    @Test func `has every poison of several found`() {
+        let result = run((0..<20).map { _ in Self.large }, poison: [0, 7, 8, 19], .complaint)
+        #expect(result.blamed == [0, 7, 8, 19])
+        #expect(result.delivered == Array(0..<20))
+    }
+
+    @Test func `is sent again whole after one loss`() {
+        var trial = BatchTrial(sizes: [1, 1, 1])
+        #expect(trial.lost(.complaint) == .again)
+        #expect(trial.pending == [0..<3])
+        #expect(trial.lost(.silence) == .divided)
+        #expect(trial.pending == [0..<1, 1..<3])
+    }
+
+    @Test func `has nothing blamed that is small, if the target says nothing`() {
+        var trial = BatchTrial(sizes: [100])
+        var suspicions = 0
+        for _ in 0..<100 {
+            switch trial.lost(.silence) {
+            case .again: break
+            case .suspected(unit: 0): suspicions += 1
+            case let finding: Issue.record("\(finding)")
+            }
+        }
+        #expect(suspicions == 1, "reported once")
+    }
+
+    @Test func `needs more losses for a blame without a word`() {
+        var trial = BatchTrial(sizes: [Self.large])
+        for _ in 0..<3 { #expect(trial.lost(.silence) == .again) }
+        #expect(trial.lost(.silence) == .blamed(unit: 0))
+        trial = BatchTrial(sizes: [100])
+        #expect(trial.lost(.complaint) == .again)
+        #expect(trial.lost(.complaint) == .blamed(unit: 0))
+    }
+
+    @Test func `is not to blame for a target that goes away or is restarted`() {
+        var trial = BatchTrial(sizes: [Self.large, Self.large])
+        for _ in 0..<50 {
+            #expect(trial.lost(.elsewhere) == .again)
+            #expect(trial.lost(.silence) == .again)
+        }
+        #expect(trial.pending == [0..<2])
+    }
+
+    @Test func `is divided where it is over the limit together, and only there`() {
+        #expect(BatchTrial(sizes: [3, 3, 3, 3], limit: 7).pending == [0..<2, 2..<4])
+        #expect(BatchTrial(sizes: [3, 9, 3, 0, 3], limit: 7).pending == [0..<1, 1..<2, 2..<5])
+        #expect(BatchTrial(sizes: [9], limit: 7).pending == [0..<1])
+        #expect(BatchTrial(sizes: [3, 3, 3]).pending == [0..<3])
+    }
+
+    @Test func `ends before the unit that the task stops at`() {
+        var trial = BatchTrial(sizes: [3, 3, 3, 3, 3], limit: 7)
+        trial.end(before: 3)
+        #expect(trial.pending == [0..<2, 2..<3])
+        trial.end(before: 0)
+        #expect(trial.isDone)
+    }
+}
