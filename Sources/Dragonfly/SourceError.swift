@@ -7,8 +7,10 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         case notReady
         /// Password, user or ACL: an operator must act.
         case permission
-        /// Not a Dragonfly, or one that cannot be a master for us.
+        /// Not a Dragonfly.
         case notAMaster
+        /// A replica itself, at present: it takes no replicas, and holds what its master has. It may be promoted.
+        case replica
         /// The answers break the protocol as we know it.
         case protocolViolation
         /// Some flows offered to continue and others did not, or the position is gone: begin again with a full sync.
@@ -28,7 +30,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
     /// Another attempt may succeed without anybody changing anything.
     package var isTransient: Bool {
         switch code {
-        case .unreachable, .notReady, .resumeRefused: true
+        case .unreachable, .notReady, .replica, .resumeRefused: true
         case .permission, .notAMaster, .protocolViolation: false
         }
     }
@@ -45,7 +47,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         }
         if starts("NOPERM") {
             return .init(
-                .permission, "the source's ACL forbids \(step): the user needs +REPLCONF +DFLY +PING (\(text))")
+                .permission, "the source's ACL forbids \(step): the user needs +REPLCONF +DFLY +PING +INFO (\(text))")
         }
         if text.contains("restricted command") {
             return .init(
@@ -64,7 +66,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         }
         if text.contains("Replicating a replica") {
             return .init(
-                .notAMaster, "the source is itself a replica: set source.addr to its master, or promote it (\(text))")
+                .replica, "the source is itself a replica: set source.addr to its master, or promote it (\(text))")
         }
         if text.contains("Can not execute during") {
             return .init(.notReady, "the source does not take replicas at the moment (\(text))")
@@ -92,5 +94,11 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         let error = reply(text, to: step)
         guard error.code == .protocolViolation else { return error }
         return .init(.notReady, error.message)
+    }
+
+    /// What an error line means that the master puts where a record of a flow belongs: its answer to an acknowledgement.
+    package static func replyOnFlow(_ text: String) -> SourceError {
+        let error = reply(text, toSessionCommand: "REPLCONF ACK")
+        return .init(error.code, "the source answers an error on the flow: \(error.message)")
     }
 }

@@ -134,14 +134,8 @@ extension LiveCommand {
         return name == "RENAME" ? .ok : .integer(1)
     }
 
-    /// On every flow, under one transaction id (Protocol 5.2).
     private func flush() -> Reply {
-        let transaction = core.nextTransactionID()
-        store.flush(database: name == "FLUSHDB" ? database : nil)
-        let record = JournalEntry(
-            [Array(name.utf8)] + arguments, database: database, transaction: transaction,
-            shardCount: UInt64(store.shardCount))
-        for shard in 0..<store.shardCount { core.journal(record, shard: shard) }
+        core.flush(name, arguments, database: database)
         return .ok
     }
 }

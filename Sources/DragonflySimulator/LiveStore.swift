@@ -20,7 +20,7 @@ final class LiveStore {
     }
 
     let shardCount: Int
-    private(set) var shards: [[Int: Database]]
+    var shards: [[Int: Database]]
     /// Deadlines that may have been taken back since: the entry says.
     private var deadlines = MinimumHeap<Deadline>()
 

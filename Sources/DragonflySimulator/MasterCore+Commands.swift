@@ -49,10 +49,21 @@ extension MasterCore {
     /// Executes a command on the key space.
     func executeOnStore(_ request: Request, database: Int) -> Reply {
         guard let store else { return ErrorText.unknown(request.name) }
+        calls[request.name.lowercased(), default: 0] += 1
         let command = LiveCommand(core: self, store: store, request: request, database: database)
         return command.executeString() ?? command.executeCounter() ?? command.executeKeys() ?? command.executeList()
             ?? command.executeSet() ?? command.executeHash() ?? command.executeZset() ?? command.executeStream()
             ?? ErrorText.unknown(request.name)
+    }
+
+    /// FLUSHALL or FLUSHDB: a record on every flow, under one transaction id (Protocol 5.2).
+    func flush(_ name: String, _ arguments: [[UInt8]] = [], database: Int = 0) {
+        guard let store else { return }
+        store.flush(database: name == "FLUSHDB" ? database : nil)
+        let record = JournalEntry(
+            [Array(name.utf8)] + arguments, database: database, transaction: nextTransactionID(),
+            shardCount: UInt64(store.shardCount))
+        for shard in 0..<store.shardCount { journal(record, shard: shard) }
     }
 
     /// Deletes the keys whose time has come and journals that: EXPIRED, or COMMAND `DEL` from v1.38 on.

@@ -15,6 +15,7 @@ extension MasterCore {
         }
         guard connection.isAuthenticated else { return ErrorText.noAuth }
         if let refused = refuse(request) { return refused }
+        if isLoading, !["INFO", "REPLCONF", "ROLE"].contains(request.name) { return ErrorText.loading }
         switch request.name {
         case "PING": return request.arguments.first.map { .bulk($0) } ?? .simple("PONG")
         case "TIME":
@@ -87,7 +88,7 @@ extension MasterCore {
     }
 
     private func openSession(_ connection: Connection) -> Reply {
-        if options.isReplica { return ErrorText.replicaOfReplica }
+        if isReplica { return ErrorText.replicaOfReplica }
         connection.capaCount += 1
         if connection.capaCount > 1 { violations.append("second capa dragonfly on \(connection.label)") }
         sessionsStarted += 1
@@ -106,8 +107,10 @@ extension MasterCore {
     /// What a flow's connection may carry: `REPLCONF ACK` once it is stable. `nil`: an ordinary command.
     private func executeOnFlow(_ request: Request, _ flow: Flow) -> Reply? {
         guard request.name == "REPLCONF", request.keyword(0) == "ACK", request.arguments.count == 2 else { return nil }
-        guard let lsn = request.text(1).flatMap({ UInt64($0) }) else { return .nothing }
         let connection = flow.connection
+        // A server that has become a replica refuses every REPLCONF, on a flow too.
+        if isReplica { return ErrorText.replicaOfReplica }
+        guard let lsn = request.text(1).flatMap({ UInt64($0) }) else { return .nothing }
         connection.observation.acknowledgements.append(Acknowledgement(lsn: lsn, time: now))
         // After the session's end, on its way while the master hung up.
         guard connection.session != nil else { return .nothing }
@@ -140,8 +143,18 @@ extension MasterCore {
             if !options.isRedis { lines.append("dragonfly_version:\(options.version)") }
             lines += ["redis_mode:standalone", "arch_bits:64", "thread_count:\(options.shardCount)", ""]
         }
+        if isEverything || section == "PERSISTENCE" {
+            lines += ["# Persistence", "loading:\(isLoading ? 1 : 0)", ""]
+        }
+        if section == "ALL" || section == "EVERYTHING" || section == "COMMANDSTATS" {
+            lines.append("# Commandstats")
+            for (name, count) in calls.sorted(by: { $0.key < $1.key }) {
+                lines.append("cmdstat_\(name):calls=\(count),usec=\(count),usec_per_call=1")
+            }
+            lines.append("")
+        }
         if isEverything || section == "REPLICATION" {
-            let role = options.isReplica ? "slave" : "master"
+            let role = isReplica ? "slave" : "master"
             lines += ["# Replication", "role:\(role)", "connected_slaves:\(sessions.count)"]
             for (index, session) in sessions.enumerated() {
                 lines.append(

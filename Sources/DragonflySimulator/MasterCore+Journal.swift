@@ -26,7 +26,7 @@ extension MasterCore {
 
     /// Journals a record in a shard and sends it to every flow of that shard. Without an active journal nothing is kept.
     func journal(_ command: JournalEntry, shard: Int, keys: [DatabaseKey] = []) {
-        guard journals[shard].isActive else { return }
+        guard journals[shard].isActive, !isJournalSilent else { return }
         let bytes = command.encoded
         let lsn = journals[shard].append(bytes)
         if withholdsRecords { return }

@@ -21,6 +21,14 @@ final class MasterCore {
     var nextTransaction: UInt64 = 1
     /// Records are journalled and not sent.
     var withholdsRecords = false
+    /// The server is a replica at present.
+    var isReplica: Bool
+    /// A data set is being loaded: clients and replicas are put off.
+    var isLoading = false
+    /// What commands do is not journalled: keys that come out of a file, or from a master of one's own.
+    var isJournalSilent = false
+    /// Calls of each command, by name in lower case, as INFO commandstats has them.
+    var calls: [String: Int] = [:]
     /// The transaction that the commands of a MULTI belong to.
     var sharedTransaction: UInt64?
 
@@ -49,6 +57,7 @@ final class MasterCore {
         lineageID = generator.hex(40)
         replicationID = options.replicationID ?? generator.hex(40)
         self.generator = generator
+        isReplica = options.isReplica
         journals = Array(repeating: ShardJournal(capacity: options.backlogRecords), count: options.shardCount)
         loadDataSet()
     }
@@ -117,6 +126,8 @@ final class MasterCore {
     private func serve(_ connection: Connection) {
         while !connection.observation.isClosed, !connection.closesWhenDrained {
             if connection.observation.role == .client, areWritersBlocked || isFrozen { return }
+            // Answers come in the order of the requests, and STARTSTABLE's is still to come.
+            if let session = connection.session, session.isStartingStable, session.main === connection { return }
             guard let request = connection.parser.next() else { break }
             let reply = execute(request, from: connection)
             if reply != .nothing { connection.queue(reply) }
@@ -240,6 +251,7 @@ final class MasterCore {
         sessions = []
         for connection in connections { connection.close() }
         replicationID = generator.hex(40)
+        calls = [:]
         for shard in journals.indices { journals[shard] = ShardJournal(capacity: options.backlogRecords) }
     }
 

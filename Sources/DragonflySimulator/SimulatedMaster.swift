@@ -170,6 +170,48 @@ package final class SimulatedMaster: Sendable {
         loop.withCore { $0.withholdsRecords = false }
     }
 
+    /// Loads a data set as DFLY LOAD and DEBUG RELOAD do: FLUSHALL is journalled, though no client has called it, and what
+    /// `body` brings leaves no records.
+    ///
+    /// - Parameter flushes: `false` as for `DFLY LOAD ... APPEND`: what was there stays.
+    package func load(flushes: Bool = true, _ body: () -> Void) {
+        if flushes { loop.withCore { $0.flush("FLUSHALL") } }
+        loop.withCore { ($0.isJournalSilent, $0.isLoading) = (true, true) }
+        body()
+        loop.withCore { ($0.isJournalSilent, $0.isLoading) = (false, false) }
+    }
+
+    /// DEBUG RELOAD: the same keys, loaded from a file.
+    package func reload() {
+        loop.withCore { core in
+            let kept = core.store?.shards
+            core.flush("FLUSHALL")
+            if let kept { core.store?.shards = kept }
+        }
+    }
+
+    /// REPLICAOF of another server: it is emptied, and `body` brings what its master has.
+    package func becomeReplica(_ body: () -> Void = {}) {
+        loop.withCore { core in
+            core.calls["replicaof", default: 0] += 1
+            core.isReplica = true
+            // Its own journal has it as a command of the link to its master.
+            core.calls["flushall", default: 0] += 1
+        }
+        load(body)
+    }
+
+    /// CONFIG RESETSTAT.
+    package func forgetCalls() { loop.withCore { $0.calls = [:] } }
+
+    /// REPLICAOF NO ONE.
+    package func promote() {
+        loop.withCore { core in
+            core.calls["replicaof", default: 0] += 1
+            core.isReplica = false
+        }
+    }
+
     /// What a new process on the same port would be: connections closed, another replication id, LSNs from 1.
     package func restart() { loop.withCore { $0.restart() } }
 

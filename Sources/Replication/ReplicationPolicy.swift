@@ -34,6 +34,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case undecodable
         /// The source numbers its records as if some had come that have not.
         case recordsLost
+        /// The source holds data that no record of its journal has brought.
+        case dataReplaced
         /// A policy says stop.
         case policy
         /// Memory and disk for what the target has not taken are spent.
@@ -53,11 +55,27 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     package let code: Code
     package let flow: FlowID?
     package let message: String
+    /// Why no later session may go on at the checkpoint; `nil` where one may.
+    let resumeBlocker: FullSyncReason?
 
     package init(_ code: Code, flow: FlowID? = nil, _ message: String) {
         self.code = code
         self.flow = flow
         self.message = message
+        resumeBlocker =
+            switch code {
+            case .recordsLost: .recordsLost
+            case .source(.replica): .wasReplica
+            default: nil
+            }
+    }
+
+    /// The source's data set is another one than what the stream has brought.
+    init(dataReplaced reason: FullSyncReason) {
+        code = .dataReplaced
+        flow = nil
+        message = "a full sync is needed: \(reason)"
+        resumeBlocker = reason
     }
 
     package init(_ error: any Error, flow: FlowID? = nil) {

@@ -220,7 +220,7 @@ extension ReplicationError {
         switch code {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code == .unreachable || code == .notReady
-        case .overflow, .targetChanged, .resync, .recordsLost, .postponed: true
+        case .overflow, .targetChanged, .resync, .recordsLost, .dataReplaced, .postponed: true
         case .undecodable, .policy, .file, .configuration: false
         }
     }
@@ -236,7 +236,7 @@ extension ReplicationError {
     fileprivate var event: String {
         switch code {
         case .target, .overflow, .targetChanged: "targetLost"
-        case .recordsLost: "resync"
+        case .recordsLost, .dataReplaced: "resync"
         default: "sourceLost"
         }
     }

@@ -189,12 +189,12 @@ extension ReplicationError {
     /// What is reported to the shell and to systemd. Design: "For each error one place decides".
     var exitCode: ExitCode {
         switch code {
-        case .source(.unreachable), .source(.notReady), .source(.resumeRefused): .sourceUnavailable
+        case .source(.unreachable), .source(.notReady), .source(.replica), .source(.resumeRefused): .sourceUnavailable
         case .source(.permission), .target(.permission): .noPermission
         case .source(.notAMaster), .target(.unsuitable): .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
         case .target(.unreachable), .target(.notReady), .targetChanged, .overflow, .postponed: .targetUnavailable
-        case .resync, .recordsLost: .sourceUnavailable
+        case .resync, .recordsLost, .dataReplaced: .sourceUnavailable
         case .policy: .policyStop
         case .configuration: .config
         case .file: .ioError

@@ -150,6 +150,12 @@ package struct FlowDecoder: ~Copyable {
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
         let start = reader.offset
+        // No header, opcode, token or record begins so.
+        if !isInBlob, openChunk == nil, value == nil, reader.peekUInt8() == UInt8(ascii: "-") {
+            guard let text = try reader.readErrorReply(insteadOf: phase) else { return false }
+            sink.errorReply(text)
+            return true
+        }
         switch phase {
         case .entries:
             if openChunk != nil { return try continueChunk(&reader, into: &sink) }

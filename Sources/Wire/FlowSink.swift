@@ -95,4 +95,8 @@ package protocol FlowSink: ~Copyable {
     mutating func journalOffset(_ lsn: UInt64)
     /// EOF and the right token have been read: from here on the flow is a journal.
     mutating func stableStreamBegan()
+
+    /// The master answers with an error where an opcode belongs, such as an ACK that it refuses. `text` is the line after
+    /// the `-`. What follows on the flow is no stream any more.
+    mutating func errorReply(_ text: RawSpan)
 }

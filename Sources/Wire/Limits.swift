@@ -21,6 +21,9 @@ package enum Limits {
     /// One bulk string in a reply.
     package static let replyBulkBytes = 512 << 20
 
+    /// An error reply in the middle of a flow.
+    package static let flowErrorBytes = 512
+
     /// A reply's line: a simple string, an error, a number.
     package static let replyLineBytes = 64 << 10
 }

@@ -98,6 +98,7 @@ extension ValueSink where Self: ~Copyable {
     package mutating func snapshotCompleted() {}
     package mutating func journalOffset(_ lsn: UInt64) {}
     package mutating func stableStreamBegan() {}
+    package mutating func errorReply(_ text: RawSpan) {}
 }
 
 extension RawSpan {

@@ -158,7 +158,7 @@ struct SessionStateMachineTests {
             ("NOPERM x has no ACL permissions", .permission, "+REPLCONF +DFLY"),
             ("ERR Cannot execute restricted command (admin only)", .permission, "admin port"),
             ("LOADING Dragonfly is loading the dataset in memory", .notReady, "loading"),
-            ("ERR Replicating a replica is unsupported", .notAMaster, "itself a replica"),
+            ("ERR Replicating a replica is unsupported", .replica, "itself a replica"),
             ("ERR Can not execute during SHUTTING_DOWN", .notReady, "does not take replicas"),
             ("ERR max number of clients reached", .notReady, "maxclients"),
             ("ERR syncid not found", .notReady, "dropped the session"),

@@ -139,6 +139,7 @@ struct DecodedFlow: FlowSink {
     mutating func snapshotCompleted() { endCount += 1 }
     mutating func journalOffset(_ lsn: UInt64) { offset = lsn }
     mutating func stableStreamBegan() { isStable = true }
+    mutating func errorReply(_ text: RawSpan) { Issue.record("the master answers \(text.text)") }
 
     private mutating func keep(_ head: EntryHead, _ key: [UInt8], _ value: Value) {
         let place = Key(database: Int(head.database), key: key)

@@ -40,7 +40,49 @@ import Wire
     }
 
     @Test func `No RDB header`() {
-        expect(Array("-ERR syntax error\r\n".utf8), .malformed("the flow does not begin with an RDB header", offset: 0))
+        expect(Array("+ERR syntax error\r\n".utf8), .malformed("the flow does not begin with an RDB header", offset: 0))
+    }
+
+    private static let line = "-ERR Replicating a replica is unsupported\r\n"
+
+    /// Feeds `stream`, an error line, whole and in every kind of pieces.
+    private func expectErrorReply(behind stream: [UInt8], token: [UInt8]?) {
+        let before = feedFlow(stream, token: token)
+        #expect(before.error == nil)
+        for text in [Self.line, "-\(String(repeating: "x", count: Limits.flowErrorBytes))\r\n"] {
+            let bytes = stream + Array(text.utf8)
+            let outcome = expectSameHoweverFed(bytes, token: token, closeFeedings)
+            #expect(outcome.items == before.items + [.error(String(text.dropFirst().dropLast()))])
+            #expect(outcome.error == nil && outcome.unconsumed == 0)
+            // Wherever it is cut, the rest of the line is waited for.
+            for cut in stream.count + 1..<bytes.count {
+                let part = feedFlow(Array(bytes[..<cut]), token: token)
+                #expect(part.items == before.items && part.error == nil, "cut at \(cut)")
+            }
+        }
+    }
+
+    @Test func `An error reply where an opcode, the token or a record belongs is the master speaking`() {
+        expectErrorReply(behind: [], token: sampleToken)
+        let header = flow([])
+        expectErrorReply(behind: header, token: sampleToken)
+        expectErrorReply(behind: flow(hex(key3)), token: sampleToken)
+        let whole = flow(hex(key3), journal: hex("06 03 0a 00 01 03 05 03 53 45 54 01 6b 01 76"))
+        expectErrorReply(behind: whole, token: sampleToken)
+        let token = whole.count - 15 - sampleToken.count
+        expectErrorReply(behind: Array(whole[..<token]), token: sampleToken)
+        expectErrorReply(behind: hex("06 03 0a 00 01 03 05 03 53 45 54 01 6b 01 76 0f 0f"), token: nil)
+    }
+
+    @Test func `What begins as an error reply and is none is an opcode that there is not`() {
+        let refusal = WireError.unsupported("journal opcode", code: 0x2D, offset: 2)
+        for text in [
+            "-ERR\r\r", "-ERR\n", "-ERR\u{7F}", "-\r\n", "-E\0R\r\n", "-" + String(repeating: "x", count: 513),
+        ] {
+            let outcome = feedFlow(hex("06 03") + Array(text.utf8), token: nil)
+            #expect(outcome.error?.cause == refusal, "\(text)")
+        }
+        expect(key3 + "2d 45 00", .unsupported("snapshot opcode", code: 0x2D, offset: 16), database: 3, key: "k")
     }
 
     @Test func `Unknown opcodes, types and bits, with the key before them`() {
@@ -184,7 +226,7 @@ import Wire
         expect("d2 01 02 0f 05", .malformed("an LSN record inside the snapshot", offset: 11))
         expect("d2 00 01 0d", .malformed("a journal blob without a record", offset: 10))
         expect("d2 01 02 06 41", .malformed("a journal blob ends inside a record", offset: 11))
-        let journal = hex("06 05 0a 00 01 02 04 03 44 45 4c 01 71 | 06 06 | 2d")
+        let journal = hex("06 05 0a 00 01 02 04 03 44 45 4c 01 71 | 06 06 | 2d 00")
         let end = 9 + flowEnd.count
         expect(
             flow([], journal: journal), .unsupported("journal opcode", code: 0x2D, offset: end + 15), database: 6,

@@ -64,6 +64,7 @@ func feedHostileFlow(
         let journal = hex(
             "06 03 0a 00 01 03 05 03 53 45 54 01 6b 01 76 0f 0f 06 00 09 00 01 02 04 03 44 45 4c 01 6b 0d")
         feedHostileFlow(journal, token: nil)
+        feedHostileFlow(journal + Array("-ERR Replicating a replica is unsupported\r\n".utf8), token: nil)
     }
 
     @Test(arguments: ["/foreign", "/idle", "/live-flush"]) func `A recording never traps, cut or mutated`(

@@ -10,6 +10,7 @@ import Wire
 ///                              databases ->  0,3        those that the task has filled
 ///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
 ///                                                       keys of others stood there before
+///                              counts    ->  0 12 <run id> 0 0   how the two sides' key counts differed (`DataSetNote`)
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
 ///                              stopped   ->  by policy  there is no position to go on from
 /// ```

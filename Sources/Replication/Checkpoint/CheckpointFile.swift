@@ -21,6 +21,8 @@ struct CheckpointRecord: Equatable, Sendable, Codable {
     var isReconciling = false
     /// Why there is no position.
     var stopped: String?
+    /// `DataSetNote`, in its text.
+    var counts: String?
 
     init(task: String) { self.task = task }
 }

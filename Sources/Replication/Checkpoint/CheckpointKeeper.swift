@@ -47,6 +47,8 @@ actor CheckpointKeeper {
         var isKnown = false
         /// Why there is no position although the task has been here.
         var reason: String?
+        /// What the session before has found of the two sides' data sets.
+        var note: DataSetNote?
     }
 
     enum Beginning: Sendable {
@@ -95,6 +97,7 @@ actor CheckpointKeeper {
             if isInFile, fromFile.isKnown {
                 (opening.position, opening.mayRepeat, opening.reason) =
                     (fromFile.position, fromFile.mayRepeat, fromFile.reason)
+                opening.note = fromFile.note
             } else if inTarget == nil, !opening.isStopped {
                 (opening.position, opening.mayRepeat) = (fromFile.position, fromFile.mayRepeat)
             }
@@ -132,6 +135,7 @@ actor CheckpointKeeper {
         opening.filling = TaskRecord.filling(found.filling)
         opening.isReconciling = found.isReconciling
         opening.isStopped = found.stopped != nil
+        opening.note = DataSetNote(found.counts)
         guard let id = found.replicationID, !found.nextLSNs.isEmpty else { return opening }
         if found.targetRunID != targetRunID {
             opening.reason =
@@ -157,6 +161,7 @@ actor CheckpointKeeper {
         switch beginning {
         case .fullSync(let isReconciling):
             record.isReconciling = isReconciling
+            record.counts = nil
             clearPosition()
         case .continuing(let position): setPosition(position, isExact: false)
         }
@@ -183,7 +188,7 @@ actor CheckpointKeeper {
         if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
         switch beginning {
         case .fullSync:
-            var obsolete = [CheckpointKey.stopped.field]
+            var obsolete = [CheckpointKey.stopped.field, DataSetNote.field]
             if record.isReconciling {
                 fields[TaskRecord.reconcileField] = "pending"
             } else {
@@ -224,6 +229,15 @@ actor CheckpointKeeper {
         try await control.update(
             key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)],
             remove: [TaskRecord.fillingField])
+    }
+
+    /// What the next session must know of the two sides' data sets.
+    ///
+    /// - Throws: `TargetError`.
+    func note(_ note: DataSetNote, on control: TargetControl) async throws {
+        record.counts = note.text
+        guard !isInFile else { return writeIfPossible() }
+        try await control.update(key.name, set: [DataSetNote.field: note.text], remove: [])
     }
 
     /// What the source no longer has is removed.
@@ -331,8 +345,10 @@ extension CheckpointKeeper.Opening {
         filling = record.filling
         isReconciling = record.isReconciling
         isStopped = fields[CheckpointKey.stopped.field] != nil
-        // A session that has not got far may have left that it switched the import mode on.
-        isKnown = fields.keys.contains { $0 != ImportMode.field.name }
+        note = DataSetNote(fields[DataSetNote.field])
+        // A session that has not got far may have left that it switched the import mode on; and counts alone are what a
+        // comparison has noted just after the target was emptied.
+        isKnown = fields.keys.contains { $0 != ImportMode.field.name && $0 != DataSetNote.field }
     }
 
     /// What is known of the task's past is what either tells.

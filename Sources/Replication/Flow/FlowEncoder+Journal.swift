@@ -5,6 +5,7 @@ import Wire
 /// The journal, within the snapshot and behind it.
 extension FlowEncoder {
     func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {
+        if !inSnapshot { context.progress(flow).decoded(keyChanges: command.keyChangeLimit) }
         guard database < context.targetDatabases else {
             report(.database, subject: text(command.name), key: command.keyOrEmpty, database: database)
             if !inSnapshot { countRecord() }
@@ -152,6 +153,14 @@ extension RawSpan {
 }
 
 extension JournalCommand {
+    /// How many keys, of all databases together, the command can add or remove at most. Whole databases apart.
+    fileprivate var keyChangeLimit: Int {
+        let name = name
+        let isOfMany =
+            name.isText("DEL") || name.isText("UNLINK") || name.startsWith("MSET") || name.startsWith("JSON.MSET")
+        return isOfMany ? argumentCount : 2
+    }
+
     /// What follows the last STORE or STOREDIST; the first key where there is none.
     fileprivate var storedKey: RawSpan {
         @_lifetime(copy self)

@@ -216,6 +216,11 @@ extension FlowEncoder {
 
     func journalOffset(_ lsn: UInt64) { nextLSN = lsn }
 
+    func errorReply(_ text: RawSpan) {
+        let line = text.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+        fail(ReplicationError(SourceError.replyOnFlow(line), flow: flow))
+    }
+
     func stableStreamBegan() {
         isStable = true
         batch.beginJournal()

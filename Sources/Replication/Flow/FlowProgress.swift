@@ -14,6 +14,7 @@ package final class FlowProgress: Sendable {
     private let journalStart = Atomic<UInt64>(0)
     private let journalStartBytes = Atomic<UInt64>(0)
     private let silenceMilliseconds = Atomic<Int64>(0)
+    private let changes = Atomic<Int>(0)
 
     package init() {}
 
@@ -39,6 +40,9 @@ package final class FlowProgress: Sendable {
         return Double(end - first) / Double(next - start)
     }
 
+    /// How many keys the journal records decoded so far can have added and removed at most, but for whole databases.
+    package var keyChanges: Int { changes.load(ordering: .relaxed) }
+
     /// How long the target has owed an answer.
     package var targetSilence: Duration { .milliseconds(silenceMilliseconds.load(ordering: .relaxed)) }
 
@@ -60,6 +64,8 @@ package final class FlowProgress: Sendable {
         }
         decodedNext.store(next, ordering: .releasing)
     }
+
+    func decoded(keyChanges: Int) { changes.add(keyChanges, ordering: .relaxed) }
 
     func decoded(bytes: UInt64) { consumedBytes.store(bytes, ordering: .releasing) }
 

@@ -16,6 +16,16 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case bufferTooShort
     case disagreement
     case recordsLost
+    /// The source has been a replica since: what it holds now is what its master had.
+    case wasReplica
+    /// REPLICAOF, SLAVEOF or REPLTAKEOVER was run at the source since the checkpoint.
+    case roleChanged(calls: Int, before: Int)
+    /// The source loads a data set, which leaves no records.
+    case loading
+    /// A FLUSHALL of the journal was not a client's: such as DFLY LOAD and DEBUG RELOAD run it.
+    case flushWithoutCall
+    /// The source holds keys that no record has brought.
+    case keysMissing(Int, source: Int, target: Int)
 
     /// - Parameters:
     ///   - hasFollowed: this process has followed the source before.
@@ -66,6 +76,16 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .bufferTooShort: "the source's buffer no longer holds what the checkpoint asks for"
         case .disagreement: "the source cannot continue all flows at the checkpoint"
         case .recordsLost: "the source has left records of its journal out"
+        case .wasReplica: "the source has been a replica, and has loaded what its master had"
+        case .roleChanged(let calls, let before):
+            "the source has been told to change its role since the checkpoint (\(calls) calls of REPLICAOF and its like, "
+                + "\(before) before), and may have loaded other data"
+        case .loading: "the source is loading a data set, which its journal does not tell"
+        case .flushWithoutCall:
+            "the source's journal has a FLUSHALL that no client has run: it has loaded a data set, which its journal does not tell"
+        case .keysMissing(let count, let source, let target):
+            "the source holds at least \(count) keys that its journal has not brought, as after a DFLY LOAD "
+                + "(\(source) keys there, \(target) in the target)"
         }
     }
 }

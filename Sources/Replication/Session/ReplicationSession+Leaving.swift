@@ -17,6 +17,8 @@ extension ReplicationSession {
         phase = .leaving
         begin("leaving", atMost: settings.drain + settings.finWait + .seconds(30))
         reconciliation?.cancel()
+        await dataSet?.stop()
+        await inspector.close()
         notice(.phase(status))
         let departure = Departure(logger: logger)
         guard let master, hasBegun || !appliers.isEmpty else {
@@ -62,7 +64,12 @@ extension ReplicationSession {
         }
         await master.close(within: settings.finWait)
         // Those of the last seconds: where the task has written, a later full sync removes what the source has deleted.
-        if !drained.isEmpty, databases.areNoted { await within(.seconds(1)) { try? await self.storeDatabases() } }
+        if !drained.isEmpty, databases.areNoted {
+            await within(.seconds(1)) {
+                try? await self.storeDatabases()
+                try? await self.storeDataSetNote()
+            }
+        }
         if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
         if isFinal {
             let limit = isHurried ? Duration.seconds(1) : ReplicatorSettings.settleLimit
@@ -107,7 +114,7 @@ extension ReplicationSession {
                 for applier in appliers where await applier.hasMore { isBusy = true }
                 if !isBusy || isLeaveRequested { return }
             case .flow(let event): _ = try await handle(event)
-            case .tick, .connection, .pingFailed: break
+            case .tick, .connection, .pingFailed, .dataReplaced: break
             }
         }
     }

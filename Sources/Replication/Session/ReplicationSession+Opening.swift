@@ -25,11 +25,14 @@ extension ReplicationSession {
             metadata: ["phase": "connecting"])
 
         databases = TaskDatabases(opening)
+        // A source that is not there says so better when the session is opened.
+        let calls = settings.mode == .replicate ? try? await inspector.calls() : nil
+        let resumeBlocker = past.distrust ?? roleChange(since: opening, calls)
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
             settings.mode == .replicate && !opening.isReconciling && !opening.isStopped && opening.databases != nil
-            && past.distrust == nil
+            && resumeBlocker == nil
         let resume = mayResume ? opening.position : nil
         let master = MasterSession(
             settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
@@ -47,7 +50,8 @@ extension ReplicationSession {
         }
         isFullSync = modes.first != .partial
         replicationID = session.replicationID
-        try await prepareTarget(opening, targetRunID: profile.runID, session: session)
+        try await prepareTarget(
+            opening, targetRunID: profile.runID, session: session, resumeBlocker: resumeBlocker)
         try await beginImportMode(profile)
         var connector = TargetConnector(settings: settings.target)
         connector.usesImportMode = isInImportMode
@@ -81,6 +85,7 @@ extension ReplicationSession {
             }
             appliers.append(applier)
         }
+        watchDataSet(opening.note, calls)
         try await takeOverElementExpiries()
         try await guardExpiry(session, resume: isFullSync ? nil : resume)
         health.probes = appliers.map(\.probe)
@@ -104,9 +109,35 @@ extension ReplicationSession {
         }
         if continues {
             stableSince = .now
+            await dataSet?.start()
             for applier in appliers { await startAcknowledging(applier.flow) }
         }
         notice(.ready(status))
+    }
+
+    /// What was a replica since the checkpoint may hold anything, under the same replication id.
+    private func roleChange(since opening: CheckpointKeeper.Opening, _ calls: SourceCalls?) -> FullSyncReason? {
+        guard opening.position != nil, let calls, let before = opening.note?.calls?.roleChanges,
+            calls.roleChanges > before
+        else { return nil }
+        return .roleChanged(calls: calls.roleChanges, before: before)
+    }
+
+    private func watchDataSet(_ note: DataSetNote?, _ calls: SourceCalls?) {
+        guard settings.mode == .replicate else { return }
+        dataSet = DataSetWatch(
+            inspector: inspector,
+            control: TargetControl(connector: TargetConnector(settings: settings.target), role: "counts"),
+            checkpoint: settings.checkpoint.store == .target ? checkpointKey : nil, progress: progress,
+            appliers: appliers, incidents: incidents, keeper: keeper,
+            judge: DataSetJudge(note: isFullSync ? nil : note ?? DataSetNote(), callsBefore: calls), logger: logger,
+            onDifference: { [post] in post.yield(.dataReplaced($0)) })
+    }
+
+    /// The next session continues the comparison where this one leaves it.
+    func storeDataSetNote() async throws {
+        guard let note = await dataSet?.note, note != DataSetNote() else { return }
+        try await keeper.note(note, on: control)
     }
 
     /// Where the source does not tell its time, its clock may be further off than the setting allows for.
@@ -116,7 +147,8 @@ extension ReplicationSession {
     }
 
     private func prepareTarget(
-        _ opening: CheckpointKeeper.Opening, targetRunID: String, session: SessionStateMachine.Session
+        _ opening: CheckpointKeeper.Opening, targetRunID: String, session: SessionStateMachine.Session,
+        resumeBlocker: FullSyncReason?
     ) async throws {
         guard isFullSync else {
             guard let position = opening.position else { preconditionFailure("it goes on from a position") }
@@ -124,7 +156,7 @@ extension ReplicationSession {
                 .continuing(position), opening, targetRunID: targetRunID, on: control)
         }
         let reason = FullSyncReason(
-            opening, session: session, hasFollowed: past.hasFollowed, distrust: past.distrust)
+            opening, session: session, hasFollowed: past.hasFollowed, distrust: resumeBlocker)
         if let reason, settings.mode == .replicate {
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
         }

@@ -18,6 +18,8 @@ actor ReplicationSession {
         case flow(FlowEvent)
         case connection(FlowConnectionEvent)
         case tick
+        /// The source holds other data than its journal has brought.
+        case dataReplaced(FullSyncReason)
         /// Look whether what was received is applied.
         case look
         case pingFailed(any Error)
@@ -43,6 +45,8 @@ actor ReplicationSession {
     let checkpointKey: CheckpointKey
     let keeper: CheckpointKeeper
     let watch: CheckpointWatch
+    let inspector: SourceInspector
+    var dataSet: DataSetWatch?
     let budget: SpoolBudget
 
     var master: MasterSession?
@@ -99,6 +103,7 @@ actor ReplicationSession {
         checkpointKey = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
         self.keeper = keeper
         watch = CheckpointWatch(connector: TargetConnector(settings: settings.target), key: checkpointKey)
+        inspector = SourceInspector(settings: settings.source)
         budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
     }
 
@@ -177,6 +182,7 @@ actor ReplicationSession {
                 }
             case .look: break
             case .pingFailed(let error): throw error
+            case .dataReplaced(let reason): throw ReplicationError(dataReplaced: reason)
             case .connection(.ended(let flow, let error)):
                 endedFlows.insert(flow)
                 throw ReplicationError(
@@ -230,6 +236,7 @@ actor ReplicationSession {
             if isReconciling { beginReconciling() }
             phase = .stable
             stableSince = .now
+            await dataSet?.start()
             logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
             notice(.phase(status))
         case .reachedDatabase(let flow, let database):
@@ -282,7 +289,10 @@ actor ReplicationSession {
         case .complete: break
         }
         let position = await positionBehindGlobal()
-        let fields = checkpointFields(position)
+        var fields = checkpointFields(position)
+        if let note = await dataSet?.flushed(command) {
+            if settings.checkpoint.store == .target { fields.append((DataSetNote.field, note.text)) }
+        }
         try await retryingTarget { [control, checkpointKey, task = settings.task] in
             try await control.run(command, task: task, checkpointKey: checkpointKey.name, fields: fields)
         }
@@ -337,8 +347,8 @@ actor ReplicationSession {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
             if hasBegun { await keeper.noteStopped(on: control) }
-        case .recordsLost:
-            // What came behind the gap has been counted, and stored, as what is in it.
+        // What came after the gap has been counted, and stored, as what is in it; or the data are others by now.
+        case _ where error.resumeBlocker != nil && (hasBegun || past.hasBegun):
             await keeper.forgetPosition(on: control)
         default: break
         }

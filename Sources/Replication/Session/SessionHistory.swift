@@ -46,9 +46,9 @@ struct SessionHistory {
             return .atOnce
         }
         if error.code == .postponed { return .paced }
-        // Until a full sync has taken its place, the position is that of a miscounted stream.
-        let isMiscounted = error.code == .recordsLost || (distrust == .recordsLost && !session.hasBegun)
-        distrust = isMiscounted ? .recordsLost : nil
+        // Until a full sync has taken its place, the position is that of another stream, or of other data.
+        let isLasting = distrust != .disagreement && !session.hasBegun
+        distrust = error.resumeBlocker ?? (isLasting ? distrust : nil)
         if session.hasBegun {
             (attempts, lostSince) = (0, nil)
             let hasFollowed = session.stableTime != nil

@@ -76,6 +76,7 @@ private struct JournalSink: FlowSink {
     mutating func snapshotCompleted() { refuse() }
     mutating func journalOffset(_ lsn: UInt64) { refuse() }
     mutating func stableStreamBegan() { refuse() }
+    mutating func errorReply(_ text: RawSpan) { add(UInt64(text.byteCount)) }
 
     private func refuse() { preconditionFailure("a journal holds records only") }
 }

@@ -179,4 +179,5 @@ private struct DigestingSink: FlowSink {
     mutating func snapshotCompleted() { began(9) }
     mutating func journalOffset(_ lsn: UInt64) { began(lsn) }
     mutating func stableStreamBegan() { began(10) }
+    mutating func errorReply(_ text: RawSpan) { began(UInt64(text.byteCount)) }
 }

@@ -11,6 +11,7 @@ struct FlowRecorder: FlowSink {
         case completed
         case offset(UInt64)
         case stable
+        case error(String)
     }
 
     enum Piece: Equatable {
@@ -136,6 +137,7 @@ struct FlowRecorder: FlowSink {
     mutating func snapshotCompleted() { add(.completed) }
     mutating func journalOffset(_ lsn: UInt64) { add(.offset(lsn)) }
     mutating func stableStreamBegan() { add(.stable) }
+    mutating func errorReply(_ text: RawSpan) { add(.error(text.text)) }
 }
 
 extension FlowRecorder.Item: CustomStringConvertible {
@@ -159,6 +161,7 @@ extension FlowRecorder.Item: CustomStringConvertible {
         case .completed: return "FULLSYNC_END"
         case .offset(let lsn): return "OFFSET \(lsn)"
         case .stable: return "STABLE"
+        case .error(let text): return "ERROR \(text)"
         }
     }
 }

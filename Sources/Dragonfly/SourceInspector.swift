@@ -1,0 +1,106 @@
+import Link
+import Wire
+
+/// What a master says of its data set at one moment.
+package struct SourceFigures: Equatable, Sendable {
+    /// A data set is being loaded, from a file or from another master: its keys leave no records.
+    package var isLoading = false
+    /// Keys by database. One whose TTL has passed is among them until the master finds it.
+    package var keys: [UInt32: Int] = [:]
+    /// The next LSN of each shard, asked for after the keys were counted; empty while it is loading.
+    package var nextLSNs: [LSN] = []
+
+    package init() {}
+}
+
+/// How often clients have called commands that change a whole data set, since the master's start or CONFIG RESETSTAT.
+package struct SourceCalls: Equatable, Sendable {
+    /// FLUSHALL and FLUSHDB. What DFLY LOAD and DEBUG RELOAD empty themselves is journaled alike and counted nowhere.
+    package var flushes: Int
+    /// REPLICAOF, SLAVEOF and REPLTAKEOVER.
+    package var roleChanges: Int
+
+    package init(flushes: Int, roleChanges: Int) { (self.flushes, self.roleChanges) = (flushes, roleChanges) }
+}
+
+/// Asks a master, on an ordinary connection of its own, what its journal does not show.
+package actor SourceInspector {
+    private let settings: SourceSettings
+    private var connection: RequestConnection?
+
+    package init(settings: SourceSettings) { self.settings = settings }
+
+    /// - Throws: `SourceError`.
+    package func figures() async throws(SourceError) -> SourceFigures {
+        var figures = SourceFigures()
+        for (name, value) in try await info("persistence") where name == "loading" { figures.isLoading = value != "0" }
+        for (name, value) in try await info("keyspace") {
+            guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
+                let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
+            else { continue }
+            figures.keys[database] = Int(keys.dropFirst(5))
+        }
+        if figures.isLoading { return figures }
+        let reply = try await request("DFLY", "REPLICAOFFSET")
+        if case .error(let text) = reply {
+            guard text.hasPrefix("LOADING") else { throw SourceError.reply(text, to: "DFLY REPLICAOFFSET") }
+            figures.isLoading = true
+        }
+        figures.nextLSNs = (reply.array ?? []).compactMap { $0.int.map { LSN(UInt64(clamping: $0)) } }
+        return figures
+    }
+
+    /// - Throws: `SourceError`.
+    package func calls() async throws(SourceError) -> SourceCalls {
+        var calls = SourceCalls(flushes: 0, roleChanges: 0)
+        for (name, value) in try await info("commandstats") {
+            guard let count = value.split(separator: ",").first.flatMap({ Int($0.dropFirst("calls=".count)) }) else {
+                continue
+            }
+            switch name.lowercased() {
+            case "cmdstat_flushall", "cmdstat_flushdb": calls.flushes += count
+            case "cmdstat_replicaof", "cmdstat_slaveof", "cmdstat_repltakeover": calls.roleChanges += count
+            default: break
+            }
+        }
+        return calls
+    }
+
+    private func info(_ section: String) async throws(SourceError) -> [(name: Substring, value: Substring)] {
+        let reply = try await request("INFO", section)
+        if case .error(let text) = reply { throw SourceError.reply(text, to: "INFO \(section)") }
+        return (reply.text ?? "").split(whereSeparator: \.isNewline).compactMap { line in
+            guard let colon = line.firstIndex(of: ":") else { return nil }
+            return (line[..<colon], line[line.index(after: colon)...])
+        }
+    }
+
+    private func request(_ words: String...) async throws(SourceError) -> RESPValue {
+        do {
+            return try await open().request(words.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+        } catch let error as SourceError {
+            throw error
+        } catch {
+            throw SourceError(.unreachable, "\(error)")
+        }
+    }
+
+    private func open() async throws -> RequestConnection {
+        if let connection, await !connection.isBroken { return connection }
+        let connection = try await RequestConnection.connect(
+            to: settings.endpoint, label: "df2redis.inspector", timeout: settings.connectTimeout)
+        self.connection = connection
+        if let password = settings.password {
+            let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
+            let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+            if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH") }
+        }
+        return connection
+    }
+
+    /// FIN-first.
+    package func close() async {
+        _ = await connection?.leave(within: .milliseconds(200))
+        connection = nil
+    }
+}

@@ -1,0 +1,156 @@
+import Dragonfly
+import Link
+import Logging
+import Redis
+
+/// Compares the two sides' data sets every few seconds while the source is followed, and at once after a FLUSHALL.
+///
+/// ```
+/// changes decoded so far → source: loading? keys, calls, LSNs → all flows have applied up to there → target: keys → again
+/// └──────────────────────────────── what the records between can have changed: the slack ────────────────────────────┘
+/// ```
+/// It asks on connections of its own, and decides nothing itself (`DataSetJudge`). A side that does not answer is asked
+/// again later: that it is lost is for others to notice.
+actor DataSetWatch {
+    private static let interval = Duration.seconds(5)
+    private static let doubtInterval = Duration.milliseconds(300)
+    /// How long the flows may take to come to where the source was; else it is left for the next time.
+    private static let catchUpLimit = Duration.seconds(2)
+
+    private let inspector: SourceInspector
+    private let control: TargetControl
+    private let checkpoint: CheckpointKey?
+    private let progress: [FlowProgress]
+    private let appliers: [FlowApplier]
+    private let incidents: IncidentLog
+    private let keeper: CheckpointKeeper
+    private let logger: Logger
+    private let onDifference: @Sendable (FullSyncReason) -> Void
+
+    private var judge: DataSetJudge
+    private var flushRecords = 0
+    private var storedNote: DataSetNote?
+    private var watching: Task<Void, Never>?
+    private var pause: Task<Void, Never>?
+    private var isStopped = false
+
+    /// - Parameter checkpoint: the task's key, when it is in the target.
+    init(
+        inspector: SourceInspector, control: TargetControl, checkpoint: CheckpointKey?, progress: [FlowProgress],
+        appliers: [FlowApplier], incidents: IncidentLog, keeper: CheckpointKeeper, judge: DataSetJudge, logger: Logger,
+        onDifference: @escaping @Sendable (FullSyncReason) -> Void
+    ) {
+        self.inspector = inspector
+        self.control = control
+        self.checkpoint = checkpoint
+        self.progress = progress
+        self.appliers = appliers
+        self.incidents = incidents
+        self.keeper = keeper
+        self.judge = judge
+        self.logger = logger
+        self.onDifference = onDifference
+    }
+
+    func start() {
+        guard watching == nil, !isStopped else { return }
+        watching = Task { await self.watch() }
+    }
+
+    /// Ends the comparisons and their connections; notes what the next session must know.
+    func stop() async {
+        isStopped = true
+        watching?.cancel()
+        pause?.cancel()
+        await watching?.value
+        await inspector.close()
+        await control.close()
+    }
+
+    /// A FLUSHALL or FLUSHDB has been applied to the target.
+    ///
+    /// - Returns: what is to be noted with it.
+    func flushed(_ command: GlobalCommand) -> DataSetNote {
+        switch command {
+        case .flushAll:
+            flushRecords += 1
+            judge.flushedAll()
+        case .flushDatabase: flushRecords += 1
+        case .flushSlots: break
+        }
+        storedNote = judge.note
+        pause?.cancel()
+        return judge.note
+    }
+
+    var note: DataSetNote { judge.note }
+
+    private func watch() async {
+        var wait = Duration.seconds(1)
+        while !Task.isCancelled {
+            let pause = Task { [wait] in _ = try? await Task.sleep(for: wait) }
+            self.pause = pause
+            await pause.value
+            if Task.isCancelled { return }
+            wait = Self.interval
+            do {
+                guard let verdict = try await compare() else {
+                    wait = Self.doubtInterval
+                    continue
+                }
+                switch verdict {
+                case .fits: try await store()
+                case .inDoubt: wait = Self.doubtInterval
+                case .differs(let reason): return onDifference(reason)
+                }
+            } catch let error as SourceError where error.code == .permission {
+                logger.warning(
+                    "data that the source loads without a record of its journal cannot be noticed: \(error)",
+                    metadata: ["phase": "stable"])
+                return
+            } catch {
+                logger.debug("the two sides' keys cannot be counted: \(error)")
+            }
+        }
+    }
+
+    private func store() async throws {
+        guard !judge.note.says(theSameAs: storedNote) else { return }
+        let note = judge.note
+        try await keeper.note(note, on: control)
+        storedNote = note
+    }
+
+    /// - Returns: `nil` when the two sides were not near enough to each other.
+    private func compare() async throws -> DataSetJudge.Verdict? {
+        let changes = keyChanges
+        let flushesBefore = flushRecords
+        let source = try await inspector.figures()
+        if source.isLoading { return .differs(.loading) }
+        let calls = try await inspector.calls()
+        let flushesAfter = flushRecords
+        guard source.nextLSNs.count == progress.count, try await hasApplied(source.nextLSNs) else { return nil }
+        let target = try await control.keyspaceFigures()
+        guard flushRecords == flushesBefore else { return nil }
+        var sample = DataSetJudge.Sample(
+            sourceKeys: source.keys, targetKeys: target.keys, slack: keyChanges - changes, targetLosses: target.losses,
+            targetRunID: target.runID, incidents: incidents.totals.values.reduce(0, +), calls: calls,
+            flushRecords: flushesBefore...flushesAfter)
+        if checkpoint != nil { sample.targetKeys[0, default: 1] -= 1 }
+        for applier in appliers where await applier.hasElementExpiries { sample.hasElementExpiries = true }
+        guard flushRecords == flushesBefore else { return nil }
+        return judge.judge(sample)
+    }
+
+    /// How many keys the records decoded so far can have added and removed.
+    private var keyChanges: Int { progress.reduce(0) { $0 + $1.keyChanges } }
+
+    private func hasApplied(_ nextLSNs: [LSN]) async throws -> Bool {
+        let deadline = ContinuousClock.now + Self.catchUpLimit
+        while !zip(progress, nextLSNs).allSatisfy({ ($0.appliedLSN ?? LSN(0)) >= $1 }) {
+            if ContinuousClock.now > deadline { return false }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        return true
+    }
+}

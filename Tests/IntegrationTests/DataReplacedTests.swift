@@ -1,0 +1,181 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// A source that gets other data and keeps its replication id: its journal has no record of them.
+@Suite(.serialized) struct `A source whose data are replaced` {
+    /// A live master of 400 keys, a real target, and the daemon between them.
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let configuration: Daemon.Configuration
+        private(set) var daemon: Daemon
+
+        init(sections: [String: [String]] = [:], _ prepare: (SimulatedMaster) -> Void = { _ in }) throws {
+            master = try startedMaster()
+            redis = try RedisServer()
+            for index in 0..<200 {
+                master.execute("SET string:\(index) old")
+                master.execute("INCR counter:\(index)")
+            }
+            prepare(master)
+            let usual = ["shutdown": ["drainSeconds: 0"], "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
+            configuration = .init(
+                source: master.port, target: redis.port, sections: usual.merging(sections) { $0 + $1 })
+            daemon = try Daemon(.replicate, configuration)
+            try daemon.wait(forLine: "stable: following")
+            try waitForNote()
+        }
+
+        deinit {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+
+        /// Both sides have been counted.
+        func waitForNote() throws {
+            guard configuration.sections["checkpoint"] == nil else { return }
+            let target = try redis.client()
+            try wait(until: "the two sides have been compared") {
+                try target.command("HGET", "df2redis:checkpoint:\(Daemon.taskName)", "counts").text != nil
+            }
+        }
+
+        func startAnother() throws { daemon = try Daemon(.replicate, configuration, folder: daemon.folder) }
+
+        func expectEqual() throws { try waitUntilEqual(RESPClient(port: master.port), redis.client()) }
+
+        func expectFullSync(because reason: String) throws {
+            try daemon.wait(forLine: reason)
+            try expectEqual()
+            #expect(master.fullSyncs == 2)
+            #expect(daemon.log.contains("a full sync is needed: "), "\(daemon.log)")
+            try daemon.leave()
+            #expect(master.violations == [])
+        }
+
+        func becomeReplicaOfAnother() {
+            master.becomeReplica { for index in 0..<100 { master.execute("SET other:\(index) v") } }
+        }
+
+        /// What a server has that was promoted in the meantime, and what it writes then.
+        func becomeReplicaOfAnotherAndGetWrites() {
+            master.becomeReplica {
+                for index in 0..<200 {
+                    master.execute("SET string:\(index) new")
+                    master.execute("INCRBY counter:\(index) 10")
+                }
+            }
+            for index in 0..<100 { master.execute("INCR counter:\(index)") }
+            for index in 0..<50 { master.execute("SET added:\(index) v") }
+            master.promote()
+        }
+    }
+
+    private static let noCalls = Refusal("INFO COMMANDSTATS", reply: "NOPERM default has no ACL permissions")
+
+    @Test func `after a time as a replica that nobody has seen, a full sync follows`() throws {
+        let scene = try Scene()
+        try scene.daemon.leave()
+        scene.becomeReplicaOfAnotherAndGetWrites()
+        try scene.startAnother()
+        try scene.expectFullSync(
+            because: "the source has been told to change its role since the checkpoint (2 calls of REPLICAOF")
+    }
+
+    /// A client's FLUSHALL, and then a DFLY LOAD ... APPEND.
+    @Test func `without calls that tell the keys do`() throws {
+        let scene = try Scene()
+        try scene.daemon.leave()
+        scene.master.execute("FLUSHALL")
+        scene.master.load(flushes: false) { for index in 0..<400 { scene.master.execute("SET loaded:\(index) v") } }
+        for index in 0..<150 { scene.master.execute("APPEND loaded:\(index) x") }
+        try scene.startAnother()
+        try scene.expectFullSync(because: "the source holds at least 250 keys that its journal has not brought")
+    }
+
+    /// Every loaded key is written to before anybody counts: there are as many on both sides, with other values.
+    @Test func `equal counts do not hide a load`() throws {
+        let scene = try Scene()
+        try scene.daemon.leave()
+        scene.master.reload()
+        for index in 0..<200 {
+            scene.master.execute("APPEND string:\(index) x")
+            scene.master.execute("INCR counter:\(index)")
+        }
+        try scene.startAnother()
+        try scene.expectFullSync(because: "the source's journal has a FLUSHALL that no client has run")
+    }
+
+    @Test(arguments: ["target", "file"]) func `a DEBUG RELOAD while it is followed`(_ store: String) throws {
+        let scene = try Scene(sections: store == "file" ? ["checkpoint": ["store: file"]] : [:])
+        scene.master.reload()
+        try scene.expectFullSync(because: "a full sync is needed")
+    }
+
+    @Test func `a DFLY LOAD that keeps what was there`() throws {
+        let scene = try Scene()
+        scene.master.load(flushes: false) { for index in 0..<30 { scene.master.execute("SET loaded:\(index) v") } }
+        try scene.daemon.wait(forLine: "a full sync is needed")
+        try scene.expectEqual()
+        #expect(scene.master.fullSyncs == 2)
+        try scene.daemon.leave()
+        #expect(scene.master.violations == [])
+    }
+
+    @Test func `a source that is loading is waited for`() throws {
+        let scene = try Scene()
+        try withExtendedLifetime(scene) {
+            scene.master.load {
+                try? scene.daemon.wait(forLine: "the source is loading a data set")
+                try? scene.daemon.wait(forLine: "the source is still loading its data set")
+                for index in 0..<30 { scene.master.execute("SET loaded:\(index) v") }
+            }
+            try scene.expectFullSync(because: "the source is loading a data set, which its journal does not tell")
+        }
+    }
+
+    @Test func `a client's FLUSHALL and new writes cause no full sync, nor do hot inserts and deletes`() throws {
+        let scene = try Scene()
+        let deadline = ContinuousClock.now + .seconds(12)
+        var round = 0
+        while ContinuousClock.now < deadline {
+            round += 1
+            if round % 40 == 0 { scene.master.execute(round % 80 == 0 ? "FLUSHALL" : "FLUSHDB") }
+            let keys = (0..<50).map { "hot:\(round % 3):\($0)" }
+            scene.master.execute("MSET " + keys.map { "\($0) v" }.joined(separator: " "))
+            if round % 3 != 0 { scene.master.execute("DEL " + keys.joined(separator: " ")) }
+            usleep(2000)
+        }
+        try scene.expectEqual()
+        #expect(scene.master.fullSyncs == 1)
+        #expect(!scene.daemon.log.contains("a full sync is needed"))
+        try scene.daemon.leave()
+        #expect(scene.master.violations == [])
+    }
+
+    /// What the source answers to INFO is not needed for it.
+    @Test func `a source that becomes a replica is left and waited for`() throws {
+        let scene = try Scene(sections: ["checkpoint": ["store: file"]]) { $0.refuse([Self.noCalls]) }
+        scene.becomeReplicaOfAnother()
+        try scene.daemon.wait(forLine: "the source answers an error on the flow: the source is itself a replica")
+        try scene.daemon.wait(forLine: "another attempt in")
+        #expect(scene.daemon.process.isRunning)
+        scene.master.promote()
+        try scene.expectFullSync(because: "the source has been a replica, and has loaded what its master had")
+    }
+
+    @Test func `a user that may not ask is told once, and the source is followed`() throws {
+        let scene = try Scene(sections: ["checkpoint": ["store: file"]]) {
+            $0.refuse([Self.noCalls])
+        }
+        try scene.daemon.wait(forLine: "data that the source loads without a record of its journal cannot be noticed")
+        scene.master.execute("SET k v")
+        try scene.expectEqual()
+        try scene.daemon.leave()
+        #expect(scene.master.violations == [])
+    }
+}

@@ -1,0 +1,176 @@
+import Dragonfly
+import Testing
+
+@testable import Replication
+
+/// When two key counts mean that the source holds what no record has brought.
+@Suite struct `Two data sets compared` {
+    /// A source of 100 keys whose calls are known, and a target that has them.
+    private static func sample(
+        source: Int = 100, target: Int? = nil, slack: Int = 0, losses: Int = 0, run: String = "a", incidents: Int = 0,
+        flushCalls: Int? = 0, flushRecords: ClosedRange<Int> = 0...0, roles: Int = 0, isFuzzy: Bool = false
+    ) -> DataSetJudge.Sample {
+        DataSetJudge.Sample(
+            sourceKeys: [0: source], targetKeys: [0: target ?? source], slack: slack, targetLosses: losses,
+            targetRunID: run, incidents: incidents, hasElementExpiries: isFuzzy,
+            calls: flushCalls.map { SourceCalls(flushes: $0, roleChanges: roles) }, flushRecords: flushRecords)
+    }
+
+    /// The judge of a full sync at whose end both sides are equal.
+    private func judge() -> DataSetJudge {
+        var judge = DataSetJudge(note: nil, callsBefore: SourceCalls(flushes: 0, roleChanges: 0))
+        #expect(judge.judge(Self.sample()) == .fits)
+        return judge
+    }
+
+    private func lastVerdict(_ judge: inout DataSetJudge, _ sample: DataSetJudge.Sample) -> DataSetJudge.Verdict {
+        for _ in 1..<DataSetJudge.confirmations { #expect(judge.judge(sample) == .inDoubt) }
+        return judge.judge(sample)
+    }
+
+    @Test func `a key that only the source has is believed when it has been counted three times`() {
+        var judge = judge()
+        let reason = FullSyncReason.keysMissing(1, source: 101, target: 100)
+        #expect(lastVerdict(&judge, Self.sample(source: 101, target: 100)) == .differs(reason))
+    }
+
+    @Test func `a doubt that goes away counts for nothing later`() {
+        var judge = judge()
+        for _ in 0..<5 {
+            for _ in 1..<DataSetJudge.confirmations {
+                #expect(judge.judge(Self.sample(source: 150, target: 100)) == .inDoubt)
+            }
+            #expect(judge.judge(Self.sample(source: 150)) == .fits)
+        }
+    }
+
+    @Test func `what records in between can have changed is no doubt`() {
+        var judge = judge()
+        for difference in [-500, 500, 0, 499, 500, 500, 500, 500] {
+            #expect(judge.judge(Self.sample(source: 1000, target: 1000 - difference, slack: 500)) == .fits)
+        }
+        #expect(judge.judge(Self.sample(source: 1000, target: 499, slack: 500)) == .inDoubt)
+    }
+
+    @Test func `random inserts and deletes within the slack never differ, and a loss above it always does`() {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<50 {
+            var judge = judge()
+            for _ in 0..<100 {
+                let slack = Int.random(in: 0...1000, using: &random)
+                let source = Int.random(in: 1000...5000, using: &random)
+                let sample = Self.sample(
+                    source: source, target: source - Int.random(in: -slack...slack, using: &random), slack: slack)
+                #expect(judge.judge(sample) == .fits)
+            }
+            #expect(lastVerdict(&judge, Self.sample(source: 9000, target: 7000, slack: 1000)) != .fits)
+        }
+    }
+
+    @Test func `keys of others in the target hide a loss and are never taken for one`() {
+        var judge = judge()
+        #expect(judge.judge(Self.sample(source: 100, target: 5000)) == .fits)
+        #expect(judge.judge(Self.sample(source: 100, target: 100)) == .fits)
+    }
+
+    @Test func `databases are counted one by one`() {
+        var judge = judge()
+        var sample = Self.sample()
+        sample.sourceKeys = [0: 100, 3: 7]
+        sample.targetKeys = [0: 200, 3: 5]
+        #expect(lastVerdict(&judge, sample) == .differs(.keysMissing(2, source: 107, target: 205)))
+    }
+
+    @Test func `what the target loses by itself is allowed for until the source has it deleted`() {
+        var judge = judge()
+        #expect(judge.judge(Self.sample(source: 100, target: 60, losses: 40)) == .fits)
+        #expect(judge.judge(Self.sample(source: 100, target: 60, losses: 40)) == .fits)
+        #expect(judge.judge(Self.sample(source: 60, target: 60, losses: 40)) == .fits)
+        #expect(judge.judge(Self.sample(source: 100, target: 60, losses: 40)) == .inDoubt)
+    }
+
+    @Test func `each incident may have cost a key`() {
+        var judge = judge()
+        #expect(judge.judge(Self.sample(source: 110, target: 107, incidents: 3)) == .fits)
+        #expect(judge.judge(Self.sample(source: 110, target: 106, incidents: 3)) == .inDoubt)
+    }
+
+    @Test func `what a full sync could not bring is accepted, and kept for the next session`() {
+        var judge = DataSetJudge(note: nil, callsBefore: nil)
+        #expect(judge.judge(Self.sample(source: 100, target: 90, losses: 7, incidents: 10)) == .fits)
+        #expect(judge.note.accepted == 10)
+        var next = DataSetJudge(note: DataSetNote(judge.note.text), callsBefore: nil)
+        #expect(next.judge(Self.sample(source: 100, target: 90, losses: 7)) == .fits)
+        // Expired while nobody looked.
+        #expect(next.judge(Self.sample(source: 100, target: 88, losses: 9)) == .fits)
+        #expect(next.judge(Self.sample(source: 100, target: 87, losses: 9)) == .inDoubt)
+    }
+
+    @Test func `a session that goes on knows that there was nothing to accept`() {
+        var judge = DataSetJudge(note: DataSetNote("0 0 a 0 0"), callsBefore: nil)
+        let sample = Self.sample(source: 2501, target: 1502)
+        #expect(lastVerdict(&judge, sample) == .differs(.keysMissing(999, source: 2501, target: 1502)))
+    }
+
+    @Test func `a checkpoint of an earlier version is taken as it is found`() {
+        var judge = DataSetJudge(note: DataSetNote(), callsBefore: SourceCalls(flushes: 5, roleChanges: 0))
+        #expect(judge.judge(Self.sample(source: 2501, target: 1502, flushCalls: 5, flushRecords: 3...3)) == .fits)
+    }
+
+    @Test func `behind a FLUSHALL nothing is accepted`() {
+        var judge = DataSetJudge(note: DataSetNote("50 0 a 0 0"), callsBefore: nil)
+        judge.flushedAll()
+        let sample = Self.sample(source: 1, target: 0, flushCalls: 1, flushRecords: 1...1, isFuzzy: true)
+        #expect(lastVerdict(&judge, sample) == .differs(.keysMissing(1, source: 1, target: 0)))
+    }
+
+    @Test func `a client's FLUSHALL and real writes behind it are nothing`() {
+        var judge = judge()
+        for round in 1...5 {
+            judge.flushedAll()
+            // Its call is counted a moment after its record.
+            let early = Self.sample(source: 0, flushCalls: round - 1, flushRecords: round...round)
+            #expect(judge.judge(early) == .inDoubt)
+            #expect(judge.judge(Self.sample(source: 50, flushCalls: round, flushRecords: round...round)) == .fits)
+            #expect(judge.judge(Self.sample(source: 900, flushCalls: round, flushRecords: round...round)) == .fits)
+        }
+    }
+
+    @Test func `a FLUSHALL that no client has called is the source's own, however many keys there are`() {
+        var judge = judge()
+        judge.flushedAll()
+        #expect(lastVerdict(&judge, Self.sample(flushCalls: 0, flushRecords: 1...1)) == .differs(.flushWithoutCall))
+    }
+
+    @Test func `calls that a session has missed the records of are none too few`() {
+        // Noted at 2 calls; 3 more were made before the position, and 2 after it.
+        var judge = DataSetJudge(note: DataSetNote("0 0 a 2 0"), callsBefore: nil)
+        #expect(judge.judge(Self.sample(flushCalls: 7, flushRecords: 2...2)) == .fits)
+        #expect(judge.judge(Self.sample(flushCalls: 7, flushRecords: 3...3)) == .inDoubt)
+    }
+
+    @Test func `counters that were reset are counted anew`() {
+        var judge = DataSetJudge(note: DataSetNote("0 0 a 9 4"), callsBefore: nil)
+        #expect(judge.judge(Self.sample(flushCalls: 0, flushRecords: 1...1)) == .fits)
+        #expect(judge.judge(Self.sample(flushCalls: 1, flushRecords: 2...2)) == .fits)
+        #expect(judge.judge(Self.sample(flushCalls: 1, flushRecords: 3...3)) == .inDoubt)
+    }
+
+    @Test func `a target that was restarted has lost what it has lost`() {
+        var judge = judge()
+        #expect(judge.judge(Self.sample(source: 100, target: 95, run: "b")) == .fits)
+        #expect(judge.judge(Self.sample(source: 100, target: 94, run: "b")) == .inDoubt)
+    }
+
+    @Test func `where elements have TTLs of their own, keys count only behind a FLUSHALL`() {
+        var judge = judge()
+        for _ in 0..<5 { #expect(judge.judge(Self.sample(source: 100, target: 20, isFuzzy: true)) == .fits) }
+        #expect(judge.judge(Self.sample(source: 100, target: 20)) == .fits)
+    }
+
+    @Test func `the note is read as it was written`() {
+        for text in ["- - - - -", "3 12 abc 4 5", "0 - abc - -"] { #expect(DataSetNote(text)?.text == text) }
+        #expect(DataSetNote(nil) == nil)
+        #expect(DataSetNote("what") == nil)
+    }
+}
