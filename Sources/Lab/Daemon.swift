@@ -40,15 +40,15 @@ package final class Daemon {
     /// - Parameter folder: where config, state and log go; the folder of an earlier daemon to start over its state.
     package init(
         _ command: Command = .replicate, _ configuration: Configuration, folder: TemporaryFolder? = nil,
-        environment: [String: String] = [:]
+        task: String = Daemon.taskName, environment: [String: String] = [:]
     ) throws {
         let folder = try folder ?? TemporaryFolder("daemon")
         try FileManager.default.createDirectory(
             atPath: folder.file("state"), withIntermediateDirectories: true)
         let path = try folder.write(
-            configuration.yaml(stateDirectory: folder.file("state")), to: "\(Self.taskName).yaml")
+            configuration.yaml(stateDirectory: folder.file("state")), to: "\(task).yaml")
         process = try ChildProcess(
-            BuiltProgram.daemon.path, [command.rawValue, "--config", path, "--task-name", Self.taskName],
+            BuiltProgram.daemon.path, [command.rawValue, "--config", path, "--task-name", task],
             output: folder.file("output"), error: folder.file("log"), environment: environment)
         self.folder = folder
     }

@@ -36,6 +36,9 @@ package struct JournalRewriter {
         guard let name = CommandName(command.name), let rule = JournalRule.rule(for: name) else {
             return .unsupported(.unknownCommand)
         }
+        if !profile.hasScripts, let outcome = rewriteWithoutScripts(rule, command, now: now, into: batch) {
+            return outcome
+        }
         switch rule {
         case .verbatim:
             appendVerbatim(command, into: batch)
@@ -179,6 +182,7 @@ package struct JournalRewriter {
             appendVerbatim(command, into: batch)
             return .written
         }
+        guard profile.hasScripts else { return .writtenDiverging(.storeInSnapshot) }
         batch.command(command.argumentCount + 4)
         batch.bytes.appendBulk("EVAL")
         batch.bytes.appendBulk("if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end")

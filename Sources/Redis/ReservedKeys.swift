@@ -8,13 +8,17 @@ package struct ReservedKeys: Sendable {
     /// What the names begin with.
     package static let prefix: StaticString = "df2redis:"
 
-    /// The checkpoint, which may have another name.
+    /// The checkpoint, which may have another name, and the owner's record.
     private let checkpoint: [UInt8]
+    private let owner: [UInt8]
 
-    package init(checkpoint: String) { self.checkpoint = Array(checkpoint.utf8) }
+    package init(checkpoint: String) {
+        self.checkpoint = Array(checkpoint.utf8)
+        owner = Array((checkpoint + OwnershipRecord.suffix).utf8)
+    }
 
     package func contains(_ key: RawSpan) -> Bool {
-        key.startsWith(Self.prefix) || key.isEqual(to: checkpoint.span.bytes)
+        key.startsWith(Self.prefix) || key.isEqual(to: checkpoint.span.bytes) || key.isEqual(to: owner.span.bytes)
     }
 
     package func contains(_ key: [UInt8]) -> Bool { contains(key.span.bytes) }

@@ -29,6 +29,7 @@ package enum Unsupported: String, Sendable, CaseIterable {
     case payload = "restore-payload"
     case database = "database-number"
     case reservedKey = "reserved-key"
+    case scripting = "no-scripts"
 
     /// Whether it is a reason to stop, where the policy is to stop: search indexes are no data, a rate limiter's state is
     /// of no use elsewhere, and reserved keys are df2redis' own.
@@ -43,7 +44,8 @@ package enum Unsupported: String, Sendable, CaseIterable {
     package var takesTheKey: Bool {
         switch self {
         case .json, .bloom, .countMinSketch, .topK, .cuckoo, .payload: true
-        case .fieldExpiry, .memberExpiry, .searchIndex, .throttle, .unknownCommand, .database, .reservedKey: false
+        case .fieldExpiry, .memberExpiry, .searchIndex, .throttle, .unknownCommand, .database, .reservedKey, .scripting:
+            false
         }
     }
 
@@ -62,6 +64,7 @@ package enum Unsupported: String, Sendable, CaseIterable {
         case .payload: "the target cannot read the payload of this RESTORE"
         case .reservedKey: "names that begin with df2redis: are df2redis' own in the target"
         case .database: "the target has no such database"
+        case .scripting: "it takes a script, and the target does not allow EVAL to this user"
         }
     }
 }
@@ -79,6 +82,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case claimIdleTimes = "claim-idle-times"
     case pendingEntries = "pending-entries"
     case elementExpiryInDoubt = "element-ttl-in-doubt"
+    case floatSum = "float-sum"
 
     package var reason: String {
         switch self {
@@ -99,6 +103,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "pending entries whose stream entries are deleted cannot be made again in a stream of this size"
         case .elementExpiryInDoubt:
             "a command came so near to the end of an element's TTL that the source may have had it or not: it stays"
+        case .floatSum:
+            "the target adds in long double where the source adds in double, and does not allow EVAL to this user"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

@@ -9,6 +9,8 @@ package struct TargetSettings: Sendable {
     /// Shown by CLIENT LIST on the target.
     package var clientName: String
     package var timeout: Duration = .seconds(10)
+    /// Who runs the task; a connection is not opened while the target names somebody else. `nil`: nobody asks.
+    package var owner: OwnershipRecord?
 
     package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientName: String) {
         self.endpoint = endpoint
@@ -41,7 +43,6 @@ package struct TargetConnector: Sendable {
                     try await demand(arguments, on: connection)
                 }
                 let name = "\(settings.clientName):\(role)"
-                if replacing { _ = try await evict(on: connection) { $0 == name } }
                 // Errors in this name are of no interest, but the first reply says whether we may talk at all.
                 if case .error(let text) = try await connection.request(
                     "CLIENT", "SETNAME", name, timeout: settings.timeout)
@@ -50,6 +51,14 @@ package struct TargetConnector: Sendable {
                     let mayTalk = refusal.code == .unsuitable || text.hasPrefix("NOPERM")
                     if !mayTalk { throw refusal }
                 }
+                // After the name: whoever takes the task over writes its record first and looks for names then. So this
+                // connection is either found by it, or finds its record.
+                if let owner = settings.owner {
+                    let reply = try await connection.request("GET", owner.key, timeout: settings.timeout)
+                    if case .error(let text) = reply { throw TargetError.reply(text, to: "GET", key: owner.key) }
+                    try owner.check(reply.text)
+                }
+                if replacing { _ = try await evict(on: connection) { $0 == name } }
                 if usesImportMode {
                     try await demand(["CONFIG", "SET", "import-mode", "yes"], on: connection)
                     try await demand(["CLIENT", "IMPORT-SOURCE", "ON"], on: connection)
@@ -79,20 +88,39 @@ package struct TargetConnector: Sendable {
         }
     }
 
-    private func evict(on connection: RequestConnection, _ isDoomed: (String) -> Bool) async throws -> Bool {
+    /// Whether the target has connections of this task's name besides `connection`; `nil` when it does not say.
+    func others(on connection: RequestConnection) async throws(TargetError) -> Bool? {
+        do {
+            return try await ids(on: connection) {
+                $0.hasPrefix("\(settings.clientName):") && !$0.hasSuffix(":\(TargetRights.role)")
+            }.map { !$0.isEmpty }
+        } catch {
+            throw TargetError(error)
+        }
+    }
+
+    /// The ids of the other connections whose name is asked for; `nil` when the target does not say.
+    private func ids(on connection: RequestConnection, _ isWanted: (String) -> Bool) async throws -> [String]? {
         let id = try await connection.request("CLIENT", "ID", timeout: settings.timeout)
         let list = try await connection.request("CLIENT", "LIST", timeout: settings.timeout)
         for case .error(let text) in [id, list] where TargetError.isTransientReply(text) {
             // A target that is busy with a script answers nothing else: it is no answer to whether it is allowed.
             throw TargetError.reply(text, to: "CLIENT LIST")
         }
-        guard let own = id.int, let list = list.text else { return false }
-        for line in list.split(separator: "\n") {
+        guard let own = id.int, let list = list.text else { return nil }
+        return list.split(separator: "\n").compactMap { line in
             let fields = line.split(separator: " ")
             func field(_ name: String) -> String? {
                 fields.first { $0.hasPrefix("\(name)=") }.map { String($0.dropFirst(name.utf8.count + 1)) }
             }
-            guard let name = field("name"), isDoomed(name), let id = field("id"), id != String(own) else { continue }
+            guard let name = field("name"), isWanted(name), let id = field("id"), id != String(own) else { return nil }
+            return id
+        }
+    }
+
+    private func evict(on connection: RequestConnection, _ isDoomed: (String) -> Bool) async throws -> Bool {
+        guard let doomed = try await ids(on: connection, isDoomed) else { return false }
+        for id in doomed {
             let reply = try await connection.request("CLIENT", "KILL", "ID", id, timeout: settings.timeout)
             if case .error(let text) = reply {
                 if TargetError.isTransientReply(text) { throw TargetError.reply(text, to: "CLIENT KILL") }
@@ -116,7 +144,7 @@ package struct TargetConnector: Sendable {
             guard let info = reply.text else {
                 throw TargetError(.protocolViolation, "the target's INFO is not a text")
             }
-            let fields = Self.fields(of: info)
+            let fields = TargetFigures.fields(of: info)
             if fields["dragonfly_version"] != nil {
                 throw TargetError(.unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey")
             }
@@ -166,14 +194,5 @@ package struct TargetConnector: Sendable {
         let reply = try await connection.request("COMMAND", "INFO", command, timeout: settings.timeout)
         guard case .array(let entries?) = reply, let entry = entries.first else { return false }
         return !entry.isNull
-    }
-
-    private static func fields(of info: String) -> [String: String] {
-        var fields: [String: String] = [:]
-        for line in info.split(whereSeparator: \.isNewline) {
-            guard let colon = line.firstIndex(of: ":") else { continue }
-            fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
-        }
-        return fields
     }
 }

@@ -20,15 +20,24 @@ extension TargetControl {
         return keys.count
     }
 
-    /// Removes all keys of a database but `key`, a hash of database 0.
-    package func empty(database: UInt32, sparing key: String) async throws(TargetError) {
-        // In one step: what the flows write to the hash meanwhile comes before or behind.
+    /// Removes all keys of a database but the task's own, unless there are other tasks.
+    ///
+    /// - Returns: `false` when there are: then nothing is removed.
+    package func emptyAlone(_ database: UInt32, checkpointKey: String) async throws(TargetError) -> Bool {
+        // In one step: what the flows write to the hash meanwhile comes before or after.
         let script = """
-            local kept=redis.call('HGETALL',KEYS[1]) redis.call('FLUSHDB','ASYNC')
+            local kept,tasks=redis.call('HGETALL',KEYS[1]),redis.call('HGETALL',KEYS[2])
+            for i=1,#tasks,2 do if tasks[i]~=KEYS[1] then return 0 end end
+            redis.call('SELECT',ARGV[1]) redis.call('FLUSHDB','ASYNC') redis.call('SELECT',0)
+            if ARGV[1]~='0' then return 1 end
             if #kept>0 then redis.call('HSET',KEYS[1],unpack(kept)) end
+            if #tasks>0 then redis.call('HSET',KEYS[2],unpack(tasks)) end
+            if #ARGV>1 then redis.call(unpack(ARGV,2)) end
+            return 1
             """
-        let command = database == 0 ? ["EVAL", script, "1", key] : ["FLUSHDB", "ASYNC"]
-        _ = try await demand(command, in: database, timeout: Self.flushTimeout)
+        let arguments = ["EVAL", script, "2", checkpointKey, TaskRegistry.key, String(database)]
+        let owner = connector.settings.owner?.command ?? []
+        return try await demand(arguments + owner, in: 0, timeout: Self.flushTimeout).int == 1
     }
 
     /// Even without a thread for it, a server empties hundreds of millions of keys in that time.

@@ -29,28 +29,25 @@ extension TargetControl {
         return count
     }
 
-    /// Forgets all elements' TTLs; the elements stay.
+    /// Forgets all elements' TTLs; the elements stay. Before anything of the task is under way.
     ///
     /// - Returns: the number of keys that had some.
     package func forgetElementExpiries(task: String) async throws(TargetError) -> Int {
-        let script = """
-            for f=0,tonumber(ARGV[3])-1 do
-            local d=ARGV[1]..f
-            local ks=redis.call('ZRANGE',d,0,999)
-            if #ks>0 then
-            for i,k in ipairs(ks) do ks[i]=ARGV[2]..k end
-            redis.call('UNLINK',unpack(ks)) redis.call('ZREMRANGEBYRANK',d,0,999)
-            return #ks
-            end
-            end
-            return 0
-            """
-        let due = String(decoding: ElementExpiry.dueKey(task: task, flow: 0).dropLast(), as: UTF8.self)
-        let shadows = String(decoding: ElementExpiry.shadowPrefix(task: task), as: UTF8.self)
+        let lists = (0..<Self.maxFlows).map { ElementExpiry.dueKey(task: task, flow: $0) }
+        let shadows = ElementExpiry.shadowPrefix(task: task)
         var total = 0
         for database in try await databasesWithKeys() {
-            let command = ["EVAL", script, "0", due, shadows, String(Self.maxFlows)]
-            while let count = try await demand(command, in: database).int, count > 0 { total += Int(count) }
+            guard try await demand([Array("EXISTS".utf8)] + lists, in: database).int ?? 0 > 0 else { continue }
+            for list in lists {
+                while true {
+                    let range = [Array("ZRANGE".utf8), list, Array("0".utf8), Array("999".utf8)]
+                    let keys = try await demand(range, in: database).array?.compactMap(\.bytes) ?? []
+                    if keys.isEmpty { break }
+                    try await unlink(keys.map { shadows + $0 }, database: database)
+                    _ = try await demand([Array("ZREM".utf8), list] + keys, in: database)
+                    total += keys.count
+                }
+            }
         }
         return total
     }

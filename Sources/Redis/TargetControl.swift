@@ -3,17 +3,21 @@ import Wire
 
 /// The task's own requests to the target, apart from the flows' data: probes, checkpoints, global commands.
 package actor TargetControl {
-    private let connector: TargetConnector
+    let connector: TargetConnector
     private let role: String
+    private let replacesOwn: Bool
     private var connection: RequestConnection?
     private var hasConnected = false
     /// A connection that has been idle for so long may have been closed by a target with a `timeout`.
     private static let idleLimit = Duration.milliseconds(500)
 
-    /// - Parameter role: what tells its connection from others of the task.
-    package init(connector: TargetConnector, role: String = "control") {
+    /// - Parameters:
+    ///   - role: what its connection is called, besides the task.
+    ///   - replacesOwn: a new connection ends the one before, of unknown fate.
+    package init(connector: TargetConnector, role: String = "control", replacesOwn: Bool = true) {
         self.connector = connector
         self.role = role
+        self.replacesOwn = replacesOwn
     }
 
     /// Connects, if it is not connected, and learns what the target is.
@@ -21,9 +25,9 @@ package actor TargetControl {
         try await connector.profile(on: open())
     }
 
-    private func open() async throws(TargetError) -> RequestConnection {
+    func open() async throws(TargetError) -> RequestConnection {
         if let connection, try await isUsable(connection) { return connection }
-        let connection = try await connector.connect(role: role, replacing: hasConnected)
+        let connection = try await connector.connect(role: role, replacing: hasConnected && replacesOwn)
         hasConnected = true
         self.connection = connection
         return connection
@@ -75,6 +79,11 @@ package actor TargetControl {
         return try await demand(arguments, on: connection, timeout: timeout)
     }
 
+    /// One of several requests that must be made on one connection.
+    func demand(_ words: [String], on connection: RequestConnection) async throws(TargetError) -> RESPValue {
+        try await demand(words.map { Array($0.utf8) }, on: connection)
+    }
+
     private func demand(
         _ arguments: [[UInt8]], on connection: RequestConnection, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
@@ -117,9 +126,12 @@ package actor TargetControl {
         }
     }
 
-    /// The server holds no key in any database.
-    package func isEmpty() async throws(TargetError) -> Bool {
-        try await databasesWithKeys().isEmpty
+    /// The server holds no key in any database but df2redis' own.
+    package func isEmpty(besides reserved: ReservedKeys) async throws(TargetError) -> Bool {
+        for database in try await databasesWithKeys() {
+            if try await keyCount(database: database, besides: reserved) > 0 { return false }
+        }
+        return true
     }
 
     package func hash(_ key: String) async throws(TargetError) -> [String: String] {
@@ -131,16 +143,21 @@ package actor TargetControl {
         return fields
     }
 
-    package func unlink(_ key: [UInt8], database: UInt32) async throws(TargetError) {
-        _ = try await demand([Array("UNLINK".utf8), key], in: database)
-    }
-
     /// Sets some fields of a hash in database 0 and removes others.
     package func update(
         _ key: String, set fields: [String: String], remove: [String]
     ) async throws(TargetError) {
         if !fields.isEmpty { _ = try await demand(["HSET", key] + fields.flatMap { [$0.key, $0.value] }, in: 0) }
         if !remove.isEmpty { _ = try await demand(["HDEL", key] + remove, in: 0) }
+    }
+
+    /// How many of `keys` there are in database 0.
+    package func exist(_ keys: [String]) async throws(TargetError) -> Int {
+        Int(try await demand(["EXISTS"] + keys, in: 0).int ?? 0)
+    }
+
+    package func setIfMissing(_ key: String, field: String, _ value: String) async throws(TargetError) {
+        _ = try await demand(["HSETNX", key, field, value], in: 0)
     }
 
     /// One page of the keys of a database. The walk is over when the cursor is "0" again.
@@ -174,67 +191,6 @@ package actor TargetControl {
         }
     }
 
-    /// Runs a global command and stores the checkpoint of every flow, in one transaction where the target can.
-    package func run(
-        _ command: GlobalCommand, task: String, checkpointKey: String, fields: [(field: String, value: String)]
-    ) async throws(TargetError) {
-        if case .flushSlots(let ranges) = command {
-            try await deleteSlots(
-                ranges, ofShadows: ElementExpiry.shadowPrefix(task: task), sparing: Array(checkpointKey.utf8))
-        }
-        do throws(TargetError) {
-            try await runTransaction(command, checkpointKey: checkpointKey, fields: fields)
-        } catch {
-            // The connection may stand in the middle of a transaction.
-            await close()
-            throw error
-        }
-    }
-
-    private func runTransaction(
-        _ command: GlobalCommand, checkpointKey: String, fields: [(field: String, value: String)]
-    ) async throws(TargetError) {
-        // On one connection: FLUSHALL must not run outside of the transaction.
-        let connection = try await open()
-        func demand(_ arguments: [String]) async throws(TargetError) -> RESPValue {
-            try await self.demand(arguments.map { Array($0.utf8) }, on: connection)
-        }
-        _ = try await demand(["MULTI"])
-        switch command {
-        case .flushAll: _ = try await demand(["FLUSHALL"])
-        case .flushDatabase(let database):
-            _ = try await demand(["SELECT", String(database)])
-            _ = try await demand(["FLUSHDB"])
-        case .flushSlots: break
-        }
-        _ = try await demand(["SELECT", "0"])
-        if !fields.isEmpty { _ = try await demand(["HSET", checkpointKey] + fields.flatMap { [$0.field, $0.value] }) }
-        let replies = try await demand(["EXEC"])
-        for reply in replies.array ?? [] {
-            if case .error(let text) = reply { throw TargetError.reply(text, to: command.name) }
-        }
-    }
-
-    /// A standalone server knows no slots: its keys are walked, and their slots computed.
-    ///
-    /// - Parameter shadows: these go with the keys that they are named after; other keys of ours stay.
-    private func deleteSlots(
-        _ ranges: [ClosedRange<UInt16>], ofShadows shadows: [UInt8], sparing checkpointKey: [UInt8]
-    ) async throws(TargetError) {
-        var cursor = "0"
-        repeat {
-            let page = try await scan(database: 0, cursor: cursor)
-            let doomed = page.keys.filter { key in
-                let isShadow = key.starts(with: shadows)
-                if !isShadow, key == checkpointKey || key.starts(with: Self.ownPrefix) { return false }
-                let slot = hashSlot(of: isShadow ? Array(key[shadows.count...]) : key)
-                return ranges.contains { $0.contains(slot) }
-            }
-            try await unlink(doomed, database: 0)
-            cursor = page.cursor
-        } while cursor != "0"
-    }
-
     /// Connects anew. What the connection before has sent has taken effect by then, or never will: see `TargetConnector`.
     package func renew() async throws(TargetError) {
         await close()
@@ -245,20 +201,4 @@ package actor TargetControl {
         await connection?.close()
         connection = nil
     }
-}
-
-/// The cluster slot of a key: CRC-16 (XMODEM) of its hash tag, or of the whole key, modulo 16384.
-package func hashSlot(of key: [UInt8]) -> UInt16 {
-    var bytes = key[...]
-    if let open = key.firstIndex(of: UInt8(ascii: "{")),
-        let close = key[(open + 1)...].firstIndex(of: UInt8(ascii: "}")), close > open + 1
-    {
-        bytes = key[(open + 1)..<close]
-    }
-    var crc: UInt16 = 0
-    for byte in bytes {
-        crc ^= UInt16(byte) << 8
-        for _ in 0..<8 { crc = crc & 0x8000 == 0 ? crc << 1 : crc << 1 ^ 0x1021 }
-    }
-    return crc & 0x3FFF
 }

@@ -11,6 +11,8 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case permission
         /// Too old, a cluster, not a Redis at all.
         case unsuitable
+        /// Another process runs the task.
+        case taskTaken
         /// The replies do not fit the requests.
         case protocolViolation
     }
@@ -78,7 +80,9 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     }
 
     /// What an error reply to a request of the handshake means.
-    package static func reply(_ text: String, to step: String) -> TargetError {
+    ///
+    /// - Parameter key: the key that the request was about, if it was about one.
+    package static func reply(_ text: String, to step: String, key: String = "") -> TargetError {
         if text.hasPrefix("NOAUTH") {
             return .init(.permission, "the target requires a password: set target.password (\(text))")
         }
@@ -91,8 +95,17 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
                 "the target is in protected mode and takes no clients of other hosts: give it a password and set target.password (\(text.prefix { $0 != "." }))"
             )
         }
-        if text.hasPrefix("NOPERM") { return .init(.permission, "the target's ACL forbids \(step): \(text)") }
+        if text.hasPrefix("NOPERM") { return forbidden(step, key: key, text) }
         if isTransientReply(text) { return .init(.notReady, "the target is not ready: \(text)") }
         return .init(.unsuitable, "the target refuses \(step): \(text)")
+    }
+
+    /// A command that the target's ACL does not allow, with the rule to add.
+    package static func forbidden(_ step: String, key: String = "", _ text: String) -> TargetError {
+        // "... to access one of the keys used as arguments", "No permissions to access a key"
+        let isKey = text.contains(" access ")
+        let what = key.isEmpty ? step : "\(step) \(key)"
+        let rule = isKey ? "~<pattern> of this key" : "+\(step.lowercased().replacing(" ", with: "|"))"
+        return .init(.permission, "the target's ACL forbids \(what): add \(rule) to the user (\(text))")
     }
 }

@@ -37,6 +37,9 @@ package struct TargetProfile: Equatable, Sendable {
     package var hasFieldExpiry: Bool
     /// As its configuration has them; unknown where CONFIG is forbidden.
     package var limits = TargetLimits()
+    /// The server, and its ACL, let us use RESTORE and EVAL.
+    package var hasRestore = true
+    package var hasScripts = true
 
     package init(
         flavor: Flavor, version: Version, runID: String = "", hasJSON: Bool = false, hasBloom: Bool = false,
@@ -62,7 +65,8 @@ package struct TargetProfile: Equatable, Sendable {
 
     /// RESTORE takes a value of `type` as Dragonfly encodes it (type 21 becomes 19 where it must).
     package func canRestore(_ type: RDBType) -> Bool {
-        switch type {
+        guard hasRestore else { return false }
+        return switch type {
         case .string, .set, .zsetText, .hash, .zset, .setIntset, .zsetZiplist, .hashZiplist, .listZiplists, .stream1,
             .hashListpack, .zsetListpack, .list, .stream2, .stream3:
             true

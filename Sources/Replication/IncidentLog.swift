@@ -90,9 +90,26 @@ package final class IncidentLog: Sendable {
         if !Self.countedOnly.contains(incident.kind), isNew(incident) { append(incident) }
     }
 
+    /// Counts `number` incidents that have no key, and logs the first of a kind and then every power of two that is passed.
+    ///
+    /// - Parameter text: what is logged, with all of the kind.
+    func record(
+        _ number: Int, ofKind kind: String, level: Logger.Level = .warning, _ text: (_ total: Int) -> String
+    ) {
+        guard number > 0 else { return }
+        let total = counts.withLock { counts in
+            counts[kind, default: 0] += number
+            return counts[kind, default: 0]
+        }
+        guard total.leadingZeroBitCount < (total - number).leadingZeroBitCount else { return }
+        var metadata: Logger.Metadata = ["kind": "\(kind)"]
+        if level > .notice { metadata["event"] = "divergence" }
+        logger.log(level: level, "\(text(total))", metadata: metadata)
+    }
+
     /// Logs `text` unless it has been told before.
-    func tellOnce(_ text: String) {
-        if toldOnce.withLock({ $0.insert(text).inserted }) { logger.notice("\(text)") }
+    func tellOnce(_ text: String, level: Logger.Level = .notice) {
+        if toldOnce.withLock({ $0.insert(text).inserted }) { logger.log(level: level, "\(text)") }
     }
 
     private func isNew(_ incident: Incident) -> Bool {

@@ -91,5 +91,11 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     static let checkpointGone = ReplicationError(
         .targetChanged, "the target no longer holds this task's checkpoint: it was emptied")
 
+    static func checkpointEvicted(_ policy: String) -> ReplicationError {
+        ReplicationError(
+            .targetChanged,
+            "the target has evicted this task's checkpoint (maxmemory-policy \(policy)): set noeviction")
+    }
+
     package var description: String { flow.map { "flow \($0): \(message)" } ?? message }
 }

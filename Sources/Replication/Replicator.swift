@@ -19,6 +19,8 @@ package actor Replicator {
     private let notice: @Sendable (ReplicatorNotice) -> Void
     private let incidents: IncidentLog
     private let targetLimits = KnownTargetLimits()
+    private let lease: TaskLease
+    private let registry: TaskRegistry
     private var session: ReplicationSession?
     private var isLeaving = false
     private var pause: Task<Void, Never>?
@@ -32,6 +34,14 @@ package actor Replicator {
     package init(
         settings: ReplicatorSettings, logger: Logger, notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
+        var settings = settings
+        let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
+        let record = OwnershipRecord(checkpoint: key.name, text: ProcessIdentity.current.text)
+        settings.target.owner = record
+        registry = TaskRegistry(checkpoint: key.name)
+        lease = TaskLease(
+            settings: settings.target, record: record, registry: registry, keyPrefix: settings.checkpoint.keyPrefix,
+            logger: logger)
         self.settings = settings
         self.logger = logger
         self.notice = notice
@@ -55,17 +65,29 @@ package actor Replicator {
             beating.cancel()
             observer.cancel()
         }
-        return try await runSessions()
+        do {
+            let summary = try await runSessions()
+            await lease.release()
+            return summary
+        } catch {
+            await lease.release()
+            throw error
+        }
     }
 
     private func runSessions() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
         var past = SessionHistory()
-        let keeper = CheckpointKeeper(task: settings.task, settings: settings.checkpoint, logger: logger)
+        let keeper = CheckpointKeeper(
+            task: settings.task, settings: settings.checkpoint, registry: registry, logger: logger)
+        let watch = TargetWatch(
+            connector: TargetConnector(settings: settings.target),
+            key: CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix))
         while true {
             past.fullSyncs = summary.fullSyncs
             let session = ReplicationSession(
-                settings: settings, keeper: keeper, incidents: incidents, targetLimits: targetLimits, logger: logger,
+                settings: settings, lease: lease, registry: registry, keeper: keeper, watch: watch,
+                incidents: incidents, targetLimits: targetLimits, logger: logger,
                 past: past, notice: notice)
             self.session = session
             if isLeaving { return await settled(summary, past) }
@@ -104,7 +126,8 @@ package actor Replicator {
             // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
             // loading its data will serve by itself.
             guard error.isTransient, past.hasBegun || error.isLoading else {
-                if !error.isTransient, past.ownsImportMode { await endImportMode() }
+                // (Who has taken the task over takes the import mode over as well.)
+                if !error.isTransient, past.ownsImportMode, lease.loss == nil { await endImportMode() }
                 throw error
             }
             guard let attempt = past.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }

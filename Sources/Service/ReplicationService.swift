@@ -193,7 +193,8 @@ extension ReplicationError {
         case .source(.permission), .target(.permission): .noPermission
         case .source(.notAMaster), .target(.unsuitable): .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
-        case .target(.unreachable), .target(.notReady), .targetChanged, .overflow, .postponed: .targetUnavailable
+        case .target(.unreachable), .target(.notReady), .target(.taskTaken), .targetChanged, .overflow, .postponed:
+            .targetUnavailable
         case .resync, .recordsLost, .dataReplaced: .sourceUnavailable
         case .policy: .policyStop
         case .configuration: .config

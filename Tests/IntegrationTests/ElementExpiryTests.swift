@@ -179,7 +179,7 @@ import Wire
         try wait(until: "all are gone") {
             try (0..<3).allSatisfy { try scene.members("big:\($0)") == ["stays"] } && scene.ownKeys().isEmpty
         }
-        #expect(try scene.client.command("DBSIZE").int == 5)
+        #expect(try scene.client.dataKeys == 4)
         try daemon.leave()
     }
 
@@ -250,7 +250,7 @@ import Wire
         scene.journal("SADD s a")
         try scene.settle()
         scene.journal("FLUSHALL")
-        try wait(until: "all is gone") { try scene.client.command("DBSIZE").int == 1 }
+        try wait(until: "all is gone") { try scene.client.dataKeys == 0 }
         try daemon.leave()
     }
 

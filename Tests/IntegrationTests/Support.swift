@@ -1,6 +1,7 @@
 import DragonflySimulator
 import Foundation
 import Lab
+import Wire
 
 /// The folder of the recorded masters.
 let recordingsFolder = Bundle.module.bundlePath + "/Recordings"
@@ -31,6 +32,19 @@ func printedSeed() -> UInt64 {
     let seed = ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
     print("seed \(seed)")
     return seed
+}
+
+extension RESPClient {
+    /// The number of keys in the selected database, database 0, but for those in which a running task keeps its own.
+    var dataKeys: Int64 {
+        get throws {
+            let own = ["df2redis:checkpoint:lab", "df2redis:checkpoint:lab:owner", "df2redis:tasks"]
+            guard let all = try command("DBSIZE").int, let ours = try command(["EXISTS"] + own).int else {
+                throw LabError("DBSIZE and EXISTS are numbers")
+            }
+            return all - ours
+        }
+    }
 }
 
 /// Polls until `target` holds what `source` holds.

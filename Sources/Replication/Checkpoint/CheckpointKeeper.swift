@@ -61,6 +61,7 @@ actor CheckpointKeeper {
 
     private let settings: CheckpointSettings
     private let key: CheckpointKey
+    private let registry: TaskRegistry
     private let file: CheckpointFile?
     private let logger: Logger
     private var record: CheckpointRecord
@@ -70,7 +71,8 @@ actor CheckpointKeeper {
     private var isFirstOpening = true
     private let isStoring = Lock(false)
 
-    init(task: String, settings: CheckpointSettings, logger: Logger) {
+    init(task: String, settings: CheckpointSettings, registry: TaskRegistry, logger: Logger) {
+        self.registry = registry
         self.settings = settings
         self.logger = logger
         key = CheckpointKey(task: task, prefix: settings.keyPrefix)
@@ -87,7 +89,7 @@ actor CheckpointKeeper {
     /// - Throws: `TargetError`, `ReplicationError`.
     func open(on control: TargetControl, targetRunID: String) async throws -> Opening {
         let fields = try await control.hash(key.name)
-        let isEmpty = try await control.isEmpty()
+        let isEmpty = try await control.isEmpty(besides: ReservedKeys(checkpoint: key.name))
         var opening = Opening(fields: fields)
         let inTarget = opening.position
         if let file {
@@ -158,6 +160,7 @@ actor CheckpointKeeper {
         record.databases = opening.databases
         record.filling = opening.filling.isEmpty ? nil : TaskRecord.text(opening.filling)
         record.isReconciling = opening.isReconciling
+        try await control.register((opening.databases ?? []).union(opening.filling.keys), in: registry)
         switch beginning {
         case .fullSync(let isReconciling):
             record.isReconciling = isReconciling
@@ -210,6 +213,7 @@ actor CheckpointKeeper {
     ///
     /// - Throws: `TargetError`.
     func note(filling: [UInt32: Int], on control: TargetControl) async throws {
+        try await control.register(Set(filling.keys), in: registry)
         let text = TaskRecord.text(filling)
         record.filling = text
         guard !isInFile else { return writeIfPossible() }
@@ -218,17 +222,29 @@ actor CheckpointKeeper {
 
     /// The databases that the task fills.
     ///
-    /// - Throws: `TargetError`, `ReplicationError` when what was noted before is gone.
-    func note(_ databases: Set<UInt32>, isFirst: Bool, on control: TargetControl) async throws {
+    /// - Returns: `false` when what was noted before is gone: then nothing is noted, or nobody would see that it is.
+    /// - Throws: `TargetError`.
+    func note(_ databases: Set<UInt32>, isFirst: Bool, on control: TargetControl) async throws -> Bool {
+        try await control.register(databases, in: registry)
+        if !isFirst, !isInFile, TaskRecord(try await control.hash(key.name)).databases == nil { return false }
         record.databases = databases
         record.filling = nil
-        guard !isInFile else { return writeIfPossible() }
-        if !isFirst, TaskRecord(try await control.hash(key.name)).databases == nil {
-            throw ReplicationError.checkpointGone
+        guard !isInFile else {
+            writeIfPossible()
+            return true
         }
         try await control.update(
             key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)],
             remove: [TaskRecord.fillingField])
+        return true
+    }
+
+    /// Writes a hash that the target has evicted anew; what has been written to it since stays.
+    ///
+    /// - Parameter fields: in this order; the databases, which make it a checkpoint, after the positions.
+    /// - Throws: `TargetError`.
+    func restore(_ fields: [(field: String, value: String)], on control: TargetControl) async throws {
+        for (field, value) in fields { try await control.setIfMissing(key.name, field: field, value) }
     }
 
     /// What the next session must know of the two sides' data sets.

@@ -5,11 +5,11 @@ extension FlowApplier {
     /// Remembers from here on which keys the full sync brings; before `start`.
     ///
     /// - Throws: `SystemError` when there is no room for them.
-    package func rememberKeys(in directory: String) throws {
-        encoder.synced = try SyncedKeys(directory: directory)
+    ///
+    /// - Parameter isEssential: the full sync removes all others at its end.
+    package func rememberKeys(in directory: String, isEssential: Bool = true) throws {
+        encoder.synced = try SyncedKeys(directory: directory, isEssential: isEssential)
     }
-
-    package func forgetKeys() { encoder.synced = nil }
 
     /// Those of `keys` that this flow has not brought.
     package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {

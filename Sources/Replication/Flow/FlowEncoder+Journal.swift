@@ -115,7 +115,7 @@ extension FlowEncoder {
 
     /// Without knowing all keys that the sync has brought, an old value can no longer be told from a new one.
     func checkRemembering() {
-        guard let failure = synced?.failure else { return }
+        guard let synced, synced.isEssential, let failure = synced.failure else { return }
         fail(
             .file,
             "the keys that this full sync brings cannot be remembered, so what the source no longer has cannot be removed: "

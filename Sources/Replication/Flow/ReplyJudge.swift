@@ -1,3 +1,4 @@
+import Dragonfly
 import Redis
 
 /// Decides what a reply means that is not what its command hoped for, and whether the task is to stop for it.
@@ -25,15 +26,16 @@ struct ReplyJudge {
             }
             return nil
         case .zero where batch.isEffective(irregularity.command) && !batch.mayHaveBeenApplied:
-            context.incidents.record(
-                .init(
-                    severity: .missing, kind: "missing-key", flow: encoder.flow, database: label.database,
-                    key: label.key,
-                    reason:
-                        "the source has renamed it or changed its TTL, and the target lacks it: it was never taken over, or the target's own clock, its eviction or somebody else has removed it",
-                    subject: label.name))
+            context.incidents.record(.missingKey(label, flow: encoder.flow))
             return nil
         case .null, .zero, .empty:
+            return nil
+        case .error(let text) where text.hasPrefix("NOPERM") && label.name != "SCRIPT":
+            // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy
+            // leaves the key out.
+            return ReplicationError(TargetError.forbidden(label.name, key: label.key, text), flow: encoder.flow)
+        case .error("ERR no such key") where label.name == "RENAME" && !batch.mayHaveBeenApplied:
+            context.incidents.record(.missingKey(label, flow: encoder.flow))
             return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
             // The source journals an XSETID that it refuses itself; nothing is lost.
@@ -151,5 +153,16 @@ extension BatchOutcome.Irregularity {
     var errorText: String? {
         if case .error(let text) = kind { return text }
         return nil
+    }
+}
+
+extension IncidentLog.Incident {
+    /// A command that succeeded at the source finds no key at the target.
+    fileprivate static func missingKey(_ label: CommandBatch.Label, flow: FlowID) -> Self {
+        .init(
+            severity: .missing, kind: "missing-key", flow: flow, database: label.database, key: label.key,
+            reason:
+                "the source has renamed it or changed its TTL, and the target lacks it: it was never taken over, or the target's own clock, its eviction or somebody else has removed it",
+            subject: label.name)
     }
 }

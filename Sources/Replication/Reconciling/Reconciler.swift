@@ -35,6 +35,8 @@ struct Reconciler {
     let retry: RetryPolicy
     let logger: Logger
     let reserved: ReservedKeys
+    /// Another task fills the database too; asked after keys of it have been read (`TaskRegistry`).
+    var isShared: @Sendable (UInt32) async throws -> Bool = { _ in false }
 
     /// - Returns: the number of keys removed.
     /// - Throws: `TargetError`; what was removed until then was rightly removed.
@@ -48,6 +50,12 @@ struct Reconciler {
                 cursor = page.cursor
                 var strangers = page.keys.filter { !reserved.contains($0) }
                 strangers = await unknown(strangers, database: database)
+                if !strangers.isEmpty, try await isShared(database) {
+                    logger.warning(
+                        "nothing is removed in database \(database), as another task fills it too: keys that the source has deleted since this task's last session stay. To have them removed: stop the tasks, empty the target, and start them",
+                        metadata: ["event": "divergence"])
+                    break
+                }
                 if !strangers.isEmpty { removed += try await remove(strangers, database: database) }
             } while cursor != "0"
         }
@@ -62,7 +70,7 @@ struct Reconciler {
                 let page = try await control.scan(database: database, cursor: cursor)
                 cursor = page.cursor
                 let keys = page.keys.filter { !reserved.contains($0) }
-                if await !unknown(keys, database: database).isEmpty { return true }
+                if await !unknown(keys, database: database).isEmpty { return try await !isShared(database) }
             } while cursor != "0"
         }
         return false

@@ -8,11 +8,23 @@ import Wire
 /// A journal command that comes to a key which this sync has not brought would build on such an old value, so the key is
 /// removed first.
 final class SyncedKeys {
+    private let directory: String
     private let keys: KeySet
+    /// Without it the full sync cannot be completed.
+    var isEssential: Bool
     private(set) var failure: SystemError?
 
     /// - Throws: `SystemError` when there is no room for the set.
-    init(directory: String) throws(SystemError) { keys = try KeySet(directory: directory) }
+    init(directory: String, isEssential: Bool = true) throws(SystemError) {
+        self.directory = directory
+        self.isEssential = isEssential
+        keys = try KeySet(directory: directory)
+    }
+
+    /// A new one that holds nothing.
+    func emptied() throws(SystemError) -> SyncedKeys {
+        try SyncedKeys(directory: directory, isEssential: isEssential)
+    }
 
     /// The key is the source's from here on.
     ///
@@ -30,5 +42,26 @@ final class SyncedKeys {
 
     func lacks(_ key: [UInt8], database: UInt32) -> Bool {
         !keys.contains(KeySet.fingerprint(key.span.bytes, database: database))
+    }
+}
+
+/// What a flow has brought, as those see it who remove keys.
+extension FlowApplier {
+    /// The full sync has removed what it has not brought.
+    ///
+    /// - Parameter remembers: a later flush may have to tell this flow's keys from others.
+    package func endReconciling(remembers: Bool) {
+        if remembers { encoder.synced?.isEssential = false } else { encoder.synced = nil }
+    }
+
+    /// All that the flow has brought is removed.
+    package func forgetBroughtKeys() throws {
+        if let synced = encoder.synced { encoder.synced = try synced.emptied() }
+    }
+
+    /// Those of `keys` that this flow has certainly brought.
+    package func brought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
+        guard let synced = encoder.synced, synced.failure == nil else { return [] }
+        return keys.filter { !synced.lacks($0, database: database) }
     }
 }

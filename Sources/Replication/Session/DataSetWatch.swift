@@ -19,7 +19,8 @@ actor DataSetWatch {
 
     private let inspector: SourceInspector
     private let control: TargetControl
-    private let checkpoint: CheckpointKey?
+    private let checkpoint: CheckpointKey
+    private let registry: TaskRegistry
     private let progress: [FlowProgress]
     private let appliers: [FlowApplier]
     private let incidents: IncidentLog
@@ -34,15 +35,16 @@ actor DataSetWatch {
     private var pause: Task<Void, Never>?
     private var isStopped = false
 
-    /// - Parameter checkpoint: the task's key, when it is in the target.
     init(
-        inspector: SourceInspector, control: TargetControl, checkpoint: CheckpointKey?, progress: [FlowProgress],
+        inspector: SourceInspector, control: TargetControl, checkpoint: CheckpointKey, registry: TaskRegistry,
+        progress: [FlowProgress],
         appliers: [FlowApplier], incidents: IncidentLog, keeper: CheckpointKeeper, judge: DataSetJudge, logger: Logger,
         onDifference: @escaping @Sendable (FullSyncReason) -> Void
     ) {
         self.inspector = inspector
         self.control = control
         self.checkpoint = checkpoint
+        self.registry = registry
         self.progress = progress
         self.appliers = appliers
         self.incidents = incidents
@@ -136,7 +138,10 @@ actor DataSetWatch {
             sourceKeys: source.keys, targetKeys: target.keys, slack: keyChanges - changes, targetLosses: target.losses,
             targetRunID: target.runID, incidents: incidents.totals.values.reduce(0, +), calls: calls,
             flushRecords: flushesBefore...flushesAfter)
-        if checkpoint != nil { sample.targetKeys[0, default: 1] -= 1 }
+        let own = try await control.exist([checkpoint.name, checkpoint.name + OwnershipRecord.suffix, TaskRegistry.key])
+        sample.targetKeys[0, default: own] -= own
+        // What of the target is other tasks' nobody counts.
+        guard try await control.others(in: registry).isEmpty else { return .fits }
         for applier in appliers where await applier.hasElementExpiries { sample.hasElementExpiries = true }
         guard flushRecords == flushesBefore else { return nil }
         return judge.judge(sample)

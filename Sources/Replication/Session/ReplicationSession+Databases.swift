@@ -2,37 +2,6 @@ import Dragonfly
 import Logging
 import Redis
 
-/// What the session knows of the target's databases and of the task's part in them.
-struct TaskDatabases {
-    /// Databases that the task has filled, as the checkpoint has them.
-    var known: Set<UInt32> = []
-    var areNoted = false
-    /// Others that a full sync which has not been completed has begun to fill, by the number of keys that stood there
-    /// before the task's first write.
-    var filling: [UInt32: Int] = [:]
-    /// Whatever the full sync comes to has been filled before.
-    private var areAllOwn = false
-    /// Databases that this full sync has come to.
-    var opened: Set<UInt32> = []
-
-    init() {}
-
-    init(_ opening: CheckpointKeeper.Opening) {
-        known = opening.databases ?? []
-        areNoted = opening.databases != nil
-        filling = opening.filling.filter { !known.contains($0.key) }
-        // What told the databases is lost, and that they have been filled is known.
-        areAllOwn = opening.isReconciling && opening.databases == nil && opening.filling.isEmpty
-    }
-
-    /// There are databases where everything is the task's: what the source no longer has can be told.
-    var hasOwn: Bool { areNoted || filling.values.contains(0) || areAllOwn }
-
-    /// Where everything is the task's. Keys of others that stood in a database before the task's first full sync are not
-    /// removed at its end, however often that was begun.
-    var own: Set<UInt32> { known.filter { areAllOwn || filling[$0, default: 0] == 0 } }
-}
-
 extension ReplicationSession {
     /// A flow is about to write to `database` for the first time in this session, and waits for it.
     ///
@@ -40,13 +9,34 @@ extension ReplicationSession {
     /// this one has brought for keys of others, and leave for ever what the source deletes meanwhile.
     func prepare(_ database: UInt32, for flow: FlowID) async throws {
         if !isFullSync || stableFlows.count == appliers.count {
-            // Behind a full sync whatever comes to a database is the task's: noted with the next beat, and nobody waits.
-            hasNewDatabases = true
+            // After a full sync whatever comes to a database is the task's.
+            databases.awaited[database, default: []].insert(flow)
+            return try await noteAwaitedDatabases()
         } else if databases.opened.insert(database).inserted {
             if settings.existing == .flush { try await empty(database) }
             try await noteFilling(database)
         }
         await appliers[flow.index].open(database)
+    }
+
+    /// Notes the databases that the stable stream has come to, and lets their flows go on; while the target is away they
+    /// wait, and everything else goes on.
+    func noteAwaitedDatabases() async throws {
+        let awaited = databases.awaited
+        guard !awaited.isEmpty else { return }
+        let error = try await note(databases.known.union(databases.filling.keys).union(awaited.keys))
+        for (database, flows) in awaited {
+            let isNoted = databases.known.contains(database)
+            if isNoted { databases.awaited[database] = nil }
+            for flow in flows {
+                if isNoted {
+                    if lostFlows.contains(flow) { _ = try await handle(.targetFound(flow)) }
+                    await appliers[flow.index].open(database)
+                } else if let error, !lostFlows.contains(flow) {
+                    _ = try await handle(.targetLost(flow, error))
+                }
+            }
+        }
     }
 
     private func noteFilling(_ database: UInt32) async throws {
@@ -60,8 +50,17 @@ extension ReplicationSession {
     }
 
     private func empty(_ database: UInt32) async throws {
-        let key = checkpointKey.name
-        try await retryingTarget { try await control.empty(database: database, sparing: key) }
+        let flush = flush(.flushDatabase(database), fields: [])
+        let isAtOnce = rights.canFlush && rights.allows("EVAL")
+        let isEmpty = try await retryingTarget { [control] in
+            if isAtOnce, try await control.emptyAlone(database, checkpointKey: flush.checkpointKey) { return true }
+            return try await control.empty(database, flush: flush)
+        }
+        guard isEmpty else {
+            return logger.warning(
+                "database \(database) of the target is not emptied (fullSync.existing: flush), as another task fills it too: old keys of this task stay",
+                metadata: ["event": "divergence"])
+        }
         databases.filling[database] = nil
         logger.notice("database \(database) of the target is emptied: fullSync.existing is flush")
     }
@@ -76,14 +75,24 @@ extension ReplicationSession {
     func storeDatabases() async throws {
         var all = databases.known.union(databases.filling.keys)
         for applier in appliers { all.formUnion(await applier.databases) }
-        hasNewDatabases = false
-        guard all != databases.known || !databases.areNoted else { return }
+        try await note(all)
+    }
+
+    /// - Returns: why it cannot be done now: the target is away, and is asked again later.
+    @discardableResult
+    private func note(_ all: Set<UInt32>) async throws -> TargetError? {
+        guard all != databases.known || !databases.areNoted else { return nil }
         do {
-            try await keeper.note(all, isFirst: !databases.areNoted, on: control)
-            (databases.known, databases.areNoted) = (all, true)
+            if try await keeper.note(all, isFirst: !databases.areNoted, on: control) {
+                (databases.known, databases.areNoted) = (all, true)
+            } else {
+                watchTarget()
+            }
         } catch let error as TargetError {
             guard error.isTransient else { throw error }
+            return error
         }
+        return nil
     }
 
     /// What the record holds besides positions: written anew with a command that may take the checkpoint's key with it.
@@ -113,7 +122,8 @@ extension ReplicationSession {
     func reconciler(on control: TargetControl) -> Reconciler {
         Reconciler(
             control: control, flows: appliers, retry: settings.retry, logger: logger,
-            reserved: ReservedKeys(checkpoint: checkpointKey.name))
+            reserved: ReservedKeys(checkpoint: checkpointKey.name),
+            isShared: { [control, registry] in try await control.others(in: registry).fill($0) })
     }
 
     /// A source that has lost its data would take the copy of them with it, which is what a copy is for.

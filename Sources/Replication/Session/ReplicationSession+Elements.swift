@@ -4,9 +4,16 @@ import Redis
 
 /// TTLs of elements that the target cannot keep, at the two ends of a session.
 extension ReplicationSession {
+    /// The configuration's, as far as the target lets us follow it: without scripts nobody ends the TTLs of elements.
+    var policy: ReplicationPolicy {
+        var policy = settings.policy
+        if !rights.allows("EVAL") { policy.elementExpiry = .unsupported }
+        return policy
+    }
+
     /// A session that goes on takes over what the one before has left in the target; a full sync brings all anew.
     func takeOverElementExpiries() async throws {
-        if !isFullSync, settings.policy.elementExpiry == .timer {
+        if !isFullSync, policy.elementExpiry == .timer {
             for database in try await control.databasesWithKeys() {
                 for applier in appliers {
                     var cursor = "0"

@@ -17,6 +17,7 @@ extension ReplicationSession {
         phase = .leaving
         begin("leaving", atMost: settings.drain + settings.finWait + .seconds(30))
         reconciliation?.cancel()
+        restoration?.cancel()
         await dataSet?.stop()
         await inspector.close()
         notice(.phase(status))
@@ -114,7 +115,9 @@ extension ReplicationSession {
                 for applier in appliers where await applier.hasMore { isBusy = true }
                 if !isBusy || isLeaveRequested { return }
             case .flow(let event): _ = try await handle(event)
-            case .tick, .connection, .pingFailed, .dataReplaced: break
+            case .tick: try await noteAwaitedDatabases()
+            case .target(let findings): try handle(findings)
+            case .connection, .pingFailed, .dataReplaced: break
             }
         }
     }

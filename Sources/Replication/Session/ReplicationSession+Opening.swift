@@ -11,14 +11,14 @@ extension ReplicationSession {
     func open() async throws {
         // Each request has a limit of its own, which a slow source with many flows may need for each.
         begin("opening the session", atMost: .seconds(600))
-        let profile = try await control.profile()
+        let claim = try await lease.claim()
+        let profile = claim.profile
         targetLimits.configure(profile.limits)
         let databaseCount = try await control.databaseCount()
-        if try await !control.evictPredecessors() {
-            logger.warning(
-                "the target forbids CLIENT LIST or CLIENT KILL to this user: after a crash, what the process before has left in the target's sockets may be applied twice",
-                metadata: ["phase": "connecting"])
-        }
+        rights = claim.rights
+        for loss in rights.losses { incidents.tellOnce(loss, level: .warning) }
+        await beginWatching()
+        try await reportOtherTasks()
         let opening = try await keeper.open(on: control, targetRunID: profile.runID)
         logger.info(
             "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
@@ -57,7 +57,7 @@ extension ReplicationSession {
         connector.usesImportMode = isInImportMode
 
         let context = FlowContext(
-            task: settings.task, policy: settings.policy, session: session, targetDatabases: databaseCount,
+            task: settings.task, policy: policy, session: session, targetDatabases: databaseCount,
             connector: connector, incidents: incidents, logger: logger,
             allProgress: (0..<session.flowCount).map { _ in FlowProgress() }, retry: settings.retry,
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
@@ -79,7 +79,9 @@ extension ReplicationSession {
                 await applier.continues(at: resume, repeating: opening.mayRepeat)
             }
             await applier.closeDatabases(except: isFullSync ? [] : databases.known)
-            if isReconciling, let directory = settings.spoolDirectory { try await applier.rememberKeys(in: directory) }
+            if isFullSync, isReconciling || hasOtherTasks, let directory = settings.spoolDirectory {
+                try await applier.rememberKeys(in: directory, isEssential: isReconciling)
+            }
             if isFullSync, settings.policy.onConflict != .overwrite, let directory = settings.spoolDirectory {
                 try await applier.guardConflicts(in: directory)
             }
@@ -128,8 +130,8 @@ extension ReplicationSession {
         dataSet = DataSetWatch(
             inspector: inspector,
             control: TargetControl(connector: TargetConnector(settings: settings.target), role: "counts"),
-            checkpoint: settings.checkpoint.store == .target ? checkpointKey : nil, progress: progress,
-            appliers: appliers, incidents: incidents, keeper: keeper,
+            checkpoint: checkpointKey, registry: registry, progress: progress, appliers: appliers,
+            incidents: incidents, keeper: keeper,
             judge: DataSetJudge(note: isFullSync ? nil : note ?? DataSetNote(), callsBefore: calls), logger: logger,
             onDifference: { [post] in post.yield(.dataReplaced($0)) })
     }

@@ -3,14 +3,6 @@ import Redis
 
 /// A full sync over old data: what the source no longer has goes.
 extension ReplicationSession {
-    func lookAtCheckpoint() {
-        guard databases.areNoted, settings.checkpoint.store == .target else { return }
-        Task { [post, watch] in
-            guard await watch.findsItGone() else { return }
-            post.yield(.flow(.failed(.checkpointGone)))
-        }
-    }
-
     func beginReconciling() {
         reconciliation = Task {
             var attempt = 0
@@ -32,7 +24,7 @@ extension ReplicationSession {
         let reconciler = reconciler(on: own)
         do {
             let removed = try await reconciler.run(databases: reconciledDatabases)
-            for applier in appliers { await applier.forgetKeys() }
+            for applier in appliers { await applier.endReconciling(remembers: hasOtherTasks) }
             try await keeper.noteReconciled(on: own)
             isReconciling = false
             logger.notice("reconciled: \(removed) keys removed that the source no longer has")

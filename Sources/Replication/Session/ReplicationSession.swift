@@ -23,6 +23,8 @@ actor ReplicationSession {
         /// Look whether what was received is applied.
         case look
         case pingFailed(any Error)
+        /// What a look at the target has found.
+        case target(TargetWatch.Findings)
     }
 
     /// How long without an answer to PING on the main connection until the source counts as lost.
@@ -41,14 +43,20 @@ actor ReplicationSession {
     let past: SessionHistory
     let events: AsyncStream<Event>
     let post: AsyncStream<Event>.Continuation
+    let lease: TaskLease
+    let registry: TaskRegistry
     let control: TargetControl
     let checkpointKey: CheckpointKey
     let keeper: CheckpointKeeper
-    let watch: CheckpointWatch
+    let watch: TargetWatch
     let inspector: SourceInspector
     var dataSet: DataSetWatch?
     let budget: SpoolBudget
 
+    /// The target is filled by other tasks as well.
+    var hasOtherTasks = false
+    /// What the target allows us.
+    var rights = TargetRights()
     var master: MasterSession?
     var replicationID: String?
     var appliers: [FlowApplier] = []
@@ -59,9 +67,9 @@ actor ReplicationSession {
     var databases = TaskDatabases()
     /// This full sync removes the keys that the source no longer has.
     var isReconciling = false
-    /// The stable stream has come to a database that may not be noted yet.
-    var hasNewDatabases = false
     var reconciliation: Task<Void, Never>?
+    var restoration: Task<Void, Never>?
+    var seenLapses = 0
     private var work: Task<End, any Error>?
     private(set) var isLeaveRequested = false
     var importModeStanding = ImportMode.Standing.off
@@ -87,8 +95,8 @@ actor ReplicationSession {
     }
 
     init(
-        settings: ReplicatorSettings, keeper: CheckpointKeeper, incidents: IncidentLog, targetLimits: KnownTargetLimits,
-        logger: Logger,
+        settings: ReplicatorSettings, lease: TaskLease, registry: TaskRegistry, keeper: CheckpointKeeper,
+        watch: TargetWatch, incidents: IncidentLog, targetLimits: KnownTargetLimits, logger: Logger,
         past: SessionHistory,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
@@ -101,8 +109,11 @@ actor ReplicationSession {
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
         checkpointKey = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
+        self.lease = lease
+        self.registry = registry
         self.keeper = keeper
-        watch = CheckpointWatch(connector: TargetConnector(settings: settings.target), key: checkpointKey)
+        self.watch = watch
+        seenLapses = lease.lapses
         inspector = SourceInspector(settings: settings.source)
         budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
     }
@@ -174,13 +185,16 @@ actor ReplicationSession {
             switch event {
             case .tick:
                 ticks += 1
+                if let loss = lease.loss { throw loss }
                 if ticks % Self.pingInterval == 0 { pingSource() }
                 if phase == .stable {
-                    if hasNewDatabases || ticks % Self.pingInterval == 0 { try await storeDatabases() }
-                    if ticks % Self.pingInterval == 0 { lookAtCheckpoint() }
+                    try await noteAwaitedDatabases()
+                    if ticks % Self.pingInterval == 0 { try await storeDatabases() }
                     storePosition(ticks)
                 }
+                if ticks % Self.pingInterval == 0 { watchTarget() }
             case .look: break
+            case .target(let findings): try handle(findings)
             case .pingFailed(let error): throw error
             case .dataReplaced(let reason): throw ReplicationError(dataReplaced: reason)
             case .connection(.ended(let flow, let error)):
@@ -293,9 +307,10 @@ actor ReplicationSession {
         if let note = await dataSet?.flushed(command) {
             if settings.checkpoint.store == .target { fields.append((DataSetNote.field, note.text)) }
         }
-        try await retryingTarget { [control, checkpointKey, task = settings.task] in
-            try await control.run(command, task: task, checkpointKey: checkpointKey.name, fields: fields)
-        }
+        let flush = flush(command, fields: fields)
+        let left = try await retryingTarget { [control] in try await control.run(flush) }
+        incidents.reportShared(left, command)
+        if left.isEmpty, command == .flushAll { for applier in appliers { try await applier.forgetBroughtKeys() } }
         logger.notice("\(command.name) applied", metadata: ["phase": "\(phase.rawValue)"])
         barrier.reset()
         await keeper.store(position, isExact: false)
@@ -336,7 +351,7 @@ actor ReplicationSession {
         guard !keys.isEmpty else { return }
         await within(Self.cleaningLimit) { [control, keys] in
             for (database, key) in keys {
-                do { try await control.unlink(key, database: database) } catch { return }
+                do { try await control.unlink([key], database: database) } catch { return }
             }
         }
     }

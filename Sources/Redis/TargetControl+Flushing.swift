@@ -1,0 +1,185 @@
+import Link
+import Wire
+
+/// A flush of the source, as this task may carry it out at the target.
+package struct Flush: Sendable {
+    package var command: GlobalCommand
+    package var task: String
+    package var checkpointKey: String
+    /// What the checkpoint holds afterwards.
+    package var fields: [(field: String, value: String)]
+    package var registry: TaskRegistry
+    /// Databases that the task has filled.
+    package var databases: Set<UInt32> = []
+    /// The target allows FLUSHALL and FLUSHDB.
+    package var canFlush = true
+    /// Those of some keys of a database that this task has brought; `nil`: not known.
+    package var brought: (@Sendable ([[UInt8]], UInt32) async -> [[UInt8]])?
+
+    package init(
+        _ command: GlobalCommand, task: String, checkpointKey: String, fields: [(field: String, value: String)],
+        registry: TaskRegistry
+    ) {
+        self.command = command
+        self.task = task
+        self.checkpointKey = checkpointKey
+        self.fields = fields
+        self.registry = registry
+    }
+}
+
+/// Global commands, and everything else that removes keys by the database.
+///
+/// Alone in the target, the task flushes in one transaction with its checkpoint. Where other tasks are, or the target allows
+/// no flush, keys are removed page by page, and again should that be interrupted: of a database that another task fills as
+/// well, only those that this task is known to have brought.
+extension TargetControl {
+    /// Runs a global command and stores the checkpoint of every flow.
+    ///
+    /// - Returns: databases where keys of this task may be left, because another task fills them too.
+    package func run(_ flush: Flush) async throws(TargetError) -> Set<UInt32> {
+        do throws(TargetError) {
+            if flush.canFlush, flush.command.isFlush, try await flushAlone(flush) { return [] }
+            var left: Set<UInt32> = []
+            for database in try await databases(of: flush) where try await !removeKeys(database, flush) {
+                left.insert(database)
+            }
+            // On one connection: nothing of it must run outside of the transaction.
+            let connection = try await open()
+            _ = try await demand(["MULTI"], on: connection)
+            try await storeRecords(flush, on: connection)
+            try await check(demand(["EXEC"], on: connection), flush.command.name)
+            return left
+        } catch {
+            // The connection may be in the middle of a transaction.
+            await close()
+            throw error
+        }
+    }
+
+    /// - Returns: `false` when the task is not alone, and nothing has been done.
+    private func flushAlone(_ flush: Flush) async throws(TargetError) -> Bool {
+        let connection = try await open()
+        func demand(_ words: String...) async throws(TargetError) -> RESPValue {
+            try await self.demand(words, on: connection)
+        }
+        while true {
+            _ = try await demand("SELECT", "0")
+            _ = try await demand("WATCH", TaskRegistry.key)
+            guard flush.registry.others(in: try await demand("HGETALL", TaskRegistry.key)).isEmpty else {
+                _ = try await demand("UNWATCH")
+                return false
+            }
+            _ = try await demand("MULTI")
+            if case .flushDatabase(let database) = flush.command {
+                _ = try await demand("SELECT", String(database))
+                _ = try await demand("FLUSHDB")
+            } else {
+                _ = try await demand("FLUSHALL")
+            }
+            try await storeRecords(flush, on: connection)
+            let replies = try await demand("EXEC")
+            // A null: another task has come since.
+            if case .array(nil) = replies { continue }
+            try check(replies, flush.command.name)
+            return true
+        }
+    }
+
+    /// What a flush of database 0 removes of our own, in the transaction that has begun.
+    private func storeRecords(_ flush: Flush, on connection: RequestConnection) async throws(TargetError) {
+        var commands = [["SELECT", "0"]]
+        if let owner = connector.settings.owner { commands.append(owner.command) }
+        commands.append(flush.registry.command)
+        if !flush.fields.isEmpty {
+            commands.append(["HSET", flush.checkpointKey] + flush.fields.flatMap { [$0.field, $0.value] })
+        }
+        for command in commands { _ = try await demand(command, on: connection) }
+    }
+
+    private func check(_ replies: RESPValue, _ step: String) throws(TargetError) {
+        for reply in replies.array ?? [] {
+            if case .error(let text) = reply { throw TargetError.reply(text, to: step) }
+        }
+    }
+
+    private func databases(of flush: Flush) async throws(TargetError) -> [UInt32] {
+        switch flush.command {
+        case .flushSlots: return [0]
+        case .flushDatabase(let database): return [database]
+        case .flushAll:
+            let all = try await databasesWithKeys()
+            let others = try await others(in: flush.registry)
+            return others.isEmpty ? all : all.filter(flush.databases.contains)
+        }
+    }
+
+    /// - Returns: `false` when keys of this task may be left.
+    private func removeKeys(_ database: UInt32, _ flush: Flush) async throws(TargetError) -> Bool {
+        let reserved = ReservedKeys(checkpoint: flush.checkpointKey)
+        let shadows = ElementExpiry.shadowPrefix(task: flush.task)
+        let dues = Array(ElementExpiry.dueKey(task: flush.task, flow: 0).dropLast())
+        func isDoomed(_ key: [UInt8]) -> Bool {
+            let isShadow = key.starts(with: shadows)
+            if case .flushSlots(let ranges) = flush.command {
+                guard isShadow || !reserved.contains(key) else { return false }
+                let slot = hashSlot(of: isShadow ? Array(key[shadows.count...]) : key)
+                return ranges.contains { $0.contains(slot) }
+            }
+            // What goes with data goes.
+            return isShadow || key.starts(with: dues) || !reserved.contains(key)
+        }
+        return try await removePages(database, registry: flush.registry, brought: flush.brought, isDoomed)
+    }
+
+    private func removePages(
+        _ database: UInt32, registry: TaskRegistry, brought: (@Sendable ([[UInt8]], UInt32) async -> [[UInt8]])?,
+        _ isDoomed: ([UInt8]) -> Bool
+    ) async throws(TargetError) -> Bool {
+        var cursor = "0"
+        repeat {
+            let page = try await scan(database: database, cursor: cursor)
+            cursor = page.cursor
+            var doomed = page.keys.filter(isDoomed)
+            // After the keys have been read: see `TaskRegistry`.
+            if !doomed.isEmpty, try await others(in: registry).fill(database) {
+                guard let brought else { return false }
+                doomed = await brought(doomed, database)
+            }
+            try await unlink(doomed, database: database)
+        } while cursor != "0"
+        return true
+    }
+
+    /// Removes all keys of a database but df2redis' own, before a full sync.
+    ///
+    /// - Returns: `false` when another task fills it too: then nothing is removed.
+    package func empty(_ database: UInt32, flush: Flush) async throws(TargetError) -> Bool {
+        var flush = flush
+        flush.brought = nil
+        flush.command = .flushDatabase(database)
+        return try await removeKeys(database, flush)
+    }
+}
+
+extension GlobalCommand {
+    fileprivate var isFlush: Bool {
+        if case .flushSlots = self { false } else { true }
+    }
+}
+
+/// The cluster slot of a key: CRC-16 (XMODEM) of its hash tag, or of the whole key, modulo 16384.
+package func hashSlot(of key: [UInt8]) -> UInt16 {
+    var bytes = key[...]
+    if let open = key.firstIndex(of: UInt8(ascii: "{")),
+        let close = key[(open + 1)...].firstIndex(of: UInt8(ascii: "}")), close > open + 1
+    {
+        bytes = key[(open + 1)..<close]
+    }
+    var crc: UInt16 = 0
+    for byte in bytes {
+        crc ^= UInt16(byte) << 8
+        for _ in 0..<8 { crc = crc & 0x8000 == 0 ? crc << 1 : crc << 1 ^ 0x1021 }
+    }
+    return crc & 0x3FFF
+}

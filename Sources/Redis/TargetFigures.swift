@@ -1,0 +1,51 @@
+import Wire
+
+/// What the target says of its memory and its keys.
+package struct TargetFigures: Equatable, Sendable {
+    /// Changes when the server process does.
+    package var runID = ""
+    /// Keys that were removed for lack of memory, and because of their TTL, since the process began.
+    package var evictedKeys = 0
+    package var expiredKeys = 0
+    /// Zero: no limit but the machine's.
+    package var memoryLimitBytes = 0
+    /// The value of maxmemory-policy.
+    package var evictionPolicy = ""
+    /// In all databases.
+    package var keys = 0
+
+    package init() {}
+
+    /// - Parameter info: the reply to INFO.
+    package init(info: String) {
+        let fields = Self.fields(of: info)
+        func number(_ name: String) -> Int { fields[name].flatMap { Int($0) } ?? 0 }
+        runID = fields["run_id"] ?? ""
+        evictedKeys = number("evicted_keys")
+        expiredKeys = number("expired_keys")
+        memoryLimitBytes = number("maxmemory")
+        evictionPolicy = fields["maxmemory_policy"] ?? ""
+        for (name, value) in fields where name.hasPrefix("db") && Int(name.dropFirst(2)) != nil {
+            // keys=5,expires=1,...
+            keys += value.split(separator: ",").first.flatMap { Int($0.dropFirst("keys=".count)) } ?? 0
+        }
+    }
+
+    /// The target removes keys when its memory is full, instead of refusing writes.
+    package var mayEvict: Bool { memoryLimitBytes > 0 && !evictionPolicy.isEmpty && evictionPolicy != "noeviction" }
+
+    static func fields(of info: String) -> [String: String] {
+        var fields: [String: String] = [:]
+        for line in info.split(whereSeparator: \.isNewline) {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
+        }
+        return fields
+    }
+}
+
+extension TargetControl {
+    package func figures() async throws(TargetError) -> TargetFigures {
+        TargetFigures(info: try await demand(["INFO"]).text ?? "")
+    }
+}

@@ -1,0 +1,209 @@
+import Link
+import Wire
+
+/// What the target's ACL, and an operator who renames commands, leave of what df2redis sends.
+///
+/// Asked for without any effect: between MULTI and the end of a connection, each command is queued or refused, for its name
+/// and for its keys, and none runs.
+package struct TargetRights: Equatable, Sendable {
+    /// What becomes of a task that lacks a command.
+    enum Use: Sendable {
+        /// It cannot go on without.
+        case needed
+        /// There is another way.
+        case replaceable
+        /// Only some sources ever make us send it: the log says so, and the task ends when it comes to it.
+        case seldom
+    }
+
+    /// Commands that are not allowed or not known, in upper case and with their subcommand.
+    package private(set) var missing: Set<String> = []
+    /// Keys of df2redis' own are out of the user's reach.
+    package private(set) var lacksOwnKeys = false
+    /// Some keys, of all that the source might have, are out of the user's reach.
+    package private(set) var lacksSomeKeys = false
+
+    package init() {}
+
+    /// Of the connection that asks: it is closed when it has, and nobody's sign of life.
+    static let role = "rights"
+
+    package func allows(_ command: String) -> Bool { !missing.contains(command) }
+
+    package var canEvict: Bool { allows("CLIENT LIST") && allows("CLIENT KILL") }
+    package var canFlush: Bool { allows("FLUSHALL") && allows("FLUSHDB") }
+
+    // MARK: The commands
+
+    /// Commands with arguments of the right number; `K` is replaced by a key.
+    private static let needed = """
+        SELECT 0|INFO|DBSIZE|SCAN 0|EXISTS K|GET K|SET K v|DEL K|UNLINK K|PTTL K|WATCH K
+        HSET K f v|HGET K f|HGETALL K|HDEL K f|HSETNX K f v|HMSET K f v|HINCRBY K f 1
+        APPEND K v|SETRANGE K 0 v|GETSET K v|GETDEL K|INCR K|INCRBY K 1|DECR K|DECRBY K 1|SETBIT K 0 1|BITFIELD K
+        BITOP AND K K|MSET K v|MSETNX K v|PERSIST K|PEXPIREAT K 1|RENAME K K|RENAMENX K K|COPY K K|MOVE K 1
+        SADD K m|SREM K m|SPOP K|SMOVE K K m|SINTERSTORE K K|SUNIONSTORE K K|SDIFFSTORE K K
+        LPUSH K v|RPUSH K v|LPUSHX K v|RPUSHX K v|LPOP K|RPOP K|LSET K 0 v|LTRIM K 0 1|LREM K 0 v|LINSERT K BEFORE a b
+        LMOVE K K LEFT RIGHT|RPOPLPUSH K K
+        ZADD K 1 m|ZINCRBY K 1 m|ZREM K m|ZREMRANGEBYRANK K 0 1|ZREMRANGEBYSCORE K 0 1|ZREMRANGEBYLEX K - +|ZPOPMIN K
+        ZPOPMAX K|ZUNIONSTORE K 1 K|ZINTERSTORE K 1 K|ZDIFFSTORE K 1 K|ZRANGESTORE K K 0 1|ZRANGE K 0 1|ZREMRANGEBYRANK K 0 1
+        GEOADD K 0 0 m|GEOSEARCHSTORE K K FROMLONLAT 0 0 BYRADIUS 1 m|PFADD K v|PFMERGE K K
+        XADD K * f v|XTRIM K MAXLEN 0|XDEL K 1-1|XSETID K 1-1|XACK K g 1-1|XCLAIM K g c 0 1-1|XAUTOCLAIM K g c 0 0
+        XGROUP CREATE K g 0|XGROUP CREATECONSUMER K g c|XGROUP DESTROY K g|XGROUP SETID K g 0|XGROUP DELCONSUMER K g c
+        """
+    private static let replaceable = """
+        RESTORE K 0 v|EVAL return 1 K|SCRIPT LOAD return|CLIENT LIST|CLIENT KILL ID 0|CONFIG GET databases
+        ZSCAN K 0|ZCARD K|FLUSHALL|FLUSHDB
+        """
+    private static let seldom = "SORT K|GEORADIUS K 0 0 1 m|GEORADIUSBYMEMBER K m 1 m"
+
+    private struct Sample: Sendable {
+        var name: String
+        var arguments: [String]
+        var use: Use
+    }
+
+    private static let samples: [Sample] = [
+        (needed, Use.needed), (replaceable, .replaceable), (seldom, .seldom),
+    ].flatMap { text, use in
+        text.split { $0 == "|" || $0 == "\n" }.map { line in
+            var words = line.split(separator: " ").map(String.init)
+            // The script is one argument, and wants the number of its keys.
+            if words[0] == "EVAL" { words = ["EVAL", "return 1", "1", "K"] }
+            let hasSubcommand = ["XGROUP", "CLIENT", "CONFIG", "SCRIPT"].contains(words[0])
+            return Sample(
+                name: words.prefix(hasSubcommand ? 2 : 1).joined(separator: " "), arguments: words, use: use)
+        }
+    }
+
+    static func names(_ use: Use) -> Set<String> { Set(samples.lazy.filter { $0.use == use }.map(\.name)) }
+
+    // MARK: Asking
+
+    /// - Parameters:
+    ///   - connection: of no use afterwards.
+    ///   - ownKey: a key of df2redis' own.
+    /// - Throws: `TargetError`, `RequestFailure`.
+    static func ask(_ connection: RequestConnection, ownKey: String, timeout: Duration) async throws -> TargetRights {
+        var rights = TargetRights()
+        let begun = try await connection.request("MULTI", timeout: timeout)
+        guard begun.isOK else {
+            throw TargetError.reply(begun.errorText ?? "no OK", to: "MULTI")
+        }
+        // What would do harm if it ran comes when it is certain that commands are only queued.
+        let probe = try await connection.request("EXISTS", ownKey, timeout: timeout)
+        guard probe.text == "QUEUED" || probe.errorText != nil else {
+            throw TargetError(.unsuitable, "the target runs the commands of a transaction before its EXEC")
+        }
+        try await withThrowingTaskGroup(of: (Sample, RESPValue).self) { group in
+            for sample in samples {
+                let arguments = sample.arguments.map { $0 == "K" ? ownKey : $0 }
+                group.addTask {
+                    (sample, try await connection.request(arguments.map { Array($0.utf8) }, timeout: timeout))
+                }
+            }
+            for try await (sample, reply) in group { rights.note(sample, reply) }
+        }
+        func isForbidden(_ key: String) async throws -> Bool {
+            try await connection.request("SET", key, "value", timeout: timeout).errorText.map(isAboutKeys) ?? false
+        }
+        if try await isForbidden("df2redis:") { rights.lacksOwnKeys = true }
+        rights.lacksSomeKeys = try await isForbidden("key")
+        return rights
+    }
+
+    private mutating func note(_ sample: Sample, _ reply: RESPValue) {
+        guard let text = reply.errorText else { return }
+        if Self.isAboutKeys(text) {
+            lacksOwnKeys = true
+        } else if text.hasPrefix("NOPERM") || text.hasPrefix("ERR unknown command")
+            || text.hasPrefix("ERR unknown subcommand")
+        {
+            missing.insert(sample.name)
+        }
+    }
+
+    /// "... no permissions to access one of the keys ...", "No permissions to access a key"
+    private static func isAboutKeys(_ text: String) -> Bool { text.hasPrefix("NOPERM") && text.contains(" access ") }
+
+    // MARK: What follows
+
+    /// What the user needs besides what it has, as rules of an ACL.
+    private func rules(_ commands: Set<String>, keys: [String] = []) -> String {
+        (commands.sorted().map { "+\($0.lowercased().replacing(" ", with: "|"))" } + keys.map { "~\($0)*" })
+            .joined(separator: " ")
+    }
+
+    /// - Parameter ownKeys: what the names of df2redis' own keys begin with.
+    /// - Throws: `TargetError` when a task cannot run with these rights.
+    package func demandNeeded(user: String?, ownKeys: Set<String>) throws(TargetError) {
+        let commands = missing.intersection(Self.names(.needed))
+        guard !commands.isEmpty || lacksOwnKeys else { return }
+        var lacks: [String] = []
+        if !commands.isEmpty { lacks.append("may not use \(commands.sorted().joined(separator: ", "))") }
+        if lacksOwnKeys { lacks.append("may not write df2redis' own keys") }
+        throw TargetError(
+            .permission,
+            "the target's user \(user ?? "default") \(lacks.joined(separator: " and ")): nothing has been written. "
+                + "On the target: ACL SETUSER \(user ?? "default") \(rules(commands, keys: lacksOwnKeys ? ownKeys.sorted() : []))"
+        )
+    }
+
+    /// What is done another way, or not at all, for lack of rights: one sentence each.
+    package var losses: [String] {
+        var losses: [String] = []
+        func forbids(_ commands: [String]) -> String? {
+            let lacking = commands.filter { !allows($0) }
+            return lacking.isEmpty ? nil : "the target does not allow \(lacking.joined(separator: ", ")) to this user: "
+        }
+        if let text = forbids(["RESTORE"]) {
+            losses.append(
+                text + "values are taken apart and written with plain commands, which takes the target longer; "
+                    + "a stream's consumers lose their idle times")
+        }
+        if let text = forbids(["EVAL"]) {
+            losses.append(
+                text + "expiry.guardSeconds is without effect, so the target may expire keys before the source does; "
+                    + "TTLs of set members and of hash fields are treated as policy.onUnsupported says, and so are PREPEND, and DELEX and HSETEX with a condition; "
+                    + "the target adds floats itself, and may differ in the last digit; a key renamed over another one "
+                    + "keeps its own TTL")
+        }
+        if let text = forbids(["CLIENT LIST", "CLIENT KILL"]) {
+            losses.append(
+                text + "after a crash, what the process before has left in the target's sockets may be applied twice")
+        }
+        if let text = forbids(["CONFIG GET"]) {
+            losses.append(
+                text
+                    + "its databases are counted by trying, and how large a value may be is not known before one is refused"
+            )
+        }
+        if let text = forbids(["SCRIPT LOAD"]) { losses.append(text + "the source's scripts are not loaded") }
+        if let text = forbids(["FLUSHALL", "FLUSHDB"]) {
+            losses.append(text + "a FLUSHALL or FLUSHDB of the source removes keys one by one")
+        }
+        let seldom = Self.names(.seldom).filter { !allows($0) }.sorted()
+        if let text = forbids(seldom) {
+            losses.append(text + "a source that uses one with STORE ends the task (\(rules(Set(seldom))))")
+        }
+        if lacksSomeKeys {
+            losses.append(
+                "the target's ACL limits this user to some keys: the first other key of the source ends the task")
+        }
+        return losses
+    }
+}
+
+extension TargetControl {
+    /// What the target allows us; asked for on a connection of its own.
+    package func rights(ownKey: String) async throws(TargetError) -> TargetRights {
+        let connection = try await connector.connect(role: TargetRights.role)
+        do {
+            let rights = try await TargetRights.ask(connection, ownKey: ownKey, timeout: connector.settings.timeout)
+            await connection.close()
+            return rights
+        } catch {
+            await connection.close()
+            throw TargetError(error)
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Link
+import Wire
+
+/// The tasks that fill the target, so that none of them removes what another has written.
+///
+/// ```
+/// df2redis:tasks   hash in database 0   <the checkpoint's key of a task> -> 0,3   databases that it fills
+/// ```
+/// A task is in it before it has any key in the target, and with a database before its first key goes there. So whoever has read keys, and reads the hash then, knows of
+/// every task that may have written them.
+package final class TaskRegistry: Sendable {
+    package static let key = "df2redis:tasks"
+
+    /// The checkpoint's key of this task.
+    private let own: String
+    private let databases = Lock<Set<UInt32>>([])
+
+    package init(checkpoint: String) { own = checkpoint }
+
+    fileprivate func add(_ new: Set<UInt32>) { databases.withLock { $0.formUnion(new) } }
+
+    var command: [String] {
+        let all = databases.withLock { $0 }
+        return ["HSET", Self.key, own, all.sorted().map(String.init).joined(separator: ",")]
+    }
+
+    /// - Parameter reply: that to HGETALL.
+    func others(in reply: RESPValue) -> OtherTasks {
+        var others = OtherTasks(databases: [:])
+        let words = reply.array ?? []
+        for place in stride(from: 0, to: words.count - 1, by: 2) {
+            guard let name = words[place].text, name != own, let text = words[place + 1].text else { continue }
+            others.databases[name] = Set(text.split(separator: ",").compactMap { UInt32($0) })
+        }
+        return others
+    }
+}
+
+/// Other tasks that fill the target, by the keys of their checkpoints.
+package struct OtherTasks: Equatable, Sendable, CustomStringConvertible {
+    package var databases: [String: Set<UInt32>]
+
+    package var isEmpty: Bool { databases.isEmpty }
+
+    /// Somebody else fills `database`.
+    package func fill(_ database: UInt32) -> Bool { databases.values.contains { $0.contains(database) } }
+
+    package var description: String {
+        databases.sorted { $0.key < $1.key }.map { key, databases in
+            "\(key) (databases \(databases.sorted().map(String.init).joined(separator: ", ")))"
+        }.joined(separator: ", ")
+    }
+}
+
+extension TargetControl {
+    /// Notes that this task fills `databases`, before it does.
+    package func register(_ databases: Set<UInt32>, in registry: TaskRegistry) async throws(TargetError) {
+        registry.add(databases)
+        try await renew(registry)
+    }
+
+    /// Writes again what somebody may have removed.
+    package func renew(_ registry: TaskRegistry) async throws(TargetError) {
+        _ = try await demand(registry.command, in: 0)
+    }
+
+    package func others(in registry: TaskRegistry) async throws(TargetError) -> OtherTasks {
+        registry.others(in: try await demand(["HGETALL", TaskRegistry.key], in: 0))
+    }
+}

@@ -1,0 +1,60 @@
+import Redis
+
+/// Looks now and then what the target has done to the task's keys by itself: whether it evicts, and whether the task's
+/// checkpoint is still there.
+///
+/// Somebody else may empty the target, which breaks no connection: flows that go on writing would only note their positions
+/// anew, over data that are gone. It lives as long as the process, so that nothing is missed between two sessions, and has
+/// a connection of its own, since a look waits as long as the target does.
+actor TargetWatch {
+    enum Checkpoint: Equatable, Sendable {
+        /// It is there, or nobody has asked for it.
+        case intact
+        case evicted
+        /// With everything else, or by somebody's hand.
+        case gone
+    }
+
+    struct Findings: Equatable, Sendable {
+        var figures: TargetFigures
+        var loss: KeyLoss.Change
+        var checkpoint: Checkpoint
+    }
+
+    private let control: TargetControl
+    private let key: CheckpointKey
+    private var keyLoss = KeyLoss()
+    /// Of the last look: the checkpoint may have gone between its two questions.
+    private var lastEvicted = 0
+    private var isLooking = false
+
+    init(connector: TargetConnector, key: CheckpointKey) {
+        control = TargetControl(connector: connector, role: "watch")
+        self.key = key
+    }
+
+    /// - Parameter asksForCheckpoint: the checkpoint ought to be there.
+    /// - Returns: `nil` while another look is under way, and when the target does not answer: the flows notice that by
+    ///   themselves.
+    func look(asksForCheckpoint: Bool) async -> Findings? {
+        guard !isLooking else { return nil }
+        isLooking = true
+        defer { isLooking = false }
+        do {
+            let isThere = try await asksForCheckpoint ? TaskRecord(control.hash(key.name)).databases != nil : true
+            let figures = try await control.figures()
+            let keysBefore = keyLoss.lastKeys
+            let loss = keyLoss.update(figures)
+            // Who empties a server leaves a few keys at most that have been written since.
+            let isEvicted = loss.evicted + lastEvicted > 0 && figures.keys * 2 >= keysBefore
+            lastEvicted = loss.evicted
+            return Findings(
+                figures: figures, loss: loss, checkpoint: isThere ? .intact : isEvicted ? .evicted : .gone)
+        } catch {
+            return nil
+        }
+    }
+
+    /// Until the next look.
+    func close() async { await control.close() }
+}

@@ -1,0 +1,185 @@
+import Link
+import Logging
+import Redis
+
+/// Keeps the task this process's own, by a record in the target that every process of the task reads
+/// (`OwnershipRecord`): of two processes, on two hosts perhaps, the first one goes on and the second one ends.
+///
+/// An owner is dead, and its record is replaced, when it ran on this machine and runs no more, when none of its connections
+/// is left in the target, or when nobody has renewed its record for `OwnershipRecord.lifetime` by the target's clock. The
+/// clocks of the hosts do not matter.
+///
+/// It lives as long as the process, and has a connection of its own, since it must not wait for the data's.
+actor TaskLease {
+    private static let interval = Duration.seconds(3)
+    private static let pollInterval = Duration.milliseconds(300)
+    /// A record that lasts so much longer than it would by itself has been renewed.
+    private static let renewalMilliseconds: Int64 = 500
+    private static let releaseLimit = Duration.seconds(2)
+
+    private let control: TargetControl
+    private let record: OwnershipRecord
+    private let registry: TaskRegistry
+    private let user: String?
+    private let ownKeys: Set<String>
+    private let logger: Logger
+    private var renewal: Task<Void, Never>?
+    private var hasOwned = false
+    private var hasToldTrouble = false
+    private nonisolated let ended = Lock(0)
+    /// Another process has taken the task: this one is to end.
+    private nonisolated let takenBy = Lock<TargetError?>(nil)
+
+    /// - Parameters:
+    ///   - settings: those of the task's other connections, which name `record` as the owner's.
+    ///   - keyPrefix: what the names of the checkpoint's keys begin with.
+    init(
+        settings: TargetSettings, record: OwnershipRecord, registry: TaskRegistry, keyPrefix: String, logger: Logger
+    ) {
+        self.registry = registry
+        var settings = settings
+        settings.owner = nil
+        user = settings.user
+        let prefix = "\(ReservedKeys.prefix)"
+        ownKeys = keyPrefix.hasPrefix(prefix) ? [prefix] : [prefix, keyPrefix]
+        control = TargetControl(
+            connector: TargetConnector(settings: settings), role: "owner", replacesOwn: false)
+        self.record = record
+        self.logger = logger
+    }
+
+    /// Why this process no longer owns the task; `nil` while it does.
+    nonisolated var loss: TargetError? { takenBy.withLock { $0 } }
+
+    /// How often the record has ended while this process owned the task: keys with a TTL that are no data.
+    nonisolated var lapses: Int { ended.withLock { $0 } }
+
+    /// What a session begins with.
+    struct Claim: Sendable {
+        var profile: TargetProfile
+        var rights: TargetRights
+    }
+
+    /// Asks whether the task can run there at all, makes it this process's own, or renews that, and ends whatever else is
+    /// connected for it.
+    ///
+    /// - Throws: `TargetError`; `taskTaken` when another process runs the task, `permission` when a right is missing: then
+    ///   nothing has been written.
+    func claim() async throws(TargetError) -> Claim {
+        if let loss { throw loss }
+        var profile = try await control.profile()
+        let rights = try await control.rights(ownKey: record.key)
+        try rights.demandNeeded(user: user, ownKeys: ownKeys)
+        profile.hasRestore = rights.allows("RESTORE")
+        profile.hasScripts = rights.allows("EVAL")
+        try await control.renew(registry)
+        try await takeRecord()
+        if renewal == nil { renewal = Task { await self.renewRecord() } }
+        _ = try await control.evictPredecessors()
+        return Claim(profile: profile, rights: rights)
+    }
+
+    private func takeRecord() async throws(TargetError) {
+        var rival: (text: String, endsIn: Int64, seen: ContinuousClock.Instant)?
+        var abandoned: String?
+        var hasRetried = false
+        while true {
+            let dead = abandoned
+            let isTaken: Bool, found: String?, endsIn: Int64
+            do throws(TargetError) {
+                (isTaken, found, endsIn) = try await control.exchange(record.key, with: record) {
+                    $0.map { $0 == record.text || $0 == dead || ProcessIdentity.hasEnded($0) } ?? true
+                }
+            } catch {
+                // Another one that waited has been quicker, and has ended our connection: its record says so.
+                guard rival != nil, error.code == .unreachable, !hasRetried else { throw error }
+                hasRetried = true
+                continue
+            }
+            if isTaken {
+                if let found, found != record.text {
+                    logger.notice(
+                        "the task is taken over from \(OwnershipRecord.description(of: found)), which has ended")
+                }
+                hasOwned = true
+                return
+            }
+            guard let found else { continue }
+            if hasOwned { throw lose(to: found) }
+            if let rival {
+                // Somebody else has been quicker, or it has been renewed: it lives.
+                let elapsed = rival.seen.duration(to: .now)
+                let isRenewed = endsIn > rival.endsIn - elapsed.milliseconds + Self.renewalMilliseconds
+                guard rival.text == found, !isRenewed else { throw refusal(found) }
+                // A record without an end is nobody's who is alive.
+                if elapsed > OwnershipRecord.lifetime * 1.5 { abandoned = found }
+            } else {
+                if try await control.hasOtherConnections() == false {
+                    abandoned = found
+                    continue
+                }
+                logger.info(
+                    "the task was last run by \(OwnershipRecord.description(of: found)): whether it still is shows within \(OwnershipRecord.lifetime.components.seconds) s",
+                    metadata: ["phase": "connecting"])
+                rival = (found, endsIn, .now)
+            }
+            do { try await Task.sleep(for: Self.pollInterval) } catch {
+                throw TargetError(.notReady, "the task's owner was no longer waited for")
+            }
+        }
+    }
+
+    private func refusal(_ found: String) -> TargetError {
+        TargetError(
+            .taskTaken,
+            "the task runs already: \(OwnershipRecord.description(of: found)). One task, one process: stop that one, or give "
+                + "this one a taskName of its own")
+    }
+
+    private func lose(to found: String) -> TargetError {
+        let error = TargetError(
+            .taskTaken,
+            "\(OwnershipRecord.description(of: found)) has taken the task over, and this one ends: one task, one process"
+        )
+        takenBy.withLock { if $0 == nil { $0 = error } }
+        return error
+    }
+
+    // MARK: As the owner
+
+    private func renewRecord() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Self.interval)
+            if Task.isCancelled { return }
+            do {
+                let (isRenewed, found, _) = try await control.exchange(record.key, with: record) {
+                    $0 == nil || $0 == record.text
+                }
+                if !isRenewed, let found { _ = lose(to: found) }
+                if !isRenewed { return }
+                if found == nil { ended.withLock { $0 += 1 } }
+                try await control.renew(registry)
+                hasToldTrouble = false
+            } catch {
+                // The flows notice an absent target by themselves.
+                guard !error.isTransient, !hasToldTrouble else { continue }
+                hasToldTrouble = true
+                logger.warning("that this process runs the task cannot be noted in the target: \(error)")
+            }
+        }
+    }
+
+    /// Leaves the task to the next process; one that has lost it already leaves the record as it is.
+    func release() async {
+        renewal?.cancel()
+        await renewal?.value
+        renewal = nil
+        if hasOwned, loss == nil {
+            let (control, record) = (control, record)
+            await within(Self.releaseLimit) {
+                _ = try? await control.exchange(record.key, with: nil) { $0 == record.text }
+            }
+        }
+        await control.close()
+    }
+}

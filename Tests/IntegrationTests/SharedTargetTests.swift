@@ -1,0 +1,132 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// Several masters, a task each, and one target.
+@Suite(.serialized) struct `Tasks that fill one target` {
+    private final class Scene {
+        let redis: RedisServer
+        let client: RESPClient
+        let masters: [SimulatedMaster]
+        private let folders: [TemporaryFolder]
+        private var daemons: [Daemon] = []
+
+        init() throws {
+            redis = try RedisServer()
+            client = try redis.client()
+            masters = try (0..<2).map { _ in try startedMaster() }
+            folders = try (0..<2).map { try TemporaryFolder("task\($0)") }
+        }
+
+        deinit {
+            for daemon in daemons { daemon.process.kill() }
+            for master in masters { master.stop() }
+            redis.stop()
+        }
+
+        func start(_ index: Int, _ sections: [String: [String]] = [:]) throws -> Daemon {
+            let daemon = try Daemon(
+                .replicate,
+                .init(
+                    source: masters[index].port, target: redis.port,
+                    sections: sections.merging(["shutdown": ["drainSeconds: 0"]]) { $1 }),
+                folder: folders[index], task: "task\(index)")
+            daemons.append(daemon)
+            return daemon
+        }
+
+        func fill(_ index: Int, database: Int = 0) {
+            for number in 0..<200 { masters[index].execute("SET \(index):\(number) v", database: database) }
+        }
+
+        func count(_ index: Int, database: Int = 0) throws -> Int {
+            try client.command("SELECT", "\(database)")
+            defer { _ = try? client.command("SELECT", "0") }
+            return try client.command("KEYS", "\(index):*").array?.count ?? 0
+        }
+    }
+
+    @Test func `leave each other's keys where they are, at a full sync, a restart and a FLUSHALL`() throws {
+        let scene = try Scene()
+        for index in 0...1 { scene.fill(index) }
+        var first = try scene.start(0)
+        try first.wait(forLine: "stable: following")
+        let second = try scene.start(1)
+        try second.wait(forLine: "stable: following")
+        #expect(second.log.contains("the target is filled by other tasks too: df2redis:checkpoint:task0 (databases 0)"))
+        #expect(try scene.count(0) == 200)
+        #expect(try scene.count(1) == 200)
+
+        // A later full sync, which alone in the target would remove what its source no longer has.
+        try first.leave()
+        scene.masters[0].execute("DEL 0:7")
+        scene.masters[0].forgetBacklog()
+        first = try scene.start(0)
+        try first.wait(forLine: "nothing is removed in database 0, as another task fills it too")
+        try first.wait(forLine: "stable: following")
+        #expect(try scene.count(1) == 200)
+        #expect(try scene.count(0) == 200, "which keys are old cannot be known")
+
+        // A flush: what this session has brought goes.
+        scene.masters[0].execute("FLUSHALL")
+        try first.wait(forLine: "FLUSHALL applied")
+        #expect(try scene.count(1) == 200)
+        #expect(try scene.count(0) == 1, "what was there before this session stays")
+        scene.masters[0].execute("SET 0:new v")
+        try wait(until: "it follows") { try scene.count(0) == 2 }
+
+        // A session that goes on knows less.
+        try first.leave()
+        first = try scene.start(0)
+        try first.wait(forLine: "continuing where the checkpoint stands")
+        scene.masters[0].execute("FLUSHDB")
+        try first.wait(forLine: "of the source has removed nothing in database 0 of the target")
+        #expect(try scene.count(1) == 200)
+        scene.masters[1].execute("SET 1:new v")
+        try wait(until: "the other one goes on") { try scene.count(1) == 201 }
+        for daemon in [first, second] { try daemon.leave() }
+        #expect(second.log.components(separatedBy: "a full sync is needed").count == 1)
+        #expect(scene.masters[1].fullSyncs == 1)
+    }
+
+    @Test func `with databases of their own are as if each was alone`() throws {
+        let scene = try Scene()
+        scene.fill(0)
+        scene.fill(1, database: 1)
+        var first = try scene.start(0)
+        try first.wait(forLine: "stable: following")
+        let second = try scene.start(1)
+        try second.wait(forLine: "stable: following")
+        try first.leave()
+        for number in 0..<50 { scene.masters[0].execute("DEL 0:\(number)") }
+        scene.masters[0].forgetBacklog()
+        first = try scene.start(0)
+        try first.wait(forLine: "reconciled: 50 keys removed")
+        #expect(try scene.count(1, database: 1) == 200)
+        scene.masters[0].execute("FLUSHALL")
+        try first.wait(forLine: "FLUSHALL applied")
+        #expect(try scene.count(0) == 0)
+        #expect(try scene.count(1, database: 1) == 200)
+        #expect(try scene.client.command("HGET", "df2redis:checkpoint:task1", "databases").text == "1")
+        scene.masters[1].execute("FLUSHALL")
+        try second.wait(forLine: "FLUSHALL applied")
+        #expect(try scene.count(1, database: 1) == 0)
+        for daemon in [first, second] { try daemon.leave() }
+        #expect(scene.masters.map(\.fullSyncs) == [2, 1])
+    }
+
+    @Test func `are not emptied by fullSync_existing flush of one of them`() throws {
+        let scene = try Scene()
+        for index in 0...1 { scene.fill(index) }
+        let first = try scene.start(0)
+        try first.wait(forLine: "stable: following")
+        let second = try scene.start(1, ["fullSync": ["existing: flush"]])
+        try second.wait(forLine: "database 0 of the target is not emptied (fullSync.existing: flush)")
+        try second.wait(forLine: "stable: following")
+        #expect(try scene.count(0) == 200)
+        #expect(try scene.count(1) == 200)
+        for daemon in [first, second] { try daemon.leave() }
+    }
+}

@@ -1,0 +1,151 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// Targets as managed services offer them: users with fewer rights than a task might use.
+@Suite(.serialized) struct `A target user of few rights` {
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let client: RESPClient
+        let folder: TemporaryFolder
+        private(set) var daemon: Daemon?
+
+        init(_ rules: [String]) throws {
+            master = try startedMaster()
+            redis = try RedisServer()
+            client = try redis.client()
+            folder = try TemporaryFolder("rights")
+            try client.command(["ACL", "SETUSER", "app", "on", ">secret", "&*"] + rules)
+        }
+
+        deinit {
+            daemon?.process.kill()
+            master.stop()
+            redis.stop()
+        }
+
+        func start(_ sections: [String: [String]] = [:]) throws -> Daemon {
+            let target = ["target": ["username: app", "password: secret"], "shutdown": ["drainSeconds: 0"]]
+            let daemon = try Daemon(
+                .replicate,
+                .init(source: master.port, target: redis.port, sections: sections.merging(target) { $0 + $1 }),
+                folder: folder)
+            self.daemon = daemon
+            return daemon
+        }
+
+        /// Values of every type, one of them large and one long.
+        func fill(_ prefix: String = "", database: Int = 0) {
+            let numbers = (0..<2000).map { "\($0)" }.joined(separator: " ")
+            for line in [
+                "SET #s v", "SET #t v PX 3600000", "RPUSH #l a b c", "SADD #set a b", "SADD #ints 1 2 3",
+                "HSET #h f v g w",
+                "ZADD #z 1.5 m 2 n", "XADD #x 1-1 f v", "XADD #x 2-1 g w",
+                "SET #big \(String(repeating: "x", count: 200_000))", "RPUSH #long \(numbers)",
+            ] {
+                let reply = master.execute(line.replacing("#", with: prefix), database: database)
+                if case .error(let text) = reply { Issue.record("\(line): \(text)") }
+            }
+        }
+
+        func waitUntilEqual() throws {
+            try IntegrationTests.waitUntilEqual(RESPClient(port: master.port), client)
+        }
+    }
+
+    @Test(arguments: [
+        ["+@all", "-@admin", "-@dangerous", "+info"],
+        ["+@all", "-@scripting"],
+        ["+@all", "-@admin", "-@dangerous", "-@scripting", "+info"],
+        ["+@all", "-config", "-client|list", "-client|kill", "-script", "-flushall", "-flushdb"],
+    ]) func `is enough, in another way`(_ rules: [String]) throws {
+        let scene = try Scene(["~*"] + rules)
+        scene.fill()
+        scene.fill("third:", database: 3)
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable: following")
+        #expect(daemon.log.contains("the target does not allow "))
+        try scene.waitUntilEqual()
+        scene.fill("later:")
+        for line in ["RENAME later:s renamed", "HINCRBYFLOAT later:h float 1.5", "COPY later:l copied", "DEL h"] {
+            scene.master.execute(line)
+        }
+        try scene.waitUntilEqual()
+        scene.master.execute("FLUSHDB", database: 3)
+        try daemon.wait(forLine: "FLUSHDB (database 3) applied")
+        scene.master.execute("FLUSHALL")
+        try daemon.wait(forLine: "FLUSHALL applied")
+        scene.fill("last:")
+        try scene.waitUntilEqual()
+        try daemon.leave()
+
+        scene.master.execute("DEL last:s")
+        scene.master.forgetBacklog()
+        let next = try scene.start()
+        try next.wait(forLine: "reconciled: 1 keys removed")
+        try scene.waitUntilEqual()
+        try next.leave()
+        #expect(scene.master.violations == [])
+    }
+
+    @Test(arguments: [
+        (["~*", "+@all", "-set"], "may not use SET: nothing has been written. On the target: ACL SETUSER app +set"),
+        (
+            ["~app:*", "+@all"],
+            "may not write df2redis' own keys: nothing has been written. On the target: ACL SETUSER app ~df2redis:*"
+        ),
+    ]) func `is refused before anything is written, with the rule to add`(_ rules: [String], _ text: String) throws {
+        let scene = try Scene(rules)
+        scene.fill()
+        let daemon = try scene.start()
+        try daemon.expectExit(77)
+        #expect(daemon.log.contains(text))
+        #expect(try scene.client.command("DBSIZE").int == 0)
+        #expect(scene.master.sessionsStarted == 0, "the source is not even asked")
+    }
+
+    @Test(arguments: ["stop", "skip"])
+    func `that ends at some keys ends the task there, whatever the policy, and the task goes on there`(
+        _ reaction: String
+    ) throws {
+        let scene = try Scene(["~app:*", "~df2redis:*", "+@all"])
+        let policy = ["policy": ["onError: \(reaction)", "onUnsupported: \(reaction)"]]
+        scene.master.execute("SET app:1 v")
+        let daemon = try scene.start(policy)
+        try daemon.wait(forLine: "stable: following")
+        #expect(daemon.log.contains("the target's ACL limits this user to some keys"))
+        scene.master.execute("SET app:2 v")
+        try scene.waitUntilEqual()
+        scene.master.execute("INCR other")
+        scene.master.execute("INCR app:n")
+        try daemon.expectExit(77)
+        #expect(daemon.log.contains(#"the target's ACL forbids INCR "other": add ~<pattern> of this key to the user"#))
+        #expect(daemon.deadLetters == [], "nothing is given up")
+
+        try scene.client.command("ACL", "SETUSER", "app", "~*")
+        let next = try scene.start(policy)
+        try next.wait(forLine: "continuing where the checkpoint stands")
+        try scene.waitUntilEqual()
+        #expect(try scene.client.command("GET", "other").text == "1")
+        #expect(scene.master.fullSyncs == 1)
+        try next.leave()
+    }
+
+    @Test func `that loses one while the task runs ends it, with the rule to add`() throws {
+        let scene = try Scene(["~*", "+@all"])
+        let daemon = try scene.start(["policy": ["onError: skip"]])
+        try daemon.wait(forLine: "stable: following")
+        try scene.client.command("ACL", "SETUSER", "app", "-incr")
+        scene.master.execute("INCR n")
+        try daemon.expectExit(77)
+        #expect(daemon.log.contains(#"the target's ACL forbids INCR "n": add +incr to the user"#))
+        try scene.client.command("ACL", "SETUSER", "app", "+incr")
+        let next = try scene.start()
+        try scene.waitUntilEqual()
+        #expect(try scene.client.command("GET", "n").text == "1")
+        try next.leave()
+    }
+}

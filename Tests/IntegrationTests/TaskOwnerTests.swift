@@ -1,0 +1,152 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// Processes of one task with state directories of their own, as on several hosts: the record in the target decides.
+@Suite(.serialized) struct `One task on two hosts` {
+    fileprivate static let record = "df2redis:checkpoint:lab:owner"
+    /// A process of another machine, as its record names it.
+    private static let foreign = "0123456789abcdef db7.example 4711 1-2 3"
+
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let client: RESPClient
+        private let configuration: Daemon.Configuration
+        private var daemons: [Daemon] = []
+
+        init(_ sections: [String: [String]] = [:]) throws {
+            master = try startedMaster()
+            redis = try RedisServer()
+            client = try redis.client()
+            configuration = .init(
+                source: master.port, target: redis.port,
+                sections: sections.merging(["shutdown": ["drainSeconds: 0"]]) { $1 })
+        }
+
+        deinit {
+            for daemon in daemons { daemon.process.kill() }
+            master.stop()
+            redis.stop()
+        }
+
+        func start(over folder: TemporaryFolder? = nil) throws -> Daemon {
+            let daemon = try Daemon(.replicate, configuration, folder: folder)
+            daemons.append(daemon)
+            return daemon
+        }
+
+        func expectFollowing(_ key: String) throws {
+            master.execute("INCR \(key)")
+            try wait(until: "the change is applied") { try client.command("GET", key).text == "1" }
+        }
+
+        var owner: String? { get throws { try client.command("GET", `One task on two hosts`.record).text } }
+    }
+
+    @Test(arguments: ["target", "file"]) func `the first goes on, the second ends and names it`(_ store: String) throws
+    {
+        let scene = try Scene(["checkpoint": ["store: \(store)"]])
+        let first = try scene.start()
+        try first.wait(forLine: "event=stable")
+        let second = try scene.start()
+        try second.expectExit(75)
+        #expect(second.log.contains("the task runs already: process \(first.process.pid) on host "))
+        try scene.expectFollowing("n")
+        #expect(!first.log.contains("event=targetLost"), "nobody has ended its connections")
+        try first.leave()
+        #expect(try scene.owner == nil, "a leave leaves the task to the next one")
+        let third = try scene.start()
+        try third.wait(forLine: "event=stable")
+        try third.leave()
+        #expect(scene.master.violations == [])
+    }
+
+    @Test(arguments: ["target", "file"]) func `a killed owner's successor starts at once`(_ store: String) throws {
+        let scene = try Scene(["checkpoint": ["store: \(store)"]])
+        let first = try scene.start()
+        try first.wait(forLine: "event=stable")
+        first.process.kill()
+        #expect(try scene.owner != nil)
+        let second = try scene.start()
+        try second.wait(forLine: "event=stable")
+        #expect(second.log.contains("taken over from process \(first.process.pid) on host "))
+        #expect(!second.log.contains("whether it still is shows within"))
+        try scene.expectFollowing("n")
+        try second.leave()
+    }
+
+    @Test func `a host that is gone with its connections is replaced at once`() throws {
+        let scene = try Scene()
+        try scene.client.command("SET", Self.record, Self.foreign, "PX", "600000")
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "event=stable")
+        #expect(daemon.log.contains("taken over from process 4711 on host db7.example"))
+        #expect(!daemon.log.contains("whether it still is shows within"))
+        try daemon.leave()
+    }
+
+    @Test func `a host that is gone and has left connections is replaced when its record has ended`() throws {
+        let scene = try Scene()
+        let left = try scene.redis.client()
+        try left.command("CLIENT", "SETNAME", "df2redis:lab:flow-0")
+        try scene.client.command("SET", Self.record, Self.foreign, "PX", "4000")
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "the task was last run by process 4711 on host db7.example")
+        #expect(try scene.owner == Self.foreign)
+        try daemon.wait(forLine: "event=stable")
+        #expect(throws: (any Error).self) { try left.command("PING") }
+        try daemon.leave()
+    }
+
+    @Test func `an owner elsewhere that renews its record is not disturbed`() throws {
+        let scene = try Scene()
+        let other = try scene.redis.client()
+        try other.command("CLIENT", "SETNAME", "df2redis:lab:flow-0")
+        try scene.client.command("SET", Self.record, Self.foreign, "PX", "15000")
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "the task was last run by")
+        try wait(until: "the daemon has seen it renewed") {
+            if try scene.client.command("PTTL", Self.record).int ?? 0 < 12_000 {
+                try scene.client.command("SET", Self.record, Self.foreign, "PX", "15000")
+            }
+            return !daemon.process.isRunning
+        }
+        try daemon.expectExit(75)
+        #expect(daemon.log.contains("the task runs already: process 4711 on host db7.example"))
+        #expect(try other.command("PING").text == "PONG")
+        #expect(try scene.owner == Self.foreign)
+        #expect(scene.master.sessionsStarted == 0, "the source is not even asked")
+    }
+
+    @Test func `an owner that stood still for too long ends when it finds another, and does not fight back`() throws {
+        let scene = try Scene()
+        let first = try scene.start()
+        try first.wait(forLine: "event=stable")
+        first.process.pause()
+        let second = try scene.start()
+        try second.wait(forLine: "event=stable")
+        first.process.resume()
+        try first.expectExit(75)
+        #expect(first.log.contains("process \(second.process.pid) on host "))
+        try scene.expectFollowing("n")
+        #expect(!second.log.contains("event=targetLost"), "nobody has ended its connections")
+        #expect(try scene.owner?.contains(" \(second.process.pid) ") == true)
+        try second.leave()
+    }
+
+    @Test func `the record comes back with a FLUSHALL of the source, and after one of somebody else`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "event=stable")
+        scene.master.execute("FLUSHALL")
+        try daemon.wait(forLine: "FLUSHALL applied")
+        #expect(try scene.owner != nil)
+        try scene.client.command("FLUSHALL")
+        try wait(until: "the record is back") { try scene.owner != nil }
+        try daemon.leave()
+        #expect(try scene.owner == nil)
+    }
+}

@@ -1,0 +1,34 @@
+import Redis
+import Testing
+
+@testable import Replication
+
+@Suite struct `Keys that the target has removed by itself` {
+    private func figures(_ run: String, evicted: Int, expired: Int = 0) -> TargetFigures {
+        TargetFigures(info: "run_id:\(run)\r\nevicted_keys:\(evicted)\r\nexpired_keys:\(expired)\r\n")
+    }
+
+    @Test func `are counted from the first look on, through restarts and a reset of the counters`() {
+        var loss = KeyLoss()
+        #expect(loss.update(figures("a", evicted: 100, expired: 7)) == .init())
+        #expect(loss.update(figures("a", evicted: 105, expired: 9)) == .init(evicted: 5, expired: 2))
+        #expect(loss.update(figures("a", evicted: 105, expired: 9)) == .init())
+        #expect(loss.update(figures("a", evicted: 3, expired: 0)) == .init(evicted: 3, expired: 0), "CONFIG RESETSTAT")
+        #expect(loss.update(figures("b", evicted: 4, expired: 1)) == .init(evicted: 4, expired: 1), "another process")
+    }
+
+    @Test func `are expected unless there is room without end or the policy is noeviction`() {
+        func mayEvict(_ limit: Int, _ policy: String) -> Bool {
+            TargetFigures(info: "# Memory\r\nmaxmemory:\(limit)\r\nmaxmemory_policy:\(policy)\r\n").mayEvict
+        }
+        #expect(mayEvict(1 << 20, "allkeys-lru"))
+        #expect(mayEvict(1 << 20, "volatile-ttl"))
+        #expect(!mayEvict(0, "allkeys-lru"))
+        #expect(!mayEvict(1 << 20, "noeviction"))
+    }
+
+    @Test func `are seen beside the number of all keys`() {
+        let info = "# Keyspace\r\ndb0:keys=5,expires=1,avg_ttl=0\r\ndb12:keys=7,expires=0,avg_ttl=0\r\n"
+        #expect(TargetFigures(info: info).keys == 12)
+    }
+}
