@@ -87,14 +87,17 @@ package final class KnownTargetLimits: Sendable {
         state.withLock { $0.shown.transactionBytes = min($0.shown.transactionBytes ?? .max, limit) }
     }
 
-    /// A connection has ended during a command that was not kept.
+    /// A connection has ended during a command that is not kept: without a word it takes three sessions and a size that a
+    /// limit may forbid until the target counts as one that does not take it.
     ///
-    /// - Returns: how often it has.
-    package func suspect(_ label: String) -> Int {
-        state.withLock { state in
+    /// - Parameter isBlamed: the target named the command as the reason.
+    package func lost(_ label: String, argumentBytes: Int, isBlamed: Bool) {
+        if isBlamed { return refused(argumentBytes: argumentBytes) }
+        let losses = state.withLock { state in
             if state.suspects.count >= 1024 { state.suspects = [:] }
             state.suspects[label, default: 0] += 1
             return state.suspects[label, default: 0]
         }
+        if losses >= 3, argumentBytes > TargetLimits.leastBytes { refused(allArguments: argumentBytes) }
     }
 }

@@ -38,6 +38,7 @@ package final class TransactionLink {
     private let channel: Channel
     private let onOutcome: (CommandBatch, BatchOutcome) -> Void
     private let onLost: (TargetError) -> Void
+    private let onRoom: () -> Void
     private var stage = Stage.idle
     private var replies = ByteBuffer(capacity: 64 << 10)
     private var irregularities: [BatchOutcome.Irregularity] = []
@@ -52,28 +53,25 @@ package final class TransactionLink {
     package private(set) var batch: CommandBatch?
     private var sent = ContinuousClock.now
 
-    /// Takes over a connected, authenticated socket.
+    /// Takes over a connected, authenticated socket and begins to read.
+    ///
+    /// - Parameter onRoom: the target has taken bytes of the batch that had to wait.
     package init(
         descriptor: Int32, peer: String, queue: DispatchQueue,
-        onOutcome: @escaping (CommandBatch, BatchOutcome) -> Void, onLost: @escaping (TargetError) -> Void
+        onOutcome: @escaping (CommandBatch, BatchOutcome) -> Void, onLost: @escaping (TargetError) -> Void,
+        onRoom: @escaping () -> Void
     ) {
         channel = Channel(descriptor: descriptor, peer: peer, queue: queue)
         self.onOutcome = onOutcome
         self.onLost = onLost
-    }
-
-    /// Begins to read.
-    ///
-    /// - Parameters:
-    ///   - readable: must call `socketIsReadable` from within the owner.
-    ///   - progress: the target has taken bytes of the batch that had to wait.
-    package func start(readable: @escaping () -> Void, progress: @escaping () -> Void) {
-        channel.startWriting(progress: progress) { [weak self] error in
+        self.onRoom = onRoom
+        // A call keeps the link alive, even if its owner lets go of it within.
+        channel.startWriting(progress: { [weak self] in self?.onRoom() }) { [weak self] error in
             // The target may have said why; a reset does not drop what came before it.
             self?.socketIsReadable()
             self?.lose(TargetError(error))
         }
-        channel.startReading(readable)
+        channel.startReading { [weak self] in self?.socketIsReadable() }
     }
 
     package var isIdle: Bool { batch == nil && !isLost }
@@ -104,7 +102,7 @@ package final class TransactionLink {
     /// Bytes of the batch that the kernel has not taken.
     package var unwrittenBytes: Int { batch?.unwrittenBytes ?? 0 }
 
-    package func socketIsReadable() {
+    private func socketIsReadable() {
         guard !isLost else { return }
         hasSettled = false
         do {

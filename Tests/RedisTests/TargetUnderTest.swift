@@ -46,10 +46,7 @@ final class TargetUnderTest {
                     if closesOnOutcome { self.link?.close() }
                     tell(.outcome(outcome))
                 },
-                onLost: { tell(.lost($0)) })
-            link.start(
-                readable: { [weak link] in link?.socketIsReadable() },
-                progress: {})
+                onLost: { tell(.lost($0)) }, onRoom: {})
             self.link = link
         }
     }

@@ -49,11 +49,12 @@ private final class SilentServer: Sendable {
         let scene = EncoderScene(context: { [target] in $0.connector = TargetConnector(settings: target) })
         let intake = Intake(
             budget: SpoolBudget(memoryBytes: 1 << 20, diskBytes: 0), spoolDirectory: nil, clock: { 0 })
-        let applier = FlowApplier(
-            flow: FlowID(0), mode: .partial, next: LSN(1), intake: intake, context: scene.encoder.context,
+        var start = FlowStart(mode: .partial, next: LSN(1))
+        start.mayRepeat = true
+        let applier = try FlowApplier(
+            flow: FlowID(0), start: start, intake: intake, context: scene.encoder.context,
             profile: scene.encoder.profile, onEvent: { _ in })
-        await applier.continues(at: ResumePoint(replicationID: "id", nextLSNs: [LSN(1)]), repeating: true)
-        try await applier.start {}
+        try await applier.start()
         proxy.redirect(to: silent.port)
         let connection = try await silent.connection()
         defer { close(connection) }

@@ -94,11 +94,13 @@ import Testing
             intake = Intake(
                 budget: SpoolBudget(memoryBytes: 64 << 20, diskBytes: 0), spoolDirectory: nil,
                 clock: { 1_800_000_000_000 })
-            applier = FlowApplier(
-                flow: FlowID(0), mode: .partial, next: LSN(100), intake: intake, context: context,
+            var start = FlowStart(mode: .partial, next: LSN(100))
+            start.mayRepeat = true
+            applier = try FlowApplier(
+                flow: FlowID(0), start: start, intake: intake, context: context,
                 profile: TargetProfile(flavor: .redis, version: .init(7, 0, 15)),
                 onEvent: { [events] event in events.withLock { $0.append("\(event)") } })
-            try await applier.start {}
+            try await applier.start()
         }
 
         deinit { redis.resume() }

@@ -21,7 +21,7 @@ import Testing
         var waits = false
 
         func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] { keys }
-        func hold() async {
+        func quiesce() async {
             await story.add("hold")
             while waits, !Task.isCancelled { await Task.yield() }
         }
@@ -97,13 +97,13 @@ import Testing
         let scene = EncoderScene()
         let intake = Intake(
             budget: SpoolBudget(memoryBytes: 1 << 20, diskBytes: 0), spoolDirectory: nil, clock: { 0 })
-        let applier = FlowApplier(
-            flow: FlowID(0), mode: .partial, next: LSN(1), intake: intake, context: scene.encoder.context,
-            profile: scene.encoder.profile, onEvent: { _ in })
+        let applier = try FlowApplier(
+            flow: FlowID(0), start: FlowStart(mode: .partial, next: LSN(1)), intake: intake,
+            context: scene.encoder.context, profile: scene.encoder.profile, onEvent: { _ in })
         await applier.close()
         let story = Story()
         Task {
-            await applier.hold()
+            await applier.quiesce()
             await story.add("held")
         }
         try await wait(until: "it is held") { await story.events == ["held"] }

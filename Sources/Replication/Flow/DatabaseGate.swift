@@ -28,18 +28,3 @@ struct DatabaseGate {
         closed.remove(database)
     }
 }
-
-extension FlowApplier {
-    /// Every database but these is to be prepared before the flow writes to it; before `start`.
-    package func closeDatabases(except open: Set<UInt32> = []) { encoder.gate = DatabaseGate(open: open) }
-
-    /// The database is prepared.
-    package func open(_ database: UInt32) {
-        encoder.gate?.open(database)
-        pump()
-    }
-
-    func tellDatabases() {
-        for database in encoder.gate?.takeUntold() ?? [] { onEvent(.reachedDatabase(flow, database)) }
-    }
-}

@@ -131,8 +131,8 @@ extension FlowEncoder {
         let isReplacing = context.policy.onConflict == .overwrite
         let label = CommandBatch.Label(
             name: writer.head.type.name, key: writer.keyDescription, database: writer.head.database)
-        let judge = ReplyJudge(context: context, encoder: self)
-        if let stop = judge.overLimit(label, .excess(excess), leaving: isReplacing ? .removed : .unchanged) {
+        let classifier = ReplyClassifier(context: context, encoder: self)
+        if let stop = classifier.overLimit(label, .excess(excess), leaving: isReplacing ? .removed : .unchanged) {
             return fail(stop)
         }
         writer.removeWritten(from: batch)

@@ -52,7 +52,7 @@ package final class FlowProgress: Sendable {
     }
 
     /// The flow is a journal from its first byte on.
-    func continues(at next: UInt64) {
+    func setResumePoint(_ next: UInt64) {
         decoded(next: next)
         appliedNext.store(next, ordering: .releasing)
     }

@@ -7,7 +7,7 @@ protocol ReconciledFlow: Sendable {
     /// Those of `keys` that the flow has not brought.
     func notBrought(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]]
     /// Waits until nothing is in flight to the target, and keeps it so until `release`.
-    func hold() async
+    func quiesce() async
     func release() async
     /// It will never send anything again.
     var hasEnded: Bool { get async }
@@ -83,7 +83,7 @@ struct Reconciler {
     }
 
     private func remove(_ keys: [[UInt8]], database: UInt32) async throws -> Int {
-        for flow in flows { await flow.hold() }
+        for flow in flows { await flow.quiesce() }
         let doomed = await unknown(keys, database: database)
         var outcome = Result<Int, any Error>.success(doomed.count)
         if Task.isCancelled {

@@ -12,26 +12,30 @@ extension ReplicationSession {
     }
 
     /// A session that goes on takes over what the one before has left in the target; a full sync brings all anew.
-    func takeOverElementExpiries() async throws {
+    ///
+    /// - Returns: by flow and database, the keys whose elements have TTLs that the target cannot keep.
+    func elementKeysToTakeOver(flowCount: Int) async throws -> [[UInt32: [[UInt8]]]] {
+        var keys = [[UInt32: [[UInt8]]]](repeating: [:], count: flowCount)
         if !isFullSync, policy.elementExpiry == .timer {
             for database in try await control.databasesWithKeys() {
-                for applier in appliers {
+                for flow in 0..<flowCount {
                     var cursor = "0"
                     repeat {
                         let page = try await control.dueKeys(
-                            task: settings.task, flow: applier.flow.index, database: database, cursor: cursor)
-                        await applier.noteElementExpiries(of: page.keys, database: database)
+                            task: settings.task, flow: flow, database: database, cursor: cursor)
+                        keys[flow][database, default: []] += page.keys
                         cursor = page.cursor
                     } while cursor != "0"
                 }
             }
-            return
+            return keys
         }
         let count = try await control.forgetElementExpiries(task: settings.task)
         if count > 0, !isFullSync {
             logger.warning(
                 "\(count) keys hold elements whose TTLs nobody ends any more (policy.memberTTL: unsupported)")
         }
+        return keys
     }
 
     /// Behind the leave: what stays until the task runs again.

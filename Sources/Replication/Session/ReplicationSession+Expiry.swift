@@ -17,9 +17,15 @@ extension ReplicationSession {
     /// Keeps the target from expiring keys before the stream does.
     ///
     /// - Parameter resume: where a continued session begins; `nil` for a full sync.
-    func guardExpiry(_ session: SessionStateMachine.Session, resume: ResumePoint?) async throws {
-        guard let folder = settings.expiryFolder else { return }
-        guard rights.allows("EVAL") else { return try BookFolder.remove(folder) }
+    /// - Returns: what each flow needs for it; `nil` for all where there is no state directory.
+    func prepareExpiry(
+        _ session: SessionStateMachine.Session, resume: ResumePoint?
+    ) async throws -> (FlowID) -> FlowStart.Expiry? {
+        guard let folder = settings.expiryFolder else { return { _ in nil } }
+        guard rights.allows("EVAL") else {
+            try BookFolder.remove(folder)
+            return { _ in nil }
+        }
         if resume == nil {
             try BookFolder.remove(folder)
         } else if isInImportMode {
@@ -29,12 +35,8 @@ extension ReplicationSession {
         }
         try BookFolder.make(folder)
         let origin = "\(session.replicationID) \(session.flowCount)".utf8.reduce(Int64(0)) { $0 &* 31 &+ Int64($1) }
-        for applier in appliers {
-            try await applier.guardExpiry(
-                in: "\(folder)/\(applier.flow)", origin: origin,
-                continuingAt: resume?.nextLSNs[applier.flow.index].value,
-                window: isInImportMode ? nil : settings.expiryGuard, clock: settings.clock)
-        }
+        let window = isInImportMode ? nil : settings.expiryGuard
+        return { FlowStart.Expiry(folder: "\(folder)/\($0)", origin: origin, window: window) }
     }
 
     /// The leave of a session that has not begun: what the one before has left.

@@ -68,35 +68,27 @@ extension ReplicationSession {
             expiryMarginMilliseconds: expiryMargin(master.sourceClock))
         progress = context.allProgress
         barrier = GlobalBarrier(flowCount: session.flowCount)
+        let elementKeys = try await elementKeysToTakeOver(flowCount: session.flowCount)
+        let expiry = try await prepareExpiry(session, resume: isFullSync ? nil : resume)
         for (index, mode) in modes.enumerated() {
             let flow = FlowID(index)
+            var start = FlowStart(mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index])
+            start.mayRepeat = opening.mayRepeat
+            start.openDatabases = isFullSync ? [] : databases.known
+            if isFullSync, isReconciling || hasOtherTasks { start.keyFolder = settings.spoolDirectory }
+            start.areKeysEssential = isReconciling
+            if isFullSync, settings.policy.onConflict != .overwrite { start.conflictFolder = settings.spoolDirectory }
+            start.elementKeys = elementKeys[index]
+            start.expiry = expiry(flow)
             let intake = Intake(budget: budget, spoolDirectory: settings.spoolDirectory, clock: settings.clock)
-            let applier = FlowApplier(
-                flow: flow, mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index], intake: intake,
-                context: context,
-                profile: profile, onEvent: { [post] in post.yield(.flow($0)) })
-            if !isFullSync, let resume {
-                await applier.continues(at: resume, repeating: opening.mayRepeat)
-            }
-            await applier.closeDatabases(except: isFullSync ? [] : databases.known)
-            if isFullSync, isReconciling || hasOtherTasks, let directory = settings.spoolDirectory {
-                try await applier.rememberKeys(in: directory, isEssential: isReconciling)
-            }
-            if isFullSync, settings.policy.onConflict != .overwrite, let directory = settings.spoolDirectory {
-                try await applier.guardConflicts(in: directory)
-            }
-            appliers.append(applier)
+            appliers.append(
+                try FlowApplier(
+                    flow: flow, start: start, intake: intake, context: context, profile: profile,
+                    onEvent: { [post] in post.yield(.flow($0)) }))
         }
         watchDataSet(opening.note, calls)
-        try await takeOverElementExpiries()
-        try await guardExpiry(session, resume: isFullSync ? nil : resume)
         health.probes = appliers.map(\.probe)
-        for applier in appliers {
-            try await applier.start { [weak self] in
-                guard let self else { return }
-                Task { await self.acknowledgeSoon(applier.flow) }
-            }
-        }
+        for applier in appliers { try await applier.start() }
         phase = isFullSync ? .fullSync : .stable
         logger.notice(
             isFullSync ? "full sync begins" : "continuing where the checkpoint stands",

@@ -24,9 +24,9 @@ extension ReplicationSession {
         keeper.storeSoon(position)
     }
 
-    func positionBehindGlobal() async -> ResumePoint {
+    func positionAfterGlobal() async -> ResumePoint {
         var position = ResumePoint(replicationID: replicationID ?? "", nextLSNs: [])
-        for applier in appliers { position.nextLSNs.append(await applier.positionBehindGlobal) }
+        for applier in appliers { position.nextLSNs.append(await applier.positionAfterGlobal) }
         return position
     }
 

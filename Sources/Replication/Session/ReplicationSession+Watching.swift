@@ -46,7 +46,7 @@ extension ReplicationSession {
         guard restoration == nil else { return }
         restoration = Task {
             let own = TargetControl(connector: TargetConnector(settings: settings.target), role: "restore")
-            for applier in appliers { await applier.hold() }
+            for applier in appliers { await applier.quiesce() }
             if !Task.isCancelled, phase == .stable, let position {
                 var fields = checkpointFields(position)
                 if let note = await dataSet?.note { fields.append((DataSetNote.field, note.text)) }

@@ -281,17 +281,14 @@ actor ReplicationSession {
 
     private func applier(_ flow: FlowID) -> FlowApplier { appliers[flow.index] }
 
-    func acknowledgeSoon(_ flow: FlowID) async {
-        guard let master, phase != .leaving else { return }
-        let flows = await master.flows
-        if flow.index < flows.count { flows[flow.index].acknowledgeSoon() }
-    }
-
     func startAcknowledging(_ flow: FlowID) async {
         guard let master else { return }
         let flows = await master.flows
         let progress = progress[flow.index]
-        if flow.index < flows.count { await flows[flow.index].startAcknowledging { progress.appliedLSN } }
+        guard flow.index < flows.count else { return }
+        let connection = flows[flow.index]
+        await connection.startAcknowledging { progress.appliedLSN }
+        await applier(flow).acknowledge(on: connection)
     }
 
     private func meet(_ flow: FlowID, _ command: GlobalCommand, _ transactionID: UInt64) async throws {
@@ -302,7 +299,7 @@ actor ReplicationSession {
                 .undecodable, flow: flow, "the flows do not meet: this one is at \(found), others are at \(expected)")
         case .complete: break
         }
-        let position = await positionBehindGlobal()
+        let position = await positionAfterGlobal()
         var fields = checkpointFields(position)
         if let note = await dataSet?.flushed(command) {
             if settings.checkpoint.store == .target { fields.append((DataSetNote.field, note.text)) }

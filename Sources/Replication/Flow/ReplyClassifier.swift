@@ -1,15 +1,17 @@
 import Dragonfly
 import Redis
 
-/// Decides what a reply means that is not what its command hoped for, and whether the task is to stop for it.
-struct ReplyJudge {
+/// Classifies unexpected replies and decides whether the task stops.
+struct ReplyClassifier {
     let context: FlowContext
     let encoder: FlowEncoder
+
+    var flow: FlowID { encoder.flow }
 
     /// What an error, or a null where there should be none, means.
     ///
     /// - Returns: the error to stop with, if it is to stop.
-    func judge(_ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch) -> ReplicationError? {
+    func classify(_ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch) -> ReplicationError? {
         if let guarded = batch.guardedKey(ofCommand: irregularity.command), irregularity.kind.meansConflict {
             return conflict(guarded)
         }

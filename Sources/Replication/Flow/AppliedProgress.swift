@@ -1,0 +1,51 @@
+import Dragonfly
+import Redis
+
+/// Notes what the target has confirmed, for everybody who wants to know: the figures, the session, the source.
+struct AppliedProgress {
+    /// Records after which the position is acknowledged at once (Protocol, 4.5).
+    private static let recordsPerAcknowledgement = 1024
+
+    private let flow: FlowID
+    private let figures: FlowProgress
+    private let onEvent: @Sendable (FlowEvent) -> Void
+    private var didReportSnapshot: Bool
+    private var didReportStable: Bool
+    /// The position after the snapshot is stored even when no record follows it.
+    var hasSentPosition: Bool
+    private var recordsSinceAcknowledgement = 0
+    /// The flow's own, when it is acknowledged.
+    var connection: FlowConnection?
+
+    init(
+        _ flow: FlowID, _ start: FlowStart, context: FlowContext, onEvent: @escaping @Sendable (FlowEvent) -> Void
+    ) {
+        self.flow = flow
+        figures = context.progress(flow)
+        self.onEvent = onEvent
+        let isContinued = start.isContinued
+        (didReportSnapshot, didReportStable, hasSentPosition) = (isContinued, isContinued, isContinued)
+        if isContinued, let next = start.next { figures.setResumePoint(next.value) }
+    }
+
+    /// The snapshot is decoded.
+    mutating func snapshotCompleted() {
+        if !didReportSnapshot { onEvent(.snapshotCompleted(flow)) }
+        didReportSnapshot = true
+    }
+
+    mutating func applied(_ batch: CommandBatch, masterVersion: String?) {
+        let progress = batch.progress
+        figures.applied(
+            next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes)
+        if progress.nextLSN != nil, !didReportStable {
+            didReportStable = true
+            onEvent(.stable(flow, masterVersion: masterVersion))
+        }
+        recordsSinceAcknowledgement += progress.records
+        if recordsSinceAcknowledgement >= Self.recordsPerAcknowledgement {
+            recordsSinceAcknowledgement = 0
+            connection?.acknowledgeSoon()
+        }
+    }
+}

@@ -1,0 +1,117 @@
+import Dragonfly
+import Redis
+
+/// How far the target has confirmed a flow, and what the checkpoint says of a batch whose fate is unknown. Pure.
+///
+/// In the target the checkpoint is written with the batch, and says whether the batch was applied. Where a file keeps it, the
+/// batch is sent again: at least once. What the target may have lost by a restart no file can say.
+struct CommitLog {
+    private let key: CheckpointKey
+    private let flow: FlowID
+    private let session: SessionStateMachine.Session
+    private let isInTarget: Bool
+    /// The target's process that a file's positions are bound to.
+    private let targetRunID: String
+    /// What the checkpoint holds if nothing after it has been applied; `nil`: nothing.
+    private(set) var confirmed: String?
+    private var batchNumber: UInt64 = 0
+    /// Records before it may have been applied by an earlier session.
+    private(set) var repeatsUntil: LSN?
+    private var sealedNext: UInt64 = 0
+
+    init(_ flow: FlowID, context: FlowContext) {
+        self.flow = flow
+        key = context.checkpointKey
+        session = context.session
+        isInTarget = context.checkpoint.store == .target
+        targetRunID = context.targetRunID
+    }
+
+    // MARK: Where it begins
+
+    /// The flow goes on at `next`.
+    ///
+    /// - Parameter repeating: some of what follows may have been applied; `repeats(until:)` says how far.
+    mutating func setResumePoint(_ next: LSN, repeating: Bool) {
+        sealedNext = next.value
+        confirmed = text(next)
+        repeatsUntil = repeating ? LSN(.max) : nil
+    }
+
+    /// The source was at `end` after the session had begun.
+    mutating func repeats(until end: LSN) { if repeatsUntil != nil { repeatsUntil = end } }
+
+    // MARK: Batches
+
+    /// Ends a batch with the flow's position in it.
+    mutating func seal(_ batch: CommandBatch) { batch.seal(checkpoint: checkpoint(of: batch)) }
+
+    /// Some of the next batch, which brings the flow to `next`, may have been applied before.
+    mutating func isRepeating(to next: UInt64?) -> Bool {
+        guard let next, let end = repeatsUntil else { return false }
+        defer { sealedNext = next }
+        return sealedNext < end.value
+    }
+
+    private mutating func checkpoint(of batch: CommandBatch) -> CommandBatch.Checkpoint? {
+        guard isInTarget else { return nil }
+        batchNumber += 1
+        let text =
+            batch.progress.nextLSN.map { self.text(LSN($0)) }
+            ?? CheckpointValue.snapshot(
+                replicationID: session.replicationID, syncID: session.syncID, batch: batchNumber
+            ).text
+        return .init(key: Array(key.name.utf8), field: Array(key.field(flow).utf8), value: Array(text.utf8))
+    }
+
+    mutating func confirm(_ batch: CommandBatch) {
+        if let value = batch.checkpointValue { confirmed = String(decoding: value, as: UTF8.self) }
+    }
+
+    /// A global command has been applied, with the checkpoints of all flows.
+    mutating func confirmGlobal(next: LSN) { confirmed = text(next) }
+
+    private func text(_ next: LSN) -> String {
+        CheckpointValue.stable(replicationID: session.replicationID, flowCount: session.flowCount, next: next).text
+    }
+
+    // MARK: A target that comes back
+
+    enum Resolution: Equatable {
+        /// Nothing is in doubt.
+        case upToDate
+        case applied
+        case notApplied
+        /// It may have been applied, and is sent again.
+        case repeated
+        /// The target's data are not what the flow has written: why.
+        case changed(String)
+    }
+
+    /// The first connection of a session: the target still holds the position that the session found there.
+    func resolveStart(_ finding: FlowTargetFinding) -> Resolution {
+        guard isInTarget, repeatsUntil == nil, finding.checkpoint != confirmed else { return .upToDate }
+        return .changed("something else has moved this task's checkpoint: it is \(finding.checkpointText)")
+    }
+
+    /// What became of the batch that was on its way.
+    func resolveInDoubt(_ batch: CommandBatch?, _ finding: FlowTargetFinding) -> Resolution {
+        guard isInTarget else {
+            guard finding.runID == targetRunID else {
+                return .changed(
+                    "the target has been restarted, and a checkpoint in a file cannot tell what it has lost")
+            }
+            return batch == nil ? .upToDate : .repeated
+        }
+        let sent = batch?.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
+        if let sent, finding.checkpoint == sent { return .applied }
+        guard finding.checkpoint == confirmed else {
+            return .changed("the target came back with other data: its checkpoint is \(finding.checkpointText)")
+        }
+        return batch == nil ? .upToDate : .notApplied
+    }
+}
+
+extension FlowTargetFinding {
+    fileprivate var checkpointText: String { checkpoint.map { "\"\($0)\"" } ?? "gone" }
+}

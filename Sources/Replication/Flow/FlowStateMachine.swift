@@ -1,0 +1,415 @@
+import DequeModule
+import Dragonfly
+import Redis
+
+/// What a flow does next, from its first connection to the target until it is closed.
+///
+/// Pure: it does no I/O and knows no clock. Events change the state; `next` answers what is to be done, until that is to
+/// wait. The driver (`FlowApplier`) does it.
+///
+/// ```
+///               linkUp                     sent, began
+///   connecting ────────▶ idle ──────────────────────────▶ sending, growing
+///       ▲                 │ ▲          completed              │
+///       └── linkLost ─────┘ └─────────────────────────────────┤
+///       └──────────────────────────────────────── linkLost ───┘  (the batch is in doubt)
+/// ```
+/// The link's state and the stream's are independent: a flow may wait at a global command while its link is down.
+struct FlowStateMachine: ~Copyable {
+    let flow: FlowID
+    private(set) var state = State.active(.readable, .connecting(.first))
+    private(set) var log: CommitLog
+    private var schedule = SendSchedule()
+    private var quiescence = Quiescence.none
+    private var pace = Pace.normal
+    private var reach = Reach.found
+    /// How often in a row the target has turned the batch away.
+    private var refusals = 0
+    private var servingRunID: String
+    /// What is to be done before anything else.
+    private var pending: Deque<Action> = []
+
+    init(flow: FlowID, log: CommitLog, targetRunID: String) {
+        self.flow = flow
+        self.log = log
+        servingRunID = targetRunID
+    }
+}
+
+// MARK: - What is to be done next
+
+extension FlowStateMachine {
+    mutating func next(_ fill: Fill, at now: ContinuousClock.Instant) -> Action {
+        if let action = pending.popFirst() { return action }
+        guard case .active(let stream, let link) = state else { return .wait }
+        switch link {
+        case .connecting: return .wait
+        case .sending: return mayDecode(stream, fill) ? .decode : .wait
+        case .growing(let batch, let hasNews): return nextWhileGrowing(batch, hasNews, stream, fill)
+        case .idle: return nextWhileIdle(stream, fill, at: now)
+        }
+    }
+
+    private func mayDecode(_ stream: Stream, _ fill: Fill) -> Bool {
+        if case .readable = stream { !fill.isFull } else { false }
+    }
+
+    private mutating func nextWhileGrowing(
+        _ batch: CommandBatch, _ hasNews: Bool, _ stream: Stream, _ fill: Fill
+    ) -> Action {
+        if mayDecode(stream, fill) { return .decode }
+        switch stream {
+        // What has been appended last may be for a database that is not prepared.
+        case .waitingForDatabases, .waitingForAnswers: return .wait
+        case .ending(let error) where fill.isInCommand:
+            fail(error)
+            return pending.popFirst() ?? .wait
+        case .readable, .exhausted, .beforeGlobal, .atGlobal, .ending: break
+        }
+        guard fill.isInCommand else { return .seal }
+        guard hasNews else { return .wait }
+        state = .active(stream, .growing(batch, hasNews: false))
+        return .grow
+    }
+
+    private mutating func nextWhileIdle(_ stream: Stream, _ fill: Fill, at now: ContinuousClock.Instant) -> Action {
+        guard case .none = quiescence else { return beQuiet() }
+        switch stream {
+        case .waitingForDatabases, .waitingForAnswers, .atGlobal: return .wait
+        case .readable:
+            guard fill.isFull else { return .decode }
+            return send(fill)
+        case .exhausted:
+            if fill.isInCommand { return .wait }
+            if fill.hasContent { return sendSoon(fill, at: now) }
+            return finishDrain()
+        case .beforeGlobal(let command, let transactionID):
+            if fill.hasContent { return send(fill) }
+            state = .active(.atGlobal, .idle)
+            return .report(.reachedGlobal(flow, command, transactionID: transactionID))
+        case .ending(let error):
+            if fill.hasContent, !fill.isInCommand { return send(fill) }
+            fail(error)
+            return pending.popFirst() ?? .wait
+        }
+    }
+
+    private func send(_ fill: Fill) -> Action {
+        if schedule.isPacing { return .wait }
+        return fill.isInCommand ? .begin : .send
+    }
+
+    private mutating func sendSoon(_ fill: Fill, at now: ContinuousClock.Instant) -> Action {
+        if case .draining = pace { return send(fill) }
+        if schedule.isPacing { return .wait }
+        switch schedule.turn(at: now) {
+        case .now: return send(fill)
+        case .after(let wait): return .wake(after: wait)
+        case .waiting: return .wait
+        }
+    }
+
+    private mutating func beQuiet() -> Action {
+        guard case .requested = quiescence else { return .wait }
+        quiescence = .quiet
+        return .becameQuiet
+    }
+
+    private mutating func finishDrain() -> Action {
+        guard case .draining = pace else { return .wait }
+        pace = .normal
+        return .drained
+    }
+}
+
+// MARK: - What happens
+
+extension FlowStateMachine {
+    // MARK: Bytes
+
+    mutating func bytesAvailable() {
+        if case .active(.exhausted, let link) = state { state = .active(.readable, link) }
+    }
+
+    /// Some has been decoded, or what decoding waited for has come.
+    mutating func decoded(_ result: Decoded) {
+        guard case .active(let stream, var link) = state else { return }
+        switch stream {
+        case .readable, .exhausted, .waitingForDatabases, .waitingForAnswers: break
+        case .beforeGlobal, .atGlobal, .ending: return
+        }
+        if case .growing(let batch, _) = link { link = .growing(batch, hasNews: true) }
+        switch result {
+        case .more: state = .active(.readable, link)
+        case .nothingMore: state = .active(.exhausted, link)
+        case .databases:
+            state = .active(.waitingForDatabases, link)
+            pending.append(.prepareDatabases)
+        case .halted(.questions):
+            state = .active(.waitingForAnswers, link)
+            pending.append(.probe)
+        case .halted(.global(let command, let transactionID)):
+            state = .active(.beforeGlobal(command, transactionID: transactionID), link)
+        case .halted(.failure(let error)): state = .active(.ending(error), link)
+        case .halted(.restart(let command)):
+            end(.failed)
+            pending.append(.report(.mustRestart(flow, command)))
+        }
+    }
+
+    /// The global command has been applied, with the checkpoints of all flows: this one goes on at `next`.
+    ///
+    /// - Returns: `false` when the flow does not wait for it.
+    mutating func globalDone(next: LSN) -> Bool {
+        guard case .active(.atGlobal, let link) = state else { return false }
+        log.confirmGlobal(next: next)
+        state = .active(.readable, link)
+        return true
+    }
+
+    // MARK: Batches
+
+    /// The encoder's batch has been sealed and is handed over.
+    mutating func sent(_ batch: CommandBatch, at now: ContinuousClock.Instant) {
+        guard case .active(let stream, _) = state else { return }
+        schedule.sent(at: now)
+        state = .active(stream, .sending(batch))
+    }
+
+    /// The encoder's batch is handed over while it grows.
+    mutating func began(_ batch: CommandBatch) {
+        guard case .active(let stream, .idle) = state else { return }
+        state = .active(stream, .growing(batch, hasNews: false))
+    }
+
+    /// The batch that is being written is sealed.
+    mutating func sealed() {
+        guard case .active(let stream, .growing(let batch, _)) = state else { return }
+        state = .active(stream, .sending(batch))
+    }
+
+    /// The target has room for more of the batch that is being written.
+    mutating func hasRoom() {
+        guard case .active(let stream, .growing(let batch, _)) = state else { return }
+        state = .active(stream, .growing(batch, hasNews: true))
+    }
+
+    /// A batch has to wait until `resume`.
+    mutating func mustPace() { schedule.mustPace() }
+
+    /// A pause has passed.
+    mutating func resume() { schedule.resume() }
+
+    /// The batch on its way has been applied, all of it.
+    mutating func completed() {
+        guard case .active(let stream, .sending) = state else { return }
+        refusals = 0
+        state = .active(stream, .idle)
+        found()
+    }
+
+    mutating func confirm(_ batch: CommandBatch) { log.confirm(batch) }
+
+    mutating func seal(_ batch: CommandBatch) { log.seal(batch) }
+
+    /// Some of the next batch may have been applied before.
+    mutating func isRepeating(to next: UInt64?) -> Bool { log.isRepeating(to: next) }
+
+    mutating func repeats(until end: LSN) { log.repeats(until: end) }
+
+    /// The target turns the batch on its way away for the time being.
+    mutating func turnedAway(_ batch: CommandBatch, _ reason: String) {
+        guard case .active(let stream, .sending) = state else { return }
+        lost(TargetError(.notReady, "the target refuses writes: \(reason)"))
+        refusals += 1
+        connect(stream, .turnedAway(batch), attempts: refusals)
+    }
+
+    // MARK: The link
+
+    /// - Parameter losses: how often in a row the batch on its way has lost its connection.
+    mutating func linkLost(_ error: TargetError, losses: Int) {
+        guard case .active(let stream, let link) = state else { return }
+        switch link {
+        case .connecting: return
+        case .growing(let batch, _): pending.append(.failLong(batch, error))
+        case .sending(let batch) where !batch.isRetained: pending.append(.failLong(batch, error))
+        case .idle, .sending:
+            if error.code == .protocolViolation { return fail(ReplicationError(error, flow: flow)) }
+            if case .sending(let batch) = link {
+                lost(error)
+                connect(stream, .inDoubt(batch, error), attempts: max(losses, refusals))
+            } else {
+                // A target may close connections that have been idle for a while.
+                if error.lastWords != nil { lost(error) }
+                connect(stream, .idle, attempts: 0)
+            }
+        }
+    }
+
+    private mutating func connect(_ stream: Stream, _ cause: Connecting, attempts: Int) {
+        state = .active(stream, .connecting(cause))
+        let isLost = if case .lost = reach { true } else { false }
+        pending.append(.connect(ReconnectPlan(attemptsBefore: attempts, isAtOnce: !isLost)))
+    }
+
+    mutating func connectingFailed(_ error: TargetError) {
+        guard case .active(_, .connecting) = state else { return }
+        lost(error)
+    }
+
+    /// - Parameter isAtFirstAttempt: the target served as soon as it was asked.
+    mutating func linkUp(_ finding: FlowTargetFinding, isAtFirstAttempt: Bool) {
+        guard case .active(let stream, .connecting(let cause)) = state else { return }
+        let isServing = isAtFirstAttempt && finding.runID == servingRunID
+        servingRunID = finding.runID
+        if case .first = cause { return began(stream, log.resolveStart(finding)) }
+        switch log.resolveInDoubt(cause.batch, finding) {
+        case .changed(let reason): fail(ReplicationError(.targetChanged, flow: flow, reason))
+        case .upToDate:
+            state = .active(stream, .idle)
+            found()
+        case .applied:
+            guard let batch = cause.batch else { return }
+            state = .active(stream, .sending(batch))
+            pending.append(.settle(batch))
+        case .notApplied: resend(stream, cause, isServing: isServing)
+        case .repeated:
+            cause.batch?.mayHaveBeenApplied = true
+            resend(stream, cause, isServing: isServing)
+        }
+    }
+
+    private mutating func resend(_ stream: Stream, _ cause: Connecting, isServing: Bool) {
+        guard let batch = cause.batch else { return }
+        state = .active(stream, .sending(batch))
+        guard case .inDoubt(_, let loss) = cause else {
+            return pending.append(.resend(batch, .elsewhere, words: nil))
+        }
+        let evidence: BatchTrial.Evidence = !isServing ? .elsewhere : loss.blamesRequest ? .complaint : .silence
+        pending.append(.resend(batch, evidence, words: loss.lastWords))
+    }
+
+    private mutating func began(_ stream: Stream, _ resolution: CommitLog.Resolution) {
+        if case .changed(let reason) = resolution {
+            return fail(ReplicationError(.targetChanged, flow: flow, reason))
+        }
+        state = .active(stream, .idle)
+    }
+
+    /// A loss is reported once, until the target has been found again.
+    mutating func lost(_ error: TargetError) {
+        guard case .found = reach else { return }
+        reach = .lost
+        pending.append(.report(.targetLost(flow, error)))
+    }
+
+    mutating func found() {
+        guard case .lost = reach else { return }
+        reach = .found
+        pending.append(.report(.targetFound(flow)))
+    }
+
+    // MARK: Orders
+
+    /// Nothing is to be on its way until `release`.
+    mutating func quiesce() {
+        switch state {
+        case .active: quiescence = .requested
+        case .failed, .closed: pending.append(.becameQuiet)
+        }
+    }
+
+    mutating func release() { quiescence = .none }
+
+    /// What has been received is to be applied at once, and `drained` to be said.
+    mutating func drain() {
+        switch state {
+        case .active: pace = .draining
+        case .failed, .closed: pending.append(.drained)
+        }
+    }
+
+    /// Time for it is up.
+    mutating func stopDraining() { pace = .normal }
+
+    mutating func fail(_ error: ReplicationError) {
+        guard case .active = state else { return }
+        end(.failed)
+        pending.append(.report(.failed(error)))
+    }
+
+    mutating func close() {
+        pending.removeAll()
+        end(.closed)
+    }
+
+    private mutating func end(_ end: State) {
+        if case .closed = state { return }
+        if case .requested = quiescence { pending.append(.becameQuiet) }
+        if case .draining = pace { pending.append(.drained) }
+        (state, quiescence, pace) = (end, .none, .normal)
+    }
+
+    // MARK: Questions
+
+    /// The next thing to be done is a report: for a driver that must not do anything else yet.
+    mutating func takeReport() -> FlowEvent? {
+        guard case .report(let event)? = pending.first else { return nil }
+        pending.removeFirst()
+        return event
+    }
+
+    /// Somebody waits for `becameQuiet`.
+    var isComingToRest: Bool {
+        if case .requested = quiescence { true } else { false }
+    }
+
+    /// Somebody waits for `drained`.
+    var isDraining: Bool {
+        if case .draining = pace { true } else { false }
+    }
+
+    var isActive: Bool {
+        if case .active = state { true } else { false }
+    }
+
+    var isConnecting: Bool {
+        if case .active(_, .connecting) = state { true } else { false }
+    }
+
+    /// As `isCaughtUp`, and nothing is on its way.
+    var isAtRest: Bool {
+        if case .active(.exhausted, .idle) = state { true } else { false }
+    }
+
+    /// All that has arrived is decoded, and the link is up.
+    var isCaughtUp: Bool {
+        switch state {
+        case .active(.exhausted, .connecting): false
+        case .active(.exhausted, _): true
+        case .active, .failed, .closed: false
+        }
+    }
+
+    /// The stream waits for nothing but bytes or room.
+    var isFlowing: Bool {
+        switch state {
+        case .active(.readable, .connecting), .active(.exhausted, .connecting): false
+        case .active(.readable, _), .active(.exhausted, _): true
+        case .active, .failed, .closed: false
+        }
+    }
+
+    /// Something received can still be applied: now, or when the target is back.
+    func hasMore(_ fill: Fill, isEmpty: Bool) -> Bool {
+        switch state {
+        // The others may never come to the command where this one waits.
+        case .active(.atGlobal, let link):
+            if case .connecting = link { true } else { false }
+        case .active(_, .idle): fill.hasContent || !isEmpty
+        case .active: true
+        case .failed, .closed: false
+        }
+    }
+}

@@ -1,0 +1,76 @@
+import Link
+import Redis
+import Wire
+
+/// What the target's answer to a batch means.
+extension ReplyClassifier {
+    enum Verdict {
+        /// It took effect; the error is one to stop with.
+        case applied(ReplicationError?)
+        /// Nothing took effect, and the rest is to be sent without the commands of these numbers.
+        case refused([Int])
+        /// Nothing took effect, for a reason that passes.
+        case turnedAway(String)
+        case failed(ReplicationError)
+    }
+
+    func verdict(on outcome: BatchOutcome, of batch: CommandBatch) -> Verdict {
+        switch outcome {
+        case .applied(let irregularities): return .applied(stop(for: irregularities, of: batch))
+        case .refused(let refusals): return verdict(on: refusals, of: batch)
+        case .rejected(let text):
+            if TargetError.isTransientReply(text) { return turnedAway(batch, text) }
+            return .failed(ReplicationError(TargetError.reply(text, to: "a transaction"), flow: flow))
+        }
+    }
+
+    private func verdict(on refusals: [BatchOutcome.Irregularity], of batch: CommandBatch) -> Verdict {
+        if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
+            return turnedAway(batch, passing)
+        }
+        if batch.checkpointValue != nil, let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
+            // Without the checkpoint nothing may be applied.
+            return .failed(
+                ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
+        }
+        if let refusal = refusals.first(where: { batch.label(ofCommand: $0.command).name == "SELECT" }) {
+            // Without it what follows would go to another database.
+            return .failed(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "SELECT"), flow: flow))
+        }
+        if let failure = stop(for: refusals, of: batch) { return .failed(failure) }
+        guard batch.isRetained else {
+            return .failed(.init(.policy, flow: flow, "the target refused part of a value too large to send again"))
+        }
+        return .refused(refusals.map(\.command))
+    }
+
+    private func turnedAway(_ batch: CommandBatch, _ reason: String) -> Verdict {
+        guard batch.isRetained else {
+            return .failed(
+                .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
+        }
+        return .turnedAway(reason)
+    }
+
+    /// - Returns: the first error to stop with; all are recorded.
+    private func stop(for irregularities: [BatchOutcome.Irregularity], of batch: CommandBatch) -> ReplicationError? {
+        var failure: ReplicationError?
+        for irregularity in irregularities {
+            if let stop = classify(irregularity, of: batch), failure == nil { failure = stop }
+        }
+        return failure
+    }
+
+    /// The target has these keys of its own.
+    ///
+    /// - Returns: the error to stop with, if it is to stop.
+    func conflicts(_ existing: [ConflictGuard.Place]) -> ReplicationError? {
+        var failure: ReplicationError?
+        for place in existing {
+            let label = CommandBatch.Label(
+                name: "", key: printableKey(place.key.span.bytes), database: place.database)
+            if let stop = conflict(label), failure == nil { failure = stop }
+        }
+        return failure
+    }
+}

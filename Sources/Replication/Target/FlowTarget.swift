@@ -1,0 +1,50 @@
+import Dragonfly
+import Redis
+
+/// What a flow writes to. It takes one sealed batch at a time and reports what became of it; nothing above it knows of
+/// sockets, nodes or slots.
+///
+/// `StandaloneTarget` is the one for a server by itself. A target of many nodes reports a batch as completed when every node
+/// has confirmed its part, and a loss when it cannot find out by itself what became of one.
+///
+/// Confined to the queue of its flow. Events come on that queue, also from within a call.
+protocol FlowTarget: AnyObject {
+    /// Gets events until `close`.
+    var onEvent: (FlowTargetEvent) -> Void { get set }
+
+    /// Connects, whether for the first time or again, and reads what the target holds of the flow.
+    ///
+    /// What an earlier connection has sent and the target has not executed by now, it never executes.
+    ///
+    /// - Throws: `TargetError`.
+    func open(isolation: isolated (any Actor)?) async throws -> FlowTargetFinding
+
+    /// Nothing is on its way, and the target is connected.
+    var isIdle: Bool { get }
+    /// How long the target has owed an answer and given no sign of life; zero when it owes none.
+    var silence: Duration { get }
+
+    /// Sends a batch: sealed, or one that is written while it is being built.
+    func deliver(_ batch: CommandBatch)
+    /// More has been appended to the batch that is being written, or it has been sealed.
+    func batchGrew()
+
+    /// A batch on its way keeps its unknown fate.
+    func close()
+}
+
+enum FlowTargetEvent {
+    case completed(CommandBatch, BatchOutcome)
+    /// The batch on its way, if there is one, has an unknown fate.
+    case lost(TargetError)
+    /// Some of the batch that is being written has been taken.
+    case hasRoom
+}
+
+/// What a target that has been connected to holds.
+struct FlowTargetFinding: Equatable {
+    /// Changes when the server process does.
+    var runID: String
+    /// The flow's field of the checkpoint; `nil` also where a file keeps it.
+    var checkpoint: String?
+}

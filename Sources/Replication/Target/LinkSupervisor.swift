@@ -1,0 +1,46 @@
+import Dragonfly
+import Redis
+
+/// How a flow is to reach its target again.
+struct ReconnectPlan: Equatable {
+    /// Attempts that count for the first wait.
+    var attemptsBefore: Int
+    /// The first attempt is made without a wait.
+    var isAtOnce: Bool
+}
+
+/// Connects a flow to its target until that succeeds, waiting longer after each attempt.
+struct LinkSupervisor {
+    private let target: any FlowTarget
+    private let retry: RetryPolicy
+
+    init(_ target: any FlowTarget, retry: RetryPolicy) {
+        self.target = target
+        self.retry = retry
+    }
+
+    /// - Parameters:
+    ///   - onFailure: is given what a failed attempt has failed of; the next one follows.
+    /// - Returns: what the target holds, and whether the first attempt succeeded; `nil` when the task was cancelled.
+    /// - Throws: `TargetError`, when no other attempt mends it.
+    func connect(
+        _ plan: ReconnectPlan, isolation: isolated (any Actor)? = #isolation, onFailure: (TargetError) -> Void
+    ) async throws -> (finding: FlowTargetFinding, isAtFirstAttempt: Bool)? {
+        var attempt = plan.attemptsBefore
+        while !Task.isCancelled {
+            attempt += 1
+            let isFirst = attempt == plan.attemptsBefore + 1
+            if !isFirst || !plan.isAtOnce { try? await Task.sleep(for: retry.wait(before: attempt)) }
+            if Task.isCancelled { break }
+            do {
+                let finding = try await target.open(isolation: isolation)
+                return Task.isCancelled ? nil : (finding, isFirst)
+            } catch {
+                let reason = TargetError(error)
+                guard reason.isTransient else { throw reason }
+                if !Task.isCancelled { onFailure(reason) }
+            }
+        }
+        return nil
+    }
+}

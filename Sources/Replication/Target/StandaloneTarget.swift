@@ -1,0 +1,80 @@
+import Dispatch
+import Dragonfly
+import Link
+import Redis
+import Wire
+
+/// A server by itself as a flow's target: one connection that carries one transaction at a time.
+final class StandaloneTarget: FlowTarget {
+    private let flow: FlowID
+    private let context: FlowContext
+    private let queue: DispatchQueue
+    private var link: TransactionLink?
+    var onEvent: (FlowTargetEvent) -> Void = { _ in }
+
+    /// - Parameter queue: of the flow.
+    init(_ flow: FlowID, context: FlowContext, queue: DispatchQueue) {
+        self.flow = flow
+        self.context = context
+        self.queue = queue
+    }
+
+    func open(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
+        close()
+        // A connection before this one may have left a transaction in the target's socket.
+        let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: true)
+        let descriptor = try await connection.detach().descriptor
+        let link = TransactionLink(
+            descriptor: descriptor, peer: context.connector.settings.endpoint.description, queue: queue,
+            onOutcome: { [weak self] in self?.onEvent(.completed($0, $1)) },
+            onLost: { [weak self] in self?.onEvent(.lost($0)) },
+            onRoom: { [weak self] in self?.onEvent(.hasRoom) })
+        do {
+            // A connection of its own: this one carries transactions only.
+            let finding = try await probe()
+            guard !link.hasFailed else { throw TargetError(.unreachable, "the target closed the connection") }
+            self.link = link
+            return finding
+        } catch {
+            link.close()
+            throw error
+        }
+    }
+
+    private func probe(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
+        let connection = try await context.connector.connect(role: "check-\(flow)")
+        do {
+            let finding = try await finding(on: connection)
+            await connection.close()
+            return finding
+        } catch {
+            await connection.close()
+            throw error
+        }
+    }
+
+    private func finding(
+        on connection: RequestConnection, isolation: isolated (any Actor)? = #isolation
+    ) async throws -> FlowTargetFinding {
+        let profile = try await context.connector.profile(on: connection)
+        context.targetLimits.configure(profile.limits)
+        guard context.checkpoint.store == .target else { return FlowTargetFinding(runID: profile.runID) }
+        let reply = try await connection.request(
+            "HGET", context.checkpointKey.name, context.checkpointKey.field(flow))
+        if case .error(let text) = reply { throw TargetError.reply(text, to: "HGET") }
+        return FlowTargetFinding(runID: profile.runID, checkpoint: reply.text)
+    }
+
+    var isIdle: Bool { link?.isIdle == true }
+
+    var silence: Duration { link?.silence ?? .zero }
+
+    func deliver(_ batch: CommandBatch) { link?.send(batch) }
+
+    func batchGrew() { link?.batchGrew() }
+
+    func close() {
+        link?.close()
+        link = nil
+    }
+}

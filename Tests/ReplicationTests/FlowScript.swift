@@ -1,0 +1,167 @@
+import Dragonfly
+import Link
+import Logging
+import Redis
+import Testing
+import Wire
+
+@testable import Replication
+
+/// A flow's machine, driven by hand: the test says what happens and reads what is to be done.
+final class FlowScript {
+    private var machine: FlowStateMachine
+    var fill = FlowStateMachine.Fill()
+    var now = ContinuousClock.now
+    private var nextLSN: UInt64 = 1
+    /// The next action, if it has been looked at and not taken.
+    private var upcoming: String?
+
+    static let runID = "run-1"
+
+    /// - Parameter position: where a continued flow begins; `nil` for a full sync.
+    init(at position: UInt64? = 1, store: CheckpointSettings.Store = .target, repeating: Bool = false) {
+        let scene = EncoderScene(context: {
+            $0.checkpoint.store = store
+            $0.targetRunID = FlowScript.runID
+        })
+        var log = CommitLog(FlowID(0), context: scene.encoder.context)
+        if let position {
+            log.setResumePoint(LSN(position), repeating: repeating)
+            nextLSN = position
+        }
+        machine = FlowStateMachine(flow: FlowID(0), log: log, targetRunID: FlowScript.runID)
+    }
+
+    /// A flow that is connected, with nothing to do.
+    static func idle(at position: UInt64 = 1, store: CheckpointSettings.Store = .target) -> FlowScript {
+        let script = FlowScript(at: position, store: store)
+        script.linkUp(script.confirmed)
+        script.expect("decode")
+        script.decoded(.nothingMore)
+        script.expect("wait")
+        return script
+    }
+
+    /// A flow with a batch on its way.
+    static func sending(store: CheckpointSettings.Store = .target) -> (script: FlowScript, batch: CommandBatch) {
+        let script = FlowScript.idle(store: store)
+        return (script, script.sendRecord())
+    }
+
+    // MARK: What happens
+
+    var confirmed: String? { machine.log.confirmed }
+    func linkUp(_ checkpoint: String?, run: String = FlowScript.runID, atFirst: Bool = true) {
+        machine.linkUp(FlowTargetFinding(runID: run, checkpoint: checkpoint), isAtFirstAttempt: atFirst)
+    }
+    func bytes() { machine.bytesAvailable() }
+    func decoded(_ result: FlowStateMachine.Decoded) { machine.decoded(result) }
+    func lose(_ words: String? = nil, losses: Int = 0, _ code: TargetError.Code = .unreachable) {
+        machine.linkLost(TargetError(code, "reset").after(words: words), losses: losses)
+    }
+    func attemptFails() { machine.connectingFailed(TargetError(.unreachable, "refused")) }
+    func complete(_ batch: CommandBatch) {
+        machine.confirm(batch)
+        machine.completed()
+    }
+    func turnAway(_ batch: CommandBatch) { machine.turnedAway(batch, "OOM") }
+    func send(_ batch: CommandBatch) { machine.sent(batch, at: now) }
+    func begin(_ batch: CommandBatch) { machine.began(batch) }
+    func seal() { machine.sealed() }
+    func hasRoom() { machine.hasRoom() }
+    func quiesce() { machine.quiesce() }
+    func release() { machine.release() }
+    func drain() { machine.drain() }
+    func stopDraining() { machine.stopDraining() }
+    func pace() { machine.mustPace() }
+    func resume() { machine.resume() }
+    func globalDone(_ next: UInt64) -> Bool { machine.globalDone(next: LSN(next)) }
+    func fail() { machine.fail(ReplicationError(.policy, "stop")) }
+    func close() { machine.close() }
+
+    func hasMore(isEmpty: Bool = true) -> Bool { machine.hasMore(fill, isEmpty: isEmpty) }
+
+    /// A sealed batch of one record.
+    func batch() -> CommandBatch {
+        let batch = CommandBatch()
+        batch.beginJournal()
+        batch.command(2)
+        for word in ["INCR", "n"] { batch.bytes.appendBulk(utf8: word) }
+        batch.endRecord()
+        nextLSN += 1
+        batch.progress.nextLSN = nextLSN
+        machine.seal(batch)
+        return batch
+    }
+
+    /// A record comes and is sent.
+    func sendRecord() -> CommandBatch {
+        bytes()
+        expect("decode")
+        decoded(.nothingMore)
+        fill.hasContent = true
+        now += .seconds(1)
+        expect("send")
+        let batch = batch()
+        send(batch)
+        fill.hasContent = false
+        expect("wait")
+        return batch
+    }
+
+    // MARK: What is to be done
+
+    /// The next action, which is taken.
+    func isNext(_ action: String) -> Bool {
+        if upcoming == nil { upcoming = machine.next(fill, at: now).text }
+        guard upcoming == action else { return false }
+        upcoming = nil
+        return true
+    }
+
+    func expect(_ actions: String..., at location: SourceLocation = #_sourceLocation) {
+        for action in actions {
+            let next = upcoming ?? machine.next(fill, at: now).text
+            upcoming = nil
+            #expect(next == action, sourceLocation: location)
+        }
+    }
+}
+
+extension FlowStateMachine.Action {
+    fileprivate var text: String {
+        switch self {
+        case .wait: "wait"
+        case .wake: "wake"
+        case .decode: "decode"
+        case .send: "send"
+        case .begin: "begin"
+        case .grow: "grow"
+        case .seal: "seal"
+        case .connect(let plan): "connect after \(plan.attemptsBefore)\(plan.isAtOnce ? " at once" : "")"
+        case .settle: "settle"
+        case .resend(_, let evidence, _): "resend: \(evidence)"
+        case .failLong: "failLong"
+        case .probe: "probe"
+        case .prepareDatabases: "prepareDatabases"
+        case .report(let event): "report \(event.text)"
+        case .becameQuiet: "becameQuiet"
+        case .drained: "drained"
+        }
+    }
+}
+
+extension FlowEvent {
+    fileprivate var text: String {
+        switch self {
+        case .snapshotCompleted: "snapshotCompleted"
+        case .stable: "stable"
+        case .reachedDatabase: "reachedDatabase"
+        case .reachedGlobal(_, let command, _): "reachedGlobal \(command.name)"
+        case .mustRestart: "mustRestart"
+        case .targetLost: "targetLost"
+        case .targetFound: "targetFound"
+        case .failed(let error): "failed: \(error.message)"
+        }
+    }
+}
