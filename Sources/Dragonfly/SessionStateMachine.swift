@@ -165,7 +165,7 @@ package struct SessionStateMachine: ~Copyable {
         case .startingStable(let session, let isContinuing):
             if isContinuing, case .error(let text) = reply {
                 let refusal = SourceError.reply(text, to: "DFLY STARTSTABLE")
-                if refusal.code == .notReady { throw refusal }
+                if refusal.code == .notReady || refusal.code == .loading { throw refusal }
                 // What was asked for has just left the buffer; or the master, before v1.35, continues in a way of its own.
                 throw SourceError(
                     .resumeRefused, "the source cannot continue after all (it answered \(text)): a full sync is needed")

@@ -3,7 +3,9 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
     package enum Code: Sendable, Equatable {
         /// Refused, reset, timed out: worth another try.
         case unreachable
-        /// LOADING, SHUTTING_DOWN, too many clients, a session that the master has dropped: worth another try.
+        /// It loads its data set, and will serve by itself.
+        case loading
+        /// SHUTTING_DOWN, too many clients, a session that the master has dropped: worth another try.
         case notReady
         /// Password, user or ACL: an operator must act.
         case permission
@@ -30,7 +32,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
     /// Another attempt may succeed without anybody changing anything.
     package var isTransient: Bool {
         switch code {
-        case .unreachable, .notReady, .replica, .resumeRefused: true
+        case .unreachable, .loading, .notReady, .replica, .resumeRefused: true
         case .permission, .notAMaster, .protocolViolation: false
         }
     }
@@ -59,7 +61,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
                 "the source is in protected mode and takes no clients of other hosts: give it a password and set source.password (\(text.prefix { $0 != "." }))"
             )
         }
-        if starts("LOADING") { return .init(.notReady, "the source is still loading its data set (\(text))") }
+        if starts("LOADING") { return .init(.loading, "the source is still loading its data set (\(text))") }
         if text.contains("max number of clients") {
             return .init(
                 .notReady, "the source has as many clients as its maxclients allows: raise it, or close some (\(text))")

@@ -5,7 +5,9 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
         /// Refused, reset, timed out: worth another try.
         case unreachable
-        /// LOADING, READONLY, OOM, MISCONF, too many clients ...: worth another try.
+        /// It loads its data set, and will serve by itself.
+        case loading
+        /// READONLY, OOM, MISCONF, too many clients ...: worth another try.
         case notReady
         /// Password or ACL: an operator must act.
         case permission
@@ -55,7 +57,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
 
     package var description: String { message }
 
-    package var isTransient: Bool { code == .unreachable || code == .notReady }
+    package var isTransient: Bool { code == .unreachable || code == .notReady || code == .loading }
 
     /// The state of the server that an error reply names, if it is one that passes.
     package static func isTransientReply(_ text: String) -> Bool {
@@ -96,6 +98,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
             )
         }
         if text.hasPrefix("NOPERM") { return forbidden(step, key: key, text) }
+        if text.hasPrefix("LOADING") { return .init(.loading, "the target is not ready: \(text)") }
         if isTransientReply(text) { return .init(.notReady, "the target is not ready: \(text)") }
         return .init(.unsuitable, "the target refuses \(step): \(text)")
     }

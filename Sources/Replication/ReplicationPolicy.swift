@@ -50,6 +50,10 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case file
         /// The operator must change the configuration.
         case configuration
+        /// A leave has cut short what was being waited for.
+        case cancelled
+        /// Nothing that anybody outside has done: a defect of df2redis.
+        case defect
     }
 
     package let code: Code
@@ -83,8 +87,11 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case let error as ReplicationError: self = error
         case let error as SourceError: self.init(.source(error.code), flow: flow, error.message)
         case let error as TargetError: self.init(.target(error.code), flow: flow, error.message)
+        // Whoever talks to the source says so with a `SourceError`.
+        case let error as RequestFailure: self.init(TargetError(error), flow: flow)
         case let error as SystemError: self.init(.file, flow: flow, "\(error)")
-        default: self.init(.source(.unreachable), flow: flow, "\(error)")
+        case is CancellationError: self.init(.cancelled, flow: flow, "given up for the sake of a leave")
+        default: self.init(.defect, flow: flow, "an error that nobody expects: \(error)")
         }
     }
 

@@ -242,16 +242,14 @@ extension ReplicationError {
     package var isTransient: Bool {
         switch code {
         case .source(let code): SourceError(code, "").isTransient
-        case .target(let code): code == .unreachable || code == .notReady
-        case .overflow, .targetChanged, .resync, .recordsLost, .dataReplaced, .postponed: true
-        case .undecodable, .policy, .file, .configuration: false
+        case .target(let code): TargetError(code, "").isTransient
+        case .overflow, .targetChanged, .resync, .recordsLost, .dataReplaced, .postponed, .cancelled: true
+        case .undecodable, .policy, .file, .configuration, .defect: false
         }
     }
 
     /// The peer says that it is loading its data.
-    package var isLoading: Bool {
-        (code == .source(.notReady) || code == .target(.notReady)) && message.contains("LOADING")
-    }
+    package var isLoading: Bool { code == .source(.loading) || code == .target(.loading) }
 
     /// What came last is not to be applied.
     var distrustsStream: Bool { [.policy, .undecodable, .recordsLost].contains(code) }

@@ -189,13 +189,16 @@ extension ReplicationError {
     /// What is reported to the shell and to systemd. Design: "For each error one place decides".
     var exitCode: ExitCode {
         switch code {
-        case .source(.unreachable), .source(.notReady), .source(.replica), .source(.resumeRefused): .sourceUnavailable
+        case .source(.unreachable), .source(.loading), .source(.notReady), .source(.replica), .source(.resumeRefused):
+            .sourceUnavailable
         case .source(.permission), .target(.permission): .noPermission
         case .source(.notAMaster), .target(.unsuitable): .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
-        case .target(.unreachable), .target(.notReady), .target(.taskTaken), .targetChanged, .overflow, .postponed:
+        case .target(.unreachable), .target(.loading), .target(.notReady), .target(.taskTaken), .targetChanged,
+            .overflow, .postponed:
             .targetUnavailable
-        case .resync, .recordsLost, .dataReplaced: .sourceUnavailable
+        case .resync, .recordsLost, .dataReplaced, .cancelled: .sourceUnavailable
+        case .defect: .software
         case .policy: .policyStop
         case .configuration: .config
         case .file: .ioError

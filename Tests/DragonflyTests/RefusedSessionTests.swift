@@ -25,7 +25,7 @@ import Testing
             ("ERR max number of clients reached", SourceError.Code.notReady),
             ("DENIED Redis is running in protected mode", .permission),
             ("NOAUTH Authentication required.", .permission),
-            ("LOADING Dragonfly is loading the dataset in memory", .notReady),
+            ("LOADING Dragonfly is loading the dataset in memory", .loading),
             ("ERR the backend is gone", .unreachable),
         ], [false, true])
     func `is repeated in the error`(_ refusal: (words: String, code: SourceError.Code), isReset: Bool) async throws {

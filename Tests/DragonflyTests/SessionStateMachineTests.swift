@@ -157,7 +157,7 @@ struct SessionStateMachineTests {
             ("WRONGPASS invalid username-password pair or user is disabled.", .permission, "refuses the password"),
             ("NOPERM x has no ACL permissions", .permission, "+REPLCONF +DFLY"),
             ("ERR Cannot execute restricted command (admin only)", .permission, "admin port"),
-            ("LOADING Dragonfly is loading the dataset in memory", .notReady, "loading"),
+            ("LOADING Dragonfly is loading the dataset in memory", .loading, "loading"),
             ("ERR Replicating a replica is unsupported", .replica, "itself a replica"),
             ("ERR Can not execute during SHUTTING_DOWN", .notReady, "does not take replicas"),
             ("ERR max number of clients reached", .notReady, "maxclients"),

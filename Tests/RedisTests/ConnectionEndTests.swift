@@ -48,7 +48,7 @@ import Wire
 
     @Test(arguments: [
         ("ERR max number of clients reached", TargetError.Code.notReady),
-        ("LOADING Redis is loading the dataset in memory", .notReady),
+        ("LOADING Redis is loading the dataset in memory", .loading),
         ("NOAUTH Authentication required.", .permission), ("ERR the backend is gone", .unreachable),
     ])
     func `with a word and a reset is understood`(words: String, code: TargetError.Code) async throws {
