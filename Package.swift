@@ -42,8 +42,9 @@ let package = Package(
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
         // The daemon. Dependencies point down only.
+        .target(name: "Base", swiftSettings: strict),
         .target(name: "Wire", dependencies: ["CLZ4", "CZstd"], swiftSettings: strict),
-        .target(name: "Link", dependencies: ["Wire"], swiftSettings: strict),
+        .target(name: "Link", dependencies: ["Base", "Wire"], swiftSettings: strict),
         .target(name: "Dragonfly", dependencies: ["Link", "Wire", logging], swiftSettings: strict),
         .target(name: "Redis", dependencies: ["Link", "Wire", logging], swiftSettings: strict),
         .target(
@@ -53,7 +54,7 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: strict),
-        .target(name: "Systemd", dependencies: ["CSystemd", logging], swiftSettings: strict),
+        .target(name: "Systemd", dependencies: ["Base", "CSystemd", logging], swiftSettings: strict),
         .target(
             name: "Service",
             dependencies: [
@@ -67,20 +68,21 @@ let package = Package(
             swiftSettings: strict),
 
         // A master for tests, the demo and the benches; the laboratory around it. Neither is installed.
-        .target(name: "DragonflySimulator", dependencies: ["CLZ4", "CZstd", "Wire"], swiftSettings: strict),
+        .target(name: "DragonflySimulator", dependencies: ["Base", "CLZ4", "CZstd", "Wire"], swiftSettings: strict),
         .executableTarget(
             name: "dragonfly-sim",
             dependencies: [
                 "DragonflySimulator", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        .target(name: "Lab", dependencies: ["DragonflySimulator", "Wire"], swiftSettings: strict),
+        .target(name: "Lab", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .executableTarget(
             name: "df2redis-lab",
             dependencies: ["Lab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
 
-        .testTarget(name: "WireTests", dependencies: ["Wire", "CLZ4", "CZstd"], swiftSettings: strict),
+        .testTarget(name: "BaseTests", dependencies: ["Base", "Lab"], swiftSettings: strict),
+        .testTarget(name: "WireTests", dependencies: ["Base", "Wire", "CLZ4", "CZstd"], swiftSettings: strict),
         .testTarget(name: "LinkTests", dependencies: ["Link", "Lab", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Lab", "Link", "Wire"],
@@ -88,10 +90,12 @@ let package = Package(
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
-        .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: strict),
+        .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
         .testTarget(
-            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly"], swiftSettings: strict),
-        .testTarget(name: "SimulatorTests", dependencies: ["DragonflySimulator", "Wire"], swiftSettings: strict),
+            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly", "Link", "Redis"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests", dependencies: ["Lab", "DragonflySimulator", "Wire", "df2redis", "dragonfly-sim"],
             resources: [.copy("Recordings")], swiftSettings: strict),

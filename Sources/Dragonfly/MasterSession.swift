@@ -98,8 +98,7 @@ package actor MasterSession {
         for (index, command) in commands.enumerated() {
             let connection = try await connect(label: "df2redis.flow.\(index).handshake")
             openings.append(connection)
-            if let password = settings.password {
-                let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
+            if let arguments = authentication(user: settings.user, password: settings.password) {
                 let reply = try await connection.request(
                     arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
                 if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH of flow \(index)") }
@@ -223,6 +222,8 @@ package actor MasterSession {
     private static func sourceError(_ error: any Error) -> any Error {
         switch error {
         case let error as SourceError: error
+        case let error as SystemError where error.isExhaustion:
+            SourceError(.exhausted, "no connection to the source can be made: \(error)")
         case let error as SystemError: SourceError(.unreachable, "\(error)")
         case RequestFailure.malformedReply(let peer, let cause):
             SourceError(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")

@@ -13,8 +13,7 @@ package func nextLSNs(of source: SourceSettings, flowCount: Int) async throws ->
         throw SourceError(.unreachable, "\(error)")
     }
     do {
-        if let password = source.password {
-            let arguments = source.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
+        if let arguments = authentication(user: source.user, password: source.password) {
             let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: source.connectTimeout)
             if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH") }
         }

@@ -1,3 +1,4 @@
+import Link
 package import Wire
 
 /// The order of a replication session, as a pure state machine: no I/O, each event answers what to do next.
@@ -105,9 +106,9 @@ package struct SessionStateMachine: ~Copyable {
     /// The connection to the master is made.
     package mutating func connected() -> Action {
         guard case .initial = state else { preconditionFailure("a session begins once") }
-        if let password {
+        if let command = authentication(user: user, password: password) {
             state = .authenticating
-            return .send(user.map { ["AUTH", $0, password] } ?? ["AUTH", password])
+            return .send(command)
         }
         state = .pinging
         return .send(["PING"])

@@ -5,6 +5,8 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         case unreachable
         /// It loads its data set, and will serve by itself.
         case loading
+        /// The operating system refuses a socket, a thread or memory: worth another try.
+        case exhausted
         /// SHUTTING_DOWN, too many clients, a session that the master has dropped: worth another try.
         case notReady
         /// Password, user or ACL: an operator must act.
@@ -32,7 +34,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
     /// Another attempt may succeed without anybody changing anything.
     package var isTransient: Bool {
         switch code {
-        case .unreachable, .loading, .notReady, .replica, .resumeRefused: true
+        case .unreachable, .exhausted, .loading, .notReady, .replica, .resumeRefused: true
         case .permission, .notAMaster, .protocolViolation: false
         }
     }

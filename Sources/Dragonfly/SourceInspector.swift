@@ -90,8 +90,7 @@ package actor SourceInspector {
         let connection = try await RequestConnection.connect(
             to: settings.endpoint, label: "df2redis.inspector", timeout: settings.connectTimeout)
         self.connection = connection
-        if let password = settings.password {
-            let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
+        if let arguments = authentication(user: settings.user, password: settings.password) {
             let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
             if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH") }
         }

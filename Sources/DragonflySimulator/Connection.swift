@@ -1,3 +1,4 @@
+import Base
 import Glibc
 
 /// One accepted connection: its socket, what came in, what is to go out, its faults and what was seen of it.
@@ -46,7 +47,7 @@ final class Connection {
     private var bytesQueued = 0
     var faults = Faults()
     var isStalled = false
-    private var splitGenerator = SeededGenerator(seed: 0)
+    private var splitGenerator = SplitMix64(seed: 0)
     private(set) var isBlocked = false
     private var blockedSince: ContinuousClock.Instant?
 
@@ -79,7 +80,7 @@ final class Connection {
 
     func use(_ faults: Faults) {
         self.faults = faults
-        if case .random(let seed, _) = faults.split { splitGenerator = SeededGenerator(seed: seed) }
+        if case .random(let seed, _) = faults.split { splitGenerator = SplitMix64(seed: seed) }
     }
 
     /// From here on the connection carries a flow's stream.

@@ -1,3 +1,5 @@
+import Base
+
 /// A value that is generated while it is sent: of any size, never whole in memory.
 package struct LargeValue: Sendable {
     package enum Kind: String, Sendable, CaseIterable {
@@ -26,7 +28,7 @@ package struct LargeValue: Sendable {
     ///
     /// A hash's value, or a zset's score, is the second part.
     package func element(at index: Int) -> (name: [UInt8], value: [UInt8], score: Double) {
-        var generator = SeededGenerator(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(index))
+        var generator = SplitMix64(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(index))
         let text = RandomText.bytes(elementBytes, &generator)
         switch kind {
         case .string, .list: return (text, [], 0)
@@ -39,7 +41,7 @@ package struct LargeValue: Sendable {
 
     /// The bytes of a large string, `count` of them from a multiple of `stringPieceBytes` on.
     package func stringPiece(at offset: Int) -> [UInt8] {
-        var generator = SeededGenerator(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(offset))
+        var generator = SplitMix64(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(offset))
         return RandomText.bytes(min(Self.stringPieceBytes, elementBytes - offset), &generator)
     }
 

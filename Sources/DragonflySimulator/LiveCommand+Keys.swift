@@ -1,3 +1,5 @@
+import Base
+
 /// Keys, expiries and whole databases.
 extension LiveCommand {
     func executeKeys() -> Reply? {

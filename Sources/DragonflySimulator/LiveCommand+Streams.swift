@@ -1,3 +1,5 @@
+import Base
+
 /// Streams, without consumer groups.
 extension LiveCommand {
     func executeStream() -> Reply? {

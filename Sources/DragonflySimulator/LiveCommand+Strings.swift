@@ -1,3 +1,5 @@
+import Base
+
 /// Strings and counters.
 extension LiveCommand {
     func executeString() -> Reply? {

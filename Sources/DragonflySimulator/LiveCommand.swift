@@ -1,3 +1,5 @@
+import Base
+
 /// One command on its way through the key space.
 ///
 /// The families of commands are in `LiveCommand+Keys`, `+Strings`, `+Collections` and so on; each answers `nil` for a

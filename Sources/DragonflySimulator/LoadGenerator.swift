@@ -1,15 +1,17 @@
+import Base
+
 /// Writes that a live master makes on its own, at a steady rate: every family, most of them not idempotent.
 final class LoadGenerator {
     private let writesPerSecond: Int
     private let keys: Int
-    private var generator: SeededGenerator
+    private var generator: SplitMix64
     private var last: ContinuousClock.Instant?
     private var owed = 0.0
 
     init(writesPerSecond: Int, seed: UInt64, keys: Int = 1000) {
         self.writesPerSecond = writesPerSecond
         self.keys = keys
-        generator = SeededGenerator(seed: seed)
+        generator = SplitMix64(seed: seed)
     }
 
     /// Makes the writes that are due; time in which writers were blocked is not made up for.

@@ -1,3 +1,5 @@
+import Base
+
 /// Ordinary client commands, and what each writes to the journal (Protocol 5.4).
 extension MasterCore {
     /// A command of a client's connection: its database, its MULTI.

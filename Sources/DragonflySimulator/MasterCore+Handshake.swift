@@ -1,3 +1,5 @@
+import Base
+
 /// The commands of Protocol 1 and 7: greeting, AUTH, REPLCONF, INFO, ROLE.
 extension MasterCore {
     /// Executes a request and answers it; `.nothing` where there is no reply, or a later one.

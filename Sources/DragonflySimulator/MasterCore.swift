@@ -1,3 +1,4 @@
+import Base
 import Glibc
 
 /// The simulated master's state and what it does on events; no thread and no lock of its own.
@@ -9,7 +10,7 @@ final class MasterCore {
     let dataSet: DataSet
     var replicationID: String
     let lineageID: String
-    var generator: SeededGenerator
+    var generator: SplitMix64
 
     var connections: [Connection] = []
     var sessions: [Session] = []
@@ -53,7 +54,7 @@ final class MasterCore {
     init(options: MasterOptions, dataSet: DataSet) {
         self.options = options
         self.dataSet = dataSet
-        var generator = SeededGenerator(seed: UInt64.random(in: 0...UInt64.max))
+        var generator = SplitMix64(seed: UInt64.random(in: 0...UInt64.max))
         lineageID = generator.hex(40)
         replicationID = options.replicationID ?? generator.hex(40)
         self.generator = generator

@@ -1,3 +1,5 @@
+import Base
+
 /// A key with its database.
 struct DatabaseKey: Hashable {
     let database: Int

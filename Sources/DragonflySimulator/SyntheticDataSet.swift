@@ -1,3 +1,5 @@
+import Base
+
 /// Generated keys: the same seed gives the same keys and values on every machine, each by its index.
 package struct SyntheticDataSet: Sendable {
     package enum Shape: String, Sendable, CaseIterable {
@@ -57,7 +59,7 @@ package struct SyntheticDataSet: Sendable {
     private static let kinds = ["string", "list", "set", "hash", "zset", "stream"]
 
     package func entry(at index: Int) -> Entry {
-        var generator = SeededGenerator(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(index))
+        var generator = SplitMix64(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(index))
         let expires = expiringShare > 0 && Double.random(in: 0..<1, using: &generator) < expiringShare
         let expiresAt = expires ? Self.farMilliseconds + Int64.random(in: 0..<1_000_000_000, using: &generator) : nil
         return Entry(
@@ -65,7 +67,7 @@ package struct SyntheticDataSet: Sendable {
             value: value(at: index, &generator))
     }
 
-    private func value(at index: Int, _ generator: inout SeededGenerator) -> Value {
+    private func value(at index: Int, _ generator: inout SplitMix64) -> Value {
         guard shape == .mixed else { return .string(text(valueBytes, &generator)) }
         let size = max(1, valueBytes / 10)
         let hasExpiringMembers =
@@ -111,12 +113,12 @@ package struct SyntheticDataSet: Sendable {
         }
     }
 
-    private func memberExpiry(_ generator: inout SeededGenerator) -> Int64? {
+    private func memberExpiry(_ generator: inout SplitMix64) -> Int64? {
         Bool.random(using: &generator)
             ? Self.farMilliseconds / 1000 + Int64.random(in: 0..<1000, using: &generator) : nil
     }
 
-    private func text(_ count: Int, _ generator: inout SeededGenerator) -> [UInt8] {
+    private func text(_ count: Int, _ generator: inout SplitMix64) -> [UInt8] {
         switch content {
         case .random: return RandomText.bytes(count, &generator)
         case .repetitive: return RandomText.words(count, &generator)
@@ -128,7 +130,7 @@ package struct SyntheticDataSet: Sendable {
 enum RandomText {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
-    static func bytes(_ count: Int, _ generator: inout SeededGenerator) -> [UInt8] {
+    static func bytes(_ count: Int, _ generator: inout SplitMix64) -> [UInt8] {
         alphabet.withUnsafeBufferPointer { alphabet in
             [UInt8](unsafeUninitializedCapacity: count) { room, initialized in
                 var index = 0
@@ -145,7 +147,7 @@ enum RandomText {
         }
     }
 
-    static func words(_ count: Int, _ generator: inout SeededGenerator) -> [UInt8] {
+    static func words(_ count: Int, _ generator: inout SplitMix64) -> [UInt8] {
         let words = ["alpha ", "beta ", "gamma ", "delta ", "epsilon ", "zeta ", "eta ", "theta "]
         var bytes: [UInt8] = []
         while bytes.count < count { bytes += words[Int(generator.next() % UInt64(words.count))].utf8 }

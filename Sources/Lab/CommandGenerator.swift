@@ -1,3 +1,4 @@
+import Base
 import Wire
 
 /// Random write commands of every family, the same for the same seed.
@@ -10,7 +11,7 @@ package struct CommandGenerator {
     private var lastID = 1000
 
     package init(seed: UInt64, keys: Int, databases: [Int] = [0, 3]) {
-        random = SplitMix64(state: seed)
+        random = SplitMix64(seed: seed)
         self.keys = keys
         self.databases = databases
     }
@@ -279,17 +280,4 @@ package struct CommandGenerator {
 
     private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
     private func bytes(_ words: [String]) -> [[UInt8]] { words.map(bytes) }
-}
-
-/// Sebastiano Vigna's SplitMix64: small, and the same everywhere for the same seed.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
 }

@@ -1,3 +1,4 @@
+import Base
 import Foundation
 import Wire
 
@@ -77,7 +78,7 @@ package final class Torture {
         self.source = source
         self.say = say
         processorWaits = ProcessorWaits(pid: source.pid)
-        random = SplitMix64(state: options.seed)
+        random = SplitMix64(seed: options.seed)
         target = try RedisServer([
             "--appendonly", "yes", "--appendfsync", "always", "--busy-reply-threshold", "100",
             "--maxmemory-policy", "noeviction", "--enable-debug-command", "local",

@@ -1,3 +1,4 @@
+import Base
 import Foundation
 
 /// A steady load of commands that are not idempotent: applied twice or not at all, they show at the end.
@@ -38,7 +39,7 @@ package final class TortureLoad {
 struct TortureGenerator {
     private var random: SplitMix64
 
-    init(seed: UInt64) { random = SplitMix64(state: seed) }
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
     mutating func next() -> [String] {
         switch number(0...99) {

@@ -200,39 +200,3 @@ package enum Dialer {
         set(tcp, TCP_USER_TIMEOUT, 60_000)
     }
 }
-
-extension Duration {
-    package var milliseconds: Int64 {
-        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
-    }
-
-    package var secondsAsDouble: Double {
-        Double(components.seconds) + Double(components.attoseconds) / 1e18
-    }
-}
-
-/// Runs `body` on a new detached thread, for calls that block.
-///
-/// - Returns: 0, or the errno of a thread that could not be had: then `body` does not run.
-@discardableResult
-package func detachThread(_ body: @escaping @Sendable () -> Void) -> Int32 {
-    final class Box: Sendable {
-        let body: @Sendable () -> Void
-        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    }
-    var thread: pthread_t = 0
-    let box = Unmanaged.passRetained(Box(body))
-    let code = pthread_create(
-        &thread, nil,
-        { context in
-            guard let context else { return nil }
-            Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque())
-    if code == 0 {
-        pthread_detach(thread)
-    } else {
-        box.release()
-    }
-    return code
-}

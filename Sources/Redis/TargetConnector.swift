@@ -38,8 +38,7 @@ package struct TargetConnector: Sendable {
             let connection = try await RequestConnection.connect(
                 to: settings.endpoint, label: "df2redis.target.\(role)", timeout: settings.timeout)
             do {
-                if let password = settings.password {
-                    let arguments = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
+                if let arguments = authentication(user: settings.user, password: settings.password) {
                     try await demand(arguments, on: connection)
                 }
                 let name = "\(settings.clientName):\(role)"

@@ -7,6 +7,8 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case unreachable
         /// It loads its data set, and will serve by itself.
         case loading
+        /// The operating system refuses a socket, a thread or memory: worth another try.
+        case exhausted
         /// READONLY, OOM, MISCONF, too many clients ...: worth another try.
         case notReady
         /// Password or ACL: an operator must act.
@@ -17,6 +19,14 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case taskTaken
         /// The replies do not fit the requests.
         case protocolViolation
+
+        /// Another attempt may succeed without anybody changing anything.
+        package var isTransient: Bool {
+            switch self {
+            case .unreachable, .exhausted, .loading, .notReady: true
+            case .permission, .unsuitable, .taskTaken, .protocolViolation: false
+            }
+        }
     }
 
     package let code: Code
@@ -50,6 +60,8 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case let error as TargetError: self = error
         case RequestFailure.malformedReply(let peer, let cause):
             self.init(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
+        case let error as SystemError where error.isExhaustion:
+            self.init(.exhausted, "no connection to the target can be made: \(error)")
         case RequestFailure.closedByPeer(let peer, let reason): self = .closed(by: peer, reason)
         default: self.init(.unreachable, "\(error)")
         }
@@ -57,7 +69,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
 
     package var description: String { message }
 
-    package var isTransient: Bool { code == .unreachable || code == .notReady || code == .loading }
+    package var isTransient: Bool { code.isTransient }
 
     /// The state of the server that an error reply names, if it is one that passes.
     package static func isTransientReply(_ text: String) -> Bool {

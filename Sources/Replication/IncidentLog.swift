@@ -123,7 +123,7 @@ package final class IncidentLog: Sendable {
         guard let path, !isFileFull.load(ordering: .relaxed) else { return }
         let line =
             "{\"time\":\(time(nil)),\"kind\":\"\(incident.kind)\",\"flow\":\(incident.flow),\"database\":\(incident.database),"
-            + "\"subject\":\(quoted(incident.subject)),\"key\":\(quoted(incident.key)),\"reason\":\(quoted(incident.reason))}\n"
+            + "\"subject\":\(JSONText.quoted(incident.subject)),\"key\":\(JSONText.quoted(incident.key)),\"reason\":\(JSONText.quoted(incident.reason))}\n"
         let failure: Int32? = file.withLock { file in
             if file.descriptor < 0 {
                 let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
@@ -154,21 +154,6 @@ package final class IncidentLog: Sendable {
         if let failure, !hasFileFailed.exchange(true, ordering: .relaxed) {
             logger.error("the dead-letter file cannot be written: \(SystemError("write", errno: failure, peer: path))")
         }
-    }
-
-    /// A JSON string.
-    private func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"", "\\": result += "\\\(scalar)"
-            case "\n": result += "\\n"
-            case _ where scalar.value < 0x20:
-                result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }
 

@@ -4,9 +4,9 @@ package import Redis
 
 /// What to do where the data or the target leaves a choice.
 package struct ReplicationPolicy: Equatable, Sendable {
-    package enum Reaction: Sendable { case stop, skip }
-    package enum Conflict: Sendable { case overwrite, skip, panic }
-    package enum ElementExpiry: Sendable {
+    package enum Reaction: String, Sendable, CaseIterable { case stop, skip }
+    package enum Conflict: String, Sendable, CaseIterable { case overwrite, skip, panic }
+    package enum ElementExpiry: String, Sendable, CaseIterable {
         /// Kept beside the data and ended by this task, as long as it runs.
         case timer
         /// As data that has no equal: `onUnsupported`.

@@ -242,7 +242,7 @@ extension ReplicationError {
     package var isTransient: Bool {
         switch code {
         case .source(let code): SourceError(code, "").isTransient
-        case .target(let code): TargetError(code, "").isTransient
+        case .target(let code): code.isTransient
         case .overflow, .targetChanged, .resync, .recordsLost, .dataReplaced, .postponed, .cancelled: true
         case .undecodable, .policy, .file, .configuration, .defect: false
         }

@@ -11,15 +11,15 @@ package struct ReplicatorSettings: Sendable {
     }
 
     /// What happens to keys of the target that a full sync finds there.
-    package enum Existing: Sendable {
-        /// Replace at the task's first full sync, reconcile at every later one.
+    package enum Existing: String, Sendable, CaseIterable {
+        /// `replace` in a task's first full sync, `reconcile` in later ones into a target that it has filled.
         case auto
-        /// Keys of the snapshot replace, others stay.
+        /// Keys of the snapshot replace those of the target, others stay.
         case replace
-        /// Keys of the snapshot replace, and those that the source no longer has are removed from the task's databases.
-        case reconcile
-        /// The target is emptied first.
+        /// The databases are emptied first.
         case flush
+        /// Keys that the source no longer has are removed from the task's databases at the end of the snapshot.
+        case reconcile
     }
 
     package var task: String

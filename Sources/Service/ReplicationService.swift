@@ -32,7 +32,7 @@ package struct ReplicationService: Sendable {
         var signals = SignalWatcher()
         let output = LogOutput.bootstrap(
             level: configuration.log.level,
-            format: LogOutput.Format(rawValue: configuration.log.format.rawValue) ?? .auto,
+            format: configuration.log.format,
             metadata: ["task": "\(configuration.taskName)"])
         defer { output.flush() }
         let logger = Logger(label: "df2redis")
@@ -124,7 +124,7 @@ private final class Reporter: Sendable {
     private let notifier: ServiceNotifier
     private let logger: Logger
     private let output: LogOutput
-    private let state = Link.Lock((beats: 0, hasFileFailed: false))
+    private let state = Lock((beats: 0, hasFileFailed: false))
 
     init(configuration: Configuration, notifier: ServiceNotifier, logger: Logger, output: LogOutput) {
         task = configuration.taskName
@@ -163,7 +163,7 @@ private final class Reporter: Sendable {
 
     private func write(_ status: ReplicationStatus) {
         do throws(SystemError) {
-            try file.write(status, task: task, at: wallClockMilliseconds() / 1000)
+            try file.write(status, task: task, at: WallClock.milliseconds() / 1000)
         } catch {
             let isFirst = state.withLock { state in
                 defer { state.hasFileFailed = true }
@@ -191,6 +191,7 @@ extension ReplicationError {
         switch code {
         case .source(.unreachable), .source(.loading), .source(.notReady), .source(.replica), .source(.resumeRefused):
             .sourceUnavailable
+        case .source(.exhausted), .target(.exhausted): .osError
         case .source(.permission), .target(.permission): .noPermission
         case .source(.notAMaster), .target(.unsuitable): .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError

@@ -19,16 +19,11 @@ extension ReplicatorSettings {
             target: TargetSettings(
                 endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
                 password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
-            clock: wallClockMilliseconds)
-        policy.onError = configuration.policy.onError == .stop ? .stop : .skip
-        policy.onUnsupported = configuration.policy.onUnsupported == .stop ? .stop : .skip
-        policy.elementExpiry = configuration.policy.memberTTL == .timer ? .timer : .unsupported
-        policy.onConflict =
-            switch configuration.conflict.policy {
-            case .overwrite: .overwrite
-            case .skip: .skip
-            case .panic: .panic
-            }
+            clock: { WallClock.milliseconds() })
+        policy.onError = configuration.policy.onError
+        policy.onUnsupported = configuration.policy.onUnsupported
+        policy.elementExpiry = configuration.policy.memberTTL
+        policy.onConflict = configuration.conflict.policy
         checkpoint.isEnabled = configuration.checkpoint.isEnabled
         checkpoint.keyPrefix = configuration.checkpoint.keyPrefix
         checkpoint.path = configuration.checkpoint.path
@@ -37,13 +32,7 @@ extension ReplicatorSettings {
             case .target: .target
             case .file: .file(every: configuration.checkpoint.interval)
             }
-        existing =
-            switch configuration.fullSync.existing {
-            case .auto: .auto
-            case .replace: .replace
-            case .flush: .flush
-            case .reconcile: .reconcile
-            }
+        existing = configuration.fullSync.existing
         expiryGuard = configuration.expiry.guardWindow
         targetSilence = target.silence
         expiryMargin = source.expiryMargin
@@ -87,11 +76,4 @@ extension ReplicatorSettings {
         gethostname(&host, host.count - 1)
         return host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
     }
-}
-
-/// Unix time in milliseconds.
-@Sendable func wallClockMilliseconds() -> Int64 {
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
 }

@@ -1,4 +1,3 @@
-import Glibc
 import Link
 import Replication
 
@@ -7,16 +6,8 @@ struct StatusFile: Sendable {
     let path: String
 
     func write(_ status: ReplicationStatus, task: String, at time: Int64) throws(SystemError) {
-        let temporary = path + ".new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
-        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: temporary) }
-        var bytes = Array(Self.json(status, task: task, at: time).utf8)
-        let count = bytes.count
-        let written = retryingInterrupts { Glibc.write(descriptor, &bytes, count) }
-        let code = errno
-        close(descriptor)
-        guard written == count else { throw SystemError("write", errno: written < 0 ? code : ENOSPC, peer: temporary) }
-        guard rename(temporary, path) == 0 else { throw SystemError("rename", errno: errno, peer: path) }
+        // What is a second old after a crash of the machine is of no use to anybody.
+        try AtomicFile(path: path).write(Array(Self.json(status, task: task, at: time).utf8), isDurable: false)
     }
 
     static func json(_ status: ReplicationStatus, task: String, at time: Int64) -> String {
@@ -32,8 +23,8 @@ struct StatusFile: Sendable {
                 + "\"lagBytes\":\(flow.lagBytes),\"lagSeconds\":\(flow.lag.tenths)}"
         }
         let incidents = status.incidents.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }
-        return "{\"task\":\"\(task)\",\"time\":\(time),\"phase\":\"\(status.phase.rawValue)\","
-            + "\"source\":\"\(status.source)\",\"target\":\"\(status.target)\",\"keys\":\(status.keys),"
+        return "{\"task\":\(JSONText.quoted(task)),\"time\":\(time),\"phase\":\"\(status.phase.rawValue)\","
+            + "\"source\":\(JSONText.quoted(status.source)),\"target\":\(JSONText.quoted(status.target)),\"keys\":\(status.keys),"
             + "\"records\":\(status.records),\"receivedBytes\":\(status.receivedBytes),"
             + "\"appliedBytes\":\(status.appliedBytes),\"queuedBytes\":\(status.queuedBytes),"
             + "\"queuedDiskBytes\":\(status.spooledBytes),\"lagRecords\":\(lag(status.lagRecords)),"

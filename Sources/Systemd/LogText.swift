@@ -81,25 +81,6 @@ enum LogText {
     private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
         scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
     }
-
-    /// `text` as a JSON string, quotes included.
-    static func json(_ text: String) -> String {
-        var string = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": string += "\\\""
-            case "\\": string += "\\\\"
-            case "\n": string += "\\n"
-            case "\r": string += "\\r"
-            case "\t": string += "\\t"
-            case _ where isControl(scalar):
-                let digits = String(scalar.value, radix: 16)
-                string += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: string.unicodeScalars.append(scalar)
-            }
-        }
-        return string + "\""
-    }
 }
 
 /// The metadata of a handler and of one of its events together; what is nearer to the statement wins.

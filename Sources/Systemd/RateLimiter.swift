@@ -1,3 +1,4 @@
+import Base
 package import Logging
 
 /// Holds back log records that repeat themselves, and counts them.

@@ -1,3 +1,4 @@
+import Base
 import Glibc
 package import Logging
 
@@ -48,9 +49,9 @@ package struct StderrLogHandler: LogHandler {
             write("\(time) \(event.level) \(LogText.context(metadata))\(LogText.printable(message))\n")
         case .json:
             let fields = LogText.ordered(metadata).map {
-                "\(LogText.json($0.key)):\(LogText.json(LogText.plain($0.value)))"
+                "\(JSONText.quoted($0.key)):\(JSONText.quoted(LogText.plain($0.value)))"
             }
-            let head = "\"time\":\"\(time)\",\"level\":\"\(event.level)\",\"message\":\(LogText.json(message))"
+            let head = "\"time\":\"\(time)\",\"level\":\"\(event.level)\",\"message\":\(JSONText.quoted(message))"
             write("{\(head)\(fields.isEmpty ? "" : ",\"fields\":{\(fields.joined(separator: ","))}")}\n")
         }
     }

@@ -1,3 +1,4 @@
+import Base
 import DragonflySimulator
 import Foundation
 import Lab
@@ -300,7 +301,7 @@ import Wire
             master.stop()
         }
         let (source, target) = (try master.client(), try redis.client())
-        var random = SeededGenerator(seed: printedSeed())
+        var random = SplitMix64(seed: printedSeed())
         func number(_ limit: Int) -> Int { Int(random.next() % UInt64(limit)) }
         /// Commands of every kind that meets TTLs of elements; TTLs of 30 seconds at least end after the test, so that no
         /// command comes near the end of one. What FIELDEXPIRE or HEXPIRE alone have given is in no snapshot and no RESTORE

@@ -1,4 +1,6 @@
 import Logging
+import Replication
+import Systemd
 import Testing
 
 @testable import Service

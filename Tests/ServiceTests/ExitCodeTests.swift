@@ -1,4 +1,7 @@
 import Glibc
+import Link
+import Redis
+import Replication
 import Testing
 
 @testable import Service
@@ -18,5 +21,18 @@ import Testing
         let rows = ExitCode.table.split(separator: "\n").dropFirst(2)
         #expect(rows.count == ExitCode.allCases.count)
         #expect(rows.last == "| 78 | \(ExitCode.config.meaning) | no |")
+    }
+
+    @Test(arguments: [
+        SystemError("socket", errno: EMFILE, peer: "a:1"), SystemError("socket", errno: ENOBUFS, peer: "a:1"),
+        SystemError("pthread_create", errno: EAGAIN, peer: "a:1"), SystemError("connect", errno: ENOMEM, peer: "a:1"),
+    ])
+    func `say when it is the system that refuses`(error: SystemError) {
+        let refusal = ReplicationError(TargetError(error))
+        #expect(refusal.exitCode == .osError)
+        #expect(refusal.isTransient, "a task that has begun waits until the system has some again")
+        #expect(
+            ReplicationError(TargetError(SystemError("connect", errno: EAGAIN, peer: "a:1"))).exitCode
+                == .targetUnavailable)
     }
 }

@@ -1,3 +1,4 @@
+import Base
 import Testing
 
 @testable import DragonflySimulator
@@ -111,7 +112,7 @@ import Testing
     }
 
     @Test func `LZF strings decode`() throws {
-        var generator = SeededGenerator(seed: 3)
+        var generator = SplitMix64(seed: 3)
         for length in [21, 100, 300, 9000] {
             let words = RandomText.words(length, &generator)
             let run = Array(repeating: UInt8(7), count: length)

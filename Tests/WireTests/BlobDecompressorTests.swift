@@ -1,3 +1,4 @@
+import Base
 import CLZ4
 import CZstd
 import Testing

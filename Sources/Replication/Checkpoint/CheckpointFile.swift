@@ -107,38 +107,10 @@ struct CheckpointFile: Sendable {
         encoder.outputFormatting = [.sortedKeys]
         guard let json = try? encoder.encode(record) else { preconditionFailure("a record can be written as JSON") }
         let body = Array(json)
-        var bytes = Self.head + Array(Self.checksum(body).utf8) + Self.middle + body + Self.end
-        let temporary = path + ".new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
-        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: temporary) }
-        let count = bytes.count
-        let written = retryingInterrupts { Glibc.write(descriptor, &bytes, count) }
-        var code: Int32? = written == count ? nil : written < 0 ? errno : ENOSPC
-        if code == nil, fsync(descriptor) != 0 { code = errno }
-        close(descriptor)
-        if let code {
-            unlink(temporary)
-            throw SystemError("write", errno: code, peer: temporary)
-        }
-        guard rename(temporary, path) == 0 else { throw SystemError("rename", errno: errno, peer: path) }
-        try syncFolder()
+        let bytes = Self.head + Array(Self.checksum(body).utf8) + Self.middle + body + Self.end
+        try AtomicFile(path: path).write(bytes, isDurable: true)
     }
 
     /// - Throws: `SystemError` when it is there and cannot be removed.
-    func remove() throws(SystemError) {
-        if unlink(path) != 0 {
-            if errno == ENOENT { return }
-            throw SystemError("unlink", errno: errno, peer: path)
-        }
-        try syncFolder()
-    }
-
-    /// A name that is only in memory would be gone after a crash of the machine.
-    private func syncFolder() throws(SystemError) {
-        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: folder) }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw SystemError("fsync", errno: errno, peer: folder) }
-    }
+    func remove() throws(SystemError) { try AtomicFile(path: path).remove() }
 }

@@ -5,7 +5,7 @@ import Wire
 /// The source's deadlines by key, in a file mapped into memory: 16 bytes a slot, whatever the keys are.
 ///
 /// ```
-/// page of 4096 bytes   words: magic, seed, origin, margin, front, next LSN, boot, is clean, slots in use
+/// page of 4096 bytes   words: magic, seed, origin, margin, front, next LSN, boot, is clean
 /// slots, a power of 2   fingerprint (0: free) | state: bits 0-41 deadline in ms, 42-49 place, 50 gone, 51 has aliases
 /// ```
 /// The pages are the kernel's to keep or to write out, and outlive the process if it is killed. What a crash of the
@@ -41,11 +41,13 @@ final class DeadlineIndex {
         }
     }
 
-    enum Word: Int { case magic, seed, origin, margin, front, next, boot, isClean, count }
+    enum Word: Int { case magic, seed, origin, margin, front, next, boot, isClean }
 
-    private struct Slot {
+    private struct Slot: MappedEntry {
         var fingerprint: UInt64
         var state: UInt64
+
+        static let free = Slot(fingerprint: 0, state: 0)
     }
 
     private static let magic: UInt64 = 0x6466_3272_6469_0001
@@ -53,15 +55,14 @@ final class DeadlineIndex {
     private static let smallest = 1 << 12
 
     private let path: String
-    private var memory: UnsafeMutableRawBufferPointer
-    private var slots: UnsafeMutableBufferPointer<Slot>
+    private var table: MappedTable<Slot>
 
     /// Makes an empty index.
     ///
     /// - Throws: `SystemError` when there is no room.
     init(creating path: String) throws(SystemError) {
         self.path = path
-        (memory, slots) = try Self.map(path, slotCount: Self.smallest)
+        table = try Self.create(path, slotCount: Self.smallest)
         self[.magic] = Int64(bitPattern: Self.magic)
         self[.seed] = Int64.random(in: .min ... .max)
     }
@@ -71,118 +72,54 @@ final class DeadlineIndex {
     /// - Returns: `nil` when there is none, or none that can be trusted.
     init?(opening path: String) {
         self.path = path
-        guard let (memory, slots) = try? Self.map(path, slotCount: nil) else { return nil }
-        (self.memory, self.slots) = (memory, slots)
+        let descriptor = open(path, O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        do throws(SystemError) {
+            table = try MappedTable(
+                openingIn: descriptor, name: path, headBytes: Self.headBytes, smallest: Self.smallest)
+        } catch {
+            return nil
+        }
         guard UInt64(bitPattern: self[.magic]) == Self.magic else { return nil }
-        // A table without a free slot would be searched for ever.
-        let used = slots.reduce(0) { $0 + ($1.fingerprint == 0 ? 0 : 1) }
-        guard used <= slots.count / 2 else { return nil }
-        self[.count] = Int64(used)
     }
 
-    deinit { munmap(memory.baseAddress, memory.count) }
-
-    private static func map(
-        _ path: String, slotCount: Int?
-    ) throws(SystemError) -> (UnsafeMutableRawBufferPointer, UnsafeMutableBufferPointer<Slot>) {
-        let descriptor = open(path, (slotCount == nil ? 0 : O_CREAT | O_TRUNC) | O_RDWR | O_CLOEXEC, 0o600)
+    private static func create(_ path: String, slotCount: Int) throws(SystemError) -> MappedTable<Slot> {
+        let descriptor = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }
         defer { close(descriptor) }
-        let count: Int
-        if let slotCount {
-            count = slotCount
-            // Reserved now: a page that finds no room later would be a SIGBUS.
-            let code = posix_fallocate(descriptor, 0, off_t(headBytes + count * 16))
-            guard code == 0 else { throw SystemError("fallocate", errno: code, peer: path) }
-        } else {
-            var status = stat()
-            guard fstat(descriptor, &status) == 0 else { throw SystemError("stat", errno: errno, peer: path) }
-            count = (Int(status.st_size) - headBytes) / 16
-            guard count >= smallest, count & (count - 1) == 0, Int(status.st_size) == headBytes + count * 16 else {
-                throw SystemError("read", errno: EINVAL, peer: path)
-            }
-        }
-        let size = headBytes + count * 16
-        guard let base = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), base != MAP_FAILED else {
-            throw SystemError("mmap", errno: errno, peer: path)
-        }
-        let slots = (base + headBytes).bindMemory(to: Slot.self, capacity: count)
-        return (
-            UnsafeMutableRawBufferPointer(start: base, count: size),
-            UnsafeMutableBufferPointer(start: slots, count: count)
-        )
+        return try MappedTable(creatingIn: descriptor, name: path, headBytes: headBytes, slotCount: slotCount)
     }
 
     /// A number that the file keeps beside the slots.
     subscript(word: Word) -> Int64 {
-        get { memory.load(fromByteOffset: word.rawValue * 8, as: Int64.self) }
-        set { memory.storeBytes(of: newValue, toByteOffset: word.rawValue * 8, as: Int64.self) }
+        get { table.head.load(fromByteOffset: word.rawValue * 8, as: Int64.self) }
+        set { table.head.storeBytes(of: newValue, toByteOffset: word.rawValue * 8, as: Int64.self) }
     }
 
-    var count: Int { Int(self[.count]) }
+    var count: Int { table.count }
 
     /// Writes everything to the disk: what a machine that stops in order leaves can be trusted.
-    func flush() { _ = msync(memory.baseAddress, memory.count, MS_SYNC) }
+    func flush() { table.flush() }
 
-    // MARK: Slots
+    // MARK: Entries
 
-    subscript(fingerprint: UInt64) -> State? {
-        let slot = slots[place(of: fingerprint, in: slots)]
-        return slot.fingerprint == fingerprint ? State(bits: slot.state) : nil
-    }
+    subscript(fingerprint: UInt64) -> State? { table[fingerprint].map { State(bits: $0.state) } }
 
     /// - Throws: `SystemError` when the table has to grow and there is no room; nothing is changed then.
     func set(_ fingerprint: UInt64, _ state: State) throws(SystemError) {
-        var place = place(of: fingerprint, in: slots)
-        if slots[place].fingerprint == 0 {
-            if count >= slots.count / 2 {
-                try grow()
-                place = self.place(of: fingerprint, in: slots)
-            }
-            self[.count] += 1
-        }
-        slots[place] = Slot(fingerprint: fingerprint, state: state.raw)
+        if table.isFull, table[fingerprint] == nil { try grow() }
+        table.set(Slot(fingerprint: fingerprint, state: state.raw))
     }
 
-    func remove(_ fingerprint: UInt64) {
-        var hole = place(of: fingerprint, in: slots)
-        guard slots[hole].fingerprint == fingerprint else { return }
-        self[.count] -= 1
-        let mask = slots.count - 1
-        var next = hole
-        while true {
-            next = (next + 1) & mask
-            let moved = slots[next]
-            if moved.fingerprint == 0 { break }
-            // It may fill the hole unless its own place lies behind the hole.
-            let home = Int(truncatingIfNeeded: moved.fingerprint) & mask
-            if (next - home) & mask >= (next - hole) & mask {
-                slots[hole] = moved
-                hole = next
-            }
-        }
-        slots[hole] = Slot(fingerprint: 0, state: 0)
-    }
-
-    private func place(of fingerprint: UInt64, in slots: UnsafeMutableBufferPointer<Slot>) -> Int {
-        let mask = slots.count - 1
-        var place = Int(truncatingIfNeeded: fingerprint) & mask
-        while slots[place].fingerprint != 0, slots[place].fingerprint != fingerprint { place = (place + 1) & mask }
-        return place
-    }
+    func remove(_ fingerprint: UInt64) { table.remove(fingerprint) }
 
     /// Into a new file that takes the name when it is complete.
     private func grow() throws(SystemError) {
-        let (newMemory, newSlots) = try Self.map(path + ".new", slotCount: slots.count * 2)
-        newMemory.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[..<Self.headBytes]))
-        for slot in slots where slot.fingerprint != 0 { newSlots[place(of: slot.fingerprint, in: newSlots)] = slot }
-        guard rename(path + ".new", path) == 0 else {
-            let error = SystemError("rename", errno: errno, peer: path)
-            munmap(newMemory.baseAddress, newMemory.count)
-            throw error
-        }
-        munmap(memory.baseAddress, memory.count)
-        (memory, slots) = (newMemory, newSlots)
+        var larger = try Self.create(path + ".new", slotCount: table.slotCount * 2)
+        table.copy(to: &larger)
+        guard rename(path + ".new", path) == 0 else { throw SystemError("rename", errno: errno, peer: path) }
+        table = larger
     }
 
     // MARK: Fingerprints

@@ -1,49 +1,29 @@
+package import Replication
+
 extension Configuration {
     /// What becomes of the target's old data when a full sync begins.
     package struct FullSync: Sendable, Equatable {
-        package enum Existing: String, Sendable, CaseIterable {
-            /// `replace` in a task's first full sync, `reconcile` in later ones into a target that it has filled.
-            case auto
-            /// Keys of the snapshot replace those of the target, others stay.
-            case replace
-            /// The databases are emptied first.
-            case flush
-            /// Keys that the source no longer has are removed at the end of the snapshot.
-            case reconcile
-        }
+        package typealias Existing = ReplicatorSettings.Existing
 
         package var existing = Existing.auto
     }
 
     /// What happens to a key of the snapshot that the target already has.
     package struct Conflict: Sendable, Equatable {
-        package enum Policy: String, Sendable, CaseIterable {
-            case overwrite
-            case skip
-            case panic
-        }
+        package typealias Policy = ReplicationPolicy.Conflict
 
         package var policy = Policy.overwrite
     }
 
     /// What happens to data that cannot be applied.
     package struct Policy: Sendable, Equatable {
-        package enum Reaction: String, Sendable, CaseIterable {
-            case stop
-            case skip
-        }
+        package typealias Reaction = ReplicationPolicy.Reaction
+        package typealias MemberTTL = ReplicationPolicy.ElementExpiry
 
         /// For a command that the target answers with an error.
         package var onError = Reaction.stop
         /// For data that Redis has no equal for.
         package var onUnsupported = Reaction.stop
-
-        package enum MemberTTL: String, Sendable, CaseIterable {
-            /// Ended by a timer of our own.
-            case timer
-            /// Treated as data that Redis has no equal for.
-            case unsupported
-        }
 
         /// For TTLs of set members, and of hash fields where the target has none.
         package var memberTTL = MemberTTL.timer

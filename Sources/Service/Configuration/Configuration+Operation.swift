@@ -1,4 +1,5 @@
 package import Logging
+package import Systemd
 
 extension Configuration {
     /// The HTTP status page.
@@ -9,13 +10,7 @@ extension Configuration {
 
     /// What is logged, and in which form.
     package struct Log: Sendable, Equatable {
-        package enum Format: String, Sendable, CaseIterable {
-            /// The journal under systemd, text elsewhere.
-            case auto
-            case journal
-            case text
-            case json
-        }
+        package typealias Format = LogOutput.Format
 
         package var level = Logger.Level.info
         package var format = Format.auto

@@ -1,3 +1,5 @@
+import Replication
+
 extension ConfigurationReading {
     /// Fills in what depends on the task's name, the file's place and the environment, and checks what depends on
     /// several values.

@@ -1,16 +1,18 @@
-/// Builds listpacks one after the other: for the simulator and the tests.
-package struct ListpackWriter: ~Copyable {
+@testable import Wire
+
+/// Builds listpacks one after the other.
+struct ListpackWriter: ~Copyable {
     private var elements = ByteBuffer()
     /// Elements appended since the last `finish`.
-    package private(set) var count = 0
+    private(set) var count = 0
 
-    package init() {}
+    init() {}
 
     /// Bytes that `finish` appends.
-    package var byteCount: Int { ListpackReader.headBytes + elements.count + 1 }
+    var byteCount: Int { ListpackReader.headBytes + elements.count + 1 }
 
     /// Appends `bytes` as a string, digits too.
-    package mutating func append(string bytes: RawSpan) {
+    mutating func append(string bytes: RawSpan) {
         let length = bytes.byteCount
         let before = elements.count
         if length < 64 {
@@ -25,12 +27,12 @@ package struct ListpackWriter: ~Copyable {
         appendBacklen(elements.count - before)
     }
 
-    package mutating func append(string text: String) {
+    mutating func append(string text: String) {
         let bytes = Array(text.utf8)
         append(string: bytes.span.bytes)
     }
 
-    package mutating func append(integer value: Int64) {
+    mutating func append(integer value: Int64) {
         let before = elements.count
         if value >= 0, value < 128 {
             elements.append(UInt8(value))
@@ -55,12 +57,12 @@ package struct ListpackWriter: ~Copyable {
     }
 
     /// Appends `bytes` as servers do: as an integer when they are the canonical text of one.
-    package mutating func append(canonical bytes: RawSpan) {
+    mutating func append(canonical bytes: RawSpan) {
         if let value = bytes.canonicalInteger { append(integer: value) } else { append(string: bytes) }
     }
 
     /// Appends the listpack to `buffer` and starts over, empty.
-    package mutating func finish(into buffer: inout ByteBuffer) {
+    mutating func finish(into buffer: inout ByteBuffer) {
         buffer.append(littleEndian: UInt32(byteCount))
         buffer.append(littleEndian: UInt16(exactly: count) ?? ListpackReader.unknownCount)
         buffer.append(elements.bytes)

@@ -14,6 +14,15 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
         self.peer = peer
     }
 
+    /// The system itself is short of something: descriptors, threads, memory. No peer and no file is to blame.
+    package var isExhaustion: Bool {
+        switch errno {
+        case EMFILE, ENFILE, ENOMEM, ENOBUFS: true
+        case EAGAIN: call == "pthread_create"
+        default: false
+        }
+    }
+
     package var description: String {
         let reason = call == "getaddrinfo" ? String(cString: gai_strerror(errno)) : String(cString: strerror(errno))
         return "\(call) \(peer): \(reason)"

@@ -1,0 +1,24 @@
+/// Text in JSON.
+///
+/// Ours and not Foundation's `JSONEncoder`: the lines of the log and of the dead-letter file are read by people too, who
+/// want their fields in one order, and are written where a failure to encode could not be reported.
+package enum JSONText {
+    /// `text` as a JSON string, quotes included. Control characters are escaped, those of ISO 8859 too.
+    package static func quoted(_ text: String) -> String {
+        var string = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": string += "\\\""
+            case "\\": string += "\\\\"
+            case "\n": string += "\\n"
+            case "\r": string += "\\r"
+            case "\t": string += "\\t"
+            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
+                let digits = String(scalar.value, radix: 16)
+                string += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: string.unicodeScalars.append(scalar)
+            }
+        }
+        return string + "\""
+    }
+}
