@@ -91,6 +91,27 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
+    /// As the README names them.
+    @Test func `is everything, with the rules that suffice`() throws {
+        let rules = "~* -@all +@read +@write +@connection +@transaction +@scripting +info +config|get"
+        let scene = try Scene(rules.split(separator: " ").map(String.init))
+        scene.fill()
+        scene.fill("third:", database: 3)
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable: following")
+        scene.fill("later:")
+        for line in ["RENAME later:s renamed", "HINCRBYFLOAT later:h float 1.5", "DEL h"] { scene.master.execute(line) }
+        scene.master.send(journal: [JournalEntry("SADDEX expiring 3600 m"), JournalEntry("PREPEND pre x")], flow: 0)
+        try wait(until: "it is applied") { try scene.client.command("GET", "pre").text == "x" }
+        scene.master.execute("FLUSHALL")
+        try daemon.wait(forLine: "FLUSHALL applied")
+        scene.fill("last:")
+        try scene.waitUntilEqual()
+        try daemon.leave()
+        #expect(!daemon.log.contains("does not allow"))
+        #expect(daemon.deadLetters == [])
+    }
+
     @Test(arguments: [
         (["~*", "+@all", "-set"], "may not use SET: nothing has been written. On the target: ACL SETUSER app +set"),
         (
