@@ -34,16 +34,16 @@ package struct SourceBehaviour: Equatable, Sendable {
     package static let borders: [Border] = [
         Border(
             trait: .renameKeepsDestinationTTL, until: SourceVersion(1, 38, 0),
-            evidence: "b573aba6a: OpRen calls AddExpire instead of UpdateExpire; run on v1.36.0 and v1.40.1"),
+            evidence: "b573aba6a: OpRen calls AddExpire instead of UpdateExpire; run on v1.36.0, seen on v1.40.1"),
         Border(
             trait: .readsGroupsWithoutRecord, until: SourceVersion(1, 37, 0),
-            evidence: "f0d13f115: XREADGROUP becomes JOURNALED; run on v1.36.0 and v1.40.1"),
+            evidence: "f0d13f115: XREADGROUP becomes JOURNALED; recorded on v1.36.0 and v1.40.1"),
         Border(
             trait: .plainGETEXLeavesPEXPIREAT, until: SourceVersion(1, 40, 0),
-            evidence: "89402a561: GETEX journals only a defined expiry; run on v1.36.0 and v1.40.1"),
+            evidence: "89402a561: GETEX journals only a defined expiry; run on v1.36.0, read at v1.40.1"),
         Border(
             trait: .addKeepsPermanentMembers, until: SourceVersion(1, 38, 0),
-            evidence: "c3a35e235: StringSet::AddBatch replaces the member; run on v1.36.0 and v1.40.1"),
+            evidence: "c3a35e235: StringSet::AddBatch replaces the member; run on v1.36.0, read at v1.40.1"),
         Border(
             trait: .storesRoundedScores, until: SourceVersion(1, 41, 0),
             evidence: "882c43f0a, on main after v1.40.1: ZSetFamily::OpAdd uses FormatDouble; read only"),
