@@ -1,11 +1,11 @@
-import Glibc
+package import Glibc
 
 /// A value behind a mutex, for small state that several queues share.
 ///
 /// `Synchronization.Mutex` would do, but gives false reports under the thread sanitizer (Swift 6.3 on Linux).
 package final class Lock<Value>: @unchecked Sendable {  // every access to `value` is between lock and unlock
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private var value: Value
+    @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    @usableFromInline var value: Value
 
     package init(_ value: Value) {
         self.value = value
@@ -20,7 +20,8 @@ package final class Lock<Value>: @unchecked Sendable {  // every access to `valu
         mutex.deallocate()
     }
 
-    package func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
+    /// Inlined into other modules, where it is specialised: the hot paths take one for each read.
+    @inlinable package func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body(&value)

@@ -25,7 +25,7 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
     @usableFromInline var memory: UnsafeMutableRawBufferPointer
     @usableFromInline var slots: UnsafeMutableBufferPointer<Entry>
     /// Slots in use.
-    package private(set) var count: Int
+    @usableFromInline package internal(set) var count: Int
 
     /// Maps a new, empty table into `descriptor`, an empty file, which stays the caller's.
     ///
@@ -103,13 +103,13 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
     }
 
     /// There is no room for another fingerprint: `copy(to:)` a table of twice the slots.
-    package var isFull: Bool { count >= slots.count / 2 }
+    @inlinable package var isFull: Bool { count >= slots.count / 2 }
 
     /// Puts an entry in, in place of the one with its fingerprint.
     ///
     /// - Returns: `true` when there was none.
     @discardableResult
-    package mutating func set(_ entry: Entry) -> Bool {
+    @inlinable package mutating func set(_ entry: Entry) -> Bool {
         precondition(entry.fingerprint != 0, "0 marks a free slot")
         let place = place(of: entry.fingerprint)
         let isNew = slots[place].fingerprint == 0
@@ -121,7 +121,7 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
         return isNew
     }
 
-    package mutating func remove(_ fingerprint: UInt64) {
+    @inlinable package mutating func remove(_ fingerprint: UInt64) {
         var hole = place(of: fingerprint)
         guard slots[hole].fingerprint == fingerprint else { return }
         count -= 1
