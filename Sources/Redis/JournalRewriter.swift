@@ -60,8 +60,8 @@ package struct JournalRewriter {
         case .add, .addScored:
             appendVerbatim(command, into: batch)
             guard endsStore(command) else { return .written }
-            let roundsScores = rule == .addScored && source.has(.storesRoundedScores)
-            return .writtenDiverging(roundsScores ? .storedScores : .storedExpiry)
+            if rule == .addScored, source.has(.storesRoundedScores) { return .writtenDiverging(.storedScores) }
+            return source.has(.storesKeepTTL) ? .writtenDiverging(.storedExpiry) : .written
         case .set: return set(command, now: now, into: batch)
         case .setWithExpiry: return setWithExpiry(command, name, now: now, into: batch)
         case .expire: return expire(command, name, now: now, into: batch)

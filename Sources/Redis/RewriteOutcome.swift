@@ -89,8 +89,10 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .fragmentedSort: "a SORT ... STORE over several shards arrives in pieces that cannot be run"
         case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
         case .storedScores:
-            "the source journals the scores of a Z*STORE rounded to 6 digits, and keeps the TTL of its destination untold"
-        case .storedExpiry: "the source keeps the TTL of the destination of a S*STORE, Z*STORE or PFMERGE untold"
+            "the source journals the scores of a Z*STORE rounded to 6 digits, and before v1.37 not that its destination's TTL stays"
+        case .storedExpiry:
+            "the destination of a PFMERGE, before v1.37 of a S*STORE or Z*STORE too, keeps a TTL that the source does not "
+                + "journal"
         case .expiryInThePast:
             "a PEXPIREAT in the past comes of a late GETEX, which leaves the key, or of one that deletes it"
         case .moveInSnapshot:

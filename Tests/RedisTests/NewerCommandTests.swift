@@ -127,15 +127,19 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "c") == -1)
     }
 
-    @Test func `rounded scores of a store end with v1_40, its TTL is not told by any`() throws {
-        func outcome(_ source: SourceBehaviour) throws -> RewriteOutcome {
+    @Test func `the TTL of a store's destination stays before v1_37, its scores are rounded up to v1_40`() throws {
+        func outcome(_ command: String, _ source: SourceBehaviour) throws -> RewriteOutcome {
             var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: source)
             _ = try rewriter.rewrite(words("DEL d").map { Array($0.utf8) }, transactionID: 6, into: CommandBatch())
             return try rewriter.rewrite(
-                words("ZADD d 1 a").map { Array($0.utf8) }, transactionID: 6, into: CommandBatch())
+                words(command).map { Array($0.utf8) }, transactionID: 6, into: CommandBatch())
         }
-        #expect(try outcome(.v140) == .writtenDiverging(.storedScores))
-        #expect(try outcome(SourceBehaviour(version: nil)) == .writtenDiverging(.storedExpiry))
+        for source in [SourceBehaviour.v136, .v140] {
+            #expect(try outcome("ZADD d 1 a", source) == .writtenDiverging(.storedScores))
+        }
+        #expect(try outcome("SADD d a", .v136) == .writtenDiverging(.storedExpiry))
+        #expect(try outcome("SADD d a", .v137) == .written)
+        #expect(try outcome("ZADD d 1 a", SourceBehaviour(version: nil)) == .written)
     }
 
     /// Elements with TTLs that df2redis keeps: the scripts alone, without a flow.
