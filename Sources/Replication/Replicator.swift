@@ -149,7 +149,7 @@ package actor Replicator {
         summary.incidents = incidents.totals
         summary.isUnfinished = settings.mode == .migrate
         if past.hasBegun {
-            await settings.settleExpiry(importMode: past.ownsImportMode ? .ours : nil, logger: logger)
+            await settings.restoreExactTTLs(importMode: past.ownsImportMode ? .ours : nil, logger: logger)
         }
         return summary
     }

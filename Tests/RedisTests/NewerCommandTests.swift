@@ -146,7 +146,7 @@ import Wire
     @Test func `kept TTLs follow HSETEX, HGETEX and the SADDEX of each release`() async throws {
         let target = try await TargetUnderTest(setUp: [["SADD", "s", "a", "b"], ["HSET", "h", "x", "1"]])
         let expiry = ElementExpiry(task: "t", flow: 0, hasNativeFields: false)
-        let moment = ElementExpiry.Moment(earliest: now - 200, latest: now)
+        let window = ExecutionWindow(earliest: now - 200, latest: now)
         func apply(_ line: String, _ write: (borrowing JournalCommand, CommandBatch) -> RewriteOutcome) throws {
             var encoded = ByteBuffer()
             encoded.append(journalCommand: words(line), transactionID: 0)
@@ -157,18 +157,18 @@ import Wire
             #expect(try target.send(batch) == .applied([]), "\(line)")
         }
         func set(_ line: String) throws {
-            try apply(line) { expiry.setFields($0, at: moment, into: $1) }
+            try apply(line) { expiry.setFields($0, in: window, into: $1) }
         }
         func get(_ line: String) throws {
-            try apply(line) { expiry.expireReadFields($0, at: moment, into: $1) }
+            try apply(line) { expiry.expireReadFields($0, in: window, into: $1) }
         }
         func deadlines(_ key: String) throws -> [String] {
             try target.list("ZRANGE", "df2redis:ttl:t:\(key)", "0", "-1", "WITHSCORES")
         }
-        try apply("SADDEX s 100 a new") { expiry.addMembers($0, at: moment, keepsPermanent: true, into: $1) }
+        try apply("SADDEX s 100 a new") { expiry.addMembers($0, in: window, keepsPermanent: true, into: $1) }
         #expect(try deadlines("s") == ["new", "\(now + 100_000)"])
-        try apply("SADDEX s 100 a") { expiry.addMembers($0, at: moment, keepsPermanent: false, into: $1) }
-        try apply("SADDEX s KEEPTTL 200 a") { expiry.addMembers($0, at: moment, keepsPermanent: false, into: $1) }
+        try apply("SADDEX s 100 a") { expiry.addMembers($0, in: window, keepsPermanent: false, into: $1) }
+        try apply("SADDEX s KEEPTTL 200 a") { expiry.addMembers($0, in: window, keepsPermanent: false, into: $1) }
         #expect(try deadlines("s") == ["a", "\(now + 100_000)", "new", "\(now + 100_000)"])
 
         try set("HSETEX h EX 100 FIELDS 2 a 1 b 2")

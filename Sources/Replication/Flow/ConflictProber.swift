@@ -3,7 +3,7 @@ import Link
 import Redis
 import Wire
 
-/// Asks the target for keys that a conflict policy protects (`ConflictGuard`), on a connection of its own.
+/// Asks the target for keys that a conflict policy protects (`ConflictStage`), on a connection of its own.
 final class ConflictProber {
     private let flow: FlowID
     private let context: FlowContext
@@ -19,8 +19,8 @@ final class ConflictProber {
     /// - Returns: those of `questions` that the target has.
     /// - Throws: `TargetError`, when no other attempt mends it.
     func existing(
-        _ questions: [ConflictGuard.Place], isolation: isolated (any Actor)? = #isolation
-    ) async throws -> [ConflictGuard.Place] {
+        _ questions: [ConflictStage.Place], isolation: isolated (any Actor)? = #isolation
+    ) async throws -> [ConflictStage.Place] {
         var attempt = 0
         while true {
             do { return try await ask(questions) } catch {
@@ -34,8 +34,8 @@ final class ConflictProber {
     }
 
     private func ask(
-        _ questions: [ConflictGuard.Place], isolation: isolated (any Actor)? = #isolation
-    ) async throws -> [ConflictGuard.Place] {
+        _ questions: [ConflictStage.Place], isolation: isolated (any Actor)? = #isolation
+    ) async throws -> [ConflictStage.Place] {
         let connection: RequestConnection
         if let open = self.connection {
             connection = open
@@ -43,7 +43,7 @@ final class ConflictProber {
             connection = try await context.connector.connect(role: "conflicts-\(flow)", replacing: true)
             self.connection = connection
         }
-        var existing: [ConflictGuard.Place] = []
+        var existing: [ConflictStage.Place] = []
         for place in questions {
             for (name, argument) in [("SELECT", Array("\(place.database)".utf8)), ("EXISTS", place.key)] {
                 let reply = try await connection.request(

@@ -23,17 +23,17 @@ extension ReplicationSession {
     ) async throws -> (FlowID) -> FlowStart.Expiry? {
         guard let folder = settings.expiryFolder else { return { _ in nil } }
         guard rights.allows("EVAL") else {
-            try BookFolder.remove(folder)
+            try WheelFolder.remove(folder)
             return { _ in nil }
         }
         if resume == nil {
-            try BookFolder.remove(folder)
+            try WheelFolder.remove(folder)
         } else if isInImportMode {
             // Margins of the last leave, or of a time without import mode.
-            _ = await ExpirySettler(folder: folder, control: control, logger: logger, clock: settings.clock)
-                .run(within: ReplicatorSettings.settleLimit)
+            _ = await ExactTTLRestorer(folder: folder, control: control, logger: logger, clock: settings.clock)
+                .run(within: ReplicatorSettings.restoreLimit)
         }
-        try BookFolder.make(folder)
+        try WheelFolder.make(folder)
         let origin = "\(session.replicationID) \(session.flowCount)".utf8.reduce(Int64(0)) { $0 &* 31 &+ Int64($1) }
         let window = isInImportMode ? nil : settings.expiryGuard
         return { FlowStart.Expiry(folder: "\(folder)/\($0)", origin: origin, window: window) }
@@ -41,7 +41,7 @@ extension ReplicationSession {
 
     /// The leave of a session that has not begun: what the one before has left.
     func settleExpiry() async {
-        await settings.settleExpiry(importMode: ownsImportMode ? .ours : nil, logger: logger)
+        await settings.restoreExactTTLs(importMode: ownsImportMode ? .ours : nil, logger: logger)
     }
 
     /// - Parameter drained: the flows that have applied everything.
@@ -53,7 +53,7 @@ extension ReplicationSession {
                     flow: applier.flow, level: .notice)
             }
         }
-        let isSettled = await settings.settleExpiry(
+        let isSettled = await settings.restoreExactTTLs(
             of: drained, importMode: importModeStanding, within: limit, logger: logger)
         if isSettled, drained.count == appliers.count { departure.log("TTLs are the source's") }
     }

@@ -26,7 +26,7 @@ extension ReplicationSession {
             await self.master?.close()
             for applier in appliers { await applier.close() }
             if isFinal {
-                await within(ReplicatorSettings.settleLimit + .seconds(2)) { await self.settleExpiry() }
+                await within(ReplicatorSettings.restoreLimit + .seconds(2)) { await self.settleExpiry() }
             }
             return
         }
@@ -73,7 +73,7 @@ extension ReplicationSession {
         }
         if closesAppliers { await closeAppliers(isExact: applies && drained.count == appliers.count) }
         if isFinal {
-            let limit = isHurried ? Duration.seconds(1) : ReplicatorSettings.settleLimit
+            let limit = isHurried ? Duration.seconds(1) : ReplicatorSettings.restoreLimit
             // Time is left behind it for the end of the target's import mode.
             await within(limit + .seconds(2)) { await self.settleExpiry(drained, departure, within: limit) }
         }

@@ -16,7 +16,7 @@ extension ReplicationSession {
         targetLimits.configure(profile.limits)
         let databaseCount = try await control.databaseCount()
         rights = claim.rights
-        for loss in rights.losses { incidents.tellOnce(loss, level: .warning) }
+        for loss in rights.losses { incidents.reportOnce(loss, level: .warning) }
         await beginWatching()
         try await reportOtherTasks()
         let opening = try await keeper.open(on: control, targetRunID: profile.runID)

@@ -48,6 +48,6 @@ extension ReplicationSession {
             isNeeded
             ? try await nextLSNs(of: settings.source, flowCount: appliers.count)
             : appliers.map { _ in LSN(0) }
-        for (applier, end) in zip(appliers, ends) { await applier.catchesUp(until: end) }
+        for (applier, end) in zip(appliers, ends) { await applier.setCatchUpEnd(end) }
     }
 }

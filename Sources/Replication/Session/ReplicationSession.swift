@@ -72,7 +72,7 @@ actor ReplicationSession {
     var seenLapses = 0
     private var work: Task<End, any Error>?
     private(set) var isLeaveRequested = false
-    var importModeStanding = ImportMode.Standing.off
+    var importModeStanding = ImportMode.Owner.off
     private(set) var isHurried = false
     var drainSleep: Task<Void, Never>?
     var phase = Phase.connecting
@@ -133,7 +133,7 @@ actor ReplicationSession {
             await tellOutstandingElements()
             if end == .completed {
                 await keeper.forgetPosition(on: control)
-                if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
+                if let folder = settings.expiryFolder { try? WheelFolder.remove(folder) }
             }
             await removePartialKeys()
             await closeTarget()

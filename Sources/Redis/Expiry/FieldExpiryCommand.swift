@@ -119,3 +119,10 @@ struct FieldExpiryCommand {
         }
     }
 }
+
+/// The deadline; an empty argument where there is none.
+extension FieldExpiryCommand.Expiry: CommandArgument {
+    func appendBulk(to buffer: inout ByteBuffer) {
+        if case .at(let deadline) = self { buffer.appendBulk(decimal: deadline) } else { buffer.appendBulk("") }
+    }
+}

@@ -1,6 +1,6 @@
-package import Wire
+import Wire
 
-/// Decides which deadline the target is given for a key, and hears what the stream does to deadlines.
+/// Decides which deadline the target is given for a key, and is called with what the stream does to deadlines.
 ///
 /// All times are Unix milliseconds. It lives on the queue of the flow whose commands it accompanies.
 package protocol TargetDeadlines: AnyObject {
@@ -10,7 +10,7 @@ package protocol TargetDeadlines: AnyObject {
     func mayExpire(_ key: RawSpan, database: UInt32) -> Bool
     /// The key is gone.
     func removed(_ key: RawSpan, database: UInt32)
-    /// The value of `key`, with its deadline, may stand at `destination` from here on.
+    /// The value of `key`, with its deadline, may be at `destination` from here on.
     ///
     /// - Parameter mayStay: and at `key` still.
     func moved(
@@ -36,30 +36,26 @@ extension CommandBatch {
         return 1
         """
 
-    /// Gives each of `keys` the deadline that stands beside it plus `margin`, where it now has that deadline plus one
-    /// of `margins`.
+    /// Gives each of `keys` the deadline beside it plus `margin`, where it now has that deadline plus one of `margins`.
     ///
-    /// - Parameters:
-    ///   - keys: `count` encoded arguments.
-    ///   - deadlines: as many.
+    /// - Parameter deadlines: one a key.
     package func appendDeadlines(
-        keys: borrowing ByteBuffer, deadlines: borrowing ByteBuffer, count: Int, margin: Int64, margins: [Int64]
+        keys: borrowing ArgumentBuffer, deadlines: borrowing ArgumentBuffer, margin: Int64, margins: [Int64]
     ) {
-        command(5 + margins.count + 2 * count)
-        bytes.appendBulk("EVAL")
-        bytes.appendBulk(Self.script)
-        bytes.appendBulk(decimal: Int64(count))
-        bytes.append(contentsOf: keys)
-        bytes.appendBulk(decimal: margin)
-        bytes.appendBulk(decimal: Int64(margins.count))
-        for margin in margins { bytes.appendBulk(decimal: margin) }
-        bytes.append(contentsOf: deadlines)
+        append("EVAL") {
+            $0.append(Self.script)
+            $0.append(Int64(keys.count))
+            $0.append(contentsOf: keys)
+            $0.append(margin)
+            $0.append(Int64(margins.count))
+            for margin in margins { $0.append(margin) }
+            $0.append(contentsOf: deadlines)
+        }
     }
 }
 
 extension TargetControl {
-    /// Gives each of `keys` the deadline that stands beside it plus `margin`, where it now has that deadline plus one
-    /// of `margins`.
+    /// Gives each of `keys` the deadline beside it plus `margin`, where it now has that deadline plus one of `margins`.
     package func setDeadlines(
         _ keys: [(key: [UInt8], deadline: Int64)], database: UInt32, margin: Int64, margins: [Int64]
     ) async throws(TargetError) {

@@ -50,50 +50,44 @@ extension JournalRewriter {
     }
 
     /// `SET key value [options]`: STICK and `_MCFLAGS n` are Dragonfly's own. PFMERGE arrives as one too, and the source keeps
-    /// the TTL of its destination untold.
+    /// the TTL of its destination without a record of it.
     func set(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
         if command.argumentCount == 3 {
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             // With the guard off nobody knows of deadlines.
             let mayKeepOne =
                 command.setsHyperLogLog && command.transactionID != 0
                 && deadlines?.mayExpire(command.argument(at: 1), database: database) ?? true
             return mayKeepOne ? .writtenDiverging(.storedExpiry) : .written
         }
-        var dropped = 0
         var expiry: Int64?
         var options = command.arguments
         for _ in 0..<3 { _ = options.next() }
         while let option = options.next() {
-            if option.isWord("STICK") { dropped += 1 }
-            if option.isWord("_MCFLAGS") {
-                dropped += 2
-                _ = options.next()
-            }
+            if option.isWord("_MCFLAGS") { _ = options.next() }
             if let unit = unit(ofOption: option) {
-                dropped += 2
                 guard let text = options.next(), let value = parseInteger(text),
                     let time = deadline(value, unit: unit, now: now)
                 else { return .unsupported(.unknownCommand) }
                 expiry = time
             }
         }
-        batch.command(command.argumentCount - dropped + (expiry == nil ? 0 : 2))
-        var arguments = command.arguments
-        for _ in 0..<3 {
-            if let argument = arguments.next() { batch.bytes.appendBulk(argument) }
-        }
-        while let option = arguments.next() {
-            if option.isWord("STICK") { continue }
-            if option.isWord("_MCFLAGS") || unit(ofOption: option) != nil {
-                _ = arguments.next()
-                continue
+        batch.append("SET") {
+            $0.append(contentsOf: command, from: 1, to: 2)
+            var arguments = command.arguments
+            for _ in 0..<3 { _ = arguments.next() }
+            while let option = arguments.next() {
+                if option.isWord("STICK") { continue }
+                if option.isWord("_MCFLAGS") || unit(ofOption: option) != nil {
+                    _ = arguments.next()
+                    continue
+                }
+                $0.append(option)
             }
-            batch.bytes.appendBulk(option)
-        }
-        if let expiry {
-            batch.bytes.appendBulk("PXAT")
-            batch.bytes.appendBulk(decimal: targetDeadline(expiry, key: command.argument(at: 1)))
+            if let expiry {
+                $0.append("PXAT")
+                $0.append(targetDeadline(expiry, key: command.argument(at: 1)))
+            }
         }
         return .written
     }
@@ -106,12 +100,12 @@ extension JournalRewriter {
             let expiry = deadline(
                 value, unit: DeadlineUnit(isSeconds: name == "SETEX", isRelative: true), now: now)
         else { return .unsupported(.unknownCommand) }
-        batch.command(5)
-        batch.bytes.appendBulk("SET")
-        batch.bytes.appendBulk(command.argument(at: 1))
-        batch.bytes.appendBulk(command.argument(at: 3))
-        batch.bytes.appendBulk("PXAT")
-        batch.bytes.appendBulk(decimal: targetDeadline(expiry, key: command.argument(at: 1)))
+        batch.append("SET") {
+            $0.append(command.argument(at: 1))
+            $0.append(command.argument(at: 3))
+            $0.append("PXAT")
+            $0.append(targetDeadline(expiry, key: command.argument(at: 1)))
+        }
         return .written
     }
 
@@ -130,16 +124,12 @@ extension JournalRewriter {
     func expire(_ key: RawSpan, at time: Int64, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
         if time == 0 {
             // Memcache's `gat 0`: the master persists the key.
-            batch.command(2)
-            batch.bytes.appendBulk("PERSIST")
-            batch.bytes.appendBulk(key)
+            batch.append("PERSIST", key)
             return .written
         }
         if time < Self.oldestClock {
             // GETEX with a deadline in the past: the master deletes the key, and no DEL follows.
-            batch.command(2)
-            batch.bytes.appendBulk("UNLINK")
-            batch.bytes.appendBulk(key)
+            batch.append("UNLINK", key)
             return .written
         }
         if source.has(.plainGETEXLeavesPEXPIREAT) {
@@ -148,12 +138,9 @@ extension JournalRewriter {
             }
             if time <= now + expiryMargin { return .nothing }
         }
-        batch.command(3)
+        batch.append("PEXPIREAT", key, targetDeadline(time, key: key))
         // (Within the snapshot the key may not have come yet.)
         if !isInSnapshot { batch.noteEffective() }
-        batch.bytes.appendBulk("PEXPIREAT")
-        batch.bytes.appendBulk(key)
-        batch.bytes.appendBulk(decimal: targetDeadline(time, key: key))
         return .written
     }
 
@@ -167,14 +154,14 @@ extension JournalRewriter {
     ) -> RewriteOutcome {
         guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
         let (key, destination) = (command.argument(at: 1), command.argument(at: 2))
-        batch.command(5)
-        batch.noteEffective()
-        batch.bytes.appendBulk("EVAL")
         let takesTTL = name == "RENAME" && source.has(.renameKeepsDestinationTTL)
-        batch.bytes.appendBulk(takesTTL ? Self.renameTakingTTL : Self.rename)
-        batch.bytes.appendBulk("2")
-        batch.bytes.appendBulk(key)
-        batch.bytes.appendBulk(destination)
+        batch.append("EVAL") {
+            $0.append(takesTTL ? Self.renameTakingTTL : Self.rename)
+            $0.append("2")
+            $0.append(key)
+            $0.append(destination)
+        }
+        batch.noteEffective()
         deadlines?.moved(key, database: database, to: destination, database: database, mayStay: false)
         return .written
     }
@@ -196,7 +183,7 @@ extension JournalRewriter {
     func move(
         _ command: borrowing JournalCommand, _ name: CommandName, into batch: CommandBatch
     ) -> RewriteOutcome {
-        appendVerbatim(command, into: batch)
+        batch.append(command)
         guard let deadlines, command.argumentCount >= 3 else { return .written }
         let (key, second) = (command.argument(at: 1), command.argument(at: 2))
         if name != "MOVE" {

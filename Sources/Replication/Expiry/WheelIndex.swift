@@ -5,7 +5,7 @@ import Wire
 /// The source's deadlines by key, in a file mapped into memory: 16 bytes a slot, whatever the keys are.
 ///
 /// ```
-/// page of 4096 bytes   words: magic, seed, origin, margin, front, next LSN, boot, is clean
+/// page of 4096 bytes   words: magic, seed, origin, margin, horizon tick, next LSN, boot, is clean
 /// slots, a power of 2   fingerprint (0: free) | state: bits 0-41 deadline in ms, 42-49 place, 50 gone, 51 has aliases
 /// ```
 /// The pages are the kernel's to keep or to write out, and outlive the process if it is killed. What a crash of the
@@ -14,7 +14,7 @@ import Wire
 /// one of them, and is left alone.
 ///
 /// Not Sendable: it belongs to one flow.
-final class DeadlineIndex {
+final class WheelIndex {
     struct State: Equatable {
         private var bits: UInt64
 
@@ -29,19 +29,19 @@ final class DeadlineIndex {
         var deadline: Int64 { Int64(bits & (1 << 42 - 1)) }
         var place: UInt8 { UInt8(truncatingIfNeeded: bits >> 42) }
 
-        /// The key is gone; its entry still lies on a shelf.
+        /// The key is gone; its entry is still in a bucket.
         var isGone: Bool {
             get { bits & 1 << 50 != 0 }
             set { bits = newValue ? bits | 1 << 50 : bits & ~(1 << 50) }
         }
-        /// Other deadlines that the key may have taken over stand under its aliases.
+        /// Other deadlines that the key may have taken over are under its aliases.
         var hasAliases: Bool {
             get { bits & 1 << 51 != 0 }
             set { bits = newValue ? bits | 1 << 51 : bits & ~(1 << 51) }
         }
     }
 
-    enum Word: Int { case magic, seed, origin, margin, front, next, boot, isClean }
+    enum Word: Int { case magic, seed, origin, margin, horizonTick, next, boot, isClean }
 
     private struct Slot: MappedEntry {
         var fingerprint: UInt64

@@ -7,12 +7,10 @@ extension JournalRewriter {
         guard command.argumentCount >= 4 else { return .unsupported(.unknownCommand) }
         let skipped = command.argument(at: 2).isWord("KEEPTTL") ? 4 : 3
         guard command.argumentCount > skipped else { return .unsupported(.unknownCommand) }
-        batch.command(2 + command.argumentCount - skipped)
-        batch.bytes.appendBulk("SADD")
-        batch.bytes.appendBulk(command.argument(at: 1))
-        var arguments = command.arguments
-        for _ in 0..<skipped { _ = arguments.next() }
-        while let member = arguments.next() { batch.bytes.appendBulk(member) }
+        batch.append("SADD") {
+            $0.append(command.argument(at: 1))
+            $0.append(contentsOf: command, from: skipped)
+        }
         return .writtenWithout(.memberExpiry)
     }
 
@@ -22,15 +20,13 @@ extension JournalRewriter {
             seconds < 1 << 32
         else { return .unsupported(.unknownCommand) }
         guard profile.hasFieldExpiry else { return .unsupported(.fieldExpiry) }
-        var fields = command.arguments
-        for _ in 0..<3 { _ = fields.next() }
-        batch.command(5 + command.argumentCount - 3)
-        batch.bytes.appendBulk("HPEXPIREAT")
-        batch.bytes.appendBulk(command.argument(at: 1))
-        batch.bytes.appendBulk(decimal: now + seconds * 1000)
-        batch.bytes.appendBulk("FIELDS")
-        batch.bytes.appendBulk(decimal: Int64(command.argumentCount - 3))
-        while let field = fields.next() { batch.bytes.appendBulk(field) }
+        batch.append("HPEXPIREAT") {
+            $0.append(command.argument(at: 1))
+            $0.append(now + seconds * 1000)
+            $0.append("FIELDS")
+            $0.append(Int64(command.argumentCount - 3))
+            $0.append(contentsOf: command, from: 3)
+        }
         return .written
     }
 
@@ -40,32 +36,31 @@ extension JournalRewriter {
     ) -> RewriteOutcome {
         guard let fields = FieldExpiryCommand(command, now: now) else { return .unsupported(.unknownCommand) }
         let key = command.argument(at: 1)
-        let last = command.argumentCount - 1
         if fields.condition == .always, !fields.keepsExpiry {
-            batch.command(2 + fields.count)
-            batch.bytes.appendBulk("HSET")
-            batch.bytes.appendBulk(key)
-            batch.append(command, from: fields.first, to: last)
+            batch.append("HSET") {
+                $0.append(key)
+                $0.append(contentsOf: command, from: fields.first)
+            }
             guard case .at(let deadline) = fields.expiry else { return .written }
             guard profile.hasFieldExpiry else { return .writtenWithout(.fieldExpiry) }
-            batch.command(5 + fields.count / 2)
-            batch.bytes.appendBulk("HPEXPIREAT")
-            batch.bytes.appendBulk(key)
-            batch.bytes.appendBulk(decimal: deadline)
-            batch.bytes.appendBulk("FIELDS")
-            batch.bytes.appendBulk(decimal: Int64(fields.count / 2))
-            batch.append(command, from: fields.first, to: last, step: 2)
+            batch.append("HPEXPIREAT") {
+                $0.append(key)
+                $0.append(deadline)
+                $0.append("FIELDS")
+                $0.append(Int64(fields.count / 2))
+                $0.append(contentsOf: command, from: fields.first, step: 2)
+            }
             return .written
         }
-        batch.command(7 + fields.count)
-        batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulk(Self.setFields)
-        batch.bytes.appendBulk("1")
-        batch.bytes.appendBulk(key)
-        batch.append(profile.hasFieldExpiry ? fields.expiry : .none)
-        batch.bytes.appendBulk(fields.condition.scriptMode)
-        batch.bytes.appendBulk(fields.keepsExpiry && profile.hasFieldExpiry ? "1" : "0")
-        batch.append(command, from: fields.first, to: last)
+        batch.append("EVAL") {
+            $0.append(Self.setFields)
+            $0.append("1")
+            $0.append(key)
+            $0.append(profile.hasFieldExpiry ? fields.expiry : .none)
+            $0.append(fields.condition.scriptMode)
+            $0.append((fields.keepsExpiry && profile.hasFieldExpiry ? "1" : "0") as StaticString)
+            $0.append(contentsOf: command, from: fields.first)
+        }
         return profile.hasFieldExpiry || fields.expiry == .none ? .written : .writtenWithout(.fieldExpiry)
     }
 
@@ -101,19 +96,19 @@ extension JournalRewriter {
         guard profile.hasFieldExpiry else {
             if isPersisted { return .nothing }
             guard fields.isDue else { return .unsupported(.fieldExpiry) }
-            batch.command(2 + fields.count)
-            batch.bytes.appendBulk("HDEL")
-            batch.bytes.appendBulk(command.argument(at: 1))
-            batch.append(command, from: fields.first, to: command.argumentCount - 1)
+            batch.append("HDEL") {
+                $0.append(command.argument(at: 1))
+                $0.append(contentsOf: command, from: fields.first)
+            }
             return .written
         }
-        batch.command((isPersisted ? 4 : 5) + fields.count)
-        batch.bytes.appendBulk(isPersisted ? "HPERSIST" : "HPEXPIREAT")
-        batch.bytes.appendBulk(command.argument(at: 1))
-        if !isPersisted { batch.append(fields.expiry) }
-        batch.bytes.appendBulk("FIELDS")
-        batch.bytes.appendBulk(decimal: Int64(fields.count))
-        batch.append(command, from: fields.first, to: command.argumentCount - 1)
+        batch.append(isPersisted ? "HPERSIST" : "HPEXPIREAT") {
+            $0.append(command.argument(at: 1))
+            if !isPersisted { $0.append(fields.expiry) }
+            $0.append("FIELDS")
+            $0.append(Int64(fields.count))
+            $0.append(contentsOf: command, from: fields.first)
+        }
         return .written
     }
 
@@ -125,22 +120,19 @@ extension JournalRewriter {
         let key = command.argument(at: 1)
         let fieldsAt = command.argument(at: 3).isWord("FIELDS") ? 5 : 6
         guard command.argumentCount > fieldsAt else { return .unsupported(.unknownCommand) }
-        var arguments = command.arguments
-        for _ in 0..<3 { _ = arguments.next() }
         guard profile.hasFieldExpiry else {
             guard seconds == 0 else { return .unsupported(.fieldExpiry) }
-            for _ in 3..<fieldsAt { _ = arguments.next() }
-            batch.command(2 + command.argumentCount - fieldsAt)
-            batch.bytes.appendBulk("HDEL")
-            batch.bytes.appendBulk(key)
-            while let field = arguments.next() { batch.bytes.appendBulk(field) }
+            batch.append("HDEL") {
+                $0.append(key)
+                $0.append(contentsOf: command, from: fieldsAt)
+            }
             return .written
         }
-        batch.command(command.argumentCount)
-        batch.bytes.appendBulk("HPEXPIREAT")
-        batch.bytes.appendBulk(key)
-        batch.bytes.appendBulk(decimal: now + seconds * 1000)
-        while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
+        batch.append("HPEXPIREAT") {
+            $0.append(key)
+            $0.append(now + seconds * 1000)
+            $0.append(contentsOf: command, from: 3)
+        }
         return .written
     }
 }

@@ -7,15 +7,15 @@ import Wire
 /// A book in a folder of its own, and keys by their names.
 private final class BookUnderTest {
     let folder = NSTemporaryDirectory() + "df2redis-book-\(UUID().uuidString)"
-    private(set) var book: DeadlineBook
+    private(set) var book: ExpiryWheel
 
-    init() throws { book = try DeadlineBook(folder: folder, origin: 1, continuingAt: nil) }
+    init() throws { book = try ExpiryWheel(folder: folder, origin: 1, continuingAt: nil) }
 
     deinit { try? FileManager.default.removeItem(atPath: folder) }
 
     /// As another process would.
     func reopen(origin: Int64 = 1, at next: UInt64 = 5, boot: Int64? = BootID.current) throws {
-        book = try DeadlineBook(folder: folder, origin: origin, continuingAt: next, boot: boot)
+        book = try ExpiryWheel(folder: folder, origin: origin, continuingAt: next, boot: boot)
     }
 
     @discardableResult
@@ -77,7 +77,7 @@ private final class BookUnderTest {
         #expect(test.note("near", start + 10_000) == true)
         #expect(test.told(now: start) == [])
         for _ in 0..<3 {
-            test.book.retell()
+            test.book.reportAgain()
             #expect(test.told(now: start) == ["near \(start + 10_000)"])
         }
     }
@@ -127,7 +127,7 @@ private final class BookUnderTest {
         test.book.advance(to: start + 4_000_000)
         #expect(test.told(now: start, margin: 1 << 40).count == 20_000)
         // Killed in the middle of a walk: what it had told may be told again, nothing is missing.
-        test.book.retell()
+        test.book.reportAgain()
         for _ in 0..<10_000 { _ = test.book.next(now: start, margin: 1 << 40) }
         test.book.seal(next: 6)
         try test.reopen(at: 6)
@@ -180,7 +180,7 @@ private final class BookUnderTest {
         #expect(test.told(now: start).count == 3)
         test.note("k", start + 40_000)
         #expect(test.deadlines("k") == [start + 40_000])
-        test.book.retell()
+        test.book.reportAgain()
         #expect(test.told(now: start) == ["k \(start + 40_000)"])
         test.remove("k")
         #expect(test.deadlines("k") == [])
@@ -234,7 +234,7 @@ private final class BookUnderTest {
 
     @Test func `says so when there is no room`() throws {
         #expect(throws: (any Error).self) {
-            try DeadlineBook(folder: "/nonexistent-df2redis/0", origin: 1, continuingAt: nil)
+            try ExpiryWheel(folder: "/nonexistent-df2redis/0", origin: 1, continuingAt: nil)
         }
         let test = try BookUnderTest()
         try FileManager.default.removeItem(atPath: test.folder)

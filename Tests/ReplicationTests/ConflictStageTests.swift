@@ -5,18 +5,17 @@ import Testing
 @testable import Replication
 
 @Suite struct `A conflict policy and the journal of a full sync` {
-    private func scene() throws -> EncoderScene {
-        let scene = EncoderScene(policy: { $0.onConflict = .skip })
-        scene.encoder.conflicts = try ConflictGuard(directory: NSTemporaryDirectory())
-        return scene
+    private func scene() -> EncoderScene {
+        EncoderScene(
+            policy: { $0.onConflict = .skip }, start: { $0.conflictFolder = NSTemporaryDirectory() })
     }
 
     private func questions(_ scene: EncoderScene) -> [String] {
-        (scene.encoder.conflicts?.questions ?? []).map { "\($0.database) \(String(decoding: $0.key, as: UTF8.self))" }
+        scene.encoder.questions.map { "\($0.database) \(String(decoding: $0.key, as: UTF8.self))" }
     }
 
     @Test func `commands to unknown keys wait for an answer, and what follows them waits in order`() throws {
-        let scene = try scene()
+        let scene = scene()
         scene.string("brought")
         try scene.journal("APPEND brought x")
         #expect(scene.encoder.halt == nil)
@@ -37,7 +36,7 @@ import Testing
     }
 
     @Test func `the keys are the task's when the flow is stable`() throws {
-        let scene = try scene()
+        let scene = scene()
         scene.becomeStable()
         try scene.journal("SET a 1", inSnapshot: false)
         #expect(scene.encoder.halt == nil)

@@ -9,7 +9,7 @@ import Redis
 ///
 /// Only for flows that have applied everything they received, and when nothing of them is in flight: what is yet to be
 /// applied may put those very deadlines off.
-struct ExpirySettler {
+struct ExactTTLRestorer {
     private static let keysPerCommand = 500
 
     /// `<task>.expiry`.
@@ -17,7 +17,7 @@ struct ExpirySettler {
     let control: TargetControl
     let logger: Logger
     let clock: @Sendable () -> Int64
-    /// What falls due within so many milliseconds is given so many more: 0, or `ExpiryGuard.marginBehindLeave`.
+    /// What falls due within so many milliseconds is given so many more: 0, or `ExpiryGuard.leaveMargin`.
     var dueMargin: Int64 = 0
 
     /// - Parameter flows: `nil`: all that have left something.
@@ -26,24 +26,26 @@ struct ExpirySettler {
         let deadline = ContinuousClock.now + limit
         var left = 0
         var isTargetAway = false
-        for name in BookFolder.entries(of: folder) {
+        for name in WheelFolder.entries(of: folder) {
             guard let number = Int(name), flows?.contains(FlowID(number)) != false,
-                let book = DeadlineBook(reopening: "\(folder)/\(name)")
+                let wheel = ExpiryWheel(reopening: "\(folder)/\(name)")
             else { continue }
             do {
-                if !isTargetAway { try await settle(book, until: deadline) }
+                if !isTargetAway { try await restore(wheel, until: deadline) }
             } catch {
                 isTargetAway = true
-                logger.warning("settling TTLs: \(error)", metadata: ["flow": "\(name)", "phase": "leaving"])
+                logger.warning(
+                    "the source's exact TTLs cannot be restored: \(error)",
+                    metadata: ["flow": "\(name)", "phase": "leaving"])
             }
-            left += book.untold
-            book.close()
+            left += wheel.unreported
+            wheel.close()
         }
         return left
     }
 
-    private func settle(_ book: DeadlineBook, until deadline: ContinuousClock.Instant) async throws {
-        let margins = ExpiryGuard.margins(and: [book.margin])
+    private func restore(_ wheel: ExpiryWheel, until deadline: ContinuousClock.Instant) async throws {
+        let margins = ExpiryGuard.margins(and: [wheel.margin])
         let restartEnd = clock() + dueMargin
         var group: [(key: [UInt8], deadline: Int64)] = []
         var (database, margin) = (UInt32(0), Int64(0))
@@ -52,7 +54,7 @@ struct ExpirySettler {
             try await control.setDeadlines(group, database: database, margin: margin, margins: margins)
             group = []
         }
-        while ContinuousClock.now < deadline, let (entry, time) = book.next(now: 0, margin: 0) {
+        while ContinuousClock.now < deadline, let (entry, time) = wheel.next(now: 0, margin: 0) {
             let own = time < restartEnd ? dueMargin : 0
             if entry.database != database || own != margin || group.count == Self.keysPerCommand { try await flush() }
             (database, margin) = (entry.database, own)

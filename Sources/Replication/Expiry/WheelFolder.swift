@@ -1,8 +1,8 @@
 import Glibc
 import Link
 
-/// `<task>.expiry` in the state directory, and in it a folder a flow with its `DeadlineBook`.
-enum BookFolder {
+/// `<task>.expiry` in the state directory, and in it a folder a flow with its `ExpiryWheel`.
+enum WheelFolder {
     /// - Throws: `SystemError`; a folder that is there is none.
     static func make(_ path: String) throws(SystemError) {
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else {

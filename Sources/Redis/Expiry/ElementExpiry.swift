@@ -6,23 +6,11 @@ package import Wire
 /// df2redis:ttl:<task>:<key>        zset  element -> deadline                        in the key's database: the key's shadow
 /// df2redis:ttl-due:<task>:<flow>   zset  key -> its earliest deadline, or earlier   in each database
 /// ```
-/// Deadlines are Unix milliseconds. Both are written in the transaction of the data they speak of, so a crash leaves all of
-/// it or nothing. A key with a shadow stands in its flow's due list; a shadow without its key is removed when it is due.
+/// Deadlines are Unix milliseconds. Both are written in the transaction of the data that they belong to, so a crash leaves
+/// all of it or nothing. A key with a shadow is in its flow's due list; a shadow without its key is removed when it is due.
 ///
-/// What arrives at one moment was written at the source a little, or after an interruption long, before: `Moment` tells
-/// between which times.
+/// Commands arrive after they ran; `ExecutionWindow` bounds when a command ran on the source.
 package struct ElementExpiry: Sendable, Equatable {
-    /// When something happened at the source, in Unix milliseconds: not before `earliest`, not after `latest`.
-    package struct Moment: Sendable {
-        package var earliest: Int64
-        package var latest: Int64
-
-        package init(earliest: Int64, latest: Int64) { (self.earliest, self.latest) = (earliest, latest) }
-
-        /// The source counts in whole seconds.
-        package func deadline(inSeconds seconds: Int64) -> Int64 { (latest / 1000 + seconds) * 1000 }
-    }
-
     /// A deadline that is counted from when a command arrived may be so much later than the source's.
     package static let marginMilliseconds: Int64 = 1000
     /// What a command may take from its execution at the source to us.
@@ -63,26 +51,26 @@ package struct ElementExpiry: Sendable, Equatable {
 
         """
 
-    /// Begins `EVAL script 3 key shadow due ...` with `count` arguments to follow.
-    private func evaluate(_ script: StaticString, key: RawSpan, arguments count: Int, into batch: CommandBatch) {
-        batch.command(6 + count)
-        batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulkHead(Self.prologue.utf8CodeUnitCount + script.utf8CodeUnitCount)
-        batch.bytes.append(Self.prologue)
-        batch.bytes.append(script)
-        batch.bytes.appendLineEnd()
-        batch.bytes.appendBulk("3")
-        batch.bytes.appendBulk(key)
-        batch.bytes.appendBulk(shadow(of: key).span.bytes)
-        batch.bytes.appendBulk(dueKey.span.bytes)
+    /// Appends `EVAL script 3 key shadow due ...` with the arguments that `arguments` appends.
+    private func evaluate(
+        _ script: StaticString, key: RawSpan, into batch: CommandBatch,
+        _ arguments: (inout ArgumentList) -> Void = { _ in }
+    ) {
+        batch.append("EVAL") {
+            $0.append(Self.prologue, followedBy: script)
+            $0.append("3")
+            $0.append(key)
+            $0.append(shadow(of: key))
+            $0.append(dueKey)
+            arguments(&$0)
+        }
     }
 
-    /// Ahead of a command on `key` that finds another value where an element's TTL has passed. Where the moment leaves open
-    /// whether it had, the element stays, without a TTL, and an empty reply tells of it.
-    package func settle(
-        _ command: borrowing JournalCommand, elementsFrom first: Int, to last: Int, removal: StaticString,
-        at moment: Moment,
-        into batch: CommandBatch
+    /// Removes elements whose TTLs have passed, ahead of a command to which that makes a difference. Where the window leaves
+    /// open whether one had passed, the element stays, without a TTL, and an empty reply reports it.
+    package func removeExpired(
+        namedBy command: borrowing JournalCommand, from first: Int, to last: Int, removal: StaticString,
+        in window: ExecutionWindow, into batch: CommandBatch
     ) {
         guard last >= first else { return }
         batch.reportsEmptyReplies = true
@@ -95,39 +83,30 @@ package struct ElementExpiry: Sendable, Equatable {
             if s and tonumber(s)<=tonumber(ARGV[2]) then redis.call('ZREM',S,ARGV[i]) doubt=true end
             end
             if doubt then return {} end
-            """, key: command.argument(at: 1), arguments: 3 + last - first + 1, into: batch)
-        batch.bytes.appendBulk(decimal: moment.earliest)
-        batch.bytes.appendBulk(decimal: moment.latest + Self.marginMilliseconds)
-        batch.bytes.appendBulk(removal)
-        batch.append(command, from: first, to: last)
+            """, key: command.argument(at: 1), into: batch
+        ) {
+            $0.append(window.earliest)
+            $0.append(window.latest + Self.marginMilliseconds)
+            $0.append(removal)
+            $0.append(contentsOf: command, from: first, to: last)
+        }
     }
 
     /// Elements that a command has removed, or given a new value, have no TTL any more.
     package func forget(
         _ command: borrowing JournalCommand, elementsFrom first: Int, step: Int = 1, into batch: CommandBatch
     ) {
-        let count = (command.argumentCount - first + step - 1) / step
-        guard count > 0 else { return }
-        batch.command(2 + count)
-        batch.bytes.appendBulk("ZREM")
-        batch.bytes.appendBulk(shadow(of: command.argument(at: 1)).span.bytes)
-        var place = 0
-        var arguments = command.arguments
-        while let argument = arguments.next() {
-            if place >= first, (place - first) % step == 0 { batch.bytes.appendBulk(argument) }
-            place += 1
+        guard command.argumentCount > first else { return }
+        batch.append("ZREM") {
+            $0.append(shadow(of: command.argument(at: 1)))
+            $0.append(contentsOf: command, from: first, step: step)
         }
     }
 
     /// The key is gone, or another one has taken its place.
     package func drop(_ key: RawSpan, into batch: CommandBatch) {
-        batch.command(2)
-        batch.bytes.appendBulk("UNLINK")
-        batch.bytes.appendBulk(shadow(of: key).span.bytes)
-        batch.command(3)
-        batch.bytes.appendBulk("ZREM")
-        batch.bytes.appendBulk(dueKey.span.bytes)
-        batch.bytes.appendBulk(key)
+        batch.append("UNLINK", shadow(of: key))
+        batch.append("ZREM", dueKey, key)
     }
 
     /// A command may have made something else of the key.
@@ -136,7 +115,7 @@ package struct ElementExpiry: Sendable, Equatable {
             """
             local t=redis.call('TYPE',K).ok
             if t~='set' and t~='hash' then redis.call('UNLINK',S) redis.call('ZREM',D,K) end
-            """, key: key, arguments: 0, into: batch)
+            """, key: key, into: batch)
     }
 
     /// Ahead of the RENAMENX that gives a value built under `partial` its name.
@@ -145,12 +124,14 @@ package struct ElementExpiry: Sendable, Equatable {
             """
             redis.call('ZREM',D,ARGV[1])
             if redis.call('EXISTS',K)==0 then redis.call('RENAME',ARGV[2],S) due() else redis.call('UNLINK',ARGV[2]) end
-            """, key: key.span.bytes, arguments: 2, into: batch)
-        batch.bytes.appendBulk(partial)
-        batch.bytes.appendBulk(shadow(of: partial))
+            """, key: key.span.bytes, into: batch
+        ) {
+            $0.append(partial)
+            $0.append(shadow(of: partial))
+        }
     }
 
-    /// Behind a RENAME.
+    /// After a RENAME.
     package func renamed(_ key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
         evaluate(
             """
@@ -161,9 +142,11 @@ package struct ElementExpiry: Sendable, Equatable {
             else
             redis.call('UNLINK',ARGV[2]) redis.call('ZREM',D,ARGV[1])
             end
-            """, key: key, arguments: 2, into: batch)
-        batch.bytes.appendBulk(newKey)
-        batch.bytes.appendBulk(shadow(of: newKey).span.bytes)
+            """, key: key, into: batch
+        ) {
+            $0.append(newKey)
+            $0.append(shadow(of: newKey))
+        }
     }
 
     /// `MOVE key database`, with its shadow when it moves.
@@ -178,37 +161,39 @@ package struct ElementExpiry: Sendable, Equatable {
             redis.call('SELECT',ARGV[2])
             if at and redis.call('EXISTS',S)==1 then redis.call('ZADD',D,at,K) end
             redis.call('SELECT',ARGV[1])
-            """, key: key, arguments: 2, into: batch)
-        batch.bytes.appendBulk(decimal: Int64(database))
-        batch.bytes.appendBulk(target)
+            """, key: key, into: batch
+        ) {
+            $0.append(Int64(database))
+            $0.append(target)
+        }
     }
 
-    /// Removes elements that are due by `time` in the selected database. An empty reply tells that there are more.
+    /// Removes elements that are due by `time` in the selected database. An empty reply reports that there are more.
     package func sweep(until time: Int64, into batch: CommandBatch) {
         batch.reportsEmptyReplies = true
-        batch.command(7)
-        batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulk(
-            """
-            local left=tonumber(ARGV[3])
-            for _,k in ipairs(redis.call('ZRANGEBYSCORE',KEYS[1],'-inf',ARGV[1],'LIMIT',0,left)) do
-            local s=ARGV[2]..k
-            local t=redis.call('TYPE',k).ok
-            local remove=t=='set' and 'SREM' or t=='hash' and 'HDEL'
-            if not remove then redis.call('UNLINK',s) end
-            local es=redis.call('ZRANGEBYSCORE',s,'-inf',ARGV[1],'LIMIT',0,left)
-            if #es>0 then redis.call(remove,k,unpack(es)) redis.call('ZREM',s,unpack(es)) end
-            local n=redis.call('ZRANGE',s,0,0,'WITHSCORES')
-            if n[2] then redis.call('ZADD',KEYS[1],n[2],k) else redis.call('ZREM',KEYS[1],k) end
-            left=left-1-#es
-            if left<=0 then return {} end
-            end
-            """)
-        batch.bytes.appendBulk("1")
-        batch.bytes.appendBulk(dueKey.span.bytes)
-        batch.bytes.appendBulk(decimal: time)
-        batch.bytes.appendBulk(shadowPrefix.span.bytes)
-        batch.bytes.appendBulk(decimal: Int64(Self.sweepSize))
+        batch.append("EVAL") {
+            $0.append(
+                """
+                local left=tonumber(ARGV[3])
+                for _,k in ipairs(redis.call('ZRANGEBYSCORE',KEYS[1],'-inf',ARGV[1],'LIMIT',0,left)) do
+                local s=ARGV[2]..k
+                local t=redis.call('TYPE',k).ok
+                local remove=t=='set' and 'SREM' or t=='hash' and 'HDEL'
+                if not remove then redis.call('UNLINK',s) end
+                local es=redis.call('ZRANGEBYSCORE',s,'-inf',ARGV[1],'LIMIT',0,left)
+                if #es>0 then redis.call(remove,k,unpack(es)) redis.call('ZREM',s,unpack(es)) end
+                local n=redis.call('ZRANGE',s,0,0,'WITHSCORES')
+                if n[2] then redis.call('ZADD',KEYS[1],n[2],k) else redis.call('ZREM',KEYS[1],k) end
+                left=left-1-#es
+                if left<=0 then return {} end
+                end
+                """)
+            $0.append("1")
+            $0.append(dueKey)
+            $0.append(time)
+            $0.append(shadowPrefix)
+            $0.append(Int64(Self.sweepSize))
+        }
     }
 }
 
@@ -226,7 +211,7 @@ extension ElementExpiry {
     ///
     /// - Parameter keepsPermanent: where a member that is there has no TTL, it gets none.
     package func addMembers(
-        _ command: borrowing JournalCommand, at moment: Moment, keepsPermanent: Bool, into batch: CommandBatch
+        _ command: borrowing JournalCommand, in window: ExecutionWindow, keepsPermanent: Bool, into batch: CommandBatch
     ) -> RewriteOutcome {
         guard command.argumentCount >= 4 else { return .unsupported(.unknownCommand) }
         let keeps = command.argument(at: 2).isWord("KEEPTTL")
@@ -243,17 +228,19 @@ extension ElementExpiry {
             end
             end
             due()
-            """, key: command.argument(at: 1), arguments: 3 + command.argumentCount - first, into: batch)
-        batch.bytes.appendBulk(decimal: moment.deadline(inSeconds: seconds))
-        batch.bytes.appendBulk(decimal: moment.earliest - Self.marginMilliseconds)
-        batch.bytes.appendBulk(keeps ? "1" : keepsPermanent ? "0" : "2")
-        batch.append(command, from: first, to: command.argumentCount - 1)
+            """, key: command.argument(at: 1), into: batch
+        ) {
+            $0.append(window.deadline(inSeconds: seconds))
+            $0.append(window.earliest - Self.marginMilliseconds)
+            $0.append((keeps ? "1" : keepsPermanent ? "0" : "2") as StaticString)
+            $0.append(contentsOf: command, from: first)
+        }
         return .written
     }
 
     /// `FIELDEXPIRE key seconds element...`, of a set or a hash.
     package func expireElements(
-        _ command: borrowing JournalCommand, at moment: Moment, into batch: CommandBatch
+        _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
     ) -> RewriteOutcome {
         guard command.argumentCount >= 4, let seconds = seconds(command.argument(at: 2), from: 0) else {
             return .unsupported(.unknownCommand)
@@ -272,19 +259,21 @@ extension ElementExpiry {
             end
             end
             due()
-            """, key: command.argument(at: 1), arguments: command.argumentCount, into: batch)
-        batch.bytes.appendBulk(decimal: moment.deadline(inSeconds: seconds))
-        batch.bytes.appendBulk(decimal: moment.earliest - Self.marginMilliseconds)
-        batch.bytes.appendBulk(hasNativeFields ? "1" : "0")
-        batch.append(command, from: 3, to: command.argumentCount - 1)
+            """, key: command.argument(at: 1), into: batch
+        ) {
+            $0.append(window.deadline(inSeconds: seconds))
+            $0.append(window.earliest - Self.marginMilliseconds)
+            $0.append((hasNativeFields ? "1" : "0") as StaticString)
+            $0.append(contentsOf: command, from: 3)
+        }
         return .written
     }
 
     /// `HSETEX`, in either form.
     package func setFields(
-        _ command: borrowing JournalCommand, at moment: Moment, into batch: CommandBatch
+        _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
     ) -> RewriteOutcome {
-        guard let fields = FieldExpiryCommand(command, now: moment.latest) else { return .unsupported(.unknownCommand) }
+        guard let fields = FieldExpiryCommand(command, now: window.latest) else { return .unsupported(.unknownCommand) }
         evaluate(
             """
             local mode,keep=ARGV[3],ARGV[4]=='1'
@@ -300,34 +289,36 @@ extension ElementExpiry {
             end
             end
             due()
-            """, key: command.argument(at: 1), arguments: 4 + fields.count, into: batch)
-        batch.append(fields.expiry)
-        batch.bytes.appendBulk(decimal: moment.earliest - Self.marginMilliseconds)
-        batch.bytes.appendBulk(fields.condition.scriptMode)
-        batch.bytes.appendBulk(fields.keepsExpiry ? "1" : "0")
-        batch.append(command, from: fields.first, to: command.argumentCount - 1)
+            """, key: command.argument(at: 1), into: batch
+        ) {
+            $0.append(fields.expiry)
+            $0.append(window.earliest - Self.marginMilliseconds)
+            $0.append(fields.condition.scriptMode)
+            $0.append((fields.keepsExpiry ? "1" : "0") as StaticString)
+            $0.append(contentsOf: command, from: fields.first)
+        }
         return .written
     }
 
     /// `HGETEX`: a read that may give fields a TTL, or take it.
     package func expireReadFields(
-        _ command: borrowing JournalCommand, at moment: Moment, into batch: CommandBatch
+        _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
     ) -> RewriteOutcome {
-        guard let fields = FieldExpiryCommand(command, now: moment.latest) else { return .unsupported(.unknownCommand) }
+        guard let fields = FieldExpiryCommand(command, now: window.latest) else { return .unsupported(.unknownCommand) }
         switch fields.expiry {
         case .unchanged: return .nothing
         case .none: forget(command, elementsFrom: fields.first, into: batch)
         case .at(let deadline):
             expireFields(
-                command, from: fields.first, deadline: deadline, removes: fields.isDue || deadline <= moment.earliest,
-                at: moment, into: batch)
+                command, from: fields.first, deadline: deadline, removes: fields.isDue || deadline <= window.earliest,
+                in: window, into: batch)
         }
         return .written
     }
 
     /// `HEXPIRE key seconds [NX|XX|GT|LT] FIELDS n field...`; 0 seconds removes the fields.
     package func expireFields(
-        _ command: borrowing JournalCommand, at moment: Moment, into batch: CommandBatch
+        _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
     ) -> RewriteOutcome {
         guard command.argumentCount >= 6, let seconds = seconds(command.argument(at: 2), from: 0) else {
             return .unsupported(.unknownCommand)
@@ -336,15 +327,15 @@ extension ElementExpiry {
         let first = isConditional ? 6 : 5
         guard command.argumentCount > first else { return .unsupported(.unknownCommand) }
         expireFields(
-            command, from: first, condition: isConditional ? 3 : nil, deadline: moment.deadline(inSeconds: seconds),
-            removes: seconds == 0, at: moment, into: batch)
+            command, from: first, condition: isConditional ? 3 : nil, deadline: window.deadline(inSeconds: seconds),
+            removes: seconds == 0, in: window, into: batch)
         return .written
     }
 
     /// Gives the fields from argument `first` on `deadline`, where `condition`, an argument of the command, is met.
     private func expireFields(
         _ command: borrowing JournalCommand, from first: Int, condition: Int? = nil, deadline: Int64, removes: Bool,
-        at moment: Moment, into batch: CommandBatch
+        in window: ExecutionWindow, into batch: CommandBatch
     ) {
         evaluate(
             """
@@ -363,28 +354,13 @@ extension ElementExpiry {
             end
             end
             due()
-            """, key: command.argument(at: 1), arguments: 4 + command.argumentCount - first, into: batch)
-        batch.bytes.appendBulk(decimal: deadline)
-        batch.bytes.appendBulk(decimal: moment.earliest - Self.marginMilliseconds)
-        if let condition { batch.bytes.appendBulk(command.argument(at: condition)) } else { batch.bytes.appendBulk("") }
-        batch.bytes.appendBulk(removes ? "1" : "0")
-        batch.append(command, from: first, to: command.argumentCount - 1)
-    }
-}
-
-extension CommandBatch {
-    /// Appends the deadline; nothing where there is none.
-    func append(_ expiry: FieldExpiryCommand.Expiry) {
-        if case .at(let deadline) = expiry { bytes.appendBulk(decimal: deadline) } else { bytes.appendBulk("") }
-    }
-
-    /// Appends the arguments `first...last` of `command`, or one in `step` of them.
-    func append(_ command: borrowing JournalCommand, from first: Int, to last: Int, step: Int = 1) {
-        var place = 0
-        var arguments = command.arguments
-        while place <= last, let argument = arguments.next() {
-            if place >= first, (place - first) % step == 0 { bytes.appendBulk(argument) }
-            place += 1
+            """, key: command.argument(at: 1), into: batch
+        ) {
+            $0.append(deadline)
+            $0.append(window.earliest - Self.marginMilliseconds)
+            if let condition { $0.append(command.argument(at: condition)) } else { $0.append("") }
+            $0.append((removes ? "1" : "0") as StaticString)
+            $0.append(contentsOf: command, from: first)
         }
     }
 }

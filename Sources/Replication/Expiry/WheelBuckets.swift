@@ -2,16 +2,16 @@ import Glibc
 import Link
 import Wire
 
-/// Keys in files, one file a shelf: appended in memory, flushed when a batch is closed, read from front to back once.
+/// Keys in files, one file a bucket: appended in memory, flushed when a batch is closed, read from front to back once.
 ///
 /// ```
-/// <folder>/<shelf>             entries, each: u32 LE length of the key | u32 LE database | u8 alias | key
-/// <folder>/<shelf>.<number>    a shelf that has been taken down and is being gone through
+/// <folder>/<bucket>             entries, each: u32 LE length of the key | u32 LE database | u8 alias | key
+/// <folder>/<bucket>.<number>    a bucket that is being gone through
 /// ```
 /// A file that ends in the middle of an entry (its writer was killed) ends before it.
 ///
 /// Not Sendable: it belongs to one flow.
-final class DeadlineShelves {
+final class WheelBuckets {
     struct Entry {
         var database: UInt32
         var alias: UInt8
@@ -25,13 +25,13 @@ final class DeadlineShelves {
     private static let headBytes = 9
 
     private let folder: String
-    /// By shelf; made when first needed.
+    /// By bucket; made when first needed.
     private var buffers: [Buffer?] = Array(repeating: nil, count: 256)
-    /// Shelves whose buffers hold something.
+    /// Buckets whose buffers hold something.
     private var unwritten: [UInt8] = []
     /// Files that are there.
     private(set) var filled: Set<UInt8> = []
-    private var taken = 0
+    private var drained = 0
     private(set) var failure: SystemError?
 
     private final class Buffer {
@@ -41,45 +41,45 @@ final class DeadlineShelves {
     /// - Parameter folder: which exists; what lies there is kept.
     init(folder: String) { self.folder = folder }
 
-    /// Shelves of an earlier process that it had taken down, then those that still stand.
+    /// Finds the buckets of an earlier process.
     ///
-    /// - Returns: those that had been taken down.
-    func findFiles() -> [Taken] {
-        var found: [Taken] = []
-        for name in BookFolder.entries(of: folder) {
+    /// - Returns: those that it was going through.
+    func findFiles() -> [Drain] {
+        var found: [Drain] = []
+        for name in WheelFolder.entries(of: folder) {
             let parts = name.split(separator: ".")
-            guard let shelf = parts.first.flatMap({ UInt8($0) }) else { continue }
-            if parts.count == 1 { filled.insert(shelf) }
+            guard let bucket = parts.first.flatMap({ UInt8($0) }) else { continue }
+            if parts.count == 1 { filled.insert(bucket) }
             if parts.count == 2, let number = Int(parts[1]) {
-                taken = max(taken, number)
-                found.append(Taken(shelf: shelf, path: "\(folder)/\(name)"))
+                drained = max(drained, number)
+                found.append(Drain(bucket: bucket, path: "\(folder)/\(name)"))
             }
         }
         return found
     }
 
-    func put(_ key: RawSpan, database: UInt32, alias: UInt8, on shelf: UInt8) {
-        let buffer = buffers[Int(shelf)] ?? Buffer()
-        buffers[Int(shelf)] = buffer
-        if buffer.entries.isEmpty { unwritten.append(shelf) }
+    func put(_ key: RawSpan, database: UInt32, alias: UInt8, in bucket: UInt8) {
+        let buffer = buffers[Int(bucket)] ?? Buffer()
+        buffers[Int(bucket)] = buffer
+        if buffer.entries.isEmpty { unwritten.append(bucket) }
         buffer.entries.appendEntry(key, database: database, alias: alias)
-        if buffer.entries.count >= Self.bufferBytes { flush(shelf) }
+        if buffer.entries.count >= Self.bufferBytes { flush(bucket) }
     }
 
     /// Writes out what is in memory.
     func flush() {
-        while let shelf = unwritten.last { flush(shelf) }
+        while let bucket = unwritten.last { flush(bucket) }
     }
 
-    private func flush(_ shelf: UInt8) {
-        unwritten.removeAll { $0 == shelf }
-        guard let buffer = buffers[Int(shelf)] else { return }
+    private func flush(_ bucket: UInt8) {
+        unwritten.removeAll { $0 == bucket }
+        guard let buffer = buffers[Int(bucket)] else { return }
         defer { buffer.entries.removeAll() }
-        let path = "\(folder)/\(shelf)"
+        let path = "\(folder)/\(bucket)"
         let descriptor = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { return fail("open", path) }
         defer { close(descriptor) }
-        filled.insert(shelf)
+        filled.insert(bucket)
         let before = lseek(descriptor, 0, SEEK_END)
         let isWritten = buffer.entries.withUnsafeBytes { bytes in
             var done = 0
@@ -93,7 +93,7 @@ final class DeadlineShelves {
         }
         if isWritten { return }
         fail("write", path)
-        // Half an entry would hide what comes behind it.
+        // Half an entry would hide what comes after it.
         _ = ftruncate(descriptor, before)
     }
 
@@ -107,17 +107,17 @@ final class DeadlineShelves {
         return failure
     }
 
-    // MARK: Taking down
+    // MARK: Draining
 
-    /// A shelf being gone through; the file is removed with it when `next` has come to the end.
-    final class Taken {
-        let shelf: UInt8
+    /// A bucket being gone through; the file is removed with it when `next` has come to the end.
+    final class Drain {
+        let bucket: UInt8
         let path: String
         private var descriptor: Int32 = -1
         private var window = ByteBuffer()
         private var hasEnded = false
 
-        init(shelf: UInt8, path: String) { (self.shelf, self.path) = (shelf, path) }
+        init(bucket: UInt8, path: String) { (self.bucket, self.path) = (bucket, path) }
 
         deinit { if descriptor >= 0 { close(descriptor) } }
 
@@ -146,19 +146,19 @@ final class DeadlineShelves {
         }
     }
 
-    /// Takes a shelf down: what is put there from now on stands on a new one.
+    /// Begins to go through a bucket: what is put there from now on is in a new one.
     ///
     /// - Returns: `nil` when it is empty.
-    func take(_ shelf: UInt8) -> Taken? {
-        if unwritten.contains(shelf) { flush(shelf) }
-        guard filled.remove(shelf) != nil else { return nil }
-        taken += 1
-        let path = "\(folder)/\(shelf).\(taken)"
-        guard rename("\(folder)/\(shelf)", path) == 0 else {
+    func drain(_ bucket: UInt8) -> Drain? {
+        if unwritten.contains(bucket) { flush(bucket) }
+        guard filled.remove(bucket) != nil else { return nil }
+        drained += 1
+        let path = "\(folder)/\(bucket).\(drained)"
+        guard rename("\(folder)/\(bucket)", path) == 0 else {
             fail("rename", path)
             return nil
         }
-        return Taken(shelf: shelf, path: path)
+        return Drain(bucket: bucket, path: path)
     }
 }
 
@@ -170,15 +170,15 @@ extension ByteBuffer {
         append(key)
     }
 
-    fileprivate mutating func takeEntry() -> DeadlineShelves.Entry? {
+    fileprivate mutating func takeEntry() -> WheelBuckets.Entry? {
         guard let (entry, count) = Self.entry(at: bytes) else { return nil }
         removeFirst(count)
         return entry
     }
 
-    private static func entry(at bytes: RawSpan) -> (DeadlineShelves.Entry, byteCount: Int)? {
+    private static func entry(at bytes: RawSpan) -> (WheelBuckets.Entry, byteCount: Int)? {
         var reader = ByteReader(bytes)
-        guard let length = reader.readLittleEndian(UInt32.self), length <= DeadlineShelves.longestKey,
+        guard let length = reader.readLittleEndian(UInt32.self), length <= WheelBuckets.longestKey,
             let database = reader.readLittleEndian(UInt32.self), let alias = reader.readUInt8(),
             let key = reader.readSpan(Int(length))
         else { return nil }
