@@ -25,7 +25,7 @@ import Testing
         #expect(!scene.encoder.isPaused)
 
         let other = EncoderScene(start: { $0.openDatabases = [] })
-        other.encoder.prepareForCheckpoint()
+        _ = other.encoder.endBatch(flowBytes: 0)
         #expect(!other.encoder.isPaused)
         #expect(other.encoder.databases == [])
     }

@@ -138,7 +138,7 @@ extension FlowStateMachine.Action {
         case .grow: "grow"
         case .seal: "seal"
         case .connect(let plan): "connect after \(plan.attemptsBefore)\(plan.isAtOnce ? " at once" : "")"
-        case .settle: "settle"
+        case .confirmInDoubt: "confirmInDoubt"
         case .resend(_, let evidence, _): "resend: \(evidence)"
         case .failLong: "failLong"
         case .probe: "probe"

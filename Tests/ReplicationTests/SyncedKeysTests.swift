@@ -53,7 +53,7 @@ import Testing
         let scene = EncoderScene(start: { $0.keyFolder = disk.path })
         for index in 0..<200_000 where scene.failure == nil {
             scene.string("key:\(index)")
-            if scene.encoder.isPaused { _ = scene.encoder.takeBatch() }
+            if scene.encoder.isPaused { _ = scene.encoder.endBatch(flowBytes: 0) }
         }
         let failure = try #require(scene.failure)
         #expect(failure.code == .file && failure.message.contains("No space left on device"))

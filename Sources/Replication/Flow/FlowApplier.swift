@@ -102,7 +102,7 @@ package actor FlowApplier {
             case .grow: target.batchGrew()
             case .seal: sealGrowing()
             case .connect(let plan): connect(plan)
-            case .settle(let batch): completed(batch, .applied([]))
+            case .confirmInDoubt(let batch): completed(batch, .applied([]))
             case .resend(let batch, let evidence, let words):
                 take(delivery.resend(batch, evidence, words: words))
             case .failLong(let batch, let error): machine.fail(longCommands.lost(batch, error))
@@ -183,15 +183,9 @@ package actor FlowApplier {
     }
 
     private func sealCurrent() -> CommandBatch {
-        encoder.prepareForCheckpoint()
-        if encoder.isStable {
-            encoder.batch.progress.nextLSN = encoder.nextLSN
-            progress.hasSentPosition = true
-        }
-        let batch = encoder.takeBatch()
-        batch.progress.flowBytes = feed.decodedBytes
+        let batch = encoder.endBatch(flowBytes: feed.decodedBytes)
+        if encoder.isStable { progress.hasSentPosition = true }
         batch.mayHaveBeenApplied = machine.isRepeating(to: batch.progress.nextLSN)
-        encoder.expiryGuard?.keyExpiries.seal(next: batch.progress.nextLSN ?? 0)
         machine.seal(batch)
         return batch
     }
@@ -327,9 +321,7 @@ package actor FlowApplier {
     /// Ends elements whose TTLs the target cannot keep: what is due goes, and never ahead of the stream, since a command
     /// that waits to be applied may have extended a TTL in time.
     private func sweep() {
-        guard machine.isFlowing else { return }
-        let time = (feed.oldestWaiting ?? context.clock()) + context.clockSkew
-        encoder.sweepElements(until: time - ElementExpiry.transitMilliseconds - ElementExpiry.marginMilliseconds)
+        if machine.isFlowing { encoder.sweepElements(upTo: feed.oldestWaiting ?? context.clock()) }
     }
 
     /// The last sweep has left some: at once again.
@@ -424,7 +416,7 @@ package actor FlowApplier {
     }
 }
 
-// MARK: - What the session looks at
+// MARK: - What the session asks for
 
 extension FlowApplier {
     package var hasElementExpiries: Bool { encoder.memberTTLs?.isEmpty == false }

@@ -80,14 +80,18 @@ final class FlowEncoder: FlowSink {
 
     // MARK: Batches
 
-    /// Hands over the batch and begins the next one.
-    func takeBatch() -> CommandBatch {
+    /// Ends the batch, which brings the flow to `flowBytes` and to the position so far, and begins the next one.
+    ///
+    /// - Returns: the batch, to be sealed.
+    func endBatch(flowBytes: UInt64) -> CommandBatch {
+        builder.prepareForCheckpoint()
         hasSwept = false
-        return builder.takeBatch()
+        let batch = builder.takeBatch()
+        if isStable { batch.progress.nextLSN = nextLSN }
+        batch.progress.flowBytes = flowBytes
+        expiryGuard?.keyExpiries.seal(next: batch.progress.nextLSN ?? 0)
+        return batch
     }
-
-    /// Ends the batch's commands in database 0, where the checkpoint is.
-    func prepareForCheckpoint() { builder.prepareForCheckpoint() }
 
     // MARK: Databases
 
@@ -118,13 +122,15 @@ final class FlowEncoder: FlowSink {
         expiryGuard.writeDeadlines(to: batch, limit: limit) { builder.select($0) }
     }
 
-    /// Removes elements whose TTLs have passed, when what is decoded comes up to `time`.
-    func sweepElements(until time: Int64) {
+    /// Removes elements whose TTLs have passed: those that had before anything that arrived at `time`, by our clock, was
+    /// done at the source.
+    func sweepElements(upTo time: Int64) {
         guard let memberTTLs, !memberTTLs.isEmpty, isStable, !isPaused, !hasSwept, !batch.isInCommand,
             !position.isCatchingUp
         else { return }
         hasSwept = true
-        memberTTLs.sweep(until: time)
+        memberTTLs.sweep(
+            until: time + sourceClock.skew - ElementExpiry.transitMilliseconds - ElementExpiry.marginMilliseconds)
     }
 
     // MARK: Halting

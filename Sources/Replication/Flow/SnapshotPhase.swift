@@ -54,6 +54,7 @@ final class SnapshotPhase {
 
     private func writeString(_ head: EntryHead, key: RawSpan, value: RawSpan) {
         guard admit(head, key: key) else { return }
+        let batch = batch
         if head.expiryMilliseconds == nil, isOverwriting {
             batch.append("SET", key, value)
         } else {

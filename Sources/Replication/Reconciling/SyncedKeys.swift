@@ -45,7 +45,7 @@ final class SyncedKeys {
 extension FlowApplier {
     /// The full sync has removed what it has not brought.
     ///
-    /// - Parameter remembers: a later flush may have to tell this flow's keys from others.
+    /// - Parameter remembers: a later flush may have to distinguish this flow's keys from others.
     package func endReconciling(remembers: Bool) { encoder.reconcile.end(remembers: remembers) }
 
     /// All that the flow has brought is removed.

@@ -9,7 +9,9 @@ import Wire
 /// | `builder` | all that write commands |
 /// | `reports` | all that leave something out, or halt the flow |
 /// | `position` | those to which it matters when a command ran |
-struct FlowStages {
+///
+/// A class, not a struct: that many references would be retained with each copy.
+final class FlowStages {
     let builder: BatchBuilder
     let reports: EncoderReports
     let position: StreamPosition

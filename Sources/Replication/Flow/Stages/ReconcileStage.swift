@@ -42,7 +42,7 @@ final class ReconcileStage: RecordStage {
         checkMemory(of: synced)
     }
 
-    /// Without knowing all keys that the sync has brought, an old value can no longer be told from a new one.
+    /// Without knowing all keys that the sync has brought, an old value can no longer be distinguished from a new one.
     private func checkMemory(of synced: SyncedKeys) {
         guard synced.isEssential, let failure = synced.failure else { return }
         reports.fail(
@@ -55,7 +55,7 @@ final class ReconcileStage: RecordStage {
 
     /// The full sync has removed what it has not synced.
     ///
-    /// - Parameter remembers: a later flush may have to tell this flow's keys from others.
+    /// - Parameter remembers: a later flush may have to distinguish this flow's keys from others.
     func end(remembers: Bool) {
         if remembers { synced?.isEssential = false } else { synced = nil }
     }

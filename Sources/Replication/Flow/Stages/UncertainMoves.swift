@@ -1,7 +1,7 @@
 import Wire
 
 /// MOVEs of a full sync that may not have moved anything at the source: it journals those as well, and whether the place
-/// was taken the target cannot tell before the snapshot has brought what stood there.
+/// was taken the target does not know before the snapshot has brought what was there.
 struct UncertainMoves {
     /// More bytes of keys are not noted, the moves only reported.
     private static let mostBytes = 16 << 20
