@@ -197,4 +197,33 @@ import Wire
         #expect(scene.encoder.nextLSN == 8)
         #expect(scene.encoder.partialKeys.isEmpty)
     }
+
+    // MARK: What stages share
+
+    @Test func `knows when a command ran on the source no better than its arrival says`() {
+        let position = StreamPosition(next: nil)
+        position.setArrival(newest: 5_000, oldest: 4_000)
+        #expect(position.window == ExecutionWindow(earliest: 4_000 - ElementExpiry.transitMilliseconds, latest: 5_000))
+        // What a source sends again may be of any time before.
+        let continued = StreamPosition(next: 7)
+        continued.setArrival(newest: 5_000, oldest: 4_000)
+        #expect(continued.window == ExecutionWindow(earliest: 0, latest: 5_000))
+        continued.catchUpEnd = 7
+        #expect(continued.window.earliest > 0)
+    }
+
+    @Test func `halts for its first reason, and a failure stays`() throws {
+        let reports = try Scene().stages.reports
+        reports.halt(.questions)
+        reports.halt(.restart(.flushAll))
+        guard case .questions = reports.halt else { throw CocoaError(.coderInvalidValue) }
+        reports.resume()
+        #expect(reports.halt == nil)
+        reports.halt(.questions)
+        reports.fail(.file, "first")
+        reports.fail(.policy, "second")
+        reports.resume()
+        guard case .failure(let error) = reports.halt else { throw CocoaError(.coderInvalidValue) }
+        #expect(error.code == .file)
+    }
 }
