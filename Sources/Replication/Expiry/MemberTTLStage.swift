@@ -122,9 +122,8 @@ final class MemberTTLStage: RecordStage {
         let key = command.argument(at: 1)
         if let outcome = writeTTLs(name, command) {
             if outcome == .written { note(key, database: database) }
-            if case .unsupported(let unsupported) = outcome {
-                reports.report(unsupported, subject: name.text, key: command.keyOrEmpty, database: database)
-            }
+            guard case .unsupported(let unsupported) = outcome else { return .written }
+            reports.report(unsupported, subject: name.text, key: command.keyOrEmpty, database: database)
             return .drop
         }
         guard !isEmpty || name == "RESTORE" else { return .pass }
@@ -143,7 +142,7 @@ final class MemberTTLStage: RecordStage {
             if mayHave(newKey, database: database) { builder.batch.append("UNLINK", newKey) }
         case "MOVE" where isKnown && command.argumentCount == 3:
             move(key, from: database, to: command.argument(at: 2))
-            return .drop
+            return .written
         case "RESTORE", "SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE", "DEL", "UNLINK":
             // RESTORE may write TTLs anew.
             dropKeys(of: command, database: database)

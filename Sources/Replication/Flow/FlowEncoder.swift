@@ -164,7 +164,7 @@ final class FlowEncoder: FlowSink {
         let admission = stages.admit(command, at: place, conflicts: snapshot?.conflicts)
         if admission == .wait { return }
         guard place.isInSnapshot else { return countRecord() }
-        if admission == .pass { snapshot?.wrote(command, at: place) }
+        if admission == .written { snapshot?.wrote(command, at: place) }
     }
 
     func journalPing(inSnapshot: Bool) {

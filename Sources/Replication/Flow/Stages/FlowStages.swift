@@ -59,7 +59,7 @@ final class FlowStages {
     }
 
     /// - Parameter conflicts: in a full sync under a conflict policy.
-    /// - Returns: what the first stage says that does not let the record pass.
+    /// - Returns: what the first stage says that does not let the record pass; the last one lets none pass.
     func admit(
         _ command: borrowing JournalCommand, at place: RecordPlace, conflicts: ConflictStage?
     ) -> Admission {
@@ -75,7 +75,7 @@ final class FlowStages {
         if admission == .pass, let memberTTLs { admission = memberTTLs.admit(command, at: place) }
         guard admission == .pass else { return admission }
         admission = rewrite.admit(command, at: place)
-        if admission == .pass { memberTTLs?.wrote(command, at: place) }
+        if admission == .written { memberTTLs?.wrote(command, at: place) }
         return admission
     }
 }

@@ -30,8 +30,10 @@ struct RecordPlace: Equatable {
 enum Admission: Equatable {
     /// The next stage is to see it.
     case pass
-    /// It is dealt with.
+    /// The target does not get it, or not as it is.
     case drop
+    /// It is in the batch, and no other stage is to see it.
+    case written
     /// It takes effect later, or after a halt.
     case wait
 }

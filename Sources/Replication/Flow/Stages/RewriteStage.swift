@@ -44,7 +44,7 @@ final class RewriteStage: RecordStage {
             return .wait
         }
         report(outcome, of: command, at: place)
-        return .pass
+        return .written
     }
 
     /// Reports what `outcome` says of `command`.
