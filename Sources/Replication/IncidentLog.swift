@@ -50,7 +50,7 @@ package final class IncidentLog: Sendable {
     private let counts = Lock<[String: Int]>([:])
     /// Keys of the file, as many as are remembered.
     private let namedKeys = Lock<Set<String>>([])
-    private let toldOnce = Lock<Set<String>>([])
+    private let reportedOnce = Lock<Set<String>>([])
     private static let rememberedKeys = 100_000
     /// Kinds that come by the thousand and mean no data.
     private static let countedOnly: Set = [Unsupported.throttle.rawValue, FlowEncoder.copyKind]
@@ -108,8 +108,8 @@ package final class IncidentLog: Sendable {
     }
 
     /// Logs `text` unless it has been told before.
-    func tellOnce(_ text: String, level: Logger.Level = .notice) {
-        if toldOnce.withLock({ $0.insert(text).inserted }) { logger.log(level: level, "\(text)") }
+    func reportOnce(_ text: String, level: Logger.Level = .notice) {
+        if reportedOnce.withLock({ $0.insert(text).inserted }) { logger.log(level: level, "\(text)") }
     }
 
     private func isNew(_ incident: Incident) -> Bool {

@@ -77,20 +77,20 @@ package actor Replicator {
 
     private func runSessions() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
-        var past = SessionHistory()
-        let keeper = CheckpointKeeper(
+        var history = SessionHistory()
+        let checkpointStore = CheckpointStore(
             task: settings.task, settings: settings.checkpoint, registry: registry, logger: logger)
         let watch = TargetWatch(
             connector: TargetConnector(settings: settings.target),
             key: CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix))
         while true {
-            past.fullSyncs = summary.fullSyncs
+            history.fullSyncs = summary.fullSyncs
             let session = ReplicationSession(
-                settings: settings, lease: lease, registry: registry, keeper: keeper, watch: watch,
+                settings: settings, lease: lease, registry: registry, checkpointStore: checkpointStore, watch: watch,
                 incidents: incidents, targetLimits: targetLimits, logger: logger,
-                past: past, notice: notice)
+                history: history, notice: notice)
             self.session = session
-            if isLeaving { return await settled(summary, past) }
+            if isLeaving { return await summaryWithoutSession(summary, history) }
             do {
                 let end = try await session.run()
                 await session.contribute(to: &summary)
@@ -101,11 +101,11 @@ package actor Replicator {
                 let error = ReplicationError(error)
                 await session.contribute(to: &summary)
                 fullSyncs = summary.fullSyncs
-                let next = past.next(behind: error, of: await session.legacy)
+                let next = history.next(after: error, of: await session.outcome)
                 self.session = nil
-                if isLeaving, error.isTransient { return await settled(summary, past) }
-                try await wait(for: next, behind: error, &past)
-                if isLeaving { return await settled(summary, past) }
+                if isLeaving, error.isTransient { return await summaryWithoutSession(summary, history) }
+                try await wait(for: next, after: error, &history)
+                if isLeaving { return await summaryWithoutSession(summary, history) }
             }
         }
     }
@@ -114,27 +114,27 @@ package actor Replicator {
     ///
     /// - Throws: `error`, when there is to be none.
     private func wait(
-        for next: SessionHistory.Next, behind error: ReplicationError, _ past: inout SessionHistory
+        for next: SessionHistory.Next, after error: ReplicationError, _ history: inout SessionHistory
     ) async throws {
         switch next {
         case .atOnce:
             logger.warning("\(error)", metadata: ["event": "resync"])
         case .paced:
             logger.warning("\(error)", metadata: ["event": "resync", "phase": "waiting"])
-            await pause(for: past.pacing.wait() ?? .zero)
+            await pause(for: history.pacing.wait() ?? .zero)
         case .retry:
             // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
             // loading its data will serve by itself.
-            guard error.isTransient, past.hasBegun || error.isLoading else {
+            guard error.isTransient, history.hasBegun || error.isLoading else {
                 // (Who has taken the task over takes the import mode over as well.)
-                if !error.isTransient, past.ownsImportMode, lease.loss == nil { await endImportMode() }
+                if !error.isTransient, history.ownsImportMode, lease.loss == nil { await endImportMode() }
                 throw error
             }
-            guard let attempt = past.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }
+            guard let attempt = history.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }
             let wait = min(
-                settings.retry.wait(before: attempt), past.hasBegun ? settings.retry.maximum : .seconds(2))
+                settings.retry.wait(before: attempt), history.hasBegun ? settings.retry.maximum : .seconds(2))
             lastFailure = error.description
-            if !past.hasBegun { notice(.loading(idleStatus, next: wait)) }
+            if !history.hasBegun { notice(.loading(idleStatus, next: wait)) }
             logger.warning(
                 "\(error); another attempt in \(wait.milliseconds) ms",
                 metadata: ["event": "\(error.event)", "phase": "waiting"])
@@ -144,12 +144,14 @@ package actor Replicator {
     }
 
     /// The leave without a session.
-    private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
+    private func summaryWithoutSession(
+        _ summary: ReplicationSummary, _ history: SessionHistory
+    ) async -> ReplicationSummary {
         var summary = summary
         summary.incidents = incidents.totals
         summary.isUnfinished = settings.mode == .migrate
-        if past.hasBegun {
-            await settings.settleExpiry(importMode: past.ownsImportMode ? .ours : nil, logger: logger)
+        if history.hasBegun {
+            await settings.settleExpiry(importMode: history.ownsImportMode ? .ours : nil, logger: logger)
         }
         return summary
     }
@@ -252,7 +254,7 @@ extension ReplicationError {
     package var isLoading: Bool { code == .source(.loading) || code == .target(.loading) }
 
     /// What came last is not to be applied.
-    var distrustsStream: Bool { [.policy, .undecodable, .recordsLost].contains(code) }
+    var forbidsApplying: Bool { [.policy, .undecodable, .recordsLost].contains(code) }
 
     fileprivate var event: String {
         switch code {

@@ -54,7 +54,7 @@ package struct ReplicatorSettings: Sendable {
     /// For so many beats, one a second, a part of us may not get its turn until it counts as hanging.
     package var hangBeats = 5
     /// Keeps the sockets of the session open should this process be killed.
-    package var keeper: any SocketKeeper = NoSocketKeeper()
+    package var socketStore: any SocketKeeper = NoSocketKeeper()
     /// Unix time in milliseconds.
     package var clock: @Sendable () -> Int64
 

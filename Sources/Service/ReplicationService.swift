@@ -67,7 +67,7 @@ package struct ReplicationService: Sendable {
         defer { withExtendedLifetime(lock) {} }
         let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
         var settings = ReplicatorSettings(configuration, mode: mode)
-        settings.keeper = SocketStore(logger: logger)
+        settings.socketStore = SocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
         signals.watch { [limit = settings.leaveLimit] name in

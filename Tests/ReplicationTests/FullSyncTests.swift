@@ -44,11 +44,11 @@ import Testing
         replicationID: "abc", syncID: "SYNC1", flowCount: 2, protocolVersion: 4)
 
     private func reason(
-        _ fields: [String: String], hasFollowed: Bool = false, distrust: FullSyncReason? = nil
+        _ fields: [String: String], hasFollowed: Bool = false, resumeBlocker: FullSyncReason? = nil
     ) -> FullSyncReason? {
         FullSyncReason(
-            CheckpointKeeper.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
-            distrust: distrust)
+            CheckpointStore.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
+            resumeBlocker: resumeBlocker)
     }
 
     private let complete = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "databases": "0"]
@@ -65,8 +65,8 @@ import Testing
 
     @Test func `the checkpoint tells what is wrong with it`() {
         #expect(reason(complete) == .bufferTooShort)
-        #expect(reason(complete, distrust: .disagreement) == .disagreement)
-        #expect(reason(["databases": "0"], distrust: .recordsLost) == .recordsLost)
+        #expect(reason(complete, resumeBlocker: .mixedFlowModes) == .mixedFlowModes)
+        #expect(reason(["databases": "0"], resumeBlocker: .recordsLost) == .recordsLost)
         let other = complete.mapValues { $0.replacing("abc", with: "def") }
         #expect(reason(other) == .otherMaster)
         let three = ["flow:0", "flow:1", "flow:2"].reduce(into: ["databases": "0"]) { $0[$1] = "stable abc 3 7" }

@@ -35,7 +35,7 @@ final class ElementExpiryBook {
         let incidents = context.incidents
         let what = profile.hasFieldExpiry ? "set members" : "set members and hash fields"
         self.init(expiry: expiry, directory: context.directory) {
-            incidents.tellOnce(
+            incidents.reportOnce(
                 "TTLs of \(what) have no equal in the target: df2redis keeps them in keys of its own, and ends them as long "
                     + "as this task runs (policy.memberTTL: timer)")
         }

@@ -24,7 +24,7 @@ actor DataSetWatch {
     private let progress: [FlowProgress]
     private let appliers: [FlowApplier]
     private let incidents: IncidentLog
-    private let keeper: CheckpointKeeper
+    private let checkpointStore: CheckpointStore
     private let logger: Logger
     private let onDifference: @Sendable (FullSyncReason) -> Void
 
@@ -38,7 +38,8 @@ actor DataSetWatch {
     init(
         inspector: SourceInspector, control: TargetControl, checkpoint: CheckpointKey, registry: TaskRegistry,
         progress: [FlowProgress],
-        appliers: [FlowApplier], incidents: IncidentLog, keeper: CheckpointKeeper, judge: DataSetJudge, logger: Logger,
+        appliers: [FlowApplier], incidents: IncidentLog, checkpointStore: CheckpointStore, judge: DataSetJudge,
+        logger: Logger,
         onDifference: @escaping @Sendable (FullSyncReason) -> Void
     ) {
         self.inspector = inspector
@@ -48,7 +49,7 @@ actor DataSetWatch {
         self.progress = progress
         self.appliers = appliers
         self.incidents = incidents
-        self.keeper = keeper
+        self.checkpointStore = checkpointStore
         self.judge = judge
         self.logger = logger
         self.onDifference = onDifference
@@ -119,7 +120,7 @@ actor DataSetWatch {
     private func store() async throws {
         guard !judge.note.says(theSameAs: storedNote) else { return }
         let note = judge.note
-        try await keeper.note(note, on: control)
+        try await checkpointStore.note(note, on: control)
         storedNote = note
     }
 

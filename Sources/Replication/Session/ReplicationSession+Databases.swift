@@ -45,7 +45,7 @@ extension ReplicationSession {
             databases.filling[database] = try await retryingTarget {
                 try await control.keyCount(database: database, besides: reserved)
             }
-            try await retryingTarget { try await keeper.note(filling: databases.filling, on: control) }
+            try await retryingTarget { try await checkpointStore.note(filling: databases.filling, on: control) }
         }
     }
 
@@ -83,7 +83,7 @@ extension ReplicationSession {
     private func note(_ all: Set<UInt32>) async throws -> TargetError? {
         guard all != databases.known || !databases.areNoted else { return nil }
         do {
-            if try await keeper.note(all, isFirst: !databases.areNoted, on: control) {
+            if try await checkpointStore.note(all, isFirst: !databases.areNoted, on: control) {
                 (databases.known, databases.areNoted) = (all, true)
             } else {
                 watchTarget()
@@ -131,7 +131,7 @@ extension ReplicationSession {
     /// - Throws: `ReplicationError` when the snapshot has brought nothing, and everything that stands in the task's databases
     ///   would be removed, unless that was asked for by name or the source was seen to be emptied.
     func refuseEmptySource() async throws {
-        guard settings.existing == .auto, !past.sourceWasEmptied else { return }
+        guard settings.existing == .auto, !history.sourceWasEmptied else { return }
         let (reconciler, reconciled) = (reconciler(on: control), reconciledDatabases)
         guard try await retryingTarget({ try await reconciler.hasWork(in: reconciled) }) else { return }
         throw ReplicationError(

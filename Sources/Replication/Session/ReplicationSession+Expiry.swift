@@ -7,11 +7,11 @@ extension ReplicationSession {
     /// The target expires nothing by itself.
     var isInImportMode: Bool { importModeStanding != .off }
     /// This process is to end it.
-    var ownsImportMode: Bool { past.ownsImportMode || importModeStanding == .ours }
+    var ownsImportMode: Bool { history.ownsImportMode || importModeStanding == .ours }
 
     func beginImportMode(_ profile: TargetProfile) async throws {
         let importMode = ImportMode(control: control, checkpoint: checkpointKey, logger: logger)
-        importModeStanding = try await importMode.begin(profile, wasOurs: past.ownsImportMode)
+        importModeStanding = try await importMode.begin(profile, wasOurs: history.ownsImportMode)
     }
 
     /// Keeps the target from expiring keys before the stream does.

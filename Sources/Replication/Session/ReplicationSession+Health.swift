@@ -39,7 +39,7 @@ extension ReplicationSession {
                 acknowledged: index < connections.count ? connections[index].acknowledged : nil)
         }
         status.incidents = incidents.totals
-        status.fullSyncs = past.fullSyncs + (isFullSync && hasBegun ? 1 : 0)
+        status.fullSyncs = history.fullSyncs + (isFullSync && hasBegun ? 1 : 0)
         status.isTargetLost = !lostFlows.isEmpty
         return status
     }

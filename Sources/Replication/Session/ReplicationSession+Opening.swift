@@ -16,10 +16,10 @@ extension ReplicationSession {
         targetLimits.configure(profile.limits)
         let databaseCount = try await control.databaseCount()
         rights = claim.rights
-        for loss in rights.losses { incidents.tellOnce(loss, level: .warning) }
+        for loss in rights.losses { incidents.reportOnce(loss, level: .warning) }
         await beginWatching()
         try await reportOtherTasks()
-        let opening = try await keeper.open(on: control, targetRunID: profile.runID)
+        let opening = try await checkpointStore.open(on: control, targetRunID: profile.runID)
         logger.info(
             "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
             metadata: ["phase": "connecting"])
@@ -27,7 +27,7 @@ extension ReplicationSession {
         databases = TaskDatabases(opening)
         // A source that is not there says so better when the session is opened.
         let calls = settings.mode == .replicate ? try? await inspector.calls() : nil
-        let resumeBlocker = past.distrust ?? roleChange(since: opening, calls)
+        let resumeBlocker = history.resumeBlocker ?? roleChange(since: opening, calls)
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
@@ -35,7 +35,7 @@ extension ReplicationSession {
             && resumeBlocker == nil
         let resume = mayResume ? opening.position : nil
         let master = MasterSession(
-            settings: settings.source, resumePoint: resume, keeper: settings.keeper, clock: settings.clock,
+            settings: settings.source, resumePoint: resume, socketStore: settings.socketStore, clock: settings.clock,
             onEvent: { [post] in post.yield(.connection($0)) })
         self.master = master
         let (session, modes) = try await master.open()
@@ -110,7 +110,7 @@ extension ReplicationSession {
     }
 
     /// What was a replica since the checkpoint may hold anything, under the same replication id.
-    private func roleChange(since opening: CheckpointKeeper.Opening, _ calls: SourceCalls?) -> FullSyncReason? {
+    private func roleChange(since opening: CheckpointStore.Opening, _ calls: SourceCalls?) -> FullSyncReason? {
         guard opening.position != nil, let calls, let before = opening.note?.calls?.roleChanges,
             calls.roleChanges > before
         else { return nil }
@@ -123,7 +123,7 @@ extension ReplicationSession {
             inspector: inspector,
             control: TargetControl(connector: TargetConnector(settings: settings.target), role: "counts"),
             checkpoint: checkpointKey, registry: registry, progress: progress, appliers: appliers,
-            incidents: incidents, keeper: keeper,
+            incidents: incidents, checkpointStore: checkpointStore,
             judge: DataSetJudge(note: isFullSync ? nil : note ?? DataSetNote(), callsBefore: calls), logger: logger,
             onDifference: { [post] in post.yield(.dataReplaced($0)) })
     }
@@ -131,7 +131,7 @@ extension ReplicationSession {
     /// The next session continues the comparison where this one leaves it.
     func storeDataSetNote() async throws {
         guard let note = await dataSet?.note, note != DataSetNote() else { return }
-        try await keeper.note(note, on: control)
+        try await checkpointStore.note(note, on: control)
     }
 
     /// Where the source does not tell its time, its clock may be further off than the setting allows for.
@@ -141,23 +141,23 @@ extension ReplicationSession {
     }
 
     private func prepareTarget(
-        _ opening: CheckpointKeeper.Opening, targetRunID: String, session: SessionStateMachine.Session,
+        _ opening: CheckpointStore.Opening, targetRunID: String, session: SessionStateMachine.Session,
         resumeBlocker: FullSyncReason?
     ) async throws {
         guard isFullSync else {
             guard let position = opening.position else { preconditionFailure("it goes on from a position") }
-            return try await keeper.begin(
+            return try await checkpointStore.begin(
                 .continuing(position), opening, targetRunID: targetRunID, on: control)
         }
         let reason = FullSyncReason(
-            opening, session: session, hasFollowed: past.hasFollowed, distrust: resumeBlocker)
+            opening, session: session, hasFollowed: history.hasFollowed, resumeBlocker: resumeBlocker)
         if let reason, settings.mode == .replicate {
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
         }
-        if let wait = past.pacing.wait() {
+        if let wait = history.pacing.wait() {
             throw ReplicationError(
                 .postponed,
-                "the last \(past.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
+                "the last \(history.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
             )
         }
         if settings.existing != .flush, settings.policy.onConflict != .overwrite, opening.isKnown {
@@ -173,7 +173,7 @@ extension ReplicationSession {
             case .reconcile: true
             case .replace, .flush: false
             }
-        try await keeper.begin(
+        try await checkpointStore.begin(
             .fullSync(isReconciling: isReconciling), opening, targetRunID: targetRunID, on: control)
     }
 }

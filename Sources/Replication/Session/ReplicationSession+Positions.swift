@@ -14,14 +14,14 @@ extension ReplicationSession {
     /// The disk last: the source has been left by now.
     func closeAppliers(isExact: Bool) async {
         for applier in appliers { await applier.close() }
-        if let position { await keeper.store(position, isExact: isExact) }
+        if let position { await checkpointStore.store(position, isExact: isExact) }
     }
 
     func storePosition(_ ticks: Int) {
         guard case .file(let interval) = settings.checkpoint.store, let position,
             ticks % max(Int(interval.components.seconds), 1) == 0
         else { return }
-        keeper.storeSoon(position)
+        checkpointStore.storeSoon(position)
     }
 
     func positionAfterGlobal() async -> ResumePoint {

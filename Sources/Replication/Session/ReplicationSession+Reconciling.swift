@@ -25,7 +25,7 @@ extension ReplicationSession {
         do {
             let removed = try await reconciler.run(databases: reconciledDatabases)
             for applier in appliers { await applier.endReconciling(remembers: hasOtherTasks) }
-            try await keeper.noteReconciled(on: own)
+            try await checkpointStore.noteReconciled(on: own)
             isReconciling = false
             logger.notice("reconciled: \(removed) keys removed that the source no longer has")
         } catch {

@@ -51,7 +51,7 @@ extension ReplicationSession {
                 var fields = checkpointFields(position)
                 if let note = await dataSet?.note { fields.append((DataSetNote.field, note.text)) }
                 do {
-                    try await keeper.restore(fields, on: own)
+                    try await checkpointStore.restore(fields, on: own)
                 } catch {
                     // The next look finds it missing again.
                     logger.warning("the checkpoint cannot be written anew: \(error)")

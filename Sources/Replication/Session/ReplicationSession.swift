@@ -40,14 +40,14 @@ actor ReplicationSession {
     let targetLimits: KnownTargetLimits
     let logger: Logger
     let notice: @Sendable (ReplicatorNotice) -> Void
-    let past: SessionHistory
+    let history: SessionHistory
     let events: AsyncStream<Event>
     let post: AsyncStream<Event>.Continuation
     let lease: TaskLease
     let registry: TaskRegistry
     let control: TargetControl
     let checkpointKey: CheckpointKey
-    let keeper: CheckpointKeeper
+    let checkpointStore: CheckpointStore
     let watch: TargetWatch
     let inspector: SourceInspector
     var dataSet: DataSetWatch?
@@ -87,31 +87,31 @@ actor ReplicationSession {
         var debugHang = DebugHang()
     #endif
     var stableSince: ContinuousClock.Instant?
-    /// For the sessions behind this one.
-    var legacy: SessionHistory.Legacy {
+    /// For the sessions after this one.
+    var outcome: SessionOutcome {
         .init(
             hasBegun: hasBegun, isFullSync: isFullSync, stableTime: stableSince?.duration(to: .now),
             ownsImportMode: ownsImportMode)
     }
 
     init(
-        settings: ReplicatorSettings, lease: TaskLease, registry: TaskRegistry, keeper: CheckpointKeeper,
+        settings: ReplicatorSettings, lease: TaskLease, registry: TaskRegistry, checkpointStore: CheckpointStore,
         watch: TargetWatch, incidents: IncidentLog, targetLimits: KnownTargetLimits, logger: Logger,
-        past: SessionHistory,
+        history: SessionHistory,
         notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         self.settings = settings
         self.incidents = incidents
         self.targetLimits = targetLimits
         self.logger = logger
-        self.past = past
+        self.history = history
         self.notice = notice
         (events, post) = AsyncStream.makeStream(of: Event.self)
         control = TargetControl(connector: TargetConnector(settings: settings.target))
         checkpointKey = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
         self.lease = lease
         self.registry = registry
-        self.keeper = keeper
+        self.checkpointStore = checkpointStore
         self.watch = watch
         seenLapses = lease.lapses
         inspector = SourceInspector(settings: settings.source)
@@ -132,7 +132,7 @@ actor ReplicationSession {
                 because: end == .left ? "asked to" : "the snapshot is applied", applies: true, isFinal: true)
             await tellOutstandingElements()
             if end == .completed {
-                await keeper.forgetPosition(on: control)
+                await checkpointStore.forgetPosition(on: control)
                 if let folder = settings.expiryFolder { try? BookFolder.remove(folder) }
             }
             await removePartialKeys()
@@ -155,7 +155,7 @@ actor ReplicationSession {
                     throw worse
                 }
             } else {
-                await leave(because: error.description, applies: !error.distrustsStream)
+                await leave(because: error.description, applies: !error.forbidsApplying)
             }
             await afterLeaving(error)
             await closeTarget()
@@ -310,7 +310,7 @@ actor ReplicationSession {
         if left.isEmpty, command == .flushAll { for applier in appliers { try await applier.forgetBroughtKeys() } }
         logger.notice("\(command.name) applied", metadata: ["phase": "\(phase.rawValue)"])
         barrier.reset()
-        await keeper.store(position, isExact: false)
+        await checkpointStore.store(position, isExact: false)
         for applier in appliers { await applier.resumeAfterGlobal() }
     }
 
@@ -358,10 +358,10 @@ actor ReplicationSession {
         switch error.code {
         case .policy:
             // The target differs from here on: the next start must not continue as if nothing had happened.
-            if hasBegun { await keeper.noteStopped(on: control) }
+            if hasBegun { await checkpointStore.noteStopped(on: control) }
         // What came after the gap has been counted, and stored, as what is in it; or the data are others by now.
-        case _ where error.resumeBlocker != nil && (hasBegun || past.hasBegun):
-            await keeper.forgetPosition(on: control)
+        case _ where error.resumeBlocker != nil && (hasBegun || history.hasBegun):
+            await checkpointStore.forgetPosition(on: control)
         default: break
         }
     }

@@ -17,7 +17,7 @@ struct TaskDatabases {
 
     init() {}
 
-    init(_ opening: CheckpointKeeper.Opening) {
+    init(_ opening: CheckpointStore.Opening) {
         known = opening.databases ?? []
         areNoted = opening.databases != nil
         filling = opening.filling.filter { !known.contains($0.key) }

@@ -29,7 +29,7 @@ package struct CheckpointSettings: Equatable, Sendable {
 ///
 /// It lives as long as the process: what could not be written is still known here. On a queue of its own, since a disk
 /// may be slow.
-actor CheckpointKeeper {
+actor CheckpointStore {
     /// What a session begins with.
     struct Opening: Sendable {
         var position: ResumePoint?
@@ -351,7 +351,7 @@ actor CheckpointKeeper {
     }
 }
 
-extension CheckpointKeeper.Opening {
+extension CheckpointStore.Opening {
     /// What the target's hash tells.
     init(fields: [String: String]) {
         let record = TaskRecord(fields)
