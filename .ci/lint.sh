@@ -26,7 +26,6 @@ tables=(Sources/Redis/JournalRewriter Sources/DragonflySimulator/LiveCommand)
 declare -A allowed=(
     [Sources/Replication/ReplicationSession]=1200
     [Sources/Replication/FlowEncoder]=900
-    [Sources/DragonflySimulator/MasterCore]=700
 )
 while read -r lines type; do
     if [[ " ${tables[*]} " == *" $type "* || $lines -le $longest ]]; then continue; fi
