@@ -6,12 +6,12 @@ import Redis
 extension ReplicatorSettings {
     /// How long it may take to give keys the source's exact deadlines, or not to reach the target: a part of the unit's
     /// TimeoutStopSec=.
-    static let settleLimit = Duration.seconds(10)
+    static let restoreLimit = Duration.seconds(10)
     /// How long the rest of a leave may take: what was received is applied, connections are closed, keys of our own removed.
     private static let leaveRest = Duration.seconds(8)
 
     /// How long a leave may take.
-    package var leaveLimit: Duration { drain + finWait + Self.settleLimit + Self.leaveRest }
+    package var leaveLimit: Duration { drain + finWait + Self.restoreLimit + Self.leaveRest }
 
     /// For the last words of a leave: a target that hangs must not hold it up.
     func partingControl(role: String) -> TargetControl {
@@ -30,10 +30,10 @@ extension ReplicatorSettings {
     /// - Parameters:
     ///   - flows: `nil`: all that have left something.
     ///   - importMode: `nil`: not known to this process.
-    /// - Returns: `false` when some are left as they are, which has been told.
+    /// - Returns: `false` when some are left as they are, which the log says.
     @discardableResult
-    func settleExpiry(
-        of flows: Set<FlowID>? = nil, importMode: ImportMode.Standing?, within limit: Duration = settleLimit,
+    func restoreExactTTLs(
+        of flows: Set<FlowID>? = nil, importMode: ImportMode.Standing?, within limit: Duration = restoreLimit,
         logger: Logger
     ) async -> Bool {
         let control = partingControl(role: "settling")
@@ -53,8 +53,8 @@ extension ReplicatorSettings {
         return left == 0
     }
 
-    func endImportMode(_ standing: ImportMode.Standing?, on control: TargetControl, logger: Logger) async {
+    func endImportMode(_ owner: ImportMode.Standing?, on control: TargetControl, logger: Logger) async {
         let key = CheckpointKey(task: task, prefix: checkpoint.keyPrefix)
-        await ImportMode(control: control, checkpoint: key, logger: logger).end(standing)
+        await ImportMode(control: control, checkpoint: key, logger: logger).end(owner)
     }
 }

@@ -32,7 +32,7 @@ actor DataSetWatch {
     private var flushRecords = 0
     private var storedNote: DataSetNote?
     private var watching: Task<Void, Never>?
-    private var pause: Task<Void, Never>?
+    private let pause = InterruptibleSleep()
     private var isStopped = false
 
     init(
@@ -64,7 +64,6 @@ actor DataSetWatch {
     func stop() async {
         isStopped = true
         watching?.cancel()
-        pause?.cancel()
         await watching?.value
         await inspector.close()
         await control.close()
@@ -82,7 +81,7 @@ actor DataSetWatch {
         case .flushSlots: break
         }
         storedNote = judge.note
-        pause?.cancel()
+        pause.end()
         return judge.note
     }
 
@@ -91,9 +90,7 @@ actor DataSetWatch {
     private func watch() async {
         var wait = Duration.seconds(1)
         while !Task.isCancelled {
-            let pause = Task { [wait] in _ = try? await Task.sleep(for: wait) }
-            self.pause = pause
-            await pause.value
+            await pause.sleep(for: wait)
             if Task.isCancelled { return }
             wait = Self.interval
             do {
