@@ -107,7 +107,7 @@ package final class IncidentLog: Sendable {
         logger.log(level: level, "\(text(total))", metadata: metadata)
     }
 
-    /// Logs `text` unless it has been told before.
+    /// Logs `text` unless it has been reported before.
     func reportOnce(_ text: String, level: Logger.Level = .notice) {
         if reportedOnce.withLock({ $0.insert(text).inserted }) { logger.log(level: level, "\(text)") }
     }

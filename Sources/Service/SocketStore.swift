@@ -3,7 +3,7 @@ import Glibc
 import Logging
 import Systemd
 
-/// systemd's file descriptor store as the keeper of a session's sockets.
+/// Keeps a session's sockets in systemd's file descriptor store.
 struct SocketStore: SocketKeeper {
     private let store: FileDescriptorStore
 

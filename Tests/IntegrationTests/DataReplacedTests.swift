@@ -134,7 +134,7 @@ import Wire
                 try? scene.daemon.wait(forLine: "the source is still loading its data set")
                 for index in 0..<30 { scene.master.execute("SET loaded:\(index) v") }
             }
-            try scene.expectFullSync(because: "the source is loading a data set, which its journal does not tell")
+            try scene.expectFullSync(because: "the source is loading a data set, which its journal does not show")
         }
     }
 

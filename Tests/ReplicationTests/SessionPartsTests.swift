@@ -196,3 +196,62 @@ private actor Gate {
         await scope.task.targetWatch.close()
     }
 }
+
+@Suite struct `Requests to a target that is away` {
+    private struct Strange: Error {}
+
+    @SessionActor private func retry(_ leaveRequest: LeaveRequest = LeaveRequest()) -> TargetRetry {
+        let logger = RecordedLog().logger
+        return TargetRetry(
+            policy: RetryPolicy(initial: .milliseconds(1), maximum: .milliseconds(2)), logger: logger,
+            health: SessionHealth(), leaveRequest: leaveRequest, flows: SessionFlows(logger: logger))
+    }
+
+    @SessionActor @Test func `are made again until it answers`() async throws {
+        var attempts = 0
+        let answer = try await retry()() {
+            attempts += 1
+            if attempts < 3 { throw TargetError(.unreachable, "away") }
+            return attempts
+        }
+        #expect(answer == 3)
+    }
+
+    @SessionActor @Test func `are made once where no other attempt helps`() async {
+        var attempts = 0
+        await #expect(throws: TargetError.self) {
+            try await retry()() {
+                attempts += 1
+                throw TargetError(.permission, "no")
+            }
+        }
+        await #expect(throws: Strange.self) {
+            try await retry()() {
+                attempts += 1
+                throw Strange()
+            }
+        }
+        #expect(attempts == 2)
+    }
+
+    @SessionActor @Test func `end with a request to leave`() async {
+        let leaveRequest = LeaveRequest()
+        await #expect(throws: TargetError.self) {
+            try await retry(leaveRequest)() {
+                leaveRequest.make()
+                throw TargetError(.unreachable, "away")
+            }
+        }
+    }
+}
+
+@Suite struct `What hangs` {
+    @SessionActor @Test func `is a coordinator that is at one step for longer than it may be`() {
+        let health = SessionHealth()
+        health.begin("this", atMost: .seconds(3))
+        for _ in 0..<3 { #expect(health.beat(limit: 1) == []) }
+        #expect(health.beat(limit: 1) == ["the coordinator, at this,"])
+        health.begin("that", atMost: .zero)
+        #expect(health.beat(limit: 1) == [])
+    }
+}

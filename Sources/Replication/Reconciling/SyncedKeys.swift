@@ -2,7 +2,7 @@ import Link
 import Redis
 import Wire
 
-/// What one flow of a reconciling full sync has brought: everything else that stands in the task's databases is from an
+/// What one flow of a reconciling full sync has brought: everything else in the task's databases is from an
 /// earlier life of the source, and must go.
 ///
 /// A journal command that comes to a key which this sync has not brought would build on such an old value, so the key is

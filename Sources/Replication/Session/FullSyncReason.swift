@@ -1,6 +1,6 @@
 import Dragonfly
 
-/// Why a session that could have gone on where the checkpoint stands begins with a full sync instead.
+/// Why a session that could have resumed at the checkpoint begins with a full sync instead.
 enum FullSyncReason: Equatable, CustomStringConvertible {
     /// The target holds nothing of this task, though this process has followed the source before.
     case checkpointGone
@@ -29,7 +29,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
 
     /// - Parameters:
     ///   - hasFollowed: this process has followed the source before.
-    ///   - resumeBlocker: why the position is not to be gone on from.
+    ///   - resumeBlocker: why the position is not to be resumed at.
     /// - Returns: `nil` for the task's first full sync.
     init?(
         _ opening: CheckpointStore.Opening, session: SessionStateMachine.Session, hasFollowed: Bool,
@@ -80,9 +80,9 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .roleChanged(let calls, let before):
             "the source has been told to change its role since the checkpoint (\(calls) calls of REPLICAOF and its like, "
                 + "\(before) before), and may have loaded other data"
-        case .loading: "the source is loading a data set, which its journal does not tell"
+        case .loading: "the source is loading a data set, which its journal does not show"
         case .flushWithoutCall:
-            "the source's journal has a FLUSHALL that no client has run: it has loaded a data set, which its journal does not tell"
+            "the source's journal has a FLUSHALL that no client has run: it has loaded a data set, which its journal does not show"
         case .keysMissing(let count, let source, let target):
             "the source holds at least \(count) keys that its journal has not brought, as after a DFLY LOAD "
                 + "(\(source) keys there, \(target) in the target)"

@@ -248,7 +248,7 @@ final class SessionOpening {
         }
     }
 
-    /// Where the source does not tell its time, its clock may be further off than the setting allows for.
+    /// Where the source does not say its time, its clock may be further off than the setting allows for.
     private func expiryMargin(_ clock: SourceClock) -> Int64 {
         let margin = settings.expiryMargin.milliseconds
         return clock.isMeasured ? margin : max(margin, JournalRewriter.expiryMarginMilliseconds)
