@@ -95,7 +95,7 @@ import Testing
 
     @Test func `keys of others are not removed at the end of the first full sync`() {
         var databases = FilledDatabases(.init(fields: ["filling": "0:0,5:17"]))
-        databases.noted([0, 3, 5])
+        databases.markNoted([0, 3, 5])
         #expect(databases.own == [0, 3])
         // Once noted as filled a database is the task's: that is what the next full sync goes by.
         #expect(FilledDatabases(.init(fields: ["databases": "0,5", "filling": "5:17"])).own == [0, 5])

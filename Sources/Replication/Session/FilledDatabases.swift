@@ -33,13 +33,13 @@ struct FilledDatabases {
     func isKnown(_ database: UInt32) -> Bool { known.contains(database) }
 
     /// A first full sync comes to a database that held so many keys.
-    mutating func fills(_ database: UInt32, over keys: Int) { filling[database] = keys }
+    mutating func setFilling(_ database: UInt32, over keys: Int) { filling[database] = keys }
 
     /// The database is empty now.
-    mutating func emptied(_ database: UInt32) { filling[database] = nil }
+    mutating func markEmpty(_ database: UInt32) { filling[database] = nil }
 
     /// The checkpoint has these by now.
-    mutating func noted(_ databases: Set<UInt32>) { (known, areNoted) = (databases, true) }
+    mutating func markNoted(_ databases: Set<UInt32>) { (known, areNoted) = (databases, true) }
 
     /// What the checkpoint's hash holds of it.
     var fields: [(field: String, value: String)] {

@@ -28,7 +28,7 @@ final class SessionFlows {
     /// In the order of their numbers.
     func add(_ applier: FlowApplier) { appliers.append(applier) }
 
-    func connected(_ connections: [FlowConnection]) { self.connections = connections }
+    func setConnections(_ connections: [FlowConnection]) { self.connections = connections }
 
     // MARK: Phases
 
@@ -39,12 +39,12 @@ final class SessionFlows {
     /// Every flow has applied its snapshot, if it had one to apply in this session.
     var areAllStable: Bool { stable.count == appliers.count }
 
-    func becameStable(_ flow: FlowID) { stable.insert(flow) }
+    func markStable(_ flow: FlowID) { stable.insert(flow) }
 
     /// The source has ended a flow.
     var hasLostFlow: Bool { !ended.isEmpty }
 
-    func sourceEnded(_ flow: FlowID) { ended.insert(flow) }
+    func markEnded(_ flow: FlowID) { ended.insert(flow) }
 
     var keys: Int { progress.reduce(0) { $0 + $1.appliedKeys } }
     var records: Int { progress.reduce(0) { $0 + $1.appliedRecords } }
@@ -56,7 +56,7 @@ final class SessionFlows {
     func isTargetLost(_ flow: FlowID) -> Bool { lost.contains(flow) }
 
     /// The target does not serve this flow: one notice, not one a flow.
-    func targetLost(_ flow: FlowID, _ error: TargetError) {
+    func reportTargetLost(_ flow: FlowID, _ error: TargetError) {
         let text: Logger.Message = "\(error); what arrives is kept meanwhile"
         if lost.isEmpty {
             logger.warning(text, metadata: ["flow": "\(flow)", "event": "targetLost"])
@@ -66,7 +66,7 @@ final class SessionFlows {
         lost.insert(flow)
     }
 
-    func targetFound(_ flow: FlowID) {
+    func reportTargetFound(_ flow: FlowID) {
         if lost.remove(flow) != nil, lost.isEmpty {
             logger.notice("the target is back", metadata: ["flow": "\(flow)"])
         }

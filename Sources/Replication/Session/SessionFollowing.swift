@@ -71,7 +71,7 @@ final class SessionFollowing {
     private func sessionEnd(_ event: FlowConnectionEvent) -> ReplicationError {
         switch event {
         case .ended(let flow, let cause):
-            scope.flows.sourceEnded(flow)
+            scope.flows.markEnded(flow)
             let words = cause == nil ? "the source closed the flow" : "the source is lost"
             return ReplicationError(.source(.unreachable), flow: flow, words, cause: cause)
         case .overflowed(let flow):
@@ -96,8 +96,8 @@ final class SessionFollowing {
         case .mustRestart(let flow, let command):
             throw ReplicationError(
                 .resync, flow: flow, "the source ran \(command.name) during the full sync: it begins again")
-        case .targetLost(let flow, let error): scope.flows.targetLost(flow, error)
-        case .targetFound(let flow): scope.flows.targetFound(flow)
+        case .targetLost(let flow, let error): scope.flows.reportTargetLost(flow, error)
+        case .targetFound(let flow): scope.flows.reportTargetFound(flow)
         case .failed(let error): throw error
         }
         return false
@@ -117,7 +117,7 @@ final class SessionFollowing {
     private func becameStable(_ flow: FlowID, _ version: String?) async throws -> Bool {
         let flows = scope.flows
         let progress = flows.progress[flow.index]
-        flows.becameStable(flow)
+        flows.markStable(flow)
         let lsn = progress.appliedLSN.map { "\($0)" } ?? "?"
         logger.info(
             "snapshot applied: \(progress.appliedKeys) keys",

@@ -65,7 +65,7 @@ final class SessionOpening {
     /// - Throws: `CancellationError` when the operator wants to leave.
     private func begin(_ step: OpeningStep) throws {
         try Task.checkCancellation()
-        scope.sync.opens(step)
+        scope.sync.enter(step)
         scope.health.begin("opening the session, \(step.place)", atMost: Self.stepLimit)
         logger.debug("opening: \(step.place)", metadata: ["phase": "connecting"])
         scope.reportPhase()
@@ -133,7 +133,7 @@ final class SessionOpening {
 
     private func handshake(_ plan: Plan) async throws -> Source {
         let (master, session, modes) = try await scope.source.open(at: plan.resumePoint)
-        scope.sync.answered(isFullSync: modes.first != .partial)
+        scope.sync.setFullSync(modes.first != .partial)
         logger.info(
             "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
             metadata: ["phase": "connecting"])
@@ -275,10 +275,10 @@ final class SessionOpening {
             sync.isFullSync ? "full sync begins" : "continuing where the checkpoint stands",
             metadata: ["phase": "\(sync.phase.rawValue)", "event": sync.isFullSync ? "fullSyncBegun" : "stable"])
         let resumes = try await master.begin(receivers: flows.appliers.map(\.intake))
-        sync.begin()
+        sync.markBegun()
         if resumes { try await reportCatchUpEnd(isNeeded: mayRepeat) }
         let connections = await master.flows
-        flows.connected(connections)
+        flows.setConnections(connections)
         scope.health.watch(connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) })
         if let queue = await master.mainQueue {
             scope.health.watch([QueueProbe("the connection to the source", queue: queue)])

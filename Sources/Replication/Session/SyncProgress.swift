@@ -24,15 +24,15 @@ final class SyncProgress {
     /// For how long it has followed the source; `nil`: not yet.
     var stableTime: Duration? { stableSince?.duration(to: .now) }
 
-    func opens(_ step: OpeningStep) { self.step = step }
+    func enter(_ step: OpeningStep) { self.step = step }
 
-    func answered(isFullSync: Bool) { self.isFullSync = isFullSync }
+    func setFullSync(_ isFullSync: Bool) { self.isFullSync = isFullSync }
 
     /// The flows are built, and the sync is asked for.
     func enterSync() { phase = isFullSync ? .fullSync : .stable }
 
     /// The source has begun the sync.
-    func begin() { hasBegun = true }
+    func markBegun() { hasBegun = true }
 
     func enterStable() {
         phase = .stable

@@ -67,10 +67,10 @@ final class TaskDatabases {
             if isNoted { self.awaited[database] = nil }
             for flow in waiting {
                 if isNoted {
-                    flows.targetFound(flow)
+                    flows.reportTargetFound(flow)
                     await flows[flow].open(database)
                 } else if let error, !flows.isTargetLost(flow) {
-                    flows.targetLost(flow, error)
+                    flows.reportTargetLost(flow, error)
                 }
             }
         }
@@ -82,7 +82,7 @@ final class TaskDatabases {
         let control = scope.control
         let reserved = ReservedKeys(checkpoint: task.checkpointKey.name)
         let count = try await scope.retry { try await control.keyCount(database: database, besides: reserved) }
-        filled.fills(database, over: count)
+        filled.setFilling(database, over: count)
         let filling = filled.filling
         try await scope.retry { try await task.checkpointStore.note(filling: filling, on: control) }
     }
@@ -100,7 +100,7 @@ final class TaskDatabases {
         guard all != filled.known || !filled.areNoted else { return nil }
         do {
             if try await scope.task.checkpointStore.note(all, isFirst: !filled.areNoted, on: scope.control) {
-                filled.noted(all)
+                filled.markNoted(all)
             } else {
                 scope.events.report(.checkpointMissing)
             }
@@ -131,7 +131,7 @@ final class TaskDatabases {
                 "database \(database) of the target is not emptied (fullSync.existing: flush), as another task fills it too: old keys of this task stay",
                 metadata: ["event": "divergence"])
         }
-        filled.emptied(database)
+        filled.markEmpty(database)
         logger.notice("database \(database) of the target is emptied: fullSync.existing is flush")
     }
 
