@@ -96,12 +96,12 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         return words.isEmpty ? "\(cause)" : "\(words): \(cause)"
     }
 
-    /// What a log line about this error carries besides its text.
+    /// What a log line about this error carries besides its text; no cause that is the whole text.
     package var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [:]
         if let flow { metadata["flow"] = "\(flow)" }
         if let phase { metadata["failedPhase"] = "\(phase.name)" }
-        if let cause { metadata["cause"] = "\(cause)" }
+        if let cause, !words.isEmpty { metadata["cause"] = "\(cause)" }
         return metadata
     }
 

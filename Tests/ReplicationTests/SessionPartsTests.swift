@@ -157,6 +157,7 @@ private actor Gate {
         let error = ReplicationError(TargetError(.permission, "the target refuses the password"))
         #expect(error.message == "the target refuses the password")
         #expect(error.cause is TargetError)
+        #expect(error.metadata["cause"] == nil)
         #expect(error.code == .target(.permission))
     }
 
