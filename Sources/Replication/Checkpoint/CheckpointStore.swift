@@ -14,7 +14,7 @@ package struct CheckpointSettings: Equatable, Sendable {
     }
 
     package var store = Store.target
-    /// Positions that an earlier process has left are gone on from.
+    /// Positions that an earlier process has left are resumed at.
     package var isEnabled = true
     /// The task's key in the target is this and the task's name.
     package var keyPrefix = CheckpointKey.prefix
@@ -24,18 +24,18 @@ package struct CheckpointSettings: Equatable, Sendable {
     package init() {}
 }
 
-/// Keeps what a task must know at its next session, in the target or in a file, and moves it from one to the other when
+/// Stores what a task must know at its next session, in the target or in a file, and moves it from one to the other when
 /// the configuration does.
 ///
 /// It lives as long as the process: what could not be written is still known here. On a queue of its own, since a disk
 /// may be slow.
-actor CheckpointKeeper {
+actor CheckpointStore {
     /// What a session begins with.
     struct Opening: Sendable {
         var position: ResumePoint?
         /// There are positions of flows, if only of some.
         var hasPositions = false
-        /// Some of what lies behind the position may have been applied.
+        /// Some of what follows the position may have been applied.
         var mayRepeat = false
         var databases: Set<UInt32>?
         /// As in `TaskRecord`.
@@ -95,7 +95,7 @@ actor CheckpointKeeper {
         if let file {
             let fromFile = try readFile(file, targetRunID: targetRunID, isTargetEmpty: isEmpty)
             opening.add(fromFile)
-            // Where both have a position, the other one has been left behind by a crash between two steps of a change.
+            // If both stores hold a position, we crashed while switching stores.
             if isInFile, fromFile.isKnown {
                 (opening.position, opening.mayRepeat, opening.reason) =
                     (fromFile.position, fromFile.mayRepeat, fromFile.reason)
@@ -121,7 +121,7 @@ actor CheckpointKeeper {
             case .record(let record): found = record
             case .damaged(let reason):
                 guard isInFile else { return opening }
-                // The task has been here; which databases it has filled, this full sync will tell.
+                // The task has been here; which databases it has filled, this full sync will show.
                 (opening.isKnown, opening.isReconciling) = (true, true)
                 opening.reason = "the checkpoint file \(file.path) is damaged: \(reason)"
                 return opening
@@ -292,7 +292,7 @@ actor CheckpointKeeper {
 
     /// Keeps a position in the file; nothing where the target does.
     ///
-    /// - Parameter isExact: nothing behind it has been applied.
+    /// - Parameter isExact: nothing after it has been applied.
     func store(_ position: ResumePoint, isExact: Bool) {
         guard isInFile else { return }
         setPosition(position, isExact: isExact)
@@ -351,8 +351,8 @@ actor CheckpointKeeper {
     }
 }
 
-extension CheckpointKeeper.Opening {
-    /// What the target's hash tells.
+extension CheckpointStore.Opening {
+    /// What the target's hash says.
     init(fields: [String: String]) {
         let record = TaskRecord(fields)
         position = ResumePoint(checkpoint: fields)
@@ -367,7 +367,7 @@ extension CheckpointKeeper.Opening {
         isKnown = fields.keys.contains { $0 != ImportMode.field.name && $0 != DataSetNote.field }
     }
 
-    /// What is known of the task's past is what either tells.
+    /// What is known of the task's past is what either says.
     fileprivate mutating func add(_ other: Self) {
         if let found = other.databases { databases = (databases ?? []).union(found) }
         filling.merge(other.filling) { max($0, $1) }
