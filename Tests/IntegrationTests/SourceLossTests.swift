@@ -73,7 +73,7 @@ import Wire
             }
             scene.increment(100)
             try wait(until: "it follows again") {
-                scene.daemon.log.components(separatedBy: "continuing where the checkpoint stands").count == round + 1
+                scene.daemon.log.components(separatedBy: "resuming at the checkpoint").count == round + 1
             }
         }
         try scene.expectEqual()

@@ -193,7 +193,7 @@ import Wire
         try await scene.wait(forLine: "another attempt in")
         #expect(scene.log.field("failedPhase", ofLine: "another attempt in") == "stable")
         #expect(scene.log.field("event", ofLine: "another attempt in") == "sourceLost")
-        try await scene.wait(forLine: "continuing where the checkpoint stands")
+        try await scene.wait(forLine: "resuming at the checkpoint")
         try await eventually("the master has it again") { scene.master.sessionStates == ["online"] }
         await replicator.leave()
         #expect(try await summary.fullSyncs == 1)

@@ -272,7 +272,7 @@ final class SessionOpening {
         let (sync, flows) = (scope.sync, scope.flows)
         sync.enterSync()
         logger.notice(
-            sync.isFullSync ? "full sync begins" : "continuing where the checkpoint stands",
+            sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
             metadata: ["phase": "\(sync.phase.rawValue)", "event": sync.isFullSync ? "fullSyncBegun" : "stable"])
         let resumes = try await master.begin(receivers: flows.appliers.map(\.intake))
         sync.markBegun()
