@@ -2,7 +2,7 @@ import Wire
 
 /// A command's name of up to 24 bytes, comparable without a String: what a journal record is looked up by.
 package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
-    private let words: (UInt64, UInt64, UInt64)
+    @usableFromInline let words: (UInt64, UInt64, UInt64)
 
     /// - Returns: `nil` for a name that is longer than any we know.
     package init?(_ name: RawSpan) {
@@ -15,7 +15,8 @@ package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
         self.words = words
     }
 
-    package init(stringLiteral text: StaticString) {
+    /// Inlined, so that a literal of another module's `switch` becomes three constants.
+    @inlinable package init(stringLiteral text: StaticString) {
         var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
         withUnsafeMutableBytes(of: &words) { words in
             precondition(text.utf8CodeUnitCount <= 24, "no name that we know is longer")
@@ -24,7 +25,7 @@ package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
         self.words = words
     }
 
-    package static func == (a: CommandName, b: CommandName) -> Bool { a.words == b.words }
+    @inlinable package static func == (a: CommandName, b: CommandName) -> Bool { a.words == b.words }
 
     package func hash(into hasher: inout Hasher) {
         hasher.combine(words.0)
