@@ -81,17 +81,15 @@ package actor SourceInspector {
     private func request(_ words: String...) async throws(SourceError) -> RESPValue {
         do {
             return try await open().request(words.map { Array($0.utf8) }, timeout: settings.connectTimeout)
-        } catch let error as SourceError {
-            throw error
         } catch {
-            throw SourceError(.unreachable, "\(error)")
+            throw SourceError(error) ?? SourceError(.unreachable, "\(error)")
         }
     }
 
     private func open() async throws -> RequestConnection {
         if let connection, await !connection.isBroken { return connection }
         let connection = try await RequestConnection.connect(
-            to: settings.endpoint, label: "df2redis.inspector", timeout: settings.connectTimeout)
+            to: settings.endpoint, tls: settings.tls, label: "df2redis.inspector", timeout: settings.connectTimeout)
         self.connection = connection
         if let arguments = authentication(user: settings.user, password: settings.password) {
             let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)

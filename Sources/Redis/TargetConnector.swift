@@ -6,6 +6,8 @@ package struct TargetSettings: Sendable {
     package var endpoint: Endpoint
     package var user: String?
     package var password: String?
+    /// How its connections are encrypted; `nil`: not at all.
+    package var tls: TLSSettings?
     /// Shown by CLIENT LIST on the target.
     package var clientName: String
     package var timeout: Duration = .seconds(10)
@@ -36,7 +38,7 @@ package struct TargetConnector: Sendable {
     package func connect(role: String, replacing: Bool = false) async throws(TargetError) -> RequestConnection {
         do {
             let connection = try await RequestConnection.connect(
-                to: settings.endpoint, label: "df2redis.target.\(role)", timeout: settings.timeout)
+                to: settings.endpoint, tls: settings.tls, label: "df2redis.target.\(role)", timeout: settings.timeout)
             do {
                 if let arguments = authentication(user: settings.user, password: settings.password) {
                     try await demand(arguments, on: connection)

@@ -202,8 +202,9 @@ extension ReplicationError {
         case .source(.unreachable), .source(.loading), .source(.notReady), .source(.replica), .source(.resumeRefused):
             .sourceUnavailable
         case .source(.exhausted), .target(.exhausted): .osError
-        case .source(.permission), .target(.permission): .noPermission
-        case .source(.notAMaster), .target(.unsuitable): .config
+        case .source(.permission), .source(.clientCertificate), .target(.permission), .target(.clientCertificate):
+            .noPermission
+        case .source(.notAMaster), .source(.tls), .target(.unsuitable), .target(.tls): .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
         case .target(.unreachable), .target(.loading), .target(.notReady), .target(.taskTaken), .targetChanged,
             .overflow, .postponed:

@@ -244,9 +244,14 @@ package actor FlowApplier {
         connecting = Task {
             do {
                 let supervisor = LinkSupervisor(target, retry: context.retry)
+                var reported = ""
                 let found = try await supervisor.connect(plan, isolation: self) { reason in
                     machine.connectingFailed(reason)
-                    context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
+                    let isNews = reason.needsOperator && reason.message != reported
+                    if isNews { reported = reason.message }
+                    context.logger.log(
+                        level: isNews ? .warning : .debug, "the target is still away: \(reason)",
+                        metadata: ["flow": "\(flow)"])
                     report()
                 }
                 if let found { machine.linkUp(found.finding, isAtFirstAttempt: found.isAtFirstAttempt) }

@@ -23,9 +23,9 @@ final class StandaloneTarget: FlowTarget {
         close()
         // A connection before this one may have left a transaction in the target's socket.
         let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: true)
-        let descriptor = try await connection.detach().descriptor
+        let socket = try await connection.detach().socket
         let link = TransactionLink(
-            descriptor: descriptor, peer: context.connector.settings.endpoint.description, queue: queue,
+            socket: socket, peer: context.connector.settings.endpoint.description, queue: queue,
             onOutcome: { [weak self] in self?.onEvent(.completed($0, $1)) },
             onLost: { [weak self] in self?.onEvent(.lost($0)) },
             onRoom: { [weak self] in self?.onEvent(.hasRoom) })
