@@ -93,7 +93,7 @@ let package = Package(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
         .testTarget(
-            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly", "Link", "Redis"],
+            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),

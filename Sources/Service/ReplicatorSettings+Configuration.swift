@@ -20,6 +20,8 @@ extension ReplicatorSettings {
                 endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
                 password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
             clock: { WallClock.milliseconds() })
+        self.source.tls = TLSSettings(source.tls, section: "source.tls")
+        self.target.tls = TLSSettings(target.tls, section: "target.tls")
         policy.onError = configuration.policy.onError
         policy.onUnsupported = configuration.policy.onUnsupported
         policy.elementExpiry = configuration.policy.memberTTL

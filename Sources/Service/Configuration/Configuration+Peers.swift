@@ -40,16 +40,18 @@ extension Configuration {
         package var tls = TLS()
     }
 
-    /// How a connection is encrypted. Parsed in full; the loader refuses `isEnabled` until TLS is built.
+    /// How a connection is encrypted.
     package struct TLS: Sendable, Equatable {
         package var isEnabled = false
         /// The certificates of the authorities to trust (PEM); nil for those of the system.
         package var caFile: String?
-        /// Our own certificate (PEM), when the server asks for one.
+        /// Our own certificate (PEM), for a server that asks for one.
         package var certificateFile: String?
-        /// The private key of `certificateFile` (PEM).
+        /// The private key of `certificateFile` (PEM); nil: it is in that file too.
         package var keyFile: String?
         /// The name that the server's certificate must carry; nil for the host of the address.
         package var serverName: String?
+        /// The server's certificate is not looked at: whoever is between the two can read and change everything.
+        package var skipsVerification = false
     }
 }

@@ -8,6 +8,7 @@ extension ConfigurationReading {
         completePaths(baseDirectory: baseDirectory, environment: environment)
         completeTarget()
         completePasswords(baseDirectory: baseDirectory, credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
+        completeTLS(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
         checkWhatIsNotBuilt()
         checkTogether()
     }
@@ -124,10 +125,6 @@ extension ConfigurationReading {
     }
 
     private mutating func checkWhatIsNotBuilt() {
-        for (path, tls) in [("source.tls", configuration.source.tls), ("target.tls", configuration.target.tls)]
-        where tls.isEnabled {
-            fail("\(path).enabled", "TLS is not built yet: set it to false, and use a private network or a tunnel")
-        }
         if configuration.target.kind == .cluster {
             fail("target.type", "a cluster as target is not built yet: use a standalone Redis or Valkey server")
         }

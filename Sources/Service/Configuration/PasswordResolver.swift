@@ -43,10 +43,11 @@ struct PasswordResolver {
     }
 
     private func credential(of side: String) throws(Failure) -> (name: String, password: Secret)? {
-        guard let credentialsDirectory else { return nil }
-        for name in ["\(taskName).\(side)-password", "\(side)-password"] {
+        let credentials = CredentialFiles(taskName: taskName, directory: credentialsDirectory)
+        for name in credentials.names(of: "\(side)-password") {
+            guard let path = credentials.path(named: name) else { return nil }
             do {
-                return (name, try read(credentialsDirectory + "/" + name))
+                return (name, try read(path))
             } catch  where error.isMissing {
                 continue
             } catch {

@@ -6,9 +6,9 @@ extension Setting {
     /// What each section is about.
     static let sections: [String: String] = [
         "source": "The Dragonfly master to follow.",
-        "source.tls": "Encryption towards the source (not built yet).",
+        "source.tls": "Encryption towards the source: TLS 1.2 or 1.3. tls: true means the system's authorities.",
         "target": "The Redis or Valkey server that is kept equal.",
-        "target.tls": "Encryption towards the target (not built yet).",
+        "target.tls": "Encryption towards the target, as source.tls.",
         "target.cluster": "Nodes of a Redis Cluster.",
         "fullSync": "How a full sync treats the target's old data.",
         "conflict": "What happens to a key of the snapshot that the target already has.",
@@ -57,7 +57,7 @@ extension Setting {
         + tls(
             "source.tls", isEnabled: \.source.tls.isEnabled, caFile: \.source.tls.caFile,
             certificateFile: \.source.tls.certificateFile, keyFile: \.source.tls.keyFile,
-            serverName: \.source.tls.serverName)
+            serverName: \.source.tls.serverName, skipsVerification: \.source.tls.skipsVerification)
 
     private static let target: [Setting] =
         [
@@ -84,7 +84,7 @@ extension Setting {
         + tls(
             "target.tls", isEnabled: \.target.tls.isEnabled, caFile: \.target.tls.caFile,
             certificateFile: \.target.tls.certificateFile, keyFile: \.target.tls.keyFile,
-            serverName: \.target.tls.serverName) + [
+            serverName: \.target.tls.serverName, skipsVerification: \.target.tls.skipsVerification) + [
             Setting(
                 "target.cluster.seeds", list: \.target.clusterSeeds, .address,
                 "Nodes to ask for the cluster's slots; the first is used if target.addr is missing.")
@@ -92,16 +92,27 @@ extension Setting {
 
     private static func tls(
         _ path: String, isEnabled: Place<Bool>, caFile: Place<String?>, certificateFile: Place<String?>,
-        keyFile: Place<String?>, serverName: Place<String?>
+        keyFile: Place<String?>, serverName: Place<String?>, skipsVerification: Place<Bool>
     ) -> [Setting] {
-        [
+        // source-tls, as the systemd credentials of this side begin.
+        let credential = path.replacing(".", with: "-")
+        return [
             Setting("\(path).enabled", isEnabled, .boolean, "Whether to encrypt."),
-            Setting("\(path).caFile", optional: caFile, .path, "Certificates to trust (PEM); empty: the system's."),
-            Setting("\(path).certFile", optional: certificateFile, .path, "Our certificate (PEM)."),
-            Setting("\(path).keyFile", optional: keyFile, .path, "Key of our certificate (PEM)."),
+            Setting(
+                "\(path).caFile", optional: caFile, .path,
+                "Certificates of the authorities to trust (PEM); empty: the system's. Files are read at each connect."),
+            Setting(
+                "\(path).certFile", optional: certificateFile, .path,
+                "Our certificate (PEM), if asked for; a systemd credential '\(credential)-cert' overrides it."),
+            Setting(
+                "\(path).keyFile", optional: keyFile, .path,
+                "Its private key (PEM), without a passphrase; a credential '\(credential)-key' overrides it."),
             Setting(
                 "\(path).serverName", optional: serverName, .text,
-                "Name that the server's certificate must carry; empty: the host of addr."),
+                "Name or address that the server's certificate must carry; empty: the host of addr."),
+            Setting(
+                "\(path).insecureSkipVerify", skipsVerification, .boolean,
+                "true: any certificate will do, so anyone on the way can read and change everything."),
         ]
     }
 
