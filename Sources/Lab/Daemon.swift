@@ -38,18 +38,23 @@ package final class Daemon {
     /// Starts the daemon.
     ///
     /// - Parameter folder: where config, state and log go; the folder of an earlier daemon to start over its state.
+    /// - Parameter store: keeps its sockets, and gives it those of an earlier daemon.
     package init(
         _ command: Command = .replicate, _ configuration: Configuration, folder: TemporaryFolder? = nil,
-        task: String = Daemon.taskName, environment: [String: String] = [:]
+        task: String = Daemon.taskName, environment: [String: String] = [:], store: DescriptorStore? = nil
     ) throws {
         let folder = try folder ?? TemporaryFolder("daemon")
         try FileManager.default.createDirectory(
             atPath: folder.file("state"), withIntermediateDirectories: true)
         let path = try folder.write(
             configuration.yaml(stateDirectory: folder.file("state")), to: "\(task).yaml")
+        let handover = store?.handover ?? (descriptors: [], environment: [:])
+        var words = [BuiltProgram.daemon.path, command.rawValue, "--config", path, "--task-name", task]
+        // Only the process itself knows the id that its descriptors are meant for.
+        if store != nil { words = ["/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""] + words }
         process = try ChildProcess(
-            BuiltProgram.daemon.path, [command.rawValue, "--config", path, "--task-name", task],
-            output: folder.file("output"), error: folder.file("log"), environment: environment)
+            words[0], Array(words.dropFirst()), output: folder.file("output"), error: folder.file("log"),
+            environment: environment.merging(handover.environment) { $1 }, descriptors: handover.descriptors)
         self.folder = folder
     }
 

@@ -25,6 +25,8 @@ package final class TLSPeer {
         case notified
         /// FIN without close_notify.
         case bare
+        /// FIN without close_notify after ours, which nobody waits for.
+        case late
         /// RST, or an error of the protocol.
         case broken
     }

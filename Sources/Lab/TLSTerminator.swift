@@ -74,7 +74,7 @@ package final class TLSTerminator: Sendable {
                     hasClientEnded = true
                     let rest = end == .notified ? client.rawBytesToFIN() : 0
                     state.withLock {
-                        $0.ends.append(rest < 0 ? .broken : end)
+                        $0.ends.append(rest < 0 ? .broken : end == .bare && hasServerEnded ? .late : end)
                         $0.bytesAfterClose += max(rest, 0)
                     }
                     shutdown(plain, Int32(SHUT_WR))
