@@ -9,18 +9,19 @@ package final class Daemon {
     /// What goes into the config file.
     package struct Configuration: Sendable {
         package var source: UInt16
-        package var target: UInt16
+        /// `nil`: `sections` say where it is.
+        package var target: UInt16?
         /// Top-level sections by name: each a block of YAML lines without their indentation.
         package var sections: [String: [String]]
 
-        package init(source: UInt16, target: UInt16, sections: [String: [String]] = [:]) {
+        package init(source: UInt16, target: UInt16?, sections: [String: [String]] = [:]) {
             (self.source, self.target, self.sections) = (source, target, sections)
         }
 
         func yaml(stateDirectory: String) -> String {
             var sections = sections
             sections["source", default: []].insert("addr: 127.0.0.1:\(source)", at: 0)
-            sections["target", default: []].insert("addr: 127.0.0.1:\(target)", at: 0)
+            if let target { sections["target", default: []].insert("addr: 127.0.0.1:\(target)", at: 0) }
             let blocks = sections.sorted { $0.key < $1.key }.map { name, lines in
                 ([name + ":"] + lines.map { "  " + $0 }).joined(separator: "\n")
             }

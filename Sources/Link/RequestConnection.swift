@@ -126,29 +126,47 @@ package actor RequestConnection {
         }
     }
 
+    /// Waits for what the peer sends unasked, as to a subscriber; it comes in the order of the calls.
+    ///
+    /// - Throws: as `request`.
+    package func receive(within limit: Duration) async throws -> RESPValue {
+        if let failure { throw failure }
+        return try await reply(within: limit) { deliver() }
+    }
+
     /// As `request`, without a look at what else the peer might speak.
     func exchange(_ arguments: [[UInt8]], timeout: Duration) async throws -> RESPValue {
         if let failure { throw failure }
         guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }
+        return try await reply(within: timeout) {
+            channel.write { outgoing in
+                outgoing.appendCommandHead(arguments.count)
+                for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+            }
+        }
+    }
+
+    /// - Parameter request: makes the peer send what is waited for.
+    private func reply(within limit: Duration, to request: () -> Void) async throws -> RESPValue {
         let id = nextID
         nextID += 1
-        executor.queue.asyncAfter(deadline: .now() + timeout.secondsAsDouble) { [weak self] in
-            self?.assumeIsolated { $0.expire(id, after: timeout) }
+        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated { $0.expire(id, after: limit) }
         }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 waiting[id] = continuation
                 order.append(id)
-                channel.write { outgoing in
-                    outgoing.appendCommandHead(arguments.count)
-                    for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
-                }
+                request()
                 if Task.isCancelled { abandon(id) }
             }
         } onCancel: {
             executor.queue.async { [weak self] in self?.assumeIsolated { $0.abandon(id) } }
         }
     }
+
+    /// Ends the connection as if the peer had: it is no longer the one to talk to, and may not answer any more.
+    package func giveUp() { fail(.closedByPeer(peer: endpoint.description, reason: nil)) }
 
     // MARK: TLS
 

@@ -17,6 +17,8 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case tls
         /// The target wants a client certificate, or another one; as `tls`.
         case clientCertificate
+        /// No sentinel knows the master, or what was asked is none; as `tls`.
+        case sentinel
         /// Too old, a cluster, not a Redis at all.
         case unsuitable
         /// Another process runs the task.
@@ -27,14 +29,14 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         /// Another attempt may succeed without anybody changing anything.
         package var isTransient: Bool {
             switch self {
-            case .unreachable, .exhausted, .loading, .notReady, .tls, .clientCertificate: true
+            case .unreachable, .exhausted, .loading, .notReady, .tls, .clientCertificate, .sentinel: true
             case .permission, .unsuitable, .taskTaken, .protocolViolation: false
             }
         }
     }
 
     /// It may pass, and does not by itself: whoever waits for it says so again.
-    package var needsOperator: Bool { code == .tls || code == .clientCertificate }
+    package var needsOperator: Bool { [.tls, .clientCertificate, .sentinel].contains(code) }
 
     package let code: Code
     package let message: String
@@ -70,21 +72,22 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case let error as SystemError where error.isExhaustion:
             self.init(.exhausted, "no connection to the target can be made: \(error)")
         case RequestFailure.closedByPeer(let peer, let reason): self = .closed(by: peer, reason)
-        case RequestFailure.tls(let error), ChannelError.tls(let error): self.init(error)
+        case RequestFailure.tls(let error), ChannelError.tls(let error): self.init(error, of: "the target")
         case RequestFailure.needsTLS(let peer):
             self.init(.tls, "the target \(peer) speaks TLS on this port: set target.tls.enabled")
         default: self.init(.unreachable, "\(error)")
         }
     }
 
-    private init(_ error: TLSError) {
+    /// - Parameter whose: with whom TLS is not agreed on.
+    init(_ error: TLSError, of whose: String) {
         let code: Code =
             switch error.code {
             case .certificate, .plaintext, .version, .file: .tls
             case .clientCertificate: .clientCertificate
             case .unanswered: .unreachable
             }
-        self.init(code, "the target: \(error)")
+        self.init(code, "\(whose): \(error)")
     }
 
     package var description: String { message }

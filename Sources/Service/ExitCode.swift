@@ -50,7 +50,8 @@ extension ExitCode {
         case .targetUnavailable:
             "The target cannot be reached or cannot serve at present; the task runs already, in another process; or `migrate` was ended before it was complete."
         case .protocolError: "The source sent what cannot be decoded; the log names version, flow and offset."
-        case .noPermission: "The source or the target refused the user name or password, our certificate, or a command to this user."
+        case .noPermission:
+            "The source or the target refused the user name or password, our certificate, or a command to this user."
         case .config:
             "The configuration is wrong; each fault is printed with file, line and key. "
                 + "Or TLS fails at a start, such as for a certificate that is not trusted."

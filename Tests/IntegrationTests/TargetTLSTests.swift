@@ -22,7 +22,7 @@ import Wire
         let own = ["caFile: \(authority.file)", "certFile: \(client.certificate)", "keyFile: \(client.key)"]
         var sections = sections
         sections["target"] = ["tls:", "  enabled: true"] + (tls ?? own).map { "  " + $0 }
-        return .init(source: source, target: try #require(redis.tlsPort), sections: sections)
+        return .init(source: source, target: redis.tlsPort, sections: sections)
     }
 
     @Test func `is kept equal through a full sync, live writes, its restart and a crash of the daemon`() throws {
@@ -111,7 +111,7 @@ import Wire
         let daemon = try Daemon(
             .replicate,
             .init(
-                source: source.port, target: try #require(target.tlsPort),
+                source: source.port, target: target.tlsPort,
                 sections: ["target": ["tls: {enabled: true, caFile: \(authority.file)}"]]))
         defer { daemon.process.kill() }
         try daemon.wait(forLine: "stable")

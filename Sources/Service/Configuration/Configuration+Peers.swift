@@ -38,6 +38,26 @@ extension Configuration {
         /// How long the target may owe an answer before it is reported as lost.
         package var silence = Duration.seconds(30)
         package var tls = TLS()
+        package var sentinel = Sentinel()
+
+        /// Where it is, for people.
+        package var place: String {
+            sentinel.master.map { "\($0) of the sentinels" } ?? address.description
+        }
+    }
+
+    /// Whom to ask where the target is.
+    package struct Sentinel: Sendable, Equatable {
+        /// The master's name in the sentinels' configuration; nil: the target's address is given.
+        package var master: String?
+        package var addresses: [Address] = []
+        /// The ACL user at the sentinels; nil for the default user.
+        package var username: String?
+        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
+        package var password: Secret?
+        /// The file that the password was to be read from, if the configuration names one.
+        package var passwordFile: String?
+        package var tls = TLS()
     }
 
     /// How a connection is encrypted.

@@ -7,6 +7,7 @@ extension ConfigurationReading {
         let credentials = CredentialFiles(taskName: configuration.taskName, directory: credentialsDirectory)
         complete("source.tls", \.source.tls, credentials)
         complete("target.tls", \.target.tls, credentials)
+        complete("target.sentinel.tls", \.target.sentinel.tls, credentials)
     }
 
     private mutating func complete(

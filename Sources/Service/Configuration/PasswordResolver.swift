@@ -21,7 +21,7 @@ struct PasswordResolver {
         let isOfPasswordFile: Bool
     }
 
-    /// Returns the password of `side` (`source` or `target`), or nil when none is configured.
+    /// Returns the password of `side` (`source`, `target` or `target.sentinel`), or nil when none is configured.
     ///
     /// - Throws: when a password is configured and cannot be read, or is empty.
     func password(of side: String, passwordFile: String?, inline: Secret?) throws(Failure) -> Choice? {
@@ -44,7 +44,7 @@ struct PasswordResolver {
 
     private func credential(of side: String) throws(Failure) -> (name: String, password: Secret)? {
         let credentials = CredentialFiles(taskName: taskName, directory: credentialsDirectory)
-        for name in credentials.names(of: "\(side)-password") {
+        for name in credentials.names(of: "\(side.replacing(".", with: "-"))-password") {
             guard let path = credentials.path(named: name) else { return nil }
             do {
                 return (name, try read(path))
