@@ -7,6 +7,8 @@ BENCH_REPETITIONS ?= 3
 FAULTS ?= 100
 BOOTED_TESTS ?= units start watchdog journal package kill network
 BOOTED_KILLS ?= 20
+# TLS=1: the demo with TLS on both ends.
+TLS ?=
 
 # One set of flags for every release product, or each build would throw the other's away. `-s` strips at the link.
 RELEASE := swift build -c release --static-swift-stdlib -Xlinker -s
@@ -32,7 +34,7 @@ lab: build # the simulated master and the laboratory, as `demo` and `bench` use 
 	$(RELEASE) --product df2redis-lab
 
 demo: lab ## a master, a real redis-server and df2redis between them, under live writes, compared at the end
-	$(BIN)/df2redis-lab demo
+	$(BIN)/df2redis-lab demo $(if $(TLS),--tls)
 
 test: setup ## all tests
 	swift build --build-tests

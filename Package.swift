@@ -40,11 +40,12 @@ let package = Package(
         .target(name: "CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
         // The daemon. Dependencies point down only.
         .target(name: "Base", swiftSettings: strict),
         .target(name: "Wire", dependencies: ["CLZ4", "CZstd"], swiftSettings: strict),
-        .target(name: "Link", dependencies: ["Base", "Wire"], swiftSettings: strict),
+        .target(name: "Link", dependencies: ["Base", "COpenSSL", "Wire"], swiftSettings: strict),
         .target(name: "Dragonfly", dependencies: ["Link", "Wire", logging], swiftSettings: strict),
         .target(name: "Redis", dependencies: ["Link", "Wire", logging], swiftSettings: strict),
         .target(
@@ -75,7 +76,7 @@ let package = Package(
                 "DragonflySimulator", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        .target(name: "Lab", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),
+        .target(name: "Lab", dependencies: ["Base", "COpenSSL", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .executableTarget(
             name: "df2redis-lab",
             dependencies: ["Lab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -83,7 +84,7 @@ let package = Package(
 
         .testTarget(name: "BaseTests", dependencies: ["Base", "Lab"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["Base", "Wire", "CLZ4", "CZstd"], swiftSettings: strict),
-        .testTarget(name: "LinkTests", dependencies: ["Link", "Lab", "Wire"], swiftSettings: strict),
+        .testTarget(name: "LinkTests", dependencies: ["COpenSSL", "Link", "Lab", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Lab", "Link", "Wire"],
             swiftSettings: strict),
@@ -92,7 +93,7 @@ let package = Package(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
         .testTarget(
-            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly", "Link", "Redis"],
+            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),

@@ -3,9 +3,16 @@ import Wire
 
 /// How to reach the target.
 package struct TargetSettings: Sendable {
+    /// Where it is, unless sentinels are asked.
     package var endpoint: Endpoint
+    /// Whom to ask where it is.
+    package var sentinel: SentinelSettings?
+    /// Asks them; made by whoever runs the task.
+    package var locator: SentinelLocator?
     package var user: String?
     package var password: String?
+    /// How its connections are encrypted; `nil`: not at all.
+    package var tls: TLSSettings?
     /// Shown by CLIENT LIST on the target.
     package var clientName: String
     package var timeout: Duration = .seconds(10)
@@ -17,6 +24,12 @@ package struct TargetSettings: Sendable {
         self.user = user
         self.password = password
         self.clientName = clientName
+    }
+
+    /// Where the target is, for people: with sentinels where it was last.
+    package var place: String {
+        guard let sentinel else { return endpoint.description }
+        return locator?.current.map { "\($0) (\(sentinel.master))" } ?? sentinel.master
     }
 }
 
@@ -35,8 +48,9 @@ package struct TargetConnector: Sendable {
     /// - Throws: `TargetError`.
     package func connect(role: String, replacing: Bool = false) async throws(TargetError) -> RequestConnection {
         do {
+            let endpoint = try await settings.locator?.master() ?? settings.endpoint
             let connection = try await RequestConnection.connect(
-                to: settings.endpoint, label: "df2redis.target.\(role)", timeout: settings.timeout)
+                to: endpoint, tls: settings.tls, label: "df2redis.target.\(role)", timeout: settings.timeout)
             do {
                 if let arguments = authentication(user: settings.user, password: settings.password) {
                     try await demand(arguments, on: connection)
@@ -49,6 +63,10 @@ package struct TargetConnector: Sendable {
                     let refusal = TargetError.reply(text, to: "CLIENT SETNAME")
                     let mayTalk = refusal.code == .unsuitable || text.hasPrefix("NOPERM")
                     if !mayTalk { throw refusal }
+                }
+                if let locator = settings.locator {
+                    try await demandMaster(locator, on: connection)
+                    await locator.follow(connection)
                 }
                 // After the name: whoever takes the task over writes its record first and looks for names then. So this
                 // connection is either found by it, or finds its record.
@@ -128,6 +146,18 @@ package struct TargetConnector: Sendable {
             }
         }
         return true
+    }
+
+    /// A master that has come back does not know yet that it is a replica now, or a sentinel does not.
+    private func demandMaster(_ locator: SentinelLocator, on connection: RequestConnection) async throws {
+        let reply = try await connection.request("INFO", "replication", timeout: settings.timeout)
+        let fields = TargetFigures.fields(of: reply.text ?? "")
+        guard fields["role"] == "slave" else { return }
+        throw TargetError(
+            .notReady,
+            "the sentinels name \(connection.endpoint) as the master of '\(locator.settings.master)' (target.sentinel.master), and "
+                + "it is a replica of \(fields["master_host"] ?? "?"):\(fields["master_port"] ?? "?"): a failover is not over"
+        )
     }
 
     private func demand(_ arguments: [String], on connection: RequestConnection) async throws {

@@ -27,9 +27,10 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     case targetUnavailable = 75
     /// The source sent what its protocol does not allow or what this version cannot decode (EX_PROTOCOL).
     case protocolError = 76
-    /// The source or the target refused the user name or the password, or a command to this user (EX_NOPERM).
+    /// The source or the target refused the user name or the password, our certificate, or a command to this user
+    /// (EX_NOPERM).
     case noPermission = 77
-    /// The configuration is wrong or cannot be read (EX_CONFIG).
+    /// The configuration is wrong or cannot be read, or does not fit a server, as when TLS is not agreed on (EX_CONFIG).
     case config = 78
 }
 
@@ -49,8 +50,11 @@ extension ExitCode {
         case .targetUnavailable:
             "The target cannot be reached or cannot serve at present; the task runs already, in another process; or `migrate` was ended before it was complete."
         case .protocolError: "The source sent what cannot be decoded; the log names version, flow and offset."
-        case .noPermission: "The source or the target refused the user name or password, or a command to this user."
-        case .config: "The configuration is wrong; each fault is printed with file, line and key."
+        case .noPermission:
+            "The source or the target refused the user name or password, our certificate, or a command to this user."
+        case .config:
+            "The configuration is wrong; each fault is printed with file, line and key. "
+                + "Or TLS fails at a start, such as for a certificate that is not trusted."
         }
     }
 

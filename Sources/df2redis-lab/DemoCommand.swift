@@ -12,20 +12,29 @@ struct DemoCommand: ParsableCommand {
     @Option(help: "Kinds of keys: string or mixed.") var shape = Shape.mixed
     @Option(help: "Shards of the master, and so flows.") var shards = 2
     @Option(help: "Seconds of live writes once the stream is stable.") var seconds = 5
+    @Flag(help: "TLS on both ends, with certificates made for the purpose.") var tls = false
 
     func run() throws {
         let master = try Master(keys: keys, size: size, shape: shape, shards: shards, isWritable: true)
-        let redis = try RedisServer()
+        let encryption = tls ? try Encryption() : nil
+        let redis = try RedisServer(tls: encryption?.options)
         say("source: \(master.description), port \(master.port), \(keys) keys")
         say("target: \(try redis.describe()), port \(redis.port), empty")
 
         let writer = try RandomWriter(port: master.port, databases: [0, 3], keys: 500, seed: 1)
-        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        let front = try encryption.map { try TLSTerminator(to: master.port, $0.options) }
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: front?.port ?? master.port, target: redis.tlsPort ?? redis.port,
+                sections: encryption.map { ["source": $0.section, "target": $0.section] } ?? [:]))
         defer {
+            front?.stop()
             daemon.process.kill()
             redis.stop()
             master.stop()
         }
+        if let front { say("TLS: on port \(front.port) for the source, on \(redis.tlsPort ?? 0) for the target") }
         say("df2redis: pid \(daemon.process.pid), task \(Daemon.taskName); random writes to the source go on meanwhile")
         let progress = try DemoProgress(daemon, redis)
 
@@ -72,6 +81,26 @@ struct DemoCommand: ParsableCommand {
             throw ExitCode(1)
         }
         say("source and target are equal")
+    }
+}
+
+/// Certificates for both ends, and what a configuration says of them.
+private struct Encryption {
+    private let authority: CertificateAuthority
+    private let client: CertificateFiles
+    let options: TLSPeer.Options
+
+    init() throws {
+        authority = try CertificateAuthority()
+        client = try authority.issue("df2redis")
+        options = TLSPeer.Options(try authority.issue(), clientAuthority: authority.file)
+    }
+
+    var section: [String] {
+        [
+            "tls:", "  enabled: true", "  caFile: \(authority.file)", "  certFile: \(client.certificate)",
+            "  keyFile: \(client.key)",
+        ]
     }
 }
 

@@ -25,7 +25,6 @@ import Testing
                 "1:11: taskName: expected 1 to 128 letters, digits, '.', '_', '@' and '-', found \"a b\"",
                 "2:1: source.addr: is required: the host:port of the Dragonfly master",
                 "3:3: source.adr: unknown key; did you mean 'addr'?",
-                "4:8: source.tls.enabled: TLS is not built yet: set it to false, and use a private network or a tunnel",
                 "5:13: source.password: expected text, found a list",
                 "7:9: target.type: a cluster as target is not built yet: use a standalone Redis or Valkey server",
                 "8:9: target.addr: expected host:port, an IPv6 address as \"[2001:db8::1]:6379\", found \"localhost\"",

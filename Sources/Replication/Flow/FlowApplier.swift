@@ -243,10 +243,16 @@ package actor FlowApplier {
         target.close()
         connecting = Task {
             do {
-                let supervisor = LinkSupervisor(target, retry: context.retry)
+                let supervisor = LinkSupervisor(
+                    target, retry: context.retry, locator: context.connector.settings.locator)
+                var reported = ""
                 let found = try await supervisor.connect(plan, isolation: self) { reason in
                     machine.connectingFailed(reason)
-                    context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
+                    let isNews = reason.needsOperator && reason.message != reported
+                    if isNews { reported = reason.message }
+                    context.logger.log(
+                        level: isNews ? .warning : .debug, "the target is still away: \(reason)",
+                        metadata: ["flow": "\(flow)"])
                     report()
                 }
                 if let found { machine.linkUp(found.finding, isAtFirstAttempt: found.isAtFirstAttempt) }
@@ -340,12 +346,13 @@ package actor FlowApplier {
     }
 
     private func noteSilence() {
+        target.followMove()
         let time = target.silence
         context.progress(flow).target(silentFor: time)
         if machine.isConnecting { return }
         switch silence.update(time) {
         case .silent:
-            let peer = context.connector.settings.endpoint
+            let peer = context.connector.settings.place
             machine.lost(
                 TargetError(.notReady, "the target \(peer) has been silent for \(time.components.seconds) s"))
         case .heard: machine.found()

@@ -85,7 +85,7 @@ final class SessionOpening {
         let checkpoint = try await task.checkpointStore.open(on: control, targetRunID: profile.runID)
         databases.learn(checkpoint)
         logger.info(
-            "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
+            "target \(settings.target.place) is \(profile), \(databaseCount) databases",
             metadata: ["phase": "connecting"])
         return checkpoint
     }

@@ -18,7 +18,7 @@ final class SessionSource {
         self.settings = settings
         self.events = events
         self.sideTasks = sideTasks
-        inspector = SourceInspector(settings: settings.source)
+        inspector = SourceInspector(settings: settings.source, socketStore: settings.socketStore)
     }
 
     /// The handshake.

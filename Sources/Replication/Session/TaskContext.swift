@@ -22,6 +22,7 @@ struct TaskContext: Sendable {
         let record = OwnershipRecord(checkpoint: key.name, text: ProcessIdentity.current.text)
         var settings = settings
         settings.target.owner = record
+        settings.target.locator = settings.target.sentinel.map { SentinelLocator($0, logger: logger) }
         self.settings = settings
         self.logger = logger
         self.notice = notice

@@ -29,8 +29,15 @@ protocol FlowTarget: AnyObject {
     /// More has been appended to the batch that is being written, or it has been sealed.
     func batchGrew()
 
+    /// Gives up a server that the target has been moved away from: it may be open and answer nothing. Once a second.
+    func followMove()
+
     /// A batch on its way keeps its unknown fate.
     func close()
+}
+
+extension FlowTarget {
+    func followMove() {}
 }
 
 enum FlowTargetEvent {

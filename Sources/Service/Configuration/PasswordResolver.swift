@@ -21,7 +21,7 @@ struct PasswordResolver {
         let isOfPasswordFile: Bool
     }
 
-    /// Returns the password of `side` (`source` or `target`), or nil when none is configured.
+    /// Returns the password of `side` (`source`, `target` or `target.sentinel`), or nil when none is configured.
     ///
     /// - Throws: when a password is configured and cannot be read, or is empty.
     func password(of side: String, passwordFile: String?, inline: Secret?) throws(Failure) -> Choice? {
@@ -43,10 +43,11 @@ struct PasswordResolver {
     }
 
     private func credential(of side: String) throws(Failure) -> (name: String, password: Secret)? {
-        guard let credentialsDirectory else { return nil }
-        for name in ["\(taskName).\(side)-password", "\(side)-password"] {
+        let credentials = CredentialFiles(taskName: taskName, directory: credentialsDirectory)
+        for name in credentials.names(of: "\(side.replacing(".", with: "-"))-password") {
+            guard let path = credentials.path(named: name) else { return nil }
             do {
-                return (name, try read(credentialsDirectory + "/" + name))
+                return (name, try read(path))
             } catch  where error.isMissing {
                 continue
             } catch {
