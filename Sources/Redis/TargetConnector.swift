@@ -11,6 +11,8 @@ package struct TargetSettings: Sendable {
     package var timeout: Duration = .seconds(10)
     /// Who runs the task; a connection is not opened while the target names somebody else. `nil`: nobody asks.
     package var owner: OwnershipRecord?
+    /// The server is to be a node of a cluster; else it is to be none.
+    package var isClusterNode = false
 
     package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientName: String) {
         self.endpoint = endpoint
@@ -157,9 +159,13 @@ package struct TargetConnector: Sendable {
             guard version >= TargetProfile.oldestVersion else {
                 throw TargetError(.unsuitable, "the target is \(flavor.rawValue) \(version); 7.0 or later is needed")
             }
-            if fields["cluster_enabled"] == "1" {
+            let isClusterNode = fields["cluster_enabled"] == "1"
+            if isClusterNode != settings.isClusterNode {
                 throw TargetError(
-                    .unsuitable, "the target is a cluster node; this version writes to standalone servers")
+                    .unsuitable,
+                    isClusterNode
+                        ? "the target \(settings.endpoint) is a node of a cluster: set target.type: cluster"
+                        : "the target \(settings.endpoint) is no node of a cluster: set target.type: standalone")
             }
             if fields["role"] == "slave" {
                 throw TargetError(

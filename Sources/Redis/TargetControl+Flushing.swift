@@ -167,19 +167,3 @@ extension GlobalCommand {
         if case .flushSlots = self { false } else { true }
     }
 }
-
-/// The cluster slot of a key: CRC-16 (XMODEM) of its hash tag, or of the whole key, modulo 16384.
-package func hashSlot(of key: [UInt8]) -> UInt16 {
-    var bytes = key[...]
-    if let open = key.firstIndex(of: UInt8(ascii: "{")),
-        let close = key[(open + 1)...].firstIndex(of: UInt8(ascii: "}")), close > open + 1
-    {
-        bytes = key[(open + 1)..<close]
-    }
-    var crc: UInt16 = 0
-    for byte in bytes {
-        crc ^= UInt16(byte) << 8
-        for _ in 0..<8 { crc = crc & 0x8000 == 0 ? crc << 1 : crc << 1 ^ 0x1021 }
-    }
-    return crc & 0x3FFF
-}
