@@ -24,6 +24,7 @@ extension ReplicatorSettings {
         policy.onUnsupported = configuration.policy.onUnsupported
         policy.elementExpiry = configuration.policy.memberTTL
         policy.onConflict = configuration.conflict.policy
+        policy.skippedDatabases = Set(target.databases.filter { $0.value == .skip }.keys)
         checkpoint.isEnabled = configuration.checkpoint.isEnabled
         checkpoint.keyPrefix = configuration.checkpoint.keyPrefix
         checkpoint.path = configuration.checkpoint.path

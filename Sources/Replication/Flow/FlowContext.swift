@@ -39,6 +39,11 @@ package struct FlowContext: Sendable {
 
     package var flowCount: Int { session.flowCount }
 
+    /// The keys of a database of the source go to the target.
+    func keeps(_ database: UInt32) -> Bool {
+        database < targetDatabases && !policy.skippedDatabases.contains(database)
+    }
+
     func progress(_ flow: FlowID) -> FlowProgress { allProgress[flow.index] }
 }
 

@@ -6,8 +6,8 @@ import Wire
 extension FlowEncoder {
     func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {
         if !inSnapshot { context.progress(flow).decoded(keyChanges: command.keyChangeLimit) }
-        guard database < context.targetDatabases else {
-            report(.database, subject: text(command.name), key: command.keyOrEmpty, database: database)
+        guard context.keeps(database) else {
+            reportLeftOut(database, subject: text(command.name), key: command.keyOrEmpty, database: database)
             if !inSnapshot { countRecord() }
             return
         }
@@ -22,8 +22,8 @@ extension FlowEncoder {
             if !inSnapshot { countRecord() }
             return
         }
-        if let other = command.otherDatabase, other >= context.targetDatabases {
-            leaveDatabase(command, database: database)
+        if let other = command.otherDatabase, !context.keeps(other) {
+            leaveDatabase(command, database: database, for: other)
             if !inSnapshot { countRecord() }
             return
         }
@@ -62,9 +62,9 @@ extension FlowEncoder {
 
     /// A MOVE or COPY to a database that the target lacks. A key that is moved leaves the one it was in; a copy's source
     /// stays.
-    private func leaveDatabase(_ command: borrowing JournalCommand, database: UInt32) {
+    private func leaveDatabase(_ command: borrowing JournalCommand, database: UInt32, for other: UInt32) {
         let key = command.keyOrEmpty
-        report(.database, subject: text(command.name), key: key, database: database)
+        reportLeftOut(other, subject: text(command.name), key: key, database: database)
         guard halt == nil, command.moveDestination != nil else { return }
         book?.replace(key, database: database, into: batch)
         expiry?.removed(key, database: database)

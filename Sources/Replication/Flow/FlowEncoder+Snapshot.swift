@@ -171,7 +171,7 @@ extension FlowEncoder {
             return false
         }
         guard select(head.database) else {
-            report(.database, subject: head.type.name, key: key, database: head.database)
+            reportLeftOut(head.database, subject: head.type.name, key: key, database: head.database)
             return false
         }
         if !uncertainMoves.isEmpty { undoMove(to: head.database, key: key) }

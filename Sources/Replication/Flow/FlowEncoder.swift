@@ -176,7 +176,7 @@ final class FlowEncoder: FlowSink {
 
     /// The batch is going to write to `database`.
     func touch(_ database: UInt32) -> Bool {
-        guard database < context.targetDatabases else { return false }
+        guard context.keeps(database) else { return false }
         if databases.insert(database).inserted { gate?.touch(database) }
         return true
     }

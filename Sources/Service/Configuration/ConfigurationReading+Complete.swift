@@ -81,14 +81,26 @@ extension ConfigurationReading {
 
     private mutating func completeTarget() {
         let seedKey = places["target.seed"] != nil ? "target.seed" : "target.cluster.seeds"
+        let isCluster = configuration.target.kind == .cluster
         if places["target.addr"] != nil {
-            if configuration.target.kind == .standalone, !configuration.target.clusterSeeds.isEmpty {
-                warn(seedKey, "is not used: target.addr names the server")
+            if !isCluster, !configuration.target.clusterSeeds.isEmpty {
+                warn(seedKey, "is not used: target.addr names the server (target.type: cluster uses it)")
             }
         } else if let first = configuration.target.clusterSeeds.first {
             configuration.target.address = first
         } else {
             fail("target.addr", "is required: the host:port of the Redis or Valkey server")
+        }
+        if !isCluster, !configuration.target.clusterAddressMap.isEmpty {
+            warn("target.cluster.addressMap", "is not used: target.type is standalone")
+        }
+        for (number, use) in configuration.target.databases {
+            if case .kept(let other) = use, other != number {
+                fail(
+                    "target.database",
+                    "database \(number) cannot be written to database \(other): keys keep the number of their database, or skip it"
+                )
+            }
         }
         if places["source.addr"] == nil {
             fail("source.addr", "is required: the host:port of the Dragonfly master")
@@ -128,8 +140,11 @@ extension ConfigurationReading {
         where tls.isEnabled {
             fail("\(path).enabled", "TLS is not built yet: set it to false, and use a private network or a tunnel")
         }
-        if configuration.target.kind == .cluster {
-            fail("target.type", "a cluster as target is not built yet: use a standalone Redis or Valkey server")
+        if configuration.target.kind == .cluster, configuration.checkpoint.store == .file {
+            fail(
+                "checkpoint.store",
+                "a file cannot say what a cluster's nodes have applied or lost: set it to target (target.type: cluster)"
+            )
         }
     }
 
