@@ -11,6 +11,8 @@ package struct TargetSettings: Sendable {
     package var timeout: Duration = .seconds(10)
     /// Who runs the task; a connection is not opened while the target names somebody else. `nil`: nobody asks.
     package var owner: OwnershipRecord?
+    /// How the other nodes are found, where the target is a cluster; `endpoint` is one of the seeds.
+    package var cluster: ClusterAddresses?
     /// The server is to be a node of a cluster; else it is to be none.
     package var isClusterNode = false
 
@@ -22,14 +24,33 @@ package struct TargetSettings: Sendable {
     }
 }
 
+/// Where a cluster's nodes are.
+package struct ClusterAddresses: Equatable, Sendable {
+    /// Nodes to ask for all others, in turn.
+    package var seeds: [Endpoint]
+    /// Where nodes are reached, by the addresses that they announce.
+    package var map: [Endpoint: Endpoint] = [:]
+
+    package init(seeds: [Endpoint], map: [Endpoint: Endpoint] = [:]) { (self.seeds, self.map) = (seeds, map) }
+}
+
 /// Opens connections to the target and learns what it is.
 package struct TargetConnector: Sendable {
     package let settings: TargetSettings
     /// The server expires nothing by itself, and shows us what has expired; asked for anew on each connection, since a
     /// restart may have ended it.
-    package var usesImportMode = false
+    package var usesImportMode = false { didSet { cluster?.usesImportMode = usesImportMode } }
+    /// The way to all nodes, where the target is a cluster: then nothing is to be asked of the connector itself.
+    package let cluster: ClusterConnector?
 
-    package init(settings: TargetSettings) { self.settings = settings }
+    package init(settings: TargetSettings) {
+        self.settings = settings
+        cluster = settings.cluster.map { addresses in
+            var cluster = ClusterSettings(seeds: addresses.seeds, target: settings)
+            cluster.addressMap = addresses.map
+            return ClusterConnector(settings: cluster)
+        }
+    }
 
     /// Connects, authenticates and names the connection.
     ///

@@ -10,7 +10,7 @@ extension TargetControl {
         task: String, flow: Int, database: UInt32, cursor: String
     ) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
         let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
-        guard let page = try await demand(["ZSCAN", name, cursor, "COUNT", "1000"], in: database).array,
+        guard let page = try await demand(["ZSCAN", name, cursor, "COUNT", "1000"], at: name, in: database).array,
             page.count == 2,
             let next = page[0].text, let pairs = page[1].array
         else { throw TargetError(.protocolViolation, "the target's answer to ZSCAN is not a page") }
@@ -23,7 +23,7 @@ extension TargetControl {
         for database in try await databasesWithKeys() {
             for flow in 0..<flowCount {
                 let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
-                count += Int(try await demand(["ZCARD", name], in: database).int ?? 0)
+                count += Int(try await demand(["ZCARD", name], at: name, in: database).int ?? 0)
             }
         }
         return count
@@ -37,14 +37,16 @@ extension TargetControl {
         let shadows = ElementExpiry.shadowPrefix(task: task)
         var total = 0
         for database in try await databasesWithKeys() {
-            guard try await demand([Array("EXISTS".utf8)] + lists, in: database).int ?? 0 > 0 else { continue }
+            guard try await demand([Array("EXISTS".utf8)] + lists, at: lists[0], in: database).int ?? 0 > 0 else {
+                continue
+            }
             for list in lists {
                 while true {
                     let range = [Array("ZRANGE".utf8), list, Array("0".utf8), Array("999".utf8)]
-                    let keys = try await demand(range, in: database).array?.compactMap(\.bytes) ?? []
+                    let keys = try await demand(range, at: list, in: database).array?.compactMap(\.bytes) ?? []
                     if keys.isEmpty { break }
                     try await unlink(keys.map { shadows + $0 }, database: database)
-                    _ = try await demand([Array("ZREM".utf8), list] + keys, in: database)
+                    _ = try await demand([Array("ZREM".utf8), list] + keys, at: list, in: database)
                     total += keys.count
                 }
             }

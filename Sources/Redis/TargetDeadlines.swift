@@ -63,9 +63,11 @@ extension TargetControl {
     package func setDeadlines(
         _ keys: [(key: [UInt8], deadline: Int64)], database: UInt32, margin: Int64, margins: [Int64]
     ) async throws(TargetError) {
-        var arguments = [Array("EVAL".utf8), Array("\(CommandBatch.script)".utf8), Array("\(keys.count)".utf8)]
-        arguments += keys.map(\.key)
-        arguments += ([margin, Int64(margins.count)] + margins + keys.map(\.deadline)).map { Array("\($0)".utf8) }
-        _ = try await demand(arguments, in: database)
+        try await servers.each(keys.map(\.key), in: database) { places in
+            var arguments = [Array("EVAL".utf8), Array("\(CommandBatch.script)".utf8), Array("\(places.count)".utf8)]
+            arguments += places.map { keys[$0].key }
+            let numbers = [margin, Int64(margins.count)] + margins + places.map { keys[$0].deadline }
+            return arguments + numbers.map { Array("\($0)".utf8) }
+        }
     }
 }

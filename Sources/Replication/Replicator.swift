@@ -36,7 +36,8 @@ package actor Replicator {
     ) {
         var settings = settings
         let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
-        let record = OwnershipRecord(checkpoint: key.name, text: ProcessIdentity.current.text)
+        let record = OwnershipRecord(
+            checkpoint: key.name, text: ProcessIdentity.current.text, isInCluster: settings.target.cluster != nil)
         settings.target.owner = record
         registry = TaskRegistry(checkpoint: key.name)
         lease = TaskLease(

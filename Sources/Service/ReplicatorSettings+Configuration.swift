@@ -20,6 +20,15 @@ extension ReplicatorSettings {
                 endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
                 password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
             clock: { WallClock.milliseconds() })
+        if configuration.target.kind == .cluster {
+            func endpoint(_ address: Configuration.Address) -> Endpoint {
+                Endpoint(host: address.host, port: address.port)
+            }
+            let map = configuration.target.clusterAddressMap.map { (endpoint($0.key), endpoint($0.value)) }
+            self.target.cluster = ClusterAddresses(
+                seeds: ([configuration.target.address] + configuration.target.clusterSeeds).map(endpoint),
+                map: Dictionary(map) { $1 })
+        }
         policy.onError = configuration.policy.onError
         policy.onUnsupported = configuration.policy.onUnsupported
         policy.elementExpiry = configuration.policy.memberTTL

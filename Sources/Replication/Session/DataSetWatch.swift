@@ -138,7 +138,7 @@ actor DataSetWatch {
             sourceKeys: source.keys, targetKeys: target.keys, slack: keyChanges - changes, targetLosses: target.losses,
             targetRunID: target.runID, incidents: incidents.totals.values.reduce(0, +), calls: calls,
             flushRecords: flushesBefore...flushesAfter)
-        let own = try await control.exist([checkpoint.name, checkpoint.name + OwnershipRecord.suffix, TaskRegistry.key])
+        let own = try await control.ownKeyCount(checkpoint: checkpoint.name)
         sample.targetKeys[0, default: own] -= own
         // What of the target is other tasks' nobody counts.
         guard try await control.others(in: registry).isEmpty else { return .fits }

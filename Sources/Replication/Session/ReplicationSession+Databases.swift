@@ -53,7 +53,7 @@ extension ReplicationSession {
         let flush = flush(.flushDatabase(database), fields: [])
         let isAtOnce = rights.canFlush && rights.allows("EVAL")
         let isEmpty = try await retryingTarget { [control] in
-            if isAtOnce, try await control.emptyAlone(database, checkpointKey: flush.checkpointKey) { return true }
+            if isAtOnce, try await control.emptyAlone(database, flush) { return true }
             return try await control.empty(database, flush: flush)
         }
         guard isEmpty else {
