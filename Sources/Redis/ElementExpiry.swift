@@ -6,6 +6,8 @@ package import Wire
 /// df2redis:ttl:<task>:<key>        zset  element -> deadline                        in the key's database: the key's shadow
 /// df2redis:ttl-due:<task>:<flow>   zset  key -> its earliest deadline, or earlier   in each database
 /// ```
+/// In a cluster each begins with the tag of the key's slot, `{<tag>}df2redis:...`, and there is a due list in each slot.
+///
 /// Deadlines are Unix milliseconds. Both are written in the transaction of the data they speak of, so a crash leaves all of
 /// it or nothing. A key with a shadow stands in its flow's due list; a shadow without its key is removed when it is due.
 ///
@@ -30,23 +32,35 @@ package struct ElementExpiry: Sendable, Equatable {
     /// Elements that one script removes at most.
     private static let sweepSize = 1000
 
-    package let shadowPrefix: [UInt8]
+    private let shadowPrefix: [UInt8]
+    /// Without its slot's tag.
     package let dueKey: [UInt8]
+    package let isInCluster: Bool
     /// The target expires hash fields itself.
     package let hasNativeFields: Bool
 
     package static func shadowPrefix(task: String) -> [UInt8] { Array("df2redis:ttl:\(task):".utf8) }
-    package static func dueKey(task: String, flow: Int) -> [UInt8] { Array("df2redis:ttl-due:\(task):\(flow)".utf8) }
+    package static func dueKey(task: String, flow: Int) -> [UInt8] { dueKeys(task: task) + Array("\(flow)".utf8) }
+    /// What the due lists of all flows begin with.
+    static func dueKeys(task: String) -> [UInt8] { Array("df2redis:ttl-due:\(task):".utf8) }
 
-    package init(task: String, flow: Int, hasNativeFields: Bool) {
+    package init(task: String, flow: Int, hasNativeFields: Bool, isInCluster: Bool = false) {
+        self.isInCluster = isInCluster
         shadowPrefix = Self.shadowPrefix(task: task)
         dueKey = Self.dueKey(task: task, flow: flow)
         self.hasNativeFields = hasNativeFields
     }
 
-    func shadow(of key: RawSpan) -> [UInt8] { shadowPrefix + key.withUnsafeBytes { Array($0) } }
+    func shadow(of key: RawSpan) -> [UInt8] { shadow(of: key.withUnsafeBytes { Array($0) }) }
 
-    func shadow(of key: [UInt8]) -> [UInt8] { shadowPrefix + key }
+    func shadow(of key: [UInt8]) -> [UInt8] {
+        (isInCluster ? SlotTag.key(shadowPrefix, in: KeySlot(of: key)) : shadowPrefix) + key
+    }
+
+    /// The due list that a key is in.
+    func due(of key: RawSpan) -> [UInt8] { isInCluster ? SlotTag.key(dueKey, in: KeySlot(of: key)) : dueKey }
+
+    func due(of key: [UInt8]) -> [UInt8] { due(of: key.span.bytes) }
 
     // MARK: Scripts
 
@@ -74,7 +88,7 @@ package struct ElementExpiry: Sendable, Equatable {
         batch.bytes.appendBulk("3")
         batch.bytes.appendBulk(key)
         batch.bytes.appendBulk(shadow(of: key).span.bytes)
-        batch.bytes.appendBulk(dueKey.span.bytes)
+        batch.bytes.appendBulk(due(of: key))
     }
 
     /// Ahead of a command on `key` that finds another value where an element's TTL has passed. Where the moment leaves open
@@ -126,7 +140,7 @@ package struct ElementExpiry: Sendable, Equatable {
         batch.bytes.appendBulk(shadow(of: key).span.bytes)
         batch.command(3)
         batch.bytes.appendBulk("ZREM")
-        batch.bytes.appendBulk(dueKey.span.bytes)
+        batch.bytes.appendBulk(due(of: key))
         batch.bytes.appendBulk(key)
     }
 
@@ -152,6 +166,9 @@ package struct ElementExpiry: Sendable, Equatable {
 
     /// Behind a RENAME.
     package func renamed(_ key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
+        if isInCluster, KeySlot(of: key) != KeySlot(of: newKey) {
+            return moveShadow(of: key, to: newKey, into: batch)
+        }
         evaluate(
             """
             local at=redis.call('EXISTS',S)==1 and redis.call('ZRANGE',S,0,0,'WITHSCORES')[2]
@@ -164,6 +181,16 @@ package struct ElementExpiry: Sendable, Equatable {
             """, key: key, arguments: 2, into: batch)
         batch.bytes.appendBulk(newKey)
         batch.bytes.appendBulk(shadow(of: newKey).span.bytes)
+    }
+
+    /// The same between two slots of a cluster, by commands that cross slots by themselves.
+    private func moveShadow(of key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
+        let (old, new) = (shadow(of: key), shadow(of: newKey))
+        batch.append([Array("UNLINK".utf8), new])
+        batch.append(
+            [Array("EVAL".utf8), Array("\(JournalRewriter.rename)".utf8), Array("2".utf8), old, new])
+        batch.append([Array("ZREM".utf8), due(of: key), key.withUnsafeBytes { Array($0) }])
+        evaluate("due()", key: newKey, arguments: 0, into: batch)
     }
 
     /// `MOVE key database`, with its shadow when it moves.
@@ -184,7 +211,9 @@ package struct ElementExpiry: Sendable, Equatable {
     }
 
     /// Removes elements that are due by `time` in the selected database. An empty reply tells that there are more.
-    package func sweep(until time: Int64, into batch: CommandBatch) {
+    ///
+    /// - Parameter slot: of a cluster; `nil`: the target is none.
+    package func sweep(until time: Int64, in slot: KeySlot? = nil, into batch: CommandBatch) {
         batch.reportsEmptyReplies = true
         batch.command(7)
         batch.bytes.appendBulk("EVAL")
@@ -205,9 +234,9 @@ package struct ElementExpiry: Sendable, Equatable {
             end
             """)
         batch.bytes.appendBulk("1")
-        batch.bytes.appendBulk(dueKey.span.bytes)
+        batch.bytes.appendBulk(slot.map { SlotTag.key(dueKey, in: $0) } ?? dueKey)
         batch.bytes.appendBulk(decimal: time)
-        batch.bytes.appendBulk(shadowPrefix.span.bytes)
+        batch.bytes.appendBulk(slot.map { SlotTag.key(shadowPrefix, in: $0) } ?? shadowPrefix)
         batch.bytes.appendBulk(decimal: Int64(Self.sweepSize))
     }
 }

@@ -5,7 +5,7 @@ package import Wire
 /// Their names are reserved: keys of the source with such a name are not replicated, or a client of the source could write
 /// over the position that says what has been applied.
 package struct ReservedKeys: Sendable {
-    /// What the names begin with.
+    /// What the names begin with, after a slot's tag in a cluster.
     package static let prefix: StaticString = "df2redis:"
 
     /// The checkpoint, which may have another name, and the owner's record.
@@ -19,6 +19,16 @@ package struct ReservedKeys: Sendable {
 
     package func contains(_ key: RawSpan) -> Bool {
         key.startsWith(Self.prefix) || key.isEqual(to: checkpoint.span.bytes) || key.isEqual(to: owner.span.bytes)
+            || isTagged(key)
+    }
+
+    /// `{<tag>}df2redis:...`, as in a cluster.
+    private func isTagged(_ key: RawSpan) -> Bool {
+        guard key.byteCount > 3, key[0] == UInt8(ascii: "{") else { return false }
+        for end in 2...min(SlotTag.maxBytes + 1, key.byteCount - 1) where key[end] == UInt8(ascii: "}") {
+            return key.extracting((end + 1)..<key.byteCount).startsWith(Self.prefix)
+        }
+        return false
     }
 
     package func contains(_ key: [UInt8]) -> Bool { contains(key.span.bytes) }

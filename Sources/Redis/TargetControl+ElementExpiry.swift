@@ -9,6 +9,7 @@ extension TargetControl {
     package func dueKeys(
         task: String, flow: Int, database: UInt32, cursor: String
     ) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
+        if let own = ElementsInCluster(servers, task: task) { return ("0", try await own.keys(flow, database)) }
         let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
         guard let page = try await demand(["ZSCAN", name, cursor, "COUNT", "1000"], at: name, in: database).array,
             page.count == 2,
@@ -20,8 +21,10 @@ extension TargetControl {
     /// Keys with elements whose TTLs nobody but the task ends.
     package func dueKeyCount(task: String, flowCount: Int) async throws(TargetError) -> Int {
         var count = 0
+        let own = ElementsInCluster(servers, task: task)
         for database in try await databasesWithKeys() {
-            for flow in 0..<flowCount {
+            if let own { count += try await own.count(flows: flowCount, database) }
+            for flow in 0..<(own == nil ? flowCount : 0) {
                 let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
                 count += Int(try await demand(["ZCARD", name], at: name, in: database).int ?? 0)
             }
@@ -33,6 +36,7 @@ extension TargetControl {
     ///
     /// - Returns: the number of keys that had some.
     package func forgetElementExpiries(task: String) async throws(TargetError) -> Int {
+        if let own = ElementsInCluster(servers, task: task) { return try await own.forget(in: databasesWithKeys()) }
         let lists = (0..<Self.maxFlows).map { ElementExpiry.dueKey(task: task, flow: $0) }
         let shadows = ElementExpiry.shadowPrefix(task: task)
         var total = 0

@@ -265,7 +265,7 @@ package final class ValueWriter {
         batch.bytes.append(contentsOf: elementDeadlines)
         batch.command(5)
         batch.bytes.appendBulk("ZADD")
-        batch.bytes.appendBulk(elementExpiry.dueKey)
+        batch.bytes.appendBulk(elementExpiry.due(of: writeKey))
         batch.bytes.appendBulk("LT")
         batch.bytes.appendBulk(decimal: earliestDeadline)
         batch.bytes.appendBulk(writeKey)

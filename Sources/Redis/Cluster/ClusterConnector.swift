@@ -56,35 +56,44 @@ package final class ClusterConnector: Sendable {
         candidates = candidates.enumerated().filter { candidates.firstIndex(of: $0.element) == $0.offset }.map(
             \.element)
         var failures: [TargetError] = []
+        // A node that is cut off from the others knows nothing new. But where the cluster is down, all say so.
+        var doubtful: ClusterTopology?
+        func accept(_ topology: ClusterTopology) -> View {
+            view.withLock { view in
+                let next = View(topology: topology, generation: (view?.generation ?? 0) + 1)
+                view = next
+                return next
+            }
+        }
         for candidate in candidates {
             do throws(TargetError) {
-                let topology = try await read(at: candidate)
+                let (topology, isServing) = try await read(at: candidate)
                 // A node that has been taken out of the cluster knows of no slots.
                 if topology.masters.isEmpty {
                     throw TargetError(.notReady, "the cluster's node \(candidate) knows no node that serves slots")
                 }
-                return view.withLock { view in
-                    let next = View(topology: topology, generation: (view?.generation ?? 0) + 1)
-                    view = next
-                    return next
-                }
+                if isServing { return accept(topology) }
+                doubtful = doubtful ?? topology
             } catch {
                 // A password that is refused, or a server that is no cluster, no other node mends.
                 if !error.isTransient { throw error }
                 failures.append(error)
             }
         }
+        if let doubtful { return accept(doubtful) }
         let first = failures.first ?? TargetError(.unsuitable, "no node of the cluster is configured")
         throw failures.count < 2
             ? first : TargetError(first.code, "none of \(failures.count) nodes of the cluster answers: \(first)")
     }
 
-    private func read(at endpoint: Endpoint) async throws(TargetError) -> ClusterTopology {
+    /// - Returns: also whether the node counts the cluster as serving.
+    private func read(at endpoint: Endpoint) async throws(TargetError) -> (ClusterTopology, isServing: Bool) {
         let connection = try await connector(for: endpoint).connect(role: "topology")
         do {
             let topology = try await read(on: connection)
+            let info = try await connection.request("CLUSTER", "INFO", timeout: settings.target.timeout).text
             await connection.close()
-            return topology
+            return (topology, info?.contains("cluster_state:fail") != true)
         } catch {
             await connection.close()
             throw TargetError(error)

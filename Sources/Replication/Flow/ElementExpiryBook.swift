@@ -16,9 +16,15 @@ final class ElementExpiryBook {
     private var isFull = false
     /// Databases with keys in the book.
     private(set) var databases: Set<UInt32> = []
+    /// In a cluster, slots with keys in the book, and where the next sweep begins.
+    private var slots: [KeySlot] = []
+    private var hasSlot: [Bool] = []
+    private var nextSlot = 0
     private let told: () -> Void
 
     private static let maxKeysInMemory = 100_000
+    /// Slots that one sweep looks into.
+    private static let slotsOfSweep = 512
 
     /// - Parameters:
     ///   - directory: where the file goes; `nil`: fingerprints stay in memory.
@@ -31,7 +37,8 @@ final class ElementExpiryBook {
 
     convenience init(_ flow: FlowID, _ context: FlowContext, _ profile: TargetProfile) {
         let expiry = ElementExpiry(
-            task: context.task, flow: flow.index, hasNativeFields: profile.hasFieldExpiry)
+            task: context.task, flow: flow.index, hasNativeFields: profile.hasFieldExpiry,
+            isInCluster: context.cluster != nil)
         let incidents = context.incidents
         let what = profile.hasFieldExpiry ? "set members" : "set members and hash fields"
         self.init(expiry: expiry, directory: context.directory) {
@@ -46,7 +53,15 @@ final class ElementExpiryBook {
     func note(_ key: RawSpan, database: UInt32) {
         if isEmpty { told() }
         databases.insert(database)
+        if expiry.isInCluster { note(KeySlot(of: key)) }
         insert(KeySet.fingerprint(key, database: database))
+    }
+
+    private func note(_ slot: KeySlot) {
+        if hasSlot.isEmpty { hasSlot = [Bool](repeating: false, count: KeySlot.count) }
+        guard !hasSlot[Int(slot.number)] else { return }
+        hasSlot[Int(slot.number)] = true
+        slots.append(slot)
     }
 
     private func insert(_ fingerprint: UInt64) {
@@ -77,7 +92,18 @@ final class ElementExpiryBook {
     }
 
     func sweep(until time: Int64, into batch: CommandBatch, select: (UInt32) -> Bool) {
-        for database in databases.sorted() where select(database) { expiry.sweep(until: time, into: batch) }
+        guard expiry.isInCluster else {
+            for database in databases.sorted() where select(database) { expiry.sweep(until: time, into: batch) }
+            return
+        }
+        // Where there are many slots they take turns.
+        let count = min(slots.count, Self.slotsOfSweep)
+        for database in databases.sorted() where select(database) {
+            for place in nextSlot..<(nextSlot + count) {
+                expiry.sweep(until: time, in: slots[place % slots.count], into: batch)
+            }
+        }
+        nextSlot = slots.isEmpty ? 0 : (nextSlot + count) % slots.count
     }
 
     // MARK: Journal

@@ -98,13 +98,17 @@ extension FlowEncoder {
             report(unsupported, subject: head.type.name, key: key, database: head.database)
             return removeReplaced(key)
         }
-        let guardKey =
-            context.policy.onConflict == .overwrite
-            ? nil : Array("df2redis:partial:\(context.task):\(flow):\(stream)".utf8)
+        let guardKey = context.policy.onConflict == .overwrite ? nil : partialKey(of: key, stream)
         if head.type.hasElementExpiries { book?.note(key, database: head.database) }
         writers[stream] = ValueWriter(
             head: head, key: key, profile: profile, now: book == nil ? arrivedAt : moment.earliest, guardKey: guardKey,
             elementExpiry: book?.expiry, deadlines: expiry)
+    }
+
+    /// Where a value is built that then gets the name `key`: in a cluster in the key's slot.
+    private func partialKey(of key: RawSpan, _ stream: ChunkStreamID) -> [UInt8] {
+        let name = "df2redis:partial:\(context.task):\(flow):\(stream)"
+        return context.cluster == nil ? Array(name.utf8) : SlotTag.key(name, in: KeySlot(of: key))
     }
 
     func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) {

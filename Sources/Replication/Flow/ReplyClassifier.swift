@@ -21,7 +21,7 @@ struct ReplyClassifier {
             encoder.reportLostPendingEntries(printableKey: label.key, database: label.database)
             return nil
         case .empty where label.name == "EVAL":
-            if label.key == encoder.printableDueKey {
+            if isDueList(label.key) {
                 encoder.wantsSweep = true
             } else {
                 encoder.reportDoubt(printableKey: label.key, database: label.database)
@@ -71,6 +71,12 @@ struct ReplyClassifier {
             guard context.policy.onError == .stop else { return nil }
             return ReplicationError(.policy, flow: encoder.flow, "\(message) (policy.onError: stop; skip goes on)")
         }
+    }
+
+    private func isDueList(_ printableKey: String) -> Bool {
+        if printableKey == encoder.printableDueKey { return true }
+        // After the slot's tag.
+        return context.cluster != nil && printableKey.hasSuffix(encoder.printableDueKey.dropFirst())
     }
 
     /// Why the target does not take a command at all.

@@ -49,6 +49,8 @@ extension ReplicationSession {
                 metadata: ["phase": "connecting"])
         }
         isFullSync = modes.first != .partial
+        // In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.
+        let mayRepeat = opening.mayRepeat || settings.target.cluster != nil
         replicationID = session.replicationID
         try await prepareTarget(
             opening, targetRunID: profile.runID, session: session, resumeBlocker: resumeBlocker)
@@ -73,7 +75,7 @@ extension ReplicationSession {
         for (index, mode) in modes.enumerated() {
             let flow = FlowID(index)
             var start = FlowStart(mode: mode, next: isFullSync ? nil : resume?.nextLSNs[index])
-            start.mayRepeat = opening.mayRepeat
+            start.mayRepeat = mayRepeat
             start.openDatabases = isFullSync ? [] : databases.known
             if isFullSync, isReconciling || hasOtherTasks { start.keyFolder = settings.spoolDirectory }
             start.areKeysEssential = isReconciling
@@ -95,7 +97,7 @@ extension ReplicationSession {
             metadata: ["phase": "\(phase.rawValue)", "event": isFullSync ? "fullSyncBegun" : "stable"])
         let continues = try await master.begin(receivers: appliers.map(\.intake))
         hasBegun = true
-        if continues { try await tellWhereCatchingUpEnds(isNeeded: opening.mayRepeat) }
+        if continues { try await tellWhereCatchingUpEnds(isNeeded: mayRepeat) }
         connections = await master.flows
         health.probes += connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) }
         if let queue = await master.mainQueue {
