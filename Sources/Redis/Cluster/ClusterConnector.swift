@@ -23,6 +23,11 @@ package final class ClusterConnector: Sendable {
         package var generation: Int
     }
 
+    /// Of the connections that ask for the topology, each of which is closed when it has.
+    static let topologyRole = "topology"
+    /// How long a node may take to answer about the topology before the next one is asked.
+    private static let haste = Duration.seconds(1)
+
     package let settings: ClusterSettings
     private let view = Lock<View?>(nil)
     private let importMode = Lock(false)
@@ -56,9 +61,12 @@ package final class ClusterConnector: Sendable {
         candidates = candidates.enumerated().filter { candidates.firstIndex(of: $0.element) == $0.offset }.map(
             \.element)
         var failures: [TargetError] = []
-        for candidate in candidates {
+        // A node that hangs holds nobody up as long as another one answers.
+        let patience = settings.target.timeout
+        let limits = candidates.count > 1 && patience > Self.haste ? [Self.haste, patience] : [patience]
+        for (candidate, limit) in limits.flatMap({ limit in candidates.map { ($0, limit) } }) {
             do throws(TargetError) {
-                let topology = try await read(at: candidate)
+                let topology = try await read(at: candidate, within: limit)
                 // A node that has been taken out of the cluster knows of no slots.
                 if topology.masters.isEmpty {
                     throw TargetError(.notReady, "the cluster's node \(candidate) knows no node that serves slots")
@@ -75,14 +83,14 @@ package final class ClusterConnector: Sendable {
             }
         }
         let first = failures.first ?? TargetError(.unsuitable, "no node of the cluster is configured")
-        throw failures.count < 2
-            ? first : TargetError(first.code, "none of \(failures.count) nodes of the cluster answers: \(first)")
+        throw candidates.count < 2
+            ? first : TargetError(first.code, "none of \(candidates.count) nodes of the cluster answers: \(first)")
     }
 
-    private func read(at endpoint: Endpoint) async throws(TargetError) -> ClusterTopology {
-        let connection = try await connector(for: endpoint).connect(role: "topology")
+    private func read(at endpoint: Endpoint, within limit: Duration) async throws(TargetError) -> ClusterTopology {
+        let connection = try await connector(for: endpoint, timeout: limit).connect(role: Self.topologyRole)
         do {
-            let topology = try await read(on: connection)
+            let topology = try await read(on: connection, within: limit)
             await connection.close()
             return topology
         } catch {
@@ -91,9 +99,8 @@ package final class ClusterConnector: Sendable {
         }
     }
 
-    private func read(on connection: RequestConnection) async throws -> ClusterTopology {
+    private func read(on connection: RequestConnection, within timeout: Duration) async throws -> ClusterTopology {
         let reading = reading(from: connection.endpoint)
-        let timeout = settings.target.timeout
         let shards = try await connection.request("CLUSTER", "SHARDS", timeout: timeout)
         if let topology = ClusterTopology(shards: shards, reading) { return topology }
         let slots = try await connection.request("CLUSTER", "SLOTS", timeout: timeout)
@@ -115,11 +122,11 @@ package final class ClusterConnector: Sendable {
 
     /// Opens connections to one node. They do not look at the task's owner, whose record may be at another node:
     /// `connect(to:)` does.
-    package func connector(for endpoint: Endpoint) -> TargetConnector {
+    package func connector(for endpoint: Endpoint, timeout: Duration? = nil) -> TargetConnector {
         var target = TargetSettings(
             endpoint: endpoint, user: settings.target.user, password: settings.target.password,
             clientName: settings.target.clientName)
-        target.timeout = settings.target.timeout
+        target.timeout = timeout ?? settings.target.timeout
         target.isClusterNode = true
         var connector = TargetConnector(settings: target)
         connector.usesImportMode = usesImportMode
