@@ -21,6 +21,8 @@ package actor TargetControl {
             connector, role: role, replacement: replacesAny ? .any : replacesOwn ? .own : .never)
     }
 
+    package nonisolated var isInCluster: Bool { connector.cluster != nil }
+
     // MARK: Requests
 
     /// Sends a request about a key, to a database if one is named.

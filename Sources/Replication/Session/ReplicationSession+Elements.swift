@@ -4,10 +4,11 @@ import Redis
 
 /// TTLs of elements that the target cannot keep, at the two ends of a session.
 extension ReplicationSession {
-    /// The configuration's, as far as the target lets us follow it: without scripts nobody ends the TTLs of elements.
+    /// The configuration's, as far as the target lets us follow it: without scripts nobody ends the TTLs of elements, and in
+    /// a cluster their lists would be in every slot.
     var policy: ReplicationPolicy {
         var policy = settings.policy
-        if !rights.allows("EVAL") { policy.elementExpiry = .unsupported }
+        if !rights.allows("EVAL") || control.isInCluster { policy.elementExpiry = .unsupported }
         return policy
     }
 
