@@ -185,13 +185,15 @@ package struct JournalRewriter {
         guard profile.hasScripts else { return .writtenDiverging(.storeInSnapshot) }
         batch.command(command.argumentCount + 4)
         batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulk("if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end")
+        batch.bytes.appendBulk(Self.storeIfThere)
         batch.bytes.appendBulk("1")
         batch.bytes.appendBulk(command.argument(at: 1))
         var arguments = command.arguments
         while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
         return .writtenDiverging(.storeInSnapshot)
     }
+
+    static let storeIfThere: StaticString = "if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end"
 
     private func cluster(_ command: borrowing JournalCommand) -> RewriteOutcome {
         guard command.argumentCount >= 4, command.argumentCount % 2 == 0, command.argument(at: 1).isWord("FLUSHSLOTS")

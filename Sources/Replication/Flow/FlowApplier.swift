@@ -70,7 +70,13 @@ package actor FlowApplier {
         encoder = FlowEncoder(
             flow: flow, context: context, profile: profile, nextLSN: start.isContinued ? start.next : nil)
         feed = FlowFeed(intake: intake, decoder: start.decoder, progress: context.progress(flow))
-        target = StandaloneTarget(flow, context: context, queue: executor.queue)
+        if let cluster = context.cluster {
+            target = ClusterTarget(
+                flow, context: context, cluster: cluster, resumesAt: start.isContinued ? start.next : nil,
+                queue: executor.queue)
+        } else {
+            target = StandaloneTarget(flow, context: context, queue: executor.queue)
+        }
         classifier = ReplyClassifier(context: context, encoder: encoder)
         delivery = BatchDelivery(context: context, classifier: classifier)
         prober = ConflictProber(flow, context: context)
@@ -183,6 +189,10 @@ package actor FlowApplier {
             return resume(after: wait)
         }
         let batch = encoder.batch
+        if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: 0) {
+            machine.seal(before)
+            return take(delivery.begin(before))
+        }
         if let limit = context.targetLimits.limits.transactionBytes, let command = batch.hugeCommand,
             batch.bytes.count + command.argumentBytes + TargetLimits.frameBytes > limit,
             let before = batch.takeCommandsBeforeLongOne(in: encoder.selectedDatabase ?? 0)
@@ -234,6 +244,9 @@ package actor FlowApplier {
         case .completed(let batch, let outcome): completed(batch, outcome)
         case .lost(let error): machine.linkLost(error, losses: delivery.losses)
         case .hasRoom: machine.hasRoom()
+        case .away(let error): machine.lost(error)
+        case .back: machine.found()
+        case .failed(let error): machine.fail(error)
         }
         pump()
     }
@@ -324,6 +337,7 @@ package actor FlowApplier {
     /// The global command has been applied, with the checkpoints of all flows.
     package func resumeAfterGlobal() {
         guard machine.globalDone(next: positionAfterGlobal) else { return }
+        target.globalCommandDone(next: positionAfterGlobal)
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes)
         pump()
@@ -435,9 +449,11 @@ package actor FlowApplier {
     package var hasMore: Bool { machine.hasMore(fill, isEmpty: feed.isEmpty) }
 
     package func close() async {
+        let isAtRest = machine.isAtRest && !fill.hasContent && feed.isEmpty
         machine.close()
         pump()
         encoder.expiry?.book.close()
+        if isAtRest { await target.retire(isolation: self) }
         target.close()
         // What they may still send would meet the next session, or a target that has been left.
         connecting?.cancel()
@@ -446,6 +462,7 @@ package actor FlowApplier {
         await probing?.value
         await prober.close(isolation: self)
         target.close()
+        await target.join(isolation: self)
         Self.resume(&drainWaiters)
         Self.resume(&quietWaiters)
     }

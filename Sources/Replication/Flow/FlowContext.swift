@@ -9,6 +9,8 @@ package struct FlowContext: Sendable {
     package var session: SessionStateMachine.Session
     package var targetDatabases: UInt32
     package var connector: TargetConnector
+    /// Where the target is a cluster.
+    var cluster: ClusterConnector? { connector.cluster }
     package var incidents: IncidentLog
     package var logger: Logger
     /// By flow number.

@@ -148,10 +148,6 @@ extension FlowEncoder {
     }
 }
 
-extension RawSpan {
-    func isText(_ text: StaticString) -> Bool { byteCount == text.utf8CodeUnitCount && startsWith(text) }
-}
-
 extension JournalCommand {
     /// How many keys, of all databases together, the command can add or remove at most. Whole databases apart.
     fileprivate var keyChangeLimit: Int {

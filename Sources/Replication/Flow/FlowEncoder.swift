@@ -95,6 +95,8 @@ final class FlowEncoder: FlowSink {
     /// The batch is to be sent before more is decoded.
     var isBatchFull: Bool {
         batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= context.batchCommands)
+            // A cluster's node gets a long command by itself.
+            || (context.cluster != nil && batch.hugeCommand != nil && !batch.isInCommand)
     }
 
     /// Hands over the batch and begins the next one, which selects its database anew: a batch may be sent on a new
@@ -122,7 +124,9 @@ final class FlowEncoder: FlowSink {
     func adjustDeadlines(oldestArrival: Int64?, limit: Int = batchBytes) {
         guard let expiry, !batch.isInCommand, halt == nil else { return }
         expiry.look(oldestArrival: oldestArrival)
+        let count = batch.commandCount
         expiry.work(on: batch, limit: limit) { select($0) }
+        batch.noteOutsideStream(from: count)
     }
 
     /// Ends the batch's commands in database 0, where the checkpoint stands.
@@ -141,7 +145,9 @@ final class FlowEncoder: FlowSink {
         guard let book, !book.isEmpty, isStable, !isPaused, !hasSwept, !batch.isInCommand, nextLSN >= catchesUpUntil
         else { return }
         hasSwept = true
+        let count = batch.commandCount
         book.sweep(until: time, into: batch) { select($0) }
+        batch.noteOutsideStream(from: count)
     }
 
     /// The global command has been applied to the target.
