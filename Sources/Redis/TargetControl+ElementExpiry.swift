@@ -1,6 +1,6 @@
 import Wire
 
-/// The elements' TTLs of a whole task, between two sessions.
+/// The elements' TTLs of a whole task, between two sessions. In a cluster no task keeps any.
 extension TargetControl {
     /// Flows that a task may have had.
     private static let maxFlows = 1024
@@ -33,6 +33,7 @@ extension TargetControl {
     ///
     /// - Returns: the number of keys that had some.
     package func forgetElementExpiries(task: String) async throws(TargetError) -> Int {
+        guard !isInCluster else { return 0 }
         let lists = (0..<Self.maxFlows).map { ElementExpiry.dueKey(task: task, flow: $0) }
         let shadows = ElementExpiry.shadowPrefix(task: task)
         var total = 0
