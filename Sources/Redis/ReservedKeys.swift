@@ -5,28 +5,31 @@ package import Wire
 /// Their names are reserved: keys of the source with such a name are not replicated, or a client of the source could write
 /// over the position that says what has been applied.
 package struct ReservedKeys: Sendable {
-    /// What the names begin with, after a slot's tag in a cluster.
+    /// What the names begin with.
     package static let prefix: StaticString = "df2redis:"
 
     /// The checkpoint, which may have another name, and the owner's record.
     private let checkpoint: [UInt8]
     private let owner: [UInt8]
+    private let isInCluster: Bool
 
-    package init(checkpoint: String) {
+    /// - Parameter isInCluster: names with the tag of a slot before them are reserved too.
+    package init(checkpoint: String, isInCluster: Bool = false) {
         self.checkpoint = Array(checkpoint.utf8)
-        owner = Array((checkpoint + OwnershipRecord.suffix).utf8)
+        owner = Array(OwnershipRecord.key(checkpoint: checkpoint, isInCluster: isInCluster).utf8)
+        self.isInCluster = isInCluster
     }
 
     package func contains(_ key: RawSpan) -> Bool {
         key.startsWith(Self.prefix) || key.isEqual(to: checkpoint.span.bytes) || key.isEqual(to: owner.span.bytes)
-            || isTagged(key)
+            || (isInCluster && Self.isTagged(key))
     }
 
-    /// `{<tag>}df2redis:...`, as in a cluster.
-    private func isTagged(_ key: RawSpan) -> Bool {
-        guard key.byteCount > 3, key[0] == UInt8(ascii: "{") else { return false }
-        for end in 2...min(SlotTag.maxBytes + 1, key.byteCount - 1) where key[end] == UInt8(ascii: "}") {
-            return key.extracting((end + 1)..<key.byteCount).startsWith(Self.prefix)
+    /// `{<tag>}df2redis:...`
+    private static func isTagged(_ key: RawSpan) -> Bool {
+        guard key.byteCount > 0, key[0] == UInt8(ascii: "{") else { return false }
+        for place in 1..<min(key.byteCount, SlotTag.maxBytes + 2) where key[place] == UInt8(ascii: "}") {
+            return key.extracting((place + 1)...).startsWith(prefix)
         }
         return false
     }

@@ -113,8 +113,10 @@ package struct TargetConnector: Sendable {
     /// Whether the target has connections of this task's name besides `connection`; `nil` when it does not say.
     func others(on connection: RequestConnection) async throws(TargetError) -> Bool? {
         do {
+            // Those that a process opens for one question, and closes, are perhaps still on the list.
+            let brief = [TargetRights.role, ClusterConnector.topologyRole].map { "\(settings.clientName):\($0)" }
             return try await ids(on: connection) {
-                $0.hasPrefix("\(settings.clientName):") && !$0.hasSuffix(":\(TargetRights.role)")
+                $0.hasPrefix("\(settings.clientName):") && !brief.contains($0)
             }.map { !$0.isEmpty }
         } catch {
             throw TargetError(error)

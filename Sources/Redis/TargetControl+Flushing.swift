@@ -130,7 +130,7 @@ extension TargetControl {
 
     /// - Returns: `false` when keys of this task may be left.
     private func removeKeys(_ database: UInt32, _ flush: Flush) async throws(TargetError) -> Bool {
-        let reserved = ReservedKeys(checkpoint: flush.checkpointKey)
+        let reserved = ReservedKeys(checkpoint: flush.checkpointKey, isInCluster: isInCluster)
         let shadows = ElementExpiry.shadowPrefix(task: flush.task)
         let dues = Array(ElementExpiry.dueKey(task: flush.task, flow: 0).dropLast())
         func isDoomed(_ key: [UInt8]) -> Bool {

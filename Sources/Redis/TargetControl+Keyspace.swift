@@ -12,7 +12,7 @@ package struct KeyspaceFigures: Equatable, Sendable {
 extension TargetControl {
     /// How many keys of df2redis' own there are in database 0, of those that a task has at all times.
     package func ownKeyCount(checkpoint: String, task: String) async throws(TargetError) -> Int {
-        try await exist(OwnershipRecord.companions(of: checkpoint, isInCluster: isCluster))
+        try await exist(OwnershipRecord.companions(of: checkpoint, isInCluster: isInCluster))
             + servers.markCount(of: task)
     }
 

@@ -21,6 +21,8 @@ package actor TargetControl {
             connector, role: role, replacement: replacesAny ? .any : replacesOwn ? .own : .never)
     }
 
+    package nonisolated var isInCluster: Bool { connector.cluster != nil }
+
     // MARK: Requests
 
     /// Sends a request about a key, to a database if one is named.
@@ -73,35 +75,27 @@ package actor TargetControl {
         return answers.contains(true) ? true : answers.contains(nil) ? nil : false
     }
 
-    /// The number of databases that SELECT takes.
+    /// The number of databases that keys can be written to.
     package func databaseCount() async throws(TargetError) -> UInt32 {
-        var least = UInt32.max
-        for server in try await servers.all() {
-            // A cluster's node has as many as its SELECT takes, whatever its parameter of that name says.
-            least = min(
-                least,
-                try await Self.databaseCount(on: server.requests.open(), asksParameter: servers.cluster == nil))
-        }
-        return least
-    }
-
-    private static func databaseCount(
-        on connection: RequestConnection, asksParameter: Bool
-    ) async throws(TargetError) -> UInt32 {
-        do {
-            if asksParameter, let pair = try await connection.request("CONFIG", "GET", "databases").array,
-                pair.count == 2, let count = pair[1].int, count > 0
-            {
-                return UInt32(clamping: count)
+        // Most clusters have no other one, and a batch that is divided by slots names none.
+        guard servers.cluster == nil else { return 1 }
+        return try await servers.at([]) { (server) throws(TargetError) in
+            let connection = try await server.requests.open()
+            do {
+                if let pair = try await connection.request("CONFIG", "GET", "databases").array, pair.count == 2,
+                    let count = pair[1].int, count > 0
+                {
+                    return UInt32(clamping: count)
+                }
+                // CONFIG may be forbidden: SELECT tells as well.
+                var known: UInt32 = 1
+                while known < 1 << 20, try await connection.request("SELECT", String(known * 2 - 1)).isOK { known *= 2 }
+                while try await connection.request("SELECT", String(known)).isOK { known += 1 }
+                _ = try await connection.request("SELECT", "0")
+                return known
+            } catch {
+                throw TargetError(error)
             }
-            // CONFIG may be forbidden: SELECT tells as well.
-            var known: UInt32 = 1
-            while known < 1 << 20, try await connection.request("SELECT", String(known * 2 - 1)).isOK { known *= 2 }
-            while try await connection.request("SELECT", String(known)).isOK { known += 1 }
-            _ = try await connection.request("SELECT", "0")
-            return known
-        } catch {
-            throw TargetError(error)
         }
     }
 

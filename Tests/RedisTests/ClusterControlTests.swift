@@ -362,3 +362,15 @@ private struct Scene {
         await control.close()
     }
 }
+
+@Suite struct `Names that are df2redis' own in a cluster` {
+    @Test(arguments: [
+        ("df2redis:x", true, true), ("{0a}df2redis:mark:t", false, true), ("{abcd}df2redis:", false, true),
+        ("{abcde}df2redis:mark", false, false), ("{}df2redis:x", false, true), ("{0a}df2redis", false, false),
+        ("{0a", false, false), ("{", false, false), ("", false, false), ("x{0a}df2redis:mark", false, false),
+        ("ops:t", true, true), ("ops:t:owner", true, false),
+    ]) func `begin with the tag of a slot, too`(_ name: String, _ alone: Bool, _ inCluster: Bool) {
+        #expect(ReservedKeys(checkpoint: "ops:t").contains(Array(name.utf8)) == alone)
+        #expect(ReservedKeys(checkpoint: "ops:t", isInCluster: true).contains(Array(name.utf8)) == inCluster)
+    }
+}

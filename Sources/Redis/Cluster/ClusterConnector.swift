@@ -23,6 +23,11 @@ package final class ClusterConnector: Sendable {
         package var generation: Int
     }
 
+    /// Of the connections that ask for the topology, each of which is closed when it has.
+    static let topologyRole = "topology"
+    /// How long a node may take to answer about the topology before the next one is asked.
+    private static let haste = Duration.seconds(1)
+
     package let settings: ClusterSettings
     private let view = Lock<View?>(nil)
     private let importMode = Lock(false)
@@ -65,9 +70,14 @@ package final class ClusterConnector: Sendable {
                 return next
             }
         }
-        for candidate in candidates {
+        // A node that hangs holds nobody up as long as another one answers.
+        let patience = settings.target.timeout
+        let limits = candidates.count > 1 && patience > Self.haste ? [Self.haste, patience] : [patience]
+        for (candidate, limit) in limits.flatMap({ limit in candidates.map { ($0, limit) } }) {
+            // All have been asked.
+            if let doubtful, limit != limits[0] { return accept(doubtful) }
             do throws(TargetError) {
-                let (topology, isServing) = try await read(at: candidate)
+                let (topology, isServing) = try await read(at: candidate, within: limit)
                 // A node that has been taken out of the cluster knows of no slots.
                 if topology.masters.isEmpty {
                     throw TargetError(.notReady, "the cluster's node \(candidate) knows no node that serves slots")
@@ -82,16 +92,18 @@ package final class ClusterConnector: Sendable {
         }
         if let doubtful { return accept(doubtful) }
         let first = failures.first ?? TargetError(.unsuitable, "no node of the cluster is configured")
-        throw failures.count < 2
-            ? first : TargetError(first.code, "none of \(failures.count) nodes of the cluster answers: \(first)")
+        throw candidates.count < 2
+            ? first : TargetError(first.code, "none of \(candidates.count) nodes of the cluster answers: \(first)")
     }
 
     /// - Returns: also whether the node counts the cluster as serving.
-    private func read(at endpoint: Endpoint) async throws(TargetError) -> (ClusterTopology, isServing: Bool) {
-        let connection = try await connector(for: endpoint).connect(role: "topology")
+    private func read(
+        at endpoint: Endpoint, within limit: Duration
+    ) async throws(TargetError) -> (ClusterTopology, isServing: Bool) {
+        let connection = try await connector(for: endpoint, timeout: limit).connect(role: Self.topologyRole)
         do {
-            let topology = try await read(on: connection)
-            let info = try await connection.request("CLUSTER", "INFO", timeout: settings.target.timeout).text
+            let topology = try await read(on: connection, within: limit)
+            let info = try await connection.request("CLUSTER", "INFO", timeout: limit).text
             await connection.close()
             return (topology, info?.contains("cluster_state:fail") != true)
         } catch {
@@ -100,9 +112,8 @@ package final class ClusterConnector: Sendable {
         }
     }
 
-    private func read(on connection: RequestConnection) async throws -> ClusterTopology {
+    private func read(on connection: RequestConnection, within timeout: Duration) async throws -> ClusterTopology {
         let reading = reading(from: connection.endpoint)
-        let timeout = settings.target.timeout
         let shards = try await connection.request("CLUSTER", "SHARDS", timeout: timeout)
         if let topology = ClusterTopology(shards: shards, reading) { return topology }
         let slots = try await connection.request("CLUSTER", "SLOTS", timeout: timeout)
@@ -124,11 +135,11 @@ package final class ClusterConnector: Sendable {
 
     /// Opens connections to one node. They do not look at the task's owner, whose record may be at another node:
     /// `connect(to:)` does.
-    package func connector(for endpoint: Endpoint) -> TargetConnector {
+    package func connector(for endpoint: Endpoint, timeout: Duration? = nil) -> TargetConnector {
         var target = TargetSettings(
             endpoint: endpoint, user: settings.target.user, password: settings.target.password,
             clientName: settings.target.clientName)
-        target.timeout = settings.target.timeout
+        target.timeout = timeout ?? settings.target.timeout
         target.isClusterNode = true
         var connector = TargetConnector(settings: target)
         connector.usesImportMode = usesImportMode

@@ -83,7 +83,7 @@ struct ClusterFlush: Sendable {
     /// Removes the keys of slots that leave the master which is flushed last.
     private func empty(_ slots: [ClusterLayout.OpenSlot], at server: TargetServers.Server) async throws(TargetError) {
         let database: UInt32 = if case .flushDatabase(let database) = command { database } else { 0 }
-        let reserved = ReservedKeys(checkpoint: checkpointKey)
+        let reserved = ReservedKeys(checkpoint: checkpointKey, isInCluster: true)
         for open in slots {
             let reply = try await server.demand(
                 "CLUSTER", "GETKEYSINSLOT", "\(open.slot)", "\(Int32.max)", in: database)

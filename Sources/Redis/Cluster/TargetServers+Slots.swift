@@ -64,7 +64,3 @@ extension TargetServers {
         return keys
     }
 }
-
-extension TargetControl {
-    package nonisolated var isCluster: Bool { servers.cluster != nil }
-}

@@ -80,7 +80,8 @@ final class FlowEncoder: FlowSink {
         book = context.policy.elementExpiry == .timer ? ElementExpiryBook(flow, context, profile) : nil
         rewriter.elementExpiry = book?.expiry
         self.nextLSN = nextLSN?.value ?? 0
-        reserved = ReservedKeys(checkpoint: context.checkpointKey.name)
+        reserved = ReservedKeys(
+            checkpoint: context.checkpointKey.name, isInCluster: context.connector.cluster != nil)
         ownership = KeyOwnership(flow: flow, flowCount: context.flowCount)
         isStable = nextLSN != nil
         hasCompletedSnapshot = nextLSN != nil

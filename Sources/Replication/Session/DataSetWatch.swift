@@ -133,7 +133,7 @@ actor DataSetWatch {
         let flushesAfter = flushRecords
         guard source.nextLSNs.count == progress.count, try await hasApplied(source.nextLSNs) else { return nil }
         // In a cluster, flows leave marks in ever more slots meanwhile.
-        let ownBefore = try await control.isCluster ? ownKeys() : nil
+        let ownBefore = try await control.isInCluster ? ownKeys() : nil
         let target = try await control.keyspaceFigures()
         guard flushRecords == flushesBefore else { return nil }
         var sample = DataSetJudge.Sample(

@@ -41,7 +41,7 @@ extension ReplicationSession {
 
     private func noteFilling(_ database: UInt32) async throws {
         if !databases.known.contains(database), databases.filling[database] == nil {
-            let reserved = ReservedKeys(checkpoint: checkpointKey.name)
+            let reserved = ReservedKeys(checkpoint: checkpointKey.name, isInCluster: control.isInCluster)
             databases.filling[database] = try await retryingTarget {
                 try await control.keyCount(database: database, besides: reserved)
             }
@@ -122,7 +122,7 @@ extension ReplicationSession {
     func reconciler(on control: TargetControl) -> Reconciler {
         Reconciler(
             control: control, flows: appliers, retry: settings.retry, logger: logger,
-            reserved: ReservedKeys(checkpoint: checkpointKey.name),
+            reserved: ReservedKeys(checkpoint: checkpointKey.name, isInCluster: control.isInCluster),
             isShared: { [control, registry] in try await control.others(in: registry).fill($0) })
     }
 
