@@ -124,14 +124,14 @@ import Wire
         let scene = try scene()
         _ = try await scene.open(at: nil)
         let masters = try cluster.masters()
-        nonisolated(unsafe) let moving = (cluster: cluster, first: masters[0], last: masters[2])  // the thread's until it ends
+        nonisolated(unsafe) let moving = (cluster, masters[0], masters[2])  // the thread's until it ends
         let failure = Lock<(any Error)?>(nil)
         let hasEnded = Lock(false)
         Thread {
             do {
                 for round in 0..<4 {
-                    let (from, to) = round % 2 == 0 ? (moving.first, moving.last) : (moving.last, moving.first)
-                    try moving.cluster.moveSlots(0..<60, from: from, to: to)
+                    let (from, to) = round % 2 == 0 ? (moving.1, moving.2) : (moving.2, moving.1)
+                    try moving.0.moveSlots(0..<60, from: from, to: to)
                 }
             } catch { failure.withLock { $0 = error } }
             hasEnded.withLock { $0 = true }
