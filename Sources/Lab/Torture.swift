@@ -57,6 +57,11 @@ package final class Torture {
         package var rounds = 0
         /// Full syncs, the first one left out.
         package var fullSyncs = 0
+        /// Of those, full syncs because a master of the cluster was replaced by a replica without its last writes, and
+        /// of so much that the source cannot bring them again.
+        package var fullSyncsForLostWrites = 0
+        /// Those that nothing asked for.
+        package var needlessFullSyncs: Int { max(0, fullSyncs - fullSyncsForLostWrites) }
         /// Why they were made, in the daemon's words.
         package var fullSyncReasons: [String] = []
         /// Ends of the daemon that nobody asked for, which a service manager would have met with a restart.
@@ -141,6 +146,10 @@ package final class Torture {
         }
         report.fullSyncReasons = reasons
         report.fullSyncs = daemon.log.components(separatedBy: "full sync begins").count - 2
+        report.fullSyncsForLostWrites =
+            daemon.log.split(separator: "\n").count {
+                $0.contains("leaving:") && $0.contains("that the cluster had confirmed: a full sync is needed")
+            }
         for line in daemon.log.split(separator: "\n") where line.contains("there is no room left") {
             guard line.contains("another attempt in") else { continue }
             let cause =

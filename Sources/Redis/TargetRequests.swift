@@ -2,6 +2,8 @@ import Link
 import Wire
 
 /// Requests of df2redis' own to one server, on one connection that is opened when it is needed.
+///
+/// What belongs together, a request with the choice of its database or a transaction, has the connection to itself meanwhile.
 actor TargetRequests {
     /// What a connection does to one of its role that the server may still hold.
     enum Replacement: Sendable {
@@ -23,11 +25,23 @@ actor TargetRequests {
     private let replacement: Replacement
     private var connection: RequestConnection?
     private var hasConnected = false
+    private var isTaken = false
+    private var waiting: [CheckedContinuation<Void, Never>] = []
 
     init(timeout: Duration, replacement: Replacement, connect: @escaping Connect) {
         self.connect = connect
         self.timeout = timeout
         self.replacement = replacement
+    }
+
+    /// Runs `body` when nobody else uses the connection.
+    private func alone<R: Sendable>(
+        _ body: () async throws(TargetError) -> R
+    ) async throws(TargetError) -> R {
+        if isTaken { await withCheckedContinuation { waiting.append($0) } } else { isTaken = true }
+        // It is handed to the next one, and never free in between.
+        defer { if waiting.isEmpty { isTaken = false } else { waiting.removeFirst().resume() } }
+        return try await body()
     }
 
     /// The connection, opened if there is none that can be used.
@@ -61,14 +75,16 @@ actor TargetRequests {
     func demand(
         _ arguments: [[UInt8]], in database: UInt32? = nil, isAsking: Bool = false, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
-        let connection = try await open()
-        do throws(TargetError) {
-            return try await demand(arguments, in: database, isAsking, on: connection, timeout)
-        } catch {
-            // An idle connection may be closed with a request on its way. Each of our requests may be made twice, and a
-            // new connection ends the one before first.
-            guard await connection.wasClosedInSilence else { throw error }
-            return try await demand(arguments, in: database, isAsking, on: open(), timeout)
+        try await alone { () throws(TargetError) in
+            let connection = try await open()
+            do throws(TargetError) {
+                return try await demand(arguments, in: database, isAsking, on: connection, timeout)
+            } catch {
+                // An idle connection may be closed with a request on its way. Each of our requests may be made twice, and
+                // a new connection ends the one before first.
+                guard await connection.wasClosedInSilence else { throw error }
+                return try await demand(arguments, in: database, isAsking, on: open(), timeout)
+            }
         }
     }
 
@@ -87,19 +103,21 @@ actor TargetRequests {
     /// - Returns: a reply, or an error reply, to each.
     /// - Throws: `TargetError` when the connection breaks.
     func pipeline(_ requests: [[[UInt8]]], in database: UInt32) async throws(TargetError) -> [RESPValue] {
-        let connection = try await open()
-        _ = try await RequestSequence(connection, timeout: timeout).demand("SELECT", String(database))
-        do {
-            return try await withThrowingTaskGroup(of: (Int, RESPValue).self) { [timeout] group in
-                for (index, request) in requests.enumerated() {
-                    group.addTask { (index, try await connection.request(request, timeout: timeout)) }
+        try await alone { () throws(TargetError) in
+            let connection = try await open()
+            _ = try await RequestSequence(connection, timeout: timeout).demand("SELECT", String(database))
+            do {
+                return try await withThrowingTaskGroup(of: (Int, RESPValue).self) { [timeout] group in
+                    for (index, request) in requests.enumerated() {
+                        group.addTask { (index, try await connection.request(request, timeout: timeout)) }
+                    }
+                    var replies = [RESPValue](repeating: .bulk(nil), count: requests.count)
+                    for try await (index, reply) in group { replies[index] = reply }
+                    return replies
                 }
-                var replies = [RESPValue](repeating: .bulk(nil), count: requests.count)
-                for try await (index, reply) in group { replies[index] = reply }
-                return replies
+            } catch {
+                throw TargetError(error)
             }
-        } catch {
-            throw TargetError(error)
         }
     }
 
@@ -108,10 +126,12 @@ actor TargetRequests {
     func sequence<R: Sendable>(
         isAsking: Bool = false, _ body: @Sendable (RequestSequence) async throws(TargetError) -> R
     ) async throws(TargetError) -> R {
-        let sequence = RequestSequence(try await open(), timeout: timeout, isAsking: isAsking)
-        do throws(TargetError) { return try await body(sequence) } catch {
-            await close()
-            throw error
+        try await alone { () throws(TargetError) in
+            let sequence = RequestSequence(try await open(), timeout: timeout, isAsking: isAsking)
+            do throws(TargetError) { return try await body(sequence) } catch {
+                await close()
+                throw error
+            }
         }
     }
 

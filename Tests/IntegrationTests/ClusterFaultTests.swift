@@ -81,7 +81,7 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
             return (torture.report, torture.report.violations(source.stop()))
         }
         for kind in Torture.TargetKind.cluster.faults { #expect(outcome.faults[kind] ?? 0 > 0, "\(kind) had its turn") }
-        #expect(outcome.fullSyncs == 0, "\(outcome.fullSyncReasons)")
+        #expect(outcome.needlessFullSyncs == 0, "\(outcome.fullSyncReasons)")
         #expect(violations == [])
         #expect(outcome.comparedKeys > 100)
     }

@@ -13,7 +13,7 @@ private final class Scene {
     private var daemons: [Daemon] = []
 
     init(masters: Int = 3, replicas: Int = 0, _ arguments: [String] = [], shards: Int = 2) throws {
-        master = try startedMaster(shards: shards)
+        master = try startedMaster(shards: shards) { $0.backlogRecords = 4_000_000 }
         cluster = try RedisCluster(masters: masters, replicas: replicas, arguments)
         source = try RESPClient(port: master.port)
         folder = try TemporaryFolder("cluster-task")

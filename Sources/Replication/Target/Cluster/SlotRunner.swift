@@ -285,7 +285,13 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         if trouble.attempts > 3 { wait = min(retry.wait(before: trouble.attempts - 3), Self.longestWait) }
         switch trouble.cause {
         case .redirected(.moved(let slot, let endpoint)):
-            moved[slot] = endpoint
+            // A node that was no master may have taken the place of one, without its last writes: nothing is written there
+            // before the topology says whose place, and the node has been asked for the mark.
+            if view.topology.masters.contains(where: { $0.endpoint == endpoint }) {
+                moved[slot] = endpoint
+            } else {
+                wait = max(wait, .milliseconds(20))
+            }
             refresh(asking: endpoint)
         case .redirected(.ask(_, let endpoint)): askingAt[part] = endpoint
         case .redirected(.tryAgain): wait = max(wait, .milliseconds(20))
@@ -318,6 +324,11 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         for (slot, mark) in answers {
             let verdict = watch.check(mark, in: slot, of: view.topology)
             if verdict != .complete { return onReport(.incomplete(endpoint, slot, verdict)) }
+        }
+        let answered = Set(answers.map(\.slot))
+        guard watch.questions(to: endpoint, in: view.topology).allSatisfy(answered.contains) else {
+            return pool.drop(
+                endpoint, because: TargetError(.unreachable, "the target \(endpoint) serves other slots by now"))
         }
         step()
     }
@@ -369,8 +380,17 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         guard !isClosed else { return }
         switch result {
         case .success(let newer):
+            let newMasters = watch.expectedSlots.compactMap { slot -> Endpoint? in
+                let endpoint = newer.topology.master(of: slot)?.endpoint
+                return endpoint == view.topology.master(of: slot)?.endpoint ? nil : endpoint
+            }
             view = newer
             moved = [:]
+            // Connected before it was the master, it has not been asked what it has of its predecessor's.
+            for endpoint in Set(newMasters) {
+                pool.drop(
+                    endpoint, because: TargetError(.unreachable, "the target \(endpoint) has become a master"))
+            }
             let masters = Set(newer.topology.masters.map(\.endpoint))
             for endpoint in pool.silentNodes(for: Self.silenceLimit) where !masters.contains(endpoint) {
                 pool.drop(endpoint, because: TargetError(.unreachable, "the target \(endpoint) is no master any more"))
