@@ -41,7 +41,7 @@ actor ClusterScene {
                 }
             }
         })
-        context = scene.encoder.context
+        context = scene.context
         guard let cluster = connector.cluster else { throw LabError("the connector knows its cluster") }
         self.connector = cluster
     }
@@ -91,14 +91,12 @@ actor ClusterScene {
     }
 
     /// A command with an argument of `count` bytes, which is sent while it is being built.
-    func deliverLong(_ words: [String], argumentBytes count: Int) async throws -> BatchOutcome {
+    func deliverLong(_ name: StaticString, _ words: [String], argumentBytes count: Int) async throws -> BatchOutcome {
         let batch = CommandBatch()
-        batch.command(2)
-        for word in ["SELECT", "0"] { batch.bytes.appendBulk(utf8: word) }
-        batch.command(words.count + 1)
-        batch.beginLongCommand(label: words[0], argumentBytes: count)
-        for word in words { batch.bytes.appendBulk(utf8: word) }
-        batch.bytes.appendBulkHead(count)
+        batch.append("SELECT", Int64(0))
+        batch.beginLongCommand(name, label: "\(name)", argumentBytes: count) {
+            for word in words { $0.append(Array(word.utf8)) }
+        }
         long = (batch, count)
         growLong()
         return try await withCheckedThrowingContinuation { continuation in
@@ -111,7 +109,7 @@ actor ClusterScene {
         guard let batch = long?.batch, !batch.isSealed else { return }
         while let left = long?.left, left > 0, batch.bytes.count < 256 << 10 {
             let piece = min(left, 64 << 10)
-            batch.bytes.append([UInt8](repeating: UInt8(ascii: "x"), count: piece).span.bytes)
+            batch.appendToLongCommand([UInt8](repeating: UInt8(ascii: "x"), count: piece).span.bytes)
             long?.left -= piece
         }
     }
@@ -119,7 +117,6 @@ actor ClusterScene {
     private func hasRoom() {
         growLong()
         if let (batch, left) = long, left == 0, !batch.isSealed {
-            batch.bytes.appendLineEnd()
             batch.endLongCommand()
             batch.seal(checkpoint: nil)
         }
@@ -130,9 +127,7 @@ actor ClusterScene {
         let batch = CommandBatch()
         if next != nil { batch.beginJournal() }
         for record in records {
-            let words = record.split(separator: " ").map(String.init)
-            batch.command(words.count)
-            for word in words { batch.bytes.appendBulk(utf8: word) }
+            batch.append(record.split(separator: " ").map { Array($0.utf8) })
             if next != nil { batch.endRecord() }
         }
         batch.progress.nextLSN = next

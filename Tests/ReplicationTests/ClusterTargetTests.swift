@@ -109,9 +109,12 @@ import Wire
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
-        for words in [["RPUSH", "long"], ["RPUSH", "long"], ["SET", "text"], ["HSET", "hash", "f"]] {
-            #expect(try await scene.deliverLong(words, argumentBytes: 5 << 20) == .applied([]))
-            try model.command(words + [String(repeating: "x", count: 5 << 20)])
+        let commands: [(name: StaticString, words: [String])] = [
+            ("RPUSH", ["long"]), ("RPUSH", ["long"]), ("SET", ["text"]), ("HSET", ["hash", "f"]),
+        ]
+        for (name, words) in commands {
+            #expect(try await scene.deliverLong(name, words, argumentBytes: 5 << 20) == .applied([]))
+            try model.command(["\(name)"] + words + [String(repeating: "x", count: 5 << 20)])
         }
         #expect(try await scene.deliver(["INCR n"], next: 5) == .applied([]))
         try tell(["INCR n"])

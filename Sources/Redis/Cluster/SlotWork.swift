@@ -156,7 +156,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             to: part)
     }
 
-    /// - Parameter number: of the batch's command that it stands for; `nil`: none, and an error reply fails the work.
+    /// - Parameter number: of the command of the batch that it is; `nil`: of none, and an error reply fails the work.
     package func append(
         _ words: [[UInt8]], for number: Int? = nil, to part: Int, database: UInt32 = 0, mayRepeat: Bool
     ) {
