@@ -39,10 +39,10 @@ package struct AbandonedSession: Sendable {
 
     /// - Parameter sockets: what a `SocketKeeper` kept, by name; they are taken over.
     package static func leave(
-        _ sockets: [String: [Int32]], within limit: Duration, keeper: any SocketKeeper
+        _ sockets: [String: [Int32]], within limit: Duration, socketStore: any SocketKeeper
     ) -> [Departure] {
         var session = AbandonedSession(sockets)
-        session.leave(within: limit, keeper: keeper)
+        session.leave(within: limit, socketStore: socketStore)
         return session.sockets.map(\.departure)
     }
 
@@ -59,7 +59,7 @@ package struct AbandonedSession: Sendable {
         }
     }
 
-    private mutating func leave(within limit: Duration, keeper: any SocketKeeper) {
+    private mutating func leave(within limit: Duration, socketStore: any SocketKeeper) {
         for index in sockets.indices { read(index, atMost: Self.bytesBeforeFIN) }
         let deadline = ContinuousClock.now + limit
         for socket in sockets where !socket.isMain { shutdown(socket.descriptor, Int32(SHUT_WR)) }
@@ -67,7 +67,7 @@ package struct AbandonedSession: Sendable {
         for socket in sockets where socket.isMain { shutdown(socket.descriptor, Int32(SHUT_WR)) }
         readToEnd(until: deadline) { _ in true }
         for socket in sockets {
-            keeper.release(name: socket.departure.name)
+            socketStore.release(name: socket.departure.name)
             close(socket.descriptor)
         }
     }

@@ -37,7 +37,7 @@ package actor FlowConnection {
     private let peer: String
     private let descriptor: Int32
     private let unconsumed: [UInt8]
-    private let keeper: any SocketKeeper
+    private let socketStore: any SocketKeeper
     private var isClosed = false
     private var channel: Channel?
     private var acknowledgeTimer: (any DispatchSourceTimer)?
@@ -57,7 +57,7 @@ package actor FlowConnection {
     /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read after that answer.
     package init(
         flow: FlowID, descriptor: Int32, unconsumed: [UInt8], peer: String, receiver: any FlowReceiver,
-        keeper: any SocketKeeper, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
+        socketStore: any SocketKeeper, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.flow = flow
         self.descriptor = descriptor
@@ -65,9 +65,9 @@ package actor FlowConnection {
         self.peer = "\(peer) (flow \(flow))"
         self.receiver = receiver
         self.onEvent = onEvent
-        self.keeper = keeper
+        self.socketStore = socketStore
         executor = QueueExecutor(label: "df2redis.flow.\(flow)")
-        keeper.keep(descriptor, name: KeptSocketName.flow(flow))
+        socketStore.keep(descriptor, name: KeptSocketName.flow(flow))
     }
 
     /// Begins to read: before DFLY SYNC is sent.
@@ -215,7 +215,7 @@ package actor FlowConnection {
         stopAcknowledging()
         let channel = channel ?? Channel(descriptor: descriptor, peer: peer, queue: executor.queue)
         channel.shutdownWrite()
-        keeper.release(name: KeptSocketName.flow(flow))
+        socketStore.release(name: KeptSocketName.flow(flow))
         channel.close()
         self.channel = nil
     }

@@ -31,7 +31,7 @@ package struct SourceSettings: Sendable {
 /// One replication session: the main connection and a connection a flow, driven by `SessionStateMachine`.
 package actor MasterSession {
     private let settings: SourceSettings
-    private let keeper: any SocketKeeper
+    private let socketStore: any SocketKeeper
     private let onEvent: @Sendable (FlowConnectionEvent) -> Void
     private var machine: SessionStateMachine
     private var main: RequestConnection?
@@ -43,13 +43,13 @@ package actor MasterSession {
 
     /// - Parameter clock: Unix time in milliseconds.
     package init(
-        settings: SourceSettings, resumePoint: ResumePoint?, keeper: any SocketKeeper,
+        settings: SourceSettings, resumePoint: ResumePoint?, socketStore: any SocketKeeper,
         clock: @escaping @Sendable () -> Int64,
         onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.settings = settings
         self.clock = clock
-        self.keeper = keeper
+        self.socketStore = socketStore
         self.onEvent = onEvent
         machine = SessionStateMachine(
             user: settings.user, password: settings.password, clientID: settings.clientID,
@@ -119,11 +119,11 @@ package actor MasterSession {
                 flows.append(
                     FlowConnection(
                         flow: FlowID(index), descriptor: descriptor, unconsumed: unconsumed,
-                        peer: settings.endpoint.description, receiver: receivers[index], keeper: keeper,
+                        peer: settings.endpoint.description, receiver: receivers[index], socketStore: socketStore,
                         onEvent: onEvent))
             }
             openings = []
-            if let descriptor = await main?.descriptor { keeper.keep(descriptor, name: KeptSocketName.main) }
+            if let descriptor = await main?.descriptor { socketStore.keep(descriptor, name: KeptSocketName.main) }
             guard case .startReadersThenSend(let command) = machine.begin() else {
                 preconditionFailure("a session begins with its readers")
             }
@@ -216,7 +216,7 @@ package actor MasterSession {
         }
         _ = await main?.leave(within: limit)
         main = nil
-        keeper.release(name: KeptSocketName.main)
+        socketStore.release(name: KeptSocketName.main)
     }
 
     private static func sourceError(_ error: any Error) -> any Error {

@@ -25,6 +25,9 @@ package struct SourceCalls: Equatable, Sendable {
 
 /// Asks a master, on an ordinary connection of its own, what its journal does not show.
 package actor SourceInspector {
+    /// As long as a leave waits for the master's FIN: a busy source must not be answered with RST.
+    private static let finWait = Duration.seconds(1)
+
     private let settings: SourceSettings
     private var connection: RequestConnection?
 
@@ -99,7 +102,7 @@ package actor SourceInspector {
 
     /// FIN-first.
     package func close() async {
-        _ = await connection?.leave(within: .milliseconds(200))
+        _ = await connection?.leave(within: Self.finWait)
         connection = nil
     }
 }

@@ -4,7 +4,7 @@ import Glibc
 /// The simulated master's state and what it does on events; no thread and no lock of its own.
 ///
 /// Everything here is called under the lock of `EventLoop`: by its thread once a turn, and by `SimulatedMaster`.
-/// `+Handshake`, `+Sessions`, `+Journal` and `+Commands` hold the commands.
+/// `+Requests`, `+Sessions`, `+Journal` and `+Store` hold what requests change.
 final class MasterCore {
     let options: MasterOptions
     let dataSet: DataSet

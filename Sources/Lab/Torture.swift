@@ -157,7 +157,7 @@ package final class Torture {
                 ? "the budget is spent" : line.contains("the disk is slow") ? "the disk is slow" : "the disk is full"
             report.overflows[cause, default: 0] += 1
         }
-        report.continued = daemon.log.components(separatedBy: "continuing where the checkpoint stands").count - 1
+        report.continued = daemon.log.components(separatedBy: "resuming at the checkpoint").count - 1
     }
 
     private func round(_ count: Int) throws {

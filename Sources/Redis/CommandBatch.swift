@@ -1,15 +1,16 @@
 package import Link
-package import Wire
+public import Wire
 
 /// Commands that take effect together: `MULTI`, the commands, the checkpoint, `EXEC`.
 ///
 /// The bytes are kept until the target has confirmed them, so that a batch whose fate is unknown can be sent again and a
 /// command that the target refused can be named. A batch that outgrows its memory in the middle of one huge argument is
 /// written while it is still being built, and is not kept (`isRetained`).
+@usableFromInline
 package final class CommandBatch: @unchecked Sendable {  // confined to the queue of the flow that it belongs to
     /// What the batch brings the flow to, once confirmed.
     package struct Progress: Equatable, Sendable {
-        /// The flow's next LSN behind this batch; `nil` inside the snapshot.
+        /// The flow's next LSN after this batch; `nil` inside the snapshot.
         package var nextLSN: UInt64?
         package var records = 0
         package var keys = 0
@@ -19,7 +20,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         package init() {}
     }
 
-    package var bytes = ByteBuffer(capacity: 16 << 10)
+    @usableFromInline package var bytes = ByteBuffer(capacity: 16 << 10)
     /// Commands between MULTI and EXEC.
     package private(set) var commandCount = 0
     package private(set) var isSealed = false
@@ -27,9 +28,9 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package private(set) var isRetained = true
     /// The command that is being written in pieces: it is not complete yet.
     package private(set) var isInCommand = false
-    /// Null and zero replies are told as well as errors: they mean a conflict.
+    /// Null and zero replies are reported as well as errors: they mean a conflict.
     package var reportsConflicts = false
-    /// Empty arrays are told as well: an XCLAIM that found no entry.
+    /// Empty arrays are reported as well: an XCLAIM that found no entry.
     package var reportsEmptyReplies = false
     package var progress = Progress()
     /// The target may have applied the batch, or some of it, already: it may refuse what cannot be done twice.
@@ -54,28 +55,110 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     package var isEmpty: Bool { commandCount == 0 }
 
-    /// Begins a command of `argumentCount` arguments, the name included; they are appended to `bytes`.
-    package func command(_ argumentCount: Int) {
-        if commandCount == 0 { bytes.append("*1\r\n$5\r\nMULTI\r\n") }
-        commandCount += 1
+    // MARK: Appending
+
+    /// Appends the command `name` with the arguments that `arguments` appends.
+    @inlinable package func append<E: Error>(
+        _ name: StaticString, _ arguments: (inout ArgumentList) throws(E) -> Void
+    ) throws(E) {
+        let head = beginCommand()
+        bytes.appendBulk(name)
+        var list = ArgumentList(batch: self)
+        // The command is whole whatever happens, if not the one that was meant.
+        defer { bytes.endCommand(at: head, argumentCount: list.count) }
+        try arguments(&list)
+    }
+
+    /// Appends a command with the name of another one.
+    @inlinable package func append(named name: RawSpan, _ arguments: (inout ArgumentList) -> Void) {
+        let head = beginCommand()
+        bytes.appendBulk(name)
+        var list = ArgumentList(batch: self)
+        arguments(&list)
+        bytes.endCommand(at: head, argumentCount: list.count)
+    }
+
+    @inlinable package func append<A: CommandArgument & ~Copyable & ~Escapable>(
+        _ name: StaticString, _ first: borrowing A
+    ) {
+        command(2)
+        bytes.appendBulk(name)
+        first.appendBulk(to: &bytes)
+    }
+
+    @inlinable
+    package func append<
+        A: CommandArgument & ~Copyable & ~Escapable, B: CommandArgument & ~Copyable & ~Escapable
+    >(_ name: StaticString, _ first: borrowing A, _ second: borrowing B) {
+        command(3)
+        bytes.appendBulk(name)
+        first.appendBulk(to: &bytes)
+        second.appendBulk(to: &bytes)
+    }
+
+    @inlinable
+    package func append<
+        A: CommandArgument & ~Copyable & ~Escapable, B: CommandArgument & ~Copyable & ~Escapable,
+        C: CommandArgument & ~Copyable & ~Escapable
+    >(_ name: StaticString, _ first: borrowing A, _ second: borrowing B, _ third: borrowing C) {
+        command(4)
+        bytes.appendBulk(name)
+        first.appendBulk(to: &bytes)
+        second.appendBulk(to: &bytes)
+        third.appendBulk(to: &bytes)
+    }
+
+    /// Appends a command of the journal as it is.
+    package func append(_ command: borrowing JournalCommand) {
+        self.command(command.argumentCount)
+        bytes.reserve(command.argumentBytes + command.argumentCount * 16)
+        var arguments = command.arguments
+        while let argument = arguments.next() { bytes.appendBulk(argument) }
+    }
+
+    /// Appends a command of which these are the name and the arguments.
+    package func append(_ words: [[UInt8]]) {
+        command(words.count)
+        for word in words { bytes.appendBulk(word) }
+    }
+
+    /// Begins a command of `argumentCount` arguments, the name included, that is copied whole into `bytes`.
+    @usableFromInline package func command(_ argumentCount: Int) {
+        countCommand()
         bytes.appendCommandHead(argumentCount)
     }
 
-    /// Appends `count` whole commands that have been encoded elsewhere.
-    package func appendCommands(_ encoded: borrowing ByteBuffer, count: Int) {
-        precondition(count > 0, "there is something to append")
-        if commandCount == 0 { bytes.append("*1\r\n$5\r\nMULTI\r\n") }
-        commandCount += count
-        bytes.append(contentsOf: encoded)
+    @usableFromInline func beginCommand() -> Int {
+        countCommand()
+        return bytes.beginCommand()
     }
 
-    /// The command just begun will come in pieces, of which the batch need not keep all.
-    package func beginLongCommand(label: String, argumentBytes: Int) {
+    private func countCommand() {
+        if commandCount == 0 { bytes.append("*1\r\n$5\r\nMULTI\r\n") }
+        commandCount += 1
+    }
+
+    /// Begins a command whose last argument, of `argumentBytes` bytes, will come in pieces (`appendToLongCommand`), of which
+    /// the batch need not keep all.
+    package func beginLongCommand(
+        _ name: StaticString, label: String, argumentBytes: Int, _ arguments: (inout ArgumentList) -> Void
+    ) {
+        let head = beginCommand()
+        bytes.appendBulk(name)
+        var list = ArgumentList(batch: self)
+        arguments(&list)
+        bytes.endCommand(at: head, argumentCount: list.count + 1)
+        bytes.appendBulkHead(argumentBytes)
         isInCommand = true
         hugeCommand = (commandCount - 1, label, argumentBytes)
     }
 
-    package func endLongCommand() { isInCommand = false }
+    package func appendToLongCommand(_ piece: RawSpan) { bytes.append(piece) }
+
+    package func endLongCommand() {
+        bytes.appendLineEnd()
+        isInCommand = false
+    }
 
     /// Takes out the commands before the long one that is being written, in `database`.
     ///
@@ -115,11 +198,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package func seal(checkpoint: Checkpoint?) {
         precondition(!isSealed && !isInCommand && !isEmpty, "a batch is sealed once, between commands")
         if let checkpoint {
-            command(4)
-            bytes.appendBulk("HSET")
-            bytes.appendBulk(checkpoint.key.span.bytes)
-            bytes.appendBulk(checkpoint.field.span.bytes)
-            bytes.appendBulk(checkpoint.value.span.bytes)
+            append("HSET", checkpoint.key, checkpoint.field, checkpoint.value)
             checkpointValue = checkpoint.value
         }
         bytes.append("*1\r\n$4\r\nEXEC\r\n")
@@ -137,7 +216,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         }
     }
 
-    /// The command just begun leaves an existing key `key` as it is: a reply that tells so is a conflict. Kept apart from
+    /// The command just begun leaves an existing key `key` as it is: a reply that says so is a conflict. Kept apart from
     /// the bytes, which a batch that is written while it is built does not keep.
     package func noteGuarded(key: String, database: UInt32) {
         guarded[commandCount - 1] = Label(name: "", key: key, database: database)
@@ -152,7 +231,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// The command just begun has had an effect at the source: if the answer is 0, the target lacks its key.
     package func noteEffective() { effective.insert(commandCount - 1) }
 
-    /// Whether 0 in answer to the command number `index` tells that the target lacks its key.
+    /// Whether 0 in answer to the command number `index` means that the target lacks its key.
     package func isEffective(_ index: Int) -> Bool { effective.contains(index) }
 
     /// The commands from number `first` on are of no record.
@@ -285,12 +364,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         return (copy, numbers)
     }
 
-    /// Appends a whole command.
-    func append(_ command: [[UInt8]]) {
-        self.command(command.count)
-        for argument in command { bytes.appendBulk(argument.span.bytes) }
-    }
-
     private func append(_ reader: inout ByteReader, _ arguments: Int, number: Int, of other: CommandBatch) {
         command(arguments)
         guarded[commandCount - 1] = other.guarded[number]
@@ -328,23 +401,5 @@ extension CommandBatch: OutgoingBytes {
         bytes.removeFirst(written)
         written = 0
         isRetained = false
-    }
-}
-
-extension ByteReader {
-    /// `<prefix><decimal>\r\n` of our own making.
-    mutating func readDecimalLine(after prefix: UInt8) -> Int? {
-        guard readUInt8() == prefix else { return nil }
-        var value = 0
-        while let byte = readUInt8(), byte != UInt8(ascii: "\r") { value = value * 10 + Int(byte) - 48 }
-        return skip(1) ? value : nil
-    }
-
-    @_lifetime(copy self)
-    mutating func readBulkArgument() -> RawSpan? {
-        guard let count = readDecimalLine(after: UInt8(ascii: "$")), let bytes = readSpan(count), skip(2) else {
-            return nil
-        }
-        return bytes
     }
 }

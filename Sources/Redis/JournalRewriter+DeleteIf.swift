@@ -6,9 +6,7 @@ extension JournalRewriter {
     func deleteIf(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
         if command.argumentCount == 2 {
             forgetDeadlines(of: command)
-            batch.command(2)
-            batch.bytes.appendBulk("UNLINK")
-            batch.bytes.appendBulk(command.argument(at: 1))
+            batch.append("UNLINK", command.argument(at: 1))
             return .written
         }
         guard command.argumentCount == 4 else { return .unsupported(.unknownCommand) }
@@ -16,23 +14,13 @@ extension JournalRewriter {
         let wantsEqual = condition.isWord("IFEQ") || condition.isWord("IFDEQ")
         let isDigest = condition.isWord("IFDEQ") || condition.isWord("IFDNE")
         guard wantsEqual || isDigest || condition.isWord("IFNE") else { return .unsupported(.unknownCommand) }
-        batch.command(6)
-        batch.bytes.appendBulk("EVAL")
-        if isDigest {
-            batch.bytes.appendBulkHead(Self.digest.utf8CodeUnitCount + Self.deleteIf.utf8CodeUnitCount)
-            batch.bytes.append(Self.digest)
-            batch.bytes.append(Self.deleteIf)
-            batch.bytes.appendLineEnd()
-        } else {
-            batch.bytes.appendBulkHead(Self.value.utf8CodeUnitCount + Self.deleteIf.utf8CodeUnitCount)
-            batch.bytes.append(Self.value)
-            batch.bytes.append(Self.deleteIf)
-            batch.bytes.appendLineEnd()
+        batch.append("EVAL") {
+            $0.append(isDigest ? Self.digest : Self.value, followedBy: Self.deleteIf)
+            $0.append("1")
+            $0.append(command.argument(at: 1))
+            $0.append(command.argument(at: 3))
+            $0.append((wantsEqual ? "1" : "0") as StaticString)
         }
-        batch.bytes.appendBulk("1")
-        batch.bytes.appendBulk(command.argument(at: 1))
-        batch.bytes.appendBulk(command.argument(at: 3))
-        batch.bytes.appendBulk(wantsEqual ? "1" : "0")
         return .written
     }
 

@@ -36,16 +36,11 @@ extension JournalRewriter {
             inField
             ? "redis.call('HSET', KEYS[1], ARGV[1], add(redis.call('HGET', KEYS[1], ARGV[1]), ARGV[2]))"
             : "redis.call('SET', KEYS[1], add(redis.call('GET', KEYS[1]), ARGV[1]), 'KEEPTTL')"
-        batch.command(command.argumentCount + 2)
-        batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulkHead(Self.sum.utf8CodeUnitCount + store.utf8CodeUnitCount)
-        batch.bytes.append(Self.sum)
-        batch.bytes.append(store)
-        batch.bytes.appendLineEnd()
-        batch.bytes.appendBulk("1")
-        var arguments = command.arguments
-        _ = arguments.next()
-        while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
+        batch.append("EVAL") {
+            $0.append(Self.sum, followedBy: store)
+            $0.append("1")
+            $0.append(contentsOf: command, from: 1)
+        }
         return .written
     }
 }

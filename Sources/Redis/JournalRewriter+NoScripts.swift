@@ -13,15 +13,12 @@ extension JournalRewriter {
             guard let fields = FieldExpiryCommand(command, now: now) else { return nil }
             return fields.condition == .always && !fields.keepsExpiry ? nil : .unsupported(.scripting)
         case .incrementFloat, .incrementFieldFloat:
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             return .writtenDiverging(.floatSum)
         case .rename:
             guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
             // A RENAMENX in the journal has succeeded: what the target has there is not the source's.
-            batch.command(3)
-            batch.bytes.appendBulk("RENAME")
-            batch.bytes.appendBulk(command.argument(at: 1))
-            batch.bytes.appendBulk(command.argument(at: 2))
+            batch.append("RENAME", command.argument(at: 1), command.argument(at: 2))
             return .written
         default: return nil
         }

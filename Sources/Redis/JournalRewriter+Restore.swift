@@ -24,13 +24,13 @@ extension JournalRewriter {
             // A type of a newer Redis: the target reads its own.
             guard payload.rdbVersion <= profile.rdbVersion else { return .unsupported(.payload) }
             expiry = expiry.map { targetDeadline($0, key: key) }
-            batch.command(6)
-            batch.bytes.appendBulk("RESTORE")
-            batch.bytes.appendBulk(key)
-            batch.bytes.appendBulk(decimal: expiry ?? 0)
-            batch.bytes.appendBulk(command.argument(at: 3))
-            batch.bytes.appendBulk("ABSTTL")
-            batch.bytes.appendBulk("REPLACE")
+            batch.append("RESTORE") {
+                $0.append(key)
+                $0.append(expiry ?? 0)
+                $0.append(command.argument(at: 3))
+                $0.append("ABSTTL")
+                $0.append("REPLACE")
+            }
             return .written
         }
         return append(

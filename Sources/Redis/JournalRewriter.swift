@@ -41,27 +41,24 @@ package struct JournalRewriter {
         }
         switch rule {
         case .verbatim:
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             return .written
         case .setIfMissing:
             // In the journal it succeeded: what the target has there is not the source's.
             guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
             deadlines?.removed(command.argument(at: 1), database: database)
-            batch.command(3)
-            batch.bytes.appendBulk("SET")
-            batch.bytes.appendBulk(command.argument(at: 1))
-            batch.bytes.appendBulk(command.argument(at: 2))
+            batch.append("SET", command.argument(at: 1), command.argument(at: 2))
             return .written
         case .delete:
             noteDeletion(command)
             forgetDeadlines(of: command)
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             return .written
         case .add, .addScored:
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             guard endsStore(command) else { return .written }
-            let roundsScores = rule == .addScored && source.has(.storesRoundedScores)
-            return .writtenDiverging(roundsScores ? .storedScores : .storedExpiry)
+            if rule == .addScored, source.has(.storesRoundedScores) { return .writtenDiverging(.storedScores) }
+            return source.has(.storesKeepTTL) ? .writtenDiverging(.storedExpiry) : .written
         case .set: return set(command, now: now, into: batch)
         case .setWithExpiry: return setWithExpiry(command, name, now: now, into: batch)
         case .expire: return expire(command, name, now: now, into: batch)
@@ -70,7 +67,7 @@ package struct JournalRewriter {
         case .rename: return rename(command, name, into: batch)
         case .expireAt:
             guard command.argumentCount >= 3, let time = parseInteger(command.argument(at: 2)) else {
-                appendVerbatim(command, into: batch)
+                batch.append(command)
                 return .written
             }
             return expire(command.argument(at: 1), at: time, now: now, into: batch)
@@ -90,23 +87,23 @@ package struct JournalRewriter {
         case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
         case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
         case .consumerGroup:
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             return source.has(.readsGroupsWithoutRecord) ? .writtenDiverging(.consumerGroupReads) : .written
         case .claim:
             if command.argumentCount > 3 {
                 // The source makes the consumer even when there is nothing to claim; a Redis before 7.2 does not.
-                batch.command(5)
-                batch.bytes.appendBulk("XGROUP")
-                batch.bytes.appendBulk("CREATECONSUMER")
-                for place in 1...3 { batch.bytes.appendBulk(command.argument(at: place)) }
+                batch.append("XGROUP") {
+                    $0.append("CREATECONSUMER")
+                    $0.append(contentsOf: command, from: 1, to: 3)
+                }
             }
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             if source.has(.readsGroupsWithoutRecord) { return .writtenDiverging(.consumerGroupReads) }
             let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0
             return takesAny ? .written : .writtenDiverging(.claimIdleTimes)
         case .script:
             guard command.argumentCount >= 3, command.argument(at: 1).isWord("LOAD") else { return .nothing }
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             return .written
         case .ignore: return .nothing
         case .flushAll: return .global(.flushAll)
@@ -114,7 +111,7 @@ package struct JournalRewriter {
         case .dragonflyCluster: return cluster(command)
         case .json:
             guard profile.hasJSON else { return .unsupported(.json) }
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             return .written
         case .bloom: return .unsupported(.bloom)
         case .search: return .unsupported(.searchIndex)
@@ -135,21 +132,13 @@ package struct JournalRewriter {
         return command.argument(at: 1).isEqual(to: deletion.key.span.bytes)
     }
 
-    func appendVerbatim(_ command: borrowing JournalCommand, into batch: CommandBatch) {
-        batch.command(command.argumentCount)
-        batch.bytes.reserve(command.argumentBytes + command.argumentCount * 16)
-        var arguments = command.arguments
-        while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
-    }
-
     private func prepend(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
         guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
-        batch.command(5)
-        batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulk("return redis.call('SET',KEYS[1],ARGV[1]..(redis.call('GET',KEYS[1]) or ''),'KEEPTTL')")
-        batch.bytes.appendBulk("1")
-        batch.bytes.appendBulk(command.argument(at: 1))
-        batch.bytes.appendBulk(command.argument(at: 2))
+        batch.append("EVAL") {
+            $0.append("return redis.call('SET',KEYS[1],ARGV[1]..(redis.call('GET',KEYS[1]) or ''),'KEEPTTL')")
+            $0.append("1")
+            $0.append(contentsOf: command, from: 1)
+        }
         return .written
     }
 
@@ -179,17 +168,16 @@ package struct JournalRewriter {
     /// delete the second, which the source does not send again: then it stays as it is.
     private func store(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
         guard isInSnapshot else {
-            appendVerbatim(command, into: batch)
+            batch.append(command)
             return .written
         }
         guard profile.hasScripts else { return .writtenDiverging(.storeInSnapshot) }
-        batch.command(command.argumentCount + 4)
-        batch.bytes.appendBulk("EVAL")
-        batch.bytes.appendBulk(Self.storeIfThere)
-        batch.bytes.appendBulk("1")
-        batch.bytes.appendBulk(command.argument(at: 1))
-        var arguments = command.arguments
-        while let argument = arguments.next() { batch.bytes.appendBulk(argument) }
+        batch.append("EVAL") {
+            $0.append(Self.storeIfThere)
+            $0.append("1")
+            $0.append(command.argument(at: 1))
+            $0.append(contentsOf: command, from: 0)
+        }
         return .writtenDiverging(.storeInSnapshot)
     }
 

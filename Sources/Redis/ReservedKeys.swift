@@ -36,7 +36,7 @@ package struct ReservedKeys: Sendable {
 
     package func contains(_ key: [UInt8]) -> Bool { contains(key.span.bytes) }
 
-    /// Whether any argument of the command is such a name: nearly never, and quickly told.
+    /// Whether any argument of the command is such a name: nearly never, and quickly found out.
     package func appear(in command: borrowing JournalCommand) -> Bool {
         var arguments = command.arguments
         while let argument = arguments.next() {

@@ -69,7 +69,7 @@ package enum Unsupported: String, Sendable, CaseIterable {
     }
 }
 
-/// Where the source's stream itself does not tell enough to stay equal (Protocol 5.6).
+/// Where the source's stream does not say enough to stay equal (Protocol 5.6).
 package enum Divergence: String, Sendable, CaseIterable {
     case fragmentedSort = "fragmented-sort"
     case fragmentedGeoRadius = "fragmented-georadius"
@@ -89,12 +89,14 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .fragmentedSort: "a SORT ... STORE over several shards arrives in pieces that cannot be run"
         case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
         case .storedScores:
-            "the source journals the scores of a Z*STORE rounded to 6 digits, and keeps the TTL of its destination untold"
-        case .storedExpiry: "the source keeps the TTL of the destination of a S*STORE, Z*STORE or PFMERGE untold"
+            "the source journals the scores of a Z*STORE rounded to 6 digits, and before v1.37 not that its destination's TTL stays"
+        case .storedExpiry:
+            "the destination of a PFMERGE, before v1.37 of a S*STORE or Z*STORE too, keeps a TTL that the source does not "
+                + "journal"
         case .expiryInThePast:
             "a PEXPIREAT in the past comes of a late GETEX, which leaves the key, or of one that deletes it"
         case .moveInSnapshot:
-            "the source journals a MOVE that moves nothing as well, and during the full sync the target cannot tell"
+            "the source journals a MOVE that moves nothing as well, and during the full sync the target does not know which"
         case .storeInSnapshot:
             "during the full sync the keys that a SORT or GEORADIUS ... STORE reads may not have come yet"
         case .consumerGroupReads:
@@ -112,9 +114,9 @@ package enum Divergence: String, Sendable, CaseIterable {
 
 /// What `JournalRewriter` made of a record.
 package enum RewriteOutcome: Equatable, Sendable {
-    /// Commands stand in the batch.
+    /// Commands are in the batch.
     case written
-    /// Commands stand in the batch; the key may differ from the source's from here on.
+    /// Commands are in the batch; the key may differ from the source's from here on.
     case writtenDiverging(Divergence)
     /// There is nothing to do.
     case nothing

@@ -15,6 +15,8 @@ package struct SourceBehaviour: Equatable, Sendable {
         case plainGETEXLeavesPEXPIREAT
         /// SADDEX leaves a member that has no TTL without one.
         case addKeepsPermanentMembers
+        /// S*STORE, Z*STORE and GEORADIUS ... STORE keep their destination's TTL and journal nothing of it.
+        case storesKeepTTL
         /// Z*STORE and GEORADIUS ... STORE journal scores rounded to 6 digits.
         case storesRoundedScores
     }
@@ -44,6 +46,9 @@ package struct SourceBehaviour: Equatable, Sendable {
         Border(
             trait: .addKeepsPermanentMembers, until: SourceVersion(1, 38, 0),
             evidence: "c3a35e235: StringSet::AddBatch replaces the member; run on v1.36.0, read at v1.40.1"),
+        Border(
+            trait: .storesKeepTTL, until: SourceVersion(1, 37, 0),
+            evidence: "2174482ed: SetFamily's and ZSetFamily's OpAdd remove the expiry; run on v1.36.0 and v1.40.1"),
         Border(
             trait: .storesRoundedScores, until: SourceVersion(1, 41, 0),
             evidence: "882c43f0a, on main after v1.40.1: ZSetFamily::OpAdd uses FormatDouble; read only"),

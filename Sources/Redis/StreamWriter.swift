@@ -3,8 +3,7 @@ import Wire
 /// Writes a stream as XADD, XSETID, XGROUP and XCLAIM: for streams too large for one RESTORE.
 ///
 /// Deleted entries are not written, but their traces are: last id, entries added, greatest deleted id. Pending entries of
-/// deleted ones are dropped by the target itself, and
-/// show as an empty reply (`CommandBatch.reportsEmptyReplies`). Source: Protocol 3.7.4, "Re-creation with exact semantics".
+/// deleted ones are dropped by the target itself, and show as an empty reply (`CommandBatch.reportsEmptyReplies`). Source: Protocol 3.7.4, "Re-creation with exact semantics".
 final class StreamWriter {
     private let key: [UInt8]
     private var entries: UInt64 = 0
@@ -26,32 +25,28 @@ final class StreamWriter {
             group = name.withUnsafeBytes { Array($0) }
             pending = [:]
             groupCount += 1
-            batch.command(info.entriesRead == nil ? 5 : 7)
-            batch.bytes.appendBulk("XGROUP")
-            batch.bytes.appendBulk("CREATE")
-            batch.bytes.appendBulk(key)
-            batch.bytes.appendBulk(name)
-            appendID(info.lastID, into: batch)
-            if let read = info.entriesRead {
-                batch.bytes.appendBulk("ENTRIESREAD")
-                batch.bytes.appendBulk(decimal: Int64(clamping: read))
+            batch.append("XGROUP") {
+                $0.append("CREATE")
+                $0.append(key)
+                $0.append(name)
+                $0.append(info.lastID)
+                if let read = info.entriesRead {
+                    $0.append("ENTRIESREAD")
+                    $0.append(Int64(clamping: read))
+                }
             }
         case .streamPending(let entry): pending[entry.id] = entry
         case .streamConsumer(let name, _):
             consumer = name.withUnsafeBytes { Array($0) }
-            batch.command(5)
-            batch.bytes.appendBulk("XGROUP")
-            batch.bytes.appendBulk("CREATECONSUMER")
-            batch.bytes.appendBulk(key)
-            batch.bytes.appendBulk(group)
-            batch.bytes.appendBulk(name)
+            batch.append("XGROUP") {
+                $0.append("CREATECONSUMER")
+                $0.append(key)
+                $0.append(group)
+                $0.append(name)
+            }
         case .streamConsumerPending(let id): claim(id, into: batch)
         default: break
         }
-    }
-
-    private func appendID(_ id: StreamID, into batch: CommandBatch) {
-        id.appendBulk(to: &batch.bytes)
     }
 
     private func node(_ id: StreamID, _ listpack: RawSpan, into batch: CommandBatch) {
@@ -60,14 +55,14 @@ final class StreamWriter {
             while let entry = try reader.next() {
                 if entry.isDeleted { continue }
                 entries += 1
-                batch.command(3 + 2 * entry.fieldCount)
-                batch.bytes.appendBulk("XADD")
-                batch.bytes.appendBulk(key)
-                appendID(entry.id, into: batch)
-                var fields = entry.fields
-                while let field = try fields.next() {
-                    field.name.appendBulk(to: &batch.bytes)
-                    field.value.appendBulk(to: &batch.bytes)
+                try batch.append("XADD") { (list) throws(WireError) in
+                    list.append(key)
+                    list.append(entry.id)
+                    var fields = entry.fields
+                    while let field = try fields.next() {
+                        list.append(field.name)
+                        list.append(field.value)
+                    }
                 }
             }
         } catch {
@@ -78,27 +73,29 @@ final class StreamWriter {
     private func finishEntries(_ info: StreamInfo, into batch: CommandBatch) {
         if entries == 0 {
             // A stream without entries comes into being with a group, which goes again; no id is used up.
-            for (verb, arguments) in [("CREATE" as StaticString, 6), ("DESTROY", 4)] {
-                batch.command(arguments)
-                batch.bytes.appendBulk("XGROUP")
-                batch.bytes.appendBulk(verb)
-                batch.bytes.appendBulk(key)
-                batch.bytes.appendBulk("df2redis")
-                guard arguments == 6 else { continue }
-                batch.bytes.appendBulk("0")
-                batch.bytes.appendBulk("MKSTREAM")
+            batch.append("XGROUP") {
+                $0.append("CREATE")
+                $0.append(key)
+                $0.append("df2redis")
+                $0.append("0")
+                $0.append("MKSTREAM")
+            }
+            batch.append("XGROUP") {
+                $0.append("DESTROY")
+                $0.append(key)
+                $0.append("df2redis")
             }
         }
-        batch.command(info.entriesAdded == nil ? 3 : info.maxDeletedID == nil ? 5 : 7)
-        batch.bytes.appendBulk("XSETID")
-        batch.bytes.appendBulk(key)
-        appendID(info.lastID, into: batch)
-        guard let added = info.entriesAdded else { return }
-        batch.bytes.appendBulk("ENTRIESADDED")
-        batch.bytes.appendBulk(decimal: Int64(clamping: added))
-        guard let deleted = info.maxDeletedID else { return }
-        batch.bytes.appendBulk("MAXDELETEDID")
-        appendID(deleted, into: batch)
+        batch.append("XSETID") {
+            $0.append(key)
+            $0.append(info.lastID)
+            guard let added = info.entriesAdded else { return }
+            $0.append("ENTRIESADDED")
+            $0.append(Int64(clamping: added))
+            guard let deleted = info.maxDeletedID else { return }
+            $0.append("MAXDELETEDID")
+            $0.append(deleted)
+        }
     }
 
     private func claim(_ id: StreamID, into batch: CommandBatch) {
@@ -107,18 +104,18 @@ final class StreamWriter {
             return
         }
         batch.reportsEmptyReplies = true
-        batch.command(12)
-        batch.bytes.appendBulk("XCLAIM")
-        batch.bytes.appendBulk(key)
-        batch.bytes.appendBulk(group)
-        batch.bytes.appendBulk(consumer)
-        batch.bytes.appendBulk("0")
-        appendID(id, into: batch)
-        batch.bytes.appendBulk("TIME")
-        batch.bytes.appendBulk(decimal: entry.deliveryTimeMilliseconds)
-        batch.bytes.appendBulk("RETRYCOUNT")
-        batch.bytes.appendBulk(decimal: Int64(clamping: entry.deliveryCount))
-        batch.bytes.appendBulk("FORCE")
-        batch.bytes.appendBulk("JUSTID")
+        batch.append("XCLAIM") {
+            $0.append(key)
+            $0.append(group)
+            $0.append(consumer)
+            $0.append("0")
+            $0.append(id)
+            $0.append("TIME")
+            $0.append(entry.deliveryTimeMilliseconds)
+            $0.append("RETRYCOUNT")
+            $0.append(Int64(clamping: entry.deliveryCount))
+            $0.append("FORCE")
+            $0.append("JUSTID")
+        }
     }
 }

@@ -47,7 +47,7 @@ package final class TransactionLink {
     /// The last reply, if it was an error: the reason, should the target close now.
     private var lastError: String?
     private var isLost = false
-    /// A batch's fate has been told since the socket became readable.
+    /// A batch's fate has been reported since the socket became readable.
     private var hasSettled = false
     /// The batch whose fate is open.
     package private(set) var batch: CommandBatch?

@@ -28,23 +28,23 @@ package final class ValueWriter {
     /// Consumer groups of the stream.
     package private(set) var groupCount = 0
 
-    private var staged = ByteBuffer()
-    private var stagedArguments = 0
-    private var expiring = ByteBuffer()
-    private var expiringCommands = 0
+    /// Elements of the next command.
+    private var staged = ArgumentBuffer()
+    /// Pairs of deadline and field, for HPEXPIREAT.
+    private var fieldDeadlines = ArgumentBuffer()
     /// Pairs of deadline and element for the key's shadow.
-    private var elementDeadlines = ByteBuffer()
-    private var deadlineCount = 0
+    private var elementDeadlines = ArgumentBuffer()
     private var earliestDeadline = Int64.max
     private var hasShadow = false
     /// The first half of a pair whose second half has not come: a field, a zset's member.
-    private var held = ByteBuffer()
-    private var hasHeld = false
+    private var pendingFirst = ByteBuffer()
+    private var hasPendingFirst = false
     /// The element before an expiry, to be taken back or given a TTL.
     private var lastElement = ByteBuffer()
-    private var stagedBeforeElement = (bytes: 0, arguments: 0)
+    private var placeOfElement = ArgumentBuffer.Place()
     private var elementBytesLeft = 0
-    private var isLongElementHeld = false
+    /// The long element goes to `pendingFirst` until it is complete.
+    private var isCollectingElement = false
     private var hasBegun = false
     private var stream: StreamWriter?
 
@@ -73,7 +73,7 @@ package final class ValueWriter {
 
     /// Ends the value in the middle: what has been written of it, and what it was to replace, is removed.
     package func removeWritten(from batch: CommandBatch) {
-        if !isGuarded || hasBegun { appendKeyCommand("UNLINK", key: writeKey, into: batch) }
+        if !isGuarded || hasBegun { batch.append("UNLINK", writeKey) }
     }
 
     /// - Returns: `true` at the end of the value.
@@ -104,13 +104,7 @@ package final class ValueWriter {
     private func begin(_ batch: CommandBatch) {
         guard !hasBegun else { return }
         hasBegun = true
-        if head.type != .string || isGuarded { appendKeyCommand("UNLINK", key: writeKey, into: batch) }
-    }
-
-    private func appendKeyCommand(_ name: StaticString, key: [UInt8], into batch: CommandBatch) {
-        batch.command(2)
-        batch.bytes.appendBulk(name)
-        batch.bytes.appendBulk(key)
+        if head.type != .string || isGuarded { batch.append("UNLINK", writeKey) }
     }
 
     // MARK: Elements
@@ -141,38 +135,33 @@ package final class ValueWriter {
 
     private func element(_ bytes: RawSpan, into batch: CommandBatch) {
         switch head.type {
-        case .string:
-            batch.command(3)
-            batch.bytes.appendBulk("SET")
-            batch.bytes.appendBulk(writeKey)
-            batch.bytes.appendBulk(bytes)
+        case .string: batch.append("SET", writeKey, bytes)
         case .json:
-            batch.command(4)
-            batch.bytes.appendBulk("JSON.SET")
-            batch.bytes.appendBulk(writeKey)
-            batch.bytes.appendBulk("$")
-            batch.bytes.appendBulk(bytes)
+            batch.append("JSON.SET") {
+                $0.append(writeKey)
+                $0.append("$")
+                $0.append(bytes)
+            }
         default:
-            if (isHash || isSortedSet) && !hasHeld {
-                hold(bytes)
+            if (isHash || isSortedSet) && !hasPendingFirst {
+                setPendingFirst(bytes)
                 return
             }
-            if !hasHeld {
+            if !hasPendingFirst {
                 makeRoom(bytes.byteCount, into: batch)
             } else {
-                makeRoom(bytes.byteCount + held.count, into: batch)
+                makeRoom(bytes.byteCount + pendingFirst.count, into: batch)
             }
-            stagedBeforeElement = (staged.count, stagedArguments)
-            if hasHeld { stageHeld() } else { remember(bytes) }
-            staged.appendBulk(bytes)
-            stagedArguments += 1
+            placeOfElement = staged.end
+            if hasPendingFirst { stagePendingFirst() } else { remember(bytes) }
+            staged.append(bytes)
         }
     }
 
-    private func hold(_ bytes: RawSpan) {
-        held.removeAll()
-        held.append(bytes)
-        hasHeld = true
+    private func setPendingFirst(_ bytes: RawSpan) {
+        pendingFirst.removeAll()
+        pendingFirst.append(bytes)
+        hasPendingFirst = true
         remember(bytes)
     }
 
@@ -182,38 +171,30 @@ package final class ValueWriter {
         lastElement.append(bytes)
     }
 
-    private func stageHeld() {
-        staged.appendBulk(contentsOf: held)
-        stagedArguments += 1
-        hasHeld = false
+    private func stagePendingFirst() {
+        staged.append(pendingFirst)
+        hasPendingFirst = false
     }
 
     private func makeRoom(_ byteCount: Int, into batch: CommandBatch) {
-        if staged.count + byteCount > Self.pieceBytes || stagedArguments >= Self.pieceArguments { flush(batch) }
+        if staged.bytes.count + byteCount > Self.pieceBytes || staged.count >= Self.pieceArguments { flush(batch) }
     }
 
     private func score(_ score: Double, into batch: CommandBatch) {
-        guard hasHeld else { return }
-        makeRoom(held.count + 32, into: batch)
-        staged.appendBulk(score: score)
-        stagedArguments += 1
-        stageHeld()
+        guard hasPendingFirst else { return }
+        makeRoom(pendingFirst.count + 32, into: batch)
+        staged.append(score: score)
+        stagePendingFirst()
     }
 
     private func expiry(_ time: Int64?, into batch: CommandBatch) {
         guard let time else { return }
         if time <= now {
             // Already expired: as if it had never been there.
-            if stagedArguments >= stagedBeforeElement.arguments, staged.count >= stagedBeforeElement.bytes,
-                stagedArguments > 0
-            {
-                staged.truncate(to: stagedBeforeElement.bytes)
-                stagedArguments = stagedBeforeElement.arguments
+            if !staged.isEmpty, staged.reaches(placeOfElement) {
+                staged.removeAll(after: placeOfElement)
             } else {
-                batch.command(3)
-                batch.bytes.appendBulk(head.type == .hashWithExpiry ? "HDEL" : "SREM")
-                batch.bytes.appendBulk(writeKey)
-                batch.bytes.appendBulk(contentsOf: lastElement)
+                batch.append(head.type == .hashWithExpiry ? "HDEL" : "SREM", writeKey, lastElement)
             }
             return
         }
@@ -222,55 +203,55 @@ package final class ValueWriter {
                 lostMemberExpiries += 1
                 return
             }
-            elementDeadlines.appendBulk(decimal: time)
-            elementDeadlines.appendBulk(contentsOf: lastElement)
-            deadlineCount += 1
+            elementDeadlines.append(time)
+            elementDeadlines.append(lastElement)
             earliestDeadline = min(earliestDeadline, time)
             return
         }
-        expiring.appendCommandHead(6)
-        expiring.appendBulk("HPEXPIREAT")
-        expiring.appendBulk(writeKey)
-        expiring.appendBulk(decimal: time)
-        expiring.appendBulk("FIELDS")
-        expiring.appendBulk("1")
-        expiring.appendBulk(contentsOf: lastElement)
-        expiringCommands += 1
+        fieldDeadlines.append(time)
+        fieldDeadlines.append(lastElement)
     }
 
-    /// Sends what is staged as one command, and the TTLs of its fields behind it.
+    /// Sends what is staged as one command, and the TTLs of its elements after it.
     private func flush(_ batch: CommandBatch) {
-        if stagedArguments > 0 {
-            batch.command(2 + stagedArguments)
-            batch.bytes.appendBulk(commandName)
-            batch.bytes.appendBulk(writeKey)
-            batch.bytes.append(contentsOf: staged)
+        if !staged.isEmpty {
+            batch.append(commandName) {
+                $0.append(writeKey)
+                $0.append(contentsOf: staged)
+            }
             staged.removeAll()
-            stagedArguments = 0
         }
-        if expiringCommands > 0 {
-            batch.appendCommands(expiring, count: expiringCommands)
-            expiring.removeAll()
-            expiringCommands = 0
-        }
-        if deadlineCount > 0 { flushDeadlines(batch) }
-        stagedBeforeElement = (0, 0)
+        if !fieldDeadlines.isEmpty { flushFieldDeadlines(batch) }
+        if !elementDeadlines.isEmpty { flushElementDeadlines(batch) }
+        placeOfElement = ArgumentBuffer.Place()
     }
 
-    private func flushDeadlines(_ batch: CommandBatch) {
+    private func flushFieldDeadlines(_ batch: CommandBatch) {
+        fieldDeadlines.forEachPair { deadline, field in
+            batch.append("HPEXPIREAT") {
+                $0.append(writeKey)
+                $0.append(deadline)
+                $0.append("FIELDS")
+                $0.append("1")
+                $0.append(field)
+            }
+        }
+        fieldDeadlines.removeAll()
+    }
+
+    private func flushElementDeadlines(_ batch: CommandBatch) {
         guard let elementExpiry else { return }
-        batch.command(2 + 2 * deadlineCount)
-        batch.bytes.appendBulk("ZADD")
-        batch.bytes.appendBulk(elementExpiry.shadow(of: writeKey))
-        batch.bytes.append(contentsOf: elementDeadlines)
-        batch.command(5)
-        batch.bytes.appendBulk("ZADD")
-        batch.bytes.appendBulk(elementExpiry.due(of: writeKey))
-        batch.bytes.appendBulk("LT")
-        batch.bytes.appendBulk(decimal: earliestDeadline)
-        batch.bytes.appendBulk(writeKey)
+        batch.append("ZADD") {
+            $0.append(elementExpiry.shadow(of: writeKey))
+            $0.append(contentsOf: elementDeadlines)
+        }
+        batch.append("ZADD") {
+            $0.append(elementExpiry.due(of: writeKey))
+            $0.append("LT")
+            $0.append(earliestDeadline)
+            $0.append(writeKey)
+        }
         elementDeadlines.removeAll()
-        deadlineCount = 0
         hasShadow = true
     }
 
@@ -281,52 +262,39 @@ package final class ValueWriter {
         if isSortedSet || head.type == .json || head.type == .setWithExpiry {
             // ZADD wants the score first, JSON.SET one argument whole, a member's TTL the member again: these wait until
             // they are complete.
-            isLongElementHeld = true
-            held.removeAll()
+            isCollectingElement = true
+            pendingFirst.removeAll()
             return
         }
-        let isField = isHash && !hasHeld
+        let isField = isHash && !hasPendingFirst
         if isField {
             // The field is an argument in front of a value of unknown size: it waits for it.
-            isLongElementHeld = true
-            held.removeAll()
+            isCollectingElement = true
+            pendingFirst.removeAll()
             return
         }
         flush(batch)
-        switch head.type {
-        case .string:
-            batch.command(3)
-            batch.beginLongCommand(label: "SET \(keyDescription)", argumentBytes: byteCount)
-            batch.bytes.appendBulk("SET")
-            batch.bytes.appendBulk(writeKey)
-        default:
-            batch.command(hasHeld ? 4 : 3)
-            batch.beginLongCommand(label: "\(commandName) \(keyDescription)", argumentBytes: byteCount)
-            batch.bytes.appendBulk(commandName)
-            batch.bytes.appendBulk(writeKey)
-            if hasHeld {
-                batch.bytes.appendBulk(contentsOf: held)
-                hasHeld = false
-            }
+        let name: StaticString = head.type == .string ? "SET" : commandName
+        batch.beginLongCommand(name, label: "\(name) \(keyDescription)", argumentBytes: byteCount) {
+            $0.append(writeKey)
+            if hasPendingFirst { $0.append(pendingFirst) }
         }
-        batch.bytes.appendBulkHead(byteCount)
+        hasPendingFirst = false
     }
 
     private func continueLongElement(_ bytes: RawSpan, into batch: CommandBatch) {
         elementBytesLeft -= bytes.byteCount
-        if isLongElementHeld {
-            held.append(bytes)
+        if isCollectingElement {
+            pendingFirst.append(bytes)
             guard elementBytesLeft == 0 else { return }
-            isLongElementHeld = false
+            isCollectingElement = false
             var whole = ByteBuffer()
-            swap(&whole, &held)
+            swap(&whole, &pendingFirst)
             element(whole.bytes, into: batch)
             return
         }
-        batch.bytes.append(bytes)
-        guard elementBytesLeft == 0 else { return }
-        batch.bytes.appendLineEnd()
-        batch.endLongCommand()
+        batch.appendToLongCommand(bytes)
+        if elementBytesLeft == 0 { batch.endLongCommand() }
     }
 
     // MARK: The end
@@ -334,20 +302,14 @@ package final class ValueWriter {
     private func end(_ batch: CommandBatch) {
         flush(batch)
         if let expiry = head.expiryMilliseconds {
-            batch.command(3)
-            batch.bytes.appendBulk("PEXPIREAT")
-            batch.bytes.appendBulk(writeKey)
             // Asked for now: a large value may have taken long.
             let name = key
-            batch.bytes.appendBulk(decimal: deadlines.deadline(expiry, name.span.bytes, head.database))
+            batch.append("PEXPIREAT", writeKey, deadlines.deadline(expiry, name.span.bytes, head.database))
         }
         guard isGuarded else { return }
         if hasShadow { elementExpiry?.publish(writeKey, as: key, into: batch) }
-        batch.command(3)
+        batch.append("RENAMENX", writeKey, key)
         batch.noteGuarded(key: keyDescription, database: head.database)
-        batch.bytes.appendBulk("RENAMENX")
-        batch.bytes.appendBulk(writeKey)
-        batch.bytes.appendBulk(key)
-        appendKeyCommand("UNLINK", key: writeKey, into: batch)
+        batch.append("UNLINK", writeKey)
     }
 }

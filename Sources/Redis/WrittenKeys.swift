@@ -39,8 +39,8 @@ extension JournalCommand {
             while let option = arguments.next() {
                 // A member or a pattern may read like the option; then a key too many is named.
                 guard option.isWord("STORE") || option.isWord("STOREDIST") else { continue }
-                var behind = arguments
-                if let key = behind.next() { body(key, database) }
+                var following = arguments
+                if let key = following.next() { body(key, database) }
             }
         }
     }

@@ -6,7 +6,7 @@ extension IncidentLog {
     /// The target may remove keys when its memory is full.
     func reportEviction(_ figures: TargetFigures) {
         guard figures.mayEvict else { return }
-        tellOnce(
+        reportOnce(
             "the target evicts keys when its maxmemory of \(figures.memoryLimitBytes >> 20) MiB is full (maxmemory-policy \(figures.evictionPolicy)): what it evicts is missing there, and the source does not send it again. Set maxmemory-policy noeviction",
             level: .warning)
     }
@@ -25,7 +25,7 @@ extension IncidentLog {
 
     func report(_ others: OtherTasks) {
         guard !others.isEmpty else { return }
-        tellOnce(
+        reportOnce(
             "the target is filled by other tasks too: \(others). In a database of theirs this task removes nothing but keys that it is known to have brought; databases of its own are the better way (if one of them is gone for good: HDEL \(TaskRegistry.key) <its name here>)"
         )
     }

@@ -50,10 +50,10 @@ package final class IncidentLog: Sendable {
     private let counts = Lock<[String: Int]>([:])
     /// Keys of the file, as many as are remembered.
     private let namedKeys = Lock<Set<String>>([])
-    private let toldOnce = Lock<Set<String>>([])
+    private let reportedOnce = Lock<Set<String>>([])
     private static let rememberedKeys = 100_000
     /// Kinds that come by the thousand and mean no data.
-    private static let countedOnly: Set = [Unsupported.throttle.rawValue, FlowEncoder.copyKind]
+    private static let countedOnly: Set = [Unsupported.throttle.rawValue, OwnershipStage.copyKind]
     private let file = Lock((descriptor: Int32(-1), size: 0))
     private let maxFileBytes: Int
     private let isFileFull = Atomic<Bool>(false)
@@ -107,9 +107,9 @@ package final class IncidentLog: Sendable {
         logger.log(level: level, "\(text(total))", metadata: metadata)
     }
 
-    /// Logs `text` unless it has been told before.
-    func tellOnce(_ text: String, level: Logger.Level = .notice) {
-        if toldOnce.withLock({ $0.insert(text).inserted }) { logger.log(level: level, "\(text)") }
+    /// Logs `text` unless it has been reported before.
+    func reportOnce(_ text: String, level: Logger.Level = .notice) {
+        if reportedOnce.withLock({ $0.insert(text).inserted }) { logger.log(level: level, "\(text)") }
     }
 
     private func isNew(_ incident: Incident) -> Bool {

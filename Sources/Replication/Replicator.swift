@@ -3,110 +3,79 @@ import Dragonfly
 import Link
 package import Logging
 import Redis
-import Synchronization
 
 /// A task's life: sessions, one after the other, until the operator or an error ends it.
 ///
-/// 1. target reachable, its version and checkpoint known
-/// 2. connect, handshake, flows
-/// 3. full sync, or go on at the checkpoint
-/// 4. stable
-/// 5. on loss: leave FIN-first, wait, and again from 1
-/// 6. asked to leave: leave
+/// 1. open a session: target, checkpoint, source, flows (`SessionOpening`)
+/// 2. full sync, or resume at the checkpoint; then stable
+/// 3. on loss: leave FIN-first, wait, and again from 1
+/// 4. asked to leave: leave
 package actor Replicator {
-    let settings: ReplicatorSettings
-    let logger: Logger
-    private let notice: @Sendable (ReplicatorNotice) -> Void
-    private let incidents: IncidentLog
-    private let targetLimits = KnownTargetLimits()
-    private let lease: TaskLease
-    private let registry: TaskRegistry
+    private let task: TaskContext
+    private var settings: ReplicatorSettings { task.settings }
+    private var logger: Logger { task.logger }
     private var session: ReplicationSession?
     private var isLeaving = false
-    private var pause: Task<Void, Never>?
+    private let pause = InterruptibleSleep()
     private var fullSyncs = 0
     /// Why the last session ended.
     private var lastFailure: String?
     private var alarm: LagAlarm
     private var hangs = HangReport()
-    private nonisolated let beats = Atomic<Int>(0)
+    private let observer = BeatObserver()
 
     package init(
         settings: ReplicatorSettings, logger: Logger, notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
-        var settings = settings
-        let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
-        let record = OwnershipRecord(
-            checkpoint: key.name, text: ProcessIdentity.current.text, isInCluster: settings.target.cluster != nil)
-        settings.target.owner = record
-        registry = TaskRegistry(checkpoint: key.name)
-        lease = TaskLease(
-            settings: settings.target, record: record, registry: registry, keyPrefix: settings.checkpoint.keyPrefix,
-            logger: logger)
-        self.settings = settings
-        self.logger = logger
-        self.notice = notice
+        task = TaskContext(settings: settings, logger: logger, notice: notice)
         alarm = LagAlarm(limit: settings.lagHigh)
-        incidents = IncidentLog(
-            logger: logger, path: settings.stateDirectory.map { "\($0)/\(settings.task).dead-letters.jsonl" })
     }
 
     /// Runs until the task has ended.
     ///
     /// - Throws: `ReplicationError`, when it did not end as asked.
     package func run() async throws -> ReplicationSummary {
+        // Owned by this call, which waits for its end.
         let beating = Task {
-            while !Task.isCancelled {
+            while true {
                 try? await Task.sleep(for: .seconds(1))
+                if Task.isCancelled { return }
                 await beat()
             }
         }
-        let observer = observeBeats()
-        defer {
-            beating.cancel()
-            observer.cancel()
-        }
-        do {
-            let summary = try await runSessions()
-            await lease.release()
-            return summary
-        } catch {
-            await lease.release()
-            throw error
-        }
+        let timer = observer.start(limit: settings.hangBeats, logger: logger)
+        let result: Result<ReplicationSummary, any Error>
+        do { result = .success(try await runSessions()) } catch { result = .failure(error) }
+        await task.lease.release()
+        beating.cancel()
+        await beating.value
+        timer.cancel()
+        return try result.get()
     }
 
     private func runSessions() async throws -> ReplicationSummary {
         var summary = ReplicationSummary()
-        var past = SessionHistory()
-        let keeper = CheckpointKeeper(
-            task: settings.task, settings: settings.checkpoint, registry: registry, logger: logger)
-        let watch = TargetWatch(
-            connector: TargetConnector(settings: settings.target),
-            key: CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix))
+        var history = SessionHistory()
         while true {
-            past.fullSyncs = summary.fullSyncs
-            let session = ReplicationSession(
-                settings: settings, lease: lease, registry: registry, keeper: keeper, watch: watch,
-                incidents: incidents, targetLimits: targetLimits, logger: logger,
-                past: past, notice: notice)
+            history.fullSyncs = summary.fullSyncs
+            let session = await ReplicationSession(task, history: history)
             self.session = session
-            if isLeaving { return await settled(summary, past) }
+            if isLeaving { return await summaryWithoutSession(summary, history) }
             do {
                 let end = try await session.run()
                 await session.contribute(to: &summary)
-                summary.incidents = incidents.totals
+                summary.incidents = task.incidents.totals
                 summary.isUnfinished = settings.mode == .migrate && end == .left
                 return summary
             } catch {
                 let error = ReplicationError(error)
                 await session.contribute(to: &summary)
                 fullSyncs = summary.fullSyncs
-                let next = past.next(behind: error, of: await session.legacy)
+                let next = history.next(after: error, of: await session.outcome)
                 self.session = nil
-                if isLeaving, error.isTransient { return await settled(summary, past) }
-                try await wait(for: next, behind: error, &past)
-                if isLeaving { return await settled(summary, past) }
+                if isLeaving, error.isTransient { return await summaryWithoutSession(summary, history) }
+                try await wait(for: next, after: error, &history)
+                if isLeaving { return await summaryWithoutSession(summary, history) }
             }
         }
     }
@@ -115,47 +84,53 @@ package actor Replicator {
     ///
     /// - Throws: `error`, when there is to be none.
     private func wait(
-        for next: SessionHistory.Next, behind error: ReplicationError, _ past: inout SessionHistory
+        for next: SessionHistory.Next, after error: ReplicationError, _ history: inout SessionHistory
     ) async throws {
         switch next {
         case .atOnce:
-            logger.warning("\(error)", metadata: ["event": "resync"])
+            log(error, "\(error)", ["event": "resync"])
         case .paced:
-            logger.warning("\(error)", metadata: ["event": "resync", "phase": "waiting"])
-            await pause(for: past.pacing.wait() ?? .zero)
+            log(error, "\(error)", ["event": "resync", "phase": "waiting"])
+            await pause(for: history.pacing.wait() ?? .zero)
         case .retry:
             // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
             // loading its data will serve by itself.
-            guard error.isTransient, past.hasBegun || error.isLoading else {
+            guard error.isTransient, history.hasBegun || error.isLoading else {
                 // (Who has taken the task over takes the import mode over as well.)
-                if !error.isTransient, past.ownsImportMode, lease.loss == nil { await endImportMode() }
+                if !error.isTransient, history.ownsImportMode, task.lease.loss == nil { await endImportMode() }
                 throw error
             }
-            guard let attempt = past.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }
+            guard let attempt = history.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }
             let wait = min(
-                settings.retry.wait(before: attempt), past.hasBegun ? settings.retry.maximum : .seconds(2))
+                settings.retry.wait(before: attempt), history.hasBegun ? settings.retry.maximum : .seconds(2))
             lastFailure = error.description
-            if !past.hasBegun { notice(.loading(idleStatus, next: wait)) }
-            logger.warning(
-                "\(error); another attempt in \(wait.milliseconds) ms",
-                metadata: ["event": "\(error.event)", "phase": "waiting"])
-            notice(.phase(idleStatus))
+            if !history.hasBegun { task.notice(.loading(idleStatus, next: wait)) }
+            log(
+                error, "\(error); another attempt in \(wait.milliseconds) ms",
+                ["event": "\(error.event)", "phase": "waiting"])
+            task.notice(.phase(idleStatus))
             await pause(for: wait)
         }
     }
 
+    private func log(_ error: ReplicationError, _ text: Logger.Message, _ metadata: Logger.Metadata) {
+        logger.warning(text, metadata: error.metadata.merging(metadata) { $1 })
+    }
+
     /// The leave without a session.
-    private func settled(_ summary: ReplicationSummary, _ past: SessionHistory) async -> ReplicationSummary {
+    private func summaryWithoutSession(
+        _ summary: ReplicationSummary, _ history: SessionHistory
+    ) async -> ReplicationSummary {
         var summary = summary
-        summary.incidents = incidents.totals
+        summary.incidents = task.incidents.totals
         summary.isUnfinished = settings.mode == .migrate
-        if past.hasBegun {
-            await settings.settleExpiry(importMode: past.ownsImportMode ? .ours : nil, logger: logger)
+        if history.hasBegun {
+            await settings.restoreExactTTLs(importMode: history.ownsImportMode ? .ours : nil, logger: logger)
         }
         return summary
     }
 
-    /// Behind an error that no other start mends: a target in import mode would expire nothing ever more.
+    /// After an error that no other start mends: a target in import mode would expire nothing ever more.
     private func endImportMode() async {
         let control = settings.partingControl(role: "settling")
         await settings.endImportMode(.ours, on: control, logger: logger)
@@ -163,17 +138,14 @@ package actor Replicator {
     }
 
     private func pause(for wait: Duration) async {
-        if isLeaving { return }
-        let pause = Task { _ = try? await Task.sleep(for: wait) }
-        self.pause = pause
-        await pause.value
+        if !isLeaving { await pause.sleep(for: wait) }
     }
 
     // MARK: Health
 
     /// Once a second, with or without a session: figures, alarms, and the sign of life if nothing hangs.
     private func beat() async {
-        beats.add(1, ordering: .relaxed)
+        observer.beat()
         let (status, hanging) = await session?.beat() ?? (idleStatus, [])
         for change in hangs.update(hanging) {
             switch change {
@@ -183,11 +155,11 @@ package actor Replicator {
             case .recovered(let name): logger.notice("\(name) has its turn again")
             }
         }
-        if !status.flows.isEmpty { tellLag(status) }
-        notice(.beat(status, isAlive: hanging.isEmpty))
+        if !status.flows.isEmpty { reportLag(status) }
+        task.notice(.beat(status, isAlive: hanging.isEmpty))
     }
 
-    private func tellLag(_ status: ReplicationStatus) {
+    private func reportLag(_ status: ReplicationStatus) {
         guard let change = alarm.update(status.lag) else { return }
         let about = status.isLagEstimated ? "about " : ""
         let figures = "lag is \(status.lag.tenths) s, \(about)\(status.lagRecords) records, \(status.lagBytes) bytes"
@@ -206,26 +178,8 @@ package actor Replicator {
     private var idleStatus: ReplicationStatus {
         ReplicationStatus(
             phase: lastFailure == nil ? .connecting : .waiting, source: settings.source.endpoint.description,
-            target: settings.target.endpoint.description, incidents: incidents.totals, fullSyncs: fullSyncs,
+            target: settings.target.endpoint.description, incidents: task.incidents.totals, fullSyncs: fullSyncs,
             detail: lastFailure)
-    }
-
-    /// Says so when the beats stop: they come from the coordinator, which cannot say it itself. It does not beat for it.
-    private nonisolated func observeBeats() -> any DispatchSourceTimer {
-        let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "df2redis.beats"))
-        var (last, looks) = (0, 0)
-        timer.schedule(deadline: .now() + 1, repeating: 1)
-        timer.setEventHandler { [weak self, limit = settings.hangBeats, logger] in
-            guard let self else { return }
-            let now = beats.load(ordering: .relaxed)
-            if now != last, looks > limit { logger.notice("the coordinator has its turn again") }
-            (last, looks) = (now, now == last ? looks + 1 : 0)
-            if looks == limit + 1 {
-                logger.error("the coordinator has not had its turn for \(looks) s: no signs of life until it has")
-            }
-        }
-        timer.activate()
-        return timer
     }
 
     // MARK: Leaving
@@ -233,28 +187,12 @@ package actor Replicator {
     /// Leaves; called again, it shortens the drain.
     package func leave() async {
         isLeaving = true
-        pause?.cancel()
+        pause.end()
         await session?.requestLeave()
     }
 }
 
 extension ReplicationError {
-    /// Another session may do better with nothing changed by hand.
-    package var isTransient: Bool {
-        switch code {
-        case .source(let code): SourceError(code, "").isTransient
-        case .target(let code): code.isTransient
-        case .overflow, .targetChanged, .resync, .recordsLost, .dataReplaced, .postponed, .cancelled: true
-        case .undecodable, .policy, .file, .configuration, .defect: false
-        }
-    }
-
-    /// The peer says that it is loading its data.
-    package var isLoading: Bool { code == .source(.loading) || code == .target(.loading) }
-
-    /// What came last is not to be applied.
-    var distrustsStream: Bool { [.policy, .undecodable, .recordsLost].contains(code) }
-
     fileprivate var event: String {
         switch code {
         case .target, .overflow, .targetChanged: "targetLost"

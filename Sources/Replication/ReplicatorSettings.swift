@@ -4,7 +4,7 @@ package import Redis
 /// One task, as the replicator needs to know it.
 package struct ReplicatorSettings: Sendable {
     package enum Mode: Sendable {
-        /// Follow until told to leave.
+        /// Follow until asked to leave.
         case replicate
         /// One full sync, then leave.
         case migrate
@@ -32,7 +32,7 @@ package struct ReplicatorSettings: Sendable {
     /// Where the spool and the dead-letter file go; `nil`: nowhere.
     package var stateDirectory: String?
     package var spoolDirectory: String?
-    /// How long the target, the network or the process may stand still without a key being lost that the source keeps.
+    /// How long the target, the network or the process may be stopped without a key being lost that the source keeps.
     package var expiryGuard = Duration.seconds(60)
     package var memoryBytes = 256 << 20
     package var diskBytes = 8 << 30
@@ -45,16 +45,16 @@ package struct ReplicatorSettings: Sendable {
     package var retry = RetryPolicy()
     /// How long a source or a target may stay away; `nil`: for ever.
     package var giveUp: Duration? = .seconds(300)
-    /// A target that owes an answer and gives no sign of life for so long is told as lost.
+    /// A target that owes an answer and gives no sign of life for so long is reported as lost.
     package var targetSilence = Duration.seconds(30)
     /// An expiry that lies no further ahead than this, by the source's clock, is what a plain GETEX has left in the journal.
     package var expiryMargin = Duration.milliseconds(500)
-    /// A lag beyond this is told; `nil`: never.
+    /// A lag beyond this is reported; `nil`: never.
     package var lagHigh: Duration? = .seconds(30)
     /// For so many beats, one a second, a part of us may not get its turn until it counts as hanging.
     package var hangBeats = 5
     /// Keeps the sockets of the session open should this process be killed.
-    package var keeper: any SocketKeeper = NoSocketKeeper()
+    package var socketStore: any SocketKeeper = NoSocketKeeper()
     /// Unix time in milliseconds.
     package var clock: @Sendable () -> Int64
 

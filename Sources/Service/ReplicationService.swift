@@ -67,17 +67,28 @@ package struct ReplicationService: Sendable {
         defer { withExtendedLifetime(lock) {} }
         let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
         var settings = ReplicatorSettings(configuration, mode: mode)
-        settings.keeper = SocketStore(logger: logger)
+        settings.socketStore = SocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
+        let (leaveRequests, leaveContinuation) = AsyncStream.makeStream(of: Void.self)
         signals.watch { [limit = settings.leaveLimit] name in
             logger.notice("\(name) received")
             notifier.stopping(status: "leaving the source")
             // Beyond the unit's TimeoutStopSec= only where shutdown.drainSeconds is long.
             notifier.extendTimeout(limit)
-            Task { await replicator.leave() }
+            leaveContinuation.yield()
         }
         defer { withExtendedLifetime(signals) {} }
+        // Owned by this call, which waits for its end.
+        let leaving = Task { for await _ in leaveRequests { await replicator.leave() } }
+        let code = await exitCode(of: replicator, logger, notifier)
+        leaveContinuation.finish()
+        await leaving.value
+        return code
+    }
+
+    /// Runs the task to its end, and reports how it has ended.
+    private func exitCode(of replicator: Replicator, _ logger: Logger, _ notifier: ServiceNotifier) async -> ExitCode {
         do {
             let summary = try await replicator.run()
             guard !summary.isUnfinished else {
@@ -89,13 +100,12 @@ package struct ReplicationService: Sendable {
             logger.notice("done: \(summary.text(mode))")
             return .ok
         } catch {
-            let error = error as? ReplicationError
-            let code = error?.exitCode ?? .software
-            let message = error?.description ?? "an unexpected error"
-            logger.critical(
-                "\(message); exit status \(code.rawValue)",
-                metadata: code == .policyStop ? ["event": "policyStop"] : [:])
-            notifier.failure(message)
+            let error = ReplicationError(error)
+            let code = error.exitCode
+            var metadata = error.metadata
+            if code == .policyStop { metadata["event"] = "policyStop" }
+            logger.critical("\(error); exit status \(code.rawValue)", metadata: metadata)
+            notifier.failure(error.description)
             return code
         }
     }

@@ -3,7 +3,7 @@ import Glibc
 import Logging
 import Systemd
 
-/// systemd's file descriptor store as the keeper of a session's sockets.
+/// Keeps a session's sockets in systemd's file descriptor store.
 struct SocketStore: SocketKeeper {
     private let store: FileDescriptorStore
 
@@ -30,7 +30,7 @@ extension ReplicationService {
         sigfillset(&blocked)
         pthread_sigmask(SIG_BLOCK, &blocked, &before)
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        return AbandonedSession.leave(sockets, within: abandonedLimit, keeper: SocketStore())
+        return AbandonedSession.leave(sockets, within: abandonedLimit, socketStore: SocketStore())
     }
 
     func logInheritedDepartures(_ logger: Logger) {

@@ -6,37 +6,59 @@
 /// Source: Redis serialization protocol specification, "Sending commands to a Redis server".
 extension ByteBuffer {
     /// Begins a command of `argumentCount` arguments, its name included.
-    package mutating func appendCommandHead(_ argumentCount: Int) {
-        append(UInt8(ascii: "*"))
-        append(decimal: Int64(argumentCount))
-        appendLineEnd()
+    @usableFromInline package mutating func appendCommandHead(_ argumentCount: Int) {
+        appendHead(UInt8(ascii: "*"), argumentCount)
+    }
+
+    /// Begins a command whose arguments are counted while they are appended.
+    ///
+    /// - Returns: the place of its head, for `endCommand`.
+    @usableFromInline package mutating func beginCommand() -> Int {
+        let place = count
+        appendCommandHead(0)
+        return place
+    }
+
+    /// Writes the number of arguments into the head at `place`. The head has room for one digit; with more of them the
+    /// arguments make room.
+    @usableFromInline package mutating func endCommand(at place: Int, argumentCount: Int) {
+        var digits = 1
+        var limit = 10
+        while argumentCount >= limit {
+            digits += 1
+            limit *= 10
+        }
+        if digits > 1 { makeRoom(digits - 1, at: place + 2) }
+        var rest = argumentCount
+        for digit in stride(from: digits, to: 0, by: -1) {
+            overwrite(UInt8(ascii: "0") + UInt8(rest % 10), at: place + digit)
+            rest /= 10
+        }
     }
 
     /// Begins an argument of `byteCount` bytes: they and `appendLineEnd()` must follow.
-    package mutating func appendBulkHead(_ byteCount: Int) {
-        append(UInt8(ascii: "$"))
-        append(decimal: Int64(byteCount))
-        appendLineEnd()
+    @usableFromInline package mutating func appendBulkHead(_ byteCount: Int) {
+        appendHead(UInt8(ascii: "$"), byteCount)
     }
 
-    package mutating func appendLineEnd() {
+    @usableFromInline package mutating func appendLineEnd() {
         append(littleEndian: UInt16(0x0A0D))
     }
 
-    package mutating func appendBulk(_ bytes: RawSpan) {
+    @usableFromInline package mutating func appendBulk(_ bytes: RawSpan) {
         reserve(bytes.byteCount + 32)
         appendBulkHead(bytes.byteCount)
         append(bytes)
         appendLineEnd()
     }
 
-    package mutating func appendBulk(_ text: StaticString) {
+    @usableFromInline package mutating func appendBulk(_ text: StaticString) {
         appendBulkHead(text.utf8CodeUnitCount)
         append(text)
         appendLineEnd()
     }
 
-    package mutating func appendBulk(utf8 text: String) {
+    @usableFromInline package mutating func appendBulk(utf8 text: String) {
         var text = text
         text.withUTF8 { bytes in
             appendBulkHead(bytes.count)
@@ -46,7 +68,7 @@ extension ByteBuffer {
     }
 
     /// The decimal text of `value` as an argument.
-    package mutating func appendBulk(decimal value: Int64) {
+    @usableFromInline package mutating func appendBulk(decimal value: Int64) {
         var digits = value < 0 ? 2 : 1
         var rest = value.magnitude
         while rest >= 10 {
@@ -59,16 +81,18 @@ extension ByteBuffer {
     }
 
     /// The shortest decimal text that gives `value` back to the last bit; `inf` and `-inf` as Redis spells them.
-    package mutating func appendBulk(score value: Double) {
+    @usableFromInline package mutating func appendBulk(score value: Double) {
         appendBulk(utf8: value.description)
     }
 }
 
 /// Arguments that a class keeps: their spans could not outlive the access to the property.
 extension ByteBuffer {
-    package mutating func appendBulk(_ bytes: [UInt8]) { appendBulk(bytes.span.bytes) }
+    @usableFromInline package mutating func appendBulk(_ bytes: [UInt8]) { appendBulk(bytes.span.bytes) }
 
-    package mutating func appendBulk(contentsOf other: borrowing ByteBuffer) { appendBulk(other.bytes) }
+    @usableFromInline package mutating func appendBulk(contentsOf other: borrowing ByteBuffer) {
+        appendBulk(other.bytes)
+    }
 
-    package mutating func append(contentsOf other: borrowing ByteBuffer) { append(other.bytes) }
+    @usableFromInline package mutating func append(contentsOf other: borrowing ByteBuffer) { append(other.bytes) }
 }

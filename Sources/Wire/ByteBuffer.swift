@@ -5,6 +5,7 @@
 ///   │ removed   │ readable (count)   │ free            │
 /// ```
 /// `0 <= start <= end <= capacity`. The memory is moved to the front or grown only by `reserve`.
+@usableFromInline
 package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved between queues with it
     private var base: UnsafeMutableRawPointer
     private var start = 0
@@ -123,6 +124,36 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
             magnitude /= 10
         } while magnitude > 0
         end += digits
+    }
+
+    /// Appends `mark`, the decimal text of `number`, which is not negative, and a line end: the head of a RESP value.
+    package mutating func appendHead(_ mark: UInt8, _ number: Int) {
+        reserve(24)
+        base.storeBytes(of: mark, toByteOffset: end, as: UInt8.self)
+        end += 1
+        if number < 10 {
+            base.storeBytes(of: UInt8(ascii: "0") + UInt8(number), toByteOffset: end, as: UInt8.self)
+            end += 1
+        } else {
+            append(decimal: Int64(number))
+        }
+        base.storeBytes(of: UInt16(0x0A0D).littleEndian, toByteOffset: end, as: UInt16.self)
+        end += 2
+    }
+
+    /// Writes `byte` over the readable one at `place`.
+    package mutating func overwrite(_ byte: UInt8, at place: Int) {
+        precondition(place >= 0 && place < count, "a byte that is there is written over")
+        base.storeBytes(of: byte, toByteOffset: start + place, as: UInt8.self)
+    }
+
+    /// Moves the readable bytes from `place` on by `byteCount`; what is written there is the caller's to decide.
+    package mutating func makeRoom(_ byteCount: Int, at place: Int) {
+        precondition(byteCount >= 0 && place >= 0 && place <= count, "room is made between readable bytes")
+        reserve(byteCount)
+        let from = base + start + place
+        (from + byteCount).copyMemory(from: from, byteCount: count - place)
+        end += byteCount
     }
 
     /// Removes `count` readable bytes from the front.

@@ -84,6 +84,33 @@ package struct JournalCommand: ~Escapable {
     }
 }
 
+/// A command that is kept when the bytes that it was read from are gone.
+package struct StoredJournalCommand: Sendable {
+    private let isExpired: Bool
+    private let transactionID: UInt64
+    private let shardCount: UInt64
+    private let argumentCount: Int
+    private let argumentBytes: Int
+    private let payload: [UInt8]
+
+    package init(_ command: borrowing JournalCommand) {
+        isExpired = command.isExpired
+        transactionID = command.transactionID
+        shardCount = command.shardCount
+        argumentCount = command.argumentCount
+        argumentBytes = command.argumentBytes
+        payload = command.payload.withUnsafeBytes { Array($0) }
+    }
+
+    package func withCommand(_ body: (borrowing JournalCommand) -> Void) {
+        body(
+            JournalCommand(
+                isExpired: isExpired, transactionID: transactionID, shardCount: shardCount,
+                argumentCount: argumentCount,
+                argumentBytes: argumentBytes, payload: payload.span.bytes))
+    }
+}
+
 /// The arguments of a command that was checked when it was read.
 package struct JournalArguments: ~Escapable {
     private var reader: ByteReader

@@ -107,7 +107,7 @@ scenario() {
     wait "$source" "$target"
 }
 
-CONTINUES='continuing where the checkpoint stands' CONTINUATIONS=1 \
+CONTINUES='resuming at the checkpoint' CONTINUATIONS=1 \
     scenario stable 'stable: following' --keys 2000 --write-rate 2000
 CONTINUES='full sync done' CONTINUATIONS=1 \
     scenario full-sync 'full sync begins' --keys 400000 --size 500

@@ -52,7 +52,7 @@ import Testing
             close(main.master)
         }
         let departures = AbandonedSession.leave(
-            ["flow-0": [flow.ours], "main": [main.ours]], within: .seconds(30), keeper: keeper)
+            ["flow-0": [flow.ours], "main": [main.ours]], within: .seconds(30), socketStore: keeper)
         #expect(
             departures == [
                 .init(name: "flow-0", sawMasterFIN: true, discardedBytes: 1500),
@@ -66,7 +66,7 @@ import Testing
         let flow = Pair()
         flow.send(100)
         let departures = AbandonedSession.leave(
-            ["flow-3": [flow.ours]], within: .milliseconds(50), keeper: NoSocketKeeper())
+            ["flow-3": [flow.ours]], within: .milliseconds(50), socketStore: NoSocketKeeper())
         #expect(departures == [.init(name: "flow-3", sawMasterFIN: false, discardedBytes: 100)])
         var byte: UInt8 = 0
         #expect(read(flow.master, &byte, 1) == 0, "FIN, not ECONNRESET")

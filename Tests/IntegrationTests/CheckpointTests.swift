@@ -75,7 +75,7 @@ import Wire
         daemon.process.kill()
         for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
         daemon = try scene.start(often)
-        try daemon.wait(forLine: "continuing where the checkpoint stands")
+        try daemon.wait(forLine: "resuming at the checkpoint")
         try scene.waitUntilEqual()
         #expect(try !scene.hasKey)
         #expect(scene.master.fullSyncs == 1)
@@ -114,7 +114,7 @@ import Wire
         try wait(until: "it is applied") { try scene.get("n") == "1" }
         try daemon.leave()
         daemon = try scene.start(seldom)
-        try daemon.wait(forLine: "continuing where the checkpoint stands")
+        try daemon.wait(forLine: "resuming at the checkpoint")
         for line in ["INCR n", "SET a 1", "RENAME a b", "XADD x 5-1 f v", "SET last 1"] { scene.master.execute(line) }
         try wait(until: "it is applied") { try scene.get("last") == "1" }
         #expect(try scene.get("n") == "2", "a leave in order repeats nothing")
@@ -259,7 +259,7 @@ import Wire
             if round == 2 { try daemon.wait(forLine: "reconciled:") }
             // A lost session goes on: only a start is one from the beginning.
             scene.master.endSessions()
-            try wait(forLine: "continuing where the checkpoint stands")
+            try wait(forLine: "resuming at the checkpoint")
             scene.master.execute("DEL goes")
             try scene.waitUntilEqual()
             try daemon.leave()

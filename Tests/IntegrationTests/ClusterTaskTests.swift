@@ -76,13 +76,13 @@ private final class Scene {
         let meanwhile = try RandomWriter(port: scene.master.port, databases: [0], keys: 60, seed: seed &+ 100)
         try wait(until: "the source has gone on") { meanwhile.commandCount > 1000 }
         let second = try scene.start()
-        try second.wait(forLine: "continuing where the checkpoint stands")
+        try second.wait(forLine: "resuming at the checkpoint")
         try wait(until: "it has gone on again") { meanwhile.commandCount > 6000 }
         try meanwhile.stop()
         try scene.waitUntilEqual(second)
         try second.leave()
         #expect(
-            !second.log.components(separatedBy: "continuing where").dropFirst().joined().contains("full sync begins"))
+            !second.log.components(separatedBy: "resuming at").dropFirst().joined().contains("full sync begins"))
         #expect(try scene.ownKeys() == Scene.remains)
         #expect(scene.master.violations == [])
     }
@@ -105,7 +105,7 @@ private final class Scene {
         try scene.source.command("FLUSHALL")
         for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
         let second = try scene.start()
-        try second.wait(forLine: "continuing where the checkpoint stands")
+        try second.wait(forLine: "resuming at the checkpoint")
         try scene.waitUntilEqual(second)
         try second.leave()
         #expect(try scene.ownKeys() == Scene.remains)

@@ -134,7 +134,7 @@ import Wire
         daemon.process.kill()
         scene.journal("SADD s d", "SREM long a", "SADD long a", "SADDEX s 1000 b")
         daemon = try scene.start()
-        try daemon.wait(forLine: "continuing where the checkpoint stands")
+        try daemon.wait(forLine: "resuming at the checkpoint")
         try wait(until: "what is due is gone") { try scene.members("s") == ["b", "c", "d"] }
         #expect(try scene.members("long") == ["a", "b"])
         #expect(try scene.client.command("ZCARD", "df2redis:ttl:lab:long").int == 1)
@@ -353,7 +353,7 @@ import Wire
         daemon.process.kill()
         try write(300, shortest: 30, isStable: true)
         daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port), folder: daemon.folder)
-        try daemon.wait(forLine: "continuing where the checkpoint stands")
+        try daemon.wait(forLine: "resuming at the checkpoint")
         try waitUntilEqual(timeout: .seconds(20), differences)
         // Those that end while somebody follows.
         for index in 0..<20 {

@@ -73,7 +73,7 @@ import Wire
             for index in 0..<20 { master.execute("INCR c:\(index)") }
             let next = try Daemon(.replicate, .init(source: master.port, target: redis.port), folder: daemon.folder)
             defer { next.process.kill() }
-            try next.wait(forLine: "continuing where the checkpoint stands")
+            try next.wait(forLine: "resuming at the checkpoint")
             try wait(until: "it follows") {
                 try (0..<20).allSatisfy { try client.command("GET", "c:\($0)").text == "1" }
             }

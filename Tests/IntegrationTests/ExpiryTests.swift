@@ -58,7 +58,7 @@ import Wire
         scene.daemon?.process.kill()
         try scene.life.goOn(for: min(Self.lag, 10))
         try scene.startDaemon(again: true)
-        try scene.daemon?.wait(forLine: "continuing where the checkpoint stands")
+        try scene.daemon?.wait(forLine: "resuming at the checkpoint")
         try scene.life.goOn(for: 2)
         try scene.life.end()
         try scene.expectEqual()
@@ -145,7 +145,7 @@ import Wire
         scene.daemon?.process.kill()
         try scene.life.goOn(for: min(Self.lag, 10))
         try scene.startDaemon(again: true)
-        try scene.daemon?.wait(forLine: "continuing where the checkpoint stands")
+        try scene.daemon?.wait(forLine: "resuming at the checkpoint")
         try scene.life.end()
         try waitUntilEqual { try scene.differences(allowing: []) }
         let client = try scene.redis.client()
@@ -236,7 +236,7 @@ private final class ExpiryScene {
         try daemon?.leave()
         try life.goOn(for: Double(life.milliseconds) / 1000 + 1)
         try startDaemon(again: true)
-        try daemon?.wait(forLine: "continuing where the checkpoint stands")
+        try daemon?.wait(forLine: "resuming at the checkpoint")
         try life.goOn(for: 1)
         try life.end()
     }

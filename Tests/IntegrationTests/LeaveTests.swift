@@ -92,7 +92,7 @@ struct `The leave under full write load` {
         func expectContinuation() throws {
             let next = try Daemon(.replicate, configuration, folder: daemon.folder)
             defer { next.process.kill() }
-            try next.wait(forLine: "continuing where the checkpoint stands")
+            try next.wait(forLine: "resuming at the checkpoint")
             master.generateLoad(writesPerSecond: 0, seed: 0)
             try waitUntilEqual(RESPClient(port: master.port), redis.client())
             try next.leave()

@@ -306,7 +306,7 @@ import Wire
             if stops {
                 #expect(
                     daemon.log.contains(
-                        "the key \"\(key)\" in database 0 stands in the target already (conflict.policy: panic)"))
+                        "the key \"\(key)\" in database 0 is in the target already (conflict.policy: panic)"))
             }
         } else {
             #expect(daemon.deadLetters == [])

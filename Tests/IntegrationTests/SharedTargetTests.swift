@@ -80,7 +80,7 @@ import Wire
         // A session that goes on knows less.
         try first.leave()
         first = try scene.start(0)
-        try first.wait(forLine: "continuing where the checkpoint stands")
+        try first.wait(forLine: "resuming at the checkpoint")
         scene.masters[0].execute("FLUSHDB")
         try first.wait(forLine: "of the source has removed nothing in database 0 of the target")
         #expect(try scene.count(1) == 200)

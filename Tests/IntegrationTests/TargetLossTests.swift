@@ -280,7 +280,7 @@ import Wire
         #expect(scene.master.sessionsStarted == sessions, "not before all is applied")
         scene.redis.resume()
         try scene.expectEqual()
-        #expect(scene.daemon.log.contains("continuing where the checkpoint stands"))
+        #expect(scene.daemon.log.contains("resuming at the checkpoint"))
         #expect(scene.master.fullSyncs == 1)
         #expect(scene.master.timedOutSessions == 0)
         #expect(scene.master.violations == [])

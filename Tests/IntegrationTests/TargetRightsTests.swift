@@ -148,7 +148,7 @@ import Wire
 
         try scene.client.command("ACL", "SETUSER", "app", "~*")
         let next = try scene.start(policy)
-        try next.wait(forLine: "continuing where the checkpoint stands")
+        try next.wait(forLine: "resuming at the checkpoint")
         try scene.waitUntilEqual()
         #expect(try scene.client.command("GET", "other").text == "1")
         #expect(scene.master.fullSyncs == 1)

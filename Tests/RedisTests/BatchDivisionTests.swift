@@ -9,8 +9,7 @@ import Wire
         key: Array("k".utf8), field: Array("f".utf8), value: Array("v".utf8))
 
     private func add(_ line: String, to batch: CommandBatch) {
-        batch.command(words(line).count)
-        for word in words(line) { batch.bytes.appendBulk(utf8: word) }
+        batch.append(words(line).map { Array($0.utf8) })
     }
 
     /// A batch of the journal: a record a line, its commands parted by `;`.
@@ -128,9 +127,8 @@ import Wire
     @Test func `writes nothing with a key that is too long itself, or that is not to be replaced`() {
         #expect(remainder("SET \(Self.long) v") == ([], .unchanged))
         let batch = CommandBatch()
-        batch.command(4)
+        batch.append(["SET", "k", Self.long, "NX"].map { Array($0.utf8) })
         batch.noteGuarded(key: "k", database: 0)
-        for word in ["SET", "k", Self.long, "NX"] { batch.bytes.appendBulk(utf8: word) }
         batch.seal(checkpoint: nil)
         #expect(batch.remainder(ofCommand: 0, limit: 10).commands == [])
     }
@@ -140,16 +138,13 @@ import Wire
     @Test func `lets what comes before a long command go ahead`() throws {
         let batch = CommandBatch()
         for line in ["SELECT 3", "SET a *1*", "SET b 2"] { add(line, to: batch) }
-        batch.command(3)
-        batch.beginLongCommand(label: "SET big", argumentBytes: 6)
-        for word in ["SET", "big"] { batch.bytes.appendBulk(utf8: word) }
-        batch.bytes.appendBulkHead(6)
+        batch.beginLongCommand("SET", label: "SET big", argumentBytes: 6) { $0.append("big") }
         batch.bytes.append("val")
         let before = try #require(batch.takeCommandsBeforeLongOne(in: 3))
         before.seal(checkpoint: Self.checkpoint)
         #expect(try before.lines() == ["SELECT 3", "SET a *1*", "SET b 2", "SELECT 0", "HSET k f v"])
         #expect(batch.takeCommandsBeforeLongOne(in: 3) == nil, "there is nothing more to gain")
-        batch.bytes.append("ue!\r\n")
+        batch.bytes.append("ue!")
         batch.endLongCommand()
         batch.seal(checkpoint: Self.checkpoint)
         #expect(try batch.lines() == ["SELECT 3", "SET big value!", "HSET k f v"])

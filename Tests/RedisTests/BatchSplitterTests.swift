@@ -121,13 +121,13 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
 
     @Test func `a script that changes deadlines is divided by slot`() throws {
         let batch = CommandBatch()
-        var keys = ByteBuffer()
-        var deadlines = ByteBuffer()
+        var keys = ArgumentBuffer()
+        var deadlines = ArgumentBuffer()
         for (key, deadline) in [("foo", 1), ("bar", 2), ("{foo}2", 3)] {
-            keys.appendBulk(utf8: key)
-            deadlines.appendBulk(decimal: Int64(deadline))
+            keys.append(Array(key.utf8))
+            deadlines.append(Int64(deadline))
         }
-        batch.appendDeadlines(keys: keys, deadlines: deadlines, count: 3, margin: 5, margins: [0, 5])
+        batch.appendDeadlines(keys: keys, deadlines: deadlines, margin: 5, margins: [0, 5])
         batch.seal(checkpoint: nil)
         let steps = BatchSplitter(task: "t", flow: 0, replicationID: "id").steps(
             of: batch, masters: [], marks: SlotMarks(), stamp: stamp)

@@ -279,7 +279,7 @@ import Wire
 
     @Test func `DEL and SADD or ZADD of one transaction may be a store, whose key is told`() async throws {
         let target = try await TargetUnderTest()
-        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v137)
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v136)
         func outcome(_ line: String, _ transactionID: UInt64) throws -> RewriteOutcome {
             try rewriter.rewrite(words(line).map { Array($0.utf8) }, transactionID: transactionID, into: CommandBatch())
         }

@@ -127,22 +127,26 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "c") == -1)
     }
 
-    @Test func `rounded scores of a store end with v1_40, its TTL is not told by any`() throws {
-        func outcome(_ source: SourceBehaviour) throws -> RewriteOutcome {
+    @Test func `the TTL of a store's destination stays before v1_37, its scores are rounded up to v1_40`() throws {
+        func outcome(_ command: String, _ source: SourceBehaviour) throws -> RewriteOutcome {
             var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: source)
             _ = try rewriter.rewrite(words("DEL d").map { Array($0.utf8) }, transactionID: 6, into: CommandBatch())
             return try rewriter.rewrite(
-                words("ZADD d 1 a").map { Array($0.utf8) }, transactionID: 6, into: CommandBatch())
+                words(command).map { Array($0.utf8) }, transactionID: 6, into: CommandBatch())
         }
-        #expect(try outcome(.v140) == .writtenDiverging(.storedScores))
-        #expect(try outcome(SourceBehaviour(version: nil)) == .writtenDiverging(.storedExpiry))
+        for source in [SourceBehaviour.v136, .v140] {
+            #expect(try outcome("ZADD d 1 a", source) == .writtenDiverging(.storedScores))
+        }
+        #expect(try outcome("SADD d a", .v136) == .writtenDiverging(.storedExpiry))
+        #expect(try outcome("SADD d a", .v137) == .written)
+        #expect(try outcome("ZADD d 1 a", SourceBehaviour(version: nil)) == .written)
     }
 
     /// Elements with TTLs that df2redis keeps: the scripts alone, without a flow.
     @Test func `kept TTLs follow HSETEX, HGETEX and the SADDEX of each release`() async throws {
         let target = try await TargetUnderTest(setUp: [["SADD", "s", "a", "b"], ["HSET", "h", "x", "1"]])
         let expiry = ElementExpiry(task: "t", flow: 0, hasNativeFields: false)
-        let moment = ElementExpiry.Moment(earliest: now - 200, latest: now)
+        let window = ExecutionWindow(earliest: now - 200, latest: now)
         func apply(_ line: String, _ write: (borrowing JournalCommand, CommandBatch) -> RewriteOutcome) throws {
             var encoded = ByteBuffer()
             encoded.append(journalCommand: words(line), transactionID: 0)
@@ -153,18 +157,18 @@ import Wire
             #expect(try target.send(batch) == .applied([]), "\(line)")
         }
         func set(_ line: String) throws {
-            try apply(line) { expiry.setFields($0, at: moment, into: $1) }
+            try apply(line) { expiry.setFields($0, in: window, into: $1) }
         }
         func get(_ line: String) throws {
-            try apply(line) { expiry.expireReadFields($0, at: moment, into: $1) }
+            try apply(line) { expiry.expireReadFields($0, in: window, into: $1) }
         }
         func deadlines(_ key: String) throws -> [String] {
             try target.list("ZRANGE", "df2redis:ttl:t:\(key)", "0", "-1", "WITHSCORES")
         }
-        try apply("SADDEX s 100 a new") { expiry.addMembers($0, at: moment, keepsPermanent: true, into: $1) }
+        try apply("SADDEX s 100 a new") { expiry.addMembers($0, in: window, keepsPermanent: true, into: $1) }
         #expect(try deadlines("s") == ["new", "\(now + 100_000)"])
-        try apply("SADDEX s 100 a") { expiry.addMembers($0, at: moment, keepsPermanent: false, into: $1) }
-        try apply("SADDEX s KEEPTTL 200 a") { expiry.addMembers($0, at: moment, keepsPermanent: false, into: $1) }
+        try apply("SADDEX s 100 a") { expiry.addMembers($0, in: window, keepsPermanent: false, into: $1) }
+        try apply("SADDEX s KEEPTTL 200 a") { expiry.addMembers($0, in: window, keepsPermanent: false, into: $1) }
         #expect(try deadlines("s") == ["a", "\(now + 100_000)", "new", "\(now + 100_000)"])
 
         try set("HSETEX h EX 100 FIELDS 2 a 1 b 2")

@@ -7,8 +7,7 @@ import Wire
     private func batch(_ lines: String...) -> CommandBatch {
         let batch = CommandBatch()
         for line in lines {
-            batch.command(words(line).count)
-            for word in words(line) { batch.bytes.appendBulk(utf8: word) }
+            batch.append(words(line).map { Array($0.utf8) })
         }
         return batch
     }
@@ -115,11 +114,10 @@ import Wire
         for round in 1...50 {
             let batch = CommandBatch()
             for number in 0..<(round * 7 % 40 + 1) {
-                batch.command(3)
                 // Each fifth meets a key of another type.
-                batch.bytes.appendBulk(number % 5 == 3 ? "LPUSH" : "SET")
-                batch.bytes.appendBulk(utf8: number % 5 == 3 ? "k0" : "k\(number)")
-                batch.bytes.appendBulk(utf8: String(repeating: "v", count: number * 300))
+                batch.append(
+                    number % 5 == 3 ? "LPUSH" : "SET", Array((number % 5 == 3 ? "k0" : "k\(number)").utf8),
+                    [UInt8](repeating: UInt8(ascii: "v"), count: number * 300))
             }
             let count = batch.commandCount
             guard case .applied(let found) = try target.send(batch) else { throw LabError("it is applied") }
@@ -134,11 +132,7 @@ import Wire
         let target = try await TargetUnderTest()
         let (piece, pieces) = ([UInt8](repeating: 7, count: 100_000), 200)
         let batch = batch("SET before 1")
-        batch.command(3)
-        batch.beginLongCommand(label: "SET big", argumentBytes: piece.count * pieces)
-        batch.bytes.appendBulk("SET")
-        batch.bytes.appendBulk("big")
-        batch.bytes.appendBulkHead(piece.count * pieces)
+        batch.beginLongCommand("SET", label: "SET big", argumentBytes: piece.count * pieces) { $0.append("big") }
         target.onLink { $0.send(batch) }
         var largest = 0
         for _ in 0..<pieces {
@@ -151,7 +145,6 @@ import Wire
             }
         }
         target.onLink { link in
-            batch.bytes.appendLineEnd()
             batch.endLongCommand()
             target.seal(batch)
             link.batchGrew()

@@ -52,8 +52,8 @@ private final class SilentServer: Sendable {
         var start = FlowStart(mode: .partial, next: LSN(1))
         start.mayRepeat = true
         let applier = try FlowApplier(
-            flow: FlowID(0), start: start, intake: intake, context: scene.encoder.context,
-            profile: scene.encoder.profile, onEvent: { _ in })
+            flow: FlowID(0), start: start, intake: intake, context: scene.context,
+            profile: scene.profile, onEvent: { _ in })
         try await applier.start()
         proxy.redirect(to: silent.port)
         let connection = try await silent.connection()

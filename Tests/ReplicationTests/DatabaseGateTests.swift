@@ -4,31 +4,28 @@ import Testing
 
 @Suite struct `A database that is not prepared yet` {
     @Test func `pauses the flow that comes to it, once, until it is open`() throws {
-        let scene = EncoderScene()
-        scene.encoder.gate = DatabaseGate()
+        let scene = EncoderScene(start: { $0.openDatabases = [] })
         #expect(!scene.encoder.isPaused)
         scene.string("a", database: 3)
         #expect(scene.encoder.isPaused)
-        #expect(scene.encoder.gate?.takeUntold() == [3])
-        #expect(scene.encoder.gate?.takeUntold() == [], "it is told once")
-        scene.encoder.gate?.open(3)
+        #expect(scene.encoder.takeUnreportedDatabases() == [3])
+        #expect(scene.encoder.takeUnreportedDatabases() == [], "it is reported once")
+        scene.encoder.open(3)
         scene.string("b", database: 3)
         #expect(!scene.encoder.isPaused)
     }
 
     @Test func `is also one that a MOVE goes to, and never the checkpoint's own`() throws {
-        let scene = EncoderScene()
-        scene.encoder.gate = DatabaseGate()
+        let scene = EncoderScene(start: { $0.openDatabases = [] })
         try scene.journal("MOVE k 4")
-        #expect(scene.encoder.gate?.takeUntold() == [0, 4])
-        scene.encoder.gate?.open(0)
+        #expect(scene.encoder.takeUnreportedDatabases() == [0, 4])
+        scene.encoder.open(0)
         #expect(scene.encoder.isPaused)
-        scene.encoder.gate?.open(4)
+        scene.encoder.open(4)
         #expect(!scene.encoder.isPaused)
 
-        let other = EncoderScene()
-        other.encoder.gate = DatabaseGate()
-        other.encoder.prepareForCheckpoint()
+        let other = EncoderScene(start: { $0.openDatabases = [] })
+        _ = other.encoder.endBatch(flowBytes: 0)
         #expect(!other.encoder.isPaused)
         #expect(other.encoder.databases == [])
     }

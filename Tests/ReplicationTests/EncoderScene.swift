@@ -10,14 +10,19 @@ import Wire
 
 /// A flow's encoder with a context of its own, driven event by event.
 final class EncoderScene {
+    static let now: Int64 = 1_800_000_000_000
+
     let encoder: FlowEncoder
+    let context: FlowContext
+    let profile: TargetProfile
     let incidents: IncidentLog
     private let path = NSTemporaryDirectory() + "df2redis-encoder-\(UUID().uuidString).jsonl"
 
     init(
         profile: TargetProfile = TargetProfile(flavor: .redis, version: .init(7, 0, 15)), protocolVersion: Int = 5,
         policy change: (inout ReplicationPolicy) -> Void = { $0.onUnsupported = .skip },
-        maxFileBytes: Int = 64 << 20, context changeContext: (inout FlowContext) -> Void = { _ in }
+        maxFileBytes: Int = 64 << 20, context changeContext: (inout FlowContext) -> Void = { _ in },
+        start changeStart: (inout FlowStart) -> Void = { _ in }
     ) {
         var policy = ReplicationPolicy()
         change(&policy)
@@ -30,8 +35,9 @@ final class EncoderScene {
             targetDatabases: 16, connector: TargetConnector(settings: target), incidents: incidents, logger: logger,
             allProgress: [FlowProgress()], retry: RetryPolicy())
         changeContext(&context)
-        encoder = FlowEncoder(flow: FlowID(0), context: context, profile: profile, nextLSN: nil)
-        encoder.arrivedAt = 1_800_000_000_000
+        self.context = context
+        self.profile = profile
+        encoder = FlowEncoder.begun(context, profile, start: changeStart)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
@@ -84,6 +90,21 @@ final class EncoderScene {
 }
 
 extension FlowEncoder {
+    /// Flow 0 at its beginning, by default of a full sync.
+    static func begun(
+        _ context: FlowContext, _ profile: TargetProfile, start change: (inout FlowStart) -> Void = { _ in }
+    ) -> FlowEncoder {
+        var start = FlowStart(mode: .full(token: Array("token".utf8)))
+        change(&start)
+        do {
+            let encoder = try FlowEncoder(flow: FlowID(0), start: start, context: context, profile: profile)
+            encoder.setArrival(newest: EncoderScene.now, oldest: EncoderScene.now)
+            return encoder
+        } catch {
+            fatalError("the files of a test's flow cannot be made: \(error)")
+        }
+    }
+
     /// The batch's commands, words joined by blanks.
     func lines() throws -> [String] {
         let bytes = batch.bytes.withUnsafeBytes { Array($0) }

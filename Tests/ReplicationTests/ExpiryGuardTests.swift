@@ -24,7 +24,7 @@ import Wire
         init(window: Duration = .seconds(60), resumes: Bool = false) throws {
             let clock = clock
             expiry = ExpiryGuard(
-                book: try DeadlineBook(folder: folder, origin: 1, continuingAt: nil), window: .init(window),
+                keyExpiries: try ExpiryWheel(folder: folder, origin: 1, continuingAt: nil), window: .init(window),
                 resumes: resumes, clock: { clock.time.withLock { $0 } })
         }
 
@@ -47,9 +47,9 @@ import Wire
                 time += milliseconds
                 return time
             }
-            expiry.look(oldestArrival: lag.map { now - $0 })
+            expiry.updateLag(oldestArrival: lag.map { now - $0 })
             let batch = CommandBatch()
-            expiry.work(on: batch, limit: 1 << 20) { _ in true }
+            expiry.writeDeadlines(to: batch, limit: 1 << 20) { _ in true }
             let bytes = batch.bytes.withUnsafeBytes { Array($0) }
             var reader = ByteReader(bytes.span.bytes)
             var lines: [String] = []
@@ -66,7 +66,7 @@ import Wire
         }
     }
 
-    @Test func `while level a deadline near gets the standing margin, any other when it comes near`() throws {
+    @Test func `while level a deadline near gets the margin for that, any other when it comes near`() throws {
         let scene = try Scene()
         #expect(scene.write("near", 5_000) == Self.standing)
         #expect(scene.write("far", 120_000) == 0)
@@ -76,7 +76,7 @@ import Wire
         #expect(try scene.pass(1_000) == [])
     }
 
-    @Test func `behind, everything near gets a day, and level again the standing margin`() throws {
+    @Test func `behind, everything near gets a day, and level again the margin for that`() throws {
         let scene = try Scene()
         #expect(scene.write("near", 5_000) == Self.standing)
         #expect(scene.write("far", 300_000) == 0)
@@ -89,7 +89,7 @@ import Wire
         #expect(
             try scene.pass(0, lag: 7_000) == ["far 300000+90337", "near 5000+90337", "other 6000+90337"])
         #expect(try scene.pass(200_000) == [])
-        #expect(scene.expiry.book.isEmpty)
+        #expect(scene.expiry.keyExpiries.isEmpty)
     }
 
     @Test func `a continued flow counts as behind until nothing more waits, however new what arrives seems`() throws {

@@ -24,7 +24,7 @@ final class FlowScript {
             $0.checkpoint.store = store
             $0.targetRunID = FlowScript.runID
         })
-        var log = CommitLog(FlowID(0), context: scene.encoder.context)
+        var log = CommitLog(FlowID(0), context: scene.context)
         if let position {
             log.setResumePoint(LSN(position), repeating: repeating)
             nextLSN = position
@@ -85,8 +85,7 @@ final class FlowScript {
     func batch() -> CommandBatch {
         let batch = CommandBatch()
         batch.beginJournal()
-        batch.command(2)
-        for word in ["INCR", "n"] { batch.bytes.appendBulk(utf8: word) }
+        batch.append("INCR", Array("n".utf8))
         batch.endRecord()
         nextLSN += 1
         batch.progress.nextLSN = nextLSN
@@ -139,7 +138,7 @@ extension FlowStateMachine.Action {
         case .grow: "grow"
         case .seal: "seal"
         case .connect(let plan): "connect after \(plan.attemptsBefore)\(plan.isAtOnce ? " at once" : "")"
-        case .settle: "settle"
+        case .confirmInDoubt: "confirmInDoubt"
         case .resend(_, let evidence, _): "resend: \(evidence)"
         case .failLong: "failLong"
         case .probe: "probe"

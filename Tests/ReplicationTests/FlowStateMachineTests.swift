@@ -78,12 +78,12 @@ extension CommandBatch {
 
     // MARK: A batch in doubt
 
-    @Test func `in doubt and applied is settled, and not sent again`() {
+    @Test func `in doubt and applied is confirmed, and not sent again`() {
         let (script, batch) = Script.sending()
         script.lose()
         script.expect("report targetLost", "connect after 0", "wait")
         script.linkUp(batch.checkpoint)
-        script.expect("settle", "wait")
+        script.expect("confirmInDoubt", "wait")
         script.complete(batch)
         script.expect("report targetFound", "wait")
         #expect(script.confirmed == batch.checkpoint)
@@ -130,7 +130,7 @@ extension CommandBatch {
         other.expect("report targetLost", "connect after 0")
         other.linkUp(nil, run: "run-2")
         other.expect(
-            "report failed: the target has been restarted, and a checkpoint in a file cannot tell what it has lost",
+            "report failed: the target has been restarted, and a checkpoint in a file does not say what it has lost",
             "wait")
     }
 
@@ -182,7 +182,7 @@ extension CommandBatch {
         script.lose()
         script.expect("connect after 0")
         script.linkUp(part.checkpoint)
-        script.expect("settle")
+        script.expect("confirmInDoubt")
         _ = batch
     }
 

@@ -44,11 +44,11 @@ import Testing
         replicationID: "abc", syncID: "SYNC1", flowCount: 2, protocolVersion: 4)
 
     private func reason(
-        _ fields: [String: String], hasFollowed: Bool = false, distrust: FullSyncReason? = nil
+        _ fields: [String: String], hasFollowed: Bool = false, resumeBlocker: FullSyncReason? = nil
     ) -> FullSyncReason? {
         FullSyncReason(
-            CheckpointKeeper.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
-            distrust: distrust)
+            CheckpointStore.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
+            resumeBlocker: resumeBlocker)
     }
 
     private let complete = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "databases": "0"]
@@ -65,8 +65,8 @@ import Testing
 
     @Test func `the checkpoint tells what is wrong with it`() {
         #expect(reason(complete) == .bufferTooShort)
-        #expect(reason(complete, distrust: .disagreement) == .disagreement)
-        #expect(reason(["databases": "0"], distrust: .recordsLost) == .recordsLost)
+        #expect(reason(complete, resumeBlocker: .mixedFlowModes) == .mixedFlowModes)
+        #expect(reason(["databases": "0"], resumeBlocker: .recordsLost) == .recordsLost)
         let other = complete.mapValues { $0.replacing("abc", with: "def") }
         #expect(reason(other) == .otherMaster)
         let three = ["flow:0", "flow:1", "flow:2"].reduce(into: ["databases": "0"]) { $0[$1] = "stable abc 3 7" }
@@ -82,22 +82,22 @@ import Testing
 
 @Suite struct `What the task's record tells of databases` {
     @Test func `those that an unfinished first sync has begun to fill are the task's where nothing stood before`() {
-        let databases = TaskDatabases(.init(fields: ["filling": "0:0,5:17"]))
+        let databases = FilledDatabases(.init(fields: ["filling": "0:0,5:17"]))
         #expect(databases.filling == [0: 0, 5: 17])
         #expect(databases.hasOwn && !databases.areNoted)
         #expect(TaskRecord(["filling": TaskRecord.text(databases.filling)]).filling == databases.filling)
     }
 
     @Test func `what cannot be read may be keys of others`() {
-        #expect(!TaskDatabases(.init(fields: ["filling": "0:x"])).hasOwn)
-        #expect(!TaskDatabases(.init(fields: [:])).hasOwn)
+        #expect(!FilledDatabases(.init(fields: ["filling": "0:x"])).hasOwn)
+        #expect(!FilledDatabases(.init(fields: [:])).hasOwn)
     }
 
     @Test func `keys of others are not removed at the end of the first full sync`() {
-        var databases = TaskDatabases(.init(fields: ["filling": "0:0,5:17"]))
-        databases.known = [0, 3, 5]
+        var databases = FilledDatabases(.init(fields: ["filling": "0:0,5:17"]))
+        databases.markNoted([0, 3, 5])
         #expect(databases.own == [0, 3])
         // Once noted as filled a database is the task's: that is what the next full sync goes by.
-        #expect(TaskDatabases(.init(fields: ["databases": "0,5", "filling": "5:17"])).own == [0, 5])
+        #expect(FilledDatabases(.init(fields: ["databases": "0,5", "filling": "5:17"])).own == [0, 5])
     }
 }

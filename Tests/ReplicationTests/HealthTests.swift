@@ -9,15 +9,15 @@ import Testing
         let queue = DispatchQueue(label: "test")
         let probe = QueueProbe("it", queue: queue)
         for _ in 0..<3 {
-            #expect(probe.look() == 0)
+            #expect(probe.poll() == 0)
             try wait(until: "it answers") { probe.isAnswered }
         }
         let gate = DispatchSemaphore(value: 0)
         queue.async { gate.wait() }
-        #expect((0..<4).map { _ in probe.look() } == [0, 1, 2, 3])
+        #expect((0..<4).map { _ in probe.poll() } == [0, 1, 2, 3])
         gate.signal()
         try wait(until: "it answers") { probe.isAnswered }
-        #expect(probe.look() == 0)
+        #expect(probe.poll() == 0)
     }
 
     @Test func `what hangs is told once, and once that it is over`() {

@@ -22,9 +22,9 @@ import Wire
         Array((0..<4000).lazy.map { "\(prefix)\($0)}" }.filter { owner(text($0)) == flow }.prefix(60))
     }
 
-    private func ownership(witnesses: [String], flow: Int = 1, flowCount: Int = 4) -> KeyOwnership {
+    private func ownership(ownKeys: [String], flow: Int = 1, flowCount: Int = 4) -> KeyOwnership {
         var ownership = KeyOwnership(flow: FlowID(flow), flowCount: flowCount)
-        for key in witnesses where ownership.isUnproven { ownership.witness(Array(key.utf8).span.bytes) }
+        for key in ownKeys where ownership.needsEvidence { ownership.learn(fromOwnKey: Array(key.utf8).span.bytes) }
         return ownership
     }
 
@@ -35,16 +35,16 @@ import Wire
     @Test func `a key of another flow is a copy, once enough keys have proven what is hashed`() {
         let own = Self.keys("k", of: 1) { $0 }
         let foreign = Self.keys("k", of: 2) { $0 }
-        #expect(!foreign.contains { isCopy($0, ownership(witnesses: Array(own.prefix(9)))) })
-        let proven = ownership(witnesses: Array(own.prefix(10)))
-        #expect(!proven.isUnproven)
+        #expect(!foreign.contains { isCopy($0, ownership(ownKeys: Array(own.prefix(9)))) })
+        let proven = ownership(ownKeys: Array(own.prefix(10)))
+        #expect(!proven.needsEvidence)
         #expect(foreign.allSatisfy { isCopy($0, proven) })
         #expect(!own.contains { isCopy($0, proven) })
     }
 
     @Test func `a master that hashes tags is understood`() {
         let own = Self.keys("x{", of: 1, by: Self.tag)
-        let proven = ownership(witnesses: own)
+        let proven = ownership(ownKeys: own)
         #expect(!own.contains { isCopy($0, proven) })
         #expect(Self.keys("x{", of: 3, by: Self.tag).allSatisfy { isCopy($0, proven) })
         #expect(!isCopy("y{\(Self.tag(own[0]))}{other}z", proven), "the first tag counts")
@@ -53,21 +53,21 @@ import Wire
 
     @Test func `where keys are spread by something else nothing is called a copy`() {
         let mixed = (0..<60).map { "k\($0)" }
-        let lost = ownership(witnesses: mixed)
-        #expect(!lost.isUnproven)
+        let lost = ownership(ownKeys: mixed)
+        #expect(!lost.needsEvidence)
         #expect(!mixed.contains { isCopy($0, lost) })
     }
 
     @Test func `the same key again proves nothing, nor does another with the same tag`() {
         let key = Self.keys("k", of: 1) { $0 }[0]
-        #expect(ownership(witnesses: Array(repeating: key, count: 100)).isUnproven)
+        #expect(ownership(ownKeys: Array(repeating: key, count: 100)).needsEvidence)
         let tagged = Self.keys("x{", of: 1, by: Self.tag)[0]
-        #expect(ownership(witnesses: (0..<100).map { tagged + "\($0)" }).isUnproven)
+        #expect(ownership(ownKeys: (0..<100).map { tagged + "\($0)" }).needsEvidence)
     }
 
     @Test func `a master of one shard has no copies`() {
-        let alone = ownership(witnesses: ["a", "b"], flow: 0, flowCount: 1)
-        #expect(!alone.isUnproven)
+        let alone = ownership(ownKeys: ["a", "b"], flow: 0, flowCount: 1)
+        #expect(!alone.needsEvidence)
         #expect(!isCopy("c", alone))
     }
 }

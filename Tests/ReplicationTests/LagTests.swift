@@ -186,7 +186,7 @@ import Testing
         var answers = 0
         try wait(until: "everything is applied", every: .milliseconds(1)) {
             if probe.isAnswered {
-                _ = probe.look()
+                _ = probe.poll()
                 answers += 1
             }
             return scene.status.lagBytes == 0
@@ -217,7 +217,7 @@ import Testing
         let scene = try await Scene(silenceLimit: .milliseconds(300))
         let probe = scene.applier.probe
         func look() throws {
-            #expect(probe.look() == 0, "an applier that waits for its target has not hung")
+            #expect(probe.poll() == 0, "an applier that waits for its target has not hung")
             try wait(until: "the queue answers") { probe.isAnswered }
         }
         scene.redis.pause()

@@ -99,7 +99,7 @@ import Testing
             budget: SpoolBudget(memoryBytes: 1 << 20, diskBytes: 0), spoolDirectory: nil, clock: { 0 })
         let applier = try FlowApplier(
             flow: FlowID(0), start: FlowStart(mode: .partial, next: LSN(1)), intake: intake,
-            context: scene.encoder.context, profile: scene.encoder.profile, onEvent: { _ in })
+            context: scene.context, profile: scene.profile, onEvent: { _ in })
         await applier.close()
         let story = Story()
         Task {

@@ -6,18 +6,16 @@ import Testing
 
 /// What a reconciling full sync knows to be the source's, and removes ahead of a command.
 @Suite struct `The keys of a full sync that reconciles` {
-    private func reconciling() throws -> EncoderScene {
-        let scene = EncoderScene()
-        scene.encoder.synced = try SyncedKeys(directory: NSTemporaryDirectory())
-        return scene
+    private func reconciling() -> EncoderScene {
+        EncoderScene(start: { $0.keyFolder = NSTemporaryDirectory() })
     }
 
     private func lacks(_ scene: EncoderScene, _ key: String, _ database: UInt32 = 0) -> Bool {
-        scene.encoder.synced?.lacks(Array(key.utf8), database: database) ?? true
+        scene.encoder.reconcile.synced([Array(key.utf8)], database: database).isEmpty
     }
 
     @Test func `a MOVE frees its destination of an old value, and both places are the source's`() throws {
-        let scene = try reconciling()
+        let scene = reconciling()
         scene.string("mv")
         try scene.journal("MOVE mv 1")
         #expect(
@@ -27,7 +25,7 @@ import Testing
     }
 
     @Test func `a destination that the snapshot has brought is left alone`() throws {
-        let scene = try reconciling()
+        let scene = reconciling()
         scene.string("mv", database: 1)
         scene.string("mv")
         try scene.journal("MOVE mv 1")
@@ -35,7 +33,7 @@ import Testing
     }
 
     @Test func `what a SORT or GEORADIUS stores is the source's`() throws {
-        let scene = try reconciling()
+        let scene = reconciling()
         scene.string("src")
         scene.encoder.snapshotCompleted()
         try scene.journal("SORT src STORE dst")
@@ -52,11 +50,10 @@ import Testing
     func `that cannot be remembered end the session with the file's error`() throws {
         let folder = try TemporaryFolder("keys")
         let disk = try SmallFileSystem(at: folder.file("small"), bytes: 800 << 10)
-        let scene = EncoderScene()
-        scene.encoder.synced = try SyncedKeys(directory: disk.path)
+        let scene = EncoderScene(start: { $0.keyFolder = disk.path })
         for index in 0..<200_000 where scene.failure == nil {
             scene.string("key:\(index)")
-            if scene.encoder.isPaused { _ = scene.encoder.takeBatch() }
+            if scene.encoder.isPaused { _ = scene.encoder.endBatch(flowBytes: 0) }
         }
         let failure = try #require(scene.failure)
         #expect(failure.code == .file && failure.message.contains("No space left on device"))

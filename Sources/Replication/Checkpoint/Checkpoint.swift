@@ -9,7 +9,7 @@ import Wire
 ///                                            snapshot <replication id> <sync id> <number of the batch>
 ///                              databases ->  0,3        those that the task has filled
 ///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
-///                                                       keys of others stood there before
+///                                                       keys of others were there before
 ///                              counts    ->  0 12 <run id> 0 0   how the two sides' key counts differed (`DataSetNote`)
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
 ///                              stopped   ->  by policy  there is no position to go on from
@@ -26,8 +26,8 @@ package struct CheckpointKey: Equatable, Sendable {
 
     func field(_ flow: FlowID) -> String { "flow:\(flow)" }
 
-    /// What the hash holds after a stop by policy: the task has written to the target, and there is no position to go on
-    /// from.
+    /// What the hash holds after a stop by policy: the task has written to the target, and there is no position to resume
+    /// at.
     static let stopped = (field: "stopped", value: "by policy")
 }
 
@@ -80,7 +80,7 @@ extension ResumePoint {
     }
 }
 
-/// What the checkpoint's hash tells besides positions.
+/// What the checkpoint's hash holds besides positions.
 struct TaskRecord: Equatable {
     static let databasesField = "databases"
     static let fillingField = "filling"
@@ -88,7 +88,7 @@ struct TaskRecord: Equatable {
 
     /// Databases that the task has filled; `nil` when it has not finished a full sync.
     var databases: Set<UInt32>?
-    /// Databases that a full sync which was not completed has begun to fill, and how many keys stood there before.
+    /// Databases that a full sync which was not completed has begun to fill, and how many keys were there before.
     var filling: [UInt32: Int] = [:]
     /// A full sync brought its keys, and was ended before it had removed the old ones.
     var isReconciling: Bool

@@ -9,9 +9,9 @@ struct CheckpointRecord: Equatable, Sendable, Codable {
     /// The server process that the positions speak of: another one may have lost what the one before had confirmed.
     var targetRunID = ""
     var replicationID: String?
-    /// By flow number; empty when there is no position to go on from.
+    /// By flow number; empty when there is no position to resume at.
     var nextLSNs: [UInt64] = []
-    /// Nothing behind the positions has been applied: the task has left in order.
+    /// Nothing after the positions has been applied: the task has left in order.
     var isExact = false
     /// Databases that the task has filled; `nil` when it has not finished a full sync.
     var databases: Set<UInt32>?

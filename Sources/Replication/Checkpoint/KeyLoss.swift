@@ -4,7 +4,7 @@ import Redis
 ///
 /// A server's counters begin anew with its process, and with CONFIG RESETSTAT.
 struct KeyLoss: Equatable, Sendable {
-    /// Keys that are gone since the last look.
+    /// Keys that are gone since the last poll.
     struct Change: Equatable, Sendable {
         var evicted = 0
         var expired = 0
@@ -13,7 +13,7 @@ struct KeyLoss: Equatable, Sendable {
     private var runID: String?
     private var evicted = 0
     private var expired = 0
-    /// Keys that the target held at the last look.
+    /// Keys that the target held at the last poll.
     private(set) var lastKeys = 0
 
     /// - Returns: what has been lost since the last call; nothing at the first one.

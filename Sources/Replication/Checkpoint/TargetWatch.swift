@@ -1,11 +1,11 @@
 import Redis
 
-/// Looks now and then what the target has done to the task's keys by itself: whether it evicts, and whether the task's
+/// Asks now and then what the target has done to the task's keys by itself: whether it evicts, and whether the task's
 /// checkpoint is still there.
 ///
 /// Somebody else may empty the target, which breaks no connection: flows that go on writing would only note their positions
 /// anew, over data that are gone. It lives as long as the process, so that nothing is missed between two sessions, and has
-/// a connection of its own, since a look waits as long as the target does.
+/// a connection of its own, since a poll waits as long as the target does.
 actor TargetWatch {
     enum Checkpoint: Equatable, Sendable {
         /// It is there, or nobody has asked for it.
@@ -24,9 +24,9 @@ actor TargetWatch {
     private let control: TargetControl
     private let key: CheckpointKey
     private var keyLoss = KeyLoss()
-    /// Of the last look: the checkpoint may have gone between its two questions.
+    /// Of the last poll: the checkpoint may have gone between its two questions.
     private var lastEvicted = 0
-    private var isLooking = false
+    private var isPolling = false
 
     init(connector: TargetConnector, key: CheckpointKey) {
         control = TargetControl(connector: connector, role: "watch")
@@ -34,12 +34,12 @@ actor TargetWatch {
     }
 
     /// - Parameter asksForCheckpoint: the checkpoint ought to be there.
-    /// - Returns: `nil` while another look is under way, and when the target does not answer: the flows notice that by
+    /// - Returns: `nil` while another poll is under way, and when the target does not answer: the flows notice that by
     ///   themselves.
-    func look(asksForCheckpoint: Bool) async -> Findings? {
-        guard !isLooking else { return nil }
-        isLooking = true
-        defer { isLooking = false }
+    func poll(asksForCheckpoint: Bool) async -> Findings? {
+        guard !isPolling else { return nil }
+        isPolling = true
+        defer { isPolling = false }
         do {
             let isThere = try await asksForCheckpoint ? TaskRecord(control.hash(key.name)).databases != nil : true
             let figures = try await control.figures()
@@ -55,6 +55,6 @@ actor TargetWatch {
         }
     }
 
-    /// Until the next look.
+    /// Until the next poll.
     func close() async { await control.close() }
 }

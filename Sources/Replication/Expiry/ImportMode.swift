@@ -4,10 +4,10 @@ import Redis
 /// The import mode of a Valkey from 8.1 on: it expires nothing by itself, and a connection that says it is an import
 /// source sees and changes what has expired. So every deadline is the source's own, and no margin is needed.
 ///
-/// A field of the checkpoint's hash tells that it was df2redis that switched it on: whoever ends the task switches it off,
+/// A field of the checkpoint's hash says that df2redis has switched it on: whoever ends the task switches it off,
 /// another process perhaps.
 struct ImportMode {
-    enum Standing: Equatable, Sendable {
+    enum Owner: Equatable, Sendable {
         case off
         /// Switched on by the operator, it is the operator's to switch off.
         case operators
@@ -24,7 +24,7 @@ struct ImportMode {
     /// Switches it on.
     ///
     /// - Parameter wasOurs: this process has switched it on before; somebody may have emptied the target since.
-    func begin(_ profile: TargetProfile, wasOurs: Bool) async throws -> Standing {
+    func begin(_ profile: TargetProfile, wasOurs: Bool) async throws -> Owner {
         guard profile.hasImportMode else { return .off }
         do {
             let isOn = try await control.parameter(Self.parameter) == "yes"
@@ -47,9 +47,9 @@ struct ImportMode {
 
     /// Switches it off, if it was df2redis that switched it on.
     ///
-    /// - Parameter standing: `nil`: not known to this process.
-    func end(_ standing: Standing?) async {
-        switch standing {
+    /// - Parameter owner: `nil`: not known to this process.
+    func end(_ owner: Owner?) async {
+        switch owner {
         case .off, .operators: return
         case .ours: break
         case nil:

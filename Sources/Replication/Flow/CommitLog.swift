@@ -99,7 +99,7 @@ struct CommitLog {
         guard isInTarget else {
             guard finding.runID == targetRunID else {
                 return .changed(
-                    "the target has been restarted, and a checkpoint in a file cannot tell what it has lost")
+                    "the target has been restarted, and a checkpoint in a file does not say what it has lost")
             }
             return batch == nil ? .upToDate : .repeated
         }

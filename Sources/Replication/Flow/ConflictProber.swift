@@ -3,7 +3,7 @@ import Link
 import Redis
 import Wire
 
-/// Asks the target for keys that a conflict policy protects (`ConflictGuard`), on connections of its own.
+/// Asks the target for keys that a conflict policy protects (`ConflictStage`), on connections of its own.
 final class ConflictProber {
     private let context: FlowContext
     private let control: TargetControl
@@ -18,8 +18,8 @@ final class ConflictProber {
     /// - Returns: those of `questions` that the target has.
     /// - Throws: `TargetError`, when no other attempt mends it.
     func existing(
-        _ questions: [ConflictGuard.Place], isolation: isolated (any Actor)? = #isolation
-    ) async throws -> [ConflictGuard.Place] {
+        _ questions: [ConflictStage.Place], isolation: isolated (any Actor)? = #isolation
+    ) async throws -> [ConflictStage.Place] {
         var attempt = 0
         while true {
             do { return try await ask(questions) } catch {
@@ -33,9 +33,9 @@ final class ConflictProber {
     }
 
     private func ask(
-        _ questions: [ConflictGuard.Place], isolation: isolated (any Actor)? = #isolation
-    ) async throws -> [ConflictGuard.Place] {
-        var existing: [ConflictGuard.Place] = []
+        _ questions: [ConflictStage.Place], isolation: isolated (any Actor)? = #isolation
+    ) async throws -> [ConflictStage.Place] {
+        var existing: [ConflictStage.Place] = []
         for place in questions where try await control.exists(place.key, in: place.database) {
             existing.append(place)
         }

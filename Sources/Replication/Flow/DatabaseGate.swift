@@ -3,7 +3,7 @@
 struct DatabaseGate {
     private var open: Set<UInt32> = []
     private var closed: Set<UInt32> = []
-    private var untold: [UInt32] = []
+    private var unreported: [UInt32] = []
 
     /// - Parameter open: databases that are prepared.
     init(open: Set<UInt32> = []) { self.open = open }
@@ -14,13 +14,13 @@ struct DatabaseGate {
     /// The flow is going to write to `database`.
     mutating func touch(_ database: UInt32) {
         guard !open.contains(database), closed.insert(database).inserted else { return }
-        untold.append(database)
+        unreported.append(database)
     }
 
-    /// Databases that the session has not been told of.
-    mutating func takeUntold() -> [UInt32] {
-        defer { untold = [] }
-        return untold
+    /// Databases that have not been reported to the session.
+    mutating func takeUnreported() -> [UInt32] {
+        defer { unreported = [] }
+        return unreported
     }
 
     mutating func open(_ database: UInt32) {

@@ -6,23 +6,6 @@ import Logging
 package import Redis
 import Wire
 
-/// What an applier reports to the session.
-package enum FlowEvent: Sendable {
-    /// The snapshot of this flow is decoded: FULLSYNC_END.
-    case snapshotCompleted(FlowID)
-    /// The end of the snapshot is applied; the flow is a journal from here on.
-    case stable(FlowID, masterVersion: String?)
-    /// The flow is about to write to a database for the first time, and waits for leave to do it.
-    case reachedDatabase(FlowID, UInt32)
-    /// Everything before a global command is applied; the flow waits for the others.
-    case reachedGlobal(FlowID, GlobalCommand, transactionID: UInt64)
-    /// FLUSHALL or FLUSHDB inside the snapshot.
-    case mustRestart(FlowID, GlobalCommand)
-    case targetLost(FlowID, TargetError)
-    case targetFound(FlowID)
-    case failed(ReplicationError)
-}
-
 /// Decodes one flow and applies it, on one queue: drives the flow's state machine.
 ///
 /// | what | who |
@@ -31,6 +14,7 @@ package enum FlowEvent: Sendable {
 /// | bytes to commands | `FlowFeed`, `FlowEncoder` |
 /// | how far the target has confirmed, a batch in doubt | `CommitLog` |
 /// | a batch in parts | `BatchDelivery` |
+/// | a command that is written while it is built | `LongCommands` |
 /// | the target's connection | `FlowTarget`, `LinkSupervisor` |
 /// | unexpected replies | `ReplyClassifier` |
 /// | keys that a conflict policy protects | `ConflictProber` |
@@ -48,14 +32,15 @@ package actor FlowApplier {
     private let target: any FlowTarget
     private let classifier: ReplyClassifier
     private let delivery: BatchDelivery
+    private let longCommands: LongCommands
     private let prober: ConflictProber
     private var machine: FlowStateMachine
     private var progress: AppliedProgress
     private var silence: SilenceWatch
     private var connecting: Task<Void, Never>?
     private var probing: Task<Void, Never>?
-    private var quietWaiters: [CheckedContinuation<Void, Never>] = []
-    private var drainWaiters: [CheckedContinuation<Void, Never>] = []
+    private var quietWaiters = Waiters()
+    private var drainWaiters = Waiters()
 
     /// - Throws: `SystemError`, when there is no room for what the flow has to remember.
     package init(
@@ -67,8 +52,7 @@ package actor FlowApplier {
         self.context = context
         self.onEvent = onEvent
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
-        encoder = FlowEncoder(
-            flow: flow, context: context, profile: profile, nextLSN: start.isContinued ? start.next : nil)
+        encoder = try FlowEncoder(flow: flow, start: start, context: context, profile: profile)
         feed = FlowFeed(intake: intake, decoder: start.decoder, progress: context.progress(flow))
         if let cluster = context.cluster {
             target = ClusterTarget(
@@ -77,15 +61,15 @@ package actor FlowApplier {
         } else {
             target = StandaloneTarget(flow, context: context, queue: executor.queue)
         }
-        classifier = ReplyClassifier(context: context, encoder: encoder)
+        classifier = ReplyClassifier(context, encoder.reports, encoder.memberTTLs)
         delivery = BatchDelivery(context: context, classifier: classifier)
+        longCommands = LongCommands(flow, limits: context.targetLimits)
         prober = ConflictProber(flow, context: context)
         var log = CommitLog(flow, context: context)
         if let next = start.next { log.setResumePoint(next, repeating: start.mayRepeat) }
         machine = FlowStateMachine(flow: flow, log: log, targetRunID: context.targetRunID)
         progress = AppliedProgress(flow, start, context: context, onEvent: onEvent)
         silence = SilenceWatch(limit: context.silenceLimit)
-        try encoder.begin(start)
     }
 
     /// Connects to the target; the flow's bytes may already be arriving.
@@ -124,16 +108,16 @@ package actor FlowApplier {
             case .grow: target.batchGrew()
             case .seal: sealGrowing()
             case .connect(let plan): connect(plan)
-            case .settle(let batch): completed(batch, .applied([]))
+            case .confirmInDoubt(let batch): completed(batch, .applied([]))
             case .resend(let batch, let evidence, let words):
                 take(delivery.resend(batch, evidence, words: words))
-            case .failLong(let batch, let error): machine.fail(longCommandLost(batch, error))
+            case .failLong(let batch, let error): machine.fail(longCommands.lost(batch, error))
             case .probe: askForKeys()
             case .prepareDatabases:
-                for database in encoder.gate?.takeUntold() ?? [] { onEvent(.reachedDatabase(flow, database)) }
+                for database in encoder.takeUnreportedDatabases() { onEvent(.reachedDatabase(flow, database)) }
             case .report(let event): onEvent(event)
-            case .becameQuiet: Self.resume(&quietWaiters)
-            case .drained: Self.resume(&drainWaiters)
+            case .becameQuiet: quietWaiters.resumeAll()
+            case .drained: drainWaiters.resumeAll()
             }
         }
     }
@@ -166,7 +150,7 @@ package actor FlowApplier {
     }
 
     private func pauseOfDecoding(isMore: Bool) -> FlowStateMachine.Decoded {
-        if encoder.gate?.isClosed == true { return .databases }
+        if encoder.isGateClosed { return .databases }
         if let halt = encoder.halt { return .halted(halt) }
         return isMore ? .more : .nothingMore
     }
@@ -174,34 +158,32 @@ package actor FlowApplier {
     // MARK: Batches
 
     private func send() {
-        if let wait = context.pacer?.wait(toSend: encoder.batch.commandCount) {
-            machine.mustPace()
-            return resume(after: wait)
-        }
+        if mustWaitForPace() { return }
         take(delivery.begin(sealCurrent()))
     }
 
     /// A batch is written while it is being built; what comes before its long command goes ahead where both together are
     /// over the target's limit.
     private func begin() {
-        if let wait = context.pacer?.wait(toSend: encoder.batch.commandCount) {
-            machine.mustPace()
-            return resume(after: wait)
-        }
+        if mustWaitForPace() { return }
         let batch = encoder.batch
         if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: 0) {
             machine.seal(before)
             return take(delivery.begin(before))
         }
-        if let limit = context.targetLimits.limits.transactionBytes, let command = batch.hugeCommand,
-            batch.bytes.count + command.argumentBytes + TargetLimits.frameBytes > limit,
-            let before = batch.takeCommandsBeforeLongOne(in: encoder.selectedDatabase ?? 0)
-        {
+        if let before = longCommands.takeCommandsAhead(in: batch, database: encoder.selectedDatabase ?? 0) {
             machine.seal(before)
             return take(delivery.begin(before))
         }
         machine.began(batch)
         target.deliver(batch)
+    }
+
+    private func mustWaitForPace() -> Bool {
+        guard let wait = context.pacer?.wait(toSend: encoder.batch.commandCount) else { return false }
+        machine.mustPace()
+        resume(after: wait)
+        return true
     }
 
     private func sealGrowing() {
@@ -211,15 +193,9 @@ package actor FlowApplier {
     }
 
     private func sealCurrent() -> CommandBatch {
-        encoder.prepareForCheckpoint()
-        if encoder.isStable {
-            encoder.batch.progress.nextLSN = encoder.nextLSN
-            progress.hasSentPosition = true
-        }
-        let batch = encoder.takeBatch()
-        batch.progress.flowBytes = feed.decodedBytes
+        let batch = encoder.endBatch(flowBytes: feed.decodedBytes)
+        if encoder.isStable { progress.hasSentPosition = true }
         batch.mayHaveBeenApplied = machine.isRepeating(to: batch.progress.nextLSN)
-        encoder.expiry?.book.seal(next: batch.progress.nextLSN ?? 0)
         machine.seal(batch)
         return batch
     }
@@ -294,20 +270,11 @@ package actor FlowApplier {
         }
     }
 
-    /// The session ends, and the next one knows the command by its size.
-    private func longCommandLost(_ batch: CommandBatch, _ error: TargetError) -> ReplicationError {
-        let name = batch.hugeCommand.map { "\($0.label) of \($0.argumentBytes) bytes," } ?? "a value"
-        if let command = batch.hugeCommand {
-            context.targetLimits.lost(
-                command.label, argumentBytes: command.argumentBytes, isBlamed: error.blamesRequest)
-        }
-        return .init(.targetChanged, flow: flow, "\(error), in the middle of \(name) too large to send again")
-    }
-
     // MARK: Answers
 
     private func askForKeys() {
-        guard let questions = encoder.conflicts?.questions, !questions.isEmpty else { return }
+        let questions = encoder.questions
+        if questions.isEmpty { return }
         probing = Task {
             do {
                 let existing = try await prober.existing(questions, isolation: self)
@@ -325,7 +292,7 @@ package actor FlowApplier {
 
     /// The session has prepared the database.
     package func open(_ database: UInt32) {
-        encoder.gate?.open(database)
+        encoder.open(database)
         guard machine.isActive else { return }
         machine.decoded(pauseOfDecoding(isMore: true))
         pump()
@@ -355,7 +322,7 @@ package actor FlowApplier {
 
     private func ticked(_ count: Int) -> Bool {
         if case .closed = machine.state { return false }
-        if let failure = encoder.expiry?.book.takeFailure() {
+        if let failure = encoder.expiryGuard?.keyExpiries.takeFailure() {
             context.logger.error(
                 "TTLs cannot be noted, and are not protected meanwhile: \(failure)", metadata: ["flow": "\(flow)"])
         }
@@ -368,15 +335,13 @@ package actor FlowApplier {
     /// Ends elements whose TTLs the target cannot keep: what is due goes, and never ahead of the stream, since a command
     /// that waits to be applied may have extended a TTL in time.
     private func sweep() {
-        guard machine.isFlowing else { return }
-        let time = (feed.oldestWaiting ?? context.clock()) + context.clockSkew
-        encoder.sweepElements(until: time - ElementExpiry.transitMilliseconds - ElementExpiry.marginMilliseconds)
+        if machine.isFlowing { encoder.sweepElements(upTo: feed.oldestWaiting ?? context.clock()) }
     }
 
     /// The last sweep has left some: at once again.
     private func sweepRest() {
-        guard encoder.wantsSweep else { return }
-        encoder.wantsSweep = false
+        guard let memberTTLs = encoder.memberTTLs, memberTTLs.wantsSweep else { return }
+        memberTTLs.wantsSweep = false
         sweep()
     }
 
@@ -409,16 +374,16 @@ package actor FlowApplier {
     package func acknowledge(on connection: FlowConnection) { progress.connection = connection }
 
     /// The source was at `end` after the session had begun: what lies before may be old.
-    package func catchesUp(until end: LSN) {
+    package func setCatchUpEnd(_ end: LSN) {
         machine.repeats(until: end)
-        encoder.catchesUpUntil = end.value
+        encoder.setCatchUpEnd(end.value)
     }
 
     /// Waits until nothing is on its way, and keeps it so until `release`.
     func quiesce() async {
         machine.quiesce()
         pump()
-        if machine.isComingToRest { await withCheckedContinuation { quietWaiters.append($0) } }
+        if machine.isComingToRest { await withCheckedContinuation { quietWaiters.add($0) } }
     }
 
     func release() {
@@ -437,10 +402,10 @@ package actor FlowApplier {
             executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
                 self?.assumeIsolated {
                     $0.machine.stopDraining()
-                    Self.resume(&$0.drainWaiters)
+                    $0.drainWaiters.resumeAll()
                 }
             }
-            await withCheckedContinuation { drainWaiters.append($0) }
+            await withCheckedContinuation { drainWaiters.add($0) }
         }
         return machine.isAtRest && !fill.hasContent && feed.isEmpty
     }
@@ -452,7 +417,7 @@ package actor FlowApplier {
         let isAtRest = machine.isAtRest && !fill.hasContent && feed.isEmpty
         machine.close()
         pump()
-        encoder.expiry?.book.close()
+        encoder.expiryGuard?.keyExpiries.close()
         if isAtRest { await target.retire(isolation: self) }
         target.close()
         // What they may still send would meet the next session, or a target that has been left.
@@ -463,20 +428,15 @@ package actor FlowApplier {
         await prober.close(isolation: self)
         target.close()
         await target.join(isolation: self)
-        Self.resume(&drainWaiters)
-        Self.resume(&quietWaiters)
-    }
-
-    private static func resume(_ waiters: inout [CheckedContinuation<Void, Never>]) {
-        for waiter in waiters { waiter.resume() }
-        waiters = []
+        drainWaiters.resumeAll()
+        quietWaiters.resumeAll()
     }
 }
 
-// MARK: - What the session looks at
+// MARK: - What the session asks for
 
 extension FlowApplier {
-    package var hasElementExpiries: Bool { encoder.book?.isEmpty == false }
+    package var hasElementExpiries: Bool { encoder.memberTTLs?.isEmpty == false }
 
     /// Databases that the flow has written to.
     package var databases: Set<UInt32> { encoder.databases }
@@ -484,14 +444,7 @@ extension FlowApplier {
     /// Keys of our own that an unfinished value has left in the target.
     package var partialKeys: [(database: UInt32, key: [UInt8])] { encoder.partialKeys }
 
-    package var snapshotCounts: (expired: Int, conflicts: Int) { (encoder.expiredKeys, encoder.conflictingKeys) }
-
-    /// Those of `keys` that this flow has not brought.
-    package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
-        // Where not all of them could be remembered, none may be removed.
-        guard let synced = encoder.synced, synced.failure == nil else { return [] }
-        return keys.filter { synced.lacks($0, database: database) }
-    }
+    package var snapshotCounts: (expired: Int, conflicts: Int) { encoder.reports.counts }
 
     /// Nothing is sent any more.
     var hasEnded: Bool { !machine.isActive }

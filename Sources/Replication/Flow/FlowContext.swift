@@ -16,7 +16,7 @@ package struct FlowContext: Sendable {
     /// By flow number.
     package var allProgress: [FlowProgress]
     package var retry: RetryPolicy
-    /// A target that answers nothing for so long is told as lost.
+    /// A target that answers nothing for so long is reported as lost.
     package var silenceLimit = Duration.seconds(30)
     package var checkpoint = CheckpointSettings()
     /// The target's process as the session found it.

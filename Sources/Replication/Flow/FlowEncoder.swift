@@ -4,6 +4,9 @@ import Wire
 
 /// What a flow's bytes mean for the target: the decoder's sink, which fills batches with commands.
 ///
+/// A journal record goes down a line of stages (`FlowStages`), a value of the snapshot to the `SnapshotPhase`. Here is what
+/// is common to both: which record is the next, why decoding halts, when a batch is full.
+///
 /// Lives on its applier's queue.
 final class FlowEncoder: FlowSink {
     /// Why decoding must not go on before somebody acts.
@@ -12,179 +15,236 @@ final class FlowEncoder: FlowSink {
         case global(GlobalCommand, transactionID: UInt64)
         /// The source was emptied during the snapshot: begin again.
         case restart(GlobalCommand)
-        /// The target is to be asked for keys (`ConflictGuard`).
+        /// The target is to be asked for keys (`ConflictStage`).
         case questions
         case failure(ReplicationError)
     }
 
-    /// A batch of so many bytes is sent; also the size at which decoding waits for the batch before.
-    static let batchBytes = 256 << 10
+    /// The stream is to have most of a batch: adjusted deadlines get so many bytes of it while more waits to be decoded.
+    static let deadlineBytes = BatchBuilder.batchBytes / 4
 
     let flow: FlowID
-    private(set) var batch: CommandBatch
-    let reserved: ReservedKeys
-    var halt: Halt?
-    var isStable: Bool
-    var hasCompletedSnapshot: Bool
-    /// The LSN of the next record; 0 until the flow has told it.
-    var nextLSN: UInt64
-    var masterVersion: String?
-    /// Unix time in milliseconds at which what is being decoded arrived, by the source's clock: the times of the stream
-    /// are the source's.
-    var arrivedAt: Int64 = 0
-    /// The same of the oldest of it.
-    private var oldestArrival: Int64 = 0
-    /// TTLs of elements that the target cannot keep; `nil`: nobody does.
-    let book: ElementExpiryBook?
-    /// Records before it may have been written long before they arrived.
-    var catchesUpUntil: UInt64 = 0
-    /// A batch holds one sweep of a kind at most.
+    let reports: EncoderReports
+    /// For those who remove keys that the source no longer has.
+    var reconcile: ReconcileStage { stages.reconcile }
+    var memberTTLs: MemberTTLStage? { stages.memberTTLs }
+    var expiryGuard: ExpiryGuard? { stages.expiryGuard }
+    private(set) var masterVersion: String?
+
+    private let stages: FlowStages
+    private let builder: BatchBuilder
+    private let position: StreamPosition
+    /// `nil`: the flow is a journal from here on.
+    private var snapshot: SnapshotPhase?
+    private let flowCount: Int
+    private let sourceClock: SourceClock
+    private let progress: FlowProgress
+    /// A batch holds one sweep at most.
     private var hasSwept = false
-    /// The last sweep has left some.
-    var wantsSweep = false
-    private(set) lazy var printableDueKey: String = {
-        let key = book?.expiry.dueKey ?? []
-        return printableKey(key.span.bytes)
-    }()
-    /// Keeps the target from expiring what the stream has not expired; `nil`: deadlines are written as they come.
-    var expiry: ExpiryGuard? { didSet { rewriter.deadlines = expiry } }
 
-    let context: FlowContext
-    let profile: TargetProfile
-    var rewriter: JournalRewriter
-    private(set) var selectedDatabase: UInt32?
-    var scratch = ByteBuffer()
-    /// While a full sync reconciles: what it has brought.
-    var synced: SyncedKeys?
-    /// While a full sync must not touch the target's own keys.
-    var conflicts: ConflictGuard?
-    /// During a full sync: which databases are prepared.
-    var gate: DatabaseGate?
-    /// Databases that this flow has written to.
-    private(set) var databases: Set<UInt32> = []
-    var expiredKeys = 0
-    var conflictingKeys = 0
-    var writers: [ChunkStreamID: ValueWriter] = [:]
-    var uncertainMoves = UncertainMoves()
-    var ownership: KeyOwnership
-    var unjudged: [UnjudgedString] = []
-
-    /// - Parameter nextLSN: where a continued flow begins; `nil` for a full sync.
-    init(flow: FlowID, context: FlowContext, profile: TargetProfile, nextLSN: LSN?) {
+    /// - Throws: `SystemError`, when there is no room for what the flow has to remember.
+    init(flow: FlowID, start: FlowStart, context: FlowContext, profile: TargetProfile) throws {
         self.flow = flow
-        self.context = context
-        self.profile = profile
-        rewriter = JournalRewriter(
-            profile: profile, source: context.session.behaviour,
-            expiryMargin: context.expiryMarginMilliseconds)
-        book = context.policy.elementExpiry == .timer ? ElementExpiryBook(flow, context, profile) : nil
-        rewriter.elementExpiry = book?.expiry
-        self.nextLSN = nextLSN?.value ?? 0
-        reserved = ReservedKeys(
-            checkpoint: context.checkpointKey.name, isInCluster: context.connector.cluster != nil)
-        ownership = KeyOwnership(flow: flow, flowCount: context.flowCount)
-        isStable = nextLSN != nil
-        hasCompletedSnapshot = nextLSN != nil
-        batch = CommandBatch()
-        batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
-        if isStable { batch.beginJournal() }
+        stages = try FlowStages(flow: flow, start: start, context: context, profile: profile)
+        builder = stages.builder
+        reports = stages.reports
+        position = stages.position
+        snapshot =
+            start.isContinued ? nil : try SnapshotPhase(stages, start: start, context: context, profile: profile)
+        flowCount = context.flowCount
+        sourceClock = context.sourceClock
+        progress = context.progress(flow)
     }
 
-    var isPaused: Bool { halt != nil || gate?.isClosed == true || isBatchFull }
+    // MARK: How far it is
+
+    var batch: CommandBatch { builder.batch }
+    var selectedDatabase: UInt32? { builder.selectedDatabase }
+    /// Databases that this flow has written to.
+    var databases: Set<UInt32> { builder.databases }
+    var halt: Halt? { reports.halt }
+    /// The flow is a journal.
+    var isStable: Bool { builder.isJournal }
+    /// All values of the snapshot have come.
+    var hasCompletedSnapshot: Bool { snapshot?.isComplete ?? true }
+    /// The LSN of the next record; 0 until the flow has said it.
+    var nextLSN: UInt64 { position.nextLSN }
+
+    var isPaused: Bool { reports.halt != nil || isGateClosed || isBatchFull }
 
     /// The batch is to be sent before more is decoded.
-    var isBatchFull: Bool {
-        batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= context.batchCommands)
-            // A cluster's node gets a long command by itself.
-            || (context.cluster != nil && batch.hugeCommand != nil && !batch.isInCommand)
-    }
+    var isBatchFull: Bool { builder.isFull }
 
-    /// Hands over the batch and begins the next one, which selects its database anew: a batch may be sent on a new
-    /// connection.
-    func takeBatch() -> CommandBatch {
-        defer {
-            batch = CommandBatch()
-            batch.reportsConflicts = context.policy.onConflict != .overwrite && !isStable
-            if isStable { batch.beginJournal() }
-            selectedDatabase = nil
-            hasSwept = false
-        }
+    /// Keys of our own under which values were being built, with their databases.
+    var partialKeys: [(database: UInt32, key: [UInt8])] { snapshot?.partialKeys ?? [] }
+
+    // MARK: Batches
+
+    /// Ends the batch, which brings the flow to `flowBytes` and to the position so far, and begins the next one.
+    ///
+    /// - Returns: the batch, to be sealed.
+    func endBatch(flowBytes: UInt64) -> CommandBatch {
+        builder.prepareForCheckpoint()
+        hasSwept = false
+        let batch = builder.takeBatch()
+        if isStable { batch.progress.nextLSN = nextLSN }
+        batch.progress.flowBytes = flowBytes
+        expiryGuard?.keyExpiries.seal(next: batch.progress.nextLSN ?? 0)
         return batch
     }
 
-    /// What is decoded next arrived between `oldest` and `newest`, by our clock.
-    func arrived(at newest: Int64, oldest: Int64) {
-        (arrivedAt, oldestArrival) = (newest + context.clockSkew, oldest + context.clockSkew)
-        rewriter.oldestArrival = oldestArrival
-        // The stream is to have most of the batch.
-        adjustDeadlines(oldestArrival: oldest, limit: Self.batchBytes / 4)
+    // MARK: Databases
+
+    /// The session has to prepare a database first.
+    var isGateClosed: Bool { builder.isGateClosed }
+
+    /// Databases that the session has not been asked for yet.
+    func takeUnreportedDatabases() -> [UInt32] { builder.gate?.takeUnreported() ?? [] }
+
+    func open(_ database: UInt32) { builder.gate?.open(database) }
+
+    // MARK: Time
+
+    /// What is decoded next arrived between `oldest` and `newest`, in Unix milliseconds by our clock.
+    func setArrival(newest: Int64, oldest: Int64) {
+        let skew = sourceClock.skew
+        position.setArrival(newest: newest + skew, oldest: oldest + skew)
+        stages.rewrite.setOldestArrival(oldest + skew)
     }
 
+    /// Records before `end` may have been written long before they arrived.
+    func setCatchUpEnd(_ end: UInt64) { position.catchUpEnd = end }
+
     /// Brings the target's deadlines in line with the lag; `oldestArrival` is `nil` when nothing waits to be decoded.
-    func adjustDeadlines(oldestArrival: Int64?, limit: Int = batchBytes) {
-        guard let expiry, !batch.isInCommand, halt == nil else { return }
-        expiry.look(oldestArrival: oldestArrival)
+    func adjustDeadlines(oldestArrival: Int64?, limit: Int = BatchBuilder.batchBytes) {
+        guard let expiryGuard, !batch.isInCommand, halt == nil else { return }
+        expiryGuard.updateLag(oldestArrival: oldestArrival)
         let count = batch.commandCount
-        expiry.work(on: batch, limit: limit) { select($0) }
+        expiryGuard.writeDeadlines(to: batch, limit: limit) { builder.select($0) }
         batch.noteOutsideStream(from: count)
     }
 
-    /// Ends the batch's commands in database 0, where the checkpoint stands.
-    func prepareForCheckpoint() {
-        if selectedDatabase != 0 { appendSelect(0) }
-    }
-
-    /// When the source did what is being decoded.
-    var moment: ElementExpiry.Moment {
-        let earliest = nextLSN < catchesUpUntil ? 0 : oldestArrival - ElementExpiry.transitMilliseconds
-        return ElementExpiry.Moment(earliest: min(earliest, arrivedAt), latest: arrivedAt)
-    }
-
-    /// Removes elements whose TTLs have passed, when what is decoded comes up to `time`.
-    func sweepElements(until time: Int64) {
-        guard let book, !book.isEmpty, isStable, !isPaused, !hasSwept, !batch.isInCommand, nextLSN >= catchesUpUntil
+    /// Removes elements whose TTLs have passed: those that had before anything that arrived at `time`, by our clock, was
+    /// done at the source.
+    func sweepElements(upTo time: Int64) {
+        guard let memberTTLs, !memberTTLs.isEmpty, isStable, !isPaused, !hasSwept, !batch.isInCommand,
+            !position.isCatchingUp
         else { return }
         hasSwept = true
         let count = batch.commandCount
-        book.sweep(until: time, into: batch) { select($0) }
+        memberTTLs.sweep(
+            until: time + sourceClock.skew - ElementExpiry.transitMilliseconds - ElementExpiry.marginMilliseconds)
         batch.noteOutsideStream(from: count)
+    }
+
+    // MARK: Halting
+
+    func fail(_ code: ReplicationError.Code, _ message: String) { reports.fail(code, message) }
+
+    /// What the target is to be asked for.
+    var questions: [ConflictStage.Place] { snapshot?.conflicts?.questions ?? [] }
+
+    /// The target has said which of the keys in question it has.
+    func resumeAfterQuestions(existing: [ConflictStage.Place]) {
+        guard case .questions = halt else { return }
+        reports.resume()
+        snapshot?.conflicts?.resolve(existing: existing) { write($0, at: $1) }
     }
 
     /// The global command has been applied to the target.
     func resumeAfterGlobal() {
-        halt = nil
+        reports.resume()
         countRecord()
     }
 
-    func fail(_ code: ReplicationError.Code, _ message: String) {
-        fail(ReplicationError(code, flow: flow, message))
+    // MARK: The journal, within the snapshot and after it
+
+    func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {
+        if !inSnapshot { progress.decoded(keyChanges: command.keyChangeLimit) }
+        write(command, at: RecordPlace(database: database, isInSnapshot: inSnapshot))
     }
 
-    func fail(_ error: ReplicationError) {
+    private func write(_ command: borrowing JournalCommand, at place: RecordPlace) {
+        let admission = stages.admit(command, at: place, conflicts: snapshot?.conflicts)
+        if admission == .wait { return }
+        guard place.isInSnapshot else { return countRecord() }
+        if admission == .written { snapshot?.wrote(command, at: place) }
+    }
+
+    func journalPing(inSnapshot: Bool) {
+        if !inSnapshot { countRecord() }
+    }
+
+    func journalLSN(_ lsn: UInt64) {
+        guard lsn &+ 1 == nextLSN else {
+            return fail(
+                .recordsLost,
+                "the source says that LSN \(lsn) was the last one, we counted to \(nextLSN &- 1): records of its journal "
+                    + "have not come, as when a DEBUG POPULATE runs while a full sync ends")
+        }
+    }
+
+    private func countRecord() {
+        // The position stays before a record that the task stops at, even if the stop itself cannot be noted.
         if case .failure = halt { return }
-        halt = .failure(error)
+        position.nextLSN += 1
+        batch.endRecord()
+        progress.decoded(next: nextLSN)
     }
 
-    /// - Returns: `false` when the target has no such database.
-    @discardableResult
-    func select(_ database: UInt32) -> Bool {
-        guard database != selectedDatabase else { return true }
-        guard touch(database) else { return false }
-        appendSelect(database)
-        return true
+    // MARK: The snapshot
+
+    private var openSnapshot: SnapshotPhase {
+        guard let snapshot else { preconditionFailure("a flow that is a journal has no values") }
+        return snapshot
     }
 
-    private func appendSelect(_ database: UInt32) {
-        batch.command(2)
-        batch.bytes.appendBulk("SELECT")
-        batch.bytes.appendBulk(decimal: Int64(database))
-        selectedDatabase = database
+    func stringEntry(_ head: EntryHead, key: RawSpan, value: RawSpan) {
+        openSnapshot.string(head, key: key, value: value)
     }
 
-    /// The batch is going to write to `database`.
-    func touch(_ database: UInt32) -> Bool {
-        guard context.keeps(database) else { return false }
-        if databases.insert(database).inserted { gate?.touch(database) }
-        return true
+    func entry(_ head: EntryHead, key: RawSpan, body: RawSpan) { openSnapshot.value(head, key: key, body: body) }
+
+    func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
+        openSnapshot.begin(head, key: key, stream: stream)
+    }
+
+    func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) { openSnapshot.append(event, stream: stream) }
+
+    func auxiliaryField(name: RawSpan, value: RawSpan) {
+        if name.isText("df-ver") {
+            let text = value.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
+            masterVersion = text
+            guard let version = SourceVersion(text) else { return }
+            let source = SourceBehaviour(version: version)
+            stages.rewrite.source = source
+            memberTTLs?.source = source
+        } else if name.isText("shard-id") {
+            guard let shard = parseInteger(value), shard == Int64(flow.index) else {
+                return fail(.undecodable, "the flow carries another shard: its shard-id is not \(flow)")
+            }
+        } else if name.isText("shard-count") {
+            guard let count = parseInteger(value), count == Int64(flowCount) else {
+                return fail(.undecodable, "the master's shard-count is not the \(flowCount) flows it announced")
+            }
+        } else if name.isText("lua"), value.byteCount > 0 {
+            batch.append("SCRIPT", "LOAD" as StaticString, value)
+        }
+    }
+
+    func snapshotCompleted() { snapshot?.complete() }
+
+    func journalOffset(_ lsn: UInt64) { position.nextLSN = lsn }
+
+    func errorReply(_ text: RawSpan) {
+        let line = text.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+        reports.fail(ReplicationError(SourceError.replyOnFlow(line), flow: flow))
+    }
+
+    func stableStreamBegan() {
+        if !hasCompletedSnapshot { snapshotCompleted() }
+        builder.beginJournal()
+        snapshot = nil
+        progress.decoded(next: nextLSN)
     }
 }

@@ -8,7 +8,7 @@ final class FlowFeed {
     private let intake: Intake
     private let progress: FlowProgress
     private var decoder: FlowDecoder
-    /// Bytes that the decoder wants to see again, with more behind them.
+    /// Bytes that the decoder wants to see again, with more after them.
     private var window = ByteBuffer(capacity: 16 << 10)
     /// What of the intake's last chunk has not been decoded.
     private var chunk: (bytes: IntakeChunk, offset: Int)?
@@ -50,7 +50,8 @@ final class FlowFeed {
         guard let (bytes, offset) = chunk else { return false }
         // A unit that began in the chunk before is as old as that.
         oldestArrival = window.isEmpty ? bytes.oldestArrival : min(oldestArrival, bytes.oldestArrival)
-        encoder.arrived(at: bytes.arrivedAt, oldest: oldestArrival)
+        encoder.setArrival(newest: bytes.arrivedAt, oldest: oldestArrival)
+        encoder.adjustDeadlines(oldestArrival: oldestArrival, limit: FlowEncoder.deadlineBytes)
         do throws(FlowDecodingError) {
             if window.isEmpty {
                 let consumed = try decodeDirectly(bytes, from: offset, into: encoder)
@@ -90,7 +91,7 @@ final class FlowFeed {
     }
 
     /// The window holds the beginning of a unit whose end is in this chunk, or further on. Only as much of the chunk as is
-    /// needed is copied behind it.
+    /// needed is copied after it.
     private func decodeAcross(
         _ bytes: IntakeChunk, from start: Int, into encoder: FlowEncoder
     ) throws(FlowDecodingError) {

@@ -22,7 +22,7 @@ package struct FlowStart: Sendable {
     package var mode: SessionStateMachine.FlowMode
     /// Where a continued flow begins; `nil` for a full sync.
     package var next: LSN?
-    /// Some of what follows `next` may have been applied; `catchesUp(until:)` says how far.
+    /// Some of what follows `next` may have been applied; `setCatchUpEnd` says how far.
     package var mayRepeat = false
     /// Every other database is to be prepared before the flow writes to it; `nil`: none has to be.
     package var openDatabases: Set<UInt32>?

@@ -56,7 +56,7 @@ extension FlowStateMachine {
         }
     }
 
-    /// Whether somebody else looks at the target, and nothing may be on its way meanwhile.
+    /// Whether somebody else works on the target, and nothing may be on its way meanwhile.
     enum Quiescence { case none, requested, quiet }
 
     /// How what has been received is applied: as it comes, or at once because the flow is to end.
@@ -85,7 +85,7 @@ extension FlowStateMachine {
         /// Connect, after a wait or at once.
         case connect(ReconnectPlan)
         /// The batch that was in doubt has been applied: as if it had been completed.
-        case settle(CommandBatch)
+        case confirmInDoubt(CommandBatch)
         /// The batch that was in doubt has not been applied, or may be repeated.
         ///
         /// - `words`: what the target said before the connection ended.

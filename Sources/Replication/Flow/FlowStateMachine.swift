@@ -272,7 +272,7 @@ extension FlowStateMachine {
         case .applied:
             guard let batch = cause.batch else { return }
             state = .active(stream, .sending(batch))
-            pending.append(.settle(batch))
+            pending.append(.confirmInDoubt(batch))
         case .notApplied: resend(stream, cause, isServing: isServing)
         case .repeated:
             cause.batch?.mayHaveBeenApplied = true

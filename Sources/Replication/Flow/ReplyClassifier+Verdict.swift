@@ -64,7 +64,7 @@ extension ReplyClassifier {
     /// The target has these keys of its own.
     ///
     /// - Returns: the error to stop with, if it is to stop.
-    func conflicts(_ existing: [ConflictGuard.Place]) -> ReplicationError? {
+    func conflicts(_ existing: [ConflictStage.Place]) -> ReplicationError? {
         var failure: ReplicationError?
         for place in existing {
             let label = CommandBatch.Label(

@@ -3,10 +3,17 @@ import Redis
 
 /// Classifies unexpected replies and decides whether the task stops.
 struct ReplyClassifier {
-    let context: FlowContext
-    let encoder: FlowEncoder
+    private let policy: ReplicationPolicy
+    private let reports: EncoderReports
+    private let memberTTLs: MemberTTLStage?
 
-    var flow: FlowID { encoder.flow }
+    init(_ context: FlowContext, _ reports: EncoderReports, _ memberTTLs: MemberTTLStage?) {
+        policy = context.policy
+        self.reports = reports
+        self.memberTTLs = memberTTLs
+    }
+
+    var flow: FlowID { reports.flow }
 
     /// What an error, or a null where there should be none, means.
     ///
@@ -18,65 +25,61 @@ struct ReplyClassifier {
         let label = batch.label(ofCommand: irregularity.command)
         switch irregularity.kind {
         case .empty where label.name == "XCLAIM":
-            encoder.reportLostPendingEntries(printableKey: label.key, database: label.database)
+            reports.report(
+                .pendingEntries, subject: "stream", printableKey: label.key, database: label.database)
             return nil
         case .empty where label.name == "EVAL":
-            if isDueList(label.key) {
-                encoder.wantsSweep = true
+            if let memberTTLs, memberTTLs.isDueList(label.key) {
+                memberTTLs.wantsSweep = true
             } else {
-                encoder.reportDoubt(printableKey: label.key, database: label.database)
+                reports.report(
+                    .elementExpiryInDoubt, subject: "element", printableKey: label.key, database: label.database)
             }
             return nil
         case .zero where batch.isEffective(irregularity.command) && !batch.mayHaveBeenApplied:
-            context.incidents.record(.missingKey(label, flow: encoder.flow))
+            reports.record(.missingKey(label, flow: flow))
             return nil
         case .null, .zero, .empty:
             return nil
         case .error(let text) where text.hasPrefix("NOPERM") && label.name != "SCRIPT":
             // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy
             // leaves the key out.
-            return ReplicationError(TargetError.forbidden(label.name, key: label.key, text), flow: encoder.flow)
+            return ReplicationError(TargetError.forbidden(label.name, key: label.key, text), flow: flow)
         case .error("ERR no such key") where label.name == "RENAME" && !batch.mayHaveBeenApplied:
-            context.incidents.record(.missingKey(label, flow: encoder.flow))
+            reports.record(.missingKey(label, flow: flow))
             return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
             // The source journals an XSETID that it refuses itself; nothing is lost.
             return nil
         case .error(let text) where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE"):
             // FIELDEXPIRE does not say whether its key is a hash or a set.
-            return encoder.report(
+            return reports.report(
                 .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
         case .error(let text) where batch.mayHaveBeenApplied:
-            context.incidents.record(
+            reports.record(
                 .init(
-                    severity: .diverging, kind: "repeated", flow: encoder.flow, database: label.database,
+                    severity: .diverging, kind: "repeated", flow: flow, database: label.database,
                     key: label.key,
                     reason: "it may have been applied before, and the target refuses it now: \(text)",
                     subject: label.name))
             return nil
         case .error(let text) where label.name == "SCRIPT":
             // The source runs Lua 5.4, the target 5.1. A script is no data: who wants it loaded loads it.
-            context.incidents.record(
+            reports.record(
                 .init(
-                    severity: .diverging, kind: "script", flow: encoder.flow, database: 0, key: "\"LOAD\"",
+                    severity: .diverging, kind: "script", flow: flow, database: 0, key: "\"LOAD\"",
                     reason: "the target does not take a script of the source: \(text)", subject: label.name))
             return nil
         case .error(let text):
             let message = "the target refuses \(label) in database \(label.database): \(text)"
-            context.incidents.record(
+            reports.record(
                 .init(
-                    severity: .missing, kind: "target-error", flow: encoder.flow, database: label.database,
+                    severity: .missing, kind: "target-error", flow: flow, database: label.database,
                     key: label.key,
                     reason: text, subject: label.name))
-            guard context.policy.onError == .stop else { return nil }
-            return ReplicationError(.policy, flow: encoder.flow, "\(message) (policy.onError: stop; skip goes on)")
+            guard policy.onError == .stop else { return nil }
+            return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
         }
-    }
-
-    private func isDueList(_ printableKey: String) -> Bool {
-        if printableKey == encoder.printableDueKey { return true }
-        // After the slot's tag.
-        return context.cluster != nil && printableKey.hasSuffix(encoder.printableDueKey.dropFirst())
     }
 
     /// Why the target does not take a command at all.
@@ -107,7 +110,7 @@ struct ReplyClassifier {
     func overLimit(
         _ label: CommandBatch.Label, _ obstacle: Obstacle, leaving effect: CommandBatch.Remainder.Effect
     ) -> ReplicationError? {
-        let isStopping = context.policy.onError == .stop
+        let isStopping = policy.onError == .stop
         let rest =
             switch effect {
             case _ where isStopping: "the target keeps what it has there"
@@ -116,13 +119,13 @@ struct ReplyClassifier {
             case .unchanged: "the key stays as it is without it"
             }
         let reason = "\(obstacle.reason): raise it and start the task anew; until then \(rest)"
-        context.incidents.record(
+        reports.record(
             .init(
-                severity: .missing, kind: "over-limit", flow: encoder.flow, database: label.database, key: label.key,
+                severity: .missing, kind: "over-limit", flow: flow, database: label.database, key: label.key,
                 reason: reason, subject: label.name))
         guard isStopping else { return nil }
         return ReplicationError(
-            .policy, flow: encoder.flow,
+            .policy, flow: flow,
             "\(label) in database \(label.database): \(reason) (policy.onError: stop; skip goes on without it)")
     }
 
@@ -134,20 +137,20 @@ struct ReplyClassifier {
     ///
     /// - Returns: the error to stop with, if it is to stop.
     func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
-        encoder.countConflict()
-        context.incidents.record(
+        reports.countConflict()
+        reports.record(
             .init(
-                severity: .diverging, kind: "conflict", flow: encoder.flow, database: label.database, key: label.key,
-                reason: "the key stands in the target already and is left as it is (conflict.policy)", subject: "key"))
-        guard context.policy.onConflict == .panic else { return nil }
+                severity: .diverging, kind: "conflict", flow: flow, database: label.database, key: label.key,
+                reason: "the target has the key already, and keeps it as it is (conflict.policy)", subject: "key"))
+        guard policy.onConflict == .panic else { return nil }
         return ReplicationError(
-            .policy, flow: encoder.flow,
-            "the key \(label.key) in database \(label.database) stands in the target already (conflict.policy: panic)")
+            .policy, flow: flow,
+            "the key \(label.key) in database \(label.database) is in the target already (conflict.policy: panic)")
     }
 }
 
 extension BatchOutcome.Irregularity.Kind {
-    /// The key stands there already: SET NX answers null, RENAMENX 0, RESTORE without REPLACE an error.
+    /// The key is there already: SET NX answers null, RENAMENX 0, RESTORE without REPLACE an error.
     fileprivate var meansConflict: Bool {
         switch self {
         case .null, .zero: true

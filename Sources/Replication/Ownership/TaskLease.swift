@@ -25,7 +25,7 @@ actor TaskLease {
     private let logger: Logger
     private var renewal: Task<Void, Never>?
     private var hasOwned = false
-    private var hasToldTrouble = false
+    private var hasReportedTrouble = false
     private nonisolated let ended = Lock(0)
     /// Another process has taken the task: this one is to end.
     private nonisolated let takenBy = Lock<TargetError?>(nil)
@@ -160,11 +160,11 @@ actor TaskLease {
                 if !isRenewed { return }
                 if found == nil { ended.withLock { $0 += 1 } }
                 try await control.renew(registry)
-                hasToldTrouble = false
+                hasReportedTrouble = false
             } catch {
                 // The flows notice an absent target by themselves.
-                guard !error.isTransient, !hasToldTrouble else { continue }
-                hasToldTrouble = true
+                guard !error.isTransient, !hasReportedTrouble else { continue }
+                hasReportedTrouble = true
                 logger.warning("that this process runs the task cannot be noted in the target: \(error)")
             }
         }

@@ -27,14 +27,16 @@ extension TargetControl: ReconciledTarget {}
 
 /// Removes from the target, after a full sync, the keys that the source no longer has.
 ///
-/// The target's keys are walked a page at a time. Those of a page that no flow has brought are looked at again while every
-/// flow holds still between two transactions, and removed; a write that comes later comes after the removal.
+/// The target's keys are walked a page at a time. Those of a page that no flow has brought are checked again while every
+/// flow is quiet between two transactions, and removed; a write that comes later comes after the removal.
 struct Reconciler {
     let control: any ReconciledTarget
     let flows: [any ReconciledFlow]
     let retry: RetryPolicy
     let logger: Logger
     let reserved: ReservedKeys
+    /// Waits for the fate of a removal; ended by the owner when no flow writes any more.
+    var inDoubt = ShieldedWork()
     /// Another task fills the database too; asked after keys of it have been read (`TaskRegistry`).
     var isShared: @Sendable (UInt32) async throws -> Bool = { _ in false }
 
@@ -92,7 +94,7 @@ struct Reconciler {
         } else if !doomed.isEmpty {
             do { try await control.unlink(doomed, database: database) } catch {
                 // Whoever is cancelled or out of patience leaves the removal in the target's socket.
-                await Task { await settle() }.value
+                await inDoubt.run { await resolveInDoubt() }
                 outcome = .failure(error)
             }
         }
@@ -102,7 +104,7 @@ struct Reconciler {
 
     /// Waits until a removal of unknown fate has taken effect or never will: what a flow writes next could be overtaken by
     /// it, and lost. Not cancelled with the removal; it ends when the target answers, or when no flow will write any more.
-    private func settle() async {
+    private func resolveInDoubt() async {
         var attempt = 0
         while true {
             do { return try await control.renew() } catch {
@@ -110,7 +112,7 @@ struct Reconciler {
             }
             var isPointless = true
             for flow in flows where await !flow.hasEnded { isPointless = false }
-            if isPointless { return }
+            if isPointless || Task.isCancelled { return }
             attempt += 1
             try? await Task.sleep(for: retry.wait(before: attempt))
         }

@@ -1,12 +1,8 @@
 import Link
-import Redis
 import Wire
 
-/// What one flow of a reconciling full sync has brought: everything else that stands in the task's databases is from an
-/// earlier life of the source, and must go.
-///
-/// A journal command that comes to a key which this sync has not brought would build on such an old value, so the key is
-/// removed first.
+/// What one flow of a reconciling full sync has brought: everything else in the task's databases is from an earlier life of
+/// the source, and must go (`ReconcileStage`).
 final class SyncedKeys {
     private let directory: String
     private let keys: KeySet
@@ -30,7 +26,7 @@ final class SyncedKeys {
     ///
     /// - Returns: `true` when it was not before: what the target has under it is old.
     @discardableResult
-    func brought(_ key: RawSpan, database: UInt32) -> Bool {
+    func markSynced(_ key: RawSpan, database: UInt32) -> Bool {
         guard failure == nil else { return false }
         do throws(SystemError) {
             return try keys.insert(KeySet.fingerprint(key, database: database))
@@ -49,19 +45,19 @@ final class SyncedKeys {
 extension FlowApplier {
     /// The full sync has removed what it has not brought.
     ///
-    /// - Parameter remembers: a later flush may have to tell this flow's keys from others.
-    package func endReconciling(remembers: Bool) {
-        if remembers { encoder.synced?.isEssential = false } else { encoder.synced = nil }
-    }
+    /// - Parameter remembers: a later flush may have to distinguish this flow's keys from others.
+    package func endReconciling(remembers: Bool) { encoder.reconcile.end(remembers: remembers) }
 
     /// All that the flow has brought is removed.
-    package func forgetBroughtKeys() throws {
-        if let synced = encoder.synced { encoder.synced = try synced.emptied() }
-    }
+    package func forgetBroughtKeys() throws { try encoder.reconcile.forget() }
 
     /// Those of `keys` that this flow has certainly brought.
     package func brought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
-        guard let synced = encoder.synced, synced.failure == nil else { return [] }
-        return keys.filter { !synced.lacks($0, database: database) }
+        encoder.reconcile.synced(keys, database: database)
+    }
+
+    /// Those of `keys` that this flow has certainly not brought.
+    package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
+        encoder.reconcile.unsynced(keys, database: database)
     }
 }

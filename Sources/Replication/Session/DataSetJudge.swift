@@ -36,7 +36,7 @@ struct DataSetJudge {
 
     enum Verdict: Equatable {
         case fits
-        /// Worth another look soon.
+        /// Worth another comparison soon.
         case inDoubt
         case differs(FullSyncReason)
     }

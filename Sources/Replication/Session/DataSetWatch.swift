@@ -24,7 +24,7 @@ actor DataSetWatch {
     private let progress: [FlowProgress]
     private let appliers: [FlowApplier]
     private let incidents: IncidentLog
-    private let keeper: CheckpointKeeper
+    private let checkpointStore: CheckpointStore
     private let logger: Logger
     private let onDifference: @Sendable (FullSyncReason) -> Void
 
@@ -32,13 +32,14 @@ actor DataSetWatch {
     private var flushRecords = 0
     private var storedNote: DataSetNote?
     private var watching: Task<Void, Never>?
-    private var pause: Task<Void, Never>?
+    private let pause = InterruptibleSleep()
     private var isStopped = false
 
     init(
         inspector: SourceInspector, control: TargetControl, checkpoint: CheckpointKey, registry: TaskRegistry,
         progress: [FlowProgress],
-        appliers: [FlowApplier], incidents: IncidentLog, keeper: CheckpointKeeper, judge: DataSetJudge, logger: Logger,
+        appliers: [FlowApplier], incidents: IncidentLog, checkpointStore: CheckpointStore, judge: DataSetJudge,
+        logger: Logger,
         onDifference: @escaping @Sendable (FullSyncReason) -> Void
     ) {
         self.inspector = inspector
@@ -48,7 +49,7 @@ actor DataSetWatch {
         self.progress = progress
         self.appliers = appliers
         self.incidents = incidents
-        self.keeper = keeper
+        self.checkpointStore = checkpointStore
         self.judge = judge
         self.logger = logger
         self.onDifference = onDifference
@@ -63,7 +64,6 @@ actor DataSetWatch {
     func stop() async {
         isStopped = true
         watching?.cancel()
-        pause?.cancel()
         await watching?.value
         await inspector.close()
         await control.close()
@@ -81,7 +81,7 @@ actor DataSetWatch {
         case .flushSlots: break
         }
         storedNote = judge.note
-        pause?.cancel()
+        pause.end()
         return judge.note
     }
 
@@ -90,9 +90,7 @@ actor DataSetWatch {
     private func watch() async {
         var wait = Duration.seconds(1)
         while !Task.isCancelled {
-            let pause = Task { [wait] in _ = try? await Task.sleep(for: wait) }
-            self.pause = pause
-            await pause.value
+            await pause.sleep(for: wait)
             if Task.isCancelled { return }
             wait = Self.interval
             do {
@@ -119,7 +117,7 @@ actor DataSetWatch {
     private func store() async throws {
         guard !judge.note.says(theSameAs: storedNote) else { return }
         let note = judge.note
-        try await keeper.note(note, on: control)
+        try await checkpointStore.note(note, on: control)
         storedNote = note
     }
 

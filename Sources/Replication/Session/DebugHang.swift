@@ -27,9 +27,15 @@
             return beats == 0
         }
 
-        static func hang(on queue: DispatchQueue?) { queue?.async { hang() } }
+        /// Makes the part hang: a queue from its next turn on, the coordinator by never returning.
+        func hang(applier: DispatchQueue?, reader: DispatchQueue?) {
+            switch part {
+            case .applier: applier?.async { Self.hang() }
+            case .reader: reader?.async { Self.hang() }
+            case .coordinator: Self.hang()
+            }
+        }
 
-        /// Never returns.
-        static func hang() { while true { pause() } }
+        private static func hang() { while true { pause() } }
     }
 #endif

@@ -1,6 +1,6 @@
 import Dragonfly
 
-/// Why a session that could have gone on where the checkpoint stands begins with a full sync instead.
+/// Why a session that could have resumed at the checkpoint begins with a full sync instead.
 enum FullSyncReason: Equatable, CustomStringConvertible {
     /// The target holds nothing of this task, though this process has followed the source before.
     case checkpointGone
@@ -14,7 +14,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case otherMaster
     case otherShardCount(Int, was: Int)
     case bufferTooShort
-    case disagreement
+    case mixedFlowModes
     case recordsLost
     /// The source has been a replica since: what it holds now is what its master had.
     case wasReplica
@@ -29,19 +29,19 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
 
     /// - Parameters:
     ///   - hasFollowed: this process has followed the source before.
-    ///   - distrust: why the position is not to be gone on from.
+    ///   - resumeBlocker: why the position is not to be resumed at.
     /// - Returns: `nil` for the task's first full sync.
     init?(
-        _ opening: CheckpointKeeper.Opening, session: SessionStateMachine.Session, hasFollowed: Bool,
-        distrust: FullSyncReason?
+        _ opening: CheckpointStore.Opening, session: SessionStateMachine.Session, hasFollowed: Bool,
+        resumeBlocker: FullSyncReason?
     ) {
         guard opening.isKnown else {
             guard hasFollowed else { return nil }
             self = .checkpointGone
             return
         }
-        if let distrust {
-            self = distrust
+        if let resumeBlocker {
+            self = resumeBlocker
         } else if let reason = opening.reason {
             self = .notBelieved(reason)
         } else if opening.isStopped {
@@ -74,15 +74,15 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .otherMaster: "the source is another master than the checkpoint's, or has been restarted"
         case .otherShardCount(let count, let old): "the source has \(count) shards, the checkpoint is of \(old)"
         case .bufferTooShort: "the source's buffer no longer holds what the checkpoint asks for"
-        case .disagreement: "the source cannot continue all flows at the checkpoint"
+        case .mixedFlowModes: "the source cannot continue all flows at the checkpoint"
         case .recordsLost: "the source has left records of its journal out"
         case .wasReplica: "the source has been a replica, and has loaded what its master had"
         case .roleChanged(let calls, let before):
             "the source has been told to change its role since the checkpoint (\(calls) calls of REPLICAOF and its like, "
                 + "\(before) before), and may have loaded other data"
-        case .loading: "the source is loading a data set, which its journal does not tell"
+        case .loading: "the source is loading a data set, which its journal does not show"
         case .flushWithoutCall:
-            "the source's journal has a FLUSHALL that no client has run: it has loaded a data set, which its journal does not tell"
+            "the source's journal has a FLUSHALL that no client has run: it has loaded a data set, which its journal does not show"
         case .keysMissing(let count, let source, let target):
             "the source holds at least \(count) keys that its journal has not brought, as after a DFLY LOAD "
                 + "(\(source) keys there, \(target) in the target)"

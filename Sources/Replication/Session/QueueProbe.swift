@@ -3,7 +3,7 @@ import Synchronization
 
 /// Asks a queue whether it still gets its turn.
 ///
-/// At each look the queue is handed a closure, unless it has not run the last one. Looks are counted, not seconds: a
+/// At each poll the queue is handed a closure, unless it has not run the last one. Polls are counted, not seconds: a
 /// process that was stopped as a whole, or whose machine slept, has not hung.
 package final class QueueProbe: Sendable {
     package let name: String
@@ -19,13 +19,13 @@ package final class QueueProbe: Sendable {
         self.body = body
     }
 
-    /// The queue has had its turn since the last look.
+    /// The queue has had its turn since the last poll.
     package var isAnswered: Bool { hasAnswered.load(ordering: .acquiring) }
 
-    /// Looks, from one thread at a time.
+    /// From one thread at a time.
     ///
-    /// - Returns: at how many looks in a row the queue had not answered.
-    package func look() -> Int {
+    /// - Returns: at how many polls in a row the queue had not answered.
+    package func poll() -> Int {
         guard hasAnswered.exchange(false, ordering: .acquiringAndReleasing) else {
             return missed.add(1, ordering: .relaxed).newValue
         }

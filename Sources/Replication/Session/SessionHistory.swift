@@ -1,31 +1,22 @@
 import Dragonfly
 
-/// What the sessions before this one have left to know.
+/// What the sessions before this one have come to, and what that means for the next one.
 struct SessionHistory {
     var fullSyncs = 0
     /// A session has got as far as a sync.
     private(set) var hasBegun = false
     /// A session has followed the source.
     private(set) var hasFollowed = false
-    /// Why the session must not go on where the checkpoint stands.
-    private(set) var distrust: FullSyncReason?
+    /// Why the session must not resume at the checkpoint.
+    private(set) var resumeBlocker: FullSyncReason?
     /// This process has switched the target's import mode on.
     private(set) var ownsImportMode = false
     /// A FLUSHALL of the source has ended a full sync, and none has been completed since: it may well be empty.
     private(set) var sourceWasEmptied = false
     var pacing = FullSyncPacing()
-    /// Attempts that have come to nothing, and since when.
+    /// Attempts that have failed, and since when.
     private var attempts = 0
     private var lostSince: ContinuousClock.Instant?
-
-    /// What a session leaves behind.
-    struct Legacy: Sendable {
-        var hasBegun: Bool
-        var isFullSync: Bool
-        /// How long it has followed the source; `nil`: it did not get so far.
-        var stableTime: Duration?
-        var ownsImportMode: Bool
-    }
 
     /// When the next session is to begin.
     enum Next {
@@ -37,18 +28,18 @@ struct SessionHistory {
     }
 
     /// A session has been ended by `error`.
-    mutating func next(behind error: ReplicationError, of session: Legacy) -> Next {
+    mutating func next(after error: ReplicationError, of session: SessionOutcome) -> Next {
         ownsImportMode = session.ownsImportMode
         hasBegun = hasBegun || session.hasBegun
-        // The flows disagree, or the position has just left the source's buffer: without it, then.
-        if error.code == .source(.resumeRefused), distrust == nil {
-            distrust = .disagreement
+        // Some flows would resume and others would not, or the position has just left the source's buffer: a full sync.
+        if error.code == .source(.resumeRefused), resumeBlocker == nil {
+            resumeBlocker = .mixedFlowModes
             return .atOnce
         }
         if error.code == .postponed { return .paced }
-        // Until a full sync has taken its place, the position is that of another stream, or of other data.
-        let isLasting = distrust != .disagreement && !session.hasBegun
-        distrust = error.resumeBlocker ?? (isLasting ? distrust : nil)
+        // Until a full sync has replaced it, the position is that of another stream, or of other data.
+        let isLasting = resumeBlocker != .mixedFlowModes && !session.hasBegun
+        resumeBlocker = error.resumeBlocker ?? (isLasting ? resumeBlocker : nil)
         if session.hasBegun {
             (attempts, lostSince) = (0, nil)
             let hasFollowed = session.stableTime != nil

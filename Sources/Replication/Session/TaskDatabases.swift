@@ -1,34 +1,167 @@
 import Dragonfly
+import Logging
+import Redis
 
-/// What the session knows of the target's databases and of the task's part in them.
-struct TaskDatabases {
-    /// Databases that the task has filled, as the checkpoint has them.
-    var known: Set<UInt32> = []
-    var areNoted = false
-    /// Others that a full sync which has not been completed has begun to fill, by the number of keys that stood there
-    /// before the task's first write.
-    var filling: [UInt32: Int] = [:]
-    /// Whatever the full sync comes to has been filled before.
-    private var areAllOwn = false
+/// The target's databases that the task fills: noted in the checkpoint before a flow writes to one, emptied where the
+/// configuration wants it, and named to whoever removes keys.
+@SessionActor
+final class TaskDatabases {
+    private let scope: SessionScope
+    private let logger: Logger
+    private var filled = FilledDatabases()
     /// Databases that the stable stream has come to, each with the flows that wait until it is noted.
-    var awaited: [UInt32: Set<FlowID>] = [:]
+    private var awaited: [UInt32: Set<FlowID>] = [:]
     /// Databases that this full sync has come to.
-    var opened: Set<UInt32> = []
+    private var opened: Set<UInt32> = []
 
-    init() {}
-
-    init(_ opening: CheckpointKeeper.Opening) {
-        known = opening.databases ?? []
-        areNoted = opening.databases != nil
-        filling = opening.filling.filter { !known.contains($0.key) }
-        // What told the databases is lost, and that they have been filled is known.
-        areAllOwn = opening.isReconciling && opening.databases == nil && opening.filling.isEmpty
+    init(_ scope: SessionScope) {
+        self.scope = scope
+        logger = scope.task.logger
     }
 
-    /// There are databases where everything is the task's: what the source no longer has can be told.
-    var hasOwn: Bool { areNoted || filling.values.contains(0) || areAllOwn }
+    /// What the checkpoint says.
+    func learn(_ opening: CheckpointStore.Opening) { filled = FilledDatabases(opening) }
 
-    /// Where everything is the task's. Keys of others that stood in a database before the task's first full sync are not
-    /// removed at its end, however often that was begun.
-    var own: Set<UInt32> { known.filter { areAllOwn || filling[$0, default: 0] == 0 } }
+    /// The checkpoint names the databases: a full sync has been completed.
+    var areNoted: Bool { filled.areNoted }
+
+    /// The databases that a resumed flow may write to at once.
+    var known: Set<UInt32> { filled.known }
+
+    /// Some database was empty before the task, so stale keys can be identified.
+    var hasOwn: Bool { filled.hasOwn }
+
+    /// Where a full sync removes what the source no longer has.
+    var reconciled: Set<UInt32> { scope.task.settings.existing == .auto ? filled.own : filled.known }
+
+    /// What the checkpoint's hash holds of them.
+    var fields: [(field: String, value: String)] { filled.fields }
+
+    // MARK: Before a flow writes
+
+    /// A flow is about to write to `database` for the first time in this session, and waits for it.
+    ///
+    /// That the task fills the database is noted before it does: were the sync ended early, the next one would take what
+    /// this one has brought for keys of others, and leave for ever what the source deletes meanwhile.
+    func prepare(_ database: UInt32, for flow: FlowID) async throws {
+        if !scope.sync.isFullSync || scope.flows.areAllStable {
+            // After a full sync whatever comes to a database is the task's.
+            awaited[database, default: []].insert(flow)
+            return try await noteAwaited()
+        } else if opened.insert(database).inserted {
+            if scope.task.settings.existing == .flush { try await empty(database) }
+            try await noteFilling(database)
+        }
+        await scope.flows[flow].open(database)
+    }
+
+    /// Notes the databases that the stable stream has come to, and lets their flows go on; while the target is away they
+    /// wait, and everything else goes on.
+    func noteAwaited() async throws {
+        let awaited = awaited
+        guard !awaited.isEmpty else { return }
+        let flows = scope.flows
+        let error = try await note(filled.all.union(awaited.keys))
+        for (database, waiting) in awaited {
+            let isNoted = filled.isKnown(database)
+            if isNoted { self.awaited[database] = nil }
+            for flow in waiting {
+                if isNoted {
+                    flows.reportTargetFound(flow)
+                    await flows[flow].open(database)
+                } else if let error, !flows.isTargetLost(flow) {
+                    flows.reportTargetLost(flow, error)
+                }
+            }
+        }
+    }
+
+    private func noteFilling(_ database: UInt32) async throws {
+        guard !filled.isKnown(database), filled.filling[database] == nil else { return }
+        let task = scope.task
+        let control = scope.control
+        let reserved = ReservedKeys(checkpoint: task.checkpointKey.name, isInCluster: control.isInCluster)
+        let count = try await scope.retry { try await control.keyCount(database: database, besides: reserved) }
+        filled.setFilling(database, over: count)
+        let filling = filled.filling
+        try await scope.retry { try await task.checkpointStore.note(filling: filling, on: control) }
+    }
+
+    // MARK: In the checkpoint
+
+    /// Notes the databases that the task fills: what a later full sync looks through.
+    func store() async throws {
+        try await note(filled.all.union(await scope.flows.databases()))
+    }
+
+    /// - Returns: why it cannot be done now: the target is away, and is asked again later.
+    @discardableResult
+    private func note(_ all: Set<UInt32>) async throws -> TargetError? {
+        guard all != filled.known || !filled.areNoted else { return nil }
+        do {
+            if try await scope.task.checkpointStore.note(all, isFirst: !filled.areNoted, on: scope.control) {
+                filled.markNoted(all)
+            } else {
+                scope.events.report(.checkpointMissing)
+            }
+        } catch let error as TargetError {
+            guard error.isTransient else { throw error }
+            return error
+        }
+        return nil
+    }
+
+    // MARK: Emptying
+
+    /// Empties what the task has filled before, and the source uses no longer.
+    func emptyUnused() async throws {
+        for database in filled.all.subtracting(opened).sorted() { try await empty(database) }
+    }
+
+    private func empty(_ database: UInt32) async throws {
+        let (control, target) = (scope.control, scope.target)
+        let flush = flush(.flushDatabase(database), fields: [])
+        let isAtOnce = target.rights.canFlush && target.rights.allows("EVAL")
+        let isEmpty = try await scope.retry {
+            if isAtOnce, try await control.emptyAlone(database, flush) { return true }
+            return try await control.empty(database, flush: flush)
+        }
+        guard isEmpty else {
+            return logger.warning(
+                "database \(database) of the target is not emptied (fullSync.existing: flush), as another task fills it too: old keys of this task stay",
+                metadata: ["event": "divergence"])
+        }
+        filled.markEmpty(database)
+        logger.notice("database \(database) of the target is emptied: fullSync.existing is flush")
+    }
+
+    /// A flush of the source, as this task may carry it out.
+    ///
+    /// - Parameter fields: what the checkpoint holds afterwards.
+    func flush(_ command: GlobalCommand, fields: [(field: String, value: String)]) -> Flush {
+        let task = scope.task
+        var flush = Flush(
+            command, task: task.settings.task, checkpointKey: task.checkpointKey.name, fields: fields,
+            registry: task.registry)
+        flush.databases = filled.all
+        flush.canFlush = scope.target.rights.canFlush
+        // A session that has begun with a full sync knows what it has brought.
+        if scope.sync.isFullSync, scope.target.hasOtherTasks {
+            flush.brought = { [appliers = scope.flows.appliers] keys, database in
+                var brought: [[UInt8]] = []
+                for applier in appliers { brought += await applier.brought(keys, database: database) }
+                return brought
+            }
+        }
+        return flush
+    }
+
+    /// The first full sync was ended early, over keys of others.
+    func reportShared() {
+        for (database, count) in filled.filling.sorted(by: { $0.key < $1.key }) where count > 0 {
+            logger.warning(
+                "database \(database) held \(count) keys before this task's first full sync, which was ended early: keys that it brought and that the source has deleted since cannot be told from them, and stay (fullSync.existing: reconcile removes both)",
+                metadata: ["event": "resync"])
+        }
+    }
 }

@@ -1,0 +1,40 @@
+import Base
+
+/// The key space: commands that change it, keys that expire, and what each writes to the journal (Protocol 5.4).
+extension MasterCore {
+    /// Executes a command on the key space.
+    func executeOnStore(_ request: Request, database: Int) -> Reply {
+        guard let store else { return ErrorText.unknown(request.name) }
+        calls[request.name.lowercased(), default: 0] += 1
+        let command = LiveCommand(core: self, store: store, request: request, database: database)
+        return command.executeString() ?? command.executeCounter() ?? command.executeKeys() ?? command.executeList()
+            ?? command.executeSet() ?? command.executeHash() ?? command.executeZset() ?? command.executeStream()
+            ?? ErrorText.unknown(request.name)
+    }
+
+    /// FLUSHALL or FLUSHDB: a record on every flow, under one transaction id (Protocol 5.2).
+    func flush(_ name: String, _ arguments: [[UInt8]] = [], database: Int = 0) {
+        guard let store else { return }
+        store.flush(database: name == "FLUSHDB" ? database : nil)
+        let record = JournalEntry(
+            [Array(name.utf8)] + arguments, database: database, transaction: nextTransactionID(),
+            shardCount: UInt64(store.shardCount))
+        for shard in 0..<store.shardCount { journal(record, shard: shard) }
+    }
+
+    /// Deletes the keys whose time has come and journals that: EXPIRED, or COMMAND `DEL` from v1.38 on.
+    func expireKeys() {
+        guard let store, store.hasExpiries, !isFrozen else { return }
+        let time = WallClock.milliseconds()
+        while let due = store.nextExpired(now: time) { expire(due.key, database: due.database, shard: due.shard) }
+    }
+
+    func expire(_ key: [UInt8], database: Int, shard: Int) {
+        store?[database, key] = nil
+        let record =
+            options.version.sendsExpiredRecords
+            ? JournalEntry.expired(key, database: database)
+            : JournalEntry([Array("DEL".utf8), key], database: database)
+        journal(record, shard: shard, keys: [DatabaseKey(database: database, key: key)])
+    }
+}

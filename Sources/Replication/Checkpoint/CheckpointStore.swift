@@ -1,0 +1,396 @@
+import Dispatch
+import Dragonfly
+import Link
+import Logging
+import Redis
+
+/// How a task keeps its position.
+package struct CheckpointSettings: Equatable, Sendable {
+    package enum Store: Equatable, Sendable {
+        /// In the target, in the transaction of the data it speaks of: exactly once.
+        case target
+        /// In a file, so often: at least once.
+        case file(every: Duration)
+    }
+
+    package var store = Store.target
+    /// Positions that an earlier process has left are resumed at.
+    package var isEnabled = true
+    /// The task's key in the target is this and the task's name.
+    package var keyPrefix = CheckpointKey.prefix
+    /// The file; with `Store.target` too, since the task may have kept it before. `nil`: none.
+    package var path: String?
+
+    package init() {}
+}
+
+/// Stores what a task must know at its next session, in the target or in a file, and moves it from one to the other when
+/// the configuration does.
+///
+/// It lives as long as the process: what could not be written is still known here. On a queue of its own, since a disk
+/// may be slow.
+actor CheckpointStore {
+    /// What a session begins with.
+    struct Opening: Sendable {
+        var position: ResumePoint?
+        /// There are positions of flows, if only of some.
+        var hasPositions = false
+        /// Some of what follows the position may have been applied.
+        var mayRepeat = false
+        var databases: Set<UInt32>?
+        /// As in `TaskRecord`.
+        var filling: [UInt32: Int] = [:]
+        var isReconciling = false
+        /// A policy has stopped the task.
+        var isStopped = false
+        /// The task has been at this target before.
+        var isKnown = false
+        /// Why there is no position although the task has been here.
+        var reason: String?
+        /// What the session before has found of the two sides' data sets.
+        var note: DataSetNote?
+    }
+
+    enum Beginning: Sendable {
+        case fullSync(isReconciling: Bool)
+        case continuing(ResumePoint)
+    }
+
+    private let executor = QueueExecutor(label: "df2redis.checkpoint")
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    private let settings: CheckpointSettings
+    private let key: CheckpointKey
+    private let registry: TaskRegistry
+    private let file: CheckpointFile?
+    private let logger: Logger
+    private var record: CheckpointRecord
+    /// The record speaks of this process's last session.
+    private var isRecordCurrent = false
+    private var isFileFailing = false
+    private var isFirstOpening = true
+    private let isStoring = Lock(false)
+
+    init(task: String, settings: CheckpointSettings, registry: TaskRegistry, logger: Logger) {
+        self.registry = registry
+        self.settings = settings
+        self.logger = logger
+        key = CheckpointKey(task: task, prefix: settings.keyPrefix)
+        file = settings.path.map { CheckpointFile(path: $0, task: task) }
+        record = CheckpointRecord(task: task)
+    }
+
+    private var isInFile: Bool { settings.store != .target }
+
+    // MARK: The beginning of a session
+
+    /// Reads what there is.
+    ///
+    /// - Throws: `TargetError`, `ReplicationError`.
+    func open(on control: TargetControl, targetRunID: String) async throws -> Opening {
+        let fields = try await control.hash(key.name)
+        let isEmpty = try await control.isEmpty(
+            besides: ReservedKeys(checkpoint: key.name, isInCluster: control.isInCluster))
+        var opening = Opening(fields: fields)
+        let inTarget = opening.position
+        if let file {
+            let fromFile = try readFile(file, targetRunID: targetRunID, isTargetEmpty: isEmpty)
+            opening.add(fromFile)
+            // If both stores hold a position, we crashed while switching stores.
+            if isInFile, fromFile.isKnown {
+                (opening.position, opening.mayRepeat, opening.reason) =
+                    (fromFile.position, fromFile.mayRepeat, fromFile.reason)
+                opening.note = fromFile.note
+            } else if inTarget == nil, !opening.isStopped {
+                (opening.position, opening.mayRepeat) = (fromFile.position, fromFile.mayRepeat)
+            }
+        }
+        if isFirstOpening, !settings.isEnabled, opening.position != nil {
+            opening.position = nil
+            opening.reason = "checkpoint.enabled is false"
+        }
+        isFirstOpening = false
+        return opening
+    }
+
+    private func readFile(_ file: CheckpointFile, targetRunID: String, isTargetEmpty: Bool) throws -> Opening {
+        var opening = Opening()
+        var found = record
+        if !isRecordCurrent || !isInFile {
+            switch try file.read() {
+            case .missing: return opening
+            case .record(let record): found = record
+            case .damaged(let reason):
+                guard isInFile else { return opening }
+                // The task has been here; which databases it has filled, this full sync will show.
+                (opening.isKnown, opening.isReconciling) = (true, true)
+                opening.reason = "the checkpoint file \(file.path) is damaged: \(reason)"
+                return opening
+            case .foreign(let reason):
+                guard isInFile else { return opening }
+                throw ReplicationError(
+                    .configuration,
+                    "checkpoint.path \(file.path) cannot be used: \(reason); name another file or move it away")
+            }
+        }
+        opening.isKnown = true
+        opening.databases = found.databases
+        opening.filling = TaskRecord.filling(found.filling)
+        opening.isReconciling = found.isReconciling
+        opening.isStopped = found.stopped != nil
+        opening.note = DataSetNote(found.counts)
+        guard let id = found.replicationID, !found.nextLSNs.isEmpty else { return opening }
+        if found.targetRunID != targetRunID {
+            opening.reason =
+                "the target is another server than the checkpoint file's, or has been restarted, and a file cannot tell "
+                + "what it has lost"
+        } else if isTargetEmpty, found.databases?.isEmpty == false {
+            opening.reason = "the target is empty"
+        } else {
+            opening.position = ResumePoint(replicationID: id, nextLSNs: found.nextLSNs.map { LSN($0) })
+            opening.mayRepeat = !found.isExact
+        }
+        return opening
+    }
+
+    /// Notes what the session does, before anything of it is applied; what another store holds goes.
+    func begin(
+        _ beginning: Beginning, _ opening: Opening, targetRunID: String, on control: TargetControl
+    ) async throws {
+        record.targetRunID = targetRunID
+        record.databases = opening.databases
+        record.filling = opening.filling.isEmpty ? nil : TaskRecord.text(opening.filling)
+        record.isReconciling = opening.isReconciling
+        try await control.register((opening.databases ?? []).union(opening.filling.keys), in: registry)
+        switch beginning {
+        case .fullSync(let isReconciling):
+            record.isReconciling = isReconciling
+            record.counts = nil
+            clearPosition()
+        case .continuing(let position): setPosition(position, isExact: false)
+        }
+        record.stopped = nil
+        isRecordCurrent = true
+        guard isInFile else {
+            try await beginInTarget(beginning, on: control)
+            try file?.removeIfOurs()
+            return
+        }
+        let isWritten = try writeOrRemove()
+        let fields = try await control.hash(key.name)
+        guard !fields.isEmpty else { return }
+        if isWritten {
+            try await control.update(key.name, set: [:], remove: fields.keys.filter { $0 != ImportMode.field.name })
+        } else {
+            try await control.update(key.name, set: [:], remove: fields.keys.filter { $0.hasPrefix("flow:") })
+        }
+    }
+
+    private func beginInTarget(_ beginning: Beginning, on control: TargetControl) async throws {
+        var fields: [String: String] = [:]
+        if let databases = record.databases { fields[TaskRecord.databasesField] = TaskRecord.text(databases) }
+        if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
+        switch beginning {
+        case .fullSync:
+            var obsolete = [CheckpointKey.stopped.field, DataSetNote.field]
+            if record.isReconciling {
+                fields[TaskRecord.reconcileField] = "pending"
+            } else {
+                obsolete.append(TaskRecord.reconcileField)
+            }
+            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            try await control.update(key.name, set: fields, remove: positions + obsolete)
+        case .continuing(let position):
+            for (index, next) in position.nextLSNs.enumerated() {
+                fields[key.field(FlowID(index))] = position.text(next)
+            }
+            try await control.update(key.name, set: fields, remove: [])
+        }
+    }
+
+    // MARK: In the course of a session
+
+    /// Databases that an unfinished full sync begins to fill, before it does.
+    ///
+    /// - Throws: `TargetError`.
+    func note(filling: [UInt32: Int], on control: TargetControl) async throws {
+        try await control.register(Set(filling.keys), in: registry)
+        let text = TaskRecord.text(filling)
+        record.filling = text
+        guard !isInFile else { return writeIfPossible() }
+        try await control.update(key.name, set: [TaskRecord.fillingField: text], remove: [])
+    }
+
+    /// The databases that the task fills.
+    ///
+    /// - Returns: `false` when what was noted before is gone: then nothing is noted, or nobody would see that it is.
+    /// - Throws: `TargetError`.
+    func note(_ databases: Set<UInt32>, isFirst: Bool, on control: TargetControl) async throws -> Bool {
+        try await control.register(databases, in: registry)
+        if !isFirst, !isInFile, TaskRecord(try await control.hash(key.name)).databases == nil { return false }
+        record.databases = databases
+        record.filling = nil
+        guard !isInFile else {
+            writeIfPossible()
+            return true
+        }
+        try await control.update(
+            key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)],
+            remove: [TaskRecord.fillingField])
+        return true
+    }
+
+    /// Writes a hash that the target has evicted anew; what has been written to it since stays.
+    ///
+    /// - Parameter fields: in this order; the databases, which make it a checkpoint, after the positions.
+    /// - Throws: `TargetError`.
+    func restore(_ fields: [(field: String, value: String)], on control: TargetControl) async throws {
+        for (field, value) in fields { try await control.setIfMissing(key.name, field: field, value) }
+    }
+
+    /// What the next session must know of the two sides' data sets.
+    ///
+    /// - Throws: `TargetError`.
+    func note(_ note: DataSetNote, on control: TargetControl) async throws {
+        record.counts = note.text
+        guard !isInFile else { return writeIfPossible() }
+        try await control.update(key.name, set: [DataSetNote.field: note.text], remove: [])
+    }
+
+    /// What the source no longer has is removed.
+    func noteReconciled(on control: TargetControl) async throws {
+        record.isReconciling = false
+        guard !isInFile else { return writeIfPossible() }
+        try await control.update(key.name, set: [:], remove: [TaskRecord.reconcileField])
+    }
+
+    /// The target differs from here on: there is no position to go on from.
+    func noteStopped(on control: TargetControl) async {
+        clearPosition()
+        record.stopped = CheckpointKey.stopped.value
+        guard !isInFile else { return _ = try? writeOrRemove() }
+        do {
+            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            try await control.update(
+                key.name, set: [CheckpointKey.stopped.field: CheckpointKey.stopped.value], remove: positions)
+        } catch {
+            logger.warning("that the task has stopped cannot be noted in the target: \(error)")
+        }
+    }
+
+    /// There is no position to go on from. What the task has filled stays known, or a later full sync would leave for ever
+    /// what the source has deleted meanwhile.
+    func forgetPosition(on control: TargetControl) async {
+        clearPosition()
+        guard !isInFile else { return _ = try? writeOrRemove() }
+        do {
+            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            try await control.update(key.name, set: [:], remove: positions)
+        } catch {
+            logger.warning("the positions cannot be removed from the target: \(error)")
+        }
+    }
+
+    /// Keeps a position in the file; nothing where the target does.
+    ///
+    /// - Parameter isExact: nothing after it has been applied.
+    func store(_ position: ResumePoint, isExact: Bool) {
+        guard isInFile else { return }
+        setPosition(position, isExact: isExact)
+        writeIfPossible()
+    }
+
+    /// As `store`, not waited for; left out while the one before is not on the disk yet.
+    nonisolated func storeSoon(_ position: ResumePoint) {
+        let isBusy = isStoring.withLock { isStoring in
+            defer { isStoring = true }
+            return isStoring
+        }
+        if isBusy { return }
+        executor.queue.async {
+            self.isStoring.withLock { $0 = false }
+            self.assumeIsolated { $0.store(position, isExact: false) }
+        }
+    }
+
+    // MARK: The file
+
+    private func setPosition(_ position: ResumePoint, isExact: Bool) {
+        record.replicationID = position.replicationID
+        record.nextLSNs = position.nextLSNs.map(\.value)
+        record.isExact = isExact
+    }
+
+    private func clearPosition() {
+        record.replicationID = nil
+        record.nextLSNs = []
+        record.isExact = false
+    }
+
+    private func writeIfPossible() {
+        guard let file else { return }
+        do throws(SystemError) {
+            try file.write(record)
+            if isFileFailing { logger.notice("the checkpoint file can be written again") }
+            isFileFailing = false
+        } catch {
+            // The old one is an earlier position of all flows: more would be applied again, and nothing lost.
+            if !isFileFailing {
+                logger.warning("the checkpoint file cannot be written, the one before stays: \(error)")
+            }
+            isFileFailing = true
+        }
+    }
+
+    /// - Returns: `false` when there is no file now.
+    /// - Throws: `SystemError` when the old file, which no longer is right, cannot be removed either.
+    private func writeOrRemove() throws -> Bool {
+        isFileFailing = false
+        writeIfPossible()
+        if isFileFailing { try file?.remove() }
+        return !isFileFailing
+    }
+}
+
+extension CheckpointStore.Opening {
+    /// What the target's hash says.
+    init(fields: [String: String]) {
+        let record = TaskRecord(fields)
+        position = ResumePoint(checkpoint: fields)
+        hasPositions = fields.keys.contains { $0.hasPrefix("flow:") }
+        databases = record.databases
+        filling = record.filling
+        isReconciling = record.isReconciling
+        isStopped = fields[CheckpointKey.stopped.field] != nil
+        note = DataSetNote(fields[DataSetNote.field])
+        // A session that has not got far may have left that it switched the import mode on; and counts alone are what a
+        // comparison has noted just after the target was emptied.
+        isKnown = fields.keys.contains { $0 != ImportMode.field.name && $0 != DataSetNote.field }
+    }
+
+    /// What is known of the task's past is what either says.
+    fileprivate mutating func add(_ other: Self) {
+        if let found = other.databases { databases = (databases ?? []).union(found) }
+        filling.merge(other.filling) { max($0, $1) }
+        isReconciling = isReconciling || other.isReconciling
+        isStopped = isStopped || other.isStopped
+        isKnown = isKnown || other.isKnown
+    }
+}
+
+extension ResumePoint {
+    /// The text of one flow's field.
+    func text(_ next: LSN) -> String {
+        CheckpointValue.stable(replicationID: replicationID, flowCount: nextLSNs.count, next: next).text
+    }
+}
+
+extension CheckpointFile {
+    /// Removes a file that this task has written, even a damaged one, and leaves everything else.
+    fileprivate func removeIfOurs() throws(SystemError) {
+        switch try read() {
+        case .record, .damaged: try remove()
+        case .missing, .foreign: break
+        }
+    }
+}

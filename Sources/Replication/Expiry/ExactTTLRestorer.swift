@@ -1,0 +1,65 @@
+import Dragonfly
+import Logging
+import Redis
+
+/// Gives the target the source's exact deadlines at the end of a task: from then on it lives by its own clock.
+///
+/// Whether the end is for good or for a restart nobody knows, and the source goes on putting off deadlines meanwhile. So
+/// what would fall due within the restart is given `dueMargin`.
+///
+/// Only for flows that have applied everything they received, and when nothing of them is in flight: what is yet to be
+/// applied may put those very deadlines off.
+struct ExactTTLRestorer {
+    private static let keysPerCommand = 500
+
+    /// `<task>.expiry`.
+    let folder: String
+    let control: TargetControl
+    let logger: Logger
+    let clock: @Sendable () -> Int64
+    /// What falls due within so many milliseconds is given so many more: 0, or `ExpiryGuard.leaveMargin`.
+    var dueMargin: Int64 = 0
+
+    /// - Parameter flows: `nil`: all that have left something.
+    /// - Returns: about how many keys are left with a later deadline, because time ran out or the target is away.
+    func run(flows: Set<FlowID>? = nil, within limit: Duration) async -> Int {
+        let deadline = ContinuousClock.now + limit
+        var left = 0
+        var isTargetAway = false
+        for name in WheelFolder.entries(of: folder) {
+            guard let number = Int(name), flows?.contains(FlowID(number)) != false,
+                let wheel = ExpiryWheel(reopening: "\(folder)/\(name)")
+            else { continue }
+            do {
+                if !isTargetAway { try await restore(wheel, until: deadline) }
+            } catch {
+                isTargetAway = true
+                logger.warning(
+                    "the source's exact TTLs cannot be restored: \(error)",
+                    metadata: ["flow": "\(name)", "phase": "leaving"])
+            }
+            left += wheel.unreported
+            wheel.close()
+        }
+        return left
+    }
+
+    private func restore(_ wheel: ExpiryWheel, until deadline: ContinuousClock.Instant) async throws {
+        let margins = ExpiryGuard.margins(and: [wheel.margin])
+        let restartEnd = clock() + dueMargin
+        var group: [(key: [UInt8], deadline: Int64)] = []
+        var (database, margin) = (UInt32(0), Int64(0))
+        func flush() async throws {
+            guard !group.isEmpty else { return }
+            try await control.setDeadlines(group, database: database, margin: margin, margins: margins)
+            group = []
+        }
+        while ContinuousClock.now < deadline, let (entry, time) = wheel.next(now: 0, margin: 0) {
+            let own = time < restartEnd ? dueMargin : 0
+            if entry.database != database || own != margin || group.count == Self.keysPerCommand { try await flush() }
+            (database, margin) = (entry.database, own)
+            group.append((entry.key, time))
+        }
+        try await flush()
+    }
+}

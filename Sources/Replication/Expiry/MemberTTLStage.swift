@@ -1,0 +1,257 @@
+import Dragonfly
+import Link
+import Redis
+import Wire
+
+/// Keeps the TTLs of elements that the target cannot keep: writes the commands that give such TTLs, and what other commands
+/// need before or after them.
+///
+/// The TTLs themselves are in the target (`ElementExpiry`). Here are fingerprints of the keys that may have some, in a file
+/// without a name; a key that no longer has any costs a script that finds nothing. It lives on its flow's queue.
+final class MemberTTLStage: RecordStage {
+    let expiry: ElementExpiry
+    /// The last sweep has left some.
+    var wantsSweep = false
+    /// Databases with keys that have such TTLs.
+    private(set) var databases: Set<UInt32> = []
+
+    /// In a cluster, slots with such keys, and where the next sweep begins.
+    private var slots: [KeySlot] = []
+    private var hasSlot: [Bool] = []
+    private var nextSlot = 0
+    /// Slots that one sweep looks into.
+    private static let slotsOfSweep = 512
+
+    private let builder: BatchBuilder
+    private let reports: EncoderReports
+    private let position: StreamPosition
+    private let expiryGuard: ExpiryGuard?
+    /// Called with the first key.
+    private let reportFirst: () -> Void
+    private let directory: String?
+    private var keys: KeySet?
+    private var keysInMemory: Set<UInt64> = []
+    /// There is no room for more fingerprints: every key may have such TTLs.
+    private var isFull = false
+    /// The key that a sweep's script names, as messages have it.
+    private lazy var printableDueKey: String = {
+        let key = expiry.dueKey
+        return printableKey(key.span.bytes)
+    }()
+
+    func isDueList(_ printableKey: String) -> Bool {
+        if printableKey == printableDueKey { return true }
+        // After the slot's tag.
+        return expiry.isInCluster && printableKey.hasSuffix(printableDueKey.dropFirst())
+    }
+
+    /// What the source does with what it journals.
+    var source: SourceBehaviour
+
+    private static let maxKeysInMemory = 100_000
+
+    /// - Parameter context: its `directory` is where the file goes; `nil`: fingerprints stay in memory.
+    init(
+        _ context: FlowContext, _ profile: TargetProfile, _ builder: BatchBuilder, _ reports: EncoderReports,
+        _ position: StreamPosition, expiryGuard: ExpiryGuard?
+    ) {
+        expiry = ElementExpiry(
+            task: context.task, flow: reports.flow.index, hasNativeFields: profile.hasFieldExpiry,
+            isInCluster: context.cluster != nil)
+        directory = context.directory
+        source = context.session.behaviour
+        self.builder = builder
+        self.reports = reports
+        self.position = position
+        self.expiryGuard = expiryGuard
+        let incidents = context.incidents
+        let what = profile.hasFieldExpiry ? "set members" : "set members and hash fields"
+        reportFirst = {
+            incidents.reportOnce(
+                "TTLs of \(what) have no equal in the target: df2redis keeps them in keys of its own, and ends them as long "
+                    + "as this task runs (policy.memberTTL: timer)")
+        }
+    }
+
+    var isEmpty: Bool { databases.isEmpty }
+
+    // MARK: Keys that may have TTLs of elements
+
+    func note(_ key: RawSpan, database: UInt32) {
+        if isEmpty { reportFirst() }
+        databases.insert(database)
+        if expiry.isInCluster { note(KeySlot(of: key)) }
+        insert(KeySet.fingerprint(key, database: database))
+    }
+
+    private func note(_ slot: KeySlot) {
+        if hasSlot.isEmpty { hasSlot = [Bool](repeating: false, count: KeySlot.count) }
+        guard !hasSlot[Int(slot.number)] else { return }
+        hasSlot[Int(slot.number)] = true
+        slots.append(slot)
+    }
+
+    private func insert(_ fingerprint: UInt64) {
+        guard !isFull else { return }
+        guard let directory else {
+            keysInMemory.insert(fingerprint)
+            isFull = keysInMemory.count >= Self.maxKeysInMemory
+            return
+        }
+        do throws(SystemError) {
+            if keys == nil { keys = try KeySet(directory: directory) }
+            try keys?.insert(fingerprint)
+        } catch {
+            isFull = true
+        }
+    }
+
+    func mayHave(_ key: RawSpan, database: UInt32) -> Bool {
+        guard databases.contains(database) else { return false }
+        if isFull { return true }
+        let fingerprint = KeySet.fingerprint(key, database: database)
+        return keys?.contains(fingerprint) ?? keysInMemory.contains(fingerprint)
+    }
+
+    // MARK: What is no command
+
+    /// A value of the snapshot is about to take the place of what is there.
+    func replace(_ key: RawSpan, database: UInt32) {
+        if mayHave(key, database: database) { expiry.drop(key, into: builder.batch) }
+    }
+
+    /// Removes elements that were due by `time`.
+    func sweep(until time: Int64) {
+        guard expiry.isInCluster else {
+            for database in databases.sorted() where builder.select(database) {
+                expiry.sweep(until: time, into: builder.batch)
+            }
+            return
+        }
+        // Where there are many slots they take turns.
+        let count = min(slots.count, Self.slotsOfSweep)
+        for database in databases.sorted() where builder.select(database) {
+            for place in nextSlot..<(nextSlot + count) {
+                expiry.sweep(until: time, in: slots[place % slots.count], into: builder.batch)
+            }
+        }
+        nextSlot = slots.isEmpty ? 0 : (nextSlot + count) % slots.count
+    }
+
+    /// `MOVE` of a key that may have TTLs of elements.
+    func move(_ key: RawSpan, from database: UInt32, to target: RawSpan) {
+        expiry.move(key, from: database, to: target, into: builder.batch)
+        guard let number = parseInteger(target).flatMap({ UInt32(exactly: $0) }) else { return }
+        note(key, database: number)
+        expiryGuard?.moved(key, database: database, to: key, database: number, mayStay: true)
+    }
+
+    // MARK: Before a command
+
+    /// Writes what has to come before the command, or all of it.
+    func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
+        guard command.argumentCount > 1, let name = CommandName(command.name) else { return .pass }
+        let database = place.database
+        let key = command.argument(at: 1)
+        if let outcome = writeTTLs(name, command) {
+            if outcome == .written { note(key, database: database) }
+            guard case .unsupported(let unsupported) = outcome else { return .written }
+            reports.report(unsupported, subject: name.text, key: command.keyOrEmpty, database: database)
+            return .drop
+        }
+        guard !isEmpty || name == "RESTORE" else { return .pass }
+        let isKnown = mayHave(key, database: database)
+        let last = command.argumentCount - 1
+        switch name {
+        case "SADD" where isKnown: removeExpired(command, from: 2, to: last, removal: "SREM")
+        case "HSETNX" where isKnown, "HINCRBY" where isKnown, "HINCRBYFLOAT" where isKnown:
+            removeExpired(command, from: 2, to: min(2, last), removal: "HDEL")
+        case "HSET" where isKnown, "HMSET" where isKnown:
+            expiry.forget(command, elementsFrom: 2, step: 2, into: builder.batch)
+        case "SREM" where isKnown, "HDEL" where isKnown: expiry.forget(command, elementsFrom: 2, into: builder.batch)
+        case "RENAMENX" where command.argumentCount == 3:
+            // Only one that succeeded is in the journal, and what the target has there may be all due.
+            let newKey = command.argument(at: 2)
+            if mayHave(newKey, database: database) { builder.batch.append("UNLINK", newKey) }
+        case "MOVE" where isKnown && command.argumentCount == 3:
+            move(key, from: database, to: command.argument(at: 2))
+            return .written
+        case "RESTORE", "SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE", "DEL", "UNLINK":
+            // RESTORE may write TTLs anew.
+            dropKeys(of: command, database: database)
+            if name == "RESTORE", command.argumentCount > 3, command.argument(at: 3).holdsElementExpiries {
+                note(key, database: database)
+            }
+        default: break
+        }
+        return .pass
+    }
+
+    private func removeExpired(
+        _ command: borrowing JournalCommand, from first: Int, to last: Int, removal: StaticString
+    ) {
+        expiry.removeExpired(
+            namedBy: command, from: first, to: last, removal: removal, in: position.window, into: builder.batch)
+    }
+
+    /// - Returns: `nil` for a command that gives no TTL.
+    private func writeTTLs(_ name: CommandName, _ command: borrowing JournalCommand) -> RewriteOutcome? {
+        let (window, batch) = (position.window, builder.batch)
+        switch name {
+        case "SADDEX":
+            return expiry.addMembers(
+                command, in: window, keepsPermanent: source.has(.addKeepsPermanentMembers), into: batch)
+        case "FIELDEXPIRE": return expiry.expireElements(command, in: window, into: batch)
+        case "HSETEX" where !expiry.hasNativeFields: return expiry.setFields(command, in: window, into: batch)
+        case "HEXPIRE" where !expiry.hasNativeFields: return expiry.expireFields(command, in: window, into: batch)
+        case "HGETEX" where !expiry.hasNativeFields: return expiry.expireReadFields(command, in: window, into: batch)
+        default: return nil
+        }
+    }
+
+    private func dropKeys(of command: borrowing JournalCommand, database: UInt32) {
+        command.forEachWrittenKey(in: database) { key, place in
+            if place == database { replace(key, database: database) }
+        }
+    }
+
+    // MARK: After a command
+
+    /// Writes what has to come after a command that has been rewritten.
+    func wrote(_ command: borrowing JournalCommand, at place: RecordPlace) {
+        guard !isEmpty, command.argumentCount > 1, let name = CommandName(command.name) else { return }
+        switch name {
+        case "SADD", "HSETNX", "HINCRBY", "HINCRBYFLOAT", "HSET", "HMSET", "SREM", "HDEL", "RESTORE", "SUNIONSTORE",
+            "SINTERSTORE", "SDIFFSTORE", "DEL", "UNLINK":
+            return
+        case "RENAME", "RENAMENX": renamed(command, database: place.database)
+        default:
+            command.forEachWrittenKey(in: place.database) { key, database in
+                if database == place.database, mayHave(key, database: database) {
+                    expiry.check(key, into: builder.batch)
+                }
+            }
+        }
+    }
+
+    private func renamed(_ command: borrowing JournalCommand, database: UInt32) {
+        guard command.argumentCount == 3 else { return }
+        let (key, newKey) = (command.argument(at: 1), command.argument(at: 2))
+        let isKnown = mayHave(key, database: database)
+        guard isKnown || mayHave(newKey, database: database) else { return }
+        expiry.renamed(key, to: newKey, into: builder.batch)
+        if isKnown { note(newKey, database: database) }
+    }
+}
+
+extension RDBType {
+    /// Sets and hashes whose elements have TTLs.
+    var hasElementExpiries: Bool { self == .setWithExpiry || self == .hashWithExpiry }
+}
+
+extension RawSpan {
+    /// A DUMP payload of a set or hash whose elements have TTLs.
+    fileprivate var holdsElementExpiries: Bool {
+        byteCount > 0 && RDBType(rawValue: self[0])?.hasElementExpiries == true
+    }
+}

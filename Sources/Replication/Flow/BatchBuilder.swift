@@ -1,0 +1,100 @@
+import Dragonfly
+import Redis
+import Wire
+
+/// Makes one batch after the other, each of which selects its databases anew: it may be sent on a new connection.
+///
+/// Lives on its flow's queue.
+final class BatchBuilder {
+    /// A batch of so many bytes is sent; also the size at which decoding waits for the batch before.
+    static let batchBytes = 256 << 10
+
+    private(set) var batch = CommandBatch()
+    private(set) var selectedDatabase: UInt32?
+    /// Databases that this flow has written to.
+    private(set) var databases: Set<UInt32> = []
+    /// Which databases are prepared; `nil`: none has to be.
+    var gate: DatabaseGate?
+    /// What is written is of the journal, not of the snapshot.
+    private(set) var isJournal: Bool
+
+    private let keepsDatabase: (UInt32) -> Bool
+    private let isForCluster: Bool
+    private let batchCommands: Int
+    /// What the snapshot writes replaces what the target has.
+    let isOverwriting: Bool
+
+    init(_ context: FlowContext, isJournal: Bool, openDatabases: Set<UInt32>? = nil) {
+        keepsDatabase = { context.keeps($0) }
+        isForCluster = context.cluster != nil
+        batchCommands = context.batchCommands
+        isOverwriting = context.policy.onConflict == .overwrite
+        self.isJournal = isJournal
+        gate = openDatabases.map { DatabaseGate(open: $0) }
+        beginBatch()
+    }
+
+    /// The batch is to be sent before more is decoded.
+    var isFull: Bool {
+        batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= batchCommands)
+            // A cluster's node gets a long command by itself.
+            || (isForCluster && batch.hugeCommand != nil && !batch.isInCommand)
+    }
+
+    /// Nothing may be written before the session has prepared a database.
+    var isGateClosed: Bool { gate?.isClosed == true }
+
+    func beginJournal() {
+        isJournal = true
+        batch.beginJournal()
+    }
+
+    /// Hands over the batch and begins the next one.
+    func takeBatch() -> CommandBatch {
+        defer {
+            batch = CommandBatch()
+            selectedDatabase = nil
+            beginBatch()
+        }
+        return batch
+    }
+
+    private func beginBatch() {
+        batch.reportsConflicts = !isOverwriting && !isJournal
+        if isJournal { batch.beginJournal() }
+    }
+
+    /// Ends the batch's commands in database 0, where the checkpoint is.
+    func prepareForCheckpoint() {
+        if selectedDatabase != 0 { appendSelect(0) }
+    }
+
+    /// - Returns: `false` when the target has no such database.
+    @discardableResult
+    func select(_ database: UInt32) -> Bool {
+        guard database != selectedDatabase else { return true }
+        guard touch(database) else { return false }
+        appendSelect(database)
+        return true
+    }
+
+    private func appendSelect(_ database: UInt32) {
+        batch.append("SELECT", Int64(database))
+        selectedDatabase = database
+    }
+
+    /// The batch is going to write to `database`.
+    ///
+    /// - Returns: `false` when the target has no such database.
+    @discardableResult
+    func touch(_ database: UInt32) -> Bool {
+        guard keepsDatabase(database) else { return false }
+        if databases.insert(database).inserted { gate?.touch(database) }
+        return true
+    }
+
+    /// The source has a value at `key` that the target cannot hold: what the target has there is older.
+    func removeReplaced(_ key: RawSpan) {
+        if isJournal || isOverwriting { batch.append("UNLINK", key) }
+    }
+}

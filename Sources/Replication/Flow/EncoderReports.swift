@@ -1,0 +1,103 @@
+import Dragonfly
+import Redis
+import Wire
+
+/// What the target cannot have as the source has it: counted, listed, and by policy the end. And why decoding halts.
+///
+/// Lives on its flow's queue.
+final class EncoderReports {
+    let flow: FlowID
+    private let incidents: IncidentLog
+    private let policy: ReplicationPolicy
+    private(set) var halt: FlowEncoder.Halt?
+    /// Keys of the snapshot that had expired, and those that the target had of its own.
+    private(set) var counts = (expired: 0, conflicts: 0)
+
+    init(_ flow: FlowID, _ context: FlowContext) {
+        self.flow = flow
+        incidents = context.incidents
+        policy = context.policy
+    }
+
+    // MARK: Halting
+
+    /// The first reason is the one to act on; only a failure comes before others.
+    func halt(_ reason: FlowEncoder.Halt) {
+        if halt == nil { halt = reason }
+    }
+
+    /// What decoding was halted for is done; a failure stays.
+    func resume() {
+        if case .failure = halt { return }
+        halt = nil
+    }
+
+    func fail(_ code: ReplicationError.Code, _ message: String) {
+        fail(ReplicationError(code, flow: flow, message))
+    }
+
+    func fail(_ error: ReplicationError) {
+        if case .failure = halt { return }
+        halt = .failure(error)
+    }
+
+    // MARK: Reporting
+
+    func record(_ incident: IncidentLog.Incident) { incidents.record(incident) }
+
+    func countExpired() { counts.expired += 1 }
+
+    func countConflict() { counts.conflicts += 1 }
+
+    func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
+        report(divergence, subject: subject, printableKey: printableKey(key), database: database)
+    }
+
+    func report(_ divergence: Divergence, subject: String, printableKey key: String, database: UInt32) {
+        record(
+            .init(
+                severity: .diverging, kind: divergence.rawValue, flow: flow, database: database, key: key,
+                reason: divergence.reason, subject: subject))
+    }
+
+    /// What is written to a database that the target lacks, or whose keys are left out on purpose.
+    ///
+    /// - Parameter database: of the command, where it moves its key to `missing`.
+    func reportLeftOut(_ missing: UInt32, subject: String, key: RawSpan, database: UInt32) {
+        guard policy.skippedDatabases.contains(missing) else {
+            return report(.database, subject: subject, key: key, database: database)
+        }
+        record(
+            .init(
+                severity: .missing, kind: Unsupported.database.rawValue, flow: flow, database: database,
+                key: printableKey(key), reason: "target.database leaves out database \(missing)", subject: subject))
+    }
+
+    func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
+        report(unsupported, subject: subject, printableKey: printableKey(key), database: database)
+    }
+
+    /// - Returns: the error to stop with, if the policy says so; decoding has been halted with it.
+    @discardableResult
+    func report(
+        _ unsupported: Unsupported, subject: String, printableKey key: String, database: UInt32
+    ) -> ReplicationError? {
+        record(
+            .init(
+                severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,
+                reason: unsupported.reason, subject: subject))
+        guard policy.onUnsupported == .stop, unsupported.mayStop else { return nil }
+        let remedy = unsupported == .database ? ", and so does target.database: {<number>: skip}" : ""
+        let error = ReplicationError(
+            .policy, flow: flow,
+            "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on\(remedy))"
+        )
+        fail(error)
+        return error
+    }
+}
+
+extension RawSpan {
+    /// A command's name, for messages.
+    var nameText: String { withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) } }
+}

@@ -1,0 +1,34 @@
+import Dragonfly
+import Redis
+import Wire
+
+/// What a command asks for that is written to the target while it is being built, and not kept.
+struct LongCommands {
+    private let flow: FlowID
+    private let limits: KnownTargetLimits
+
+    init(_ flow: FlowID, limits: KnownTargetLimits) {
+        self.flow = flow
+        self.limits = limits
+    }
+
+    /// Takes the commands before the long one out of `batch`, where both together are over the target's limit.
+    ///
+    /// - Parameter database: the one that is selected at the end of the batch.
+    /// - Returns: a batch to be sealed and sent first; `nil` when all can be sent as it is.
+    func takeCommandsAhead(in batch: CommandBatch, database: UInt32) -> CommandBatch? {
+        guard let limit = limits.limits.transactionBytes, let command = batch.hugeCommand,
+            batch.bytes.count + command.argumentBytes + TargetLimits.frameBytes > limit
+        else { return nil }
+        return batch.takeCommandsBeforeLongOne(in: database)
+    }
+
+    /// The connection ended in the middle of the command: the session ends, and the next one knows the command by its size.
+    func lost(_ batch: CommandBatch, _ error: TargetError) -> ReplicationError {
+        let name = batch.hugeCommand.map { "\($0.label) of \($0.argumentBytes) bytes," } ?? "a value"
+        if let command = batch.hugeCommand {
+            limits.lost(command.label, argumentBytes: command.argumentBytes, isBlamed: error.blamesRequest)
+        }
+        return .init(.targetChanged, flow: flow, "\(error), in the middle of \(name) too large to send again")
+    }
+}

@@ -1,0 +1,254 @@
+import Dragonfly
+import Redis
+import Wire
+
+/// What only a full sync needs: writes the snapshot's values, whole or in pieces, and knows what of them has to wait.
+///
+/// Made for a full sync, and dropped when the flow is a journal. Lives on its flow's queue.
+final class SnapshotPhase {
+    /// Under a conflict policy.
+    let conflicts: ConflictStage?
+    /// The snapshot is decoded: FULLSYNC_END.
+    private(set) var isComplete = false
+
+    private let stages: FlowStages
+    private let builder: BatchBuilder
+    private let reports: EncoderReports
+    private let flow: FlowID
+    private let context: FlowContext
+    private let profile: TargetProfile
+    private let reserved: ReservedKeys
+    /// Values that come in pieces.
+    private var writers: [ChunkStreamID: ValueWriter] = [:]
+    private var uncertainMoves = UncertainMoves()
+    private var scratch = ByteBuffer()
+
+    /// - Throws: `SystemError`, when there is no room for what has to be remembered.
+    init(_ stages: FlowStages, start: FlowStart, context: FlowContext, profile: TargetProfile) throws {
+        self.stages = stages
+        builder = stages.builder
+        reports = stages.reports
+        flow = stages.reports.flow
+        self.context = context
+        self.profile = profile
+        let reserved = stages.reservedNames.names
+        self.reserved = reserved
+        let (builder, reports) = (stages.builder, stages.reports)
+        conflicts = try start.conflictFolder.map {
+            try ConflictStage(directory: $0, builder, reports, reserved: reserved)
+        }
+        stages.ownership.beginSnapshot { [unowned self] entry in
+            writeString(entry.head, key: entry.key.span.bytes, value: entry.value.span.bytes)
+        }
+    }
+
+    private var batch: CommandBatch { builder.batch }
+    private var isOverwriting: Bool { builder.isOverwriting }
+    private var memberTTLs: MemberTTLStage? { stages.memberTTLs }
+
+    // MARK: Whole values
+
+    func string(_ head: EntryHead, key: RawSpan, value: RawSpan) {
+        if stages.ownership.admit(head, key: key, value: value) == .pass { writeString(head, key: key, value: value) }
+    }
+
+    private func writeString(_ head: EntryHead, key: RawSpan, value: RawSpan) {
+        guard admit(head, key: key) else { return }
+        let batch = batch
+        if head.expiryMilliseconds == nil, isOverwriting {
+            batch.append("SET", key, value)
+        } else {
+            let expiry = targetDeadline(head, key: key)
+            batch.append("SET") {
+                $0.append(key)
+                $0.append(value)
+                if let expiry {
+                    $0.append("PXAT")
+                    $0.append(expiry)
+                }
+                if !isOverwriting { $0.append("NX") }
+            }
+            if !isOverwriting { batch.noteGuarded(key: printableKey(key), database: head.database) }
+        }
+        batch.progress.keys += 1
+    }
+
+    func value(_ head: EntryHead, key: RawSpan, body: RawSpan) {
+        stages.ownership.learn(fromOwnKey: key)
+        if profile.canRestore(head.type) {
+            guard admit(head, key: key) else { return }
+            restore(head, key: key, body: body)
+            reportGroups(head, key: key, body: body)
+            batch.progress.keys += 1
+            return
+        }
+        begin(head, key: key, stream: 0)
+        guard let writer = writers.removeValue(forKey: 0) else { return }
+        guard writer.write(body, into: batch) else {
+            return reports.fail(.undecodable, "the value of \(writer.keyDescription) is malformed")
+        }
+        ended(writer)
+    }
+
+    /// A stream whose groups are read from now on without a record of it.
+    private func reportGroups(_ head: EntryHead, key: RawSpan, body: RawSpan) {
+        guard stages.rewrite.source.has(.readsGroupsWithoutRecord), streamHasGroups(head.type, body: body) else {
+            return
+        }
+        reports.report(.consumerGroupReads, subject: head.type.name, key: key, database: head.database)
+    }
+
+    private func restore(_ head: EntryHead, key: RawSpan, body: RawSpan) {
+        do throws(WireError) {
+            try ValueValidation.check(head.type, body: body, scratch: &scratch)
+        } catch {
+            return reports.fail(.undecodable, "the value of \(printableKey(key)) is malformed: \(error)")
+        }
+        let expiry = targetDeadline(head, key: key)
+        let guardedIn = isOverwriting ? nil : head.database
+        guard head.type == .stream3, !profile.understandsStream3 else {
+            return batch.appendRestore(
+                key: key, type: head.type, body: body, expiryMilliseconds: expiry, guardedIn: guardedIn)
+        }
+        var downgraded = ByteBuffer(capacity: body.byteCount)
+        do throws(WireError) {
+            try downgraded.append(streamWithoutActiveTimes: body)
+        } catch {
+            return reports.fail(.undecodable, "the stream \(printableKey(key)) is malformed: \(error)")
+        }
+        batch.appendRestore(
+            key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: expiry, guardedIn: guardedIn)
+    }
+
+    // MARK: Values in pieces
+
+    func begin(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID) {
+        guard admit(head, key: key) else { return }
+        if let unsupported = profile.unsupported(head.type) {
+            reports.report(unsupported, subject: head.type.name, key: key, database: head.database)
+            if reports.halt == nil { builder.removeReplaced(key) }
+            return
+        }
+        let guardKey = isOverwriting ? nil : partialKey(of: key, stream)
+        if head.type.hasElementExpiries { memberTTLs?.note(key, database: head.database) }
+        let position = stages.position
+        writers[stream] = ValueWriter(
+            head: head, key: key, profile: profile,
+            now: memberTTLs == nil ? position.arrival : position.window.earliest, guardKey: guardKey,
+            elementExpiry: memberTTLs?.expiry, deadlines: stages.expiryGuard)
+    }
+
+    /// Where a value is built that then gets the name `key`: in a cluster in the key's slot.
+    private func partialKey(of key: RawSpan, _ stream: ChunkStreamID) -> [UInt8] {
+        let name = "df2redis:partial:\(context.task):\(flow):\(stream)"
+        return context.cluster == nil ? Array(name.utf8) : SlotTag.key(name, in: KeySlot(of: key))
+    }
+
+    func append(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
+        guard let writer = writers[stream] else { return }
+        if !batch.isInCommand, !builder.select(writer.head.database) { return }
+        switch event {
+        case .elementBegan(let count):
+            guard let excess = context.targetLimits.limits.excess(ofArgument: count, all: count) else { break }
+            writers[stream] = nil
+            return leaveOut(writer, excess)
+        default: break
+        }
+        let isEnded = writer.take(event, into: batch)
+        if let failure = writer.failure {
+            return reports.fail(.undecodable, "the value of \(writer.keyDescription) is malformed: \(failure)")
+        }
+        guard isEnded else { return }
+        writers[stream] = nil
+        ended(writer)
+    }
+
+    /// The target does not take an element of the value: nothing of it is written, and nothing older stays.
+    private func leaveOut(_ writer: ValueWriter, _ excess: TargetLimits.Excess) {
+        let label = CommandBatch.Label(
+            name: writer.head.type.name, key: writer.keyDescription, database: writer.head.database)
+        let classifier = ReplyClassifier(context, reports, memberTTLs)
+        if let stop = classifier.overLimit(label, .excess(excess), leaving: isOverwriting ? .removed : .unchanged) {
+            return reports.fail(stop)
+        }
+        writer.removeWritten(from: batch)
+    }
+
+    private func ended(_ writer: ValueWriter) {
+        batch.progress.keys += 1
+        let (key, database) = (writer.keyDescription, writer.head.database)
+        if writer.groupCount > 0, stages.rewrite.source.has(.readsGroupsWithoutRecord) {
+            reports.report(
+                .consumerGroupReads, subject: writer.head.type.name, printableKey: key, database: database)
+        }
+        if writer.lostPendingEntries > 0 {
+            reports.report(.pendingEntries, subject: "stream", printableKey: key, database: database)
+        }
+        if writer.lostMemberExpiries > 0 {
+            let kind: Unsupported = writer.head.type == .setWithExpiry ? .memberExpiry : .fieldExpiry
+            reports.report(kind, subject: writer.head.type.name, printableKey: key, database: database)
+        }
+    }
+
+    /// Keys of our own under which values were being built, with their databases.
+    var partialKeys: [(database: UInt32, key: [UInt8])] {
+        writers.values.compactMap { writer in writer.partialKey.map { (writer.head.database, $0) } }
+    }
+
+    // MARK: Before a value
+
+    /// Selects the key's database and sorts out what has expired.
+    private func admit(_ head: EntryHead, key: RawSpan) -> Bool {
+        let database = head.database
+        if reserved.contains(key) {
+            reports.report(.reservedKey, subject: head.type.name, key: key, database: database)
+            return false
+        }
+        guard builder.select(database) else {
+            reports.reportLeftOut(database, subject: head.type.name, key: key, database: database)
+            return false
+        }
+        if !uncertainMoves.isEmpty { undoMove(to: database, key: key) }
+        conflicts?.markSynced(key, database: database)
+        stages.reconcile.markSynced(key, database: database)
+        if isOverwriting { memberTTLs?.replace(key, database: database) }
+        guard let expiry = head.expiryMilliseconds, stages.rewrite.hadPassed(expiry) else { return true }
+        reports.countExpired()
+        if isOverwriting { batch.append("UNLINK", key) }
+        return false
+    }
+
+    private func targetDeadline(_ head: EntryHead, key: RawSpan) -> Int64? {
+        guard let time = head.expiryMilliseconds else { return nil }
+        return stages.expiryGuard?.deadline(time, key: key, database: head.database) ?? time
+    }
+
+    // MARK: Records within the snapshot
+
+    /// A record has been written.
+    func wrote(_ command: borrowing JournalCommand, at place: RecordPlace) {
+        guard !isComplete, let destination = command.moveDestination else { return }
+        let key = command.argument(at: 1)
+        reports.report(.moveInSnapshot, subject: "MOVE", key: key, database: place.database)
+        uncertainMoves.note(key, from: place.database, to: destination)
+    }
+
+    /// A value of the snapshot is older than any MOVE to its place: the source moved nothing, since the place was taken.
+    private func undoMove(to database: UInt32, key: RawSpan) {
+        guard let origin = uncertainMoves.take(key, in: database) else { return }
+        if let memberTTLs, memberTTLs.mayHave(key, database: database) {
+            return memberTTLs.move(key, from: database, to: Array("\(origin)".utf8).span.bytes)
+        }
+        batch.append("MOVE", key, Int64(origin))
+    }
+
+    // MARK: The end
+
+    /// All values have come.
+    func complete() {
+        stages.ownership.endSnapshot()
+        stages.rewrite.completeSnapshot()
+        isComplete = true
+        uncertainMoves = UncertainMoves()
+    }
+}

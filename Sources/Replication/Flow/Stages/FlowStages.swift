@@ -1,0 +1,82 @@
+import Dragonfly
+import Redis
+import Wire
+
+/// The stages of one flow, in their order, and what they share.
+///
+/// | shared | by |
+/// |---|---|
+/// | `builder` | all that write commands |
+/// | `reports` | all that leave something out, or halt the flow |
+/// | `position` | those to which it matters when a command ran |
+///
+/// A class, not a struct: that many references would be retained with each copy.
+final class FlowStages {
+    let builder: BatchBuilder
+    let reports: EncoderReports
+    let position: StreamPosition
+
+    let targetDatabase: TargetDatabaseStage
+    let ownership: OwnershipStage
+    let reconcile: ReconcileStage
+    let reservedNames: ReservedNamesStage
+    let otherDatabase: OtherDatabaseStage
+    /// TTLs of elements that the target cannot keep; `nil`: nobody keeps them.
+    let memberTTLs: MemberTTLStage?
+    let rewrite: RewriteStage
+    /// Keeps the target from expiring what the stream has not expired; `nil`: deadlines are written as they come.
+    let expiryGuard: ExpiryGuard?
+
+    /// - Throws: `SystemError`, when there is no room for what has to be remembered.
+    init(flow: FlowID, start: FlowStart, context: FlowContext, profile: TargetProfile) throws {
+        let next = start.isContinued ? start.next?.value : nil
+        builder = BatchBuilder(context, isJournal: start.isContinued, openDatabases: start.openDatabases)
+        reports = EncoderReports(flow, context)
+        position = StreamPosition(next: next)
+        expiryGuard = try start.expiry.map {
+            try ExpiryGuard($0, flow: flow, continuingAt: next, context: context)
+        }
+        let reserved = ReservedKeys(
+            checkpoint: context.checkpointKey.name, isInCluster: context.cluster != nil)
+        targetDatabase = TargetDatabaseStage(context, reports)
+        ownership = OwnershipStage(flow, context, reports)
+        reconcile = ReconcileStage(
+            builder, reports, reserved: reserved,
+            synced: try start.keyFolder.map { try SyncedKeys(directory: $0, isEssential: start.areKeysEssential) })
+        reservedNames = ReservedNamesStage(reserved, builder, reports)
+        memberTTLs =
+            context.policy.elementExpiry == .timer
+            ? MemberTTLStage(context, profile, builder, reports, position, expiryGuard: expiryGuard) : nil
+        otherDatabase = OtherDatabaseStage(
+            context, builder, reports, memberTTLs: memberTTLs, expiryGuard: expiryGuard)
+        var rewriter = JournalRewriter(
+            profile: profile, source: context.session.behaviour, expiryMargin: context.expiryMarginMilliseconds)
+        rewriter.elementExpiry = memberTTLs?.expiry
+        rewriter.deadlines = expiryGuard
+        rewrite = RewriteStage(rewriter, builder, reports, position, isSnapshotComplete: start.isContinued)
+        for (database, keys) in start.elementKeys {
+            for key in keys { memberTTLs?.note(key.span.bytes, database: database) }
+        }
+    }
+
+    /// - Parameter conflicts: in a full sync under a conflict policy.
+    /// - Returns: what the first stage says that does not let the record pass; the last one lets none pass.
+    func admit(
+        _ command: borrowing JournalCommand, at place: RecordPlace, conflicts: ConflictStage?
+    ) -> Admission {
+        var admission = targetDatabase.admit(command, at: place)
+        if admission == .pass { admission = ownership.admit(command, at: place) }
+        if admission == .pass, let conflicts { admission = conflicts.admit(command, at: place) }
+        guard admission == .pass else { return admission }
+        builder.select(place.database)
+        if let other = command.otherDatabase { builder.touch(other) }
+        admission = reconcile.admit(command, at: place)
+        if admission == .pass { admission = reservedNames.admit(command, at: place) }
+        if admission == .pass { admission = otherDatabase.admit(command, at: place) }
+        if admission == .pass, let memberTTLs { admission = memberTTLs.admit(command, at: place) }
+        guard admission == .pass else { return admission }
+        admission = rewrite.admit(command, at: place)
+        if admission == .written { memberTTLs?.wrote(command, at: place) }
+        return admission
+    }
+}

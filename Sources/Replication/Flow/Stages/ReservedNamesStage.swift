@@ -1,0 +1,58 @@
+import Redis
+import Wire
+
+/// Leaves out what a command does to df2redis' own names, and reports it; the rest of the command is written.
+final class ReservedNamesStage: RecordStage {
+    let names: ReservedKeys
+    private let builder: BatchBuilder
+    private let reports: EncoderReports
+
+    init(_ names: ReservedKeys, _ builder: BatchBuilder, _ reports: EncoderReports) {
+        self.names = names
+        self.builder = builder
+        self.reports = reports
+    }
+
+    func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
+        guard names.appear(in: command) else { return .pass }
+        var isConcerned = false
+        command.forEachWrittenKey(in: place.database) { key, _ in
+            if names.contains(key) { isConcerned = true }
+        }
+        guard isConcerned else { return .pass }
+        let step = command.name.isWord("DEL") || command.name.isWord("UNLINK") ? 1 : command.name.isWord("MSET") ? 2 : 0
+        let isMovedAway = command.name.startsWith("RENAME") && !names.contains(command.argument(at: 1))
+        command.forEachWrittenKey(in: place.database) { key, database in
+            // A key that only a reserved one could give its value is missing as well.
+            guard names.contains(key) || (step == 0 && !isMovedAway) else { return }
+            reports.report(.reservedKey, subject: command.name.nameText, key: key, database: database)
+        }
+        if step > 0 { writeRest(of: command, step: step) }
+        if isMovedAway { builder.batch.append("UNLINK", command.argument(at: 1)) }
+        return .drop
+    }
+
+    /// A command of `step` arguments a key, without those of reserved keys.
+    private func writeRest(of command: borrowing JournalCommand, step: Int) {
+        var arguments = command.arguments
+        _ = arguments.next()
+        var hasRest = false
+        while let key = arguments.next() {
+            for _ in 1..<step { _ = arguments.next() }
+            if !names.contains(key) { hasRest = true }
+        }
+        guard hasRest else { return }
+        builder.batch.append(named: command.name) {
+            var arguments = command.arguments
+            _ = arguments.next()
+            while let key = arguments.next() {
+                let isLeftOut = names.contains(key)
+                if !isLeftOut { $0.append(key) }
+                for _ in 1..<step {
+                    guard let value = arguments.next() else { return }
+                    if !isLeftOut { $0.append(value) }
+                }
+            }
+        }
+    }
+}

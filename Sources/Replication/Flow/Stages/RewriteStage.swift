@@ -1,0 +1,115 @@
+import Dragonfly
+import Redis
+import Wire
+
+/// The last stage: writes a record as commands that a Redis understands (`JournalRewriter`), and reports what the target
+/// cannot have as the source has it.
+final class RewriteStage: RecordStage {
+    private var rewriter: JournalRewriter
+    private let builder: BatchBuilder
+    private let reports: EncoderReports
+    private let position: StreamPosition
+
+    init(
+        _ rewriter: JournalRewriter, _ builder: BatchBuilder, _ reports: EncoderReports, _ position: StreamPosition,
+        isSnapshotComplete: Bool
+    ) {
+        self.rewriter = rewriter
+        self.builder = builder
+        self.reports = reports
+        self.position = position
+        self.rewriter.isInSnapshot = !isSnapshotComplete
+    }
+
+    /// What the source does with what it journals.
+    var source: SourceBehaviour {
+        get { rewriter.source }
+        set { rewriter.source = newValue }
+    }
+
+    /// The oldest of what is decoded next arrived at `time`, by the source's clock.
+    func setOldestArrival(_ time: Int64) { rewriter.oldestArrival = time }
+
+    /// Every key that a command reads has come.
+    func completeSnapshot() { rewriter.isInSnapshot = false }
+
+    /// A snapshot's value with this deadline had expired when it was sent.
+    func hadPassed(_ deadline: Int64) -> Bool { rewriter.hadPassed(deadline, now: position.arrival) }
+
+    func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
+        let outcome = rewriter.rewrite(command, database: place.database, now: position.arrival, into: builder.batch)
+        if case .global(let global) = outcome {
+            reports.halt(
+                place.isInSnapshot ? .restart(global) : .global(global, transactionID: command.transactionID))
+            return .wait
+        }
+        report(outcome, of: command, at: place)
+        return .written
+    }
+
+    /// Reports what `outcome` says of `command`.
+    func report(_ outcome: RewriteOutcome, of command: borrowing JournalCommand, at place: RecordPlace) {
+        let database = place.database
+        switch outcome {
+        case .written, .nothing, .global: break
+        case .writtenDiverging(.storeInSnapshot):
+            reports.report(
+                .storeInSnapshot, subject: command.name.nameText, key: command.storedKey, database: database)
+        case .writtenDiverging(let divergence):
+            reports.report(divergence, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(.expiryInThePast):
+            reports.report(
+                .expiryInThePast, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(let divergence):
+            // In a fragment everything that is no option may be a key that the command has written.
+            var arguments = command.arguments
+            _ = arguments.next()
+            while let argument = arguments.next() {
+                if argument.isSortWord { continue }
+                reports.report(divergence, subject: command.name.nameText, key: argument, database: database)
+            }
+        case .writtenWithout(let unsupported):
+            reports.report(unsupported, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
+        case .unsupported(let unsupported):
+            reports.report(unsupported, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
+            if reports.halt == nil, unsupported.takesTheKey, command.argumentCount > 1 {
+                builder.removeReplaced(command.argument(at: 1))
+            }
+        }
+    }
+}
+
+extension RawSpan {
+    func isText(_ text: StaticString) -> Bool { byteCount == text.utf8CodeUnitCount && startsWith(text) }
+}
+
+extension JournalCommand {
+    /// How many keys, of all databases together, the command can add or remove at most. Whole databases apart.
+    var keyChangeLimit: Int {
+        let name = name
+        let isOfMany =
+            name.isText("DEL") || name.isText("UNLINK") || name.startsWith("MSET") || name.startsWith("JSON.MSET")
+        return isOfMany ? argumentCount : 2
+    }
+
+    /// What follows the last STORE or STOREDIST; the first key where there is none.
+    fileprivate var storedKey: RawSpan {
+        @_lifetime(copy self)
+        get {
+            for place in stride(from: argumentCount - 2, to: 1, by: -1) {
+                let word = argument(at: place)
+                if word.isWord("STORE") || word.isWord("STOREDIST") { return argument(at: place + 1) }
+            }
+            return keyOrEmpty
+        }
+    }
+
+    /// The first key; empty when there is none.
+    var keyOrEmpty: RawSpan {
+        @_lifetime(copy self)
+        get {
+            let place = name.isText("XGROUP") ? 2 : 1
+            return argumentCount > place ? argument(at: place) : payload.extracting(first: 0)
+        }
+    }
+}

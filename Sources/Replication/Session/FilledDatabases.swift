@@ -1,0 +1,49 @@
+/// Which of the target's databases the task has filled, as the checkpoint has it.
+struct FilledDatabases {
+    /// Databases that the task has filled.
+    private(set) var known: Set<UInt32> = []
+    /// `known` is in the checkpoint: a full sync has been completed.
+    private(set) var areNoted = false
+    /// Others that a full sync which has not been completed has begun to fill, by the number of keys that were there
+    /// before the task's first write.
+    private(set) var filling: [UInt32: Int] = [:]
+    /// Whatever the full sync comes to has been filled before.
+    private var areAllOwn = false
+
+    init() {}
+
+    init(_ opening: CheckpointStore.Opening) {
+        known = opening.databases ?? []
+        areNoted = opening.databases != nil
+        filling = opening.filling.filter { !known.contains($0.key) }
+        // Which databases it were is lost, and that they have been filled is known.
+        areAllOwn = opening.isReconciling && opening.databases == nil && opening.filling.isEmpty
+    }
+
+    /// All that the task has written to.
+    var all: Set<UInt32> { known.union(filling.keys) }
+
+    /// Some database was empty before the task, so stale keys can be identified.
+    var hasOwn: Bool { areNoted || filling.values.contains(0) || areAllOwn }
+
+    /// Where everything is the task's. Keys of others that were in a database before the task's first full sync are not
+    /// removed at its end, however often that was begun.
+    var own: Set<UInt32> { known.filter { areAllOwn || filling[$0, default: 0] == 0 } }
+
+    func isKnown(_ database: UInt32) -> Bool { known.contains(database) }
+
+    /// A first full sync comes to a database that held so many keys.
+    mutating func setFilling(_ database: UInt32, over keys: Int) { filling[database] = keys }
+
+    /// The database is empty now.
+    mutating func markEmpty(_ database: UInt32) { filling[database] = nil }
+
+    /// The checkpoint has these by now.
+    mutating func markNoted(_ databases: Set<UInt32>) { (known, areNoted) = (databases, true) }
+
+    /// What the checkpoint's hash holds of it.
+    var fields: [(field: String, value: String)] {
+        if areNoted { return [(TaskRecord.databasesField, TaskRecord.text(known))] }
+        return filling.isEmpty ? [] : [(TaskRecord.fillingField, TaskRecord.text(filling))]
+    }
+}

@@ -1,0 +1,52 @@
+import Dragonfly
+import Logging
+import Redis
+
+/// Runs a global command once, when all flows have come to it (Architecture 5).
+@SessionActor
+final class GlobalCommands {
+    private let scope: SessionScope
+    private let databases: TaskDatabases
+    private let checkpoint: SessionCheckpoint
+    private var barrier = GlobalBarrier(flowCount: 0)
+
+    init(_ scope: SessionScope, databases: TaskDatabases, checkpoint: SessionCheckpoint) {
+        self.scope = scope
+        self.databases = databases
+        self.checkpoint = checkpoint
+    }
+
+    func expect(flowCount: Int) { barrier = GlobalBarrier(flowCount: flowCount) }
+
+    /// Everything of a flow before `command` is applied, and the flow waits.
+    ///
+    /// - Throws: `ReplicationError` when the flows are not at the same command; `TargetError`.
+    func reached(_ flow: FlowID, _ command: GlobalCommand, _ transactionID: UInt64) async throws {
+        switch barrier.arrive(flow, command, transactionID: transactionID) {
+        case .waiting: return
+        case .mismatch(let expected, let found):
+            throw ReplicationError(
+                .undecodable, flow: flow, "the flows do not meet: this one is at \(found), others are at \(expected)")
+        case .complete: try await run(command)
+        }
+    }
+
+    private func run(_ command: GlobalCommand) async throws {
+        let (task, flows, control) = (scope.task, scope.flows, scope.control)
+        let position = await flows.positionAfterGlobal()
+        var fields = checkpoint.fields(at: position)
+        if let note = await scope.dataSets.flushed(command), checkpoint.isInTarget {
+            fields.append((DataSetNote.field, note.text))
+        }
+        let flush = databases.flush(command, fields: fields)
+        let left = try await scope.retry { try await control.run(flush) }
+        task.incidents.reportShared(left, command)
+        if left.isEmpty, command == .flushAll {
+            for applier in flows.appliers { try await applier.forgetBroughtKeys() }
+        }
+        task.logger.notice("\(command.name) applied", metadata: ["phase": "\(scope.sync.phase.rawValue)"])
+        barrier.reset()
+        await task.checkpointStore.store(position, isExact: false)
+        for applier in flows.appliers { await applier.resumeAfterGlobal() }
+    }
+}

@@ -1,0 +1,22 @@
+import Link
+
+/// A sleep that others can end early. One at a time.
+final class InterruptibleSleep: Sendable {
+    private let current = Lock<Task<Void, Never>?>(nil)
+
+    /// Returns after `duration`, when `end` is called, or when the caller is cancelled.
+    func sleep(for duration: Duration) async {
+        // Owned by this call, which waits for it.
+        let sleep = Task { _ = try? await Task.sleep(for: duration) }
+        current.withLock { $0 = sleep }
+        await withTaskCancellationHandler {
+            await sleep.value
+        } onCancel: {
+            sleep.cancel()
+        }
+        current.withLock { $0 = nil }
+    }
+
+    /// Ends the sleep that is under way, if there is one.
+    func end() { current.withLock { $0 }?.cancel() }
+}

@@ -1,0 +1,15 @@
+import Redis
+
+/// What a session has learned of its target; nothing before the opening's second step.
+@SessionActor
+final class KnownTarget {
+    /// What the target's ACL allows us.
+    private(set) var rights = TargetRights()
+    private(set) var databaseCount: UInt32 = 0
+    /// Other tasks fill the target as well.
+    private(set) var hasOtherTasks = false
+
+    func learn(_ rights: TargetRights, databaseCount: UInt32, hasOtherTasks: Bool) {
+        (self.rights, self.databaseCount, self.hasOtherTasks) = (rights, databaseCount, hasOtherTasks)
+    }
+}

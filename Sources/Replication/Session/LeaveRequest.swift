@@ -1,0 +1,37 @@
+/// Whether the operator has asked to leave: once, or again because it is urgent.
+@SessionActor
+final class LeaveRequest {
+    private(set) var isMade = false
+    /// It was made twice: the drain is cut short.
+    private(set) var isHurried = false
+    private var cancelWork: (() -> Void)?
+    private let drainSleep = InterruptibleSleep()
+
+    func make() {
+        isHurried = isMade
+        isMade = true
+        cancelWork?()
+        if isHurried { drainSleep.end() }
+    }
+
+    /// Runs `work` until it has ended; a request to leave, an earlier one too, cancels it.
+    func run<Result: Sendable>(
+        _ work: @escaping @SessionActor @Sendable () async throws -> Result
+    ) async throws -> Result {
+        // Owned by this call, which waits for it.
+        let task = Task { try await work() }
+        cancelWork = { task.cancel() }
+        defer { cancelWork = nil }
+        if isMade { task.cancel() }
+        return try await task.value
+    }
+
+    /// The drain of a leave.
+    ///
+    /// - Returns: `false` when it is left out for the hurry.
+    func drain(for time: Duration) async -> Bool {
+        if isHurried { return false }
+        await drainSleep.sleep(for: time)
+        return true
+    }
+}

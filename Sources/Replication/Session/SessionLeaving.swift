@@ -1,0 +1,173 @@
+import Dragonfly
+import Link
+import Logging
+import Redis
+
+/// Leaves the source FIN-first, whatever the reason, and what of the target a session has to clear up.
+@SessionActor
+final class SessionLeaving {
+    /// How a session is left.
+    struct Plan {
+        /// What was received and not applied is applied, as far as the time allows.
+        var applies: Bool
+        /// `false` when it is applied afterwards, however long that takes.
+        var closesFlows = true
+        /// No other session resumes where this one ends, so TTLs become exact.
+        var isFinal = false
+    }
+
+    /// How long a leave goes on applying what was received: before its FIN and after it together.
+    private static let applyLimit = Duration.milliseconds(700)
+    private static let cleaningLimit = Duration.seconds(3)
+
+    private let scope: SessionScope
+    private let checkpoint: SessionCheckpoint
+    private let reconciliation: ReconciliationRun
+    private let ttls: SessionTTLs
+    private let logger: Logger
+
+    init(
+        _ scope: SessionScope, checkpoint: SessionCheckpoint, reconciliation: ReconciliationRun, ttls: SessionTTLs
+    ) {
+        self.scope = scope
+        self.checkpoint = checkpoint
+        self.reconciliation = reconciliation
+        self.ttls = ttls
+        logger = scope.task.logger
+    }
+
+    private var settings: ReplicatorSettings { scope.task.settings }
+
+    /// Leaves: acknowledgements stop, what is in flight drains, every flow is half-closed and read to the master's FIN, then
+    /// closed; the main connection last. What arrives between our FIN and the master's is applied too, as far as the time
+    /// allows.
+    func leave(because reason: String, _ plan: Plan) async {
+        var plan = plan
+        // A snapshot that is cut short is of no use to the next session, which begins with another.
+        plan.applies = plan.applies && (scope.sync.phase == .stable || scope.flows.areAllStable)
+        scope.sync.enterLeaving()
+        scope.health.begin("leaving", atMost: settings.drain + settings.finWait + .seconds(30))
+        // 1. What runs beside the flows ends.
+        scope.sideTasks.cancelAll()
+        await scope.dataSets.stop()
+        await scope.source.inspector.close()
+        scope.reportPhase()
+        guard let master = scope.source.master, scope.sync.hasBegun || !scope.flows.isEmpty else {
+            return await leaveBeforeSync(isFinal: plan.isFinal)
+        }
+        let departure = Departure(logger: logger)
+        logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
+        // 2. Nothing is acknowledged any more.
+        await master.stopAcknowledging()
+        departure.log("acknowledgements stopped")
+        // 3. What is on its way arrives and is applied.
+        await drain(master, plan, departure)
+        let deadline = ContinuousClock.now + (plan.applies && plan.closesFlows ? Self.applyLimit : .zero)
+        if plan.applies { _ = await scope.flows.drain(until: deadline) }
+        // 4. FIN on every flow, and reading on to the master's.
+        await master.halfCloseFlows()
+        departure.log("FIN sent on \(await master.flows.count) flows")
+        let ends = await master.waitForMasterFIN(within: settings.finWait)
+        let drained = plan.applies ? await scope.flows.drain(until: deadline) : []
+        report(ends, drained: drained, applies: plan.applies, departure)
+        // 5. The flows are closed, then the main connection.
+        await master.close(within: settings.finWait)
+        // 6. The target has what the next session must know.
+        if !drained.isEmpty { await within(.seconds(1)) { [checkpoint] in await checkpoint.storeRecords() } }
+        if plan.closesFlows {
+            await closeFlows(isExact: plan.applies && drained.count == scope.flows.appliers.count)
+        }
+        // 7. TTLs are the source's own.
+        if plan.isFinal { await restoreExactTTLs(of: drained, departure) }
+        departure.end()
+    }
+
+    /// The handshake may be under way.
+    private func leaveBeforeSync(isFinal: Bool) async {
+        await scope.source.master?.close()
+        await scope.flows.close()
+        if isFinal {
+            await within(ReplicatorSettings.restoreLimit + .seconds(2)) { [ttls] in await ttls.restoreWithoutFlows() }
+        }
+    }
+
+    private func drain(_ master: MasterSession, _ plan: Plan, _ departure: Departure) async {
+        guard plan.applies else {
+            for flow in await master.flows { await flow.discard() }
+            return
+        }
+        guard plan.closesFlows, !scope.flows.hasLostFlow else { return }
+        if await scope.leaveRequest.drain(for: settings.drain) { departure.log("drained") }
+    }
+
+    private func report(
+        _ ends: [MasterSession.FlowDeparture], drained: Set<FlowID>, applies: Bool, _ departure: Departure
+    ) {
+        for end in ends {
+            let progress = scope.flows.progress[end.flow.index]
+            let lsn = progress.appliedLSN.map { ", next LSN \($0)" } ?? ""
+            if drained.contains(end.flow) {
+                departure.log("everything received is applied\(lsn)", flow: end.flow)
+            } else if applies {
+                let rest = end.receivedBytes - min(progress.appliedBytes, end.receivedBytes)
+                departure.log(
+                    "\(rest) bytes received are not applied and not acknowledged\(lsn)", flow: end.flow, level: .notice)
+            }
+            if end.sawMasterFIN {
+                departure.log("the source's FIN is here, \(end.receivedBytes) bytes received", flow: end.flow)
+            } else {
+                departure.log("closed without the source's FIN", flow: end.flow, level: .warning)
+            }
+        }
+    }
+
+    /// The disk last: the source has been left by now.
+    func closeFlows(isExact: Bool) async {
+        await scope.flows.close()
+        reconciliation.end()
+        await checkpoint.storeLast(isExact: isExact)
+    }
+
+    private func restoreExactTTLs(of drained: Set<FlowID>, _ departure: Departure) async {
+        let limit = scope.leaveRequest.isHurried ? Duration.seconds(1) : ReplicatorSettings.restoreLimit
+        // Time is left after it for the end of the target's import mode.
+        await within(limit + .seconds(2)) { [ttls] in await ttls.restoreExact(of: drained, departure, within: limit) }
+    }
+
+    // MARK: After leaving
+
+    /// The session is over: what is left of it in the target goes, and its connections there.
+    ///
+    /// - Parameter error: what has ended it, if it was an error.
+    func clearUp(after error: ReplicationError? = nil) async {
+        await removePartialKeys()
+        if let error { await note(error) }
+        await scope.sideTasks.end()
+        await scope.task.targetWatch.close()
+        await scope.control.close()
+    }
+
+    /// Keys of our own under which values were being built. A target that does not answer keeps them.
+    private func removePartialKeys() async {
+        let keys = await scope.flows.partialKeys()
+        guard !keys.isEmpty else { return }
+        await within(Self.cleaningLimit) { [control = scope.control] in
+            for (database, key) in keys {
+                do { try await control.unlink([key], database: database) } catch { return }
+            }
+        }
+    }
+
+    private func note(_ error: ReplicationError) async {
+        let store = scope.task.checkpointStore
+        switch error.code {
+        case .policy:
+            // The target differs from here on: the next start must not continue as if nothing had happened.
+            if scope.sync.hasBegun { await store.noteStopped(on: scope.control) }
+        // What came after the gap has been counted, and stored, as what is in it; or the data are others by now.
+        case _ where error.resumeBlocker != nil && (scope.sync.hasBegun || scope.history.hasBegun):
+            await store.forgetPosition(on: scope.control)
+        default: break
+        }
+    }
+}

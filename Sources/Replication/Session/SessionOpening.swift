@@ -1,0 +1,311 @@
+import Dragonfly
+import Link
+import Logging
+import Redis
+
+/// Opens a session, from the target's greeting to the first byte of the flows, in numbered steps.
+///
+/// A step that fails, or is given up for a leave, throws; what the steps before it have made is in the session's parts,
+/// where the leave finds it (`SessionLeaving`). Which step it was is `SyncProgress.step`.
+@SessionActor
+final class SessionOpening {
+    /// A difference of the two clocks that is worth a line.
+    private static let reportedSkewMilliseconds: Int64 = 1000
+    /// Each request has a limit of its own, which a slow source with many flows may need for each.
+    private static let stepLimit = Duration.seconds(600)
+
+    private let scope: SessionScope
+    private let databases: TaskDatabases
+    private let reconciliation: ReconciliationRun
+    private let globals: GlobalCommands
+    private let reactions: TargetReactions
+    private let ttls: SessionTTLs
+    private let logger: Logger
+
+    init(
+        _ scope: SessionScope, databases: TaskDatabases, reconciliation: ReconciliationRun, globals: GlobalCommands,
+        reactions: TargetReactions, ttls: SessionTTLs
+    ) {
+        self.scope = scope
+        self.databases = databases
+        self.reconciliation = reconciliation
+        self.globals = globals
+        self.reactions = reactions
+        self.ttls = ttls
+        logger = scope.task.logger
+    }
+
+    private var settings: ReplicatorSettings { scope.task.settings }
+
+    /// - Throws: the error of the step that failed: `TargetError`, `SourceError`, `SystemError`, `ReplicationError`.
+    func run() async throws {
+        // 1. One process runs the task, and nothing of an earlier one is connected to the target.
+        try begin(.claimTask)
+        let claim = try await scope.task.lease.claim()
+        // 2. What the target is, what it allows, and what it holds of this task.
+        try begin(.learnTarget)
+        let checkpoint = try await learnTarget(claim)
+        // 3. Where to resume, or why a full sync is needed.
+        try begin(.decideResume)
+        let plan = await decideResume(checkpoint)
+        // 4. The source's answer, which may be a full sync nevertheless.
+        try begin(.handshake)
+        let source = try await handshake(plan)
+        // 5. The target knows what comes before anything of it is applied.
+        try begin(.prepareTarget)
+        try await prepareTarget(claim.profile, checkpoint, plan, source.session)
+        // 6. For each flow an intake, an applier and its connection to the target.
+        try begin(.buildFlows)
+        try await buildFlows(claim.profile, checkpoint, plan, source)
+        // 7. Readers run, then the source is asked to send.
+        try begin(.beginSync)
+        try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint))
+    }
+
+    /// - Throws: `CancellationError` when the operator wants to leave.
+    private func begin(_ step: OpeningStep) throws {
+        try Task.checkCancellation()
+        scope.sync.enter(step)
+        scope.health.begin("opening the session, \(step.place)", atMost: Self.stepLimit)
+        logger.debug("opening: \(step.place)", metadata: ["phase": "connecting"])
+        scope.reportPhase()
+    }
+
+    // MARK: 2 The target
+
+    private func learnTarget(_ claim: TaskLease.Claim) async throws -> CheckpointStore.Opening {
+        let (task, control, profile) = (scope.task, scope.control, claim.profile)
+        task.targetLimits.configure(profile.limits)
+        let databaseCount = try await control.databaseCount()
+        for loss in claim.rights.losses { task.incidents.reportOnce(loss, level: .warning) }
+        await reactions.begin()
+        let others = try await control.others(in: task.registry)
+        task.incidents.report(others)
+        scope.target.learn(claim.rights, databaseCount: databaseCount, hasOtherTasks: !others.isEmpty)
+        let checkpoint = try await task.checkpointStore.open(on: control, targetRunID: profile.runID)
+        databases.learn(checkpoint)
+        logger.info(
+            "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
+            metadata: ["phase": "connecting"])
+        return checkpoint
+    }
+
+    // MARK: 3 Resume or full sync
+
+    private struct Plan {
+        /// `nil`: a full sync.
+        var resumePoint: ResumePoint?
+        /// Why the checkpoint's position is not to be resumed at.
+        var blocker: FullSyncReason?
+        /// What the source's clients had called before; `nil`: it does not say.
+        var calls: SourceCalls?
+    }
+
+    private func decideResume(_ checkpoint: CheckpointStore.Opening) async -> Plan {
+        var plan = Plan()
+        guard settings.mode == .replicate else { return plan }
+        // A source that is not there says so better at the handshake.
+        plan.calls = try? await scope.source.inspector.calls()
+        plan.blocker = scope.history.resumeBlocker ?? roleChange(since: checkpoint, plan.calls)
+        // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
+        // that was emptied have written since.
+        let mayResume =
+            !checkpoint.isReconciling && !checkpoint.isStopped && checkpoint.databases != nil && plan.blocker == nil
+        plan.resumePoint = mayResume ? checkpoint.position : nil
+        return plan
+    }
+
+    /// What was a replica since the checkpoint may hold anything, under the same replication id.
+    private func roleChange(since checkpoint: CheckpointStore.Opening, _ calls: SourceCalls?) -> FullSyncReason? {
+        guard checkpoint.position != nil, let calls, let before = checkpoint.note?.calls?.roleChanges,
+            calls.roleChanges > before
+        else { return nil }
+        return .roleChanged(calls: calls.roleChanges, before: before)
+    }
+
+    // MARK: 4 The source
+
+    private struct Source {
+        var master: MasterSession
+        var session: SessionStateMachine.Session
+        var modes: [SessionStateMachine.FlowMode]
+    }
+
+    private func handshake(_ plan: Plan) async throws -> Source {
+        let (master, session, modes) = try await scope.source.open(at: plan.resumePoint)
+        scope.sync.setFullSync(modes.first != .partial)
+        logger.info(
+            "source \(settings.source.endpoint): \(session.flowCount) flows, replication id \(session.replicationID), session \(session.syncID)",
+            metadata: ["phase": "connecting"])
+        let skew = master.sourceClock.skew
+        if abs(skew) > Self.reportedSkewMilliseconds {
+            logger.warning(
+                "the source's clock is \(abs(skew)) ms \(skew > 0 ? "ahead of" : "behind") ours, which is allowed for; the target, if its clock is not the source's, expires keys early or late",
+                metadata: ["phase": "connecting"])
+        }
+        return Source(master: master, session: session, modes: modes)
+    }
+
+    // MARK: 5 The target, prepared
+
+    private func prepareTarget(
+        _ profile: TargetProfile, _ checkpoint: CheckpointStore.Opening, _ plan: Plan,
+        _ session: SessionStateMachine.Session
+    ) async throws {
+        let beginning = try beginning(checkpoint, plan, session)
+        try await scope.task.checkpointStore.begin(
+            beginning, checkpoint, targetRunID: profile.runID, on: scope.control)
+        try await ttls.beginImportMode(profile)
+    }
+
+    private func beginning(
+        _ checkpoint: CheckpointStore.Opening, _ plan: Plan, _ session: SessionStateMachine.Session
+    ) throws -> CheckpointStore.Beginning {
+        guard scope.sync.isFullSync else {
+            guard let position = plan.resumePoint else { preconditionFailure("it resumes at a position") }
+            return .continuing(position)
+        }
+        let history = scope.history
+        let reason = FullSyncReason(
+            checkpoint, session: session, hasFollowed: history.hasFollowed, resumeBlocker: plan.blocker)
+        if let reason, settings.mode == .replicate {
+            logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
+        }
+        if let wait = history.pacing.wait() {
+            throw ReplicationError(
+                .postponed,
+                "the last \(history.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
+            )
+        }
+        if settings.existing != .flush, settings.policy.onConflict != .overwrite, checkpoint.isKnown {
+            throw ReplicationError(
+                .policy,
+                "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
+                    + "overwrite, or fullSync.existing to flush, or empty the target")
+        }
+        if settings.existing == .auto { databases.reportShared() }
+        reconciliation.decide(wasPending: checkpoint.isReconciling)
+        return .fullSync(isReconciling: reconciliation.isPending)
+    }
+
+    // MARK: 6 The flows
+
+    private func buildFlows(
+        _ profile: TargetProfile, _ checkpoint: CheckpointStore.Opening, _ plan: Plan, _ source: Source
+    ) async throws {
+        let flows = scope.flows
+        flows.learn(source.session)
+        globals.expect(flowCount: source.session.flowCount)
+        let resume = scope.sync.isFullSync ? nil : plan.resumePoint
+        let context = context(profile, source)
+        let starts = try await starts(source, resume: resume, mayRepeat: mayRepeat(after: checkpoint))
+        let budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
+        for (index, start) in starts.enumerated() {
+            flows.add(
+                try FlowApplier(
+                    flow: FlowID(index), start: start,
+                    intake: Intake(budget: budget, spoolDirectory: settings.spoolDirectory, clock: settings.clock),
+                    context: context, profile: profile,
+                    onEvent: { [events = scope.events] in events.report(.flow($0)) }))
+        }
+        prepareDataSetWatch(checkpoint.note, plan.calls)
+        scope.health.watch(flows.appliers.map(\.probe))
+        for applier in flows.appliers { try await applier.start() }
+    }
+
+    /// In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.
+    private func mayRepeat(after checkpoint: CheckpointStore.Opening) -> Bool {
+        checkpoint.mayRepeat || settings.target.cluster != nil
+    }
+
+    private func context(_ profile: TargetProfile, _ source: Source) -> FlowContext {
+        let task = scope.task
+        var connector = TargetConnector(settings: settings.target)
+        connector.usesImportMode = ttls.isInImportMode
+        return FlowContext(
+            task: settings.task, policy: ttls.policy, session: source.session,
+            targetDatabases: scope.target.databaseCount, connector: connector, incidents: task.incidents,
+            logger: logger, allProgress: scope.flows.progress, retry: settings.retry,
+            silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
+            targetLimits: task.targetLimits, batchCommands: settings.batchCommands,
+            pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
+            directory: settings.spoolDirectory, clock: settings.clock, sourceClock: source.master.sourceClock,
+            expiryMarginMilliseconds: expiryMargin(source.master.sourceClock))
+    }
+
+    /// How each flow begins.
+    private func starts(_ source: Source, resume: ResumePoint?, mayRepeat: Bool) async throws -> [FlowStart] {
+        let isFullSync = scope.sync.isFullSync
+        let elementKeys = try await ttls.takeOverElements(flowCount: source.session.flowCount)
+        let expiry = try await ttls.prepareDeadlines(source.session, resume: resume)
+        return source.modes.enumerated().map { index, mode in
+            var start = FlowStart(mode: mode, next: resume?.nextLSNs[index])
+            start.mayRepeat = mayRepeat
+            start.openDatabases = isFullSync ? [] : databases.known
+            if isFullSync, reconciliation.isPending || scope.target.hasOtherTasks {
+                start.keyFolder = settings.spoolDirectory
+            }
+            start.areKeysEssential = reconciliation.isPending
+            if isFullSync, settings.policy.onConflict != .overwrite { start.conflictFolder = settings.spoolDirectory }
+            start.elementKeys = elementKeys[index]
+            start.expiry = expiry(FlowID(index))
+            return start
+        }
+    }
+
+    /// Where the source does not say its time, its clock may be further off than the setting allows for.
+    private func expiryMargin(_ clock: SourceClock) -> Int64 {
+        let margin = settings.expiryMargin.milliseconds
+        return clock.isMeasured ? margin : max(margin, JournalRewriter.expiryMarginMilliseconds)
+    }
+
+    private func prepareDataSetWatch(_ note: DataSetNote?, _ calls: SourceCalls?) {
+        guard settings.mode == .replicate else { return }
+        let task = scope.task
+        scope.dataSets.prepare(
+            DataSetWatch(
+                inspector: scope.source.inspector, control: task.control(role: "counts"),
+                checkpoint: task.checkpointKey, registry: task.registry, progress: scope.flows.progress,
+                appliers: scope.flows.appliers, incidents: task.incidents, checkpointStore: task.checkpointStore,
+                judge: DataSetJudge(note: scope.sync.isFullSync ? nil : note ?? DataSetNote(), callsBefore: calls),
+                logger: logger, onDifference: { [events = scope.events] in events.report(.dataReplaced($0)) }))
+    }
+
+    // MARK: 7 The sync
+
+    private func beginSync(_ master: MasterSession, mayRepeat: Bool) async throws {
+        let (sync, flows) = (scope.sync, scope.flows)
+        sync.enterSync()
+        logger.notice(
+            sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
+            metadata: ["phase": "\(sync.phase.rawValue)", "event": sync.isFullSync ? "fullSyncBegun" : "stable"])
+        let resumes = try await master.begin(receivers: flows.appliers.map(\.intake))
+        sync.markBegun()
+        if resumes { try await reportCatchUpEnd(isNeeded: mayRepeat) }
+        let connections = await master.flows
+        flows.setConnections(connections)
+        scope.health.watch(connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) })
+        if let queue = await master.mainQueue {
+            scope.health.watch([QueueProbe("the connection to the source", queue: queue)])
+        }
+        if resumes {
+            sync.enterStable()
+            await scope.dataSets.start()
+            for (applier, progress) in zip(flows.appliers, flows.progress) {
+                await scope.source.startAcknowledging(applier, progress)
+            }
+        }
+        scope.task.notice(.ready(scope.status))
+    }
+
+    /// What the source has by now is as far as anything can have been applied, or been waiting, before.
+    private func reportCatchUpEnd(isNeeded: Bool) async throws {
+        let appliers = scope.flows.appliers
+        var isNeeded = isNeeded
+        if await scope.flows.haveElementExpiries() { isNeeded = true }
+        let ends =
+            isNeeded
+            ? try await nextLSNs(of: settings.source, flowCount: appliers.count) : appliers.map { _ in LSN(0) }
+        for (applier, end) in zip(appliers, ends) { await applier.setCatchUpEnd(end) }
+    }
+}

@@ -1,0 +1,50 @@
+import Dragonfly
+import Link
+import Redis
+
+/// What the parts of one session share: the task it is of, and the small objects that hold its state, one job each.
+@SessionActor
+struct SessionScope {
+    let task: TaskContext
+    /// What the sessions before this one have come to.
+    let history: SessionHistory
+    let events = SessionEvents()
+    /// The session's own connection to the target for questions.
+    let control: TargetControl
+    let target = KnownTarget()
+    let sync = SyncProgress()
+    let health = SessionHealth()
+    let leaveRequest = LeaveRequest()
+    let sideTasks = SideTasks()
+    let flows: SessionFlows
+    let source: SessionSource
+    let dataSets: DataSetComparison
+    let retry: TargetRetry
+
+    init(_ task: TaskContext, history: SessionHistory) {
+        self.task = task
+        self.history = history
+        control = task.control()
+        flows = SessionFlows(logger: task.logger)
+        source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks)
+        dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
+        retry = TargetRetry(
+            policy: task.settings.retry, logger: task.logger, health: health, leaveRequest: leaveRequest, flows: flows)
+    }
+
+    var status: ReplicationStatus {
+        let settings = task.settings
+        var status = ReplicationStatus(
+            phase: sync.phase, source: settings.source.endpoint.description,
+            target: settings.target.endpoint.description)
+        status.flows = flows.status
+        status.incidents = task.incidents.totals
+        status.fullSyncs = history.fullSyncs + (sync.isFullSync && sync.hasBegun ? 1 : 0)
+        status.isTargetLost = flows.isTargetLost
+        if sync.phase == .connecting { status.detail = sync.step.place }
+        return status
+    }
+
+    /// The phase, or what is done in it, has changed.
+    func reportPhase() { task.notice(.phase(status)) }
+}

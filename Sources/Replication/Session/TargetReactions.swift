@@ -1,0 +1,88 @@
+import Logging
+import Redis
+
+/// What the session does about what the target does to the task's keys by itself (`TargetWatch`).
+@SessionActor
+final class TargetReactions {
+    private let scope: SessionScope
+    private let databases: TaskDatabases
+    private let checkpoint: SessionCheckpoint
+    private let reconciliation: ReconciliationRun
+    private let logger: Logger
+    private var reportedLapses: Int
+
+    init(
+        _ scope: SessionScope, databases: TaskDatabases, checkpoint: SessionCheckpoint,
+        reconciliation: ReconciliationRun
+    ) {
+        self.scope = scope
+        self.databases = databases
+        self.checkpoint = checkpoint
+        self.reconciliation = reconciliation
+        logger = scope.task.logger
+        reportedLapses = scope.task.lease.lapses
+    }
+
+    /// At the beginning of a session: what has been lost since the last one.
+    func begin() async {
+        guard let findings = await scope.task.targetWatch.poll(asksForCheckpoint: false) else { return }
+        report(findings)
+    }
+
+    /// Asks the target; what it answers is an event.
+    func poll() {
+        let isApplying = scope.sync.phase == .stable || scope.sync.phase == .catchingUp
+        let asks = isApplying && databases.areNoted && checkpoint.isInTarget
+        scope.sideTasks.start(.targetPoll) { [events = scope.events, watch = scope.task.targetWatch] in
+            guard let findings = await watch.poll(asksForCheckpoint: asks) else { return }
+            events.report(.target(findings))
+        }
+    }
+
+    /// - Throws: `ReplicationError` when the checkpoint is gone, and what has been applied with it.
+    func handle(_ findings: TargetWatch.Findings) throws {
+        report(findings)
+        switch findings.checkpoint {
+        case .intact: break
+        case .gone: throw ReplicationError.checkpointGone
+        case .evicted:
+            let error = ReplicationError.checkpointEvicted(findings.figures.evictionPolicy)
+            guard scope.sync.phase == .stable, !reconciliation.isPending else { throw error }
+            logger.error("\(error); it is written anew", metadata: ["event": "divergence"])
+            restoreCheckpoint()
+        }
+    }
+
+    private func report(_ findings: TargetWatch.Findings) {
+        let incidents = scope.task.incidents
+        incidents.reportEviction(findings.figures)
+        incidents.reportEvicted(findings.loss.evicted, policy: findings.figures.evictionPolicy)
+        // (With exact TTLs both sides' clocks end a key at the same time.)
+        guard scope.sync.phase == .stable, scope.task.settings.expiryGuard > .zero else { return }
+        let lapses = scope.task.lease.lapses
+        incidents.reportExpired(findings.loss.expired - (lapses - reportedLapses))
+        reportedLapses = lapses
+    }
+
+    /// Writes the checkpoint that the target has evicted anew. Every flow comes to rest meanwhile: what is noted is what
+    /// is applied.
+    private func restoreCheckpoint() {
+        scope.sideTasks.start(.restoration) { [self] in
+            let control = scope.task.control(role: "restore")
+            await scope.flows.whileQuiet { [self] in
+                guard !Task.isCancelled, scope.sync.phase == .stable, let position = scope.flows.position else {
+                    return
+                }
+                var fields = checkpoint.fields(at: position)
+                if let note = await scope.dataSets.note() { fields.append((DataSetNote.field, note.text)) }
+                do {
+                    try await scope.task.checkpointStore.restore(fields, on: control)
+                } catch {
+                    // The next poll finds it missing again.
+                    logger.warning("the checkpoint cannot be written anew: \(error)")
+                }
+            }
+            await control.close()
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import Logging
+import Redis
+
+/// What belongs to a task and outlives each of its sessions.
+struct TaskContext: Sendable {
+    let settings: ReplicatorSettings
+    let logger: Logger
+    let notice: @Sendable (ReplicatorNotice) -> Void
+    let incidents: IncidentLog
+    let checkpointKey: CheckpointKey
+    let registry: TaskRegistry
+    let lease: TaskLease
+    let checkpointStore: CheckpointStore
+    let targetWatch: TargetWatch
+    let targetLimits = KnownTargetLimits()
+
+    /// - Parameter settings: without the owner of the target's connections, which is this process.
+    init(
+        settings: ReplicatorSettings, logger: Logger, notice: @escaping @Sendable (ReplicatorNotice) -> Void
+    ) {
+        let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
+        let record = OwnershipRecord(
+            checkpoint: key.name, text: ProcessIdentity.current.text, isInCluster: settings.target.cluster != nil)
+        var settings = settings
+        settings.target.owner = record
+        self.settings = settings
+        self.logger = logger
+        self.notice = notice
+        incidents = IncidentLog(
+            logger: logger, path: settings.stateDirectory.map { "\($0)/\(settings.task).dead-letters.jsonl" })
+        checkpointKey = key
+        registry = TaskRegistry(checkpoint: key.name)
+        lease = TaskLease(
+            settings: settings.target, record: record, registry: registry, keyPrefix: settings.checkpoint.keyPrefix,
+            logger: logger)
+        checkpointStore = CheckpointStore(
+            task: settings.task, settings: settings.checkpoint, registry: registry, logger: logger)
+        targetWatch = TargetWatch(connector: TargetConnector(settings: settings.target), key: key)
+    }
+
+    /// A connection to the target for questions, named for its role.
+    func control(role: String = "control") -> TargetControl {
+        TargetControl(connector: TargetConnector(settings: settings.target), role: role)
+    }
+}

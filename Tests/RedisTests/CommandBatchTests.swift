@@ -1,0 +1,88 @@
+import Foundation
+import Testing
+import Wire
+
+@testable import Redis
+
+/// Commands that count their own arguments.
+@Suite struct `Commands of a batch` {
+    private struct Stop: Error {}
+
+    private func bytes(_ batch: CommandBatch) -> String {
+        batch.bytes.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+    }
+
+    @Test(arguments: [0, 1, 7, 8, 9, 10, 97, 98, 99, 100, 998, 999, 1000, 12_345])
+    func `have as many arguments as were appended`(_ count: Int) throws {
+        let values = (0..<count).map { Array("v\($0)".utf8) }
+        let (batch, expected) = (CommandBatch(), CommandBatch())
+        for _ in 0..<2 {
+            batch.append("RPUSH") {
+                $0.append("k")
+                for value in values { $0.append(value) }
+            }
+            expected.append([Array("RPUSH".utf8), Array("k".utf8)] + values)
+        }
+        #expect(bytes(batch) == bytes(expected))
+        #expect(batch.commandCount == 2)
+    }
+
+    @Test func `take arguments of every kind`() throws {
+        let batch = CommandBatch()
+        let key = Array("key".utf8)
+        var buffer = ByteBuffer()
+        buffer.append("buffer")
+        batch.append("A", key)
+        batch.append("B", key.span.bytes, Int64(-12))
+        batch.append("C", "text" as StaticString, buffer, StreamID(milliseconds: 7, sequence: 1))
+        var list = ArgumentBuffer()
+        list.append(Int64(1))
+        list.append(key)
+        batch.append("D") {
+            $0.append("")
+            $0.append(contentsOf: list)
+            $0.append("one", followedBy: "two")
+            $0.append(byteCount: 3) { $0.append("xyz") }
+        }
+        #expect(try batch.lines() == ["A key", "B key -12", "C text buffer 7-1", "D  1 key onetwo xyz"])
+    }
+
+    @Test func `are whole even where appending them is given up`() throws {
+        let batch = CommandBatch()
+        #expect(throws: Stop.self) {
+            try batch.append("XADD") { (list) throws(Stop) in
+                list.append("k")
+                throw Stop()
+            }
+        }
+        batch.append("SET", Array("a".utf8), Array("b".utf8))
+        #expect(try batch.lines() == ["XADD k", "SET a b"])
+    }
+
+    @Test func `in pieces count the long argument, which ends with the command`() throws {
+        let batch = CommandBatch()
+        batch.beginLongCommand("HSET", label: "HSET k", argumentBytes: 6) {
+            $0.append("k")
+            $0.append("f")
+        }
+        #expect(batch.isInCommand)
+        for piece in ["lo", "ng", "er"] { batch.appendToLongCommand(Array(piece.utf8).span.bytes) }
+        batch.endLongCommand()
+        #expect(!batch.isInCommand)
+        #expect(try batch.lines() == ["HSET k f longer"])
+    }
+
+    @Test func `that wait for their place are taken back to it`() {
+        var list = ArgumentBuffer()
+        list.append(Array("a".utf8))
+        let place = list.end
+        list.append(Array("b".utf8))
+        let reached = list.reaches(place)
+        list.removeAll(after: place)
+        let (count, bytes) = (list.count, list.bytes.count)
+        #expect(reached && count == 1 && bytes == 7)
+        list.removeAll()
+        let (isEmpty, isReached) = (list.isEmpty, list.reaches(place))
+        #expect(isEmpty && !isReached)
+    }
+}
