@@ -9,10 +9,11 @@ import Wire
 /// | run | home | in one transaction: `RESTORE` of each under a temporary name, the command, `UNLINK` of those that it only read, the mark |
 /// | look | home | `DUMP`, `PEXPIRETIME` of those that it may have changed |
 /// | return | their slots | in one transaction each: `RESTORE` or `UNLINK`, the mark |
-/// | tidy | home | `UNLINK` of the temporary names |
+/// | (tidy) | home | `UNLINK` of the temporary names, once the position of the batch is stored |
 ///
 /// Nothing that comes later in the flow is sent before it is done, and everything earlier is: so what is fetched is of the
-/// command's own time. Interrupted before `run` it begins anew; after it, home's mark says so, and it goes on with `look`.
+/// command's own time. Interrupted before `run` it begins anew; after it, home's mark says so, and it goes on with `look`. That
+/// is why the temporary names stay until nobody does any of it again.
 ///
 /// Pure: it makes the work of each step, which somebody else does. Confined to the queue of its flow.
 package final class CrossSlotCommand: @unchecked Sendable {  // confined to the queue of the flow that it belongs to
@@ -27,7 +28,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         var deadline: Int64 = -1
     }
 
-    private enum Step { case fetch, run, look, `return`, tidy, done }
+    private enum Step { case fetch, run, look, `return`, done }
 
     private let number: Int
     private let words: [[UInt8]]
@@ -44,6 +45,8 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     /// Slots where what they get is there already.
     private var returned: Set<KeySlot> = []
     private var step = Step.fetch
+    /// What has come of it before was lost at home, and not elsewhere: it cannot be done again.
+    package private(set) var isTorn = false
 
     init(
         _ words: [[UInt8]], keys: [ClusterCommand.Key], number: Int, batch: CommandBatch, task: String, flow: Int,
@@ -81,6 +84,8 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         if isApplied(home) {
             step = .look
             returned = Set(changed.map(\.slot).filter(isApplied))
+        } else {
+            isTorn = visitors.contains { isApplied($0.slot) }
         }
     }
 
@@ -98,9 +103,8 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         case .return:
             let work = goHome(stamp())
             if !work.isEmpty { return work }
-            step = .tidy
-            return tidy()
-        case .tidy: return tidy()
+            step = .done
+            return nil
         case .done: return nil
         }
     }
@@ -119,8 +123,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
                 answer += 2
             }
             step = .return
-        case .return: step = .tidy
-        case .tidy, .done: step = .done
+        case .return, .done: step = .done
         }
     }
 
@@ -173,7 +176,9 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         return work
     }
 
-    private func tidy() -> SlotWork {
+    /// - Returns: `nil`: there is nothing to be removed.
+    package func tidy() -> SlotWork? {
+        guard !changed.isEmpty else { return nil }
         let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [])
         work.append(
             [Array("UNLINK".utf8)] + changed.map(\.temporary), to: work.addPart(home), database: database,

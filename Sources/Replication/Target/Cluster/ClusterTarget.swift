@@ -23,6 +23,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         var steps: ArraySlice<BatchStep>
         var irregularities: [BatchOutcome.Irregularity] = []
         var isForbidden = false
+        /// What is removed once the position is stored.
+        var rubbish: [SlotWork] = []
     }
 
     private let flow: FlowID
@@ -39,10 +41,17 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private var position: FlowPosition?
     /// The last record that crossed slots, and whether the checkpoint says so.
     private var lastCrossing: (lsn: UInt64, isStored: Bool)?
+    /// A process that was killed may have left values under temporary names.
+    private var mayHaveTemporaries = false
     private var run: Run?
     private var long: LongCommand?
     private var failing: Task<Void, Never>?
-    private var opening: CheckedContinuation<SlotWork, any Error>?
+    /// A work that somebody waits for, and how many there were.
+    private var opening:
+        (number: Int, continuation: CheckedContinuation<SlotWork, any Error>, began: ContinuousClock.Instant)?
+    private var works = 0
+    private static let retiringLimit = Duration.seconds(2)
+    private static let openingPatience = Duration.seconds(5)
     /// Replaced by a later `open`, or closed.
     private var generation = 0
     var onEvent: (FlowTargetEvent) -> Void = { _ in }
@@ -71,7 +80,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         self.runner = runner
         let finding = try await readCheckpoint()
         try await checkNodes()
-        if resumesAt != nil { try await readMarks() } else { try await removeTemporaries() }
+        if resumesAt != nil { try await readMarks() }
+        mayHaveTemporaries = resumesAt == nil || lastCrossing != nil
+        if mayHaveTemporaries, !marks.areRelevant { _ = try await done(temporariesToRemove()) }
         return finding
     }
 
@@ -100,8 +111,10 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             SlotWork(asking: slots) { [Array("HGET".utf8), SlotTag.key(name, in: $0), self.field] })
         for (place, slot) in slots.enumerated() {
             let mark = work.values[place]?.text.flatMap { SlotMark($0) }
-            guard case .older(let found)? = runner?.watch.check(mark, in: slot) else { continue }
-            let retreat = retreat(to: found, in: slot, at: "the node of slot \(slot)")
+            guard let runner, case let verdict = runner.watch.check(mark, in: slot, of: runner.view.topology),
+                verdict != .complete
+            else { continue }
+            let retreat = retreat(verdict, in: slot, at: "the node of slot \(slot)")
             throw await Self.store(retreat, flow, at: context.checkpointKey, of: cluster)
         }
     }
@@ -118,8 +131,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         if let position { marks.passed(position) }
     }
 
-    /// What a process that was killed in the middle of a command over several slots has left.
-    private func removeTemporaries(isolation: isolated (any Actor)? = #isolation) async throws {
+    private func temporariesToRemove() -> SlotWork {
+        mayHaveTemporaries = false
         let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
         for slot in KeySlot.all {
             let names = (0..<2).map { SlotMark.temporaryKey(task: context.task, flow: flow.index, number: $0) }
@@ -127,26 +140,34 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
                 [Array("UNLINK".utf8)] + names.map { SlotTag.key($0, in: slot) }, to: work.addPart(slot),
                 mayRepeat: true)
         }
-        _ = try await done(work)
+        return work
     }
 
+    /// - Parameter limit: how long the cluster may take.
     /// - Throws: `TargetError`, when it has failed, or the target was closed meanwhile.
-    private func done(_ work: SlotWork, isolation: isolated (any Actor)? = #isolation) async throws -> SlotWork {
+    private func done(
+        _ work: SlotWork, within limit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation
+    ) async throws -> SlotWork {
         let generation = generation
         let work = try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<SlotWork, any Error>) in
             guard let runner, generation == self.generation else {
                 return continuation.resume(throwing: TargetError(.unreachable, "the target was closed"))
             }
-            opening = continuation
+            works += 1
+            opening = (works, continuation, .now)
             runner.run(work) { [weak self] in self?.opened(.success($0)) }
+            queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self, works] in
+                guard let self, opening?.number == works else { return }
+                opened(.failure(TargetError(.unreachable, "the cluster does not answer within \(limit)")))
+            }
         }
         if let failure = work.failure { throw failure }
         return work
     }
 
     private func opened(_ result: Result<SlotWork, any Error>) {
-        let continuation = opening
+        let continuation = opening?.continuation
         opening = nil
         continuation?.resume(with: result)
     }
@@ -185,9 +206,12 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             run?.steps.removeFirst()
             perform(work) { [weak self] _ in self?.proceed() }
         case .crossing(let command):
+            if command.isTorn { return giveUp(command) }
+            // From here on it cannot be done a second time everywhere.
+            if let lsn = command.lsn, lsn != lastCrossing?.lsn { lastCrossing = (lsn, false) }
             guard let work = command.next(stamp: { nextStamp() }) else {
                 run?.steps.removeFirst()
-                if let lsn = command.lsn { lastCrossing = (lsn, false) }
+                if let rubbish = command.tidy() { run?.rubbish.append(rubbish) }
                 return proceed()
             }
             perform(work) { [weak self] in
@@ -231,8 +255,14 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         work.append([Array("HSET".utf8), key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
         perform(work) { [weak self] _ in
             self?.lastCrossing?.isStored = true
-            self?.complete()
+            self?.tidy()
         }
+    }
+
+    private func tidy() {
+        if mayHaveTemporaries, !marks.areRelevant { run?.rubbish = [temporariesToRemove()] }
+        guard let rubbish = run?.rubbish.popLast() else { return complete() }
+        perform(rubbish) { [weak self] _ in self?.tidy() }
     }
 
     private func complete() {
@@ -279,20 +309,32 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         case .failed(let error):
             if opening != nil { return opened(.failure(error)) }
             fail(ReplicationError(error, flow: flow))
-        case .older(let endpoint, let slot, let found):
-            guard failing == nil else { return }
-            runner?.close()
-            let retreat = retreat(to: found, in: slot, at: "\(endpoint)")
-            failing = Task { [flow, cluster, queue, key = context.checkpointKey] in
-                let error = await Self.store(retreat, flow, at: key, of: cluster)
-                queue.async { self.fail(error) }
-            }
+        case .incomplete(let endpoint, let slot, let verdict):
+            perform(retreat(verdict, in: slot, at: "\(endpoint)"))
         }
     }
 
-    /// Whoever opens it decides for how long.
+    /// A command over several slots was done by an earlier process, and home has lost it since.
+    private func giveUp(_ command: CrossSlotCommand) {
+        perform(
+            retreat(
+                .doubtful, in: command.home,
+                message: "the node of slot \(command.home) has lost what a command over several slots had made"))
+    }
+
+    private func perform(_ retreat: Retreat) {
+        guard failing == nil else { return }
+        runner?.close()
+        failing = Task { [flow, cluster, queue, key = context.checkpointKey] in
+            let error = await Self.store(retreat, flow, at: key, of: cluster)
+            queue.async { self.fail(error) }
+        }
+    }
+
+    /// A failover may be on; after that, whoever opens it decides for how long it is tried.
     private func noteWhileOpening(_ error: TargetError) {
-        if opening != nil { opened(.failure(error)) }
+        guard let began = opening?.began, began.duration(to: .now) > Self.openingPatience else { return }
+        opened(.failure(error))
     }
 
     private func fail(_ error: ReplicationError) {
@@ -308,10 +350,19 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         var message: String
     }
 
-    /// The position goes back to where `found` was written, if everything since may be done again; else it is given up.
-    private func retreat(to found: SlotMark?, in slot: KeySlot, at node: String) -> Retreat {
+    /// The position goes back to where the mark that was found was written, if everything since may be done again; else it is given up.
+    private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, at node: String) -> Retreat {
+        retreat(
+            verdict, in: slot,
+            message: verdict == .doubtful
+                ? "\(node) has slots that came to its master shortly before it took its place"
+                : "\(node) came back without writes that the cluster had confirmed")
+    }
+
+    private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, message: String) -> Retreat {
         let session = context.session
         var start: LSN?
+        let found: SlotMark? = if case .older(let mark) = verdict { mark } else { nil }
         if let found, found.replicationID == session.replicationID, let lsn = found.position?.lsn,
             lastCrossing.map({ $0.lsn < lsn }) ?? true
         {
@@ -324,7 +375,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
                 .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: $0)
             } ?? .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: 0),
             nodes: runner?.watch.text ?? "",
-            message: "\(node) came back without writes that the cluster had confirmed: \(words)")
+            message: "\(message): \(words)")
     }
 
     /// - Returns: the error to stop with.
@@ -368,7 +419,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
                     [Array("HDEL".utf8), SlotTag.key(name, in: slot), field], to: work.addPart(slot), mayRepeat: true)
             }
         }
-        guard (try? await done(notes)) != nil, (try? await done(work)) != nil else { return }
+        guard (try? await done(notes, within: Self.retiringLimit)) != nil,
+            (try? await done(work, within: Self.retiringLimit)) != nil
+        else { return }
         marks.removeAll()
         runner?.watch.forget()
     }

@@ -15,8 +15,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         /// It goes on.
         case back
         case failed(TargetError)
-        /// A node lacks what its predecessor had confirmed.
-        case older(Endpoint, KeySlot, SlotMark?)
+        /// A node lacks what its predecessor had confirmed, or may lack it.
+        case incomplete(Endpoint, KeySlot, NodeWatch.Verdict)
     }
 
     /// How long a node may be silent until it is looked whether another one has taken its place.
@@ -222,7 +222,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         in slot: KeySlot, to endpoint: Endpoint, _ out: inout ByteBuffer, _ expected: inout [NodeExpectation]
     ) {
         let mark = nodeMark()
-        watch.sent(mark.stamp, to: endpoint, in: slot)
+        watch.sent(mark.stamp, to: endpoint, in: slot, of: view.topology)
         out.appendCommandHead(4)
         out.appendBulk("HSET")
         out.appendBulk(SlotTag.key(nodeKey, in: slot))
@@ -322,8 +322,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func connected(_ endpoint: Endpoint, _ answers: [(slot: KeySlot, mark: SlotMark?)]) {
         for (slot, mark) in answers {
-            guard case .older(let found) = watch.check(mark, in: slot) else { continue }
-            return onReport(.older(endpoint, slot, found))
+            let verdict = watch.check(mark, in: slot, of: view.topology)
+            if verdict != .complete { return onReport(.incomplete(endpoint, slot, verdict)) }
         }
         let answered = Set(answers.map(\.slot))
         guard watch.questions(to: endpoint, in: view.topology).allSatisfy(answered.contains) else {
