@@ -169,10 +169,10 @@ package struct ElementExpiry: Sendable, Equatable {
     /// The same between two slots of a cluster, by commands that cross slots by themselves.
     private func moveShadow(of key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
         let (old, new) = (shadow(of: key), shadow(of: newKey))
-        batch.append("UNLINK", new)
+        batch.append([Array("UNLINK".utf8), new])
         batch.append(
             [Array("EVAL".utf8), Array("\(JournalRewriter.rename)".utf8), Array("2".utf8), old, new])
-        batch.append("ZREM", due(of: key), key)
+        batch.append([Array("ZREM".utf8), due(of: key), key.withUnsafeBytes { Array($0) }])
         evaluate("due()", key: newKey, into: batch)
     }
 

@@ -15,6 +15,13 @@ final class MemberTTLStage: RecordStage {
     /// Databases with keys that have such TTLs.
     private(set) var databases: Set<UInt32> = []
 
+    /// In a cluster, slots with such keys, and where the next sweep begins.
+    private var slots: [KeySlot] = []
+    private var hasSlot: [Bool] = []
+    private var nextSlot = 0
+    /// Slots that one sweep looks into.
+    private static let slotsOfSweep = 512
+
     private let builder: BatchBuilder
     private let reports: EncoderReports
     private let position: StreamPosition
@@ -26,12 +33,17 @@ final class MemberTTLStage: RecordStage {
     private var keysInMemory: Set<UInt64> = []
     /// There is no room for more fingerprints: every key may have such TTLs.
     private var isFull = false
-    private var slots = SlotTurns()
     /// The key that a sweep's script names, as messages have it.
-    private(set) lazy var printableDueKey: String = {
+    private lazy var printableDueKey: String = {
         let key = expiry.dueKey
         return printableKey(key.span.bytes)
     }()
+
+    func isDueList(_ printableKey: String) -> Bool {
+        if printableKey == printableDueKey { return true }
+        // After the slot's tag.
+        return expiry.isInCluster && printableKey.hasSuffix(printableDueKey.dropFirst())
+    }
 
     /// What the source does with what it journals.
     var source: SourceBehaviour
@@ -63,18 +75,20 @@ final class MemberTTLStage: RecordStage {
 
     var isEmpty: Bool { databases.isEmpty }
 
-    /// A sweep's script names this key; in a cluster after a slot's tag.
-    func isDueList(printableKey key: String) -> Bool {
-        key == printableDueKey || (expiry.isInCluster && key.hasSuffix(printableDueKey.dropFirst()))
-    }
-
     // MARK: Keys that may have TTLs of elements
 
     func note(_ key: RawSpan, database: UInt32) {
         if isEmpty { reportFirst() }
         databases.insert(database)
-        if expiry.isInCluster { slots.insert(KeySlot(of: key)) }
+        if expiry.isInCluster { note(KeySlot(of: key)) }
         insert(KeySet.fingerprint(key, database: database))
+    }
+
+    private func note(_ slot: KeySlot) {
+        if hasSlot.isEmpty { hasSlot = [Bool](repeating: false, count: KeySlot.count) }
+        guard !hasSlot[Int(slot.number)] else { return }
+        hasSlot[Int(slot.number)] = true
+        slots.append(slot)
     }
 
     private func insert(_ fingerprint: UInt64) {
@@ -108,10 +122,20 @@ final class MemberTTLStage: RecordStage {
 
     /// Removes elements that were due by `time`.
     func sweep(until time: Int64) {
-        let turn = expiry.isInCluster ? slots.nextTurn() : [nil]
-        for database in databases.sorted() where builder.select(database) {
-            for slot in turn { expiry.sweep(until: time, in: slot, into: builder.batch) }
+        guard expiry.isInCluster else {
+            for database in databases.sorted() where builder.select(database) {
+                expiry.sweep(until: time, into: builder.batch)
+            }
+            return
         }
+        // Where there are many slots they take turns.
+        let count = min(slots.count, Self.slotsOfSweep)
+        for database in databases.sorted() where builder.select(database) {
+            for place in nextSlot..<(nextSlot + count) {
+                expiry.sweep(until: time, in: slots[place % slots.count], into: builder.batch)
+            }
+        }
+        nextSlot = slots.isEmpty ? 0 : (nextSlot + count) % slots.count
     }
 
     /// `MOVE` of a key that may have TTLs of elements.
@@ -229,25 +253,5 @@ extension RawSpan {
     /// A DUMP payload of a set or hash whose elements have TTLs.
     fileprivate var holdsElementExpiries: Bool {
         byteCount > 0 && RDBType(rawValue: self[0])?.hasElementExpiries == true
-    }
-}
-
-/// Slots of a cluster that take turns, where there are many of them.
-private struct SlotTurns {
-    private static let length = 512
-
-    private var slots: [KeySlot] = []
-    private var known: Set<KeySlot> = []
-    private var next = 0
-
-    mutating func insert(_ slot: KeySlot) {
-        if known.insert(slot).inserted { slots.append(slot) }
-    }
-
-    mutating func nextTurn() -> [KeySlot?] {
-        guard !slots.isEmpty else { return [] }
-        let count = min(slots.count, Self.length)
-        defer { next = (next + count) % slots.count }
-        return (0..<count).map { slots[(next + $0) % slots.count] }
     }
 }

@@ -18,13 +18,15 @@ final class BatchBuilder {
     /// What is written is of the journal, not of the snapshot.
     private(set) var isJournal: Bool
 
-    private let context: FlowContext
+    private let keepsDatabase: (UInt32) -> Bool
+    private let isForCluster: Bool
     private let batchCommands: Int
     /// What the snapshot writes replaces what the target has.
     let isOverwriting: Bool
 
     init(_ context: FlowContext, isJournal: Bool, openDatabases: Set<UInt32>? = nil) {
-        self.context = context
+        keepsDatabase = { context.keeps($0) }
+        isForCluster = context.cluster != nil
         batchCommands = context.batchCommands
         isOverwriting = context.policy.onConflict == .overwrite
         self.isJournal = isJournal
@@ -36,7 +38,7 @@ final class BatchBuilder {
     var isFull: Bool {
         batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= batchCommands)
             // A cluster's node gets a long command by itself.
-            || (context.cluster != nil && batch.hugeCommand != nil && !batch.isInCommand)
+            || (isForCluster && batch.hugeCommand != nil && !batch.isInCommand)
     }
 
     /// Nothing may be written before the session has prepared a database.
@@ -86,7 +88,7 @@ final class BatchBuilder {
     /// - Returns: `false` when the target has no such database.
     @discardableResult
     func touch(_ database: UInt32) -> Bool {
-        guard context.keeps(database) else { return false }
+        guard keepsDatabase(database) else { return false }
         if databases.insert(database).inserted { gate?.touch(database) }
         return true
     }

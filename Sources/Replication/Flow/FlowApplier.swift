@@ -63,7 +63,7 @@ package actor FlowApplier {
         }
         classifier = ReplyClassifier(context, encoder.reports, encoder.memberTTLs)
         delivery = BatchDelivery(context: context, classifier: classifier)
-        longCommands = LongCommands(flow, limits: context.targetLimits, goAlone: context.cluster != nil)
+        longCommands = LongCommands(flow, limits: context.targetLimits)
         prober = ConflictProber(flow, context: context)
         var log = CommitLog(flow, context: context)
         if let next = start.next { log.setResumePoint(next, repeating: start.mayRepeat) }
@@ -167,6 +167,10 @@ package actor FlowApplier {
     private func begin() {
         if mustWaitForPace() { return }
         let batch = encoder.batch
+        if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: 0) {
+            machine.seal(before)
+            return take(delivery.begin(before))
+        }
         if let before = longCommands.takeCommandsAhead(in: batch, database: encoder.selectedDatabase ?? 0) {
             machine.seal(before)
             return take(delivery.begin(before))

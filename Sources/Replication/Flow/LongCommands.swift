@@ -6,22 +6,17 @@ import Wire
 struct LongCommands {
     private let flow: FlowID
     private let limits: KnownTargetLimits
-    /// A node of a cluster gets a long command by itself.
-    private let goAlone: Bool
 
-    init(_ flow: FlowID, limits: KnownTargetLimits, goAlone: Bool) {
+    init(_ flow: FlowID, limits: KnownTargetLimits) {
         self.flow = flow
         self.limits = limits
-        self.goAlone = goAlone
     }
 
-    /// Takes the commands before the long one out of `batch`, where both together are over the target's limit, or never go
-    /// together.
+    /// Takes the commands before the long one out of `batch`, where both together are over the target's limit.
     ///
     /// - Parameter database: the one that is selected at the end of the batch.
     /// - Returns: a batch to be sealed and sent first; `nil` when all can be sent as it is.
     func takeCommandsAhead(in batch: CommandBatch, database: UInt32) -> CommandBatch? {
-        if goAlone { return batch.takeCommandsBeforeLongOne(in: database) }
         guard let limit = limits.limits.transactionBytes, let command = batch.hugeCommand,
             batch.bytes.count + command.argumentBytes + TargetLimits.frameBytes > limit
         else { return nil }

@@ -138,6 +138,12 @@ final class SnapshotPhase {
             elementExpiry: memberTTLs?.expiry, deadlines: stages.expiryGuard)
     }
 
+    /// Where a value is built that then gets the name `key`: in a cluster in the key's slot.
+    private func partialKey(of key: RawSpan, _ stream: ChunkStreamID) -> [UInt8] {
+        let name = "df2redis:partial:\(context.task):\(flow):\(stream)"
+        return context.cluster == nil ? Array(name.utf8) : SlotTag.key(name, in: KeySlot(of: key))
+    }
+
     func append(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
         guard let writer = writers[stream] else { return }
         if !batch.isInCommand, !builder.select(writer.head.database) { return }
@@ -192,12 +198,6 @@ final class SnapshotPhase {
     // MARK: Before a value
 
     /// Selects the key's database and sorts out what has expired.
-    /// Where a value is built that then gets the name `key`: in a cluster in the key's slot.
-    private func partialKey(of key: RawSpan, _ stream: ChunkStreamID) -> [UInt8] {
-        let name = "df2redis:partial:\(context.task):\(flow):\(stream)"
-        return context.cluster == nil ? Array(name.utf8) : SlotTag.key(name, in: KeySlot(of: key))
-    }
-
     private func admit(_ head: EntryHead, key: RawSpan) -> Bool {
         let database = head.database
         if reserved.contains(key) {
