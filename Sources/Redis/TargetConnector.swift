@@ -18,6 +18,10 @@ package struct TargetSettings: Sendable {
     package var timeout: Duration = .seconds(10)
     /// Who runs the task; a connection is not opened while the target names somebody else. `nil`: nobody asks.
     package var owner: OwnershipRecord?
+    /// How the other nodes are found, where the target is a cluster; `endpoint` is one of the seeds.
+    package var cluster: ClusterAddresses?
+    /// The server is to be a node of a cluster; else it is to be none.
+    package var isClusterNode = false
 
     package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientName: String) {
         self.endpoint = endpoint
@@ -33,14 +37,33 @@ package struct TargetSettings: Sendable {
     }
 }
 
+/// Where a cluster's nodes are.
+package struct ClusterAddresses: Equatable, Sendable {
+    /// Nodes to ask for all others, in turn.
+    package var seeds: [Endpoint]
+    /// Where nodes are reached, by the addresses that they announce.
+    package var map: [Endpoint: Endpoint] = [:]
+
+    package init(seeds: [Endpoint], map: [Endpoint: Endpoint] = [:]) { (self.seeds, self.map) = (seeds, map) }
+}
+
 /// Opens connections to the target and learns what it is.
 package struct TargetConnector: Sendable {
     package let settings: TargetSettings
     /// The server expires nothing by itself, and shows us what has expired; asked for anew on each connection, since a
     /// restart may have ended it.
-    package var usesImportMode = false
+    package var usesImportMode = false { didSet { cluster?.usesImportMode = usesImportMode } }
+    /// The way to all nodes, where the target is a cluster: then nothing is to be asked of the connector itself.
+    package let cluster: ClusterConnector?
 
-    package init(settings: TargetSettings) { self.settings = settings }
+    package init(settings: TargetSettings) {
+        self.settings = settings
+        cluster = settings.cluster.map { addresses in
+            var cluster = ClusterSettings(seeds: addresses.seeds, target: settings)
+            cluster.addressMap = addresses.map
+            return ClusterConnector(settings: cluster)
+        }
+    }
 
     /// Connects, authenticates and names the connection.
     ///
@@ -108,8 +131,10 @@ package struct TargetConnector: Sendable {
     /// Whether the target has connections of this task's name besides `connection`; `nil` when it does not say.
     func others(on connection: RequestConnection) async throws(TargetError) -> Bool? {
         do {
+            // Those that a process opens for one question, and closes, are perhaps still on the list.
+            let brief = [TargetRights.role, ClusterConnector.topologyRole].map { "\(settings.clientName):\($0)" }
             return try await ids(on: connection) {
-                $0.hasPrefix("\(settings.clientName):") && !$0.hasSuffix(":\(TargetRights.role)")
+                $0.hasPrefix("\(settings.clientName):") && !brief.contains($0)
             }.map { !$0.isEmpty }
         } catch {
             throw TargetError(error)
@@ -187,9 +212,13 @@ package struct TargetConnector: Sendable {
             guard version >= TargetProfile.oldestVersion else {
                 throw TargetError(.unsuitable, "the target is \(flavor.rawValue) \(version); 7.0 or later is needed")
             }
-            if fields["cluster_enabled"] == "1" {
+            let isClusterNode = fields["cluster_enabled"] == "1"
+            if isClusterNode != settings.isClusterNode {
                 throw TargetError(
-                    .unsuitable, "the target is a cluster node; this version writes to standalone servers")
+                    .unsuitable,
+                    isClusterNode
+                        ? "the target \(settings.endpoint) is a node of a cluster: set target.type: cluster"
+                        : "the target \(settings.endpoint) is no node of a cluster: set target.type: standalone")
             }
             if fields["role"] == "slave" {
                 throw TargetError(

@@ -42,6 +42,8 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     package let message: String
     /// The error that the target named, unasked, before it ended the connection.
     package let lastWords: String?
+    /// The reply by which a cluster's node sends a request elsewhere, or has it sent again; nothing was executed.
+    package var redirection: String?
 
     package init(_ code: Code, _ message: String) {
         self.init(code, message, lastWords: nil)
@@ -132,8 +134,15 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
                 "the target is in protected mode and takes no clients of other hosts: give it a password and set target.password (\(text.prefix { $0 != "." }))"
             )
         }
+        if ["MOVED ", "ASK ", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING"].contains(
+            where: text.hasPrefix)
+        {
+            var error = TargetError(
+                text.hasPrefix("LOADING") ? .loading : .notReady, "the target is not ready: \(text)")
+            error.redirection = text
+            return error
+        }
         if text.hasPrefix("NOPERM") { return forbidden(step, key: key, text) }
-        if text.hasPrefix("LOADING") { return .init(.loading, "the target is not ready: \(text)") }
         if isTransientReply(text) { return .init(.notReady, "the target is not ready: \(text)") }
         return .init(.unsuitable, "the target refuses \(step): \(text)")
     }

@@ -23,10 +23,20 @@ extension ReplicatorSettings {
         self.source.tls = TLSSettings(source.tls, section: "source.tls")
         self.target.tls = TLSSettings(target.tls, section: "target.tls")
         self.target.sentinel = SentinelSettings(target.sentinel)
+        if configuration.target.kind == .cluster {
+            func endpoint(_ address: Configuration.Address) -> Endpoint {
+                Endpoint(host: address.host, port: address.port)
+            }
+            let map = configuration.target.clusterAddressMap.map { (endpoint($0.key), endpoint($0.value)) }
+            self.target.cluster = ClusterAddresses(
+                seeds: ([configuration.target.address] + configuration.target.clusterSeeds).map(endpoint),
+                map: Dictionary(map) { $1 })
+        }
         policy.onError = configuration.policy.onError
         policy.onUnsupported = configuration.policy.onUnsupported
         policy.elementExpiry = configuration.policy.memberTTL
         policy.onConflict = configuration.conflict.policy
+        policy.skippedDatabases = Set(target.databases.filter { $0.value == .skip }.keys)
         checkpoint.isEnabled = configuration.checkpoint.isEnabled
         checkpoint.keyPrefix = configuration.checkpoint.keyPrefix
         checkpoint.path = configuration.checkpoint.path

@@ -54,7 +54,13 @@ package actor FlowApplier {
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         encoder = try FlowEncoder(flow: flow, start: start, context: context, profile: profile)
         feed = FlowFeed(intake: intake, decoder: start.decoder, progress: context.progress(flow))
-        target = StandaloneTarget(flow, context: context, queue: executor.queue)
+        if let cluster = context.cluster {
+            target = ClusterTarget(
+                flow, context: context, cluster: cluster, resumesAt: start.isContinued ? start.next : nil,
+                queue: executor.queue)
+        } else {
+            target = StandaloneTarget(flow, context: context, queue: executor.queue)
+        }
         classifier = ReplyClassifier(context, encoder.reports, encoder.memberTTLs)
         delivery = BatchDelivery(context: context, classifier: classifier)
         longCommands = LongCommands(flow, limits: context.targetLimits)
@@ -161,6 +167,10 @@ package actor FlowApplier {
     private func begin() {
         if mustWaitForPace() { return }
         let batch = encoder.batch
+        if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: 0) {
+            machine.seal(before)
+            return take(delivery.begin(before))
+        }
         if let before = longCommands.takeCommandsAhead(in: batch, database: encoder.selectedDatabase ?? 0) {
             machine.seal(before)
             return take(delivery.begin(before))
@@ -210,6 +220,9 @@ package actor FlowApplier {
         case .completed(let batch, let outcome): completed(batch, outcome)
         case .lost(let error): machine.linkLost(error, losses: delivery.losses)
         case .hasRoom: machine.hasRoom()
+        case .away(let error): machine.lost(error)
+        case .back: machine.found()
+        case .failed(let error): machine.fail(error)
         }
         pump()
     }
@@ -297,6 +310,7 @@ package actor FlowApplier {
     /// The global command has been applied, with the checkpoints of all flows.
     package func resumeAfterGlobal() {
         guard machine.globalDone(next: positionAfterGlobal) else { return }
+        target.globalCommandDone(next: positionAfterGlobal)
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes)
         pump()
@@ -407,9 +421,11 @@ package actor FlowApplier {
     package var hasMore: Bool { machine.hasMore(fill, isEmpty: feed.isEmpty) }
 
     package func close() async {
+        let isAtRest = machine.isAtRest && !fill.hasContent && feed.isEmpty
         machine.close()
         pump()
         encoder.expiryGuard?.keyExpiries.close()
+        if isAtRest { await target.retire(isolation: self) }
         target.close()
         // What they may still send would meet the next session, or a target that has been left.
         connecting?.cancel()
@@ -418,6 +434,7 @@ package actor FlowApplier {
         await probing?.value
         await prober.close(isolation: self)
         target.close()
+        await target.join(isolation: self)
         drainWaiters.resumeAll()
         quietWaiters.resumeAll()
     }

@@ -27,8 +27,12 @@ extension Configuration {
 
         package var kind = Kind.standalone
         package var address = Address(host: "127.0.0.1", port: 6380)
-        /// Further nodes to ask for the slots of a cluster.
+        /// Nodes to ask for the slots of a cluster; `address` is one of them.
         package var clusterSeeds: [Address] = []
+        /// What a cluster's nodes are reached at, by the addresses that they announce.
+        package var clusterAddressMap: [Address: Address] = [:]
+        /// What becomes of each database of the source; one that is not here is kept.
+        package var databases: [UInt32: DatabaseUse] = [:]
         /// The ACL user; nil for the default user.
         package var username: String?
         /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
@@ -58,6 +62,13 @@ extension Configuration {
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
         package var tls = TLS()
+    }
+
+    /// What becomes of the keys of one of the source's databases.
+    package enum DatabaseUse: Sendable, Equatable {
+        /// They are written to the database of this number: the same.
+        case kept(UInt32)
+        case skip
     }
 
     /// How a connection is encrypted.

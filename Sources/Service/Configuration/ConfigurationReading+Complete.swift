@@ -83,16 +83,28 @@ extension ConfigurationReading {
     }
 
     private mutating func completeTarget() {
+        for (number, use) in configuration.target.databases {
+            if case .kept(let other) = use, other != number {
+                fail(
+                    "target.database",
+                    "database \(number) cannot be written to database \(other): keys keep the number of their database, or skip it"
+                )
+            }
+        }
         if completeSentinel() { return }
         let seedKey = places["target.seed"] != nil ? "target.seed" : "target.cluster.seeds"
+        let isCluster = configuration.target.kind == .cluster
         if places["target.addr"] != nil {
-            if configuration.target.kind == .standalone, !configuration.target.clusterSeeds.isEmpty {
-                warn(seedKey, "is not used: target.addr names the server")
+            if !isCluster, !configuration.target.clusterSeeds.isEmpty {
+                warn(seedKey, "is not used: target.addr names the server (target.type: cluster uses it)")
             }
         } else if let first = configuration.target.clusterSeeds.first {
             configuration.target.address = first
         } else {
             fail("target.addr", "is required: the host:port of the Redis or Valkey server")
+        }
+        if !isCluster, !configuration.target.clusterAddressMap.isEmpty {
+            warn("target.cluster.addressMap", "is not used: target.type is standalone")
         }
     }
 
@@ -154,8 +166,11 @@ extension ConfigurationReading {
     }
 
     private mutating func checkWhatIsNotBuilt() {
-        if configuration.target.kind == .cluster {
-            fail("target.type", "a cluster as target is not built yet: use a standalone Redis or Valkey server")
+        if configuration.target.kind == .cluster, configuration.checkpoint.store == .file {
+            fail(
+                "checkpoint.store",
+                "a file cannot say what a cluster's nodes have applied or lost: set it to target (target.type: cluster)"
+            )
         }
     }
 

@@ -11,7 +11,7 @@ extension Setting {
         "target.tls": "Encryption towards the target, as source.tls.",
         "target.sentinel": "Sentinels that say where the target is, instead of target.addr.",
         "target.sentinel.tls": "Encryption towards the sentinels, as source.tls.",
-        "target.cluster": "Nodes of a Redis Cluster.",
+        "target.cluster": "How a Redis Cluster or Valkey Cluster is reached (target.type: cluster).",
         "fullSync": "How a full sync treats the target's old data.",
         "conflict": "What happens to a key of the snapshot that the target already has.",
         "policy": "What happens to data that cannot be applied.",
@@ -72,8 +72,13 @@ extension Setting {
                     "redis": .standalone, "redis-standalone": .standalone, "valkey": .standalone,
                     "valkey-standalone": .standalone, "redis-cluster": .cluster, "valkey-cluster": .cluster,
                 ]),
-                "Kind of the target; redis, valkey and redis-standalone mean standalone."),
-            Setting("target.addr", \.target.address, .address, "Address of the server. Required."),
+                """
+                standalone: one server; cluster: a Redis Cluster or Valkey Cluster. The names of v2.x mean the same:
+                redis, redis-standalone, redis-cluster.
+                """),
+            Setting(
+                "target.addr", \.target.address, .address,
+                "Address of the server, or of any node of the cluster. Required, unless target.cluster.seeds is given."),
             Setting("target.seed", list: \.target.clusterSeeds, .address, "Older name of target.addr.").unprinted,
             Setting("target.username", optional: \.target.username, .text, "ACL user; empty: the default user."),
             Setting(
@@ -85,6 +90,14 @@ extension Setting {
             Setting(
                 "target.silentSeconds", \.target.silence, .seconds(1...3600),
                 "A target that has not answered for this long is reported as lost; the answer is still waited for."),
+            Setting(
+                "target.database", map: \.target.databases, .database, .databaseUse,
+                expected: "a section such as {0: 0, 3: skip}",
+                """
+                What becomes of each database of the source: its own number (it is kept), or skip (its keys are left
+                out and counted). A database that is not named is kept; where the target has no such database, as
+                a cluster has none but 0, policy.onUnsupported says whether the task stops.
+                """),
         ]
         + tls(
             "target.tls", isEnabled: \.target.tls.isEnabled, caFile: \.target.tls.caFile,
@@ -118,7 +131,11 @@ extension Setting {
     private static let cluster = [
         Setting(
             "target.cluster.seeds", list: \.target.clusterSeeds, .address,
-            "Nodes to ask for the cluster's slots; the first is used if target.addr is missing.")
+            "Nodes to ask for the cluster's slots, in turn, besides target.addr; one that answers is enough."),
+        Setting(
+            "target.cluster.addressMap", map: \.target.clusterAddressMap, .address, .address,
+            expected: "a section such as {\"10.0.0.1:6379\": \"nat.example:7001\"}",
+            "Where the cluster's nodes are reached, by the addresses they announce; for networks that translate them."),
     ]
 
     private static func tls(
