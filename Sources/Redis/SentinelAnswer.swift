@@ -96,7 +96,7 @@ struct SentinelAnswer: Sendable {
         if text.hasPrefix("NOPERM") {
             return TargetError(
                 .permission,
-                "the sentinel \(sentinel) forbids target.sentinel.username to ask: add +sentinel +subscribe &* to the user (\(text))"
+                "the sentinel \(sentinel) forbids target.sentinel.username to ask: add +sentinel|get-master-addr-by-name +sentinel|master +sentinel|masters to the user (\(text))"
             )
         }
         if text.contains("unknown command") {

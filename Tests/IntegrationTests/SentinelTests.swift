@@ -155,6 +155,32 @@ import Wire
         #expect(daemon.log.contains("the sentinels disagree on the master of 'mymaster'"))
     }
 
+    @Test func `is followed by a user of the sentinels with the least rights that suffice`() throws {
+        let source = try startedMaster(.live(SyntheticDataSet(keys: 100, valueBytes: 50)))
+        let group = try SentinelGroup()
+        defer {
+            group.stop()
+            source.stop()
+        }
+        let rights = [
+            "on", ">s3cret", "resetchannels", "&+switch-master", "-@all", "+sentinel|get-master-addr-by-name",
+            "+sentinel|master", "+sentinel|masters", "+subscribe",
+        ]
+        for sentinel in group.sentinels { try sentinel.client().command(["ACL", "SETUSER", "df"] + rights) }
+        let daemon = try Daemon(
+            .replicate, configuration(source.port, group.section(["username: df", "password: s3cret"])))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        let old = try #require(group.master)
+        let new = try #require(group.servers.first { $0 !== old })
+        old.pause()
+        try daemon.wait(forLine: "have moved 'mymaster' from 127.0.0.1:\(old.port) to 127.0.0.1:\(new.port)")
+        try RESPClient(port: source.port).command("SET", "after", "v")
+        try wait(until: "the new master has what came") { try new.client().command("GET", "after").text == "v" }
+        try daemon.leave()
+        #expect(!daemon.log.contains("NOPERM"), "\(daemon.log)")
+    }
+
     @Test func `is found through sentinels with TLS and a password`() throws {
         let source = try startedMaster()
         let authority = try CertificateAuthority()

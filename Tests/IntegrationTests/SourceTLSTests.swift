@@ -96,7 +96,7 @@ private struct Certificates {
         scene.redis.resume()
         let next = try Daemon(.replicate, scene.configuration, folder: daemon.folder)
         defer { next.process.kill() }
-        try next.wait(forLine: "continuing where the checkpoint stands")
+        try next.wait(forLine: "resuming at the checkpoint")
         try scene.waitUntilEqualAtRest()
         try next.leave()
         #expect(scene.master.fullSyncs == 1)
@@ -117,7 +117,7 @@ private struct Certificates {
             let folder = daemon.folder
             try FileManager.default.removeItem(atPath: folder.file("log"))
             daemon = try Daemon(.replicate, scene.configuration, folder: folder, store: store)
-            try daemon.wait(forLine: "continuing where the checkpoint stands")
+            try daemon.wait(forLine: "resuming at the checkpoint")
             #expect(daemon.log.contains("its 4 connections to the source have been left"), "kill \(kill)")
             #expect(!daemon.log.contains("of the process before:"), "\(daemon.log)")
         }
@@ -210,6 +210,26 @@ struct `A real Dragonfly with TLS` {
         try expectEqual(master, redis)
         try next.leave()
         #expect(!master.log.contains("inflight bytes"))
+    }
+
+    @Test func `says what a plain client lacks, and what a client without certificate does`() throws {
+        let master = try DragonflyServer(tls: certificates.server)
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        for (section, status, text) in [
+            ([], 78, "set source.tls.enabled"),
+            (certificates.section(own: false), 77, "requires a client certificate: set source.tls.certFile"),
+        ] as [([String], Int32, String)] {
+            let daemon = try Daemon(
+                .replicate, .init(source: master.port, target: redis.port, sections: ["source": section]))
+            defer { daemon.process.kill() }
+            try daemon.expectExit(status)
+            #expect(daemon.log.contains(text), "\(daemon.log)")
+        }
+        #expect(try master.client().command("PING").text == "PONG")
     }
 
     @Test(arguments: [true, false])
