@@ -79,7 +79,7 @@ package final class NodeLink {
         do {
             while true {
                 var result = Channel.ReadResult.wouldBlock
-                try replies.appendUninitialized(minimum: 16 << 10) { (room) throws(SystemError) in
+                try replies.appendUninitialized(minimum: 16 << 10) { (room) throws(ChannelError) in
                     result = try channel.read(into: room)
                     if case .bytes(let count) = result { return count }
                     return 0
