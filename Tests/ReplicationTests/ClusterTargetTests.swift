@@ -159,6 +159,8 @@ import Wire
     /// The replica of the master of `key` gets nothing from now on.
     private static func cutReplication(_ cluster: RedisCluster, of key: String) throws -> RedisCluster.Node {
         let master = try cluster.master(of: key)
+        // A node may see its replica as away for a moment.
+        try wait(until: "the master has its replica") { try !cluster.replicas(of: master).isEmpty }
         let replica = try #require(try cluster.replicas(of: master).first).client()
         try replica.command("CONFIG", "SET", "masterauth", "nobody-asks-for-it")
         try replica.command("CLIENT", "KILL", "TYPE", "master")
