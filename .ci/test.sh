@@ -15,9 +15,16 @@ count() {
 
 rm -f .build/tests-*.xml .build/tests.summary
 status=0
-run .build/tests-units.xml --skip IntegrationTests --skip 'in this process' --skip 'into a cluster' || status=1
-run .build/tests-parts.xml --skip IntegrationTests --filter 'in this process' --filter 'into a cluster' || status=1
-run .build/tests-integration.xml --filter IntegrationTests || status=1
+# Sessions in the test's own process and real clusters of six servers: one after the other, with the machine to themselves.
+heavy=('in this process' 'into a cluster' 'of a cluster' 'A cluster')
+skips=() filters=()
+for suite in "${heavy[@]}"; do
+    skips+=(--skip "$suite")
+    filters+=(--filter "$suite")
+done
+run .build/tests-units.xml --skip IntegrationTests "${skips[@]}" || status=1
+run .build/tests-integration.xml --filter IntegrationTests "${skips[@]}" || status=1
+run .build/tests-heavy.xml --no-parallel "${filters[@]}" || status=1
 failures=$(count failures)
 skipped=$(count skipped)
 echo "$(($(count tests) - failures - skipped)) passed, $failures failed, $skipped skipped" | tee .build/tests.summary
