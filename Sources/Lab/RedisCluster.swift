@@ -143,6 +143,7 @@ package final class RedisCluster {
 
     private func isSettled() throws -> Bool {
         var owners: [String]?
+        var roles: [String]?
         for node in runningNodes {
             let client = try node.client(timeout: .seconds(2))
             guard try client.clusterState() == "ok" else { return false }
@@ -150,6 +151,10 @@ package final class RedisCluster {
             let seen = (0..<Self.slotCount).map { view.owner(of: $0) ?? "" }
             if seen.contains("") || owners.map({ $0 != seen }) == true { return false }
             owners = seen
+            // Every node knows whose replica each one is, or some would find none for a master.
+            let masters = view.nodes.map { "\($0.id) \($0.masterID ?? "")" }.sorted()
+            if roles.map({ $0 != masters }) == true { return false }
+            roles = masters
             let isReplica = try client.info("replication", "role") == "slave"
             guard view.nodes.first(where: { $0.id == node.id })?.isMaster == !isReplica else { return false }
             if isReplica, try client.info("replication", "master_link_status") != "up" { return false }

@@ -43,6 +43,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private var lastCrossing: (lsn: UInt64, isStored: Bool)?
     /// A process that was killed may have left values under temporary names.
     private var mayHaveTemporaries = false
+    private var hasOpened = false
+    /// An earlier process has left fields of the flow, and marks perhaps.
+    private var hasPredecessor = false
     private var run: Run?
     private var long: LongCommand?
     private var failing: Task<Void, Never>?
@@ -82,7 +85,11 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         try await checkNodes()
         if resumesAt != nil { try await readMarks() }
         mayHaveTemporaries = resumesAt == nil || lastCrossing != nil
-        if mayHaveTemporaries, !marks.areRelevant { _ = try await done(temporariesToRemove()) }
+        if mayHaveTemporaries, !marks.areRelevant {
+            // Later on the marks are this session's own.
+            _ = try await done(temporariesToRemove(marks: resumesAt == nil && hasPredecessor && !hasOpened))
+        }
+        hasOpened = true
         return finding
     }
 
@@ -95,6 +102,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         }
         let fields = try await done(work).values[0]?.array?.map(\.text) ?? []
         guard fields.count == 3 else { return FlowTargetFinding(runID: context.targetRunID) }
+        hasPredecessor = fields.contains { $0 != nil }
         if resumesAt != nil {
             runner?.watch = NodeWatch(text: fields[1].map { $0 } ?? "")
             lastCrossing = fields[2].flatMap { $0 }.flatMap { UInt64($0) }.map { ($0, true) }
@@ -131,14 +139,21 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         if let position { marks.passed(position) }
     }
 
-    private func temporariesToRemove() -> SlotWork {
+    /// - Parameter marks: of the flow, too: a full sync needs none of those that earlier processes have left.
+    private func temporariesToRemove(marks removesMarks: Bool = false) -> SlotWork {
         mayHaveTemporaries = false
+        let marks = [SlotMark.slotKey(task: context.task), SlotMark.nodeKey(task: context.task)]
         let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
         for slot in KeySlot.all {
             let names = (0..<2).map { SlotMark.temporaryKey(task: context.task, flow: flow.index, number: $0) }
             work.append(
                 [Array("UNLINK".utf8)] + names.map { SlotTag.key($0, in: slot) }, to: work.addPart(slot),
                 mayRepeat: true)
+            guard removesMarks else { continue }
+            for mark in marks {
+                work.append(
+                    [Array("HDEL".utf8), SlotTag.key(mark, in: slot), field], to: work.addPart(slot), mayRepeat: true)
+            }
         }
         return work
     }
