@@ -53,7 +53,7 @@ private final class Scene {
         for _ in 0..<3 where try ownKeys() != Self.remains {
             let next = try start()
             try next.wait(forLine: "resuming at the checkpoint")
-            try waitUntilEqual(next)
+            usleep(2_000_000)
             try next.leave()
         }
     }
