@@ -146,6 +146,7 @@ private final class Reporter: Sendable {
 
     func report(_ notice: ReplicatorNotice) {
         switch notice {
+        case .sessionEnded: break
         case .ready(let status):
             notifier.ready(status: status.summary)
             write(status)
