@@ -32,7 +32,10 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -56,9 +59,19 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Systemd", dependencies: ["Base", "CSystemd", logging], swiftSettings: strict),
         .target(
+            name: "Dashboard",
+            dependencies: [
+                "Base", "Dragonfly", "Replication", logging,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
+        .target(
             name: "Service",
             dependencies: [
-                "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
+                "Base", "Dashboard", "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
@@ -92,7 +105,11 @@ let package = Package(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
         .testTarget(
-            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly", "Link", "Redis"],
+            name: "DashboardTests",
+            dependencies: ["Dashboard", "Base", "Dragonfly", "Lab", "Link", "Replication", logging],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ServiceTests", dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Link", "Redis"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),

@@ -21,6 +21,8 @@ package final class Daemon {
             var sections = sections
             sections["source", default: []].insert("addr: 127.0.0.1:\(source)", at: 0)
             sections["target", default: []].insert("addr: 127.0.0.1:\(target)", at: 0)
+            // Only a test that wants the page has one.
+            if sections["dashboard"] == nil { sections["dashboard"] = ["addr: \"\""] }
             let blocks = sections.sorted { $0.key < $1.key }.map { name, lines in
                 ([name + ":"] + lines.map { "  " + $0 }).joined(separator: "\n")
             }
@@ -34,6 +36,7 @@ package final class Daemon {
 
     package let process: ChildProcess
     package let folder: TemporaryFolder
+    package let task: String
 
     /// Starts the daemon.
     ///
@@ -49,8 +52,10 @@ package final class Daemon {
             configuration.yaml(stateDirectory: folder.file("state")), to: "\(task).yaml")
         process = try ChildProcess(
             BuiltProgram.daemon.path, [command.rawValue, "--config", path, "--task-name", task],
-            output: folder.file("output"), error: folder.file("log"), environment: environment)
+            output: folder.file("output"), error: folder.file("log"),
+            environment: ["RUNTIME_DIRECTORY": folder.file("run")].merging(environment) { $1 })
         self.folder = folder
+        self.task = task
     }
 
     package var log: String { process.errorOutput }
@@ -60,6 +65,19 @@ package final class Daemon {
         FileManager.default.contents(atPath: folder.file("state/\(Self.statusFile)"))
             .flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
     }
+
+    /// The port of its page.
+    ///
+    /// - Throws: `LabError` when the log does not name it in time.
+    package func pagePort() throws -> UInt16 {
+        try wait(forLine: "the task's page is http://")
+        let digits = log.components(separatedBy: "the task's page is http://127.0.0.1:").last?.prefix { $0.isNumber }
+        guard let port = digits.flatMap({ UInt16($0) }) else { throw LabError("no port of the page in the log") }
+        return port
+    }
+
+    /// Its Unix socket.
+    package var controlSocket: String { folder.file("run/\(task)/control.sock") }
 
     /// Waits for a line of the log that holds `text`.
     ///
