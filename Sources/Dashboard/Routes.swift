@@ -42,6 +42,7 @@ struct Routes: Sendable {
 
     private func read(_ path: String) -> Response? {
         switch path {
+        case "/": answer(.ok, Page.contentType, Page.html)
         case "/health": answer(report.health())
         case "/ready": answer(report.readiness())
         case "/metrics": answer(.ok, MetricsText.contentType, MetricsText(report).text)
