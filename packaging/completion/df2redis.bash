@@ -1,5 +1,15 @@
 # bash completion for df2redis(1)
 
+# The tasks of this host: the files in /etc/df2redis.
+_df2redis_tasks() {
+    local file
+    for file in /etc/df2redis/*.yaml; do
+        [[ -e $file && $file != */example.yaml ]] || continue
+        file=${file##*/}
+        echo "${file%.yaml}"
+    done
+}
+
 _df2redis() {
     local cur prev words cword
     _init_completion || return
@@ -10,14 +20,7 @@ _df2redis() {
             return
             ;;
         --task-name)
-            # The tasks of this host are the files in /etc/df2redis.
-            local file tasks=()
-            for file in /etc/df2redis/*.yaml; do
-                [[ -e $file && $file != */example.yaml ]] || continue
-                file=${file##*/}
-                tasks+=("${file%.yaml}")
-            done
-            mapfile -t COMPREPLY < <(compgen -W "${tasks[*]}" -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W "$(_df2redis_tasks)" -- "$cur")
             return
             ;;
     esac
@@ -26,9 +29,11 @@ _df2redis() {
     case ${words[1]-} in
         replicate | migrate) choices='--config --task-name --version --help' ;;
         config) choices='--check --task-name --print-default --version --help' ;;
-        help) choices='replicate migrate config' ;;
-        *) choices='replicate migrate config help --version --help' ;;
+        status) choices="--json --watch --version --help $(_df2redis_tasks)" ;;
+        stop) choices="--timeout --force --version --help $(_df2redis_tasks)" ;;
+        help) choices='replicate migrate config status stop' ;;
+        *) choices='replicate migrate config status stop help --version --help' ;;
     esac
-    ((cword > 1)) || choices='replicate migrate config help --version --help'
+    ((cword > 1)) || choices='replicate migrate config status stop help --version --help'
     mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
 } && complete -F _df2redis df2redis
