@@ -94,7 +94,8 @@ let package = Package(
         .testTarget(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
         .testTarget(
-            name: "ComparisonTests", dependencies: ["Comparison", "Dragonfly", "Lab", "Link", "Redis", "Wire"],
+            name: "ComparisonTests",
+            dependencies: ["Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire"],
             swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
         .testTarget(

@@ -44,7 +44,7 @@ extension ExitCode {
         case .different: "`check` found keys that differ."
         case .usage: "The command line is wrong; `df2redis --help` shows the right form."
         case .policyStop:
-            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key."
+            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key. Or `preflight` found what would stop the task."
         case .sourceUnavailable: "The source cannot be reached, or stayed away longer than `reconnect.giveUpSeconds`."
         case .software: "A defect of df2redis; please report it with the log."
         case .osError: "The operating system refused a basic service (socket, thread, memory)."
