@@ -55,17 +55,20 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: strict),
+        .target(name: "Comparison", dependencies: ["Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
         .target(name: "Systemd", dependencies: ["Base", "CSystemd", logging], swiftSettings: strict),
         .target(
             name: "Service",
             dependencies: [
-                "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
+                "Comparison", "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "df2redis",
-            dependencies: ["Service", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Comparison", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: strict),
 
         // A master for tests, the demo and the benches; the laboratory around it. Neither is installed.
@@ -91,6 +94,10 @@ let package = Package(
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
+        .testTarget(
+            name: "ComparisonTests",
+            dependencies: ["Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire"],
+            swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
         .testTarget(
             name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly", "Lab", "Link", "Redis"],

@@ -9,6 +9,15 @@ _df2redis() {
             _filedir '@(yaml|yml)'
             return
             ;;
+        --output)
+            _filedir
+            return
+            ;;
+        --mode)
+            mapfile -t COMPREPLY < <(compgen -W 'outline length value' -- "$cur")
+            return
+            ;;
+        --sample | --filter | --databases | --qps | --parallel | --settle) return ;;
         --task-name)
             # The tasks of this host are the files in /etc/df2redis.
             local file tasks=()
@@ -25,10 +34,15 @@ _df2redis() {
     local choices
     case ${words[1]-} in
         replicate | migrate) choices='--config --task-name --version --help' ;;
+        preflight) choices='--config --task-name --json --version --help' ;;
+        check)
+            choices='--config --task-name --mode --sample --filter --databases --qps --parallel --settle --output --json'
+            choices+=' --version --help'
+            ;;
         config) choices='--check --task-name --print-default --version --help' ;;
-        help) choices='replicate migrate config' ;;
-        *) choices='replicate migrate config help --version --help' ;;
+        help) choices='replicate migrate preflight check config' ;;
+        *) choices='replicate migrate preflight check config help --version --help' ;;
     esac
-    ((cword > 1)) || choices='replicate migrate config help --version --help'
+    ((cword > 1)) || choices='replicate migrate preflight check config help --version --help'
     mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
 } && complete -F _df2redis df2redis
