@@ -5,8 +5,11 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 BENCH_REPETITIONS ?= 3
 FAULTS ?= 100
+TARGET ?= standalone
 BOOTED_TESTS ?= units start watchdog journal package kill network
 BOOTED_KILLS ?= 20
+# TLS=1: the demo with TLS on both ends.
+TLS ?=
 
 # One set of flags for every release product, or each build would throw the other's away. `-s` strips at the link.
 RELEASE := swift build -c release --static-swift-stdlib -Xlinker -s
@@ -34,8 +37,8 @@ lab: build # the simulated master and the laboratory, as `demo` and `bench` use 
 	$(RELEASE) --product dragonfly-sim
 	$(RELEASE) --product df2redis-lab
 
-demo: lab ## a master, a real redis-server and df2redis between them, under live writes, compared at the end
-	$(BIN)/df2redis-lab demo
+demo: lab ## a master, a real redis-server (TARGET=cluster: a cluster, TLS=1: TLS on both ends) and df2redis between them, compared
+	$(BIN)/df2redis-lab demo --target $(TARGET) $(if $(TLS),--tls)
 
 test: setup ## all tests
 	@.ci/setup.sh $(TEST_PACKAGES)
@@ -74,11 +77,13 @@ fuzz: setup ## fuzz the decoders, FUZZ_SECONDS (60) each
 
 bench: lab ## full sync, live stream, what the source's clients notice: time, CPU, memory, against the target's limit
 	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS)
+	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS) --target cluster
 	$(BIN)/df2redis-lab bench live
+	$(BIN)/df2redis-lab bench live --target cluster
 	$(BIN)/df2redis-lab bench latency
 
-torture: lab ## kill, cut, stop and fill everything in random order under load; both sides must be equal (FAULTS, 100)
-	$(BIN)/df2redis-lab torture --faults $(FAULTS)
+torture: lab ## kill, cut, stop and fill everything in random order under load; both sides must be equal (FAULTS, TARGET)
+	$(BIN)/df2redis-lab torture --faults $(FAULTS) --target $(TARGET)
 
 install: build ## install under DESTDIR and PREFIX (/usr/local)
 	packaging/install.sh "$(DESTDIR)" "$(PREFIX)" $(BIN)/df2redis

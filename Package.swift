@@ -43,11 +43,12 @@ let package = Package(
         .target(name: "CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
         // The daemon. Dependencies point down only.
         .target(name: "Base", swiftSettings: strict),
         .target(name: "Wire", dependencies: ["CLZ4", "CZstd"], swiftSettings: strict),
-        .target(name: "Link", dependencies: ["Base", "Wire"], swiftSettings: strict),
+        .target(name: "Link", dependencies: ["Base", "COpenSSL", "Wire"], swiftSettings: strict),
         .target(name: "Dragonfly", dependencies: ["Link", "Wire", logging], swiftSettings: strict),
         .target(name: "Redis", dependencies: ["Link", "Wire", logging], swiftSettings: strict),
         .target(
@@ -57,6 +58,7 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: strict),
+        .target(name: "Comparison", dependencies: ["Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
         .target(name: "Systemd", dependencies: ["Base", "CSystemd", logging], swiftSettings: strict),
         .target(
             name: "Dashboard",
@@ -71,13 +73,15 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Base", "Dashboard", "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
+                "Base", "Comparison", "Dashboard", "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "df2redis",
-            dependencies: ["Service", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Comparison", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: strict),
 
         // A master for tests, the demo and the benches; the laboratory around it. Neither is installed.
@@ -88,7 +92,7 @@ let package = Package(
                 "DragonflySimulator", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        .target(name: "Lab", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),
+        .target(name: "Lab", dependencies: ["Base", "COpenSSL", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .executableTarget(
             name: "df2redis-lab",
             dependencies: ["Lab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -96,20 +100,24 @@ let package = Package(
 
         .testTarget(name: "BaseTests", dependencies: ["Base", "Lab"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["Base", "Wire", "CLZ4", "CZstd"], swiftSettings: strict),
-        .testTarget(name: "LinkTests", dependencies: ["Link", "Lab", "Wire"], swiftSettings: strict),
+        .testTarget(name: "LinkTests", dependencies: ["COpenSSL", "Link", "Lab", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Lab", "Link", "Wire"],
             swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
+        .testTarget(
+            name: "ComparisonTests",
+            dependencies: ["Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire"],
+            swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
         .testTarget(
             name: "DashboardTests",
             dependencies: ["Dashboard", "Base", "Dragonfly", "Lab", "Link", "Replication", logging],
             swiftSettings: strict),
         .testTarget(
-            name: "ServiceTests", dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Link", "Redis"],
+            name: "ServiceTests", dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),

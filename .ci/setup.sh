@@ -3,7 +3,7 @@
 # Does nothing, and asks for no rights, when all are there.
 set -euo pipefail
 
-packages=(pkg-config libsystemd-dev liblz4-dev libzstd-dev redis-server redis-tools systemd-container shellcheck
+packages=(pkg-config libsystemd-dev liblz4-dev libzstd-dev libssl-dev redis-server redis-tools systemd-container shellcheck
     python3 "$@")
 
 missing_packages() {

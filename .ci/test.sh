@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests of a build, in two runs: those with real servers hold threads for long, and the others are not to wait for them.
-# Ends with the sum of both.
+# All tests of a build, in three runs: those with real servers hold threads for long, and the others are not to wait for them.
+# Ends with the sum of all.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
@@ -15,7 +15,8 @@ count() {
 
 rm -f .build/tests-*.xml .build/tests.summary
 status=0
-run .build/tests-units.xml --skip IntegrationTests || status=1
+run .build/tests-units.xml --skip IntegrationTests --skip 'in this process' --skip 'into a cluster' || status=1
+run .build/tests-parts.xml --skip IntegrationTests --filter 'in this process' --filter 'into a cluster' || status=1
 run .build/tests-integration.xml --filter IntegrationTests || status=1
 failures=$(count failures)
 skipped=$(count skipped)

@@ -16,7 +16,7 @@ package protocol FlowReceiver: AnyObject, Sendable {
 /// What a flow's connection reports to the session.
 package enum FlowConnectionEvent: Sendable {
     /// The master's FIN, or the error that took its place.
-    case ended(FlowID, SystemError?)
+    case ended(FlowID, ChannelError?)
     /// Memory and disk for what has been received are spent.
     case overflowed(FlowID)
 }
@@ -35,7 +35,7 @@ package actor FlowConnection {
     private let receiver: any FlowReceiver
     private let onEvent: @Sendable (FlowConnectionEvent) -> Void
     private let peer: String
-    private let descriptor: Int32
+    private let socket: ConnectedSocket
     private let unconsumed: [UInt8]
     private let socketStore: any SocketKeeper
     private var isClosed = false
@@ -56,24 +56,24 @@ package actor FlowConnection {
 
     /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read after that answer.
     package init(
-        flow: FlowID, descriptor: Int32, unconsumed: [UInt8], peer: String, receiver: any FlowReceiver,
+        flow: FlowID, socket: ConnectedSocket, unconsumed: [UInt8], peer: String, receiver: any FlowReceiver,
         socketStore: any SocketKeeper, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.flow = flow
-        self.descriptor = descriptor
+        self.socket = socket
         self.unconsumed = unconsumed
         self.peer = "\(peer) (flow \(flow))"
         self.receiver = receiver
         self.onEvent = onEvent
         self.socketStore = socketStore
         executor = QueueExecutor(label: "df2redis.flow.\(flow)")
-        socketStore.keep(descriptor, name: KeptSocketName.flow(flow))
+        socketStore.keep(socket.descriptor, name: KeptSocketName.flow(flow))
     }
 
     /// Begins to read: before DFLY SYNC is sent.
     package func start() {
         guard !isClosed else { return }
-        let channel = Channel(descriptor: descriptor, peer: peer, queue: executor.queue)
+        let channel = Channel(socket, peer: peer, queue: executor.queue)
         self.channel = channel
         channel.startWriting { [weak self] error in self?.assumeIsolated { $0.writeFailed(error) } }
         if !unconsumed.isEmpty {
@@ -100,9 +100,9 @@ package actor FlowConnection {
         guard let channel, !hasEnded else { return }
         var turn = 0
         while turn < Self.turnBytes {
-            var result: Result<Channel.ReadResult, SystemError> = .success(.wouldBlock)
+            var result: Result<Channel.ReadResult, ChannelError> = .success(.wouldBlock)
             let body = { (room: UnsafeMutableRawBufferPointer) -> Int in
-                do throws(SystemError) {
+                do throws(ChannelError) {
                     let outcome = try channel.read(into: room)
                     result = .success(outcome)
                     if case .bytes(let count) = outcome { return count }
@@ -132,10 +132,10 @@ package actor FlowConnection {
     private func writeFailed(_ error: SystemError) {
         // What the master sent before can still be read, and comes first.
         readAvailable()
-        end(error)
+        end(.system(error))
     }
 
-    private func end(_ error: SystemError?) {
+    private func end(_ error: ChannelError?) {
         guard !hasEnded else { return }
         hasEnded = true
         channel?.stopReading()
@@ -213,7 +213,7 @@ package actor FlowConnection {
         guard !isClosed else { return }
         isClosed = true
         stopAcknowledging()
-        let channel = channel ?? Channel(descriptor: descriptor, peer: peer, queue: executor.queue)
+        let channel = channel ?? Channel(socket, peer: peer, queue: executor.queue)
         channel.shutdownWrite()
         socketStore.release(name: KeptSocketName.flow(flow))
         channel.close()

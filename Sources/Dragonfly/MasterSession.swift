@@ -8,6 +8,8 @@ package struct SourceSettings: Sendable {
     package var endpoint: Endpoint
     package var user: String?
     package var password: String?
+    /// How its connections are encrypted; `nil`: not at all.
+    package var tls: TLSSettings?
     /// 40 hex digits that name this replica.
     package var clientID: String
     /// What the master's ROLE and INFO show in the place of a replica's address; the port they show is 0, for
@@ -85,12 +87,13 @@ package actor MasterSession {
             }
         } catch {
             await close()
-            throw Self.sourceError(error)
+            throw SourceError(error) ?? error
         }
     }
 
     private func connect(label: String) async throws -> RequestConnection {
-        try await RequestConnection.connect(to: settings.endpoint, label: label, timeout: settings.connectTimeout)
+        try await RequestConnection.connect(
+            to: settings.endpoint, tls: settings.tls, label: label, timeout: settings.connectTimeout)
     }
 
     private func openFlows(_ commands: [[String]]) async throws {
@@ -115,10 +118,10 @@ package actor MasterSession {
         precondition(receivers.count == openings.count, "each flow has a receiver")
         do {
             for (index, connection) in openings.enumerated() {
-                let (descriptor, unconsumed) = try await connection.detach()
+                let (socket, unconsumed) = try await connection.detach()
                 flows.append(
                     FlowConnection(
-                        flow: FlowID(index), descriptor: descriptor, unconsumed: unconsumed,
+                        flow: FlowID(index), socket: socket, unconsumed: unconsumed,
                         peer: settings.endpoint.description, receiver: receivers[index], socketStore: socketStore,
                         onEvent: onEvent))
             }
@@ -130,7 +133,7 @@ package actor MasterSession {
             for flow in flows { await flow.start() }
             return try await advance(command) == .stable
         } catch {
-            throw Self.sourceError(error)
+            throw SourceError(error) ?? error
         }
     }
 
@@ -152,7 +155,7 @@ package actor MasterSession {
             guard case .send(let command) = try machine.snapshotCompleted(flow) else { return false }
             return try await advance(command) == .stable
         } catch {
-            throw Self.sourceError(error)
+            throw SourceError(error) ?? error
         }
     }
 
@@ -164,7 +167,7 @@ package actor MasterSession {
             let reply = try await main.request(sourceClock.isMeasured ? "TIME" : "PING", timeout: timeout)
             sourceClock.answered(reply, between: start, and: clock())
         } catch {
-            throw Self.sourceError(error)
+            throw SourceError(error) ?? error
         }
     }
 
@@ -217,19 +220,5 @@ package actor MasterSession {
         _ = await main?.leave(within: limit)
         main = nil
         socketStore.release(name: KeptSocketName.main)
-    }
-
-    private static func sourceError(_ error: any Error) -> any Error {
-        switch error {
-        case let error as SourceError: error
-        case let error as SystemError where error.isExhaustion:
-            SourceError(.exhausted, "no connection to the source can be made: \(error)")
-        case let error as SystemError: SourceError(.unreachable, "\(error)")
-        case RequestFailure.malformedReply(let peer, let cause):
-            SourceError(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
-        case RequestFailure.closedByPeer(let peer, let reason): SourceError.closed(by: peer, reason)
-        case let error as RequestFailure: SourceError(.unreachable, "\(error)")
-        default: error
-        }
     }
 }

@@ -8,9 +8,9 @@ package func nextLSNs(of source: SourceSettings, flowCount: Int) async throws ->
     let connection: RequestConnection
     do {
         connection = try await RequestConnection.connect(
-            to: source.endpoint, label: "df2redis.offsets", timeout: source.connectTimeout)
+            to: source.endpoint, tls: source.tls, label: "df2redis.offsets", timeout: source.connectTimeout)
     } catch {
-        throw SourceError(.unreachable, "\(error)")
+        throw SourceError(error) ?? SourceError(.unreachable, "\(error)")
     }
     do {
         if let arguments = authentication(user: source.user, password: source.password) {
@@ -27,7 +27,6 @@ package func nextLSNs(of source: SourceSettings, flowCount: Int) async throws ->
         return offsets.map { LSN(UInt64(clamping: $0)) }
     } catch {
         await connection.close()
-        if let error = error as? SourceError { throw error }
-        throw SourceError(.unreachable, "\(error)")
+        throw SourceError(error) ?? SourceError(.unreachable, "\(error)")
     }
 }

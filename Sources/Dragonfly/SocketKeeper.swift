@@ -20,5 +20,6 @@ package struct NoSocketKeeper: SocketKeeper {
 /// The names under which the sockets of a session are kept.
 package enum KeptSocketName {
     package static let main = "main"
+    package static let inspector = "inspector"
     package static func flow(_ flow: FlowID) -> String { "flow-\(flow)" }
 }

@@ -1,3 +1,5 @@
+import Link
+
 /// Why a session with the master cannot begin or go on, in words for a DBA.
 package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
@@ -11,6 +13,10 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         case notReady
         /// Password, user or ACL: an operator must act.
         case permission
+        /// TLS is not agreed on. At a start an operator must act; later it may be the moment at which certificates change.
+        case tls
+        /// The master wants a client certificate, or another one; as `tls`.
+        case clientCertificate
         /// Not a Dragonfly.
         case notAMaster
         /// A replica itself, at present: it takes no replicas, and holds what its master has. It may be promoted.
@@ -29,12 +35,40 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         self.message = message
     }
 
+    /// Why a connection to the source cannot be made or used; `nil` for an error that is of no connection.
+    init?(_ error: any Error) {
+        switch error {
+        case let error as SourceError: self = error
+        case let error as SystemError where error.isExhaustion:
+            self.init(.exhausted, "no connection to the source can be made: \(error)")
+        case let error as SystemError: self.init(.unreachable, "\(error)")
+        case RequestFailure.tls(let error): self.init(error)
+        case RequestFailure.needsTLS(let peer):
+            self.init(.tls, "the source \(peer) speaks TLS on this port: set source.tls.enabled")
+        case RequestFailure.malformedReply(let peer, let cause):
+            self.init(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
+        case RequestFailure.closedByPeer(let peer, let reason): self = .closed(by: peer, reason)
+        case let error as RequestFailure: self.init(.unreachable, "\(error)")
+        default: return nil
+        }
+    }
+
+    private init(_ error: TLSError) {
+        let code: Code =
+            switch error.code {
+            case .certificate, .plaintext, .version, .file: .tls
+            case .clientCertificate: .clientCertificate
+            case .unanswered: .unreachable
+            }
+        self.init(code, "the source: \(error)")
+    }
+
     package var description: String { message }
 
     /// Another attempt may succeed without anybody changing anything.
     package var isTransient: Bool {
         switch code {
-        case .unreachable, .exhausted, .loading, .notReady, .replica, .resumeRefused: true
+        case .unreachable, .exhausted, .loading, .notReady, .tls, .clientCertificate, .replica, .resumeRefused: true
         case .permission, .notAMaster, .protocolViolation: false
         }
     }
@@ -78,7 +112,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         if text.contains("syncid not found") || text.contains("bad sync id") || text.contains("bad master id") {
             return .init(.notReady, "the source has dropped the session before \(step) (\(text))")
         }
-        if text.contains("Bad TLS") { return .init(.notAMaster, "the source expects TLS: \(text)") }
+        if text.contains("Bad TLS") { return .init(.tls, "the source expects TLS: set source.tls.enabled (\(text))") }
         return .init(.protocolViolation, "the source refuses \(step): \(text)")
     }
 

@@ -29,9 +29,15 @@ package actor SourceInspector {
     private static let finWait = Duration.seconds(1)
 
     private let settings: SourceSettings
+    private let socketStore: any SocketKeeper
     private var connection: RequestConnection?
 
-    package init(settings: SourceSettings) { self.settings = settings }
+    /// - Parameter socketStore: gets the connection too: a master that answers the close_notify of a socket nobody has any more
+    ///   would be answered with RST.
+    package init(settings: SourceSettings, socketStore: any SocketKeeper) {
+        self.settings = settings
+        self.socketStore = socketStore
+    }
 
     /// - Throws: `SourceError`.
     package func figures() async throws(SourceError) -> SourceFigures {
@@ -92,18 +98,18 @@ package actor SourceInspector {
     private func request(_ words: String...) async throws(SourceError) -> RESPValue {
         do {
             return try await open().request(words.map { Array($0.utf8) }, timeout: settings.connectTimeout)
-        } catch let error as SourceError {
-            throw error
         } catch {
-            throw SourceError(.unreachable, "\(error)")
+            throw SourceError(error) ?? SourceError(.unreachable, "\(error)")
         }
     }
 
     private func open() async throws -> RequestConnection {
         if let connection, await !connection.isBroken { return connection }
         let connection = try await RequestConnection.connect(
-            to: settings.endpoint, label: "df2redis.inspector", timeout: settings.connectTimeout)
+            to: settings.endpoint, tls: settings.tls, label: "df2redis.inspector", timeout: settings.connectTimeout)
+        if self.connection != nil { socketStore.release(name: KeptSocketName.inspector) }
         self.connection = connection
+        if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: KeptSocketName.inspector) }
         if let arguments = authentication(user: settings.user, password: settings.password) {
             let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
             if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH") }
@@ -113,7 +119,9 @@ package actor SourceInspector {
 
     /// FIN-first.
     package func close() async {
-        _ = await connection?.leave(within: Self.finWait)
-        connection = nil
+        guard let connection else { return }
+        _ = await connection.leave(within: Self.finWait)
+        self.connection = nil
+        socketStore.release(name: KeptSocketName.inspector)
     }
 }

@@ -29,14 +29,15 @@ package final class ChildProcess {
     ///
     /// - Parameter input: the file to read as standard input; nothing by default.
     /// - Parameter environment: variables to add to ours, or to replace.
+    /// - Parameter descriptors: what the process gets from number 3 on; their own numbers are above that.
     package init(
         _ executable: String, _ arguments: [String], input: String = "/dev/null", output: String,
-        error: String? = nil, environment: [String: String] = [:]
+        error: String? = nil, environment: [String: String] = [:], descriptors: [Int32] = []
     ) throws {
         name = (executable as NSString).lastPathComponent
         outputPath = output
         errorPath = error ?? output
-        pid = try Self.spawn(executable, arguments, input, output, error, environment)
+        pid = try Self.spawn(executable, arguments, input, output, error, environment, descriptors)
     }
 
     deinit { kill() }
@@ -49,7 +50,7 @@ package final class ChildProcess {
 
     private static func spawn(
         _ executable: String, _ arguments: [String], _ input: String, _ output: String, _ error: String?,
-        _ environment: [String: String]
+        _ environment: [String: String], _ descriptors: [Int32]
     ) throws -> Int32 {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -64,7 +65,10 @@ package final class ChildProcess {
         }
         // Nothing else of ours: a socket that some thread has just accepted would stay open in the child, and its peer
         // would wait for an end that does not come.
-        _ = closeFrom?(&actions, 3)
+        for (index, descriptor) in descriptors.enumerated() {
+            posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(3 + index))
+        }
+        _ = closeFrom?(&actions, Int32(3 + descriptors.count))
 
         // A test runner may ignore or block signals; the child begins with none ignored and none blocked.
         var attributes = posix_spawnattr_t()

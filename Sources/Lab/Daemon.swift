@@ -9,18 +9,19 @@ package final class Daemon {
     /// What goes into the config file.
     package struct Configuration: Sendable {
         package var source: UInt16
-        package var target: UInt16
+        /// `nil`: `sections` say where it is.
+        package var target: UInt16?
         /// Top-level sections by name: each a block of YAML lines without their indentation.
         package var sections: [String: [String]]
 
-        package init(source: UInt16, target: UInt16, sections: [String: [String]] = [:]) {
+        package init(source: UInt16, target: UInt16?, sections: [String: [String]] = [:]) {
             (self.source, self.target, self.sections) = (source, target, sections)
         }
 
         func yaml(stateDirectory: String) -> String {
             var sections = sections
             sections["source", default: []].insert("addr: 127.0.0.1:\(source)", at: 0)
-            sections["target", default: []].insert("addr: 127.0.0.1:\(target)", at: 0)
+            if let target { sections["target", default: []].insert("addr: 127.0.0.1:\(target)", at: 0) }
             // Only a test that wants the page has one.
             if sections["dashboard"] == nil { sections["dashboard"] = ["addr: \"\""] }
             let blocks = sections.sorted { $0.key < $1.key }.map { name, lines in
@@ -41,19 +42,25 @@ package final class Daemon {
     /// Starts the daemon.
     ///
     /// - Parameter folder: where config, state and log go; the folder of an earlier daemon to start over its state.
+    /// - Parameter store: keeps its sockets, and gives it those of an earlier daemon.
     package init(
         _ command: Command = .replicate, _ configuration: Configuration, folder: TemporaryFolder? = nil,
-        task: String = Daemon.taskName, environment: [String: String] = [:]
+        task: String = Daemon.taskName, environment: [String: String] = [:], store: DescriptorStore? = nil
     ) throws {
         let folder = try folder ?? TemporaryFolder("daemon")
         try FileManager.default.createDirectory(
             atPath: folder.file("state"), withIntermediateDirectories: true)
         let path = try folder.write(
             configuration.yaml(stateDirectory: folder.file("state")), to: "\(task).yaml")
+        let handover = store?.handover ?? (descriptors: [], environment: [:])
+        var words = [BuiltProgram.daemon.path, command.rawValue, "--config", path, "--task-name", task]
+        // Only the process itself knows the id that its descriptors are meant for.
+        if store != nil { words = ["/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""] + words }
         process = try ChildProcess(
-            BuiltProgram.daemon.path, [command.rawValue, "--config", path, "--task-name", task],
-            output: folder.file("output"), error: folder.file("log"),
-            environment: ["RUNTIME_DIRECTORY": folder.file("run")].merging(environment) { $1 })
+            words[0], Array(words.dropFirst()), output: folder.file("output"), error: folder.file("log"),
+            environment: ["RUNTIME_DIRECTORY": folder.file("run")].merging(environment) { $1 }
+                .merging(handover.environment) { $1 },
+            descriptors: handover.descriptors)
         self.folder = folder
         self.task = task
     }

@@ -42,6 +42,7 @@ package struct DataReader {
     /// The entries of `keys`, `nil` for those that are not there.
     package func read(_ keys: [[UInt8]]) throws -> [ServerData.Entry?] {
         let heads = try client.pipeline(keys.flatMap { [[Self.bytes("TYPE"), $0], [Self.bytes("PEXPIRETIME"), $0]] })
+        for case .error(let text) in heads { throw LabError("reading keys: \(text)") }
         let types = keys.indices.map { heads[2 * $0].text ?? "" }
         let questions = zip(types, keys).map { Self.question(type: $0, key: $1) }
         var answers = try client.pipeline(questions.compactMap(\.self))[...]

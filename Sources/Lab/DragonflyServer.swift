@@ -3,8 +3,12 @@ import Foundation
 /// A real Dragonfly of our own on a free port: the binary that `DRAGONFLY_BIN` names.
 package final class DragonflyServer {
     package let port: UInt16
+    /// Where it speaks plaintext: another port, with TLS.
+    package let plainPort: UInt16
     private let folder: TemporaryFolder
     private let process: ChildProcess
+    /// Its files stay as long as the server.
+    private let tls: TLSPeer.Options?
 
     private static var binary: String? {
         ProcessInfo.processInfo.environment["DRAGONFLY_BIN"].flatMap { $0.isEmpty ? nil : $0 }
@@ -14,19 +18,32 @@ package final class DragonflyServer {
     package static var isAvailable: Bool { binary != nil }
 
     /// Starts a master of `shards` shards and waits until it answers.
-    package init(shards: Int = 2, flags: [String] = []) throws {
+    ///
+    /// - Parameter tls: has `port` speak TLS; it asks for certificates of clients then.
+    package init(shards: Int = 2, flags: [String] = [], tls: TLSPeer.Options? = nil) throws {
         guard let binary = Self.binary else { throw LabError("DRAGONFLY_BIN names no binary") }
         let folder = try TemporaryFolder("dragonfly")
-        (port, process) = try withFreePort { port in
+        let admin = try tls.map { _ in try freePort() }
+        let flags = flags + (tls.map { Self.flags($0, adminPort: admin ?? 0) } ?? [])
+        self.tls = tls
+        (port, plainPort, process) = try withFreePort { port in
             let arguments = [
                 "--port", "\(port)", "--bind", "127.0.0.1", "--proactor_threads", "\(shards)", "--dbfilename=",
                 "--logtostderr", "--version_check=false", "--maxmemory", "2G", "--dir", folder.path,
             ]
             let process = try ChildProcess(binary, arguments + flags, output: folder.file("dragonfly.log"))
-            try waitUntilAnswering(process, port) { try $0.command("PING") }
-            return (port, process)
+            try waitUntilAnswering(process, admin ?? port) { try $0.command("PING") }
+            return (port, admin ?? port, process)
         }
         self.folder = folder
+    }
+
+    private static func flags(_ tls: TLSPeer.Options, adminPort: UInt16) -> [String] {
+        [
+            "--tls", "--tls_cert_file", tls.files.certificate, "--tls_key_file", tls.files.key, "--tls_ca_cert_file",
+            tls.clientAuthority ?? tls.files.certificate, "--admin_port", "\(adminPort)", "--admin_bind", "127.0.0.1",
+            "--no_tls_on_admin_port",
+        ]
     }
 
     deinit { process.kill() }
@@ -37,7 +54,7 @@ package final class DragonflyServer {
     package var log: String { process.output }
 
     package func client(timeout: Duration = .seconds(30)) throws -> RESPClient {
-        try RESPClient(port: port, timeout: timeout)
+        try RESPClient(port: plainPort, timeout: timeout)
     }
 
     package func stop() { process.terminate() }

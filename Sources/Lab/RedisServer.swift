@@ -6,9 +6,13 @@ import Foundation
 /// last owner lets go is killed. `VALKEY_BIN` names a Valkey of 8.1 or later for the tests that are about one.
 package final class RedisServer {
     package let port: UInt16
+    /// Where it speaks TLS; `nil`: nowhere.
+    package let tlsPort: UInt16?
     package let folder: TemporaryFolder
     private let binary: String
     private let arguments: [String]
+    /// Its files are read again by a restart.
+    private let tls: TLSPeer.Options?
     private var process: ChildProcess
 
     private static var standardBinary: String {
@@ -26,11 +30,23 @@ package final class RedisServer {
     /// - Parameters:
     ///   - arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and win.
     ///   - binary: the server's program.
-    package init(_ arguments: [String] = [], binary: String? = nil) throws {
+    ///   - tls: has it speak TLS too, on `tlsPort`.
+    package init(_ arguments: [String] = [], binary: String? = nil, tls: TLSPeer.Options? = nil) throws {
+        let tlsPort = try tls.map { _ in try freePort() }
+        let arguments = (tls.map { Self.arguments($0, port: tlsPort) } ?? []) + arguments
+        (self.tls, self.tlsPort) = (tls, tlsPort)
         self.arguments = arguments
         self.binary = binary ?? Self.standardBinary
         folder = try TemporaryFolder("redis")
         (port, process) = try Self.start(self.binary, arguments, folder)
+    }
+
+    private static func arguments(_ tls: TLSPeer.Options, port: UInt16?) -> [String] {
+        [
+            "--tls-port", "\(port ?? 0)", "--tls-cert-file", tls.files.certificate, "--tls-key-file", tls.files.key,
+            "--tls-ca-cert-file", tls.clientAuthority ?? tls.files.certificate,
+            "--tls-auth-clients", tls.clientAuthority == nil ? "no" : "yes",
+        ]
     }
 
     deinit { process.kill() }

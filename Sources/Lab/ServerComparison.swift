@@ -9,13 +9,32 @@ package struct ServerComparison {
     /// All that differ, those above the limit too.
     package private(set) var differenceCount = 0
 
+    /// df2redis's own keys in the target, which are no difference.
+    package private(set) var ownKeys: Set<[UInt8]> = []
+
     package var isEqual: Bool { differenceCount == 0 }
 
     /// Compares what `target` holds with what `source` holds.
     ///
     /// - Parameter limit: differences to keep.
     package init(source: RESPClient, target: RESPClient, limit: Int = 1000) throws {
-        let (sourceReader, targetReader) = (DataReader(source), DataReader(target))
+        try self.init(source: DataReader(source), target: DataReader(target), limit: limit)
+    }
+
+    /// Compares a cluster, over all its nodes, with what `source` holds; a key on a node that does not serve it is an error.
+    package init(source: RESPClient, target: RedisCluster, limit: Int = 1000) throws {
+        let reader = try ClusterReader(target)
+        try self.init(source: DataReader(source), target: reader, limit: limit)
+        if let stray = reader.strays.first {
+            throw LabError(
+                "\(reader.strays.count) keys are on nodes that do not serve them, such as "
+                    + "\(DataNode.bytes(stray.key).excerpt) on \(stray.address)")
+        }
+    }
+
+    package init(
+        source sourceReader: any ComparedServer, target targetReader: any ComparedServer, limit: Int = 1000
+    ) throws {
         for database in Set(try sourceReader.databases()).union(try targetReader.databases()).sorted() {
             try sourceReader.select(database)
             try targetReader.select(database)
@@ -23,13 +42,14 @@ package struct ServerComparison {
             var seen = Set<[UInt8]>()
             try sourceReader.scan { batch in
                 // The source may be a target as well, of another task.
-                let keys = batch.filter { !$0.starts(with: ServerData.checkpointPrefix) && seen.insert($0).inserted }
+                let keys = batch.filter { !ServerData.isOwn($0) && seen.insert($0).inserted }
                 keyCount += keys.count
                 let pairs = zip(try sourceReader.read(keys), try targetReader.read(keys))
                 for (key, (expected, actual)) in zip(keys, pairs) { note(database, key, expected, actual, limit) }
             }
             try targetReader.scan { batch in
-                let keys = batch.filter { !$0.starts(with: ServerData.checkpointPrefix) && seen.insert($0).inserted }
+                ownKeys.formUnion(batch.filter(ServerData.isOwn))
+                let keys = batch.filter { !ServerData.isOwn($0) && seen.insert($0).inserted }
                 let pairs = zip(try sourceReader.read(keys), try targetReader.read(keys))
                 for (key, (expected, actual)) in zip(keys, pairs) { note(database, key, expected, actual, limit) }
             }

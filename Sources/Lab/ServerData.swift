@@ -10,7 +10,15 @@ package struct ServerData: Equatable, Sendable {
     package typealias Keys = [[UInt8]: Entry]
 
     /// What the names of df2redis's own keys in the target begin with.
-    package static let checkpointPrefix = Array("df2redis:".utf8)
+    private static let ownPrefix = Array("df2redis:".utf8)
+
+    /// Whether a key of the target is df2redis's own: its name begins so, in a cluster perhaps after a hash tag.
+    package static func isOwn(_ key: [UInt8]) -> Bool {
+        if key.first == UInt8(ascii: "{"), let end = key.firstIndex(of: UInt8(ascii: "}")) {
+            return key[(end + 1)...].starts(with: ownPrefix) || key[1...].starts(with: ownPrefix)
+        }
+        return key.starts(with: ownPrefix)
+    }
 
     package var databases: [Int: Keys]
 
@@ -20,9 +28,13 @@ package struct ServerData: Equatable, Sendable {
     package var count: Int { databases.values.reduce(0) { $0 + $1.count } }
 
     /// Reads everything that `client`'s server holds; database 0 is the selected one afterwards.
-    package init(reading client: RESPClient) throws {
+    package init(reading client: RESPClient) throws { try self.init(reading: DataReader(client)) }
+
+    /// Reads everything that all masters of `cluster` hold.
+    package init(reading cluster: RedisCluster) throws { try self.init(reading: ClusterReader(cluster)) }
+
+    package init(reading reader: any ComparedServer) throws {
         var databases: [Int: Keys] = [:]
-        let reader = DataReader(client)
         for database in try reader.databases() {
             try reader.select(database)
             var keys: Keys = [:]
@@ -38,7 +50,7 @@ package struct ServerData: Equatable, Sendable {
     /// The data set without df2redis's own keys: its checkpoints.
     package var withoutCheckpoints: ServerData {
         ServerData(
-            databases: databases.mapValues { keys in keys.filter { !$0.key.starts(with: Self.checkpointPrefix) } })
+            databases: databases.mapValues { keys in keys.filter { !Self.isOwn($0.key) } })
     }
 
     /// The differences of `other` from this data set, in the order of databases and keys; none when they are equal.

@@ -1,7 +1,7 @@
 import Foundation
 
 /// A folder of our own under the system's temporary one, removed with its contents when the last owner lets go.
-package final class TemporaryFolder {
+package final class TemporaryFolder: Sendable {
     package let path: String
 
     package init(_ purpose: String) throws {

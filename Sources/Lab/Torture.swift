@@ -2,15 +2,31 @@ import Base
 import Foundation
 import Wire
 
-/// df2redis between a master under load of commands that are not idempotent and a real server with an append-only file,
-/// with faults in random order; both sides must be equal at the end, without a full sync that was not needed.
+/// df2redis between a master under load of commands that are not idempotent and a real server, or cluster, with append-only
+/// files, with faults in random order; both sides must be equal at the end, without a full sync that was not needed.
 package final class Torture {
     /// What goes wrong.
     package enum Fault: String, CaseIterable, Sendable {
         case daemonKilled, daemonLeft, daemonStopped, daemonKilledOverStoppedTarget
         case targetKilled, targetStopped, targetCut, targetReadOnly, targetFull, targetBusy, targetLoading
+        case nodeKilled, nodeReplaced, nodeStopped, nodeCutOff, nodeCut, nodeFull, failedOver, slotsMoved
         case spoolFilled, diskFilled
         case sourceFlowsCut, sourceFlowCut, sourceMainCut
+    }
+
+    package enum TargetKind: String, CaseIterable, Sendable {
+        case standalone, cluster
+
+        /// What can go wrong with such a target around it.
+        package var faults: [Fault] {
+            let ofCluster: Set<Fault> = [
+                .nodeKilled, .nodeReplaced, .nodeStopped, .nodeCutOff, .nodeCut, .nodeFull, .failedOver, .slotsMoved,
+            ]
+            let ofServer: Set<Fault> = [
+                .targetKilled, .targetCut, .targetReadOnly, .targetFull, .targetBusy, .targetLoading,
+            ]
+            return Fault.allCases.filter { !(self == .cluster ? ofServer : ofCluster).contains($0) }
+        }
     }
 
     package struct Options: Sendable {
@@ -22,12 +38,16 @@ package final class Torture {
         package var limit: Duration?
         /// Faults between two comparisons.
         package var faultsPerRound = 10
-        package var kinds = Fault.allCases
+        package var kinds: [Fault]
+        package let target: TargetKind
         /// Bytes of a file system made for the spool, smaller than `spool.diskBytes`; `nil`: an ordinary folder, and
         /// `diskFilled` spends the budget instead. Needs the right to mount.
         package var spoolFileSystemBytes: Int?
 
-        package init() {}
+        package init(target: TargetKind = .standalone) {
+            self.target = target
+            kinds = target.faults
+        }
     }
 
     package struct Report: Sendable {
@@ -37,6 +57,11 @@ package final class Torture {
         package var rounds = 0
         /// Full syncs, the first one left out.
         package var fullSyncs = 0
+        /// Of those, full syncs because a master of the cluster was replaced by a replica without its last writes, and
+        /// of so much that the source cannot bring them again.
+        package var fullSyncsForLostWrites = 0
+        /// Those that nothing asked for.
+        package var needlessFullSyncs: Int { max(0, fullSyncs - fullSyncsForLostWrites) }
         /// Why they were made, in the daemon's words.
         package var fullSyncReasons: [String] = []
         /// Ends of the daemon that nobody asked for, which a service manager would have met with a restart.
@@ -62,11 +87,11 @@ package final class Torture {
     package private(set) var report = Report()
     private let say: (String) -> Void
     private let source: TortureSource
-    private let target: RedisServer
+    private let target: any TortureTarget
     private let folder: TemporaryFolder
     private var daemon: Daemon
     private let configuration: Daemon.Configuration
-    private var random: SplitMix64
+    private var dice: TortureDice
     private var happenings: [Happening] = []
     private let processorWaits: ProcessorWaits
     /// Kinds that have not had their turn: each comes once before any comes again.
@@ -78,11 +103,8 @@ package final class Torture {
         self.source = source
         self.say = say
         processorWaits = ProcessorWaits(pid: source.pid)
-        random = SplitMix64(seed: options.seed)
-        target = try RedisServer([
-            "--appendonly", "yes", "--appendfsync", "always", "--busy-reply-threshold", "100",
-            "--maxmemory-policy", "noeviction", "--enable-debug-command", "local",
-        ])
+        dice = TortureDice(seed: options.seed)
+        target = try options.target == .cluster ? ClusterTortureTarget() : StandaloneTortureTarget()
         folder = try TemporaryFolder("torture")
         if let bytes = options.spoolFileSystemBytes {
             fileSystem = try SmallFileSystem(at: folder.file("state/\(Daemon.taskName).spool"), bytes: bytes)
@@ -92,7 +114,7 @@ package final class Torture {
             sections: [
                 "spool": ["memoryBytes: 1048576", "diskBytes: 16777216"],
                 "reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"],
-                "shutdown": ["drainSeconds: 0.2"],
+                "shutdown": ["drainSeconds: 0.2"], "target": target.configuration,
             ])
         daemon = try Daemon(.replicate, configuration, folder: folder)
     }
@@ -107,7 +129,6 @@ package final class Torture {
             processorWaits.stop()
             daemon.process.signal(SIGCONT)
             daemon.process.kill()
-            target.resume()
             target.stop()
         }
         try daemon.wait(forLine: "stable: following")
@@ -125,6 +146,10 @@ package final class Torture {
         }
         report.fullSyncReasons = reasons
         report.fullSyncs = daemon.log.components(separatedBy: "full sync begins").count - 2
+        report.fullSyncsForLostWrites =
+            daemon.log.split(separator: "\n").count {
+                $0.contains("leaving:") && $0.contains("that the cluster had confirmed: a full sync is needed")
+            }
         for line in daemon.log.split(separator: "\n") where line.contains("there is no room left") {
             guard line.contains("another attempt in") else { continue }
             let cause =
@@ -137,7 +162,8 @@ package final class Torture {
 
     private func round(_ count: Int) throws {
         let load = try TortureLoad(
-            port: source.port, commandsPerSecond: options.commandsPerSecond, seed: random.next())
+            port: source.port, commandsPerSecond: options.commandsPerSecond, otherDatabase: target.otherDatabase,
+            seed: dice.seed())
         for _ in 0..<count {
             let fault = nextFault()
             report.faults[fault, default: 0] += 1
@@ -160,7 +186,7 @@ package final class Torture {
     private var isWanting: Bool { options.kinds.contains { report.faults[$0] == nil } }
 
     private func nextFault() -> Fault {
-        if deck.isEmpty { deck = options.kinds.shuffled(using: &random) }
+        if deck.isEmpty { deck = dice.shuffled(options.kinds) }
         return deck.removeLast()
     }
 
@@ -169,18 +195,18 @@ package final class Torture {
         let deadline = ContinuousClock.now + .seconds(60)
         while true {
             try superviseDaemon()
-            if let result = try? ServerComparison(source: source.client(), target: target.client()), result.isEqual {
+            if let result = try? target.compare(with: source.client()), result.isEqual {
                 report.comparedKeys = result.keyCount
                 return
             }
             guard ContinuousClock.now < deadline else { break }
             nap(.milliseconds(100))
         }
-        let result = try ServerComparison(source: source.client(), target: target.client())
+        let result = try target.compare(with: source.client())
         if result.isEqual { return }
         throw LabError(
             "\(result.differenceCount) of \(result.keyCount) keys differ after fault \(report.faultCount), seed "
-                + "\(options.seed):\n\(Difference.report(result.differences))\n\(logTail)")
+                + "\(options.seed):\n\(Difference.report(result.differences))\n\(target.report)\n\(logTail)")
     }
 
     // MARK: The daemon's service manager
@@ -207,10 +233,11 @@ package final class Torture {
 
     // MARK: Faults
 
-    private func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
-    private func someTime(_ range: ClosedRange<Int>) { nap(.milliseconds(number(range))) }
+    private func number(_ range: ClosedRange<Int>) -> Int { dice.number(range) }
+    private func someTime(_ range: ClosedRange<Int>) { dice.someTime(range) }
 
     private func inject(_ fault: Fault) throws {
+        if try target.inject(fault, &dice) { return }
         switch fault {
         case .daemonKilled:
             daemon.process.kill()
@@ -233,27 +260,6 @@ package final class Torture {
             try startDaemon()
             someTime(0...300)
             target.resume()
-        case .targetKilled:
-            target.kill()
-            someTime(0...700)
-            try target.restart()
-        case .targetStopped:
-            target.pause()
-            someTime(100...2500)
-            target.resume()
-        case .targetCut: try eachConnectionOfDaemon { try $0.command("CLIENT", "KILL", "ID", $1) }
-        case .targetReadOnly:
-            let client = try target.client()
-            try client.command("REPLICAOF", "127.0.0.1", "1")
-            someTime(100...1000)
-            try client.command("REPLICAOF", "NO", "ONE")
-        case .targetFull:
-            let client = try target.client()
-            try client.command("CONFIG", "SET", "maxmemory", "1")
-            someTime(100...1000)
-            try client.command("CONFIG", "SET", "maxmemory", "0")
-        case .targetBusy: try keepTargetBusy(for: number(300...1200))
-        case .targetLoading: try reloadTarget(for: number(300...1500))
         case .spoolFilled:
             target.pause()
             try burst(bytes: number(1...15) << 20)
@@ -266,44 +272,7 @@ package final class Torture {
         case .sourceFlowsCut: try source.cut(.allFlows)
         case .sourceFlowCut: try source.cut(.oneFlow)
         case .sourceMainCut: try source.cut(.main)
-        }
-    }
-
-    private func eachConnectionOfDaemon(_ body: (RESPClient, String) throws -> Void) throws {
-        let client = try target.client()
-        for line in (try client.command("CLIENT", "LIST").text ?? "").split(separator: "\n") {
-            let words = line.split(separator: " ")
-            guard words.contains(where: { $0.hasPrefix("name=df2redis:") }), number(0...2) > 0,
-                let id = words.first(where: { $0.hasPrefix("id=") })
-            else { continue }
-            // It may have gone meanwhile.
-            try? body(client, String(id.dropFirst(3)))
-        }
-    }
-
-    /// The target reads its own file anew and answers LOADING meanwhile; connections stay.
-    private func reloadTarget(for milliseconds: Int) throws {
-        let (loading, control) = (try target.client(), try target.client())
-        func slowDown(_ microseconds: Int) throws {
-            try control.command("CONFIG", "SET", "key-load-delay", "\(microseconds)")
-        }
-        try control.command("CONFIG", "SET", "loading-process-events-interval-bytes", "1024")
-        try slowDown(5000)
-        let thread = WaitingThread(loading, ["DEBUG", "LOADAOF"])
-        thread.start()
-        nap(.milliseconds(milliseconds))
-        try slowDown(0)
-        try wait(until: "the target has loaded its data", timeout: .seconds(60)) { thread.hasEnded }
-    }
-
-    private func keepTargetBusy(for milliseconds: Int) throws {
-        let (busy, killer) = (try target.client(), try target.client())
-        let thread = WaitingThread(busy, ["EVAL", "while true do end", "0"])
-        thread.start()
-        nap(.milliseconds(milliseconds))
-        while !thread.hasEnded {
-            _ = try killer.send([Array("SCRIPT".utf8), Array("KILL".utf8)])
-            nap(.milliseconds(20))
+        default: throw LabError("a \(options.target.rawValue) target has no fault \(fault.rawValue)")
         }
     }
 

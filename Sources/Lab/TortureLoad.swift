@@ -8,11 +8,15 @@ import Foundation
 package final class TortureLoad {
     private let threads: [LoadThread]
 
-    /// - Parameter commandsPerSecond: over all connections.
-    package init(port: UInt16, connections: Int = 2, commandsPerSecond: Int, seed: UInt64) throws {
+    /// - Parameters:
+    ///   - commandsPerSecond: over all connections.
+    ///   - otherDatabase: one in ten batches goes there, and it is emptied now and then.
+    package init(
+        port: UInt16, connections: Int = 2, commandsPerSecond: Int, otherDatabase: Int? = 5, seed: UInt64
+    ) throws {
         threads = try (0..<connections).map { index in
             try LoadThread(
-                port: port, rate: max(commandsPerSecond / connections, 1),
+                port: port, rate: max(commandsPerSecond / connections, 1), otherDatabase: otherDatabase,
                 generator: TortureGenerator(seed: seed &+ UInt64(index) &* 0x9E37_79B9))
         }
         for thread in threads { thread.start() }
@@ -78,9 +82,11 @@ private final class LoadThread: @unchecked Sendable {  // what both threads touc
     private var error: (any Error)?
     private let client: RESPClient
     private let rate: Int
+    private let otherDatabase: Int?
     private var generator: TortureGenerator
 
-    init(port: UInt16, rate: Int, generator: TortureGenerator) throws {
+    init(port: UInt16, rate: Int, otherDatabase: Int?, generator: TortureGenerator) throws {
+        self.otherDatabase = otherDatabase
         client = try RESPClient(port: port, timeout: .seconds(60))
         self.rate = rate
         self.generator = generator
@@ -114,11 +120,11 @@ private final class LoadThread: @unchecked Sendable {  // what both threads touc
                 }
                 var batch = (0..<min(due - sent, 20)).map { _ in generator.next() }
                 sent += batch.count
-                // Database 5 is emptied now and then; database 0 never, so that no mistake is forgotten.
-                let wanted = generator.number(0...9) == 0 ? 5 : 0
+                // The other database is emptied now and then; database 0 never, so that no mistake is forgotten.
+                let wanted = generator.number(0...9) == 0 ? otherDatabase ?? 0 : 0
                 if wanted != database { batch.insert(["SELECT", "\(wanted)"], at: 0) }
                 database = wanted
-                if database == 5, generator.number(0...rate / 4) == 0 { batch.append(["FLUSHDB"]) }
+                if database != 0, generator.number(0...rate / 4) == 0 { batch.append(["FLUSHDB"]) }
                 let before = ContinuousClock.now
                 _ = try client.pipeline(batch.map { $0.map { Array($0.utf8) } })
                 note(batch.count, TortureLoad.Wait(start: before, duration: before.duration(to: .now)))

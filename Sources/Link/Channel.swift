@@ -2,13 +2,16 @@ package import Dispatch
 import Glibc
 package import Wire
 
-/// One connected TCP socket, its Dispatch sources, and the bytes that wait to be written.
+/// One connected TCP socket, plain or with TLS, its Dispatch sources, and the bytes that wait to be written.
 ///
 /// Not Sendable: it belongs to the owner of `queue`, and every call and every handler is on that queue. The descriptor
 /// is closed once, after both sources have been cancelled.
 ///
 /// There is one write loop. What the kernel does not take at once waits here (`write(_:)` with a closure) or with whoever
 /// keeps it (`OutgoingBytes`), and goes out as there is room. Nothing is written after our FIN.
+///
+/// A `TLSSession` sits between the channel and the socket; one whose handshake is not complete gets `handshake` before
+/// anything is read or written.
 package final class Channel {
     package enum ReadResult: Equatable {
         case bytes(Int)
@@ -20,6 +23,10 @@ package final class Channel {
     package let peer: String
     package let descriptor: Int32
     private let queue: DispatchQueue
+    private let tls: TLSSession?
+    private var onReadable: () -> Void = {}
+    /// Calls the read handler again, for what the TLS session holds and the kernel does not announce.
+    private var rereadSource: (any DispatchSourceUserDataAdd)?
     private var readSource: (any DispatchSourceRead)?
     private var writeSource: (any DispatchSourceWrite)?
     private var isWriteSourceArmed = false
@@ -33,9 +40,10 @@ package final class Channel {
     package private(set) var isClosed = false
     package private(set) var hasSentFIN = false
 
-    /// Takes over `descriptor`, a connected non-blocking socket.
-    package init(descriptor: Int32, peer: String, queue: DispatchQueue) {
-        self.descriptor = descriptor
+    /// Takes over a socket.
+    package init(_ socket: ConnectedSocket, peer: String, queue: DispatchQueue) {
+        descriptor = socket.descriptor
+        tls = socket.tls
         self.peer = peer
         self.queue = queue
     }
@@ -48,9 +56,48 @@ package final class Channel {
     package func startReading(_ handler: @escaping () -> Void) {
         precondition(readSource == nil && !isClosed, "reading starts once")
         let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler(handler: handler)
+        if tls == nil {
+            source.setEventHandler(handler: handler)
+        } else {
+            startRereading(handler)
+            source.setEventHandler { [weak self] in self?.callReadHandler() }
+        }
         readSource = source
         source.activate()
+    }
+
+    private func startRereading(_ handler: @escaping () -> Void) {
+        onReadable = handler
+        let source = DispatchSource.makeUserDataAddSource(queue: queue)
+        source.setEventHandler { [weak self] in self?.callReadHandler() }
+        rereadSource = source
+        source.activate()
+        // What the session has read before it came here.
+        if tls?.mayHoldMore == true { source.add(data: 1) }
+    }
+
+    private func callReadHandler() {
+        guard !isClosed, !isReadingStopped else { return }
+        onReadable()
+        if let tls, tls.mayHoldMore { rereadSource?.add(data: 1) }
+    }
+
+    // MARK: TLS
+
+    /// What the session itself has to say, such as new keys, goes out in a turn of its own: a write that fails calls the
+    /// owner, who is reading.
+    private func sendAnswers(of tls: TLSSession) {
+        if tls.unsentBytes > 0, !hasSentFIN, !hasWriteFailed { waitUntilWritable() }
+    }
+
+    /// Goes on with the handshake as far as what has arrived allows: from the read handler, until it is complete.
+    ///
+    /// - Returns: whether it is complete; always, without TLS.
+    package func handshake() throws(ChannelError) -> Bool {
+        precondition(!isClosed, "a closed channel agrees on nothing")
+        guard let tls else { return true }
+        defer { sendAnswers(of: tls) }
+        return try tls.handshake()
     }
 
     /// Suspends the calls of the read handler for good; the socket stays open.
@@ -60,8 +107,9 @@ package final class Channel {
         readSource.suspend()
     }
 
-    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReadResult {
+    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(ChannelError) -> ReadResult {
         precondition(!isClosed, "a closed channel is not read")
+        if let tls { return try readDecrypted(tls, into: buffer) }
         let count = retryingInterrupts { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
         if count > 0 {
             lastTraffic = .now
@@ -69,7 +117,16 @@ package final class Channel {
         }
         if count == 0 { return .endOfStream }
         if errno == EAGAIN { return .wouldBlock }
-        throw SystemError("read", errno: errno, peer: peer)
+        throw .system(SystemError("read", errno: errno, peer: peer))
+    }
+
+    private func readDecrypted(
+        _ tls: TLSSession, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(ChannelError) -> ReadResult {
+        defer { sendAnswers(of: tls) }
+        let result = try tls.read(into: buffer)
+        if case .bytes = result { lastTraffic = .now }
+        return result
     }
 
     /// Bytes that the kernel holds for us.
@@ -100,7 +157,9 @@ package final class Channel {
     }
 
     /// Bytes that were handed over and that the kernel has not taken.
-    package var unwrittenBytes: Int { outgoing.count + (source?.unwrittenBytes ?? 0) }
+    package var unwrittenBytes: Int {
+        outgoing.count + (source?.unwrittenBytes ?? 0) + (tls?.unsentBytes ?? 0)
+    }
 
     /// Writes what `body` appends, behind everything that waits already.
     package func write(_ body: (inout ByteBuffer) -> Void) {
@@ -134,6 +193,7 @@ package final class Channel {
                 }
                 if count == 0 { return waitUntilWritable() }
             }
+            if let tls, try !tls.flush() { return waitUntilWritable() }
             stopWaitingToWrite()
         } catch {
             hasWriteFailed = true
@@ -142,8 +202,13 @@ package final class Channel {
         }
     }
 
-    /// - Returns: bytes that the kernel has taken; 0 when it takes none now.
+    /// - Returns: bytes that the kernel, or the TLS session, has taken; 0 when none are taken now.
     private func writeOnce(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
+        if let tls {
+            let count = try tls.write(bytes)
+            if count > 0 { lastTraffic = .now }
+            return count
+        }
         let count = retryingInterrupts { send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL)) }
         if count > 0 {
             lastTraffic = .now
@@ -167,13 +232,15 @@ package final class Channel {
 
     // MARK: Leaving
 
-    /// Half-close: our FIN goes out after everything written; what still waits is dropped. Reading goes on.
+    /// Half-close: our FIN goes out after everything written, with TLS after close_notify; what still waits is dropped.
+    /// Reading goes on.
     package func shutdownWrite() {
         guard !isClosed, !hasSentFIN else { return }
         hasSentFIN = true
         outgoing.removeAll()
         source = nil
         stopWaitingToWrite()
+        tls?.close(saysSo: !hasWriteFailed)
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
@@ -187,9 +254,10 @@ package final class Channel {
     }
 
     /// Gives the socket away as it is, without a FIN: `completion` gets it, on the queue, once no source watches it.
-    package func detach(_ completion: @escaping (Int32) -> Void) {
+    package func detach(_ completion: @escaping (ConnectedSocket) -> Void) {
         precondition(!isClosed, "a closed channel has nothing to give away")
-        release(completion)
+        let tls = tls
+        release { completion(ConnectedSocket($0, tls: tls)) }
     }
 
     /// Ends both sources. Only when both have said so may the descriptor be closed or watched by others: Dispatch takes
@@ -205,6 +273,9 @@ package final class Channel {
         // A source that is suspended never gets to its cancellation.
         if let writeSource, !isWriteSourceArmed { writeSource.resume() }
         if let readSource, isReadingStopped { readSource.resume() }
+        rereadSource?.cancel()
+        rereadSource = nil
+        onReadable = {}
         readSource = nil
         writeSource = nil
         source = nil

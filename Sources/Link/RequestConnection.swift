@@ -1,9 +1,14 @@
 package import Dispatch
+import Glibc
 package import Wire
 
 /// Why a request has no usable reply.
 package enum RequestFailure: Error, Sendable, CustomStringConvertible {
     case system(SystemError)
+    /// The connection cannot be encrypted.
+    case tls(TLSError)
+    /// The peer speaks TLS, and we do not.
+    case needsTLS(peer: String)
     /// The peer has ended the connection; `reason` is the error line that it sent before, unasked, such as
     /// `ERR max number of clients reached`.
     case closedByPeer(peer: String, reason: String?)
@@ -16,12 +21,23 @@ package enum RequestFailure: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .system(let error): "\(error)"
+        case .tls(let error): "\(error)"
+        case .needsTLS(let peer): "\(peer) speaks TLS on this port"
         case .closedByPeer(let peer, nil): "\(peer) closed the connection"
         case .closedByPeer(let peer, let reason?): "\(peer) closed the connection: \(reason)"
         case .timedOut(let peer, let limit): "no answer from \(peer) within \(limit.milliseconds) ms"
         case .malformedReply(let peer, let error): "\(peer) does not speak the Redis protocol: \(error)"
         case .closed(let peer): "the connection to \(peer) is closed"
         case .cancelled(let peer): "the answer of \(peer) is no longer waited for"
+        }
+    }
+}
+
+extension RequestFailure {
+    package init(_ error: ChannelError) {
+        switch error {
+        case .system(let error): self = .system(error)
+        case .tls(let error): self = .tls(error)
         }
     }
 }
@@ -36,7 +52,9 @@ package actor RequestConnection {
     private var channel: Channel?
     private var received = ByteBuffer()
     private var waiting: [UInt64: CheckedContinuation<RESPValue, any Error>] = [:]
+    /// Requests without a reply, and pipelines without all of theirs, first come first.
     private var order: [UInt64] = []
+    private var pipelines: [UInt64: Pipeline] = [:]
     private var nextID: UInt64 = 0
     private var failure: RequestFailure?
     private var hasReplied = false
@@ -44,15 +62,28 @@ package actor RequestConnection {
     private var partingReply: String?
     private var lastReply = ContinuousClock.now
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
+    private var isEncrypted = false
+    private var isEstablished = false
+    private var handshakeWaiters: [UInt64: CheckedContinuation<Bool, any Error>] = [:]
 
-    /// Connects and starts reading.
+    /// Connects, makes TLS of it where that is asked for, and starts reading.
+    ///
+    /// - Parameter tls: `nil` for plaintext.
+    /// - Throws: `SystemError`, `RequestFailure`.
     package static func connect(
-        to endpoint: Endpoint, label: String, timeout: Duration
+        to endpoint: Endpoint, tls: TLSSettings?, label: String, timeout: Duration
     ) async throws -> RequestConnection {
         let descriptor = try await Dialer.connect(to: endpoint, timeout: timeout)
         let connection = RequestConnection(endpoint: endpoint, executor: QueueExecutor(label: label))
-        await connection.start(descriptor)
-        return connection
+        try await connection.start(descriptor, tls: tls)
+        guard let tls else { return connection }
+        do {
+            try await connection.handshake(tls, timeout: timeout)
+            return connection
+        } catch {
+            await connection.close()
+            throw error
+        }
     }
 
     private init(endpoint: Endpoint, executor: QueueExecutor) {
@@ -60,9 +91,22 @@ package actor RequestConnection {
         self.executor = executor
     }
 
-    private func start(_ descriptor: Int32) {
-        let channel = Channel(descriptor: descriptor, peer: endpoint.description, queue: executor.queue)
+    private func start(_ descriptor: Int32, tls: TLSSettings?) throws(RequestFailure) {
+        var socket = ConnectedSocket(descriptor)
+        if let tls {
+            do throws(TLSError) {
+                let session = try TLSSession(
+                    tls, descriptor: descriptor, host: endpoint.host, peer: endpoint.description)
+                socket = ConnectedSocket(descriptor, tls: session)
+            } catch {
+                Glibc.close(descriptor)
+                throw .tls(error)
+            }
+        }
+        let channel = Channel(socket, peer: endpoint.description, queue: executor.queue)
         self.channel = channel
+        isEncrypted = tls != nil
+        isEstablished = tls == nil
         channel.startWriting { [weak self] error in self?.assumeIsolated { $0.writeFailed(error) } }
         channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
     }
@@ -73,6 +117,64 @@ package actor RequestConnection {
     ///
     /// - Throws: `RequestFailure`; but for `cancelled` the connection is of no use after it.
     package func request(_ arguments: [[UInt8]], timeout: Duration = .seconds(10)) async throws -> RESPValue {
+        do {
+            return try await exchange(arguments, timeout: timeout)
+        } catch {
+            // What a server that wants TLS does with a plain client.
+            guard !isEncrypted, !hasReplied, wasClosedInSilence,
+                await ProtocolProbe.speaksTLS(endpoint, within: .seconds(1))
+            else { throw error }
+            throw RequestFailure.needsTLS(peer: endpoint.description)
+        }
+    }
+
+    /// Waits for what the peer sends unasked, as to a subscriber; it comes in the order of the calls.
+    ///
+    /// - Throws: as `request`.
+    package func receive(within limit: Duration) async throws -> RESPValue {
+        if let failure { throw failure }
+        return try await reply(within: limit) { deliver() }
+    }
+
+    /// As `request`, without a look at what else the peer might speak.
+    func exchange(_ arguments: [[UInt8]], timeout: Duration) async throws -> RESPValue {
+        if let failure { throw failure }
+        guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }
+        return try await reply(within: timeout) {
+            channel.write { outgoing in
+                outgoing.appendCommandHead(arguments.count)
+                for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+            }
+        }
+    }
+
+    /// - Parameter request: makes the peer send what is waited for.
+    private func reply(within limit: Duration, to request: () -> Void) async throws -> RESPValue {
+        let id = nextID
+        nextID += 1
+        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated { $0.expire(id, after: limit) }
+        }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                waiting[id] = continuation
+                order.append(id)
+                request()
+                if Task.isCancelled { abandon(id) }
+            }
+        } onCancel: {
+            executor.queue.async { [weak self] in self?.assumeIsolated { $0.abandon(id) } }
+        }
+    }
+
+    /// Sends all `commands` at once and waits for their replies, which come in the same order. Error replies are values.
+    ///
+    /// - Parameter timeout: for all of them together.
+    /// - Throws: as `request`.
+    package func requests(
+        _ commands: [[[UInt8]]], timeout: Duration = .seconds(10)
+    ) async throws -> [RESPValue] {
+        if commands.isEmpty { return [] }
         if let failure { throw failure }
         guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }
         let id = nextID
@@ -82,11 +184,13 @@ package actor RequestConnection {
         }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                waiting[id] = continuation
+                pipelines[id] = Pipeline(replyCount: commands.count, continuation)
                 order.append(id)
                 channel.write { outgoing in
-                    outgoing.appendCommandHead(arguments.count)
-                    for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+                    for arguments in commands {
+                        outgoing.appendCommandHead(arguments.count)
+                        for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+                    }
                 }
                 if Task.isCancelled { abandon(id) }
             }
@@ -95,7 +199,65 @@ package actor RequestConnection {
         }
     }
 
+    /// Ends the connection as if the peer had: it is no longer the one to talk to, and may not answer any more.
+    package func giveUp() { fail(.closedByPeer(peer: endpoint.description, reason: nil)) }
+
+    // MARK: TLS
+
+    /// How long a handshake may take before a plain question finds out whether the server speaks TLS at all: one that does
+    /// not waits for the end of a line.
+    private static let handshakePatience = Duration.seconds(2)
+
+    private func handshake(_ tls: TLSSettings, timeout: Duration) async throws {
+        readAvailable()
+        let patience = min(Self.handshakePatience, timeout)
+        if try await isEstablished(within: patience) { return }
+        if await ProtocolProbe.speaksPlaintext(endpoint, within: .seconds(1)) {
+            throw RequestFailure.tls(.plaintext(peer: endpoint.description, answer: [], tls))
+        }
+        if try await isEstablished(within: max(timeout - patience, .milliseconds(1))) { return }
+        throw RequestFailure.tls(
+            TLSError(
+                .unanswered, "\(endpoint) has not answered the TLS handshake within \(timeout.milliseconds) ms"))
+    }
+
+    private func isEstablished(within limit: Duration) async throws -> Bool {
+        if let failure { throw failure }
+        if isEstablished { return true }
+        let id = nextID
+        nextID += 1
+        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated { $0.handshakeWaiters.removeValue(forKey: id)?.resume(returning: false) }
+        }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                handshakeWaiters[id] = continuation
+                if Task.isCancelled { abandon(id) }
+            }
+        } onCancel: {
+            executor.queue.async { [weak self] in self?.assumeIsolated { $0.abandon(id) } }
+        }
+    }
+
+    /// - Returns: whether the handshake is complete.
+    private func establish(_ channel: Channel) -> Bool {
+        do throws(ChannelError) {
+            guard try channel.handshake() else { return false }
+        } catch {
+            fail(RequestFailure(error))
+            return false
+        }
+        isEstablished = true
+        let waiters = handshakeWaiters.values
+        handshakeWaiters = [:]
+        for waiter in waiters { waiter.resume(returning: true) }
+        return true
+    }
+
     private func abandon(_ id: UInt64) {
+        pipelines[id]?.fail(.cancelled(peer: endpoint.description))
+        handshakeWaiters.removeValue(forKey: id)?.resume(
+            throwing: RequestFailure.cancelled(peer: endpoint.description))
         waiting.removeValue(forKey: id)?.resume(throwing: RequestFailure.cancelled(peer: endpoint.description))
     }
 
@@ -103,18 +265,18 @@ package actor RequestConnection {
         try await request(arguments.map { Array($0.utf8) }, timeout: timeout)
     }
 
-    /// Gives up the socket with what has been read of it and not consumed. The caller owns the descriptor.
+    /// Gives up the socket, its TLS session included, with what has been read of it and not consumed. The caller owns it.
     ///
     /// - Throws: what broke the connection; `closed` while a reply is outstanding.
-    package func detach() async throws(RequestFailure) -> (descriptor: Int32, unconsumed: [UInt8]) {
+    package func detach() async throws(RequestFailure) -> (socket: ConnectedSocket, unconsumed: [UInt8]) {
         guard let channel, failure == nil, order.isEmpty else {
             throw failure ?? .closed(peer: endpoint.description)
         }
         self.channel = nil
-        let descriptor = await withCheckedContinuation { continuation in
+        let socket = await withCheckedContinuation { continuation in
             channel.detach { continuation.resume(returning: $0) }
         }
-        return (descriptor, received.withUnsafeBytes { Array($0) })
+        return (socket, received.withUnsafeBytes { Array($0) })
     }
 
     /// The socket, for those who keep a copy of it; `nil` when it is closed.
@@ -152,7 +314,7 @@ package actor RequestConnection {
     package var wasClosedInSilence: Bool {
         switch failure {
         case .closedByPeer(_, reason: nil), .system: true
-        case .closedByPeer, .timedOut, .malformedReply, .closed, .cancelled, nil: false
+        case .closedByPeer, .tls, .needsTLS, .timedOut, .malformedReply, .closed, .cancelled, nil: false
         }
     }
 
@@ -166,12 +328,12 @@ package actor RequestConnection {
     }
 
     private func readAvailable() {
-        guard let channel else { return }
+        guard let channel, isEstablished || establish(channel) else { return }
         var end: RequestFailure?
-        do throws(SystemError) {
+        do throws(ChannelError) {
             while true {
                 var result = Channel.ReadResult.wouldBlock
-                try received.appendUninitialized(minimum: 16 << 10) { (room) throws(SystemError) in
+                try received.appendUninitialized(minimum: 16 << 10) { (room) throws(ChannelError) in
                     result = try channel.read(into: room)
                     if case .bytes(let count) = result { return count }
                     return 0
@@ -183,7 +345,7 @@ package actor RequestConnection {
                 }
             }
         } catch {
-            end = .system(error)
+            end = RequestFailure(error)
         }
         deliver()
         if let end { fail(end) }
@@ -197,11 +359,21 @@ package actor RequestConnection {
                 let consumed = reader.offset
                 received.removeFirst(consumed)
                 note(value)
-                waiting.removeValue(forKey: order.removeFirst())?.resume(returning: value)
+                if pipelines[order[0]]?.add(value) == false { continue }
+                let id = order.removeFirst()
+                pipelines.removeValue(forKey: id)?.succeed()
+                waiting.removeValue(forKey: id)?.resume(returning: value)
             }
         } catch {
-            fail(.malformedReply(peer: endpoint.description, error))
+            fail(
+                isTLSRecord ? .needsTLS(peer: endpoint.description) : .malformedReply(peer: endpoint.description, error)
+            )
         }
+    }
+
+    /// What a server says to a client that does not speak TLS is an alert: its type, and the version.
+    private var isTLSRecord: Bool {
+        received.withUnsafeBytes { $0.starts(with: [0x15, 0x03]) }
     }
 
     private func note(_ reply: RESPValue) {
@@ -213,7 +385,9 @@ package actor RequestConnection {
     }
 
     private func expire(_ id: UInt64, after timeout: Duration) {
-        if waiting[id] != nil { fail(.timedOut(peer: endpoint.description, timeout)) }
+        if waiting[id] != nil || pipelines[id]?.isAwaited == true {
+            fail(.timedOut(peer: endpoint.description, timeout))
+        }
     }
 
     private func fail(_ cause: RequestFailure) {
@@ -221,18 +395,60 @@ package actor RequestConnection {
         var reason = cause
         switch cause {
         case .system, .closedByPeer:
-            if let words = errorLine(in: received.bytes) ?? partingReply {
+            if isTLSRecord {
+                reason = .needsTLS(peer: endpoint.description)
+            } else if let words = errorLine(in: received.bytes) ?? partingReply {
                 reason = .closedByPeer(peer: endpoint.description, reason: words)
             }
-        case .timedOut, .malformedReply, .closed, .cancelled: break
+        case .tls, .needsTLS, .timedOut, .malformedReply, .closed, .cancelled: break
         }
         failure = reason
         channel?.close()
         channel = nil
         let continuations = order.compactMap { waiting[$0] }
+        let pipelines = order.compactMap { self.pipelines[$0] }
         waiting = [:]
+        self.pipelines = [:]
         order = []
+        for pipeline in pipelines { pipeline.fail(reason) }
         for continuation in continuations { continuation.resume(throwing: reason) }
+        let handshakes = handshakeWaiters.values
+        handshakeWaiters = [:]
+        for continuation in handshakes { continuation.resume(throwing: reason) }
         releaseEndWaiters()
+    }
+}
+
+/// Requests that were sent together, and the replies that have come.
+///
+/// Not Sendable: it lives on its connection's queue.
+private final class Pipeline {
+    private let replyCount: Int
+    private var replies: [RESPValue] = []
+    /// `nil` once nobody waits: the replies that still come are dropped.
+    private var continuation: CheckedContinuation<[RESPValue], any Error>?
+
+    init(replyCount: Int, _ continuation: CheckedContinuation<[RESPValue], any Error>) {
+        self.replyCount = replyCount
+        self.continuation = continuation
+        replies.reserveCapacity(replyCount)
+    }
+
+    var isAwaited: Bool { continuation != nil }
+
+    /// - Returns: `true` when it was the last reply.
+    func add(_ reply: RESPValue) -> Bool {
+        replies.append(reply)
+        return replies.count == replyCount
+    }
+
+    func succeed() {
+        continuation?.resume(returning: replies)
+        continuation = nil
+    }
+
+    func fail(_ reason: RequestFailure) {
+        continuation?.resume(throwing: reason)
+        continuation = nil
     }
 }

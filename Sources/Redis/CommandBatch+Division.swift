@@ -22,7 +22,7 @@ extension CommandBatch {
     }
 
     /// Commands between MULTI and EXEC, without the checkpoint's.
-    private var dataCommandCount: Int { checkpointValue == nil ? commandCount : commandCount - 1 }
+    var dataCommandCount: Int { checkpointValue == nil ? commandCount : commandCount - 1 }
 
     /// The size of each command, the checkpoint's left out.
     package func sizes() -> [Size] {
@@ -134,6 +134,7 @@ extension CommandBatch {
             first.commands.lowerBound..<last.commands.upperBound, replacing: replacements)
         batch.progress.nextLSN = last.nextLSN
         batch.progress.records = units.reduce(0) { $0 + $1.records }
+        batch.setRecordEnds(of: units, numbers)
         if isLast {
             batch.progress.keys = progress.keys
             batch.progress.flowBytes = progress.flowBytes

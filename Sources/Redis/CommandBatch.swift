@@ -48,6 +48,8 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     private var written = 0
     private var guarded: [Int: Label] = [:]
     private var effective: Set<Int> = []
+    /// Commands that are of no record: done again with every attempt.
+    private var outside: [Range<Int>] = []
 
     package init() {}
 
@@ -174,6 +176,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         before.progress = progress
         progress = Progress()
         (commandCount, guarded, effective, recordEnds) = (0, [:], [], [])
+        outside = []
         bytes.removeAll()
         append([Array("SELECT".utf8), Array("\(database)".utf8)])
         bytes.append(long.span.bytes)
@@ -230,6 +233,24 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     /// Whether 0 in answer to the command number `index` means that the target lacks its key.
     package func isEffective(_ index: Int) -> Bool { effective.contains(index) }
+
+    /// The commands from number `first` on are of no record.
+    package func noteOutsideStream(from first: Int) { if first < commandCount { outside.append(first..<commandCount) } }
+
+    func isOutsideStream(_ index: Int) -> Bool { outside.contains { $0.contains(index) } }
+
+    /// The ends of `units`, which have been taken out of another batch.
+    ///
+    /// - Parameter numbers: that batch's number of each command here.
+    func setRecordEnds(of units: ArraySlice<Unit>, _ numbers: [Int: Int]) {
+        let places = numbers.sorted { $0.value < $1.value }
+        var place = 0
+        for unit in units {
+            while place < places.count, places[place].value < unit.commands.upperBound { place += 1 }
+            let end = place == 0 ? 0 : places[place - 1].key + 1
+            if unit.records > 0 { recordEnds.append(UInt32(clamping: end)) }
+        }
+    }
 
     // MARK: Writing
 

@@ -173,13 +173,15 @@ package struct JournalRewriter {
         }
         guard profile.hasScripts else { return .writtenDiverging(.storeInSnapshot) }
         batch.append("EVAL") {
-            $0.append("if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end")
+            $0.append(Self.storeIfThere)
             $0.append("1")
             $0.append(command.argument(at: 1))
             $0.append(contentsOf: command, from: 0)
         }
         return .writtenDiverging(.storeInSnapshot)
     }
+
+    static let storeIfThere: StaticString = "if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end"
 
     private func cluster(_ command: borrowing JournalCommand) -> RewriteOutcome {
         guard command.argumentCount >= 4, command.argumentCount % 2 == 0, command.argument(at: 1).isWord("FLUSHSLOTS")

@@ -17,9 +17,21 @@ package struct OwnershipRecord: Equatable, Sendable {
     /// The value, of five words.
     package let text: String
 
-    package init(checkpoint: String, text: String) {
-        key = checkpoint + Self.suffix
+    /// - Parameter isInCluster: the record's key is to be in the slot of the checkpoint's.
+    package init(checkpoint: String, text: String, isInCluster: Bool = false) {
+        key = Self.key(checkpoint: checkpoint, isInCluster: isInCluster)
         self.text = text
+    }
+
+    static func key(checkpoint: String, isInCluster: Bool) -> String {
+        guard isInCluster else { return checkpoint + suffix }
+        let name = "df2redis\(suffix):\(checkpoint)"
+        return String(decoding: SlotTag.key(name, in: KeySlot(of: checkpoint)), as: UTF8.self)
+    }
+
+    /// The keys that each task has besides data: its checkpoint, this record, its line in the registry.
+    static func companions(of checkpoint: String, isInCluster: Bool) -> [String] {
+        [checkpoint, key(checkpoint: checkpoint, isInCluster: isInCluster), TaskRegistry.key]
     }
 
     /// `SET key text PX lifetime`
@@ -54,32 +66,25 @@ extension TargetControl {
     package func exchange(
         _ key: String, with record: OwnershipRecord?, mayReplace: @Sendable (String?) -> Bool
     ) async throws(TargetError) -> (isReplaced: Bool, found: String?, endsIn: Int64) {
-        do throws(TargetError) {
-            // On one connection, since another one would know nothing of WATCH.
-            let connection = try await open()
-            _ = try await demand(["SELECT", "0"], on: connection)
-            while true {
-                _ = try await demand(["WATCH", key], on: connection)
-                let found = try await demand(["GET", key], on: connection).text
-                let endsIn = found == nil ? 0 : try await demand(["PTTL", key], on: connection).int ?? 0
-                guard mayReplace(found) else {
-                    _ = try await demand(["UNWATCH"], on: connection)
-                    return (false, found, endsIn)
+        let command = record?.command ?? ["DEL", key]
+        // On one connection, since another one would know nothing of WATCH.
+        return try await servers.at(Array(key.utf8)) { (server) throws(TargetError) in
+            try await server.sequence { (sequence) throws(TargetError) in
+                try await sequence.demand("SELECT", "0")
+                while true {
+                    try await sequence.demand("WATCH", key)
+                    let found = try await sequence.demand("GET", key).text
+                    let endsIn = found == nil ? 0 : try await sequence.demand("PTTL", key).int ?? 0
+                    guard mayReplace(found) else {
+                        try await sequence.demand("UNWATCH")
+                        return (false, found, endsIn)
+                    }
+                    try await sequence.demand("MULTI")
+                    try await sequence.demand(command)
+                    // A null: somebody has changed it, or it has ended, since WATCH.
+                    if case .array(.some) = try await sequence.demand("EXEC") { return (true, found, endsIn) }
                 }
-                _ = try await demand(["MULTI"], on: connection)
-                _ = try await demand(record?.command ?? ["DEL", key], on: connection)
-                // A null: somebody has changed it, or it has ended, since WATCH.
-                if case .array(.some) = try await demand(["EXEC"], on: connection) { return (true, found, endsIn) }
             }
-        } catch {
-            // The connection may be in the middle of a transaction.
-            await close()
-            throw error
         }
-    }
-
-    /// Whether other connections bear the task's name; `nil` when the target does not say.
-    package func hasOtherConnections() async throws(TargetError) -> Bool? {
-        try await connector.others(on: open())
     }
 }

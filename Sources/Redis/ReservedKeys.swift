@@ -11,14 +11,27 @@ package struct ReservedKeys: Sendable {
     /// The checkpoint, which may have another name, and the owner's record.
     private let checkpoint: [UInt8]
     private let owner: [UInt8]
+    private let isInCluster: Bool
 
-    package init(checkpoint: String) {
+    /// - Parameter isInCluster: names with the tag of a slot before them are reserved too.
+    package init(checkpoint: String, isInCluster: Bool = false) {
         self.checkpoint = Array(checkpoint.utf8)
-        owner = Array((checkpoint + OwnershipRecord.suffix).utf8)
+        owner = Array(OwnershipRecord.key(checkpoint: checkpoint, isInCluster: isInCluster).utf8)
+        self.isInCluster = isInCluster
     }
 
     package func contains(_ key: RawSpan) -> Bool {
         key.startsWith(Self.prefix) || key.isEqual(to: checkpoint.span.bytes) || key.isEqual(to: owner.span.bytes)
+            || (isInCluster && Self.isTagged(key))
+    }
+
+    /// `{<tag>}df2redis:...`
+    private static func isTagged(_ key: RawSpan) -> Bool {
+        guard key.byteCount > 0, key[0] == UInt8(ascii: "{") else { return false }
+        for place in 1..<min(key.byteCount, SlotTag.maxBytes + 2) where key[place] == UInt8(ascii: "}") {
+            return key.extracting((place + 1)...).startsWith(prefix)
+        }
+        return false
     }
 
     package func contains(_ key: [UInt8]) -> Bool { contains(key.span.bytes) }

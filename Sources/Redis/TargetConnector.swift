@@ -3,14 +3,25 @@ import Wire
 
 /// How to reach the target.
 package struct TargetSettings: Sendable {
+    /// Where it is, unless sentinels are asked.
     package var endpoint: Endpoint
+    /// Whom to ask where it is.
+    package var sentinel: SentinelSettings?
+    /// Asks them; made by whoever runs the task.
+    package var locator: SentinelLocator?
     package var user: String?
     package var password: String?
+    /// How its connections are encrypted; `nil`: not at all.
+    package var tls: TLSSettings?
     /// Shown by CLIENT LIST on the target.
     package var clientName: String
     package var timeout: Duration = .seconds(10)
     /// Who runs the task; a connection is not opened while the target names somebody else. `nil`: nobody asks.
     package var owner: OwnershipRecord?
+    /// How the other nodes are found, where the target is a cluster; `endpoint` is one of the seeds.
+    package var cluster: ClusterAddresses?
+    /// The server is to be a node of a cluster; else it is to be none.
+    package var isClusterNode = false
 
     package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientName: String) {
         self.endpoint = endpoint
@@ -18,6 +29,22 @@ package struct TargetSettings: Sendable {
         self.password = password
         self.clientName = clientName
     }
+
+    /// Where the target is, for people: with sentinels where it was last.
+    package var place: String {
+        guard let sentinel else { return endpoint.description }
+        return locator?.current.map { "\($0) (\(sentinel.master))" } ?? sentinel.master
+    }
+}
+
+/// Where a cluster's nodes are.
+package struct ClusterAddresses: Equatable, Sendable {
+    /// Nodes to ask for all others, in turn.
+    package var seeds: [Endpoint]
+    /// Where nodes are reached, by the addresses that they announce.
+    package var map: [Endpoint: Endpoint] = [:]
+
+    package init(seeds: [Endpoint], map: [Endpoint: Endpoint] = [:]) { (self.seeds, self.map) = (seeds, map) }
 }
 
 /// Opens connections to the target and learns what it is.
@@ -25,9 +52,18 @@ package struct TargetConnector: Sendable {
     package let settings: TargetSettings
     /// The server expires nothing by itself, and shows us what has expired; asked for anew on each connection, since a
     /// restart may have ended it.
-    package var usesImportMode = false
+    package var usesImportMode = false { didSet { cluster?.usesImportMode = usesImportMode } }
+    /// The way to all nodes, where the target is a cluster: then nothing is to be asked of the connector itself.
+    package let cluster: ClusterConnector?
 
-    package init(settings: TargetSettings) { self.settings = settings }
+    package init(settings: TargetSettings) {
+        self.settings = settings
+        cluster = settings.cluster.map { addresses in
+            var cluster = ClusterSettings(seeds: addresses.seeds, target: settings)
+            cluster.addressMap = addresses.map
+            return ClusterConnector(settings: cluster)
+        }
+    }
 
     /// Connects, authenticates and names the connection.
     ///
@@ -35,8 +71,9 @@ package struct TargetConnector: Sendable {
     /// - Throws: `TargetError`.
     package func connect(role: String, replacing: Bool = false) async throws(TargetError) -> RequestConnection {
         do {
+            let endpoint = try await settings.locator?.master() ?? settings.endpoint
             let connection = try await RequestConnection.connect(
-                to: settings.endpoint, label: "df2redis.target.\(role)", timeout: settings.timeout)
+                to: endpoint, tls: settings.tls, label: "df2redis.target.\(role)", timeout: settings.timeout)
             do {
                 if let arguments = authentication(user: settings.user, password: settings.password) {
                     try await demand(arguments, on: connection)
@@ -49,6 +86,10 @@ package struct TargetConnector: Sendable {
                     let refusal = TargetError.reply(text, to: "CLIENT SETNAME")
                     let mayTalk = refusal.code == .unsuitable || text.hasPrefix("NOPERM")
                     if !mayTalk { throw refusal }
+                }
+                if let locator = settings.locator {
+                    try await demandMaster(locator, on: connection)
+                    await locator.follow(connection)
                 }
                 // After the name: whoever takes the task over writes its record first and looks for names then. So this
                 // connection is either found by it, or finds its record.
@@ -90,8 +131,10 @@ package struct TargetConnector: Sendable {
     /// Whether the target has connections of this task's name besides `connection`; `nil` when it does not say.
     func others(on connection: RequestConnection) async throws(TargetError) -> Bool? {
         do {
+            // Those that a process opens for one question, and closes, are perhaps still on the list.
+            let brief = [TargetRights.role, ClusterConnector.topologyRole].map { "\(settings.clientName):\($0)" }
             return try await ids(on: connection) {
-                $0.hasPrefix("\(settings.clientName):") && !$0.hasSuffix(":\(TargetRights.role)")
+                $0.hasPrefix("\(settings.clientName):") && !brief.contains($0)
             }.map { !$0.isEmpty }
         } catch {
             throw TargetError(error)
@@ -130,6 +173,18 @@ package struct TargetConnector: Sendable {
         return true
     }
 
+    /// A master that has come back does not know yet that it is a replica now, or a sentinel does not.
+    private func demandMaster(_ locator: SentinelLocator, on connection: RequestConnection) async throws {
+        let reply = try await connection.request("INFO", "replication", timeout: settings.timeout)
+        let fields = TargetFigures.fields(of: reply.text ?? "")
+        guard fields["role"] == "slave" else { return }
+        throw TargetError(
+            .notReady,
+            "the sentinels name \(connection.endpoint) as the master of '\(locator.settings.master)' (target.sentinel.master), and "
+                + "it is a replica of \(fields["master_host"] ?? "?"):\(fields["master_port"] ?? "?"): a failover is not over"
+        )
+    }
+
     private func demand(_ arguments: [String], on connection: RequestConnection) async throws {
         let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.timeout)
         if case .error(let text) = reply { throw TargetError.reply(text, to: arguments[0]) }
@@ -157,9 +212,13 @@ package struct TargetConnector: Sendable {
             guard version >= TargetProfile.oldestVersion else {
                 throw TargetError(.unsuitable, "the target is \(flavor.rawValue) \(version); 7.0 or later is needed")
             }
-            if fields["cluster_enabled"] == "1" {
+            let isClusterNode = fields["cluster_enabled"] == "1"
+            if isClusterNode != settings.isClusterNode {
                 throw TargetError(
-                    .unsuitable, "the target is a cluster node; this version writes to standalone servers")
+                    .unsuitable,
+                    isClusterNode
+                        ? "the target \(settings.endpoint) is a node of a cluster: set target.type: cluster"
+                        : "the target \(settings.endpoint) is no node of a cluster: set target.type: standalone")
             }
             if fields["role"] == "slave" {
                 throw TargetError(

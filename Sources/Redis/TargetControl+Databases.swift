@@ -6,8 +6,12 @@ extension TargetControl {
 
     /// The number of keys in a database that are not df2redis' own.
     package func keyCount(database: UInt32, besides reserved: ReservedKeys) async throws(TargetError) -> Int {
-        guard let size = try await demand(["DBSIZE"], in: database).int else {
-            throw TargetError(.protocolViolation, "the target's answer to DBSIZE is not a number")
+        var size: Int64 = 0
+        for reply in try await servers.demandEverywhere("DBSIZE", in: database) {
+            guard let part = reply.int else {
+                throw TargetError(.protocolViolation, "the target's answer to DBSIZE is not a number")
+            }
+            size += part
         }
         guard size <= Self.countedKeys else { return Int(size) }
         var keys: Set<[UInt8]> = []
@@ -23,7 +27,14 @@ extension TargetControl {
     /// Removes all keys of a database but the task's own, unless there are other tasks.
     ///
     /// - Returns: `false` when there are: then nothing is removed.
-    package func emptyAlone(_ database: UInt32, checkpointKey: String) async throws(TargetError) -> Bool {
+    package func emptyAlone(_ database: UInt32, _ flush: Flush) async throws(TargetError) -> Bool {
+        let checkpointKey = flush.checkpointKey
+        guard servers.cluster == nil else {
+            return try await ClusterFlush(
+                servers: servers, command: .flushDatabase(database), checkpointKey: checkpointKey,
+                owner: connector.settings.owner, registry: flush.registry
+            ).run(nil)
+        }
         // In one step: what the flows write to the hash meanwhile comes before or after.
         let script = """
             local kept,tasks=redis.call('HGETALL',KEYS[1]),redis.call('HGETALL',KEYS[2])
@@ -37,7 +48,26 @@ extension TargetControl {
             """
         let arguments = ["EVAL", script, "2", checkpointKey, TaskRegistry.key, String(database)]
         let owner = connector.settings.owner?.command ?? []
-        return try await demand(arguments + owner, in: 0, timeout: Self.flushTimeout).int == 1
+        return try await demand(arguments + owner, at: checkpointKey, in: 0, timeout: Self.flushTimeout).int == 1
+    }
+
+    /// The server holds no key in any database but df2redis' own.
+    package func isEmpty(besides reserved: ReservedKeys) async throws(TargetError) -> Bool {
+        for database in try await databasesWithKeys() {
+            if try await keyCount(database: database, besides: reserved) > 0 { return false }
+        }
+        return true
+    }
+
+    /// The databases that hold keys.
+    package func databasesWithKeys() async throws(TargetError) -> [UInt32] {
+        let texts = try await servers.demandEverywhere("INFO", "keyspace").map { $0.text ?? "" }
+        let databases = texts.flatMap { text in
+            text.split(whereSeparator: \.isNewline).compactMap { line in
+                line.hasPrefix("db") ? UInt32(line.dropFirst(2).prefix { $0.isNumber }) : nil
+            }
+        }
+        return Set(databases).sorted()
     }
 
     /// Even without a thread for it, a server empties hundreds of millions of keys in that time.

@@ -38,66 +38,80 @@ extension TargetControl {
     ///
     /// - Returns: databases where keys of this task may be left, because another task fills them too.
     package func run(_ flush: Flush) async throws(TargetError) -> Set<UInt32> {
-        do throws(TargetError) {
-            if flush.canFlush, flush.command.isFlush, try await flushAlone(flush) { return [] }
-            var left: Set<UInt32> = []
-            for database in try await databases(of: flush) where try await !removeKeys(database, flush) {
-                left.insert(database)
-            }
-            // On one connection: nothing of it must run outside of the transaction.
-            let connection = try await open()
-            _ = try await demand(["MULTI"], on: connection)
-            try await storeRecords(flush, on: connection)
-            try await check(demand(["EXEC"], on: connection), flush.command.name)
-            return left
-        } catch {
-            // The connection may be in the middle of a transaction.
-            await close()
-            throw error
+        if flush.canFlush, flush.command.isFlush, try await flushAlone(flush) { return [] }
+        var left: Set<UInt32> = []
+        for database in try await databases(of: flush) where try await !removeKeys(database, flush) {
+            left.insert(database)
         }
+        let records = records(of: flush)
+        guard servers.cluster == nil else {
+            // The position last.
+            for (key, command) in records { _ = try await demand(command, at: key, in: 0) }
+            return left
+        }
+        // On one connection: nothing of it must run outside of the transaction.
+        try await servers.at([]) { (server) throws(TargetError) in
+            try await server.sequence { (sequence) throws(TargetError) in
+                try await sequence.demand("MULTI")
+                try await sequence.demand("SELECT", "0")
+                for (_, command) in records { try await sequence.demand(command) }
+                try Self.check(try await sequence.demand("EXEC"), flush.command.name)
+            }
+        }
+        return left
     }
 
     /// - Returns: `false` when the task is not alone, and nothing has been done.
     private func flushAlone(_ flush: Flush) async throws(TargetError) -> Bool {
-        let connection = try await open()
-        func demand(_ words: String...) async throws(TargetError) -> RESPValue {
-            try await self.demand(words, on: connection)
+        guard servers.cluster == nil else {
+            return try await ClusterFlush(
+                servers: servers, command: flush.command, checkpointKey: flush.checkpointKey,
+                owner: connector.settings.owner, registry: flush.registry
+            ).run(flush.fields)
         }
-        while true {
-            _ = try await demand("SELECT", "0")
-            _ = try await demand("WATCH", TaskRegistry.key)
-            guard flush.registry.others(in: try await demand("HGETALL", TaskRegistry.key)).isEmpty else {
-                _ = try await demand("UNWATCH")
-                return false
+        let records = records(of: flush)
+        return try await servers.at([]) { (server) throws(TargetError) in
+            try await server.sequence { (sequence) throws(TargetError) in
+                while true {
+                    try await sequence.demand("SELECT", "0")
+                    try await sequence.demand("WATCH", TaskRegistry.key)
+                    guard flush.registry.others(in: try await sequence.demand("HGETALL", TaskRegistry.key)).isEmpty
+                    else {
+                        try await sequence.demand("UNWATCH")
+                        return false
+                    }
+                    try await sequence.demand("MULTI")
+                    if case .flushDatabase(let database) = flush.command {
+                        try await sequence.demand("SELECT", String(database))
+                        try await sequence.demand("FLUSHDB")
+                    } else {
+                        try await sequence.demand("FLUSHALL")
+                    }
+                    try await sequence.demand("SELECT", "0")
+                    for (_, command) in records { try await sequence.demand(command) }
+                    let replies = try await sequence.demand("EXEC")
+                    // A null: another task has come since.
+                    if case .array(nil) = replies { continue }
+                    try Self.check(replies, flush.command.name)
+                    return true
+                }
             }
-            _ = try await demand("MULTI")
-            if case .flushDatabase(let database) = flush.command {
-                _ = try await demand("SELECT", String(database))
-                _ = try await demand("FLUSHDB")
-            } else {
-                _ = try await demand("FLUSHALL")
-            }
-            try await storeRecords(flush, on: connection)
-            let replies = try await demand("EXEC")
-            // A null: another task has come since.
-            if case .array(nil) = replies { continue }
-            try check(replies, flush.command.name)
-            return true
         }
     }
 
-    /// What a flush of database 0 removes of our own, in the transaction that has begun.
-    private func storeRecords(_ flush: Flush, on connection: RequestConnection) async throws(TargetError) {
-        var commands = [["SELECT", "0"]]
-        if let owner = connector.settings.owner { commands.append(owner.command) }
-        commands.append(flush.registry.command)
+    /// What a flush of database 0 removes of our own: commands, each with its key, the checkpoint last.
+    private func records(of flush: Flush) -> [(key: String, command: [String])] {
+        var records: [(key: String, command: [String])] = []
+        if let owner = connector.settings.owner { records.append((owner.key, owner.command)) }
+        records.append((TaskRegistry.key, flush.registry.command))
         if !flush.fields.isEmpty {
-            commands.append(["HSET", flush.checkpointKey] + flush.fields.flatMap { [$0.field, $0.value] })
+            let words = flush.fields.flatMap { [$0.field, $0.value] }
+            records.append((flush.checkpointKey, ["HSET", flush.checkpointKey] + words))
         }
-        for command in commands { _ = try await demand(command, on: connection) }
+        return records
     }
 
-    private func check(_ replies: RESPValue, _ step: String) throws(TargetError) {
+    private static func check(_ replies: RESPValue, _ step: String) throws(TargetError) {
         for reply in replies.array ?? [] {
             if case .error(let text) = reply { throw TargetError.reply(text, to: step) }
         }
@@ -116,7 +130,7 @@ extension TargetControl {
 
     /// - Returns: `false` when keys of this task may be left.
     private func removeKeys(_ database: UInt32, _ flush: Flush) async throws(TargetError) -> Bool {
-        let reserved = ReservedKeys(checkpoint: flush.checkpointKey)
+        let reserved = ReservedKeys(checkpoint: flush.checkpointKey, isInCluster: isInCluster)
         let shadows = ElementExpiry.shadowPrefix(task: flush.task)
         let dues = Array(ElementExpiry.dueKey(task: flush.task, flow: 0).dropLast())
         func isDoomed(_ key: [UInt8]) -> Bool {
@@ -166,20 +180,4 @@ extension GlobalCommand {
     fileprivate var isFlush: Bool {
         if case .flushSlots = self { false } else { true }
     }
-}
-
-/// The cluster slot of a key: CRC-16 (XMODEM) of its hash tag, or of the whole key, modulo 16384.
-package func hashSlot(of key: [UInt8]) -> UInt16 {
-    var bytes = key[...]
-    if let open = key.firstIndex(of: UInt8(ascii: "{")),
-        let close = key[(open + 1)...].firstIndex(of: UInt8(ascii: "}")), close > open + 1
-    {
-        bytes = key[(open + 1)..<close]
-    }
-    var crc: UInt16 = 0
-    for byte in bytes {
-        crc ^= UInt16(byte) << 8
-        for _ in 0..<8 { crc = crc & 0x8000 == 0 ? crc << 1 : crc << 1 ^ 0x1021 }
-    }
-    return crc & 0x3FFF
 }

@@ -2,140 +2,122 @@ import Link
 import Wire
 
 /// The task's own requests to the target, apart from the flows' data: probes, checkpoints, global commands.
+///
+/// Where the target is a cluster, what is about a key goes to the node that has it, and what is about everything to every
+/// master: whoever asks does not notice.
 package actor TargetControl {
     let connector: TargetConnector
-    private let role: String
-    private let replacesOwn: Bool
-    private var connection: RequestConnection?
-    private var hasConnected = false
-    /// A connection that has been idle for so long may have been closed by a target with a `timeout`.
-    private static let idleLimit = Duration.milliseconds(500)
+    let servers: TargetServers
 
     /// - Parameters:
-    ///   - role: what its connection is called, besides the task.
+    ///   - role: what its connections are called, besides the task.
     ///   - replacesOwn: a new connection ends the one before, of unknown fate.
-    package init(connector: TargetConnector, role: String = "control", replacesOwn: Bool = true) {
+    ///   - replacesAny: even the first one ends another of its role that the target may still hold.
+    package init(
+        connector: TargetConnector, role: String = "control", replacesOwn: Bool = true, replacesAny: Bool = false
+    ) {
         self.connector = connector
-        self.role = role
-        self.replacesOwn = replacesOwn
+        servers = TargetServers(
+            connector, role: role, replacement: replacesAny ? .any : replacesOwn ? .own : .never)
     }
 
-    /// Connects, if it is not connected, and learns what the target is.
-    package func profile() async throws(TargetError) -> TargetProfile {
-        try await connector.profile(on: open())
-    }
+    package nonisolated var isInCluster: Bool { connector.cluster != nil }
 
-    func open() async throws(TargetError) -> RequestConnection {
-        if let connection, try await isUsable(connection) { return connection }
-        let connection = try await connector.connect(role: role, replacing: hasConnected && replacesOwn)
-        hasConnected = true
-        self.connection = connection
-        return connection
-    }
+    // MARK: Requests
 
-    /// Whether a request can be sent on `connection`. One that may be closing already is asked first: what became of a
-    /// request that met its end, nobody would know.
-    private func isUsable(_ connection: RequestConnection) async throws(TargetError) -> Bool {
-        if await connection.isBroken { return false }
-        guard await connection.idleTime >= Self.idleLimit else { return true }
-        do {
-            _ = try await connection.request("PING", timeout: connector.settings.timeout)
-            return true
-        } catch RequestFailure.closedByPeer, RequestFailure.system {
-            return false
-        } catch {
-            throw TargetError(error)
-        }
-    }
-
-    /// Sends a request, to a database if one is named.
+    /// Sends a request about a key, to a database if one is named.
     ///
     /// - Throws: `TargetError`, for an error reply too.
     func demand(
-        _ arguments: [String], in database: UInt32? = nil, timeout: Duration? = nil
+        _ words: [String], at key: String, in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
-        try await demand(arguments.map { Array($0.utf8) }, in: database, timeout: timeout)
+        try await demand(words.map { Array($0.utf8) }, at: Array(key.utf8), in: database, timeout: timeout)
     }
 
     func demand(
-        _ arguments: [[UInt8]], in database: UInt32? = nil, timeout: Duration? = nil
+        _ arguments: [[UInt8]], at key: [UInt8], in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
-        let connection = try await open()
-        do throws(TargetError) {
-            return try await demand(arguments, in: database, on: connection, timeout: timeout)
-        } catch {
-            // An idle connection may be closed with a request on its way. Each of our requests may be made twice, and a
-            // new connection ends the one before first.
-            guard await connection.wasClosedInSilence else { throw error }
-            return try await demand(arguments, in: database, on: open(), timeout: timeout)
+        try await servers.at(key) { (server) throws(TargetError) in
+            try await server.demand(arguments, in: database, timeout: timeout)
         }
     }
 
-    private func demand(
-        _ arguments: [[UInt8]], in database: UInt32?, on connection: RequestConnection, timeout: Duration?
-    ) async throws(TargetError) -> RESPValue {
-        // On one connection: another one would be in another database.
-        if let database { _ = try await demand(["SELECT", String(database)].map { Array($0.utf8) }, on: connection) }
-        return try await demand(arguments, on: connection, timeout: timeout)
-    }
+    // MARK: What the target is
 
-    /// One of several requests that must be made on one connection.
-    func demand(_ words: [String], on connection: RequestConnection) async throws(TargetError) -> RESPValue {
-        try await demand(words.map { Array($0.utf8) }, on: connection)
-    }
-
-    private func demand(
-        _ arguments: [[UInt8]], on connection: RequestConnection, timeout: Duration? = nil
-    ) async throws(TargetError) -> RESPValue {
-        let reply: RESPValue
-        do {
-            reply = try await connection.request(arguments, timeout: timeout ?? connector.settings.timeout)
-        } catch {
-            throw TargetError(error)
+    /// Connects, if it is not connected, and learns what the target is: of a cluster, what all its masters are.
+    package func profile() async throws(TargetError) -> TargetProfile {
+        try await demandHealth()
+        var profiles: [TargetProfile] = []
+        for server in try await servers.all() {
+            profiles.append(try await server.connector.profile(on: server.requests.open()))
         }
-        if case .error(let text) = reply {
-            throw TargetError.reply(text, to: String(decoding: arguments[0], as: UTF8.self))
-        }
-        return reply
+        return try TargetProfile(sharedBy: profiles, isCluster: servers.cluster != nil)
     }
 
     /// Ends what earlier processes and sessions of this task have left connected: see `TargetConnector`.
     ///
     /// - Returns: `false` when the target does not allow it.
     package func evictPredecessors() async throws(TargetError) -> Bool {
-        try await connector.evictPredecessors(on: open())
+        var areEvicted = true
+        for server in try await servers.all() {
+            let isDone = try await server.connector.evictPredecessors(on: server.requests.open())
+            areEvicted = areEvicted && isDone
+        }
+        return areEvicted
     }
 
-    /// The number of databases that SELECT takes.
+    /// Whether other connections bear the task's name; `nil` when the target does not say.
+    package func hasOtherConnections() async throws(TargetError) -> Bool? {
+        var answers: [Bool?] = []
+        for server in try await servers.all() {
+            answers.append(try await server.connector.others(on: server.requests.open()))
+        }
+        return answers.contains(true) ? true : answers.contains(nil) ? nil : false
+    }
+
+    /// The number of databases that keys can be written to.
     package func databaseCount() async throws(TargetError) -> UInt32 {
-        let connection = try await open()
-        do {
-            if let pair = try await connection.request("CONFIG", "GET", "databases").array, pair.count == 2,
-                let count = pair[1].int, count > 0
-            {
-                return UInt32(clamping: count)
+        // Most clusters have no other one, and a batch that is divided by slots names none.
+        guard servers.cluster == nil else { return 1 }
+        return try await servers.at([]) { (server) throws(TargetError) in
+            let connection = try await server.requests.open()
+            do {
+                if let pair = try await connection.request("CONFIG", "GET", "databases").array, pair.count == 2,
+                    let count = pair[1].int, count > 0
+                {
+                    return UInt32(clamping: count)
+                }
+                // CONFIG may be forbidden: SELECT tells as well.
+                var known: UInt32 = 1
+                while known < 1 << 20, try await connection.request("SELECT", String(known * 2 - 1)).isOK { known *= 2 }
+                while try await connection.request("SELECT", String(known)).isOK { known += 1 }
+                _ = try await connection.request("SELECT", "0")
+                return known
+            } catch {
+                throw TargetError(error)
             }
-            // CONFIG may be forbidden: SELECT tells as well.
-            var known: UInt32 = 1
-            while known < 1 << 20, try await connection.request("SELECT", String(known * 2 - 1)).isOK { known *= 2 }
-            while try await connection.request("SELECT", String(known)).isOK { known += 1 }
-            _ = try await connection.request("SELECT", "0")
-            return known
-        } catch {
-            throw TargetError(error)
         }
     }
 
-    /// The server holds no key in any database but df2redis' own.
-    package func isEmpty(besides reserved: ReservedKeys) async throws(TargetError) -> Bool {
-        for database in try await databasesWithKeys() {
-            if try await keyCount(database: database, besides: reserved) > 0 { return false }
-        }
-        return true
+    /// A parameter of the server; `nil` when it has none of this name, and when the nodes of a cluster differ.
+    package func parameter(_ name: String) async throws(TargetError) -> String? {
+        let values = Set(
+            try await servers.demandEverywhere("CONFIG", "GET", name).map { reply -> String? in
+                let pair = reply.array ?? []
+                return pair.count == 2 ? pair[1].text : nil
+            })
+        return values.count == 1 ? values.first ?? nil : nil
     }
+
+    package func setParameter(_ name: String, to value: String) async throws(TargetError) {
+        _ = try await servers.demandEverywhere("CONFIG", "SET", name, value)
+        await servers.tellReplicas("CONFIG", "SET", name, value)
+    }
+
+    // MARK: Keys of our own
 
     package func hash(_ key: String) async throws(TargetError) -> [String: String] {
-        guard let pairs = try await demand(["HGETALL", key], in: 0).array else { return [:] }
+        guard let pairs = try await demand(["HGETALL", key], at: key, in: 0).array else { return [:] }
         var fields: [String: String] = [:]
         for index in stride(from: 0, to: pairs.count - 1, by: 2) {
             if let field = pairs[index].text, let value = pairs[index + 1].text { fields[field] = value }
@@ -147,58 +129,58 @@ package actor TargetControl {
     package func update(
         _ key: String, set fields: [String: String], remove: [String]
     ) async throws(TargetError) {
-        if !fields.isEmpty { _ = try await demand(["HSET", key] + fields.flatMap { [$0.key, $0.value] }, in: 0) }
-        if !remove.isEmpty { _ = try await demand(["HDEL", key] + remove, in: 0) }
+        if !fields.isEmpty {
+            _ = try await demand(["HSET", key] + fields.flatMap { [$0.key, $0.value] }, at: key, in: 0)
+        }
+        if !remove.isEmpty { _ = try await demand(["HDEL", key] + remove, at: key, in: 0) }
     }
 
     /// How many of `keys` there are in database 0.
     package func exist(_ keys: [String]) async throws(TargetError) -> Int {
-        Int(try await demand(["EXISTS"] + keys, in: 0).int ?? 0)
+        guard servers.cluster != nil else {
+            return Int(try await demand(["EXISTS"] + keys, at: "", in: 0).int ?? 0)
+        }
+        var count = 0
+        for key in keys { count += Int(try await demand(["EXISTS", key], at: key, in: 0).int ?? 0) }
+        return count
+    }
+
+    /// Whether `database` has the key.
+    package func exists(_ key: [UInt8], in database: UInt32) async throws(TargetError) -> Bool {
+        try await demand([Array("EXISTS".utf8), key], at: key, in: database).int != 0
     }
 
     package func setIfMissing(_ key: String, field: String, _ value: String) async throws(TargetError) {
-        _ = try await demand(["HSETNX", key, field, value], in: 0)
+        _ = try await demand(["HSETNX", key, field, value], at: key, in: 0)
     }
+
+    // MARK: All keys
 
     /// One page of the keys of a database. The walk is over when the cursor is "0" again.
     package func scan(database: UInt32, cursor: String) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
-        guard let page = try await demand(["SCAN", cursor, "COUNT", "1000"], in: database).array, page.count == 2,
-            let next = page[0].text, let keys = page[1].array
-        else { throw TargetError(.protocolViolation, "the target's answer to SCAN is not a page of keys") }
+        guard servers.cluster == nil else {
+            return try await ClusterWalk(servers: servers, database: database).page(after: cursor)
+        }
+        return try Self.page(try await demand(["SCAN", cursor, "COUNT", "1000"], at: "", in: database))
+    }
+
+    static func page(_ reply: RESPValue) throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
+        guard let page = reply.array, page.count == 2, let next = page[0].text, let keys = page[1].array else {
+            throw TargetError(.protocolViolation, "the target's answer to SCAN is not a page of keys")
+        }
         return (next, keys.compactMap(\.bytes))
     }
 
     package func unlink(_ keys: [[UInt8]], database: UInt32) async throws(TargetError) {
         guard !keys.isEmpty else { return }
-        _ = try await demand([Array("UNLINK".utf8)] + keys, in: database)
+        try await servers.each(keys, in: database) { places in [Array("UNLINK".utf8)] + places.map { keys[$0] } }
     }
 
-    /// A parameter of the server; `nil` when it has none of this name.
-    package func parameter(_ name: String) async throws(TargetError) -> String? {
-        let pair = try await demand(["CONFIG", "GET", name]).array ?? []
-        return pair.count == 2 ? pair[1].text : nil
-    }
+    // MARK: Connections
 
-    package func setParameter(_ name: String, to value: String) async throws(TargetError) {
-        _ = try await demand(["CONFIG", "SET", name, value])
-    }
+    /// Connects anew. What the connections before have sent has taken effect by then, or never will: see
+    /// `TargetConnector`.
+    package func renew() async throws(TargetError) { try await servers.renew() }
 
-    /// The databases that hold keys.
-    package func databasesWithKeys() async throws(TargetError) -> [UInt32] {
-        let text = try await demand(["INFO", "keyspace"]).text ?? ""
-        return text.split(whereSeparator: \.isNewline).compactMap { line in
-            line.hasPrefix("db") ? UInt32(line.dropFirst(2).prefix { $0.isNumber }) : nil
-        }
-    }
-
-    /// Connects anew. What the connection before has sent has taken effect by then, or never will: see `TargetConnector`.
-    package func renew() async throws(TargetError) {
-        await close()
-        _ = try await open()
-    }
-
-    package func close() async {
-        await connection?.close()
-        connection = nil
-    }
+    package func close() async { await servers.close() }
 }

@@ -13,6 +13,12 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case notReady
         /// Password or ACL: an operator must act.
         case permission
+        /// TLS is not agreed on. At a start an operator must act; later it may be the moment at which certificates change.
+        case tls
+        /// The target wants a client certificate, or another one; as `tls`.
+        case clientCertificate
+        /// No sentinel knows the master, or what was asked is none; as `tls`.
+        case sentinel
         /// Too old, a cluster, not a Redis at all.
         case unsuitable
         /// Another process runs the task.
@@ -23,16 +29,21 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         /// Another attempt may succeed without anybody changing anything.
         package var isTransient: Bool {
             switch self {
-            case .unreachable, .exhausted, .loading, .notReady: true
+            case .unreachable, .exhausted, .loading, .notReady, .tls, .clientCertificate, .sentinel: true
             case .permission, .unsuitable, .taskTaken, .protocolViolation: false
             }
         }
     }
 
+    /// It may pass, and does not by itself: whoever waits for it says so again.
+    package var needsOperator: Bool { [.tls, .clientCertificate, .sentinel].contains(code) }
+
     package let code: Code
     package let message: String
     /// The error that the target named, unasked, before it ended the connection.
     package let lastWords: String?
+    /// The reply by which a cluster's node sends a request elsewhere, or has it sent again; nothing was executed.
+    package var redirection: String?
 
     package init(_ code: Code, _ message: String) {
         self.init(code, message, lastWords: nil)
@@ -63,8 +74,22 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case let error as SystemError where error.isExhaustion:
             self.init(.exhausted, "no connection to the target can be made: \(error)")
         case RequestFailure.closedByPeer(let peer, let reason): self = .closed(by: peer, reason)
+        case RequestFailure.tls(let error), ChannelError.tls(let error): self.init(error, of: "the target")
+        case RequestFailure.needsTLS(let peer):
+            self.init(.tls, "the target \(peer) speaks TLS on this port: set target.tls.enabled")
         default: self.init(.unreachable, "\(error)")
         }
+    }
+
+    /// - Parameter whose: with whom TLS is not agreed on.
+    init(_ error: TLSError, of whose: String) {
+        let code: Code =
+            switch error.code {
+            case .certificate, .plaintext, .version, .file: .tls
+            case .clientCertificate: .clientCertificate
+            case .unanswered: .unreachable
+            }
+        self.init(code, "\(whose): \(error)")
     }
 
     package var description: String { message }
@@ -109,8 +134,15 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
                 "the target is in protected mode and takes no clients of other hosts: give it a password and set target.password (\(text.prefix { $0 != "." }))"
             )
         }
+        if ["MOVED ", "ASK ", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING"].contains(
+            where: text.hasPrefix)
+        {
+            var error = TargetError(
+                text.hasPrefix("LOADING") ? .loading : .notReady, "the target is not ready: \(text)")
+            error.redirection = text
+            return error
+        }
         if text.hasPrefix("NOPERM") { return forbidden(step, key: key, text) }
-        if text.hasPrefix("LOADING") { return .init(.loading, "the target is not ready: \(text)") }
         if isTransientReply(text) { return .init(.notReady, "the target is not ready: \(text)") }
         return .init(.unsuitable, "the target refuses \(step): \(text)")
     }

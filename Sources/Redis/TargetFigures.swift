@@ -31,6 +31,18 @@ package struct TargetFigures: Equatable, Sendable {
         }
     }
 
+    /// Those of a cluster, by those of its masters.
+    init(sumOf all: [TargetFigures]) {
+        runID = TargetProfile.runID(ofAll: all.map(\.runID))
+        evictedKeys = all.reduce(0) { $0 + $1.evictedKeys }
+        expiredKeys = all.reduce(0) { $0 + $1.expiredKeys }
+        keys = all.reduce(0) { $0 + $1.keys }
+        // One that may evict counts for all.
+        let example = all.first(where: \.mayEvict) ?? all.first
+        memoryLimitBytes = example?.memoryLimitBytes ?? 0
+        evictionPolicy = example?.evictionPolicy ?? ""
+    }
+
     /// The target removes keys when its memory is full, instead of refusing writes.
     package var mayEvict: Bool { memoryLimitBytes > 0 && !evictionPolicy.isEmpty && evictionPolicy != "noeviction" }
 
@@ -46,6 +58,7 @@ package struct TargetFigures: Equatable, Sendable {
 
 extension TargetControl {
     package func figures() async throws(TargetError) -> TargetFigures {
-        TargetFigures(info: try await demand(["INFO"]).text ?? "")
+        let all = try await servers.demandEverywhere("INFO").map { TargetFigures(info: $0.text ?? "") }
+        return TargetFigures(sumOf: all)
     }
 }

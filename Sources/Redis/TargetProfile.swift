@@ -37,6 +37,10 @@ package struct TargetProfile: Equatable, Sendable {
     package var hasFieldExpiry: Bool
     /// As its configuration has them; unknown where CONFIG is forbidden.
     package var limits = TargetLimits()
+    /// Of a cluster; `nil`: it is a server by itself.
+    package var masterCount: Int?
+    /// The server can be told to expire nothing by itself.
+    package var hasImportMode: Bool
     /// The server, and its ACL, let us use RESTORE and EVAL.
     package var hasRestore = true
     package var hasScripts = true
@@ -51,6 +55,39 @@ package struct TargetProfile: Equatable, Sendable {
         self.hasJSON = hasJSON
         self.hasBloom = hasBloom
         self.hasFieldExpiry = hasFieldExpiry
+        hasImportMode = flavor == .valkey && version >= Version(8, 1)
+    }
+
+    /// What all masters of a cluster, or the one server, have in common: the oldest version and the least ability count.
+    ///
+    /// - Throws: `TargetError` when there is none.
+    init(sharedBy profiles: [TargetProfile], isCluster: Bool) throws(TargetError) {
+        let oldest = profiles.min {
+            ($0.rdbVersion, $0.hasImportMode ? 1 : 0, $0.version) < (
+                $1.rdbVersion, $1.hasImportMode ? 1 : 0, $1.version
+            )
+        }
+        guard let oldest else { throw TargetError(.notReady, "the cluster has no node that serves slots") }
+        self = oldest
+        guard isCluster else { return }
+        masterCount = profiles.count
+        runID = Self.runID(ofAll: profiles.map(\.runID))
+        hasJSON = profiles.allSatisfy(\.hasJSON)
+        hasBloom = profiles.allSatisfy(\.hasBloom)
+        hasFieldExpiry = profiles.allSatisfy(\.hasFieldExpiry)
+        hasImportMode = profiles.allSatisfy(\.hasImportMode)
+        limits = TargetLimits(
+            argumentBytes: profiles.compactMap(\.limits.argumentBytes).min(),
+            transactionBytes: profiles.compactMap(\.limits.transactionBytes).min())
+    }
+
+    /// One id for the processes of all masters: it changes when one of them does.
+    static func runID(ofAll runIDs: [String]) -> String {
+        guard runIDs.count > 1 else { return runIDs.first ?? "" }
+        let hash = runIDs.sorted().joined(separator: " ").utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) {
+            ($0 ^ UInt64($1)) &* 0x100_0000_01b3
+        }
+        return "\(runIDs.count)-\(String(hash, radix: 16))"
     }
 
     /// The newest RDB version whose DUMP payloads the target reads.
@@ -59,9 +96,6 @@ package struct TargetProfile: Equatable, Sendable {
         if flavor == .valkey || version < Version(7, 4) { return 11 }
         return 12
     }
-
-    /// The server can be told to expire nothing by itself.
-    package var hasImportMode: Bool { flavor == .valkey && version >= Version(8, 1) }
 
     /// RESTORE takes a value of `type` as Dragonfly encodes it (type 21 becomes 19 where it must).
     package func canRestore(_ type: RDBType) -> Bool {
@@ -82,5 +116,7 @@ package struct TargetProfile: Equatable, Sendable {
 }
 
 extension TargetProfile: CustomStringConvertible {
-    package var description: String { "\(flavor.rawValue) \(version)" }
+    package var description: String {
+        "\(flavor.rawValue) \(version)" + (masterCount.map { ", a cluster of \($0) masters" } ?? "")
+    }
 }

@@ -54,6 +54,9 @@ package struct TargetRights: Equatable, Sendable {
         RESTORE K 0 v|EVAL return 1 K|SCRIPT LOAD return|CLIENT LIST|CLIENT KILL ID 0|CONFIG GET databases
         ZSCAN K 0|ZCARD K|FLUSHALL|FLUSHDB
         """
+    /// Of a node of a cluster, besides.
+    private static let neededOfNode =
+        "ASKING|CLUSTER SLOTS|CLUSTER NODES|CLUSTER INFO|CLUSTER GETKEYSINSLOT 0 1"
     private static let seldom = "SORT K|GEORADIUS K 0 0 1 m|GEORADIUSBYMEMBER K m 1 m"
 
     private struct Sample: Sendable {
@@ -62,28 +65,35 @@ package struct TargetRights: Equatable, Sendable {
         var use: Use
     }
 
-    private static let samples: [Sample] = [
-        (needed, Use.needed), (replaceable, .replaceable), (seldom, .seldom),
-    ].flatMap { text, use in
+    private static let samples =
+        samples(needed, .needed) + samples(replaceable, .replaceable) + samples(seldom, .seldom)
+    private static let samplesOfNode = samples(neededOfNode, .needed)
+
+    private static func samples(_ text: String, _ use: Use) -> [Sample] {
         text.split { $0 == "|" || $0 == "\n" }.map { line in
             var words = line.split(separator: " ").map(String.init)
             // The script is one argument, and wants the number of its keys.
             if words[0] == "EVAL" { words = ["EVAL", "return 1", "1", "K"] }
-            let hasSubcommand = ["XGROUP", "CLIENT", "CONFIG", "SCRIPT"].contains(words[0])
+            let hasSubcommand = ["XGROUP", "CLIENT", "CONFIG", "SCRIPT", "CLUSTER"].contains(words[0])
             return Sample(
                 name: words.prefix(hasSubcommand ? 2 : 1).joined(separator: " "), arguments: words, use: use)
         }
     }
 
-    static func names(_ use: Use) -> Set<String> { Set(samples.lazy.filter { $0.use == use }.map(\.name)) }
+    static func names(_ use: Use) -> Set<String> {
+        Set((samples + samplesOfNode).lazy.filter { $0.use == use }.map(\.name))
+    }
 
     // MARK: Asking
 
     /// - Parameters:
     ///   - connection: of no use afterwards.
     ///   - ownKey: a key of df2redis' own.
+    ///   - isInCluster: keys of df2redis' own have names with hash tags, too.
     /// - Throws: `TargetError`, `RequestFailure`.
-    static func ask(_ connection: RequestConnection, ownKey: String, timeout: Duration) async throws -> TargetRights {
+    static func ask(
+        _ connection: RequestConnection, ownKey: String, isInCluster: Bool = false, timeout: Duration
+    ) async throws -> TargetRights {
         var rights = TargetRights()
         let begun = try await connection.request("MULTI", timeout: timeout)
         guard begun.isOK else {
@@ -95,7 +105,7 @@ package struct TargetRights: Equatable, Sendable {
             throw TargetError(.unsuitable, "the target runs the commands of a transaction before its EXEC")
         }
         try await withThrowingTaskGroup(of: (Sample, RESPValue).self) { group in
-            for sample in samples {
+            for sample in samples + (isInCluster ? samplesOfNode : []) {
                 let arguments = sample.arguments.map { $0 == "K" ? ownKey : $0 }
                 group.addTask {
                     (sample, try await connection.request(arguments.map { Array($0.utf8) }, timeout: timeout))
@@ -106,7 +116,9 @@ package struct TargetRights: Equatable, Sendable {
         func isForbidden(_ key: String) async throws -> Bool {
             try await connection.request("SET", key, "value", timeout: timeout).errorText.map(isAboutKeys) ?? false
         }
-        if try await isForbidden("df2redis:") { rights.lacksOwnKeys = true }
+        for own in ["df2redis:"] + (isInCluster ? ["{tag}df2redis:"] : []) where try await isForbidden(own) {
+            rights.lacksOwnKeys = true
+        }
         rights.lacksSomeKeys = try await isForbidden("key")
         return rights
     }
@@ -124,6 +136,13 @@ package struct TargetRights: Equatable, Sendable {
 
     /// "... no permissions to access one of the keys ...", "No permissions to access a key"
     private static func isAboutKeys(_ text: String) -> Bool { text.hasPrefix("NOPERM") && text.contains(" access ") }
+
+    /// What both leave.
+    mutating func narrow(to other: TargetRights) {
+        missing.formUnion(other.missing)
+        lacksOwnKeys = lacksOwnKeys || other.lacksOwnKeys
+        lacksSomeKeys = lacksSomeKeys || other.lacksSomeKeys
+    }
 
     // MARK: What follows
 
@@ -196,14 +215,20 @@ package struct TargetRights: Equatable, Sendable {
 extension TargetControl {
     /// What the target allows us; asked for on a connection of its own.
     package func rights(ownKey: String) async throws(TargetError) -> TargetRights {
-        let connection = try await connector.connect(role: TargetRights.role)
-        do {
-            let rights = try await TargetRights.ask(connection, ownKey: ownKey, timeout: connector.settings.timeout)
-            await connection.close()
-            return rights
-        } catch {
-            await connection.close()
-            throw TargetError(error)
+        var rights = TargetRights()
+        for server in try await servers.all() {
+            let connection = try await server.connector.connect(role: TargetRights.role)
+            do {
+                let found = try await TargetRights.ask(
+                    connection, ownKey: ownKey, isInCluster: servers.cluster != nil, timeout: connector.settings.timeout
+                )
+                await connection.close()
+                rights.narrow(to: found)
+            } catch {
+                await connection.close()
+                throw TargetError(error)
+            }
         }
+        return rights
     }
 }

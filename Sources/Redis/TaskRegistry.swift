@@ -61,10 +61,12 @@ extension TargetControl {
 
     /// Writes again what somebody may have removed.
     package func renew(_ registry: TaskRegistry) async throws(TargetError) {
-        _ = try await demand(registry.command, in: 0)
+        _ = try await demand(registry.command, at: TaskRegistry.key, in: 0)
+        // Where a flush takes more than one step, a task that comes must not write between two of them.
+        if servers.cluster != nil { try await ClusterFlush.refuse(others(in: registry), servers) }
     }
 
     package func others(in registry: TaskRegistry) async throws(TargetError) -> OtherTasks {
-        registry.others(in: try await demand(["HGETALL", TaskRegistry.key], in: 0))
+        registry.others(in: try await demand(["HGETALL", TaskRegistry.key], at: TaskRegistry.key, in: 0))
     }
 }

@@ -1,5 +1,5 @@
 package import Dispatch
-import Link
+package import Link
 import Wire
 
 /// What became of a batch.
@@ -57,11 +57,11 @@ package final class TransactionLink {
     ///
     /// - Parameter onRoom: the target has taken bytes of the batch that had to wait.
     package init(
-        descriptor: Int32, peer: String, queue: DispatchQueue,
+        socket: ConnectedSocket, peer: String, queue: DispatchQueue,
         onOutcome: @escaping (CommandBatch, BatchOutcome) -> Void, onLost: @escaping (TargetError) -> Void,
         onRoom: @escaping () -> Void
     ) {
-        channel = Channel(descriptor: descriptor, peer: peer, queue: queue)
+        channel = Channel(socket, peer: peer, queue: queue)
         self.onOutcome = onOutcome
         self.onLost = onLost
         self.onRoom = onRoom
@@ -108,7 +108,7 @@ package final class TransactionLink {
         do {
             while true {
                 var result = Channel.ReadResult.wouldBlock
-                try replies.appendUninitialized(minimum: 16 << 10) { (room) throws(SystemError) in
+                try replies.appendUninitialized(minimum: 16 << 10) { (room) throws(ChannelError) in
                     result = try channel.read(into: room)
                     if case .bytes(let count) = result { return count }
                     return 0

@@ -246,7 +246,7 @@ package final class ValueWriter {
             $0.append(contentsOf: elementDeadlines)
         }
         batch.append("ZADD") {
-            $0.append(elementExpiry.dueKey)
+            $0.append(elementExpiry.due(of: writeKey))
             $0.append("LT")
             $0.append(earliestDeadline)
             $0.append(writeKey)

@@ -13,6 +13,8 @@ package struct ReplicationPolicy: Equatable, Sendable {
     package var onError = Reaction.stop
     /// The target has no equal for something.
     package var onUnsupported = Reaction.stop
+    /// Databases of the source whose keys are left out.
+    package var skippedDatabases: Set<UInt32> = []
     /// A key of the snapshot is in the target already.
     package var onConflict = Conflict.overwrite
     /// TTLs of set members, and of hash fields where the target has none.

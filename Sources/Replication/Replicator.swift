@@ -46,12 +46,15 @@ package actor Replicator {
                 await beat()
             }
         }
+        let following = settings.target.locator.map { locator in Task { await locator.watch() } }
         let timer = observer.start(limit: settings.hangBeats, logger: logger)
         let result: Result<ReplicationSummary, any Error>
         do { result = .success(try await runSessions()) } catch { result = .failure(error) }
         await task.lease.release()
         beating.cancel()
+        following?.cancel()
         await beating.value
+        await following?.value
         timer.cancel()
         return try result.get()
     }
@@ -147,7 +150,9 @@ package actor Replicator {
     }
 
     private func pause(for wait: Duration) async {
-        if !isLeaving { await pause.sleep(for: wait) }
+        if isLeaving { return }
+        guard let locator = settings.target.locator else { return await pause.sleep(for: wait) }
+        await pause.sleep { await locator.wait(for: wait) }
     }
 
     // MARK: Health
@@ -187,7 +192,7 @@ package actor Replicator {
     private var idleStatus: ReplicationStatus {
         var status = ReplicationStatus(
             phase: lastFailure == nil ? .connecting : .waiting, source: settings.source.endpoint.description,
-            target: settings.target.endpoint.description, incidents: task.incidents.totals, fullSyncs: fullSyncs,
+            target: settings.target.place, incidents: task.incidents.totals, fullSyncs: fullSyncs,
             detail: lastFailure?.text)
         status.failure = lastFailure?.event
         status.counters = task.counters.values

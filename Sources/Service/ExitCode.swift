@@ -1,10 +1,13 @@
-/// How a run ended, as reported to the shell and to systemd: the numbers are those of `sysexits.h`.
+/// How a run ended, as reported to the shell and to systemd: the numbers are those of `sysexits.h`,
+/// but for 1.
 ///
 /// Source: `sysexits.h` of glibc; where its own wording leaves room, `meaning` says what a code means here.
 /// A restart can help only where the cause may go away by itself: see `mayHealByRestart`.
 package enum ExitCode: Int32, CaseIterable, Sendable {
     /// Done: a `migrate` that finished, or a `replicate` that was asked to leave and left in order.
     case ok = 0
+    /// `check` has found keys that differ; as diff and cmp have it.
+    case different = 1
     /// The command line was wrong (EX_USAGE).
     case usage = 64
     /// The stream has data that the target cannot take, and the policy is to stop (EX_DATAERR).
@@ -27,9 +30,10 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     case targetUnavailable = 75
     /// The source sent what its protocol does not allow or what this version cannot decode (EX_PROTOCOL).
     case protocolError = 76
-    /// The source or the target refused the user name or the password, or a command to this user (EX_NOPERM).
+    /// The source or the target refused the user name or the password, our certificate, or a command to this user
+    /// (EX_NOPERM).
     case noPermission = 77
-    /// The configuration is wrong or cannot be read (EX_CONFIG).
+    /// The configuration is wrong or cannot be read, or does not fit a server, as when TLS is not agreed on (EX_CONFIG).
     case config = 78
 }
 
@@ -38,9 +42,10 @@ extension ExitCode {
     package var meaning: String {
         switch self {
         case .ok: "Complete, or stopped in order on request."
+        case .different: "`check` found keys that differ."
         case .usage: "The command line is wrong; `df2redis --help` shows the right form."
         case .policyStop:
-            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key."
+            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key. Or `preflight` found what would stop the task."
         case .sourceUnavailable: "The source cannot be reached, or stayed away longer than `reconnect.giveUpSeconds`."
         case .software: "A defect of df2redis; please report it with the log."
         case .osError: "The operating system refused a basic service (socket, thread, memory)."
@@ -49,8 +54,11 @@ extension ExitCode {
         case .targetUnavailable:
             "The target cannot be reached or cannot serve at present; the task runs already, in another process; or `migrate` was ended before it was complete."
         case .protocolError: "The source sent what cannot be decoded; the log names version, flow and offset."
-        case .noPermission: "The source or the target refused the user name or password, or a command to this user."
-        case .config: "The configuration is wrong; each fault is printed with file, line and key."
+        case .noPermission:
+            "The source or the target refused the user name or password, our certificate, or a command to this user."
+        case .config:
+            "The configuration is wrong; each fault is printed with file, line and key. "
+                + "Or TLS fails at a start, such as for a certificate that is not trusted."
         }
     }
 
@@ -58,7 +66,7 @@ extension ExitCode {
     package var mayHealByRestart: Bool {
         switch self {
         case .sourceUnavailable, .software, .osError, .ioError, .targetUnavailable: true
-        case .ok, .usage, .policyStop, .cantCreate, .protocolError, .noPermission, .config: false
+        case .ok, .different, .usage, .policyStop, .cantCreate, .protocolError, .noPermission, .config: false
         }
     }
 

@@ -45,7 +45,7 @@ package struct ReplicationService: Sendable {
         let logger = events.noting(Logger(label: "df2redis"))
         let notifier = ServiceNotifier(logger: logger)
         logger.notice(
-            "df2redis \(Version.current) \(mode.rawValue): \(configuration.source.address) to \(configuration.target.address)",
+            "df2redis \(Version.current) \(mode.rawValue): \(configuration.source.address) to \(configuration.target.place)",
             metadata: ["event": "started"])
         logInheritedDepartures(logger)
         for warning in warnings { logger.warning("configuration: \(warning)") }
@@ -228,8 +228,11 @@ extension ReplicationError {
         case .source(.unreachable), .source(.loading), .source(.notReady), .source(.replica), .source(.resumeRefused):
             .sourceUnavailable
         case .source(.exhausted), .target(.exhausted): .osError
-        case .source(.permission), .target(.permission): .noPermission
-        case .source(.notAMaster), .target(.unsuitable): .config
+        case .source(.permission), .source(.clientCertificate), .target(.permission), .target(.clientCertificate):
+            .noPermission
+        case .source(.notAMaster), .source(.tls), .target(.unsuitable), .target(.tls),
+            .target(.sentinel):
+            .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
         case .target(.unreachable), .target(.loading), .target(.notReady), .target(.taskTaken), .targetChanged,
             .overflow, .postponed:

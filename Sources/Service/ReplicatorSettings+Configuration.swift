@@ -20,10 +20,23 @@ extension ReplicatorSettings {
                 endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
                 password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
             clock: { WallClock.milliseconds() })
+        self.source.tls = TLSSettings(source.tls, section: "source.tls")
+        self.target.tls = TLSSettings(target.tls, section: "target.tls")
+        self.target.sentinel = SentinelSettings(target.sentinel)
+        if configuration.target.kind == .cluster {
+            func endpoint(_ address: Configuration.Address) -> Endpoint {
+                Endpoint(host: address.host, port: address.port)
+            }
+            let map = configuration.target.clusterAddressMap.map { (endpoint($0.key), endpoint($0.value)) }
+            self.target.cluster = ClusterAddresses(
+                seeds: ([configuration.target.address] + configuration.target.clusterSeeds).map(endpoint),
+                map: Dictionary(map) { $1 })
+        }
         policy.onError = configuration.policy.onError
         policy.onUnsupported = configuration.policy.onUnsupported
         policy.elementExpiry = configuration.policy.memberTTL
         policy.onConflict = configuration.conflict.policy
+        policy.skippedDatabases = Set(target.databases.filter { $0.value == .skip }.keys)
         checkpoint.isEnabled = configuration.checkpoint.isEnabled
         checkpoint.keyPrefix = configuration.checkpoint.keyPrefix
         checkpoint.path = configuration.checkpoint.path
@@ -75,5 +88,17 @@ extension ReplicatorSettings {
         var host = [CChar](repeating: 0, count: 256)
         gethostname(&host, host.count - 1)
         return host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    }
+}
+
+extension SentinelSettings {
+    /// - Returns: `nil` where the target's address is given.
+    fileprivate init?(_ sentinel: Configuration.Sentinel) {
+        guard let master = sentinel.master else { return nil }
+        self.init(
+            master: master, endpoints: sentinel.addresses.map { Endpoint(host: $0.host, port: $0.port) })
+        user = sentinel.username
+        password = sentinel.password?.reveal()
+        tls = TLSSettings(sentinel.tls, section: "target.sentinel.tls")
     }
 }

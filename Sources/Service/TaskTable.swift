@@ -62,8 +62,6 @@ package struct TaskTable: Sendable {
 }
 
 extension String {
-    fileprivate func padded(to width: Int) -> String { self + String(repeating: " ", count: max(width - count, 0)) }
-
     fileprivate func trimmingEnd() -> String {
         var text = self
         while text.last == " " { text.removeLast() }

@@ -114,6 +114,8 @@ extension RawSpan {
         return true
     }
 
+    package func isText(_ text: StaticString) -> Bool { byteCount == text.utf8CodeUnitCount && startsWith(text) }
+
     /// The byte at `offset`, checked.
     package subscript(offset: Int) -> UInt8 { unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
 }

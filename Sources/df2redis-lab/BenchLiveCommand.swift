@@ -13,10 +13,13 @@ struct BenchLiveCommand: ParsableCommand {
     @Option(help: "Seconds until a key expires; 0: never.") var expiry = 0
     @Option(help: "Rounds; the median is printed.") var rounds = 3
 
+    @Option(help: "What is written into: standalone, or cluster, of three masters.")
+    var target = Destination.Kind.standalone
+
     func run() throws {
         let master = try Master(keys: 0, size: size, shape: .string, isWritable: true)
-        let redis = try RedisServer()
-        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        let redis = try Destination(target)
+        let daemon = try Daemon(.replicate, redis.configuration(source: master.port))
         defer {
             daemon.process.kill()
             redis.stop()
@@ -24,9 +27,9 @@ struct BenchLiveCommand: ParsableCommand {
         }
         say(
             "live: \(rounds) rounds of \(writes) SETs of \(size) B"
-                + "\(expiry > 0 ? " with EX \(expiry)" : "") to a \(master.description)")
+                + "\(expiry > 0 ? " with EX \(expiry)" : "") to a \(master.description), into \(try redis.describe())")
         try daemon.wait(forLine: "stable")
-        let (source, target) = (try RESPClient(port: master.port), try redis.client())
+        let source = try RESPClient(port: master.port)
 
         let before = daemon.process.usage.cpuSeconds
         var rates: [Double] = []
@@ -37,8 +40,8 @@ struct BenchLiveCommand: ParsableCommand {
             try source.command("SET", "mark:\(round)", "x")
             // Flows are independent of each other: the mark alone does not show that the others have arrived.
             try wait(until: "round \(round) is in the target", timeout: .seconds(300), every: .milliseconds(2)) {
-                guard try target.command("EXISTS", "mark:\(round)").int == 1 else { return false }
-                return try Self.keyCount(source) <= Self.keyCount(target)
+                guard try redis.exists("mark:\(round)") else { return false }
+                return try Self.keyCount(source) <= redis.keyCount()
             }
             let applied = (ContinuousClock.now - start).seconds
             rates.append(Double(writes) / applied)
@@ -51,12 +54,12 @@ struct BenchLiveCommand: ParsableCommand {
         say(
             "  median: \(rates.median.fixed(0))/s; redis-server alone takes \(limit.fixed(0))/s; CPU "
                 + "\((usage.cpuSeconds - before).fixed(2)) s, peak \(usage.peakResidentBytes >> 20) MiB")
-        let comparison = try ServerComparison(source: source, target: target)
+        let comparison = try redis.compare(with: source)
         try daemon.leave()
         guard comparison.isEqual else { throw LabError(Difference.report(comparison.differences)) }
     }
 
-    /// Keys of the server, df2redis's checkpoint among them in the target.
+    /// Keys of the source; in the target df2redis's own are among them.
     private static func keyCount(_ client: RESPClient) throws -> Int { Int(try client.command("DBSIZE").int ?? 0) }
 
     /// The same writes into a server without df2redis, as SETs a second.

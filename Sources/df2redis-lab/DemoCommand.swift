@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Lab
 
-/// A master, a real redis-server and df2redis between them, under live writes; the two sides compared at the end.
+/// A master, a real redis-server or cluster and df2redis between them, under live writes; the two sides compared at the end.
 struct DemoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo", abstract: "Syncs a master into a real redis-server under live writes, leaves, compares.")
@@ -12,20 +12,30 @@ struct DemoCommand: ParsableCommand {
     @Option(help: "Kinds of keys: string or mixed.") var shape = Shape.mixed
     @Option(help: "Shards of the master, and so flows.") var shards = 2
     @Option(help: "Seconds of live writes once the stream is stable.") var seconds = 5
+    @Flag(help: "TLS on both ends, with certificates made for the purpose.") var tls = false
+
+    @Option(help: "What is written into: standalone, or cluster, of three masters with a replica each.")
+    var target = Destination.Kind.standalone
 
     func run() throws {
         let master = try Master(keys: keys, size: size, shape: shape, shards: shards, isWritable: true)
-        let redis = try RedisServer()
+        let encryption = tls ? try Encryption() : nil
+        let redis = try Destination(target, replicas: 1, tls: encryption?.options)
         say("source: \(master.description), port \(master.port), \(keys) keys")
         say("target: \(try redis.describe()), port \(redis.port), empty")
 
-        let writer = try RandomWriter(port: master.port, databases: [0, 3], keys: 500, seed: 1)
-        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        let writer = try RandomWriter(port: master.port, databases: redis.databases, keys: 500, seed: 1)
+        let front = try encryption.map { try TLSTerminator(to: master.port, $0.options) }
+        let sections = encryption.map { ["source": $0.section, "target": $0.section] } ?? [:]
+        let daemon = try Daemon(
+            .replicate, redis.configuration(source: front?.port ?? master.port, sections: sections))
         defer {
+            front?.stop()
             daemon.process.kill()
             redis.stop()
             master.stop()
         }
+        if let front { say("TLS: on port \(front.port) for the source, on \(redis.tlsPort ?? 0) for the target") }
         say("df2redis: pid \(daemon.process.pid), task \(Daemon.taskName); random writes to the source go on meanwhile")
         let progress = try DemoProgress(daemon, redis)
 
@@ -35,12 +45,12 @@ struct DemoCommand: ParsableCommand {
         try progress.show(until: "the live writes are over") { ContinuousClock.now >= end }
         try writer.stop()
 
-        let (source, target) = (try RESPClient(port: master.port), try redis.client())
+        let source = try RESPClient(port: master.port)
         say("writes ended; waiting for the target to have the last one")
         var latest: ServerComparison?
         do {
             try progress.show(until: "source and target are equal") {
-                let comparison = try ServerComparison(source: source, target: target)
+                let comparison = try redis.compare(with: source)
                 latest = comparison
                 return comparison.isEqual
             }
@@ -56,7 +66,7 @@ struct DemoCommand: ParsableCommand {
         try daemon.expectExit(0)
         let leaveSeconds = (ContinuousClock.now - leaveStart).seconds
 
-        let comparison = try ServerComparison(source: source, target: target)
+        let comparison = try redis.compare(with: source)
         let violations = master.stop()
         let usage = daemon.process.usage
         say("")
@@ -65,6 +75,8 @@ struct DemoCommand: ParsableCommand {
         say("left in         \(leaveSeconds.fixed(2)) s, exit code 0")
         say("CPU, memory     \(usage.cpuSeconds.fixed(2)) s, \(usage.peakResidentBytes >> 20) MiB at most")
         say("keys compared   \(comparison.keyCount), of which \(comparison.differenceCount) differ")
+        let own = comparison.ownKeys.map { String(decoding: $0, as: UTF8.self) }.sorted()
+        say("keys of its own \(own.joined(separator: ", "))")
         guard comparison.isEqual, violations.isEmpty else {
             if !comparison.isEqual { say(Difference.report(comparison.differences)) }
             for violation in violations { say("seen by the master: \(violation)") }
@@ -75,10 +87,22 @@ struct DemoCommand: ParsableCommand {
     }
 }
 
-extension RedisServer {
-    fileprivate func describe() throws -> String {
-        let client = try client()
-        if let version = try client.info("server", "valkey_version") { return "Valkey \(version)" }
-        return "Redis \(try client.info("server", "redis_version") ?? "")"
+/// Certificates for both ends, and what a configuration says of them.
+private struct Encryption {
+    private let authority: CertificateAuthority
+    private let client: CertificateFiles
+    let options: TLSPeer.Options
+
+    init() throws {
+        authority = try CertificateAuthority()
+        client = try authority.issue("df2redis")
+        options = TLSPeer.Options(try authority.issue(), clientAuthority: authority.file)
+    }
+
+    var section: [String] {
+        [
+            "tls:", "  enabled: true", "  caFile: \(authority.file)", "  certFile: \(client.certificate)",
+            "  keyFile: \(client.key)",
+        ]
     }
 }

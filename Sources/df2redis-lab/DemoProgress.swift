@@ -1,19 +1,18 @@
 import Foundation
 import Lab
-import Wire
 
 /// What the demo prints while it waits: the daemon's log as it comes, and a line of figures twice a second.
 final class DemoProgress {
     private let daemon: Daemon
-    private let target: RESPClient
+    private let target: Destination
     private let start = ContinuousClock.now
     private var printedLines = 0
     private var last: (bytes: Int, time: ContinuousClock.Instant)
 
-    init(_ daemon: Daemon, _ redis: RedisServer) throws {
+    init(_ daemon: Daemon, _ target: Destination) throws {
         self.daemon = daemon
-        target = try redis.client()
-        last = (try Self.inputBytes(target), .now)
+        self.target = target
+        last = (try target.inputBytes(), .now)
     }
 
     /// Prints until `condition` holds.
@@ -45,10 +44,10 @@ final class DemoProgress {
     }
 
     private func printFigures() throws {
-        let (bytes, now) = (try Self.inputBytes(target), ContinuousClock.now)
+        let (bytes, now) = (try target.inputBytes(), ContinuousClock.now)
         let rate = Double(bytes - last.bytes) / 1e6 / max((now - last.time).seconds, 0.001)
         last = (bytes, now)
-        let keys = try DataReader(target).keyCount()
+        let keys = try target.keyCount()
         var parts = [
             "\((now - start).seconds.fixed(1).leftPadded(6)) s", "\(String(keys).leftPadded(8)) keys in the target",
             "\(rate.fixed(1).leftPadded(6)) MB/s",
@@ -64,9 +63,5 @@ final class DemoProgress {
         if let flows = status["flows"] as? [Any] { parts.append("\(flows.count) flows") }
         if let lag = status["lagRecords"] as? Int { parts.append("lag \(lag) records") }
         return parts
-    }
-
-    private static func inputBytes(_ client: RESPClient) throws -> Int {
-        try client.info("stats", "total_net_input_bytes").flatMap { Int($0) } ?? 0
     }
 }

@@ -13,7 +13,7 @@ enum PipeFile {
         defer { try? file.close() }
         var seen = Set<[UInt8]>()
         try reader.scan { batch in
-            let keys = batch.filter { !$0.starts(with: ServerData.checkpointPrefix) && seen.insert($0).inserted }
+            let keys = batch.filter { !ServerData.isOwn($0) && seen.insert($0).inserted }
             var buffer = ByteBuffer()
             for (key, entry) in zip(keys, try reader.read(keys)) {
                 guard let entry else { continue }

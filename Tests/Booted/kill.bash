@@ -58,7 +58,7 @@ booted_run systemctl daemon-reload
 booted_run systemctl start $doomed
 for number in 1 2; do
     scene_wait 30 scene_is_stable $doomed || { scene_journal $doomed; exit 1; }
-    check "start $number: both flows and the main connection stand in the store" 3 \
+    check "start $number: both flows and the two other connections are in the store" 4 \
         "$(scene_property $doomed NFileDescriptorStore)"
     booted_run systemctl kill --kill-whom=main --signal=KILL $doomed
     sleep 1

@@ -38,7 +38,7 @@ struct ChannelTests {
             return try buffer.withUnsafeMutableBytes { try channel.read(into: $0) }
         }
         try queue.sync {
-            let channel = Channel(descriptor: ours, peer: "peer", queue: queue)
+            let channel = Channel(ConnectedSocket(ours), peer: "peer", queue: queue)
             let nothing = try readOnce(channel)
             #expect(nothing == .wouldBlock)
             #expect(write(theirs, "abc", 3) == 3)
@@ -58,7 +58,7 @@ struct ChannelTests {
         let queue = DispatchQueue(label: "test")
         let progress = DispatchSemaphore(value: 0)
         let block = (0..<4 << 20).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        let channel = queue.sync { Channel(descriptor: ours, peer: "peer", queue: queue) }
+        let channel = queue.sync { Channel(ConnectedSocket(ours), peer: "peer", queue: queue) }
         nonisolated(unsafe) let shared = channel  // touched on its queue only
         queue.sync {
             shared.startWriting(progress: { progress.signal() }, failure: { Issue.record("\($0)") })
@@ -85,7 +85,7 @@ struct ChannelTests {
         defer { close(theirs) }
         let queue = DispatchQueue(label: "test")
         let source = Growing()
-        let channel = queue.sync { Channel(descriptor: ours, peer: "peer", queue: queue) }
+        let channel = queue.sync { Channel(ConnectedSocket(ours), peer: "peer", queue: queue) }
         nonisolated(unsafe) let shared = channel  // touched on its queue only
         queue.sync {
             shared.startWriting(failure: { Issue.record("\($0)") })
@@ -117,7 +117,7 @@ struct ChannelTests {
         close(theirs)
         try queue.sync {
             var failures: [SystemError] = []
-            let channel = Channel(descriptor: ours, peer: "peer", queue: queue)
+            let channel = Channel(ConnectedSocket(ours), peer: "peer", queue: queue)
             channel.startWriting { failures.append($0) }
             channel.write { $0.append("ping") }
             channel.write { $0.append("ping") }
@@ -136,7 +136,7 @@ struct ChannelTests {
         let queue = DispatchQueue(label: "test")
         let number = socketNumber(ours)
         queue.sync {
-            let channel = Channel(descriptor: ours, peer: "peer", queue: queue)
+            let channel = Channel(ConnectedSocket(ours), peer: "peer", queue: queue)
             if isReading { channel.startReading {} }
             channel.startWriting { _ in }
             channel.close()
@@ -154,10 +154,10 @@ struct ChannelTests {
         let queue = DispatchQueue(label: "test")
         let given = DispatchSemaphore(value: 0)
         queue.sync {
-            let channel = Channel(descriptor: ours, peer: "peer", queue: queue)
+            let channel = Channel(ConnectedSocket(ours), peer: "peer", queue: queue)
             channel.startReading {}
-            channel.detach { descriptor in
-                #expect(descriptor == ours)
+            channel.detach { socket in
+                #expect(socket.descriptor == ours)
                 given.signal()
             }
         }

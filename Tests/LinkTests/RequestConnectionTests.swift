@@ -20,7 +20,8 @@ struct RequestConnectionTests {
             connection.send("-ERR no\r\n")
             _ = connection.receive()
         }
-        let connection = try await RequestConnection.connect(to: server.endpoint, label: "test", timeout: .seconds(5))
+        let connection = try await RequestConnection.connect(
+            to: server.endpoint, tls: nil, label: "test", timeout: .seconds(5))
         #expect(try await connection.request("PING") == .simple("PONG"))
         #expect(try await connection.request("NO") == .error("ERR no"))
         await connection.close()
@@ -30,7 +31,8 @@ struct RequestConnectionTests {
     @Test("says who closed it")
     func closedByPeer() async throws {
         let server = try ScriptedServer { connection in _ = connection.receive() }
-        let connection = try await RequestConnection.connect(to: server.endpoint, label: "test", timeout: .seconds(5))
+        let connection = try await RequestConnection.connect(
+            to: server.endpoint, tls: nil, label: "test", timeout: .seconds(5))
         do {
             _ = try await connection.request("PING")
             Issue.record("nobody answered")
@@ -46,7 +48,8 @@ struct RequestConnectionTests {
             connection.send(line)
             if isReset { connection.closesWithReset() }
         }
-        let connection = try await RequestConnection.connect(to: server.endpoint, label: "test", timeout: .seconds(5))
+        let connection = try await RequestConnection.connect(
+            to: server.endpoint, tls: nil, label: "test", timeout: .seconds(5))
         do {
             // The line may come early enough to be the reply to the first request.
             for _ in 0..<2 {
@@ -68,7 +71,8 @@ struct RequestConnectionTests {
                 connection.send(reply)
             }
         }
-        let connection = try await RequestConnection.connect(to: server.endpoint, label: "test", timeout: .seconds(5))
+        let connection = try await RequestConnection.connect(
+            to: server.endpoint, tls: nil, label: "test", timeout: .seconds(5))
         #expect(try await connection.request("PING").isOK)
         #expect(try await connection.request("WHAT").errorText == "ERR unknown command")
         do {
@@ -85,7 +89,8 @@ struct RequestConnectionTests {
         let server = try ScriptedServer { connection in
             while !connection.receive().isEmpty {}
         }
-        let connection = try await RequestConnection.connect(to: server.endpoint, label: "test", timeout: .seconds(5))
+        let connection = try await RequestConnection.connect(
+            to: server.endpoint, tls: nil, label: "test", timeout: .seconds(5))
         do {
             _ = try await connection.request("PING", timeout: .milliseconds(50))
             Issue.record("nobody answered")
@@ -102,9 +107,11 @@ struct RequestConnectionTests {
             connection.send("+OK\r\nREDIS0009")
             _ = connection.receive()
         }
-        let connection = try await RequestConnection.connect(to: server.endpoint, label: "test", timeout: .seconds(5))
+        let connection = try await RequestConnection.connect(
+            to: server.endpoint, tls: nil, label: "test", timeout: .seconds(5))
         #expect(try await connection.request("DFLY").isOK)
-        let (descriptor, unconsumed) = try await connection.detach()
+        let (socket, unconsumed) = try await connection.detach()
+        let descriptor = socket.descriptor
         var rest = unconsumed
         while rest.count < 9 {
             var ready = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)

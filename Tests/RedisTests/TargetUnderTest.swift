@@ -41,7 +41,7 @@ final class TargetUnderTest {
         }
         queue.sync {
             let link = TransactionLink(
-                descriptor: descriptor, peer: redis.address, queue: queue,
+                socket: ConnectedSocket(descriptor), peer: redis.address, queue: queue,
                 onOutcome: { [unowned self] _, outcome in
                     if closesOnOutcome { self.link?.close() }
                     tell(.outcome(outcome))

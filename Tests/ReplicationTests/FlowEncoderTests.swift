@@ -88,6 +88,21 @@ import Wire
         #expect(scene.letters == ["database-number \"k\"", "database-number \"k\""])
     }
 
+    @Test func `databases that are left out on purpose stop nothing, and others still do`() throws {
+        let scene = EncoderScene(policy: {
+            $0.onUnsupported = .stop
+            $0.skippedDatabases = [3]
+        })
+        scene.string("k", database: 3)
+        scene.string("m", database: 0)
+        try scene.journal("MOVE m 3")
+        #expect(try scene.lines() == ["SELECT 0", "SET m v", "UNLINK m"])
+        #expect(scene.letters == ["database-number \"k\"", "database-number \"m\""])
+        #expect(scene.failure == nil)
+        scene.string("k", database: 9999)
+        #expect(scene.failure?.message.contains("target.database: {<number>: skip}") == true)
+    }
+
     @Test func `every key of a fragment is named, each key once`() throws {
         let encoder = encoder()
         for _ in 1...3 { try journal(encoder, "GEORADIUS geo dst", database: 2, inSnapshot: false) }

@@ -181,7 +181,10 @@ import Wire
         let result = try await summary
         #expect(result.keys == 100 && result.fullSyncs == 1 && !result.isUnfinished)
         try await scene.expectLeft()
-        #expect(try scene.redis.client().command("EXISTS", "df2redis:checkpoint:scene:owner").int == 0)
+        // On a busy machine the record is left to its TTL.
+        try await eventually("nobody owns the task") {
+            try scene.redis.client().command("EXISTS", "df2redis:checkpoint:scene:owner").int == 0
+        }
     }
 
     @Test func `waits for a source that is lost, says in which phase, and resumes`() async throws {

@@ -25,9 +25,7 @@ import Testing
                 "1:11: taskName: expected 1 to 128 letters, digits, '.', '_', '@' and '-', found \"a b\"",
                 "2:1: source.addr: is required: the host:port of the Dragonfly master",
                 "3:3: source.adr: unknown key; did you mean 'addr'?",
-                "4:8: source.tls.enabled: TLS is not built yet: set it to false, and use a private network or a tunnel",
                 "5:13: source.password: expected text, found a list",
-                "7:9: target.type: a cluster as target is not built yet: use a standalone Redis or Valkey server",
                 "8:9: target.addr: expected host:port, an IPv6 address as \"[2001:db8::1]:6379\", found \"localhost\"",
                 "9:3: target.addr: occurs twice; the first is in line 8",
                 "11:3: advanced.batch_size: unknown key; did you mean 'batchSize'?",
@@ -100,6 +98,31 @@ import Testing
     @Test func `has a source and a target that are the same`() {
         let found = problems(of: minimal.replacing("target.example:6380", with: "master.example:6379"))
         #expect(found == ["4:9: target.addr: is the source's own address; a server cannot be kept equal to itself"])
+    }
+
+    @Test func `has values that a cluster cannot have`() {
+        let cluster = minimal + "  type: redis-cluster\n"
+        #expect(
+            problems(of: cluster + "checkpoint: {store: file}") == [
+                "6:21: checkpoint.store: a file cannot say what a cluster's nodes have applied or lost: set it to target "
+                    + "(target.type: cluster)"
+            ])
+        #expect(
+            problems(of: cluster + "  database: {0: 0, 3: 0}\n") == [
+                "6:13: target.database: database 3 cannot be written to database 0: keys keep the number of their "
+                    + "database, or skip it"
+            ])
+        #expect(
+            problems(of: cluster + "  database: {3: skipp}\n") == [
+                "6:17: target.database: expected the database's own number, or skip, found \"skipp\"; did you mean 'skip'?"
+            ])
+        #expect(
+            problems(of: cluster + "  database: [0]\n") == [
+                "6:13: target.database: expected a section such as {0: 0, 3: skip}"
+            ])
+        #expect(
+            problems(of: cluster + "  cluster: {addressMap: {\"10.0.0.1\": \"nat:1\"}}\n").first?
+                .hasPrefix("6:26: target.cluster.addressMap: expected host:port") == true)
     }
 
     @Test func `has values that do not go together`() {

@@ -156,6 +156,31 @@ import Testing
         #expect(try load(yaml).configuration.target.kind == .standalone)
     }
 
+    @Test(arguments: ["cluster", "redis-cluster", "valkey-cluster", "Redis-Cluster"])
+    func `takes a cluster as target`(_ type: String) throws {
+        let yaml =
+            minimal + """
+                  type: \(type)
+                  database: {0: 0, 3: skip}
+                  cluster:
+                    seeds: ["10.0.0.2:7000", "10.0.0.3:7000"]
+                    addressMap: {"10.0.0.1:6379": "nat.example:7001"}
+
+                """
+        let target = try load(yaml).configuration.target
+        #expect(target.kind == .cluster)
+        #expect(target.clusterSeeds.map(\.host) == ["10.0.0.2", "10.0.0.3"])
+        #expect(
+            target.clusterAddressMap == [
+                .init(host: "10.0.0.1", port: 6379): .init(host: "nat.example", port: 7001)
+            ])
+        #expect(target.databases == [0: .kept(0), 3: .skip])
+        #expect(try load(yaml).warnings.isEmpty)
+        #expect(try load(load(yaml).configuration.yaml).configuration.target == target)
+        let alone = try load(yaml.replacing("type: \(type)", with: "type: standalone"))
+        #expect(alone.warnings.map(\.key) == ["target.cluster.seeds", "target.cluster.addressMap"])
+    }
+
     @Test func `takes the target's address from its older places`() throws {
         let expected = Configuration.Address(host: "10.1.1.1", port: 7000)
         for older in ["seed: 10.1.1.1:7000", "cluster: {seeds: [\"10.1.1.1:7000\", \"10.1.1.2:7000\"]}"] {

@@ -19,6 +19,15 @@ _df2redis() {
             _filedir '@(yaml|yml)'
             return
             ;;
+        --output)
+            _filedir
+            return
+            ;;
+        --mode)
+            mapfile -t COMPREPLY < <(compgen -W 'outline length value' -- "$cur")
+            return
+            ;;
+        --sample | --filter | --databases | --qps | --parallel | --settle) return ;;
         --task-name)
             mapfile -t COMPREPLY < <(compgen -W "$(_df2redis_tasks)" -- "$cur")
             return
@@ -28,12 +37,17 @@ _df2redis() {
     local choices
     case ${words[1]-} in
         replicate | migrate) choices='--config --task-name --version --help' ;;
+        preflight) choices='--config --task-name --json --version --help' ;;
+        check)
+            choices='--config --task-name --mode --sample --filter --databases --qps --parallel --settle --output --json'
+            choices+=' --version --help'
+            ;;
         config) choices='--check --task-name --print-default --version --help' ;;
         status) choices="--json --watch --version --help $(_df2redis_tasks)" ;;
         stop) choices="--timeout --force --version --help $(_df2redis_tasks)" ;;
-        help) choices='replicate migrate config status stop' ;;
-        *) choices='replicate migrate config status stop help --version --help' ;;
+        help) choices='replicate migrate preflight check config status stop' ;;
+        *) choices='replicate migrate preflight check config status stop help --version --help' ;;
     esac
-    ((cword > 1)) || choices='replicate migrate config status stop help --version --help'
+    ((cword > 1)) || choices='replicate migrate preflight check config status stop help --version --help'
     mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
 } && complete -F _df2redis df2redis

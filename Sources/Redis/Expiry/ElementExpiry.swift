@@ -6,6 +6,8 @@ package import Wire
 /// df2redis:ttl:<task>:<key>        zset  element -> deadline                        in the key's database: the key's shadow
 /// df2redis:ttl-due:<task>:<flow>   zset  key -> its earliest deadline, or earlier   in each database
 /// ```
+/// In a cluster each begins with the tag of the key's slot, `{<tag>}df2redis:...`, and there is a due list in each slot.
+///
 /// Deadlines are Unix milliseconds. Both are written in the transaction of the data that they belong to, so a crash leaves
 /// all of it or nothing. A key with a shadow is in its flow's due list; a shadow without its key is removed when it is due.
 ///
@@ -18,23 +20,35 @@ package struct ElementExpiry: Sendable, Equatable {
     /// Elements that one script removes at most.
     private static let sweepSize = 1000
 
-    package let shadowPrefix: [UInt8]
+    private let shadowPrefix: [UInt8]
+    /// Without its slot's tag.
     package let dueKey: [UInt8]
+    package let isInCluster: Bool
     /// The target expires hash fields itself.
     package let hasNativeFields: Bool
 
     package static func shadowPrefix(task: String) -> [UInt8] { Array("df2redis:ttl:\(task):".utf8) }
-    package static func dueKey(task: String, flow: Int) -> [UInt8] { Array("df2redis:ttl-due:\(task):\(flow)".utf8) }
+    package static func dueKey(task: String, flow: Int) -> [UInt8] { dueKeys(task: task) + Array("\(flow)".utf8) }
+    /// What the due lists of all flows begin with.
+    static func dueKeys(task: String) -> [UInt8] { Array("df2redis:ttl-due:\(task):".utf8) }
 
-    package init(task: String, flow: Int, hasNativeFields: Bool) {
+    package init(task: String, flow: Int, hasNativeFields: Bool, isInCluster: Bool = false) {
+        self.isInCluster = isInCluster
         shadowPrefix = Self.shadowPrefix(task: task)
         dueKey = Self.dueKey(task: task, flow: flow)
         self.hasNativeFields = hasNativeFields
     }
 
-    func shadow(of key: RawSpan) -> [UInt8] { shadowPrefix + key.withUnsafeBytes { Array($0) } }
+    func shadow(of key: RawSpan) -> [UInt8] { shadow(of: key.withUnsafeBytes { Array($0) }) }
 
-    func shadow(of key: [UInt8]) -> [UInt8] { shadowPrefix + key }
+    func shadow(of key: [UInt8]) -> [UInt8] {
+        (isInCluster ? SlotTag.key(shadowPrefix, in: KeySlot(of: key)) : shadowPrefix) + key
+    }
+
+    /// The due list that a key is in.
+    func due(of key: RawSpan) -> [UInt8] { isInCluster ? SlotTag.key(dueKey, in: KeySlot(of: key)) : dueKey }
+
+    func due(of key: [UInt8]) -> [UInt8] { due(of: key.span.bytes) }
 
     // MARK: Scripts
 
@@ -61,7 +75,7 @@ package struct ElementExpiry: Sendable, Equatable {
             $0.append("3")
             $0.append(key)
             $0.append(shadow(of: key))
-            $0.append(dueKey)
+            $0.append(due(of: key))
             arguments(&$0)
         }
     }
@@ -106,7 +120,7 @@ package struct ElementExpiry: Sendable, Equatable {
     /// The key is gone, or another one has taken its place.
     package func drop(_ key: RawSpan, into batch: CommandBatch) {
         batch.append("UNLINK", shadow(of: key))
-        batch.append("ZREM", dueKey, key)
+        batch.append("ZREM", due(of: key), key)
     }
 
     /// A command may have made something else of the key.
@@ -133,6 +147,9 @@ package struct ElementExpiry: Sendable, Equatable {
 
     /// After a RENAME.
     package func renamed(_ key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
+        if isInCluster, KeySlot(of: key) != KeySlot(of: newKey) {
+            return moveShadow(of: key, to: newKey, into: batch)
+        }
         evaluate(
             """
             local at=redis.call('EXISTS',S)==1 and redis.call('ZRANGE',S,0,0,'WITHSCORES')[2]
@@ -147,6 +164,16 @@ package struct ElementExpiry: Sendable, Equatable {
             $0.append(newKey)
             $0.append(shadow(of: newKey))
         }
+    }
+
+    /// The same between two slots of a cluster, by commands that cross slots by themselves.
+    private func moveShadow(of key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
+        let (old, new) = (shadow(of: key), shadow(of: newKey))
+        batch.append([Array("UNLINK".utf8), new])
+        batch.append(
+            [Array("EVAL".utf8), Array("\(JournalRewriter.rename)".utf8), Array("2".utf8), old, new])
+        batch.append([Array("ZREM".utf8), due(of: key), key.withUnsafeBytes { Array($0) }])
+        evaluate("due()", key: newKey, into: batch)
     }
 
     /// `MOVE key database`, with its shadow when it moves.
@@ -169,7 +196,9 @@ package struct ElementExpiry: Sendable, Equatable {
     }
 
     /// Removes elements that are due by `time` in the selected database. An empty reply reports that there are more.
-    package func sweep(until time: Int64, into batch: CommandBatch) {
+    ///
+    /// - Parameter slot: of a cluster; `nil`: the target is none.
+    package func sweep(until time: Int64, in slot: KeySlot? = nil, into batch: CommandBatch) {
         batch.reportsEmptyReplies = true
         batch.append("EVAL") {
             $0.append(
@@ -189,9 +218,9 @@ package struct ElementExpiry: Sendable, Equatable {
                 end
                 """)
             $0.append("1")
-            $0.append(dueKey)
+            $0.append(slot.map { SlotTag.key(dueKey, in: $0) } ?? dueKey)
             $0.append(time)
-            $0.append(shadowPrefix)
+            $0.append(slot.map { SlotTag.key(shadowPrefix, in: $0) } ?? shadowPrefix)
             $0.append(Int64(Self.sweepSize))
         }
     }

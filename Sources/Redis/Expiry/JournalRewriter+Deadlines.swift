@@ -166,7 +166,7 @@ extension JournalRewriter {
         return .written
     }
 
-    private static let rename: StaticString = """
+    static let rename: StaticString = """
         if redis.call('EXISTS',KEYS[1])==0 then return 0 end
         redis.call('RENAME',KEYS[1],KEYS[2])
         return 1

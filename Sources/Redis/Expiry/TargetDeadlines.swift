@@ -28,7 +28,7 @@ extension (any TargetDeadlines)? {
 extension CommandBatch {
     /// Changes deadlines that are what they are taken for, and only those: a key that has been removed, persisted or
     /// given another deadline since is left alone.
-    fileprivate static let script: StaticString = """
+    static let deadlineScript: StaticString = """
         local m=tonumber(ARGV[1]) local n=tonumber(ARGV[2])
         for i=1,#KEYS do local d=tonumber(ARGV[2+n+i]) local t=redis.call('PEXPIRETIME',KEYS[i])
         if t>0 and t~=d+m then for j=1,n do if t==d+tonumber(ARGV[2+j]) then
@@ -43,7 +43,7 @@ extension CommandBatch {
         keys: borrowing ArgumentBuffer, deadlines: borrowing ArgumentBuffer, margin: Int64, margins: [Int64]
     ) {
         append("EVAL") {
-            $0.append(Self.script)
+            $0.append(Self.deadlineScript)
             $0.append(Int64(keys.count))
             $0.append(contentsOf: keys)
             $0.append(margin)
@@ -59,9 +59,13 @@ extension TargetControl {
     package func setDeadlines(
         _ keys: [(key: [UInt8], deadline: Int64)], database: UInt32, margin: Int64, margins: [Int64]
     ) async throws(TargetError) {
-        var arguments = [Array("EVAL".utf8), Array("\(CommandBatch.script)".utf8), Array("\(keys.count)".utf8)]
-        arguments += keys.map(\.key)
-        arguments += ([margin, Int64(margins.count)] + margins + keys.map(\.deadline)).map { Array("\($0)".utf8) }
-        _ = try await demand(arguments, in: database)
+        try await servers.each(keys.map(\.key), in: database) { places in
+            var arguments = [
+                Array("EVAL".utf8), Array("\(CommandBatch.deadlineScript)".utf8), Array("\(places.count)".utf8),
+            ]
+            arguments += places.map { keys[$0].key }
+            let numbers = [margin, Int64(margins.count)] + margins + places.map { keys[$0].deadline }
+            return arguments + numbers.map { Array("\($0)".utf8) }
+        }
     }
 }

@@ -20,8 +20,9 @@ package struct CheckpointKey: Equatable, Sendable {
     package static let prefix = "df2redis:checkpoint:"
 
     package let name: String
+    let task: String
 
-    package init(task: String, prefix: String = prefix) { name = prefix + task }
+    package init(task: String, prefix: String = prefix) { (name, self.task) = (prefix + task, task) }
 
     func field(_ flow: FlowID) -> String { "flow:\(flow)" }
 

@@ -89,7 +89,8 @@ actor CheckpointStore {
     /// - Throws: `TargetError`, `ReplicationError`.
     func open(on control: TargetControl, targetRunID: String) async throws -> Opening {
         let fields = try await control.hash(key.name)
-        let isEmpty = try await control.isEmpty(besides: ReservedKeys(checkpoint: key.name))
+        let isEmpty = try await control.isEmpty(
+            besides: ReservedKeys(checkpoint: key.name, isInCluster: control.isInCluster))
         var opening = Opening(fields: fields)
         let inTarget = opening.position
         if let file {

@@ -15,6 +15,13 @@ final class MemberTTLStage: RecordStage {
     /// Databases with keys that have such TTLs.
     private(set) var databases: Set<UInt32> = []
 
+    /// In a cluster, slots with such keys, and where the next sweep begins.
+    private var slots: [KeySlot] = []
+    private var hasSlot: [Bool] = []
+    private var nextSlot = 0
+    /// Slots that one sweep looks into.
+    private static let slotsOfSweep = 512
+
     private let builder: BatchBuilder
     private let reports: EncoderReports
     private let position: StreamPosition
@@ -27,10 +34,16 @@ final class MemberTTLStage: RecordStage {
     /// There is no room for more fingerprints: every key may have such TTLs.
     private var isFull = false
     /// The key that a sweep's script names, as messages have it.
-    private(set) lazy var printableDueKey: String = {
+    private lazy var printableDueKey: String = {
         let key = expiry.dueKey
         return printableKey(key.span.bytes)
     }()
+
+    func isDueList(_ printableKey: String) -> Bool {
+        if printableKey == printableDueKey { return true }
+        // After the slot's tag.
+        return expiry.isInCluster && printableKey.hasSuffix(printableDueKey.dropFirst())
+    }
 
     /// What the source does with what it journals.
     var source: SourceBehaviour
@@ -43,7 +56,8 @@ final class MemberTTLStage: RecordStage {
         _ position: StreamPosition, expiryGuard: ExpiryGuard?
     ) {
         expiry = ElementExpiry(
-            task: context.task, flow: reports.flow.index, hasNativeFields: profile.hasFieldExpiry)
+            task: context.task, flow: reports.flow.index, hasNativeFields: profile.hasFieldExpiry,
+            isInCluster: context.cluster != nil)
         directory = context.directory
         source = context.session.behaviour
         self.builder = builder
@@ -66,7 +80,15 @@ final class MemberTTLStage: RecordStage {
     func note(_ key: RawSpan, database: UInt32) {
         if isEmpty { reportFirst() }
         databases.insert(database)
+        if expiry.isInCluster { note(KeySlot(of: key)) }
         insert(KeySet.fingerprint(key, database: database))
+    }
+
+    private func note(_ slot: KeySlot) {
+        if hasSlot.isEmpty { hasSlot = [Bool](repeating: false, count: KeySlot.count) }
+        guard !hasSlot[Int(slot.number)] else { return }
+        hasSlot[Int(slot.number)] = true
+        slots.append(slot)
     }
 
     private func insert(_ fingerprint: UInt64) {
@@ -100,9 +122,20 @@ final class MemberTTLStage: RecordStage {
 
     /// Removes elements that were due by `time`.
     func sweep(until time: Int64) {
-        for database in databases.sorted() where builder.select(database) {
-            expiry.sweep(until: time, into: builder.batch)
+        guard expiry.isInCluster else {
+            for database in databases.sorted() where builder.select(database) {
+                expiry.sweep(until: time, into: builder.batch)
+            }
+            return
         }
+        // Where there are many slots they take turns.
+        let count = min(slots.count, Self.slotsOfSweep)
+        for database in databases.sorted() where builder.select(database) {
+            for place in nextSlot..<(nextSlot + count) {
+                expiry.sweep(until: time, in: slots[place % slots.count], into: builder.batch)
+            }
+        }
+        nextSlot = slots.isEmpty ? 0 : (nextSlot + count) % slots.count
     }
 
     /// `MOVE` of a key that may have TTLs of elements.

@@ -18,13 +18,15 @@ final class BatchBuilder {
     /// What is written is of the journal, not of the snapshot.
     private(set) var isJournal: Bool
 
-    private let targetDatabases: UInt32
+    private let keepsDatabase: (UInt32) -> Bool
+    private let isForCluster: Bool
     private let batchCommands: Int
     /// What the snapshot writes replaces what the target has.
     let isOverwriting: Bool
 
     init(_ context: FlowContext, isJournal: Bool, openDatabases: Set<UInt32>? = nil) {
-        targetDatabases = context.targetDatabases
+        keepsDatabase = { context.keeps($0) }
+        isForCluster = context.cluster != nil
         batchCommands = context.batchCommands
         isOverwriting = context.policy.onConflict == .overwrite
         self.isJournal = isJournal
@@ -35,6 +37,8 @@ final class BatchBuilder {
     /// The batch is to be sent before more is decoded.
     var isFull: Bool {
         batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= batchCommands)
+            // A cluster's node gets a long command by itself.
+            || (isForCluster && batch.hugeCommand != nil && !batch.isInCommand)
     }
 
     /// Nothing may be written before the session has prepared a database.
@@ -84,7 +88,7 @@ final class BatchBuilder {
     /// - Returns: `false` when the target has no such database.
     @discardableResult
     func touch(_ database: UInt32) -> Bool {
-        guard database < targetDatabases else { return false }
+        guard keepsDatabase(database) else { return false }
         if databases.insert(database).inserted { gate?.touch(database) }
         return true
     }

@@ -3,15 +3,14 @@ import Link
 import Redis
 import Wire
 
-/// Asks the target for keys that a conflict policy protects (`ConflictStage`), on a connection of its own.
+/// Asks the target for keys that a conflict policy protects (`ConflictStage`), on connections of its own.
 final class ConflictProber {
-    private let flow: FlowID
     private let context: FlowContext
-    private var connection: RequestConnection?
+    private let control: TargetControl
 
     init(_ flow: FlowID, context: FlowContext) {
-        self.flow = flow
         self.context = context
+        control = TargetControl(connector: context.connector, role: "conflicts-\(flow)", replacesAny: true)
     }
 
     /// Asks until the target answers, or the task is cancelled.
@@ -36,28 +35,12 @@ final class ConflictProber {
     private func ask(
         _ questions: [ConflictStage.Place], isolation: isolated (any Actor)? = #isolation
     ) async throws -> [ConflictStage.Place] {
-        let connection: RequestConnection
-        if let open = self.connection {
-            connection = open
-        } else {
-            connection = try await context.connector.connect(role: "conflicts-\(flow)", replacing: true)
-            self.connection = connection
-        }
         var existing: [ConflictStage.Place] = []
-        for place in questions {
-            for (name, argument) in [("SELECT", Array("\(place.database)".utf8)), ("EXISTS", place.key)] {
-                let reply = try await connection.request(
-                    [Array(name.utf8), argument], timeout: context.connector.settings.timeout)
-                if case .error(let text) = reply { throw TargetError.reply(text, to: name) }
-                if name == "EXISTS", reply.int != 0 { existing.append(place) }
-            }
+        for place in questions where try await control.exists(place.key, in: place.database) {
+            existing.append(place)
         }
         return existing
     }
 
-    func close(isolation: isolated (any Actor)? = #isolation) async {
-        let open = connection
-        connection = nil
-        await open?.close()
-    }
+    func close(isolation: isolated (any Actor)? = #isolation) async { await control.close() }
 }

@@ -60,6 +60,19 @@ final class EncoderReports {
                 reason: divergence.reason, subject: subject))
     }
 
+    /// What is written to a database that the target lacks, or whose keys are left out on purpose.
+    ///
+    /// - Parameter database: of the command, where it moves its key to `missing`.
+    func reportLeftOut(_ missing: UInt32, subject: String, key: RawSpan, database: UInt32) {
+        guard policy.skippedDatabases.contains(missing) else {
+            return report(.database, subject: subject, key: key, database: database)
+        }
+        record(
+            .init(
+                severity: .missing, kind: Unsupported.database.rawValue, flow: flow, database: database,
+                key: printableKey(key), reason: "target.database leaves out database \(missing)", subject: subject))
+    }
+
     func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
         report(unsupported, subject: subject, printableKey: printableKey(key), database: database)
     }
@@ -74,9 +87,10 @@ final class EncoderReports {
                 severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,
                 reason: unsupported.reason, subject: subject))
         guard policy.onUnsupported == .stop, unsupported.mayStop else { return nil }
+        let remedy = unsupported == .database ? ", and so does target.database: {<number>: skip}" : ""
         let error = ReplicationError(
             .policy, flow: flow,
-            "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on)"
+            "\(subject) \(key) in database \(database): \(unsupported.reason) (policy.onUnsupported: stop; skip goes on\(remedy))"
         )
         fail(error)
         return error

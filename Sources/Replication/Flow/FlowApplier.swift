@@ -54,7 +54,13 @@ package actor FlowApplier {
         executor = QueueExecutor(label: "df2redis.apply.\(flow)")
         encoder = try FlowEncoder(flow: flow, start: start, context: context, profile: profile)
         feed = FlowFeed(intake: intake, decoder: start.decoder, progress: context.progress(flow))
-        target = StandaloneTarget(flow, context: context, queue: executor.queue)
+        if let cluster = context.cluster {
+            target = ClusterTarget(
+                flow, context: context, cluster: cluster, resumesAt: start.isContinued ? start.next : nil,
+                queue: executor.queue)
+        } else {
+            target = StandaloneTarget(flow, context: context, queue: executor.queue)
+        }
         classifier = ReplyClassifier(context, encoder.reports, encoder.memberTTLs)
         delivery = BatchDelivery(context: context, classifier: classifier)
         longCommands = LongCommands(flow, limits: context.targetLimits)
@@ -161,6 +167,10 @@ package actor FlowApplier {
     private func begin() {
         if mustWaitForPace() { return }
         let batch = encoder.batch
+        if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: 0) {
+            machine.seal(before)
+            return take(delivery.begin(before))
+        }
         if let before = longCommands.takeCommandsAhead(in: batch, database: encoder.selectedDatabase ?? 0) {
             machine.seal(before)
             return take(delivery.begin(before))
@@ -213,6 +223,9 @@ package actor FlowApplier {
         case .completed(let batch, let outcome): completed(batch, outcome)
         case .lost(let error): machine.linkLost(error, losses: delivery.losses)
         case .hasRoom: machine.hasRoom()
+        case .away(let error): machine.lost(error)
+        case .back: machine.found()
+        case .failed(let error): machine.fail(error)
         }
         pump()
     }
@@ -246,10 +259,16 @@ package actor FlowApplier {
         target.close()
         connecting = Task {
             do {
-                let supervisor = LinkSupervisor(target, retry: context.retry)
+                let supervisor = LinkSupervisor(
+                    target, retry: context.retry, locator: context.connector.settings.locator)
+                var reported = ""
                 let found = try await supervisor.connect(plan, isolation: self) { reason in
                     machine.connectingFailed(reason)
-                    context.logger.debug("the target is still away: \(reason)", metadata: ["flow": "\(flow)"])
+                    let isNews = reason.needsOperator && reason.message != reported
+                    if isNews { reported = reason.message }
+                    context.logger.log(
+                        level: isNews ? .warning : .debug, "the target is still away: \(reason)",
+                        metadata: ["flow": "\(flow)"])
                     report()
                 }
                 if let found { machine.linkUp(found.finding, isAtFirstAttempt: found.isAtFirstAttempt) }
@@ -294,6 +313,7 @@ package actor FlowApplier {
     /// The global command has been applied, with the checkpoints of all flows.
     package func resumeAfterGlobal() {
         guard machine.globalDone(next: positionAfterGlobal) else { return }
+        target.globalCommandDone(next: positionAfterGlobal)
         encoder.resumeAfterGlobal()
         context.progress(flow).applied(next: encoder.nextLSN, keys: 0, records: 0, bytes: feed.decodedBytes)
         pump()
@@ -343,12 +363,13 @@ package actor FlowApplier {
     }
 
     private func noteSilence() {
+        target.followMove()
         let time = target.silence
         context.progress(flow).target(silentFor: time)
         if machine.isConnecting { return }
         switch silence.update(time) {
         case .silent:
-            let peer = context.connector.settings.endpoint
+            let peer = context.connector.settings.place
             machine.lost(
                 TargetError(.notReady, "the target \(peer) has been silent for \(time.components.seconds) s"))
         case .heard: machine.found()
@@ -403,9 +424,11 @@ package actor FlowApplier {
     package var hasMore: Bool { machine.hasMore(fill, isEmpty: feed.isEmpty) }
 
     package func close() async {
+        let isAtRest = machine.isAtRest && !fill.hasContent && feed.isEmpty
         machine.close()
         pump()
         encoder.expiryGuard?.keyExpiries.close()
+        if isAtRest { await target.retire(isolation: self) }
         target.close()
         // What they may still send would meet the next session, or a target that has been left.
         connecting?.cancel()
@@ -414,6 +437,7 @@ package actor FlowApplier {
         await probing?.value
         await prober.close(isolation: self)
         target.close()
+        await target.join(isolation: self)
         drainWaiters.resumeAll()
         quietWaiters.resumeAll()
     }

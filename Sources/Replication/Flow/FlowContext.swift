@@ -9,6 +9,8 @@ package struct FlowContext: Sendable {
     package var session: SessionStateMachine.Session
     package var targetDatabases: UInt32
     package var connector: TargetConnector
+    /// Where the target is a cluster.
+    var cluster: ClusterConnector? { connector.cluster }
     package var incidents: IncidentLog
     package var logger: Logger
     /// By flow number.
@@ -39,6 +41,11 @@ package struct FlowContext: Sendable {
     package var expiryMarginMilliseconds = JournalRewriter.expiryMarginMilliseconds
 
     package var flowCount: Int { session.flowCount }
+
+    /// The keys of a database of the source go to the target.
+    func keeps(_ database: UInt32) -> Bool {
+        database < targetDatabases && !policy.skippedDatabases.contains(database)
+    }
 
     func progress(_ flow: FlowID) -> FlowProgress { allProgress[flow.index] }
 }

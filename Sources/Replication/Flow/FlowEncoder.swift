@@ -119,7 +119,9 @@ final class FlowEncoder: FlowSink {
     func adjustDeadlines(oldestArrival: Int64?, limit: Int = BatchBuilder.batchBytes) {
         guard let expiryGuard, !batch.isInCommand, halt == nil else { return }
         expiryGuard.updateLag(oldestArrival: oldestArrival)
+        let count = batch.commandCount
         expiryGuard.writeDeadlines(to: batch, limit: limit) { builder.select($0) }
+        batch.noteOutsideStream(from: count)
     }
 
     /// Removes elements whose TTLs have passed: those that had before anything that arrived at `time`, by our clock, was
@@ -129,8 +131,10 @@ final class FlowEncoder: FlowSink {
             !position.isCatchingUp
         else { return }
         hasSwept = true
+        let count = batch.commandCount
         memberTTLs.sweep(
             until: time + sourceClock.skew - ElementExpiry.transitMilliseconds - ElementExpiry.marginMilliseconds)
+        batch.noteOutsideStream(from: count)
     }
 
     // MARK: Halting

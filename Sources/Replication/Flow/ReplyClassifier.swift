@@ -29,7 +29,7 @@ struct ReplyClassifier {
                 .pendingEntries, subject: "stream", printableKey: label.key, database: label.database)
             return nil
         case .empty where label.name == "EVAL":
-            if let memberTTLs, label.key == memberTTLs.printableDueKey {
+            if let memberTTLs, memberTTLs.isDueList(label.key) {
                 memberTTLs.wantsSweep = true
             } else {
                 reports.report(

@@ -129,13 +129,19 @@ final class SnapshotPhase {
             if reports.halt == nil { builder.removeReplaced(key) }
             return
         }
-        let guardKey = isOverwriting ? nil : Array("df2redis:partial:\(context.task):\(flow):\(stream)".utf8)
+        let guardKey = isOverwriting ? nil : partialKey(of: key, stream)
         if head.type.hasElementExpiries { memberTTLs?.note(key, database: head.database) }
         let position = stages.position
         writers[stream] = ValueWriter(
             head: head, key: key, profile: profile,
             now: memberTTLs == nil ? position.arrival : position.window.earliest, guardKey: guardKey,
             elementExpiry: memberTTLs?.expiry, deadlines: stages.expiryGuard)
+    }
+
+    /// Where a value is built that then gets the name `key`: in a cluster in the key's slot.
+    private func partialKey(of key: RawSpan, _ stream: ChunkStreamID) -> [UInt8] {
+        let name = "df2redis:partial:\(context.task):\(flow):\(stream)"
+        return context.cluster == nil ? Array(name.utf8) : SlotTag.key(name, in: KeySlot(of: key))
     }
 
     func append(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
@@ -199,7 +205,7 @@ final class SnapshotPhase {
             return false
         }
         guard builder.select(database) else {
-            reports.report(.database, subject: head.type.name, key: key, database: database)
+            reports.reportLeftOut(database, subject: head.type.name, key: key, database: database)
             return false
         }
         if !uncertainMoves.isEmpty { undoMove(to: database, key: key) }

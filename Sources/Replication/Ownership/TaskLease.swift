@@ -41,7 +41,8 @@ actor TaskLease {
         settings.owner = nil
         user = settings.user
         let prefix = "\(ReservedKeys.prefix)"
-        ownKeys = keyPrefix.hasPrefix(prefix) ? [prefix] : [prefix, keyPrefix]
+        let plain: Set<String> = keyPrefix.hasPrefix(prefix) ? [prefix] : [prefix, keyPrefix]
+        ownKeys = settings.cluster == nil ? plain : plain.union(["{*}\(prefix)"])
         control = TargetControl(
             connector: TargetConnector(settings: settings), role: "owner", replacesOwn: false)
         self.record = record

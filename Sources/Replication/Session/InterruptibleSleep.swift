@@ -6,8 +6,13 @@ final class InterruptibleSleep: Sendable {
 
     /// Returns after `duration`, when `end` is called, or when the caller is cancelled.
     func sleep(for duration: Duration) async {
+        await sleep { _ = try? await Task.sleep(for: duration) }
+    }
+
+    /// Returns after `wait`, which ends when it is cancelled, or as the other form does.
+    func sleep(_ wait: @escaping @Sendable () async -> Void) async {
         // Owned by this call, which waits for it.
-        let sleep = Task { _ = try? await Task.sleep(for: duration) }
+        let sleep = Task { await wait() }
         current.withLock { $0 = sleep }
         await withTaskCancellationHandler {
             await sleep.value

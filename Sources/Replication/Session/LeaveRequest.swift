@@ -14,7 +14,7 @@ final class LeaveRequest {
         if isHurried { drainSleep.end() }
     }
 
-    /// Runs `work` until it has ended; a request to leave, an earlier one too, cancels it.
+    /// Runs `work` until it has ended; a request to leave, an earlier one too, or the caller's cancellation cancels it.
     func run<Result: Sendable>(
         _ work: @escaping @SessionActor @Sendable () async throws -> Result
     ) async throws -> Result {
@@ -23,7 +23,11 @@ final class LeaveRequest {
         cancelWork = { task.cancel() }
         defer { cancelWork = nil }
         if isMade { task.cancel() }
-        return try await task.value
+        return try await withTaskCancellationHandler {
+            try await task.value
+        } onCancel: {
+            task.cancel()
+        }
     }
 
     /// The drain of a leave.

@@ -86,7 +86,8 @@ final class ReconciliationRun {
         let task = scope.task
         return Reconciler(
             control: control, flows: scope.flows.appliers, retry: task.settings.retry, logger: logger,
-            reserved: ReservedKeys(checkpoint: task.checkpointKey.name), inDoubt: inDoubt,
+            reserved: ReservedKeys(checkpoint: task.checkpointKey.name, isInCluster: control.isInCluster),
+            inDoubt: inDoubt,
             isShared: { [registry = task.registry] in try await control.others(in: registry).fill($0) })
     }
 }

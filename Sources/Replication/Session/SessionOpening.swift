@@ -59,7 +59,7 @@ final class SessionOpening {
         try await buildFlows(claim.profile, checkpoint, plan, source)
         // 7. Readers run, then the source is asked to send.
         try begin(.beginSync)
-        try await beginSync(source.master, mayRepeat: checkpoint.mayRepeat)
+        try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint))
     }
 
     /// - Throws: `CancellationError` when the operator wants to leave.
@@ -85,7 +85,7 @@ final class SessionOpening {
         let checkpoint = try await task.checkpointStore.open(on: control, targetRunID: profile.runID)
         databases.learn(checkpoint)
         logger.info(
-            "target \(settings.target.endpoint) is \(profile), \(databaseCount) databases",
+            "target \(settings.target.place) is \(profile), \(databaseCount) databases",
             metadata: ["phase": "connecting"])
         return checkpoint
     }
@@ -199,7 +199,7 @@ final class SessionOpening {
         globals.expect(flowCount: source.session.flowCount)
         let resume = scope.sync.isFullSync ? nil : plan.resumePoint
         let context = context(profile, source)
-        let starts = try await starts(source, resume: resume, mayRepeat: checkpoint.mayRepeat)
+        let starts = try await starts(source, resume: resume, mayRepeat: mayRepeat(after: checkpoint))
         let budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
         for (index, start) in starts.enumerated() {
             flows.add(
@@ -212,6 +212,11 @@ final class SessionOpening {
         prepareDataSetWatch(checkpoint.note, plan.calls)
         scope.health.watch(flows.appliers.map(\.probe))
         for applier in flows.appliers { try await applier.start() }
+    }
+
+    /// In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.
+    private func mayRepeat(after checkpoint: CheckpointStore.Opening) -> Bool {
+        checkpoint.mayRepeat || settings.target.cluster != nil
     }
 
     private func context(_ profile: TargetProfile, _ source: Source) -> FlowContext {

@@ -36,7 +36,7 @@ struct SessionScope {
         let settings = task.settings
         var status = ReplicationStatus(
             phase: sync.phase, source: settings.source.endpoint.description,
-            target: settings.target.endpoint.description)
+            target: settings.target.place)
         status.flows = flows.status
         status.incidents = task.incidents.totals
         status.fullSyncs = history.fullSyncs + (sync.isFullSync && sync.hasBegun ? 1 : 0)

@@ -20,7 +20,7 @@ final class SessionSource {
         self.events = events
         self.sideTasks = sideTasks
         self.counters = counters
-        inspector = SourceInspector(settings: settings.source)
+        inspector = SourceInspector(settings: settings.source, socketStore: settings.socketStore)
     }
 
     /// The handshake.

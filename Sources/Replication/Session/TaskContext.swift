@@ -20,9 +20,11 @@ struct TaskContext: Sendable {
         settings: ReplicatorSettings, logger: Logger, notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
         let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
-        let record = OwnershipRecord(checkpoint: key.name, text: ProcessIdentity.current.text)
+        let record = OwnershipRecord(
+            checkpoint: key.name, text: ProcessIdentity.current.text, isInCluster: settings.target.cluster != nil)
         var settings = settings
         settings.target.owner = record
+        settings.target.locator = settings.target.sentinel.map { SentinelLocator($0, logger: logger) }
         self.settings = settings
         self.logger = logger
         self.notice = notice

@@ -80,7 +80,7 @@ final class TaskDatabases {
         guard !filled.isKnown(database), filled.filling[database] == nil else { return }
         let task = scope.task
         let control = scope.control
-        let reserved = ReservedKeys(checkpoint: task.checkpointKey.name)
+        let reserved = ReservedKeys(checkpoint: task.checkpointKey.name, isInCluster: control.isInCluster)
         let count = try await scope.retry { try await control.keyCount(database: database, besides: reserved) }
         filled.setFilling(database, over: count)
         let filling = filled.filling
@@ -123,7 +123,7 @@ final class TaskDatabases {
         let flush = flush(.flushDatabase(database), fields: [])
         let isAtOnce = target.rights.canFlush && target.rights.allows("EVAL")
         let isEmpty = try await scope.retry {
-            if isAtOnce, try await control.emptyAlone(database, checkpointKey: flush.checkpointKey) { return true }
+            if isAtOnce, try await control.emptyAlone(database, flush) { return true }
             return try await control.empty(database, flush: flush)
         }
         guard isEmpty else {

@@ -29,8 +29,27 @@ protocol FlowTarget: AnyObject {
     /// More has been appended to the batch that is being written, or it has been sealed.
     func batchGrew()
 
+    /// Gives up a server that the target has been moved away from: it may be open and answer nothing. Once a second.
+    func followMove()
+
+    /// A global command has been applied, with the flow's position after it: what was noted in the target besides is gone.
+    func globalCommandDone(next: LSN)
+    /// All that was received is applied: removes what only a batch on its way needs in the target.
+    func retire(isolation: isolated (any Actor)?) async
     /// A batch on its way keeps its unknown fate.
     func close()
+    /// Waits until nothing of it is under way, after `close`.
+    func join(isolation: isolated (any Actor)?) async
+}
+
+extension FlowTarget {
+    func globalCommandDone(next: LSN) {}
+    func retire(isolation: isolated (any Actor)? = #isolation) async {}
+    func join(isolation: isolated (any Actor)? = #isolation) async {}
+}
+
+extension FlowTarget {
+    func followMove() {}
 }
 
 enum FlowTargetEvent {
@@ -39,6 +58,12 @@ enum FlowTargetEvent {
     case lost(TargetError)
     /// Some of the batch that is being written has been taken.
     case hasRoom
+    /// Something keeps the batch from being completed. The target goes on trying by itself.
+    case away(TargetError)
+    /// It goes on.
+    case back
+    /// Nothing more can be applied in this session.
+    case failed(ReplicationError)
 }
 
 /// What a target that has been connected to holds.

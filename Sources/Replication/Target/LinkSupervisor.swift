@@ -13,10 +13,13 @@ struct ReconnectPlan: Equatable {
 struct LinkSupervisor {
     private let target: any FlowTarget
     private let retry: RetryPolicy
+    private let locator: SentinelLocator?
 
-    init(_ target: any FlowTarget, retry: RetryPolicy) {
+    /// - Parameter locator: a move of the target ends a wait.
+    init(_ target: any FlowTarget, retry: RetryPolicy, locator: SentinelLocator?) {
         self.target = target
         self.retry = retry
+        self.locator = locator
     }
 
     /// - Parameters:
@@ -30,7 +33,7 @@ struct LinkSupervisor {
         while !Task.isCancelled {
             attempt += 1
             let isFirst = attempt == plan.attemptsBefore + 1
-            if !isFirst || !plan.isAtOnce { try? await Task.sleep(for: retry.wait(before: attempt)) }
+            if !isFirst || !plan.isAtOnce { await Self.wait(for: retry.wait(before: attempt), locator) }
             if Task.isCancelled { break }
             do {
                 let finding = try await target.open(isolation: isolation)
@@ -42,5 +45,10 @@ struct LinkSupervisor {
             }
         }
         return nil
+    }
+
+    private static func wait(for time: Duration, _ locator: SentinelLocator?) async {
+        if let locator { return await locator.wait(for: time) }
+        try? await Task.sleep(for: time)
     }
 }

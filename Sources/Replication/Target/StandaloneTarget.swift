@@ -10,6 +10,8 @@ final class StandaloneTarget: FlowTarget {
     private let context: FlowContext
     private let queue: DispatchQueue
     private var link: TransactionLink?
+    /// Where `link` leads to.
+    private var endpoint: Endpoint?
     var onEvent: (FlowTargetEvent) -> Void = { _ in }
 
     /// - Parameter queue: of the flow.
@@ -23,9 +25,9 @@ final class StandaloneTarget: FlowTarget {
         close()
         // A connection before this one may have left a transaction in the target's socket.
         let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: true)
-        let descriptor = try await connection.detach().descriptor
+        let socket = try await connection.detach().socket
         let link = TransactionLink(
-            descriptor: descriptor, peer: context.connector.settings.endpoint.description, queue: queue,
+            socket: socket, peer: connection.endpoint.description, queue: queue,
             onOutcome: { [weak self] in self?.onEvent(.completed($0, $1)) },
             onLost: { [weak self] in self?.onEvent(.lost($0)) },
             onRoom: { [weak self] in self?.onEvent(.hasRoom) })
@@ -34,6 +36,7 @@ final class StandaloneTarget: FlowTarget {
             let finding = try await probe()
             guard !link.hasFailed else { throw TargetError(.unreachable, "the target closed the connection") }
             self.link = link
+            endpoint = connection.endpoint
             return finding
         } catch {
             link.close()
@@ -72,6 +75,17 @@ final class StandaloneTarget: FlowTarget {
     func deliver(_ batch: CommandBatch) { link?.send(batch) }
 
     func batchGrew() { link?.batchGrew() }
+
+    func followMove() {
+        guard let link, let endpoint, let master = context.connector.settings.locator?.current, master != endpoint
+        else { return }
+        link.close()
+        self.link = nil
+        onEvent(
+            .lost(
+                TargetError(
+                    .unreachable, "the target \(endpoint) is no longer the master: the sentinels name \(master)")))
+    }
 
     func close() {
         link?.close()

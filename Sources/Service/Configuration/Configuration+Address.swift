@@ -1,6 +1,6 @@
 extension Configuration {
     /// A host and a port, written `host:port`, an IPv6 address in brackets: `[2001:db8::1]:6379`.
-    package struct Address: Sendable, Equatable, CustomStringConvertible {
+    package struct Address: Sendable, Hashable, CustomStringConvertible {
         /// A name or a numeric address, without brackets; empty (all interfaces) only where a service listens.
         package var host: String
         package var port: UInt16

@@ -27,8 +27,12 @@ extension Configuration {
 
         package var kind = Kind.standalone
         package var address = Address(host: "127.0.0.1", port: 6380)
-        /// Further nodes to ask for the slots of a cluster.
+        /// Nodes to ask for the slots of a cluster; `address` is one of them.
         package var clusterSeeds: [Address] = []
+        /// What a cluster's nodes are reached at, by the addresses that they announce.
+        package var clusterAddressMap: [Address: Address] = [:]
+        /// What becomes of each database of the source; one that is not here is kept.
+        package var databases: [UInt32: DatabaseUse] = [:]
         /// The ACL user; nil for the default user.
         package var username: String?
         /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
@@ -38,18 +42,47 @@ extension Configuration {
         /// How long the target may owe an answer before it is reported as lost.
         package var silence = Duration.seconds(30)
         package var tls = TLS()
+        package var sentinel = Sentinel()
+
+        /// Where it is, for people.
+        package var place: String {
+            sentinel.master.map { "\($0) of the sentinels" } ?? address.description
+        }
     }
 
-    /// How a connection is encrypted. Parsed in full; the loader refuses `isEnabled` until TLS is built.
+    /// Whom to ask where the target is.
+    package struct Sentinel: Sendable, Equatable {
+        /// The master's name in the sentinels' configuration; nil: the target's address is given.
+        package var master: String?
+        package var addresses: [Address] = []
+        /// The ACL user at the sentinels; nil for the default user.
+        package var username: String?
+        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
+        package var password: Secret?
+        /// The file that the password was to be read from, if the configuration names one.
+        package var passwordFile: String?
+        package var tls = TLS()
+    }
+
+    /// What becomes of the keys of one of the source's databases.
+    package enum DatabaseUse: Sendable, Equatable {
+        /// They are written to the database of this number: the same.
+        case kept(UInt32)
+        case skip
+    }
+
+    /// How a connection is encrypted.
     package struct TLS: Sendable, Equatable {
         package var isEnabled = false
         /// The certificates of the authorities to trust (PEM); nil for those of the system.
         package var caFile: String?
-        /// Our own certificate (PEM), when the server asks for one.
+        /// Our own certificate (PEM), for a server that asks for one.
         package var certificateFile: String?
-        /// The private key of `certificateFile` (PEM).
+        /// The private key of `certificateFile` (PEM); nil: it is in that file too.
         package var keyFile: String?
         /// The name that the server's certificate must carry; nil for the host of the address.
         package var serverName: String?
+        /// The server's certificate is not looked at: whoever is between the two can read and change everything.
+        package var skipsVerification = false
     }
 }

@@ -7,7 +7,9 @@ extension ConfigurationReading {
         completeTaskName(override: taskName)
         completePaths(baseDirectory: baseDirectory, environment: environment)
         completeTarget()
+        demandSource()
         completePasswords(baseDirectory: baseDirectory, credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
+        completeTLS(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
         completeToken(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
         checkWhatIsNotBuilt()
         checkTogether()
@@ -71,30 +73,66 @@ extension ConfigurationReading {
         func resolve(_ path: inout String?) {
             path = path.map { FilePathText.absolute($0, relativeTo: baseDirectory) }
         }
-        for tls in [\Configuration.source.tls, \Configuration.target.tls] {
+        for tls in [\Configuration.source.tls, \Configuration.target.tls, \Configuration.target.sentinel.tls] {
             resolve(&configuration[keyPath: tls].caFile)
             resolve(&configuration[keyPath: tls].certificateFile)
             resolve(&configuration[keyPath: tls].keyFile)
         }
         resolve(&configuration.source.passwordFile)
         resolve(&configuration.target.passwordFile)
+        resolve(&configuration.target.sentinel.passwordFile)
         resolve(&configuration.dashboard.tokenFile)
     }
 
     private mutating func completeTarget() {
+        for (number, use) in configuration.target.databases {
+            if case .kept(let other) = use, other != number {
+                fail(
+                    "target.database",
+                    "database \(number) cannot be written to database \(other): keys keep the number of their database, or skip it"
+                )
+            }
+        }
+        if completeSentinel() { return }
         let seedKey = places["target.seed"] != nil ? "target.seed" : "target.cluster.seeds"
+        let isCluster = configuration.target.kind == .cluster
         if places["target.addr"] != nil {
-            if configuration.target.kind == .standalone, !configuration.target.clusterSeeds.isEmpty {
-                warn(seedKey, "is not used: target.addr names the server")
+            if !isCluster, !configuration.target.clusterSeeds.isEmpty {
+                warn(seedKey, "is not used: target.addr names the server (target.type: cluster uses it)")
             }
         } else if let first = configuration.target.clusterSeeds.first {
             configuration.target.address = first
         } else {
             fail("target.addr", "is required: the host:port of the Redis or Valkey server")
         }
+        if !isCluster, !configuration.target.clusterAddressMap.isEmpty {
+            warn("target.cluster.addressMap", "is not used: target.type is standalone")
+        }
+    }
+
+    private mutating func demandSource() {
         if places["source.addr"] == nil {
             fail("source.addr", "is required: the host:port of the Dragonfly master")
         }
+    }
+
+    /// - Returns: whether the target is found through sentinels.
+    private mutating func completeSentinel() -> Bool {
+        let sentinel = configuration.target.sentinel
+        guard sentinel.master != nil || !sentinel.addresses.isEmpty else { return false }
+        if sentinel.master == nil {
+            fail("target.sentinel.master", "is required: the master's name in the sentinels' configuration")
+        }
+        if sentinel.addresses.isEmpty {
+            fail("target.sentinel.addrs", "is required: the host:port of each sentinel")
+        }
+        if configuration.target.kind == .cluster {
+            fail("target.sentinel.master", "a cluster has no sentinels: remove target.sentinel")
+        }
+        for key in ["target.addr", "target.seed", "target.cluster.seeds"] where places[key] != nil {
+            warn(key, "is not used: the sentinels of target.sentinel name the server")
+        }
+        return true
     }
 
     private mutating func completePasswords(baseDirectory: String, credentialsDirectory: String?) {
@@ -103,6 +141,10 @@ extension ConfigurationReading {
         let sides: [(String, WritableKeyPath<Configuration, Secret?>, String?, String?)] = [
             ("source", \.source.password, configuration.source.passwordFile, configuration.source.username),
             ("target", \.target.password, configuration.target.passwordFile, configuration.target.username),
+            (
+                "target.sentinel", \.target.sentinel.password, configuration.target.sentinel.passwordFile,
+                configuration.target.sentinel.username
+            ),
         ]
         for (side, place, passwordFile, username) in sides {
             do {
@@ -147,12 +189,11 @@ extension ConfigurationReading {
     }
 
     private mutating func checkWhatIsNotBuilt() {
-        for (path, tls) in [("source.tls", configuration.source.tls), ("target.tls", configuration.target.tls)]
-        where tls.isEnabled {
-            fail("\(path).enabled", "TLS is not built yet: set it to false, and use a private network or a tunnel")
-        }
-        if configuration.target.kind == .cluster {
-            fail("target.type", "a cluster as target is not built yet: use a standalone Redis or Valkey server")
+        if configuration.target.kind == .cluster, configuration.checkpoint.store == .file {
+            fail(
+                "checkpoint.store",
+                "a file cannot say what a cluster's nodes have applied or lost: set it to target (target.type: cluster)"
+            )
         }
     }
 
@@ -171,7 +212,7 @@ extension ConfigurationReading {
                 "'\(existing.rawValue)' removes keys of the target that conflict.policy '\(policy.rawValue)' is to keep"
             )
         }
-        if places["source.addr"] != nil, places["target.addr"] != nil,
+        if places["source.addr"] != nil, places["target.addr"] != nil, configuration.target.sentinel.master == nil,
             configuration.source.address == configuration.target.address
         {
             fail("target.addr", "is the source's own address; a server cannot be kept equal to itself")

@@ -23,7 +23,7 @@ struct PasswordResolver {
         let isOfPasswordFile: Bool
     }
 
-    /// Returns the password of `side` (`source`, `target` or `dashboard`), or nil when none is configured.
+    /// Returns the password of `side` (`source`, `target`, `target.sentinel` or `dashboard`), or nil when none is configured.
     ///
     /// - Parameter word: what the secret is called in keys and credentials.
     /// - Throws: when a password is configured and cannot be read, or is empty.
@@ -31,7 +31,7 @@ struct PasswordResolver {
         of side: String, word: String = "password", passwordFile: String?, inline: Secret?
     ) throws(Failure) -> Choice? {
         let inlineKey = inline == nil ? [] : [word]
-        if let (name, password) = try credential("\(side)-\(word)") {
+        if let (name, password) = try credential("\(side.replacing(".", with: "-"))-\(word)") {
             let shadowed = (passwordFile == nil ? [] : ["\(word)File"]) + inlineKey
             return Choice(password: password, origin: "the systemd credential '\(name)'", shadowed: shadowed)
         }
@@ -48,10 +48,11 @@ struct PasswordResolver {
     }
 
     private func credential(_ base: String) throws(Failure) -> (name: String, password: Secret)? {
-        guard let credentialsDirectory else { return nil }
-        for name in ["\(taskName).\(base)", base] {
+        let credentials = CredentialFiles(taskName: taskName, directory: credentialsDirectory)
+        for name in credentials.names(of: base) {
+            guard let path = credentials.path(named: name) else { return nil }
             do {
-                return (name, try read(credentialsDirectory + "/" + name))
+                return (name, try read(path))
             } catch  where error.isMissing {
                 continue
             } catch {

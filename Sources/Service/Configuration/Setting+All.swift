@@ -1,15 +1,17 @@
 extension Setting {
     /// Every key of the file, in the order in which the configuration is printed.
     static let all: [Setting] =
-        task + source + target + data + position + limits + operation + obsolete
+        task + source + target + sentinel + cluster + data + position + limits + operation + obsolete
 
     /// What each section is about.
     static let sections: [String: String] = [
         "source": "The Dragonfly master to follow.",
-        "source.tls": "Encryption towards the source (not built yet).",
+        "source.tls": "Encryption towards the source: TLS 1.2 or 1.3. tls: true means the system's authorities.",
         "target": "The Redis or Valkey server that is kept equal.",
-        "target.tls": "Encryption towards the target (not built yet).",
-        "target.cluster": "Nodes of a Redis Cluster.",
+        "target.tls": "Encryption towards the target, as source.tls.",
+        "target.sentinel": "Sentinels that say where the target is, instead of target.addr.",
+        "target.sentinel.tls": "Encryption towards the sentinels, as source.tls.",
+        "target.cluster": "How a Redis Cluster or Valkey Cluster is reached (target.type: cluster).",
         "fullSync": "How a full sync treats the target's old data.",
         "conflict": "What happens to a key of the snapshot that the target already has.",
         "policy": "What happens to data that cannot be applied.",
@@ -25,7 +27,10 @@ extension Setting {
     ]
 
     /// Sections that may be written as the one word of their main key: `tls: false`.
-    static let shorthands = ["source.tls": "source.tls.enabled", "target.tls": "target.tls.enabled"]
+    static let shorthands = [
+        "source.tls": "source.tls.enabled", "target.tls": "target.tls.enabled",
+        "target.sentinel.tls": "target.sentinel.tls.enabled",
+    ]
 
     private static let task: [Setting] = [
         Setting(
@@ -57,7 +62,7 @@ extension Setting {
         + tls(
             "source.tls", isEnabled: \.source.tls.isEnabled, caFile: \.source.tls.caFile,
             certificateFile: \.source.tls.certificateFile, keyFile: \.source.tls.keyFile,
-            serverName: \.source.tls.serverName)
+            serverName: \.source.tls.serverName, skipsVerification: \.source.tls.skipsVerification)
 
     private static let target: [Setting] =
         [
@@ -67,8 +72,13 @@ extension Setting {
                     "redis": .standalone, "redis-standalone": .standalone, "valkey": .standalone,
                     "valkey-standalone": .standalone, "redis-cluster": .cluster, "valkey-cluster": .cluster,
                 ]),
-                "Kind of the target; redis, valkey and redis-standalone mean standalone."),
-            Setting("target.addr", \.target.address, .address, "Address of the server. Required."),
+                """
+                standalone: one server; cluster: a Redis Cluster or Valkey Cluster. The names of v2.x mean the same:
+                redis, redis-standalone, redis-cluster.
+                """),
+            Setting(
+                "target.addr", \.target.address, .address,
+                "Address of the server, or of any node of the cluster. Required, unless target.cluster.seeds is given."),
             Setting("target.seed", list: \.target.clusterSeeds, .address, "Older name of target.addr.").unprinted,
             Setting("target.username", optional: \.target.username, .text, "ACL user; empty: the default user."),
             Setting(
@@ -80,28 +90,77 @@ extension Setting {
             Setting(
                 "target.silentSeconds", \.target.silence, .seconds(1...3600),
                 "A target that has not answered for this long is reported as lost; the answer is still waited for."),
+            Setting(
+                "target.database", map: \.target.databases, .database, .databaseUse,
+                expected: "a section such as {0: 0, 3: skip}",
+                """
+                What becomes of each database of the source: its own number (it is kept), or skip (its keys are left
+                out and counted). A database that is not named is kept; where the target has no such database, as
+                a cluster has none but 0, policy.onUnsupported says whether the task stops.
+                """),
         ]
         + tls(
             "target.tls", isEnabled: \.target.tls.isEnabled, caFile: \.target.tls.caFile,
             certificateFile: \.target.tls.certificateFile, keyFile: \.target.tls.keyFile,
-            serverName: \.target.tls.serverName) + [
+            serverName: \.target.tls.serverName, skipsVerification: \.target.tls.skipsVerification)
+
+    private static let sentinel: [Setting] =
+        [
             Setting(
-                "target.cluster.seeds", list: \.target.clusterSeeds, .address,
-                "Nodes to ask for the cluster's slots; the first is used if target.addr is missing.")
+                "target.sentinel.master", optional: \.target.sentinel.master, .text,
+                "Name of the master in the sentinels' configuration; empty: target.addr is the target."),
+            Setting(
+                "target.sentinel.addrs", list: \.target.sentinel.addresses, .address,
+                "The sentinels, all of them; they are asked at each connect, and a failover is followed."),
+            Setting(
+                "target.sentinel.username", optional: \.target.sentinel.username, .text,
+                "ACL user at the sentinels; empty: the default user."),
+            Setting(
+                "target.sentinel.password", optional: \.target.sentinel.password, .secret,
+                "Its password; a systemd credential 'target-sentinel-password' or a passwordFile overrides it."),
+            Setting(
+                "target.sentinel.passwordFile", optional: \.target.sentinel.passwordFile, .path,
+                "File that holds the password, relative to this file."),
         ]
+        + tls(
+            "target.sentinel.tls", isEnabled: \.target.sentinel.tls.isEnabled,
+            caFile: \.target.sentinel.tls.caFile, certificateFile: \.target.sentinel.tls.certificateFile,
+            keyFile: \.target.sentinel.tls.keyFile, serverName: \.target.sentinel.tls.serverName,
+            skipsVerification: \.target.sentinel.tls.skipsVerification)
+
+    private static let cluster = [
+        Setting(
+            "target.cluster.seeds", list: \.target.clusterSeeds, .address,
+            "Nodes to ask for the cluster's slots, in turn, besides target.addr; one that answers is enough."),
+        Setting(
+            "target.cluster.addressMap", map: \.target.clusterAddressMap, .address, .address,
+            expected: "a section such as {\"10.0.0.1:6379\": \"nat.example:7001\"}",
+            "Where the cluster's nodes are reached, by the addresses they announce; for networks that translate them."),
+    ]
 
     private static func tls(
         _ path: String, isEnabled: Place<Bool>, caFile: Place<String?>, certificateFile: Place<String?>,
-        keyFile: Place<String?>, serverName: Place<String?>
+        keyFile: Place<String?>, serverName: Place<String?>, skipsVerification: Place<Bool>
     ) -> [Setting] {
-        [
+        // source-tls, as the systemd credentials of this side begin.
+        let credential = path.replacing(".", with: "-")
+        return [
             Setting("\(path).enabled", isEnabled, .boolean, "Whether to encrypt."),
-            Setting("\(path).caFile", optional: caFile, .path, "Certificates to trust (PEM); empty: the system's."),
-            Setting("\(path).certFile", optional: certificateFile, .path, "Our certificate (PEM)."),
-            Setting("\(path).keyFile", optional: keyFile, .path, "Key of our certificate (PEM)."),
+            Setting(
+                "\(path).caFile", optional: caFile, .path,
+                "Certificates of the authorities to trust (PEM); empty: the system's. Files are read at each connect."),
+            Setting(
+                "\(path).certFile", optional: certificateFile, .path,
+                "Our certificate (PEM), if asked for; a systemd credential '\(credential)-cert' overrides it."),
+            Setting(
+                "\(path).keyFile", optional: keyFile, .path,
+                "Its private key (PEM), without a passphrase; a credential '\(credential)-key' overrides it."),
             Setting(
                 "\(path).serverName", optional: serverName, .text,
-                "Name that the server's certificate must carry; empty: the host of addr."),
+                "Name or address that the server's certificate must carry; empty: the host of addr."),
+            Setting(
+                "\(path).insecureSkipVerify", skipsVerification, .boolean,
+                "true: any certificate will do, so anyone on the way can read and change everything."),
         ]
     }
 

@@ -68,6 +68,34 @@ extension Setting {
             print: { "[" + $0[keyPath: place].map { YAMLText.scalar(form.print($0)) }.joined(separator: ", ") + "]" })
     }
 
+    /// A key with a section whose own keys are values too.
+    init<Key: Hashable & Sendable, Value>(
+        _ path: String, map place: Place<[Key: Value]>, _ keyForm: SettingForm<Key>, _ form: SettingForm<Value>,
+        expected: String, _ help: String
+    ) {
+        self.init(
+            path: path, help: help, expected: expected,
+            store: { (node, configuration) throws(Mismatch) in
+                guard case .section(let entries) = node.content else {
+                    throw Mismatch(message: "expected \(expected)", position: node.position)
+                }
+                var values: [Key: Value] = [:]
+                for entry in entries {
+                    let key = YAMLNode(content: .text(entry.key), position: entry.keyPosition)
+                    if entry.isDuplicate {
+                        throw Mismatch(message: "'\(entry.key)' occurs twice", position: entry.keyPosition)
+                    }
+                    values[try keyForm.read(key)] = try form.read(entry.value)
+                }
+                configuration[keyPath: place] = values
+            },
+            print: { configuration in
+                let entries = configuration[keyPath: place].map { (keyForm.print($0.key), form.print($0.value)) }
+                let texts = entries.sorted { $0.0 < $1.0 }.map { "\(YAMLText.scalar($0.0)): \(YAMLText.scalar($0.1))" }
+                return "{" + texts.joined(separator: ", ") + "}"
+            })
+    }
+
     /// A key of df2redis v2.x that means nothing here: accepted whatever it holds, and named in a warning.
     init(obsolete path: String, _ reason: String) {
         self.init(

@@ -87,6 +87,25 @@ extension Duration {
     }
 }
 
+extension SettingForm where Value == UInt32 {
+    /// The number of a database.
+    static let database = SettingForm(
+        expected: "the number of a database",
+        parse: { $0.utf8.allSatisfy { (0x30...0x39).contains($0) } ? UInt32($0) : nil }, print: { String($0) })
+}
+
+extension SettingForm where Value == Configuration.DatabaseUse {
+    static let databaseUse = SettingForm(
+        expected: "the database's own number, or skip", choices: ["skip"],
+        parse: { $0.lowercased() == "skip" ? .skip : SettingForm<UInt32>.database.parse($0).map { .kept($0) } },
+        print: { use in
+            switch use {
+            case .kept(let number): String(number)
+            case .skip: "skip"
+            }
+        })
+}
+
 extension SettingForm where Value == Configuration.Address {
     static let address = SettingForm(
         expected: "host:port, an IPv6 address as \"[2001:db8::1]:6379\"",

@@ -36,7 +36,8 @@ final class FlowStages {
         expiryGuard = try start.expiry.map {
             try ExpiryGuard($0, flow: flow, continuingAt: next, context: context)
         }
-        let reserved = ReservedKeys(checkpoint: context.checkpointKey.name)
+        let reserved = ReservedKeys(
+            checkpoint: context.checkpointKey.name, isInCluster: context.cluster != nil)
         targetDatabase = TargetDatabaseStage(context, reports)
         ownership = OwnershipStage(flow, context, reports)
         reconcile = ReconcileStage(

@@ -1,10 +1,10 @@
 import Redis
 import Wire
 
-/// Drops a MOVE or COPY to a database that the target lacks. A key that is moved leaves the one it was in; a copy's source
+/// Drops a MOVE or COPY to a database that the target lacks, or that is left out on purpose. A key that is moved leaves the one it was in; a copy's source
 /// stays.
 final class OtherDatabaseStage: RecordStage {
-    private let databaseCount: UInt32
+    private let context: FlowContext
     private let builder: BatchBuilder
     private let reports: EncoderReports
     private let memberTTLs: MemberTTLStage?
@@ -14,7 +14,7 @@ final class OtherDatabaseStage: RecordStage {
         _ context: FlowContext, _ builder: BatchBuilder, _ reports: EncoderReports, memberTTLs: MemberTTLStage?,
         expiryGuard: ExpiryGuard?
     ) {
-        databaseCount = context.targetDatabases
+        self.context = context
         self.builder = builder
         self.reports = reports
         self.memberTTLs = memberTTLs
@@ -22,9 +22,9 @@ final class OtherDatabaseStage: RecordStage {
     }
 
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
-        guard let other = command.otherDatabase, other >= databaseCount else { return .pass }
+        guard let other = command.otherDatabase, !context.keeps(other) else { return .pass }
         let key = command.keyOrEmpty
-        reports.report(.database, subject: command.name.nameText, key: key, database: place.database)
+        reports.reportLeftOut(other, subject: command.name.nameText, key: key, database: place.database)
         if reports.halt == nil, command.moveDestination != nil {
             memberTTLs?.replace(key, database: place.database)
             expiryGuard?.removed(key, database: place.database)

@@ -1,0 +1,99 @@
+import Base
+import Foundation
+
+/// What systemd is to a service that keeps its sockets: `NOTIFY_SOCKET`, and a store of descriptors that outlives the process.
+package final class DescriptorStore: Sendable {
+    private let folder: TemporaryFolder
+    private let socket: Int32
+    private let kept = Lock<[(name: String, descriptor: Int32)]>([])
+    /// Above those that a child gets.
+    private static let firstNumber: Int32 = 500
+
+    package init() throws {
+        folder = try TemporaryFolder("store")
+        let path = folder.file("notify")
+        let socket = Foundation.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let code = withUnsafePointer(to: address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard code == 0 else { throw LabError.system("bind", path) }
+        self.socket = socket
+        Thread { [kept] in
+            while let (text, descriptors) = Self.receive(socket) { Self.handle(text, descriptors, kept) }
+            close(socket)
+        }.start()
+    }
+
+    deinit {
+        shutdown(socket, Int32(SHUT_RDWR))
+        for entry in kept.withLock({ $0 }) { close(entry.descriptor) }
+    }
+
+    /// What a process needs to keep its sockets here.
+    package var environment: [String: String] { ["NOTIFY_SOCKET": folder.file("notify")] }
+
+    /// What the next process gets, in this order from number 3 on, and what says so.
+    package var handover: (descriptors: [Int32], environment: [String: String]) {
+        let kept = kept.withLock { $0 }
+        guard !kept.isEmpty else { return ([], environment) }
+        let names = kept.map(\.name).joined(separator: ":")
+        let more = ["LISTEN_FDS": "\(kept.count)", "LISTEN_FDNAMES": names]
+        return (kept.map(\.descriptor), environment.merging(more) { $1 })
+    }
+
+    package var names: [String] { kept.withLock { $0.map(\.name).sorted() } }
+
+    private static func handle(
+        _ text: String, _ descriptors: [Int32], _ kept: borrowing Lock<[(name: String, descriptor: Int32)]>
+    ) {
+        let lines = text.split(separator: "\n")
+        let name = lines.first { $0.hasPrefix("FDNAME=") }.map { String($0.dropFirst(7)) } ?? ""
+        if lines.contains("FDSTORE=1") {
+            for descriptor in descriptors {
+                let own = fcntl(descriptor, F_DUPFD_CLOEXEC, firstNumber)
+                kept.withLock { $0.append((name, own)) }
+            }
+        } else if lines.contains("FDSTOREREMOVE=1") {
+            kept.withLock { kept in
+                for entry in kept where entry.name == name { close(entry.descriptor) }
+                kept.removeAll { $0.name == name }
+            }
+        }
+        for descriptor in descriptors { close(descriptor) }
+    }
+
+    private static func receive(_ socket: Int32) -> (String, [Int32])? {
+        var payload = [UInt8](repeating: 0, count: 4096)
+        var control = [UInt8](repeating: 0, count: 256)
+        let (count, controlBytes) = payload.withUnsafeMutableBytes { payload in
+            control.withUnsafeMutableBytes { control in
+                var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
+                return withUnsafeMutablePointer(to: &vector) { vector in
+                    var header = msghdr()
+                    header.msg_iov = vector
+                    header.msg_iovlen = 1
+                    header.msg_control = control.baseAddress
+                    header.msg_controllen = control.count
+                    let count = retryingInterrupts { recvmsg(socket, &header, Int32(MSG_CMSG_CLOEXEC)) }
+                    return (count, Int(header.msg_controllen))
+                }
+            }
+        }
+        guard count > 0 else { return nil }
+        let text = String(decoding: payload[..<count], as: UTF8.self)
+        let headBytes = MemoryLayout<cmsghdr>.size
+        guard controlBytes > headBytes else { return (text, []) }
+        // One message with one descriptor is what `sd_pid_notify_with_fds` sends for us.
+        return control.withUnsafeBytes { bytes in
+            let head = bytes.loadUnaligned(as: cmsghdr.self)
+            guard head.cmsg_level == SOL_SOCKET, head.cmsg_type == Int32(SCM_RIGHTS) else { return (text, []) }
+            let places = stride(from: headBytes, to: min(Int(head.cmsg_len), controlBytes), by: 4)
+            return (text, places.map { bytes.loadUnaligned(fromByteOffset: $0, as: Int32.self) })
+        }
+    }
+}

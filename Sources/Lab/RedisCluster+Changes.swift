@@ -1,0 +1,105 @@
+import Wire
+
+/// What operators and accidents do to a cluster.
+extension RedisCluster {
+    package enum Failover: String, CaseIterable, Sendable {
+        /// Agreed upon with the master: nothing is lost.
+        case orderly = ""
+        /// Voted for by the others, without the master.
+        case forced = "FORCE"
+        /// Decided by the replica alone.
+        case takeover = "TAKEOVER"
+    }
+
+    /// The running replicas of a node.
+    package func replicas(of master: Node) throws -> [Node] {
+        try view().nodes.filter { $0.masterID == master.id }.compactMap { node($0.id) }.filter(\.server.isRunning)
+    }
+
+    /// Makes a replica of `master` the master in its place, and waits until it is.
+    ///
+    /// - Returns: the new master.
+    @discardableResult
+    package func failOver(_ master: Node, _ kind: Failover = .orderly) throws -> Node {
+        guard let replica = try replicas(of: master).first else {
+            throw LabError("\(master.address) has no replica that runs")
+        }
+        let client = try replica.client()
+        try client.command(["CLUSTER", "FAILOVER"] + (kind == .orderly ? [] : [kind.rawValue]))
+        try waitUntilMaster(replica, client)
+        return replica
+    }
+
+    /// Waits until the cluster itself has put a replica in the place of `master`, which is gone.
+    ///
+    /// - Returns: the new master.
+    @discardableResult
+    package func waitForSuccessor(of master: Node, timeout: Duration = .seconds(30)) throws -> Node {
+        guard let replica = try replicas(of: master).first else {
+            throw LabError("\(master.address) has no replica that runs")
+        }
+        try waitUntilMaster(replica, replica.client(), timeout: timeout)
+        return replica
+    }
+
+    private func waitUntilMaster(_ node: Node, _ client: RESPClient, timeout: Duration = .seconds(30)) throws {
+        try wait(until: "\(node.address) is a master", timeout: timeout) {
+            try client.info("replication", "role") == "master"
+                && ClusterView(client).nodes.first { $0.id == node.id }?.slots.isEmpty == false
+        }
+    }
+
+    /// Moves slots with all their keys from one master to another, as `redis-cli --cluster reshard` does, while clients
+    /// go on writing.
+    package func moveSlots(_ slots: some Sequence<Int>, from source: Node, to destination: Node) throws {
+        let (from, to) = (try source.client(), try destination.client())
+        let others = try masters().filter { $0 !== source && $0 !== destination }.map { try $0.client() }
+        for slot in slots {
+            try to.command("CLUSTER", "SETSLOT", "\(slot)", "IMPORTING", source.id)
+            try from.command("CLUSTER", "SETSLOT", "\(slot)", "MIGRATING", destination.id)
+            repeat {
+                try moveKeys(of: slot, from: from, to: destination.server.port)
+                // The destination first: were it the source, a slot would be nobody's for a moment.
+                try to.command("CLUSTER", "SETSLOT", "\(slot)", "NODE", destination.id)
+            } while try !isHandedOver(slot, from, destination.id)
+            for other in others { _ = try? other.command("CLUSTER", "SETSLOT", "\(slot)", "NODE", destination.id) }
+        }
+    }
+
+    /// - Returns: `false` when keys have come meanwhile.
+    private func isHandedOver(_ slot: Int, _ source: RESPClient, _ id: String) throws -> Bool {
+        let reply = try source.send(["CLUSTER", "SETSLOT", "\(slot)", "NODE", id].map { Array($0.utf8) })
+        guard case .error(let text) = reply else { return true }
+        guard text.contains("still hold keys") else { throw LabError("CLUSTER SETSLOT \(slot): \(text)") }
+        return false
+    }
+
+    private func moveKeys(of slot: Int, from source: RESPClient, to port: UInt16) throws {
+        while true {
+            let keys = try source.command("CLUSTER", "GETKEYSINSLOT", "\(slot)", "100").array?.compactMap(\.bytes) ?? []
+            if keys.isEmpty { return }
+            let head = ["MIGRATE", "127.0.0.1", "\(port)", "", "0", "10000", "KEYS"].map { Array($0.utf8) }
+            let reply = try source.send(head + keys)
+            if case .error(let text) = reply { throw LabError("MIGRATE of slot \(slot): \(text)") }
+        }
+    }
+
+    /// Leaves a slot open: its next keys come to `destination`, by ASK.
+    package func beginMoving(_ slot: Int, from source: Node, to destination: Node) throws {
+        try destination.client().command("CLUSTER", "SETSLOT", "\(slot)", "IMPORTING", source.id)
+        try source.client().command("CLUSTER", "SETSLOT", "\(slot)", "MIGRATING", destination.id)
+    }
+
+    /// Takes back what an interrupted move of slots has left open on a node.
+    package func closeOpenSlots() throws {
+        for node in runningNodes {
+            let client = try node.client()
+            let text = try client.command("CLUSTER", "NODES").text ?? ""
+            let own = text.split(separator: "\n").first { $0.contains("myself") } ?? ""
+            for word in own.split(separator: " ") where word.hasPrefix("[") {
+                let slot = word.dropFirst().prefix(while: \.isNumber)
+                _ = try? client.command("CLUSTER", "SETSLOT", String(slot), "STABLE")
+            }
+        }
+    }
+}

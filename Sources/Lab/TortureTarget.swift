@@ -1,0 +1,221 @@
+import Base
+import Glibc
+import Wire
+
+/// What a torture writes into, and what may go wrong with it.
+protocol TortureTarget: AnyObject {
+    /// Where the daemon begins.
+    var port: UInt16 { get }
+    /// Lines of the daemon's section `target`, besides the address.
+    var configuration: [String] { get }
+    /// A database that is emptied now and then, besides database 0.
+    var otherDatabase: Int? { get }
+
+    /// Lets something happen, for as long as it is to last; the cause is taken away by the end of the call.
+    ///
+    /// - Returns: `false` for a fault that such a target does not have.
+    func inject(_ fault: Torture.Fault, _ dice: inout TortureDice) throws -> Bool
+    /// SIGSTOP, and SIGCONT, to all of it.
+    func pause()
+    func resume()
+    func stop()
+    func compare(with source: RESPClient) throws -> ServerComparison
+    /// What of its state is worth a line when it does not become equal.
+    var report: String { get }
+}
+
+/// What decides a torture's faults: the same for the same seed.
+struct TortureDice {
+    private var random: SplitMix64
+
+    init(seed: UInt64) { random = SplitMix64(seed: seed) }
+
+    mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+    /// Waits for some of so many milliseconds.
+    mutating func someTime(_ range: ClosedRange<Int>) { nap(.milliseconds(number(range))) }
+    mutating func one<T>(of elements: [T]) -> T? { elements.randomElement(using: &random) }
+    mutating func shuffled<T>(_ elements: [T]) -> [T] { elements.shuffled(using: &random) }
+    mutating func seed() -> UInt64 { random.next() }
+}
+
+extension RESPClient {
+    /// Ends some of the daemon's connections to the server.
+    func cutDaemon(_ dice: inout TortureDice) throws {
+        for line in (try command("CLIENT", "LIST").text ?? "").split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.contains(where: { $0.hasPrefix("name=df2redis:") }), dice.number(0...2) > 0,
+                let id = words.first(where: { $0.hasPrefix("id=") })
+            else { continue }
+            // It may have gone meanwhile.
+            _ = try? command("CLIENT", "KILL", "ID", String(id.dropFirst(3)))
+        }
+    }
+
+    /// The server has no memory left for a while.
+    func fill(_ dice: inout TortureDice) throws {
+        try command("CONFIG", "SET", "maxmemory", "1")
+        dice.someTime(100...1000)
+        try command("CONFIG", "SET", "maxmemory", "0")
+    }
+}
+
+/// A server by itself with an append-only file.
+final class StandaloneTortureTarget: TortureTarget {
+    private let server: RedisServer
+
+    init() throws {
+        server = try RedisServer([
+            "--appendonly", "yes", "--appendfsync", "always", "--busy-reply-threshold", "100",
+            "--maxmemory-policy", "noeviction", "--enable-debug-command", "local",
+        ])
+    }
+
+    var port: UInt16 { server.port }
+    var configuration: [String] { [] }
+    var otherDatabase: Int? { 5 }
+    var report: String { "" }
+
+    func pause() { server.pause() }
+    func resume() { server.resume() }
+    func stop() {
+        server.resume()
+        server.stop()
+    }
+
+    func compare(with source: RESPClient) throws -> ServerComparison {
+        try ServerComparison(source: source, target: server.client())
+    }
+
+    func inject(_ fault: Torture.Fault, _ dice: inout TortureDice) throws -> Bool {
+        switch fault {
+        case .targetKilled:
+            server.kill()
+            dice.someTime(0...700)
+            try server.restart()
+        case .targetStopped:
+            server.pause()
+            dice.someTime(100...2500)
+            server.resume()
+        case .targetCut: try server.client().cutDaemon(&dice)
+        case .targetReadOnly:
+            let client = try server.client()
+            try client.command("REPLICAOF", "127.0.0.1", "1")
+            dice.someTime(100...1000)
+            try client.command("REPLICAOF", "NO", "ONE")
+        case .targetFull: try server.client().fill(&dice)
+        case .targetBusy: try keepBusy(for: dice.number(300...1200))
+        case .targetLoading: try reload(for: dice.number(300...1500))
+        default: return false
+        }
+        return true
+    }
+
+    /// The server reads its own file anew and answers LOADING meanwhile; connections stay.
+    private func reload(for milliseconds: Int) throws {
+        let (loading, control) = (try server.client(), try server.client())
+        func slowDown(_ microseconds: Int) throws {
+            try control.command("CONFIG", "SET", "key-load-delay", "\(microseconds)")
+        }
+        try control.command("CONFIG", "SET", "loading-process-events-interval-bytes", "1024")
+        try slowDown(5000)
+        let thread = WaitingThread(loading, ["DEBUG", "LOADAOF"])
+        thread.start()
+        nap(.milliseconds(milliseconds))
+        try slowDown(0)
+        try wait(until: "the target has loaded its data", timeout: .seconds(60)) { thread.hasEnded }
+    }
+
+    private func keepBusy(for milliseconds: Int) throws {
+        let (busy, killer) = (try server.client(), try server.client())
+        let thread = WaitingThread(busy, ["EVAL", "while true do end", "0"])
+        thread.start()
+        nap(.milliseconds(milliseconds))
+        while !thread.hasEnded {
+            _ = try killer.send([Array("SCRIPT".utf8), Array("KILL".utf8)])
+            nap(.milliseconds(20))
+        }
+    }
+}
+
+/// Three masters with an append-only file each, and a replica of each.
+final class ClusterTortureTarget: TortureTarget {
+    private let cluster: RedisCluster
+    private static let movedSlots = 10...60
+
+    init() throws {
+        cluster = try RedisCluster(
+            ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"], usesProxies: true)
+    }
+
+    var port: UInt16 { cluster.nodes[0].port }
+    var configuration: [String] {
+        ["type: cluster", "cluster: {seeds: [\(cluster.nodes.map { "\"\($0.address)\"" }.joined(separator: ", "))]}"]
+    }
+    var otherDatabase: Int? { nil }
+    var report: String {
+        guard let view = try? cluster.view() else { return "no node of the cluster answers" }
+        return view.nodes.map { node in
+            "\(node.id.prefix(8)) \(node.port) \(node.isMaster ? "master" : "replica")"
+                + "\(node.isFailing ? " failing" : "") \(node.slots)"
+        }.joined(separator: "\n")
+    }
+
+    func pause() { for node in cluster.runningNodes { node.server.pause() } }
+    func resume() { for node in cluster.runningNodes { node.server.resume() } }
+    func stop() {
+        resume()
+        cluster.stop()
+    }
+
+    func compare(with source: RESPClient) throws -> ServerComparison {
+        try cluster.settle()
+        return try ServerComparison(source: source, target: cluster)
+    }
+
+    private func someMaster(_ dice: inout TortureDice) throws -> RedisCluster.Node {
+        guard let master = dice.one(of: try cluster.masters()) else { throw LabError("the cluster has no master") }
+        return master
+    }
+
+    func inject(_ fault: Torture.Fault, _ dice: inout TortureDice) throws -> Bool {
+        try cluster.settle()
+        let master = try someMaster(&dice)
+        switch fault {
+        case .nodeKilled:
+            // It is back before anybody takes its place, and has lost nothing.
+            master.server.kill()
+            dice.someTime(0...500)
+            try master.server.restart()
+        case .nodeReplaced:
+            master.server.kill()
+            try cluster.waitForSuccessor(of: master)
+            dice.someTime(0...500)
+            try master.server.restart()
+        case .nodeStopped:
+            // For the longer times a replica takes its place.
+            master.server.pause()
+            dice.someTime(100...4000)
+            master.server.resume()
+        case .nodeCutOff:
+            master.cutOff()
+            dice.someTime(100...1500)
+            master.reconnect()
+        case .nodeCut: try master.client().cutDaemon(&dice)
+        case .nodeFull: try master.client().fill(&dice)
+        case .failedOver: try cluster.failOver(master)
+        case .slotsMoved:
+            guard let other = dice.one(of: try cluster.masters().filter { $0 !== master }),
+                let slots = try cluster.view().nodes.first(where: { $0.id == master.id })?.slots.flatMap({ Array($0) })
+            else { break }
+            // The last slot of a master stays: without one it would be no master.
+            let moved = dice.shuffled(slots).dropLast().prefix(dice.number(Self.movedSlots))
+            try cluster.moveSlots(moved, from: master, to: other)
+        case .targetStopped:
+            pause()
+            dice.someTime(100...800)
+            resume()
+        default: return false
+        }
+        return true
+    }
+}

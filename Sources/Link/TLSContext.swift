@@ -1,0 +1,105 @@
+import COpenSSL
+import Glibc
+
+/// What connections trust and show: the files of `TLSSettings`, as they are now.
+package final class TLSContext {
+    /// An `SSL_CTX`.
+    let pointer: OpaquePointer
+
+    /// What one call of the kernel reads of a connection at most, and what each connection with unread bytes holds.
+    private static let readBufferBytes = 64 << 10
+
+    /// - Throws: `TLSError` of a file that cannot be used, with its `key`.
+    package init(_ settings: TLSSettings) throws(TLSError) {
+        guard let pointer = SSL_CTX_new(TLS_client_method()) else {
+            throw TLSError(.unanswered, "OpenSSL has no memory for a connection")
+        }
+        self.pointer = pointer
+        df2redis_ssl_ctx_harden(pointer)
+        df2redis_ssl_ctx_set_buffering(pointer, Self.readBufferBytes)
+        guard df2redis_ssl_ctx_limit_versions(pointer, TLS1_2_VERSION, TLS1_3_VERSION) == 1 else {
+            throw TLSError(.version, "OpenSSL on this machine allows neither TLS 1.2 nor 1.3 (openssl.cnf)")
+        }
+        try trust(settings)
+        if settings.certificateFile != nil { try show(settings) }
+        ERR_clear_error()
+    }
+
+    deinit { SSL_CTX_free(pointer) }
+
+    private func trust(_ settings: TLSSettings) throws(TLSError) {
+        if settings.skipsVerification { return }
+        if let path = settings.caFile {
+            let file = File(path: path, section: settings.section, key: "caFile")
+            try file.demandReadable()
+            guard SSL_CTX_load_verify_file(pointer, path) == 1 else {
+                throw file.unusable(orHolding: "certificate")
+            }
+        } else {
+            SSL_CTX_set_default_verify_paths(pointer)
+        }
+    }
+
+    private func show(_ settings: TLSSettings) throws(TLSError) {
+        guard let path = settings.certificateFile else { return }
+        let certificate = File(path: path, section: settings.section, key: "certFile")
+        try certificate.demandReadable()
+        guard SSL_CTX_use_certificate_chain_file(pointer, path) == 1 else {
+            throw certificate.unusable(orHolding: "certificate")
+        }
+        let key = File(
+            path: settings.keyFile ?? path, section: settings.section,
+            key: settings.keyFile == nil ? "certFile" : "keyFile")
+        try key.demandReadable()
+        // OpenSSL would ask on the terminal.
+        var isEncrypted = false
+        withUnsafeMutablePointer(to: &isEncrypted) { asked in
+            SSL_CTX_set_default_passwd_cb_userdata(pointer, asked)
+            SSL_CTX_set_default_passwd_cb(pointer) { _, _, _, asked in
+                asked?.assumingMemoryBound(to: Bool.self).pointee = true
+                return -1
+            }
+            ERR_clear_error()
+            _ = SSL_CTX_use_PrivateKey_file(pointer, key.path, SSL_FILETYPE_PEM)
+            SSL_CTX_set_default_passwd_cb_userdata(pointer, nil)
+            SSL_CTX_set_default_passwd_cb(pointer, nil)
+        }
+        let error = ERR_peek_last_error()
+        let isForeign = error != 0 && ERR_GET_LIB(error) == ERR_LIB_X509
+        if isEncrypted {
+            throw key.fault("is protected by a passphrase, which nobody is there to enter: write it without one")
+        }
+        if error != 0, !isForeign { throw key.unusable(orHolding: "private key") }
+        guard !isForeign, SSL_CTX_check_private_key(pointer) == 1 else {
+            throw key.fault("does not belong to the certificate in \(path) (\(settings.section).certFile)")
+        }
+    }
+
+    private struct File {
+        let path: String
+        let section: String
+        let key: String
+
+        func fault(_ what: String) -> TLSError { TLSError(.file, "\(section).\(key): \(path) \(what)", key: key) }
+
+        /// What OpenSSL says of a file that it cannot open helps nobody.
+        func demandReadable() throws(TLSError) {
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw fault("cannot be read: \(String(cString: strerror(errno)))") }
+            defer { close(descriptor) }
+            var byte: UInt8 = 0
+            let count = retryingInterrupts { read(descriptor, &byte, 1) }
+            if count < 0 { throw fault("cannot be read: \(String(cString: strerror(errno)))") }
+            ERR_clear_error()
+        }
+
+        func unusable(orHolding what: String) -> TLSError {
+            let error = ERR_peek_last_error()
+            // Others are reasons such as 'PEM lib'. What has the right form and is refused is too weak, for example.
+            guard ERR_GET_LIB(error) == ERR_LIB_SSL, (100..<1000).contains(ERR_GET_REASON(error)),
+                let reason = ERR_reason_error_string(error)
+            else { return fault("holds no \(what) in PEM form") }
+            return fault("cannot be used: \(String(cString: reason))")
+        }
+    }
+}

@@ -1,0 +1,266 @@
+import Link
+import Wire
+
+/// A part of a batch that is done before the next one begins.
+package enum BatchStep {
+    /// Commands whose keys are in one slot each.
+    case slots(SlotWork)
+    /// A command whose keys are in several slots, and which cannot be divided.
+    case crossing(CrossSlotCommand)
+}
+
+/// Divides a flow's batches by slot. Confined to the queue of its flow.
+package final class BatchSplitter {
+    private let task: String
+    private let flow: Int
+    private let field: [UInt8]
+    private let markKey: String
+    private let replicationID: String
+    /// The part of each slot in the work that is being filled; -1: none.
+    private var places = [Int32](repeating: -1, count: KeySlot.count)
+
+    package init(task: String, flow: Int, replicationID: String) {
+        (self.task, self.flow, self.replicationID) = (task, flow, replicationID)
+        field = Array("\(flow)".utf8)
+        markKey = SlotMark.slotKey(task: task)
+    }
+
+    /// - Parameters:
+    ///   - batch: sealed and kept; its checkpoint is left out.
+    ///   - masters: a slot of each master, for what is about no key.
+    ///   - marks: what has been applied of it by an earlier process.
+    ///   - stamp: of each mark that is left.
+    package func steps(
+        of batch: CommandBatch, masters: [KeySlot], marks: SlotMarks, stamp: () -> FlowStamp
+    ) -> [BatchStep] {
+        var filling = Filling(batch: batch, masters: masters, marks: marks)
+        batch.visitPlaced { command, reader in
+            take(command, reader, &filling, stamp: stamp)
+        }
+        finishWork(&filling, at: batch.progress.nextLSN.map { FlowPosition(lsn: $0) }, stamp: stamp)
+        return filling.steps
+    }
+
+    private struct Filling {
+        let batch: CommandBatch
+        let masters: [KeySlot]
+        let marks: SlotMarks
+        var steps: [BatchStep] = []
+        /// The record that is being divided, and its commands so far that cross slots.
+        var record: UInt64?
+        var crossings: UInt32 = 0
+        /// Commands for `work`, with the slots that they are for.
+        var pending: [Pending] = []
+        var database: UInt32 = 0
+    }
+
+    private struct Pending {
+        var slot: KeySlot
+        var number: Int
+        /// Encoded in the batch; `nil`: `words` are.
+        var range: Range<Int>?
+        var words: [[UInt8]] = []
+        var database: UInt32
+        var mayRepeat: Bool
+    }
+
+    private func take(
+        _ command: CommandBatch.Placed, _ reader: ByteReader, _ filling: inout Filling, stamp: () -> FlowStamp
+    ) {
+        var ahead = ByteReader(reader.bytes, offset: reader.offset)
+        guard let word = ahead.readBulkArgument(), let name = CommandName(word) else { return }
+        if name == "SELECT" {
+            if let number = ahead.readBulkArgument() { filling.database = UInt32(clamping: parseInteger(number) ?? 0) }
+            return
+        }
+        let kind = ClusterCommand.named(name)
+        var position = command.position
+        if position?.lsn != filling.record { (filling.record, filling.crossings) = (position?.lsn, 0) }
+        position?.step = 2 * filling.crossings
+        let mayBeRepeated = kind.mayRepeat(reader, command.arguments)
+        func add(_ slot: KeySlot, _ words: [[UInt8]]? = nil, mayRepeat: Bool? = nil) {
+            if let position, filling.marks.cover(position, in: slot) { return }
+            filling.pending.append(
+                Pending(
+                    slot: slot, number: command.number, range: words == nil ? command.range : nil, words: words ?? [],
+                    database: filling.database, mayRepeat: mayRepeat ?? mayBeRepeated))
+        }
+        switch kind.keys {
+        case .none: for slot in filling.masters { add(slot) }
+        case .at(let place):
+            for _ in 1..<place { _ = ahead.readBulkArgument() }
+            // Without its key the server refuses it, whichever that is.
+            guard place < command.arguments, let key = ahead.readBulkArgument() else {
+                return add(filling.masters.first ?? KeySlot(0))
+            }
+            add(KeySlot(of: key))
+        default:
+            let words = Self.words(reader, command.arguments)
+            let keys = kind.keys(of: words)
+            let slots = keys.map { KeySlot(of: words[$0.place]) }
+            if kind.keys == .script, words.count > 2, words[1].isText(CommandBatch.deadlineScript) {
+                for (slot, words) in Self.dividedDeadlines(words, slots) { add(slot, words, mayRepeat: true) }
+                return
+            }
+            guard let first = slots.first, slots.contains(where: { $0 != first }) else {
+                return add(slots.first ?? filling.masters.first ?? KeySlot(0))
+            }
+            if case .every(let step) = kind.keys {
+                var groups: [(slot: KeySlot, words: [[UInt8]])] = []
+                // In the journal it has succeeded.
+                let name = name == "MSETNX" ? Array("MSET".utf8) : words[0]
+                for (key, slot) in zip(keys, slots) {
+                    let arguments = words[key.place..<min(key.place + step, words.count)]
+                    if let place = groups.firstIndex(where: { $0.slot == slot }) {
+                        groups[place].words += arguments
+                    } else {
+                        groups.append((slot, [name] + arguments))
+                    }
+                }
+                for group in groups { add(group.slot, group.words) }
+                return
+            }
+            filling.crossings += 1
+            position?.step += 1
+            finishWork(&filling, at: position, stamp: stamp)
+            let crossing = CrossSlotCommand(
+                words, keys: keys, number: command.number, batch: filling.batch, task: task, flow: flow,
+                lsn: position?.lsn, database: filling.database, keepsDeadlines: kind.keepsDeadlines,
+                mark: { [replicationID] in
+                    SlotMark(
+                        replicationID: replicationID,
+                        position: position.map { FlowPosition(lsn: $0.lsn, step: $0.step + 1) }, stamp: $0)
+                },
+                isApplied: { [marks = filling.marks] slot in position.map { marks.cover($0, in: slot) } ?? false })
+            filling.steps.append(.crossing(crossing))
+        }
+    }
+
+    /// The script that changes deadlines, for the keys of each slot. What it changes it knows by what it was: it may be
+    /// repeated.
+    private static func dividedDeadlines(_ words: [[UInt8]], _ slots: [KeySlot]) -> [(KeySlot, [[UInt8]])] {
+        let (count, margins) = (slots.count, words[(3 + slots.count)...])
+        guard margins.count > count else { return [] }
+        var groups: [KeySlot: [Int]] = [:]
+        for (index, slot) in slots.enumerated() { groups[slot, default: []].append(index) }
+        return groups.map { slot, indices in
+            let head = [words[0], words[1], Array("\(indices.count)".utf8)]
+            let deadlines = words.count - count
+            return (
+                slot,
+                head + indices.map { words[3 + $0] } + margins.dropLast(count) + indices.map { words[deadlines + $0] }
+            )
+        }
+    }
+
+    private func finishWork(_ filling: inout Filling, at position: FlowPosition?, stamp: () -> FlowStamp) {
+        guard !filling.pending.isEmpty else { return }
+        let work = SlotWork(
+            batch: filling.batch,
+            mark: SlotMark(replicationID: replicationID, position: position, stamp: stamp()), markKey: markKey,
+            field: field)
+        for pending in filling.pending {
+            let index = Int(pending.slot.number)
+            if places[index] < 0 { places[index] = Int32(work.addPart(pending.slot)) }
+            if let range = pending.range {
+                work.append(
+                    pending.number, range, to: Int(places[index]), database: pending.database,
+                    mayRepeat: pending.mayRepeat)
+            } else {
+                work.append(
+                    pending.words, for: pending.number, to: Int(places[index]), database: pending.database,
+                    mayRepeat: pending.mayRepeat)
+            }
+        }
+        work.endDatabases()
+        for pending in filling.pending { places[Int(pending.slot.number)] = -1 }
+        filling.pending.removeAll(keepingCapacity: true)
+        filling.steps.append(.slots(work))
+    }
+
+    /// - Parameter reader: at the first argument.
+    private static func words(_ reader: ByteReader, _ count: Int) -> [[UInt8]] {
+        var reader = ByteReader(reader.bytes, offset: reader.offset)
+        return (0..<count).compactMap { _ in reader.readBulkArgument()?.withUnsafeBytes { Array($0) } }
+    }
+}
+
+extension ClusterCommand {
+    /// The deadline of a key that is read counts too.
+    var keepsDeadlines: Bool { keys == .copy }
+}
+
+extension CommandBatch {
+    /// A command that is too large to keep: the only one of a batch that is being built.
+    package struct Long {
+        package var number: Int
+        package var key: [UInt8]
+        /// Encoded.
+        package var bytes: Int
+        package var mayRepeat: Bool
+    }
+
+    /// What is in front of the long command is dropped, so that it is the next to be written.
+    ///
+    /// - Returns: `nil` when there are other commands before it, or some of it has been written.
+    package func takeLongCommand() -> Long? {
+        guard isRetained, isInCommand, let hugeCommand, hugeCommand.index < 2 else { return nil }
+        var start = 15  // MULTI
+        let long = bytes.withUnsafeBytes { memory -> Long? in
+            var reader = ByteReader(RawSpan(_unsafeBytes: memory), offset: start)
+            for _ in 0..<hugeCommand.index {
+                for _ in 0..<(reader.readDecimalLine(after: UInt8(ascii: "*")) ?? 0) { _ = reader.readBulkArgument() }
+            }
+            start = reader.offset
+            guard let count = reader.readDecimalLine(after: UInt8(ascii: "*")), count > 2 else { return nil }
+            let inside = ByteReader(reader.bytes, offset: reader.offset)
+            guard let word = reader.readBulkArgument(), let name = CommandName(word),
+                let key = reader.readBulkArgument()
+            else { return nil }
+            for _ in 2..<(count - 1) { _ = reader.readBulkArgument() }
+            guard let length = reader.readDecimalLine(after: UInt8(ascii: "$")) else { return nil }
+            return Long(
+                number: hugeCommand.index, key: key.withUnsafeBytes { Array($0) },
+                bytes: reader.offset - start + length + 2,
+                mayRepeat: ClusterCommand.named(name).mayRepeat(inside, count))
+        }
+        guard long != nil else { return nil }
+        try? write { (_) throws(SystemError) in start }
+        return long
+    }
+
+    /// A command of the batch, and its place in it and in the stream.
+    struct Placed {
+        var number: Int
+        /// Encoded, in `bytes`.
+        var range: Range<Int>
+        /// The name included.
+        var arguments: Int
+        /// Before its record; `nil` inside the snapshot, and for what is not of the stream.
+        var position: FlowPosition?
+    }
+
+    /// Calls `body` with each command but the checkpoint's, and a reader at its first argument.
+    func visitPlaced(_ body: (Placed, ByteReader) -> Void) {
+        precondition(isRetained, "only a batch that is kept can be divided")
+        let count = dataCommandCount
+        let first = progress.nextLSN.map { $0 - UInt64(recordEnds.count) }
+        var record = 0
+        var start = 15  // MULTI
+        bytes.withUnsafeBytes { memory in
+            var reader = ByteReader(RawSpan(_unsafeBytes: memory), offset: start)
+            for number in 0..<count {
+                guard let arguments = reader.readDecimalLine(after: UInt8(ascii: "*")) else { return }
+                let inside = ByteReader(reader.bytes, offset: reader.offset)
+                for _ in 0..<arguments { _ = reader.readBulkArgument() }
+                while record < recordEnds.count, Int(recordEnds[record]) <= number { record += 1 }
+                let position = isOutsideStream(number) ? nil : first.map { FlowPosition(lsn: $0 + UInt64(record)) }
+                body(
+                    Placed(
+                        number: number, range: start..<reader.offset, arguments: arguments, position: position),
+                    inside)
+                start = reader.offset
+            }
+        }
+    }
+}

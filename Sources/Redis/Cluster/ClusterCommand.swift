@@ -1,0 +1,183 @@
+import Wire
+
+/// Where a command's keys are among its arguments, and whether it may be repeated: for every command that a batch can hold.
+struct ClusterCommand: Equatable, Sendable {
+    /// Places are those of arguments, the name being 0.
+    enum Keys: Equatable, Sendable {
+        case none
+        case at(Int)
+        /// One in so many arguments from the first on: keys of several slots make a command for each slot.
+        case every(Int)
+        /// The first two, and both are changed.
+        case both
+        /// The second is made of the first.
+        case copy
+        /// The one at `place` is made of all from `sources` on.
+        case made(at: Int, of: Int)
+        /// `dst n key...`
+        case madeOfCounted
+        /// `dst src ...`
+        case madeOfOne
+        /// The first is read; the one after STORE or STOREDIST is made of it.
+        case firstAndStored
+        /// `EVAL script n key...`
+        case script
+    }
+
+    /// Whether running a command, others of its slot after it, and then all of them again ends as running them once does.
+    ///
+    /// Only what is sure: commands that say what a key or an element is to be, whatever it was. Errors are possible while
+    /// repeating (a key has the type that a later command gives it), and mean nothing.
+    enum Repetition: Equatable, Sendable {
+        case no, yes
+        /// Without options that look at what is there.
+        case plainSet
+        /// Where the argument after the key is a number, and no option.
+        case numberFirst
+        /// With REPLACE, and a deadline that is absolute.
+        case replacing
+    }
+
+    var keys: Keys
+    var repetition = Repetition.no
+
+    /// Of a name that no table has: the first argument, once.
+    static let unknown = ClusterCommand(keys: .at(1))
+
+    static func named(_ name: CommandName) -> ClusterCommand { table[name] ?? unknown }
+
+    static func isKnown(_ name: CommandName) -> Bool { table[name] != nil || name.hasPrefix("JSON.") }
+
+    private static let table: [CommandName: ClusterCommand] = {
+        var table: [CommandName: ClusterCommand] = [:]
+        func add(_ keys: Keys, _ repetition: Repetition = .no, _ names: CommandName...) {
+            for name in names { table[name] = ClusterCommand(keys: keys, repetition: repetition) }
+        }
+        add(.none, .yes, "SELECT", "SCRIPT")
+        add(.at(1), .plainSet, "SET")
+        add(.at(1), .numberFirst, "ZADD", "GEOADD")
+        add(.at(1), .replacing, "RESTORE")
+        add(
+            .at(1), .yes, "HSET", "HMSET", "HDEL", "SADD", "SREM", "ZREM", "PEXPIREAT", "PERSIST")
+        add(.every(1), .yes, "DEL", "UNLINK")
+        add(.every(2), .yes, "MSET")
+        add(.every(2), .no, "MSETNX")
+        add(.every(3), .no, "JSON.MSET")
+        add(
+            .at(1), .no, "APPEND", "BITFIELD", "DECR", "DECRBY", "GETDEL", "GETSET", "HINCRBY", "HINCRBYFLOAT",
+            "HPERSIST",
+            "HPEXPIREAT", "HSETNX", "INCR", "INCRBY", "INCRBYFLOAT", "LINSERT", "LPOP", "LPUSH", "LPUSHX", "LREM",
+            "LSET",
+            "LTRIM", "MOVE", "PFADD", "RPOP", "RPUSH", "RPUSHX", "SETBIT", "SETRANGE", "SPOP", "XACK", "XADD",
+            "XAUTOCLAIM",
+            "XCLAIM", "XDEL", "XSETID", "XTRIM", "ZINCRBY", "ZPOPMAX", "ZPOPMIN", "ZREMRANGEBYLEX", "ZREMRANGEBYRANK",
+            "ZREMRANGEBYSCORE")
+        add(.at(2), .no, "XGROUP")
+        add(.both, .no, "RENAME", "RENAMENX", "SMOVE", "LMOVE", "RPOPLPUSH")
+        add(.copy, .no, "COPY")
+        add(.made(at: 1, of: 2), .no, "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE", "PFMERGE")
+        add(.made(at: 2, of: 3), .no, "BITOP")
+        add(.madeOfCounted, .no, "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE")
+        add(.madeOfOne, .no, "ZRANGESTORE", "GEOSEARCHSTORE")
+        add(.firstAndStored, .no, "SORT", "GEORADIUS", "GEORADIUSBYMEMBER")
+        add(.script, .no, "EVAL")
+        return table
+    }()
+
+    // MARK: Of one command
+
+    /// An argument that names a key, and whether the command may change the key.
+    struct Key: Equatable, Sendable {
+        var place: Int
+        var isChanged: Bool
+    }
+
+    /// All keys of a command, in the order of its arguments.
+    func keys(of words: [[UInt8]]) -> [Key] {
+        switch keys {
+        case .none: return []
+        case .at(let place): return place < words.count ? [Key(place: place, isChanged: true)] : []
+        case .every(let step): return stride(from: 1, to: words.count, by: step).map { Key(place: $0, isChanged: true) }
+        case .both: return [1, 2].filter { $0 < words.count }.map { Key(place: $0, isChanged: true) }
+        case .copy: return [1, 2].filter { $0 < words.count }.map { Key(place: $0, isChanged: $0 == 2) }
+        case .made(let destination, let sources):
+            guard destination < words.count else { return [] }
+            return [Key(place: destination, isChanged: true)]
+                + (sources..<max(sources, words.count)).map { Key(place: $0, isChanged: false) }
+        case .madeOfCounted:
+            guard words.count > 2, let count = words[2].asInteger, count >= 0 else {
+                return words.count > 1 ? [Key(place: 1, isChanged: true)] : []
+            }
+            let end = min(words.count, 3 + Int(clamping: count))
+            return [Key(place: 1, isChanged: true)] + (3..<max(3, end)).map { Key(place: $0, isChanged: false) }
+        case .madeOfOne: return [1, 2].filter { $0 < words.count }.map { Key(place: $0, isChanged: $0 == 1) }
+        case .firstAndStored:
+            guard words.count > 1 else { return [] }
+            var keys = [Key(place: 1, isChanged: false)]
+            // The last one counts, as for the server.
+            for place in 2..<max(2, words.count - 1) {
+                let word = words[place]
+                guard word.isWord("STORE") || word.isWord("STOREDIST") else { continue }
+                keys = [keys[0], Key(place: place + 1, isChanged: true)]
+            }
+            return keys
+        case .script:
+            guard words.count > 2, let count = words[2].asInteger, count >= 0 else { return [] }
+            let end = min(words.count, 3 + Int(clamping: count))
+            let declared = (3..<max(3, end)).map { Key(place: $0, isChanged: true) }
+            guard words[1].isText(JournalRewriter.storeIfThere) else { return declared }
+            // It runs the command that its arguments are, if its key is there.
+            let inner = Array(words[end...])
+            guard let name = inner.first.flatMap({ $0.asName }) else { return declared }
+            return declared.map { Key(place: $0.place, isChanged: false) }
+                + Self.named(name).keys(of: inner).map { Key(place: $0.place + end, isChanged: $0.isChanged) }
+        }
+    }
+
+    /// - Parameters:
+    ///   - reader: at the first argument.
+    ///   - count: of arguments, the name included.
+    func mayRepeat(_ reader: borrowing ByteReader, _ count: Int) -> Bool {
+        switch repetition {
+        case .no: return false
+        case .yes: return true
+        case .plainSet:
+            if count == 3 { return true }
+            guard count == 5, let option = reader.argument(3) else { return false }
+            return option.isWord("PXAT")
+        case .numberFirst:
+            guard let word = reader.argument(2), word.byteCount > 0 else { return false }
+            let first = word[0]
+            return (first >= UInt8(ascii: "0") && first <= UInt8(ascii: "9")) || first == UInt8(ascii: "-")
+                || first == UInt8(ascii: "+") || first == UInt8(ascii: ".") || word.isWord("INF")
+        case .replacing:
+            guard count >= 5, let deadline = reader.argument(2) else { return false }
+            var isAbsolute = deadline.isText("0")
+            var replaces = false
+            for place in 4..<count {
+                guard let option = reader.argument(place) else { return false }
+                if option.isWord("ABSTTL") { isAbsolute = true }
+                if option.isWord("REPLACE") { replaces = true }
+            }
+            return isAbsolute && replaces
+        }
+    }
+}
+
+extension ByteReader {
+    /// An argument from here on, the cursor stays.
+    @_lifetime(copy self)
+    fileprivate func argument(_ place: Int) -> RawSpan? {
+        var reader = ByteReader(bytes, offset: offset)
+        for _ in 0..<place { _ = reader.readBulkArgument() }
+        return reader.readBulkArgument()
+    }
+}
+
+/// An argument by itself.
+extension [UInt8] {
+    var asInteger: Int64? { parseInteger(span.bytes) }
+    var asName: CommandName? { CommandName(span.bytes) }
+    func isWord(_ word: StaticString) -> Bool { span.bytes.isWord(word) }
+    func isText(_ text: StaticString) -> Bool { span.bytes.isText(text) }
+}

@@ -1,0 +1,146 @@
+import Wire
+
+/// A FLUSHALL or FLUSHDB of the source at every master of a cluster, for a task that is alone there.
+///
+/// ```
+/// 1  SET {tag}df2redis:flushing:<checkpoint>   a task that comes sees it, and waits (`ClusterFlush.refuse`)
+/// 2  HGETALL df2redis:tasks                    others: nothing is done
+/// 3  flush of each master but the one that has the checkpoint
+/// 4  MULTI, flush, owner's record, checkpoint, EXEC at that one: the flush has happened, and its notice of 1 is gone
+/// ```
+/// The checkpoint moves on last and at once. Should anything break before, the flows come to the same command again and
+/// everything is flushed again, before any later record is applied.
+struct ClusterFlush: Sendable {
+    /// Longer than any flush takes; should its process be killed, another task waits no longer than this.
+    private static let noticeMilliseconds = 540_000
+
+    let servers: TargetServers
+    let command: GlobalCommand
+    let checkpointKey: String
+    let owner: OwnershipRecord?
+    let registry: TaskRegistry
+
+    /// - Parameter fields: of the checkpoint, after the flush; `nil`: those it has.
+    /// - Returns: `false` when the task is not alone, and nothing has been done.
+    func run(_ fields: [(field: String, value: String)]?) async throws(TargetError) -> Bool {
+        let notice = Self.notice(of: checkpointKey)
+        _ = try await demand(["SET", notice, "1", "PX", "\(Self.noticeMilliseconds)"], at: notice)
+        guard registry.others(in: try await demand(["HGETALL", TaskRegistry.key], at: TaskRegistry.key)).isEmpty else {
+            _ = try await demand(["DEL", notice], at: notice)
+            return false
+        }
+        while true {
+            let layout = try await ClusterLayout.read(servers)
+            guard let last = try await keeper(in: layout) else { throw Self.moved }
+            // Where slots are on their way, keys may come to a master that has been flushed, but none leaves one that has.
+            try await empty(layout.openSlots.filter { $0.source == last.node?.id }, at: last)
+            for _ in 0..<(layout.openSlots.isEmpty ? 1 : 2) {
+                for server in layout.servers where server.node != last.node { try await flush(server) }
+            }
+            guard try await ClusterLayout.read(servers).fingerprint == layout.fingerprint else { continue }
+            if try await complete(at: last, fields) { break }
+        }
+        // Not in that transaction, as it is in another slot; before it nobody could come.
+        _ = try await demand(registry.command, at: TaskRegistry.key)
+        return true
+    }
+
+    private static let moved = TargetError(.notReady, "the cluster's slots have moved during a flush")
+
+    private func demand(_ words: [String], at key: String) async throws(TargetError) -> RESPValue {
+        let arguments = words.map { Array($0.utf8) }
+        return try await servers.at(Array(key.utf8)) { (server) throws(TargetError) in
+            try await server.demand(arguments, in: 0)
+        }
+    }
+
+    /// The master that has the checkpoint.
+    private func keeper(in layout: ClusterLayout) async throws(TargetError) -> TargetServers.Server? {
+        let node = try await servers.cluster?.current().topology.master(of: KeySlot(of: checkpointKey))
+        return layout.servers.first { $0.node == node }
+    }
+
+    private var flushWords: [[String]] {
+        switch command {
+        case .flushAll, .flushSlots: [["FLUSHALL", "ASYNC"]]
+        case .flushDatabase(let database): [["SELECT", String(database)], ["FLUSHDB", "ASYNC"], ["SELECT", "0"]]
+        }
+    }
+
+    private func flush(_ server: TargetServers.Server) async throws(TargetError) {
+        let hasRegistry =
+            try await servers.cluster?.current().topology.master(of: KeySlot(of: TaskRegistry.key))
+            == server.node
+        let words = flushWords + (hasRegistry ? [registry.command] : [])
+        try await server.sequence { (sequence) throws(TargetError) in
+            try await sequence.demand("SELECT", "0")
+            try await sequence.demand("MULTI")
+            for command in words { try await sequence.demand(command) }
+            try Self.check(try await sequence.demand("EXEC"))
+        }
+    }
+
+    /// Removes the keys of slots that leave the master which is flushed last.
+    private func empty(_ slots: [ClusterLayout.OpenSlot], at server: TargetServers.Server) async throws(TargetError) {
+        let database: UInt32 = if case .flushDatabase(let database) = command { database } else { 0 }
+        let reserved = ReservedKeys(checkpoint: checkpointKey, isInCluster: true)
+        for open in slots {
+            let reply = try await server.demand(
+                "CLUSTER", "GETKEYSINSLOT", "\(open.slot)", "\(Int32.max)", in: database)
+            let keys = (reply.array ?? []).compactMap(\.bytes).filter { !reserved.contains($0) }
+            // One by one: a command about keys of which some have left is refused.
+            _ = try await server.requests.pipeline(keys.map { [Array("UNLINK".utf8), $0] }, in: database)
+        }
+    }
+
+    /// - Returns: `false` when the checkpoint was written to meanwhile, and everything is to be done again.
+    private func complete(
+        at server: TargetServers.Server, _ fields: [(field: String, value: String)]?
+    ) async throws(TargetError) -> Bool {
+        let texts = fields?.flatMap { [$0.field, $0.value] }
+        return try await server.sequence { (sequence) throws(TargetError) in
+            try await sequence.demand("SELECT", "0")
+            try await sequence.demand("WATCH", checkpointKey)
+            let found = try await sequence.demand("HGETALL", checkpointKey).array ?? []
+            let kept = texts.map { $0.map { Array($0.utf8) } } ?? found.compactMap(\.bytes)
+            try await sequence.demand("MULTI")
+            for command in flushWords { try await sequence.demand(command) }
+            if let owner { try await sequence.demand(owner.command) }
+            if !kept.isEmpty { try await sequence.demand([Array("HSET".utf8), Array(checkpointKey.utf8)] + kept) }
+            let replies = try await sequence.demand("EXEC")
+            if case .array(nil) = replies { return false }
+            try Self.check(replies)
+            return true
+        }
+    }
+
+    private static func check(_ replies: RESPValue) throws(TargetError) {
+        for reply in replies.array ?? [] {
+            if case .error(let text) = reply { throw TargetError.reply(text, to: "a flush") }
+        }
+    }
+
+    // MARK: What other tasks see of it
+
+    /// The key that says that the task of this checkpoint is flushing the cluster; with the checkpoint, so that it goes last.
+    private static func notice(of checkpointKey: String) -> String {
+        String(
+            decoding: SlotTag.key("df2redis:flushing:\(checkpointKey)", in: KeySlot(of: checkpointKey)), as: UTF8.self)
+    }
+
+    /// - Parameter others: tasks that are in the registry after this one has written itself into it: so either they see
+    ///   this one, or it sees their notice.
+    /// - Throws: `TargetError` while one of them is flushing the cluster.
+    static func refuse(_ others: OtherTasks, _ servers: TargetServers) async throws(TargetError) {
+        for key in others.databases.keys.sorted() {
+            let notice = Array(notice(of: key).utf8)
+            let found = try await servers.at(notice) { (server) throws(TargetError) in
+                try await server.demand([Array("EXISTS".utf8), notice], in: 0)
+            }
+            guard found.int == 0 else {
+                throw TargetError(
+                    .notReady, "the task of \(key) is emptying the cluster: this one waits until it is done")
+            }
+        }
+    }
+}

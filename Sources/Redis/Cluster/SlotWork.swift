@@ -1,0 +1,505 @@
+import Link
+package import Wire
+
+/// What a node owes one reply for.
+package struct NodeExpectation: Equatable, Sendable {
+    package enum Kind: UInt8, Sendable {
+        case asking, command, multi, queued, queuedMark, exec
+        /// Whether a part whose connection was lost has been applied.
+        case question
+        /// The node's mark.
+        case nodeMark
+    }
+
+    package var kind: Kind
+    package var part: Int32 = -1
+    package var command: Int32 = -1
+    /// The reply itself is wanted, not just its shape.
+    package var wantsValue = false
+
+    package init(_ kind: Kind, part: Int = -1, command: Int = -1, wantsValue: Bool = false) {
+        (self.kind, self.part, self.command) = (kind, Int32(part), Int32(command))
+        self.wantsValue = wantsValue
+    }
+}
+
+/// A reply of a node, as far as anybody needs it.
+package enum NodeReply: Equatable, Sendable {
+    /// - `isZero`: it is the integer 0.
+    case shape(RESPReplyShape, isZero: Bool)
+    case value(RESPValue)
+    case error(String)
+}
+
+/// What a flow has to do in some slots before it goes on: a part for each slot, which is sent to whatever node serves it
+/// until it is done.
+///
+/// A part with a command that may not be repeated is a transaction with the slot's mark; after a lost connection the mark says
+/// whether it was applied. Any other part is sent again, from where it was interrupted.
+///
+/// Pure: it does no I/O. Confined to the queue of its flow.
+package final class SlotWork: @unchecked Sendable {  // confined to the queue of the flow that it belongs to
+    private struct Command {
+        /// In the batch; -1: none of the batch's.
+        var number: Int32
+        /// Encoded, in the batch or in `own`.
+        var start: Int
+        var end: Int
+        var isOwn: Bool
+        var mayRepeat: Bool
+        /// Of the replies that are kept; -1: its own is not.
+        var answer: Int32 = -1
+        var next: Int32 = -1
+    }
+
+    package enum State: Equatable, Sendable {
+        /// To be sent.
+        case ready
+        /// Its replies are outstanding.
+        case sent
+        /// Its connection was lost, and its slot's mark is to be asked for.
+        case inDoubt
+        case done
+    }
+
+    private struct Part {
+        let slot: KeySlot
+        var first: Int32 = -1
+        var last: Int32 = -1
+        var count: Int32 = 0
+        var isTransaction = false
+        /// The database that its last command is in. (A cluster may have several from Valkey 9 on; each slot is in all.)
+        var database: UInt32 = 0
+        var selects = false
+        var state = State.ready
+        /// What is sent begins with this command.
+        var from: Int32 = -1
+        /// Some of it may have been executed before.
+        var isRepeated = false
+        var outstanding: Int32 = 0
+        /// Of the reply of an EXEC, the next element's command.
+        var element: Int32 = -1
+    }
+
+    /// Why a part is to be sent again.
+    package struct Trouble: Equatable, Sendable {
+        package enum Cause: Equatable, Sendable {
+            case redirected(ClusterRedirection)
+            /// The node is in a state that passes, in its own words.
+            case passing(String)
+        }
+
+        package var cause: Cause
+        package var attempts = 1
+    }
+
+    /// The batch that it is of; `nil`: what is done is none of the stream's.
+    package let batch: CommandBatch?
+    /// What a transaction leaves in its slot.
+    package let mark: SlotMark?
+    /// It changes what the target holds.
+    package let changesData: Bool
+    private let markKey: String
+    private let field: [UInt8]
+    /// The replies are wanted.
+    private let collects: Bool
+    private var own = ByteBuffer()
+    private var commands: [Command] = []
+    private var parts: [Part] = []
+    private var open = 0
+
+    /// By part.
+    package private(set) var troubles: [Int: Trouble] = [:]
+    private var troubled: Set<Int> = []
+    private var refused: [Int: [(command: Int32, text: String)]] = [:]
+    private var answers: Int32 = 0
+    /// By command, in the order in which they were added with their words.
+    package private(set) var values: [Int: RESPValue] = [:]
+    /// Replies that are not what the batch's commands hoped for.
+    package private(set) var irregularities: [BatchOutcome.Irregularity] = []
+    /// A right is missing: what needed it has not been done.
+    package private(set) var isForbidden = false
+    /// Why the work cannot be done at all.
+    package private(set) var failure: TargetError?
+
+    /// - Parameters:
+    ///   - markKey: the name of the hash of the mark in each slot, without the tag.
+    ///   - field: of the mark.
+    package init(
+        batch: CommandBatch?, mark: SlotMark?, markKey: String, field: [UInt8], collects: Bool = false,
+        changesData: Bool = true
+    ) {
+        (self.batch, self.mark, self.markKey, self.field) = (batch, mark, markKey, field)
+        (self.collects, self.changesData) = (collects, changesData)
+    }
+
+    package convenience init(asking slots: some Sequence<KeySlot>, _ question: (KeySlot) -> [[UInt8]]) {
+        self.init(batch: nil, mark: nil, markKey: "", field: [], collects: true, changesData: false)
+        for slot in slots { append(question(slot), to: addPart(slot), mayRepeat: true) }
+    }
+
+    // MARK: What is to be done
+
+    package func addPart(_ slot: KeySlot) -> Int {
+        parts.append(Part(slot: slot))
+        open += 1
+        return parts.count - 1
+    }
+
+    /// A command of the batch, as it is encoded there.
+    func append(_ number: Int, _ range: Range<Int>, to part: Int, database: UInt32 = 0, mayRepeat: Bool) {
+        select(database, in: part)
+        append(
+            Command(
+                number: Int32(number), start: range.lowerBound, end: range.upperBound, isOwn: false,
+                mayRepeat: mayRepeat),
+            to: part)
+    }
+
+    /// - Parameter number: of the command of the batch that it is; `nil`: of none, and an error reply fails the work.
+    package func append(
+        _ words: [[UInt8]], for number: Int? = nil, to part: Int, database: UInt32 = 0, mayRepeat: Bool
+    ) {
+        select(database, in: part)
+        let start = own.count
+        own.appendCommandHead(words.count)
+        for word in words { own.appendBulk(word) }
+        append(
+            Command(
+                number: Int32(number ?? -1), start: start, end: own.count, isOwn: true, mayRepeat: mayRepeat,
+                answer: answers),
+            to: part)
+        answers += 1
+    }
+
+    /// Marks are in database 0, and so is every connection between two parts.
+    func endDatabases() { for part in parts.indices { select(0, in: part) } }
+
+    private func select(_ database: UInt32, in part: Int) {
+        guard parts[part].database != database else { return }
+        (parts[part].database, parts[part].selects) = (database, true)
+        let start = own.count
+        own.appendCommandHead(2)
+        own.appendBulk("SELECT")
+        own.appendBulk(decimal: Int64(database))
+        append(Command(number: -1, start: start, end: own.count, isOwn: true, mayRepeat: true), to: part)
+    }
+
+    private func append(_ command: Command, to part: Int) {
+        let index = Int32(commands.count)
+        commands.append(command)
+        if parts[part].first < 0 {
+            (parts[part].first, parts[part].from) = (index, index)
+        } else {
+            commands[Int(parts[part].last)].next = index
+        }
+        parts[part].last = index
+        parts[part].count += 1
+        if !command.mayRepeat, mark != nil { parts[part].isTransaction = true }
+    }
+
+    package var isEmpty: Bool { parts.isEmpty }
+    package var isDone: Bool { open == 0 }
+    package var partCount: Int { parts.count }
+    package func slot(of part: Int) -> KeySlot { parts[part].slot }
+    package func state(of part: Int) -> State { parts[part].state }
+    /// Slots where a mark is left.
+    package var markedSlots: [KeySlot] { parts.filter(\.isTransaction).map(\.slot) }
+    /// The commands of a part, as they are encoded: for tests.
+    package func isTransaction(_ part: Int) -> Bool { parts[part].isTransaction }
+
+    // MARK: A command that somebody else writes
+
+    /// A part whose only command is written by somebody else, between `beginLong` and `endLong`.
+    package func addLong(_ number: Int, in slot: KeySlot, mayRepeat: Bool) -> Int {
+        let part = addPart(slot)
+        append(Command(number: Int32(number), start: 0, end: 0, isOwn: true, mayRepeat: mayRepeat), to: part)
+        return part
+    }
+
+    package func beginLong(_ index: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
+        let first = Int(parts[index].first)
+        if parts[index].isTransaction {
+            out.append("*1\r\n$5\r\nMULTI\r\n")
+            expected.append(NodeExpectation(.multi, part: index))
+            expected.append(NodeExpectation(.queued, part: index, command: first))
+        } else {
+            expected.append(NodeExpectation(.command, part: index, command: first))
+        }
+        parts[index].outstanding = parts[index].isTransaction ? 4 : 1
+        (parts[index].state, parts[index].element) = (.sent, parts[index].first)
+    }
+
+    package func endLong(_ index: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
+        guard parts[index].isTransaction else { return }
+        appendMark(of: index, to: &out)
+        expected.append(NodeExpectation(.queuedMark, part: index))
+        out.append("*1\r\n$4\r\nEXEC\r\n")
+        expected.append(NodeExpectation(.exec, part: index, command: 2))
+    }
+
+    // MARK: Sending
+
+    /// Appends a part that is ready, or the question about one in doubt.
+    package func send(_ index: Int, asking: Bool, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
+        let part = parts[index]
+        precondition(part.state == .ready || part.state == .inDoubt, "a part is sent once at a time")
+        var outstanding: Int32 = 0
+        func expect(_ kind: NodeExpectation.Kind, _ command: Int32 = -1, wantsValue: Bool = false) {
+            expected.append(NodeExpectation(kind, part: index, command: Int(command), wantsValue: wantsValue))
+            outstanding += 1
+        }
+        func ask() {
+            guard asking else { return }
+            out.append("*1\r\n$6\r\nASKING\r\n")
+            expect(.asking)
+        }
+        if part.state == .inDoubt {
+            ask()
+            out.appendCommandHead(3)
+            out.appendBulk("HGET")
+            out.appendBulk(SlotTag.key(markKey, in: part.slot))
+            out.appendBulk(field)
+            expect(.question, wantsValue: true)
+        } else if part.isTransaction {
+            ask()
+            out.append("*1\r\n$5\r\nMULTI\r\n")
+            expect(.multi)
+            var next = part.first
+            while next >= 0 {
+                append(commands[Int(next)], to: &out)
+                expect(.queued, next)
+                next = commands[Int(next)].next
+            }
+            appendMark(of: index, to: &out)
+            expect(.queuedMark)
+            out.append("*1\r\n$4\r\nEXEC\r\n")
+            expect(.exec, part.count + 1)
+        } else {
+            var next = part.from
+            while next >= 0 {
+                ask()
+                append(commands[Int(next)], to: &out)
+                expect(.command, next, wantsValue: collects)
+                next = commands[Int(next)].next
+            }
+        }
+        parts[index].outstanding = outstanding
+        parts[index].element = part.first
+        if part.state == .ready { parts[index].state = .sent }
+    }
+
+    private func append(_ command: Command, to out: inout ByteBuffer) {
+        if command.isOwn {
+            own.withUnsafeBytes { out.append(UnsafeRawBufferPointer(rebasing: $0[command.start..<command.end])) }
+        } else {
+            batch?.bytes.withUnsafeBytes {
+                out.append(UnsafeRawBufferPointer(rebasing: $0[command.start..<command.end]))
+            }
+        }
+    }
+
+    /// The command that leaves a part's mark.
+    package func appendMark(of index: Int, to out: inout ByteBuffer) {
+        out.appendCommandHead(4)
+        out.appendBulk("HSET")
+        out.appendBulk(SlotTag.key(markKey, in: parts[index].slot))
+        out.appendBulk(field)
+        out.appendBulk(utf8: mark?.text ?? "")
+    }
+
+    // MARK: Replies
+
+    /// A reply has come.
+    ///
+    /// - Parameters:
+    ///   - element: of the array that EXEC answers; `nil`: no element.
+    ///   - reading: how addresses in it are read.
+    /// - Returns: the part, when it is ready again or done, so that somebody has to look at it.
+    package func received(
+        _ reply: NodeReply, for expectation: NodeExpectation, element: Int? = nil, _ reading: ClusterTopology.Reading
+    ) -> Int? {
+        let index = Int(expectation.part)
+        if element != nil {
+            received(element: reply, of: index)
+            return nil
+        }
+        parts[index].outstanding -= 1
+        switch expectation.kind {
+        case .nodeMark: preconditionFailure("a node's mark is no part's")
+        case .asking, .multi:
+            if case .error(let text) = reply { troubled(index, by: text, at: parts[index].first, reading) }
+        case .queued, .queuedMark:
+            if case .error(let text) = reply, !noteTrouble(index, text, at: parts[index].first, reading) {
+                refused[index, default: []].append((expectation.command, text))
+            }
+        case .command: received(reply, of: expectation.command, in: index, reading)
+        case .exec: if case .error(let text) = reply { discarded(index, text, reading) }
+        case .question: return answered(reply, index, reading)
+        }
+        guard parts[index].outstanding == 0 else { return nil }
+        if troubled.remove(index) != nil {
+            parts[index].state = .ready
+        } else if parts[index].state == .sent {
+            done(index)
+        }
+        return index
+    }
+
+    private func received(
+        _ reply: NodeReply, of command: Int32, in index: Int, _ reading: ClusterTopology.Reading
+    ) {
+        // It is sent again with what was before it.
+        if troubled.contains(index) { return }
+        if case .error(let text) = reply, noteTrouble(index, text, at: command, reading) { return }
+        note(reply, of: command, isRepeated: parts[index].isRepeated)
+    }
+
+    private func received(element reply: NodeReply, of index: Int) {
+        let command = parts[index].element
+        guard command >= 0 else {
+            if case .error(let text) = reply {
+                fail(TargetError.reply(text, to: "the mark of slot \(parts[index].slot)"))
+            }
+            return
+        }
+        note(reply, of: command, isRepeated: false)
+        parts[index].element = commands[Int(command)].next
+    }
+
+    /// EXEC has not run.
+    private func discarded(_ index: Int, _ text: String, _ reading: ClusterTopology.Reading) {
+        if troubled.contains(index) || noteTrouble(index, text, at: parts[index].first, reading) {
+            return refused[index] = nil
+        }
+        guard let refusals = refused.removeValue(forKey: index), !refusals.isEmpty else {
+            return fail(TargetError.reply(text, to: "a transaction"))
+        }
+        for (command, text) in refusals {
+            guard command >= 0 else {
+                return fail(TargetError.reply(text, to: "the mark of slot \(parts[index].slot)"))
+            }
+            note(.error(text), of: command, isRepeated: false)
+        }
+        // With the right added all of it is to be done, so nothing of it is now.
+        if isForbidden { return }
+        remove(Set(refusals.map(\.command)), from: index)
+        troubled.insert(index)
+    }
+
+    private func remove(_ refused: Set<Int32>, from index: Int) {
+        var (next, last) = (parts[index].first, Int32(-1))
+        (parts[index].first, parts[index].count) = (-1, 0)
+        while next >= 0 {
+            let following = commands[Int(next)].next
+            if !refused.contains(next) {
+                if last < 0 { parts[index].first = next } else { commands[Int(last)].next = next }
+                last = next
+                parts[index].count += 1
+            }
+            next = following
+        }
+        if last >= 0 { commands[Int(last)].next = -1 }
+        (parts[index].last, parts[index].from) = (last, parts[index].first)
+    }
+
+    private func answered(_ reply: NodeReply, _ index: Int, _ reading: ClusterTopology.Reading) -> Int? {
+        switch reply {
+        case .error(let text): troubled(index, by: text, at: parts[index].first, reading)
+        case .value(let value) where value.text == mark?.text: done(index)
+        case .value, .shape: parts[index].state = .ready
+        }
+        // Whether it was applied is still open, if the question could not be asked.
+        if troubled.remove(index) != nil { parts[index].state = .inDoubt }
+        return index
+    }
+
+    private func troubled(_ index: Int, by text: String, at command: Int32, _ reading: ClusterTopology.Reading) {
+        if !noteTrouble(index, text, at: command, reading) { fail(TargetError.reply(text, to: "a request")) }
+    }
+
+    /// - Returns: `false` for an error that another attempt does not mend.
+    private func noteTrouble(
+        _ index: Int, _ text: String, at command: Int32, _ reading: ClusterTopology.Reading
+    ) -> Bool {
+        let cause: Trouble.Cause
+        if let redirection = ClusterRedirection(text, reading) {
+            cause = .redirected(redirection)
+        } else if TargetError.isTransientReply(text) {
+            cause = .passing(text)
+        } else {
+            return false
+        }
+        guard troubled.insert(index).inserted else { return true }
+        troubles[index] = Trouble(cause: cause, attempts: (troubles[index]?.attempts ?? 0) + 1)
+        guard !parts[index].isTransaction else { return true }
+        // What follows it may have been executed, and is repeated: so all of the slot is in order.
+        (parts[index].from, parts[index].isRepeated) = (parts[index].selects ? parts[index].first : command, true)
+        return true
+    }
+
+    private func note(_ reply: NodeReply, of command: Int32, isRepeated: Bool) {
+        let number = Int(commands[Int(command)].number)
+        switch reply {
+        case .value(let value):
+            let answer = commands[Int(command)].answer
+            if answer >= 0 { values[Int(answer)] = value }
+        case .error(let text):
+            guard number >= 0, batch != nil else { return fail(TargetError.reply(text, to: "a request")) }
+            if text.hasPrefix("NOPERM") { isForbidden = true }
+            // What is repeated meets what has come after it.
+            if isRepeats(command, isRepeated), text.hasPrefix("WRONGTYPE") { return }
+            irregular(number, .error(text))
+        case .shape(let shape, let isZero):
+            guard number >= 0, let batch else { return }
+            switch shape {
+            case .null where batch.reportsConflicts: irregular(number, .null)
+            case .integer
+            where isZero && (batch.reportsConflicts || (batch.isEffective(number) && !isRepeats(command, isRepeated))):
+                irregular(number, .zero)
+            case .array(elements: 0, _) where batch.reportsEmptyReplies: irregular(number, .empty)
+            default: break
+            }
+        }
+    }
+
+    private func isRepeats(_ command: Int32, _ isRepeated: Bool) -> Bool {
+        commands[Int(command)].mayRepeat && (isRepeated || batch?.mayHaveBeenApplied == true)
+    }
+
+    private func irregular(_ number: Int, _ kind: BatchOutcome.Irregularity.Kind) {
+        let irregularity = BatchOutcome.Irregularity(command: number, kind: kind)
+        // A command may have been divided.
+        if !irregularities.contains(irregularity) { irregularities.append(irregularity) }
+    }
+
+    private func fail(_ error: TargetError) { if failure == nil { failure = error } }
+
+    private func done(_ index: Int) {
+        guard parts[index].state != .done else { return }
+        parts[index].state = .done
+        open -= 1
+    }
+
+    // MARK: Losses
+
+    /// The connection that carried a part has ended.
+    ///
+    /// What it has confirmed since the node's last mark, another node in its place may lack: a part may be open again.
+    package func lost(_ index: Int) {
+        if parts[index].state == .done { open += 1 }
+        parts[index].outstanding = 0
+        refused[index] = nil
+        troubled.remove(index)
+        if parts[index].state == .inDoubt { return }
+        if parts[index].isTransaction {
+            parts[index].state = .inDoubt
+        } else {
+            parts[index].state = .ready
+            (parts[index].from, parts[index].isRepeated) = (parts[index].first, true)
+        }
+    }
+
+    /// The part is on its way, or the question about it.
+    package func isOutstanding(_ index: Int) -> Bool { parts[index].outstanding > 0 }
+}

@@ -1,0 +1,66 @@
+import Wire
+
+/// Keys of df2redis' own that may be in any slot of a cluster.
+extension TargetServers {
+    /// Requests of one pipeline.
+    private static let pipelineLength = 2048
+
+    /// Makes a request in every slot.
+    ///
+    /// - Throws: `TargetError`, for an error reply too.
+    func inEachSlot(
+        of database: UInt32, _ request: @Sendable (KeySlot) -> [[UInt8]]
+    ) async throws(TargetError) -> [(slot: KeySlot, reply: RESPValue)] {
+        guard let cluster else { return [] }
+        let topology = try await cluster.current().topology
+        var answers: [(slot: KeySlot, reply: RESPValue)] = []
+        answers.reserveCapacity(KeySlot.count)
+        let groups = Dictionary(grouping: KeySlot.all) { topology.master(of: $0)?.endpoint }
+        let servers = try await all(isFresh: false)
+        for (endpoint, slots) in groups {
+            let server = servers.first { $0.node?.endpoint == endpoint }
+            for start in stride(from: 0, to: slots.count, by: Self.pipelineLength) {
+                let some = slots[start..<min(start + Self.pipelineLength, slots.count)]
+                let requests = some.map(request)
+                // A node that is lost is found out about below.
+                let replies = try? await server?.requests.pipeline(requests, in: database)
+                for (place, slot) in some.enumerated() {
+                    if let reply = replies?[place], reply.errorText == nil {
+                        answers.append((slot, reply))
+                        continue
+                    }
+                    let arguments = requests[place]
+                    let reply = try await at(SlotTag.key("", in: slot)) { (server) throws(TargetError) in
+                        try await server.demand(arguments, in: database)
+                    }
+                    answers.append((slot, reply))
+                }
+            }
+        }
+        return answers
+    }
+
+    /// Marks of a task's flows, in slots and of nodes.
+    func markCount(of task: String) async throws(TargetError) -> Int {
+        let names = [SlotMark.slotKey(task: task), SlotMark.nodeKey(task: task)]
+        let marks = try await inEachSlot(of: 0) { slot in
+            [Array("EXISTS".utf8)] + names.map { SlotTag.key($0, in: slot) }
+        }
+        return marks.reduce(0) { $0 + Int($1.reply.int ?? 0) }
+    }
+
+    /// All keys of every master that match `pattern`.
+    func keys(like pattern: String, in database: UInt32) async throws(TargetError) -> [[UInt8]] {
+        var keys: [[UInt8]] = []
+        for server in try await all() {
+            var cursor = "0"
+            repeat {
+                let page = try TargetControl.page(
+                    try await server.demand("SCAN", cursor, "MATCH", pattern, "COUNT", "10000", in: database))
+                cursor = page.cursor
+                keys += page.keys
+            } while cursor != "0"
+        }
+        return keys
+    }
+}

@@ -1,0 +1,210 @@
+import Link
+import Wire
+
+/// Where requests of df2redis' own go: the one server of a standalone target, or the masters of a cluster.
+///
+/// In a cluster a request about a key goes to the node that serves its slot, and after it where it is sent on; a request
+/// about everything goes to each master.
+final class TargetServers: Sendable {
+    /// How often a request is sent on, or sent again, before its error is reported. (A slot is handed over in one step.)
+    private static let attempts = 8
+    private static let pause = Duration.milliseconds(50)
+
+    let connector: TargetConnector
+    private let role: String
+    private let replacement: TargetRequests.Replacement
+    private let single: TargetRequests
+    private let nodes = Lock<[Endpoint: TargetRequests]>([:])
+
+    init(_ connector: TargetConnector, role: String, replacement: TargetRequests.Replacement) {
+        (self.connector, self.role, self.replacement) = (connector, role, replacement)
+        single = TargetRequests(timeout: connector.settings.timeout, replacement: replacement) {
+            (replacing) throws(TargetError) in try await connector.connect(role: role, replacing: replacing)
+        }
+    }
+
+    /// `nil`: the target is a server by itself.
+    var cluster: ClusterConnector? { connector.cluster }
+
+    /// One server of the target.
+    struct Server: Sendable {
+        var requests: TargetRequests
+        /// Opens further connections to it.
+        var connector: TargetConnector
+        /// The slots of the keys that are asked for are on their way to it.
+        var isAsking = false
+        /// `nil`: it serves every key.
+        var node: ClusterTopology.Node?
+
+        func demand(
+            _ arguments: [[UInt8]], in database: UInt32? = nil, timeout: Duration? = nil
+        ) async throws(TargetError) -> RESPValue {
+            try await requests.demand(arguments, in: database, isAsking: isAsking, timeout: timeout)
+        }
+
+        func demand(_ words: String..., in database: UInt32? = nil) async throws(TargetError) -> RESPValue {
+            try await demand(words.map { Array($0.utf8) }, in: database)
+        }
+
+        func sequence<R: Sendable>(
+            _ body: @Sendable (RequestSequence) async throws(TargetError) -> R
+        ) async throws(TargetError) -> R {
+            try await requests.sequence(isAsking: isAsking, body)
+        }
+    }
+
+    private func server(_ cluster: ClusterConnector, at endpoint: Endpoint, _ node: ClusterTopology.Node?) -> Server {
+        let requests = nodes.withLock { nodes in
+            if let known = nodes[endpoint] { return known }
+            let new = TargetRequests(timeout: connector.settings.timeout, replacement: replacement) {
+                [role] (replacing) throws(TargetError) in
+                try await cluster.connect(to: endpoint, role: role, replacing: replacing)
+            }
+            nodes[endpoint] = new
+            return new
+        }
+        return Server(requests: requests, connector: cluster.connector(for: endpoint), node: node)
+    }
+
+    // MARK: By key
+
+    /// Runs `body` with the server that serves `key`, and again where the key is sent on.
+    ///
+    /// - Parameter body: does nothing twice that may be done once only: nothing has been executed where a node sends it on.
+    func at<R: Sendable>(
+        _ key: [UInt8], _ body: @Sendable (Server) async throws(TargetError) -> R
+    ) async throws(TargetError) -> R {
+        guard let cluster else { return try await body(Server(requests: single, connector: connector)) }
+        return try await at(KeySlot(of: key), in: cluster, body)
+    }
+
+    private func at<R: Sendable>(
+        _ slot: KeySlot, in cluster: ClusterConnector, _ body: @Sendable (Server) async throws(TargetError) -> R
+    ) async throws(TargetError) -> R {
+        var view = try await cluster.current()
+        var next: Server?
+        for attempt in 1... {
+            let master = try cluster.master(of: slot, in: view)
+            let server = next ?? self.server(cluster, at: master.endpoint, master)
+            next = nil
+            do throws(TargetError) {
+                return try await body(server)
+            } catch {
+                guard attempt < Self.attempts else { throw error }
+                let reading = cluster.reading(from: server.connector.settings.endpoint)
+                switch error.redirection.flatMap({ ClusterRedirection($0, reading) }) {
+                case .moved(_, let informed):
+                    view = try await cluster.refresh(after: view.generation, asking: informed)
+                case .ask(_, let endpoint?):
+                    var asked = self.server(cluster, at: endpoint, nil)
+                    asked.isAsking = true
+                    next = asked
+                case .ask(_, nil), .tryAgain:
+                    try? await Task.sleep(for: Self.pause)
+                case .down, nil:
+                    // A failover, perhaps: if somebody else serves the slot by now, it is asked at once.
+                    guard error.isTransient else { throw error }
+                    let newer: ClusterConnector.View
+                    do throws(TargetError) { newer = try await cluster.refresh(after: view.generation) } catch let other
+                    {
+                        throw other.isTransient ? error : other
+                    }
+                    if newer.topology.master(of: slot) == master { throw error }
+                    view = newer
+                }
+            }
+        }
+        preconditionFailure("the loop ends by a return or an error")
+    }
+
+    /// Makes one request for the keys of each slot, all of a node at once.
+    ///
+    /// - Parameter request: the arguments for some keys, by their places in `keys`; in a cluster all of one slot.
+    /// - Throws: `TargetError`, for an error reply too.
+    func each(
+        _ keys: [[UInt8]], in database: UInt32, _ request: @Sendable ([Int]) -> [[UInt8]]
+    ) async throws(TargetError) {
+        guard let cluster else {
+            return _ = try await single.demand(request(Array(keys.indices)), in: database)
+        }
+        let view = try await cluster.current()
+        let slots = Dictionary(grouping: keys.indices) { KeySlot(of: keys[$0]) }
+        let groups = Dictionary(grouping: slots.keys) { view.topology.master(of: $0) }
+        for (master, slotsOfMaster) in groups {
+            let requests = slotsOfMaster.map { request(slots[$0] ?? []) }
+            var replies: [RESPValue]?
+            if let master {
+                // A node that is lost is found out about below.
+                replies = try? await server(cluster, at: master.endpoint, master).requests
+                    .pipeline(requests, in: database)
+            }
+            for (index, slot) in slotsOfMaster.enumerated() {
+                if let reply = replies?[index], reply.errorText == nil { continue }
+                _ = try await at(slot, in: cluster) { (server) throws(TargetError) in
+                    try await server.demand(requests[index], in: database)
+                }
+            }
+        }
+    }
+
+    // MARK: Everywhere
+
+    /// The server, or all masters of the cluster as it is now.
+    ///
+    /// - Parameter isFresh: the cluster is asked who they are.
+    func all(isFresh: Bool = true) async throws(TargetError) -> [Server] {
+        guard let cluster else { return [Server(requests: single, connector: connector)] }
+        var view = try await cluster.current()
+        if isFresh { view = try await cluster.refresh(after: view.generation) }
+        return view.topology.masters.map { server(cluster, at: $0.endpoint, $0) }
+    }
+
+    /// Sends a request to every server.
+    ///
+    /// - Returns: the replies, in no particular order.
+    /// - Throws: `TargetError`, for an error reply too.
+    func demandEverywhere(
+        _ words: String..., in database: UInt32? = nil, timeout: Duration? = nil
+    ) async throws(TargetError) -> [RESPValue] {
+        let arguments = words.map { Array($0.utf8) }
+        var replies: [RESPValue] = []
+        for server in try await all() {
+            replies.append(try await server.demand(arguments, in: database, timeout: timeout))
+        }
+        return replies
+    }
+
+    /// Sends a request to the replicas of a cluster, one of which may become a master; those that do not answer do without.
+    func tellReplicas(_ words: String...) async {
+        guard let cluster, let topology = try? await cluster.current().topology else { return }
+        for replica in topology.shards.flatMap(\.replicas) {
+            let connector = cluster.connector(for: replica.endpoint)
+            guard let connection = try? await connector.connect(role: role) else { continue }
+            _ = try? await connection.request(words.map { Array($0.utf8) }, timeout: connector.settings.timeout)
+            await connection.close()
+        }
+    }
+
+    // MARK: Connections
+
+    /// Connects anew wherever there was a connection: what those have sent has taken effect by then, or never will.
+    ///
+    /// A node that no longer is a master loses whatever it still executes.
+    func renew() async throws(TargetError) {
+        guard cluster != nil else { return try await single.renew() }
+        let masters = try await all().map(\.requests)
+        let used = nodes.withLock { Array($0.values) }
+        for requests in used {
+            if masters.contains(where: { $0 === requests }) {
+                try await requests.renew()
+            } else {
+                await requests.close()
+            }
+        }
+    }
+
+    func close() async {
+        await single.close()
+        for requests in nodes.withLock({ Array($0.values) }) { await requests.close() }
+    }
+}

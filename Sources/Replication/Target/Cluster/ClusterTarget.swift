@@ -1,0 +1,454 @@
+import Dispatch
+import Dragonfly
+import Link
+import Logging
+import Redis
+import Wire
+
+/// A cluster as a flow's target.
+///
+/// | what | who |
+/// |---|---|
+/// | a batch by slot | `BatchSplitter` |
+/// | a command over several slots | `CrossSlotCommand` |
+/// | what is done in slots, wherever they are | `SlotRunner`, `SlotWork` |
+/// | connections | `NodePool`, `NodeLink` |
+/// | a node without the last writes | `NodeWatch` |
+///
+/// The flow's position moves on when every node has confirmed the batch. In-doubt parts it resolves by itself, so it reports a
+/// loss only of what cannot be sent again.
+final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
+    private struct Run {
+        let batch: CommandBatch
+        var steps: ArraySlice<BatchStep>
+        var irregularities: [BatchOutcome.Irregularity] = []
+        var isForbidden = false
+        /// What is removed once the position is stored.
+        var rubbish: [SlotWork] = []
+    }
+
+    private let flow: FlowID
+    private let context: FlowContext
+    private let cluster: ClusterConnector
+    private let queue: DispatchQueue
+    private let resumesAt: LSN?
+    private let splitter: BatchSplitter
+    private let field: [UInt8]
+    private var runner: SlotRunner?
+    private var marks = SlotMarks()
+    private var stamp: FlowStamp
+    /// Before the batch on its way.
+    private var position: FlowPosition?
+    /// The last record that crossed slots, and whether the checkpoint says so.
+    private var lastCrossing: (lsn: UInt64, isStored: Bool)?
+    /// A process that was killed may have left values under temporary names.
+    private var mayHaveTemporaries = false
+    private var run: Run?
+    private var long: LongCommand?
+    private var failing: Task<Void, Never>?
+    /// A work that somebody waits for, and how many there were.
+    private var opening:
+        (number: Int, continuation: CheckedContinuation<SlotWork, any Error>, began: ContinuousClock.Instant)?
+    private var works = 0
+    private static let retiringLimit = Duration.seconds(2)
+    private static let openingPatience = Duration.seconds(5)
+    /// Replaced by a later `open`, or closed.
+    private var generation = 0
+    var onEvent: (FlowTargetEvent) -> Void = { _ in }
+
+    /// - Parameters:
+    ///   - resumesAt: where a continued flow begins; `nil` for a full sync.
+    ///   - queue: of the flow.
+    init(_ flow: FlowID, context: FlowContext, cluster: ClusterConnector, resumesAt: LSN?, queue: DispatchQueue) {
+        (self.flow, self.context, self.cluster, self.queue) = (flow, context, cluster, queue)
+        self.resumesAt = resumesAt
+        position = resumesAt.map { FlowPosition(lsn: $0.value) }
+        splitter = BatchSplitter(task: context.task, flow: flow.index, replicationID: context.session.replicationID)
+        field = Array("\(flow)".utf8)
+        stamp = FlowStamp(epoch: UInt64(max(context.clock(), 1)), number: 0)
+    }
+
+    // MARK: Opening
+
+    func open(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
+        close()
+        let view = try await cluster.current()
+        let runner = SlotRunner(
+            flow, context: context, cluster: cluster, view: view, queue: queue,
+            nodeMark: { [unowned self] in nodeMark() },
+            onReport: { [weak self] in self?.report($0) })
+        self.runner = runner
+        let finding = try await readCheckpoint()
+        try await checkNodes()
+        if resumesAt != nil { try await readMarks() }
+        mayHaveTemporaries = resumesAt == nil || lastCrossing != nil
+        if mayHaveTemporaries, !marks.areRelevant { _ = try await done(temporariesToRemove()) }
+        return finding
+    }
+
+    private func readCheckpoint(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
+        guard context.checkpoint.store == .target else { return FlowTargetFinding(runID: context.targetRunID) }
+        let (key, field) = (Array(context.checkpointKey.name.utf8), context.checkpointKey.field(flow))
+        let work = SlotWork(asking: [KeySlot(of: key)]) { _ in
+            [Array("HMGET".utf8), key]
+                + [field, ClusterFields.nodes(flow), ClusterFields.crossing(flow)].map { Array($0.utf8) }
+        }
+        let fields = try await done(work).values[0]?.array?.map(\.text) ?? []
+        guard fields.count == 3 else { return FlowTargetFinding(runID: context.targetRunID) }
+        if resumesAt != nil {
+            runner?.watch = NodeWatch(text: fields[1].map { $0 } ?? "")
+            lastCrossing = fields[2].flatMap { $0 }.flatMap { UInt64($0) }.map { ($0, true) }
+        }
+        stamp.epoch = max(stamp.epoch, (runner?.watch.lastEpoch ?? 0) + 1)
+        return FlowTargetFinding(runID: context.targetRunID, checkpoint: fields[0])
+    }
+
+    /// Each node has all of what an earlier process had confirmed there.
+    private func checkNodes(isolation: isolated (any Actor)? = #isolation) async throws {
+        guard let slots = runner?.watch.expectedSlots, !slots.isEmpty else { return }
+        let name = SlotMark.nodeKey(task: context.task)
+        let work = try await done(
+            SlotWork(asking: slots) { [Array("HGET".utf8), SlotTag.key(name, in: $0), self.field] })
+        for (place, slot) in slots.enumerated() {
+            let mark = work.values[place]?.text.flatMap { SlotMark($0) }
+            guard let runner, case let verdict = runner.watch.check(mark, in: slot, of: runner.view.topology),
+                verdict != .complete
+            else { continue }
+            let retreat = retreat(verdict, in: slot, at: "the node of slot \(slot)")
+            throw await Self.store(retreat, flow, at: context.checkpointKey, of: cluster)
+        }
+    }
+
+    private func readMarks(isolation: isolated (any Actor)? = #isolation) async throws {
+        let name = SlotMark.slotKey(task: context.task)
+        let work = try await done(
+            SlotWork(asking: KeySlot.all) { [Array("HGET".utf8), SlotTag.key(name, in: $0), self.field] })
+        for (place, slot) in KeySlot.all.enumerated() {
+            let mark = work.values[place]?.text.flatMap { SlotMark($0) }
+            if let mark { stamp.epoch = max(stamp.epoch, mark.stamp.epoch + 1) }
+            marks.found(mark, in: slot, replicationID: context.session.replicationID)
+        }
+        if let position { marks.passed(position) }
+    }
+
+    private func temporariesToRemove() -> SlotWork {
+        mayHaveTemporaries = false
+        let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
+        for slot in KeySlot.all {
+            let names = (0..<2).map { SlotMark.temporaryKey(task: context.task, flow: flow.index, number: $0) }
+            work.append(
+                [Array("UNLINK".utf8)] + names.map { SlotTag.key($0, in: slot) }, to: work.addPart(slot),
+                mayRepeat: true)
+        }
+        return work
+    }
+
+    /// - Parameter limit: how long the cluster may take.
+    /// - Throws: `TargetError`, when it has failed, or the target was closed meanwhile.
+    private func done(
+        _ work: SlotWork, within limit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation
+    ) async throws -> SlotWork {
+        let generation = generation
+        let work = try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<SlotWork, any Error>) in
+            guard let runner, generation == self.generation else {
+                return continuation.resume(throwing: TargetError(.unreachable, "the target was closed"))
+            }
+            works += 1
+            opening = (works, continuation, .now)
+            runner.run(work) { [weak self] in self?.opened(.success($0)) }
+            queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self, works] in
+                guard let self, opening?.number == works else { return }
+                opened(.failure(TargetError(.unreachable, "the cluster does not answer within \(limit)")))
+            }
+        }
+        if let failure = work.failure { throw failure }
+        return work
+    }
+
+    private func opened(_ result: Result<SlotWork, any Error>) {
+        let continuation = opening?.continuation
+        opening = nil
+        continuation?.resume(with: result)
+    }
+
+    // MARK: Batches
+
+    var isIdle: Bool { runner?.isIdle == true && run == nil && long == nil }
+
+    var silence: Duration { runner?.silence ?? .zero }
+
+    func deliver(_ batch: CommandBatch) {
+        guard runner != nil else { return }
+        position = batch.progress.nextLSN.map { FlowPosition(lsn: $0 - UInt64(batch.progress.records)) } ?? position
+        guard batch.isSealed else { return begin(batch) }
+        let masters = runner?.view.topology.shards.compactMap { shard in
+            shard.slots.map(\.lowerBound).min().map { KeySlot($0) }
+        }
+        let steps = splitter.steps(of: batch, masters: masters ?? [], marks: marks) { nextStamp() }
+        run = Run(batch: batch, steps: steps[...])
+        proceed()
+    }
+
+    private func nextStamp() -> FlowStamp {
+        stamp.number += 1
+        return stamp
+    }
+
+    private func nodeMark() -> SlotMark {
+        SlotMark(replicationID: context.session.replicationID, position: position, stamp: nextStamp())
+    }
+
+    private func proceed() {
+        guard let step = run?.steps.first else { return storePosition() }
+        switch step {
+        case .slots(let work):
+            run?.steps.removeFirst()
+            perform(work) { [weak self] _ in self?.proceed() }
+        case .crossing(let command):
+            if command.isTorn { return giveUp(command) }
+            // From here on it cannot be done a second time everywhere.
+            if let lsn = command.lsn, lsn != lastCrossing?.lsn { lastCrossing = (lsn, false) }
+            guard let work = command.next(stamp: { nextStamp() }) else {
+                run?.steps.removeFirst()
+                if let rubbish = command.tidy() { run?.rubbish.append(rubbish) }
+                return proceed()
+            }
+            perform(work) { [weak self] in
+                command.finished($0)
+                self?.proceed()
+            }
+        }
+    }
+
+    private func perform(_ work: SlotWork, then: @escaping (SlotWork) -> Void) {
+        runner?.run(work) { [weak self] work in
+            guard let self, run != nil else { return }
+            if let failure = work.failure { return fail(ReplicationError(failure, flow: flow)) }
+            for slot in work.markedSlots { marks.wrote(in: slot) }
+            run?.irregularities += work.irregularities
+            if work.isForbidden { run?.isForbidden = true }
+            then(work)
+        }
+    }
+
+    /// All of the batch is done but its position.
+    private func storePosition() {
+        guard let run else { return }
+        if run.isForbidden {
+            // With the right added the task goes on here.
+            self.run = nil
+            return onEvent(.completed(run.batch, .refused(run.irregularities)))
+        }
+        if let lsn = run.batch.progress.nextLSN {
+            position = FlowPosition(lsn: lsn)
+            marks.passed(FlowPosition(lsn: lsn))
+        }
+        guard let value = run.batch.checkpointValue else { return complete() }
+        let key = Array(context.checkpointKey.name.utf8)
+        var fields = [Array(context.checkpointKey.field(flow).utf8), value]
+        fields += [ClusterFields.nodes(flow), runner?.watch.text ?? ""].map { Array($0.utf8) }
+        if let crossing = lastCrossing, !crossing.isStored {
+            fields += [ClusterFields.crossing(flow), "\(crossing.lsn)"].map { Array($0.utf8) }
+        }
+        let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
+        work.append([Array("HSET".utf8), key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
+        perform(work) { [weak self] _ in
+            self?.lastCrossing?.isStored = true
+            self?.tidy()
+        }
+    }
+
+    private func tidy() {
+        if mayHaveTemporaries, !marks.areRelevant { run?.rubbish = [temporariesToRemove()] }
+        guard let rubbish = run?.rubbish.popLast() else { return complete() }
+        perform(rubbish) { [weak self] _ in self?.tidy() }
+    }
+
+    private func complete() {
+        guard let run else { return }
+        self.run = nil
+        onEvent(.completed(run.batch, .applied(run.irregularities.sorted { $0.command < $1.command })))
+    }
+
+    // MARK: A command that is sent while it is being built
+
+    private func begin(_ batch: CommandBatch) {
+        let mark = SlotMark(
+            replicationID: context.session.replicationID, position: nil, stamp: nextStamp())
+        let markKey = SlotMark.slotKey(task: context.task)
+        long = LongCommand(batch) { [field] _ in SlotWork(batch: batch, mark: mark, markKey: markKey, field: field) }
+        guard let long else {
+            return onEvent(.lost(TargetError(.protocolViolation, "a value in pieces was begun in the middle")))
+        }
+        runner?.run(long) { [weak self] in
+            self?.ended(long, $0)
+        } onRoom: { [weak self] in
+            self?.onEvent(.hasRoom)
+        }
+    }
+
+    func batchGrew() { runner?.longGrew() }
+
+    private func ended(_ long: LongCommand, _ error: TargetError?) {
+        guard self.long === long else { return }
+        self.long = nil
+        if let error = error ?? long.work.failure { return onEvent(.lost(error)) }
+        marks.wrote(in: long.slot)
+        run = Run(
+            batch: long.batch, steps: [], irregularities: long.work.irregularities, isForbidden: long.work.isForbidden)
+        storePosition()
+    }
+
+    // MARK: What goes wrong
+
+    private func report(_ report: SlotRunner.Report) {
+        switch report {
+        case .away(let error): if run != nil { onEvent(.away(error)) } else { noteWhileOpening(error) }
+        case .back: onEvent(.back)
+        case .failed(let error):
+            if opening != nil { return opened(.failure(error)) }
+            fail(ReplicationError(error, flow: flow))
+        case .incomplete(let endpoint, let slot, let verdict):
+            perform(retreat(verdict, in: slot, at: "\(endpoint)"))
+        }
+    }
+
+    /// A command over several slots was done by an earlier process, and home has lost it since.
+    private func giveUp(_ command: CrossSlotCommand) {
+        perform(
+            retreat(
+                .doubtful, in: command.home,
+                message: "the node of slot \(command.home) has lost what a command over several slots had made"))
+    }
+
+    private func perform(_ retreat: Retreat) {
+        guard failing == nil else { return }
+        runner?.close()
+        failing = Task { [flow, cluster, queue, key = context.checkpointKey] in
+            let error = await Self.store(retreat, flow, at: key, of: cluster)
+            queue.async { self.fail(error) }
+        }
+    }
+
+    /// A failover may be on; after that, whoever opens it decides for how long it is tried.
+    private func noteWhileOpening(_ error: TargetError) {
+        guard let began = opening?.began, began.duration(to: .now) > Self.openingPatience else { return }
+        opened(.failure(error))
+    }
+
+    private func fail(_ error: ReplicationError) {
+        if opening != nil { return opened(.failure(error)) }
+        (run, long) = (nil, nil)
+        onEvent(.failed(error))
+    }
+
+    /// Where a flow goes back to, when a node lacks what its predecessor had confirmed.
+    private struct Retreat: Sendable {
+        var position: CheckpointValue
+        var nodes: String
+        var message: String
+    }
+
+    /// The position goes back to where the mark that was found was written, if everything since may be done again; else it is given up.
+    private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, at node: String) -> Retreat {
+        retreat(
+            verdict, in: slot,
+            message: verdict == .doubtful
+                ? "\(node) has slots that came to its master shortly before it took its place"
+                : "\(node) came back without writes that the cluster had confirmed")
+    }
+
+    private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, message: String) -> Retreat {
+        let session = context.session
+        var start: LSN?
+        let found: SlotMark? = if case .older(let mark) = verdict { mark } else { nil }
+        if let found, found.replicationID == session.replicationID, let lsn = found.position?.lsn,
+            lastCrossing.map({ $0.lsn < lsn }) ?? true
+        {
+            start = LSN(lsn)
+        }
+        runner?.watch.accept(found, in: slot)
+        let words = start.map { "the source is asked for everything since record \($0)" } ?? "a full sync is needed"
+        return Retreat(
+            position: start.map {
+                .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: $0)
+            } ?? .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: 0),
+            nodes: runner?.watch.text ?? "",
+            message: "\(message): \(words)")
+    }
+
+    /// - Returns: the error to stop with.
+    private static func store(
+        _ retreat: Retreat, _ flow: FlowID, at key: CheckpointKey, of cluster: ClusterConnector
+    ) async -> ReplicationError {
+        var message = retreat.message
+        do throws(TargetError) {
+            _ = try await cluster.ask(
+                "HSET", key.name, key.field(flow), retreat.position.text, ClusterFields.nodes(flow), retreat.nodes)
+        } catch {
+            message += "; that could not be stored: \(error)"
+        }
+        return ReplicationError(.targetChanged, flow: flow, message)
+    }
+
+    // MARK: The end
+
+    func globalCommandDone(next: LSN) {
+        marks.removeAll()
+        runner?.watch.forget()
+        position = FlowPosition(lsn: next.value)
+    }
+
+    func retire(isolation: isolated (any Actor)? = #isolation) async {
+        // Marks that are ahead of the position say what the next session must not do again.
+        guard isIdle, !marks.areRelevant, let slots = runner?.watch.expectedSlots,
+            !(slots.isEmpty && marks.slots.isEmpty)
+        else { return }
+        // First nobody expects them.
+        let key = Array(context.checkpointKey.name.utf8)
+        let fields = [ClusterFields.nodes(flow), ClusterFields.crossing(flow)].map { Array($0.utf8) }
+        let notes = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
+        notes.append([Array("HDEL".utf8), key] + fields, to: notes.addPart(KeySlot(of: key)), mayRepeat: true)
+        let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
+        for (name, slots) in [
+            (SlotMark.nodeKey(task: context.task), slots), (SlotMark.slotKey(task: context.task), marks.slots.sorted()),
+        ] {
+            for slot in slots {
+                work.append(
+                    [Array("HDEL".utf8), SlotTag.key(name, in: slot), field], to: work.addPart(slot), mayRepeat: true)
+            }
+        }
+        guard (try? await done(notes, within: Self.retiringLimit)) != nil,
+            (try? await done(work, within: Self.retiringLimit)) != nil
+        else { return }
+        marks.removeAll()
+        runner?.watch.forget()
+    }
+
+    func close() {
+        generation += 1
+        runner?.close()
+        if let runner { closed.append(runner) }
+        runner = nil
+        (run, long) = (nil, nil)
+        opened(.failure(TargetError(.unreachable, "the target was closed")))
+    }
+
+    private var closed: [SlotRunner] = []
+
+    func join(isolation: isolated (any Actor)? = #isolation) async {
+        failing?.cancel()
+        await failing?.value
+        for runner in closed { await runner.join() }
+        closed = []
+    }
+}
+
+/// Fields of the checkpoint's hash beside a flow's own.
+enum ClusterFields {
+    /// What is expected of the nodes: `NodeWatch`.
+    static func nodes(_ flow: FlowID) -> String { "nodes:\(flow)" }
+    /// The last record whose commands crossed slots.
+    static func crossing(_ flow: FlowID) -> String { "crossing:\(flow)" }
+}

@@ -1,0 +1,52 @@
+import Link
+import Redis
+import Wire
+
+/// A command too large to keep, on its way to one node while it is being built.
+///
+/// It is the only command of its batch. Confined to the queue of its flow.
+final class LongCommand {
+    /// Bytes that may wait for the node.
+    private static let roomBytes = 1 << 20
+
+    let batch: CommandBatch
+    let work: SlotWork
+    let slot: KeySlot
+    /// Bytes of the command that have not been handed over.
+    private var left: Int
+    private var hasEnded = false
+
+    /// - Returns: `nil` when the batch has no such command.
+    init?(_ batch: CommandBatch, work: (Bool) -> SlotWork) {
+        guard let long = batch.takeLongCommand() else { return nil }
+        self.batch = batch
+        slot = KeySlot(of: long.key)
+        left = long.bytes
+        self.work = work(long.mayRepeat)
+        _ = self.work.addLong(long.number, in: slot, mayRepeat: long.mayRepeat)
+    }
+
+    /// All of it has been handed over, and it will be answered.
+    var isThrough: Bool { left == 0 && hasEnded }
+
+    func begin(on link: NodeLink) { link.send { work.beginLong(0, into: &$0, &$1) } }
+
+    /// - Returns: `true` when the node has taken some of it.
+    func write(to link: NodeLink) -> Bool {
+        let before = left
+        while left > 0, batch.unwrittenBytes > 0, link.unwrittenBytes < Self.roomBytes {
+            try? batch.write { (bytes) throws(SystemError) in
+                let count = min(bytes.count, left, Self.roomBytes)
+                link.append(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+                left -= count
+                return count
+            }
+            if link.hasFailed { return false }
+        }
+        if left == 0, batch.isSealed, !hasEnded {
+            hasEnded = true
+            link.send { work.endLong(0, into: &$0, &$1) }
+        }
+        return left < before
+    }
+}

@@ -1,0 +1,175 @@
+import Dispatch
+import Dragonfly
+import Glibc
+import Link
+import Redis
+import Wire
+
+/// A flow's connections to the nodes of a cluster, one for each; made when they are asked for, and again, with longer and
+/// longer waits, as long as they are.
+///
+/// Confined to the queue of its flow.
+final class NodePool: @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
+    struct Handlers {
+        var onReply: (Endpoint, NodeReply, NodeExpectation, Int?) -> Void
+        var onRest: () -> Void
+        /// A connection has ended, with these parts on their way.
+        var onLost: (Endpoint, Set<Int>, TargetError) -> Void
+        /// A node is connected, and has answered the questions that it was to be asked first.
+        var onUp: (Endpoint, [(slot: KeySlot, mark: SlotMark?)]) -> Void
+        var onFailed: (Endpoint, TargetError) -> Void
+        var onRoom: () -> Void
+        /// What a node is asked before it is used.
+        var questions: (Endpoint) -> [KeySlot]
+    }
+
+    private enum Node {
+        case connecting
+        case up(NodeLink)
+        case down(until: ContinuousClock.Instant, attempts: Int)
+    }
+
+    private let flow: FlowID
+    private let cluster: ClusterConnector
+    private let retry: RetryPolicy
+    private let markKey: String
+    private let queue: DispatchQueue
+    private let handlers: Handlers
+    private var nodes: [Endpoint: Node] = [:]
+    private var tasks: [Endpoint: Task<Void, Never>] = [:]
+    private var isClosed = false
+
+    /// - Parameter markKey: the name of a node's mark, without the tag.
+    init(
+        _ flow: FlowID, cluster: ClusterConnector, retry: RetryPolicy, markKey: String, queue: DispatchQueue,
+        _ handlers: Handlers
+    ) {
+        (self.flow, self.cluster, self.retry, self.markKey) = (flow, cluster, retry, markKey)
+        (self.queue, self.handlers) = (queue, handlers)
+    }
+
+    /// The connection to a node; `nil`: there is none, and it is being made.
+    func link(to endpoint: Endpoint) -> NodeLink? {
+        switch nodes[endpoint] {
+        case .up(let link): return link
+        case .connecting: return nil
+        case .down(let until, let attempts):
+            if until <= .now { connect(endpoint, attempts: attempts) }
+            return nil
+        case nil:
+            connect(endpoint, attempts: 0)
+            return nil
+        }
+    }
+
+    /// No node owes an answer.
+    var isIdle: Bool { links.allSatisfy(\.isIdle) }
+
+    var silence: Duration { links.map(\.silence).max() ?? .zero }
+
+    func silence(of endpoint: Endpoint) -> Duration {
+        if case .up(let link)? = nodes[endpoint] { link.silence } else { .zero }
+    }
+
+    private var links: [NodeLink] {
+        nodes.values.compactMap { if case .up(let link) = $0 { link } else { nil } }
+    }
+
+    /// Nodes that owe an answer and have been silent for `limit`.
+    func silentNodes(for limit: Duration) -> [Endpoint] {
+        links.filter { $0.silence >= limit }.map(\.endpoint)
+    }
+
+    private func connect(_ endpoint: Endpoint, attempts: Int) {
+        guard !isClosed else { return }
+        nodes[endpoint] = .connecting
+        let questions = handlers.questions(endpoint).map { (slot: $0, key: SlotTag.key(markKey, in: $0)) }
+        let (role, field) = ("flow-\(flow)", Array("\(flow)".utf8))
+        tasks[endpoint] = Task { [cluster, queue] in
+            do {
+                // A connection before this one may have left something in the node's socket.
+                let connection = try await cluster.connect(to: endpoint, role: role, replacing: true)
+                do {
+                    let connected = try await Self.ask(questions, field, on: connection, of: cluster)
+                    queue.async { self.connected(endpoint, .success(connected), attempts: attempts + 1) }
+                } catch {
+                    await connection.close()
+                    throw error
+                }
+            } catch {
+                let error = TargetError(error)
+                queue.async { self.connected(endpoint, .failure(error), attempts: attempts + 1) }
+            }
+        }
+    }
+
+    private static func ask(
+        _ questions: [(slot: KeySlot, key: [UInt8])], _ field: [UInt8], on connection: RequestConnection,
+        of cluster: ClusterConnector
+    ) async throws -> Connected {
+        var answers: [(KeySlot, String?)] = []
+        for (slot, key) in questions {
+            let reply = try await connection.request([Array("HGET".utf8), key, field])
+            if let text = reply.errorText {
+                // Its slot is elsewhere: it is asked for there.
+                if ClusterRedirection(text, cluster.reading(from: connection.endpoint)) != nil { continue }
+                throw TargetError.reply(text, to: "HGET")
+            }
+            answers.append((slot, reply.text))
+        }
+        return Connected(socket: try await connection.detach().socket, answers: answers)
+    }
+
+    private struct Connected: Sendable {
+        var socket: ConnectedSocket
+        var answers: [(KeySlot, String?)]
+    }
+
+    private func connected(_ endpoint: Endpoint, _ result: Result<Connected, TargetError>, attempts: Int) {
+        tasks[endpoint] = nil
+        guard !isClosed else {
+            if case .success(let connected) = result { Glibc.close(connected.socket.descriptor) }
+            return
+        }
+        switch result {
+        case .success(let connected):
+            let link = NodeLink(
+                connected.socket, endpoint: endpoint, queue: queue,
+                .init(
+                    onReply: { [weak self] in self?.handlers.onReply(endpoint, $0, $1, $2) },
+                    onRest: { [weak self] in self?.handlers.onRest() },
+                    onLost: { [weak self] in self?.lost(endpoint, $0) },
+                    onRoom: { [weak self] in self?.handlers.onRoom() }))
+            nodes[endpoint] = .up(link)
+            handlers.onUp(endpoint, connected.answers.map { ($0.0, $0.1.flatMap { SlotMark($0) }) })
+        case .failure(let error):
+            nodes[endpoint] = .down(until: .now + retry.wait(before: attempts), attempts: attempts)
+            handlers.onFailed(endpoint, error)
+        }
+    }
+
+    private func lost(_ endpoint: Endpoint, _ error: TargetError) {
+        guard case .up(let link)? = nodes[endpoint] else { return }
+        nodes[endpoint] = nil
+        handlers.onLost(endpoint, link.outstandingParts, error)
+    }
+
+    /// Gives up the connection to a node that serves no slot any more.
+    func drop(_ endpoint: Endpoint, because error: TargetError) {
+        guard case .up(let link)? = nodes[endpoint] else { return }
+        link.close()
+        lost(endpoint, error)
+    }
+
+    func close() {
+        isClosed = true
+        for task in tasks.values { task.cancel() }
+        for link in links { link.close() }
+        nodes = [:]
+    }
+
+    /// Waits until nothing of it is under way, after `close`.
+    func join(isolation: isolated (any Actor)? = #isolation) async {
+        for task in Array(tasks.values) { await task.value }
+    }
+}

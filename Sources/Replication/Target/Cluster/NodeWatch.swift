@@ -1,0 +1,135 @@
+import Link
+import Redis
+
+/// Notices a master that was promoted, or came back, without the last of what its predecessor had confirmed.
+///
+/// With everything that a flow writes to a node it writes a mark into a slot of that node, last. A node replicates in order: one
+/// that has the mark has all that came before it. What is expected of each such slot is stored with the flow's position, so
+/// that the next process can look too.
+///
+/// Slots that were handed over to a master and with it, before a mark was written there, to the replica in its place may have
+/// lost their keys on the way: that cannot be seen by a mark, and counts as lost. Pure.
+struct NodeWatch {
+    /// A mark that was confirmed, and the master that had it.
+    private struct Entry: Equatable {
+        var stamp: FlowStamp
+        /// The first digits of its id.
+        var node: Substring
+        /// Of the slots that it served.
+        var digest: UInt64
+    }
+
+    private var entries: [KeySlot: Entry] = [:]
+    private var slots: [Endpoint: KeySlot] = [:]
+    /// Marks on their way, in order.
+    private var pending: [Endpoint: [(slot: KeySlot, entry: Entry)]] = [:]
+
+    enum Verdict: Equatable {
+        case complete
+        /// All of the flow is there that was written before this mark; `nil`: none of it is known to be.
+        case older(SlotMark?)
+        /// Slots have come to it that a master before it may not have had for long enough.
+        case doubtful
+    }
+
+    init() {}
+
+    /// As `text` has it: `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, with blanks between.
+    init(text: String) {
+        for entry in text.split(separator: " ") {
+            let words = entry.split(separator: ":")
+            guard words.count == 5, let slot = UInt16(words[0]), slot < KeySlot.count, let epoch = UInt64(words[1]),
+                let number = UInt64(words[2]), let digest = UInt64(words[4], radix: 16)
+            else { continue }
+            entries[KeySlot(slot)] = Entry(
+                stamp: FlowStamp(epoch: epoch, number: number), node: words[3], digest: digest)
+        }
+    }
+
+    var text: String {
+        entries.sorted { $0.key < $1.key }.map { slot, entry in
+            let digest = String(entry.digest, radix: 16)
+            return "\(slot):\(entry.stamp.epoch):\(entry.stamp.number):\(entry.node):\(digest)"
+        }.joined(separator: " ")
+    }
+
+    var expectedSlots: [KeySlot] { entries.keys.sorted() }
+
+    var lastEpoch: UInt64 { entries.values.map(\.stamp.epoch).max() ?? 0 }
+
+    // MARK: Writing
+
+    /// Where the node at `endpoint` gets its mark; `nil`: it serves no slot.
+    mutating func slot(at endpoint: Endpoint, in topology: ClusterTopology) -> KeySlot? {
+        if let known = slots[endpoint], topology.master(of: known)?.endpoint == endpoint { return known }
+        let own = entries.keys.filter { topology.master(of: $0)?.endpoint == endpoint }.min()
+        let slot = own ?? topology.masters.first { $0.endpoint == endpoint }.flatMap { topology.firstSlot(of: $0) }
+        slots[endpoint] = slot
+        return slot
+    }
+
+    mutating func sent(_ stamp: FlowStamp, to endpoint: Endpoint, in slot: KeySlot, of topology: ClusterTopology) {
+        let shard = topology.shards.first { $0.master.endpoint == endpoint }
+        let entry = Entry(
+            stamp: stamp, node: shard?.master.id.prefix(Self.digits) ?? "", digest: shard.map(Self.digest) ?? 0)
+        pending[endpoint, default: []].append((slot, entry))
+    }
+
+    private static let digits = 12
+
+    /// FNV-1a of the slots that a master serves.
+    private static func digest(of shard: ClusterTopology.Shard) -> UInt64 {
+        shard.slots.sorted { $0.lowerBound < $1.lowerBound }.reduce(0xcbf2_9ce4_8422_2325) { hash, range in
+            let numbers = UInt64(range.lowerBound) << 16 | UInt64(range.upperBound)
+            return (hash ^ numbers) &* 0x100_0000_01b3
+        }
+    }
+
+    /// The oldest mark on its way to the node has been written.
+    mutating func confirmed(at endpoint: Endpoint, in topology: ClusterTopology) {
+        guard let mark = pending[endpoint]?.first else { return }
+        pending[endpoint]?.removeFirst()
+        entries[mark.slot] = mark.entry
+        // Slots with marks of other nodes that have come here since: this mark is younger.
+        for slot in entries.keys where slot != mark.slot && topology.master(of: slot)?.endpoint == endpoint {
+            entries[slot] = nil
+        }
+    }
+
+    /// The oldest mark on its way was refused.
+    mutating func refused(at endpoint: Endpoint) {
+        if pending[endpoint]?.isEmpty == false { pending[endpoint]?.removeFirst() }
+        slots[endpoint] = nil
+    }
+
+    mutating func lost(_ endpoint: Endpoint) { pending[endpoint] = nil }
+
+    /// All keys of the target have been removed.
+    mutating func forget() { (entries, slots) = ([:], [:]) }
+
+    /// Masters whose own mark has gone with its slot to another node.
+    func unmarked(in topology: ClusterTopology) -> [Endpoint] {
+        slots.filter { topology.master(of: $0.value)?.endpoint != $0.key }.map(\.key)
+            .filter { endpoint in topology.masters.contains { $0.endpoint == endpoint } }
+    }
+
+    // MARK: Looking
+
+    /// Slots whose mark the node at `endpoint` is to be asked for.
+    func questions(to endpoint: Endpoint, in topology: ClusterTopology) -> [KeySlot] {
+        entries.keys.filter { topology.master(of: $0)?.endpoint == endpoint }.sorted()
+    }
+
+    func check(_ found: SlotMark?, in slot: KeySlot, of topology: ClusterTopology) -> Verdict {
+        guard let expected = entries[slot] else { return .complete }
+        guard let found, found.stamp >= expected.stamp else { return .older(found) }
+        let isMaster = topology.masters.contains { $0.id.hasPrefix(expected.node) }
+        guard !isMaster, let place = topology.shard(of: slot) else { return .complete }
+        return Self.digest(of: topology.shards[place]) == expected.digest ? .complete : .doubtful
+    }
+
+    /// What was found is what there is.
+    mutating func accept(_ found: SlotMark?, in slot: KeySlot) {
+        if let found { entries[slot]?.stamp = found.stamp } else { entries[slot] = nil }
+    }
+}

@@ -1,0 +1,428 @@
+import Dispatch
+import Dragonfly
+import Link
+import Redis
+import Wire
+
+/// Does the work of a flow in the slots of a cluster, wherever they are: follows redirections, waits for nodes that are away,
+/// and finds out what became of what was on its way when a connection ended.
+///
+/// Confined to the queue of its flow.
+final class SlotRunner: @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
+    enum Report {
+        /// Something keeps the work from going on; it is tried again.
+        case away(TargetError)
+        /// It goes on.
+        case back
+        case failed(TargetError)
+        /// A node lacks what its predecessor had confirmed, or may lack it.
+        case incomplete(Endpoint, KeySlot, NodeWatch.Verdict)
+    }
+
+    /// How long a node may be silent until it is looked whether another one has taken its place.
+    private static let silenceLimit = Duration.seconds(2)
+    private static let refreshInterval = Duration.seconds(1)
+    private static let longestWait = Duration.milliseconds(500)
+    /// What is redirected so often is not worth a word.
+    private static let attemptsUntilReported = 8
+
+    private let flow: FlowID
+    private let cluster: ClusterConnector
+    private let retry: RetryPolicy
+    private let queue: DispatchQueue
+    private let nodeKey: String
+    private let field: [UInt8]
+    private let onReport: (Report) -> Void
+    private lazy var pool = NodePool(
+        flow, cluster: cluster, retry: retry, markKey: nodeKey, queue: queue,
+        .init(
+            onReply: { [unowned self] in received($0, $1, $2, $3) },
+            onRest: { [unowned self] in step() },
+            onLost: { [unowned self] in lost($0, $1, $2) },
+            onUp: { [unowned self] in connected($0, $1) },
+            onFailed: { [unowned self] in failed($0, $1) },
+            onRoom: { [unowned self] in longGrew() },
+            questions: { [unowned self] in watch.questions(to: $0, in: view.topology) }))
+    private(set) var view: ClusterConnector.View
+    var watch = NodeWatch()
+    /// What a node's mark says, and when.
+    var nodeMark: () -> SlotMark
+
+    private var work: SlotWork?
+    private var onDone: ((SlotWork) -> Void)?
+    private var long: Long?
+    /// Parts that are to be sent, or asked about.
+    private var waiting: [Int] = []
+    private var later: [(part: Int, time: ContinuousClock.Instant)] = []
+    private var askingAt: [Int: Endpoint] = [:]
+    /// Where slots are that have moved since the topology was read.
+    private var moved: [KeySlot: Endpoint] = [:]
+    /// What has been sent since the node's last mark that was confirmed, in order.
+    private var pipelines: [Endpoint: [(parts: [Int], hasMark: Bool)]] = [:]
+    /// Nodes that are to get a mark.
+    private var unmarked: Set<Endpoint> = []
+    private var refreshing: Task<Void, Never>?
+    private var lastRefresh = ContinuousClock.now
+    private var isAway = false
+    private var isClosed = false
+
+    init(
+        _ flow: FlowID, context: FlowContext, cluster: ClusterConnector, view: ClusterConnector.View,
+        queue: DispatchQueue,
+        nodeMark: @escaping () -> SlotMark, onReport: @escaping (Report) -> Void
+    ) {
+        (self.flow, self.cluster, self.view, self.queue) = (flow, cluster, view, queue)
+        (self.nodeMark, self.onReport) = (nodeMark, onReport)
+        retry = context.retry
+        nodeKey = SlotMark.nodeKey(task: context.task)
+        field = Array("\(flow)".utf8)
+        tick()
+    }
+
+    var isIdle: Bool { work == nil && !isClosed }
+    var silence: Duration { pool.silence }
+
+    /// - Parameter onDone: called later, on the queue, when all of it is done or it has failed.
+    func run(_ work: SlotWork, onDone: @escaping (SlotWork) -> Void) {
+        precondition(self.work == nil, "one work at a time")
+        (self.work, self.onDone) = (work, onDone)
+        (waiting, later, askingAt, pipelines) = (Array(0..<work.partCount), [], [:], [:])
+        if work.isEmpty { queue.async { self.step() } } else { step() }
+    }
+
+    func close() {
+        isClosed = true
+        refreshing?.cancel()
+        pool.close()
+        (work, onDone, long) = (nil, nil, nil)
+    }
+
+    func join(isolation: isolated (any Actor)? = #isolation) async {
+        await refreshing?.value
+        await pool.join()
+    }
+
+    // MARK: A command that is sent while it is being built
+
+    private struct Long {
+        let command: LongCommand
+        let onEnd: (TargetError?) -> Void
+        let onRoom: () -> Void
+        /// Where it goes, once it has begun.
+        var endpoint: Endpoint?
+    }
+
+    /// - Parameters:
+    ///   - onEnd: called when it is done, or cannot be: it is not sent again.
+    ///   - onRoom: some of it has been taken.
+    func run(_ command: LongCommand, onEnd: @escaping (TargetError?) -> Void, onRoom: @escaping () -> Void) {
+        precondition(work == nil, "one work at a time")
+        long = Long(command: command, onEnd: onEnd, onRoom: onRoom)
+        (work, onDone) = (command.work, { [weak self] _ in self?.endLong(nil) })
+        (waiting, later, askingAt, pipelines) = ([], [], [:], [:])
+        longGrew()
+    }
+
+    /// It has grown, or its batch has been sealed.
+    func longGrew() {
+        guard let long, !isClosed else { return }
+        let command = long.command
+        let place = long.endpoint ?? moved[command.slot] ?? view.topology.master(of: command.slot)?.endpoint
+        guard let endpoint = place, let link = pool.link(to: endpoint) else { return refresh() }
+        if long.endpoint == nil {
+            self.long?.endpoint = endpoint
+            pipelines[endpoint] = [([0], true)]
+            command.begin(on: link)
+        }
+        let wasThrough = command.isThrough
+        if command.write(to: link) { queue.async { self.long?.onRoom() } }
+        guard command.isThrough, !wasThrough, let slot = watch.slot(at: endpoint, in: view.topology) else { return }
+        link.send { out, expected in appendMark(in: slot, to: endpoint, &out, &expected) }
+    }
+
+    private func endLong(_ error: TargetError?) {
+        guard let long else { return }
+        self.long = nil
+        (work, onDone) = (nil, nil)
+        long.onEnd(error)
+    }
+
+    // MARK: Sending
+
+    private func step() {
+        guard let work, !isClosed else { return }
+        if work.failure != nil { return finish(work) }
+        longGrew()
+        becomeDue()
+        send(work)
+        sendMarks(work)
+        guard work.isDone, unmarked.isEmpty, pool.isIdle else { return }
+        finish(work)
+    }
+
+    private func finish(_ work: SlotWork) {
+        let onDone = onDone
+        (self.work, self.onDone) = (nil, nil)
+        if isAway, work.failure == nil {
+            isAway = false
+            onReport(.back)
+        }
+        onDone?(work)
+    }
+
+    private func becomeDue() {
+        guard !later.isEmpty else { return }
+        let now = ContinuousClock.now
+        waiting += later.filter { $0.time <= now }.map(\.part)
+        later.removeAll { $0.time <= now }
+    }
+
+    private func send(_ work: SlotWork) {
+        guard !waiting.isEmpty else { return }
+        let topology = view.topology
+        var byShard = [[Int]](repeating: [], count: topology.shards.count)
+        var elsewhere: [Endpoint: [Int]] = [:]
+        var unserved: [Int] = []
+        for part in waiting {
+            let slot = work.slot(of: part)
+            if let endpoint = askingAt[part] ?? moved[slot] {
+                elsewhere[endpoint, default: []].append(part)
+            } else if let shard = topology.shard(of: slot) {
+                byShard[shard].append(part)
+            } else {
+                unserved.append(part)
+            }
+        }
+        waiting = []
+        for (shard, parts) in byShard.enumerated() where !parts.isEmpty {
+            send(parts, to: topology.shards[shard].master.endpoint, of: work)
+        }
+        for (endpoint, parts) in elsewhere { send(parts, to: endpoint, of: work) }
+        if !unserved.isEmpty {
+            away(TargetError(.notReady, "no node of the cluster serves slot \(work.slot(of: unserved[0]))"))
+            later += unserved.map { ($0, .now + Self.longestWait) }
+            refresh()
+        }
+    }
+
+    private func send(_ parts: [Int], to endpoint: Endpoint, of work: SlotWork) {
+        guard let link = pool.link(to: endpoint) else { return waiting += parts }
+        // A node without slots, where one is going, gets its mark when it has the slot.
+        let markSlot = work.changesData ? watch.slot(at: endpoint, in: view.topology) : nil
+        if work.changesData { pipelines[endpoint, default: []].append((parts, markSlot != nil)) }
+        link.send { out, expected in
+            for part in parts {
+                work.send(part, asking: askingAt.removeValue(forKey: part) != nil, into: &out, &expected)
+            }
+            if let markSlot { appendMark(in: markSlot, to: endpoint, &out, &expected) }
+        }
+    }
+
+    private func appendMark(
+        in slot: KeySlot, to endpoint: Endpoint, _ out: inout ByteBuffer, _ expected: inout [NodeExpectation]
+    ) {
+        let mark = nodeMark()
+        watch.sent(mark.stamp, to: endpoint, in: slot, of: view.topology)
+        out.appendCommandHead(4)
+        out.appendBulk("HSET")
+        out.appendBulk(SlotTag.key(nodeKey, in: slot))
+        out.appendBulk(field)
+        out.appendBulk(utf8: mark.text)
+        expected.append(NodeExpectation(.nodeMark))
+        unmarked.remove(endpoint)
+    }
+
+    private func sendMarks(_ work: SlotWork) {
+        for endpoint in unmarked {
+            guard refreshing == nil else { return }
+            guard let slot = watch.slot(at: endpoint, in: view.topology) else {
+                unmarked.remove(endpoint)
+                continue
+            }
+            guard let link = pool.link(to: endpoint) else { continue }
+            pipelines[endpoint, default: []].append(([], true))
+            link.send { out, expected in appendMark(in: slot, to: endpoint, &out, &expected) }
+        }
+    }
+
+    // MARK: What nodes answer
+
+    private func received(_ endpoint: Endpoint, _ reply: NodeReply, _ expectation: NodeExpectation, _ element: Int?) {
+        if expectation.kind == .nodeMark { return marked(endpoint, reply) }
+        guard let work,
+            let part = work.received(reply, for: expectation, element: element, cluster.reading(from: endpoint))
+        else { return }
+        guard work.state(of: part) != .done else { return }
+        if long != nil {
+            let cause = work.troubles[part]?.cause.text ?? "refused"
+            return endLong(TargetError(.notReady, "the target \(endpoint) does not take a long value now: \(cause)"))
+        }
+        sendAgain(part, of: work)
+    }
+
+    private func marked(_ endpoint: Endpoint, _ reply: NodeReply) {
+        guard case .error(let text) = reply else {
+            watch.confirmed(at: endpoint, in: view.topology)
+            if let last = pipelines[endpoint]?.firstIndex(where: \.hasMark) {
+                pipelines[endpoint]?.removeFirst(last + 1)
+            }
+            return
+        }
+        watch.refused(at: endpoint)
+        if let place = pipelines[endpoint]?.firstIndex(where: \.hasMark) { pipelines[endpoint]?[place].hasMark = false }
+        unmarked.insert(endpoint)
+        switch ClusterRedirection(text, cluster.reading(from: endpoint)) {
+        case .moved(_, let informed): refresh(asking: informed)
+        case .ask, .tryAgain, .down: refresh()
+        case nil where TargetError.isTransientReply(text): refresh()
+        case nil: onReport(.failed(TargetError.reply(text, to: "the mark of \(endpoint)")))
+        }
+    }
+
+    private func sendAgain(_ part: Int, of work: SlotWork) {
+        guard let trouble = work.troubles[part] else { return waiting.append(part) }
+        var wait = Duration.zero
+        if trouble.attempts > 3 { wait = min(retry.wait(before: trouble.attempts - 3), Self.longestWait) }
+        switch trouble.cause {
+        case .redirected(.moved(let slot, let endpoint)):
+            // A node that was no master may have taken the place of one, without its last writes: nothing is written there
+            // before the topology says whose place, and the node has been asked for the mark.
+            if view.topology.masters.contains(where: { $0.endpoint == endpoint }) {
+                moved[slot] = endpoint
+            } else {
+                wait = max(wait, .milliseconds(20))
+            }
+            refresh(asking: endpoint)
+        case .redirected(.ask(_, let endpoint)): askingAt[part] = endpoint
+        case .redirected(.tryAgain): wait = max(wait, .milliseconds(20))
+        case .redirected(.down(let text)):
+            wait = max(wait, .milliseconds(100))
+            refresh()
+            away(TargetError(.notReady, "the target is not ready: \(text)"))
+        case .passing(let text):
+            wait = max(wait, min(retry.wait(before: trouble.attempts), Self.longestWait))
+            away(TargetError(.notReady, "the target refuses writes: \(text)"))
+        }
+        if trouble.attempts == Self.attemptsUntilReported {
+            away(
+                TargetError(
+                    .notReady,
+                    "slot \(work.slot(of: part)) of the cluster is not to be had since \(trouble.attempts) attempts: \(trouble.cause.text)"
+                ))
+        }
+        if wait == .zero { waiting.append(part) } else { later.append((part, .now + wait)) }
+    }
+
+    private func away(_ error: TargetError) {
+        isAway = true
+        onReport(.away(error))
+    }
+
+    // MARK: Connections
+
+    private func connected(_ endpoint: Endpoint, _ answers: [(slot: KeySlot, mark: SlotMark?)]) {
+        for (slot, mark) in answers {
+            let verdict = watch.check(mark, in: slot, of: view.topology)
+            if verdict != .complete { return onReport(.incomplete(endpoint, slot, verdict)) }
+        }
+        let answered = Set(answers.map(\.slot))
+        guard watch.questions(to: endpoint, in: view.topology).allSatisfy(answered.contains) else {
+            return pool.drop(
+                endpoint, because: TargetError(.unreachable, "the target \(endpoint) serves other slots by now"))
+        }
+        step()
+    }
+
+    private func failed(_ endpoint: Endpoint, _ error: TargetError) {
+        guard error.isTransient else { return onReport(.failed(error)) }
+        if work != nil { away(error) }
+        refresh()
+    }
+
+    private func lost(_ endpoint: Endpoint, _ parts: Set<Int>, _ error: TargetError) {
+        // What it has confirmed after its last mark, the node that takes its place may lack.
+        let doubtful = parts.union((pipelines.removeValue(forKey: endpoint) ?? []).flatMap(\.parts))
+        watch.lost(endpoint)
+        if long != nil {
+            if !doubtful.isEmpty { endLong(error) }
+        } else if let work {
+            for part in doubtful {
+                work.lost(part)
+                later.removeAll { $0.part == part }
+                waiting.removeAll { $0 == part }
+            }
+            waiting += doubtful.sorted()
+            if !doubtful.isEmpty { away(error) }
+        }
+        if error.code == .protocolViolation { return onReport(.failed(error)) }
+        refresh()
+        queue.async { self.step() }
+    }
+
+    // MARK: Topology
+
+    private func refresh(asking informed: Endpoint? = nil) {
+        guard refreshing == nil, !isClosed else { return }
+        lastRefresh = .now
+        let generation = view.generation
+        refreshing = Task { [cluster, queue] in
+            do throws(TargetError) {
+                let view = try await cluster.refresh(after: generation, asking: informed)
+                queue.async { self.refreshed(.success(view)) }
+            } catch {
+                queue.async { self.refreshed(.failure(error)) }
+            }
+        }
+    }
+
+    private func refreshed(_ result: Result<ClusterConnector.View, TargetError>) {
+        refreshing = nil
+        guard !isClosed else { return }
+        switch result {
+        case .success(let newer):
+            let newMasters = watch.expectedSlots.compactMap { slot -> Endpoint? in
+                let endpoint = newer.topology.master(of: slot)?.endpoint
+                return endpoint == view.topology.master(of: slot)?.endpoint ? nil : endpoint
+            }
+            view = newer
+            moved = [:]
+            // Connected before it was the master, it has not been asked what it has of its predecessor's.
+            for endpoint in Set(newMasters) {
+                pool.drop(
+                    endpoint, because: TargetError(.unreachable, "the target \(endpoint) has become a master"))
+            }
+            let masters = Set(newer.topology.masters.map(\.endpoint))
+            for endpoint in pool.silentNodes(for: Self.silenceLimit) where !masters.contains(endpoint) {
+                pool.drop(endpoint, because: TargetError(.unreachable, "the target \(endpoint) is no master any more"))
+            }
+            unmarked.formUnion(watch.unmarked(in: newer.topology))
+        case .failure(let error):
+            guard error.isTransient else { return onReport(.failed(error)) }
+            if work != nil { away(error) }
+        }
+        step()
+    }
+
+    private func tick() {
+        queue.asyncAfter(deadline: .now() + .milliseconds(100)) { [weak self] in
+            guard let self, !isClosed else { return }
+            if work != nil {
+                let isStuck = !waiting.isEmpty || !pool.silentNodes(for: Self.silenceLimit).isEmpty
+                if isStuck, lastRefresh.duration(to: .now) > Self.refreshInterval { refresh() }
+                step()
+            }
+            tick()
+        }
+    }
+}
+
+extension SlotWork.Trouble.Cause {
+    fileprivate var text: String {
+        switch self {
+        case .passing(let text), .redirected(.down(let text)): text
+        case .redirected(.moved(_, let endpoint)): "MOVED\(endpoint.map { " to \($0)" } ?? "")"
+        case .redirected(.ask(_, let endpoint)): "ASK\(endpoint.map { " \($0)" } ?? "")"
+        case .redirected(.tryAgain): "TRYAGAIN: it is being moved to another node"
+        }
+    }
+}

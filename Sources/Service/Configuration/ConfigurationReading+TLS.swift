@@ -1,0 +1,61 @@
+import Link
+
+extension ConfigurationReading {
+    /// Puts systemd's credentials in the place of files, and tries the files: a fault is one of the configuration, and
+    /// need not wait for a connection.
+    mutating func completeTLS(credentialsDirectory: String?) {
+        let credentials = CredentialFiles(taskName: configuration.taskName, directory: credentialsDirectory)
+        complete("source.tls", \.source.tls, credentials)
+        complete("target.tls", \.target.tls, credentials)
+        complete("target.sentinel.tls", \.target.sentinel.tls, credentials)
+    }
+
+    private mutating func complete(
+        _ path: String, _ place: WritableKeyPath<Configuration, Configuration.TLS>, _ credentials: CredentialFiles
+    ) {
+        guard configuration[keyPath: place].isEnabled else { return }
+        let prefix = path.replacing(".", with: "-")
+        for (key, file, credential) in [
+            ("caFile", \Configuration.TLS.caFile, "ca"), ("certFile", \.certificateFile, "cert"),
+            ("keyFile", \.keyFile, "key"),
+        ] {
+            guard let found = credentials.path(of: "\(prefix)-\(credential)") else { continue }
+            if configuration[keyPath: place][keyPath: file] != nil {
+                warn("\(path).\(key)", "is not used: the systemd credential '\(found.name)' overrides it")
+            }
+            configuration[keyPath: place][keyPath: file] = found.path
+        }
+        let tls = configuration[keyPath: place]
+        if tls.skipsVerification {
+            warn(
+                "\(path).insecureSkipVerify",
+                "the server's certificate is not checked: anyone on the way can read and change everything")
+            if tls.caFile != nil { warn("\(path).caFile", "is not used: \(path).insecureSkipVerify is true") }
+        }
+        if tls.keyFile != nil, tls.certificateFile == nil {
+            return fail("\(path).keyFile", "needs a certificate: set \(path).certFile")
+        }
+        guard let settings = TLSSettings(tls, section: path) else { return }
+        do throws(TLSError) {
+            _ = try TLSContext(settings)
+        } catch {
+            let key = error.key.map { "\(path).\($0)" } ?? "\(path).enabled"
+            // The message begins with the key, as this problem's text does.
+            let text = error.message
+            fail(key, text.hasPrefix("\(key): ") ? String(text.dropFirst(key.count + 2)) : text)
+        }
+    }
+}
+
+extension TLSSettings {
+    /// - Returns: `nil` where nothing is encrypted.
+    init?(_ tls: Configuration.TLS, section: String) {
+        guard tls.isEnabled else { return nil }
+        self.init(section: section)
+        caFile = tls.caFile
+        certificateFile = tls.certificateFile
+        keyFile = tls.keyFile
+        serverName = tls.serverName
+        skipsVerification = tls.skipsVerification
+    }
+}

@@ -1,0 +1,108 @@
+import ArgumentParser
+import Lab
+import Wire
+
+/// What the demo and the benches write into: a server by itself, or a cluster of three masters.
+final class Destination {
+    enum Kind: String, CaseIterable, ExpressibleByArgument {
+        case standalone, cluster
+    }
+
+    private enum Servers {
+        case standalone(RedisServer)
+        case cluster(RedisCluster)
+    }
+
+    let kind: Kind
+    private let servers: Servers
+    /// One to each master, for figures.
+    private let clients: [RESPClient]
+
+    /// - Parameters:
+    ///   - replicas: of each master of a cluster.
+    ///   - tls: has it speak TLS too, on `tlsPort`.
+    init(_ kind: Kind, replicas: Int = 0, tls: TLSPeer.Options? = nil) throws {
+        self.kind = kind
+        switch kind {
+        case .standalone:
+            let server = try RedisServer(tls: tls)
+            servers = .standalone(server)
+            clients = [try server.client()]
+        case .cluster:
+            let cluster = try RedisCluster(replicas: replicas, tls: tls)
+            servers = .cluster(cluster)
+            clients = try cluster.masters().map { try $0.client() }
+        }
+    }
+
+    var port: UInt16 {
+        switch servers {
+        case .standalone(let server): server.port
+        case .cluster(let cluster): cluster.nodes[0].port
+        }
+    }
+
+    /// The server by itself; `nil`: it is a cluster.
+    var server: RedisServer? {
+        if case .standalone(let server) = servers { server } else { nil }
+    }
+
+    var tlsPort: UInt16? {
+        switch servers {
+        case .standalone(let server): server.tlsPort
+        case .cluster(let cluster): cluster.nodes[0].tlsPort
+        }
+    }
+
+    /// What a daemon needs to replicate from `source` into it.
+    ///
+    /// - Parameter sections: lines to add, by section.
+    func configuration(source: UInt16, sections: [String: [String]] = [:]) -> Daemon.Configuration {
+        var sections = sections
+        if kind == .cluster { sections["target", default: []].append("type: cluster") }
+        return .init(source: source, target: tlsPort ?? port, sections: sections)
+    }
+
+    /// Databases that it takes keys of.
+    var databases: [Int] { kind == .cluster ? [0] : [0, 3] }
+
+    func describe() throws -> String {
+        let client = clients[0]
+        let name =
+            if let version = try client.info("server", "valkey_version") {
+                "Valkey \(version)"
+            } else {
+                "Redis \(try client.info("server", "redis_version") ?? "")"
+            }
+        return kind == .cluster ? "\(name), a cluster of \(clients.count) masters" : name
+    }
+
+    /// Bytes that its masters have received.
+    func inputBytes() throws -> Int {
+        try clients.reduce(0) { try $0 + ($1.info("stats", "total_net_input_bytes").flatMap { Int($0) } ?? 0) }
+    }
+
+    /// Keys in all databases, df2redis's own among them.
+    func keyCount() throws -> Int { try clients.reduce(0) { try $0 + DataReader($1).keyCount() } }
+
+    func exists(_ key: String) throws -> Bool {
+        switch servers {
+        case .standalone: try clients[0].command("EXISTS", key).int == 1
+        case .cluster(let cluster): try cluster.command(["EXISTS", key], key: key).int == 1
+        }
+    }
+
+    func compare(with source: RESPClient) throws -> ServerComparison {
+        switch servers {
+        case .standalone: try ServerComparison(source: source, target: clients[0])
+        case .cluster(let cluster): try ServerComparison(source: source, target: cluster)
+        }
+    }
+
+    func stop() {
+        switch servers {
+        case .standalone(let server): server.stop()
+        case .cluster(let cluster): cluster.stop()
+        }
+    }
+}

@@ -1,0 +1,251 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// A master, a cluster and the daemon between them.
+private final class Scene {
+    let master: SimulatedMaster
+    let cluster: RedisCluster
+    let source: RESPClient
+    let folder: TemporaryFolder
+    private var daemons: [Daemon] = []
+
+    init(masters: Int = 3, replicas: Int = 0, _ arguments: [String] = [], shards: Int = 2) throws {
+        master = try startedMaster(shards: shards) { $0.backlogRecords = 4_000_000 }
+        cluster = try RedisCluster(masters: masters, replicas: replicas, arguments)
+        source = try RESPClient(port: master.port)
+        folder = try TemporaryFolder("cluster-task")
+    }
+
+    deinit {
+        for daemon in daemons { daemon.process.kill() }
+        cluster.stop()
+        master.stop()
+    }
+
+    func start(_ command: Daemon.Command = .replicate, _ sections: [String: [String]] = [:]) throws -> Daemon {
+        var sections = sections
+        sections["target", default: []].append("type: cluster")
+        let configuration = Daemon.Configuration(
+            source: master.port, target: cluster.nodes[0].port,
+            sections: sections.merging(["shutdown": ["drainSeconds: 0"]]) { $1 })
+        let daemon = try Daemon(command, configuration, folder: folder)
+        daemons.append(daemon)
+        return daemon
+    }
+
+    func waitUntilEqual(_ daemon: Daemon) throws {
+        do {
+            try IntegrationTests.waitUntilEqual(timeout: .seconds(60)) {
+                try ServerComparison(source: source, target: cluster).differences
+            }
+        } catch {
+            throw LabError("\(error)\n\(daemon.process.outputTail(lines: 40))")
+        }
+    }
+
+    /// Keys of df2redis' own in the cluster.
+    func ownKeys() throws -> Set<String> {
+        let comparison = try ServerComparison(source: source, target: cluster)
+        return Set(comparison.ownKeys.map { String(decoding: $0, as: UTF8.self) })
+    }
+
+    static let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
+    /// What a stopped task leaves: its own key, and its line in the list of all tasks.
+    static let remains: Set<String> = [checkpoint, "df2redis:tasks"]
+}
+
+@Suite(.serialized) struct `A task into a cluster` {
+    @Test func `brings every family, goes on after a restart, and leaves one key of its own`() throws {
+        let scene = try Scene()
+        let seed = printedSeed()
+        let before = try RandomWriter(port: scene.master.port, databases: [0], keys: 60, seed: seed)
+        try wait(until: "there is something to sync") { before.commandCount > 3000 }
+        let first = try scene.start()
+        try first.wait(forLine: "stable: following")
+        #expect(first.log.contains("a cluster of 3 masters"))
+        try wait(until: "it follows for a while") { before.commandCount > 20_000 }
+        try before.stop()
+        try scene.waitUntilEqual(first)
+        try first.leave()
+        #expect(try ServerComparison(source: scene.source, target: scene.cluster).isEqual)
+        let own = try scene.ownKeys()
+        #expect(own == Scene.remains)
+
+        let meanwhile = try RandomWriter(port: scene.master.port, databases: [0], keys: 60, seed: seed &+ 100)
+        try wait(until: "the source has gone on") { meanwhile.commandCount > 1000 }
+        let second = try scene.start()
+        try second.wait(forLine: "resuming at the checkpoint")
+        try wait(until: "it has gone on again") { meanwhile.commandCount > 6000 }
+        try meanwhile.stop()
+        try scene.waitUntilEqual(second)
+        try second.leave()
+        #expect(
+            !second.log.components(separatedBy: "resuming at").dropFirst().joined().contains("full sync begins"))
+        let last = try scene.ownKeys()
+        #expect(last == Scene.remains)
+        #expect(scene.master.violations == [])
+    }
+
+    @Test func `applies a FLUSHALL at every node, and counts once what comes before and after it`() throws {
+        let scene = try Scene()
+        for index in 0..<500 { scene.master.execute("SET old:\(index) v") }
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "event=stable")
+        for round in 0..<5 {
+            for index in 0..<200 { scene.master.execute("INCR n:\(index)") }
+            try scene.source.command("FLUSHALL")
+            for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
+            for index in 0..<100 { scene.master.execute("APPEND s:\(index) \(round)-") }
+        }
+        try scene.waitUntilEqual(daemon)
+        #expect(try DataReader(scene.source).keyCount() == 200)
+        daemon.process.kill()
+        for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
+        try scene.source.command("FLUSHALL")
+        for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
+        let second = try scene.start()
+        try second.wait(forLine: "resuming at the checkpoint")
+        try scene.waitUntilEqual(second)
+        try second.leave()
+        #expect(try scene.ownKeys() == Scene.remains)
+    }
+
+    @Test func `removes what the source has deleted meanwhile, on every node`() throws {
+        let scene = try Scene()
+        for index in 0..<2000 { scene.master.execute("SET old:\(index) v") }
+        let first = try scene.start()
+        try first.wait(forLine: "event=stable")
+        try scene.waitUntilEqual(first)
+        try first.leave()
+        for index in stride(from: 0, to: 2000, by: 2) { scene.master.execute("DEL old:\(index)") }
+        scene.master.forgetBacklog()
+        let second = try scene.start()
+        try second.wait(forLine: "reconciled: 1000 keys removed")
+        try scene.waitUntilEqual(second)
+        try second.leave()
+        #expect(try scene.ownKeys() == Scene.remains)
+    }
+
+    @Test func `empties every node first when it is to`() throws {
+        let scene = try Scene()
+        for index in 0..<1000 { scene.master.execute("SET key:\(index) v") }
+        for index in 0..<1000 { try scene.cluster.command(["SET", "foreign:\(index)", "v"], key: "foreign:\(index)") }
+        let daemon = try scene.start(.replicate, ["fullSync": ["existing: flush"]])
+        try daemon.wait(forLine: "event=stable")
+        try scene.waitUntilEqual(daemon)
+        try daemon.leave()
+    }
+
+    @Test(arguments: ["skip", "panic"]) func `minds keys of the cluster's own`(_ policy: String) throws {
+        let scene = try Scene()
+        for index in 0..<300 { scene.master.execute("SET key:\(index) new") }
+        scene.master.execute("RPUSH list a b c")
+        for key in ["key:7", "key:8", "key:9", "list"] { try scene.cluster.command(["SET", key, "old"], key: key) }
+        let daemon = try scene.start(.migrate, ["conflict": ["policy: \(policy)"]])
+        try daemon.expectExit(policy == "panic" ? 65 : 0)
+        for key in ["key:7", "key:8", "key:9", "list"] {
+            #expect(try scene.cluster.command(["GET", key], key: key).text == "old")
+        }
+        guard policy == "skip" else { return }
+        #expect(try scene.cluster.command(["GET", "key:10"], key: "key:10").text == "new")
+        #expect(daemon.log.contains("4 existing keys left as they were"))
+    }
+
+    @Test func `keeps every deadline, those that come up during the sync and after a leave too`() throws {
+        let scene = try Scene()
+        for index in 0..<500 { scene.master.execute("SET far:\(index) v PXAT 2019686400\(String(index + 100))") }
+        for index in 0..<200 { scene.master.execute("SET near:\(index) v PX \(60_000 + index)") }
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "event=stable")
+        for index in 0..<100 { scene.master.execute("PERSIST near:\(index)") }
+        for index in 0..<100 { scene.master.execute("SET soon:\(index) v PX 300") }
+        try wait(until: "the source has expired what was to expire") {
+            try scene.source.command("EXISTS", "soon:1").int == 0
+        }
+        try daemon.leave()
+        try waitUntilEqual(timeout: .seconds(20)) {
+            try ServerComparison(source: scene.source, target: scene.cluster).differences.filter { difference in
+                // A key that is about to fall due within a restart is given some time.
+                if case .expiry = difference.kind { !difference.key.starts(with: Array("near:".utf8)) } else { true }
+            }
+        }
+    }
+
+    @Test func `does with keys of other databases what it was asked to`() throws {
+        let scene = try Scene()
+        for index in 0..<100 { scene.master.execute("SET key:\(index) v") }
+        for index in 0..<100 { scene.master.execute("SET other:\(index) v", database: 3) }
+        let stopped = try scene.start()
+        try stopped.expectExit(65)
+        #expect(stopped.log.contains("in database 3: the target has no such database"))
+        #expect(stopped.log.contains("target.database: {<number>: skip}"))
+
+        let named = ["target": ["database: {0: 0, 3: skip}"]]
+        let daemon = try scene.start(.replicate, named)
+        try daemon.wait(forLine: "event=stable")
+        scene.master.execute("SET other:new v", database: 3)
+        scene.master.execute("SET last v")
+        try wait(until: "the last one is there") {
+            try scene.cluster.command(["EXISTS", "last"], key: "last").int == 1
+        }
+        try daemon.leave()
+        let data = try ServerData(reading: scene.cluster).withoutCheckpoints
+        #expect(data.databases[0]?.count == 101)
+        #expect(daemon.deadLetters.allSatisfy { $0.kind == "database-number" })
+        #expect(daemon.deadLetters.contains { $0.key == "other:new" && $0.database == 3 })
+
+        let unnamed = try scene.start(.replicate, ["target": ["database: {5: skip}"]])
+        scene.master.execute("SET fifth v", database: 5)
+        scene.master.execute("SET third v", database: 3)
+        try unnamed.expectExit(65)
+        #expect(unnamed.log.contains("in database 3: the target has no such database (policy.onUnsupported: stop"))
+    }
+
+    @Test func `needs no other rights than those that the README names`() throws {
+        let scene = try Scene()
+        let rules = [
+            "on", ">password", "~key*", "~list*", "~df2redis:*", "~{*}df2redis:*", "-@all", "+@read", "+@write",
+            "+@connection", "+@transaction", "+@scripting", "+info", "+config|get", "+cluster|shards", "+cluster|slots",
+            "+cluster|nodes", "+cluster|info", "+cluster|getkeysinslot",
+        ]
+        for node in scene.cluster.nodes { try node.client().command(["ACL", "SETUSER", "df2redis"] + rules) }
+        for index in 0..<500 { scene.master.execute("SET key:\(index) v EX \(1000 + index)") }
+        scene.master.execute("RPUSH list:1 a b c")
+        let user = ["target": ["username: df2redis", "password: password"]]
+        let daemon = try scene.start(.replicate, user)
+        try daemon.wait(forLine: "event=stable")
+        for index in 0..<500 { scene.master.execute("APPEND key:\(index) w") }
+        scene.master.execute("RENAME list:1 list:2")
+        try scene.source.command("FLUSHALL")
+        for index in 0..<200 { scene.master.execute("INCR key:\(index)") }
+        try scene.waitUntilEqual(daemon)
+        try daemon.leave()
+        #expect(!daemon.log.contains("does not allow"))
+
+        try scene.cluster.nodes[2].client().command("ACL", "SETUSER", "df2redis", "-cluster|nodes", "-append")
+        let refused = try scene.start(.replicate, user)
+        try refused.expectExit(77)
+        #expect(refused.log.contains("may not use APPEND, CLUSTER NODES"))
+        #expect(refused.log.contains("ACL SETUSER df2redis +append +cluster|nodes"))
+    }
+
+    @Test func `says how a target of the other kind is to be named`() throws {
+        let scene = try Scene(masters: 1)
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let asServer = try Daemon(
+            .replicate, .init(source: scene.master.port, target: scene.cluster.nodes[0].port))
+        defer { asServer.process.kill() }
+        try asServer.expectExit(78)
+        #expect(asServer.log.contains("set target.type: cluster"))
+        let asCluster = try Daemon(
+            .replicate,
+            .init(source: scene.master.port, target: redis.port, sections: ["target": ["type: redis-cluster"]]))
+        defer { asCluster.process.kill() }
+        try asCluster.expectExit(78)
+        #expect(asCluster.log.contains("set target.type: standalone"))
+    }
+}

@@ -1,0 +1,206 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// A target that sentinels find and move, under live writes.
+@Suite(.serialized) struct `A target found through Sentinel` {
+    private func configuration(_ master: UInt16, _ section: [String]) -> Daemon.Configuration {
+        .init(source: master, target: nil, sections: ["target": section, "reconnect": ["maxSeconds: 1"]])
+    }
+
+    private func expectEqual(_ master: SimulatedMaster, _ server: RedisServer) throws {
+        master.generateLoad(writesPerSecond: 0, seed: 0)
+        try waitUntilEqual(RESPClient(port: master.port), server.client())
+    }
+
+    private enum Loss: String, CaseIterable {
+        /// The master is killed.
+        case killed
+        /// It hangs, and comes back later as a replica.
+        case hanging
+        /// The operator moves it.
+        case asked
+    }
+
+    @Test(arguments: Loss.allCases)
+    private func `is followed through a failover under load, nothing lost and nothing doubled`(_ loss: Loss) throws {
+        let source = try startedMaster(.live(SyntheticDataSet(keys: 2000, valueBytes: 50))) {
+            $0.backlogRecords = 4 << 20
+        }
+        let group = try SentinelGroup()
+        defer {
+            group.stop()
+            source.stop()
+        }
+        let daemon = try Daemon(.replicate, configuration(source.port, group.section()))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        source.generateLoad(writesPerSecond: 3000, seed: 11)
+        let old = try #require(group.master)
+        let new = try #require(group.servers.first { $0 !== old })
+        let before = try new.client().command("DBSIZE").int ?? 0
+        #expect(before > 2000)
+        switch loss {
+        case .killed: old.kill()
+        case .hanging: old.pause()
+        case .asked: try group.failover()
+        }
+        try wait(until: "the replica is promoted") { try new.client().info("replication", "role") == "master" }
+        try daemon.wait(forLine: "have moved 'mymaster' from 127.0.0.1:\(old.port) to 127.0.0.1:\(new.port)")
+        let count = source.nextLSNs.reduce(0, +)
+        try wait(until: "writes go on") { source.nextLSNs.reduce(0, +) > count + 3000 }
+        if loss == .hanging { old.resume() }
+        try expectEqual(source, new)
+        #expect(daemon.process.isRunning)
+        try daemon.leave()
+        #expect(source.fullSyncs == 1, "\(daemon.log)")
+        #expect(source.violations == [])
+    }
+
+    @Test func `that lacks the last writes after a failover is brought back to what it has`() throws {
+        let source = try startedMaster(.live(SyntheticDataSet(keys: 100, valueBytes: 50))) {
+            $0.backlogRecords = 4 << 20
+        }
+        let group = try SentinelGroup()
+        defer {
+            group.stop()
+            source.stop()
+        }
+        let daemon = try Daemon(.replicate, configuration(source.port, group.section()))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        let old = try #require(group.master)
+        let new = try #require(group.servers.first { $0 !== old })
+        let client = try RESPClient(port: source.port)
+        for _ in 0..<100 { try client.command("INCR", "counted") }
+        try wait(until: "both have them") { try new.client().command("GET", "counted").text == "100" }
+        // The replica stops, and misses the next ones; the master stops before the replica has got them.
+        new.pause()
+        for _ in 0..<100 { try client.command("INCR", "counted") }
+        try wait(until: "the master has them") { try old.client().command("GET", "counted").text == "200" }
+        old.kill()
+        new.resume()
+        try wait(until: "the replica is promoted") { try new.client().info("replication", "role") == "master" }
+        for _ in 0..<100 { try client.command("INCR", "counted") }
+        try wait(until: "it counts to the end", timeout: .seconds(60)) {
+            try new.client().command("GET", "counted").text == "300"
+        }
+        try expectEqual(source, new)
+        try daemon.leave()
+        #expect(source.fullSyncs == 1, "\(daemon.log)")
+    }
+
+    @Test func `ends a start with the sentinel and the key at fault`() throws {
+        let source = try startedMaster()
+        let group = try SentinelGroup(password: "s3cret")
+        defer {
+            group.stop()
+            source.stop()
+        }
+        let addresses = "[\(group.sentinels.map { "\"127.0.0.1:\($0.port)\"" }.joined(separator: ", "))]"
+        let server = group.servers[0].port
+        let first = group.sentinels[0].port
+        for (lines, status, text) in [
+            (
+                ["master: yourmaster", "addrs: \(addresses)", "password: s3cret"], 78,
+                "know no master of the name 'yourmaster', but mymaster: correct target.sentinel.master"
+            ),
+            (
+                ["master: mymaster", "addrs: \(addresses)"], 77,
+                "the sentinel 127.0.0.1:\(first) requires a password: set target.sentinel.password"
+            ),
+            (
+                ["master: mymaster", "addrs: \(addresses)", "password: wrong"], 77,
+                "the sentinel 127.0.0.1:\(first) refuses target.sentinel.password or username"
+            ),
+            (
+                ["master: mymaster", "addrs: \"127.0.0.1:\(server)\""], 78,
+                "127.0.0.1:\(server) is no sentinel: correct target.sentinel.addrs"
+            ),
+            (
+                ["master: mymaster", "addrs: [\"127.0.0.1:1\", \"127.0.0.1:2\"]"], 75,
+                "none of the sentinels of target.sentinel.addrs answers: connect 127.0.0.1:1: Connection refused; connect 127.0.0.1:2"
+            ),
+        ] as [([String], Int32, String)] {
+            let section = ["sentinel:"] + lines.map { "  " + $0 }
+            let daemon = try Daemon(.replicate, configuration(source.port, section))
+            defer { daemon.process.kill() }
+            try daemon.expectExit(status)
+            #expect(daemon.log.contains(text), "\(daemon.log)")
+        }
+    }
+
+    @Test func `is found while a sentinel is away and another one is of an old opinion, which is said`() throws {
+        let source = try startedMaster()
+        let group = try SentinelGroup()
+        defer {
+            group.stop()
+            source.stop()
+        }
+        group.sentinels[0].kill()
+        // Its own idea of where the master is, of no failover.
+        let stray = try RedisServer()
+        defer { stray.stop() }
+        let client = try group.sentinels[1].client()
+        try client.command("SENTINEL", "REMOVE", group.name)
+        try client.command("SENTINEL", "MONITOR", group.name, "127.0.0.1", "\(stray.port)", "2")
+        try RESPClient(port: source.port).command("SET", "k", "v")
+        let three = group.section()
+        let daemon = try Daemon(.migrate, configuration(source.port, three))
+        defer { daemon.process.kill() }
+        try daemon.expectExit(0)
+        #expect(daemon.log.contains("the sentinel 127.0.0.1:\(group.sentinels[0].port) is of no help"))
+        #expect(daemon.log.contains("the sentinels disagree on the master of 'mymaster'"))
+    }
+
+    @Test func `is followed by a user of the sentinels with the least rights that suffice`() throws {
+        let source = try startedMaster(.live(SyntheticDataSet(keys: 100, valueBytes: 50)))
+        let group = try SentinelGroup()
+        defer {
+            group.stop()
+            source.stop()
+        }
+        let rights = [
+            "on", ">s3cret", "resetchannels", "&+switch-master", "-@all", "+sentinel|get-master-addr-by-name",
+            "+sentinel|master", "+sentinel|masters", "+subscribe",
+        ]
+        for sentinel in group.sentinels { try sentinel.client().command(["ACL", "SETUSER", "df"] + rights) }
+        let daemon = try Daemon(
+            .replicate, configuration(source.port, group.section(["username: df", "password: s3cret"])))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        let old = try #require(group.master)
+        let new = try #require(group.servers.first { $0 !== old })
+        old.pause()
+        try daemon.wait(forLine: "have moved 'mymaster' from 127.0.0.1:\(old.port) to 127.0.0.1:\(new.port)")
+        try RESPClient(port: source.port).command("SET", "after", "v")
+        try wait(until: "the new master has what came") { try new.client().command("GET", "after").text == "v" }
+        try daemon.leave()
+        #expect(!daemon.log.contains("NOPERM"), "\(daemon.log)")
+    }
+
+    @Test func `is found through sentinels with TLS and a password`() throws {
+        let source = try startedMaster()
+        let authority = try CertificateAuthority()
+        let group = try SentinelGroup(password: "s3cret", tls: .init(try authority.issue()))
+        defer {
+            group.stop()
+            source.stop()
+        }
+        try RESPClient(port: source.port).command("SET", "k", "v")
+        let daemon = try Daemon(
+            .migrate,
+            configuration(
+                source.port,
+                group.section(["password: s3cret", "tls:", "  enabled: true", "  caFile: \(authority.file)"])))
+        defer { daemon.process.kill() }
+        try daemon.expectExit(0)
+        #expect(try group.servers[0].client().command("GET", "k").text == "v")
+        let plain = try Daemon(.migrate, configuration(source.port, group.section()))
+        defer { plain.process.kill() }
+        try plain.expectExit(78)
+        #expect(plain.log.contains("speaks TLS on this port: set target.sentinel.tls.enabled"))
+    }
+}

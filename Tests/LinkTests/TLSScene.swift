@@ -1,0 +1,81 @@
+import COpenSSL
+import Dispatch
+import Foundation
+import Lab
+import Testing
+
+@testable import Link
+
+/// An authority, a server of its own for each test, and a client that trusts the authority.
+struct TLSScene {
+    let authority: CertificateAuthority
+    /// One that nobody trusts.
+    let stranger: CertificateAuthority
+    var settings: TLSSettings
+
+    init() throws {
+        authority = try CertificateAuthority()
+        stranger = try CertificateAuthority("another CA")
+        settings = TLSSettings(section: "target.tls")
+        settings.caFile = authority.file
+    }
+
+    /// A server that makes the handshake and runs `script`; a failed handshake ends the connection.
+    func server(
+        _ files: CertificateFiles? = nil, clientAuthority: String? = nil,
+        versions: ClosedRange<Int32> = TLS1_2_VERSION...TLS1_3_VERSION,
+        _ script: @escaping @Sendable (TLSPeer) -> Void = { TLSScene.answer($0) }
+    ) throws -> ScriptedServer {
+        let options = TLSPeer.Options(
+            try files ?? authority.issue(), clientAuthority: clientAuthority, versions: versions)
+        return try ScriptedServer { connection in
+            if let peer = try? TLSPeer(connection.descriptor, options) { script(peer) }
+        }
+    }
+
+    /// Answers each piece of the client with `+OK`, until its end.
+    static func answer(_ peer: TLSPeer) {
+        while case .bytes = peer.receive() { peer.send("+OK\r\n") }
+        peer.finish()
+    }
+
+    func connect(to server: ScriptedServer) async throws -> RequestConnection {
+        try await RequestConnection.connect(
+            to: Endpoint(host: "127.0.0.1", port: server.port), tls: settings, label: "test", timeout: .seconds(10))
+    }
+
+    /// What a connection to `server` fails of, in the handshake or with the first request.
+    func failure(at server: ScriptedServer) async throws -> TLSError {
+        try await Self.failure(at: Endpoint(host: "127.0.0.1", port: server.port), settings)
+    }
+
+    static func failure(at endpoint: Endpoint, _ settings: TLSSettings) async throws -> TLSError {
+        do {
+            let connection = try await RequestConnection.connect(
+                to: endpoint, tls: settings, label: "test", timeout: .seconds(10))
+            defer { Task { await connection.close() } }
+            let reply = try await connection.request("PING")
+            throw LabError("it was answered: \(reply)")
+        } catch RequestFailure.tls(let error) {
+            return error
+        }
+    }
+
+    /// A channel with the handshake done, on a queue of its own.
+    func channel(to server: ScriptedServer) async throws -> OnQueue<Channel> {
+        let connection = try await connect(to: server)
+        let socket = try await connection.detach().socket
+        let queue = DispatchQueue(label: "test")
+        return queue.sync { OnQueue(Channel(socket, peer: "peer", queue: queue), queue) }
+    }
+}
+
+/// Something that is touched on its queue only.
+final class OnQueue<Value>: @unchecked Sendable {  // every access is on the queue
+    private let value: Value
+    private let queue: DispatchQueue
+
+    init(_ value: Value, _ queue: DispatchQueue) { (self.value, self.queue) = (value, queue) }
+
+    func run<R>(_ body: (Value) throws -> R) rethrows -> R { try queue.sync { try body(value) } }
+}

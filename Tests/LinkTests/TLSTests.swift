@@ -1,0 +1,188 @@
+import COpenSSL
+import Dispatch
+import Foundation
+import Lab
+import Testing
+import Wire
+
+@testable import Link
+
+@Suite struct `A connection with TLS` {
+    @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+    func `asks and is answered`(_ version: Int32) async throws {
+        let scene = try TLSScene()
+        let connection = try await scene.connect(to: try scene.server(versions: version...version))
+        for _ in 0..<3 { #expect(try await connection.request("PING").isOK) }
+        #expect(await connection.leave(within: .seconds(10)))
+    }
+
+    @Test func `reads its files again each time`() async throws {
+        var scene = try TLSScene()
+        let folder = try TemporaryFolder("tls")
+        let wrong = try String(contentsOfFile: scene.stranger.file, encoding: .utf8)
+        scene.settings.caFile = try folder.write(wrong, to: "ca.pem")
+        let server = try scene.server()
+        #expect(try await scene.failure(at: server).code == .certificate)
+        try folder.write(try String(contentsOfFile: scene.authority.file, encoding: .utf8), to: "ca.pem")
+        let connection = try await scene.connect(to: server)
+        #expect(try await connection.request("PING").isOK)
+        await connection.close()
+    }
+
+    @Test func `takes any certificate only when it is told to`() async throws {
+        var scene = try TLSScene()
+        scene.settings.caFile = nil
+        let server = try scene.server(scene.authority.issue(names: "DNS:elsewhere", seconds: -7200 ... -3600))
+        #expect(try await scene.failure(at: server).code == .certificate)
+        scene.settings.skipsVerification = true
+        let connection = try await scene.connect(to: server)
+        #expect(try await connection.request("PING").isOK)
+        await connection.close()
+    }
+
+    @Test func `hands over what its session has read already`() async throws {
+        let scene = try TLSScene()
+        // One record: when its first bytes are read, the kernel has nothing more to announce.
+        let block = pattern(16_000)
+        let mayWrite = DispatchSemaphore(value: 0)
+        let server = try scene.server { peer in
+            mayWrite.wait()
+            peer.send(block[0...])
+            _ = peer.receive()
+        }
+        let first = try await scene.channel(to: server)
+        mayWrite.signal()
+        let head = try received(on: first, count: 100, piece: 100)
+        let given = Lock<ConnectedSocket?>(nil)
+        first.run { $0.detach { socket in given.withLock { $0 = socket } } }
+        try wait(until: "it is handed over") { given.withLock { $0 != nil } }
+        let socket = try #require(given.withLock { $0 })
+        let queue = DispatchQueue(label: "test")
+        let second = queue.sync { OnQueue(Channel(socket, peer: "peer", queue: queue), queue) }
+        #expect(try head + received(on: second, count: block.count - head.count, piece: 5000) == block)
+        second.run { $0.close() }
+    }
+
+    @Test(arguments: [1000, 100_000])
+    func `calls the handler as long as there is something, however little it reads`(_ piece: Int) async throws {
+        let scene = try TLSScene()
+        let block = pattern(4 << 20)
+        let mayWrite = DispatchSemaphore(value: 0)
+        let server = try scene.server { peer in
+            mayWrite.wait()
+            peer.send(block[0...])
+            _ = peer.receive()
+        }
+        let channel = try await scene.channel(to: server)
+        mayWrite.signal()
+        #expect(try received(on: channel, count: block.count, piece: piece) == block)
+        channel.run { $0.close() }
+    }
+
+    @Test func `keeps what the kernel does not take, and writes it when there is room again`() async throws {
+        let scene = try TLSScene()
+        let block = pattern(8 << 20)
+        let (mayRead, received) = (DispatchSemaphore(value: 0), Lock<[UInt8]>([]))
+        let server = try scene.server { peer in
+            mayRead.wait()
+            while case .bytes(let bytes) = peer.receive() { received.withLock { $0 += bytes } }
+        }
+        let channel = try await scene.channel(to: server)
+        let progress = DispatchSemaphore(value: 0)
+        let unwritten = channel.run { channel in
+            channel.startWriting(progress: { progress.signal() }, failure: { Issue.record("\($0)") })
+            channel.write { $0.append(block.span.bytes) }
+            return channel.unwrittenBytes
+        }
+        #expect(unwritten > 0, "a socket does not hold so much")
+        mayRead.signal()
+        try wait(until: "all is written") { channel.run { $0.unwrittenBytes } == 0 }
+        #expect(progress.wait(timeout: .now() + 10) == .success)
+        channel.run { $0.shutdownWrite() }
+        try wait(until: "all has arrived") { received.withLock { $0.count } == block.count }
+        #expect(received.withLock { $0 } == block)
+        channel.run { $0.close() }
+    }
+
+    @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
+    func `leaves with close_notify and FIN, reads on to the peer's FIN, and answers nothing meanwhile`(
+        _ version: Int32
+    ) async throws {
+        let scene = try TLSScene()
+        let block = pattern(1 << 20)
+        let seen = Lock<(end: TLSPeer.End?, rest: Int?)>((nil, nil))
+        let server = try scene.server(versions: version...version) { peer in
+            guard case .end(let end) = peer.receive() else { return }
+            seen.withLock { $0.end = end }
+            peer.send(block[..<1000])
+            // What a peer that still writes would have to answer.
+            if version == TLS1_3_VERSION { peer.askForNewKeys() }
+            peer.send(block[1000...])
+            peer.finish()
+            let rest = peer.rawBytesToFIN()
+            seen.withLock { $0.rest = rest }
+        }
+        let channel = try await scene.channel(to: server)
+        channel.run { channel in
+            channel.startWriting { Issue.record("\($0)") }
+            channel.shutdownWrite()
+        }
+        let rest = try received(on: channel, count: .max, piece: 100_000)
+        #expect(rest == block)
+        try wait(until: "the peer has seen our FIN") { seen.withLock { $0.rest != nil } }
+        #expect(seen.withLock { $0.end } == .notified)
+        #expect(seen.withLock { $0.rest } == 0, "nothing comes after close_notify but FIN")
+        channel.run { $0.close() }
+    }
+
+    @Test func `takes a FIN without close_notify for the end that it is`() async throws {
+        let scene = try TLSScene()
+        let mayWrite = DispatchSemaphore(value: 0)
+        let server = try scene.server { peer in
+            mayWrite.wait()
+            peer.send("abc")
+            shutdown(peer.descriptor, Int32(SHUT_WR))
+            #expect(peer.rawBytesToFIN() == 0, "a peer that has closed gets no close_notify")
+        }
+        let channel = try await scene.channel(to: server)
+        mayWrite.signal()
+        #expect(try received(on: channel, count: .max, piece: 100) == Array("abc".utf8))
+        channel.run { $0.close() }
+    }
+
+    // MARK: Help
+
+    private func pattern(_ count: Int) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+    }
+
+    /// Reads on the channel's queue, `piece` bytes a call, until `count` bytes or the end have come.
+    private func received(on channel: OnQueue<Channel>, count: Int, piece: Int) throws -> [UInt8] {
+        let done = DispatchSemaphore(value: 0)
+        let bytes = Lock<(all: [UInt8], hasEnded: Bool)>(([], false))
+        channel.run { channel in
+            var buffer = [UInt8](repeating: 0, count: piece)
+            channel.startReading { [unowned channel] in
+                do {
+                    // Once a call: what is left must bring another.
+                    let result = try buffer.withUnsafeMutableBytes { try channel.read(into: $0) }
+                    let isDone = bytes.withLock { bytes in
+                        if case .bytes(let got) = result { bytes.all += buffer[..<got] }
+                        if result == .endOfStream { bytes.hasEnded = true }
+                        return bytes.hasEnded || bytes.all.count >= count
+                    }
+                    if isDone {
+                        channel.stopReading()
+                        done.signal()
+                    }
+                } catch {
+                    Issue.record(error)
+                    channel.stopReading()
+                    done.signal()
+                }
+            }
+        }
+        #expect(done.wait(timeout: .now() + 20) == .success)
+        return bytes.withLock { $0.all }
+    }
+}

@@ -1,0 +1,506 @@
+import Lab
+import Link
+import Testing
+import Wire
+
+@testable import Redis
+
+/// Batches made of lines, with the records that their commands are of.
+private struct Stream {
+    var batch = CommandBatch()
+
+    /// - Parameters:
+    ///   - records: commands of one record each, separated by `;`.
+    ///   - next: the flow's next LSN after them; `nil`: of a snapshot.
+    init(_ records: [String], next: UInt64?) {
+        if next != nil { batch.beginJournal() }
+        for record in records {
+            for line in record.split(separator: ";") { append(words(String(line).trimmingBlanks)) }
+            if next != nil { batch.endRecord() }
+        }
+        batch.progress.nextLSN = next
+        batch.seal(checkpoint: .init(key: Array("ckpt".utf8), field: Array("flow:0".utf8), value: Array("v".utf8)))
+    }
+
+    private func append(_ words: [String]) {
+        batch.append(words.map { Array($0.utf8) })
+    }
+}
+
+extension String {
+    fileprivate var trimmingBlanks: String { String(drop { $0 == " " }) }
+}
+
+private let reading = ClusterTopology.Reading(origin: Endpoint(host: "h", port: 1))
+
+private func stamp() -> FlowStamp { FlowStamp(epoch: 7, number: 1) }
+
+private func split(
+    _ records: [String], next: UInt64? = nil, marks: SlotMarks = SlotMarks(), masters: [KeySlot] = [KeySlot(0)]
+) -> [BatchStep] {
+    BatchSplitter(task: "t", flow: 3, replicationID: "id").steps(
+        of: Stream(records, next: next).batch, masters: masters, marks: marks, stamp: stamp)
+}
+
+extension SlotWork {
+    /// What is sent for each part, words joined by blanks, by slot.
+    func lines(asking: Bool = false) throws -> [KeySlot: [String]] {
+        var lines: [KeySlot: [String]] = [:]
+        for part in 0..<partCount where state(of: part) == .ready || state(of: part) == .inDoubt {
+            var out = ByteBuffer()
+            var expected: [NodeExpectation] = []
+            send(part, asking: asking, into: &out, &expected)
+            let bytes = out.withUnsafeBytes { Array($0) }
+            var reader = ByteReader(bytes.span.bytes)
+            while let value = try reader.readRESPValue() {
+                lines[slot(of: part), default: []].append(
+                    (value.array ?? []).map { $0.text ?? "?" }.joined(separator: " "))
+            }
+            #expect(lines[slot(of: part)]?.count == expected.count)
+        }
+        return lines
+    }
+}
+
+private func works(_ steps: [BatchStep]) -> [SlotWork] {
+    steps.compactMap { if case .slots(let work) = $0 { work } else { nil } }
+}
+
+private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
+    steps.compactMap { if case .crossing(let command) = $0 { command } else { nil } }
+}
+
+/// `foo` is in slot 12182, `bar` in 5061, `{foo}2` with `foo`.
+@Suite struct `Batches by slot` {
+    private let foo = KeySlot(of: "foo")
+    private let bar = KeySlot(of: "bar")
+
+    private func mark(_ slot: KeySlot, _ position: String) -> String {
+        "HSET {\(String(decoding: SlotTag.tag(of: slot), as: UTF8.self))}df2redis:mark:t 3 id \(position) 7 1"
+    }
+
+    @Test func `commands that may be repeated go without a transaction, in the order of their slot`() throws {
+        let steps = split(["SELECT 0", "SET foo 1", "SET bar 2", "HSET {foo}2 a b", "DEL foo"], next: 10)
+        let work = try #require(works(steps).first)
+        #expect(steps.count == 1)
+        #expect(try work.lines() == [foo: ["SET foo 1", "HSET {foo}2 a b", "DEL foo"], bar: ["SET bar 2"]])
+        #expect(work.markedSlots.isEmpty)
+    }
+
+    @Test func `a slot with a command that may not be repeated is a transaction with its mark, the others are not`()
+        throws
+    {
+        let work = try #require(works(split(["SET foo 1", "INCR foo", "SET bar 2"], next: 10)).first)
+        #expect(
+            try work.lines() == [
+                foo: ["MULTI", "SET foo 1", "INCR foo", mark(foo, "10 0"), "EXEC"], bar: ["SET bar 2"],
+            ])
+        #expect(work.markedSlots == [foo])
+    }
+
+    @Test func `inside a snapshot a mark has no position`() throws {
+        let work = try #require(works(split(["RPUSH foo 1"])).first)
+        #expect(try work.lines()[foo]?[2] == mark(foo, "- -"))
+    }
+
+    @Test func `commands of several keys are divided by slot where nothing is lost by it`() throws {
+        let work = try #require(
+            works(split(["DEL foo bar {foo}2", "MSET foo 1 bar 2", "MSETNX bar 3 {foo}2 4"], next: 10)).first)
+        #expect(
+            try work.lines() == [
+                foo: ["MULTI", "DEL foo {foo}2", "MSET foo 1", "MSET {foo}2 4", mark(foo, "10 0"), "EXEC"],
+                bar: ["MULTI", "DEL bar", "MSET bar 2", "MSET bar 3", mark(bar, "10 0"), "EXEC"],
+            ])
+    }
+
+    @Test func `what is about no key goes to every master`() throws {
+        let work = try #require(works(split(["SCRIPT LOAD return"], masters: [KeySlot(0), KeySlot(8000)])).first)
+        #expect(try work.lines() == [KeySlot(0): ["SCRIPT LOAD return"], KeySlot(8000): ["SCRIPT LOAD return"]])
+    }
+
+    @Test func `a script that changes deadlines is divided by slot`() throws {
+        let batch = CommandBatch()
+        var keys = ArgumentBuffer()
+        var deadlines = ArgumentBuffer()
+        for (key, deadline) in [("foo", 1), ("bar", 2), ("{foo}2", 3)] {
+            keys.append(Array(key.utf8))
+            deadlines.append(Int64(deadline))
+        }
+        batch.appendDeadlines(keys: keys, deadlines: deadlines, margin: 5, margins: [0, 5])
+        batch.seal(checkpoint: nil)
+        let steps = BatchSplitter(task: "t", flow: 0, replicationID: "id").steps(
+            of: batch, masters: [], marks: SlotMarks(), stamp: stamp)
+        let lines = try #require(works(steps).first).lines().mapValues { $0.map { String($0.suffix(22)) } }
+        #expect(
+            lines[foo]?.first?.hasSuffix(" 2 foo {foo}2 5 2 0 5 1 3") == true
+                || lines[foo]?.first == "2 foo {foo}2 5 2 0 5 1 3".suffix(22).description)
+        #expect(lines[bar]?.first?.hasSuffix("1 bar 5 2 0 5 2") == true)
+    }
+
+    @Test func `a command over several slots waits for all before it, and all after it for it`() throws {
+        let steps = split(["INCR foo", "RENAME foo bar", "INCR foo"], next: 13)
+        #expect(works(steps).count == 2)
+        let crossing = try #require(crossings(steps).first)
+        #expect(crossing.home == bar)
+        #expect(crossing.lsn == 11)
+        guard case .slots(let first) = steps[0], case .crossing = steps[1], case .slots(let last) = steps[2] else {
+            throw LabError("a work, the command, a work")
+        }
+        #expect(try first.lines()[foo]?[2] == mark(foo, "11 1"))
+        #expect(try last.lines()[foo]?[2] == mark(foo, "13 0"))
+    }
+
+    @Test func `keys of one slot need nothing of it`() throws {
+        #expect(crossings(split(["RENAME foo {foo}2", "SUNIONSTORE {foo}1 foo {foo}2"], next: 3)).isEmpty)
+    }
+
+    // MARK: After a crash
+
+    @Test func `what a slot's mark covers is left out there, and only there`() throws {
+        var marks = SlotMarks()
+        marks.found(
+            SlotMark(replicationID: "id", position: FlowPosition(lsn: 12), stamp: stamp()), in: foo, replicationID: "id"
+        )
+        let records = ["INCR foo", "INCR bar", "DEL foo bar", "INCR foo"]  // 10, 11, 12... of 4 records up to 14
+        let work = try #require(works(split(records, next: 14, marks: marks)).first)
+        let lines = try work.lines()
+        // Records 10 and 11 are before 12.
+        #expect(lines[foo]?.dropFirst().first == "DEL foo")
+        #expect(lines[foo]?.count == 5)
+        #expect(lines[bar] == ["MULTI", "INCR bar", "DEL bar", mark(bar, "14 0"), "EXEC"])
+    }
+
+    @Test func `marks of another master, and of a snapshot, cover nothing`() throws {
+        var marks = SlotMarks()
+        marks.found(
+            SlotMark(replicationID: "other", position: FlowPosition(lsn: 99), stamp: stamp()), in: foo,
+            replicationID: "id")
+        marks.found(SlotMark(replicationID: "id", position: nil, stamp: stamp()), in: bar, replicationID: "id")
+        #expect(!marks.areRelevant)
+        #expect(marks.slots == [foo, bar])
+    }
+
+    @Test func `marks and node marks are read as they are written`() throws {
+        for mark in [
+            SlotMark(replicationID: "id", position: FlowPosition(lsn: 5, step: 3), stamp: stamp()),
+            SlotMark(replicationID: "id", position: nil, stamp: stamp()),
+        ] {
+            #expect(SlotMark(mark.text) == mark)
+        }
+        for text in ["", "id 1 2 3", "id x 0 1 1", "id 1 0 1 1 1"] { #expect(SlotMark(text) == nil) }
+    }
+
+    @Test func `a part of a divided batch knows its records`() throws {
+        let batch = Stream(["INCR foo", "", "INCR bar; INCR bar", "INCR foo"], next: 20).batch
+        let units = batch.units(batch.sizes())
+        let (part, _) = batch.part(units[2...], isLast: true, replacing: [:])
+        part.seal(checkpoint: nil)
+        var positions: [UInt64?] = []
+        part.visitPlaced { placed, reader in
+            var reader = ByteReader(reader.bytes, offset: reader.offset)
+            if reader.readBulkArgument()?.isWord("SELECT") == false { positions.append(placed.position?.lsn) }
+        }
+        #expect(positions == [18, 18, 19])
+    }
+}
+
+@Suite struct `The work in slots` {
+    private let foo = KeySlot(of: "foo")
+    private let ok = NodeReply.shape(.simple, isZero: false)
+    private let array = NodeReply.shape(.array(elements: 2, errors: 0), isZero: false)
+
+    private func work(_ lines: String..., next: UInt64? = 10) throws -> SlotWork {
+        try #require(works(split(lines, next: next)).first)
+    }
+
+    /// Sends the part and gives all but the named replies a fine answer.
+    @discardableResult
+    private func answer(
+        _ work: SlotWork, _ part: Int = 0, _ errors: [Int: String] = [:], elements: [Int: String] = [:]
+    ) -> [NodeExpectation] {
+        var out = ByteBuffer()
+        var expected: [NodeExpectation] = []
+        work.send(part, asking: false, into: &out, &expected)
+        for (place, expectation) in expected.enumerated() {
+            if expectation.kind == .exec, errors[place] == nil {
+                for element in 0..<Int(expectation.command) {
+                    let reply = elements[element].map { NodeReply.error($0) } ?? ok
+                    _ = work.received(reply, for: expectation, element: element, reading)
+                }
+            }
+            _ = work.received(errors[place].map { .error($0) } ?? ok, for: expectation, reading)
+        }
+        return expected
+    }
+
+    @Test func `is done when all has been answered`() throws {
+        let plain = try work("SET foo 1", "DEL foo")
+        answer(plain)
+        #expect(plain.isDone && plain.irregularities.isEmpty)
+        let transaction = try work("INCR foo", "APPEND foo x")
+        answer(transaction, elements: [1: "WRONGTYPE Operation"])
+        #expect(transaction.isDone)
+        #expect(transaction.irregularities == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
+    }
+
+    @Test func `what was redirected is sent again with all that follows it in its slot`() throws {
+        let work = try work("SET foo 1", "SET {foo}2 2", "SET foo 3")
+        answer(work, 0, [1: "ASK 12182 h:2"])
+        #expect(!work.isDone)
+        #expect(work.troubles[0]?.cause == .redirected(.ask(foo, Endpoint(host: "h", port: 2))))
+        #expect(try work.lines(asking: true)[foo] == ["ASKING", "SET {foo}2 2", "ASKING", "SET foo 3"])
+    }
+
+    @Test func `a transaction is redirected as a whole, also when EXEC says so`() throws {
+        for (place, text) in [(1, "MOVED 12182 h:2"), (3, "TRYAGAIN Multiple keys request during rehashing of slot")] {
+            let work = try work("INCR foo")
+            answer(work, 0, place == 1 ? [1: text, 3: "EXECABORT Transaction discarded"] : [3: text])
+            #expect(work.state(of: 0) == .ready)
+            #expect(work.troubles[0]?.attempts == 1)
+            #expect(try work.lines(asking: true)[foo]?.prefix(2) == ["ASKING", "MULTI"])
+        }
+    }
+
+    @Test func `a command that a node refuses to queue is left out, and the rest of its slot is done`() throws {
+        let work = try work("INCR foo", "NOSUCH foo", "INCR foo")
+        answer(work, 0, [2: "ERR unknown command", 5: "EXECABORT Transaction discarded"])
+        #expect(work.irregularities == [.init(command: 1, kind: .error("ERR unknown command"))])
+        #expect(try work.lines()[foo]?.filter { $0.hasPrefix("INCR") }.count == 2)
+        #expect(work.state(of: 0) == .sent)
+    }
+
+    @Test func `without a right nothing of the transaction is done`() throws {
+        let work = try work("INCR foo", "APPEND foo x")
+        answer(work, 0, [1: "NOPERM this user", 4: "EXECABORT Transaction discarded"])
+        #expect(work.isDone && work.isForbidden)
+        #expect(work.irregularities.map(\.command) == [0])
+    }
+
+    @Test func `a state that passes is waited for`() throws {
+        let work = try work("SET foo 1")
+        answer(work, 0, [0: "OOM command not allowed"])
+        #expect(work.troubles[0]?.cause == .passing("OOM command not allowed"))
+        #expect(work.state(of: 0) == .ready)
+    }
+
+    @Test func `after a loss the mark says whether a transaction was applied`() throws {
+        for isApplied in [false, true] {
+            let work = try work("INCR foo")
+            _ = try work.lines()
+            work.lost(0)
+            #expect(work.state(of: 0) == .inDoubt)
+            var out = ByteBuffer()
+            var expected: [NodeExpectation] = []
+            work.send(0, asking: false, into: &out, &expected)
+            #expect(expected.map(\.kind) == [.question])
+            let text = isApplied ? "id 10 0 7 1" : "id 9 0 7 0"
+            _ = work.received(.value(.bulk(Array(text.utf8))), for: expected[0], reading)
+            #expect(work.isDone == isApplied)
+            #expect(work.state(of: 0) == (isApplied ? .done : .ready))
+        }
+    }
+
+    @Test func `a question that is redirected is asked again`() throws {
+        let work = try work("INCR foo")
+        _ = try work.lines()
+        work.lost(0)
+        var out = ByteBuffer()
+        var expected: [NodeExpectation] = []
+        work.send(0, asking: false, into: &out, &expected)
+        #expect(work.received(.error("MOVED 12182 h:2"), for: expected[0], reading) == 0)
+        #expect(work.state(of: 0) == .inDoubt)
+    }
+
+    @Test func `what is repeated after a loss may meet what has come after it`() throws {
+        let work = try work("SADD foo a", "DEL foo", "HSET foo f v")
+        answer(work)
+        #expect(work.isDone)
+        // The node's mark had not come: its successor may lack it.
+        work.lost(0)
+        #expect(!work.isDone)
+        answer(work, 0, [0: "WRONGTYPE Operation"])
+        #expect(work.isDone && work.irregularities.isEmpty)
+    }
+
+    @Test func `a mark that cannot be written fails the work`() throws {
+        let work = try work("INCR foo")
+        answer(work, 0, [2: "ERR unknown command", 3: "EXECABORT Transaction discarded"])
+        #expect(work.failure != nil)
+    }
+}
+
+@Suite struct `A command over several slots` {
+    private let foo = KeySlot(of: "foo")
+    private let bar = KeySlot(of: "bar")
+
+    /// What the steps send, with answers by command: payload and deadline of each key that is asked for.
+    private func script(
+        _ line: String, answers: [String: (String, Int64)], marks: SlotMarks = SlotMarks(), stopAfter: Int = 9
+    ) throws -> [[String]] {
+        let crossing = try #require(crossings(split([line], next: 5, marks: marks)).first)
+        var steps: [[String]] = []
+        while steps.count < stopAfter, let work = crossing.next(stamp: stamp) {
+            var sent: [String] = []
+            for part in 0..<work.partCount {
+                var out = ByteBuffer()
+                var expected: [NodeExpectation] = []
+                work.send(part, asking: false, into: &out, &expected)
+                let bytes = out.withUnsafeBytes { Array($0) }
+                var reader = ByteReader(bytes.span.bytes)
+                for expectation in expected {
+                    let words = try #require(try reader.readRESPValue()?.array).map { $0.text ?? "?" }
+                    sent.append(words.joined(separator: " "))
+                    let key = words.count > 1 ? String(words[1].split(separator: ":").last ?? "") : ""
+                    let answer = words.count > 1 ? answers[words[1].contains("tmp") ? "tmp\(key)" : words[1]] : nil
+                    var value = RESPValue.simple("OK")
+                    if words[0] == "DUMP" { value = .bulk(answer.map { Array($0.0.utf8) }) }
+                    if words[0] == "PEXPIRETIME" { value = .integer(answer?.1 ?? -2) }
+                    if expectation.kind == .exec {
+                        for element in 0..<Int(expectation.command) {
+                            _ = work.received(
+                                .shape(.simple, isZero: false), for: expectation, element: element, reading)
+                        }
+                    }
+                    let reply = expectation.wantsValue ? NodeReply.value(value) : .shape(.simple, isZero: false)
+                    _ = work.received(reply, for: expectation, reading)
+                }
+            }
+            #expect(work.isDone)
+            crossing.finished(work)
+            steps.append(sent)
+        }
+        return steps
+    }
+
+    private func tag(_ slot: KeySlot) -> String { "{\(String(decoding: SlotTag.tag(of: slot), as: UTF8.self))}" }
+
+    private func mark(_ slot: KeySlot) -> String { "HSET \(tag(slot))df2redis:mark:t 3 id 4 2 7 1" }
+
+    @Test func `reads the other keys, and runs with copies of them in one transaction`() throws {
+        let copy = "\(tag(bar))df2redis:tmp:t:3:0"
+        #expect(
+            try script("SUNIONSTORE bar foo {bar}2", answers: ["foo": ("PAYLOAD", 77)]) == [
+                ["DUMP foo", "PEXPIRETIME foo"],
+                [
+                    "MULTI", "RESTORE \(copy) 0 PAYLOAD REPLACE ABSTTL", "SUNIONSTORE bar \(copy) {bar}2",
+                    "UNLINK \(copy)",
+                    mark(bar), "EXEC",
+                ],
+            ])
+    }
+
+    @Test func `a key that is copied keeps its deadline, and one that is missing stays missing`() throws {
+        let copy = "\(tag(bar))df2redis:tmp:t:3:0"
+        let steps = try script("COPY foo bar REPLACE", answers: ["foo": ("PAYLOAD", 77)])
+        #expect(steps[1][1] == "RESTORE \(copy) 77 PAYLOAD REPLACE ABSTTL")
+        #expect(try script("COPY foo bar REPLACE", answers: [:])[1][1] == "UNLINK \(copy)")
+    }
+
+    @Test func `takes home what the command has changed`() throws {
+        let copy = "\(tag(bar))df2redis:tmp:t:3:0"
+        let steps = try script("SMOVE foo bar m", answers: ["foo": ("BEFORE", -1), "tmp0": ("AFTER", -1)])
+        #expect(
+            steps == [
+                ["DUMP foo", "PEXPIRETIME foo"],
+                ["MULTI", "RESTORE \(copy) 0 BEFORE REPLACE ABSTTL", "SMOVE \(copy) bar m", mark(bar), "EXEC"],
+                ["DUMP \(copy)", "PEXPIRETIME \(copy)"],
+                ["MULTI", "RESTORE foo 0 AFTER REPLACE ABSTTL", mark(foo), "EXEC"],
+            ])
+        let crossing = try #require(crossings(split(["SMOVE foo bar m"], next: 5)).first)
+        #expect(try crossing.tidy()?.lines() == [bar: ["UNLINK \(copy)"]])
+        #expect(crossings(split(["SUNIONSTORE bar foo"], next: 5)).first?.tidy() == nil)
+        #expect(
+            try script("RENAME foo bar", answers: ["foo": ("BEFORE", 9)])[3] == [
+                "MULTI", "UNLINK foo", mark(foo), "EXEC",
+            ])
+    }
+
+    @Test func `goes on where the marks say that it was interrupted`() throws {
+        func marks(_ slots: KeySlot...) -> SlotMarks {
+            var marks = SlotMarks()
+            for slot in slots {
+                let mark = SlotMark(replicationID: "id", position: FlowPosition(lsn: 4, step: 2), stamp: stamp())
+                marks.found(mark, in: slot, replicationID: "id")
+            }
+            return marks
+        }
+        let answers = ["foo": ("BEFORE", Int64(-1)), "tmp0": ("AFTER", -1)]
+        func steps(_ marks: SlotMarks) throws -> [String] {
+            try script("SMOVE foo bar m", answers: answers, marks: marks).map { String($0[0].prefix(4)) }
+        }
+        #expect(try steps(marks(bar)) == ["DUMP", "MULT"])
+        // All is done.
+        #expect(try steps(marks(foo, bar)) == ["DUMP"])
+        // It was done, and home has lost it.
+        #expect(crossings(split(["SMOVE foo bar m"], next: 5, marks: marks(foo))).first?.isTorn == true)
+        #expect(crossings(split(["SMOVE foo bar m"], next: 5, marks: marks(bar))).first?.isTorn == false)
+        #expect(try script("SUNIONSTORE bar foo", answers: answers, marks: marks(bar)).isEmpty)
+    }
+}
+
+@Suite struct `Commands of a batch by their keys` {
+    @Test func `each that the journal brings, or that is written for it, has its place in the table`() {
+        let written: [CommandName] = [
+            "SET", "UNLINK", "DEL", "PERSIST", "PEXPIREAT", "EVAL", "XGROUP", "RENAME", "RENAMENX", "HPEXPIREAT",
+            "HPERSIST",
+            "HDEL", "ZADD", "ZREM", "SADD", "SREM", "HSET", "RPUSH", "SELECT", "RESTORE", "SCRIPT", "MOVE", "COPY",
+            "XADD",
+            "XCLAIM", "XSETID", "SORT", "GEORADIUS", "INCRBYFLOAT", "HINCRBYFLOAT", "XACK", "JSON.SET",
+        ]
+        for name in written { #expect(ClusterCommand.isKnown(name), "\(name.text)") }
+        for (name, rule) in JournalRule.table {
+            switch rule {
+            case .verbatim, .delete, .add, .addScored, .set, .rename, .move, .restore, .sort, .geoRadius,
+                .consumerGroup,
+                .claim, .script, .incrementFloat, .incrementFieldFloat:
+                #expect(ClusterCommand.isKnown(name), "\(name.text)")
+            default: break
+            }
+        }
+    }
+
+    private func keys(_ line: String) -> [String] {
+        let words = words(line).map { Array($0.utf8) }
+        guard let name = words[0].asName else { return [] }
+        return ClusterCommand.named(name).keys(of: words).map {
+            String(decoding: words[$0.place], as: UTF8.self) + ($0.isChanged ? "!" : "")
+        }
+    }
+
+    @Test(arguments: [
+        ("SET a b", "a!"), ("BITOP AND d a b", "d! a b"), ("PFMERGE d a b", "d! a b"),
+        ("ZUNIONSTORE d 2 a b WEIGHTS 1 2", "d! a b"),
+        ("ZRANGESTORE d s 0 1", "d! s"), ("GEOSEARCHSTORE d s FROMMEMBER m", "d! s"),
+        ("SORT a LIMIT 0 1 STORE d", "a d!"),
+        ("SORT a", "a"), ("GEORADIUS a 1 2 3 m STOREDIST d", "a d!"), ("XGROUP CREATE s g 0", "s!"),
+        ("EVAL x 2 a b c", "a! b!"),
+        ("EVAL x 0 a", ""), ("ZUNIONSTORE d 99 a", "d! a"), ("COPY a b REPLACE", "a b!"),
+        ("LMOVE a b LEFT RIGHT", "a! b!"),
+        ("JSON.MSET a $ 1 b $ 2", "a! b!"), ("JSON.SET a $ 1", "a!"),
+    ])
+    func `keys are found, and which of them change`(line: String, expected: String) {
+        #expect(keys(line).joined(separator: " ") == expected)
+    }
+
+    private func mayRepeat(_ line: String) -> Bool {
+        var buffer = ByteBuffer()
+        for word in words(line) { buffer.appendBulk(utf8: word) }
+        let bytes = buffer.withUnsafeBytes { Array($0) }
+        guard let name = Array(words(line)[0].utf8).asName else { return false }
+        return ClusterCommand.named(name).mayRepeat(ByteReader(bytes.span.bytes), words(line).count)
+    }
+
+    @Test func `only what says what is to be may be repeated`() {
+        for line in [
+            "SET a 1", "SET a 1 PXAT 5", "HSET h f v", "SADD s a", "ZADD z 1 a", "ZADD z -inf a", "ZADD z inf a",
+            "DEL a b",
+            "RESTORE a 0 x REPLACE", "RESTORE a 5 x ABSTTL REPLACE", "PEXPIREAT a 5", "GEOADD g 1.5 2 m",
+        ] { #expect(mayRepeat(line), "\(line)") }
+        for line in [
+            "SET a 1 NX", "SET a 1 PXAT 5 NX", "SET a 1 KEEPTTL", "ZADD z NX 1 a", "ZADD z INCR 1 a", "ZADD z GT 1 a",
+            "INCR a",
+            "RESTORE a 0 x", "RESTORE a 5 x REPLACE", "RPUSH l a", "XADD s 1-1 f v", "EVAL x 1 a", "LTRIM l 1 -1",
+            "NOSUCH a",
+        ] { #expect(!mayRepeat(line), "\(line)") }
+    }
+}

@@ -1,0 +1,280 @@
+import Foundation
+import Lab
+import Link
+import Redis
+import Testing
+import Wire
+
+@testable import Replication
+
+/// The target of one flow over a real cluster of three masters; what it must end as, a server by itself says.
+@Suite(.serialized) struct `A flow into a cluster` {
+    private let cluster: RedisCluster
+    private let expected: RedisServer
+    private let model: RESPClient
+
+    init() throws {
+        cluster = try RedisCluster(replicas: 0)
+        expected = try RedisServer()
+        model = try expected.client()
+    }
+
+    private func end() {
+        cluster.stop()
+        expected.stop()
+    }
+
+    private func scene() throws -> ClusterScene { try ClusterScene(cluster.nodes.map(\.port)) }
+
+    private func expectEqual(at location: SourceLocation = #_sourceLocation) throws {
+        try expectEqual(cluster, at: location)
+    }
+
+    private func expectEqual(_ cluster: RedisCluster, at location: SourceLocation = #_sourceLocation) throws {
+        let comparison = try ServerComparison(source: model, target: cluster)
+        let isEqual = comparison.isEqual
+        #expect(isEqual, "\(Difference.report(comparison.differences))", sourceLocation: location)
+    }
+
+    private func tell(_ records: [String]) throws {
+        for record in records { try model.command(record.split(separator: " ").map(String.init)) }
+    }
+
+    private static let counting = (0..<40).flatMap {
+        [
+            "INCR n:\($0)", "APPEND s:\($0) x", "LPUSH l:\($0) a", "XADD x:\($0) 1-\($0 + 1) f v", "SET p:\($0) 1",
+            "DEL p:\($0 / 2)",
+        ]
+    }
+
+    @Test func `a batch arrives in every slot, and again after a crash nothing is done twice`() async throws {
+        defer { end() }
+        let scene = try scene()
+        #expect(try await scene.open(at: nil).checkpoint == nil)
+        #expect(try await scene.deliver(Self.counting, next: 1000) == .applied([]))
+        try tell(Self.counting)
+        try expectEqual()
+        // The position of the batch was not stored before the crash, of some other reason.
+        #expect(try await scene.open(at: 1000 - UInt64(Self.counting.count)).checkpoint == "stable id 1 1000")
+        #expect(try await scene.deliver(Self.counting, next: 1000, repeating: true) == .applied([]))
+        try expectEqual()
+        // A session that ends before the stream has come so far leaves the marks where they are.
+        _ = try await scene.open(at: 1000 - UInt64(Self.counting.count))
+        await scene.retire()
+        // Divided otherwise, and with more.
+        _ = try await scene.open(at: 1000 - UInt64(Self.counting.count))
+        let half = Array(Self.counting.prefix(70))
+        _ = try await scene.deliver(half, next: 1000 - UInt64(Self.counting.count - 70), repeating: true)
+        let rest = Array(Self.counting.dropFirst(70)) + ["INCR n:1"]
+        _ = try await scene.deliver(rest, next: 1001, repeating: true)
+        try tell(["INCR n:1"])
+        try expectEqual()
+        await scene.retire()
+        await scene.close()
+        let own = try ServerComparison(source: model, target: cluster).ownKeys
+        #expect(own.map { String(decoding: $0, as: UTF8.self) } == ["df2redis:checkpoint:test"])
+    }
+
+    @Test func `errors are reported by the numbers of their commands, and the others are applied`() async throws {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        let outcome = try await scene.deliver(["SET a 1", "LPUSH a x", "INCR b", "NOSUCH a", "SET c 1"], next: 10)
+        guard case .applied(let found) = outcome else { throw LabError("\(outcome)") }
+        #expect(found.map(\.command) == [1, 3])
+        try tell(["SET a 1", "INCR b", "SET c 1"])
+        try expectEqual()
+        await scene.close()
+    }
+
+    @Test func `connections that end in the middle are made anew, and nothing is lost or doubled`() async throws {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        var next: UInt64 = 1
+        for round in 0..<30 {
+            let records = (0..<200).map { "INCR n:\(($0 * 7 + round) % 50)" }
+            next += UInt64(records.count)
+            let end = next
+            async let outcome = scene.deliver(records, next: end)
+            for node in cluster.nodes { _ = try? node.client().command("CLIENT", "KILL", "TYPE", "normal") }
+            #expect(try await outcome == .applied([]))
+            try tell(records)
+        }
+        try expectEqual()
+        await scene.close()
+    }
+
+    @Test func `a value too large to keep is sent while it is being built`() async throws {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        let commands: [(name: StaticString, words: [String])] = [
+            ("RPUSH", ["long"]), ("RPUSH", ["long"]), ("SET", ["text"]), ("HSET", ["hash", "f"]),
+        ]
+        for (name, words) in commands {
+            #expect(try await scene.deliverLong(name, words, argumentBytes: 5 << 20) == .applied([]))
+            try model.command(["\(name)"] + words + [String(repeating: "x", count: 5 << 20)])
+        }
+        #expect(try await scene.deliver(["INCR n"], next: 5) == .applied([]))
+        try tell(["INCR n"])
+        try expectEqual()
+        await scene.close()
+    }
+
+    @Test func `slots that move meanwhile are followed`() async throws {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        let masters = try cluster.masters()
+        nonisolated(unsafe) let moving = (cluster, masters[0], masters[2])  // the thread's until it ends
+        let failure = Lock<(any Error)?>(nil)
+        let hasEnded = Lock(false)
+        Thread {
+            do {
+                for round in 0..<4 {
+                    let (from, to) = round % 2 == 0 ? (moving.1, moving.2) : (moving.2, moving.1)
+                    try moving.0.moveSlots(0..<60, from: from, to: to)
+                }
+            } catch { failure.withLock { $0 = error } }
+            hasEnded.withLock { $0 = true }
+        }.start()
+        // Keys in those slots, and others.
+        let keys = (0..<4000).map { "k:\($0)" }.filter { KeySlot(of: $0).number < 60 || $0.hasSuffix("00") }
+        var next: UInt64 = 1
+        while !hasEnded.withLock({ $0 }) {
+            let records = keys.map { "INCR \($0)" } + keys.map { "HSET h:{\($0)} f \(next)" }
+            next += UInt64(records.count)
+            #expect(try await scene.deliver(records, next: next) == .applied([]))
+            try tell(records)
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+        try cluster.settle()
+        try expectEqual()
+        await scene.close()
+    }
+
+    // MARK: A replica that lacks the last writes takes its master's place
+
+    /// The replica of the master of `key` gets nothing from now on.
+    private static func cutReplication(_ cluster: RedisCluster, of key: String) throws -> RedisCluster.Node {
+        let master = try cluster.master(of: key)
+        // A node may see its replica as away for a moment.
+        try wait(until: "the master has its replica") { try !cluster.replicas(of: master).isEmpty }
+        let replica = try #require(try cluster.replicas(of: master).first).client()
+        try replica.command("CONFIG", "SET", "masterauth", "nobody-asks-for-it")
+        try replica.command("CLIENT", "KILL", "TYPE", "master")
+        try wait(until: "the replica has lost its master") {
+            try replica.info("replication", "master_link_status") == "down"
+        }
+        return master
+    }
+
+    private static func kill(_ master: RedisCluster.Node, of cluster: RedisCluster) throws {
+        let successor = try #require(try cluster.replicas(of: master).first)
+        master.server.kill()
+        try wait(until: "the replica is the master") { try cluster.masters().contains { $0 === successor } }
+        try cluster.settle()
+    }
+
+    private static func increments(_ round: Int) -> [String] { (0..<100).map { "INCR n:\(($0 + round) % 30)" } }
+
+    @Test(arguments: [false, true])
+    func `writes that a promoted replica lacks are asked for again`(isAfterCrash: Bool) async throws {
+        defer { end() }
+        let cluster = try RedisCluster(replicas: 1)
+        defer { cluster.stop() }
+        let scene = try ClusterScene(cluster.nodes.map(\.port))
+        _ = try await scene.open(at: nil)
+        for round in 0..<3 { try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round)) }
+        // What the replicas have by now they keep.
+        for node in try cluster.masters() { try node.client().command("WAIT", "1", "10000") }
+        let master = try Self.cutReplication(cluster, of: "n:1")
+        for round in 3..<6 { try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round)) }
+        try Self.kill(master, of: cluster)
+        var message = ""
+        do {
+            if isAfterCrash {
+                _ = try await scene.open(at: 601)
+            } else {
+                try await scene.deliver(Self.increments(6), next: 701)
+            }
+        } catch { message = "\(error)" }
+        #expect(message.contains("came back without writes"), "\(message)")
+        // The mark that the replica has was written with the third batch, which began here.
+        #expect(message.contains("record 201"), "\(message)")
+        let found = try await scene.open(at: 201)
+        #expect(found.checkpoint == "stable id 1 201")
+        for round in 2..<7 {
+            try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round), repeating: true)
+        }
+        try tell((0..<7).flatMap(Self.increments))
+        try expectEqual(cluster)
+        await scene.close()
+    }
+
+    @Test func `where a command over several slots is among them, it takes a full sync`() async throws {
+        defer { end() }
+        let cluster = try RedisCluster(replicas: 1)
+        defer { cluster.stop() }
+        let scene = try ClusterScene(cluster.nodes.map(\.port))
+        _ = try await scene.open(at: nil)
+        try await scene.deliver(["SET n:1 a", "SET foo b", "SET bar c"], next: 10)
+        for node in try cluster.masters() { try node.client().command("WAIT", "1", "10000") }
+        let master = try Self.cutReplication(cluster, of: "n:1")
+        try await scene.deliver(["SET n:1 b", "RENAME foo bar"], next: 12)
+        try Self.kill(master, of: cluster)
+        await #expect(throws: (any Error).self) { try await scene.deliver(["SET n:1 c"], next: 13) }
+        #expect(try await scene.open(at: nil).checkpoint == "snapshot id SYNC1 0")
+        await scene.close()
+    }
+
+    // MARK: Commands over several slots
+
+    private static let before = [
+        "SADD s1 a b c", "SADD s2 b c d", "SADD s3 x", "ZADD z1 1 a 2 b", "ZADD z2 3 b 4 c", "RPUSH l1 1 2 3",
+        "RPUSH l2 9",
+        "RPUSH l3 only", "SET str1 hello", "SET str2 world", "SET old v PXAT 4000000000000", "SET bits1 abc",
+        "SET bits2 xyz",
+        "PFADD h1 a b",
+        "PFADD h2 c", "GEOADD g1 13.36 38.11 Palermo 15.08 37.50 Catania", "HSET hash f v", "SET gone 1",
+    ]
+
+    static let crossing = [
+        "RENAME str1 str9", "RENAME old str2", "RENAMENX s3 s9", "COPY hash hash2", "COPY old copy REPLACE",
+        "SMOVE s1 s2 a",
+        "SMOVE s3 s2 x", "SMOVE s1 s2 none", "LMOVE l1 l2 LEFT RIGHT", "LMOVE l3 l4 RIGHT LEFT", "RPOPLPUSH l1 l9",
+        "BITOP XOR bits9 bits1 bits2", "PFMERGE h1 h2", "SUNIONSTORE s9 s1 s2", "SINTERSTORE s9 s1 s2 nokey",
+        "SDIFFSTORE s1 s1 s2", "ZUNIONSTORE z9 2 z1 z2 WEIGHTS 2 3", "ZINTERSTORE z1 2 z1 z2", "ZDIFFSTORE z9 2 z1 z2",
+        "ZRANGESTORE z9 z1 0 0", "GEOSEARCHSTORE g9 g1 FROMLONLAT 15 37 BYRADIUS 200 km", "SORT l1 DESC STORE l9",
+        "GEORADIUS g1 15 37 200 km STORE g9", "MSET str1 a str2 b str3 c", "MSETNX n1 a n2 b", "DEL s1 z1 l1 gone",
+    ]
+
+    @Test(arguments: crossing) func `ends as on one server, wherever it is interrupted`(_ command: String) async throws
+    {
+        defer { end() }
+        let scene = try scene()
+        // Before it and after it keys of the same slots change.
+        let key = command.split(separator: " ").dropFirst().first.map(String.init) ?? ""
+        let records = ["INCR c:{\(key)}", command, "INCR c:{\(key)}", "APPEND t:{\(key)} z"]
+        try tell(Self.before)
+        try tell(records)
+        let start = UInt64(100 + Self.before.count)
+        for count in 0..<9 {
+            for master in try cluster.masters() { try master.client().command("FLUSHALL") }
+            _ = try await scene.open(at: nil)
+            _ = try await scene.deliver(Self.before, next: start)
+            let isWhole = try await scene.doSome(count, of: records, next: start + 4)
+            _ = try await scene.open(at: start)
+            #expect(
+                try await scene.deliver(records, next: start + 4, repeating: true) == .applied([]),
+                "after \(count) steps")
+            try expectEqual()
+            let leftovers = try ServerComparison(source: model, target: cluster).ownKeys
+                .filter { String(decoding: $0, as: UTF8.self).contains("df2redis:tmp:") }
+            #expect(leftovers.isEmpty)
+            if isWhole { break }
+        }
+        await scene.close()
+    }
+}

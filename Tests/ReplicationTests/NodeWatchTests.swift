@@ -1,0 +1,96 @@
+import Link
+import Redis
+import Testing
+
+@testable import Replication
+
+@Suite struct `Nodes that lack what was confirmed` {
+    private static let a = Endpoint(host: "a", port: 1)
+    private static let b = Endpoint(host: "b", port: 1)
+
+    /// - Parameter first: the node of slots 0 to 99, of 100 to 199.
+    private func topology(_ first: Endpoint, _ second: Endpoint, moved: Bool = false) -> ClusterTopology {
+        ClusterTopology([
+            .init(master: .init(id: first.host, endpoint: first), slots: moved ? [50...99] : [0...99]),
+            .init(master: .init(id: second.host, endpoint: second), slots: moved ? [0...49, 100...199] : [100...199]),
+        ])
+    }
+
+    private func mark(_ number: UInt64, epoch: UInt64 = 1) -> SlotMark {
+        SlotMark(replicationID: "id", position: FlowPosition(lsn: 5), stamp: FlowStamp(epoch: epoch, number: number))
+    }
+
+    private func watched() -> NodeWatch {
+        var watch = NodeWatch()
+        let topology = topology(Self.a, Self.b)
+        for (endpoint, number) in [(Self.a, UInt64(1)), (Self.b, 2)] {
+            let slot = watch.slot(at: endpoint, in: topology)
+            #expect(slot == KeySlot(endpoint == Self.a ? 0 : 100))
+            watch.sent(mark(number).stamp, to: endpoint, in: slot ?? KeySlot(0), of: topology)
+            watch.confirmed(at: endpoint, in: topology)
+        }
+        return watch
+    }
+
+    @Test func `a node with the last mark, or a later one, is complete; one with an older one is not`() {
+        let watch = watched()
+        #expect(watch.expectedSlots == [KeySlot(0), KeySlot(100)])
+        #expect(watch.check(mark(1), in: KeySlot(0), of: topology(Self.a, Self.b)) == .complete)
+        #expect(watch.check(mark(0, epoch: 2), in: KeySlot(0), of: topology(Self.a, Self.b)) == .complete)
+        #expect(watch.check(mark(0), in: KeySlot(0), of: topology(Self.a, Self.b)) == .older(mark(0)))
+        #expect(watch.check(nil, in: KeySlot(100), of: topology(Self.a, Self.b)) == .older(nil))
+        #expect(watch.check(nil, in: KeySlot(7), of: topology(Self.a, Self.b)) == .complete)
+    }
+
+    @Test func `what is expected is read as it is stored`() {
+        let watch = watched()
+        #expect(NodeWatch(text: watch.text).text == watch.text)
+        #expect(NodeWatch(text: watch.text).lastEpoch == 1)
+        #expect(NodeWatch(text: watch.text).expectedSlots == [KeySlot(0), KeySlot(100)])
+        #expect(NodeWatch(text: "x 1:2 99999:1:1:a:1 1:1:1:a:x").expectedSlots.isEmpty)
+    }
+
+    @Test func `a promoted replica is asked for its master's mark`() {
+        let promoted = Endpoint(host: "c", port: 1)
+        #expect(watched().questions(to: promoted, in: topology(promoted, Self.b)) == [KeySlot(0)])
+    }
+
+    @Test
+    func
+        `a master whose mark has gone with its slot gets another, and the one that came is dropped when the node's own is younger`()
+    {
+        var watch = watched()
+        let moved = topology(Self.a, Self.b, moved: true)
+        #expect(watch.unmarked(in: moved) == [Self.a])
+        #expect(watch.questions(to: Self.b, in: moved) == [KeySlot(0), KeySlot(100)])
+        #expect(watch.slot(at: Self.a, in: moved) == KeySlot(50))
+        watch.sent(mark(3).stamp, to: Self.a, in: KeySlot(50), of: moved)
+        watch.confirmed(at: Self.a, in: moved)
+        #expect(watch.expectedSlots == [KeySlot(0), KeySlot(50), KeySlot(100)])
+        watch.sent(mark(4).stamp, to: Self.b, in: KeySlot(100), of: moved)
+        watch.confirmed(at: Self.b, in: moved)
+        #expect(watch.expectedSlots == [KeySlot(50), KeySlot(100)])
+    }
+
+    @Test func `slots that came to a master shortly before a replica took its place may have lost their keys`() {
+        let watch = watched()
+        let promoted = Endpoint(host: "c", port: 1)
+        // The same slots: all that was written there is there.
+        #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, promoted)) == .complete)
+        #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, promoted, moved: true)) == .doubtful)
+        // No failover, or none of this node.
+        #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, Self.b, moved: true)) == .complete)
+        #expect(watch.check(mark(1), in: KeySlot(0), of: topology(Self.a, Self.b, moved: true)) == .complete)
+        // Its mark has gone to another node, and then it was replaced.
+        #expect(watch.check(mark(1), in: KeySlot(0), of: topology(promoted, Self.b, moved: true)) == .doubtful)
+    }
+
+    @Test func `a mark that was not confirmed counts for nothing`() {
+        var watch = watched()
+        watch.sent(mark(9).stamp, to: Self.a, in: KeySlot(0), of: topology(Self.a, Self.b))
+        watch.lost(Self.a)
+        #expect(watch.check(mark(1), in: KeySlot(0), of: topology(Self.a, Self.b)) == .complete)
+        watch.forget()
+        #expect(watch.text.isEmpty)
+    }
+}

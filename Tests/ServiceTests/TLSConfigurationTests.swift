@@ -1,0 +1,71 @@
+import Foundation
+import Lab
+import Testing
+
+@testable import Service
+
+@Suite struct `A configuration with TLS` {
+    private func yaml(_ tls: [String]) -> String {
+        (["source: {addr: \"df:1\"}", "target:", "  addr: redis:1", "  tls:"] + tls.map { "    " + $0 })
+            .joined(separator: "\n") + "\n"
+    }
+
+    @Test func `tls true means the system's authorities`() throws {
+        let configuration = try load("source: {addr: \"df:1\", tls: true}\ntarget: {addr: \"redis:1\", tls: true}\n")
+            .configuration
+        for tls in [configuration.source.tls, configuration.target.tls] {
+            #expect(tls.isEnabled)
+            #expect(tls.caFile == nil)
+            #expect(!tls.skipsVerification)
+        }
+    }
+
+    @Test func `names a file that cannot be used with line and key`() throws {
+        let authority = try CertificateAuthority()
+        let (own, other) = (try authority.issue(), try authority.issue())
+        #expect(
+            problems(of: yaml(["enabled: true", "caFile: /no/such"])) == [
+                "6:13: target.tls.caFile: /no/such cannot be read: No such file or directory"
+            ])
+        #expect(
+            problems(of: yaml(["enabled: true", "certFile: \(own.certificate)", "keyFile: \(other.key)"])) == [
+                "7:14: target.tls.keyFile: \(other.key) does not belong to the certificate in \(own.certificate) (target.tls.certFile)"
+            ])
+        #expect(
+            problems(of: yaml(["enabled: true", "keyFile: \(own.key)"])) == [
+                "6:14: target.tls.keyFile: needs a certificate: set target.tls.certFile"
+            ])
+        _ = try load(yaml(["enabled: true", "certFile: \(own.certificate)", "keyFile: \(own.key)"]))
+        _ = try load(yaml(["enabled: false", "caFile: /no/such"]))
+    }
+
+    @Test func `warns at each start when nothing is verified`() throws {
+        let loaded = try load(yaml(["enabled: true", "insecureSkipVerify: true"]))
+        #expect(loaded.configuration.target.tls.skipsVerification)
+        #expect(
+            loaded.warnings.map(\.message) == [
+                "the server's certificate is not checked: anyone on the way can read and change everything"
+            ])
+    }
+
+    @Test func `takes systemd's credentials before files, the task's before everybody's`() throws {
+        let authority = try CertificateAuthority()
+        let (own, other) = (try authority.issue(), try authority.issue())
+        let folder = try TemporaryFolder()
+        func put(_ file: String, _ name: String) throws {
+            try folder.write(String(contentsOfFile: file, encoding: .utf8), to: name)
+        }
+        try put(own.certificate, "target-tls-cert")
+        try put(own.key, "prod.target-tls-key")
+        try put(other.key, "target-tls-key")
+        let loaded = try ConfigurationLoader(environment: ["CREDENTIALS_DIRECTORY": folder.path]).load(
+            yaml: yaml(["enabled: true", "certFile: /no/such"]), file: "/etc/df2redis/prod.yaml")
+        let tls = loaded.configuration.target.tls
+        #expect(tls.certificateFile == "\(folder.path)/target-tls-cert")
+        #expect(tls.keyFile == "\(folder.path)/prod.target-tls-key")
+        #expect(
+            loaded.warnings.map(\.message) == [
+                "is not used: the systemd credential 'target-tls-cert' overrides it"
+            ])
+    }
+}
