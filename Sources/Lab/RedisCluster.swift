@@ -61,6 +61,8 @@ package final class RedisCluster {
                     "\(milliseconds)", "--cluster-config-file", "nodes.conf", "--cluster-replica-validity-factor", "0",
                     "--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0",
                 ] + (proxy.map { ["--cluster-announce-port", "\($0.port)"] } ?? [])
+                // Without TLS between the nodes none of them announces its port for it.
+                + (tls == nil ? [] : ["--tls-cluster", "yes", "--tls-replication", "yes"])
             let server = try RedisServer(fixed + arguments, binary: binary, tls: tls)
             proxy?.redirect(to: server.port)
             return Node(server: server, proxy: proxy, busPort: busPort)
@@ -78,7 +80,8 @@ package final class RedisCluster {
                 try client.command("CLUSTER", "ADDSLOTSRANGE", "\(slots.lowerBound)", "\(slots.upperBound - 1)")
             }
             if index > 0 {
-                try clients[0].command("CLUSTER", "MEET", "127.0.0.1", "\(node.server.port)", "\(node.busPort)")
+                let port = node.tlsPort ?? node.server.port
+                try clients[0].command("CLUSTER", "MEET", "127.0.0.1", "\(port)", "\(node.busPort)")
             }
         }
         try wait(until: "the cluster's nodes know each other") {
