@@ -3,8 +3,8 @@
 # Does nothing, and asks for no rights, when all are there.
 set -euo pipefail
 
-packages=(pkg-config libsystemd-dev liblz4-dev libzstd-dev libssl-dev redis-server redis-tools systemd-container shellcheck
-    python3 "$@")
+packages=(pkg-config libsystemd-dev liblz4-dev libzstd-dev libssl-dev openssl redis-server redis-tools systemd-container
+    shellcheck python3 "$@")
 
 missing_packages() {
     local package
