@@ -15,6 +15,9 @@ TLS ?=
 RELEASE := swift build -c release --static-swift-stdlib -Xlinker -s
 BIN := .build/release
 
+# A browser for the page, promtool for the metrics: tests are skipped without them.
+TEST_PACKAGES := chromium prometheus
+
 # The sanitizers' run time and Swift's own crash handler do not live together; leaks are reported of Foundation only.
 SANITIZED := ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no
 
@@ -38,10 +41,12 @@ demo: lab ## a master, a real redis-server (TARGET=cluster: a cluster, TLS=1: TL
 	$(BIN)/df2redis-lab demo --target $(TARGET) $(if $(TLS),--tls)
 
 test: setup ## all tests
+	@.ci/setup.sh $(TEST_PACKAGES)
 	swift build --build-tests
 	@.ci/test.sh
 
 integration: setup ## the tests with real servers only (a real Dragonfly too when DRAGONFLY_BIN names one)
+	@.ci/setup.sh $(TEST_PACKAGES)
 	swift build --build-tests
 	swift test --skip-build --disable-xctest --filter IntegrationTests
 

@@ -32,7 +32,10 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -55,17 +58,30 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: strict),
+        .target(name: "Comparison", dependencies: ["Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
         .target(name: "Systemd", dependencies: ["Base", "CSystemd", logging], swiftSettings: strict),
+        .target(
+            name: "Dashboard",
+            dependencies: [
+                "Base", "Dragonfly", "Replication", logging,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
         .target(
             name: "Service",
             dependencies: [
-                "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
+                "Base", "Comparison", "Dashboard", "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "df2redis",
-            dependencies: ["Service", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Comparison", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: strict),
 
         // A master for tests, the demo and the benches; the laboratory around it. Neither is installed.
@@ -91,9 +107,17 @@ let package = Package(
         .testTarget(name: "RedisTests", dependencies: ["Redis", "Lab"], swiftSettings: strict),
         .testTarget(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
+        .testTarget(
+            name: "ComparisonTests",
+            dependencies: ["Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire"],
+            swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
         .testTarget(
-            name: "ServiceTests", dependencies: ["Service", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
+            name: "DashboardTests",
+            dependencies: ["Dashboard", "Base", "Dragonfly", "Lab", "Link", "Replication", logging],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ServiceTests", dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),

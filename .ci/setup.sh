@@ -51,10 +51,12 @@ if ! apt_get install --no-install-recommends "${missing[@]}"; then
     apt_get install --no-install-recommends "${missing[@]}"
 fi
 
-# Nor at the next boot, if it is we who brought it.
-if [[ " ${missing[*]} " == *" redis-server "* ]] && command -v systemctl >/dev/null; then
-    "${as_root[@]}" systemctl --quiet disable redis-server.service 2>/dev/null || true
-fi
+# Nor at the next boot, if it is we who brought it. Of prometheus only promtool is wanted.
+for server in redis-server prometheus; do
+    if [[ " ${missing[*]} " == *" $server "* ]] && command -v systemctl >/dev/null; then
+        "${as_root[@]}" systemctl --quiet disable "$server.service" 2>/dev/null || true
+    fi
+done
 
 mapfile -t missing < <(missing_packages)
 [[ ${#missing[@]} -eq 0 ]] || {

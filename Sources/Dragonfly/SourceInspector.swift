@@ -43,12 +43,7 @@ package actor SourceInspector {
     package func figures() async throws(SourceError) -> SourceFigures {
         var figures = SourceFigures()
         for (name, value) in try await info("persistence") where name == "loading" { figures.isLoading = value != "0" }
-        for (name, value) in try await info("keyspace") {
-            guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
-                let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
-            else { continue }
-            figures.keys[database] = Int(keys.dropFirst(5))
-        }
+        figures.keys = try await keys()
         if figures.isLoading { return figures }
         let reply = try await request("DFLY", "REPLICAOFFSET")
         if case .error(let text) = reply {
@@ -57,6 +52,22 @@ package actor SourceInspector {
         }
         figures.nextLSNs = (reply.array ?? []).compactMap { $0.int.map { LSN(UInt64(clamping: $0)) } }
         return figures
+    }
+
+    /// Keys in all databases.
+    ///
+    /// - Throws: `SourceError`.
+    package func keyCount() async throws(SourceError) -> Int { try await keys().values.reduce(0, +) }
+
+    private func keys() async throws(SourceError) -> [UInt32: Int] {
+        var counts: [UInt32: Int] = [:]
+        for (name, value) in try await info("keyspace") {
+            guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
+                let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
+            else { continue }
+            counts[database] = Int(keys.dropFirst(5))
+        }
+        return counts
     }
 
     /// - Throws: `SourceError`.

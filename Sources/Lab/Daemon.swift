@@ -22,6 +22,8 @@ package final class Daemon {
             var sections = sections
             sections["source", default: []].insert("addr: 127.0.0.1:\(source)", at: 0)
             if let target { sections["target", default: []].insert("addr: 127.0.0.1:\(target)", at: 0) }
+            // Only a test that wants the page has one.
+            if sections["dashboard"] == nil { sections["dashboard"] = ["addr: \"\""] }
             let blocks = sections.sorted { $0.key < $1.key }.map { name, lines in
                 ([name + ":"] + lines.map { "  " + $0 }).joined(separator: "\n")
             }
@@ -35,6 +37,7 @@ package final class Daemon {
 
     package let process: ChildProcess
     package let folder: TemporaryFolder
+    package let task: String
 
     /// Starts the daemon.
     ///
@@ -55,8 +58,11 @@ package final class Daemon {
         if store != nil { words = ["/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""] + words }
         process = try ChildProcess(
             words[0], Array(words.dropFirst()), output: folder.file("output"), error: folder.file("log"),
-            environment: environment.merging(handover.environment) { $1 }, descriptors: handover.descriptors)
+            environment: ["RUNTIME_DIRECTORY": folder.file("run")].merging(environment) { $1 }
+                .merging(handover.environment) { $1 },
+            descriptors: handover.descriptors)
         self.folder = folder
+        self.task = task
     }
 
     package var log: String { process.errorOutput }
@@ -66,6 +72,19 @@ package final class Daemon {
         FileManager.default.contents(atPath: folder.file("state/\(Self.statusFile)"))
             .flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
     }
+
+    /// The port of its page.
+    ///
+    /// - Throws: `LabError` when the log does not name it in time.
+    package func pagePort() throws -> UInt16 {
+        try wait(forLine: "the task's page is http://")
+        let digits = log.components(separatedBy: "the task's page is http://127.0.0.1:").last?.prefix { $0.isNumber }
+        guard let port = digits.flatMap({ UInt16($0) }) else { throw LabError("no port of the page in the log") }
+        return port
+    }
+
+    /// Its Unix socket.
+    package var controlSocket: String { folder.file("run/\(task)/control.sock") }
 
     /// Waits for a line of the log that holds `text`.
     ///

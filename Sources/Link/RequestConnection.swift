@@ -52,7 +52,9 @@ package actor RequestConnection {
     private var channel: Channel?
     private var received = ByteBuffer()
     private var waiting: [UInt64: CheckedContinuation<RESPValue, any Error>] = [:]
+    /// Requests without a reply, and pipelines without all of theirs, first come first.
     private var order: [UInt64] = []
+    private var pipelines: [UInt64: Pipeline] = [:]
     private var nextID: UInt64 = 0
     private var failure: RequestFailure?
     private var hasReplied = false
@@ -165,6 +167,38 @@ package actor RequestConnection {
         }
     }
 
+    /// Sends all `commands` at once and waits for their replies, which come in the same order. Error replies are values.
+    ///
+    /// - Parameter timeout: for all of them together.
+    /// - Throws: as `request`.
+    package func requests(
+        _ commands: [[[UInt8]]], timeout: Duration = .seconds(10)
+    ) async throws -> [RESPValue] {
+        if commands.isEmpty { return [] }
+        if let failure { throw failure }
+        guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }
+        let id = nextID
+        nextID += 1
+        executor.queue.asyncAfter(deadline: .now() + timeout.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated { $0.expire(id, after: timeout) }
+        }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                pipelines[id] = Pipeline(replyCount: commands.count, continuation)
+                order.append(id)
+                channel.write { outgoing in
+                    for arguments in commands {
+                        outgoing.appendCommandHead(arguments.count)
+                        for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+                    }
+                }
+                if Task.isCancelled { abandon(id) }
+            }
+        } onCancel: {
+            executor.queue.async { [weak self] in self?.assumeIsolated { $0.abandon(id) } }
+        }
+    }
+
     /// Ends the connection as if the peer had: it is no longer the one to talk to, and may not answer any more.
     package func giveUp() { fail(.closedByPeer(peer: endpoint.description, reason: nil)) }
 
@@ -221,6 +255,7 @@ package actor RequestConnection {
     }
 
     private func abandon(_ id: UInt64) {
+        pipelines[id]?.fail(.cancelled(peer: endpoint.description))
         handshakeWaiters.removeValue(forKey: id)?.resume(
             throwing: RequestFailure.cancelled(peer: endpoint.description))
         waiting.removeValue(forKey: id)?.resume(throwing: RequestFailure.cancelled(peer: endpoint.description))
@@ -324,7 +359,10 @@ package actor RequestConnection {
                 let consumed = reader.offset
                 received.removeFirst(consumed)
                 note(value)
-                waiting.removeValue(forKey: order.removeFirst())?.resume(returning: value)
+                if pipelines[order[0]]?.add(value) == false { continue }
+                let id = order.removeFirst()
+                pipelines.removeValue(forKey: id)?.succeed()
+                waiting.removeValue(forKey: id)?.resume(returning: value)
             }
         } catch {
             fail(
@@ -347,7 +385,9 @@ package actor RequestConnection {
     }
 
     private func expire(_ id: UInt64, after timeout: Duration) {
-        if waiting[id] != nil { fail(.timedOut(peer: endpoint.description, timeout)) }
+        if waiting[id] != nil || pipelines[id]?.isAwaited == true {
+            fail(.timedOut(peer: endpoint.description, timeout))
+        }
     }
 
     private func fail(_ cause: RequestFailure) {
@@ -366,12 +406,49 @@ package actor RequestConnection {
         channel?.close()
         channel = nil
         let continuations = order.compactMap { waiting[$0] }
+        let pipelines = order.compactMap { self.pipelines[$0] }
         waiting = [:]
+        self.pipelines = [:]
         order = []
+        for pipeline in pipelines { pipeline.fail(reason) }
         for continuation in continuations { continuation.resume(throwing: reason) }
         let handshakes = handshakeWaiters.values
         handshakeWaiters = [:]
         for continuation in handshakes { continuation.resume(throwing: reason) }
         releaseEndWaiters()
+    }
+}
+
+/// Requests that were sent together, and the replies that have come.
+///
+/// Not Sendable: it lives on its connection's queue.
+private final class Pipeline {
+    private let replyCount: Int
+    private var replies: [RESPValue] = []
+    /// `nil` once nobody waits: the replies that still come are dropped.
+    private var continuation: CheckedContinuation<[RESPValue], any Error>?
+
+    init(replyCount: Int, _ continuation: CheckedContinuation<[RESPValue], any Error>) {
+        self.replyCount = replyCount
+        self.continuation = continuation
+        replies.reserveCapacity(replyCount)
+    }
+
+    var isAwaited: Bool { continuation != nil }
+
+    /// - Returns: `true` when it was the last reply.
+    func add(_ reply: RESPValue) -> Bool {
+        replies.append(reply)
+        return replies.count == replyCount
+    }
+
+    func succeed() {
+        continuation?.resume(returning: replies)
+        continuation = nil
+    }
+
+    func fail(_ reason: RequestFailure) {
+        continuation?.resume(throwing: reason)
+        continuation = nil
     }
 }

@@ -45,8 +45,16 @@ package final class IncidentLog: Sendable {
         }
     }
 
+    /// An incident and when it was, in seconds of Unix time.
+    package struct Recent: Sendable {
+        package var time: Int64
+        package var incident: Incident
+    }
+
     private let logger: Logger
     private let path: String?
+    private let latest = Lock<[Recent]>([])
+    private static let keptIncidents = 50
     private let counts = Lock<[String: Int]>([:])
     /// Keys of the file, as many as are remembered.
     private let namedKeys = Lock<Set<String>>([])
@@ -73,6 +81,9 @@ package final class IncidentLog: Sendable {
     /// Incidents by kind.
     package var totals: [String: Int] { counts.withLock { $0 } }
 
+    /// The last incidents with a key, oldest first; each key once a kind.
+    package var recent: [Recent] { latest.withLock { $0 } }
+
     package func record(_ incident: Incident) {
         let count = counts.withLock { counts in
             counts[incident.kind, default: 0] += 1
@@ -87,7 +98,12 @@ package final class IncidentLog: Sendable {
                 "\(incident.subject) \(incident.key) in database \(incident.database) \(incident.severity.verb): \(incident.reason)\(repeated)",
                 metadata: metadata)
         }
-        if !Self.countedOnly.contains(incident.kind), isNew(incident) { append(incident) }
+        guard !Self.countedOnly.contains(incident.kind), isNew(incident) else { return }
+        latest.withLock { latest in
+            if latest.count == Self.keptIncidents { latest.removeFirst() }
+            latest.append(Recent(time: Int64(time(nil)), incident: incident))
+        }
+        append(incident)
     }
 
     /// Counts `number` incidents that have no key, and logs the first of a kind and then every power of two that is passed.

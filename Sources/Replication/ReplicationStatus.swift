@@ -2,7 +2,7 @@ package import Dragonfly
 import Link
 
 /// The phase of a task.
-package enum Phase: String, Sendable {
+package enum Phase: String, CaseIterable, Sendable {
     case connecting = "connecting"
     case fullSync = "full sync"
     case stable = "stable"
@@ -89,6 +89,11 @@ package struct ReplicationStatus: Equatable, Sendable {
     package var isTargetLost = false
     /// What is being waited for.
     package var detail: String?
+    /// The event that the end of the last session was logged with, such as `sourceLost`, until another one is tried.
+    package var failure: String?
+    /// The number of the session in this process, from 1.
+    package var session = 0
+    package var counters = TaskCounters.Values()
 
     package init(
         phase: Phase, source: String, target: String, flows: [Flow] = [], incidents: [String: Int] = [:],
@@ -152,6 +157,8 @@ extension Duration {
 /// What an operator or the service manager wants to know when it happens.
 package enum ReplicatorNotice: Sendable {
     case phase(ReplicationStatus)
+    /// A session is over: its last figures. Later ones of the same session mean nothing.
+    case sessionEnded(ReplicationStatus)
     /// The flows are open and the sync has begun.
     case ready(ReplicationStatus)
     /// Once a second, from the coordinator. `isAlive`: it and all that moves data get their turn.

@@ -19,7 +19,7 @@ package actor Replicator {
     private let pause = InterruptibleSleep()
     private var fullSyncs = 0
     /// Why the last session ended.
-    private var lastFailure: String?
+    private var lastFailure: (text: String, event: String)?
     private var alarm: LagAlarm
     private var hangs = HangReport()
     private let observer = BeatObserver()
@@ -30,6 +30,9 @@ package actor Replicator {
         task = TaskContext(settings: settings, logger: logger, notice: notice)
         alarm = LagAlarm(limit: settings.lagHigh)
     }
+
+    /// The last incidents with a key, oldest first; each key once a kind.
+    package nonisolated var recentIncidents: [IncidentLog.Recent] { task.incidents.recent }
 
     /// Runs until the task has ended.
     ///
@@ -61,18 +64,21 @@ package actor Replicator {
         var history = SessionHistory()
         while true {
             history.fullSyncs = summary.fullSyncs
+            history.sessions += 1
             let session = await ReplicationSession(task, history: history)
             self.session = session
             if isLeaving { return await summaryWithoutSession(summary, history) }
             do {
                 let end = try await session.run()
                 await session.contribute(to: &summary)
+                task.notice(.sessionEnded(await session.status))
                 summary.incidents = task.incidents.totals
                 summary.isUnfinished = settings.mode == .migrate && end == .left
                 return summary
             } catch {
                 let error = ReplicationError(error)
                 await session.contribute(to: &summary)
+                task.notice(.sessionEnded(await session.status))
                 fullSyncs = summary.fullSyncs
                 let next = history.next(after: error, of: await session.outcome)
                 self.session = nil
@@ -91,8 +97,10 @@ package actor Replicator {
     ) async throws {
         switch next {
         case .atOnce:
+            task.counters.sessionFailed("resync")
             log(error, "\(error)", ["event": "resync"])
         case .paced:
+            task.counters.sessionFailed("resync")
             log(error, "\(error)", ["event": "resync", "phase": "waiting"])
             await pause(for: history.pacing.wait() ?? .zero)
         case .retry:
@@ -106,7 +114,8 @@ package actor Replicator {
             guard let attempt = history.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }
             let wait = min(
                 settings.retry.wait(before: attempt), history.hasBegun ? settings.retry.maximum : .seconds(2))
-            lastFailure = error.description
+            lastFailure = (error.description, error.event)
+            task.counters.sessionFailed(error.event)
             if !history.hasBegun { task.notice(.loading(idleStatus, next: wait)) }
             log(
                 error, "\(error); another attempt in \(wait.milliseconds) ms",
@@ -181,10 +190,13 @@ package actor Replicator {
 
     /// While there is no session.
     private var idleStatus: ReplicationStatus {
-        ReplicationStatus(
+        var status = ReplicationStatus(
             phase: lastFailure == nil ? .connecting : .waiting, source: settings.source.endpoint.description,
             target: settings.target.place, incidents: task.incidents.totals, fullSyncs: fullSyncs,
-            detail: lastFailure)
+            detail: lastFailure?.text)
+        status.failure = lastFailure?.event
+        status.counters = task.counters.values
+        return status
     }
 
     // MARK: Leaving

@@ -1,10 +1,13 @@
-/// How a run ended, as reported to the shell and to systemd: the numbers are those of `sysexits.h`.
+/// How a run ended, as reported to the shell and to systemd: the numbers are those of `sysexits.h`,
+/// but for 1.
 ///
 /// Source: `sysexits.h` of glibc; where its own wording leaves room, `meaning` says what a code means here.
 /// A restart can help only where the cause may go away by itself: see `mayHealByRestart`.
 package enum ExitCode: Int32, CaseIterable, Sendable {
     /// Done: a `migrate` that finished, or a `replicate` that was asked to leave and left in order.
     case ok = 0
+    /// `check` has found keys that differ; as diff and cmp have it.
+    case different = 1
     /// The command line was wrong (EX_USAGE).
     case usage = 64
     /// The stream has data that the target cannot take, and the policy is to stop (EX_DATAERR).
@@ -39,9 +42,10 @@ extension ExitCode {
     package var meaning: String {
         switch self {
         case .ok: "Complete, or stopped in order on request."
+        case .different: "`check` found keys that differ."
         case .usage: "The command line is wrong; `df2redis --help` shows the right form."
         case .policyStop:
-            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key."
+            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key. Or `preflight` found what would stop the task."
         case .sourceUnavailable: "The source cannot be reached, or stayed away longer than `reconnect.giveUpSeconds`."
         case .software: "A defect of df2redis; please report it with the log."
         case .osError: "The operating system refused a basic service (socket, thread, memory)."
@@ -62,7 +66,7 @@ extension ExitCode {
     package var mayHealByRestart: Bool {
         switch self {
         case .sourceUnavailable, .software, .osError, .ioError, .targetUnavailable: true
-        case .ok, .usage, .policyStop, .cantCreate, .protocolError, .noPermission, .config: false
+        case .ok, .different, .usage, .policyStop, .cantCreate, .protocolError, .noPermission, .config: false
         }
     }
 

@@ -1,3 +1,4 @@
+import Dashboard
 import Dragonfly
 import Glibc
 import Link
@@ -21,8 +22,13 @@ package struct ReplicationService: Sendable {
     package let mode: Mode
     /// What the loader found worth a warning in the configuration's file, for the log.
     package let warnings: [ConfigurationProblem]
+    /// For whoever asks where it is.
+    package let configurationFile: String
 
-    package init(configuration: Configuration, mode: Mode, warnings: [ConfigurationProblem]) {
+    package init(
+        configuration: Configuration, mode: Mode, warnings: [ConfigurationProblem], configurationFile: String = ""
+    ) {
+        self.configurationFile = configurationFile
         self.configuration = configuration
         self.mode = mode
         self.warnings = warnings
@@ -35,7 +41,8 @@ package struct ReplicationService: Sendable {
             format: configuration.log.format,
             metadata: ["task": "\(configuration.taskName)"])
         defer { output.flush() }
-        let logger = Logger(label: "df2redis")
+        let events = EventLog()
+        let logger = events.noting(Logger(label: "df2redis"))
         let notifier = ServiceNotifier(logger: logger)
         logger.notice(
             "df2redis \(Version.current) \(mode.rawValue): \(configuration.source.address) to \(configuration.target.place)",
@@ -65,11 +72,26 @@ package struct ReplicationService: Sendable {
             return .cantCreate
         }
         defer { withExtendedLifetime(lock) {} }
-        let reporter = Reporter(configuration: configuration, notifier: notifier, logger: logger, output: output)
+        let report = TaskReport(task: description, events: events)
+        let reporter = Reporter(
+            report, statusFile: configuration.statusFile, notifier: notifier, logger: logger, output: output)
+        let server = DashboardServer(settings: serverSettings, report: report, logger: logger)
         var settings = ReplicatorSettings(configuration, mode: mode)
         settings.socketStore = SocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
+        report.setIncidents { [weak replicator] in replicator?.recentIncidents ?? [] }
+        // As systemd would ask for it.
+        await server.start { kill(getpid(), SIGTERM) }
+        let code = await run(replicator, settings: settings, signals: &signals, notifier: notifier, logger: logger)
+        await server.stop()
+        return code
+    }
+
+    private func run(
+        _ replicator: Replicator, settings: ReplicatorSettings, signals: inout SignalWatcher,
+        notifier: ServiceNotifier, logger: Logger
+    ) async -> ExitCode {
         let (leaveRequests, leaveContinuation) = AsyncStream.makeStream(of: Void.self)
         signals.watch { [limit = settings.leaveLimit] name in
             logger.notice("\(name) received")
@@ -129,29 +151,33 @@ private final class Reporter: Sendable {
     /// What an attempt may take beyond the wait before it.
     private static let loadingPatience = Duration.seconds(30)
 
-    private let task: String
+    private let status: TaskReport
     private let file: StatusFile
     private let notifier: ServiceNotifier
     private let logger: Logger
     private let output: LogOutput
     private let state = Lock((beats: 0, hasFileFailed: false))
 
-    init(configuration: Configuration, notifier: ServiceNotifier, logger: Logger, output: LogOutput) {
-        task = configuration.taskName
-        file = StatusFile(path: configuration.statusFile)
+    init(
+        _ status: TaskReport, statusFile: String, notifier: ServiceNotifier, logger: Logger, output: LogOutput
+    ) {
+        self.status = status
+        file = StatusFile(path: statusFile)
         self.notifier = notifier
         self.logger = logger
         self.output = output
     }
 
     func report(_ notice: ReplicatorNotice) {
+        status.take(notice)
         switch notice {
+        case .sessionEnded: break
         case .ready(let status):
             notifier.ready(status: status.summary)
-            write(status)
+            write()
         case .phase(let status):
             notifier.status(status.summary)
-            write(status)
+            write()
         case .loading(let status, let next):
             // The one way around the start's timeout: the peer says that it makes progress, and we go on asking.
             notifier.extendTimeout(next + Self.loadingPatience)
@@ -159,7 +185,7 @@ private final class Reporter: Sendable {
         case .beat(let status, let isAlive):
             if isAlive { notifier.watchdogPing() }
             notifier.status(status.summary)
-            write(status)
+            write()
             output.tellSuppressed()
             let beats = state.withLock { state in
                 state.beats += 1
@@ -171,9 +197,9 @@ private final class Reporter: Sendable {
         }
     }
 
-    private func write(_ status: ReplicationStatus) {
+    private func write() {
         do throws(SystemError) {
-            try file.write(status, task: task, at: WallClock.milliseconds() / 1000)
+            try file.write(status)
         } catch {
             let isFirst = state.withLock { state in
                 defer { state.hasFileFailed = true }

@@ -17,7 +17,9 @@ struct DF2Redis: AsyncParsableCommand {
             78 configuration); the README lists all codes.
             """,
         version: "df2redis \(Version.current)",
-        subcommands: [Replicate.self, Migrate.self, Config.self])
+        subcommands: [
+            Replicate.self, Migrate.self, Preflight.self, Check.self, Config.self, Status.self, Stop.self,
+        ])
 
     /// Leaves what an earlier process was killed in the middle of, then runs the command that was asked for; every error is
     /// one line a fault on standard error.

@@ -17,7 +17,7 @@ struct TaskOptions: ParsableArguments {
     func run(_ mode: ReplicationService.Mode) async throws {
         let loaded = try ConfigurationLoader().load(file, taskName: taskName)
         let service = ReplicationService(
-            configuration: loaded.configuration, mode: mode, warnings: loaded.warnings)
+            configuration: loaded.configuration, mode: mode, warnings: loaded.warnings, configurationFile: file)
         throw ArgumentParser.ExitCode(await service.run().rawValue)
     }
 }

@@ -137,7 +137,7 @@ final class RecordedNotices: Sendable {
         let status: ReplicationStatus
         switch notice {
         case .phase(let found), .ready(let found), .loading(let found, next: _): status = found
-        case .beat: return
+        case .beat, .sessionEnded: return
         }
         statuses.withLock { $0.append(status) }
         reaction.withLock { $0 }?(status)

@@ -23,7 +23,7 @@ import Testing
         #expect(configuration.conflict.policy == .overwrite)
         #expect(configuration.policy == .init(onError: .stop, onUnsupported: .stop))
         #expect(configuration.fullSync.existing == .auto)
-        #expect(configuration.dashboard.address == nil)
+        #expect(configuration.dashboard.address == .init(host: "127.0.0.1", port: 7777))
         #expect(configuration.source.password == nil)
     }
 
@@ -113,7 +113,7 @@ import Testing
 
         let loaded = try load(yaml)
         #expect(loaded.configuration == expected)
-        #expect(loaded.warnings.map(\.key) == ["dashboard.addr"])
+        #expect(loaded.warnings.isEmpty)
     }
 
     @Test func `treats a blank value as a missing one`() throws {
@@ -133,6 +133,13 @@ import Testing
 
             """
         #expect(try load(blanks + minimal) == load(minimal))
+    }
+
+    @Test func `has no page where the address is an empty text, and prints it so`() throws {
+        let loaded = try load(minimal + "dashboard: {addr: \"\"}\n")
+        #expect(loaded.configuration.dashboard.address == nil)
+        #expect(loaded.configuration.yaml.contains("dashboard:\n  addr: \"\"\n"))
+        #expect(try load(loaded.configuration.yaml).configuration == loaded.configuration)
     }
 
     @Test func `keeps a text as written, whatever YAML would make of it`() throws {

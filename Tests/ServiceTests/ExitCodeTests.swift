@@ -9,7 +9,7 @@ import Testing
 @Suite struct `The exit codes` {
     @Test func `are those of sysexits`() {
         let expected: [ExitCode: Int32] = [
-            .ok: EX_OK, .usage: EX_USAGE, .policyStop: EX_DATAERR, .sourceUnavailable: EX_UNAVAILABLE,
+            .ok: EX_OK, .different: 1, .usage: EX_USAGE, .policyStop: EX_DATAERR, .sourceUnavailable: EX_UNAVAILABLE,
             .software: EX_SOFTWARE, .osError: EX_OSERR, .cantCreate: EX_CANTCREAT, .ioError: EX_IOERR,
             .targetUnavailable: EX_TEMPFAIL, .protocolError: EX_PROTOCOL, .noPermission: EX_NOPERM, .config: EX_CONFIG,
         ]

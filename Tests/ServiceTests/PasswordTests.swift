@@ -96,3 +96,26 @@ import Testing
         }
     }
 }
+
+@Suite struct `The token of the page` {
+    @Test func `comes from the credential, the file or the configuration, in this order`() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("of-the-file\n", to: "token")
+        let both = minimal + "dashboard: {token: inline, tokenFile: \(folder.path)/token}\n"
+        #expect(try load(minimal).configuration.dashboard.token == nil)
+        #expect(try load(minimal + "dashboard: {token: inline}\n").configuration.dashboard.token == Secret("inline"))
+        let loaded = try load(both)
+        #expect(loaded.configuration.dashboard.token == Secret("of-the-file"))
+        #expect(loaded.warnings.map(\.key) == ["dashboard.token"])
+        #expect(!loaded.configuration.yaml.contains("inline"))
+    }
+
+    @Test(arguments: ["\"a b\"", "ü", "\"a\\tb\""])
+    func `is text that a header can hold`(_ token: String) {
+        #expect(throws: ConfigurationError.self) { try load(minimal + "dashboard: {token: \(token)}\n") }
+    }
+
+    @Test func `is an error where its file is missing`() {
+        #expect(throws: ConfigurationError.self) { try load(minimal + "dashboard: {tokenFile: /nowhere/token}\n") }
+    }
+}

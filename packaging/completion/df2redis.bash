@@ -1,5 +1,15 @@
 # bash completion for df2redis(1)
 
+# The tasks of this host: the files in /etc/df2redis.
+_df2redis_tasks() {
+    local file
+    for file in /etc/df2redis/*.yaml; do
+        [[ -e $file && $file != */example.yaml ]] || continue
+        file=${file##*/}
+        echo "${file%.yaml}"
+    done
+}
+
 _df2redis() {
     local cur prev words cword
     _init_completion || return
@@ -9,15 +19,17 @@ _df2redis() {
             _filedir '@(yaml|yml)'
             return
             ;;
+        --output)
+            _filedir
+            return
+            ;;
+        --mode)
+            mapfile -t COMPREPLY < <(compgen -W 'outline length value' -- "$cur")
+            return
+            ;;
+        --sample | --filter | --databases | --qps | --parallel | --settle) return ;;
         --task-name)
-            # The tasks of this host are the files in /etc/df2redis.
-            local file tasks=()
-            for file in /etc/df2redis/*.yaml; do
-                [[ -e $file && $file != */example.yaml ]] || continue
-                file=${file##*/}
-                tasks+=("${file%.yaml}")
-            done
-            mapfile -t COMPREPLY < <(compgen -W "${tasks[*]}" -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W "$(_df2redis_tasks)" -- "$cur")
             return
             ;;
     esac
@@ -25,10 +37,17 @@ _df2redis() {
     local choices
     case ${words[1]-} in
         replicate | migrate) choices='--config --task-name --version --help' ;;
+        preflight) choices='--config --task-name --json --version --help' ;;
+        check)
+            choices='--config --task-name --mode --sample --filter --databases --qps --parallel --settle --output --json'
+            choices+=' --version --help'
+            ;;
         config) choices='--check --task-name --print-default --version --help' ;;
-        help) choices='replicate migrate config' ;;
-        *) choices='replicate migrate config help --version --help' ;;
+        status) choices="--json --watch --version --help $(_df2redis_tasks)" ;;
+        stop) choices="--timeout --force --version --help $(_df2redis_tasks)" ;;
+        help) choices='replicate migrate preflight check config status stop' ;;
+        *) choices='replicate migrate preflight check config status stop help --version --help' ;;
     esac
-    ((cword > 1)) || choices='replicate migrate config help --version --help'
+    ((cword > 1)) || choices='replicate migrate preflight check config status stop help --version --help'
     mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
 } && complete -F _df2redis df2redis

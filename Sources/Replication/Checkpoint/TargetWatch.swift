@@ -19,6 +19,8 @@ actor TargetWatch {
         var figures: TargetFigures
         var loss: KeyLoss.Change
         var checkpoint: Checkpoint
+        /// How long the target took to say its figures.
+        var roundTrip = Duration.zero
     }
 
     private let control: TargetControl
@@ -42,14 +44,17 @@ actor TargetWatch {
         defer { isPolling = false }
         do {
             let isThere = try await asksForCheckpoint ? TaskRecord(control.hash(key.name)).databases != nil : true
+            let start = ContinuousClock.now
             let figures = try await control.figures()
+            let roundTrip = start.duration(to: .now)
             let keysBefore = keyLoss.lastKeys
             let loss = keyLoss.update(figures)
             // Who empties a server leaves a few keys at most that have been written since.
             let isEvicted = loss.evicted + lastEvicted > 0 && figures.keys * 2 >= keysBefore
             lastEvicted = loss.evicted
             return Findings(
-                figures: figures, loss: loss, checkpoint: isThere ? .intact : isEvicted ? .evicted : .gone)
+                figures: figures, loss: loss, checkpoint: isThere ? .intact : isEvicted ? .evicted : .gone,
+                roundTrip: roundTrip)
         } catch {
             return nil
         }

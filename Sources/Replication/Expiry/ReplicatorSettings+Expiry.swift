@@ -20,6 +20,11 @@ extension ReplicatorSettings {
         return TargetControl(connector: TargetConnector(settings: target), role: role)
     }
 
+    /// Milliseconds that a deadline at the target may be later than the source's, as long as the task runs and after it.
+    package var ttlMargins: [Int64] {
+        ExpiryGuard.margins(and: [ExpiryGuard.Window(expiryGuard).levelMargin])
+    }
+
     /// Where the source's deadlines are noted.
     var expiryFolder: String? { stateDirectory.map { "\($0)/\(task).expiry" } }
 }

@@ -8,12 +8,15 @@ struct AppliedProgress {
 
     private let flow: FlowID
     private let figures: FlowProgress
+    private let counters: TaskCounters
     private let onEvent: @Sendable (FlowEvent) -> Void
     private var didReportSnapshot: Bool
     private var didReportStable: Bool
     /// The position after the snapshot is stored even when no record follows it.
     var hasSentPosition: Bool
     private var recordsSinceAcknowledgement = 0
+    /// When the batch in flight began to be sent.
+    private var sentAt: ContinuousClock.Instant?
     /// The flow's own, when it is acknowledged.
     var connection: FlowConnection?
 
@@ -22,6 +25,7 @@ struct AppliedProgress {
     ) {
         self.flow = flow
         figures = context.progress(flow)
+        counters = context.counters
         self.onEvent = onEvent
         let isContinued = start.isContinued
         (didReportSnapshot, didReportStable, hasSentPosition) = (isContinued, isContinued, isContinued)
@@ -34,7 +38,11 @@ struct AppliedProgress {
         didReportSnapshot = true
     }
 
+    mutating func sent(at now: ContinuousClock.Instant) { sentAt = now }
+
     mutating func applied(_ batch: CommandBatch, masterVersion: String?) {
+        if let sentAt { counters.batchApplied(after: sentAt.duration(to: .now)) }
+        sentAt = nil
         let progress = batch.progress
         figures.applied(
             next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes)

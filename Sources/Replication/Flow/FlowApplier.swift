@@ -176,6 +176,7 @@ package actor FlowApplier {
             return take(delivery.begin(before))
         }
         machine.began(batch)
+        progress.sent(at: .now)
         target.deliver(batch)
     }
 
@@ -208,7 +209,9 @@ package actor FlowApplier {
                 batch.progress.flowBytes = max(batch.progress.flowBytes, context.progress(flow).appliedBytes)
                 machine.seal(batch)
             }
-            machine.sent(batch, at: .now)
+            let now = ContinuousClock.now
+            machine.sent(batch, at: now)
+            progress.sent(at: now)
             target.deliver(batch)
         case .done: machine.completed()
         case .failed(let error): machine.fail(error)

@@ -23,6 +23,7 @@ package struct FlowContext: Sendable {
     package var targetRunID = ""
     /// Outlives the session.
     package var targetLimits = KnownTargetLimits()
+    package var counters = TaskCounters()
 
     /// Commands of one transaction at most; those of one record stay together.
     package var batchCommands = Int.max

@@ -63,6 +63,28 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         }
     }
 
+    /// A word for counters, without figures.
+    var kind: String {
+        switch self {
+        case .checkpointGone: "checkpoint-gone"
+        case .notBelieved: "checkpoint-not-believed"
+        case .notCompleted: "not-completed"
+        case .notReconciled: "not-reconciled"
+        case .noPosition: "no-position"
+        case .stoppedByPolicy: "stopped-by-policy"
+        case .otherMaster: "other-master"
+        case .otherShardCount: "other-shard-count"
+        case .bufferTooShort: "buffer-too-short"
+        case .mixedFlowModes: "mixed-flow-modes"
+        case .recordsLost: "records-lost"
+        case .wasReplica: "was-replica"
+        case .roleChanged: "role-changed"
+        case .loading: "source-loading"
+        case .flushWithoutCall: "flush-without-call"
+        case .keysMissing: "keys-missing"
+        }
+    }
+
     var description: String {
         switch self {
         case .checkpointGone: "the target no longer holds this task's checkpoint: emptied, or another server"

@@ -116,6 +116,8 @@ final class ReplicationSession {
 
     // MARK: Figures
 
+    var status: ReplicationStatus { scope.status }
+
     /// Once a second, from the replicator.
     ///
     /// - Returns: the figures, and what hangs.

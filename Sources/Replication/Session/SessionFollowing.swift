@@ -96,7 +96,9 @@ final class SessionFollowing {
         case .mustRestart(let flow, let command):
             throw ReplicationError(
                 .resync, flow: flow, "the source ran \(command.name) during the full sync: it begins again")
-        case .targetLost(let flow, let error): scope.flows.reportTargetLost(flow, error)
+        case .targetLost(let flow, let error):
+            if !scope.flows.isTargetLost { scope.task.counters.targetLost() }
+            scope.flows.reportTargetLost(flow, error)
         case .targetFound(let flow): scope.flows.reportTargetFound(flow)
         case .failed(let error): throw error
         }

@@ -3,6 +3,8 @@ import Dragonfly
 /// What the sessions before this one have come to, and what that means for the next one.
 struct SessionHistory {
     var fullSyncs = 0
+    /// Sessions of this process, with the one that begins.
+    var sessions = 0
     /// A session has got as far as a sync.
     private(set) var hasBegun = false
     /// A session has followed the source.

@@ -177,6 +177,7 @@ final class SessionOpening {
                 "the last \(history.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
             )
         }
+        scope.task.counters.fullSyncBegan(reason)
         if settings.existing != .flush, settings.policy.onConflict != .overwrite, checkpoint.isKnown {
             throw ReplicationError(
                 .policy,
@@ -227,7 +228,7 @@ final class SessionOpening {
             targetDatabases: scope.target.databaseCount, connector: connector, incidents: task.incidents,
             logger: logger, allProgress: scope.flows.progress, retry: settings.retry,
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
-            targetLimits: task.targetLimits, batchCommands: settings.batchCommands,
+            targetLimits: task.targetLimits, counters: task.counters, batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
             directory: settings.spoolDirectory, clock: settings.clock, sourceClock: source.master.sourceClock,
             expiryMarginMilliseconds: expiryMargin(source.master.sourceClock))
@@ -274,13 +275,16 @@ final class SessionOpening {
     // MARK: 7 The sync
 
     private func beginSync(_ master: MasterSession, mayRepeat: Bool) async throws {
-        let (sync, flows) = (scope.sync, scope.flows)
+        let (sync, flows, counters) = (scope.sync, scope.flows, scope.task.counters)
+        // For whoever watches the progress; a source that does not say costs them only the percentage.
+        if sync.isFullSync { counters.sourceHas(keys: try? await scope.source.inspector.keyCount()) }
         sync.enterSync()
         logger.notice(
             sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
             metadata: ["phase": "\(sync.phase.rawValue)", "event": sync.isFullSync ? "fullSyncBegun" : "stable"])
         let resumes = try await master.begin(receivers: flows.appliers.map(\.intake))
         sync.markBegun()
+        counters.sessionBegan()
         if resumes { try await reportCatchUpEnd(isNeeded: mayRepeat) }
         let connections = await master.flows
         flows.setConnections(connections)

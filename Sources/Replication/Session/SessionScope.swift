@@ -26,7 +26,7 @@ struct SessionScope {
         self.history = history
         control = task.control()
         flows = SessionFlows(logger: task.logger)
-        source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks)
+        source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
         retry = TargetRetry(
             policy: task.settings.retry, logger: task.logger, health: health, leaveRequest: leaveRequest, flows: flows)
@@ -41,6 +41,8 @@ struct SessionScope {
         status.incidents = task.incidents.totals
         status.fullSyncs = history.fullSyncs + (sync.isFullSync && sync.hasBegun ? 1 : 0)
         status.isTargetLost = flows.isTargetLost
+        status.session = history.sessions
+        status.counters = task.counters.values
         if sync.phase == .connecting { status.detail = sync.step.place }
         return status
     }

@@ -11,13 +11,15 @@ final class SessionSource {
     private let settings: ReplicatorSettings
     private let events: SessionEvents
     private let sideTasks: SideTasks
+    private let counters: TaskCounters
     /// `nil` before the handshake.
     private(set) var master: MasterSession?
 
-    init(settings: ReplicatorSettings, events: SessionEvents, sideTasks: SideTasks) {
+    init(settings: ReplicatorSettings, events: SessionEvents, sideTasks: SideTasks, counters: TaskCounters) {
         self.settings = settings
         self.events = events
         self.sideTasks = sideTasks
+        self.counters = counters
         inspector = SourceInspector(settings: settings.source, socketStore: settings.socketStore)
     }
 
@@ -55,8 +57,14 @@ final class SessionSource {
     /// Asks the source whether it is still there; the answer, if it is none, is an event.
     func ping() {
         guard let master else { return }
-        sideTasks.start(.ping) { [events] in
-            do { try await master.ping(timeout: Self.pingTimeout) } catch { events.report(.pingFailed(error)) }
+        sideTasks.start(.ping) { [events, counters] in
+            do {
+                let start = ContinuousClock.now
+                try await master.ping(timeout: Self.pingTimeout)
+                counters.sourceAnswered(after: start.duration(to: .now))
+            } catch {
+                events.report(.pingFailed(error))
+            }
         }
     }
 }

@@ -54,6 +54,7 @@ final class TargetReactions {
     }
 
     private func report(_ findings: TargetWatch.Findings) {
+        scope.task.counters.targetAnswered(after: findings.roundTrip, keys: findings.figures.keys)
         let incidents = scope.task.incidents
         incidents.reportEviction(findings.figures)
         incidents.reportEvicted(findings.loss.evicted, policy: findings.figures.evictionPolicy)

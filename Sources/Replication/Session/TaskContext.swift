@@ -13,6 +13,7 @@ struct TaskContext: Sendable {
     let checkpointStore: CheckpointStore
     let targetWatch: TargetWatch
     let targetLimits = KnownTargetLimits()
+    let counters = TaskCounters()
 
     /// - Parameter settings: without the owner of the target's connections, which is this process.
     init(

@@ -10,6 +10,7 @@ extension ConfigurationReading {
         demandSource()
         completePasswords(baseDirectory: baseDirectory, credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
         completeTLS(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
+        completeToken(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
         checkWhatIsNotBuilt()
         checkTogether()
     }
@@ -80,6 +81,7 @@ extension ConfigurationReading {
         resolve(&configuration.source.passwordFile)
         resolve(&configuration.target.passwordFile)
         resolve(&configuration.target.sentinel.passwordFile)
+        resolve(&configuration.dashboard.tokenFile)
     }
 
     private mutating func completeTarget() {
@@ -162,6 +164,27 @@ extension ConfigurationReading {
                     fail(at: nil, key: "\(side).password", error.message)
                 }
             }
+        }
+    }
+
+    private mutating func completeToken(credentialsDirectory: String?) {
+        let resolver = PasswordResolver(
+            taskName: configuration.taskName, credentialsDirectory: credentialsDirectory)
+        do {
+            let dashboard = configuration.dashboard
+            let choice = try resolver.password(
+                of: "dashboard", word: "token", passwordFile: dashboard.tokenFile, inline: dashboard.token)
+            configuration.dashboard.token = choice?.password
+            for key in choice?.shadowed ?? [] {
+                warn("dashboard.\(key)", "is not used: \(choice?.origin ?? "") overrides it")
+            }
+        } catch {
+            fail("dashboard.\(error.isOfPasswordFile ? "tokenFile" : "token")", error.message)
+        }
+        // What a header may hold.
+        let isPrintable = configuration.dashboard.token?.reveal().utf8.allSatisfy { (0x21...0x7E).contains($0) }
+        if isPrintable == false {
+            fail("dashboard.token", "may hold printable ASCII without spaces only, as it comes in a header")
         }
     }
 

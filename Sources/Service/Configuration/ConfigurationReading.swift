@@ -74,11 +74,14 @@ struct ConfigurationReading {
             warn(setting.path, "has no meaning in this version and is ignored: \(reason)")
             return
         }
+        if let storeEmpty = setting.storeEmpty, entry.value.content == .text("") {
+            places[setting.path] = entry.value.position
+            return storeEmpty(&configuration)
+        }
         guard !entry.value.isBlank else { return }
         places[setting.path] = entry.value.position
         do {
             try setting.store(entry.value, &configuration)
-            if let reason = setting.withoutEffect { warn(setting.path, "has no effect in this version: \(reason)") }
         } catch {
             fail(at: error.position, key: setting.path, error.message)
         }

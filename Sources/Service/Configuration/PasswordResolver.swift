@@ -1,9 +1,11 @@
-/// Finds the password of one side.
+/// Finds the password of one side, or the token of the page.
 ///
 /// What goes first, so that a password can leave the configuration file without a change to it:
 /// 1. the systemd credential `<task>.source-password`, then `source-password`, in `$CREDENTIALS_DIRECTORY`,
 /// 2. the file that `passwordFile` names,
 /// 3. the `password` in the configuration.
+///
+/// For the token: `dashboard-token`, `tokenFile` and `token`.
 struct PasswordResolver {
     let taskName: String
     /// `$CREDENTIALS_DIRECTORY`; nil without systemd credentials.
@@ -21,13 +23,16 @@ struct PasswordResolver {
         let isOfPasswordFile: Bool
     }
 
-    /// Returns the password of `side` (`source`, `target` or `target.sentinel`), or nil when none is configured.
+    /// Returns the password of `side` (`source`, `target`, `target.sentinel` or `dashboard`), or nil when none is configured.
     ///
+    /// - Parameter word: what the secret is called in keys and credentials.
     /// - Throws: when a password is configured and cannot be read, or is empty.
-    func password(of side: String, passwordFile: String?, inline: Secret?) throws(Failure) -> Choice? {
-        let inlineKey = inline == nil ? [] : ["password"]
-        if let (name, password) = try credential(of: side) {
-            let shadowed = (passwordFile == nil ? [] : ["passwordFile"]) + inlineKey
+    func password(
+        of side: String, word: String = "password", passwordFile: String?, inline: Secret?
+    ) throws(Failure) -> Choice? {
+        let inlineKey = inline == nil ? [] : [word]
+        if let (name, password) = try credential("\(side.replacing(".", with: "-"))-\(word)") {
+            let shadowed = (passwordFile == nil ? [] : ["\(word)File"]) + inlineKey
             return Choice(password: password, origin: "the systemd credential '\(name)'", shadowed: shadowed)
         }
         if let passwordFile {
@@ -37,14 +42,14 @@ struct PasswordResolver {
             } catch {
                 throw Failure(message: "cannot read \(passwordFile): \(error.reason)", isOfPasswordFile: true)
             }
-            return Choice(password: password, origin: "passwordFile", shadowed: inlineKey)
+            return Choice(password: password, origin: "\(word)File", shadowed: inlineKey)
         }
-        return inline.map { Choice(password: $0, origin: "password", shadowed: []) }
+        return inline.map { Choice(password: $0, origin: word, shadowed: []) }
     }
 
-    private func credential(of side: String) throws(Failure) -> (name: String, password: Secret)? {
+    private func credential(_ base: String) throws(Failure) -> (name: String, password: Secret)? {
         let credentials = CredentialFiles(taskName: taskName, directory: credentialsDirectory)
-        for name in credentials.names(of: "\(side.replacing(".", with: "-"))-password") {
+        for name in credentials.names(of: base) {
             guard let path = credentials.path(named: name) else { return nil }
             do {
                 return (name, try read(path))

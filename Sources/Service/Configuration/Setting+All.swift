@@ -21,7 +21,7 @@ extension Setting {
         "reconnect": "How a lost source is retried.",
         "shutdown": "How long the parts of leaving may take.",
         "advanced": "Limits on the load of the target.",
-        "dashboard": "The HTTP status page (not built yet).",
+        "dashboard": "The page with the task's figures, over HTTP; read only.",
         "log": "What is logged, and how.",
         "migrate": "Keys of df2redis v2.x that mean nothing here.",
     ]
@@ -246,8 +246,17 @@ extension Setting {
     private static let operation: [Setting] = [
         Setting(
             "dashboard.addr", optional: \.dashboard.address, .listenAddress,
-            "Where the status page listens (\":8080\" for all interfaces); no effect yet: this version has no page."
-        ).withoutEffect("it serves no status page yet"),
+            """
+            Where it listens; ":8080": all interfaces, ":0": any port, "": no page. The default moves on to the next
+            port that is free. An address that is taken is tried again and never stops the replication.
+            """
+        ).emptyMeansNone(\.dashboard.address),
+        Setting(
+            "dashboard.token", optional: \.dashboard.token, .secret,
+            "Bearer token that requests must bring; a credential 'dashboard-token' or a tokenFile overrides it."),
+        Setting(
+            "dashboard.tokenFile", optional: \.dashboard.tokenFile, .path,
+            "File that holds the token, relative to this file."),
         Setting("log.level", \.log.level, .logLevel, "The least important records to log."),
         Setting(
             "log.format", \.log.format, .choice(), "auto: the journal under systemd, else text on standard error."),

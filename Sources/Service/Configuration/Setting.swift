@@ -10,8 +10,8 @@ struct Setting: Sendable {
     let expected: String
     /// Why the key is known and yet means nothing; nil for a key that means something.
     var obsolete: String?
-    /// Why a value is read and checked and yet does nothing in this version; nil for a key that does something.
-    var withoutEffect: String?
+    /// Stores an empty text, where it means something; nil where it means that the key is left out.
+    var storeEmpty: (@Sendable (inout Configuration) -> Void)?
     /// Whether the printed configuration shows the key; another spelling of a key is read only.
     var isPrinted = true
     /// Stores a value that is not blank.
@@ -103,10 +103,10 @@ extension Setting {
             store: { (_, _) throws(Mismatch) in }, print: { _ in "" })
     }
 
-    /// The same key, of which a value is named in a warning.
-    func withoutEffect(_ reason: String) -> Setting {
+    /// The same key, where an empty text takes the default away.
+    func emptyMeansNone<Value>(_ place: Place<Value?>) -> Setting {
         var copy = self
-        copy.withoutEffect = reason
+        copy.storeEmpty = { $0[keyPath: place] = nil }
         return copy
     }
 

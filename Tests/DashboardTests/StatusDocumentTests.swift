@@ -3,11 +3,14 @@ import Foundation
 import Replication
 import Testing
 
-@testable import Service
+@testable import Dashboard
 
-@Suite struct `The status file` {
+@Suite struct `The status as JSON` {
     private func object(_ status: ReplicationStatus) throws -> [String: Any] {
-        let json = StatusFile.json(status, task: "prod", at: 1_800_000_000)
+        let report = TaskReport(task: TaskDescription(name: "prod"))
+        let now = TaskState.Moment(instant: .now, milliseconds: 1_800_000_000_000)
+        report.take(.phase(status), at: now)
+        let json = StatusDocument(report, at: now).json
         return try #require(JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
     }
 

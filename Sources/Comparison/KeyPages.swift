@@ -1,0 +1,55 @@
+import Redis
+import Wire
+
+/// Walks the keys of a server's database, page by page.
+///
+/// A key may come more than once, as SCAN gives it. Copies of a key that a master keeps in shards which do not own it come
+/// too; TYPE answers for the key that clients see.
+struct KeyPages {
+    private static let count = 512
+
+    let server: ServerConnection
+    let database: UInt32
+    let selection: KeySelection
+    private var cursor: String? = "0"
+
+    init(server: ServerConnection, database: UInt32, selection: KeySelection) {
+        (self.server, self.database, self.selection) = (server, database, selection)
+    }
+
+    /// - Returns: `nil` when there are no more.
+    mutating func next() async throws(ComparisonError) -> [[UInt8]]? {
+        guard let cursor else { return nil }
+        var scan = command("SCAN", cursor, "COUNT", "\(Self.count)")
+        if let filter = selection.filter { scan += command("MATCH", filter) }
+        let select = command("SELECT", "\(database)")
+        let replies = try await server.requests([select, scan])
+        for (reply, request) in zip(replies, [select, scan]) {
+            if case .error(let text) = reply { throw server.refusal(text, of: request) }
+        }
+        guard let parts = replies[1].array, parts.count == 2, let next = parts[0].text, let keys = parts[1].array
+        else { throw server.violation("SCAN") }
+        self.cursor = next == "0" ? nil : next
+        return keys.lazy.compactMap(\.bytes).filter(selection.contains)
+    }
+}
+
+/// Which keys are compared.
+struct KeySelection: Sendable {
+    let filter: String?
+    private let reserved: [ReservedKeys]
+    private let sampleLimit: UInt64
+    private let seed = UInt64.random(in: 0 ... .max)
+
+    /// - Parameter checkpointKeys: of all tasks that are known; their names may begin with anything.
+    init(options: ComparisonOptions, checkpointKeys: Set<String>) {
+        filter = options.filter
+        reserved = checkpointKeys.map { ReservedKeys(checkpoint: $0) }
+        sampleLimit = options.samplePercent >= 100 ? .max : UInt64(options.samplePercent / 100 * 0x1p64)
+    }
+
+    func contains(_ key: [UInt8]) -> Bool {
+        if reserved.contains(where: { $0.contains(key) }) { return false }
+        return sampleLimit == .max || XXH64.hash(key.span.bytes, seed: seed) < sampleLimit
+    }
+}

@@ -1,0 +1,86 @@
+import Redis
+
+/// Compares what the two servers have said of themselves.
+struct PairPreflight {
+    /// Milliseconds; below it a clock is right enough for TTLs.
+    private static let clockTolerance: Int64 = 1000
+
+    let source: SourceSide
+    let target: TargetSide
+    let options: PreflightOptions
+
+    func findings() -> [PreflightFinding] { memory() + databases() + types() + clocks() }
+
+    private func memory() -> [PreflightFinding] {
+        guard let needed = source.usedBytes, let limit = target.memoryBytes, limit > 0 else { return [] }
+        let free = limit - (target.usedBytes ?? 0)
+        let text = "the source uses \(SizeText.bytes(needed)), the target may use \(SizeText.bytes(free)) more"
+        guard free < needed else { return [PreflightFinding(.ok, .target, "memory", text)] }
+        return [
+            PreflightFinding(
+                .warn, .target, "memory", text,
+                remedy:
+                    "raise the target's maxmemory or give it a larger machine; a Redis may need more than a Dragonfly for the same keys"
+            )
+        ]
+    }
+
+    private func databases() -> [PreflightFinding] {
+        guard let count = target.databaseCount else { return [] }
+        let beyond = source.databases.filter { $0 >= count }.sorted()
+        guard beyond.isEmpty else {
+            return [
+                PreflightFinding(
+                    .fail, .target, "databases",
+                    "the source has keys in databases \(beyond.map(String.init).joined(separator: ", ")); the target has \(count)",
+                    remedy: "start the target with databases \((beyond.last ?? 0) + 1) or more")
+            ]
+        }
+        return [
+            PreflightFinding(
+                .ok, .target, "databases", "\(count), the source has \(source.keys) keys in \(source.databases.count)")
+        ]
+    }
+
+    private func types() -> [PreflightFinding] {
+        guard let profile = target.profile, source.sampledKeys > 0 else { return [] }
+        let lacking = source.types.keys.filter { type in
+            switch type {
+            case "string", "hash", "set", "zset", "list", "stream": false
+            case "ReJSON-RL": !profile.hasJSON
+            // A module's bloom filter is built anew there; sketches have no equal.
+            case "MBbloom--": !profile.hasBloom
+            default: true
+            }
+        }.sorted()
+        let extent = "\(source.sampledKeys) keys looked at"
+        guard !lacking.isEmpty else {
+            return [PreflightFinding(.ok, .target, "types", "it has all types of the source's (\(extent))")]
+        }
+        let names = lacking.map { "\($0) (\(source.types[$0] ?? 0) keys)" }.joined(separator: ", ")
+        return [
+            PreflightFinding(
+                options.stopsAtUnsupported ? .fail : .warn, .target, "types", "it has no \(names), of \(extent)",
+                remedy: options.stopsAtUnsupported
+                    ? "load the module into the target, or set policy.onUnsupported: skip to leave these keys out"
+                    : "these keys are left out, as policy.onUnsupported says; a module in the target would take them")
+        ]
+    }
+
+    private func clocks() -> [PreflightFinding] {
+        var findings: [PreflightFinding] = []
+        for (subject, ahead) in [
+            (PreflightFinding.Subject.source, source.aheadMilliseconds), (.target, target.aheadMilliseconds),
+        ] {
+            guard let ahead else { continue }
+            let text = "\(abs(ahead)) ms \(ahead < 0 ? "behind" : "ahead of") this host's"
+            findings.append(
+                abs(ahead) <= Self.clockTolerance
+                    ? PreflightFinding(.ok, subject, "clock", text)
+                    : PreflightFinding(
+                        .warn, subject, "clock", text,
+                        remedy: "synchronize the clocks (NTP): TTLs are absolute, and end by the clock of each server"))
+        }
+        return findings
+    }
+}

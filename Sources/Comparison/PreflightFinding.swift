@@ -1,0 +1,60 @@
+import Link
+
+/// One line of a preflight: what was looked at, what was found, and what to do about it.
+package struct PreflightFinding: Equatable, Sendable {
+    package enum Level: String, Sendable, CaseIterable {
+        case ok
+        /// The task can run; something will be lost, slower or in the way sooner or later.
+        case warn
+        /// The task would not start, or would stop.
+        case fail
+    }
+
+    package enum Subject: String, Sendable {
+        case source, target, host
+    }
+
+    package let level: Level
+    package let subject: Subject
+    /// What was looked at, in a word or two: `rights`, `memory`.
+    package let topic: String
+    package let message: String
+    /// What to do; `nil` where there is nothing to do.
+    package let remedy: String?
+
+    package init(
+        _ level: Level, _ subject: Subject, _ topic: String, _ message: String, remedy: String? = nil
+    ) {
+        self.level = level
+        self.subject = subject
+        self.topic = topic
+        self.message = message
+        self.remedy = remedy
+    }
+
+    package var json: String {
+        let remedy = remedy.map { ",\"remedy\":\(JSONText.quoted($0))" } ?? ""
+        return
+            "{\"level\":\"\(level.rawValue)\",\"subject\":\"\(subject.rawValue)\",\"topic\":\(JSONText.quoted(topic)),"
+            + "\"message\":\(JSONText.quoted(message))\(remedy)}"
+    }
+}
+
+/// Sizes for people.
+enum SizeText {
+    static func bytes(_ count: Int) -> String {
+        let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+        var (value, unit) = (Double(count), 0)
+        while value >= 1024, unit < units.count - 1 { (value, unit) = (value / 1024, unit + 1) }
+        return unit == 0 ? "\(count) B" : "\((value * 10).rounded() / 10) \(units[unit])"
+    }
+
+    static func seconds(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<120: "\(Int(seconds)) s"
+        case ..<7200: "\(Int(seconds / 60)) min"
+        case ..<172_800: "\(Int(seconds / 3600)) h"
+        default: "\(Int(seconds / 86_400)) days"
+        }
+    }
+}

@@ -1,0 +1,250 @@
+import Dragonfly
+import Link
+import Redis
+import Wire
+
+/// What a look at the source has given.
+struct SourceSide: Sendable {
+    var findings: [PreflightFinding] = []
+    var usedBytes: Int?
+    var databases: Set<UInt32> = []
+    var keys = 0
+    /// Keys of each type in a sample, and how many were looked at.
+    var types: [String: Int] = [:]
+    var sampledKeys = 0
+    var shards: Int?
+    var aheadMilliseconds: Int64?
+    /// What clients send, in bytes a second.
+    var inputRate: Double?
+}
+
+/// Looks at the source.
+struct SourcePreflight: Sendable {
+    /// The first release whose streams are known.
+    private static let oldest = SourceVersion(1, 31, 0)
+    /// From here on a restart can continue.
+    private static let resumable = SourceVersion(1, 35, 0)
+    /// `shard_repl_backlog_len` as a master has it, which does not say it (Protocol 2.10).
+    private static let backlogRecords = 8192
+
+    private let settings: SourceSettings
+    private let options: PreflightOptions
+
+    init(_ settings: SourceSettings, options: PreflightOptions) {
+        self.settings = settings
+        self.options = options
+    }
+
+    func run() async -> SourceSide {
+        var side = SourceSide()
+        do throws(ComparisonError) {
+            let server = try await ServerConnection.source(settings, role: "preflight")
+            do throws(ComparisonError) {
+                try await look(server, &side)
+                await server.close()
+            } catch {
+                await server.close()
+                throw error
+            }
+        } catch {
+            side.findings.append(
+                PreflightFinding(
+                    .fail, .source, "connection", error.description,
+                    remedy: "nothing more could be asked of the source: mend this first, then run preflight again"))
+        }
+        return side
+    }
+
+    private func look(_ server: ServerConnection, _ side: inout SourceSide) async throws(ComparisonError) {
+        let (roundTrip, ahead) = try await ClockReading.take(server)
+        side.aheadMilliseconds = ahead
+        side.findings.append(
+            PreflightFinding(
+                .ok, .source, "connection",
+                "\(settings.endpoint) answers, round trip \(ClockReading.text(roundTrip))"))
+        let info = try await server.info("all")
+        let version = info["dragonfly_version"].flatMap { SourceVersion($0) }
+        side.findings.append(judge(info["dragonfly_version"], version))
+        guard info["dragonfly_version"] != nil else { return }
+        try await side.findings.append(role(server, info))
+        side.findings += try await rights(server)
+        side.usedBytes = info["used_memory"].flatMap { Int($0) }
+        try await rates(server, info, version, &side)
+        let counts = try await server.keyCounts()
+        side.databases = Set(counts.filter { $0.value > 0 }.keys)
+        side.keys = counts.values.reduce(0, +)
+        try await sample(server, &side)
+    }
+
+    private func judge(_ text: String?, _ version: SourceVersion?) -> PreflightFinding {
+        guard let text else {
+            return PreflightFinding(
+                .fail, .source, "version", "\(settings.endpoint) is not a Dragonfly",
+                remedy: "set source.addr to the Dragonfly master")
+        }
+        guard let version else {
+            return PreflightFinding(
+                .warn, .source, "version", "Dragonfly \(text), which is no release",
+                remedy: "try it with a copy first: its streams may have what this version cannot decode")
+        }
+        if version < Self.oldest {
+            return PreflightFinding(
+                .fail, .source, "version", "Dragonfly \(version); \(Self.oldest) or later is needed",
+                remedy: "upgrade the source")
+        }
+        if version < Self.resumable {
+            return PreflightFinding(
+                .warn, .source, "version", "Dragonfly \(version): every restart makes a full sync",
+                remedy: "\(Self.resumable) or later continues where a restart has left")
+        }
+        return PreflightFinding(.ok, .source, "version", "Dragonfly \(version)")
+    }
+
+    private func role(
+        _ server: ServerConnection, _ info: [String: String]
+    ) async throws(ComparisonError) -> PreflightFinding {
+        let reply = try await server.requests([command("ROLE")])[0]
+        let role = reply.array?.first?.text ?? info["role"] ?? "unknown"
+        guard role == "master" else {
+            return PreflightFinding(
+                .fail, .source, "role", "the source is a \(role): it takes no replicas",
+                remedy: "set source.addr to its master, or promote it")
+        }
+        if info["loading"] == "1" {
+            return PreflightFinding(
+                .warn, .source, "role", "a master that is loading its data", remedy: "a start waits until it has")
+        }
+        return PreflightFinding(.ok, .source, "role", "master, \(info["connected_slaves"] ?? "0") replicas")
+    }
+
+    /// What the user may not do of a session's commands, as far as the source says it.
+    private func rights(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        let asked = try await server.requests([
+            command("ACL", "WHOAMI"), command("DFLY", "REPLICAOFFSET"), command("TIME"),
+        ])
+        // "User is default", where a Redis answers the name alone.
+        let user = asked[0].text?.split(separator: " ").last.map(String.init) ?? settings.user ?? "default"
+        let needed = ["DFLY", "REPLCONF", "PING", "INFO", "TIME"]
+        let replies = try await server.requests(needed.map { command("ACL", "DRYRUN", user, $0) })
+        var missing: Set<String> = []
+        for (name, reply) in zip(["DFLY", "TIME"], asked.dropFirst()) where reply.errorText?.hasPrefix("NOPERM") == true
+        {
+            missing.insert("+\(name)")
+        }
+        for (name, reply) in zip(needed, replies) where reply.text?.contains("no permissions") == true {
+            missing.insert("+\(name)")
+        }
+        if !missing.isEmpty {
+            let rules = missing.sorted().joined(separator: " ")
+            return [
+                PreflightFinding(
+                    .fail, .source, "rights", "user \(user) lacks \(rules)",
+                    remedy: "on the source: ACL SETUSER \(user) \(rules)")
+            ]
+        }
+        if replies.contains(where: { !$0.isOK }) {
+            return [
+                PreflightFinding(
+                    .ok, .source, "rights", "user \(user) may use DFLY; it may not ask whether REPLCONF is allowed")
+            ]
+        }
+        return [PreflightFinding(.ok, .source, "rights", "user \(user) may do all that a replica does")]
+    }
+
+    // MARK: Shards and rates
+
+    private func rates(
+        _ server: ServerConnection, _ before: [String: String], _ version: SourceVersion?, _ side: inout SourceSide
+    ) async throws(ComparisonError) {
+        let start = ContinuousClock.now
+        let first = try await offsets(server)
+        do { try await Task.sleep(for: options.interval) } catch { throw .cancelled }
+        let second = try await offsets(server)
+        let after = try await server.info("stats")
+        let seconds = start.duration(to: .now).secondsAsDouble
+        func input(_ info: [String: String]) -> Double? { info["total_net_input_bytes"].flatMap { Double($0) } }
+        if let before = input(before), let after = input(after) { side.inputRate = max(0, after - before) / seconds }
+        side.shards = second?.count
+        guard let first, let second, first.count == second.count, !second.isEmpty else {
+            side.findings.append(
+                PreflightFinding(
+                    .warn, .source, "backlog", "the source does not give its journal's position",
+                    remedy: "the user needs +DFLY"))
+            return
+        }
+        side.findings.append(
+            PreflightFinding(.ok, .source, "flows", "\(second.count) shards, one connection each and three more"))
+        guard second.contains(where: { $0 > 0 }) else {
+            side.findings.append(
+                PreflightFinding(
+                    .ok, .source, "backlog",
+                    "no replica has followed this master yet: how fast its journal grows is not known before one does"))
+            return
+        }
+        let busiest = zip(first, second).map { Double($1 - min($0, $1)) / seconds }.max() ?? 0
+        let records = version.map { $0 < SourceVersion(1, 34, 0) } == true ? 1024 : Self.backlogRecords
+        guard busiest > 0 else {
+            side.findings.append(
+                PreflightFinding(.ok, .source, "backlog", "\(records) records a shard by default, and no writes now"))
+            return
+        }
+        let lasting = Double(records) / busiest
+        let text =
+            "\(records) records a shard by default: \(SizeText.seconds(lasting)) at the present \(Int(busiest)) records a second of the busiest shard"
+        side.findings.append(
+            lasting < 60
+                ? PreflightFinding(
+                    .warn, .source, "backlog", text,
+                    remedy:
+                        "a restart that takes longer makes a full sync: start the source with a larger --shard_repl_backlog_len"
+                )
+                : PreflightFinding(.ok, .source, "backlog", text))
+    }
+
+    /// The next LSN of each shard; `nil` when the source does not say.
+    private func offsets(_ server: ServerConnection) async throws(ComparisonError) -> [UInt64]? {
+        let reply = try await server.requests([command("DFLY", "REPLICAOFFSET")])[0]
+        return reply.array.map { $0.compactMap { $0.int.map { UInt64(clamping: $0) } } }
+    }
+
+    // MARK: Data
+
+    /// Looks at the types of some keys of each database.
+    private func sample(_ server: ServerConnection, _ side: inout SourceSide) async throws(ComparisonError) {
+        var reserved = 0
+        for database in side.databases.sorted() {
+            var (cursor, left) = ("0", options.sampleKeys / max(1, side.databases.count))
+            repeat {
+                let select = command("SELECT", "\(database)")
+                let replies = try await server.requests([select, command("SCAN", cursor, "COUNT", "500")])
+                guard let parts = replies[1].array, parts.count == 2, let next = parts[0].text else {
+                    side.findings.append(
+                        PreflightFinding(
+                            .warn, .source, "types",
+                            "the source does not give its keys: \(replies[1].errorText ?? "no page of keys")",
+                            remedy:
+                                "types that the target lacks are not known before the full sync meets them; the user needs +SCAN +TYPE +SELECT for this"
+                        ))
+                    return
+                }
+                cursor = next
+                let keys = (parts[1].array ?? []).compactMap(\.bytes)
+                reserved += keys.count { key in
+                    options.ownPrefixes.contains { key.starts(with: $0.utf8) }
+                }
+                for reply in try await server.requests(keys.map { [Array("TYPE".utf8), $0] }) {
+                    if let type = reply.text, type != "none" { side.types[type, default: 0] += 1 }
+                }
+                side.sampledKeys += keys.count
+                left -= keys.count
+            } while cursor != "0" && left > 0
+        }
+        if reserved > 0 {
+            side.findings.append(
+                PreflightFinding(
+                    .warn, .source, "names",
+                    "\(reserved) of \(side.sampledKeys) keys looked at have names that begin with df2redis:",
+                    remedy: "such names are reserved: these keys are not replicated; rename them if they matter"))
+        }
+    }
+}

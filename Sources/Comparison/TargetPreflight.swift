@@ -1,0 +1,198 @@
+import Link
+import Redis
+import Wire
+
+/// What a look at the target has given.
+struct TargetSide: Sendable {
+    var findings: [PreflightFinding] = []
+    var profile: TargetProfile?
+    var databaseCount: UInt32?
+    var aheadMilliseconds: Int64?
+    var usedBytes: Int?
+    /// What it may use; the machine's memory where it has no limit of its own.
+    var memoryBytes: Int?
+}
+
+/// Looks at the target.
+struct TargetPreflight: Sendable {
+    private let settings: TargetSettings
+    private let options: PreflightOptions
+
+    init(_ settings: TargetSettings, options: PreflightOptions) {
+        self.settings = settings
+        self.options = options
+    }
+
+    func run() async -> TargetSide {
+        var side = TargetSide()
+        let control = TargetControl(connector: TargetConnector(settings: settings), role: "control")
+        do throws(ComparisonError) {
+            let server = try await ServerConnection.target(settings, role: "preflight")
+            do throws(ComparisonError) {
+                try await look(server, control, &side)
+                await server.close()
+            } catch {
+                await server.close()
+                throw error
+            }
+        } catch {
+            side.findings.append(
+                PreflightFinding(
+                    .fail, .target, "connection", error.description,
+                    remedy: "nothing more could be asked of the target: mend this first, then run preflight again"))
+        }
+        await control.close()
+        return side
+    }
+
+    private func look(
+        _ server: ServerConnection, _ control: TargetControl, _ side: inout TargetSide
+    ) async throws(ComparisonError) {
+        let (roundTrip, ahead) = try await ClockReading.take(server)
+        side.aheadMilliseconds = ahead
+        side.findings.append(
+            PreflightFinding(
+                .ok, .target, "connection",
+                "\(settings.endpoint) answers, round trip \(ClockReading.text(roundTrip))"))
+        do throws(TargetError) {
+            let profile = try await control.profile()
+            side.profile = profile
+            side.findings.append(PreflightFinding(.ok, .target, "version", "\(profile), a primary"))
+        } catch {
+            side.findings.append(
+                PreflightFinding(
+                    .fail, .target, "version", error.message,
+                    remedy:
+                        "set target.addr to a standalone primary of Redis or Valkey, \(TargetProfile.oldestVersion) or later"
+                ))
+            if error.code == .unreachable || error.code == .permission { throw .target(error) }
+        }
+        side.findings += try await rights(control)
+        let info = try await server.info("all")
+        side.findings += memory(info, &side)
+        side.findings.append(try await persistence(server, info))
+        if let replicas = info["connected_slaves"].flatMap({ Int($0) }), replicas > 0 {
+            side.findings.append(
+                PreflightFinding(.ok, .target, "replicas", "\(replicas) replicas get all that is written"))
+        }
+        do throws(TargetError) { side.databaseCount = try await control.databaseCount() } catch { throw .target(error) }
+        side.findings += try await contents(server)
+    }
+
+    private func rights(_ control: TargetControl) async throws(ComparisonError) -> [PreflightFinding] {
+        let user = settings.user ?? "default"
+        do throws(TargetError) {
+            let rights = try await control.rights(ownKey: options.checkpointKey)
+            do throws(TargetError) {
+                try rights.demandNeeded(user: settings.user, ownKeys: options.ownPrefixes)
+            } catch {
+                let (what, line) = Self.parts(error.message)
+                return [PreflightFinding(.fail, .target, "rights", what, remedy: line)]
+            }
+            if rights.losses.isEmpty {
+                return [PreflightFinding(.ok, .target, "rights", "user \(user) may do all that a task does")]
+            }
+            return rights.losses.map {
+                PreflightFinding(
+                    .warn, .target, "rights", $0,
+                    remedy: "allow it to user \(user) (README, Rights), or accept what is said to be lost")
+            }
+        } catch {
+            throw .target(error)
+        }
+    }
+
+    /// The ACL line of a refusal is its remedy.
+    private static func parts(_ message: String) -> (String, String?) {
+        let parts = message.split(separator: " On the target: ", maxSplits: 1)
+        guard parts.count == 2 else { return (message, nil) }
+        return (String(parts[0]), "on the target: \(parts[1])")
+    }
+
+    private func memory(_ info: [String: String], _ side: inout TargetSide) -> [PreflightFinding] {
+        func number(_ name: String) -> Int { info[name].flatMap { Int($0) } ?? 0 }
+        let limit = number("maxmemory")
+        side.usedBytes = number("used_memory")
+        side.memoryBytes = limit > 0 ? limit : number("total_system_memory")
+        let policy = info["maxmemory_policy"] ?? "unknown"
+        if limit > 0, policy != "noeviction" {
+            return [
+                PreflightFinding(
+                    .warn, .target, "eviction",
+                    "maxmemory-policy is \(policy): the target removes keys when \(SizeText.bytes(limit)) are full",
+                    remedy: "on the target: CONFIG SET maxmemory-policy noeviction, and in its file")
+            ]
+        }
+        return [
+            PreflightFinding(
+                .ok, .target, "eviction",
+                limit > 0 ? "maxmemory \(SizeText.bytes(limit)), \(policy)" : "no maxmemory: nothing is evicted")
+        ]
+    }
+
+    private func persistence(
+        _ server: ServerConnection, _ info: [String: String]
+    ) async throws(ComparisonError) -> PreflightFinding {
+        if info["rdb_last_bgsave_status"] == "err" {
+            return PreflightFinding(
+                .fail, .target, "persistence", "the last BGSAVE of the target failed: it may refuse writes (MISCONF)",
+                remedy: "look at the target's log and its disk")
+        }
+        if info["aof_enabled"] == "1" { return PreflightFinding(.ok, .target, "persistence", "append-only file") }
+        let save = try await server.requests([command("CONFIG", "GET", "save")])[0].array
+        if let save, save.count == 2, save[1].text?.isEmpty == false {
+            return PreflightFinding(
+                .ok, .target, "persistence",
+                "snapshots (save \(save[1].text ?? "")): after a crash the task continues from the one that is loaded")
+        }
+        if save == nil {
+            return PreflightFinding(
+                .ok, .target, "persistence", "no append-only file; CONFIG is not allowed, so snapshots are not known")
+        }
+        return PreflightFinding(
+            .warn, .target, "persistence",
+            "neither an append-only file nor snapshots: a restart of the target is a full sync",
+            remedy: "on the target: CONFIG SET appendonly yes, and in its file")
+    }
+
+    /// Other tasks, a process that runs this one, and keys of others.
+    private func contents(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        let owner = options.checkpointKey + OwnershipRecord.suffix
+        let replies = try await server.requests([
+            command("SELECT", "0"), command("GET", owner), command("HKEYS", TaskRegistry.key),
+            command("EXISTS", options.checkpointKey, owner, TaskRegistry.key),
+        ])
+        var findings: [PreflightFinding] = []
+        if let text = replies[1].text {
+            findings.append(
+                PreflightFinding(
+                    .warn, .target, "task", "the task is run by \(OwnershipRecord.description(of: text)) now",
+                    remedy: "stop it before it is started elsewhere"))
+        }
+        let others = (replies[2].array ?? []).compactMap(\.text).filter { $0 != options.checkpointKey }.sorted()
+        if !others.isEmpty {
+            findings.append(
+                PreflightFinding(
+                    .warn, .target, "tasks", "other tasks fill this target: \(others.joined(separator: ", "))",
+                    remedy:
+                        "give each task databases of its own; HDEL \(TaskRegistry.key) removes one that is gone for good"
+                ))
+        }
+        let own = Int(replies[3].int ?? 0)
+        let keys = try await server.keyCounts().values.reduce(0, +) - own
+        let hasRun = try await server.requests([command("EXISTS", options.checkpointKey)])[0].int == 1
+        if hasRun {
+            findings.append(PreflightFinding(.ok, .target, "contents", "the task has a position here: it continues"))
+        } else if keys > 0, others.isEmpty {
+            findings.append(
+                PreflightFinding(
+                    .warn, .target, "contents", "the target holds \(keys) keys that are not this task's",
+                    remedy:
+                        "the first full sync replaces those that the source has and leaves the others (fullSync.existing); empty the target if both are to be equal"
+                ))
+        } else if others.isEmpty {
+            findings.append(PreflightFinding(.ok, .target, "contents", "empty"))
+        }
+        return findings
+    }
+}

@@ -1,0 +1,170 @@
+import Base
+import Glibc
+import HummingbirdCore
+package import Logging
+import NIOCore
+import NIOPosix
+
+/// The task's HTTP server: the page and the figures over TCP, and the same with the right to stop over a Unix socket.
+///
+/// It has one thread of its own and never delays the replication: a socket that cannot be opened is logged once and tried
+/// again, and what clients may cost is bounded (`ConnectionLimits`).
+package actor DashboardServer {
+    package struct Settings: Sendable {
+        package var address = ListenAddress.none
+        package var token: BearerToken?
+        /// The Unix socket; `nil`: none.
+        package var controlSocket: ControlSocket?
+        package var limits = ConnectionLimits()
+        /// How long a socket that cannot be opened is left alone before it is tried again.
+        package var retryInterval = Duration.seconds(5)
+
+        package init() {}
+    }
+
+    private static let stopLimit = Duration.seconds(2)
+
+    private let settings: Settings
+    private let report: TaskReport
+    private let logger: Logger
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let executor: EventLoopExecutor
+    private let open = OpenConnections()
+    private var tasks: [Task<Void, Never>] = []
+    private let isControlOpen = Lock(false)
+
+    package init(settings: Settings, report: TaskReport, logger: Logger) {
+        self.settings = settings
+        self.report = report
+        self.logger = logger
+        executor = EventLoopExecutor(group.next())
+    }
+
+    /// Opens the sockets, as soon and as often as it takes; returns at once.
+    ///
+    /// - Parameter stop: called when somebody has asked over the Unix socket that the task ends.
+    package func start(stop: @escaping @Sendable () -> Void) {
+        if settings.address != .none {
+            let routes = Routes(report: report, door: .network(settings.token))
+            tasks.append(Task(executorPreference: executor) { [self] in await servePage(routes) })
+        }
+        if let socket = settings.controlSocket {
+            let routes = Routes(report: report, door: .control(stop: stop))
+            tasks.append(Task(executorPreference: executor) { [self] in await serveControl(socket, routes) })
+        }
+    }
+
+    /// Closes everything. A name server that does not answer is not waited for: the process ends now.
+    package func stop() async {
+        for task in tasks { task.cancel() }
+        open.closeAll()
+        report.url = nil
+        if isControlOpen.withLock({ $0 }) { settings.controlSocket?.remove() }
+        let (ends, end) = AsyncStream.makeStream(of: Void.self)
+        let closing = Task { [tasks, group] in
+            for task in tasks { await task.value }
+            try? await group.shutdownGracefully()
+            end.yield()
+        }
+        let limit = Task {
+            try? await Task.sleep(for: Self.stopLimit)
+            end.yield()
+        }
+        for await _ in ends { break }
+        limit.cancel()
+        closing.cancel()
+        tasks = []
+    }
+
+    // MARK: TCP
+
+    private nonisolated func servePage(_ routes: Routes) async {
+        var didReport = false
+        while !Task.isCancelled {
+            var failure = "no port is free"
+            for host in settings.address.hosts {
+                for port in settings.address.ports where !Task.isCancelled {
+                    do {
+                        try await serve(.hostname(host, port: Int(port)), routes) { [self] channel in
+                            pageIsOpen(at: channel.localAddress?.port ?? Int(port))
+                        }
+                        report.url = nil
+                        if Task.isCancelled { return }
+                    } catch {
+                        failure = Self.reason(error)
+                    }
+                }
+            }
+            if Task.isCancelled { return }
+            if !didReport {
+                logger.warning(
+                    "the page cannot listen on \(settings.address.description): \(failure). The replication goes on without it, and it is tried again every \(settings.retryInterval.components.seconds) s (dashboard.addr)"
+                )
+            }
+            didReport = true
+            try? await Task.sleep(for: settings.retryInterval)
+        }
+    }
+
+    private nonisolated func pageIsOpen(at port: Int) {
+        let host: String
+        switch settings.address {
+        case .none: return
+        case .fixed(let name, _), .firstFree(let name, _): host = name.isEmpty ? Self.hostName : name
+        }
+        let url = "http://\(ListenAddress.text(host, UInt16(clamping: port)))/"
+        report.url = url
+        logger.notice("the task's page is \(url)")
+    }
+
+    private static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, name.count - 1)
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    // MARK: The Unix socket
+
+    private nonisolated func serveControl(_ socket: ControlSocket, _ routes: Routes) async {
+        do {
+            try socket.prepare()
+            try await serve(.unixDomainSocket(path: socket.path), routes) { [logger, isControlOpen] _ in
+                isControlOpen.withLock { $0 = true }
+                do throws(SystemError) {
+                    try socket.restrict()
+                } catch {
+                    logger.notice("\(error): only this process's user can use it")
+                }
+            }
+        } catch {
+            logger.notice(
+                "no control socket: \(Self.reason(error)). 'df2redis status' and 'df2redis stop' do not find this task")
+        }
+    }
+
+    // MARK: Both
+
+    /// Serves until the task is cancelled.
+    ///
+    /// - Throws: when the socket cannot be opened.
+    private nonisolated func serve(
+        _ address: BindAddress, _ routes: Routes, onOpen: @escaping @Sendable (any Channel) -> Void
+    ) async throws {
+        var quiet = Logger(label: logger.label) { _ in SwiftLogNoOpLogHandler() }
+        quiet.logLevel = .critical
+        let server = Server(
+            childChannelSetup: HTTPService(limits: settings.limits, open: open) { routes.respond(to: $0) },
+            configuration: ServerConfiguration(
+                address: address,
+                availableConnectionsDelegate: MaximumAvailableConnections(settings.limits.connections, logger: quiet)),
+            onServerRunning: { onOpen($0) }, eventLoopGroup: group, logger: quiet)
+        try await server.run()
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        switch error {
+        case let error as IOError: String(cString: strerror(error.errnoCode))
+        default: "\(error)"
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+
+/// The HTTP/1.1 side of one listening socket: a bounded pipeline for each connection, and one responder.
+struct HTTPService: ServerChildChannel {
+    typealias Value = HTTP1Channel.Value
+
+    private let http: HTTP1Channel
+    private let limits: ConnectionLimits
+    private let open: OpenConnections
+
+    init(
+        limits: ConnectionLimits, open: OpenConnections,
+        respond: @escaping @Sendable (HTTPRequest) async -> Response
+    ) {
+        self.limits = limits
+        self.open = open
+        var configuration = HTTP1Channel.Configuration()
+        configuration.httpDecoder = .init(
+            maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes,
+            maxHeaderFieldCount: limits.headerCount)
+        http = HTTP1Channel(
+            responder: { request, writer, _ in
+                let response = await respond(request.head)
+                try await writer.write(
+                    response: response.head, body: request.method == .head ? ResponseBody() : response.body)
+            },
+            configuration: configuration)
+    }
+
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        open.insert(channel)
+        return channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(ConnectionGuard(limits))
+        }.flatMap { http.setup(channel: channel, logger: logger) }
+    }
+
+    func handle(value: Value, logger: Logger) async { await http.handle(value: value, logger: logger) }
+}

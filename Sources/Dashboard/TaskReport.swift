@@ -1,0 +1,45 @@
+import Base
+package import Replication
+
+/// What is known of a task at this moment: fed by the notices of its replicator, read by the status file and by HTTP.
+package final class TaskReport: Sendable {
+    package let task: TaskDescription
+    package let events: EventLog
+    private let state = Lock(TaskState())
+    private let address = Lock<String?>(nil)
+    private let incidentSource = Lock<(@Sendable () -> [IncidentLog.Recent])?>(nil)
+
+    package init(task: TaskDescription, events: EventLog = EventLog()) {
+        self.task = task
+        self.events = events
+    }
+
+    package static func now() -> TaskState.Moment {
+        .init(instant: .now, milliseconds: WallClock.milliseconds())
+    }
+
+    package func take(_ notice: ReplicatorNotice, at now: TaskState.Moment = TaskReport.now()) {
+        state.withLock { $0.take(notice, at: now) }
+    }
+
+    package var current: TaskState { state.withLock { $0 } }
+
+    /// Where the page is, as a URL; `nil` while it is nowhere.
+    package var url: String? {
+        get { address.withLock { $0 } }
+        set { address.withLock { $0 = newValue } }
+    }
+
+    /// Where the last incidents are asked for; none before it is set.
+    package func setIncidents(_ source: @escaping @Sendable () -> [IncidentLog.Recent]) {
+        incidentSource.withLock { $0 = source }
+    }
+
+    var incidents: [IncidentLog.Recent] { incidentSource.withLock { $0 }?() ?? [] }
+
+    package func health(at now: TaskState.Moment = TaskReport.now()) -> Health { current.health(at: now.instant) }
+
+    package func readiness(at now: TaskState.Moment = TaskReport.now()) -> Health {
+        current.readiness(lagHigh: task.lagHigh, at: now.instant)
+    }
+}

@@ -1,0 +1,81 @@
+import Comparison
+import Link
+
+/// The result of a comparison as text and as JSON.
+package struct ComparisonReport: Sendable {
+    private let outcome: ComparisonService.Outcome
+    private var summary: ComparisonSummary { outcome.summary }
+
+    package init(_ outcome: ComparisonService.Outcome) { self.outcome = outcome }
+
+    /// A sentence, and a table by kind where there is something to list.
+    package var text: String {
+        let seconds = summary.elapsed.secondsAsDouble
+        let rate = seconds > 0 ? Int(Double(summary.keys) / seconds) : 0
+        let extent =
+            "\(summary.keys) keys of database\(summary.databases.count == 1 ? "" : "s") \(databases), mode \(summary.mode.rawValue), \(Self.tenths(seconds)) s (\(rate) keys/s)"
+        var lines = [
+            summary.isEqual
+                ? "equal: \(extent)"
+                : "\(summary.differenceCount) \(summary.differenceCount == 1 ? "key differs" : "keys differ"): \(extent)"
+        ]
+        var rows: [(String, Int, String)] = []
+        for kind in KeyDifference.Kind.allCases {
+            guard let types = summary.differences[kind] else { continue }
+            rows.append((kind.rawValue, types.values.reduce(0, +), Self.list(types)))
+        }
+        if summary.changing > 0 {
+            rows.append(("changing", summary.changing, "written to each time they were read: not compared"))
+        }
+        if !summary.unread.isEmpty {
+            rows.append(
+                (
+                    "unread", summary.unread.values.reduce(0, +),
+                    "\(Self.list(summary.unread)): all but their values compared"
+                ))
+        }
+        if summary.lateTTLs > 0 {
+            rows.append(
+                ("late", summary.lateTTLs, "TTLs with a margin of df2redis (expiry.guardSeconds): no difference"))
+        }
+        let width = rows.map { String($0.1).count }.max() ?? 0
+        for (name, count, note) in rows {
+            let number = String(count)
+            lines.append(
+                "  \(name.padded(to: 9))\(String(repeating: " ", count: width - number.count))\(number)  \(note)")
+        }
+        if !summary.isEqual { lines.append("the differing keys are in \(outcome.file)") }
+        return lines.joined(separator: "\n")
+    }
+
+    package var json: String {
+        let differences = summary.differences.sorted { $0.key.rawValue < $1.key.rawValue }.map { kind, types in
+            "\"\(kind.rawValue)\":\(Self.object(types))"
+        }
+        return
+            "{\"equal\":\(summary.isEqual),\"mode\":\"\(summary.mode.rawValue)\",\"databases\":[\(summary.databases.map(String.init).joined(separator: ","))],"
+            + "\"keys\":\(summary.keys),\"different\":\(summary.differenceCount),"
+            + "\"differences\":{\(differences.joined(separator: ","))},\"changing\":\(summary.changing),"
+            + "\"unread\":\(Self.object(summary.unread)),\"lateTTLs\":\(summary.lateTTLs),"
+            + "\"seconds\":\(Self.tenths(summary.elapsed.secondsAsDouble)),\"file\":\(JSONText.quoted(outcome.file))}"
+    }
+
+    private var databases: String {
+        summary.databases.isEmpty ? "none" : summary.databases.map(String.init).joined(separator: ", ")
+    }
+
+    private static func list(_ counts: [String: Int]) -> String {
+        counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+    }
+
+    private static func object(_ counts: [String: Int]) -> String {
+        let fields = counts.sorted { $0.key < $1.key }.map { "\(JSONText.quoted($0.key)):\($0.value)" }
+        return "{\(fields.joined(separator: ","))}"
+    }
+
+    private static func tenths(_ seconds: Double) -> String { "\((seconds * 10).rounded() / 10)" }
+}
+
+extension String {
+    func padded(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+}

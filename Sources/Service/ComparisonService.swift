@@ -1,0 +1,124 @@
+package import Comparison
+import Dragonfly
+import Glibc
+import Link
+import Redis
+import Replication
+
+/// `df2redis check`: compares both sides of a task, and reports what differs.
+package struct ComparisonService: Sendable {
+    /// What the command line sets.
+    package struct Request: Sendable {
+        package var mode = ComparisonOptions.Mode.value
+        package var samplePercent = 100.0
+        package var filter: String?
+        package var databases: Set<UInt32>?
+        package var commandsPerSecond = 0
+        package var parallel = 4
+        package var settleSeconds = 2.0
+        /// The file of differing keys; `nil`: `<task>.check.jsonl` in the state directory.
+        package var output: String?
+
+        package init() {}
+    }
+
+    /// How a comparison has ended.
+    package struct Outcome: Sendable {
+        package var summary: ComparisonSummary
+        /// Where the differing keys are.
+        package var file: String
+
+        package var exitCode: ExitCode { summary.isEqual ? .ok : .different }
+    }
+
+    /// Why there is no result.
+    package struct Failure: Error, Sendable, CustomStringConvertible {
+        package let description: String
+        package let exitCode: ExitCode
+    }
+
+    private let configuration: Configuration
+    private let request: Request
+
+    package init(configuration: Configuration, request: Request) {
+        self.configuration = configuration
+        self.request = request
+    }
+
+    package func run(
+        onProgress: @escaping @Sendable (ComparisonProgress) -> Void
+    ) async throws(Failure) -> Outcome {
+        let settings = ReplicatorSettings(configuration, mode: .replicate)
+        let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
+        var options = ComparisonOptions(checkpointKey: checkpoint.name)
+        options.mode = request.mode
+        options.samplePercent = request.samplePercent
+        options.filter = request.filter
+        options.databases = request.databases
+        options.commandsPerSecond = request.commandsPerSecond
+        options.parallel = request.parallel
+        options.settle = .seconds(request.settleSeconds)
+        options.ttlMargins = Set(settings.ttlMargins)
+
+        let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
+        do throws(ComparisonError) {
+            let file = try DifferenceFile(path: path)
+            let comparison = Comparison(
+                ServerPair(source: settings.source, target: settings.visitor("check")), options: options,
+                onDifference: { difference throws(ComparisonError) in try file.append(difference) },
+                onProgress: onProgress)
+            return Outcome(summary: try await comparison.run(), file: path)
+        } catch {
+            throw Failure(description: error.description, exitCode: error.exitCode)
+        }
+    }
+}
+
+extension ReplicatorSettings {
+    /// The target, as a command visits it beside the task: under another name, since a task ends the connections of its own
+    /// name when it starts, and counts them as its signs of life.
+    func visitor(_ command: String) -> TargetSettings {
+        var target = target
+        target.clientName = "df2redis-\(command):\(task)"
+        target.owner = nil
+        return target
+    }
+}
+
+extension ComparisonError {
+    var exitCode: ExitCode {
+        switch self {
+        case .source(let error): ReplicationError(error).exitCode
+        case .target(let error): ReplicationError(error).exitCode
+        case .file(let error): error.call == "open" ? .cantCreate : .ioError
+        case .cancelled: .software
+        }
+    }
+}
+
+/// The differing keys, a line of JSON each.
+private final class DifferenceFile: Sendable {
+    private let path: String
+    private let descriptor: Int32
+
+    /// Empties the file: what an earlier comparison has found is not what differs now.
+    init(path: String) throws(ComparisonError) {
+        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else { throw .file(SystemError("open", errno: errno, peer: path)) }
+        self.path = path
+    }
+
+    deinit { close(descriptor) }
+
+    func append(_ difference: KeyDifference) throws(ComparisonError) {
+        let line = Array("\(difference.json)\n".utf8)
+        var written = 0
+        while written < line.count {
+            let count = retryingInterrupts {
+                line.withUnsafeBytes { write(descriptor, $0.baseAddress?.advanced(by: written), line.count - written) }
+            }
+            guard count > 0 else { throw .file(SystemError("write", errno: errno, peer: path)) }
+            written += count
+        }
+    }
+}

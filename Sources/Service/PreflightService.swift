@@ -1,0 +1,57 @@
+package import Comparison
+import Link
+import Redis
+import Replication
+
+/// `df2redis preflight`: looks at both sides and at this host before a task runs.
+package struct PreflightService: Sendable {
+    private let configuration: Configuration
+
+    package init(configuration: Configuration) { self.configuration = configuration }
+
+    package func run() async -> PreflightReport {
+        let settings = ReplicatorSettings(configuration, mode: .replicate)
+        let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
+        var options = PreflightOptions(checkpointKey: checkpoint.name)
+        options.ownPrefixes.insert(settings.checkpoint.keyPrefix)
+        options.stopsAtUnsupported = configuration.policy.onUnsupported == .stop
+        options.stateDirectory = configuration.stateDirectory
+        options.spoolDirectory = configuration.spool.directory
+        options.spoolDiskBytes = configuration.spool.diskBytes
+        options.spoolMemoryBytes = configuration.spool.memoryBytes
+        let servers = ServerPair(source: settings.source, target: settings.visitor("preflight"))
+        return PreflightReport(findings: await Preflight(servers, options: options).run())
+    }
+}
+
+/// The lines of a preflight as text and as JSON.
+package struct PreflightReport: Sendable {
+    package let findings: [PreflightFinding]
+
+    package var exitCode: ExitCode { count(.fail) == 0 ? .ok : .policyStop }
+
+    private func count(_ level: PreflightFinding.Level) -> Int { findings.count { $0.level == level } }
+
+    /// A line each, its remedy below it.
+    package var text: String {
+        let width = findings.map(\.topic.count).max() ?? 0
+        var lines: [String] = []
+        for finding in findings {
+            let head =
+                "\(finding.level.rawValue.padded(to: 5)) \(finding.subject.rawValue.padded(to: 7)) \(finding.topic.padded(to: width)) "
+            lines.append(" \(head) \(finding.message)")
+            if let remedy = finding.remedy {
+                lines.append(String(repeating: " ", count: head.count + 2) + "-> \(remedy)")
+            }
+        }
+        let (warnings, failures) = (count(.warn), count(.fail))
+        lines.append(
+            "\(count(.ok)) ok, \(warnings) warning\(warnings == 1 ? "" : "s"), \(failures) failure\(failures == 1 ? "" : "s")"
+        )
+        return lines.joined(separator: "\n")
+    }
+
+    package var json: String {
+        "{\"ok\":\(count(.fail) == 0),\"findings\":[\(findings.map(\.json).joined(separator: ","))]}"
+    }
+}

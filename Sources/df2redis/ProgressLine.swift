@@ -1,0 +1,38 @@
+import Comparison
+import Glibc
+import Synchronization
+
+/// How far a comparison has come, on one line of a terminal that is written over; nothing where standard error is none.
+final class ProgressLine: Sendable {
+    /// Milliseconds between two writings.
+    private static let pause: Int64 = 200
+
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let start = ContinuousClock.now
+    private let next = Atomic<Int64>(0)
+
+    func show(_ progress: ComparisonProgress) {
+        guard isTerminal else { return }
+        let elapsed = start.duration(to: .now)
+        let (seconds, attoseconds) = elapsed.components
+        let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
+        guard milliseconds >= next.load(ordering: .relaxed) else { return }
+        next.store(milliseconds + Self.pause, ordering: .relaxed)
+        let percent = progress.expectedKeys > 0 ? " (\(min(100, progress.keys * 100 / progress.expectedKeys)) %)" : ""
+        let rate = milliseconds > 0 ? Int64(progress.keys) * 1000 / milliseconds : 0
+        write(
+            "\(progress.step.rawValue) database \(progress.database): \(progress.keys) keys\(percent), \(rate)/s, "
+                + "\(progress.pending) to read again, \(progress.different) different")
+    }
+
+    /// Leaves an empty line for what is printed next.
+    func clear() {
+        if isTerminal { write("") }
+    }
+
+    private func write(_ text: String) {
+        let bytes = Array("\r\(text)\u{1B}[K".utf8)
+        // Nothing is left to do for a reader that has gone.
+        _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
+    }
+}

@@ -1,0 +1,52 @@
+import ArgumentParser
+import Glibc
+import Service
+
+struct Status: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show the tasks that run on this machine.",
+        discussion: """
+            Asks each task over its Unix socket in /run/df2redis, which root and the group df2redis may. Without names: \
+            every task that runs, and every /etc/df2redis/<task>.yaml that does not. Exit status 69 if a named task does \
+            not run.
+            """)
+
+    @Argument(help: ArgumentHelp("Names of tasks.", valueName: "task"))
+    var tasks: [String] = []
+
+    @Flag(help: "Print the whole status of each task, as a JSON array.")
+    var json = false
+
+    @Flag(help: "Print it again every two seconds, until Ctrl-C.")
+    var watch = false
+
+    func run() throws {
+        guard watch else {
+            if try !show() { throw ArgumentParser.ExitCode(Service.ExitCode.sourceUnavailable.rawValue) }
+            return
+        }
+        while true {
+            // The screen is cleared on a terminal; in a file each one follows the last.
+            if isatty(STDOUT_FILENO) == 1, !json { print("\u{1B}[H\u{1B}[2J", terminator: "") }
+            _ = try show()
+            fflush(nil)
+            sleep(2)
+        }
+    }
+
+    /// - Returns: whether every named task runs.
+    private func show() throws -> Bool {
+        let overview = TaskOverview(tasks: tasks)
+        if json {
+            print("[" + overview.documents.joined(separator: ",\n") + "]")
+        } else if overview.rows.isEmpty {
+            print("no task runs here (nothing in \(overview.places))")
+        } else {
+            print(TaskTable(overview.rows).text)
+        }
+        if json {
+            for case .absent(let name, let reason) in overview.rows { Console.complain("\(name): \(reason)") }
+        }
+        return overview.namedAreRunning
+    }
+}

@@ -1,0 +1,58 @@
+import ArgumentParser
+import Service
+
+struct Stop: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Stop a running task in order, and wait for its end.",
+        discussion: """
+            The task leaves its source as on SIGTERM and 'systemctl stop'. Exit status: 0 it has ended; 69 it does not \
+            run; 75 it was still leaving after --timeout, and goes on leaving, or was killed with --force; 77 this user \
+            may not ask it.
+            """)
+
+    @Argument(help: ArgumentHelp("The task's name.", valueName: "task"))
+    var task: String
+
+    @Option(help: ArgumentHelp("How long to wait for its end.", valueName: "seconds"))
+    var timeout = 30
+
+    @Flag(help: "Kill it (SIGKILL) when the time is over. Its source then notices a replica that hangs.")
+    var force = false
+
+    func validate() throws {
+        if !(0...86_400).contains(timeout) {
+            throw ValidationError("--timeout is a number of seconds from 0 to 86400.")
+        }
+    }
+
+    func run() throws {
+        let stop = TaskStop(
+            task: task, sockets: RuntimeDirectory().sockets(of: task), timeout: .seconds(timeout), force: force)
+        let code: Service.ExitCode
+        do throws(ControlClient.Failure) {
+            switch try stop.run({ print("\(task): \($0)") }) {
+            case .ended:
+                print("\(task): ended")
+                code = .ok
+            case .stillLeaving(let last):
+                Console.complain(
+                    "\(task): still there after \(timeout) s (\(last)); it goes on leaving. --force kills it")
+                code = .targetUnavailable
+            case .killed:
+                Console.complain(
+                    "\(task): killed after \(timeout) s. Under systemd it is started again, and leaves the source then: "
+                        + "'systemctl stop df2redis@\(task)' keeps it stopped")
+                code = .targetUnavailable
+            }
+        } catch {
+            Console.complain("\(task): \(error)")
+            code =
+                switch error {
+                case .notRunning: .sourceUnavailable
+                case .notPermitted: .noPermission
+                case .failed: .ioError
+                }
+        }
+        throw ArgumentParser.ExitCode(code.rawValue)
+    }
+}

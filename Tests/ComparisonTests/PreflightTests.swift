@@ -1,0 +1,153 @@
+import Comparison
+import Dragonfly
+import DragonflySimulator
+import Lab
+import Link
+import Redis
+import Testing
+import Wire
+
+@Suite struct `A preflight` {
+    private static func findings(
+        source: UInt16, target: UInt16, user: (name: String, password: String)? = nil,
+        _ change: (inout PreflightOptions) -> Void = { _ in }
+    ) async -> [PreflightFinding] {
+        var options = PreflightOptions(checkpointKey: "df2redis:checkpoint:test")
+        options.stateDirectory = "/tmp"
+        options.interval = .milliseconds(50)
+        change(&options)
+        let servers = ServerPair(
+            source: SourceSettings(endpoint: Endpoint(host: "127.0.0.1", port: source), clientID: "", displayName: ""),
+            target: TargetSettings(
+                endpoint: Endpoint(host: "127.0.0.1", port: target), user: user?.name, password: user?.password,
+                clientName: "df2redis-preflight:test"))
+        return await Preflight(servers, options: options).run()
+    }
+
+    /// `level subject topic` of what is not ok.
+    private static func troubles(_ findings: [PreflightFinding]) -> Set<String> {
+        Set(
+            findings.filter { $0.level != .ok }.map { "\($0.level.rawValue) \($0.subject.rawValue) \($0.topic)" })
+    }
+
+    @Test func `of a simulated master and a sound target fails nowhere, and makes no session`() async throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        let redis = try RedisServer(["--appendonly", "yes"])
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let findings = await Self.findings(source: port, target: redis.port)
+        #expect(!findings.contains { $0.level == .fail }, "\(findings)")
+        #expect(findings.contains { $0.subject == .source && $0.topic == "flows" && $0.message.hasPrefix("2 shards") })
+        #expect(findings.contains { $0.subject == .target && $0.topic == "contents" && $0.message == "empty" })
+        #expect(master.main == nil)
+        #expect(master.violations == [])
+        #expect(try redis.client().command("DBSIZE").int == 0, "nothing is written")
+    }
+
+    @Test func `says what is wrong with a target, each with a remedy`() async throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        let redis = try RedisServer(["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"])
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let client = try redis.client()
+        try client.command("SET", "foreign", "v")
+        var findings = await Self.findings(source: port, target: redis.port)
+        #expect(
+            Self.troubles(findings).isSuperset(of: [
+                "warn target eviction", "warn target persistence", "warn target contents",
+            ]), "\(findings)")
+        #expect(findings.allSatisfy { $0.level == .ok || $0.remedy != nil })
+
+        try client.command("HSET", "df2redis:tasks", "df2redis:checkpoint:other", "0")
+        try client.command("SET", "df2redis:checkpoint:test:owner", "1 host 17 machine start")
+        findings = await Self.findings(source: port, target: redis.port)
+        #expect(Self.troubles(findings).isSuperset(of: ["warn target tasks", "warn target task"]))
+
+        try client.command(
+            "ACL", "SETUSER", "weak", "on", ">p", "~*", "+@all", "-hset", "-eval")
+        findings = await Self.findings(source: port, target: redis.port, user: ("weak", "p"))
+        let refusal = try #require(findings.first { $0.level == .fail && $0.topic == "rights" })
+        #expect(refusal.remedy?.contains("ACL SETUSER weak") == true && refusal.remedy?.contains("+hset") == true)
+        try client.command("ACL", "SETUSER", "weak", "+hset")
+        findings = await Self.findings(source: port, target: redis.port, user: ("weak", "p"))
+        #expect(Self.troubles(findings).contains("warn target rights"))
+
+        findings = await Self.findings(source: port, target: redis.port) {
+            $0.spoolDiskBytes = 1 << 60
+            $0.spoolDirectory = "/tmp/none/spool"
+            $0.stateDirectory = "/etc/passwd/none"
+        }
+        #expect(Self.troubles(findings).isSuperset(of: ["warn host spool", "warn host state"]))
+    }
+
+    @Test func `says that a server cannot be reached or is none of the kind`() async throws {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        var findings = await Self.findings(source: redis.port, target: redis.port)
+        #expect(Self.troubles(findings).contains("fail source version"))
+        try redis.client().command("CONFIG", "SET", "requirepass", "secret")
+        findings = await Self.findings(source: 1, target: redis.port)
+        #expect(Self.troubles(findings).isSuperset(of: ["fail source connection", "fail target connection"]))
+        #expect(findings.first { $0.subject == .target }?.message.contains("target.password") == true)
+    }
+
+    @Test func `is a line of JSON each`() {
+        let finding = PreflightFinding(.warn, .host, "open files", "a \"word\"", remedy: "do\nit")
+        #expect(
+            finding.json
+                == #"{"level":"warn","subject":"host","topic":"open files","message":"a \"word\"","remedy":"do\nit"}"#)
+    }
+}
+
+@Suite(.enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+struct `A preflight of a real Dragonfly` {
+    private static func findings(
+        _ master: DragonflyServer, _ redis: RedisServer, user: String? = nil
+    ) async -> [PreflightFinding] {
+        var options = PreflightOptions(checkpointKey: "df2redis:checkpoint:test")
+        options.stateDirectory = "/tmp"
+        options.interval = .milliseconds(50)
+        let servers = ServerPair(
+            source: SourceSettings(
+                endpoint: Endpoint(host: "127.0.0.1", port: master.port), user: user, password: user.map { _ in "p" },
+                clientID: "", displayName: ""),
+            target: TargetSettings(
+                endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientName: "df2redis-preflight:test"))
+        return await Preflight(servers, options: options).run()
+    }
+
+    @Test func `knows its shards, its types, its databases and what a user lacks`() async throws {
+        let master = try DragonflyServer(shards: 2)
+        let redis = try RedisServer(["--appendonly", "yes", "--databases", "4"])
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let client = try master.client()
+        for number in 0..<1000 { try client.command("SET", "key\(number)", "v") }
+        var findings = await Self.findings(master, redis)
+        print(findings.map { "\($0.level) \($0.subject) \($0.topic): \($0.message)" }.joined(separator: "\n"))
+        #expect(!findings.contains { $0.level == .fail }, "\(findings)")
+        #expect(findings.contains { $0.topic == "flows" && $0.message.hasPrefix("2 shards") })
+
+        try client.command("JSON.SET", "document", "$", "{}")
+        try client.command("SET", "df2redis:mine", "v")
+        try client.command("SELECT", "7")
+        try client.command("SET", "far", "v")
+        try client.command(
+            "ACL", "SETUSER", "weak", "ON", ">p", "+PING", "+INFO", "+ACL", "+ROLE", "+SCAN", "+TYPE", "+SELECT", "~*")
+        findings = await Self.findings(master, redis)
+        let troubles = findings.filter { $0.level != .ok }.map { "\($0.level) \($0.subject) \($0.topic)" }
+        #expect(Set(troubles) == ["fail target types", "warn source names", "fail target databases"])
+        findings = await Self.findings(master, redis, user: "weak")
+        let rights = try #require(findings.first { $0.subject == .source && $0.topic == "rights" })
+        #expect(rights.level == .fail, "\(findings)")
+        #expect(rights.remedy?.contains("ACL SETUSER weak +DFLY") == true)
+    }
+}

@@ -1,0 +1,145 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+
+/// The page in a real browser: what it shows, against what the daemon says. Pictures go to `.build/screenshots`.
+@Suite(.serialized, .enabled(if: Browser.path != nil)) struct `The page in Chromium` {
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let daemon: Daemon
+        let browser: Browser
+
+        init(
+            _ dataSet: DataSet = .live(nil), sections: [String: [String]] = [:], isDark: Bool = false
+        ) throws {
+            master = try startedMaster(dataSet, shards: 4)
+            redis = try RedisServer()
+            let usual = [
+                "shutdown": ["drainSeconds: 3"], "dashboard": ["addr: 127.0.0.1:0"],
+                "policy": ["onError: skip", "onUnsupported: skip"],
+            ]
+            daemon = try Daemon(
+                .replicate,
+                .init(source: master.port, target: redis.port, sections: usual.merging(sections) { $1 }))
+            browser = try Browser(try #require(Browser.path), isDark: isDark)
+        }
+
+        deinit {
+            daemon.process.resume()
+            daemon.process.kill()
+            redis.resume()
+            redis.stop()
+            master.stop()
+        }
+
+        func open() throws { try browser.open("http://127.0.0.1:\(daemon.pagePort())/") }
+
+        func status() throws -> [String: Any] { try HTTPClient.get("/api/status", port: daemon.pagePort()).object() }
+
+        func wait(for text: String, in id: String) throws {
+            var last = ""
+            do {
+                try Lab.wait(until: "\(id) says '\(text)'") {
+                    last = try browser.text(id)
+                    return last.contains(text)
+                }
+            } catch { throw LabError("\(error); it says '\(last)'") }
+        }
+
+        func picture(_ name: String) throws {
+            try browser.screenshot(to: ".build/screenshots/\(name).png")
+        }
+    }
+
+    @Test func `shows a stable task, its incidents, a lost target, the leave, and that nobody is there any more`()
+        throws
+    {
+        let scene = try Scene()
+        let client = try scene.redis.client()
+        try scene.daemon.wait(forLine: "stable: following")
+        try scene.open()
+        try scene.wait(for: "Stable: the target has everything", in: "sentence")
+        #expect(try scene.browser.text("pill") == "ready")
+        #expect(try scene.browser.text("task") == "lab")
+        for number in 0..<20_000 { scene.master.execute("SET key:\(number) value") }
+        try scene.wait(for: "20,000", in: "records")
+        #expect(try scene.status()["records"] as? Int == 20_000)
+        // A command that the target refuses: the key has another type there. Its name is no HTML.
+        try client.command("SET", "<b>odd</b>&amp;", "text")
+        scene.master.execute("LPUSH <b>odd</b>&amp; a")
+        try scene.wait(for: "<b>odd</b>&amp;", in: "incidents")
+        try scene.wait(for: "stable: following the source's journal", in: "events")
+        #expect(try scene.browser.evaluate("document.querySelectorAll('.flow').length") == "4")
+        #expect(try scene.browser.evaluate("document.querySelectorAll('#incidents b').length") == "0")
+        try scene.picture("stable")
+        try scene.browser.resize(width: 390, height: 844)
+        #expect(try scene.browser.evaluate("document.documentElement.scrollWidth <= 390") == "true")
+        try scene.picture("stable-phone")
+        try scene.browser.resize(width: 1200, height: 1000)
+
+        scene.redis.pause()
+        scene.master.execute("SET waiting 1")
+        try scene.wait(for: "s of lag", in: "sentence")
+        scene.redis.resume()
+        try scene.wait(for: "Stable: the target has everything", in: "sentence")
+        scene.redis.stop()
+        scene.master.execute("SET waiting 2")
+        try scene.wait(for: "The target does not answer", in: "sentence")
+        try scene.picture("target-lost")
+
+        scene.daemon.process.signal(SIGTERM)
+        try scene.wait(for: "Leaving the source in order", in: "sentence")
+        _ = try scene.daemon.process.waitForEnd(timeout: .seconds(30))
+        try scene.wait(for: "No contact since", in: "contact")
+        #expect(try scene.browser.text("pill") == "no contact")
+        #expect(try scene.browser.evaluate("document.getElementById('main').className") == "stale")
+        try scene.picture("no-contact")
+    }
+
+    @Test func `shows how far a full sync is, in the dark too`() throws {
+        let scene = try Scene(.live(nil), sections: ["advanced": ["qps: 2000"]], isDark: true)
+        for number in 0..<20_000 { scene.master.execute("SET key:\(number) value") }
+        // The daemon has connected to a source without keys, or with some: another one is in the middle of its full sync.
+        try scene.daemon.leave()
+        let target = try RedisServer()
+        defer { target.stop() }
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: scene.master.port, target: target.port,
+                sections: ["advanced": ["qps: 2000"], "dashboard": ["addr: 127.0.0.1:0"]]))
+        defer { daemon.process.kill() }
+        try scene.browser.open("http://127.0.0.1:\(daemon.pagePort())/")
+        try scene.wait(for: "of 20,000 keys copied, about", in: "sentence")
+        try scene.wait(for: "of 20,000", in: "syncKeys")
+        #expect(try scene.browser.evaluate("document.getElementById('sync').hidden") == "false")
+        try scene.picture("full-sync-dark")
+        let progress = try HTTPClient.get("/api/sync/progress", port: daemon.pagePort()).object()
+        #expect(progress["phase"] as? String == "full_sync")
+        #expect(progress["sourceKeysEstimated"] as? Int == 20_000)
+        let percent = try #require(progress["percent"] as? Double)
+        #expect(percent > 0 && percent < 1)
+        #expect((progress["flowStats"] as? [[String: Any]])?.count == 4)
+        try scene.wait(for: "Stable", in: "sentence")
+        #expect(try scene.browser.evaluate("document.getElementById('sync').hidden") == "true")
+        try daemon.leave()
+    }
+
+    @Test func `asks for the token, and shows nothing before it has it`() throws {
+        let scene = try Scene(sections: ["dashboard": ["addr: 127.0.0.1:0", "token: s3cret"]])
+        try scene.daemon.wait(forLine: "stable: following")
+        try scene.open()
+        try wait(until: "it asks") { try scene.browser.evaluate("document.getElementById('login')?.hidden") == "false" }
+        #expect(try scene.browser.text("source").isEmpty)
+        try scene.browser.call(
+            "Runtime.evaluate",
+            [
+                "expression":
+                    "document.getElementById('token').value = 's3cret'; document.querySelector('#login button').click()"
+            ])
+        try scene.wait(for: "Stable", in: "sentence")
+        #expect(try scene.browser.evaluate("document.getElementById('login')?.hidden") == "true")
+    }
+}

@@ -1,0 +1,160 @@
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// `df2redis check` as an operator runs it.
+@Suite(.serialized) struct `The command check` {
+    /// A task's configuration, and runs of the command with it.
+    private final class Scene {
+        let folder: TemporaryFolder
+        private let config: String
+        private var runs = 0
+
+        init(source: UInt16, target: UInt16, _ lines: [String] = []) throws {
+            folder = try TemporaryFolder("check")
+            config = try folder.write(
+                """
+                source:
+                  addr: 127.0.0.1:\(source)
+                target:
+                  addr: 127.0.0.1:\(target)
+                stateDir: \(folder.path)
+                \(lines.joined(separator: "\n"))
+                """, to: "lab.yaml")
+        }
+
+        func check(_ options: String...) throws -> (code: Int32, output: String, errors: String) {
+            runs += 1
+            let process = try ChildProcess(
+                BuiltProgram.daemon.path, ["check", "--config", config] + options,
+                output: folder.file("output\(runs)"), error: folder.file("errors\(runs)"))
+            guard case .exited(let code) = try process.waitForEnd(timeout: .seconds(120)) else {
+                throw LabError("check was killed:\n\(process.outputTail())")
+            }
+            return (code, process.output, process.errorOutput)
+        }
+
+        func differences(_ file: String = "lab.check.jsonl") throws -> [[String: String]] {
+            let text = try String(contentsOfFile: folder.file(file), encoding: .utf8)
+            return try text.split(separator: "\n").map { line in
+                let fields = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] ?? [:]
+                return fields.mapValues { "\($0)" }
+            }
+        }
+    }
+
+    @Test func `says by its exit status whether both sides are equal, and lists what differs`() throws {
+        let (source, target) = (try RedisServer(), try RedisServer())
+        defer {
+            source.stop()
+            target.stop()
+        }
+        let scene = try Scene(source: source.port, target: target.port)
+        for server in [source, target] { try server.client().command("MSET", "a", "1", "b", "2") }
+        let equal = try scene.check()
+        #expect(equal.code == 0, "\(equal)")
+        #expect(equal.output.hasPrefix("equal: 2 keys of database 0, mode value"))
+        #expect(try scene.differences() == [])
+
+        try target.client().command("SET", "b", "3")
+        try source.client().command("HSET", "c", "f", "v")
+        let different = try scene.check("--settle", "0.2")
+        #expect(different.code == 1, "\(different)")
+        #expect(different.output.hasPrefix("2 keys differ: 3 keys of database 0"))
+        #expect(different.output.contains("missing  1  hash 1"))
+        #expect(
+            different.output.contains("value    1  string 1") || different.output.contains("value      1  string 1"))
+        #expect(
+            Set(try scene.differences()) == [
+                ["database": "0", "kind": "missing", "type": "hash", "key": "c", "keyHex": "63"],
+                ["database": "0", "kind": "value", "type": "string", "key": "b", "keyHex": "62"],
+            ])
+        #expect(different.errors == "", "no progress where there is no terminal")
+
+        let json = try scene.check(
+            "--settle", "0.2", "--json", "--mode", "outline", "--output", scene.folder.file("own"))
+        #expect(json.code == 1)
+        let fields = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
+        #expect(fields?["different"] as? Int == 1)
+        #expect(fields?["equal"] as? Bool == false)
+        #expect(try scene.differences("own").map { $0["key"] } == ["c"])
+    }
+
+    @Test func `ends with the exit status of what keeps it from comparing`() throws {
+        let (source, target) = (try RedisServer(), try RedisServer())
+        defer {
+            source.stop()
+            target.stop()
+        }
+        let scene = try Scene(source: source.port, target: target.port)
+        #expect(try scene.check("--mode", "all").code == 64)
+        #expect(try scene.check("--sample", "0").code == 64)
+        #expect(try scene.check("--databases", "0,x").code == 64)
+        #expect(try scene.check("--output", "/nowhere/file").code == 73)
+        try target.client().command("CONFIG", "SET", "requirepass", "secret")
+        let refused = try scene.check()
+        #expect(refused.code == 77)
+        #expect(refused.errors.contains("target.password"))
+        target.stop()
+        #expect(try scene.check().code == 75)
+        source.stop()
+        #expect(try scene.check().code == 69)
+    }
+}
+
+/// A real Dragonfly whose clients write, and a task that follows it.
+@Suite(
+    .serialized,
+    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+struct `The command check beside a task` {
+    @Test func `finds no difference under random writes, and the one that is made`() throws {
+        let master = try DragonflyServer(shards: 2)
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let writer = try RandomWriter(port: master.port, keys: 400, seed: printedSeed())
+        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable")
+        try wait(until: "there is something to compare") { writer.commandCount > 20_000 }
+
+        func check() throws -> (code: Int32, output: String) {
+            let process = try ChildProcess(
+                BuiltProgram.daemon.path,
+                ["check", "--config", daemon.folder.file("lab.yaml"), "--task-name", "lab"],
+                output: daemon.folder.file("check"))
+            guard case .exited(let code) = try process.waitForEnd(timeout: .seconds(120)) else {
+                throw LabError("check was killed:\n\(process.outputTail())")
+            }
+            let file = try String(contentsOfFile: daemon.folder.file("state/lab.check.jsonl"), encoding: .utf8)
+            return (code, process.outputTail() + "\n" + file)
+        }
+        let before = writer.commandCount
+        let equal = try check()
+        print(equal.output)
+        #expect(equal.code == 0, "\(equal.output)")
+        #expect(writer.commandCount > before, "there were writes meanwhile")
+
+        try writer.stop()
+        // The writer flushes databases.
+        let (source, target) = (try master.client(), try redis.client())
+        for start in stride(from: 0, to: 5000, by: 500) {
+            let fields = (start..<start + 500).flatMap { ["field\($0)", "value"] }
+            try source.command(["HSET", "large"] + fields)
+        }
+        try source.command("SET", "large-string", String(repeating: "x", count: 3 << 20))
+        try wait(until: "the target has it") { try target.command("EXISTS", "large-string", "large").int == 2 }
+        try wait(until: "the target has all of it") { try target.command("HLEN", "large").int == 5000 }
+        try redis.client().command("HSET", "large", "field17", "other")
+        let different = try check()
+        #expect(different.code == 1, "\(different.output)")
+        #expect(different.output.contains("1 key differs"))
+        #expect(different.output.contains(#""kind":"value","type":"hash","key":"large""#))
+        // The task has not noticed the connections of the command.
+        #expect(daemon.process.isRunning)
+        try daemon.leave()
+    }
+}

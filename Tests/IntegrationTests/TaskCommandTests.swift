@@ -1,0 +1,131 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+
+/// `df2redis status` and `df2redis stop`, on tasks that run.
+@Suite(.serialized) struct `The commands on a running task` {
+    private final class Scene {
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let folder: TemporaryFolder
+        private(set) var daemon: Daemon
+
+        init(drain: Int = 0) throws {
+            master = try startedMaster(shards: 2)
+            redis = try RedisServer()
+            folder = try TemporaryFolder("commands")
+            daemon = try Daemon(
+                .replicate,
+                .init(source: master.port, target: redis.port, sections: ["shutdown": ["drainSeconds: \(drain)"]]),
+                environment: ["RUNTIME_DIRECTORY": folder.file("run")])
+            try daemon.wait(forLine: "stable: following")
+        }
+
+        deinit {
+            daemon.process.resume()
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+
+        struct Result {
+            var code: ChildProcess.End
+            var output: String
+            var error: String
+        }
+
+        func run(_ arguments: String..., runtime: String? = nil) throws -> Result {
+            let folder = try TemporaryFolder("command")
+            let process = try ChildProcess(
+                BuiltProgram.daemon.path, arguments, output: folder.file("output"), error: folder.file("error"),
+                environment: ["RUNTIME_DIRECTORY": runtime ?? self.folder.file("run")])
+            let end = try process.waitForEnd(timeout: .seconds(60))
+            let output = try String(contentsOfFile: folder.file("output"), encoding: .utf8)
+            return Result(code: end, output: output, error: process.errorOutput)
+        }
+    }
+
+    @Test func `status shows each task in a table, and all of it as JSON`() throws {
+        let scene = try Scene()
+        scene.master.execute("SET a 1")
+        try wait(until: "it is applied") { scene.daemon.status?["records"] as? Int == 1 }
+        for arguments in [[], ["lab"]] {
+            let result = try arguments.isEmpty ? scene.run("status") : scene.run("status", "lab")
+            #expect(result.code == .exited(0))
+            let lines = result.output.split(separator: "\n")
+            #expect(lines.count == 2)
+            #expect(lines.first?.hasPrefix("TASK  STATE") == true)
+            #expect(lines.last?.hasPrefix("lab   stable") == true)
+            #expect(lines.last?.contains("127.0.0.1:\(scene.master.port)") == true)
+        }
+        let json = try scene.run("status", "--json")
+        let list = try #require(JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [[String: Any]])
+        #expect(list.map { $0["task"] as? String } == ["lab"])
+        #expect(list.first?["pid"] as? Int32 == scene.daemon.process.pid)
+    }
+
+    @Test func `status names a task that does not run, and exits with 69`() throws {
+        let scene = try Scene()
+        let result = try scene.run("status", "lab", "nobody")
+        #expect(result.code == .exited(69))
+        #expect(result.output.contains("nobody  not running"))
+        #expect(result.output.contains("nothing listens on "))
+        #expect(try scene.run("status", "../lab").code == .exited(69))
+        let nothing = try scene.run("status", runtime: scene.folder.file("elsewhere"))
+        #expect(nothing.code == .exited(0))
+        #expect(nothing.output.hasPrefix("no task runs here"))
+    }
+
+    @Test func `the socket is for its user and its group alone`() throws {
+        let scene = try Scene()
+        var info = stat()
+        #expect(lstat(scene.folder.file("run/lab/control.sock"), &info) == 0)
+        #expect(info.st_mode & 0o777 == 0o660)
+    }
+
+    @Test func `stop leaves in order, says so, and waits for the end`() throws {
+        let scene = try Scene(drain: 1)
+        let result = try scene.run("stop", "lab")
+        #expect(result.code == .exited(0))
+        #expect(result.output.contains("lab: asked process \(scene.daemon.process.pid) to leave\n"))
+        #expect(result.output.contains("lab: leaving 127.0.0.1:\(scene.master.port)\n"))
+        #expect(result.output.hasSuffix("lab: ended\n"))
+        try scene.daemon.expectExit(0)
+        #expect(scene.daemon.log.contains("SIGTERM received"))
+        #expect(scene.master.violations.isEmpty)
+        let again = try scene.run("stop", "lab")
+        #expect(again.code == .exited(69))
+        #expect(again.error.contains("lab: nothing listens on"))
+    }
+
+    @Test func `stop does not kill what leaves slowly, and does with --force what does not leave at all`() throws {
+        let slow = try Scene(drain: 3)
+        let result = try slow.run("stop", "lab", "--timeout", "0")
+        #expect(result.code == .exited(75))
+        #expect(result.error.contains("it goes on leaving"))
+        try slow.daemon.expectExit(0)
+
+        let scene = try Scene(drain: 20)
+        let forced = try scene.run("stop", "lab", "--timeout", "1", "--force")
+        #expect(forced.code == .exited(75))
+        #expect(forced.error.contains("killed after 1 s"))
+        #expect(try scene.daemon.process.waitForEnd(timeout: .seconds(10)) == .signalled(SIGKILL))
+        // The socket that it has left is nobody's.
+        #expect(try scene.run("stop", "lab").code == .exited(69))
+        #expect(try scene.run("status", "lab").code == .exited(69))
+    }
+
+    @Test func `a wrong command line is refused`() throws {
+        let scene = try Scene()
+        for arguments in [
+            ["stop"], ["stop", "lab", "--timeout", "-1"], ["stop", "lab", "--timeout", "x"], ["status", "--yaml"],
+        ] {
+            let process = try ChildProcess(
+                BuiltProgram.daemon.path, arguments, output: scene.folder.file("output"),
+                error: scene.folder.file("error"), environment: ["RUNTIME_DIRECTORY": scene.folder.file("run")])
+            #expect(try process.waitForEnd(timeout: .seconds(30)) == .exited(64), "\(arguments)")
+        }
+        #expect(scene.daemon.process.isRunning)
+    }
+}

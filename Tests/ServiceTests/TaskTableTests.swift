@@ -1,0 +1,57 @@
+import Dashboard
+import Foundation
+import Testing
+
+@testable import Service
+
+@Suite struct `The table of tasks` {
+    private func task(_ change: (inout RunningTask) -> Void = { _ in }) throws -> RunningTask {
+        var report = TaskDescription(name: "prod")
+        (report.source, report.target, report.startedAt) = ("a:1", "b:2", 1_800_000_000_000)
+        let json = StatusDocument(TaskReport(task: report)).json
+        var task = try JSONDecoder().decode(RunningTask.self, from: Data(json.utf8))
+        change(&task)
+        return task
+    }
+
+    @Test func `is aligned, and has a reason under a task that is not well`() throws {
+        let running = try task {
+            ($0.phase, $0.keys, $0.lagSeconds, $0.dashboard) = ("stable", 1_000_000, 0.2, "http://127.0.0.1:7777/")
+        }
+        let ill = try task {
+            $0.task = "a-longer-name"
+            $0.health.code = "source-lost"
+            $0.health.reason = "Connection refused"
+        }
+        let table = TaskTable([.running(running), .running(ill), .absent("old", "")], now: 1_800_000_300)
+        #expect(
+            table.text == """
+                TASK           STATE        KEYS     RECORDS  LAG    UP  SOURCE  TARGET  PAGE
+                prod           stable       1000000  0        0.2 s  5m  a:1     b:2     http://127.0.0.1:7777/
+                a-longer-name  source-lost  0        0        -      5m  a:1     b:2     -
+                  Connection refused
+                old            not running  -        -        -      -   -       -       -
+                """)
+    }
+
+    @Test(arguments: [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] as [(Int64, String)])
+    func `says ages shortly`(_ seconds: Int64, _ text: String) {
+        #expect(TaskTable.age(seconds) == text)
+    }
+}
+
+@Suite struct `The folder of running tasks` {
+    @Test func `is the unit's own under systemd, one of a given folder, or the usual one`() {
+        func folder(_ environment: [String: String]) -> String {
+            RuntimeDirectory(environment: environment).socket(forNew: "prod").folder
+        }
+        #expect(folder(["RUNTIME_DIRECTORY": "/run/df2redis/prod"]) == "/run/df2redis/prod")
+        #expect(folder(["RUNTIME_DIRECTORY": "/run/df2redis/prod:/run/other"]) == "/run/df2redis/prod")
+        #expect(folder(["RUNTIME_DIRECTORY": "/tmp/x"]) == "/tmp/x/prod")
+        #expect(
+            RuntimeDirectory(environment: ["XDG_RUNTIME_DIR": "/run/user/7"]).roots == [
+                "/run/df2redis", "/run/user/7/df2redis",
+            ])
+        #expect(RuntimeDirectory(environment: ["RUNTIME_DIRECTORY": "/nowhere"]).tasks.isEmpty)
+    }
+}
