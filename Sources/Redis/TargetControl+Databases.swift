@@ -62,12 +62,7 @@ extension TargetControl {
     /// The databases that hold keys.
     package func databasesWithKeys() async throws(TargetError) -> [UInt32] {
         let texts = try await servers.demandEverywhere("INFO", "keyspace").map { $0.text ?? "" }
-        let databases = texts.flatMap { text in
-            text.split(whereSeparator: \.isNewline).compactMap { line in
-                line.hasPrefix("db") ? UInt32(line.dropFirst(2).prefix { $0.isNumber }) : nil
-            }
-        }
-        return Set(databases).sorted()
+        return Set(texts.flatMap { TargetFigures.databases(in: $0) }).sorted()
     }
 
     /// Even without a thread for it, a server empties hundreds of millions of keys in that time.

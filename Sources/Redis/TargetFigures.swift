@@ -1,3 +1,4 @@
+import Link
 import Wire
 
 /// What the target says of its memory and its keys.
@@ -45,6 +46,31 @@ package struct TargetFigures: Equatable, Sendable {
 
     /// The target removes keys when its memory is full, instead of refusing writes.
     package var mayEvict: Bool { memoryLimitBytes > 0 && !evictionPolicy.isEmpty && evictionPolicy != "noeviction" }
+
+    /// The databases that hold keys.
+    ///
+    /// - Parameter info: the reply to INFO keyspace.
+    static func databases(in info: String) -> [UInt32] {
+        info.split(whereSeparator: \.isNewline).compactMap { line in
+            line.hasPrefix("db") ? UInt32(line.dropFirst(2).prefix { $0.isNumber }) : nil
+        }
+    }
+
+    /// Where the replicas of a master are.
+    ///
+    /// - Parameter info: the reply to INFO replication, with a line `slave<n>:ip=<host>,port=<port>,...` for each.
+    static func replicas(in info: String) -> [Endpoint] {
+        fields(of: info).filter { $0.key.hasPrefix("slave") && Int($0.key.dropFirst(5)) != nil }.compactMap {
+            _, value in
+            var (host, port) = (Substring(), UInt16?.none)
+            for part in value.split(separator: ",") {
+                if part.hasPrefix("ip=") { host = part.dropFirst(3) }
+                if part.hasPrefix("port=") { port = UInt16(part.dropFirst(5)) }
+            }
+            guard let port, port > 0, !host.isEmpty else { return nil }
+            return Endpoint(host: String(host), port: port)
+        }
+    }
 
     static func fields(of info: String) -> [String: String] {
         var fields: [String: String] = [:]
