@@ -109,7 +109,9 @@ let package = Package(
             name: "ReplicationTests", dependencies: ["Replication", "Lab", "DragonflySimulator"], swiftSettings: strict),
         .testTarget(
             name: "ComparisonTests",
-            dependencies: ["Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire"],
+            dependencies: [
+                "Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire", logging,
+            ],
             swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Lab", "Systemd"], swiftSettings: strict),
         .testTarget(

@@ -86,7 +86,8 @@ package struct Comparison: Sendable {
             if let wanted = options.databases { databases.formIntersection(wanted) }
             summary.databases = databases.sorted()
             progress.expectedKeys = summary.databases.reduce(0) { $0 + (sourceCounts[$1] ?? 0) }
-            let selection = KeySelection(options: options, checkpointKeys: try await checkpointKeys())
+            let selection = KeySelection(
+                options: options, checkpointKeys: try await checkpointKeys(), isInCluster: target.cluster != nil)
             for database in summary.databases {
                 progress.database = database
                 progress.step = .comparing

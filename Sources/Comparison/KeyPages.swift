@@ -1,9 +1,10 @@
+import Link
 import Redis
 import Wire
 
-/// Walks the keys of a server's database, page by page.
+/// Walks the keys of a server's database, page by page; of a cluster, master by master.
 ///
-/// A key may come more than once, as SCAN gives it. Copies of a key that a master keeps in shards which do not own it come
+/// A slot that is handed over meanwhile may escape the walk. A key may come more than once, as SCAN gives it. Copies of a key that a master keeps in shards which do not own it come
 /// too; TYPE answers for the key that clients see.
 struct KeyPages {
     private static let count = 512
@@ -11,7 +12,9 @@ struct KeyPages {
     let server: ServerConnection
     let database: UInt32
     let selection: KeySelection
-    private var cursor: String? = "0"
+    private var cursor = "0"
+    /// The servers that are left, the one that is walked first; `nil` before the walk.
+    private var places: [Endpoint?]?
 
     init(server: ServerConnection, database: UInt32, selection: KeySelection) {
         (self.server, self.database, self.selection) = (server, database, selection)
@@ -19,17 +22,19 @@ struct KeyPages {
 
     /// - Returns: `nil` when there are no more.
     mutating func next() async throws(ComparisonError) -> [[UInt8]]? {
-        guard let cursor else { return nil }
+        if places == nil { places = try await server.walkPlaces() }
+        guard let place = places?.first else { return nil }
         var scan = command("SCAN", cursor, "COUNT", "\(Self.count)")
         if let filter = selection.filter { scan += command("MATCH", filter) }
         let select = command("SELECT", "\(database)")
-        let replies = try await server.requests([select, scan])
+        let replies = try await server.requests([select, scan], at: place)
         for (reply, request) in zip(replies, [select, scan]) {
             if case .error(let text) = reply { throw server.refusal(text, of: request) }
         }
         guard let parts = replies[1].array, parts.count == 2, let next = parts[0].text, let keys = parts[1].array
         else { throw server.violation("SCAN") }
-        self.cursor = next == "0" ? nil : next
+        cursor = next
+        if next == "0" { places?.removeFirst() }
         return keys.lazy.compactMap(\.bytes).filter(selection.contains)
     }
 }
@@ -41,10 +46,12 @@ struct KeySelection: Sendable {
     private let sampleLimit: UInt64
     private let seed = UInt64.random(in: 0 ... .max)
 
-    /// - Parameter checkpointKeys: of all tasks that are known; their names may begin with anything.
-    init(options: ComparisonOptions, checkpointKeys: Set<String>) {
+    /// - Parameters:
+    ///   - checkpointKeys: of all tasks that are known; their names may begin with anything.
+    ///   - isInCluster: names with a hash tag before them are reserved too.
+    init(options: ComparisonOptions, checkpointKeys: Set<String>, isInCluster: Bool = false) {
         filter = options.filter
-        reserved = checkpointKeys.map { ReservedKeys(checkpoint: $0) }
+        reserved = checkpointKeys.map { ReservedKeys(checkpoint: $0, isInCluster: isInCluster) }
         sampleLimit = options.samplePercent >= 100 ? .max : UInt64(options.samplePercent / 100 * 0x1p64)
     }
 

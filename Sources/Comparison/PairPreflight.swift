@@ -27,19 +27,37 @@ struct PairPreflight {
 
     private func databases() -> [PreflightFinding] {
         guard let count = target.databaseCount else { return [] }
-        let beyond = source.databases.filter { $0 >= count }.sorted()
-        guard beyond.isEmpty else {
-            return [
-                PreflightFinding(
-                    .fail, .target, "databases",
-                    "the source has keys in databases \(beyond.map(String.init).joined(separator: ", ")); the target has \(count)",
-                    remedy: "start the target with databases \((beyond.last ?? 0) + 1) or more")
-            ]
+        func list(_ databases: some Sequence<UInt32>) -> String {
+            databases.sorted().map(String.init).joined(separator: ", ")
         }
-        return [
-            PreflightFinding(
-                .ok, .target, "databases", "\(count), the source has \(source.keys) keys in \(source.databases.count)")
-        ]
+        var findings: [PreflightFinding] = []
+        let skipped = source.databases.intersection(options.skippedDatabases)
+        if !skipped.isEmpty {
+            findings.append(
+                PreflightFinding(
+                    .ok, .target, "databases", "database \(list(skipped)) of the source is left out (target.database)"))
+        }
+        let beyond = source.databases.subtracting(skipped).filter { $0 >= count }
+        guard !beyond.isEmpty else {
+            let text = "\(count), the source has \(source.keys) keys in \(source.databases.count)"
+            return findings + [PreflightFinding(.ok, .target, "databases", text)]
+        }
+        let needed = (beyond.max() ?? 0) + 1
+        let more =
+            target.profile?.masterCount == nil
+            ? "start the target with databases \(needed) or more"
+            : "a Valkey from 9 on has more with cluster-databases \(needed)"
+        let text = "the source has keys in database \(list(beyond)), the target has \(count)"
+        findings.append(
+            options.stopsAtUnsupported
+                ? PreflightFinding(
+                    .fail, .target, "databases", text,
+                    remedy:
+                        "\(more); or leave keys out: target.database: {<number>: skip}, or policy.onUnsupported: skip")
+                : PreflightFinding(
+                    .warn, .target, "databases", text,
+                    remedy: "these keys are left out, as policy.onUnsupported says; \(more)"))
+        return findings
     }
 
     private func types() -> [PreflightFinding] {

@@ -11,6 +11,8 @@ package struct PreflightOptions: Sendable {
     package var ownPrefixes: Set<String> = ["df2redis:"]
     /// Data that the target has no place for ends the task.
     package var stopsAtUnsupported = true
+    /// Databases of the source that are left out on purpose.
+    package var skippedDatabases: Set<UInt32> = []
     package var stateDirectory = ""
     package var spoolDirectory = ""
     package var spoolDiskBytes = 0

@@ -23,8 +23,13 @@ func command(_ words: String...) -> Command { words.map { Array($0.utf8) } }
 struct ServerConnection: Sendable {
     enum Side: Sendable { case source, target }
 
+    private enum Way: Sendable {
+        case server(RequestConnection)
+        case cluster(ClusterConnections)
+    }
+
     let side: Side
-    let connection: RequestConnection
+    private let way: Way
     private let timeout: Duration
     private let pacer: Pacer?
     /// As long as a leave waits for a FIN: a busy source must not be answered with RST.
@@ -36,7 +41,7 @@ struct ServerConnection: Sendable {
         do {
             let connection = try await settings.connect(label: "df2redis.\(role).source")
             return ServerConnection(
-                side: .source, connection: connection, timeout: settings.connectTimeout, pacer: pacer)
+                side: .source, way: .server(connection), timeout: settings.connectTimeout, pacer: pacer)
         } catch {
             throw .source(error)
         }
@@ -45,19 +50,63 @@ struct ServerConnection: Sendable {
     static func target(
         _ settings: TargetSettings, role: String, pacer: Pacer? = nil
     ) async throws(ComparisonError) -> ServerConnection {
+        let connector = TargetConnector(settings: settings)
         do {
-            let connection = try await TargetConnector(settings: settings).connect(role: role)
-            return ServerConnection(side: .target, connection: connection, timeout: settings.timeout, pacer: pacer)
+            let way: Way
+            if let cluster = connector.cluster {
+                let connections = ClusterConnections(cluster, role: role, timeout: settings.timeout)
+                // A node that is none says so here.
+                _ = try await connections.requests([command("PING")])
+                way = .cluster(connections)
+            } else {
+                way = .server(try await connector.connect(role: role))
+            }
+            return ServerConnection(side: .target, way: way, timeout: settings.timeout, pacer: pacer)
         } catch {
-            throw .target(error)
+            throw .target(TargetError(error))
         }
     }
+
+    /// All connections that the reading of a cluster needs, for what is not about a key; `nil`: it is a server by itself.
+    var cluster: ClusterConnections? { if case .cluster(let connections) = way { connections } else { nil } }
 
     /// Sends all commands, then reads all replies. Error replies are values.
     func requests(_ commands: [Command]) async throws(ComparisonError) -> [RESPValue] {
         do {
             if let pacer { try await pacer.take(commands.count) }
-            return try await connection.requests(commands, timeout: timeout)
+            switch way {
+            case .server(let connection): return try await connection.requests(commands, timeout: timeout)
+            case .cluster(let connections): return try await connections.requests(commands)
+            }
+        } catch {
+            throw failure(error)
+        }
+    }
+
+    /// The servers that a walk over all keys goes to, one after the other; `nil` is the one server that there is.
+    func walkPlaces() async throws(ComparisonError) -> [Endpoint?] {
+        guard let cluster else { return [nil] }
+        do { return try await cluster.masters().map(\.endpoint) } catch { throw .target(error) }
+    }
+
+    /// Sends commands to one of `walkPlaces`.
+    func requests(_ commands: [Command], at place: Endpoint?) async throws(ComparisonError) -> [RESPValue] {
+        guard let place, let cluster else { return try await requests(commands) }
+        do {
+            if let pacer { try await pacer.take(commands.count) }
+            return try await cluster.requests(commands, at: place)
+        } catch {
+            throw failure(error)
+        }
+    }
+
+    /// When the first of the server's certificates ends, in Unix seconds, and whose it is; `nil` in plaintext.
+    func certificateEnd() async throws(ComparisonError) -> (end: Int64, endpoint: Endpoint)? {
+        do {
+            switch way {
+            case .server(let connection): return await connection.certificateEnd.map { ($0, connection.endpoint) }
+            case .cluster(let connections): return try await connections.certificateEnd()
+            }
         } catch {
             throw failure(error)
         }
@@ -101,14 +150,33 @@ struct ServerConnection: Sendable {
     }
 
     /// FIN-first.
-    func close() async { _ = await connection.leave(within: Self.finWait) }
+    func close() async {
+        switch way {
+        case .server(let connection): _ = await connection.leave(within: Self.finWait)
+        case .cluster(let connections): await connections.close(within: Self.finWait)
+        }
+    }
 
+    /// A section of INFO; of a cluster, some master's.
     func info(_ section: String) async throws(ComparisonError) -> ServerInfo {
-        ServerInfo(try await demand("INFO", section).text)
+        try await info(section, at: walkPlaces()[0])
+    }
+
+    func info(_ section: String, at place: Endpoint?) async throws(ComparisonError) -> ServerInfo {
+        let question = command("INFO", section)
+        let reply = try await requests([question], at: place)[0]
+        if case .error(let text) = reply { throw refusal(text, of: question) }
+        return ServerInfo(reply.text)
     }
 
     /// Keys by database, those that are not empty.
-    func keyCounts() async throws(ComparisonError) -> [UInt32: Int] { try await info("keyspace").keyCounts }
+    func keyCounts() async throws(ComparisonError) -> [UInt32: Int] {
+        var counts: [UInt32: Int] = [:]
+        for place in try await walkPlaces() {
+            counts.merge(try await info("keyspace", at: place).keyCounts, uniquingKeysWith: +)
+        }
+        return counts
+    }
 }
 
 /// Lets at most so many commands a second go to a server, over all connections to it.

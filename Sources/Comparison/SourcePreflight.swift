@@ -62,6 +62,7 @@ struct SourcePreflight: Sendable {
             PreflightFinding(
                 .ok, .source, "connection",
                 "\(settings.endpoint) answers, round trip \(ClockReading.text(roundTrip))"))
+        side.findings += try await CertificatePreflight(subject: .source, tls: settings.tls).findings(server)
         let info = try await server.info("all")
         let version = info["dragonfly_version"].flatMap { SourceVersion($0) }
         side.findings.append(judge(info["dragonfly_version"], version))

@@ -25,6 +25,10 @@ struct TargetPreflight: Sendable {
 
     func run() async -> TargetSide {
         var side = TargetSide()
+        if let sentinel = settings.sentinel {
+            side.findings += await SentinelPreflight(settings: sentinel, timeout: settings.timeout).findings()
+            if side.findings.contains(where: { $0.level == .fail }) { return side }
+        }
         let control = TargetControl(connector: TargetConnector(settings: settings), role: "control")
         do throws(ComparisonError) {
             let server = try await ServerConnection.target(settings, role: "preflight")
@@ -53,30 +57,64 @@ struct TargetPreflight: Sendable {
         side.findings.append(
             PreflightFinding(
                 .ok, .target, "connection",
-                "\(settings.endpoint) answers, round trip \(ClockReading.text(roundTrip))"))
+                "\(settings.place) answers, round trip \(ClockReading.text(roundTrip))"))
+        side.findings += try await CertificatePreflight(subject: .target, tls: settings.tls).findings(server)
+        if let cluster = server.cluster {
+            side.findings += try await ClusterPreflight(connections: cluster).findings(server)
+            // It answers nothing about keys.
+            if side.findings.contains(where: { $0.level == .fail && $0.topic != "certificate" }) { return }
+        }
         do throws(TargetError) {
             let profile = try await control.profile()
             side.profile = profile
-            side.findings.append(PreflightFinding(.ok, .target, "version", "\(profile), a primary"))
+            side.findings.append(
+                PreflightFinding(
+                    .ok, .target, "version", "\(profile)\(settings.cluster == nil ? ", a primary" : "")"))
         } catch {
             side.findings.append(
                 PreflightFinding(
                     .fail, .target, "version", error.message,
                     remedy:
-                        "set target.addr to a standalone primary of Redis or Valkey, \(TargetProfile.oldestVersion) or later"
+                        "set target.addr to a primary of Redis or Valkey, \(TargetProfile.oldestVersion) or later"
                 ))
             if error.code == .unreachable || error.code == .permission { throw .target(error) }
         }
         side.findings += try await rights(control)
-        let info = try await server.info("all")
-        side.findings += memory(info, &side)
-        side.findings.append(try await persistence(server, info))
-        if let replicas = info["connected_slaves"].flatMap({ Int($0) }), replicas > 0 {
-            side.findings.append(
-                PreflightFinding(.ok, .target, "replicas", "\(replicas) replicas get all that is written"))
-        }
+        side.findings += try await state(server, &side)
         do throws(TargetError) { side.databaseCount = try await control.databaseCount() } catch { throw .target(error) }
         side.findings += try await contents(server)
+    }
+
+    /// Memory and persistence, of a cluster master by master.
+    private func state(
+        _ server: ServerConnection, _ side: inout TargetSide
+    ) async throws(ComparisonError) -> [PreflightFinding] {
+        var findings: [PreflightFinding] = []
+        for place in try await server.walkPlaces() {
+            let info = try await server.info("all", at: place)
+            var found = memory(info, &side)
+            found.append(try await persistence(server, info, at: place))
+            guard let place else { return found + replicas(info) }
+            for finding in found {
+                // What is right everywhere is one line.
+                guard finding.level != .ok else {
+                    if !findings.contains(finding) { findings.append(finding) }
+                    continue
+                }
+                findings.append(
+                    PreflightFinding(
+                        finding.level, finding.subject, finding.topic, "\(place): \(finding.message)",
+                        remedy: finding.remedy))
+            }
+        }
+        return findings
+    }
+
+    private func replicas(_ info: ServerInfo) -> [PreflightFinding] {
+        if let replicas = info["connected_slaves"].flatMap({ Int($0) }), replicas > 0 {
+            return [PreflightFinding(.ok, .target, "replicas", "\(replicas) replicas get all that is written")]
+        }
+        return []
     }
 
     private func rights(_ control: TargetControl) async throws(ComparisonError) -> [PreflightFinding] {
@@ -112,8 +150,8 @@ struct TargetPreflight: Sendable {
     private func memory(_ info: ServerInfo, _ side: inout TargetSide) -> [PreflightFinding] {
         func number(_ name: String) -> Int { info[name].flatMap { Int($0) } ?? 0 }
         let limit = number("maxmemory")
-        side.usedBytes = number("used_memory")
-        side.memoryBytes = limit > 0 ? limit : number("total_system_memory")
+        side.usedBytes = (side.usedBytes ?? 0) + number("used_memory")
+        side.memoryBytes = (side.memoryBytes ?? 0) + (limit > 0 ? limit : number("total_system_memory"))
         let policy = info["maxmemory_policy"] ?? "unknown"
         if limit > 0, policy != "noeviction" {
             return [
@@ -131,7 +169,7 @@ struct TargetPreflight: Sendable {
     }
 
     private func persistence(
-        _ server: ServerConnection, _ info: ServerInfo
+        _ server: ServerConnection, _ info: ServerInfo, at place: Endpoint?
     ) async throws(ComparisonError) -> PreflightFinding {
         if info["rdb_last_bgsave_status"] == "err" {
             return PreflightFinding(
@@ -139,7 +177,7 @@ struct TargetPreflight: Sendable {
                 remedy: "look at the target's log and its disk")
         }
         if info["aof_enabled"] == "1" { return PreflightFinding(.ok, .target, "persistence", "append-only file") }
-        let save = try await server.requests([command("CONFIG", "GET", "save")])[0].array
+        let save = try await server.requests([command("CONFIG", "GET", "save")], at: place)[0].array
         if let save, save.count == 2, save[1].text?.isEmpty == false {
             return PreflightFinding(
                 .ok, .target, "persistence",
@@ -157,10 +195,12 @@ struct TargetPreflight: Sendable {
 
     /// Other tasks, a process that runs this one, and keys of others.
     private func contents(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
-        let owner = options.checkpointKey + OwnershipRecord.suffix
+        let owner = OwnershipRecord.key(
+            checkpoint: options.checkpointKey, isInCluster: server.cluster != nil)
+        // One key a command: in a cluster they are at different nodes.
         let replies = try await server.requests([
             command("SELECT", "0"), command("GET", owner), command("HKEYS", TaskRegistry.key),
-            command("EXISTS", options.checkpointKey, owner, TaskRegistry.key),
+            command("EXISTS", options.checkpointKey), command("EXISTS", owner), command("EXISTS", TaskRegistry.key),
         ])
         var findings: [PreflightFinding] = []
         if let text = replies[1].text {
@@ -178,10 +218,9 @@ struct TargetPreflight: Sendable {
                         "give each task databases of its own; HDEL \(TaskRegistry.key) removes one that is gone for good"
                 ))
         }
-        let own = Int(replies[3].int ?? 0)
+        let own = replies[3...].reduce(0) { $0 + Int($1.int ?? 0) }
         let keys = try await server.keyCounts().values.reduce(0, +) - own
-        let hasRun = try await server.requests([command("EXISTS", options.checkpointKey)])[0].int == 1
-        if hasRun {
+        if replies[3].int == 1 {
             findings.append(PreflightFinding(.ok, .target, "contents", "the task has a position here: it continues"))
         } else if keys > 0, others.isEmpty {
             findings.append(

@@ -35,12 +35,13 @@ package final class CertificateAuthority {
         }
     }
 
-    package init(_ name: String = "df2redis lab CA") throws {
+    /// - Parameter seconds: when its own certificate is valid, from now.
+    package init(_ name: String = "df2redis lab CA", seconds: ClosedRange<Int> = -3600...86_400) throws {
         folder = try TemporaryFolder("certificates")
         self.name = name
         file = folder.file("ca.pem")
         pair = try Pair()
-        try Self.fill(pair, name, seconds: -3600...86_400, issuer: pair, isAuthority: true, names: nil)
+        try Self.fill(pair, name, seconds: seconds, issuer: pair, isAuthority: true, names: nil)
         try Self.write(to: file) { PEM_write_bio_X509($0, pair.certificate) }
     }
 

@@ -6,12 +6,19 @@ package struct CommandGenerator {
     private var random: SplitMix64
     private let keys: Int
     private let databases: [Int]
+    private let prefix: String
+    private let flushes: Bool
     /// MOVE is among the commands. During a full sync a replica cannot know whether one has moved anything.
     package var movesKeys = false
     private var lastID = 1000
 
-    package init(seed: UInt64, keys: Int, databases: [Int] = [0, 3]) {
+    /// - Parameters:
+    ///   - prefix: of all keys.
+    ///   - flushes: now and then a database is emptied.
+    package init(seed: UInt64, keys: Int, databases: [Int] = [0, 3], prefix: String = "", flushes: Bool = true) {
         random = SplitMix64(seed: seed)
+        self.flushes = flushes
+        self.prefix = prefix
         self.keys = keys
         self.databases = databases
     }
@@ -197,7 +204,7 @@ package struct CommandGenerator {
     }
 
     private mutating func keyspace() -> [[UInt8]] {
-        if number(0...1999) == 0 { return bytes(["FLUSHDB"]) }
+        if number(0...1999) == 0, flushes { return bytes(["FLUSHDB"]) }
         switch number(0...11) {
         case 0...1: return bytes(["DEL", anyKey(), anyKey()])
         case 2: return bytes(["UNLINK", anyKey()])
@@ -223,7 +230,7 @@ package struct CommandGenerator {
 
     // MARK: Parts
 
-    private mutating func key(_ family: String) -> String { "\(family):\(number(0...keys - 1))" }
+    private mutating func key(_ family: String) -> String { "\(prefix)\(family):\(number(0...keys - 1))" }
 
     private mutating func otherKey(_ family: String, than key: String) -> String {
         var other = self.key(family)

@@ -1,3 +1,5 @@
+import Wire
+
 /// What a comparison reads: a server by itself, or a cluster as one.
 package protocol ComparedServer {
     /// The databases that hold keys.
@@ -20,6 +22,8 @@ package final class ClusterReader: ComparedServer {
     private let clients: [String: RESPClient]
     private let readers: [String: DataReader]
     private let owners: [String]
+    /// The cluster has the database that is selected.
+    private var isThere = true
     /// Keys that a scan has found on a node that does not serve their slot.
     package private(set) var strays: [(key: [UInt8], address: String)] = []
 
@@ -45,11 +49,14 @@ package final class ClusterReader: ComparedServer {
     package func keyCount() throws -> Int { try readers.values.reduce(0) { try $0 + $1.keyCount() } }
 
     package func select(_ database: Int) throws {
-        // A cluster of one database takes no other number, and has no key in one.
-        if database == 0 { for reader in readers.values { try reader.select(0) } }
+        // A cluster takes no number beyond its databases (most have one), and has no key there.
+        let replies = try clients.values.map { try $0.send(["SELECT", "\(database)"].map { Array($0.utf8) }) }
+        isThere = replies.allSatisfy { $0.text == "OK" }
+        guard isThere || database > 0 else { throw LabError("a node takes no SELECT 0") }
     }
 
     package func scan(_ body: ([[UInt8]]) throws -> Void) throws {
+        guard isThere else { return }
         for (id, reader) in readers.sorted(by: { $0.key < $1.key }) {
             try reader.scan { batch in
                 let strangers = batch.filter { owners[ClusterSlot.of($0)] != id }
@@ -61,6 +68,7 @@ package final class ClusterReader: ComparedServer {
 
     package func read(_ keys: [[UInt8]]) throws -> [ServerData.Entry?] {
         var entries = [ServerData.Entry?](repeating: nil, count: keys.count)
+        guard isThere else { return entries }
         let places = Dictionary(grouping: keys.indices) { owners[ClusterSlot.of(keys[$0])] }
         for (id, indices) in places {
             guard let reader = readers[id] else { throw LabError("\(id) is no master") }

@@ -112,6 +112,19 @@ package final class Daemon {
         }
     }
 
+    /// Runs another command of the program with the task's configuration.
+    ///
+    /// - Returns: its exit code, and what it has printed.
+    package func run(_ command: String, _ options: String...) throws -> (code: Int32, output: String) {
+        let process = try ChildProcess(
+            BuiltProgram.daemon.path, [command, "--config", folder.file("\(task).yaml")] + options,
+            output: folder.file("output of \(command)"), error: folder.file("errors of \(command)"))
+        guard case .exited(let code) = try process.waitForEnd(timeout: .seconds(120)) else {
+            throw LabError("\(command) was killed:\n\(process.outputTail())")
+        }
+        return (code, process.output + process.errorOutput)
+    }
+
     /// SIGTERM, and waits for the exit code 0 of a leave in order.
     package func leave(timeout: Duration = .seconds(30)) throws {
         process.signal(SIGTERM)

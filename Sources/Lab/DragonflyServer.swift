@@ -1,6 +1,7 @@
 import Foundation
 
-/// A real Dragonfly of our own on a free port: the binary that `DRAGONFLY_BIN` names.
+/// A real Dragonfly of our own on a free port: the binary that `DRAGONFLY_BIN` names. `DRAGONFLY_OTHER_BIN` may name another
+/// version for the tests with two masters.
 package final class DragonflyServer {
     package let port: UInt16
     /// Where it speaks plaintext: another port, with TLS.
@@ -14,14 +15,23 @@ package final class DragonflyServer {
         ProcessInfo.processInfo.environment["DRAGONFLY_BIN"].flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    /// Another version than the usual one, where there is one.
+    package static var otherBinary: String? {
+        ProcessInfo.processInfo.environment["DRAGONFLY_OTHER_BIN"].flatMap { $0.isEmpty ? nil : $0 } ?? binary
+    }
+
     /// Whether there is a real Dragonfly to test with.
     package static var isAvailable: Bool { binary != nil }
 
     /// Starts a master of `shards` shards and waits until it answers.
     ///
-    /// - Parameter tls: has `port` speak TLS; it asks for certificates of clients then.
-    package init(shards: Int = 2, flags: [String] = [], tls: TLSPeer.Options? = nil) throws {
-        guard let binary = Self.binary else { throw LabError("DRAGONFLY_BIN names no binary") }
+    /// - Parameters:
+    ///   - tls: has `port` speak TLS; it asks for certificates of clients then.
+    ///   - binary: another one than `DRAGONFLY_BIN` names.
+    package init(
+        shards: Int = 2, flags: [String] = [], tls: TLSPeer.Options? = nil, binary: String? = nil
+    ) throws {
+        guard let binary = binary ?? Self.binary else { throw LabError("DRAGONFLY_BIN names no binary") }
         let folder = try TemporaryFolder("dragonfly")
         let admin = try tls.map { _ in try freePort() }
         let flags = flags + (tls.map { Self.flags($0, adminPort: admin ?? 0) } ?? [])

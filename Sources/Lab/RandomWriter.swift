@@ -11,10 +11,16 @@ package final class RandomWriter {
 
     /// - Parameter databases: the databases written to.
     /// - Parameter keys: keys of each type; fewer keys, more commands that meet.
-    package init(port: UInt16, connections: Int = 4, databases: [Int] = [0, 3], keys: Int = 40, seed: UInt64) throws {
+    /// - Parameter prefix: of all keys.
+    /// - Parameter flushes: now and then a database is emptied.
+    package init(
+        port: UInt16, connections: Int = 4, databases: [Int] = [0, 3], keys: Int = 40, prefix: String = "",
+        flushes: Bool = true, seed: UInt64
+    ) throws {
         self.seed = seed
         threads = try (0..<connections).map { index in
-            let generator = CommandGenerator(seed: seed &+ UInt64(index), keys: keys, databases: databases)
+            let generator = CommandGenerator(
+                seed: seed &+ UInt64(index), keys: keys, databases: databases, prefix: prefix, flushes: flushes)
             return try WriterThread(port: port, database: databases[index % databases.count], generator: generator)
         }
         for thread in threads { thread.start() }

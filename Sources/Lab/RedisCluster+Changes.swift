@@ -58,7 +58,9 @@ extension RedisCluster {
             try to.command("CLUSTER", "SETSLOT", "\(slot)", "IMPORTING", source.id)
             try from.command("CLUSTER", "SETSLOT", "\(slot)", "MIGRATING", destination.id)
             repeat {
-                try moveKeys(of: slot, from: from, to: destination.server.port)
+                for database in try DataReader(from).databases() {
+                    try moveKeys(of: slot, in: database, from: from, to: destination.tlsPort ?? destination.server.port)
+                }
                 // The destination first: were it the source, a slot would be nobody's for a moment.
                 try to.command("CLUSTER", "SETSLOT", "\(slot)", "NODE", destination.id)
             } while try !isHandedOver(slot, from, destination.id)
@@ -74,11 +76,13 @@ extension RedisCluster {
         return false
     }
 
-    private func moveKeys(of slot: Int, from source: RESPClient, to port: UInt16) throws {
+    private func moveKeys(of slot: Int, in database: Int, from source: RESPClient, to port: UInt16) throws {
+        if database > 0 { try source.command("SELECT", "\(database)") }
+        defer { if database > 0 { _ = try? source.command("SELECT", "0") } }
         while true {
             let keys = try source.command("CLUSTER", "GETKEYSINSLOT", "\(slot)", "100").array?.compactMap(\.bytes) ?? []
             if keys.isEmpty { return }
-            let head = ["MIGRATE", "127.0.0.1", "\(port)", "", "0", "10000", "KEYS"].map { Array($0.utf8) }
+            let head = ["MIGRATE", "127.0.0.1", "\(port)", "", "\(database)", "10000", "KEYS"].map { Array($0.utf8) }
             let reply = try source.send(head + keys)
             if case .error(let text) = reply { throw LabError("MIGRATE of slot \(slot): \(text)") }
         }

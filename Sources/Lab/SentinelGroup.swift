@@ -16,7 +16,7 @@ package final class SentinelGroup {
         private let folder: TemporaryFolder
         private let tls: TLSPeer.Options?
 
-        fileprivate init(_ lines: [String], tls: TLSPeer.Options?) throws {
+        fileprivate init(_ lines: [String], tls: TLSPeer.Options?, binary: String) throws {
             let folder = try TemporaryFolder("sentinel")
             self.tls = tls
             (port, process) = try withFreePort { port in
@@ -32,7 +32,7 @@ package final class SentinelGroup {
                 let head = ["bind 127.0.0.1", "dir \(folder.path)", "daemonize no", "protected-mode no"]
                 let path = try folder.write((head + ports + lines).joined(separator: "\n") + "\n", to: "sentinel.conf")
                 let process = try ChildProcess(
-                    "redis-server", [path, "--sentinel"], output: folder.file("sentinel.log"))
+                    binary, [path, "--sentinel"], output: folder.file("sentinel.log"))
                 if tls == nil {
                     try waitUntilAnswering(process, port) { _ = try $0.send([Array("PING".utf8)]) }
                 } else {
@@ -54,24 +54,41 @@ package final class SentinelGroup {
 
     /// - Parameters:
     ///   - password: of the sentinels.
-    ///   - tls: the sentinels speak TLS only; they do not know each other then.
-    package init(downAfterMilliseconds: Int = 1000, password: String? = nil, tls: TLSPeer.Options? = nil) throws {
+    ///   - tls: the sentinels speak TLS only.
+    ///   - serverTLS: the servers speak TLS too, to each other and to the sentinels only so. Without it sentinels with TLS do not
+    ///     know each other.
+    ///   - binary: of servers and sentinels.
+    package init(
+        downAfterMilliseconds: Int = 1000, password: String? = nil, tls: TLSPeer.Options? = nil,
+        serverTLS: TLSPeer.Options? = nil, binary: String? = nil
+    ) throws {
         self.password = password
-        let master = try RedisServer()
-        let replica = try RedisServer(["--replicaof", "127.0.0.1 \(master.port)", "--repl-diskless-sync-delay", "0"])
+        let encrypted = serverTLS == nil ? [] : ["--tls-replication", "yes"]
+        let master = try RedisServer(encrypted, binary: binary, tls: serverTLS)
+        let place = "127.0.0.1 \(master.tlsPort ?? master.port)"
+        let replica = try RedisServer(
+            encrypted + ["--replicaof", place, "--repl-diskless-sync-delay", "0"], binary: binary, tls: serverTLS)
         servers = [master, replica]
-        var lines = [
-            "sentinel monitor \(name) 127.0.0.1 \(master.port) 2",
+        var lines = serverTLS == nil ? [] : ["tls-replication yes"]
+        lines += [
+            "sentinel monitor \(name) \(place) 2",
             "sentinel down-after-milliseconds \(name) \(downAfterMilliseconds)",
             "sentinel failover-timeout \(name) 10000",
         ]
         if let password { lines += ["requirepass \(password)", "sentinel sentinel-pass \(password)"] }
-        for _ in 0..<3 { sentinels.append(try Sentinel(lines, tls: tls)) }
+        for _ in 0..<3 { sentinels.append(try Sentinel(lines, tls: tls, binary: binary ?? "redis-server")) }
         try wait(until: "the replica follows") {
             try replica.client().info("replication", "master_link_status") == "up"
         }
         if tls == nil {
             try wait(until: "the sentinels know each other") { try sentinels.allSatisfy { try knowsAll($0) } }
+        } else if serverTLS != nil {
+            // Nobody can ask them in plaintext.
+            try wait(until: "the sentinels know each other") {
+                sentinels.allSatisfy {
+                    $0.log.components(separatedBy: "+sentinel sentinel").count > 2 && $0.log.contains("+slave slave")
+                }
+            }
         }
     }
 

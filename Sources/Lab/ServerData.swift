@@ -53,6 +53,20 @@ package struct ServerData: Equatable, Sendable {
             databases: databases.mapValues { keys in keys.filter { !Self.isOwn($0.key) } })
     }
 
+    /// Both data sets; a key that both have is an error of the caller's.
+    package func united(with other: ServerData) -> ServerData {
+        ServerData(
+            databases: databases.merging(other.databases) { mine, theirs in
+                mine.merging(theirs) { _, _ in preconditionFailure("two servers have the same key") }
+            })
+    }
+
+    /// The keys whose names begin with `prefix`.
+    package func keys(beginningWith prefix: String) -> ServerData {
+        ServerData(
+            databases: databases.mapValues { keys in keys.filter { $0.key.starts(with: Array(prefix.utf8)) } })
+    }
+
     /// The differences of `other` from this data set, in the order of databases and keys; none when they are equal.
     package func differences(in other: ServerData) -> [Difference] {
         var found: [Difference] = []

@@ -253,6 +253,9 @@ package final class Channel {
         release { Glibc.close($0) }
     }
 
+    /// When the first certificate of the peer ends, in Unix seconds; `nil` in plaintext.
+    var certificateEnd: Int64? { tls?.certificateEnd }
+
     /// Gives the socket away as it is, without a FIN: `completion` gets it, on the queue, once no source watches it.
     package func detach(_ completion: @escaping (ConnectedSocket) -> Void) {
         precondition(!isClosed, "a closed channel has nothing to give away")

@@ -279,6 +279,9 @@ package actor RequestConnection {
         return (socket, received.withUnsafeBytes { Array($0) })
     }
 
+    /// When the first of the server's certificates ends, in Unix seconds; `nil` in plaintext.
+    package var certificateEnd: Int64? { channel?.certificateEnd }
+
     /// The socket, for those who keep a copy of it; `nil` when it is closed.
     package var descriptor: Int32? { channel?.descriptor }
 

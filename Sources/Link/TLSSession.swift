@@ -90,6 +90,9 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
         }
     }
 
+    /// When the first certificate of the server's chain ends, in Unix seconds; `nil` before the handshake.
+    var certificateEnd: Int64? { isEstablished ? CertificateEnd.first(of: ssl) : nil }
+
     private func askedForCertificate() { isAskedForCertificate = true }
 
     private static func refused(_ store: OpaquePointer) {

@@ -14,6 +14,8 @@ package struct JournalRewriter {
     /// For values that come with TTLs of their elements.
     package var elementExpiry: ElementExpiry?
     let expiryMargin: Int64
+    /// Keys of other shards of the source are in other flows.
+    package var hasSeveralFlows = false
     /// The snapshot is not complete: a key that a command reads may not have come yet.
     package var isInSnapshot = false
     /// The last `DEL key` of a multi-shard transaction.
@@ -148,7 +150,7 @@ package struct JournalRewriter {
         var arguments = command.arguments
         _ = arguments.next()
         guard arguments.next() != nil else { return .skippedDiverging(.fragmentedSort) }
-        var stores = false
+        var (stores, readsOthers) = (false, false)
         while let option = arguments.next() {
             let following =
                 option.isWord("ASC") || option.isWord("DESC") || option.isWord("ALPHA")
@@ -157,10 +159,22 @@ package struct JournalRewriter {
                     ? 2 : option.isWord("BY") || option.isWord("GET") || option.isWord("STORE") ? 1 : -1
             guard following >= 0 else { return .skippedDiverging(.fragmentedSort) }
             if option.isWord("STORE") { stores = true }
-            for _ in 0..<following where arguments.next() == nil { return .skippedDiverging(.fragmentedSort) }
+            let (isBy, isGet) = (option.isWord("BY"), option.isWord("GET"))
+            for _ in 0..<following {
+                guard let value = arguments.next() else { return .skippedDiverging(.fragmentedSort) }
+                // `BY nosort` names no key, and `GET #` the element itself.
+                if isBy || isGet, value.isPattern { readsOthers = true }
+                // A cluster's node takes no GET at all.
+                if isGet, profile.masterCount != nil { readsOthers = true }
+            }
         }
         guard stores else { return command.transactionID == 0 ? .nothing : .skippedDiverging(.fragmentedSort) }
         if command.argument(at: 1).isSortWord { return .skippedDiverging(.fragmentedSort) }
+        if readsOthers, profile.masterCount != nil { return .skippedDiverging(.sortByPattern) }
+        if readsOthers, hasSeveralFlows {
+            let outcome = store(command, into: batch)
+            return outcome == .written ? .writtenDiverging(.sortByPattern) : outcome
+        }
         return store(command, into: batch)
     }
 
@@ -213,6 +227,12 @@ extension RawSpan {
             if upper != word.utf8Start[offset] { return false }
         }
         return true
+    }
+
+    /// The text has a place for an element, as patterns of SORT have.
+    fileprivate var isPattern: Bool {
+        for place in 0..<byteCount where self[place] == UInt8(ascii: "*") { return true }
+        return false
     }
 
     /// The text is an option of SORT.

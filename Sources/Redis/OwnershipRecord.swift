@@ -23,7 +23,7 @@ package struct OwnershipRecord: Equatable, Sendable {
         self.text = text
     }
 
-    static func key(checkpoint: String, isInCluster: Bool) -> String {
+    package static func key(checkpoint: String, isInCluster: Bool) -> String {
         guard isInCluster else { return checkpoint + suffix }
         let name = "df2redis\(suffix):\(checkpoint)"
         return String(decoding: SlotTag.key(name, in: KeySlot(of: checkpoint)), as: UTF8.self)

@@ -72,6 +72,7 @@ package enum Unsupported: String, Sendable, CaseIterable {
 /// Where the source's stream does not say enough to stay equal (Protocol 5.6).
 package enum Divergence: String, Sendable, CaseIterable {
     case fragmentedSort = "fragmented-sort"
+    case sortByPattern = "sort-by-pattern"
     case fragmentedGeoRadius = "fragmented-georadius"
     case storedScores = "stored-scores"
     case storedExpiry = "stored-ttl"
@@ -87,6 +88,9 @@ package enum Divergence: String, Sendable, CaseIterable {
     package var reason: String {
         switch self {
         case .fragmentedSort: "a SORT ... STORE over several shards arrives in pieces that cannot be run"
+        case .sortByPattern:
+            "a SORT ... STORE with BY or GET reads other keys, which a cluster does not allow, and which other flows of a server "
+                + "may have changed meanwhile"
         case .fragmentedGeoRadius: "a GEORADIUS ... STORE over several shards arrives in pieces that cannot be run"
         case .storedScores:
             "the source journals the scores of a Z*STORE rounded to 6 digits, and before v1.37 not that its destination's TTL stays"

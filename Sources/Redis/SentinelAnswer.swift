@@ -2,7 +2,7 @@ import Link
 import Wire
 
 /// What one sentinel says of a master.
-struct SentinelAnswer: Sendable {
+package struct SentinelAnswer: Sendable {
     enum Content: Sendable {
         /// - epoch: of the sentinel's configuration; a failover makes a greater one. 0: it does not tell.
         case master(Endpoint, epoch: Int64)
@@ -16,6 +16,18 @@ struct SentinelAnswer: Sendable {
 
     init(sentinel: Endpoint, content: Content) {
         (self.sentinel, self.content) = (sentinel, content)
+    }
+
+    /// Asks all sentinels of `settings` at the same time; answers in their order.
+    package static func askAll(_ settings: SentinelSettings, timeout: Duration) async -> [SentinelAnswer] {
+        await withTaskGroup(of: (Int, SentinelAnswer).self) { group in
+            for (index, endpoint) in settings.endpoints.enumerated() {
+                group.addTask { (index, await ask(endpoint, settings, timeout: timeout)) }
+            }
+            var answers: [(Int, SentinelAnswer)] = []
+            for await answer in group { answers.append(answer) }
+            return answers.sorted { $0.0 < $1.0 }.map(\.1)
+        }
     }
 
     /// Asks `sentinel`. A sentinel that does not answer is a `failure`.

@@ -48,14 +48,7 @@ package actor SentinelLocator {
 
     private func ask() async -> Result<Endpoint, TargetError> {
         let settings = settings
-        let answers = await withTaskGroup(of: (Int, SentinelAnswer).self) { group in
-            for (index, endpoint) in settings.endpoints.enumerated() {
-                group.addTask { (index, await SentinelAnswer.ask(endpoint, settings, timeout: Self.patience)) }
-            }
-            var answers: [(Int, SentinelAnswer)] = []
-            for await answer in group { answers.append(answer) }
-            return answers.sorted { $0.0 < $1.0 }.map(\.1)
-        }
+        let answers = await SentinelAnswer.askAll(settings, timeout: Self.patience)
         do throws(TargetError) {
             let verdict = try SentinelVerdict(answers, name: settings.master)
             for remark in verdict.remarks where !lastRemarks.contains(remark) { logger.warning("\(remark)") }

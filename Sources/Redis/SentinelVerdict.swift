@@ -1,16 +1,16 @@
-import Link
+package import Link
 
 /// Where the master is, by what the sentinels say.
-struct SentinelVerdict: Equatable {
-    let master: Endpoint
+package struct SentinelVerdict: Equatable {
+    package let master: Endpoint
     /// What an operator should know: sentinels that say something else, or nothing. One sentence each.
-    let remarks: [String]
+    package let remarks: [String]
 
     /// The greatest epoch of a configuration wins, as among the sentinels themselves: only a majority of them can have made
     /// it. Where epochs are equal, what most of them say does.
     ///
     /// - Throws: `TargetError` when no sentinel names a master.
-    init(_ answers: [SentinelAnswer], name: String) throws(TargetError) {
+    package init(_ answers: [SentinelAnswer], name: String) throws(TargetError) {
         var votes: [Endpoint: (count: Int, epoch: Int64)] = [:]
         for case .master(let endpoint, let epoch) in answers.map(\.content) {
             let before = votes[endpoint] ?? (0, .min)

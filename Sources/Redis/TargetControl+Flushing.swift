@@ -133,34 +133,46 @@ extension TargetControl {
         let reserved = ReservedKeys(checkpoint: flush.checkpointKey, isInCluster: isInCluster)
         let shadows = ElementExpiry.shadowPrefix(task: flush.task)
         let dues = Array(ElementExpiry.dueKey(task: flush.task, flow: 0).dropLast())
-        func isDoomed(_ key: [UInt8]) -> Bool {
-            let isShadow = key.starts(with: shadows)
+        func fate(of key: [UInt8]) -> Fate {
+            let name = isInCluster ? SlotTag.untagged(key) : key[...]
+            let isShadow = name.starts(with: shadows)
             if case .flushSlots(let ranges) = flush.command {
-                guard isShadow || !reserved.contains(key) else { return false }
-                let slot = hashSlot(of: isShadow ? Array(key[shadows.count...]) : key)
-                return ranges.contains { $0.contains(slot) }
+                guard isShadow || !reserved.contains(key) else { return .stays }
+                let slot = hashSlot(of: isShadow ? Array(name.dropFirst(shadows.count)) : key)
+                guard ranges.contains(where: { $0.contains(slot) }) else { return .stays }
+                return isShadow ? .goes : .goesIfOurs
             }
             // What goes with data goes.
-            return isShadow || key.starts(with: dues) || !reserved.contains(key)
+            if isShadow || name.starts(with: dues) { return .goes }
+            return reserved.contains(key) ? .stays : .goesIfOurs
         }
-        return try await removePages(database, registry: flush.registry, brought: flush.brought, isDoomed)
+        return try await removePages(database, registry: flush.registry, brought: flush.brought, fate)
+    }
+
+    private enum Fate {
+        case stays, goes
+        /// Where another task fills the database too, only if this one has brought it.
+        case goesIfOurs
     }
 
     private func removePages(
         _ database: UInt32, registry: TaskRegistry, brought: (@Sendable ([[UInt8]], UInt32) async -> [[UInt8]])?,
-        _ isDoomed: ([UInt8]) -> Bool
+        _ fate: ([UInt8]) -> Fate
     ) async throws(TargetError) -> Bool {
         var cursor = "0"
         repeat {
             let page = try await scan(database: database, cursor: cursor)
             cursor = page.cursor
-            var doomed = page.keys.filter(isDoomed)
+            let (ours, others) = (
+                page.keys.filter { fate($0) == .goes }, page.keys.filter { fate($0) == .goesIfOurs }
+            )
+            var doomed = others
             // After the keys have been read: see `TaskRegistry`.
-            if !doomed.isEmpty, try await others(in: registry).fill(database) {
+            if !others.isEmpty || !ours.isEmpty, try await self.others(in: registry).fill(database) {
                 guard let brought else { return false }
-                doomed = await brought(doomed, database)
+                doomed = await brought(others, database)
             }
-            try await unlink(doomed, database: database)
+            try await unlink(doomed + ours, database: database)
         } while cursor != "0"
         return true
     }

@@ -75,28 +75,13 @@ package actor TargetControl {
         return answers.contains(true) ? true : answers.contains(nil) ? nil : false
     }
 
-    /// The number of databases that keys can be written to.
+    /// The number of databases that keys can be written to; of a cluster, those that each master has.
     package func databaseCount() async throws(TargetError) -> UInt32 {
-        // Most clusters have no other one, and a batch that is divided by slots names none.
-        guard servers.cluster == nil else { return 1 }
-        return try await servers.at([]) { (server) throws(TargetError) in
-            let connection = try await server.requests.open()
-            do {
-                if let pair = try await connection.request("CONFIG", "GET", "databases").array, pair.count == 2,
-                    let count = pair[1].int, count > 0
-                {
-                    return UInt32(clamping: count)
-                }
-                // CONFIG may be forbidden: SELECT tells as well.
-                var known: UInt32 = 1
-                while known < 1 << 20, try await connection.request("SELECT", String(known * 2 - 1)).isOK { known *= 2 }
-                while try await connection.request("SELECT", String(known)).isOK { known += 1 }
-                _ = try await connection.request("SELECT", "0")
-                return known
-            } catch {
-                throw TargetError(error)
-            }
+        var counts: [UInt32] = []
+        for server in try await servers.all() {
+            counts.append(try await DatabaseCount.ask(server.requests.open(), isInCluster: isInCluster))
         }
+        return counts.min() ?? 1
     }
 
     /// A parameter of the server; `nil` when it has none of this name, and when the nodes of a cluster differ.

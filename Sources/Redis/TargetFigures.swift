@@ -1,3 +1,4 @@
+import Link
 package import Wire
 
 /// What the target says of its memory and its keys.
@@ -40,6 +41,21 @@ package struct TargetFigures: Equatable, Sendable {
 
     /// The target removes keys when its memory is full, instead of refusing writes.
     package var mayEvict: Bool { memoryLimitBytes > 0 && !evictionPolicy.isEmpty && evictionPolicy != "noeviction" }
+
+    /// Where the replicas of a master are.
+    ///
+    /// - Parameter info: the reply to INFO replication, with a line `slave<n>:ip=<host>,port=<port>,...` for each.
+    static func replicas(in info: ServerInfo) -> [Endpoint] {
+        info.fields.filter { $0.key.hasPrefix("slave") && Int($0.key.dropFirst(5)) != nil }.compactMap { _, value in
+            var (host, port) = (Substring(), UInt16?.none)
+            for part in value.split(separator: ",") {
+                if part.hasPrefix("ip=") { host = part.dropFirst(3) }
+                if part.hasPrefix("port=") { port = UInt16(part.dropFirst(5)) }
+            }
+            guard let port, port > 0, !host.isEmpty else { return nil }
+            return Endpoint(host: String(host), port: port)
+        }
+    }
 }
 
 extension TargetControl {

@@ -174,14 +174,28 @@ final class TargetServers: Sendable {
         return replies
     }
 
-    /// Sends a request to the replicas of a cluster, one of which may become a master; those that do not answer do without.
+    /// Sends a request to the replicas of a cluster, or of a master that sentinels have named: one of them may become a master.
+    /// Those that do not answer do without.
     func tellReplicas(_ words: String...) async {
-        guard let cluster, let topology = try? await cluster.current().topology else { return }
-        for replica in topology.shards.flatMap(\.replicas) {
-            let connector = cluster.connector(for: replica.endpoint)
+        for connector in await replicas() {
             guard let connection = try? await connector.connect(role: role) else { continue }
             _ = try? await connection.request(words.map { Array($0.utf8) }, timeout: connector.settings.timeout)
             await connection.close()
+        }
+    }
+
+    private func replicas() async -> [TargetConnector] {
+        if let cluster {
+            let shards = try? await cluster.current().topology.shards
+            return (shards ?? []).flatMap(\.replicas).map { cluster.connector(for: $0.endpoint) }
+        }
+        guard connector.settings.locator != nil,
+            let reply = try? await single.demand(["INFO", "replication"].map { Array($0.utf8) })
+        else { return [] }
+        return TargetFigures.replicas(in: ServerInfo(reply.text)).map { endpoint in
+            var settings = connector.settings
+            (settings.endpoint, settings.sentinel, settings.locator, settings.owner) = (endpoint, nil, nil, nil)
+            return TargetConnector(settings: settings)
         }
     }
 

@@ -4,8 +4,15 @@ import Redis
 /// What the target, and others who use it, do to the task's keys.
 extension IncidentLog {
     /// The target may remove keys when its memory is full.
-    func reportEviction(_ figures: TargetFigures) {
+    ///
+    /// - Parameter isInCluster: what is applied is known by keys in the slots themselves, and those may go as well.
+    func reportEviction(_ figures: TargetFigures, isInCluster: Bool) {
         guard figures.mayEvict else { return }
+        if isInCluster, figures.evictionPolicy.hasPrefix("allkeys") {
+            reportOnce(
+                "maxmemory-policy \(figures.evictionPolicy) may evict df2redis' own marks ({...}df2redis:mark:...) as well, by which a cluster's slots say what they have applied: then INCR, APPEND, LPUSH and the like may be applied twice after a lost connection or a restart. Set maxmemory-policy noeviction, or a volatile one, at every node",
+                level: .warning)
+        }
         reportOnce(
             "the target evicts keys when its maxmemory of \(figures.memoryLimitBytes >> 20) MiB is full (maxmemory-policy \(figures.evictionPolicy)): what it evicts is missing there, and the source does not send it again. Set maxmemory-policy noeviction",
             level: .warning)

@@ -2,6 +2,7 @@ package import Comparison
 import Dragonfly
 import Glibc
 import Link
+import Logging
 import Redis
 import Replication
 
@@ -81,6 +82,10 @@ extension ReplicatorSettings {
         var target = target
         target.clientName = "df2redis-\(command):\(task)"
         target.owner = nil
+        // What the sentinels say besides is a task's to report, or the preflight's.
+        target.locator = target.sentinel.map {
+            SentinelLocator($0, logger: Logger(label: "df2redis.\(command)") { _ in SwiftLogNoOpLogHandler() })
+        }
         return target
     }
 }

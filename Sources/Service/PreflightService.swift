@@ -15,6 +15,7 @@ package struct PreflightService: Sendable {
         var options = PreflightOptions(checkpointKey: checkpoint.name)
         options.ownPrefixes.insert(settings.checkpoint.keyPrefix)
         options.stopsAtUnsupported = configuration.policy.onUnsupported == .stop
+        options.skippedDatabases = settings.policy.skippedDatabases
         options.stateDirectory = configuration.stateDirectory
         options.spoolDirectory = configuration.spool.directory
         options.spoolDiskBytes = configuration.spool.diskBytes

@@ -20,26 +20,29 @@ struct BenchFullCommand: ParsableCommand {
     @Option(help: "Measurements; medians are printed.") var repetitions = 3
     @Option(help: "What is written into: standalone, or cluster, of three masters.")
     var target = Destination.Kind.standalone
+    @Flag(help: "TLS on both ends, with certificates made for the purpose.") var tls = false
 
     func run() throws {
+        let encryption = tls ? try Encryption() : nil
         for (shape, keys) in [(Shape.string, strings), (.mixed, mixed)] where keys > 0 {
-            let master = try Master(keys: keys, size: size, shape: shape, isWritable: false)
+            let master = try Master(
+                keys: keys, size: size, shape: shape, isWritable: false, tls: encryption?.options)
             defer { master.stop() }
             say(
-                "full sync of \(keys) \(shape.rawValue) keys of \(size) B from a \(master.description), target \(target.rawValue)"
+                "full sync of \(keys) \(shape.rawValue) keys of \(size) B from a \(master.description), target \(target.rawValue)\(tls ? ", TLS" : "")"
             )
-            try measure(master, keys)
+            try measure(master, keys, encryption)
         }
     }
 
-    private func measure(_ master: Master, _ keys: Int) throws {
+    private func measure(_ master: Master, _ keys: Int, _ encryption: Encryption?) throws {
         let folder = try TemporaryFolder("bench")
         let data = folder.file("data")
         var (walls, cpus, memories, pipes): ([Double], [Double], [Double], [Double]) = ([], [], [], [])
         for repetition in 1...repetitions {
-            let redis = try Destination(target)
+            let redis = try Destination(target, tls: encryption?.options)
             defer { redis.stop() }
-            let sync = try FullSync(master, redis, keys)
+            let sync = try FullSync(master, redis, keys, encryption)
             walls.append(sync.wallSeconds)
             cpus.append(sync.usage.cpuSeconds)
             memories.append(Double(sync.usage.peakResidentBytes) / 1_048_576)
@@ -72,8 +75,9 @@ private struct FullSync {
     let usage: ChildProcess.Usage
     let keyCount: Int
 
-    init(_ master: Master, _ redis: Destination, _ expectedCount: Int) throws {
-        let daemon = try Daemon(.migrate, redis.configuration(source: master.port))
+    init(_ master: Master, _ redis: Destination, _ expectedCount: Int, _ encryption: Encryption?) throws {
+        let daemon = try Daemon(
+            .migrate, redis.configuration(source: master.replicaPort, sections: encryption?.sections ?? [:]))
         defer { daemon.process.kill() }
         // Keys are counted in the target itself. Leaving waits for the master and is no part of the measure.
         var arrival: ContinuousClock.Instant?

@@ -15,11 +15,15 @@ struct BenchLiveCommand: ParsableCommand {
 
     @Option(help: "What is written into: standalone, or cluster, of three masters.")
     var target = Destination.Kind.standalone
+    @Flag(help: "TLS on both ends, with certificates made for the purpose.") var tls = false
 
     func run() throws {
-        let master = try Master(keys: 0, size: size, shape: .string, isWritable: true)
-        let redis = try Destination(target)
-        let daemon = try Daemon(.replicate, redis.configuration(source: master.port))
+        let encryption = tls ? try Encryption() : nil
+        let master = try Master(
+            keys: 0, size: size, shape: .string, isWritable: true, tls: encryption?.options)
+        let redis = try Destination(target, tls: encryption?.options)
+        let daemon = try Daemon(
+            .replicate, redis.configuration(source: master.replicaPort, sections: encryption?.sections ?? [:]))
         defer {
             daemon.process.kill()
             redis.stop()
@@ -27,7 +31,8 @@ struct BenchLiveCommand: ParsableCommand {
         }
         say(
             "live: \(rounds) rounds of \(writes) SETs of \(size) B"
-                + "\(expiry > 0 ? " with EX \(expiry)" : "") to a \(master.description), into \(try redis.describe())")
+                + "\(expiry > 0 ? " with EX \(expiry)" : "") to a \(master.description), into \(try redis.describe())\(tls ? ", TLS" : "")"
+        )
         try daemon.wait(forLine: "stable")
         let source = try RESPClient(port: master.port)
 

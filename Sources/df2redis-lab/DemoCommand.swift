@@ -18,24 +18,22 @@ struct DemoCommand: ParsableCommand {
     var target = Destination.Kind.standalone
 
     func run() throws {
-        let master = try Master(keys: keys, size: size, shape: shape, shards: shards, isWritable: true)
         let encryption = tls ? try Encryption() : nil
+        let master = try Master(
+            keys: keys, size: size, shape: shape, shards: shards, isWritable: true, tls: encryption?.options)
         let redis = try Destination(target, replicas: 1, tls: encryption?.options)
         say("source: \(master.description), port \(master.port), \(keys) keys")
         say("target: \(try redis.describe()), port \(redis.port), empty")
 
         let writer = try RandomWriter(port: master.port, databases: redis.databases, keys: 500, seed: 1)
-        let front = try encryption.map { try TLSTerminator(to: master.port, $0.options) }
-        let sections = encryption.map { ["source": $0.section, "target": $0.section] } ?? [:]
         let daemon = try Daemon(
-            .replicate, redis.configuration(source: front?.port ?? master.port, sections: sections))
+            .replicate, redis.configuration(source: master.replicaPort, sections: encryption?.sections ?? [:]))
         defer {
-            front?.stop()
             daemon.process.kill()
             redis.stop()
             master.stop()
         }
-        if let front { say("TLS: on port \(front.port) for the source, on \(redis.tlsPort ?? 0) for the target") }
+        if tls { say("TLS: on port \(master.replicaPort) for the source, on \(redis.tlsPort ?? 0) for the target") }
         say("df2redis: pid \(daemon.process.pid), task \(Daemon.taskName); random writes to the source go on meanwhile")
         let progress = try DemoProgress(daemon, redis)
 
@@ -84,25 +82,5 @@ struct DemoCommand: ParsableCommand {
             throw ExitCode(1)
         }
         say("source and target are equal")
-    }
-}
-
-/// Certificates for both ends, and what a configuration says of them.
-private struct Encryption {
-    private let authority: CertificateAuthority
-    private let client: CertificateFiles
-    let options: TLSPeer.Options
-
-    init() throws {
-        authority = try CertificateAuthority()
-        client = try authority.issue("df2redis")
-        options = TLSPeer.Options(try authority.issue(), clientAuthority: authority.file)
-    }
-
-    var section: [String] {
-        [
-            "tls:", "  enabled: true", "  caFile: \(authority.file)", "  certFile: \(client.certificate)",
-            "  keyFile: \(client.key)",
-        ]
     }
 }

@@ -11,20 +11,27 @@ enum Shape: String, ExpressibleByArgument, CaseIterable {
 
 /// The master of a run: a real Dragonfly if there is one, else the simulated one.
 final class Master {
+    /// In plaintext.
     let port: UInt16
+    /// Where a replica connects to: another port, with TLS.
+    let replicaPort: UInt16
     /// What it is, for the heading of a report.
     let description: String
     private let stopping: () -> [String]
 
     /// Starts a master that holds `keys` keys.
     ///
-    /// - Parameter isWritable: it takes commands; the simulated one is faster when it need not.
-    init(keys: Int, size: Int, shape: Shape, shards: Int = 2, isWritable: Bool) throws {
+    /// - Parameters:
+    ///   - isWritable: it takes commands; the simulated one is faster when it need not.
+    ///   - tls: `replicaPort` speaks TLS.
+    init(
+        keys: Int, size: Int, shape: Shape, shards: Int = 2, isWritable: Bool, tls: TLSPeer.Options? = nil
+    ) throws {
         if DragonflyServer.isAvailable {
-            let server = try DragonflyServer(shards: shards)
+            let server = try DragonflyServer(shards: shards, tls: tls)
             let client = try server.client(timeout: .seconds(300))
             try Self.populate(client, keys, size, shape)
-            port = server.port
+            (port, replicaPort) = (server.plainPort, server.port)
             let version = try client.info("server", "dragonfly_version") ?? "of unknown version"
             description = "Dragonfly \(version), \(shards) shards"
             stopping = {
@@ -37,9 +44,13 @@ final class Master {
                     "--shards", "\(shards)", "--keys", "\(keys)", "--size", "\(size)", "--shape", shape.rawValue,
                     "--compression", "lz4",
                 ] + (isWritable ? ["--live"] : []))
-            port = server.port
+            let front = try tls.map { try TLSTerminator(to: server.port, $0) }
+            (port, replicaPort) = (server.port, front?.port ?? server.port)
             description = "simulated master, \(shards) shards"
-            stopping = { server.stop() }
+            stopping = {
+                front?.stop()
+                return server.stop()
+            }
         }
     }
 

@@ -85,6 +85,10 @@ private final class Scene {
         #expect(try ServerComparison(source: scene.source, target: scene.cluster).isEqual)
         let own = try scene.ownKeys()
         #expect(own == Scene.remains)
+        let check = try first.run("check", "--settle", "0.2")
+        #expect(check.code == 0 && check.output.hasPrefix("equal: "), "\(check)")
+        let preflight = try first.run("preflight")
+        #expect(preflight.output.contains("all 16384 are served, by 3 masters"), "\(preflight)")
 
         let meanwhile = try RandomWriter(port: scene.master.port, databases: [0], keys: 60, seed: seed &+ 100)
         try wait(until: "the source has gone on") { meanwhile.commandCount > 1000 }

@@ -36,6 +36,24 @@ import Wire
         }
     }
 
+    @Test(arguments: [("allkeys-lru", true), ("volatile-lru", false)])
+    func `is warned of in a cluster too, and of the marks where they may go`(_ policy: String, goMarks: Bool) throws {
+        let master = try startedMaster()
+        let cluster = try RedisCluster(replicas: 0, ["--maxmemory", "100mb", "--maxmemory-policy", policy])
+        defer {
+            cluster.stop()
+            master.stop()
+        }
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: cluster.nodes[0].port, sections: ["target": ["type: cluster"]]))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "the target evicts keys when its maxmemory of 100 MiB is full")
+        #expect(daemon.log.contains("\(policy) may evict df2redis' own marks") == goMarks)
+        try daemon.leave()
+    }
+
     @Test func `is named with the number of keys, and no full sync follows the loss of the checkpoint`() throws {
         try withTask(target: ["--maxmemory", "6mb", "--maxmemory-policy", "allkeys-random"]) {
             master, _, client, daemon in

@@ -198,9 +198,85 @@ import Wire
         defer { daemon.process.kill() }
         try daemon.expectExit(0)
         #expect(try group.servers[0].client().command("GET", "k").text == "v")
+        // The commands beside the task find the target in the same way.
+        let equal = try daemon.run("check", "--settle", "0.2")
+        #expect(equal.code == 0 && equal.output.hasPrefix("equal: 1 key"), "\(equal)")
+        let preflight = try daemon.run("preflight")
+        #expect(preflight.output.contains("'mymaster' is 127.0.0.1:\(group.servers[0].port), of 3 sentinels"))
         let plain = try Daemon(.migrate, configuration(source.port, group.section()))
         defer { plain.process.kill() }
         try plain.expectExit(78)
         #expect(plain.log.contains("speaks TLS on this port: set target.sentinel.tls.enabled"))
+    }
+
+    /// Programs to run servers and sentinels with, and whether they speak TLS.
+    private enum Program: String, CaseIterable {
+        case redis, valkey
+
+        static var present: [Program] { RedisServer.valkeyBinary == nil ? [.redis] : allCases }
+        var binary: String? { self == .valkey ? RedisServer.valkeyBinary : nil }
+
+        /// Some builds of Valkey have no TLS.
+        func speaksTLS(_ options: TLSPeer.Options) -> Bool {
+            guard let server = try? RedisServer(binary: binary, tls: options) else { return false }
+            server.stop()
+            return true
+        }
+    }
+
+    @Test(arguments: Program.present)
+    private func `is followed with TLS, users and least rights at servers and sentinels, all at once`(
+        _ program: Program
+    ) throws {
+        let source = try startedMaster(.live(SyntheticDataSet(keys: 1000, valueBytes: 50))) {
+            $0.backlogRecords = 4 << 20
+        }
+        let authority = try CertificateAuthority()
+        let client = try authority.issue("df2redis")
+        let options = TLSPeer.Options(try authority.issue(), clientAuthority: authority.file)
+        let tls = program.speaksTLS(options) ? options : nil
+        if tls == nil { print("\(program.rawValue) speaks no TLS here: without it") }
+        let group = try SentinelGroup(password: "s3cret", tls: tls, serverTLS: tls, binary: program.binary)
+        defer {
+            group.stop()
+            source.stop()
+        }
+        let rights = [
+            "on", ">password", "~*", "-@all", "+@read", "+@write", "+@connection", "+@transaction", "+@scripting",
+            "+info", "+config|get", "+config|set",
+        ]
+        for server in group.servers { try server.client().command(["ACL", "SETUSER", "df2redis"] + rights) }
+        let encryption =
+            tls == nil
+            ? []
+            : [
+                "tls:", "  enabled: true", "  caFile: \(authority.file)", "  certFile: \(client.certificate)",
+                "  keyFile: \(client.key)",
+            ]
+        var configuration = configuration(source.port, group.section(["password: s3cret"] + encryption))
+        configuration.sections["target", default: []] += ["username: df2redis", "password: password"] + encryption
+        let daemon = try Daemon(.replicate, configuration)
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        source.generateLoad(writesPerSecond: 1000, seed: 5)
+        let old = try #require(group.master)
+        let new = try #require(group.servers.first { $0 !== old })
+        old.pause()
+        let places = [old, new].map { "127.0.0.1:\($0.tlsPort ?? $0.port)" }
+        try daemon.wait(forLine: "have moved 'mymaster' from \(places[0]) to \(places[1])")
+        let count = source.nextLSNs.reduce(0, +)
+        try wait(until: "writes go on") { source.nextLSNs.reduce(0, +) > count + 1000 }
+        old.resume()
+        try expectEqual(source, new)
+        try wait(until: "the old one follows") { try old.client().info("replication", "master_link_status") == "up" }
+        try daemon.leave()
+        #expect(!daemon.log.contains("NOPERM"), "\(daemon.log)")
+        #expect(!daemon.log.contains("may not use"))
+        #expect(source.fullSyncs == 1, "\(daemon.log)")
+        guard program == .valkey else { return }
+        for server in [old, new] {
+            let mode = try server.client().command("CONFIG", "GET", "import-mode").array?.last?.text
+            #expect(mode == "no", "the one that was left, too, may be the master again")
+        }
     }
 }

@@ -74,11 +74,16 @@ import Wire
         let master = try startedMaster()
         defer { master.stop() }
         let own = ["certFile: \(client.certificate)", "keyFile: \(client.key)"]
+        let stranger = try authority.issue("stranger")
         let port = try #require(redis.tlsPort)
         for (tls, status, text) in [
             (own, 78, "the target: the certificate of 127.0.0.1:\(port) comes from an authority that is not trusted"),
             (["caFile: \(authority.file)"], 77, "requires a client certificate: set target.tls.certFile"),
             (own + ["caFile: \(authority.file)", "serverName: elsewhere"], 78, "correct target.tls.serverName"),
+            (
+                ["caFile: \(authority.file)", "certFile: \(client.certificate)", "keyFile: \(stranger.key)"], 78,
+                "target.tls.keyFile: \(stranger.key) does not belong to the certificate"
+            ),
             (["caFile: /no/such"], 78, "target.tls.caFile: /no/such cannot be read: No such file or directory"),
         ] as [([String], Int32, String)] {
             let daemon = try Daemon(.replicate, configuration(source: master.port, tls))

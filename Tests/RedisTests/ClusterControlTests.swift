@@ -340,12 +340,20 @@ private struct Scene {
 
         var flush = scene.flush(.flushAll, fields: fields)
         flush.databases = [0]
+        // Each task's own, of elements with TTLs.
+        let shadows = try ["test", "rival"].map { task in
+            let name = SlotTag.key("df2redis:ttl:\(task):key:7", in: KeySlot(of: "key:7"))
+            let shadow = String(decoding: name, as: UTF8.self)
+            try scene.cluster.command(["ZADD", shadow, "1", "e"], key: shadow)
+            return shadow
+        }
         #expect(try await control.run(flush) == [0], "it cannot be told whose keys they are")
         #expect(try remaining(scene).isSuperset(of: names))
         flush.brought = { keys, _ in keys.filter { $0.last == UInt8(ascii: "7") } }
         #expect(try await control.run(flush) == [])
         let left = try remaining(scene).filter { $0.hasPrefix("key:") }
         #expect(left == names.filter { !$0.hasSuffix("7") })
+        #expect(try remaining(scene).intersection(shadows) == [shadows[1]])
         #expect(try await control.hash(Scene.checkpoint)["flow:0"] == "stable x 1 9")
 
         // As it is between two steps of a flush.

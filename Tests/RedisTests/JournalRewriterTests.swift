@@ -259,6 +259,29 @@ import Wire
     // MARK: Several shards
 
     @Test(arguments: [
+        ("SORT l BY w_* STORE d", RewriteOutcome.written, RewriteOutcome.writtenDiverging(.sortByPattern), true),
+        ("SORT l GET w_* GET # STORE d", .written, .writtenDiverging(.sortByPattern), true),
+        ("SORT l GET # STORE d", .written, .written, true), ("SORT l BY nosort STORE d", .written, .written, false),
+        ("SORT l ALPHA STORE d", .written, .written, false),
+    ])
+    func `a SORT that reads other keys is reported where these may be elsewhere, and not sent to a cluster`(
+        _ line: String, _ alone: RewriteOutcome, _ amongOthers: RewriteOutcome, isRefusedInCluster: Bool
+    ) throws {
+        var cluster = TargetUnderTest.redis70
+        cluster.masterCount = 3
+        for (profile, hasSeveralFlows, expected) in [
+            (TargetUnderTest.redis70, false, alone), (TargetUnderTest.redis70, true, amongOthers),
+            (cluster, false, isRefusedInCluster ? .skippedDiverging(.sortByPattern) : .written),
+        ] {
+            var rewriter = JournalRewriter(profile: profile, source: .v137)
+            rewriter.hasSeveralFlows = hasSeveralFlows
+            let batch = CommandBatch()
+            let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch)
+            #expect(outcome == expected, "\(line)")
+        }
+    }
+
+    @Test(arguments: [
         ("SORT l ALPHA STORE d", 0 as UInt64, RewriteOutcome.written),
         ("SORT l LIMIT 0 5 BY w_* GET # STORE d", 7, .written),
         ("SORT l", 0, .nothing), ("SORT l ALPHA DESC", 0, .nothing), ("SORT l", 7, .skippedDiverging(.fragmentedSort)),

@@ -194,6 +194,7 @@ extension CommandBatch {
     /// A command that is too large to keep: the only one of a batch that is being built.
     package struct Long {
         package var number: Int
+        package var database: UInt32
         package var key: [UInt8]
         /// Encoded.
         package var bytes: Int
@@ -208,8 +209,13 @@ extension CommandBatch {
         var start = 15  // MULTI
         let long = bytes.withUnsafeBytes { memory -> Long? in
             var reader = ByteReader(RawSpan(_unsafeBytes: memory), offset: start)
+            var database: UInt32 = 0
+            // A SELECT, if anything.
             for _ in 0..<hugeCommand.index {
-                for _ in 0..<(reader.readDecimalLine(after: UInt8(ascii: "*")) ?? 0) { _ = reader.readBulkArgument() }
+                for _ in 0..<(reader.readDecimalLine(after: UInt8(ascii: "*")) ?? 0) {
+                    guard let word = reader.readBulkArgument() else { continue }
+                    database = parseInteger(word).map { UInt32(clamping: $0) } ?? 0
+                }
             }
             start = reader.offset
             guard let count = reader.readDecimalLine(after: UInt8(ascii: "*")), count > 2 else { return nil }
@@ -220,7 +226,7 @@ extension CommandBatch {
             for _ in 2..<(count - 1) { _ = reader.readBulkArgument() }
             guard let length = reader.readDecimalLine(after: UInt8(ascii: "$")) else { return nil }
             return Long(
-                number: hugeCommand.index, key: key.withUnsafeBytes { Array($0) },
+                number: hugeCommand.index, database: database, key: key.withUnsafeBytes { Array($0) },
                 bytes: reader.offset - start + length + 2,
                 mayRepeat: ClusterCommand.named(name).mayRepeat(inside, count))
         }

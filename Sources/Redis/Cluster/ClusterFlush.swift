@@ -82,9 +82,13 @@ struct ClusterFlush: Sendable {
 
     /// Removes the keys of slots that leave the master which is flushed last.
     private func empty(_ slots: [ClusterLayout.OpenSlot], at server: TargetServers.Server) async throws(TargetError) {
-        let database: UInt32 = if case .flushDatabase(let database) = command { database } else { 0 }
+        guard !slots.isEmpty else { return }
         let reserved = ReservedKeys(checkpoint: checkpointKey, isInCluster: true)
-        for open in slots {
+        let databases: [UInt32] =
+            if case .flushDatabase(let database) = command { [database] } else {
+                Array(ServerInfo(try await server.demand("INFO", "keyspace").text).keyCounts.keys)
+            }
+        for (open, database) in slots.flatMap({ slot in databases.map { (slot, $0) } }) {
             let reply = try await server.demand(
                 "CLUSTER", "GETKEYSINSLOT", "\(open.slot)", "\(Int32.max)", in: database)
             let keys = (reply.array ?? []).compactMap(\.bytes).filter { !reserved.contains($0) }

@@ -40,7 +40,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     package let home: KeySlot
     /// Of its record; `nil` inside the snapshot.
     package let lsn: UInt64?
-    private let database: UInt32
+    package let database: UInt32
     private var visitors: [Visitor] = []
     /// Slots where what they get is there already.
     private var returned: Set<KeySlot> = []

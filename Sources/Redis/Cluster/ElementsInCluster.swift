@@ -11,21 +11,38 @@ struct ElementsInCluster: Sendable {
         (self.servers, self.task) = (servers, task)
     }
 
-    /// The keys in a flow's due lists of a database.
-    func keys(_ flow: Int, _ database: UInt32) async throws(TargetError) -> [[UInt8]] {
-        let due = ElementExpiry.dueKey(task: task, flow: flow)
-        let lists = try await servers.inEachSlot(of: database) {
-            [Array("ZRANGE".utf8), SlotTag.key(due, in: $0)] + ["0", "-1"].map { Array($0.utf8) }
+    /// The keys in the due lists of a database, by flow. Most slots have no list of any flow, and are asked once.
+    func keys(flows: Int, _ database: UInt32) async throws(TargetError) -> [[[UInt8]]] {
+        let slots = try await slots(flows: flows, database)
+        var keys: [[[UInt8]]] = []
+        for flow in 0..<flows {
+            let due = ElementExpiry.dueKey(task: task, flow: flow)
+            let lists = try await servers.inEachSlot(of: database, amongst: slots) {
+                [Array("ZRANGE".utf8), SlotTag.key(due, in: $0)] + ["0", "-1"].map { Array($0.utf8) }
+            }
+            keys.append(lists.flatMap { $0.reply.array?.compactMap(\.bytes) ?? [] })
         }
-        return lists.flatMap { $0.reply.array?.compactMap(\.bytes) ?? [] }
+        return keys
+    }
+
+    /// Those with a due list.
+    private func slots(flows: Int, _ database: UInt32) async throws(TargetError) -> [KeySlot] {
+        let lists = (0..<flows).map { ElementExpiry.dueKey(task: task, flow: $0) }
+        let counts = try await servers.inEachSlot(of: database) { slot in
+            [Array("EXISTS".utf8)] + lists.map { SlotTag.key($0, in: slot) }
+        }
+        return counts.filter { $0.reply.int ?? 0 > 0 }.map(\.slot)
     }
 
     /// How many there are of all flows.
     func count(flows: Int, _ database: UInt32) async throws(TargetError) -> Int {
         var count = 0
+        let slots = try await slots(flows: flows, database)
         for flow in 0..<flows {
             let due = ElementExpiry.dueKey(task: task, flow: flow)
-            let lists = try await servers.inEachSlot(of: database) { [Array("ZCARD".utf8), SlotTag.key(due, in: $0)] }
+            let lists = try await servers.inEachSlot(of: database, amongst: slots) {
+                [Array("ZCARD".utf8), SlotTag.key(due, in: $0)]
+            }
             count += lists.reduce(0) { $0 + Int($1.reply.int ?? 0) }
         }
         return count
@@ -33,15 +50,18 @@ struct ElementsInCluster: Sendable {
 
     /// Removes all due lists and shadows of the task, whatever flows it had.
     ///
+    /// - Parameter temporaries: what an interrupted command over several slots has left, too; nobody goes on with it.
     /// - Returns: the number of shadows.
-    func forget(in databases: [UInt32]) async throws(TargetError) -> Int {
+    func forget(in databases: [UInt32], temporaries isAll: Bool) async throws(TargetError) -> Int {
         let (shadows, lists) = (ElementExpiry.shadowPrefix(task: task), ElementExpiry.dueKeys(task: task))
+        let temporaries = Array(SlotMark.temporaryKeys(task: task).utf8)
         var count = 0
         for database in databases {
-            let names = try await servers.keys(like: "{*}df2redis:ttl*:*", in: database).map { key in
+            let names = try await servers.keys(like: "{*}df2redis:t[tm]*:*", in: database).map { key in
                 (key: key, name: key.drop { $0 != UInt8(ascii: "}") }.dropFirst())
             }
-            let own = names.filter { $0.name.starts(with: shadows) || $0.name.starts(with: lists) }
+            let prefixes = [shadows, lists] + (isAll ? [temporaries] : [])
+            let own = names.filter { name in prefixes.contains { name.name.starts(with: $0) } }
             let keys = own.map(\.key)
             try await servers.each(keys, in: database) { places in [Array("UNLINK".utf8)] + places.map { keys[$0] } }
             count += own.count { $0.name.starts(with: shadows) }

@@ -60,8 +60,10 @@ package struct SlotMark: Equatable, Sendable {
     package static func nodeKey(task: String) -> String { "df2redis:node:\(task)" }
     /// A value that is away from its slot while a command that crosses slots is done.
     package static func temporaryKey(task: String, flow: Int, number: Int) -> String {
-        "df2redis:tmp:\(task):\(flow):\(number)"
+        "\(temporaryKeys(task: task))\(flow):\(number)"
     }
+    /// What the temporary names of all flows begin with.
+    static func temporaryKeys(task: String) -> String { "df2redis:tmp:\(task):" }
 }
 
 /// What is known of a flow's marks in the slots.

@@ -40,5 +40,13 @@ package enum SlotTag {
         [UInt8(ascii: "{")] + tag(of: slot) + [UInt8(ascii: "}")] + name
     }
 
+    /// The name after the tag of a key of df2redis' own; any other key as it is.
+    static func untagged(_ key: [UInt8]) -> ArraySlice<UInt8> {
+        guard key.first == UInt8(ascii: "{"), let end = key.prefix(maxBytes + 2).firstIndex(of: UInt8(ascii: "}")),
+            key[(end + 1)...].starts(with: TargetControl.ownPrefix)
+        else { return key[...] }
+        return key[(end + 1)...]
+    }
+
     package static func key(_ name: String, in slot: KeySlot) -> [UInt8] { key(Array(name.utf8), in: slot) }
 }

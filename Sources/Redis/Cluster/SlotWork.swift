@@ -173,7 +173,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     /// Marks are in database 0, and so is every connection between two parts.
-    func endDatabases() { for part in parts.indices { select(0, in: part) } }
+    package func endDatabases() { for part in parts.indices { select(0, in: part) } }
 
     private func select(_ database: UInt32, in part: Int) {
         guard parts[part].database != database else { return }
@@ -211,31 +211,48 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     // MARK: A command that somebody else writes
 
     /// A part whose only command is written by somebody else, between `beginLong` and `endLong`.
-    package func addLong(_ number: Int, in slot: KeySlot, mayRepeat: Bool) -> Int {
+    package func addLong(_ number: Int, in slot: KeySlot, database: UInt32, mayRepeat: Bool) -> Int {
         let part = addPart(slot)
+        select(database, in: part)
         append(Command(number: Int32(number), start: 0, end: 0, isOwn: true, mayRepeat: mayRepeat), to: part)
+        select(0, in: part)
         return part
     }
 
     package func beginLong(_ index: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
-        let first = Int(parts[index].first)
-        if parts[index].isTransaction {
+        let part = parts[index]
+        if part.isTransaction {
             out.append("*1\r\n$5\r\nMULTI\r\n")
             expected.append(NodeExpectation(.multi, part: index))
-            expected.append(NodeExpectation(.queued, part: index, command: first))
-        } else {
-            expected.append(NodeExpectation(.command, part: index, command: first))
         }
-        parts[index].outstanding = parts[index].isTransaction ? 4 : 1
-        (parts[index].state, parts[index].element) = (.sent, parts[index].first)
+        var next = part.first
+        while next >= 0 {
+            let command = commands[Int(next)]
+            let isLong = command.number >= 0
+            if !isLong { append(command, to: &out) }
+            expected.append(
+                NodeExpectation(part.isTransaction ? .queued : .command, part: index, command: Int(next)))
+            if isLong { break }
+            next = command.next
+        }
+        // All that is to be answered until the end, what `endLong` writes too.
+        parts[index].outstanding = part.count + (part.isTransaction ? 3 : 0)
+        (parts[index].state, parts[index].element) = (.sent, part.first)
     }
 
     package func endLong(_ index: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
-        guard parts[index].isTransaction else { return }
+        let part = parts[index]
+        // Back to database 0, from another one.
+        if commands[Int(part.last)].number < 0 {
+            append(commands[Int(part.last)], to: &out)
+            expected.append(
+                NodeExpectation(part.isTransaction ? .queued : .command, part: index, command: Int(part.last)))
+        }
+        guard part.isTransaction else { return }
         appendMark(of: index, to: &out)
         expected.append(NodeExpectation(.queuedMark, part: index))
         out.append("*1\r\n$4\r\nEXEC\r\n")
-        expected.append(NodeExpectation(.exec, part: index, command: 2))
+        expected.append(NodeExpectation(.exec, part: index, command: Int(part.count + 1)))
     }
 
     // MARK: Sending

@@ -5,17 +5,17 @@ extension TargetServers {
     /// Requests of one pipeline.
     private static let pipelineLength = 2048
 
-    /// Makes a request in every slot.
+    /// Makes a request in every slot, or in some.
     ///
     /// - Throws: `TargetError`, for an error reply too.
     func inEachSlot(
-        of database: UInt32, _ request: @Sendable (KeySlot) -> [[UInt8]]
+        of database: UInt32, amongst slots: [KeySlot] = Array(KeySlot.all), _ request: @Sendable (KeySlot) -> [[UInt8]]
     ) async throws(TargetError) -> [(slot: KeySlot, reply: RESPValue)] {
         guard let cluster else { return [] }
         let topology = try await cluster.current().topology
         var answers: [(slot: KeySlot, reply: RESPValue)] = []
-        answers.reserveCapacity(KeySlot.count)
-        let groups = Dictionary(grouping: KeySlot.all) { topology.master(of: $0)?.endpoint }
+        answers.reserveCapacity(slots.count)
+        let groups = Dictionary(grouping: slots) { topology.master(of: $0)?.endpoint }
         let servers = try await all(isFresh: false)
         for (endpoint, slots) in groups {
             let server = servers.first { $0.node?.endpoint == endpoint }

@@ -5,17 +5,23 @@ extension TargetControl {
     /// Flows that a task may have had.
     private static let maxFlows = 1024
 
-    /// A page of the keys that a flow's due list of one database holds.
-    package func dueKeys(
-        task: String, flow: Int, database: UInt32, cursor: String
-    ) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
-        if let own = ElementsInCluster(servers, task: task) { return ("0", try await own.keys(flow, database)) }
-        let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
-        guard let page = try await demand(["ZSCAN", name, cursor, "COUNT", "1000"], at: name, in: database).array,
-            page.count == 2,
-            let next = page[0].text, let pairs = page[1].array
-        else { throw TargetError(.protocolViolation, "the target's answer to ZSCAN is not a page") }
-        return (next, stride(from: 0, to: pairs.count, by: 2).compactMap { pairs[$0].bytes })
+    /// The keys that the due lists of one database hold, by flow.
+    package func dueKeys(task: String, flows: Int, database: UInt32) async throws(TargetError) -> [[[UInt8]]] {
+        if let own = ElementsInCluster(servers, task: task) { return try await own.keys(flows: flows, database) }
+        var keys: [[[UInt8]]] = []
+        for flow in 0..<flows {
+            let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
+            var (own, cursor) = ([[UInt8]](), "0")
+            repeat {
+                let reply = try await demand(["ZSCAN", name, cursor, "COUNT", "1000"], at: name, in: database)
+                guard let page = reply.array, page.count == 2, let next = page[0].text, let pairs = page[1].array
+                else { throw TargetError(.protocolViolation, "the target's answer to ZSCAN is not a page") }
+                own += stride(from: 0, to: pairs.count, by: 2).compactMap { pairs[$0].bytes }
+                cursor = next
+            } while cursor != "0"
+            keys.append(own)
+        }
+        return keys
     }
 
     /// Keys with elements whose TTLs nobody but the task ends.
@@ -34,9 +40,12 @@ extension TargetControl {
 
     /// Forgets all elements' TTLs; the elements stay. Before anything of the task is under way.
     ///
+    /// - Parameter isFullSync: in a cluster, what an interrupted command over several slots has left goes too.
     /// - Returns: the number of keys that had some.
-    package func forgetElementExpiries(task: String) async throws(TargetError) -> Int {
-        if let own = ElementsInCluster(servers, task: task) { return try await own.forget(in: databasesWithKeys()) }
+    package func forgetElementExpiries(task: String, isFullSync: Bool = false) async throws(TargetError) -> Int {
+        if let own = ElementsInCluster(servers, task: task) {
+            return try await own.forget(in: databasesWithKeys(), temporaries: isFullSync)
+        }
         let lists = (0..<Self.maxFlows).map { ElementExpiry.dueKey(task: task, flow: $0) }
         let shadows = ElementExpiry.shadowPrefix(task: task)
         var total = 0

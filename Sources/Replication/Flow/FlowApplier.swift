@@ -167,11 +167,12 @@ package actor FlowApplier {
     private func begin() {
         if mustWaitForPace() { return }
         let batch = encoder.batch
-        if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: 0) {
+        let database = encoder.selectedDatabase ?? 0
+        if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: database) {
             machine.seal(before)
             return take(delivery.begin(before))
         }
-        if let before = longCommands.takeCommandsAhead(in: batch, database: encoder.selectedDatabase ?? 0) {
+        if let before = longCommands.takeCommandsAhead(in: batch, database: database) {
             machine.seal(before)
             return take(delivery.begin(before))
         }

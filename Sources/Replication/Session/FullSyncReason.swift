@@ -26,6 +26,9 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case flushWithoutCall
     /// The source holds keys that no record has brought.
     case keysMissing(Int, source: Int, target: Int)
+    /// A flush of the source has left the task's own keys in databases that another task fills too: what comes for such a key
+    /// is not to build on its old value, and a full sync knows which keys it has brought.
+    case keysLeft(Set<UInt32>)
 
     /// - Parameters:
     ///   - hasFollowed: this process has followed the source before.
@@ -82,6 +85,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .loading: "source-loading"
         case .flushWithoutCall: "flush-without-call"
         case .keysMissing: "keys-missing"
+        case .keysLeft: "keys-left"
         }
     }
 
@@ -108,6 +112,9 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .keysMissing(let count, let source, let target):
             "the source holds at least \(count) keys that its journal has not brought, as after a DFLY LOAD "
                 + "(\(source) keys there, \(target) in the target)"
+        case .keysLeft(let databases):
+            "old keys are left in database \(databases.sorted().map { String($0) }.joined(separator: ", ")) of the target, which "
+                + "another task fills too, and nothing is to build on their values"
         }
     }
 }

@@ -47,6 +47,7 @@ final class GlobalCommands {
         task.logger.notice("\(command.name) applied", metadata: ["phase": "\(scope.sync.phase.rawValue)"])
         barrier.reset()
         await task.checkpointStore.store(position, isExact: false)
+        if !left.isEmpty, task.settings.mode == .replicate { throw ReplicationError(dataReplaced: .keysLeft(left)) }
         for applier in flows.appliers { await applier.resumeAfterGlobal() }
     }
 }

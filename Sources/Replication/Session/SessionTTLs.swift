@@ -108,19 +108,12 @@ final class SessionTTLs {
         var keys = [[UInt32: [[UInt8]]]](repeating: [:], count: flowCount)
         if !scope.sync.isFullSync, policy.elementExpiry == .timer {
             for database in try await control.databasesWithKeys() {
-                for flow in 0..<flowCount {
-                    var cursor = "0"
-                    repeat {
-                        let page = try await control.dueKeys(
-                            task: task, flow: flow, database: database, cursor: cursor)
-                        keys[flow][database, default: []] += page.keys
-                        cursor = page.cursor
-                    } while cursor != "0"
-                }
+                let due = try await control.dueKeys(task: task, flows: flowCount, database: database)
+                for flow in 0..<flowCount { keys[flow][database] = due[flow] }
             }
             return keys
         }
-        let count = try await control.forgetElementExpiries(task: task)
+        let count = try await control.forgetElementExpiries(task: task, isFullSync: scope.sync.isFullSync)
         if count > 0, !scope.sync.isFullSync {
             logger.warning(
                 "\(count) keys hold elements whose TTLs are no longer enforced (policy.memberTTL: unsupported)")

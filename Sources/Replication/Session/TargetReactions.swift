@@ -56,7 +56,7 @@ final class TargetReactions {
     private func report(_ findings: TargetWatch.Findings) {
         scope.task.counters.targetAnswered(after: findings.roundTrip, keys: findings.figures.keys)
         let incidents = scope.task.incidents
-        incidents.reportEviction(findings.figures)
+        incidents.reportEviction(findings.figures, isInCluster: scope.control.isInCluster)
         incidents.reportEvicted(findings.loss.evicted, policy: findings.figures.evictionPolicy)
         // (With exact TTLs both sides' clocks end a key at the same time.)
         guard scope.sync.phase == .stable, scope.task.settings.expiryGuard > .zero else { return }

@@ -96,7 +96,7 @@ extension Setting {
                 """
                 What becomes of each database of the source: its own number (it is kept), or skip (its keys are left
                 out and counted). A database that is not named is kept; where the target has no such database, as
-                a cluster has none but 0, policy.onUnsupported says whether the task stops.
+                most clusters have none but 0, policy.onUnsupported says whether the task stops.
                 """),
         ]
         + tls(

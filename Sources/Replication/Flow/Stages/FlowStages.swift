@@ -53,6 +53,7 @@ final class FlowStages {
             profile: profile, source: context.session.behaviour, expiryMargin: context.expiryMarginMilliseconds)
         rewriter.elementExpiry = memberTTLs?.expiry
         rewriter.deadlines = expiryGuard
+        rewriter.hasSeveralFlows = context.session.flowCount > 1
         rewrite = RewriteStage(rewriter, builder, reports, position, isSnapshotComplete: start.isContinued)
         for (database, keys) in start.elementKeys {
             for key in keys { memberTTLs?.note(key.span.bytes, database: database) }

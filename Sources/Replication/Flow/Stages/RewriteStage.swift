@@ -55,6 +55,9 @@ final class RewriteStage: RecordStage {
         case .writtenDiverging(.storeInSnapshot):
             reports.report(
                 .storeInSnapshot, subject: command.name.nameText, key: command.storedKey, database: database)
+        case .writtenDiverging(.sortByPattern), .skippedDiverging(.sortByPattern):
+            reports.report(
+                .sortByPattern, subject: command.name.nameText, key: command.storedKey, database: database)
         case .writtenDiverging(let divergence):
             reports.report(divergence, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
         case .skippedDiverging(.expiryInThePast):

@@ -39,8 +39,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private var stamp: FlowStamp
     /// Before the batch on its way.
     private var position: FlowPosition?
-    /// The last record that crossed slots, and whether the checkpoint says so.
-    private var lastCrossing: (lsn: UInt64, isStored: Bool)?
+    private var lastCrossing: CrossingNote?
+    /// The checkpoint says so.
+    private var isCrossingStored = true
     /// A process that was killed may have left values under temporary names.
     private var mayHaveTemporaries = false
     private var hasOpened = false
@@ -105,7 +106,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         hasPredecessor = fields.contains { $0 != nil }
         if resumesAt != nil {
             runner?.watch = NodeWatch(text: fields[1].map { $0 } ?? "")
-            lastCrossing = fields[2].flatMap { $0 }.flatMap { UInt64($0) }.map { ($0, true) }
+            lastCrossing = fields[2].flatMap { $0 }.flatMap { CrossingNote(text: $0) }
+            isCrossingStored = true
         }
         stamp.epoch = max(stamp.epoch, (runner?.watch.lastEpoch ?? 0) + 1)
         return FlowTargetFinding(runID: context.targetRunID, checkpoint: fields[0])
@@ -144,17 +146,23 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         mayHaveTemporaries = false
         let marks = [SlotMark.slotKey(task: context.task), SlotMark.nodeKey(task: context.task)]
         let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
+        // A full sync finds those in other databases (`ElementsInCluster.forget`).
+        let databases = lastCrossing?.databases ?? [0]
         for slot in KeySlot.all {
             let names = (0..<2).map { SlotMark.temporaryKey(task: context.task, flow: flow.index, number: $0) }
-            work.append(
-                [Array("UNLINK".utf8)] + names.map { SlotTag.key($0, in: slot) }, to: work.addPart(slot),
-                mayRepeat: true)
+            let part = work.addPart(slot)
+            for database in databases.sorted() {
+                work.append(
+                    [Array("UNLINK".utf8)] + names.map { SlotTag.key($0, in: slot) }, to: part, database: database,
+                    mayRepeat: true)
+            }
             guard removesMarks else { continue }
             for mark in marks {
                 work.append(
                     [Array("HDEL".utf8), SlotTag.key(mark, in: slot), field], to: work.addPart(slot), mayRepeat: true)
             }
         }
+        work.endDatabases()
         return work
     }
 
@@ -223,7 +231,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         case .crossing(let command):
             if command.isTorn { return giveUp(command) }
             // From here on it cannot be done a second time everywhere.
-            if let lsn = command.lsn, lsn != lastCrossing?.lsn { lastCrossing = (lsn, false) }
+            if let lsn = command.lsn, let note = lastCrossing.noting(lsn, in: command.database) {
+                (lastCrossing, isCrossingStored) = (note, false)
+            }
             guard let work = command.next(stamp: { nextStamp() }) else {
                 run?.steps.removeFirst()
                 if let rubbish = command.tidy() { run?.rubbish.append(rubbish) }
@@ -263,13 +273,13 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let key = Array(context.checkpointKey.name.utf8)
         var fields = [Array(context.checkpointKey.field(flow).utf8), value]
         fields += [ClusterFields.nodes(flow), runner?.watch.text ?? ""].map { Array($0.utf8) }
-        if let crossing = lastCrossing, !crossing.isStored {
-            fields += [ClusterFields.crossing(flow), "\(crossing.lsn)"].map { Array($0.utf8) }
+        if let crossing = lastCrossing, !isCrossingStored {
+            fields += [ClusterFields.crossing(flow), crossing.text].map { Array($0.utf8) }
         }
         let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
         work.append([Array("HSET".utf8), key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
         perform(work) { [weak self] _ in
-            self?.lastCrossing?.isStored = true
+            self?.isCrossingStored = true
             self?.tidy()
         }
     }

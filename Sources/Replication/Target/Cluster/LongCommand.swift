@@ -23,7 +23,7 @@ final class LongCommand {
         slot = KeySlot(of: long.key)
         left = long.bytes
         self.work = work(long.mayRepeat)
-        _ = self.work.addLong(long.number, in: slot, mayRepeat: long.mayRepeat)
+        _ = self.work.addLong(long.number, in: slot, database: long.database, mayRepeat: long.mayRepeat)
     }
 
     /// All of it has been handed over, and it will be answered.

@@ -1,0 +1,68 @@
+import Link
+import Wire
+
+/// Looks at how long a server's certificates are good.
+///
+/// One that has ended by now is no line of this: nobody gets so far, unless nothing is verified.
+struct CertificatePreflight: Sendable {
+    /// Days that suffice for renewing one.
+    private static let enoughDays: Int64 = 30
+    private static let secondsOfDay: Int64 = 86_400
+
+    let subject: PreflightFinding.Subject
+    /// `nil`: plaintext.
+    let tls: TLSSettings?
+    /// Unix seconds.
+    var now = WallClock.milliseconds() / 1000
+
+    func findings(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        guard let tls else { return [] }
+        guard let (end, endpoint) = try await server.certificateEnd() else {
+            return [
+                PreflightFinding(.warn, subject, "certificate", "when it ends cannot be read", remedy: "look at it")
+            ]
+        }
+        var findings = [finding(end: end, endpoint)]
+        if tls.skipsVerification {
+            findings.append(
+                PreflightFinding(
+                    .warn, subject, "certificate", "it is not verified: whoever answers is trusted",
+                    remedy: "set \(tls.section).caFile instead of \(tls.section).insecureSkipVerify"))
+        }
+        return findings
+    }
+
+    /// - Parameter end: of the first certificate of the chain to end, in Unix seconds.
+    func finding(end: Int64, _ endpoint: Endpoint) -> PreflightFinding {
+        let date = Self.date(end)
+        let days = (end - now) / Self.secondsOfDay
+        if end <= now {
+            return PreflightFinding(
+                .fail, subject, "certificate", "a certificate of \(endpoint) has expired at \(date)",
+                remedy: "renew it on the server")
+        }
+        if days < Self.enoughDays {
+            return PreflightFinding(
+                .warn, subject, "certificate", "a certificate of \(endpoint) ends in \(days) days, at \(date)",
+                remedy:
+                    "renew it on the server before: it is read again at each connect, and a task that finds it expired waits"
+            )
+        }
+        return PreflightFinding(.ok, subject, "certificate", "good until \(date), \(days) days from now")
+    }
+
+    private static func date(_ seconds: Int64) -> String {
+        // Days from civil, the other way round (Hinnant, chrono-compatible low-level date algorithms).
+        let shifted = seconds / secondsOfDay + 719_468
+        let era = shifted / 146_097
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let monthFromMarch = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        func two(_ number: Int64) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        return "\(year)-\(two(month))-\(two(day))"
+    }
+}

@@ -1,0 +1,58 @@
+import Link
+import Redis
+import Wire
+
+/// Looks at a cluster as a whole: its slots, its replicas, what may evict keys.
+struct ClusterPreflight: Sendable {
+    let connections: ClusterConnections
+
+    func findings(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        let topology: ClusterTopology
+        do { topology = try await connections.topology() } catch { throw .target(error) }
+        return Self.findings(of: topology) + (try await states(server))
+    }
+
+    /// By the slots and replicas that a node knows of.
+    static func findings(of topology: ClusterTopology) -> [PreflightFinding] {
+        var findings: [PreflightFinding] = []
+        let example = topology.masters.first?.endpoint.description ?? "<node>"
+        if topology.uncovered > 0 {
+            findings.append(
+                PreflightFinding(
+                    .fail, .target, "slots",
+                    "\(topology.uncovered) of \(KeySlot.count) slots are served by no master",
+                    remedy: "redis-cli --cluster check \(example), then --cluster fix"))
+        } else {
+            findings.append(
+                PreflightFinding(
+                    .ok, .target, "slots", "all \(KeySlot.count) are served, by \(topology.masters.count) masters"))
+        }
+        let lonely = topology.shards.filter { $0.replicas.isEmpty }.map(\.master.description)
+        if lonely.isEmpty {
+            findings.append(PreflightFinding(.ok, .target, "topology", "each master has a replica"))
+        } else {
+            findings.append(
+                PreflightFinding(
+                    .warn, .target, "topology", "without a replica: \(lonely.joined(separator: ", "))",
+                    remedy:
+                        "their slots are nobody's while they are away, and the task waits: give each a replica (CLUSTER REPLICATE)"
+                ))
+        }
+        return findings
+    }
+
+    /// What each master says of the cluster: the flows wait for the one that says no.
+    private func states(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        var failing: [String] = []
+        for case let place? in try await server.walkPlaces() {
+            let text = try await server.requests([command("CLUSTER", "INFO")], at: place)[0].text ?? ""
+            if text.contains("cluster_state:fail") { failing.append("\(place)") }
+        }
+        if failing.isEmpty { return [] }
+        return [
+            PreflightFinding(
+                .fail, .target, "state", "the cluster is in state fail, say \(failing.joined(separator: ", "))",
+                remedy: "redis-cli --cluster check \(failing[0])")
+        ]
+    }
+}

@@ -1,0 +1,170 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// A Valkey from 9 on whose clusters have several databases (`cluster-databases`).
+@Suite(.serialized, .enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"))
+struct `A cluster of Valkeys` {
+    private final class Scene {
+        let master: SimulatedMaster
+        let cluster: RedisCluster
+        let source: RESPClient
+        private let folder: TemporaryFolder
+        private var daemons: [Daemon] = []
+
+        init(replicas: Int = 0, databases: Int = 16) throws {
+            master = try startedMaster { $0.backlogRecords = 4_000_000 }
+            cluster = try RedisCluster(
+                replicas: replicas, ["--cluster-databases", "\(databases)"], binary: RedisServer.valkeyBinary)
+            source = try RESPClient(port: master.port)
+            folder = try TemporaryFolder("cluster-databases")
+        }
+
+        deinit {
+            for daemon in daemons { daemon.process.kill() }
+            cluster.stop()
+            master.stop()
+        }
+
+        func start(_ sections: [String: [String]] = [:]) throws -> Daemon {
+            var sections = sections
+            sections["target", default: []].append("type: cluster")
+            sections["shutdown"] = ["drainSeconds: 0"]
+            sections["reconnect"] = ["initialMilliseconds: 50", "maxSeconds: 1"]
+            let daemon = try Daemon(
+                .replicate,
+                .init(source: master.port, target: cluster.nodes[0].port, sections: sections), folder: folder)
+            daemons.append(daemon)
+            return daemon
+        }
+
+        func waitUntilEqual(_ daemon: Daemon) throws {
+            do {
+                try IntegrationTests.waitUntilEqual(timeout: .seconds(60)) {
+                    try ServerComparison(source: source, target: cluster).differences
+                }
+            } catch {
+                throw LabError("\(error)\n\(daemon.process.outputTail(lines: 40))")
+            }
+        }
+
+        /// Of every node, replicas too.
+        func importModes() throws -> Set<String> {
+            Set(
+                try cluster.runningNodes.map {
+                    try $0.client().command("CONFIG", "GET", "import-mode").array?.last?.text ?? "none"
+                })
+        }
+
+        static let expectedRemains: Set = ["df2redis:checkpoint:lab", "df2redis:tasks"]
+
+        /// Keys of df2redis' own.
+        func remains() throws -> Set<String> {
+            Set(
+                try ServerComparison(source: source, target: cluster).ownKeys.map {
+                    String(decoding: $0, as: UTF8.self)
+                })
+        }
+
+        func keyCounts() throws -> [Int: Int] {
+            try ServerData(reading: cluster).withoutCheckpoints.databases.mapValues(\.count)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `gets all databases, through kills, a failover and slots moved under load, in import mode on every node`()
+        throws
+    {
+        let scene = try Scene(replicas: 1)
+        let seed = printedSeed()
+        let writer = try RandomWriter(port: scene.master.port, connections: 2, databases: [0, 3], keys: 60, seed: seed)
+        try wait(until: "there is something to sync") { writer.commandCount > 3000 }
+        var daemon = try scene.start()
+        try daemon.wait(forLine: "event=stable")
+        #expect(daemon.log.contains("a cluster of 3 masters, 16 databases"))
+        #expect(try scene.importModes() == ["yes"])
+        writer.beginMovingKeys()
+        let atStable = writer.commandCount
+        try wait(until: "it follows for a while") { writer.commandCount > atStable + 5000 }
+        daemon.process.kill()
+        daemon = try scene.start()
+        try daemon.wait(forLine: "resuming at the checkpoint")
+        let masters = try scene.cluster.masters()
+        try scene.cluster.moveSlots(0..<100, from: masters[0], to: masters[1])
+        try scene.cluster.failOver(masters[2])
+        try scene.cluster.settle()
+        daemon.process.kill()
+        daemon = try scene.start()
+        let atEnd = writer.commandCount
+        try wait(until: "it goes on") { writer.commandCount > atEnd + 3000 }
+        try writer.stop()
+        try scene.waitUntilEqual(daemon)
+        #expect(try scene.keyCounts().keys.sorted() == [0, 3])
+        #expect(try scene.importModes() == ["yes"])
+        try daemon.leave(timeout: stopLimit)
+        #expect(try ServerComparison(source: scene.source, target: scene.cluster).isEqual)
+        #expect(try scene.importModes() == ["no"])
+        #expect(daemon.deadLetters == [])
+        // What a leave on a busy machine has no time for, the next one does.
+        for _ in 0..<3 where try scene.remains() != Scene.expectedRemains {
+            daemon = try scene.start()
+            usleep(3_000_000)
+            try daemon.leave(timeout: stopLimit)
+        }
+        #expect(try scene.remains() == Scene.expectedRemains)
+    }
+
+    @Test func `has a flush and a removal of old keys in each database, and values in pieces`() throws {
+        let scene = try Scene()
+        for database in [0, 3, 15] {
+            for index in 0..<300 { scene.master.execute("SET key:\(index) v\(database)", database: database) }
+        }
+        let large = String(repeating: "x", count: 20 << 20)
+        try scene.source.command("SELECT", "3")
+        try scene.source.command("SET", "large", large)
+        try scene.source.command("RPUSH", "list", "a", "b")
+        var daemon = try scene.start()
+        try daemon.wait(forLine: "event=stable")
+        try scene.waitUntilEqual(daemon)
+        try scene.source.command("SELECT", "3")
+        try scene.source.command("APPEND", "grown", large)
+        try scene.source.command("RENAME", "list", "renamed")
+        try scene.source.command("COPY", "renamed", "copied")
+        scene.master.execute("INCR key", database: 3)
+        scene.master.execute("FLUSHDB", database: 15)
+        scene.master.execute("INCR key", database: 15)
+        try scene.waitUntilEqual(daemon)
+        #expect(try scene.keyCounts()[15] == 1)
+
+        // A later full sync removes what is gone, in each database.
+        try daemon.leave(timeout: stopLimit)
+        for database in [0, 3] {
+            for index in 0..<50 { scene.master.execute("DEL key:\(index)", database: database) }
+        }
+        scene.master.forgetBacklog()
+        daemon = try scene.start()
+        try daemon.wait(forLine: "reconciled: 100 keys removed")
+        try scene.waitUntilEqual(daemon)
+        scene.master.execute("FLUSHALL")
+        scene.master.execute("SET last v", database: 3)
+        try scene.waitUntilEqual(daemon)
+        #expect(try scene.keyCounts() == [3: 1])
+        try daemon.leave(timeout: stopLimit)
+    }
+
+    @Test func `does with databases that it lacks, or that are left out, what it was asked to`() throws {
+        let scene = try Scene(databases: 4)
+        for database in [0, 2, 3, 7] { scene.master.execute("SET key v", database: database) }
+        let stopped = try scene.start()
+        try stopped.expectExit(65)
+        #expect(stopped.log.contains("in database 7: the target has no such database"))
+        let daemon = try scene.start(["target": ["database: {2: skip, 7: skip}"]])
+        try daemon.wait(forLine: "event=stable")
+        scene.master.execute("SET last v", database: 3)
+        try wait(until: "the last one is there") { try scene.keyCounts()[3] == 2 }
+        #expect(try scene.keyCounts() == [0: 1, 3: 2])
+        try daemon.leave(timeout: stopLimit)
+    }
+}
