@@ -11,7 +11,7 @@ package struct PreflightFinding: Equatable, Sendable {
     }
 
     package enum Subject: String, Sendable {
-        case source, target, host
+        case source, target, host, task
     }
 
     package let level: Level

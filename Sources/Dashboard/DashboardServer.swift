@@ -42,8 +42,8 @@ package actor DashboardServer {
 
     /// Opens the sockets, as soon and as often as it takes; returns at once.
     ///
-    /// - Parameter stop: called when somebody has asked over the Unix socket that the task ends.
-    package func start(stop: @escaping @Sendable () -> Void) {
+    /// - Parameter stop: called when somebody has asked over the Unix socket that the task ends; `false`: without a drain.
+    package func start(stop: @escaping @Sendable (_ drains: Bool) -> Void) {
         if settings.address != .none {
             let routes = Routes(report: report, door: .network(settings.token))
             tasks.append(Task(executorPreference: executor) { [self] in await servePage(routes) })

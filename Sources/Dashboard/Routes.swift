@@ -10,7 +10,7 @@ struct Routes: Sendable {
         /// TCP: whoever reaches the port may read, if it has the token where one is set.
         case network(BearerToken?)
         /// The task's Unix socket: whoever may open it may read, and may stop the task.
-        case control(stop: @Sendable () -> Void)
+        case control(stop: @Sendable (_ drains: Bool) -> Void)
     }
 
     let report: TaskReport
@@ -25,8 +25,12 @@ struct Routes: Sendable {
             guard request.method == .post else {
                 return refuse(.methodNotAllowed, "POST stops the task", allow: "POST")
             }
-            stop()
+            // A cut-over knows that nothing is on its way.
+            stop(!target.hasSuffix("?drain=no"))
             return answer(.accepted, Self.json, "{\"status\":\"leaving\"}\n")
+        }
+        if case .control = door, path == "/api/positions", request.method == .get {
+            return answer(.ok, Self.json, StatusDocument.positions(report))
         }
         guard request.method == .get || request.method == .head else {
             return refuse(.methodNotAllowed, "this server is read only", allow: "GET, HEAD")

@@ -25,6 +25,7 @@ package struct StatusDocument: Sendable {
                 ("detail", status.detail.map(JSONText.quoted) ?? "null"),
                 ("mode", JSONText.quoted(task.mode)), ("version", JSONText.quoted(task.version)),
                 ("pid", "\(task.processID)"), ("startedAt", "\(task.startedAt / 1000)"),
+                ("configuration", JSONText.quoted(task.configurationFile)),
                 ("phaseSince", "\(state.phaseSince / 1000)"),
                 ("dashboard", report.url.map(JSONText.quoted) ?? "null"),
                 ("health", Self.json(report.health(at: now))), ("ready", Self.json(report.readiness(at: now))),
@@ -32,6 +33,17 @@ package struct StatusDocument: Sendable {
             ] + Self.fields(status.counters)
             + [("flows", "[" + status.flows.map(Self.json).joined(separator: ",") + "]")]
         return Self.object(fields) + "\n"
+    }
+
+    /// How far the target is at this moment, flow by flow: for a cut-over, which must not wait for the next beat.
+    package static func positions(_ report: TaskReport) -> String {
+        let status = report.current.status
+        let lsns = report.nextLSNs.map { $0.map { "\($0)" } ?? "null" }
+        return object([
+            ("pid", "\(report.task.processID)"),
+            ("phase", JSONText.quoted((status?.phase ?? .connecting).rawValue)), ("session", "\(status?.session ?? 0)"),
+            ("targetLost", "\(status?.isTargetLost ?? false)"), ("nextLSNs", "[" + lsns.joined(separator: ",") + "]"),
+        ]) + "\n"
     }
 
     static func object(_ fields: [(name: String, value: String)]) -> String {

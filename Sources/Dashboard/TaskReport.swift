@@ -1,4 +1,5 @@
 import Base
+package import Dragonfly
 package import Replication
 
 /// What is known of a task at this moment: fed by the notices of its replicator, read by the status file and by HTTP.
@@ -7,6 +8,7 @@ package final class TaskReport: Sendable {
     package let events: EventLog
     private let state = Lock(TaskState())
     private let address = Lock<String?>(nil)
+    private let positionSource = Lock<(@Sendable () -> [LSN?])?>(nil)
     private let incidentSource = Lock<(@Sendable () -> [IncidentLog.Recent])?>(nil)
 
     package init(task: TaskDescription, events: EventLog = EventLog()) {
@@ -34,6 +36,12 @@ package final class TaskReport: Sendable {
     package func setIncidents(_ source: @escaping @Sendable () -> [IncidentLog.Recent]) {
         incidentSource.withLock { $0 = source }
     }
+
+    /// Where the positions of the flows are asked for; none before it is set.
+    package func setPositions(_ source: @escaping @Sendable () -> [LSN?]) { positionSource.withLock { $0 = source } }
+
+    /// The next LSN of each flow that the target has not confirmed yet, at this moment.
+    var nextLSNs: [LSN?] { positionSource.withLock { $0 }?() ?? [] }
 
     var incidents: [IncidentLog.Recent] { incidentSource.withLock { $0 }?() ?? [] }
 

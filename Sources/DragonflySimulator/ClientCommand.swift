@@ -36,10 +36,24 @@ struct ClientCommand {
     /// What clients ask for when they connect.
     private func answerTool() -> Reply {
         switch request.name {
-        case "CLIENT": .ok
+        case "CLIENT": answerClient()
         case "HELLO": .error("NOPROTO unsupported protocol version")
         default: .array([])
         }
+    }
+
+    private func answerClient() -> Reply {
+        switch request.keyword(0) {
+        case "PAUSE":
+            guard let limit = request.integer(1), (0...(1 << 40)).contains(limit) else { return ErrorText.integer }
+            guard request.arguments.count == 2 || ["WRITE", "ALL"].contains(request.keyword(2)) else {
+                return ErrorText.syntax
+            }
+            core.pause.begin(at: core.now, for: .milliseconds(limit), stopsReads: request.keyword(2) != "WRITE")
+        case "UNPAUSE": core.pause.end()
+        default: break
+        }
+        return .ok
     }
 
     /// The commands of a MULTI: records of their own that share a transaction id.

@@ -25,6 +25,8 @@ final class Connection {
     let descriptor: Int32
     var observation: ConnectionObservation
     var parser = RequestParser()
+    /// A write that waits for the end of CLIENT PAUSE.
+    var heldRequest: Request?
     var isAuthenticated = false
     /// The database of an ordinary client.
     var database = 0

@@ -7,6 +7,8 @@ extension LiveCommand {
         case "SMOVE": return moveMember()
         case "SCARD": return withSet { .integer(Int64($0.count)) }
         case "SISMEMBER": return withSet { .integer(arguments.count > 1 && $0.contains(arguments[1]) ? 1 : 0) }
+        // In one page.
+        case "SSCAN": return withSet { .array([.text("0"), .array($0.map { .bulk($0) })]) }
         case "SMEMBERS": return withSet { .array($0.map { .bulk($0) }) }
         default: return nil
         }
@@ -93,6 +95,8 @@ extension LiveCommand {
         case "HGET":
             return withHash { fields in arguments.count > 1 ? fields[arguments[1]].map { .bulk($0) } ?? .null : .null }
         case "HLEN": return withHash { .integer(Int64($0.count)) }
+        case "HSCAN":
+            return withHash { .array([.text("0"), .array($0.flatMap { [.bulk($0.key), .bulk($0.value)] })]) }
         case "HGETALL": return withHash { .array($0.flatMap { [.bulk($0.key), .bulk($0.value)] }) }
         default: return nil
         }

@@ -16,6 +16,14 @@ extension LiveCommand {
             } ifMissing: {
                 .integer(0)
             }
+        case "GETRANGE":
+            let (first, last) = (request.integer(1) ?? 0, request.integer(2) ?? -1)
+            return withString {
+                let end = last < 0 ? Int64($0.count) + last : min(last, Int64($0.count) - 1)
+                return .bulk(first >= 0 && first <= end ? Array($0[Int(first)...Int(end)]) : [])
+            } ifMissing: {
+                .bulk([])
+            }
         case "GETEX":
             return withKey { key in
                 withString {

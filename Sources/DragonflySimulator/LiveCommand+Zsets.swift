@@ -11,6 +11,10 @@ extension LiveCommand {
             return withZset { members in
                 arguments.count > 1 ? members[arguments[1]].map { .bulk(ScoreText.bytes($0)) } ?? .null : .null
             }
+        case "ZSCAN":
+            return withZset {
+                .array([.text("0"), .array($0.flatMap { [.bulk($0.key), .bulk(ScoreText.bytes($0.value))] })])
+            }
         case "ZRANGE":
             return withZset { members in
                 guard let first = request.integer(1), let last = request.integer(2) else { return Self.noInteger }

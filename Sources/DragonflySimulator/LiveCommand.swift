@@ -21,7 +21,7 @@ struct LiveCommand {
     /// The entry of a key; one whose time has come is expired first.
     func entry(_ key: [UInt8]) -> LiveStore.Entry? {
         guard let entry = store[database, key] else { return nil }
-        if let time = entry.expiresAt, time <= WallClock.milliseconds() {
+        if let time = entry.expiresAt, time <= WallClock.milliseconds(), !core.pause.isInForce(at: core.now) {
             core.expire(key, database: database, shard: store.shard(of: key))
             return nil
         }

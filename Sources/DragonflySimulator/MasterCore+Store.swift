@@ -24,7 +24,7 @@ extension MasterCore {
 
     /// Deletes the keys whose time has come and journals that: EXPIRED, or COMMAND `DEL` from v1.38 on.
     func expireKeys() {
-        guard let store, store.hasExpiries, !isFrozen else { return }
+        guard let store, store.hasExpiries, !isFrozen, !pause.isInForce(at: now) else { return }
         let time = WallClock.milliseconds()
         while let due = store.nextExpired(now: time) { expire(due.key, database: due.database, shard: due.shard) }
     }

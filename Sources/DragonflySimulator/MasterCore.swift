@@ -28,6 +28,8 @@ final class MasterCore {
     var isLoading = false
     /// What commands do is not journalled: keys that come out of a file, or from a master of one's own.
     var isJournalSilent = false
+    /// CLIENT PAUSE.
+    var pause = ClientPause()
     /// Calls of each command, by name in lower case, as INFO commandstats has them.
     var calls: [String: Int] = [:]
     /// The transaction that the commands of a MULTI belong to.
@@ -101,7 +103,7 @@ final class MasterCore {
     private func tick() {
         noteBlockedWriters()
         expireKeys()
-        if !isFrozen, !areWritersBlocked { load?.run(self) }
+        if !isFrozen, !areWritersBlocked, !pause.isInForce(at: now) { load?.run(self) }
         for connection in connections where connection.isBlocked {
             connection.noteBlockedTime(now)
             guard let session = connection.session, connection.flow != nil,
@@ -129,7 +131,12 @@ final class MasterCore {
             if connection.observation.role == .client, areWritersBlocked || isFrozen { return }
             // Answers come in the order of the requests, and STARTSTABLE's is still to come.
             if let session = connection.session, session.isStartingStable, session.main === connection { return }
-            guard let request = connection.parser.next() else { break }
+            guard let request = connection.heldRequest ?? connection.parser.next() else { break }
+            connection.heldRequest = nil
+            if pause.holds(request, of: connection, at: now) {
+                connection.heldRequest = request
+                return
+            }
             let reply = execute(request, from: connection)
             if reply != .nothing { connection.queue(reply) }
         }
@@ -290,7 +297,7 @@ final class MasterCore {
     /// When the next turn is due without an event.
     var nextTurn: Duration? {
         if connections.contains(where: { canGoOn($0) }) { return .zero }
-        if load != nil { return .milliseconds(5) }
+        if load != nil || pause.isInForce(at: now) { return .milliseconds(5) }
         if connections.contains(where: { $0.isReadingOver && !$0.observation.isClosed }) { return .milliseconds(5) }
         if store?.hasExpiries == true { return .milliseconds(20) }
         if connections.contains(where: { $0.isBlocked }) { return .milliseconds(20) }

@@ -93,6 +93,12 @@ package final class SimulatedMaster: Sendable {
     /// Sessions ended because a flow took nothing for `replicationTimeout`.
     package var timedOutSessions: Int { loop.look { $0.timedOutSessions } }
 
+    /// CLIENT PAUSE is in force.
+    package var isPaused: Bool { loop.look { $0.pause.isInForce(at: .now) } }
+
+    /// Calls of CLIENT PAUSE and of CLIENT UNPAUSE so far.
+    package var pauseCalls: (begun: Int, ended: Int) { loop.look { ($0.pause.begun, $0.pause.ended) } }
+
     /// The longest time for which the master's own clients had to wait for a flow.
     package var longestBlockedWriters: Duration { loop.look { $0.longestBlockedWriters } }
 

@@ -1,5 +1,5 @@
 import Dispatch
-import Dragonfly
+package import Dragonfly
 import Link
 package import Logging
 import Redis
@@ -33,6 +33,9 @@ package actor Replicator {
 
     /// The last incidents with a key, oldest first; each key once a kind.
     package nonisolated var recentIncidents: [IncidentLog.Recent] { task.incidents.recent }
+
+    /// The next LSN of each flow that the target has not confirmed yet, at this moment; `nil` before the stable stream.
+    package nonisolated var nextLSNs: [LSN?] { task.positions.nextLSNs }
 
     /// Runs until the task has ended.
     ///
@@ -202,10 +205,12 @@ package actor Replicator {
     // MARK: Leaving
 
     /// Leaves; called again, it shortens the drain.
-    package func leave() async {
+    ///
+    /// - Parameter drains: `false` when the caller knows that everything is applied and the source sends nothing more.
+    package func leave(drains: Bool = true) async {
         isLeaving = true
         pause.end()
-        await session?.requestLeave()
+        await session?.requestLeave(drains: drains)
     }
 }
 

@@ -42,7 +42,21 @@ package struct ControlClient: Sendable {
     }
 
     /// Asks the task to leave; it does so as on SIGTERM.
-    package func stop() throws(Failure) { _ = try request("POST", "/api/stop", expecting: 202) }
+    ///
+    /// - Parameter drains: `false` when nothing is on its way to the target, and nothing will be.
+    package func stop(drains: Bool = true) throws(Failure) {
+        _ = try request("POST", drains ? "/api/stop" : "/api/stop?drain=no", expecting: 202)
+    }
+
+    /// How far the target is at this moment.
+    package func positions() throws(Failure) -> RunningPositions {
+        let json = try request("GET", "/api/positions", expecting: 200)
+        do {
+            return try JSONDecoder().decode(RunningPositions.self, from: Data(json.utf8))
+        } catch {
+            throw .failed("the daemon at \(path) answers in another version's words")
+        }
+    }
 
     /// The number of the process that listens.
     package func processID() throws(Failure) -> Int32 {
@@ -78,6 +92,7 @@ package struct ControlClient: Sendable {
         let request = Array(
             "\(method) \(target) HTTP/1.1\r\nHost: df2redis\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".utf8)
         guard send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count else {
+            if errno == EPIPE { throw .notRunning(path) }
             throw .failed("\(SystemError("send", errno: errno, peer: path))")
         }
         var answer: [UInt8] = []
@@ -86,6 +101,8 @@ package struct ControlClient: Sendable {
             let count = retryingInterrupts { recv(descriptor, &piece, piece.count, 0) }
             if count == 0 { break }
             if count < 0 {
+                // It has died over the question.
+                if errno == ECONNRESET { throw .notRunning(path) }
                 let reason =
                     errno == EAGAIN
                     ? "no answer within \(timeout.components.seconds) s"
@@ -94,6 +111,7 @@ package struct ControlClient: Sendable {
             }
             answer += piece[..<count]
         }
+        if answer.isEmpty { throw .notRunning(path) }
         let text = String(decoding: answer, as: UTF8.self)
         guard text.hasPrefix("HTTP/1.1 \(status) "), let end = text.firstRange(of: "\r\n\r\n") else {
             throw .failed("the daemon at \(path) answered '\(text.prefix { !$0.isNewline })'")
@@ -110,6 +128,10 @@ package struct RunningTask: Decodable, Sendable {
         package var reason: String?
     }
 
+    package struct Flow: Decodable, Sendable {
+        package var records: Int
+    }
+
     package var task: String
     package var phase: String
     package var source: String
@@ -120,7 +142,27 @@ package struct RunningTask: Decodable, Sendable {
     package var records: Int
     package var lagSeconds: Double?
     package var lagRecords: UInt64?
+    package var mode: String?
+    /// The file that it was started with; absent in the words of an older version.
+    package var configuration: String?
+    /// What could not be replicated or differs, by kind.
+    package var incidents: [String: Int]?
+    package var targetLost: Bool?
+    package var flows: [Flow]?
     package var dashboard: String?
     package var startedAt: Int64
     package var health: Health
+}
+
+/// How far the target of a task is, flow by flow.
+package struct RunningPositions: Decodable, Sendable, Equatable {
+    package var pid: Int32
+    package var phase: String
+    /// The number of the session in the process.
+    package var session: Int
+    package var targetLost: Bool
+    /// The next LSN of each flow that the target has not confirmed; `nil` before the stable stream.
+    package var nextLSNs: [UInt64?]
+
+    package var isStable: Bool { phase == "stable" && !nextLSNs.isEmpty && !nextLSNs.contains(nil) }
 }

@@ -6,7 +6,7 @@
 package enum ExitCode: Int32, CaseIterable, Sendable {
     /// Done: a `migrate` that finished, or a `replicate` that was asked to leave and left in order.
     case ok = 0
-    /// `check` has found keys that differ; as diff and cmp have it.
+    /// `check`, or the check of a cut-over, has found keys that differ; as diff and cmp have it.
     case different = 1
     /// The command line was wrong (EX_USAGE).
     case usage = 64
@@ -42,17 +42,17 @@ extension ExitCode {
     package var meaning: String {
         switch self {
         case .ok: "Complete, or stopped in order on request."
-        case .different: "`check` found keys that differ."
+        case .different: "`check`, or `cutover --check`, found keys that differ."
         case .usage: "The command line is wrong; `df2redis --help` shows the right form."
         case .policyStop:
-            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key. Or `preflight` found what would stop the task."
+            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key. Or `preflight` found what would stop the task, or `cutover` that this is no moment for it."
         case .sourceUnavailable: "The source cannot be reached, or stayed away longer than `reconnect.giveUpSeconds`."
         case .software: "A defect of df2redis; please report it with the log."
         case .osError: "The operating system refused a basic service (socket, thread, memory)."
         case .cantCreate: "A file or folder could not be created; look at `stateDir` and its owner."
         case .ioError: "Reading or writing a file failed; look at the disk under `stateDir`."
         case .targetUnavailable:
-            "The target cannot be reached or cannot serve at present; the task runs already, in another process; or `migrate` was ended before it was complete."
+            "The target cannot be reached or cannot serve at present; the task runs already, in another process; or `migrate` or `cutover` was ended before it was complete."
         case .protocolError: "The source sent what cannot be decoded; the log names version, flow and offset."
         case .noPermission:
             "The source or the target refused the user name or password, our certificate, or a command to this user."

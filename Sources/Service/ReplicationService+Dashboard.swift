@@ -11,7 +11,7 @@ extension ReplicationService {
         task.version = Version.current
         task.processID = getpid()
         task.startedAt = WallClock.milliseconds()
-        task.configurationFile = configurationFile
+        task.configurationFile = Self.absolute(configurationFile)
         task.stateDirectory = configuration.stateDirectory
         task.source = configuration.source.address.description
         task.target = configuration.target.address.description
@@ -29,6 +29,13 @@ extension ReplicationService {
         settings.token = configuration.dashboard.token.map { BearerToken($0.reveal()) }
         settings.controlSocket = RuntimeDirectory().socket(forNew: configuration.taskName)
         return settings
+    }
+
+    /// For whoever reads it in another folder.
+    private static func absolute(_ path: String) -> String {
+        guard !path.isEmpty, let buffer = getcwd(nil, 0) else { return path }
+        defer { free(buffer) }
+        return FilePathText.absolute(path, relativeTo: String(cString: buffer))
     }
 
     private static func listenAddress(_ address: Configuration.Address?) -> ListenAddress {

@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 import Dragonfly
 import Glibc
@@ -81,15 +82,21 @@ package struct ReplicationService: Sendable {
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
         report.setIncidents { [weak replicator] in replicator?.recentIncidents ?? [] }
+        report.setPositions { [weak replicator] in replicator?.nextLSNs ?? [] }
+        let drains = Lock(true)
         // As systemd would ask for it.
-        await server.start { kill(getpid(), SIGTERM) }
-        let code = await run(replicator, settings: settings, signals: &signals, notifier: notifier, logger: logger)
+        await server.start { wish in
+            drains.withLock { $0 = $0 && wish }
+            kill(getpid(), SIGTERM)
+        }
+        let code = await run(
+            replicator, settings: settings, drains: drains, signals: &signals, notifier: notifier, logger: logger)
         await server.stop()
         return code
     }
 
     private func run(
-        _ replicator: Replicator, settings: ReplicatorSettings, signals: inout SignalWatcher,
+        _ replicator: Replicator, settings: ReplicatorSettings, drains: Lock<Bool>, signals: inout SignalWatcher,
         notifier: ServiceNotifier, logger: Logger
     ) async -> ExitCode {
         let (leaveRequests, leaveContinuation) = AsyncStream.makeStream(of: Void.self)
@@ -102,7 +109,7 @@ package struct ReplicationService: Sendable {
         }
         defer { withExtendedLifetime(signals) {} }
         // Owned by this call, which waits for its end.
-        let leaving = Task { for await _ in leaveRequests { await replicator.leave() } }
+        let leaving = Task { for await _ in leaveRequests { await replicator.leave(drains: drains.withLock { $0 }) } }
         let code = await exitCode(of: replicator, logger, notifier)
         leaveContinuation.finish()
         await leaving.value

@@ -16,23 +16,26 @@ package struct TaskStop: Sendable {
     package let sockets: [ControlSocket]
     package let timeout: Duration
     package let force: Bool
+    /// `false`: nothing is on its way to the target, and nothing will be.
+    private let drains: Bool
     private static let pause = 50
     /// After SIGKILL the kernel needs a moment.
     private static let killPatience = Duration.seconds(5)
 
-    package init(task: String, sockets: [ControlSocket], timeout: Duration, force: Bool) {
+    package init(task: String, sockets: [ControlSocket], timeout: Duration, force: Bool, drains: Bool = true) {
         self.task = task
         self.sockets = sockets
         self.timeout = timeout
         self.force = force
+        self.drains = drains
     }
 
     /// - Parameter say: called with what it waits for, when that changes.
     /// - Throws: `ControlClient.Failure`
     package func run(_ say: (String) -> Void) throws(ControlClient.Failure) -> Outcome {
-        let client = try running()
+        let client = ControlClient(try socket())
         let process = try client.processID()
-        try client.stop()
+        try client.stop(drains: drains)
         var last = "asked process \(process) to leave"
         say(last)
         let deadline = ContinuousClock.now + timeout
@@ -54,13 +57,13 @@ package struct TaskStop: Sendable {
         return isRunning(process) ? .stillLeaving("process \(process) has not ended after SIGKILL") : .killed
     }
 
-    private func running() throws(ControlClient.Failure) -> ControlClient {
+    /// The socket at which the task answers.
+    func socket() throws(ControlClient.Failure) -> ControlSocket {
         var failure = ControlClient.Failure.notRunning(sockets.first?.path ?? "")
         for socket in sockets {
-            let client = ControlClient(socket)
             do {
-                _ = try client.processID()
-                return client
+                _ = try ControlClient(socket).processID()
+                return socket
             } catch .notRunning {
                 continue
             } catch {

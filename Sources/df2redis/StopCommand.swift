@@ -46,12 +46,7 @@ struct Stop: ParsableCommand {
             }
         } catch {
             Console.complain("\(task): \(error)")
-            code =
-                switch error {
-                case .notRunning: .sourceUnavailable
-                case .notPermitted: .noPermission
-                case .failed: .ioError
-                }
+            code = error.exitCode
         }
         throw ArgumentParser.ExitCode(code.rawValue)
     }

@@ -28,7 +28,7 @@ struct ServerScene {
         server = DashboardServer(
             settings: settings, report: report,
             logger: log.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
-        await server.start { [stops] in stops.withLock { $0 += 1 } }
+        await server.start { [stops] _ in stops.withLock { $0 += 1 } }
     }
 
     func port() async throws -> UInt16 {

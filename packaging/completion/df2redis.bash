@@ -15,7 +15,15 @@ _df2redis() {
     _init_completion || return
 
     case $prev in
-        --config | --check)
+        --check)
+            if [[ ${words[1]-} == cutover ]]; then
+                mapfile -t COMPREPLY < <(compgen -W 'none all 1% 5% 10%' -- "$cur")
+            else
+                _filedir '@(yaml|yml)'
+            fi
+            return
+            ;;
+        --config)
             _filedir '@(yaml|yml)'
             return
             ;;
@@ -27,7 +35,7 @@ _df2redis() {
             mapfile -t COMPREPLY < <(compgen -W 'outline length value' -- "$cur")
             return
             ;;
-        --sample | --filter | --databases | --qps | --parallel | --settle) return ;;
+        --sample | --filter | --databases | --qps | --parallel | --settle | --pause-limit | --timeout) return ;;
         --task-name)
             mapfile -t COMPREPLY < <(compgen -W "$(_df2redis_tasks)" -- "$cur")
             return
@@ -45,9 +53,12 @@ _df2redis() {
         config) choices='--check --task-name --print-default --version --help' ;;
         status) choices="--json --watch --version --help $(_df2redis_tasks)" ;;
         stop) choices="--timeout --force --version --help $(_df2redis_tasks)" ;;
-        help) choices='replicate migrate preflight check config status stop' ;;
-        *) choices='replicate migrate preflight check config status stop help --version --help' ;;
+        cutover)
+            choices="--config --pause-limit --no-pause --check --dry-run --version --help $(_df2redis_tasks)"
+            ;;
+        help) choices='replicate migrate preflight check config status stop cutover' ;;
+        *) choices='replicate migrate preflight check config status stop cutover help --version --help' ;;
     esac
-    ((cword > 1)) || choices='replicate migrate preflight check config status stop help --version --help'
+    ((cword > 1)) || choices='replicate migrate preflight check config status stop cutover help --version --help'
     mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
 } && complete -F _df2redis df2redis

@@ -4,12 +4,15 @@ final class LeaveRequest {
     private(set) var isMade = false
     /// It was made twice: the drain is cut short.
     private(set) var isHurried = false
+    /// `false`: everything that the source has sent is applied, and it sends nothing more.
+    private var drains = true
     private var cancelWork: (() -> Void)?
     private let drainSleep = InterruptibleSleep()
 
-    func make() {
+    func make(drains: Bool = true) {
         isHurried = isMade
         isMade = true
+        self.drains = self.drains && drains
         cancelWork?()
         if isHurried { drainSleep.end() }
     }
@@ -32,9 +35,9 @@ final class LeaveRequest {
 
     /// The drain of a leave.
     ///
-    /// - Returns: `false` when it is left out for the hurry.
+    /// - Returns: `false` when it is left out: for the hurry, or because nothing is on its way.
     func drain(for time: Duration) async -> Bool {
-        if isHurried { return false }
+        if isHurried || !drains { return false }
         await drainSleep.sleep(for: time)
         return true
     }

@@ -112,7 +112,7 @@ final class ReplicationSession {
     }
 
     /// The operator wants to leave; a second time: soon.
-    func requestLeave() { scope.leaveRequest.make() }
+    func requestLeave(drains: Bool = true) { scope.leaveRequest.make(drains: drains) }
 
     // MARK: Figures
 

@@ -196,6 +196,7 @@ final class SessionOpening {
     ) async throws {
         let flows = scope.flows
         flows.learn(source.session)
+        scope.task.positions.follow(flows.progress)
         globals.expect(flowCount: source.session.flowCount)
         let resume = scope.sync.isFullSync ? nil : plan.resumePoint
         let context = context(profile, source)

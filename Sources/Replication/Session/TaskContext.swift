@@ -14,6 +14,7 @@ struct TaskContext: Sendable {
     let targetWatch: TargetWatch
     let targetLimits = KnownTargetLimits()
     let counters = TaskCounters()
+    let positions = LivePositions()
 
     /// - Parameter settings: without the owner of the target's connections, which is this process.
     init(

@@ -1,0 +1,158 @@
+import Dragonfly
+import Link
+import Redis
+import Wire
+
+/// What a cut-over has to know of the task's two servers, at the moment of it. Nothing is written.
+package struct CutoverPreflight: Sendable {
+    /// What is to be done at the source besides reading its position.
+    package struct Needs: Sendable {
+        package var pauses = true
+        /// Keys are compared, too.
+        package var compares = false
+        /// Flows of the task; the source must have as many shards.
+        package var flows = 0
+
+        package init() {}
+    }
+
+    private let servers: ServerPair
+    private let needs: Needs
+
+    package init(_ servers: ServerPair, needs: Needs) {
+        self.servers = servers
+        self.needs = needs
+    }
+
+    package func run() async -> [PreflightFinding] {
+        async let source = look(.source) { try await ServerConnection.source(servers.source, role: "cutover") }
+        async let target = look(.target) { try await ServerConnection.target(servers.target, role: "cutover") }
+        return await source + target
+    }
+
+    private func look(
+        _ subject: PreflightFinding.Subject, _ connect: @Sendable () async throws -> ServerConnection
+    ) async -> [PreflightFinding] {
+        var findings: [PreflightFinding] = []
+        do {
+            let server = try await connect()
+            do {
+                let (roundTrip, _) = try await ClockReading.take(server)
+                findings.append(
+                    PreflightFinding(
+                        .ok, subject, "connection",
+                        "\(server.connection.endpoint) answers, round trip \(ClockReading.text(roundTrip))"))
+                findings += try await subject == .source ? lookAtSource(server) : lookAtTarget(server)
+                await server.close()
+            } catch {
+                await server.close()
+                throw error
+            }
+        } catch {
+            findings.append(
+                PreflightFinding(
+                    .fail, subject, "connection", "\(error)", remedy: "mend this, then run cutover again"))
+        }
+        return findings
+    }
+
+    // MARK: The source
+
+    private func lookAtSource(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        let offsets = try await server.requests([command("DFLY", "REPLICAOFFSET")])[0]
+        if let text = offsets.errorText { throw server.refusal(text, of: command("DFLY")) }
+        let shards = offsets.array?.count ?? 0
+        var findings = [
+            shards == needs.flows
+                ? PreflightFinding(.ok, .source, "flows", "\(shards) shards, and as many flows")
+                : PreflightFinding(
+                    .fail, .source, "flows", "the source has \(shards) shards, the task \(needs.flows) flows",
+                    remedy:
+                        "the configuration names another server than the task follows: give the task's own with --config"
+                )
+        ]
+        findings += try await rights(server)
+        return findings
+    }
+
+    private func rights(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        var commands = needs.pauses ? ["CLIENT"] : []
+        if needs.compares { commands += ["SELECT", "SCAN", "TYPE", "PEXPIRETIME", "GET", "INFO"] }
+        guard !commands.isEmpty else { return [] }
+        let whoAmI = try await server.requests([command("ACL", "WHOAMI")])[0]
+        // "User is default", where a Redis answers the name alone.
+        let user = whoAmI.text?.split(separator: " ").last.map(String.init) ?? servers.source.user ?? "default"
+        let replies = try await server.requests(commands.map { command("ACL", "DRYRUN", user, $0) })
+        let missing = zip(commands, replies).filter { $1.text?.contains("no permissions") == true }.map { "+\($0.0)" }
+        if !missing.isEmpty {
+            let rules = missing.joined(separator: " ")
+            return [
+                PreflightFinding(
+                    .fail, .source, "rights", "user \(user) lacks \(rules)",
+                    remedy: "on the source: ACL SETUSER \(user) \(rules)"
+                        + (needs.pauses && missing == ["+CLIENT"]
+                            ? "; or stop the writers yourself and use --no-pause" : ""))
+            ]
+        }
+        let isKnown = replies.allSatisfy(\.isOK)
+        return [
+            PreflightFinding(
+                .ok, .source, "rights",
+                isKnown
+                    ? "user \(user) may use \(commands.joined(separator: ", "))"
+                    : "user \(user) may not ask whether it may use \(commands.joined(separator: ", ")); it will be tried"
+            )
+        ]
+    }
+
+    // MARK: The target
+
+    private func lookAtTarget(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        let info = try await server.info("all")
+        var findings: [PreflightFinding] = []
+        let role = info["role"] ?? "unknown"
+        findings.append(
+            role == "master"
+                ? PreflightFinding(.ok, .target, "role", "a primary")
+                : PreflightFinding(
+                    .fail, .target, "role", "the target is a \(role)", remedy: "clients need a primary to write to"))
+        if info["loading"] == "1" {
+            findings.append(
+                PreflightFinding(.fail, .target, "loading", "it is loading its data", remedy: "wait until it has"))
+        }
+        if info["rdb_last_bgsave_status"] == "err" || info["aof_last_write_status"] == "err" {
+            findings.append(
+                PreflightFinding(
+                    .warn, .target, "persistence", "its last save to the disk failed",
+                    remedy: "look at the target's log and disk before clients depend on it"))
+        }
+        findings += memory(info)
+        if info["cluster_enabled"] == "1" { findings += try await cluster(server) }
+        return findings
+    }
+
+    private func memory(_ info: [String: String]) -> [PreflightFinding] {
+        guard let limit = info["maxmemory"].flatMap({ Int($0) }), limit > 0,
+            let used = info["used_memory"].flatMap({ Int($0) })
+        else { return [] }
+        let text = "\(SizeText.bytes(used)) of \(SizeText.bytes(limit)) are used"
+        guard used > limit / 100 * 95 else { return [PreflightFinding(.ok, .target, "memory", text)] }
+        return [
+            PreflightFinding(
+                .warn, .target, "memory", text,
+                remedy: "raise maxmemory: the clients' writes come on top of what is there")
+        ]
+    }
+
+    private func cluster(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+        let text = try await server.requests([command("CLUSTER", "INFO")])[0].text ?? ""
+        let isFine = text.contains("cluster_state:ok")
+        return [
+            isFine
+                ? PreflightFinding(.ok, .target, "cluster", "its state is ok")
+                : PreflightFinding(
+                    .fail, .target, "cluster", "its state is not ok: some slots are not served",
+                    remedy: "mend the cluster first (CLUSTER INFO, CLUSTER SHARDS)")
+        ]
+    }
+}

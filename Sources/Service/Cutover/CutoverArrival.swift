@@ -1,0 +1,77 @@
+import Dragonfly
+
+/// Waits until the target has all that the source has journaled.
+struct CutoverArrival {
+    private static let pause = Duration.milliseconds(5)
+
+    let task: CutoverTask
+    let source: WritePause
+    let deadline: ContinuousClock.Instant
+
+    /// While writers are paused, and no key expires: one look at the source's position is enough.
+    ///
+    /// - Returns: how many records were missing when it was looked at.
+    /// - Throws: `CutoverFailure`, `SourceError`, `ControlClient.Failure`, `CancellationError`.
+    func waitWhilePaused() async throws -> UInt64 {
+        let goal = try await source.nextLSNs()
+        return try await reach(goal, in: try await positions())
+    }
+
+    /// While nobody is kept from writing: until the source's position has not moved while the target came there.
+    ///
+    /// - Returns: how many records were missing in the beginning.
+    /// - Throws: as `waitWhilePaused`, `CutoverFailure` too when the source goes on journaling.
+    func waitForQuiet() async throws -> UInt64 {
+        let first = try await positions()
+        var goal = try await source.nextLSNs()
+        let missing = try await reach(goal, in: first)
+        while true {
+            try await Task.sleep(for: .milliseconds(200))
+            let now = try await source.nextLSNs()
+            if now == goal { return missing }
+            let moved = zip(now, goal).reduce(0) { $0 + ($1.0 - min($1.0, $1.1)) }
+            guard ContinuousClock.now < deadline else {
+                throw CutoverFailure(
+                    "the source goes on journaling (\(moved) records in the last 0.2 s): stop the writers, or cut over without --no-pause",
+                    .targetUnavailable)
+            }
+            goal = now
+            _ = try await reach(goal, in: first)
+        }
+    }
+
+    private func positions() async throws -> RunningPositions {
+        let positions = try await task.positions()
+        guard positions.pid == task.status.pid, positions.isStable else { throw lost(positions) }
+        return positions
+    }
+
+    private func reach(_ goal: [UInt64], in first: RunningPositions) async throws -> UInt64 {
+        guard goal.count == first.nextLSNs.count else {
+            throw CutoverFailure("the source has \(goal.count) shards, the task \(first.nextLSNs.count) flows", .config)
+        }
+        let missing = Self.missing(first, goal)
+        var now = first
+        while true {
+            let left = Self.missing(now, goal)
+            if left == 0 { return missing }
+            guard ContinuousClock.now < deadline else {
+                let why = now.targetLost ? "the target does not serve" : "--pause-limit allows more time"
+                throw CutoverFailure(
+                    "\(left) records were not applied in time, of \(missing): \(why)", .targetUnavailable)
+            }
+            try await Task.sleep(for: Self.pause)
+            now = try await task.positions()
+            guard now.pid == first.pid, now.session == first.session, now.isStable else { throw lost(now) }
+        }
+    }
+
+    private func lost(_ positions: RunningPositions) -> CutoverFailure {
+        CutoverFailure(
+            "the task does not follow its source any more (\(positions.phase)); its log says why", .targetUnavailable)
+    }
+
+    private static func missing(_ positions: RunningPositions, _ goal: [UInt64]) -> UInt64 {
+        zip(goal, positions.nextLSNs).reduce(0) { $0 + ($1.0 - min($1.0, $1.1 ?? 0)) }
+    }
+}

@@ -1,0 +1,39 @@
+import Comparison
+import Dragonfly
+import Replication
+
+/// Why a cut-over has not been made, and what became of the source and of the task.
+package struct CutoverFailure: Error, CustomStringConvertible {
+    package private(set) var description: String
+    package let exitCode: ExitCode
+
+    init(_ description: String, _ exitCode: ExitCode) {
+        self.description = description
+        self.exitCode = exitCode
+    }
+
+    init(_ error: any Error) {
+        switch error {
+        case let error as CutoverFailure: self = error
+        case is CancellationError: self.init("interrupted", .targetUnavailable)
+        case let error as ComparisonService.Failure: self.init(error.description, error.exitCode)
+        case let error as SourceError: self.init(error.description, ReplicationError(error).exitCode)
+        case let error as ControlClient.Failure: self.init(error.description, error.exitCode)
+        default: self.init("\(error)", .software)
+        }
+    }
+
+    /// On a line of its own.
+    mutating func add(_ text: String) { description += "\n\(text)" }
+}
+
+extension ControlClient.Failure {
+    /// How a command ends that cannot ask a task.
+    package var exitCode: ExitCode {
+        switch self {
+        case .notRunning: .sourceUnavailable
+        case .notPermitted: .noPermission
+        case .failed: .ioError
+        }
+    }
+}

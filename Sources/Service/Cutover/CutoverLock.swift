@@ -1,0 +1,27 @@
+import Glibc
+import Link
+
+/// One cut-over of a task at a time: a lock on the folder of the task's socket, which the kernel lets go of when the
+/// process ends, however it ends. (A user of the group may not make a file there.)
+final class CutoverLock: Sendable {
+    private let descriptor: Int32
+
+    /// - Throws: `CutoverFailure`
+    init(folder: String) throws(CutoverFailure) {
+        descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw CutoverFailure("\(SystemError("open", errno: errno, peer: folder))", .ioError)
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let code = errno
+            close(descriptor)
+            guard code == EWOULDBLOCK else {
+                throw CutoverFailure("\(SystemError("flock", errno: code, peer: folder))", .ioError)
+            }
+            throw CutoverFailure(
+                "another cut-over of this task is under way; this one has done nothing", .targetUnavailable)
+        }
+    }
+
+    deinit { close(descriptor) }
+}

@@ -1,0 +1,257 @@
+import Comparison
+import Dragonfly
+import Link
+import Replication
+
+/// `df2redis cutover`: makes the target the one that clients write to.
+///
+/// 1. find the task, and the configuration that it runs with
+/// 2. preflight of the moment: task, source, target
+/// 3. pause the source's writers, for a bounded time
+/// 4. wait until every flow has applied what the source has journaled
+/// 5. fetch what the journal does not say
+/// 6. compare, if that is asked for
+/// 7. the task leaves, FIN-first and with exact TTLs: from here on there is no way back
+///
+/// Before 7 every failure, and Ctrl-C, takes the pause back, and the task goes on as before.
+package struct CutoverService: Sendable {
+    /// What is compared while the writers wait.
+    package enum Check: Equatable, Sendable {
+        case none
+        /// Of the keys, in percent.
+        case sample(Double)
+        case all
+    }
+
+    package struct Request: Sendable {
+        package var task: String
+        /// `nil`: the file that the task has been started with.
+        package var configurationFile: String?
+        /// `false`: the operator has stopped the writers.
+        package var pauses = true
+        /// How long writers may be kept waiting before the task leaves, and once more as long from then on.
+        package var pauseLimit = Duration.seconds(10)
+        package var check = Check.none
+        package var isDryRun = false
+
+        package init(task: String) { self.task = task }
+    }
+
+    private let request: Request
+    private let directory: RuntimeDirectory
+    private let say: @Sendable (String) -> Void
+    private let turn = PointOfNoReturn()
+
+    /// - Parameter say: called with each line for the operator.
+    package init(
+        _ request: Request, in directory: RuntimeDirectory = RuntimeDirectory(),
+        say: @escaping @Sendable (String) -> Void
+    ) {
+        self.request = request
+        self.directory = directory
+        self.say = say
+    }
+
+    package func run() async throws(ConfigurationError) -> Result<ExitCode, CutoverFailure> {
+        var signals = SignalWatcher()
+        let work = Task { await perform() }
+        signals.watch { [turn, say] name in
+            if turn.interrupt() {
+                say("\(name): taking it back")
+                work.cancel()
+            } else {
+                say("\(name): the task is leaving already, there is no way back")
+            }
+        }
+        defer { withExtendedLifetime(signals) {} }
+        return try (await work.value).get()
+    }
+
+    private func perform() async -> Result<Result<ExitCode, CutoverFailure>, ConfigurationError> {
+        do {
+            return .success(.success(try await cutOver()))
+        } catch let error as ConfigurationError {
+            return .failure(error)
+        } catch {
+            return .success(.failure(CutoverFailure(error)))
+        }
+    }
+
+    private func cutOver() async throws -> ExitCode {
+        let task = try await CutoverTask(request, in: directory)
+        let lock = request.isDryRun ? nil : try CutoverLock(folder: task.folder)
+        defer { withExtendedLifetime(lock) {} }
+        let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
+        say(report.text)
+        guard report.exitCode == .ok else {
+            throw CutoverFailure("this is no moment to cut over; nothing was changed", report.exitCode)
+        }
+        if request.isDryRun {
+            for line in CutoverPlan(task, request).lines { say(line) }
+            return .ok
+        }
+        return try await switchOver(task)
+    }
+
+    // MARK: The switch
+
+    private func switchOver(_ task: CutoverTask) async throws -> ExitCode {
+        let pause: WritePause
+        do { pause = try await WritePause(settings: task.settings.source) } catch { throw CutoverFailure(error) }
+        do {
+            try await makeEqual(task, pause)
+            // Clients get as long again to come over, and the task to leave.
+            if request.pauses { try await pause.begin(for: request.pauseLimit) }
+            guard turn.pass() else { throw CancellationError() }
+        } catch {
+            throw await takeBack(pause, task, after: error)
+        }
+        return try await leave(task, pause)
+    }
+
+    /// Steps 3 to 6.
+    private func makeEqual(_ task: CutoverTask, _ pause: WritePause) async throws {
+        let deadline = ContinuousClock.now + request.pauseLimit
+        if request.pauses {
+            try await pause.begin(for: request.pauseLimit)
+            say("writers at \(task.source) are paused, for \(request.pauseLimit.components.seconds) s at most")
+        }
+        let arrival = CutoverArrival(task: task, source: pause, deadline: deadline - reserve)
+        let records = try await request.pauses ? arrival.waitWhilePaused() : arrival.waitForQuiet()
+        say("all \(task.flows) flows have applied what the source has journaled (\(records) records were missing)")
+        try await fetchUnjournaled(task)
+        try await compare(task, until: deadline - reserve)
+        try Task.checkCancellation()
+    }
+
+    /// What of `pauseLimit` is kept for the way from the last look to the pause that is made longer.
+    private var reserve: Duration { min(.seconds(1), request.pauseLimit / 4) }
+
+    /// Step 5: what the journal does not say, such as groups that consumers have read, is fetched from the source here,
+    /// where writers wait and every record is applied.
+    private func fetchUnjournaled(_ task: CutoverTask) async throws {}
+
+    private func compare(_ task: CutoverTask, until deadline: ContinuousClock.Instant) async throws {
+        var comparison = ComparisonService.Request()
+        switch request.check {
+        case .none: return
+        case .all: break
+        case .sample(let percent): comparison.samplePercent = percent
+        }
+        // Nothing is on its way that would have to be waited for.
+        comparison.settleSeconds = request.pauses ? 0.2 : 2
+        let service = ComparisonService(configuration: task.configuration, request: comparison)
+        let outcome = try await withThrowingTaskGroup(of: ComparisonService.Outcome?.self) { group in
+            group.addTask { try await service.run { _ in } }
+            group.addTask {
+                try await Task.sleep(until: deadline, clock: .continuous)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? nil
+        }
+        guard let outcome else {
+            throw CutoverFailure(
+                "the comparison was not done in time: give it more with --pause-limit, take a smaller sample, or run 'df2redis check' before and use --check none",
+                .targetUnavailable)
+        }
+        guard outcome.summary.isEqual else {
+            throw CutoverFailure(
+                "\(outcome.summary.differenceCount) of \(outcome.summary.keys) keys differ, see \(outcome.file)",
+                .different)
+        }
+        say("\(outcome.summary.keys) keys are equal on both sides")
+    }
+
+    // MARK: Back, or on
+
+    /// Lifts the pause, whatever has become of the caller.
+    private func takeBack(_ pause: WritePause, _ task: CutoverTask, after error: any Error) async -> CutoverFailure {
+        var failure = CutoverFailure(error)
+        guard await pause.end != nil else {
+            await pause.close()
+            failure.add("nothing was changed: the task goes on")
+            return failure
+        }
+        do {
+            try await pause.lift()
+            failure.add("writers at \(task.source) go on, and so does the task: nothing was changed")
+        } catch {
+            let rest = await pause.end.map { max(.zero, ContinuousClock.now.duration(to: $0)) } ?? .zero
+            failure.add(
+                "the pause could not be lifted (\(error)): it ends by itself in \(rest.tenths) s. Or run CLIENT UNPAUSE at \(task.source)"
+            )
+        }
+        await pause.close()
+        return failure
+    }
+
+    /// Step 7.
+    private func leave(_ task: CutoverTask, _ pause: WritePause) async throws -> ExitCode {
+        let limit = task.settings.leaveLimit + .seconds(5)
+        let began = await pause.began
+        let outcome: TaskStop.Outcome
+        do {
+            // Where writers wait nothing is on its way any more; else what stragglers write is drained as ever.
+            outcome = try await task.stop(timeout: limit, drains: !request.pauses) { [say] in say($0) }
+        } catch {
+            throw await takeBack(pause, task, after: error)
+        }
+        let now = ContinuousClock.now
+        let end = await pause.end
+        await pause.close()
+        guard outcome == .ended else {
+            throw CutoverFailure(
+                "the task has applied everything and was asked to leave, but has not ended after \(limit.components.seconds) s: see its log. 'df2redis stop \(request.task) --force' kills it",
+                .targetUnavailable)
+        }
+        if let began { say("writers waited \((began.duration(to: now)).hundredths) s; the task has left") }
+        if let end, now > end {
+            throw CutoverFailure(
+                "the task needed longer to leave than the pause of \(request.pauseLimit.components.seconds) s lasted: what the source has taken since may be missing. Run 'df2redis check --config \(task.file)'",
+                .targetUnavailable)
+        }
+        say("point clients to \(task.target) now")
+        if let end {
+            say(
+                "\(task.source) keeps writers waiting for another \(now.duration(to: end).tenths) s; what it takes after that is in no other server"
+            )
+        }
+        if let unit = task.unit { say("keep the task from starting at the next boot: systemctl disable \(unit)") }
+        return .ok
+    }
+}
+
+/// Where Ctrl-C no longer takes a cut-over back.
+private final class PointOfNoReturn: Sendable {
+    private enum State { case open, interrupted, passed }
+
+    private let state = Lock(State.open)
+
+    /// - Returns: `false` when it is too late.
+    func interrupt() -> Bool {
+        state.withLock { state in
+            if state == .passed { return false }
+            state = .interrupted
+            return true
+        }
+    }
+
+    /// - Returns: `false` when it was interrupted before.
+    func pass() -> Bool {
+        state.withLock { state in
+            if state == .interrupted { return false }
+            state = .passed
+            return true
+        }
+    }
+}
+
+extension Duration {
+    /// Seconds with two decimals, rounded up.
+    fileprivate var hundredths: String {
+        let count = Int64((self / .milliseconds(10)).rounded(.up))
+        let rest = count % 100
+        return "\(count / 100).\(rest < 10 ? "0" : "")\(rest)"
+    }
+}

@@ -1,0 +1,129 @@
+import Dashboard
+import Dispatch
+import Dragonfly
+import Glibc
+import Link
+import Redis
+import Replication
+
+/// The running task that is cut over: its configuration, and the questions that it answers over its socket.
+struct CutoverTask: Sendable {
+    let name: String
+    let status: RunningTask
+    let file: String
+    let configuration: Configuration
+    let settings: ReplicatorSettings
+    /// The folder of its socket.
+    let folder: String
+    /// Its unit; `nil` where systemd has not started it.
+    let unit: String?
+    private let socket: ControlSocket
+    /// Asking blocks, and Swift's threads are few.
+    private let queue = DispatchQueue(label: "df2redis.cutover")
+    private static let patience = Duration.seconds(3)
+
+    /// - Throws: `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
+    init(_ request: CutoverService.Request, in directory: RuntimeDirectory) async throws {
+        name = request.task
+        let sockets = directory.sockets(of: request.task)
+        socket = try TaskStop(task: request.task, sockets: sockets, timeout: .zero, force: false).socket()
+        folder = socket.folder
+        status = try ControlClient(socket, timeout: Self.patience).status().status
+        unit = Self.unit(of: status.pid)
+        guard let file = request.configurationFile ?? status.configuration.flatMap({ $0.isEmpty ? nil : $0 }) else {
+            throw CutoverFailure("the task does not say which file it was started with: give it with --config", .usage)
+        }
+        self.file = file
+        configuration = try Self.loader(unit: unit).load(file, taskName: request.task).configuration
+        settings = ReplicatorSettings(configuration, mode: .replicate)
+    }
+
+    var source: String { settings.source.endpoint.description }
+    var target: String { settings.target.place }
+    /// As many as the source has shards, when the task was looked at.
+    var flows: Int { status.flows?.count ?? 0 }
+
+    /// How far the target is at this moment.
+    ///
+    /// - Throws: `ControlClient.Failure`
+    func positions() async throws -> RunningPositions { try await ask { try $0.positions() } }
+
+    /// Asks the task to leave, and waits for its end.
+    ///
+    /// - Throws: `ControlClient.Failure`
+    func stop(
+        timeout: Duration, drains: Bool, say: @escaping @Sendable (String) -> Void
+    ) async throws -> TaskStop.Outcome {
+        let stop = TaskStop(task: name, sockets: [socket], timeout: timeout, force: false, drains: drains)
+        return try await onQueue { try stop.run(say) }
+    }
+
+    private func ask<Answer: Sendable>(
+        _ question: @escaping @Sendable (ControlClient) throws -> Answer
+    ) async throws -> Answer {
+        let client = ControlClient(socket, timeout: Self.patience)
+        return try await onQueue { try question(client) }
+    }
+
+    private func onQueue<Answer: Sendable>(
+        _ body: @escaping @Sendable () throws -> Answer
+    ) async throws -> Answer {
+        try await withCheckedThrowingContinuation { continuation in
+            queue.async { continuation.resume(with: Result { try body() }) }
+        }
+    }
+
+    // MARK: systemd
+
+    /// With the credentials of the task's unit, which root may read as long as it runs.
+    private static func loader(unit: String?) -> ConfigurationLoader {
+        guard let unit, getenv("CREDENTIALS_DIRECTORY") == nil else { return ConfigurationLoader() }
+        let folder = "/run/credentials/\(unit)"
+        guard access(folder, R_OK | X_OK) == 0 else { return ConfigurationLoader() }
+        return ConfigurationLoader(environment: ["CREDENTIALS_DIRECTORY": folder])
+    }
+
+    /// The service that a process belongs to.
+    private static func unit(of process: Int32) -> String? {
+        guard let groups = try? TextFile.read("/proc/\(process)/cgroup", limit: 64 << 10) else { return nil }
+        // 0::/system.slice/system-df2redis.slice/df2redis@prod.service
+        return groups.split(whereSeparator: \.isNewline).compactMap { $0.split(separator: "/").last }
+            .first { $0.hasPrefix("df2redis@") && $0.hasSuffix(".service") }.map(String.init)
+    }
+}
+
+/// What a cut-over would do, in words.
+struct CutoverPlan {
+    private let task: CutoverTask
+    private let request: CutoverService.Request
+
+    init(_ task: CutoverTask, _ request: CutoverService.Request) {
+        self.task = task
+        self.request = request
+    }
+
+    var lines: [String] {
+        var steps: [String] = []
+        let seconds = request.pauseLimit.components.seconds
+        if request.pauses {
+            let milliseconds = "\(request.pauseLimit / .milliseconds(1))".prefix { $0 != "." }
+            steps.append("pause the writers of \(task.source) (CLIENT PAUSE \(milliseconds) WRITE)")
+            steps.append("wait until \(task.flows) flows have applied what DFLY REPLICAOFFSET says")
+        } else {
+            steps.append("wait, \(seconds) s at most, until \(task.source) journals nothing and all of it is applied")
+        }
+        switch request.check {
+        case .none: break
+        case .sample(let percent): steps.append("compare \(percent) % of the keys")
+        case .all: steps.append("compare all keys")
+        }
+        steps.append("have the task leave \(task.source) FIN-first, and set the source's own TTLs at \(task.target)")
+        if request.pauses {
+            steps.append(
+                "keep the writers of \(task.source) waiting for another \(seconds) s, in which clients move to \(task.target)"
+            )
+        }
+        return ["dry run: nothing was changed. A cut-over would"]
+            + steps.enumerated().map { "  \($0.offset + 1). \($0.element)" }
+    }
+}

@@ -1,0 +1,81 @@
+import ArgumentParser
+import Glibc
+import Service
+
+struct Cutover: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Make the target of a running task the server that clients write to.",
+        discussion: """
+            Looks at the task and both servers, pauses the source's writers, waits until everything is applied, compares if \
+            asked to, and has the task leave with exact TTLs. It then says where to point clients. On any failure before \
+            the task leaves, and on Ctrl-C, writers and task go on as before. Exit status: 0 done; 65 it is no moment to cut \
+            over; 69 the task does not run; 1 keys differ; 75 interrupted, not in time, or another cut-over is under way; \
+            77 no right.
+            """)
+
+    @Argument(help: ArgumentHelp("The task's name.", valueName: "task"))
+    var task: String
+
+    @Option(
+        name: .customLong("config"),
+        help: ArgumentHelp("The task's configuration. Default: the file that it was started with.", valueName: "file"))
+    var file: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How long the source's writers may be kept waiting before the task leaves, and then once more as long.",
+            valueName: "seconds"))
+    var pauseLimit = 10
+
+    @Flag(help: "Pause nobody: the writers have been stopped by other means.")
+    var noPause = false
+
+    @Option(
+        help: ArgumentHelp("Compare keys while writers wait: none, all, or a sample such as '5%'.", valueName: "extent")
+    )
+    var check = "none"
+
+    @Flag(help: "Look at everything, and say what would be done.")
+    var dryRun = false
+
+    func validate() throws {
+        if !(1...3600).contains(pauseLimit) { throw ValidationError("--pause-limit is 1 to 3600.") }
+        _ = try extent()
+    }
+
+    private func extent() throws -> CutoverService.Check {
+        switch check {
+        case "none": return .none
+        case "all": return .all
+        default:
+            // "5%", "5", "sample 5%".
+            var text = Substring(check)
+            if text.hasPrefix("sample") { text = text.dropFirst("sample".count).drop { $0 == " " || $0 == ":" } }
+            if text.hasSuffix("%") { text = text.dropLast() }
+            guard let percent = Double(text), percent > 0, percent <= 100 else {
+                throw ValidationError("--check is none, all, or a percentage above 0 and at most 100, such as '5%'.")
+            }
+            return .sample(percent)
+        }
+    }
+
+    func run() async throws {
+        var request = CutoverService.Request(task: task)
+        request.configurationFile = file
+        request.pauses = !noPause
+        request.pauseLimit = .seconds(pauseLimit)
+        request.check = try extent()
+        request.isDryRun = dryRun
+        let service = CutoverService(request) { line in
+            print(line)
+            // Who waits for a line must see it at once, also through a pipe.
+            fflush(nil)
+        }
+        switch try await service.run() {
+        case .success(let code): throw ArgumentParser.ExitCode(code.rawValue)
+        case .failure(let failure):
+            Console.complain(failure.description)
+            throw ArgumentParser.ExitCode(failure.exitCode.rawValue)
+        }
+    }
+}
