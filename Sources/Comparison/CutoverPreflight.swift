@@ -25,13 +25,18 @@ package struct CutoverPreflight: Sendable {
     }
 
     package func run() async -> [PreflightFinding] {
-        async let source = look(.source) { try await ServerConnection.source(servers.source, role: "cutover") }
-        async let target = look(.target) { try await ServerConnection.target(servers.target, role: "cutover") }
+        async let source = look(.source, at: "\(servers.source.endpoint)") {
+            try await ServerConnection.source(servers.source, role: "cutover")
+        }
+        async let target = look(.target, at: servers.target.place) {
+            try await ServerConnection.target(servers.target, role: "cutover")
+        }
         return await source + target
     }
 
     private func look(
-        _ subject: PreflightFinding.Subject, _ connect: @Sendable () async throws -> ServerConnection
+        _ subject: PreflightFinding.Subject, at place: String,
+        _ connect: @Sendable () async throws -> ServerConnection
     ) async -> [PreflightFinding] {
         var findings: [PreflightFinding] = []
         do {
@@ -41,7 +46,7 @@ package struct CutoverPreflight: Sendable {
                 findings.append(
                     PreflightFinding(
                         .ok, subject, "connection",
-                        "\(server.connection.endpoint) answers, round trip \(ClockReading.text(roundTrip))"))
+                        "\(place) answers, round trip \(ClockReading.text(roundTrip))"))
                 findings += try await subject == .source ? lookAtSource(server) : lookAtTarget(server)
                 await server.close()
             } catch {
@@ -131,7 +136,7 @@ package struct CutoverPreflight: Sendable {
         return findings
     }
 
-    private func memory(_ info: [String: String]) -> [PreflightFinding] {
+    private func memory(_ info: ServerInfo) -> [PreflightFinding] {
         guard let limit = info["maxmemory"].flatMap({ Int($0) }), limit > 0,
             let used = info["used_memory"].flatMap({ Int($0) })
         else { return [] }
