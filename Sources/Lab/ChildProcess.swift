@@ -15,6 +15,8 @@ package final class ChildProcess {
     package struct Usage: Sendable {
         package var cpuSeconds: Double
         package var peakResidentBytes: Int
+        /// Voluntary and involuntary ones of all threads; 0 while the process runs.
+        package var contextSwitches = 0
     }
 
     package let name: String
@@ -154,7 +156,9 @@ package final class ChildProcess {
         let seconds = [usage.ru_utime, usage.ru_stime].map { Double($0.tv_sec) + Double($0.tv_usec) * 1e-6 }
         ended = (
             signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal),
-            Usage(cpuSeconds: seconds[0] + seconds[1], peakResidentBytes: usage.ru_maxrss * 1024), .now
+            Usage(
+                cpuSeconds: seconds[0] + seconds[1], peakResidentBytes: usage.ru_maxrss * 1024,
+                contextSwitches: usage.ru_nvcsw + usage.ru_nivcsw), .now
         )
     }
 

@@ -1,7 +1,7 @@
 import Foundation
 
-/// A proxy on 127.0.0.1 in front of a server there: a network between the two that can hold bytes back, or let only so
-/// many commands a second through.
+/// A proxy on 127.0.0.1 in front of a server there: a network between the two that can hold bytes back, let only so many
+/// commands a second through, or be long.
 ///
 /// Each direction of a connection has a thread. What a client has sent before it went away is still delivered, as a network
 /// does.
@@ -27,15 +27,20 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     private let listener: Listener
     private let lock = NSCondition()
     private var state: State
+    /// How long bytes are on their way, in each direction.
+    private let delay: Duration
     private let onReply: (@Sendable (ArraySlice<UInt8>) -> Void)?
 
     /// - Parameters:
     ///   - commandsPerSecond: over all connections, towards the server; `nil`: no limit.
+    ///   - delay: how long bytes are on their way, in each direction. Any number of them can be.
     ///   - onReply: sees, on the connection's own thread, what the server has sent before it is passed on.
     package init(
-        to server: UInt16, commandsPerSecond: Int? = nil, onReply: (@Sendable (ArraySlice<UInt8>) -> Void)? = nil
+        to server: UInt16, commandsPerSecond: Int? = nil, delay: Duration = .zero,
+        onReply: (@Sendable (ArraySlice<UInt8>) -> Void)? = nil
     ) throws {
         self.onReply = onReply
+        self.delay = delay
         state = State(server: server, commandsPerSecond: commandsPerSecond)
         listener = try Listener()
         Thread { [self] in acceptLoop() }.start()
@@ -144,7 +149,8 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
 
     /// - Parameter generation: of a direction to the server, which may be held back and paced.
     private func relay(from source: Int32, to sink: Int32, _ pair: Pair, generation: Int?) {
-        var buffer = [UInt8](repeating: 0, count: 16 << 10)
+        var buffer = [UInt8](repeating: 0, count: delay > .zero ? 256 << 10 : 16 << 10)
+        let path = delay > .zero ? DelayedPath(to: sink, delay: delay) : nil
         var counter = CommandCounter()
         var carriedBytes = 0
         while true {
@@ -162,8 +168,13 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             } else {
                 onReply?(buffer[..<count])
             }
-            guard Self.sendAll(buffer[..<count], to: sink) else { break }
+            if let path {
+                path.send(Array(buffer[..<count]))
+            } else {
+                guard Self.sendAll(buffer[..<count], to: sink) else { break }
+            }
         }
+        path?.finish()
         // A client that is gone still has its bytes delivered; a server that is gone answers no more.
         shutdown(sink, Int32(SHUT_WR))
         if generation == nil { shutdown(pair.client, Int32(SHUT_RDWR)) }
@@ -204,7 +215,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         if wait > .zero { nap(wait) }
     }
 
-    private static func sendAll(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Bool {
+    fileprivate static func sendAll(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Bool {
         var rest = bytes
         while !rest.isEmpty {
             let sent = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
@@ -213,6 +224,59 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             rest = rest.dropFirst(sent)
         }
         return true
+    }
+}
+
+/// Bytes that are on their way for a while: a thread of its own delivers them in order when they are due.
+private final class DelayedPath: @unchecked Sendable {  // everything that threads share is under the lock
+    private let sink: Int32
+    private let delay: Duration
+    private let lock = NSCondition()
+    private var pieces: [(due: ContinuousClock.Instant, bytes: [UInt8])] = []
+    private var hasEnded = false
+    private var isThrough = false
+
+    init(to sink: Int32, delay: Duration) {
+        (self.sink, self.delay) = (sink, delay)
+        Thread { [self] in deliver() }.start()
+    }
+
+    func send(_ bytes: [UInt8]) {
+        lock.withLock {
+            pieces.append((.now + delay, bytes))
+            lock.broadcast()
+        }
+    }
+
+    /// Waits until all is delivered, or cannot be.
+    func finish() {
+        lock.withLock {
+            hasEnded = true
+            lock.broadcast()
+            while !isThrough { lock.wait() }
+        }
+    }
+
+    private func deliver() {
+        var isOpen = true
+        while true {
+            let next = lock.withLock { () -> [(due: ContinuousClock.Instant, bytes: [UInt8])]? in
+                while pieces.isEmpty, !hasEnded { lock.wait() }
+                if pieces.isEmpty {
+                    isThrough = true
+                    lock.broadcast()
+                    return nil
+                }
+                defer { pieces = [] }
+                return pieces
+            }
+            guard let next else { return }
+            for (due, bytes) in next where isOpen {
+                let wait = ContinuousClock.now.duration(to: due)
+                if wait > .zero { nap(wait) }
+                isOpen = TCPProxy.sendAll(bytes[...], to: sink)
+            }
+        }
     }
 }
 

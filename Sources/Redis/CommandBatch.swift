@@ -35,14 +35,21 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package var progress = Progress()
     /// The target may have applied the batch, or some of it, already: it may refuse what cannot be done twice.
     package var mayHaveBeenApplied = false
+    /// When it was sent for the last time.
+    package var sentAt: ContinuousClock.Instant?
+    /// Operations from the front that may be exchanged with each other and with those of other such batches.
+    private var unorderedCount = 0
     /// What the checkpoint holds once this batch has taken effect.
     package private(set) var checkpointValue: [UInt8]?
     /// A command too large to keep: name and key, and the bytes of its long argument.
     package private(set) var hugeCommand: (index: Int, label: String, argumentBytes: Int)?
-    /// How many commands there were at the end of each journal record: where the batch may be divided.
+    /// How many operations there were at the end of each journal record: where the batch may be divided.
     private(set) var recordEnds: [UInt32] = []
-    /// Commands before it are of the snapshot; `nil`: all of them.
+    /// Operations before it are of the snapshot; `nil`: all of them.
     private(set) var firstOfJournal: Int?
+    /// Consecutive plain strings become one command.
+    package var joinsStrings = false
+    private(set) var runs = StringRuns()
 
     /// Bytes from the front that the kernel has taken.
     private var written = 0
@@ -55,7 +62,34 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     package var isEmpty: Bool { commandCount == 0 }
 
+    /// Commands, each pair of a run counted as one.
+    package var operationCount: Int { commandCount + runs.extraPairs }
+
+    /// Every key in it gets a whole value, whatever it holds, and comes in no other such batch with another value: it does
+    /// not matter whether the batch is applied before or after others of the kind, or twice.
+    package var isUnordered: Bool { unorderedCount == operationCount && !isEmpty && progress.records == 0 }
+
+    /// What has just been appended may be exchanged with others of the kind.
+    package func noteUnordered() { if unorderedCount == operationCount - 1 { unorderedCount += 1 } }
+
     // MARK: Appending
+
+    /// Appends `SET key value`, or makes it part of the run of such pairs that the batch ends with.
+    package func appendString(_ key: RawSpan, _ value: RawSpan) {
+        let size = key.byteCount + value.byteCount
+        if let run = runs.take(size) {
+            bytes.appendBulk(key)
+            bytes.appendBulk(value)
+            return bytes.makeRun(at: run.place, pairs: run.pairs)
+        }
+        countCommand()
+        let place = bytes.count
+        bytes.append("*3\r\n$3\r\nSET\r\n")
+        bytes.appendBulk(key)
+        bytes.appendBulk(value)
+        // Of a batch that is written while it is built the beginning may be gone.
+        if joinsStrings, hugeCommand == nil { runs.begin(at: place, command: commandCount - 1, bytes: size) }
+    }
 
     /// Appends the command `name` with the arguments that `arguments` appends.
     @inlinable package func append<E: Error>(
@@ -136,6 +170,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     private func countCommand() {
         if commandCount == 0 { bytes.append("*1\r\n$5\r\nMULTI\r\n") }
         commandCount += 1
+        runs.close()
     }
 
     /// Begins a command whose last argument, of `argumentBytes` bytes, will come in pieces (`appendToLongCommand`), of which
@@ -176,7 +211,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         before.progress = progress
         progress = Progress()
         (commandCount, guarded, effective, recordEnds) = (0, [:], [], [])
-        outside = []
+        (outside, runs) = ([], StringRuns())
         bytes.removeAll()
         append([Array("SELECT".utf8), Array("\(database)".utf8)])
         bytes.append(long.span.bytes)
@@ -186,23 +221,25 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     }
 
     /// What follows is of the journal, not of the snapshot.
-    package func beginJournal() { firstOfJournal = commandCount }
+    package func beginJournal() { firstOfJournal = operationCount }
 
     /// A record of the journal ends here; it may have had no command.
     package func endRecord() {
         progress.records += 1
-        recordEnds.append(UInt32(clamping: commandCount))
+        recordEnds.append(UInt32(clamping: operationCount))
     }
 
     /// Ends the batch. `checkpoint` is stored with it.
     package func seal(checkpoint: Checkpoint?) {
         precondition(!isSealed && !isInCommand && !isEmpty, "a batch is sealed once, between commands")
+        let isUnordered = isUnordered
         if let checkpoint {
             append("HSET", checkpoint.key, checkpoint.field, checkpoint.value)
             checkpointValue = checkpoint.value
         }
         bytes.append("*1\r\n$4\r\nEXEC\r\n")
         isSealed = true
+        if isUnordered { unorderedCount = operationCount }
     }
 
     /// A field of the checkpoint's hash and its new value.
@@ -304,13 +341,10 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     /// The same batch without the commands at `indices`, not sealed, not sent.
     package func removing(_ indices: Set<Int>) -> CommandBatch {
-        precondition(isRetained, "only a batch that is kept can be sent again")
+        precondition(isRetained && runs.isEmpty, "only a batch that is kept can be sent again")
         precondition(indices.count < commandCount, "the checkpoint stays")
-        let copy = CommandBatch()
-        copy.reportsConflicts = reportsConflicts
-        copy.reportsEmptyReplies = reportsEmptyReplies
+        let copy = begunCopy()
         copy.progress = progress
-        copy.mayHaveBeenApplied = mayHaveBeenApplied
         copy.checkpointValue = checkpointValue
         visitCommands { number, reader, arguments in
             if !indices.contains(number) { copy.append(&reader, arguments, number: number, of: self) }
@@ -324,6 +358,42 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         return copy
     }
 
+    /// The same batch with a command of its own for each pair of a run.
+    package func inSingleCommands() -> CommandBatch {
+        precondition(isRetained && !isInCommand, "only a batch that is kept can be taken apart")
+        let copy = begunCopy()
+        (copy.progress, copy.checkpointValue) = (progress, checkpointValue)
+        (copy.recordEnds, copy.firstOfJournal) = (recordEnds, firstOfJournal)
+        copy.outside = outside.map {
+            runs.operation(ofCommand: $0.lowerBound)..<runs.operation(ofCommand: $0.upperBound)
+        }
+        if let hugeCommand {
+            let (index, label, argumentBytes) = hugeCommand
+            copy.hugeCommand = (runs.operation(ofCommand: index), label, argumentBytes)
+        }
+        visitCommands { number, reader, arguments in
+            guard runs.pairs(ofCommand: number) > 1 else {
+                return copy.append(&reader, arguments, number: number, of: self)
+            }
+            _ = reader.readBulkArgument()
+            while let key = reader.readBulkArgument(), let value = reader.readBulkArgument() {
+                copy.append("SET", key, value)
+            }
+        }
+        if isSealed { copy.bytes.append("*1\r\n$4\r\nEXEC\r\n") }
+        copy.isSealed = isSealed
+        return copy
+    }
+
+    /// An empty batch for some of these commands.
+    private func begunCopy() -> CommandBatch {
+        let copy = CommandBatch()
+        copy.reportsConflicts = reportsConflicts
+        copy.reportsEmptyReplies = reportsEmptyReplies
+        copy.mayHaveBeenApplied = mayHaveBeenApplied
+        return copy
+    }
+
     /// The commands in `range` as a batch of their own, not sealed.
     ///
     /// - Parameter replacements: what takes the place of a command, by its number.
@@ -332,10 +402,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         _ range: Range<Int>, replacing replacements: [Int: [[[UInt8]]]]
     ) -> (batch: CommandBatch, numbers: [Int: Int]) {
         precondition(isRetained, "only a batch that is kept can be divided")
-        let copy = CommandBatch()
-        copy.reportsConflicts = reportsConflicts
-        copy.reportsEmptyReplies = reportsEmptyReplies
-        copy.mayHaveBeenApplied = mayHaveBeenApplied
+        let copy = begunCopy()
         var numbers: [Int: Int] = [:]
         var (database, selected) = (UInt32(0), UInt32(0))
         func select(_ database: UInt32) {
@@ -368,6 +435,8 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         command(arguments)
         guarded[commandCount - 1] = other.guarded[number]
         if other.effective.contains(number) { noteEffective() }
+        let pairs = other.runs.pairs(ofCommand: number)
+        if pairs > 1 { runs.add(command: commandCount - 1, pairs: pairs) }
         for _ in 0..<arguments {
             guard let argument = reader.readBulkArgument() else { return }
             bytes.appendBulk(argument)

@@ -49,7 +49,7 @@ package struct JournalRewriter {
             // In the journal it succeeded: what the target has there is not the source's.
             guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
             deadlines?.removed(command.argument(at: 1), database: database)
-            batch.append("SET", command.argument(at: 1), command.argument(at: 2))
+            batch.appendString(command.argument(at: 1), command.argument(at: 2))
             return .written
         case .delete:
             noteDeletion(command)

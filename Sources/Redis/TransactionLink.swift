@@ -20,12 +20,17 @@ package enum BatchOutcome: Equatable, Sendable {
     case refused([Irregularity])
     /// The transaction itself was refused, in these words, not for one of its commands.
     case rejected(String)
+
+    package var isApplied: Bool {
+        if case .applied = self { true } else { false }
+    }
 }
 
-/// One connection to the target that carries one transaction at a time.
+/// One connection to the target that carries transactions one after the other.
 ///
-/// A batch that is refused as a whole must not be overtaken by the next one, so the next is sent when the fate of the one
-/// before is known; it is built meanwhile. Not Sendable: it lives on its owner's queue.
+/// A batch that is refused as a whole is overtaken by those that were sent after it. Whether that may be is the owner's to
+/// decide (`CommandBatch.isUnordered`): where not, it sends the next batch when the fate of the one before is known. Not
+/// Sendable: it lives on its owner's queue.
 package final class TransactionLink {
     private enum Stage {
         case idle
@@ -49,9 +54,14 @@ package final class TransactionLink {
     private var isLost = false
     /// A batch's fate has been reported since the socket became readable.
     private var hasSettled = false
-    /// The batch whose fate is open.
+    /// The oldest batch whose fate is open.
     package private(set) var batch: CommandBatch?
+    /// Those that were sent after it, the oldest first.
+    private var followers: [CommandBatch] = []
+    private let outgoing = OutgoingBatches()
+    private var bytesInFlight = 0
     private var sent = ContinuousClock.now
+    private var roundTrips = RoundTrips()
 
     /// Takes over a connected, authenticated socket and begins to read.
     ///
@@ -83,35 +93,83 @@ package final class TransactionLink {
         return max(sent, channel.lastTraffic).duration(to: .now)
     }
 
+    /// How large a batch is to be where the next one waits for its answer.
+    package var batchBytes: Int { roundTrips.batchBytes }
+
+    /// Bytes that may still be sent before an answer comes: so many that a target far away always has something to do.
+    package var room: Int { isLost ? 0 : max(roundTrips.windowBytes - bytesInFlight, 0) }
+
+    /// Reads what has come of an answer that is shorter than what is waited for: it is a sign of life, too.
+    package func readArrived() { if !isLost, channel.unreadBytes > 0 { socketIsReadable() } }
+
     /// Sends a batch: sealed, or one that is written while it is being built.
     package func send(_ batch: CommandBatch) {
-        precondition(self.batch == nil, "one transaction at a time")
-        self.batch = batch
         sent = .now
+        if self.batch == nil {
+            self.batch = batch
+            begin()
+            roundTrips.asked(at: sent)
+        } else {
+            precondition(
+                batch.isSealed && (followers.last ?? self.batch)?.isSealed == true, "what grows goes by itself")
+            followers.append(batch)
+        }
+        bytesInFlight += batch.isSealed ? batch.bytes.count : 0
+        batch.beginWriting()
+        outgoing.append(batch)
+        channel.write(outgoing)
+        expectReplies()
+    }
+
+    /// One wake-up for what the oldest batch is answered at least, instead of one for each few replies: a server writes
+    /// them as it reads the commands.
+    private func expectReplies() {
+        guard let batch, batch.isSealed, !isLost else { return channel.expect(1) }
+        let left: Int
+        switch stage {
+        case .idle: left = 0
+        case .multi: left = 4 + batch.commandCount * Self.leastQueuedReply + Self.leastExecReply
+        case .queued(let number): left = (batch.commandCount - number) * Self.leastQueuedReply + Self.leastExecReply
+        case .exec: left = Self.leastExecReply
+        case .elements(let number, let count): left = (count - number) * Self.leastElement
+        }
+        channel.expect(max(left - replies.count, 1))
+    }
+
+    /// `+QUEUED` and its line end; no error is shorter.
+    private static let leastQueuedReply = 9
+    /// An error, or the array of what the commands and the checkpoint are answered.
+    private static let leastExecReply = 12
+    /// `:0` and its line end.
+    private static let leastElement = 4
+
+    /// What is received next is about another batch.
+    private func begin() {
         stage = .multi
         irregularities = []
         rejection = nil
         lastError = nil
-        batch.beginWriting()
-        channel.write(batch)
     }
 
     /// More has been appended to the batch that is being written.
     package func batchGrew() { channel.flush() }
 
     /// Bytes of the batch that the kernel has not taken.
-    package var unwrittenBytes: Int { batch?.unwrittenBytes ?? 0 }
+    package var unwrittenBytes: Int { outgoing.unwrittenBytes }
 
     private func socketIsReadable() {
         guard !isLost else { return }
+        defer { expectReplies() }
         hasSettled = false
         do {
             while true {
                 var result = Channel.ReadResult.wouldBlock
+                var isDrained = false
                 try replies.appendUninitialized(minimum: 16 << 10) { (room) throws(ChannelError) in
                     result = try channel.read(into: room)
-                    if case .bytes(let count) = result { return count }
-                    return 0
+                    guard case .bytes(let count) = result else { return 0 }
+                    isDrained = count < room.count
+                    return count
                 }
                 if result == .wouldBlock { break }
                 if result == .endOfStream {
@@ -121,7 +179,7 @@ package final class TransactionLink {
                 try readReplies()
                 // An outcome may have made the owner give the link up. And it has made the owner send the next batch: a
                 // target that answers at once must not keep the queue from everything else for as long as there is a backlog.
-                if isLost || hasSettled { return }
+                if isLost || hasSettled || isDrained { return }
             }
         } catch {
             lose(TargetError(error))
@@ -154,6 +212,7 @@ package final class TransactionLink {
             case .idle: return
             case .multi:
                 guard let shape = try reader.scanReply() else { return }
+                roundTrips.answered(at: .now)
                 if shape == .error { rejection = noteError(in: reader.bytes, from: start) }
                 stage = .queued(0)
             case .queued(let number) where number < batch.commandCount:
@@ -238,8 +297,9 @@ package final class TransactionLink {
 
     private func finish(_ outcome: BatchOutcome) {
         guard let batch else { return }
-        self.batch = nil
-        stage = .idle
+        bytesInFlight = max(bytesInFlight - batch.bytes.count, 0)
+        self.batch = followers.isEmpty ? nil : followers.removeFirst()
+        if self.batch == nil { stage = .idle } else { begin() }
         hasSettled = true
         onOutcome(batch, outcome)
     }

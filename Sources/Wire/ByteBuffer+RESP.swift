@@ -36,6 +36,26 @@ extension ByteBuffer {
         }
     }
 
+    /// Makes the `SET` at `place`, or the `MSET` of one pair less, the `MSET` of `pairs` pairs that follow its head.
+    package mutating func makeRun(at place: Int, pairs: Int) {
+        let count = 2 * pairs + 1
+        if pairs == 2 {
+            makeRoom(1, at: place + 4)
+            overwrite("*5\r\n$4\r\nMSET\r\n", at: place)
+        } else if count < 10 {
+            overwrite(UInt8(ascii: "0") + UInt8(count), at: place + 1)
+        } else {
+            let digits = count < 100 ? 2 : 3
+            // One digit more than with one pair less.
+            if count == 11 || count == 101 { makeRoom(1, at: place + 2) }
+            var rest = count
+            for digit in stride(from: digits, to: 0, by: -1) {
+                overwrite(UInt8(ascii: "0") + UInt8(rest % 10), at: place + digit)
+                rest /= 10
+            }
+        }
+    }
+
     /// Begins an argument of `byteCount` bytes: they and `appendLineEnd()` must follow.
     @usableFromInline package mutating func appendBulkHead(_ byteCount: Int) {
         appendHead(UInt8(ascii: "$"), byteCount)

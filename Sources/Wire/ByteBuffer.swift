@@ -147,6 +147,12 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
         base.storeBytes(of: byte, toByteOffset: start + place, as: UInt8.self)
     }
 
+    /// Writes `text` over the readable bytes from `place` on.
+    package mutating func overwrite(_ text: StaticString, at place: Int) {
+        precondition(place >= 0 && place + text.utf8CodeUnitCount <= count, "bytes that are there are written over")
+        (base + start + place).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
+    }
+
     /// Moves the readable bytes from `place` on by `byteCount`; what is written there is the caller's to decide.
     package mutating func makeRoom(_ byteCount: Int, at place: Int) {
         precondition(byteCount >= 0 && place >= 0 && place <= count, "room is made between readable bytes")

@@ -1,15 +1,14 @@
 import ArgumentParser
 import Lab
-import Wire
 
 /// Measures df2redis against what the target can take at most.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measures df2redis: wall time, CPU seconds, peak memory.",
+        commandName: "bench", abstract: "Measures df2redis: wall time, CPU seconds, peak memory, context switches.",
         subcommands: [BenchFullCommand.self, BenchLiveCommand.self, BenchLatencyCommand.self])
 }
 
-/// Full sync against `redis-cli --pipe` of the same data into the same server.
+/// Full sync against `redis-cli --pipe` of the same data into the same server, and against Dragonfly's own replica.
 struct BenchFullCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "full", abstract: "Full sync of strings and of mixed keys, against redis-cli --pipe.")
@@ -17,78 +16,93 @@ struct BenchFullCommand: ParsableCommand {
     @Option(help: "Strings in the first data set.") var strings = 500_000
     @Option(help: "Bytes of a string.") var size = 100
     @Option(help: "Keys in the mixed data set.") var mixed = 250_000
+    @Option(help: "Shards of the master: flows.") var shards = 2
     @Option(help: "Measurements; medians are printed.") var repetitions = 3
     @Option(help: "What is written into: standalone, or cluster, of three masters.")
     var target = Destination.Kind.standalone
     @Flag(help: "TLS on both ends, with certificates made for the purpose.") var tls = false
+    @Option(help: "How far away the target is: milliseconds there and back. Several, such as 0,10,50, are rows.")
+    var distance = "0"
+
+    /// What a row of the table is about.
+    private struct Row {
+        var walls: [Double] = []
+        var cpus: [Double] = []
+        var memories: [Double] = []
+        var switches: [Double] = []
+    }
 
     func run() throws {
+        let distances = distance.split(separator: ",").compactMap { Int($0) }
+        guard !distances.isEmpty, distances.allSatisfy({ $0 >= 0 }) else {
+            throw ValidationError("--distance is milliseconds, such as 0,10,50")
+        }
+        guard (target == .standalone && !tls) || distances == [0] else {
+            throw ValidationError("--distance is for a server by itself, without TLS")
+        }
         let encryption = tls ? try Encryption() : nil
         for (shape, keys) in [(Shape.string, strings), (.mixed, mixed)] where keys > 0 {
             let master = try Master(
-                keys: keys, size: size, shape: shape, isWritable: false, tls: encryption?.options)
+                keys: keys, size: size, shape: shape, shards: shards, isWritable: false, tls: encryption?.options)
             defer { master.stop() }
             say(
                 "full sync of \(keys) \(shape.rawValue) keys of \(size) B from a \(master.description), target \(target.rawValue)\(tls ? ", TLS" : "")"
             )
-            try measure(master, keys, encryption)
+            try measure(master, keys, distances, encryption)
         }
     }
 
-    private func measure(_ master: Master, _ keys: Int, _ encryption: Encryption?) throws {
+    private func measure(_ master: Master, _ keys: Int, _ distances: [Int], _ encryption: Encryption?) throws {
         let folder = try TemporaryFolder("bench")
         let data = folder.file("data")
-        var (walls, cpus, memories, pipes): ([Double], [Double], [Double], [Double]) = ([], [], [], [])
+        var rows = distances.map { _ in Row() }
+        var (pipes, replicas): ([Double], [Double]) = ([], [])
         for repetition in 1...repetitions {
-            let redis = try Destination(target, tls: encryption?.options)
-            defer { redis.stop() }
-            let sync = try FullSync(master, redis, keys, encryption)
-            walls.append(sync.wallSeconds)
-            cpus.append(sync.usage.cpuSeconds)
-            memories.append(Double(sync.usage.peakResidentBytes) / 1_048_576)
-            var line =
-                "  run \(repetition): df2redis \(sync.wallSeconds.fixed(2)) s, CPU \(sync.usage.cpuSeconds.fixed(2)) s, "
-                + "peak \(memories[repetition - 1].fixed(0)) MiB"
-            // What one server can take is no measure of three.
-            if let server = redis.server {
-                if repetition == 1 { try PipeFile.write(contentsOf: server, to: data) }
-                let pipe = try PipeFile.feed(data, folder, expecting: keys)
-                pipes.append(pipe)
-                line += "; redis-cli --pipe \(pipe.fixed(2)) s"
+            for (place, distance) in distances.enumerated() {
+                let redis = try Destination(target, tls: encryption?.options, distance: distance)
+                defer { redis.stop() }
+                let sync = try FullSync(master, redis, keys, encryption)
+                rows[place].walls.append(sync.wallSeconds)
+                rows[place].cpus.append(sync.usage.cpuSeconds)
+                rows[place].memories.append(Double(sync.usage.peakResidentBytes) / 1_048_576)
+                rows[place].switches.append(Double(sync.usage.contextSwitches))
+                var line =
+                    "  run \(repetition): df2redis \(sync.wallSeconds.fixed(2)) s, CPU \(sync.usage.cpuSeconds.fixed(2)) s, "
+                    + "peak \((Double(sync.usage.peakResidentBytes) / 1_048_576).fixed(0)) MiB"
+                if distance > 0 { line += ", \(distance) ms away" }
+                // What one server can take is no measure of three.
+                if let server = redis.server, place == 0 {
+                    if repetition == 1 { try PipeFile.write(contentsOf: server, to: data) }
+                    let pipe = try PipeFile.feed(data, folder, expecting: keys)
+                    pipes.append(pipe)
+                    line += "; redis-cli --pipe \(pipe.fixed(2)) s"
+                    if DragonflyServer.isAvailable, !tls {
+                        let replica = try FullSync.ownReplica(of: master.port, shards: shards, keys: keys)
+                        replicas.append(replica)
+                        line += "; own replica \(replica.fixed(2)) s"
+                    }
+                }
+                say(line + "; \(sync.keyCount) keys")
             }
-            say(line + "; \(sync.keyCount) keys")
         }
-        var line =
-            "  median: df2redis \(walls.median.fixed(2)) s, CPU \(cpus.median.fixed(2)) s, peak "
-            + "\(memories.median.fixed(0)) MiB"
+        for (row, distance) in zip(rows, distances) { say(summary(row, distance, of: keys)) }
+        let wall = rows[0].walls.median
         if !pipes.isEmpty {
-            line +=
-                "; redis-cli --pipe \(pipes.median.fixed(2)) s; ratio " + (walls.median / pipes.median).fixed(2)
+            var line = "  redis-cli --pipe \(pipes.median.fixed(2)) s, ratio \((wall / pipes.median).fixed(2))"
+            if !replicas.isEmpty {
+                line +=
+                    "; Dragonfly's own replica \(replicas.median.fixed(2)) s, ratio "
+                    + (wall / replicas.median).fixed(2)
+            }
+            say(line)
         }
-        say(line)
     }
-}
 
-/// One full sync into an empty server, measured from the start of the daemon until the last key is there.
-private struct FullSync {
-    let wallSeconds: Double
-    let usage: ChildProcess.Usage
-    let keyCount: Int
-
-    init(_ master: Master, _ redis: Destination, _ expectedCount: Int, _ encryption: Encryption?) throws {
-        let daemon = try Daemon(
-            .migrate, redis.configuration(source: master.replicaPort, sections: encryption?.sections ?? [:]))
-        defer { daemon.process.kill() }
-        // Keys are counted in the target itself. Leaving waits for the master and is no part of the measure.
-        var arrival: ContinuousClock.Instant?
-        while daemon.process.isRunning {
-            if arrival == nil, try redis.keyCount() >= expectedCount { arrival = .now }
-            nap(.milliseconds(2))
-        }
-        try daemon.expectExit(0)
-        keyCount = try redis.keyCount()
-        guard let arrival else { throw LabError("\(keyCount) of \(expectedCount) keys arrived") }
-        wallSeconds = (arrival - daemon.process.started).seconds
-        usage = daemon.process.usage
+    private func summary(_ row: Row, _ distance: Int, of keys: Int) -> String {
+        let mebibytes = Double(keys * size) / 1_048_576
+        return
+            "  median, \(distance) ms away: df2redis \(row.walls.median.fixed(2)) s, CPU \(row.cpus.median.fixed(2)) s, "
+            + "peak \(row.memories.median.fixed(0)) MiB, \(row.switches.median.fixed(0)) context switches, "
+            + "\((row.switches.median / mebibytes).fixed(0)) for a MiB of values"
     }
 }

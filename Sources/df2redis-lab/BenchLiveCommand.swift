@@ -15,13 +15,18 @@ struct BenchLiveCommand: ParsableCommand {
 
     @Option(help: "What is written into: standalone, or cluster, of three masters.")
     var target = Destination.Kind.standalone
+
     @Flag(help: "TLS on both ends, with certificates made for the purpose.") var tls = false
+    @Option(help: "How far away a server by itself is: milliseconds there and back.") var distance = 0
 
     func run() throws {
+        guard (target == .standalone && !tls) || distance == 0 else {
+            throw ValidationError("--distance is for a server by itself, without TLS")
+        }
         let encryption = tls ? try Encryption() : nil
         let master = try Master(
             keys: 0, size: size, shape: .string, isWritable: true, tls: encryption?.options)
-        let redis = try Destination(target, tls: encryption?.options)
+        let redis = try Destination(target, tls: encryption?.options, distance: distance)
         let daemon = try Daemon(
             .replicate, redis.configuration(source: master.replicaPort, sections: encryption?.sections ?? [:]))
         defer {
@@ -31,8 +36,8 @@ struct BenchLiveCommand: ParsableCommand {
         }
         say(
             "live: \(rounds) rounds of \(writes) SETs of \(size) B"
-                + "\(expiry > 0 ? " with EX \(expiry)" : "") to a \(master.description), into \(try redis.describe())\(tls ? ", TLS" : "")"
-        )
+                + "\(expiry > 0 ? " with EX \(expiry)" : "") to a \(master.description), into \(try redis.describe())"
+                + (distance > 0 ? ", \(distance) ms away" : "") + (tls ? ", TLS" : ""))
         try daemon.wait(forLine: "stable")
         let source = try RESPClient(port: master.port)
 
@@ -56,11 +61,13 @@ struct BenchLiveCommand: ParsableCommand {
         }
         let usage = daemon.process.usage
         let limit = try ownLimit()
-        say(
-            "  median: \(rates.median.fixed(0))/s; redis-server alone takes \(limit.fixed(0))/s; CPU "
-                + "\((usage.cpuSeconds - before).fixed(2)) s, peak \(usage.peakResidentBytes >> 20) MiB")
         let comparison = try redis.compare(with: source)
         try daemon.leave()
+        let switches = Double(daemon.process.usage.contextSwitches)
+        say(
+            "  median: \(rates.median.fixed(0))/s; redis-server alone takes \(limit.fixed(0))/s; CPU "
+                + "\((usage.cpuSeconds - before).fixed(2)) s, peak \(usage.peakResidentBytes >> 20) MiB, "
+                + "\((switches / (Double(writes * rounds * size) / 1_048_576)).fixed(0)) context switches for a MiB")
         guard comparison.isEqual else { throw LabError(Difference.report(comparison.differences)) }
     }
 

@@ -15,22 +15,27 @@ final class Destination {
 
     let kind: Kind
     private let servers: Servers
+    /// Between df2redis and a server by itself, if that is far away.
+    private let proxy: TCPProxy?
     /// One to each master, for figures.
     private let clients: [RESPClient]
 
     /// - Parameters:
     ///   - replicas: of each master of a cluster.
     ///   - tls: has it speak TLS too, on `tlsPort`.
-    init(_ kind: Kind, replicas: Int = 0, tls: TLSPeer.Options? = nil) throws {
+    ///   - distance: milliseconds there and back, of a server by itself.
+    init(_ kind: Kind, replicas: Int = 0, tls: TLSPeer.Options? = nil, distance: Int = 0) throws {
         self.kind = kind
         switch kind {
         case .standalone:
             let server = try RedisServer(tls: tls)
             servers = .standalone(server)
             clients = [try server.client()]
+            proxy = distance > 0 ? try TCPProxy(to: server.port, delay: .milliseconds(distance) / 2) : nil
         case .cluster:
             let cluster = try RedisCluster(replicas: replicas, tls: tls)
             servers = .cluster(cluster)
+            proxy = nil
             clients = try cluster.masters().map { try $0.client() }
         }
     }
@@ -60,7 +65,7 @@ final class Destination {
     func configuration(source: UInt16, sections: [String: [String]] = [:]) -> Daemon.Configuration {
         var sections = sections
         if kind == .cluster { sections["target", default: []].append("type: cluster") }
-        return .init(source: source, target: tlsPort ?? port, sections: sections)
+        return .init(source: source, target: proxy?.port ?? tlsPort ?? port, sections: sections)
     }
 
     /// Databases that it takes keys of.
@@ -100,6 +105,7 @@ final class Destination {
     }
 
     func stop() {
+        proxy?.stop()
         switch servers {
         case .standalone(let server): server.stop()
         case .cluster(let cluster): cluster.stop()

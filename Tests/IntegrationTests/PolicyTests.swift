@@ -202,6 +202,24 @@ import Wire
         #expect(daemon.deadLetters == [DeadLetter(kind: "target-error", database: 0, key: "list")])
     }
 
+    @Test func `a target that takes MSET no more gets string by string, each once`() throws {
+        let scene = try Scene()
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        try scene.client.command("ACL", "SETUSER", "default", "-mset")
+        scene.master.send(
+            journal: (0..<400).flatMap { [JournalEntry("SET k:\($0) v"), JournalEntry("INCR n")] }, flow: 0)
+        scene.master.send(journal: (0..<400).map { JournalEntry("SET l:\($0) v") }, flow: 0)
+        scene.journal("INCR n")
+        scene.journal("SET after 1")
+        try wait(until: "all is applied") { try scene.get("after") == "1" }
+        try daemon.leave()
+        #expect(daemon.log.contains("the target refuses MSET"))
+        #expect(try scene.get("n") == "401")
+        #expect(try scene.client.dataKeys == 802)
+        #expect(daemon.deadLetters == [])
+    }
+
     @Test func `an XSETID that the source refused itself is no error`() throws {
         let scene = try Scene()
         let daemon = try scene.start()

@@ -1,7 +1,8 @@
 import Lab
-import Redis
 import Testing
 import Wire
+
+@testable import Redis
 
 @Suite struct `Batches on their way` {
     private func batch(_ lines: String...) -> CommandBatch {
@@ -107,6 +108,48 @@ import Wire
             throw LabError("it is rejected")
         }
         #expect(text.hasPrefix("NOPERM"))
+    }
+
+    @Test func `several batches on their way are applied in their order, and each is answered for itself`() async throws
+    {
+        let target = try await TargetUnderTest(setUp: [["SET", "s", "v"]])
+        let batches = [batch("SET a 1", "APPEND a x"), batch("LPUSH s x", "NOSUCH"), batch("APPEND a y", "LPUSH s x")]
+        for batch in batches { target.seal(batch) }
+        target.onLink { link in
+            #expect(link.room > 0)
+            for batch in batches { link.send(batch) }
+            #expect(!link.isIdle)
+        }
+        var outcomes: [BatchOutcome] = []
+        for _ in batches {
+            guard case .outcome(let outcome) = try target.nextEvent() else { throw LabError("the link is up") }
+            outcomes.append(outcome)
+        }
+        #expect(outcomes[0] == .applied([]))
+        guard case .refused(let refusals) = outcomes[1], case .applied(let found) = outcomes[2] else {
+            throw LabError("the second is refused, the third applied: \(outcomes)")
+        }
+        #expect(refusals.map(\.command) == [1])
+        #expect(found.map(\.command) == [1])
+        #expect(try target.text("GET", "a") == "1xy")
+        #expect(try target.checkpoint == 3)
+        target.onLink { #expect($0.isIdle && $0.silence == .zero) }
+    }
+
+    @Test func `a server that is far away gets more at a time, and no more than a few MiB`() {
+        var trips = RoundTrips()
+        let start = ContinuousClock.now
+        #expect(trips.windowBytes == RoundTrips.leastWindowBytes)
+        for (asked, answered) in [(0, 50), (100, 3000), (4000, 4051)] {
+            trips.asked(at: start + .milliseconds(asked))
+            trips.answered(at: start + .milliseconds(answered))
+        }
+        // The one slow answer is no distance.
+        #expect(trips.windowBytes > 3_000_000 && trips.windowBytes <= RoundTrips.mostWindowBytes)
+        #expect(trips.batchBytes > 1_000_000 && trips.batchBytes <= RoundTrips.mostWindowBytes / 2)
+        trips.asked(at: start)
+        trips.answered(at: start + .microseconds(100))
+        #expect(trips.windowBytes < 600_000)
     }
 
     @Test func `batch after batch, each reply belongs to its command`() async throws {

@@ -75,6 +75,9 @@ final class EncoderScene {
 
     func lines() throws -> [String] { try encoder.lines() }
 
+    /// As the target gets them.
+    func wireLines() throws -> [String] { try encoder.batch.wireLines() }
+
     /// Kind and key of each line of the dead-letter file.
     var letters: [String] {
         let contents = FileManager.default.contents(atPath: path) ?? Data()
@@ -105,9 +108,16 @@ extension FlowEncoder {
         }
     }
 
-    /// The batch's commands, words joined by blanks.
+    /// The batch's commands, words joined by blanks; each string of a run by itself.
     func lines() throws -> [String] {
-        let bytes = batch.bytes.withUnsafeBytes { Array($0) }
+        try batch.isInCommand ? batch.wireLines() : batch.inSingleCommands().wireLines()
+    }
+}
+
+extension CommandBatch {
+    /// The commands, words joined by blanks, without MULTI.
+    func wireLines() throws -> [String] {
+        let bytes = bytes.withUnsafeBytes { Array($0) }
         var reader = ByteReader(bytes.span.bytes)
         var lines: [String] = []
         while let value = try reader.readRESPValue() {

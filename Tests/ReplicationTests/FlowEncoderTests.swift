@@ -177,4 +177,78 @@ import Wire
         #expect(encoder.isPaused)
         #expect(encoder.nextLSN == 0, "it counts when it has been applied")
     }
+
+    @Test func `plain strings in a row are one command, in the snapshot and after it`() throws {
+        let scene = EncoderScene()
+        for key in ["a", "b"] { scene.string(key) }
+        scene.string("c", expiry: EncoderScene.now + 1000)
+        scene.string("d")
+        try scene.journal("SET e 1")
+        #expect(
+            try scene.wireLines() == ["SELECT 0", "MSET a v b v", "SET c v PXAT 1800000001000", "MSET d v e 1"])
+        #expect(scene.encoder.batch.progress.keys == 4)
+        let journal = EncoderScene()
+        journal.becomeStable()
+        for line in ["SET a 1", "SETNX b 2", "SET c 3 EX 10", "SET d 4", "INCR n", "SET e 5", "SET e 6"] {
+            try journal.journal(line, inSnapshot: false)
+        }
+        #expect(
+            try journal.wireLines() == [
+                "SELECT 0", "MSET a 1 b 2", "SET c 3 PXAT 1800000010000", "SET d 4", "INCR n", "MSET e 5 e 6",
+            ])
+        #expect(journal.encoder.batch.progress.records == 7)
+        #expect(journal.encoder.nextLSN == 8)
+    }
+
+    @Test func `strings that a conflict policy guards are commands of their own, and so are those of a refused run`()
+        throws
+    {
+        let guarding = EncoderScene(policy: { $0.onConflict = .skip })
+        for key in ["a", "b"] { guarding.string(key) }
+        #expect(try guarding.wireLines() == ["SELECT 0", "SET a v NX", "SET b v NX"])
+        let refused = EncoderScene()
+        #expect(refused.encoder.writeSingleStrings())
+        #expect(!refused.encoder.writeSingleStrings())
+        for key in ["a", "b"] { refused.string(key) }
+        #expect(try refused.wireLines() == ["SELECT 0", "SET a v", "SET b v"])
+    }
+
+    @Test func `a batch of whole values needs no order, and one with anything else does`() throws {
+        let scene = EncoderScene()
+        scene.string("a")
+        scene.string("b", expiry: EncoderScene.now + 100_000)
+        // It has expired.
+        scene.string("c", expiry: EncoderScene.now - 100_000)
+        #expect(scene.encoder.isBatchUnordered)
+        #expect(try scene.lines().last == "UNLINK c")
+        // A record of a key may be about a value that is on its way, even if it becomes part of a run.
+        scene.string("d")
+        try scene.journal("SET d 2")
+        #expect(try scene.wireLines().last == "MSET d v d 2")
+        #expect(!scene.encoder.isBatchUnordered)
+        scene.string("e")
+        #expect(!scene.encoder.isBatchUnordered)
+        _ = scene.encoder.endBatch(flowBytes: 1)
+        scene.string("f")
+        #expect(scene.encoder.isBatchUnordered)
+        let guarding = EncoderScene(policy: { $0.onConflict = .skip })
+        guarding.string("a")
+        #expect(!guarding.encoder.isBatchUnordered)
+        let last = EncoderScene()
+        last.string("a")
+        last.encoder.snapshotCompleted()
+        #expect(!last.encoder.isBatchUnordered)
+        let stable = EncoderScene()
+        stable.becomeStable()
+        try stable.journal("SET a 1", inSnapshot: false)
+        #expect(!stable.encoder.isBatchUnordered)
+    }
+
+    @Test func `a limit of commands counts each string`() throws {
+        let scene = EncoderScene(context: { $0.batchCommands = 4 })
+        for key in ["a", "b"] { scene.string(key) }
+        #expect(!scene.encoder.isBatchFull)
+        scene.string("c")
+        #expect(scene.encoder.isBatchFull)
+    }
 }

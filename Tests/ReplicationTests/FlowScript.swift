@@ -66,6 +66,8 @@ final class FlowScript {
     }
     func turnAway(_ batch: CommandBatch) { machine.turnedAway(batch, "OOM") }
     func send(_ batch: CommandBatch) { machine.sent(batch, at: now) }
+    func join(_ batch: CommandBatch) { machine.joined(batch, at: now) }
+    func holdBack() { machine.heldBack() }
     func begin(_ batch: CommandBatch) { machine.began(batch) }
     func seal() { machine.sealed() }
     func hasRoom() { machine.hasRoom() }
@@ -89,6 +91,15 @@ final class FlowScript {
         batch.endRecord()
         nextLSN += 1
         batch.progress.nextLSN = nextLSN
+        machine.seal(batch)
+        return batch
+    }
+
+    /// A sealed batch of one value of the snapshot.
+    func valueBatch() -> CommandBatch {
+        let batch = CommandBatch()
+        batch.append("SET", Array("k".utf8), Array("v".utf8))
+        batch.noteUnordered()
         machine.seal(batch)
         return batch
     }
@@ -134,6 +145,7 @@ extension FlowStateMachine.Action {
         case .wake: "wake"
         case .decode: "decode"
         case .send: "send"
+        case .sendAgain(let batch): "send again \(String(decoding: batch.checkpointValue ?? [], as: UTF8.self))"
         case .begin: "begin"
         case .grow: "grow"
         case .seal: "seal"

@@ -40,15 +40,7 @@ import Wire
         }
 
         /// What the stages have written since the last call.
-        func lines() throws -> [String] {
-            let bytes = stages.builder.takeBatch().bytes.withUnsafeBytes { Array($0) }
-            var reader = ByteReader(bytes.span.bytes)
-            var lines: [String] = []
-            while let value = try reader.readRESPValue() {
-                lines.append((value.array ?? []).map { $0.text ?? "?" }.joined(separator: " "))
-            }
-            return lines.filter { $0 != "MULTI" }
-        }
+        func lines() throws -> [String] { try stages.builder.takeBatch().inSingleCommands().wireLines() }
     }
 
     @Test func `drops what is in a database that the target lacks`() throws {

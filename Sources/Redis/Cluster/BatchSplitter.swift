@@ -248,7 +248,7 @@ extension CommandBatch {
 
     /// Calls `body` with each command but the checkpoint's, and a reader at its first argument.
     func visitPlaced(_ body: (Placed, ByteReader) -> Void) {
-        precondition(isRetained, "only a batch that is kept can be divided")
+        precondition(isRetained && runs.isEmpty, "only a batch that is kept can be divided")
         let count = dataCommandCount
         let first = progress.nextLSN.map { $0 - UInt64(recordEnds.count) }
         var record = 0

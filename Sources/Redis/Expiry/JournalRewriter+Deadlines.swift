@@ -53,7 +53,7 @@ extension JournalRewriter {
     /// the TTL of its destination without a record of it.
     func set(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
         if command.argumentCount == 3 {
-            batch.append(command)
+            batch.appendString(command.argument(at: 1), command.argument(at: 2))
             // With the guard off nobody knows of deadlines.
             let mayKeepOne =
                 command.setsHyperLogLog && command.transactionID != 0

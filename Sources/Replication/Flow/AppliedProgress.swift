@@ -15,8 +15,6 @@ struct AppliedProgress {
     /// The position after the snapshot is stored even when no record follows it.
     var hasSentPosition: Bool
     private var recordsSinceAcknowledgement = 0
-    /// When the batch in flight began to be sent.
-    private var sentAt: ContinuousClock.Instant?
     /// The flow's own, when it is acknowledged.
     var connection: FlowConnection?
 
@@ -38,11 +36,8 @@ struct AppliedProgress {
         didReportSnapshot = true
     }
 
-    mutating func sent(at now: ContinuousClock.Instant) { sentAt = now }
-
     mutating func applied(_ batch: CommandBatch, masterVersion: String?) {
-        if let sentAt { counters.batchApplied(after: sentAt.duration(to: .now)) }
-        sentAt = nil
+        if let sentAt = batch.sentAt { counters.batchApplied(after: sentAt.duration(to: .now)) }
         let progress = batch.progress
         figures.applied(
             next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes)

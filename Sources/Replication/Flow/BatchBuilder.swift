@@ -8,6 +8,8 @@ import Wire
 final class BatchBuilder {
     /// A batch of so many bytes is sent; also the size at which decoding waits for the batch before.
     static let batchBytes = 256 << 10
+    /// The same for batches that go one at a time: more, where the target is far away.
+    var orderedBatchBytes = batchBytes
 
     private(set) var batch = CommandBatch()
     private(set) var selectedDatabase: UInt32?
@@ -20,6 +22,8 @@ final class BatchBuilder {
 
     private let keepsDatabase: (UInt32) -> Bool
     private let isForCluster: Bool
+    /// Consecutive plain strings are one command.
+    private var joinsStrings: Bool
     private let batchCommands: Int
     /// What the snapshot writes replaces what the target has.
     let isOverwriting: Bool
@@ -27,6 +31,8 @@ final class BatchBuilder {
     init(_ context: FlowContext, isJournal: Bool, openDatabases: Set<UInt32>? = nil) {
         keepsDatabase = { context.keeps($0) }
         isForCluster = context.cluster != nil
+        // A run would have to be of one slot.
+        joinsStrings = context.cluster == nil
         batchCommands = context.batchCommands
         isOverwriting = context.policy.onConflict == .overwrite
         self.isJournal = isJournal
@@ -36,7 +42,8 @@ final class BatchBuilder {
 
     /// The batch is to be sent before more is decoded.
     var isFull: Bool {
-        batch.bytes.count >= Self.batchBytes || (!batch.isInCommand && batch.commandCount >= batchCommands)
+        batch.bytes.count >= (batch.isUnordered ? Self.batchBytes : orderedBatchBytes)
+            || (!batch.isInCommand && batch.operationCount >= batchCommands)
             // A cluster's node gets a long command by itself.
             || (isForCluster && batch.hugeCommand != nil && !batch.isInCommand)
     }
@@ -61,7 +68,16 @@ final class BatchBuilder {
 
     private func beginBatch() {
         batch.reportsConflicts = !isOverwriting && !isJournal
+        batch.joinsStrings = joinsStrings
         if isJournal { batch.beginJournal() }
+    }
+
+    /// Batches from the next one on have a command of its own for each string.
+    ///
+    /// - Returns: `false` when they had that already.
+    func writeSingleStrings() -> Bool {
+        defer { (joinsStrings, batch.joinsStrings) = (false, false) }
+        return joinsStrings
     }
 
     /// Ends the batch's commands in database 0, where the checkpoint is.
@@ -80,6 +96,8 @@ final class BatchBuilder {
 
     private func appendSelect(_ database: UInt32) {
         batch.append("SELECT", Int64(database))
+        // Each batch selects its databases itself.
+        batch.noteUnordered()
         selectedDatabase = database
     }
 

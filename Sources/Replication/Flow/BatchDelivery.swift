@@ -50,6 +50,9 @@ final class BatchDelivery {
         return next()
     }
 
+    /// Runs of strings in what was on its way are refused, and nothing of it was applied.
+    func runsRefused(of batch: CommandBatch) -> Step { .deliver(batch.inSingleCommands()) }
+
     /// What was on its way has not been applied by the connection that ended.
     ///
     /// - Parameter words: what the target said before it ended the connection.

@@ -19,6 +19,7 @@ struct BatchInParts {
 
     /// - Parameter limit: bytes of a part at most.
     init(_ batch: CommandBatch, limit: Int = .max) {
+        let batch = batch.inSingleCommands()
         self.batch = batch
         sizes = batch.sizes()
         units = batch.units(sizes)

@@ -95,7 +95,12 @@ struct CommitLog {
     }
 
     /// What became of the batch that was on its way.
-    func resolveInDoubt(_ batch: CommandBatch?, _ finding: FlowTargetFinding) -> Resolution {
+    ///
+    /// - Parameter others: unordered batches that were on their way after it, or are to be sent again: any of them may have
+    ///   been applied last.
+    func resolveInDoubt(
+        _ batch: CommandBatch?, _ finding: FlowTargetFinding, others: some Sequence<CommandBatch> = []
+    ) -> Resolution {
         guard isInTarget else {
             guard finding.runID == targetRunID else {
                 return .changed(
@@ -105,6 +110,9 @@ struct CommitLog {
         }
         let sent = batch?.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
         if let sent, finding.checkpoint == sent { return .applied }
+        if let found = finding.checkpoint, others.contains(where: { $0.checkpointValue == Array(found.utf8) }) {
+            return batch == nil ? .upToDate : .repeated
+        }
         guard finding.checkpoint == confirmed else {
             return .changed("the target came back with other data: its checkpoint is \(finding.checkpointText)")
         }

@@ -104,6 +104,7 @@ package actor FlowApplier {
             case .wake(let wait): resume(after: wait)
             case .decode: decode()
             case .send: send()
+            case .sendAgain(let batch): take(delivery.begin(batch))
             case .begin: begin()
             case .grow: target.batchGrew()
             case .seal: sealGrowing()
@@ -126,7 +127,14 @@ package actor FlowApplier {
         .init(
             isFull: encoder.isBatchFull, isInCommand: encoder.batch.isInCommand,
             hasContent: !encoder.batch.isEmpty || encoder.batch.progress.records > 0
-                || (encoder.isStable && !progress.hasSentPosition))
+                || (encoder.isStable && !progress.hasSentPosition),
+            mayFollow: mayFollow)
+    }
+
+    /// The encoder's batch can be sent before the fate of those on their way is known.
+    private var mayFollow: Bool {
+        guard encoder.isBatchUnordered else { return false }
+        return encoder.batch.bytes.count <= min(target.room, context.targetLimits.limits.safeBatchBytes)
     }
 
     private func rest() {
@@ -159,7 +167,12 @@ package actor FlowApplier {
 
     private func send() {
         if mustWaitForPace() { return }
-        take(delivery.begin(sealCurrent()))
+        let isFollowing = machine.isSending
+        let batch = sealCurrent()
+        guard isFollowing else { return take(delivery.begin(batch)) }
+        batch.sentAt = .now
+        machine.joined(batch, at: .now)
+        target.deliver(batch)
     }
 
     /// A batch is written while it is being built; what comes before its long command goes ahead where both together are
@@ -177,12 +190,12 @@ package actor FlowApplier {
             return take(delivery.begin(before))
         }
         machine.began(batch)
-        progress.sent(at: .now)
+        batch.sentAt = .now
         target.deliver(batch)
     }
 
     private func mustWaitForPace() -> Bool {
-        guard let wait = context.pacer?.wait(toSend: encoder.batch.commandCount) else { return false }
+        guard let wait = context.pacer?.wait(toSend: encoder.batch.operationCount) else { return false }
         machine.mustPace()
         resume(after: wait)
         return true
@@ -199,6 +212,8 @@ package actor FlowApplier {
         if encoder.isStable { progress.hasSentPosition = true }
         batch.mayHaveBeenApplied = machine.isRepeating(to: batch.progress.nextLSN)
         machine.seal(batch)
+        let limit = context.targetLimits.limits.safeBatchBytes
+        encoder.setBatchBytes(min(target.batchBytes, limit == .max ? .max : limit / 2))
         return batch
     }
 
@@ -212,7 +227,7 @@ package actor FlowApplier {
             }
             let now = ContinuousClock.now
             machine.sent(batch, at: now)
-            progress.sent(at: now)
+            batch.sentAt = now
             target.deliver(batch)
         case .done: machine.completed()
         case .failed(let error): machine.fail(error)
@@ -232,6 +247,7 @@ package actor FlowApplier {
     }
 
     private func completed(_ batch: CommandBatch, _ outcome: BatchOutcome) {
+        if machine.isFollowed, !outcome.isApplied { return machine.heldBack() }
         switch classifier.verdict(on: outcome, of: batch) {
         case .applied(let failure):
             // Reported before the batch's progress: a migration that this batch completes must not end as if all were well.
@@ -244,6 +260,13 @@ package actor FlowApplier {
             take(delivery.delivered())
             sweepRest()
         case .refused(let commands): take(delivery.refused(commands, of: batch))
+        case .runsRefused(let reason):
+            if encoder.writeSingleStrings() {
+                context.logger.notice(
+                    "the target refuses MSET, so strings are written one by one from here on: \(reason)",
+                    metadata: ["flow": "\(flow)"])
+            }
+            take(delivery.runsRefused(of: batch))
         case .turnedAway(let reason): machine.turnedAway(batch, reason)
         case .failed(let error): machine.fail(error)
         }

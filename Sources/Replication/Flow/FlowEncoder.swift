@@ -93,6 +93,17 @@ final class FlowEncoder: FlowSink {
         return batch
     }
 
+    /// How many bytes a batch is to have that goes by itself; never less than it has to a near target.
+    func setBatchBytes(_ bytes: Int) { builder.orderedBatchBytes = max(bytes, BatchBuilder.batchBytes) }
+
+    /// The batch so far may be sent while others of the kind are on their way.
+    var isBatchUnordered: Bool { batch.isUnordered && snapshot?.isComplete == false }
+
+    /// Batches from the next one on have a command of its own for each string.
+    ///
+    /// - Returns: `false` when they had that already.
+    func writeSingleStrings() -> Bool { builder.writeSingleStrings() }
+
     // MARK: Databases
 
     /// The session has to prepare a database first.

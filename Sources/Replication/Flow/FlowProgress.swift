@@ -72,7 +72,8 @@ package final class FlowProgress: Sendable {
     func applied(next: UInt64?, keys: Int, records: Int, bytes: UInt64) {
         self.keys.add(keys, ordering: .relaxed)
         self.records.add(records, ordering: .relaxed)
-        self.bytes.store(bytes, ordering: .releasing)
+        // A batch of a snapshot that was sent again may be later than the one after it.
+        self.bytes.store(max(bytes, appliedBytes), ordering: .releasing)
         if let next { appliedNext.store(next, ordering: .releasing) }
     }
 

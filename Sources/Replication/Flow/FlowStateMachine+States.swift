@@ -34,8 +34,8 @@ extension FlowStateMachine {
         case idle
         /// A batch with a command too large to keep is written while it is being built.
         case growing(CommandBatch, hasNews: Bool)
-        /// A sealed batch is on its way.
-        case sending(CommandBatch)
+        /// Sealed batches are on their way.
+        case sending(Flight)
     }
 
     enum Connecting {
@@ -76,6 +76,8 @@ extension FlowStateMachine {
         case decode
         /// The encoder's batch is to be sealed and sent (`sent`), unless it has to wait for its turn (`mustPace`).
         case send
+        /// The batch, which was sent together with others, is to be sent again by itself (`sent`).
+        case sendAgain(CommandBatch)
         /// The encoder's batch is to be sent while it grows (`began`).
         case begin
         /// The batch that is being written has grown.
@@ -111,6 +113,8 @@ extension FlowStateMachine {
         var isInCommand = false
         /// There are commands, or a position to note.
         var hasContent = false
+        /// It may be sent while others of its kind are on their way (`joined`).
+        var mayFollow = false
     }
 
     /// Why decoding has paused.

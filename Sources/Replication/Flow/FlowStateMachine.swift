@@ -14,6 +14,9 @@ import Redis
 ///       └── linkLost ─────┘ └─────────────────────────────────┤
 ///       └──────────────────────────────────────── linkLost ───┘  (the batch is in doubt)
 /// ```
+/// Batches that need no order (`Flight`) are sent while others are on their way. What becomes of one that is not applied
+/// is decided when nothing else is: until then it waits in `backlog`, from which each is sent by itself.
+///
 /// The link's state and the stream's are independent: a flow may wait at a global command while its link is down.
 struct FlowStateMachine: ~Copyable {
     let flow: FlowID
@@ -26,6 +29,8 @@ struct FlowStateMachine: ~Copyable {
     /// How often in a row the target has turned the batch away.
     private var refusals = 0
     private var servingRunID: String
+    /// Unordered batches that were sent with others and were not applied, or are in doubt.
+    private var backlog: Deque<CommandBatch> = []
     /// What is to be done before anything else.
     private var pending: Deque<Action> = []
 
@@ -44,7 +49,7 @@ extension FlowStateMachine {
         guard case .active(let stream, let link) = state else { return .wait }
         switch link {
         case .connecting: return .wait
-        case .sending: return mayDecode(stream, fill) ? .decode : .wait
+        case .sending(let flight): return nextWhileSending(flight, stream, fill)
         case .growing(let batch, let hasNews): return nextWhileGrowing(batch, hasNews, stream, fill)
         case .idle: return nextWhileIdle(stream, fill, at: now)
         }
@@ -52,6 +57,14 @@ extension FlowStateMachine {
 
     private func mayDecode(_ stream: Stream, _ fill: Fill) -> Bool {
         if case .readable = stream { !fill.isFull } else { false }
+    }
+
+    private mutating func nextWhileSending(_ flight: Flight, _ stream: Stream, _ fill: Fill) -> Action {
+        if mayDecode(stream, fill) { return .decode }
+        guard case .readable = stream, case .none = quiescence, fill.isFull, fill.mayFollow, backlog.isEmpty,
+            flight.mayBeFollowed
+        else { return .wait }
+        return send(fill)
     }
 
     private mutating func nextWhileGrowing(
@@ -74,6 +87,7 @@ extension FlowStateMachine {
 
     private mutating func nextWhileIdle(_ stream: Stream, _ fill: Fill, at now: ContinuousClock.Instant) -> Action {
         guard case .none = quiescence else { return beQuiet() }
+        if let batch = backlog.popFirst() { return .sendAgain(batch) }
         switch stream {
         case .waitingForDatabases, .waitingForAnswers, .atGlobal: return .wait
         case .readable:
@@ -173,7 +187,23 @@ extension FlowStateMachine {
     mutating func sent(_ batch: CommandBatch, at now: ContinuousClock.Instant) {
         guard case .active(let stream, _) = state else { return }
         schedule.sent(at: now)
-        state = .active(stream, .sending(batch))
+        state = .active(stream, .sending(Flight(batch)))
+    }
+
+    /// The encoder's batch has been sealed and is handed over while others are on their way.
+    mutating func joined(_ batch: CommandBatch, at now: ContinuousClock.Instant) {
+        guard case .active(let stream, .sending(var flight)) = state else { return }
+        schedule.sent(at: now)
+        flight.append(batch)
+        state = .active(stream, .sending(flight))
+    }
+
+    /// The oldest batch on its way has not been applied. What is to be done about it is asked again when those after it are
+    /// through: it is sent by itself then.
+    mutating func heldBack() {
+        guard case .active(let stream, .sending(let flight)) = state, let rest = flight.landed() else { return }
+        backlog.append(flight.oldest)
+        state = .active(stream, .sending(rest))
     }
 
     /// The encoder's batch is handed over while it grows.
@@ -185,7 +215,7 @@ extension FlowStateMachine {
     /// The batch that is being written is sealed.
     mutating func sealed() {
         guard case .active(let stream, .growing(let batch, _)) = state else { return }
-        state = .active(stream, .sending(batch))
+        state = .active(stream, .sending(Flight(batch)))
     }
 
     /// The target has room for more of the batch that is being written.
@@ -200,11 +230,11 @@ extension FlowStateMachine {
     /// A pause has passed.
     mutating func resume() { schedule.resume() }
 
-    /// The batch on its way has been applied, all of it.
+    /// The oldest batch on its way has been applied, all of it.
     mutating func completed() {
-        guard case .active(let stream, .sending) = state else { return }
+        guard case .active(let stream, .sending(let flight)) = state else { return }
         refusals = 0
-        state = .active(stream, .idle)
+        state = .active(stream, flight.landed().map { .sending($0) } ?? .idle)
         found()
     }
 
@@ -233,12 +263,13 @@ extension FlowStateMachine {
         switch link {
         case .connecting: return
         case .growing(let batch, _): pending.append(.failLong(batch, error))
-        case .sending(let batch) where !batch.isRetained: pending.append(.failLong(batch, error))
+        case .sending(let flight) where !flight.oldest.isRetained: pending.append(.failLong(flight.oldest, error))
         case .idle, .sending:
             if error.code == .protocolViolation { return fail(ReplicationError(error, flow: flow)) }
-            if case .sending(let batch) = link {
+            if case .sending(let flight) = link {
                 lost(error)
-                connect(stream, .inDoubt(batch, error), attempts: max(losses, refusals))
+                backlog.prepend(contentsOf: flight.followers)
+                connect(stream, .inDoubt(flight.oldest, error), attempts: max(losses, refusals))
             } else {
                 // A target may close connections that have been idle for a while.
                 if error.lastWords != nil { lost(error) }
@@ -264,25 +295,26 @@ extension FlowStateMachine {
         let isServing = isAtFirstAttempt && finding.runID == servingRunID
         servingRunID = finding.runID
         if case .first = cause { return began(stream, log.resolveStart(finding)) }
-        switch log.resolveInDoubt(cause.batch, finding) {
+        switch log.resolveInDoubt(cause.batch, finding, others: backlog) {
         case .changed(let reason): fail(ReplicationError(.targetChanged, flow: flow, reason))
         case .upToDate:
             state = .active(stream, .idle)
             found()
         case .applied:
             guard let batch = cause.batch else { return }
-            state = .active(stream, .sending(batch))
+            state = .active(stream, .sending(Flight(batch)))
             pending.append(.confirmInDoubt(batch))
         case .notApplied: resend(stream, cause, isServing: isServing)
         case .repeated:
-            cause.batch?.mayHaveBeenApplied = true
+            // What needs no order meets nothing of its own when it is repeated: an error is one.
+            if let batch = cause.batch, !batch.isUnordered { batch.mayHaveBeenApplied = true }
             resend(stream, cause, isServing: isServing)
         }
     }
 
     private mutating func resend(_ stream: Stream, _ cause: Connecting, isServing: Bool) {
         guard let batch = cause.batch else { return }
-        state = .active(stream, .sending(batch))
+        state = .active(stream, .sending(Flight(batch)))
         guard case .inDoubt(_, let loss) = cause else {
             return pending.append(.resend(batch, .elsewhere, words: nil))
         }
@@ -374,13 +406,23 @@ extension FlowStateMachine {
         if case .active = state { true } else { false }
     }
 
+    /// Batches are on their way.
+    var isSending: Bool {
+        if case .active(_, .sending) = state { true } else { false }
+    }
+
+    /// Others follow the oldest batch on its way.
+    var isFollowed: Bool {
+        if case .active(_, .sending(let flight)) = state { flight.isFollowed } else { false }
+    }
+
     var isConnecting: Bool {
         if case .active(_, .connecting) = state { true } else { false }
     }
 
     /// As `isCaughtUp`, and nothing is on its way.
     var isAtRest: Bool {
-        if case .active(.exhausted, .idle) = state { true } else { false }
+        if case .active(.exhausted, .idle) = state { backlog.isEmpty } else { false }
     }
 
     /// All that has arrived is decoded, and the link is up.
@@ -407,7 +449,7 @@ extension FlowStateMachine {
         // The others may never come to the command where this one waits.
         case .active(.atGlobal, let link):
             if case .connecting = link { true } else { false }
-        case .active(_, .idle): fill.hasContent || !isEmpty
+        case .active(_, .idle): fill.hasContent || !isEmpty || !backlog.isEmpty
         case .active: true
         case .failed, .closed: false
         }

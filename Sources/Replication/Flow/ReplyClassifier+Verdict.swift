@@ -9,6 +9,8 @@ extension ReplyClassifier {
         case applied(ReplicationError?)
         /// Nothing took effect, and the rest is to be sent without the commands of these numbers.
         case refused([Int])
+        /// Nothing took effect, and the rest is to be sent with a command of its own for each string.
+        case runsRefused(String)
         /// Nothing took effect, for a reason that passes.
         case turnedAway(String)
         case failed(ReplicationError)
@@ -36,6 +38,10 @@ extension ReplyClassifier {
         if let refusal = refusals.first(where: { batch.label(ofCommand: $0.command).name == "SELECT" }) {
             // Without it what follows would go to another database.
             return .failed(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "SELECT"), flow: flow))
+        }
+        if batch.isRetained, let refusal = refusals.first(where: { batch.isRun($0.command) }) {
+            // Which of the strings it is for, if not for all, is known when each is by itself.
+            return .runsRefused(refusal.errorText ?? "")
         }
         if let failure = stop(for: refusals, of: batch) { return .failed(failure) }
         guard batch.isRetained else {

@@ -72,11 +72,12 @@ struct ReplyClassifier {
             return nil
         case .error(let text):
             let message = "the target refuses \(label) in database \(label.database): \(text)"
-            reports.record(
-                .init(
-                    severity: .missing, kind: "target-error", flow: flow, database: label.database,
-                    key: label.key,
-                    reason: text, subject: label.name))
+            for label in batch.labels(ofCommand: irregularity.command) {
+                reports.record(
+                    .init(
+                        severity: .missing, kind: "target-error", flow: flow, database: label.database,
+                        key: label.key, reason: text, subject: label.name))
+            }
             guard policy.onError == .stop else { return nil }
             return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
         }

@@ -56,7 +56,8 @@ final class SnapshotPhase {
         guard admit(head, key: key) else { return }
         let batch = batch
         if head.expiryMilliseconds == nil, isOverwriting {
-            batch.append("SET", key, value)
+            batch.appendString(key, value)
+            batch.noteUnordered()
         } else {
             let expiry = targetDeadline(head, key: key)
             batch.append("SET") {
@@ -68,7 +69,11 @@ final class SnapshotPhase {
                 }
                 if !isOverwriting { $0.append("NX") }
             }
-            if !isOverwriting { batch.noteGuarded(key: printableKey(key), database: head.database) }
+            if isOverwriting {
+                batch.noteUnordered()
+            } else {
+                batch.noteGuarded(key: printableKey(key), database: head.database)
+            }
         }
         batch.progress.keys += 1
     }
@@ -107,8 +112,10 @@ final class SnapshotPhase {
         let expiry = targetDeadline(head, key: key)
         let guardedIn = isOverwriting ? nil : head.database
         guard head.type == .stream3, !profile.understandsStream3 else {
-            return batch.appendRestore(
+            batch.appendRestore(
                 key: key, type: head.type, body: body, expiryMilliseconds: expiry, guardedIn: guardedIn)
+            if isOverwriting { batch.noteUnordered() }
+            return
         }
         var downgraded = ByteBuffer(capacity: body.byteCount)
         do throws(WireError) {
@@ -118,6 +125,7 @@ final class SnapshotPhase {
         }
         batch.appendRestore(
             key: key, type: .stream2, body: downgraded.bytes, expiryMilliseconds: expiry, guardedIn: guardedIn)
+        if isOverwriting { batch.noteUnordered() }
     }
 
     // MARK: Values in pieces
@@ -214,7 +222,10 @@ final class SnapshotPhase {
         if isOverwriting { memberTTLs?.replace(key, database: database) }
         guard let expiry = head.expiryMilliseconds, stages.rewrite.hadPassed(expiry) else { return true }
         reports.countExpired()
-        if isOverwriting { batch.append("UNLINK", key) }
+        if isOverwriting {
+            batch.append("UNLINK", key)
+            batch.noteUnordered()
+        }
         return false
     }
 

@@ -1,8 +1,8 @@
 import Dragonfly
 import Redis
 
-/// What a flow writes to. It takes one sealed batch at a time and reports what became of it; nothing above it knows of
-/// sockets, nodes or slots.
+/// What a flow writes to. It takes sealed batches and reports what became of each, in their order; nothing above it knows
+/// of sockets, nodes or slots.
 ///
 /// `StandaloneTarget` is the one for a server by itself. A target of many nodes reports a batch as completed when every node
 /// has confirmed its part, and a loss when it cannot find out by itself what became of one.
@@ -24,12 +24,18 @@ protocol FlowTarget: AnyObject {
     /// How long the target has owed an answer and given no sign of life; zero when it owes none.
     var silence: Duration { get }
 
+    /// Bytes that may be sent while other batches are on their way, if it does not matter which of them is applied first.
+    var room: Int { get }
+    /// How large a batch is to be that nothing follows before its answer, where that is far away.
+    var batchBytes: Int { get }
+
     /// Sends a batch: sealed, or one that is written while it is being built.
     func deliver(_ batch: CommandBatch)
     /// More has been appended to the batch that is being written, or it has been sealed.
     func batchGrew()
 
-    /// Gives up a server that the target has been moved away from: it may be open and answer nothing. Once a second.
+    /// Looks at what no event comes of: part of an answer, or a server that the target has been moved away from, which may
+    /// be open and answer nothing. Once a second.
     func followMove()
 
     /// A global command has been applied, with the flow's position after it: what was noted in the target besides is gone.
@@ -43,6 +49,8 @@ protocol FlowTarget: AnyObject {
 }
 
 extension FlowTarget {
+    var room: Int { 0 }
+    var batchBytes: Int { 0 }
     func globalCommandDone(next: LSN) {}
     func retire(isolation: isolated (any Actor)? = #isolation) async {}
     func join(isolation: isolated (any Actor)? = #isolation) async {}

@@ -4,7 +4,7 @@ import Link
 import Redis
 import Wire
 
-/// A server by itself as a flow's target: one connection that carries one transaction at a time.
+/// A server by itself as a flow's target: one connection that carries one transaction after the other.
 final class StandaloneTarget: FlowTarget {
     private let flow: FlowID
     private let context: FlowContext
@@ -72,11 +72,16 @@ final class StandaloneTarget: FlowTarget {
 
     var silence: Duration { link?.silence ?? .zero }
 
+    var room: Int { link?.room ?? 0 }
+
+    var batchBytes: Int { link?.batchBytes ?? 0 }
+
     func deliver(_ batch: CommandBatch) { link?.send(batch) }
 
     func batchGrew() { link?.batchGrew() }
 
     func followMove() {
+        link?.readArrived()
         guard let link, let endpoint, let master = context.connector.settings.locator?.current, master != endpoint
         else { return }
         link.close()

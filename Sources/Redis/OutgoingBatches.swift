@@ -1,0 +1,19 @@
+import Link
+
+/// Batches that are written one after the other. Confined to the queue of their flow.
+final class OutgoingBatches: OutgoingBytes {
+    private var batches: [CommandBatch] = []
+
+    /// The last batch may grow, if it is the only one.
+    func append(_ batch: CommandBatch) {
+        batches.removeAll { $0.unwrittenBytes == 0 }
+        batches.append(batch)
+    }
+
+    var unwrittenBytes: Int { batches.reduce(0) { $0 + $1.unwrittenBytes } }
+
+    func write(_ body: (UnsafeRawBufferPointer) throws(SystemError) -> Int) throws(SystemError) {
+        guard let batch = batches.first(where: { $0.unwrittenBytes > 0 }) else { return }
+        try batch.write(body)
+    }
+}
