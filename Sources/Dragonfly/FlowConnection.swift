@@ -111,16 +111,11 @@ package actor FlowConnection {
         var turn = 0
         while turn < Self.turnBytes {
             var result: Result<Channel.ReadResult, ChannelError> = .success(.wouldBlock)
-            var isDrained = false
             let body = { (room: UnsafeMutableRawBufferPointer) -> Int in
                 do throws(ChannelError) {
                     let outcome = try channel.read(into: room)
                     result = .success(outcome)
-                    if case .bytes(let count) = outcome {
-                        // What comes later is announced.
-                        isDrained = count < room.count
-                        return count
-                    }
+                    if case .bytes(let count) = outcome { return count }
                 } catch {
                     result = .failure(error)
                 }
@@ -137,7 +132,6 @@ package actor FlowConnection {
             case .success(.bytes(let count)):
                 turn += count
                 receivedBytes += UInt64(count)
-                if isDrained { return turnEnded(turn) }
             case .success(.wouldBlock): return turnEnded(turn)
             case .success(.endOfStream): return end(nil)
             case .failure(let error): return end(error)

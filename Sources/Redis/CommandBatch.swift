@@ -61,6 +61,8 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package init() {}
 
     package var isEmpty: Bool { commandCount == 0 }
+    /// Encoded.
+    package var byteCount: Int { bytes.count }
 
     /// Commands, each pair of a run counted as one.
     package var operationCount: Int { commandCount + runs.extraPairs }

@@ -164,12 +164,10 @@ package final class TransactionLink {
         do {
             while true {
                 var result = Channel.ReadResult.wouldBlock
-                var isDrained = false
                 try replies.appendUninitialized(minimum: 16 << 10) { (room) throws(ChannelError) in
                     result = try channel.read(into: room)
-                    guard case .bytes(let count) = result else { return 0 }
-                    isDrained = count < room.count
-                    return count
+                    if case .bytes(let count) = result { return count }
+                    return 0
                 }
                 if result == .wouldBlock { break }
                 if result == .endOfStream {
@@ -179,7 +177,7 @@ package final class TransactionLink {
                 try readReplies()
                 // An outcome may have made the owner give the link up. And it has made the owner send the next batch: a
                 // target that answers at once must not keep the queue from everything else for as long as there is a backlog.
-                if isLost || hasSettled || isDrained { return }
+                if isLost || hasSettled { return }
             }
         } catch {
             lose(TargetError(error))

@@ -55,10 +55,11 @@ import Testing
         let scene = try Scene(keys: 40_000)
         scene.proxy.breakConnections(carrying: 1_500_000, times: 5)
         let client = try scene.redis.client()
+        try scene.daemon.wait(forLine: "full sync begins")
         var round = 0
         var isFull = false
         while !scene.daemon.log.contains("stable: following") {
-            try #require(scene.daemon.process.isRunning)
+            guard scene.daemon.process.isRunning else { throw LabError(scene.daemon.process.outputTail(lines: 30)) }
             round += 1
             scene.change(round)
             // It is out of memory every other moment.

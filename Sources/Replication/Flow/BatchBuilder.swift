@@ -42,10 +42,12 @@ final class BatchBuilder {
 
     /// The batch is to be sent before more is decoded.
     var isFull: Bool {
-        batch.bytes.count >= (batch.isUnordered ? Self.batchBytes : orderedBatchBytes)
-            || (!batch.isInCommand && batch.operationCount >= batchCommands)
-            // A cluster's node gets a long command by itself.
-            || (isForCluster && batch.hugeCommand != nil && !batch.isInCommand)
+        let batch = batch
+        let count = batch.byteCount
+        if count >= Self.batchBytes, count >= orderedBatchBytes || batch.isUnordered { return true }
+        guard batchCommands < .max || isForCluster, !batch.isInCommand else { return false }
+        // A cluster's node gets a long command by itself.
+        return batch.operationCount >= batchCommands || (isForCluster && batch.hugeCommand != nil)
     }
 
     /// Nothing may be written before the session has prepared a database.

@@ -9,7 +9,9 @@ final class EncoderReports {
     let flow: FlowID
     private let incidents: IncidentLog
     private let policy: ReplicationPolicy
-    private(set) var halt: FlowEncoder.Halt?
+    private(set) var halt: FlowEncoder.Halt? { didSet { isHalted = halt != nil } }
+    /// Asked for with each entry: the reason itself would be retained each time.
+    private(set) var isHalted = false
     /// Keys of the snapshot that had expired, and those that the target had of its own.
     private(set) var counts = (expired: 0, conflicts: 0)
 

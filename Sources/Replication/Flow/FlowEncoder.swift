@@ -70,7 +70,7 @@ final class FlowEncoder: FlowSink {
     /// The LSN of the next record; 0 until the flow has said it.
     var nextLSN: UInt64 { position.nextLSN }
 
-    var isPaused: Bool { reports.halt != nil || isGateClosed || isBatchFull }
+    var isPaused: Bool { reports.isHalted || isGateClosed || isBatchFull }
 
     /// The batch is to be sent before more is decoded.
     var isBatchFull: Bool { builder.isFull }
