@@ -36,6 +36,8 @@ put 0644 "$top/packaging/tmpfiles.d/df2redis.conf" "$prefix/lib/tmpfiles.d"
 put 0644 "$top/packaging/man/df2redis.1" "$prefix/share/man/man1"
 put 0644 "$top/packaging/man/df2redis.yaml.5" "$prefix/share/man/man5"
 put 0644 "$top/packaging/completion/df2redis.bash" "$prefix/share/bash-completion/completions" df2redis
+put 0644 "$top/packaging/prometheus/df2redis.rules.yml" "$prefix/share/df2redis/prometheus"
+put 0644 "$top/packaging/grafana/df2redis.json" "$prefix/share/df2redis/grafana"
 put 0644 "$top/etc/example.yaml" "$sysconfdir/df2redis"
 
 [ -z "$destdir" ] || exit 0
