@@ -25,7 +25,8 @@ put() {
 put 0755 "$binary" "$prefix/bin" df2redis
 
 # A unit names its program by an absolute path, so it is written for the place where that stands.
-for unit in df2redis@.service df2redis.target; do
+for unit in df2redis@.service df2redis.target df2redis-monitor@.service df2redis-health@.service \
+    df2redis-health@.timer; do
     put 0644 "$top/systemd/$unit" "$unitdir"
     sed -i "s|/usr/bin/df2redis|$prefix/bin/df2redis|g; s|/etc/df2redis/%i|$sysconfdir/df2redis/%i|g" \
         "$destdir$unitdir/$unit"
