@@ -131,7 +131,7 @@ package struct CutoverPreflight: Sendable {
         return findings
     }
 
-    private func memory(_ info: [String: String]) -> [PreflightFinding] {
+    private func memory(_ info: ServerInfo) -> [PreflightFinding] {
         guard let limit = info["maxmemory"].flatMap({ Int($0) }), limit > 0,
             let used = info["used_memory"].flatMap({ Int($0) })
         else { return [] }

@@ -1,5 +1,5 @@
 extension Configuration {
-    /// What `df2redis monitor` watches at the source, and whom it tells.
+    /// What `df2redis monitor` watches at the source, and who hears of it.
     package struct Monitor: Sendable, Equatable {
         /// Words of a Dragonfly whose replicas or snapshots hang.
         package static let standardPatterns = [
