@@ -25,7 +25,8 @@ put() {
 put 0755 "$binary" "$prefix/bin" df2redis
 
 # A unit names its program by an absolute path, so it is written for the place where that stands.
-for unit in df2redis@.service df2redis.target; do
+for unit in df2redis@.service df2redis.target df2redis-monitor@.service df2redis-health@.service \
+    df2redis-health@.timer; do
     put 0644 "$top/systemd/$unit" "$unitdir"
     sed -i "s|/usr/bin/df2redis|$prefix/bin/df2redis|g; s|/etc/df2redis/%i|$sysconfdir/df2redis/%i|g" \
         "$destdir$unitdir/$unit"
@@ -36,6 +37,8 @@ put 0644 "$top/packaging/tmpfiles.d/df2redis.conf" "$prefix/lib/tmpfiles.d"
 put 0644 "$top/packaging/man/df2redis.1" "$prefix/share/man/man1"
 put 0644 "$top/packaging/man/df2redis.yaml.5" "$prefix/share/man/man5"
 put 0644 "$top/packaging/completion/df2redis.bash" "$prefix/share/bash-completion/completions" df2redis
+put 0644 "$top/packaging/prometheus/df2redis.rules.yml" "$prefix/share/df2redis/prometheus"
+put 0644 "$top/packaging/grafana/df2redis.json" "$prefix/share/df2redis/grafana"
 put 0644 "$top/etc/example.yaml" "$sysconfdir/df2redis"
 
 [ -z "$destdir" ] || exit 0

@@ -30,6 +30,10 @@ package enum EventID: String, CaseIterable, Sendable {
     case left
     /// The task ends because something could not be applied and the policy says stop.
     case policyStop
+    /// The monitor has found something wrong at the source.
+    case alertRaised
+    /// What the monitor has found wrong is over.
+    case alertCleared
     /// Source and target differ in a key, which the stream cannot mend.
     case divergence
 
@@ -49,6 +53,8 @@ package enum EventID: String, CaseIterable, Sendable {
         case .leaving: "5e4c030834de425fb2c61f4eaaf2b117"
         case .left: "f29994321cb0416492926a8184e22aa7"
         case .policyStop: "d327dbd457c147b08edaf7ad37fc42ed"
+        case .alertRaised: "c1b3a5f0e2d74f4b9a1d5c8e60f7b392"
+        case .alertCleared: "7d0e9c42b8f14a6fa35c2b9e41d806c7"
         case .divergence: "b8aca08dbc114bbf9fdbe94fa44982e3"
         }
     }

@@ -26,7 +26,10 @@ booted_start || exit 1
 booted_install "$binary" >/dev/null 2>&1 || { echo "the installation failed"; exit 1; }
 
 check "systemd-analyze verify says nothing" "" \
-    "$(booted_run systemd-analyze verify df2redis@prod.service df2redis.target 2>&1)"
+    "$(booted_run systemd-analyze verify df2redis@prod.service df2redis.target df2redis-monitor@prod.service \
+        df2redis-health@prod.service df2redis-health@prod.timer 2>&1)"
+check "what Grafana and Prometheus read is installed" "df2redis.json df2redis.rules.yml" \
+    "$(booted_run find /usr/share/df2redis -type f -printf '%f\n' | sort | xargs)"
 exposure=$(booted_run systemd-analyze security --no-pager df2redis@prod |
     sed -n 's/.*exposure level.*: \([0-9.]*\) .*/\1/p')
 check "the exposure of $exposure is at most 2.0" yes \

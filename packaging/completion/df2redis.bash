@@ -35,7 +35,7 @@ _df2redis() {
             mapfile -t COMPREPLY < <(compgen -W 'outline length value' -- "$cur")
             return
             ;;
-        --sample | --filter | --databases | --qps | --parallel | --settle | --pause-limit | --timeout) return ;;
+        --sample | --filter | --databases | --qps | --parallel | --settle | --pause-limit | --timeout | --tries | --pause) return ;;
         --task-name)
             mapfile -t COMPREPLY < <(compgen -W "$(_df2redis_tasks)" -- "$cur")
             return
@@ -56,9 +56,11 @@ _df2redis() {
         cutover)
             choices="--config --pause-limit --no-pause --check --dry-run --version --help $(_df2redis_tasks)"
             ;;
-        help) choices='replicate migrate preflight check config status stop cutover' ;;
-        *) choices='replicate migrate preflight check config status stop cutover help --version --help' ;;
+        monitor) choices='--config --task-name --version --help' ;;
+        health) choices="--tries --pause --restart --version --help $(_df2redis_tasks)" ;;
+        help) choices='replicate migrate preflight check config status stop cutover monitor health' ;;
+        *) choices='replicate migrate preflight check config status stop cutover monitor health help --version --help' ;;
     esac
-    ((cword > 1)) || choices='replicate migrate preflight check config status stop cutover help --version --help'
+    ((cword > 1)) || choices='replicate migrate preflight check config status stop cutover monitor health help --version --help'
     mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
 } && complete -F _df2redis df2redis

@@ -24,6 +24,7 @@ package struct Configuration: Sendable, Equatable {
     package var advanced = Advanced()
     package var dashboard = Dashboard()
     package var log = Log()
+    package var monitor = Monitor()
 
     package init() {}
 }

@@ -1,7 +1,7 @@
 extension Setting {
     /// Every key of the file, in the order in which the configuration is printed.
     static let all: [Setting] =
-        task + source + target + sentinel + cluster + data + position + limits + operation + obsolete
+        task + source + target + sentinel + cluster + data + position + limits + operation + monitor + obsolete
 
     /// What each section is about.
     static let sections: [String: String] = [
@@ -23,6 +23,8 @@ extension Setting {
         "advanced": "Limits on the load of the target.",
         "dashboard": "The page with the task's figures, over HTTP; read only.",
         "log": "What is logged, and how.",
+        "monitor": "What df2redis monitor watches at the source.",
+        "monitor.hook": "Who hears of an alert besides the log.",
         "migrate": "Keys of df2redis v2.x that mean nothing here.",
     ]
 
@@ -263,6 +265,32 @@ extension Setting {
         Setting(
             "log.lagHighSeconds", \.log.lagHigh, .seconds(0...86_400),
             "A lag beyond this is reported once, and once more when it is below half of it; 0: never."),
+    ]
+
+    private static let monitor: [Setting] = [
+        Setting(
+            "monitor.intervalSeconds", \.monitor.interval, .seconds(0.1...3600), "How often the source is looked at."),
+        Setting(
+            "monitor.pingLimitMilliseconds", \.monitor.pingLimit, .milliseconds(10...60_000),
+            "A source that twice in a row does not answer a PING within this time raises an alert."),
+        Setting(
+            "monitor.log", optional: \.monitor.log, .text,
+            "The source's log: a path, or journal:<unit>; empty: it is not watched."),
+        Setting(
+            "monitor.patterns", list: \.monitor.patterns, .text,
+            "A line of the log with one of these in it raises an alert."),
+        Setting(
+            "monitor.quietSeconds", \.monitor.quiet, .seconds(1...86_400),
+            "The log's alert is cleared when no such line has come for so long."),
+        Setting(
+            "monitor.sessionSeconds", \.monitor.sessionLimit, .seconds(1...86_400),
+            "A replica that is not online, or acknowledges nothing, for longer raises an alert."),
+        Setting(
+            "monitor.hook.command", optional: \.monitor.hookCommand, .text,
+            "Shell command for each alert; DF2REDIS_ALERT, _STATE, _MESSAGE, _TASK and _SOURCE say what it is."),
+        Setting(
+            "monitor.hook.url", optional: \.monitor.hookURL, .secret,
+            "URL that each alert is posted to as JSON, by curl."),
     ]
 
     private static let obsolete: [Setting] = [

@@ -1,0 +1,90 @@
+import Glibc
+import Link
+
+/// The new lines of the source's log: of a file, or of a unit in the journal.
+///
+/// It is asked now and then, and never waits. A file that is replaced or cut short is begun anew; one that is missing is
+/// waited for. Not Sendable: whoever has made it asks it.
+struct LogFollower {
+    private enum Place {
+        case file(String)
+        case unit(String)
+    }
+
+    /// What one question reads at most; what is beyond it is left out.
+    private static let limit = 1 << 20
+    private static let longestLine = 16 << 10
+
+    private let place: Place
+    private var descriptor: Int32 = -1
+    private var file: (device: dev_t, inode: ino_t)?
+    private var isFirst = true
+    private var rest: [UInt8] = []
+    private var journal: ChildProgram?
+
+    /// - Parameter place: a path, or `journal:<unit>`.
+    init(_ place: String) {
+        self.place = place.hasPrefix("journal:") ? .unit(String(place.dropFirst("journal:".count))) : .file(place)
+    }
+
+    /// - Throws: `SystemError`
+    mutating func lines() throws(SystemError) -> [String] {
+        switch place {
+        case .file(let path): try follow(path)
+        case .unit(let unit): try follow(unit: unit)
+        }
+        guard descriptor >= 0 else { return [] }
+        var bytes = rest
+        var piece = [UInt8](repeating: 0, count: 64 << 10)
+        while bytes.count < Self.limit {
+            let count = read(descriptor, &piece, piece.count)
+            if count <= 0 { break }
+            bytes += piece[..<count]
+        }
+        if bytes.count >= Self.limit, case .file = place { lseek(descriptor, 0, SEEK_END) }
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        rest = Array((lines.last ?? []).prefix(Self.longestLine))
+        return lines.dropLast().map { String(decoding: $0.prefix(Self.longestLine), as: UTF8.self) }
+    }
+
+    // MARK: A file
+
+    private mutating func follow(_ path: String) throws(SystemError) {
+        var now = stat()
+        guard stat(path, &now) == 0 else {
+            let code = errno
+            close()
+            isFirst = false
+            throw SystemError("stat", errno: code, peer: path)
+        }
+        if descriptor >= 0, let file, file.device == now.st_dev, file.inode == now.st_ino {
+            // Cut short: copytruncate of logrotate.
+            if lseek(descriptor, 0, SEEK_CUR) > now.st_size { lseek(descriptor, 0, SEEK_SET) }
+            return
+        }
+        close()
+        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }
+        file = (now.st_dev, now.st_ino)
+        // What was written before the monitor began is no news.
+        if isFirst { lseek(descriptor, 0, SEEK_END) }
+        isFirst = false
+    }
+
+    // MARK: The journal
+
+    private mutating func follow(unit: String) throws(SystemError) {
+        if journal?.hasEnded() == false { return }
+        close()
+        let words = ["journalctl", "--follow", "--lines=0", "--output=cat", "--quiet", "--unit", unit]
+        let program = try ChildProgram(words, readsOutput: true)
+        descriptor = program.output
+        journal = program
+    }
+
+    /// Ends what it reads from.
+    mutating func close() {
+        if let journal { journal.end() } else if descriptor >= 0 { Glibc.close(descriptor) }
+        (descriptor, journal, file, rest) = (-1, nil, nil, [])
+    }
+}

@@ -1,0 +1,65 @@
+import Dragonfly
+import Link
+import Replication
+import Wire
+
+/// Asks the source, over an ordinary connection, whether it answers and how its replicas are.
+actor SourceProbe {
+    /// One late answer is none to be called for.
+    private static let failuresUntilAlert = 2
+
+    private let settings: SourceSettings
+    private let limit: Duration
+    private var connection: RequestConnection?
+    private var failures = 0
+    private var replicas: ReplicaWatch
+
+    init(settings: SourceSettings, limit: Duration, sessionLimit: Duration) {
+        var settings = settings
+        settings.connectTimeout = limit
+        self.settings = settings
+        self.limit = limit
+        replicas = ReplicaWatch(limit: sessionLimit)
+    }
+
+    /// What is wrong now. Takes three times the limit at most.
+    func alerts() async -> [Alert] {
+        do {
+            let connection = try await open()
+            let start = ContinuousClock.now
+            let reply = try await connection.request("PING", timeout: limit)
+            let time = start.duration(to: .now)
+            guard !isRefusal(reply) else { return fails("it answers \(reply.errorText ?? "")") }
+            guard time < limit else { return fails("it took \(time.tenths) s for PING") }
+            failures = 0
+            let info = try await connection.request("INFO", "replication", timeout: limit)
+            return replicas.alerts(ReplicaWatch.Replica.all(inInfo: info.text ?? ""), at: .now)
+        } catch {
+            if let connection { Task { _ = await connection.leave(within: .seconds(1)) } }
+            connection = nil
+            return fails("\(SourceError(ordinary: error))")
+        }
+    }
+
+    /// One that is loading its data answers, and will serve.
+    private func isRefusal(_ reply: RESPValue) -> Bool {
+        if case .error(let text) = reply { return !text.hasPrefix("LOADING") }
+        return false
+    }
+
+    private func fails(_ reason: String) -> [Alert] {
+        failures += 1
+        guard failures >= Self.failuresUntilAlert else { return [] }
+        return [Alert(name: "unanswered", message: "the source \(settings.endpoint) does not answer well: \(reason)")]
+    }
+
+    private func open() async throws -> RequestConnection {
+        if let connection, await !connection.isBroken { return connection }
+        let connection = try await settings.connect(label: "df2redis.monitor")
+        self.connection = connection
+        return connection
+    }
+
+    /// FIN-first.
+    func close() async { _ = await connection?.leave(within: .seconds(1)) }
+}

@@ -1,0 +1,67 @@
+import Base
+import Glibc
+
+/// Asks a task how it is, several times before it is called ill, and has systemd restart it if that is wanted.
+package struct TaskHealthCheck: Sendable {
+    package enum Verdict: Equatable, Sendable {
+        case good
+        /// No process of the task listens.
+        case absent(String)
+        /// It says that its source is lost, and tries again by itself: a restart would not be better at it.
+        case waiting(String)
+        /// It hangs, or does not answer.
+        case ill(String)
+    }
+
+    private let task: String
+    private let sockets: RuntimeDirectory
+    private let tries: Int
+    private let pause: Duration
+
+    package init(task: String, tries: Int, pause: Duration, in directory: RuntimeDirectory = RuntimeDirectory()) {
+        self.task = task
+        self.tries = tries
+        self.pause = pause
+        sockets = directory
+    }
+
+    /// The last verdict of as many tries as it takes to be sure. Blocking.
+    package func run(_ say: (String) -> Void) -> Verdict {
+        var verdict = ask()
+        for number in 1..<max(2, tries + 1) {
+            guard case .ill(let reason) = verdict else { return verdict }
+            say("try \(number) of \(tries): \(reason)")
+            if number == tries { break }
+            usleep(useconds_t(pause.milliseconds * 1000))
+            verdict = ask()
+        }
+        return verdict
+    }
+
+    private func ask() -> Verdict {
+        do throws(ControlClient.Failure) {
+            let socket = try TaskStop(task: task, sockets: sockets.sockets(of: task), timeout: .zero, force: false)
+                .socket()
+            let health = try ControlClient(socket).status().status.health
+            guard health.status != "ok" else { return .good }
+            let reason = health.reason ?? health.code ?? "no reason given"
+            return health.code == "source-lost" ? .waiting(reason) : .ill(reason)
+        } catch {
+            if case .notRunning = error { return .absent("\(error)") }
+            return .ill("\(error)")
+        }
+    }
+
+    /// Restarts the task's unit if it runs: SIGTERM, so that it leaves in order. Blocking.
+    ///
+    /// - Returns: what is wrong, or `nil`.
+    package func restart() -> String? {
+        do {
+            let program = try ChildProgram(["systemctl", "try-restart", "df2redis@\(task).service"])
+            guard let code = program.wait(within: .seconds(180)) else { return "systemctl did not end" }
+            return code == 0 ? nil : "systemctl try-restart failed with \(code): systemctl status df2redis@\(task)"
+        } catch {
+            return "\(error)"
+        }
+    }
+}
