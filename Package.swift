@@ -117,7 +117,8 @@ let package = Package(
             dependencies: ["Dashboard", "Base", "Dragonfly", "Lab", "Link", "Replication", logging],
             swiftSettings: strict),
         .testTarget(
-            name: "ServiceTests", dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
+            name: "ServiceTests",
+            dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),

@@ -29,6 +29,7 @@ package struct StatusDocument: Sendable {
                 ("dashboard", report.url.map(JSONText.quoted) ?? "null"),
                 ("health", Self.json(report.health(at: now))), ("ready", Self.json(report.readiness(at: now))),
                 ("totals", Self.json(state.totals.all)),
+                ("refreshes", status.refreshes.map(Self.json) ?? "null"),
             ] + Self.fields(status.counters)
             + [("flows", "[" + status.flows.map(Self.json).joined(separator: ",") + "]")]
         return Self.object(fields) + "\n"
@@ -70,6 +71,16 @@ package struct StatusDocument: Sendable {
             ("sourceRoundTripMilliseconds", milliseconds(counters.sourceRoundTrip)),
             ("targetRoundTripMilliseconds", milliseconds(counters.targetRoundTrip)),
         ]
+    }
+
+    private static func json(_ refreshes: RefreshQueue.Figures) -> String {
+        object([
+            ("asked", "\(refreshes.asked)"), ("refreshed", "\(refreshes.refreshed)"),
+            ("removed", "\(refreshes.removed)"), ("retried", "\(refreshes.retried)"),
+            ("overtaken", "\(refreshes.overtaken)"), ("failed", "\(refreshes.failed)"),
+            ("waiting", "\(refreshes.waiting)"),
+            ("obstacle", refreshes.obstacle.map(JSONText.quoted) ?? "null"),
+        ])
     }
 
     private static func json(_ totals: FlowTotals.Counts) -> String {

@@ -54,6 +54,7 @@ extension ReplicatorSettings {
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes
         diskBytes = configuration.spool.diskBytes
+        refreshesPerSecond = configuration.refresh.keysPerSecond
         batchCommands = configuration.advanced.batchSize
         if configuration.advanced.commandsPerSecond > 0 {
             let commands = configuration.advanced.commandsPerSecond

@@ -19,6 +19,7 @@ struct SessionScope {
     let flows: SessionFlows
     let source: SessionSource
     let dataSets: DataSetComparison
+    let refreshes: SessionRefresh
     let retry: TargetRetry
 
     init(_ task: TaskContext, history: SessionHistory) {
@@ -27,6 +28,7 @@ struct SessionScope {
         control = task.control()
         flows = SessionFlows(logger: task.logger)
         source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
+        refreshes = SessionRefresh(task, flows: flows, sideTasks: sideTasks)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
         retry = TargetRetry(
             policy: task.settings.retry, logger: task.logger, health: health, leaveRequest: leaveRequest, flows: flows)
@@ -43,6 +45,7 @@ struct SessionScope {
         status.isTargetLost = flows.isTargetLost
         status.session = history.sessions
         status.counters = task.counters.values
+        status.refreshes = task.refreshes?.figures
         if sync.phase == .connecting { status.detail = sync.step.place }
         return status
     }

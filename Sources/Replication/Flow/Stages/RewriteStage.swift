@@ -52,9 +52,10 @@ final class RewriteStage: RecordStage {
         let database = place.database
         switch outcome {
         case .written, .nothing, .global: break
-        case .writtenDiverging(.storeInSnapshot):
+        case .writtenDiverging(let divergence)
+        where command.name.startsWith("GEORADIUS") || command.name.isText("SORT"):
             reports.report(
-                .storeInSnapshot, subject: command.name.nameText, key: command.storedKey, database: database)
+                divergence, subject: command.name.nameText, key: command.storedKey, database: database)
         case .writtenDiverging(let divergence):
             reports.report(divergence, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
         case .skippedDiverging(.expiryInThePast):
