@@ -111,7 +111,7 @@ let package = Package(
             name: "ComparisonTests",
             dependencies: ["Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire"],
             swiftSettings: strict),
-        .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
+        .testTarget(name: "SystemdTests", dependencies: ["Base", "Lab", "Systemd"], swiftSettings: strict),
         .testTarget(
             name: "DashboardTests",
             dependencies: ["Dashboard", "Base", "Dragonfly", "Lab", "Link", "Replication", logging],

@@ -103,28 +103,12 @@ struct ServerConnection: Sendable {
     /// FIN-first.
     func close() async { _ = await connection.leave(within: Self.finWait) }
 
-    /// The lines `name:value` of a section of INFO.
-    func info(_ section: String) async throws(ComparisonError) -> [String: String] {
-        let text = try await demand("INFO", section).text ?? ""
-        var fields: [String: String] = [:]
-        for line in text.split(whereSeparator: \.isNewline) {
-            guard let colon = line.firstIndex(of: ":") else { continue }
-            fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
-        }
-        return fields
+    func info(_ section: String) async throws(ComparisonError) -> ServerInfo {
+        ServerInfo(try await demand("INFO", section).text)
     }
 
     /// Keys by database, those that are not empty.
-    func keyCounts() async throws(ComparisonError) -> [UInt32: Int] {
-        var counts: [UInt32: Int] = [:]
-        for (name, value) in try await info("keyspace") {
-            guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
-                let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
-            else { continue }
-            counts[database] = Int(keys.dropFirst(5))
-        }
-        return counts
-    }
+    func keyCounts() async throws(ComparisonError) -> [UInt32: Int] { try await info("keyspace").keyCounts }
 }
 
 /// Lets at most so many commands a second go to a server, over all connections to it.

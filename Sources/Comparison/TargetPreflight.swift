@@ -109,7 +109,7 @@ struct TargetPreflight: Sendable {
         return (String(parts[0]), "on the target: \(parts[1])")
     }
 
-    private func memory(_ info: [String: String], _ side: inout TargetSide) -> [PreflightFinding] {
+    private func memory(_ info: ServerInfo, _ side: inout TargetSide) -> [PreflightFinding] {
         func number(_ name: String) -> Int { info[name].flatMap { Int($0) } ?? 0 }
         let limit = number("maxmemory")
         side.usedBytes = number("used_memory")
@@ -131,7 +131,7 @@ struct TargetPreflight: Sendable {
     }
 
     private func persistence(
-        _ server: ServerConnection, _ info: [String: String]
+        _ server: ServerConnection, _ info: ServerInfo
     ) async throws(ComparisonError) -> PreflightFinding {
         if info["rdb_last_bgsave_status"] == "err" {
             return PreflightFinding(

@@ -14,8 +14,8 @@ package final class QueueExecutor: SerialExecutor {
 
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        let executor = asUnownedSerialExecutor()
-        queue.async { job.runSynchronously(on: executor) }
+        // The block keeps the executor: a job may outlive its actor, which is all else that does.
+        queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
     }
 
     package func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
