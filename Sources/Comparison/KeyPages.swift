@@ -6,21 +6,20 @@ import Wire
 /// A key may come more than once, as SCAN gives it. Copies of a key that a master keeps in shards which do not own it come
 /// too; TYPE answers for the key that clients see.
 struct KeyPages {
-    private static let count = 512
-
     let server: ServerConnection
     let database: UInt32
     let selection: KeySelection
+    private let count: Int
     private var cursor: String? = "0"
 
-    init(server: ServerConnection, database: UInt32, selection: KeySelection) {
-        (self.server, self.database, self.selection) = (server, database, selection)
+    init(server: ServerConnection, database: UInt32, selection: KeySelection, count: Int) {
+        (self.server, self.database, self.selection, self.count) = (server, database, selection, count)
     }
 
     /// - Returns: `nil` when there are no more.
     mutating func next() async throws(ComparisonError) -> [[UInt8]]? {
         guard let cursor else { return nil }
-        var scan = command("SCAN", cursor, "COUNT", "\(Self.count)")
+        var scan = command("SCAN", cursor, "COUNT", "\(count)")
         if let filter = selection.filter { scan += command("MATCH", filter) }
         let select = command("SELECT", "\(database)")
         let replies = try await server.requests([select, scan])

@@ -28,6 +28,7 @@ extension Metric {
         appliedLSN, acknowledgedLSN, flows, batchSeconds,
         sessions, sessionFailures, targetLosses, targetLost, fullSyncs, incidents, sourceKeys, targetKeys,
         sourceRoundTrip, targetRoundTrip, refreshAsked, refreshEnds, refreshRetries, refreshWaiting, refreshBlocked,
+        verifyPasses, verifyKeys, verifyFound,
         cpu, resident, descriptors,
     ]
 
@@ -94,6 +95,12 @@ extension Metric {
         "df2redis_refresh_waiting_keys", .gauge, "Keys that wait to be read at the source.")
     static let refreshBlocked = Metric(
         "df2redis_refresh_blocked", .gauge, "1 while the source's ACL forbids to read keys.")
+    static let verifyPasses = Metric(
+        "df2redis_verify_passes_total", .counter, "Times that every key of both sides has been compared.")
+    static let verifyKeys = Metric(
+        "df2redis_verify_keys", .gauge, "Keys that the pass under way has compared.")
+    static let verifyFound = Metric(
+        "df2redis_verify_differences_total", .counter, "Keys that were different, time and again.")
     static let cpu = Metric("df2redis_cpu_seconds_total", .counter, "User and system time of the process.")
     static let resident = Metric("df2redis_resident_memory_bytes", .gauge, "Resident memory of the process.")
     static let descriptors = Metric("df2redis_open_descriptors", .gauge, "Open file descriptors of the process.")

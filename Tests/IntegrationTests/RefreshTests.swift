@@ -75,4 +75,55 @@ struct `Keys that the journal says too little of` {
         try daemon.leave()
         #expect(try ServerComparison(source: source, target: target).differences == [])
     }
+
+    @Test func `and those that look as if it said all are found by comparing both sides`() throws {
+        let master = try DragonflyServer(shards: 4)
+        let redis = try RedisServer()
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: redis.port,
+                sections: [
+                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
+                    "verify": ["keysPerSecond: 10000"],
+                ]))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        let (source, target) = (try master.client(), try redis.client())
+        try daemon.wait(forLine: "stable: following")
+        let commands = [
+            "SET ba foobar", "SET bb abcdef", "SET stays v", "XADD xa 1-1 f v", "XADD xa 2-1 f v",
+            "XGROUP CREATE xa g 0",
+        ]
+        for line in commands { try source.command(line.components(separatedBy: " ")) }
+        for number in 1...12 {
+            try source.command("SET", "bitop:\(number)", "older", "PX", "100000000")
+            try source.command("BITOP", "AND", "bitop:\(number)", "ba", "bb")
+            try source.command(["RPUSH", "list:\(number)"] + (1...20).map(String.init))
+            try source.command("LMPOP", "1", "list:\(number)", "LEFT", "COUNT", "5")
+            try source.command("SET", "past:\(number)", "v")
+            try source.command("SET", "past:\(number)", "v", "PXAT", "1000")
+        }
+        try source.command("XREADGROUP", "GROUP", "g", "c", "STREAMS", "xa", ">")
+        // Somebody else writes to the target.
+        try wait(until: "the target follows") { try target.command("EXISTS", "list:12").int == 1 }
+        try target.command("SET", "stays", "by a stranger")
+        try target.command("SET", "a stranger's", "v")
+        try target.command("DEL", "ba")
+
+        func differences() throws -> [Difference] {
+            guard daemon.process.isRunning else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            return try ServerComparison(source: source, target: target).differences
+        }
+        try wait(until: "both sides are equal", timeout: .seconds(90)) { try differences().isEmpty }
+        print(daemon.status?["verify"] ?? "none", daemon.status?["refreshes"] ?? "none")
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        try daemon.leave()
+        #expect(try ServerComparison(source: source, target: target).differences == [])
+    }
 }

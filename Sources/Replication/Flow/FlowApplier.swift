@@ -462,6 +462,8 @@ package actor FlowApplier {
 extension FlowApplier {
     package var hasElementExpiries: Bool { encoder.memberTTLs?.isEmpty == false }
 
+    var placementEvidence: (isByKey: Bool, isByTag: Bool) { encoder.placementEvidence }
+
     /// Databases that the flow has written to.
     package var databases: Set<UInt32> { encoder.databases }
 

@@ -29,6 +29,7 @@ final class FlowEncoder: FlowSink {
     var reconcile: ReconcileStage { stages.reconcile }
     var memberTTLs: MemberTTLStage? { stages.memberTTLs }
     var expiryGuard: ExpiryGuard? { stages.expiryGuard }
+    var placementEvidence: (isByKey: Bool, isByTag: Bool) { stages.ownership.placementEvidence }
     private(set) var masterVersion: String?
 
     private let stages: FlowStages

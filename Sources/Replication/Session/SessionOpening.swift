@@ -300,6 +300,7 @@ final class SessionOpening {
             sync.enterStable()
             await scope.dataSets.start()
             scope.refreshes.start()
+            scope.scrub.start { [databases] in databases.removable }
             for (applier, progress) in zip(flows.appliers, flows.progress) {
                 await scope.source.startAcknowledging(applier, progress)
             }

@@ -20,6 +20,7 @@ struct SessionScope {
     let source: SessionSource
     let dataSets: DataSetComparison
     let refreshes: SessionRefresh
+    let scrub: SessionScrub
     let retry: TargetRetry
 
     init(_ task: TaskContext, history: SessionHistory) {
@@ -29,6 +30,7 @@ struct SessionScope {
         flows = SessionFlows(logger: task.logger)
         source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
         refreshes = SessionRefresh(task, flows: flows, sideTasks: sideTasks)
+        scrub = SessionScrub(task, flows: flows, target: target, sideTasks: sideTasks)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
         retry = TargetRetry(
             policy: task.settings.retry, logger: task.logger, health: health, leaveRequest: leaveRequest, flows: flows)
@@ -46,6 +48,7 @@ struct SessionScope {
         status.session = history.sessions
         status.counters = task.counters.values
         status.refreshes = task.refreshes?.figures
+        if task.settings.scrub != nil { status.scrub = task.scrubbing.figures }
         if sync.phase == .connecting { status.detail = sync.step.place }
         return status
     }

@@ -13,6 +13,8 @@ final class SideTasks {
         case reconciliation
         /// Reads keys at the source that the stream does not say enough of.
         case refresh
+        /// Compares both sides, over and over.
+        case scrub
         /// Looks whether what was received is applied.
         case catchUpPoll
     }

@@ -16,6 +16,7 @@ struct TaskContext: Sendable {
     let counters = TaskCounters()
     /// `nil`: nothing is read at the source beside the stream.
     let refreshes: RefreshQueue?
+    let scrubbing = ScrubRecord()
 
     /// - Parameter settings: without the owner of the target's connections, which is this process.
     init(

@@ -33,6 +33,12 @@ extension Configuration {
         package var keysPerSecond = 50
     }
 
+    /// How both sides are compared while the task follows.
+    package struct Verify: Sendable, Equatable {
+        /// Zero: they are not.
+        package var keysPerSecond = 0
+    }
+
     /// How hard the target may be driven.
     package struct Advanced: Sendable, Equatable {
         /// Commands a second at most; zero is no limit.

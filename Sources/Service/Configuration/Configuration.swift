@@ -22,6 +22,7 @@ package struct Configuration: Sendable, Equatable {
     package var reconnect = Reconnect()
     package var shutdown = Shutdown()
     package var refresh = Refresh()
+    package var verify = Verify()
     package var advanced = Advanced()
     package var dashboard = Dashboard()
     package var log = Log()
