@@ -13,9 +13,6 @@ import Wire
 /// Nothing is written to either server. Of either data set a few pages are in memory, and the keys of step 3, whose number
 /// is limited: when there are too many, they are read again before the walk goes on.
 package struct Comparison: Sendable {
-    /// Keys that wait to be read again.
-    private static let mostPending = 100_000
-    private static let pageKeys = 512
     /// How often a key is read again and must be as it was.
     private static let confirmations = 3
 
@@ -91,13 +88,13 @@ package struct Comparison: Sendable {
             for database in summary.databases {
                 progress.database = database
                 progress.step = .comparing
-                var pages = KeyPages(server: source, database: database, selection: selection)
+                var pages = KeyPages(server: source, database: database, selection: selection, count: options.pageKeys)
                 try await compareAll(in: database) { () async throws(ComparisonError) in
                     guard let keys = try await pages.next() else { return nil }
                     return keys
                 }
                 progress.step = .searching
-                pages = KeyPages(server: target, database: database, selection: selection)
+                pages = KeyPages(server: target, database: database, selection: selection, count: options.pageKeys)
                 try await compareAll(in: database, areExtra: true) { () async throws(ComparisonError) in
                     guard let keys = try await pages.next() else { return nil }
                     return try await pool.keysMissingAtSource(keys, database: database)
@@ -132,7 +129,7 @@ package struct Comparison: Sendable {
                         group.addTask {
                             await ComparedPage(comparer: comparer, database: database, keys: keys)
                         }
-                        if pending.count >= Comparison.mostPending {
+                        if pending.count >= options.mostPending {
                             while let page = await group.next() {
                                 free.append(page.comparer)
                                 try add(page, areExtra: areExtra)
@@ -205,7 +202,7 @@ package struct Comparison: Sendable {
                         free.append(page.comparer)
                         pages.append(page)
                     }
-                    let (comparer, keys) = (free.removeLast(), Array(rest.prefix(Comparison.pageKeys)))
+                    let (comparer, keys) = (free.removeLast(), Array(rest.prefix(options.pageKeys)))
                     rest = rest.dropFirst(keys.count)
                     group.addTask { await ComparedPage(comparer: comparer, database: database, keys: keys) }
                 }

@@ -20,6 +20,10 @@ package struct ComparisonOptions: Sendable {
     package var commandsPerSecond = 0
     /// Pages of keys that are compared at the same time, each over a connection to either server.
     package var parallel = 4
+    /// Keys that SCAN is asked for at once.
+    package var pageKeys = 512
+    /// So many keys that differ are read again before the walk goes on.
+    package var mostPending = 100_000
     /// How long a key that differs must have been unchanged, where nobody says how far the target has come.
     package var settle = Duration.seconds(2)
     /// How often a key that changes is read again.

@@ -7,24 +7,23 @@ import Wire
 /// A slot that is handed over meanwhile may escape the walk. A key may come more than once, as SCAN gives it. Copies of a key that a master keeps in shards which do not own it come
 /// too; TYPE answers for the key that clients see.
 struct KeyPages {
-    private static let count = 512
-
     let server: ServerConnection
     let database: UInt32
     let selection: KeySelection
+    private let count: Int
     private var cursor = "0"
     /// The servers that are left, the one that is walked first; `nil` before the walk.
     private var places: [Endpoint?]?
 
-    init(server: ServerConnection, database: UInt32, selection: KeySelection) {
-        (self.server, self.database, self.selection) = (server, database, selection)
+    init(server: ServerConnection, database: UInt32, selection: KeySelection, count: Int) {
+        (self.server, self.database, self.selection, self.count) = (server, database, selection, count)
     }
 
     /// - Returns: `nil` when there are no more.
     mutating func next() async throws(ComparisonError) -> [[UInt8]]? {
         if places == nil { places = try await server.walkPlaces() }
         guard let place = places?.first else { return nil }
-        var scan = command("SCAN", cursor, "COUNT", "\(Self.count)")
+        var scan = command("SCAN", cursor, "COUNT", "\(count)")
         if let filter = selection.filter { scan += command("MATCH", filter) }
         let select = command("SELECT", "\(database)")
         let replies = try await server.requests([select, scan], at: place)

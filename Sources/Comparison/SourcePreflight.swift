@@ -126,7 +126,9 @@ struct SourcePreflight: Sendable {
         // "User is default", where a Redis answers the name alone.
         let user = asked[0].text?.split(separator: " ").last.map(String.init) ?? settings.user ?? "default"
         let needed = ["DFLY", "REPLCONF", "PING", "INFO", "TIME"]
-        let replies = try await server.requests(needed.map { command("ACL", "DRYRUN", user, $0) })
+        let asks = needed + Self.refreshing
+        let answers = try await server.requests(asks.map { command("ACL", "DRYRUN", user, $0) })
+        let replies = answers.prefix(needed.count)
         var missing: Set<String> = []
         for (name, reply) in zip(["DFLY", "TIME"], asked.dropFirst()) where reply.errorText?.hasPrefix("NOPERM") == true
         {
@@ -143,14 +145,21 @@ struct SourcePreflight: Sendable {
                     remedy: "on the source: ACL SETUSER \(user) \(rules)")
             ]
         }
+        let lacking = zip(Self.refreshing, answers.dropFirst(needed.count)).filter {
+            $1.text?.contains("no perm") == true
+        }
+        let refresh = lacking.map { PreflightFinding(lackingRight: $0.0, user: user) }
         if replies.contains(where: { !$0.isOK }) {
             return [
                 PreflightFinding(
                     .ok, .source, "rights", "user \(user) may use DFLY; it may not ask whether REPLCONF is allowed")
-            ]
+            ] + refresh
         }
-        return [PreflightFinding(.ok, .source, "rights", "user \(user) may do all that a replica does")]
+        return [PreflightFinding(.ok, .source, "rights", "user \(user) may do all that a replica does")] + refresh
     }
+
+    /// What `refresh.keysPerSecond` needs beside the rights of a replica.
+    private static let refreshing = ["DUMP", "PEXPIRETIME", "SELECT", "MEMORY"]
 
     // MARK: Shards and rates
 
@@ -247,5 +256,14 @@ struct SourcePreflight: Sendable {
                     "\(reserved) of \(side.sampledKeys) keys looked at have names that begin with df2redis:",
                     remedy: "such names are reserved: these keys are not replicated; rename them if they matter"))
         }
+    }
+}
+
+extension PreflightFinding {
+    fileprivate init(lackingRight name: String, user: String) {
+        self.init(
+            .warn, .source, "refresh",
+            "user \(user) lacks +\(name): keys that the journal says too little of are only counted",
+            remedy: "on the source: ACL SETUSER \(user) +DUMP +PEXPIRETIME +SELECT +MEMORY ~*")
     }
 }

@@ -27,7 +27,9 @@ extension Metric {
         received, applied, keys, records, queued, queuedDisk, lagSeconds, lagRecords, lagBytes, targetSilence,
         appliedLSN, acknowledgedLSN, flows, batchSeconds,
         sessions, sessionFailures, targetLosses, targetLost, fullSyncs, incidents, sourceKeys, targetKeys,
-        sourceRoundTrip, targetRoundTrip, cpu, resident, descriptors,
+        sourceRoundTrip, targetRoundTrip, refreshAsked, refreshEnds, refreshRetries, refreshWaiting, refreshBlocked,
+        verifyPasses, verifyKeys, verifyFound,
+        cpu, resident, descriptors,
     ]
 
     static let info = Metric(
@@ -82,6 +84,23 @@ extension Metric {
         "df2redis_source_round_trip_seconds", .gauge, "How long the source took to answer the last PING or TIME.")
     static let targetRoundTrip = Metric(
         "df2redis_target_round_trip_seconds", .gauge, "How long the target took to answer the last INFO.")
+    static let refreshAsked = Metric(
+        "df2redis_refresh_keys_asked_total", .counter, "Keys to be read at the source, each once until it is done.")
+    static let refreshEnds = Metric(
+        "df2redis_refresh_keys_total", .counter, ["end"],
+        "Keys that are done: read and written, removed by the stream before they were read, or failed.")
+    static let refreshRetries = Metric(
+        "df2redis_refresh_retries_total", .counter, "Values that had changed before they were written.")
+    static let refreshWaiting = Metric(
+        "df2redis_refresh_waiting_keys", .gauge, "Keys that wait to be read at the source.")
+    static let refreshBlocked = Metric(
+        "df2redis_refresh_blocked", .gauge, "1 while the source's ACL forbids to read keys.")
+    static let verifyPasses = Metric(
+        "df2redis_verify_passes_total", .counter, "Times that every key of both sides has been compared.")
+    static let verifyKeys = Metric(
+        "df2redis_verify_keys", .gauge, "Keys that the pass under way has compared.")
+    static let verifyFound = Metric(
+        "df2redis_verify_differences_total", .counter, "Keys that were different, time and again.")
     static let cpu = Metric("df2redis_cpu_seconds_total", .counter, "User and system time of the process.")
     static let resident = Metric("df2redis_resident_memory_bytes", .gauge, "Resident memory of the process.")
     static let descriptors = Metric("df2redis_open_descriptors", .gauge, "Open file descriptors of the process.")

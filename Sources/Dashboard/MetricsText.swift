@@ -19,6 +19,10 @@ struct MetricsText {
         append(state.totals)
         append(status.flows)
         append(status.counters, isTargetLost: status.isTargetLost, incidents: status.incidents)
+        append(status.refreshes)
+        add(.verifyPasses, status.scrub?.passes)
+        add(.verifyKeys, status.scrub?.progress.keys)
+        add(.verifyFound, status.scrub?.found)
         add(.cpu, process.processorTime.secondsAsDouble)
         add(.resident, process.residentBytes)
         add(.descriptors, process.openDescriptors)
@@ -81,6 +85,20 @@ struct MetricsText {
         add(.targetKeys, counters.targetKeys)
         add(.sourceRoundTrip, counters.sourceRoundTrip?.secondsAsDouble)
         add(.targetRoundTrip, counters.targetRoundTrip?.secondsAsDouble)
+    }
+
+    private mutating func append(_ refreshes: RefreshQueue.Figures?) {
+        add(.refreshAsked, refreshes?.asked)
+        begin(.refreshEnds)
+        if let refreshes {
+            let ends = [
+                ("refreshed", refreshes.refreshed), ("overtaken", refreshes.overtaken), ("failed", refreshes.failed),
+            ]
+            for (end, count) in ends { sample(.refreshEnds, [("end", end)], count) }
+        }
+        add(.refreshRetries, refreshes?.retried)
+        add(.refreshWaiting, refreshes?.waiting)
+        add(.refreshBlocked, refreshes.map { $0.obstacle == nil ? 0 : 1 })
     }
 
     private mutating func append(_ batches: LatencyHistogram) {

@@ -30,6 +30,8 @@ package struct StatusDocument: Sendable {
                 ("dashboard", report.url.map(JSONText.quoted) ?? "null"),
                 ("health", Self.json(report.health(at: now))), ("ready", Self.json(report.readiness(at: now))),
                 ("totals", Self.json(state.totals.all)),
+                ("refreshes", status.refreshes.map(Self.json) ?? "null"),
+                ("verify", status.scrub.map(Self.json) ?? "null"),
             ] + Self.fields(status.counters)
             + [("flows", "[" + status.flows.map(Self.json).joined(separator: ",") + "]")]
         return Self.object(fields) + "\n"
@@ -82,6 +84,27 @@ package struct StatusDocument: Sendable {
             ("sourceRoundTripMilliseconds", milliseconds(counters.sourceRoundTrip)),
             ("targetRoundTripMilliseconds", milliseconds(counters.targetRoundTrip)),
         ]
+    }
+
+    private static func json(_ refreshes: RefreshQueue.Figures) -> String {
+        object([
+            ("asked", "\(refreshes.asked)"), ("refreshed", "\(refreshes.refreshed)"),
+            ("removed", "\(refreshes.removed)"), ("retried", "\(refreshes.retried)"),
+            ("overtaken", "\(refreshes.overtaken)"), ("failed", "\(refreshes.failed)"),
+            ("waiting", "\(refreshes.waiting)"),
+            ("obstacle", refreshes.obstacle.map(JSONText.quoted) ?? "null"),
+        ])
+    }
+
+    private static func json(_ scrub: ScrubFigures) -> String {
+        object([
+            ("passes", "\(scrub.passes)"), ("keys", "\(scrub.progress.keys)"),
+            ("expectedKeys", "\(scrub.progress.expectedKeys)"),
+            ("lastPassSeconds", scrub.lastPass.map { "\($0.tenths)" } ?? "null"),
+            ("secondsLeft", scrub.timeLeft.map { "\($0.tenths)" } ?? "null"), ("found", "\(scrub.found)"),
+            ("asked", "\(scrub.asked)"), ("foreign", "\(scrub.foreign)"), ("unplaced", "\(scrub.unplaced)"),
+            ("obstacle", scrub.obstacle.map(JSONText.quoted) ?? "null"),
+        ])
     }
 
     private static func json(_ totals: FlowTotals.Counts) -> String {

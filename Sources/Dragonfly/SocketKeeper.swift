@@ -21,5 +21,6 @@ package struct NoSocketKeeper: SocketKeeper {
 package enum KeptSocketName {
     package static let main = "main"
     package static let inspector = "inspector"
+    package static let values = "values"
     package static func flow(_ flow: FlowID) -> String { "flow-\(flow)" }
 }

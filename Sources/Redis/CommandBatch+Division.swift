@@ -85,6 +85,7 @@ extension CommandBatch {
         batch.setRecordEnds(of: units, numbers)
         if isLast {
             batch.progress.keys = progress.keys
+            batch.progress.refreshes = progress.refreshes
             batch.progress.flowBytes = progress.flowBytes
         }
         return (batch, numbers)

@@ -85,7 +85,9 @@ package struct JournalRewriter {
             guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
                 return .skippedDiverging(.fragmentedGeoRadius)
             }
-            return store(command, into: batch)
+            let outcome = store(command, into: batch)
+            guard outcome == .written, source.has(.storesKeepTTL), command.storesResult else { return outcome }
+            return .writtenDiverging(.storedExpiry)
         case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
         case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
         case .consumerGroup:
@@ -214,6 +216,17 @@ package struct JournalRewriter {
             ranges.append(UInt16(first)...UInt16(last))
         }
         return .global(.flushSlots(ranges))
+    }
+}
+
+extension JournalCommand {
+    /// A SORT or GEORADIUS stores what it finds.
+    package var storesResult: Bool {
+        var arguments = arguments
+        while let argument = arguments.next() {
+            if argument.isWord("STORE") || argument.isWord("STOREDIST") { return true }
+        }
+        return false
     }
 }
 

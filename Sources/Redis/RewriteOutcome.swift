@@ -49,6 +49,16 @@ package enum Unsupported: String, Sendable, CaseIterable {
         }
     }
 
+    /// The command cannot be run, but what it has made at the source may be of a type that the target knows.
+    package var hasReadableValue: Bool {
+        switch self {
+        case .unknownCommand, .scripting, .payload: true
+        case .json, .bloom, .countMinSketch, .topK, .cuckoo, .fieldExpiry, .memberExpiry, .searchIndex, .throttle,
+            .database, .reservedKey:
+            false
+        }
+    }
+
     package var reason: String {
         switch self {
         case .json: "the target has no JSON module"

@@ -10,7 +10,7 @@ package final class ValueWriter {
     private static let pieceArguments = 512
 
     package let head: EntryHead
-    private let key: [UInt8]
+    package let key: [UInt8]
     private let writeKey: [UInt8]
     private let isGuarded: Bool
     private let profile: TargetProfile

@@ -94,6 +94,10 @@ package struct ReplicationStatus: Equatable, Sendable {
     /// The number of the session in this process, from 1.
     package var session = 0
     package var counters = TaskCounters.Values()
+    /// Keys that are read at the source beside the stream; `nil`: none are.
+    package var refreshes: RefreshQueue.Figures?
+    /// How far both sides have been compared; `nil`: they are not.
+    package var scrub: ScrubFigures?
 
     package init(
         phase: Phase, source: String, target: String, flows: [Flow] = [], incidents: [String: Int] = [:],

@@ -40,6 +40,10 @@ package struct ReplicatorSettings: Sendable {
     package var batchCommands = Int.max
     /// Over all flows; `nil`: no limit.
     package var commandsPerSecond: Int?
+    /// Keys that are read at the source because the stream does not say enough of them; 0: none are.
+    package var refreshesPerSecond = 50
+    /// Compares both sides while the task follows; `nil`: nobody does.
+    package var scrub: Scrub?
     package var drain = Duration.seconds(2)
     package var finWait = Duration.seconds(1)
     package var retry = RetryPolicy()

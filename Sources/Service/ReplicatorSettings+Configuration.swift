@@ -54,6 +54,9 @@ extension ReplicatorSettings {
         spoolDirectory = configuration.spool.directory
         memoryBytes = configuration.spool.memoryBytes
         diskBytes = configuration.spool.diskBytes
+        refreshesPerSecond = configuration.refresh.keysPerSecond
+        let verified = configuration.verify.keysPerSecond
+        if verified > 0, configuration.target.kind == .standalone { scrub = Scrub(self, keysPerSecond: verified) }
         batchCommands = configuration.advanced.batchSize
         if configuration.advanced.commandsPerSecond > 0 {
             let commands = configuration.advanced.commandsPerSecond

@@ -102,6 +102,21 @@ package struct StoredJournalCommand: Sendable {
         payload = command.payload.withUnsafeBytes { Array($0) }
     }
 
+    /// A command of no record, as one of a single shard.
+    ///
+    /// - Parameter arguments: the name first.
+    package init(arguments: [[UInt8]]) {
+        var encoded = ByteBuffer()
+        for argument in arguments {
+            encoded.append(packed: UInt64(argument.count))
+            encoded.append(argument.span.bytes)
+        }
+        (isExpired, transactionID, shardCount) = (false, 0, 1)
+        argumentCount = arguments.count
+        argumentBytes = arguments.reduce(0) { $0 + $1.count }
+        payload = encoded.withUnsafeBytes { Array($0) }
+    }
+
     package func withCommand(_ body: (borrowing JournalCommand) -> Void) {
         body(
             JournalCommand(

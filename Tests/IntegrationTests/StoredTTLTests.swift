@@ -91,7 +91,10 @@ struct `Commands over a key with a TTL` {
         let redis = try RedisServer()
         let daemon = try Daemon(
             .replicate,
-            .init(source: master.port, target: redis.port, sections: ["shutdown": ["drainSeconds: 0"]]))
+            .init(
+                source: master.port, target: redis.port,
+                // What the stream itself brings is looked at.
+                sections: ["shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 0"]]))
         defer {
             daemon.process.kill()
             redis.stop()

@@ -9,6 +9,9 @@ final class EncoderReports {
     let flow: FlowID
     private let incidents: IncidentLog
     private let policy: ReplicationPolicy
+    private let refreshes: RefreshQueue?
+    /// A value that was read at the source is being written: what is to be said of its key has been said.
+    var isRefreshing = false
     private(set) var halt: FlowEncoder.Halt? { didSet { isHalted = halt != nil } }
     /// Asked for with each entry: the reason itself would be retained each time.
     private(set) var isHalted = false
@@ -19,6 +22,7 @@ final class EncoderReports {
         self.flow = flow
         incidents = context.incidents
         policy = context.policy
+        refreshes = context.refreshes
     }
 
     // MARK: Halting
@@ -51,11 +55,21 @@ final class EncoderReports {
 
     func countConflict() { counts.conflicts += 1 }
 
-    func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
-        report(divergence, subject: subject, printableKey: printableKey(key), database: database)
+    /// The key is to be read at the source: what the stream says of it is not enough.
+    func refresh(_ key: RawSpan, database: UInt32) {
+        guard let refreshes, !isRefreshing, key.byteCount > 0 else { return }
+        let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
+        refreshes.ask(RefreshRequest(key, flow: flow))
     }
 
+    func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
+        report(divergence, subject: subject, printableKey: printableKey(key), database: database)
+        refresh(key, database: database)
+    }
+
+    /// Of a key that is not to be read at the source, or has been asked for.
     func report(_ divergence: Divergence, subject: String, printableKey key: String, database: UInt32) {
+        if isRefreshing { return }
         record(
             .init(
                 severity: .diverging, kind: divergence.rawValue, flow: flow, database: database, key: key,
@@ -77,6 +91,7 @@ final class EncoderReports {
 
     func report(_ unsupported: Unsupported, subject: String, key: RawSpan, database: UInt32) {
         report(unsupported, subject: subject, printableKey: printableKey(key), database: database)
+        if unsupported.hasReadableValue { refresh(key, database: database) }
     }
 
     /// - Returns: the error to stop with, if the policy says so; decoding has been halted with it.
@@ -84,6 +99,7 @@ final class EncoderReports {
     func report(
         _ unsupported: Unsupported, subject: String, printableKey key: String, database: UInt32
     ) -> ReplicationError? {
+        if isRefreshing { return nil }
         record(
             .init(
                 severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,

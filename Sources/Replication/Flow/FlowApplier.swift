@@ -151,6 +151,7 @@ package actor FlowApplier {
     }
 
     private func decode() {
+        encoder.writeRefreshes(at: context.clock())
         let isMore = feed.decodeMore(into: encoder)
         if !isMore, encoder.halt == nil { encoder.adjustDeadlines(oldestArrival: nil) }
         if encoder.hasCompletedSnapshot { progress.snapshotCompleted() }
@@ -256,6 +257,7 @@ package actor FlowApplier {
                 report()
             }
             machine.confirm(batch)
+            encoder.refresher?.confirmed(batch.progress.refreshes)
             progress.applied(batch, masterVersion: encoder.masterVersion)
             take(delivery.delivered())
             sweepRest()
@@ -414,6 +416,17 @@ package actor FlowApplier {
         encoder.setCatchUpEnd(end.value)
     }
 
+    /// Hands something to what puts values that are read at the source into the stream.
+    func refresh<R: Sendable>(_ body: @Sendable (FlowRefresher) -> R) -> R? {
+        guard let refresher = encoder.refresher, machine.isActive, encoder.isStable else { return nil }
+        defer {
+            // What has been read may be true where the stream is now.
+            machine.bytesAvailable()
+            pump()
+        }
+        return body(refresher)
+    }
+
     /// Waits until nothing is on its way, and keeps it so until `release`.
     func quiesce() async {
         machine.quiesce()
@@ -472,6 +485,8 @@ package actor FlowApplier {
 
 extension FlowApplier {
     package var hasElementExpiries: Bool { encoder.memberTTLs?.isEmpty == false }
+
+    var placementEvidence: (isByKey: Bool, isByTag: Bool) { encoder.placementEvidence }
 
     /// Databases that the flow has written to.
     package var databases: Set<UInt32> { encoder.databases }

@@ -24,6 +24,8 @@ package struct FlowContext: Sendable {
     /// Outlives the session.
     package var targetLimits = KnownTargetLimits()
     package var counters = TaskCounters()
+    /// Keys to be read at the source; `nil`: none are.
+    package var refreshes: RefreshQueue?
 
     /// Commands of one transaction at most; those of one record stay together.
     package var batchCommands = Int.max

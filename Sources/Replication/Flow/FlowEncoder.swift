@@ -29,6 +29,7 @@ final class FlowEncoder: FlowSink {
     var reconcile: ReconcileStage { stages.reconcile }
     var memberTTLs: MemberTTLStage? { stages.memberTTLs }
     var expiryGuard: ExpiryGuard? { stages.expiryGuard }
+    var placementEvidence: (isByKey: Bool, isByTag: Bool) { stages.ownership.placementEvidence }
     private(set) var masterVersion: String?
 
     private let stages: FlowStages
@@ -39,6 +40,8 @@ final class FlowEncoder: FlowSink {
     private let flowCount: Int
     private let sourceClock: SourceClock
     private let progress: FlowProgress
+    /// Values that are read at the source; `nil`: none are.
+    let refresher: FlowRefresher?
     /// A batch holds one sweep at most.
     private var hasSwept = false
 
@@ -54,6 +57,7 @@ final class FlowEncoder: FlowSink {
         flowCount = context.flowCount
         sourceClock = context.sourceClock
         progress = context.progress(flow)
+        refresher = context.refreshes.map { [stages] in FlowRefresher($0, stages, profile: profile) }
     }
 
     // MARK: How far it is
@@ -165,13 +169,30 @@ final class FlowEncoder: FlowSink {
     /// The global command has been applied to the target.
     func resumeAfterGlobal() {
         reports.resume()
+        refresher?.seeFlush()
         countRecord()
     }
+
+    // MARK: Values that were read at the source
+
+    /// Between two records: writes what has been read and is true here.
+    ///
+    /// - Parameter now: Unix time in milliseconds, by our clock.
+    func writeRefreshes(at now: Int64) {
+        guard let refresher, refresher.dueLSN <= nextLSN, canWriteRefreshes else { return }
+        setArrival(newest: now, oldest: now)
+        refresher.writeDue()
+    }
+
+    private var canWriteRefreshes: Bool { isStable && halt == nil && !batch.isInCommand && !isGateClosed }
 
     // MARK: The journal, within the snapshot and after it
 
     func command(_ command: borrowing JournalCommand, database: UInt32, inSnapshot: Bool) {
-        if !inSnapshot { progress.decoded(keyChanges: command.keyChangeLimit) }
+        if !inSnapshot {
+            progress.decoded(keyChanges: command.keyChangeLimit)
+            refresher?.see(command, database: database)
+        }
         write(command, at: RecordPlace(database: database, isInSnapshot: inSnapshot))
     }
 
@@ -201,6 +222,7 @@ final class FlowEncoder: FlowSink {
         position.nextLSN += 1
         batch.endRecord()
         progress.decoded(next: nextLSN)
+        if let refresher, refresher.dueLSN <= nextLSN, canWriteRefreshes { refresher.writeDue() }
     }
 
     // MARK: The snapshot

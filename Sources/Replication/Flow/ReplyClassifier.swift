@@ -27,6 +27,7 @@ struct ReplyClassifier {
         case .empty where label.name == "XCLAIM":
             reports.report(
                 .pendingEntries, subject: "stream", printableKey: label.key, database: label.database)
+            refreshKeys(of: irregularity, in: batch)
             return nil
         case .empty where label.name == "EVAL":
             if let memberTTLs, memberTTLs.isDueList(label.key) {
@@ -34,10 +35,12 @@ struct ReplyClassifier {
             } else {
                 reports.report(
                     .elementExpiryInDoubt, subject: "element", printableKey: label.key, database: label.database)
+                refreshKeys(of: irregularity, in: batch)
             }
             return nil
         case .zero where batch.isEffective(irregularity.command) && !batch.mayHaveBeenApplied:
             reports.record(.missingKey(label, flow: flow))
+            refreshKeys(of: irregularity, in: batch)
             return nil
         case .null, .zero, .empty:
             return nil
@@ -47,6 +50,7 @@ struct ReplyClassifier {
             return ReplicationError(TargetError.forbidden(label.name, key: label.key, text), flow: flow)
         case .error("ERR no such key") where label.name == "RENAME" && !batch.mayHaveBeenApplied:
             reports.record(.missingKey(label, flow: flow))
+            refreshKeys(of: irregularity, in: batch)
             return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
             // The source journals an XSETID that it refuses itself; nothing is lost.
@@ -56,6 +60,7 @@ struct ReplyClassifier {
             return reports.report(
                 .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
         case .error(let text) where batch.mayHaveBeenApplied:
+            refreshKeys(of: irregularity, in: batch)
             reports.record(
                 .init(
                     severity: .diverging, kind: "repeated", flow: flow, database: label.database,
@@ -78,8 +83,18 @@ struct ReplyClassifier {
                         severity: .missing, kind: "target-error", flow: flow, database: label.database,
                         key: label.key, reason: text, subject: label.name))
             }
-            guard policy.onError == .stop else { return nil }
+            guard policy.onError == .stop else {
+                refreshKeys(of: irregularity, in: batch)
+                return nil
+            }
             return ReplicationError(.policy, flow: flow, "\(message) (policy.onError: stop; skip goes on)")
+        }
+    }
+
+    /// The target does not have what the source has at the command's keys.
+    private func refreshKeys(of irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) {
+        for (database, key) in CommandKeys(ofCommand: irregularity.command, in: batch).all {
+            reports.refresh(key.span.bytes, database: database)
         }
     }
 

@@ -184,13 +184,13 @@ final class SnapshotPhase {
 
     private func ended(_ writer: ValueWriter) {
         batch.progress.keys += 1
-        let (key, database) = (writer.keyDescription, writer.head.database)
+        let (key, database, name) = (writer.keyDescription, writer.head.database, writer.key)
         if writer.groupCount > 0, stages.rewrite.source.has(.readsGroupsWithoutRecord) {
             reports.report(
-                .consumerGroupReads, subject: writer.head.type.name, printableKey: key, database: database)
+                .consumerGroupReads, subject: writer.head.type.name, key: name.span.bytes, database: database)
         }
         if writer.lostPendingEntries > 0 {
-            reports.report(.pendingEntries, subject: "stream", printableKey: key, database: database)
+            reports.report(.pendingEntries, subject: "stream", key: name.span.bytes, database: database)
         }
         if writer.lostMemberExpiries > 0 {
             let kind: Unsupported = writer.head.type == .setWithExpiry ? .memberExpiry : .fieldExpiry

@@ -10,7 +10,7 @@ final class SessionFlows {
     private(set) var appliers: [FlowApplier] = []
     private(set) var progress: [FlowProgress] = []
     private var connections: [FlowConnection] = []
-    private var replicationID: String?
+    private(set) var replicationID: String?
     private var stable: Set<FlowID> = []
     private var ended: Set<FlowID> = []
     private var lost: Set<FlowID> = []

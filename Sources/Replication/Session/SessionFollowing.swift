@@ -148,6 +148,8 @@ final class SessionFollowing {
         if reconciliation.isPending { reconciliation.begin() }
         scope.sync.enterStable()
         await scope.dataSets.start()
+        scope.refreshes.start()
+        scope.scrub.start { [databases] in databases.removable }
         logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
         scope.reportPhase()
         return false

@@ -229,7 +229,8 @@ final class SessionOpening {
             targetDatabases: scope.target.databaseCount, connector: connector, incidents: task.incidents,
             logger: logger, allProgress: scope.flows.progress, retry: settings.retry,
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
-            targetLimits: task.targetLimits, counters: task.counters, batchCommands: settings.batchCommands,
+            targetLimits: task.targetLimits, counters: task.counters, refreshes: task.refreshes,
+            batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
             directory: settings.spoolDirectory, clock: settings.clock, sourceClock: source.master.sourceClock,
             expiryMarginMilliseconds: expiryMargin(source.master.sourceClock))
@@ -278,7 +279,10 @@ final class SessionOpening {
     private func beginSync(_ master: MasterSession, mayRepeat: Bool) async throws {
         let (sync, flows, counters) = (scope.sync, scope.flows, scope.task.counters)
         // For whoever watches the progress; a source that does not say costs them only the percentage.
-        if sync.isFullSync { counters.sourceHas(keys: try? await scope.source.inspector.keyCount()) }
+        if sync.isFullSync {
+            counters.sourceHas(keys: try? await scope.source.inspector.keyCount())
+            scope.task.refreshes?.fullSyncBegins()
+        }
         sync.enterSync()
         logger.notice(
             sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
@@ -296,6 +300,8 @@ final class SessionOpening {
         if resumes {
             sync.enterStable()
             await scope.dataSets.start()
+            scope.refreshes.start()
+            scope.scrub.start { [databases] in databases.removable }
             for (applier, progress) in zip(flows.appliers, flows.progress) {
                 await scope.source.startAcknowledging(applier, progress)
             }

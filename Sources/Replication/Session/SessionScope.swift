@@ -19,6 +19,8 @@ struct SessionScope {
     let flows: SessionFlows
     let source: SessionSource
     let dataSets: DataSetComparison
+    let refreshes: SessionRefresh
+    let scrub: SessionScrub
     let retry: TargetRetry
 
     init(_ task: TaskContext, history: SessionHistory) {
@@ -27,6 +29,8 @@ struct SessionScope {
         control = task.control()
         flows = SessionFlows(logger: task.logger)
         source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
+        refreshes = SessionRefresh(task, flows: flows, sideTasks: sideTasks)
+        scrub = SessionScrub(task, flows: flows, target: target, sideTasks: sideTasks)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
         retry = TargetRetry(
             policy: task.settings.retry, logger: task.logger, health: health, leaveRequest: leaveRequest, flows: flows)
@@ -43,6 +47,8 @@ struct SessionScope {
         status.isTargetLost = flows.isTargetLost
         status.session = history.sessions
         status.counters = task.counters.values
+        status.refreshes = task.refreshes?.figures
+        if task.settings.scrub != nil { status.scrub = task.scrubbing.figures }
         if sync.phase == .connecting { status.detail = sync.step.place }
         return status
     }

@@ -11,6 +11,10 @@ final class SideTasks {
         case restoration
         /// Removes what the source no longer has.
         case reconciliation
+        /// Reads keys at the source that the stream does not say enough of.
+        case refresh
+        /// Compares both sides, over and over.
+        case scrub
         /// Looks whether what was received is applied.
         case catchUpPoll
     }

@@ -15,6 +15,9 @@ struct TaskContext: Sendable {
     let targetLimits = KnownTargetLimits()
     let counters = TaskCounters()
     let positions = LivePositions()
+    /// `nil`: nothing is read at the source beside the stream.
+    let refreshes: RefreshQueue?
+    let scrubbing = ScrubRecord()
 
     /// - Parameter settings: without the owner of the target's connections, which is this process.
     init(
@@ -32,6 +35,10 @@ struct TaskContext: Sendable {
         incidents = IncidentLog(
             logger: logger, path: settings.stateDirectory.map { "\($0)/\(settings.task).dead-letters.jsonl" })
         checkpointKey = key
+        refreshes =
+            settings.mode == .replicate && settings.refreshesPerSecond > 0
+            ? RefreshQueue(
+                path: settings.stateDirectory.map { "\($0)/\(settings.task).refresh" }, logger: logger) : nil
         registry = TaskRegistry(checkpoint: key.name)
         lease = TaskLease(
             settings: settings.target, record: record, registry: registry, keyPrefix: settings.checkpoint.keyPrefix,

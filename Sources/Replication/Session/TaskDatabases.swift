@@ -34,6 +34,9 @@ final class TaskDatabases {
     /// Where a full sync removes what the source no longer has.
     var reconciled: Set<UInt32> { scope.task.settings.existing == .auto ? filled.own : filled.known }
 
+    /// Where a key that the source does not have may be removed.
+    var removable: Set<UInt32> { scope.task.settings.existing == .replace ? [] : reconciled }
+
     /// What the checkpoint's hash holds of them.
     var fields: [(field: String, value: String)] { filled.fields }
 

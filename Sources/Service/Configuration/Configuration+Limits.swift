@@ -27,6 +27,18 @@ extension Configuration {
         package var finWait = Duration.seconds(1)
     }
 
+    /// How keys are read at the source of which its journal does not say enough.
+    package struct Refresh: Sendable, Equatable {
+        /// Zero: none are read, they are only counted.
+        package var keysPerSecond = 50
+    }
+
+    /// How both sides are compared while the task follows.
+    package struct Verify: Sendable, Equatable {
+        /// Zero: they are not.
+        package var keysPerSecond = 0
+    }
+
     /// How hard the target may be driven.
     package struct Advanced: Sendable, Equatable {
         /// Commands a second at most; zero is no limit.

@@ -21,6 +21,8 @@ package struct Configuration: Sendable, Equatable {
     package var spool = Spool()
     package var reconnect = Reconnect()
     package var shutdown = Shutdown()
+    package var refresh = Refresh()
+    package var verify = Verify()
     package var advanced = Advanced()
     package var dashboard = Dashboard()
     package var log = Log()

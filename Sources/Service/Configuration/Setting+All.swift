@@ -20,6 +20,8 @@ extension Setting {
         "spool": "The queue for records that the target cannot take yet.",
         "reconnect": "How a lost source is retried.",
         "shutdown": "How long the parts of leaving may take.",
+        "refresh": "Keys of which the source's journal does not say enough: they are read at the source.",
+        "verify": "Both sides are compared while the task follows, and what differs is read at the source.",
         "advanced": "Limits on the load of the target.",
         "dashboard": "The page with the task's figures, over HTTP; read only.",
         "log": "What is logged, and how.",
@@ -237,6 +239,18 @@ extension Setting {
         Setting(
             "shutdown.finWaitSeconds", \.shutdown.finWait, .seconds(0.1...5),
             "How long to wait for the master's own end of each flow."),
+        Setting(
+            "refresh.keysPerSecond", \.refresh.keysPerSecond, .integer(0...100_000),
+            """
+            Keys a second at most, read with DUMP and put where they belong in the stream; 0: none, they are only counted.
+            The source's user needs +DUMP +PEXPIRETIME +SELECT +MEMORY and ~* for it.
+            """),
+        Setting(
+            "verify.keysPerSecond", \.verify.keysPerSecond, .integer(0...100_000),
+            """
+            Keys a second, over and over; 0: none. It needs refresh.keysPerSecond, a target that is one server, and at
+            the source +@read +@connection +INFO and ~*.
+            """),
         Setting(
             "advanced.qps", \.advanced.commandsPerSecond, .integer(0...100_000_000),
             "Commands a second over all flows; 0: no limit. The source is still read at full speed."),

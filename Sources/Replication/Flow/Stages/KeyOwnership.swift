@@ -51,11 +51,14 @@ struct KeyOwnership {
 
     private func owns(_ text: RawSpan) -> Bool { Self.hash(text) % flowCount == flow }
 
-    private static func hash(_ text: RawSpan) -> UInt64 { XXH64.hash(text, seed: seed) }
+    /// What has not been ruled out.
+    var evidence: (isByKey: Bool, isByTag: Bool) { (isByKey, isByTag) }
+
+    static func hash(_ text: RawSpan) -> UInt64 { XXH64.hash(text, seed: seed) }
 
     /// What is between the first brace and the one that closes it; the whole key where nothing is.
     @_lifetime(copy key)
-    private static func tag(of key: RawSpan) -> RawSpan {
+    static func tag(of key: RawSpan) -> RawSpan {
         guard let open = index(of: 0x7B, in: key, from: 0), let close = index(of: 0x7D, in: key, from: open + 1),
             close > open + 1
         else { return key }

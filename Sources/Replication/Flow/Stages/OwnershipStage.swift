@@ -17,6 +17,9 @@ final class OwnershipStage: RecordStage {
         ownership = KeyOwnership(flow: flow, flowCount: context.flowCount)
     }
 
+    /// What the flow's keys have shown of how the master distributes keys.
+    var placementEvidence: (isByKey: Bool, isByTag: Bool) { ownership.evidence }
+
     // MARK: The snapshot
 
     /// Strings of a snapshot may wait from here on, and are given to `write` when it is known that they are data.

@@ -52,10 +52,11 @@ final class RewriteStage: RecordStage {
         let database = place.database
         switch outcome {
         case .written, .nothing, .global: break
-        case .writtenDiverging(.storeInSnapshot):
+        case .writtenDiverging(let divergence)
+        where command.name.startsWith("GEORADIUS") || command.name.isText("SORT"):
             reports.report(
-                .storeInSnapshot, subject: command.name.nameText, key: command.storedKey, database: database)
-        case .writtenDiverging(.sortByPattern), .skippedDiverging(.sortByPattern):
+                divergence, subject: command.name.nameText, key: command.storedKey, database: database)
+        case .skippedDiverging(.sortByPattern):
             reports.report(
                 .sortByPattern, subject: command.name.nameText, key: command.storedKey, database: database)
         case .writtenDiverging(let divergence):

@@ -1,0 +1,168 @@
+import Link
+import Wire
+
+/// A value at a master.
+package struct SourceValue: Sendable {
+    /// As `DUMP` gives it; `nil`: there is no such key.
+    package var payload: [UInt8]?
+    /// Unix time in milliseconds; `nil`: never.
+    package var expiresAt: Int64?
+
+    package init(payload: [UInt8]?, expiresAt: Int64?) { (self.payload, self.expiresAt) = (payload, expiresAt) }
+}
+
+/// Values, with the next LSN of each shard before the first was read and after the last.
+package struct SourceReading: Sendable {
+    package var before: [LSN]
+    package var after: [LSN]
+    /// In the order of the question; `nil` for a key that changed, or went, while it was read.
+    package var values: [SourceValue?]
+}
+
+/// Reads values at a master on an ordinary connection of its own (Protocol 2.11).
+package actor ValueReader {
+    /// What the user needs beyond replication.
+    package static let rights = "+DUMP +PEXPIRETIME +SELECT +MEMORY ~*"
+    private static let finWait = Duration.seconds(1)
+    private static let answerTimeout = Duration.seconds(30)
+
+    private let settings: SourceSettings
+    private let replicationID: String
+    private let flowCount: Int
+    private let socketStore: any SocketKeeper
+    private var connection: RequestConnection?
+
+    /// - Parameter replicationID: of the session: nobody else's values are wanted.
+    package init(
+        settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketKeeper
+    ) {
+        self.settings = settings
+        self.replicationID = replicationID
+        self.flowCount = flowCount
+        self.socketStore = socketStore
+    }
+
+    /// How many bytes each key takes, as far as the source says; 0 where it does not.
+    ///
+    /// - Throws: `SourceError`.
+    package func sizes(of keys: [(database: UInt32, key: [UInt8])]) async throws(SourceError) -> [Int] {
+        let replies = try await ask(keys) { [[Array("MEMORY".utf8), Array("USAGE".utf8), $0]] }
+        return try replies.map { (replies) throws(SourceError) in
+            if case .error(let text) = replies[0] { throw Self.refusal(text, of: "MEMORY USAGE") }
+            return replies[0].int.map { Int($0) } ?? 0
+        }
+    }
+
+    /// Reads all `keys` between two questions for the shards' positions.
+    ///
+    /// - Throws: `SourceError`.
+    package func read(_ keys: [(database: UInt32, key: [UInt8])]) async throws(SourceError) -> SourceReading {
+        let offsets = [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]
+        let (dump, expiry) = (Array("DUMP".utf8), Array("PEXPIRETIME".utf8))
+        let replies = try await ask(keys, around: offsets) { [[expiry, $0], [dump, $0]] }
+        guard let first = replies.first, let last = replies.last else {
+            return .init(before: [], after: [], values: [])
+        }
+        let values = try replies.dropFirst().dropLast().map { (replies) throws(SourceError) in
+            try value(replies)
+        }
+        return SourceReading(before: try lsns(first[0]), after: try lsns(last[0]), values: values)
+    }
+
+    private func value(_ replies: [RESPValue]) throws(SourceError) -> SourceValue? {
+        for (reply, command) in zip(replies, ["PEXPIRETIME", "DUMP"]) {
+            if case .error(let text) = reply { throw Self.refusal(text, of: command) }
+        }
+        guard let expiresAt = replies[0].int else {
+            throw SourceError(.protocolViolation, "the source does not answer PEXPIRETIME with a number")
+        }
+        let payload = replies[1].bytes
+        // -2: there was no such key.
+        guard (payload == nil) == (expiresAt == -2) else { return nil }
+        return SourceValue(payload: payload, expiresAt: expiresAt < 0 ? nil : expiresAt)
+    }
+
+    private func lsns(_ reply: RESPValue) throws(SourceError) -> [LSN] {
+        if case .error(let text) = reply { throw Self.refusal(text, of: "DFLY REPLICAOFFSET") }
+        let offsets = (reply.array ?? []).compactMap { $0.int.map { LSN(UInt64(clamping: $0)) } }
+        guard offsets.count == flowCount else {
+            throw SourceError(.protocolViolation, "DFLY REPLICAOFFSET does not give an offset for each flow")
+        }
+        return offsets
+    }
+
+    private static func refusal(_ text: String, of command: String) -> SourceError {
+        SourceError.reply(text, toQuestion: command)
+    }
+
+    /// - Parameter edge: the first and the last command.
+    /// - Returns: the replies of each key; those of `edge` before and after them.
+    private func ask(
+        _ keys: [(database: UInt32, key: [UInt8])], around edge: [[UInt8]]? = nil,
+        _ questions: ([UInt8]) -> [[[UInt8]]]
+    ) async throws(SourceError) -> [[RESPValue]] {
+        var commands: [[[UInt8]]] = []
+        // Which replies are of whom; -1: of nobody.
+        var owners: [Int] = []
+        var groups = keys.count
+        func add(_ command: [[UInt8]], owner: Int) {
+            commands.append(command)
+            owners.append(owner)
+        }
+        let shift = edge == nil ? 0 : 1
+        if let edge { add(edge, owner: 0) }
+        var database: UInt32?
+        for (place, key) in keys.enumerated() {
+            if key.database != database {
+                add([Array("SELECT".utf8), Array("\(key.database)".utf8)], owner: -1)
+                database = key.database
+            }
+            for question in questions(key.key) { add(question, owner: place + shift) }
+        }
+        if let edge {
+            groups += 2
+            add(edge, owner: groups - 1)
+        }
+        do {
+            let connection = try await open()
+            let replies = try await connection.requests(commands, timeout: Self.answerTimeout)
+            var answers = [[RESPValue]](repeating: [], count: groups)
+            for (owner, reply) in zip(owners, replies) {
+                if owner >= 0 {
+                    answers[owner].append(reply)
+                } else if case .error(let text) = reply {
+                    throw SourceError.reply(text, toQuestion: "SELECT")
+                }
+            }
+            return answers
+        } catch {
+            throw SourceError(ordinary: error)
+        }
+    }
+
+    private func open() async throws -> RequestConnection {
+        if let connection, await !connection.isBroken { return connection }
+        let connection = try await settings.connect(label: "df2redis.values")
+        if self.connection != nil { socketStore.release(name: KeptSocketName.values) }
+        self.connection = connection
+        if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: KeptSocketName.values) }
+        // Another process may have the address by now.
+        let reply = try await connection.request("INFO", "replication", timeout: settings.connectTimeout)
+        if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
+        let isSame = (reply.text ?? "").split(whereSeparator: \.isNewline).contains("master_replid:\(replicationID)")
+        guard isSame else {
+            await close()
+            throw SourceError(
+                .notReady, "the source at \(settings.endpoint) is another one than that which is followed")
+        }
+        return connection
+    }
+
+    /// FIN-first.
+    package func close() async {
+        guard let connection else { return }
+        self.connection = nil
+        _ = await connection.leave(within: Self.finWait)
+        socketStore.release(name: KeptSocketName.values)
+    }
+}

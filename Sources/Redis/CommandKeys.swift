@@ -1,0 +1,31 @@
+import Wire
+
+/// The keys of one command of a batch, in the order of its arguments, with their database.
+package struct CommandKeys {
+    package private(set) var all: [(database: UInt32, key: [UInt8])] = []
+
+    /// - Parameter index: the command's number; a batch that is not kept has no keys.
+    package init(ofCommand index: Int, in batch: CommandBatch) {
+        guard batch.isRetained else { return }
+        var database: UInt32 = 0
+        var keys: [(database: UInt32, key: [UInt8])] = []
+        batch.visitCommands { number, reader, arguments in
+            guard number <= index else { return }
+            var words: [[UInt8]] = []
+            var ahead = ByteReader(reader.bytes, offset: reader.offset)
+            guard let word = ahead.readBulkArgument() else { return }
+            let isSelect = word.isWord("SELECT")
+            guard number == index || isSelect else { return }
+            for _ in 0..<arguments {
+                guard let argument = reader.readBulkArgument() else { return }
+                words.append(argument.withUnsafeBytes { Array($0) })
+            }
+            if isSelect, number < index, let argument = words.last {
+                database = UInt32(clamping: parseInteger(argument.span.bytes) ?? 0)
+            }
+            guard number == index, let word = words.first, let name = CommandName(word.span.bytes) else { return }
+            keys = ClusterCommand.named(name).keys(of: words).map { (database, words[$0.place]) }
+        }
+        all = keys
+    }
+}

@@ -1,0 +1,107 @@
+import DequeModule
+import Dragonfly
+import Redis
+import Wire
+
+/// Puts values that were read at the source into one flow's stream, where they are true (`RefreshRule`).
+///
+/// A value goes down the line of stages as the `RESTORE` would that a RENAME or COPY leaves in the journal: policies, TTLs of
+/// elements, reserved names and slots are the same for it. It takes no LSN. What the target has confirmed is done; after a
+/// crash the queue still has it.
+///
+/// Lives on its flow's queue.
+final class FlowRefresher {
+    private let queue: RefreshQueue
+    private let stages: FlowStages
+    private let profile: TargetProfile
+    private var watch = KeyWatch()
+    /// Written and not confirmed, in the order of the stream.
+    private var unconfirmed: Deque<(key: RefreshKey, end: RefreshQueue.End)> = []
+
+    init(_ queue: RefreshQueue, _ stages: FlowStages, profile: TargetProfile) {
+        (self.queue, self.stages, self.profile) = (queue, stages, profile)
+    }
+
+    /// Something is written, or read again, when the next record has this LSN.
+    var dueLSN: UInt64 { watch.dueLSN }
+
+    // MARK: Questions and answers
+
+    /// The keys are going to be asked for.
+    ///
+    /// - Returns: those that may be.
+    func begin(_ keys: [RefreshKey]) -> [RefreshKey] {
+        keys.filter { key in
+            if watch.begin(key, next: stages.position.nextLSN) { return true }
+            queue.retry(key, wasStale: false)
+            return false
+        }
+    }
+
+    func answer(_ key: RefreshKey, _ answer: KeyWatch.Answer) {
+        if !watch.answer(key, answer) { queue.retry(key, wasStale: false) }
+    }
+
+    /// The source has not said.
+    func abandon(_ key: RefreshKey) {
+        watch.end(key)
+        queue.retry(key, wasStale: false)
+    }
+
+    // MARK: The stream
+
+    func see(_ command: borrowing JournalCommand, database: UInt32) {
+        watch.see(command, database: database, lsn: stages.position.nextLSN)
+    }
+
+    func seeFlush() { watch.seeFlush(lsn: stages.position.nextLSN) }
+
+    /// Between two records: what is due is written.
+    func writeDue() {
+        for outcome in watch.takeDue(next: stages.position.nextLSN) {
+            switch outcome {
+            case .stale(let key): queue.retry(key, wasStale: true)
+            case .removed(let key): queue.finish(key, .overtaken)
+            case .write(let key, let answer): write(key, answer)
+            }
+        }
+    }
+
+    private func write(_ key: RefreshKey, _ answer: KeyWatch.Answer) {
+        let (builder, name) = (stages.builder, key.key.span.bytes)
+        guard !stages.reservedNames.names.contains(name), builder.select(key.database) else {
+            return queue.finish(key, .failed)
+        }
+        guard let payload = answer.payload else {
+            stages.memberTTLs?.replace(name, database: key.database)
+            stages.expiryGuard?.removed(name, database: key.database)
+            builder.batch.append("UNLINK", name)
+            return wrote(key, .removed)
+        }
+        guard let dump = DumpPayload(payload.span.bytes), let type = RDBType(rawValue: dump.typeCode),
+            profile.unsupported(type) == nil
+        else { return queue.finish(key, .failed) }
+        let restore = StoredJournalCommand(arguments: [
+            Array("RESTORE".utf8), key.key, Array("\(answer.expiresAt ?? 0)".utf8), payload, Array("REPLACE".utf8),
+            Array("ABSTTL".utf8),
+        ])
+        // What cannot be kept of it has been reported when it came.
+        stages.reports.isRefreshing = true
+        restore.withCommand { _ = stages.admit($0, at: RecordPlace(database: key.database), conflicts: nil) }
+        stages.reports.isRefreshing = false
+        wrote(key, .written)
+    }
+
+    private func wrote(_ key: RefreshKey, _ end: RefreshQueue.End) {
+        unconfirmed.append((key, end))
+        stages.builder.batch.progress.refreshes += 1
+    }
+
+    /// The target has confirmed a batch with so many values.
+    func confirmed(_ count: Int) {
+        for _ in 0..<min(count, unconfirmed.count) {
+            let (key, end) = unconfirmed.removeFirst()
+            queue.finish(key, end)
+        }
+    }
+}

@@ -1,0 +1,184 @@
+import Dragonfly
+import Glibc
+import Link
+import Wire
+
+/// The keys that wait to be refreshed, in a file of the task: first come, first served.
+///
+/// ```
+/// head:     "df2rfsh1" | u64 LE offset of the first request that is not done
+/// request:  u32 LE bytes of the key | u32 LE database | u16 LE flow | u8 origin | u8 0 | u32 LE check | key
+/// ```
+/// The check is the low half of XXH64 over the request without it. A request is written when it comes, so that a process
+/// that is killed loses none; a machine that fails may lose the last ones. A request that is read twice costs a question at
+/// the source, no more.
+///
+/// Not Sendable: it belongs to its queue.
+final class RefreshFile {
+    /// Where a request is.
+    struct Place: Equatable {
+        var offset: Int
+        var end: Int
+    }
+
+    private static let magic = Array("df2rfsh1".utf8)
+    private static let headBytes = 16
+    private static let requestHeadBytes = 16
+    /// A longer key is no key.
+    private static let longestKey = 512 << 20
+    private static let readBytes = 256 << 10
+    /// A done part at the front that is worth a new file.
+    private static let worthMoving = 16 << 20
+
+    let path: String
+    private var descriptor: Int32
+    /// Where the next request goes.
+    private(set) var end: Int
+    /// Everything before it is done.
+    private(set) var head: Int
+
+    /// Opens the file, or makes it. What is no file of ours, or is damaged, is begun anew.
+    ///
+    /// - Throws: `SystemError`.
+    init(path: String) throws(SystemError) {
+        self.path = path
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }
+        (head, end) = (Self.headBytes, Self.headBytes)
+        let size = Int(lseek(descriptor, 0, SEEK_END))
+        guard size >= Self.headBytes, let start = readHead(), start <= size else {
+            try reset()
+            return
+        }
+        head = start
+        end = head
+        // What a crash has cut short is cut off.
+        while case .some(let place) = try? read(at: end)?.place, place.end <= size { end = place.end }
+        if end < size { _ = ftruncate(descriptor, off_t(end)) }
+    }
+
+    deinit { close(descriptor) }
+
+    private func readHead() -> Int? {
+        var bytes = [UInt8](repeating: 0, count: Self.headBytes)
+        guard retryingInterrupts({ pread(descriptor, &bytes, bytes.count, 0) }) == bytes.count,
+            bytes.starts(with: Self.magic)
+        else { return nil }
+        var reader = ByteReader(bytes.span.bytes, offset: Self.magic.count)
+        guard let head = reader.readLittleEndian(UInt64.self), head >= UInt64(Self.headBytes),
+            head < UInt64(Int32.max) << 16
+        else { return nil }
+        return Int(head)
+    }
+
+    // MARK: Writing
+
+    /// - Throws: `SystemError`; the file is as it was.
+    func append(_ request: RefreshRequest) throws(SystemError) -> Place {
+        var bytes = ByteBuffer(capacity: Self.requestHeadBytes + request.key.key.count)
+        bytes.append(littleEndian: UInt32(request.key.key.count))
+        bytes.append(littleEndian: request.key.database)
+        bytes.append(littleEndian: UInt16(clamping: request.flow.index))
+        bytes.append(request.origin.rawValue)
+        bytes.append(0)
+        bytes.append(littleEndian: Self.check(of: bytes.bytes, request.key.key))
+        bytes.append(request.key.key.span.bytes)
+        let place = Place(offset: end, end: end + bytes.count)
+        let written = bytes.withUnsafeBytes { bytes in
+            retryingInterrupts { pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(place.offset)) }
+        }
+        guard written == bytes.count else {
+            let code = written < 0 ? errno : ENOSPC
+            _ = ftruncate(descriptor, off_t(end))
+            throw SystemError("write", errno: code, peer: path)
+        }
+        end = place.end
+        return place
+    }
+
+    /// Everything before `offset` is done.
+    func setHead(_ offset: Int) throws(SystemError) {
+        guard offset != head else { return }
+        head = offset
+        try writeHead()
+    }
+
+    private func writeHead() throws(SystemError) {
+        var bytes = ByteBuffer(capacity: Self.headBytes)
+        bytes.append(Self.magic.span.bytes)
+        bytes.append(littleEndian: UInt64(head))
+        let written = bytes.withUnsafeBytes { bytes in
+            retryingInterrupts { pwrite(descriptor, bytes.baseAddress, bytes.count, 0) }
+        }
+        guard written == bytes.count else {
+            throw SystemError("write", errno: written < 0 ? errno : ENOSPC, peer: path)
+        }
+    }
+
+    /// Nothing waits any more.
+    func reset() throws(SystemError) {
+        guard ftruncate(descriptor, 0) == 0 else { throw SystemError("ftruncate", errno: errno, peer: path) }
+        (head, end) = (Self.headBytes, Self.headBytes)
+        try writeHead()
+    }
+
+    /// Makes the file shorter by what is done, where that is worth it.
+    ///
+    /// - Returns: by how much places have moved to the front; 0: not at all.
+    func compact() throws(SystemError) -> Int {
+        guard head - Self.headBytes > max(Self.worthMoving, (end - head)) else { return 0 }
+        let temporary = path + ".new"
+        let other = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
+        guard other >= 0 else { throw SystemError("open", errno: errno, peer: temporary) }
+        var block = [UInt8](repeating: 0, count: Self.readBytes)
+        var (from, to) = (head, Self.headBytes)
+        while from < end {
+            let count = retryingInterrupts { pread(descriptor, &block, min(block.count, end - from), off_t(from)) }
+            guard count > 0, retryingInterrupts({ pwrite(other, block, count, off_t(to)) }) == count else {
+                let code = errno
+                close(other)
+                unlink(temporary)
+                throw SystemError("write", errno: code, peer: temporary)
+            }
+            from += count
+            to += count
+        }
+        close(descriptor)
+        descriptor = other
+        let moved = head - Self.headBytes
+        (head, end) = (Self.headBytes, to)
+        try writeHead()
+        guard rename(temporary, path) == 0 else { throw SystemError("rename", errno: errno, peer: path) }
+        return moved
+    }
+
+    // MARK: Reading
+
+    /// - Returns: `nil` at the end, and where no request is.
+    func read(at offset: Int) throws(SystemError) -> (request: RefreshRequest, place: Place)? {
+        var head = [UInt8](repeating: 0, count: Self.requestHeadBytes)
+        guard retryingInterrupts({ pread(descriptor, &head, head.count, off_t(offset)) }) == head.count else {
+            return nil
+        }
+        var reader = ByteReader(head.span.bytes)
+        guard let count = reader.readLittleEndian(UInt32.self), count <= Self.longestKey,
+            let database = reader.readLittleEndian(UInt32.self), let flow = reader.readLittleEndian(UInt16.self),
+            let origin = reader.readUInt8().flatMap(RefreshOrigin.init), reader.skip(1),
+            let check = reader.readLittleEndian(UInt32.self)
+        else { return nil }
+        let size = Int(lseek(descriptor, 0, SEEK_END))
+        guard offset + head.count + Int(count) <= size else { return nil }
+        var key = [UInt8](repeating: 0, count: Int(count))
+        let got = retryingInterrupts { pread(descriptor, &key, key.count, off_t(offset + head.count)) }
+        guard got == key.count else { return nil }
+        let covered = head.span.bytes.extracting(first: head.count - 4)
+        guard Self.check(of: covered, key) == check else { return nil }
+        let request = RefreshRequest(
+            RefreshKey(database: database, key: key), flow: FlowID(Int(flow)), origin: origin)
+        return (request, Place(offset: offset, end: offset + head.count + key.count))
+    }
+
+    private static func check(of head: RawSpan, _ key: [UInt8]) -> UInt32 {
+        UInt32(truncatingIfNeeded: XXH64.hash(key.span.bytes, seed: XXH64.hash(head, seed: 0)))
+    }
+}

@@ -1,0 +1,241 @@
+import Dragonfly
+import Link
+package import Logging
+import Wire
+
+/// The keys of a task that are to be read at the source: each once, bounded in memory, the rest in a file of the state
+/// directory, where all of them are after a restart too.
+///
+/// Used from every flow's queue and from the session.
+package final class RefreshQueue: Sendable {
+    /// What has been done since the process began.
+    package struct Figures: Equatable, Sendable {
+        /// Keys that were asked for.
+        package var asked = 0
+        /// Keys that were read, and written to the target.
+        package var refreshed = 0
+        /// Of those, keys that the source did not have any more.
+        package var removed = 0
+        /// Readings that were too late: the key had changed.
+        package var retried = 0
+        /// Keys that a record removed before they were read.
+        package var overtaken = 0
+        /// Keys that could not be refreshed: of a type that the target lacks, too large, or for want of room.
+        package var failed = 0
+        /// Keys that wait.
+        package var waiting = 0
+        /// Why nothing is refreshed at present, in words for an operator; `nil`: keys are being refreshed.
+        package var obstacle: String?
+
+        package init() {}
+    }
+
+    /// Keys in memory at once.
+    private let mostInMemory: Int
+    /// Fingerprints of keys on the disk, so that a key is there once.
+    private static let mostFingerprints = 200_000
+    private let mostFileBytes: Int
+    /// What came so far after a key that still waits that it is written to the end again.
+    private static let stragglerBytes = 1 << 20
+
+    private struct State {
+        var schedule = RefreshSchedule()
+        var figures = Figures()
+        var file: RefreshFile?
+        /// Of the file: what follows has not been read back.
+        var readOffset = 0
+        var onDisk = 0
+        var fingerprints: Set<UInt64> = []
+        var headNotedAt: Int64 = 0
+        var failure: String?
+    }
+
+    private let state: Lock<State>
+    private let logger: Logger
+    private let clock: @Sendable () -> Int64
+
+    /// - Parameters:
+    ///   - path: the queue's file; `nil`: what memory does not hold is left out.
+    ///   - clock: milliseconds, never going back.
+    package init(
+        path: String?, logger: Logger, mostInMemory: Int = 10_000, mostFileBytes: Int = 1 << 30,
+        clock: @escaping @Sendable () -> Int64 = { WallClock.monotonic().milliseconds }
+    ) {
+        self.logger = logger
+        self.clock = clock
+        self.mostInMemory = mostInMemory
+        self.mostFileBytes = mostFileBytes
+        var state = State()
+        if let path {
+            do throws(SystemError) {
+                let file = try RefreshFile(path: path)
+                state.file = file
+                state.readOffset = file.head
+                var offset = file.head
+                while let (_, place) = try file.read(at: offset) {
+                    state.onDisk += 1
+                    offset = place.end
+                }
+                state.figures.asked = state.onDisk
+            } catch {
+                logger.error("the keys to be refreshed cannot be kept in a file, and are lost by a restart: \(error)")
+            }
+        }
+        self.state = Lock(state)
+    }
+
+    package var figures: Figures {
+        state.withLock { state in
+            var figures = state.figures
+            figures.waiting = state.schedule.count + state.onDisk
+            return figures
+        }
+    }
+
+    // MARK: Asking
+
+    /// The key may differ from the source's.
+    package func ask(_ request: RefreshRequest) {
+        let now = clock()
+        let failure = state.withLock { state in add(request, now: now, &state) }
+        if let failure { logger.warning("\(failure)") }
+    }
+
+    /// - Returns: what is to be logged.
+    private func add(_ request: RefreshRequest, now: Int64, _ state: inout State) -> String? {
+        if state.schedule.contains(request.key) {
+            _ = state.schedule.add(request, at: nil, now: now)
+            return nil
+        }
+        let fingerprint = KeySet.fingerprint(request.key.key.span.bytes, database: request.key.database)
+        if state.onDisk > 0, state.fingerprints.contains(fingerprint) { return nil }
+        let hasRoom = state.onDisk == 0 && state.schedule.count < mostInMemory
+        guard let file = state.file, file.end < mostFileBytes else {
+            guard hasRoom else {
+                state.figures.failed += 1
+                return report(
+                    "there is no room for more keys to be refreshed: those that come now are left out", &state)
+            }
+            state.figures.asked += 1
+            _ = state.schedule.add(request, at: nil, now: now)
+            return nil
+        }
+        do throws(SystemError) {
+            let place = try file.append(request)
+            state.figures.asked += 1
+            if hasRoom {
+                state.readOffset = place.end
+                _ = state.schedule.add(request, at: place, now: now)
+            } else {
+                state.onDisk += 1
+                if state.fingerprints.count < Self.mostFingerprints { state.fingerprints.insert(fingerprint) }
+            }
+            return nil
+        } catch {
+            if hasRoom { _ = state.schedule.add(request, at: nil, now: now) } else { state.figures.failed += 1 }
+            return report("the keys to be refreshed cannot be written to a file: \(error)", &state)
+        }
+    }
+
+    /// Once a kind of failure.
+    private func report(_ failure: String, _ state: inout State) -> String? {
+        defer { state.failure = failure }
+        return state.failure == failure ? nil : failure
+    }
+
+    // MARK: Working
+
+    /// The next keys that are due.
+    package func take(atMost limit: Int) -> [RefreshRequest] {
+        let now = clock()
+        return state.withLock { state in
+            refill(&state, now: now)
+            let requests = state.schedule.take(atMost: limit, now: now)
+            noteHead(&state, now: now)
+            return requests
+        }
+    }
+
+    private func refill(_ state: inout State, now: Int64) {
+        guard let file = state.file else { return }
+        while state.onDisk > 0, state.schedule.count < mostInMemory {
+            guard let (request, place) = try? file.read(at: state.readOffset) else {
+                state.onDisk = 0
+                break
+            }
+            state.readOffset = place.end
+            state.onDisk -= 1
+            _ = state.schedule.add(request, at: place, now: now)
+        }
+        if state.onDisk == 0 { state.fingerprints = [] }
+    }
+
+    /// Once a second: what is done need not be read again.
+    private func noteHead(_ state: inout State, now: Int64) {
+        guard let file = state.file, now - state.headNotedAt >= 1000 else { return }
+        state.headNotedAt = now
+        do throws(SystemError) {
+            if state.schedule.count == 0, state.onDisk == 0 {
+                if file.end > file.head { try file.reset() }
+                state.readOffset = file.head
+                return
+            }
+            for request in state.schedule.stragglers(before: state.readOffset, distance: Self.stragglerBytes) {
+                guard state.onDisk == 0 else { break }
+                let place = try file.append(request)
+                state.readOffset = place.end
+                state.schedule.setPlace(place, of: request.key)
+            }
+            try file.setHead(min(state.schedule.firstOffset ?? state.readOffset, state.readOffset))
+            let moved = try file.compact()
+            if moved > 0 {
+                state.readOffset -= moved
+                state.schedule.moveOffsets(by: moved)
+            }
+        } catch {
+            // What is done would be done again after a restart.
+            state.failure = "\(error)"
+        }
+    }
+
+    /// The key is to be read again, later.
+    package func retry(_ key: RefreshKey, wasStale: Bool) {
+        let now = clock()
+        state.withLock { state in
+            if wasStale { state.figures.retried += 1 }
+            state.schedule.retry(key, now: now)
+        }
+    }
+
+    /// What has become of a key.
+    package enum End: Sendable { case written, removed, overtaken, failed }
+
+    package func finish(_ key: RefreshKey, _ end: End) {
+        let now = clock()
+        state.withLock { state in
+            switch end {
+            case .written: state.figures.refreshed += 1
+            case .removed:
+                state.figures.refreshed += 1
+                state.figures.removed += 1
+            case .overtaken: state.figures.overtaken += 1
+            case .failed: state.figures.failed += 1
+            }
+            state.schedule.finish(key, now: now)
+        }
+    }
+
+    /// What was asked for belonged to a session that is over.
+    package func sessionEnded() { state.withLock { $0.schedule.resetAsked() } }
+
+    /// A full sync brings every key.
+    package func fullSyncBegins() {
+        state.withLock { state in
+            state.schedule.removeAll()
+            (state.onDisk, state.fingerprints) = (0, [])
+            if let file = state.file, (try? file.reset()) != nil { state.readOffset = file.head }
+        }
+    }
+
+    package func setObstacle(_ obstacle: String?) { state.withLock { $0.figures.obstacle = obstacle } }
+}

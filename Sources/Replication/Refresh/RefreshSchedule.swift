@@ -1,0 +1,143 @@
+import DequeModule
+
+/// Which key is asked for next, and when: the part of the queue that is in memory.
+///
+/// ```
+/// waiting ──take──▶ asked ──finish──▶ (gone; again not before a pause, if it comes again)
+///    ▲                │
+///    └─ after a wait ─┘ retry
+/// ```
+/// Pure; times are milliseconds of any clock that does not go back.
+struct RefreshSchedule {
+    /// Waits of a key that changes while it is read, and of one that comes again and again.
+    static let shortestWait: Int64 = 100
+    static let longestWait: Int64 = 60_000
+    /// Keys whose last refresh is remembered.
+    private static let mostPauses = 10_000
+
+    private struct Entry {
+        var request: RefreshRequest
+        /// In the queue's file; `nil`: in none.
+        var place: RefreshFile.Place?
+        var wait: Int64 = 0
+        var isAsked = false
+        /// Has come again since it was asked for.
+        var hasComeAgain = false
+    }
+
+    private struct Pause {
+        var wait: Int64
+        var end: Int64
+    }
+
+    private var entries: [RefreshKey: Entry] = [:]
+    private var ready: Deque<RefreshKey> = []
+    /// By the second in which they are due.
+    private var later: [Int64: [RefreshKey]] = [:]
+    private var pauses: [RefreshKey: Pause] = [:]
+
+    var count: Int { entries.count }
+
+    enum Admission: Equatable {
+        case added
+        /// It waits already, or is asked for again when it has been read.
+        case known
+    }
+
+    mutating func add(_ request: RefreshRequest, at place: RefreshFile.Place?, now: Int64) -> Admission {
+        let key = request.key
+        if entries[key] != nil {
+            if entries[key]?.isAsked == true { entries[key]?.hasComeAgain = true }
+            return .known
+        }
+        var entry = Entry(request: request, place: place)
+        if let pause = pauses[key], pause.end > now {
+            // A key that each record makes differ is not read for each record.
+            entry.wait = pause.wait
+            entries[key] = entry
+            schedule(key, at: pause.end)
+        } else {
+            entries[key] = entry
+            ready.append(key)
+        }
+        return .added
+    }
+
+    func contains(_ key: RefreshKey) -> Bool { entries[key] != nil }
+
+    private mutating func schedule(_ key: RefreshKey, at time: Int64) { later[time / 1000, default: []].append(key) }
+
+    /// The next keys that are due; they count as asked for.
+    mutating func take(atMost limit: Int, now: Int64) -> [RefreshRequest] {
+        for second in later.keys where second <= now / 1000 {
+            for key in later.removeValue(forKey: second) ?? [] { ready.append(key) }
+        }
+        var requests: [RefreshRequest] = []
+        while requests.count < limit, let key = ready.popFirst() {
+            guard let entry = entries[key], !entry.isAsked else { continue }
+            entries[key]?.isAsked = true
+            requests.append(entry.request)
+        }
+        return requests
+    }
+
+    /// The key has changed meanwhile, or could not be read.
+    ///
+    /// - Returns: how long it waits, in milliseconds.
+    @discardableResult
+    mutating func retry(_ key: RefreshKey, now: Int64) -> Int64 {
+        guard var entry = entries[key], entry.isAsked else { return 0 }
+        entry.isAsked = false
+        entry.hasComeAgain = false
+        entry.wait = min(max(entry.wait * 2, Self.shortestWait), Self.longestWait)
+        entries[key] = entry
+        if entry.wait < 1000 { ready.append(key) } else { schedule(key, at: now + entry.wait) }
+        return entry.wait
+    }
+
+    /// The key is what it is at the source, or nothing is to be done for it.
+    mutating func finish(_ key: RefreshKey, now: Int64) {
+        guard let entry = entries.removeValue(forKey: key) else { return }
+        let last = pauses[key].map { $0.end + $0.wait > now ? $0.wait * 2 : Self.shortestWait } ?? Self.shortestWait
+        let wait = min(max(last, Self.shortestWait), Self.longestWait)
+        if pauses.count >= Self.mostPauses {
+            pauses = pauses.filter { $0.value.end > now }
+            if pauses.count >= Self.mostPauses { pauses = [:] }
+        }
+        pauses[key] = Pause(wait: wait, end: now + wait)
+        if entry.hasComeAgain { _ = add(entry.request, at: entry.place, now: now) }
+    }
+
+    /// Nothing is asked for any more: what was is to be asked for again.
+    mutating func resetAsked() {
+        for (key, entry) in entries where entry.isAsked {
+            entries[key]?.isAsked = false
+            ready.append(key)
+        }
+    }
+
+    mutating func removeAll() { self = RefreshSchedule() }
+
+    // MARK: The file
+
+    /// The first place in the file of a key that is not done.
+    var firstOffset: Int? { entries.values.lazy.compactMap { $0.place?.offset }.min() }
+
+    /// The file has become shorter at its front.
+    mutating func moveOffsets(by bytes: Int) {
+        for key in entries.keys {
+            entries[key]?.place?.offset -= bytes
+            entries[key]?.place?.end -= bytes
+        }
+    }
+
+    /// Keys that keep waiting although what came `distance` bytes after them is done.
+    func stragglers(before end: Int, distance: Int) -> [RefreshRequest] {
+        entries.values.compactMap { entry in
+            guard let place = entry.place, end - place.end > distance else { return nil }
+            return entry.request
+        }
+    }
+
+    mutating func setPlace(_ place: RefreshFile.Place, of key: RefreshKey) { entries[key]?.place = place }
+}

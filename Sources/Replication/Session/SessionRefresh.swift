@@ -1,0 +1,147 @@
+import Dragonfly
+import Logging
+
+/// Reads keys at the source of which the stream does not say enough, and hands their values to the flows, as long as the
+/// session is stable (`RefreshQueue`, `FlowRefresher`).
+@SessionActor
+final class SessionRefresh {
+    /// Keys of one question.
+    private static let mostKeys = 16
+    /// A value is read at one stroke: what takes more bytes at the source is left as it is.
+    static let mostBytes = 32 << 20
+    /// Values that are read together.
+    private static let mostBytesTogether = 1 << 20
+    private static let idlePause = Duration.milliseconds(100)
+    private static let failurePause = Duration.seconds(1)
+
+    private let task: TaskContext
+    private let flows: SessionFlows
+    private let sideTasks: SideTasks
+    private var logger: Logger { task.logger }
+
+    init(_ task: TaskContext, flows: SessionFlows, sideTasks: SideTasks) {
+        (self.task, self.flows, self.sideTasks) = (task, flows, sideTasks)
+    }
+
+    /// Every flow is a journal.
+    func start() {
+        guard let queue = task.refreshes, let replicationID = flows.replicationID else { return }
+        let reader = ValueReader(
+            settings: task.settings.source, replicationID: replicationID, flowCount: flows.appliers.count,
+            socketStore: task.settings.socketStore)
+        sideTasks.start(.refresh) { [self] in
+            queue.sessionEnded()
+            queue.setObstacle(nil)
+            await run(queue, reader)
+            await reader.close()
+            queue.sessionEnded()
+        }
+    }
+
+    private func run(_ queue: RefreshQueue, _ reader: ValueReader) async {
+        let rate = task.settings.refreshesPerSecond
+        while !Task.isCancelled {
+            let requests = queue.take(atMost: min(Self.mostKeys, max(1, rate / 5)))
+            guard !requests.isEmpty else {
+                try? await Task.sleep(for: Self.idlePause)
+                continue
+            }
+            do {
+                try await refresh(requests, queue, reader)
+                queue.setObstacle(nil)
+                try? await Task.sleep(for: .seconds(requests.count) / rate)
+            } catch {
+                if !error.isTransient { return giveUp(error, queue) }
+                if !Task.isCancelled { logger.debug("keys cannot be read at the source: \(error)") }
+                try? await Task.sleep(for: Self.failurePause)
+            }
+        }
+    }
+
+    /// An operator must act: until then the keys are only counted.
+    private func giveUp(_ error: SourceError, _ queue: RefreshQueue) {
+        let remedy =
+            error.code == .permission
+            ? "\(error): until its user has \(ValueReader.rights), keys that the journal says too little of are only counted"
+            : "\(error): keys that the journal says too little of are only counted"
+        queue.setObstacle(remedy)
+        task.incidents.reportOnce(remedy, level: .warning)
+    }
+
+    /// Asks for some keys; what becomes of each the queue learns.
+    private func refresh(
+        _ requests: [RefreshRequest], _ queue: RefreshQueue, _ reader: ValueReader
+    ) async throws(SourceError) {
+        var groups: [[RefreshRequest]] = []
+        do throws(SourceError) {
+            let sizes = try await reader.sizes(of: requests.map { ($0.key.database, $0.key.key) })
+            var bytes = Int.max
+            for (request, size) in zip(requests, sizes) {
+                guard size <= Self.mostBytes else {
+                    leaveOut(request, size, queue)
+                    continue
+                }
+                if bytes > Self.mostBytesTogether - size || groups.isEmpty { groups.append([]) }
+                bytes = groups[groups.count - 1].isEmpty ? size : bytes + size
+                groups[groups.count - 1].append(request)
+            }
+            while let group = groups.first {
+                try await read(group, queue, reader)
+                groups.removeFirst()
+            }
+        } catch {
+            for request in groups.isEmpty ? requests : groups.flatMap(\.self) {
+                queue.retry(request.key, wasStale: false)
+            }
+            throw error
+        }
+    }
+
+    private func read(
+        _ requests: [RefreshRequest], _ queue: RefreshQueue, _ reader: ValueReader
+    ) async throws(SourceError) {
+        let applied = flows.appliers
+        // From before the question on each flow notes which records touch them.
+        var watched: [RefreshRequest] = []
+        for (index, group) in Dictionary(grouping: requests, by: \.flow.index).sorted(by: { $0.key < $1.key }) {
+            guard index < applied.count else {
+                for request in group { queue.finish(request.key, .failed) }
+                continue
+            }
+            let keys = group.map(\.key)
+            guard let begun = await applied[index].refresh({ $0.begin(keys) }) else {
+                for key in keys { queue.retry(key, wasStale: false) }
+                continue
+            }
+            watched += group.filter { begun.contains($0.key) }
+        }
+        guard !watched.isEmpty else { return }
+        do throws(SourceError) {
+            let reading = try await reader.read(watched.map { ($0.key.database, $0.key.key) })
+            for (request, value) in zip(watched, reading.values) {
+                let index = request.flow.index
+                let positions = RefreshRule.Reading(
+                    before: reading.before[index].value, after: reading.after[index].value)
+                let key = request.key
+                _ = await applied[index].refresh { refresher in
+                    guard let value else { return refresher.abandon(key) }
+                    refresher.answer(
+                        key, .init(payload: value.payload, expiresAt: value.expiresAt, reading: positions))
+                }
+            }
+        } catch {
+            for request in watched {
+                let key = request.key
+                _ = await applied[request.flow.index].refresh { $0.abandon(key) }
+            }
+            throw error
+        }
+    }
+
+    private func leaveOut(_ request: RefreshRequest, _ size: Int, _ queue: RefreshQueue) {
+        queue.finish(request.key, .failed)
+        task.incidents.reportOnce(
+            "a key of \(size) bytes at the source is too large to be read at one stroke (\(Self.mostBytes) bytes): it stays as it is at the target",
+            level: .warning)
+    }
+}

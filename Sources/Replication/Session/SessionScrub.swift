@@ -1,0 +1,118 @@
+import Dragonfly
+import Link
+import Logging
+
+/// Compares both sides over and over while the session is stable, and has what differs read at the source (`Scrub`).
+@SessionActor
+final class SessionScrub {
+    private static let pauseBetweenPasses = Duration.seconds(1)
+    private static let failurePause = Duration.seconds(10)
+
+    private let task: TaskContext
+    private let flows: SessionFlows
+    private let target: KnownTarget
+    private let sideTasks: SideTasks
+    private var logger: Logger { task.logger }
+
+    init(_ task: TaskContext, flows: SessionFlows, target: KnownTarget, sideTasks: SideTasks) {
+        (self.task, self.flows, self.target, self.sideTasks) = (task, flows, target, sideTasks)
+    }
+
+    /// Every flow is a journal.
+    ///
+    /// - Parameter own: databases in which everything is the task's.
+    func start(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
+        guard let scrub = task.settings.scrub, let queue = task.refreshes else { return }
+        sideTasks.start(.scrub) { [self] in
+            while !Task.isCancelled {
+                // What is to be removed would be found to differ.
+                guard !sideTasks.isRunning(.reconciliation) else {
+                    try? await Task.sleep(for: Self.pauseBetweenPasses)
+                    continue
+                }
+                do throws(Scrub.Failure) {
+                    try await pass(scrub, queue, removable: target.hasOtherTasks ? [] : own())
+                    try? await Task.sleep(for: Self.pauseBetweenPasses)
+                } catch {
+                    if Task.isCancelled { return }
+                    task.scrubbing.failed(error)
+                    guard error.isTransient else {
+                        return task.incidents.reportOnce("both sides are no longer compared: \(error)", level: .warning)
+                    }
+                    logger.debug("both sides cannot be compared: \(error)")
+                    try? await Task.sleep(for: Self.failurePause)
+                }
+            }
+        }
+    }
+
+    private func pass(_ scrub: Scrub, _ queue: RefreshQueue, removable: Set<UInt32>) async throws(Scrub.Failure) {
+        var evidence: [(isByKey: Bool, isByTag: Bool)] = []
+        for applier in flows.appliers { evidence.append(await applier.placementEvidence) }
+        let placement = KeyPlacement(evidence)
+        let record = task.scrubbing
+        record.passBegan()
+        try await scrub.pass(
+            { finding in
+                guard !finding.isExtra || removable.contains(finding.key.database) else {
+                    return record.found(.foreign)
+                }
+                guard let flow = placement.flow(of: finding.key.key) else { return record.found(.unplaced) }
+                record.found(.asked)
+                queue.ask(RefreshRequest(finding.key, flow: flow, origin: .scrub))
+            }, { record.noteProgress($0) })
+        if Task.isCancelled { return }
+        let figures = record.passEnded()
+        let differing = figures.found == 0 ? "no difference" : "\(figures.found) differences so far in this process"
+        logger.info(
+            "both sides have been compared: \(figures.progress.keys) keys, \(differing)", metadata: ["phase": "stable"])
+    }
+}
+
+/// The figures of comparing, over all sessions.
+final class ScrubRecord: Sendable {
+    enum Fate { case asked, foreign, unplaced }
+
+    private let state = Lock((figures: ScrubFigures(), began: ContinuousClock.now))
+
+    var figures: ScrubFigures { state.withLock { $0.figures } }
+
+    func passBegan() {
+        state.withLock {
+            $0.figures.progress = .init(keys: 0, expectedKeys: 0)
+            $0.figures.obstacle = nil
+            $0.began = .now
+        }
+    }
+
+    func noteProgress(_ progress: Scrub.Progress) {
+        state.withLock {
+            $0.figures.progress = progress
+            let elapsed = $0.began.duration(to: .now)
+            let left = max(progress.expectedKeys - progress.keys, 0)
+            $0.figures.timeLeft = progress.keys == 0 ? nil : elapsed * left / progress.keys
+        }
+    }
+
+    func passEnded() -> ScrubFigures {
+        state.withLock {
+            $0.figures.passes += 1
+            $0.figures.lastPass = $0.began.duration(to: .now)
+            $0.figures.timeLeft = nil
+            return $0.figures
+        }
+    }
+
+    func found(_ fate: Fate) {
+        state.withLock {
+            $0.figures.found += 1
+            switch fate {
+            case .asked: $0.figures.asked += 1
+            case .foreign: $0.figures.foreign += 1
+            case .unplaced: $0.figures.unplaced += 1
+            }
+        }
+    }
+
+    func failed(_ failure: Scrub.Failure) { state.withLock { $0.figures.obstacle = failure.description } }
+}

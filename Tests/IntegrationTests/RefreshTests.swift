@@ -1,0 +1,129 @@
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// What the journal of a real Dragonfly does not say enough of is read at the source.
+@Suite(
+    .serialized,
+    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+struct `Keys that the journal says too little of` {
+    private static let sources = [
+        "PFADD ha 1 2", "PFADD hb 3 4", "PFADD hc 5", "SADD sa 1 2 3", "SADD sb 2 3 4",
+        "ZADD za 1.123456789 a 22.123456789 b", "ZADD zb 3 b 123456789.123 c", "RPUSH la 3 1 2",
+        "GEOADD ga 13.361389 38.115556 Palermo 15.087269 37.502669 Catania",
+        "XADD xa 1-1 f v", "XADD xa 2-1 f v", "XADD xa 3-1 f v", "XGROUP CREATE xa g 0",
+    ]
+
+    /// Commands with a destination `%d`, whose records say less than what they do.
+    private static let commands = [
+        "SORT la STORE %d", "GEORADIUS ga 15 37 200 km STORE %d", "ZUNIONSTORE %d 2 za zb", "ZINTERSTORE %d 2 za zb",
+        "ZRANGESTORE %d za 0 -1", "SUNIONSTORE %d sa sb", "SINTERSTORE %d sa sb", "PFMERGE %d ha hb hc",
+    ]
+    private static let destinations = 12
+
+    private func isDone(_ daemon: Daemon) -> Bool {
+        guard let figures = daemon.status?["refreshes"] as? [String: Any] else { return false }
+        return figures["waiting"] as? Int == 0 && figures["refreshed"] as? Int ?? 0 > 0
+    }
+
+    @Test func `are equal at both sides once it is quiet, without a full sync`() throws {
+        let master = try DragonflyServer(shards: 4)
+        let redis = try RedisServer()
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: redis.port,
+                sections: ["shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"]]))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        let (source, target) = (try master.client(), try redis.client())
+        try daemon.wait(forLine: "stable: following")
+        for line in Self.sources { try source.command(line.components(separatedBy: " ")) }
+        let writer = try RandomWriter(port: master.port, seed: printedSeed())
+        for (index, line) in Self.commands.enumerated() {
+            for number in 1...Self.destinations {
+                let key = "to:\(index):\(number)"
+                let older = line.hasPrefix("PFMERGE") ? ["PFADD", key, "9"] : ["SET", key, "older"]
+                try source.command(older)
+                try source.command("PEXPIRE", key, "100000000")
+                try source.command(line.replacingOccurrences(of: "%d", with: key).components(separatedBy: " "))
+            }
+        }
+        for number in 1...Self.destinations {
+            try source.command("XADD", "stream:\(number)", "1-1", "f", "v")
+            try source.command("XGROUP", "CREATE", "stream:\(number)", "g", "0")
+            try source.command("XREADGROUP", "GROUP", "g", "c", "STREAMS", "stream:\(number)", ">")
+            try source.command("XACK", "stream:\(number)", "g", "7-7")
+        }
+        try wait(until: "others have written meanwhile") { writer.commandCount > 20_000 }
+        try writer.stop()
+
+        func differences() throws -> [Difference] {
+            guard daemon.process.isRunning else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            return try ServerComparison(source: source, target: target).differences
+        }
+        try wait(until: "all that was asked for is done", timeout: .seconds(60)) { isDone(daemon) }
+        try wait(until: "both sides are equal", timeout: .seconds(60)) { try differences().isEmpty }
+        print(daemon.status?["refreshes"] ?? "none")
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        try daemon.leave()
+        #expect(try ServerComparison(source: source, target: target).differences == [])
+    }
+
+    @Test func `and those that look as if it said all are found by comparing both sides`() throws {
+        let master = try DragonflyServer(shards: 4)
+        let redis = try RedisServer()
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: redis.port,
+                sections: [
+                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
+                    "verify": ["keysPerSecond: 10000"],
+                ]))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        let (source, target) = (try master.client(), try redis.client())
+        try daemon.wait(forLine: "stable: following")
+        let commands = [
+            "SET ba foobar", "SET bb abcdef", "SET stays v", "XADD xa 1-1 f v", "XADD xa 2-1 f v",
+            "XGROUP CREATE xa g 0",
+        ]
+        for line in commands { try source.command(line.components(separatedBy: " ")) }
+        for number in 1...12 {
+            try source.command("SET", "bitop:\(number)", "older", "PX", "100000000")
+            try source.command("BITOP", "AND", "bitop:\(number)", "ba", "bb")
+            try source.command(["RPUSH", "list:\(number)"] + (1...20).map(String.init))
+            try source.command("LMPOP", "1", "list:\(number)", "LEFT", "COUNT", "5")
+            try source.command("SET", "past:\(number)", "v")
+            try source.command("SET", "past:\(number)", "v", "PXAT", "1000")
+        }
+        try source.command("XREADGROUP", "GROUP", "g", "c", "STREAMS", "xa", ">")
+        // Somebody else writes to the target.
+        try wait(until: "the target follows") { try target.command("EXISTS", "list:12").int == 1 }
+        try target.command("SET", "stays", "by a stranger")
+        try target.command("SET", "a stranger's", "v")
+        try target.command("DEL", "ba")
+
+        func differences() throws -> [Difference] {
+            guard daemon.process.isRunning else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            return try ServerComparison(source: source, target: target).differences
+        }
+        try wait(until: "both sides are equal", timeout: .seconds(90)) { try differences().isEmpty }
+        print(daemon.status?["verify"] ?? "none", daemon.status?["refreshes"] ?? "none")
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        try daemon.leave()
+        #expect(try ServerComparison(source: source, target: target).differences == [])
+    }
+}

@@ -1,0 +1,177 @@
+import Dragonfly
+import Foundation
+import Logging
+import Synchronization
+import Testing
+
+@testable import Replication
+
+@Suite struct `The queue of keys to be refreshed` {
+    private let folder: URL
+    private let time = TestTime()
+
+    private final class TestTime: Sendable {
+        private let milliseconds = Atomic<Int64>(1)
+        var now: Int64 { milliseconds.load(ordering: .relaxed) }
+        func pass(_ time: Int64) { milliseconds.add(time, ordering: .relaxed) }
+    }
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "df2redis-refresh-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    private var path: String { folder.appending(path: "lab.refresh").path }
+
+    private func queue(path: String?, mostInMemory: Int = 10, mostFileBytes: Int = 1 << 30) -> RefreshQueue {
+        RefreshQueue(
+            path: path, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
+            mostInMemory: mostInMemory, mostFileBytes: mostFileBytes, clock: { [time] in time.now })
+    }
+
+    private func request(_ name: String, flow: Int = 0) -> RefreshRequest {
+        RefreshRequest(RefreshKey(database: 0, key: Array(name.utf8)), flow: FlowID(flow))
+    }
+
+    private func names(_ requests: [RefreshRequest]) -> [String] {
+        requests.map { String(decoding: $0.key.key, as: UTF8.self) }
+    }
+
+    @Test func `gives each key once, first come, first served`() {
+        let queue = queue(path: nil)
+        for name in ["a", "b", "a", "c"] { queue.ask(request(name)) }
+        #expect(names(queue.take(atMost: 2)) == ["a", "b"])
+        #expect(names(queue.take(atMost: 9)) == ["c"])
+        #expect(queue.take(atMost: 9).isEmpty)
+        #expect(queue.figures.asked == 3)
+        #expect(queue.figures.waiting == 3)
+    }
+
+    @Test func `gives a key again that has come again while it was read`() {
+        let queue = queue(path: nil)
+        queue.ask(request("a"))
+        #expect(names(queue.take(atMost: 1)) == ["a"])
+        queue.ask(request("a"))
+        queue.finish(request("a").key, .written)
+        time.pass(2000)
+        #expect(names(queue.take(atMost: 1)) == ["a"])
+        queue.finish(request("a").key, .written)
+        time.pass(2000)
+        #expect(queue.take(atMost: 1).isEmpty)
+        #expect(queue.figures.refreshed == 2)
+    }
+
+    @Test func `lets a key that keeps changing wait longer and longer`() {
+        var schedule = RefreshSchedule()
+        let key = request("a").key
+        _ = schedule.add(request("a"), at: nil, now: 0)
+        var (now, waits) = (Int64(0), [Int64]())
+        for _ in 0..<14 {
+            while schedule.take(atMost: 1, now: now).isEmpty { now += 1000 }
+            waits.append(schedule.retry(key, now: now))
+        }
+        #expect(waits.prefix(5) == [100, 200, 400, 800, 1600])
+        #expect(waits.last == RefreshSchedule.longestWait)
+    }
+
+    @Test func `lets a key that each record makes differ wait before it is read again`() {
+        var schedule = RefreshSchedule()
+        var (now, readings) = (Int64(0), 0)
+        for _ in 0..<10_000 {
+            now += 10
+            _ = schedule.add(request("a"), at: nil, now: now)
+            for taken in schedule.take(atMost: 1, now: now) {
+                readings += 1
+                schedule.finish(taken.key, now: now)
+            }
+        }
+        // In 100 s: at waits that double up to a minute.
+        #expect(readings < 20)
+        #expect(readings > 3)
+    }
+
+    @Test func `keeps on the disk what memory does not hold, and loses nothing by a restart`() {
+        var first: RefreshQueue? = queue(path: path, mostInMemory: 10)
+        for number in 0..<1000 { first?.ask(request("key:\(number)", flow: number % 4)) }
+        for number in 0..<1000 { first?.ask(request("key:\(number)")) }
+        #expect(first?.figures.asked == 1000)
+        let taken = first?.take(atMost: 5) ?? []
+        #expect(names(taken) == (0..<5).map { "key:\($0)" })
+        for request in taken.prefix(3) { first?.finish(request.key, .written) }
+        time.pass(5000)
+        _ = first?.take(atMost: 0)
+        // As after SIGKILL: nobody has said goodbye.
+        first = nil
+
+        let second = queue(path: path, mostInMemory: 10)
+        #expect(second.figures.waiting == 997)
+        var seen: Set<String> = []
+        while true {
+            let requests = second.take(atMost: 16)
+            if requests.isEmpty { break }
+            for request in requests {
+                let name = String(decoding: request.key.key, as: UTF8.self)
+                seen.insert(name)
+                #expect(request.flow.index == Int(name.dropFirst(4)).map { $0 % 4 })
+                second.finish(request.key, .written)
+            }
+        }
+        #expect(seen.count == 997)
+        #expect(second.figures.waiting == 0)
+        time.pass(2000)
+        _ = second.take(atMost: 1)
+        let size = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int
+        #expect(size == 16, "the file of an empty queue is its head")
+    }
+
+    @Test func `reads a file that a crash has cut short up to there`() throws {
+        let queue = queue(path: path, mostInMemory: 2)
+        for number in 0..<10 { queue.ask(request("key:\(number)")) }
+        let bytes = try Data(contentsOf: URL(filePath: path))
+        for count in [0, 3, 15, 16, 17, bytes.count - 1, bytes.count] {
+            let cut = folder.appending(path: "cut-\(count)").path
+            try bytes.prefix(count).write(to: URL(filePath: cut))
+            let again = self.queue(path: cut)
+            let expected = count < 16 + 21 ? 0 : count == bytes.count ? 10 : 9
+            #expect(again.figures.waiting == expected, "\(count) bytes")
+            again.ask(request("more"))
+            #expect(self.queue(path: cut).figures.waiting == expected + 1, "\(count) bytes")
+        }
+    }
+
+    @Test func `takes no more than its file may have`() {
+        let queue = queue(path: path, mostInMemory: 5, mostFileBytes: 200)
+        for number in 0..<100 { queue.ask(request("key:\(number)")) }
+        #expect(queue.figures.waiting < 20)
+        #expect(queue.figures.failed > 80)
+    }
+
+    @Test func `is empty when a full sync begins, on the disk too`() {
+        let queue = queue(path: path)
+        for number in 0..<100 { queue.ask(request("key:\(number)")) }
+        queue.fullSyncBegins()
+        #expect(queue.figures.waiting == 0)
+        #expect(self.queue(path: path).figures.waiting == 0)
+    }
+
+    @Test func `makes its file shorter by what is done`() throws {
+        let file = try RefreshFile(path: path)
+        let key = [UInt8](repeating: 7, count: 1 << 20)
+        for number in 0..<40 {
+            _ = try file.append(RefreshRequest(RefreshKey(database: UInt32(number), key: key), flow: FlowID(1)))
+        }
+        let before = file.end
+        var places: [RefreshFile.Place] = []
+        var offset = file.head
+        while let (_, place) = try file.read(at: offset) {
+            places.append(place)
+            offset = place.end
+        }
+        try file.setHead(places[38].offset)
+        let moved = try file.compact()
+        #expect(moved > 0)
+        #expect(file.end == before - moved)
+        #expect(try file.read(at: file.head)?.request.key.database == 38)
+        #expect(try RefreshFile(path: path).read(at: 16)?.request.key.database == 38)
+    }
+}
