@@ -27,13 +27,6 @@ package actor FlowConnection {
     package static let acknowledgeInterval = DispatchTimeInterval.seconds(1)
     /// What is read in one turn of the queue, so that timers and acknowledgements get their turn too.
     private static let turnBytes = 8 << 20
-    /// A flow that brings something again so soon is busy.
-    private static let busyInterval = Duration.microseconds(1500)
-    /// A busy flow is read so often. Meanwhile the kernel has room for far more than comes, and each turn wakes several
-    /// threads of ours on a machine that the source may share with us.
-    private static let busyPause = DispatchTimeInterval.milliseconds(1)
-    /// A flow that brings so much in a turn is read on at once.
-    private static let fastTurnBytes = 96 << 10
 
     private let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -48,9 +41,6 @@ package actor FlowConnection {
     private var isClosed = false
     private var channel: Channel?
     private var acknowledgeTimer: (any DispatchSourceTimer)?
-    /// Reads a busy flow.
-    private var readTimer: (any DispatchSourceTimer)?
-    private var lastTurn = ContinuousClock.now
     private var acknowledgeable: (@Sendable () -> LSN?)?
     private var isDiscarding = false
     private var hasEnded = false
@@ -132,35 +122,11 @@ package actor FlowConnection {
             case .success(.bytes(let count)):
                 turn += count
                 receivedBytes += UInt64(count)
-            case .success(.wouldBlock): return turnEnded(turn)
+            case .success(.wouldBlock): return
             case .success(.endOfStream): return end(nil)
             case .failure(let error): return end(error)
             }
         }
-    }
-
-    /// Decides how the next bytes are waited for: for the kernel's word, or, where they come all the time, for a moment.
-    private func turnEnded(_ bytes: Int) {
-        guard let channel, !channel.isEncrypted else { return }
-        let now = ContinuousClock.now
-        defer { lastTurn = now }
-        guard bytes > 0, bytes < Self.fastTurnBytes, lastTurn.duration(to: now) < Self.busyInterval else {
-            return channel.isReadingByOwner = false
-        }
-        channel.isReadingByOwner = true
-        guard channel.isReadingByOwner else { return }
-        let timer = readTimer ?? makeReadTimer()
-        timer.schedule(deadline: .now() + Self.busyPause, leeway: .microseconds(100))
-    }
-
-    private func makeReadTimer() -> any DispatchSourceTimer {
-        let timer = DispatchSource.makeTimerSource(flags: .strict, queue: executor.queue)
-        timer.setEventHandler { [weak self] in
-            self?.assumeIsolated { if $0.channel?.isReadingByOwner == true { $0.readAvailable() } }
-        }
-        readTimer = timer
-        timer.activate()
-        return timer
     }
 
     private func writeFailed(_ error: SystemError) {
@@ -172,8 +138,6 @@ package actor FlowConnection {
     private func end(_ error: ChannelError?) {
         guard !hasEnded else { return }
         hasEnded = true
-        readTimer?.cancel()
-        readTimer = nil
         channel?.stopReading()
         stopAcknowledging()
         receiver.endOfFlow()
@@ -248,8 +212,6 @@ package actor FlowConnection {
     package func close() {
         guard !isClosed else { return }
         isClosed = true
-        readTimer?.cancel()
-        readTimer = nil
         stopAcknowledging()
         let channel = channel ?? Channel(socket, peer: peer, queue: executor.queue)
         channel.shutdownWrite()

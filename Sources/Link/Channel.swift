@@ -37,9 +37,6 @@ package final class Channel {
     /// When the peer last took or sent something.
     package private(set) var lastTraffic = ContinuousClock.now
     private var isReadingStopped = false
-    private var isReadingSuspended = false
-    /// The read handler waits for so many bytes (SO_RCVLOWAT).
-    private var expectedBytes = 1
     package private(set) var isClosed = false
     package private(set) var hasSentFIN = false
 
@@ -107,29 +104,8 @@ package final class Channel {
     package func stopReading() {
         guard !isReadingStopped, let readSource else { return }
         isReadingStopped = true
-        if !isReadingSuspended { readSource.suspend() }
+        readSource.suspend()
     }
-
-    /// Whether the read handler is called at all: the owner may read for a while when it likes.
-    package var isReadingByOwner: Bool {
-        get { isReadingSuspended }
-        set {
-            guard newValue != isReadingSuspended, !isReadingStopped, !isClosed, let readSource else { return }
-            isReadingSuspended = newValue
-            if newValue { readSource.suspend() } else { readSource.resume() }
-        }
-    }
-
-    /// The read handler is called only when so many bytes have come, or the connection has ended: fewer wake-ups for an
-    /// answer whose least length is known. A TLS session gets its bytes as they come.
-    package func expect(_ bytes: Int) {
-        guard tls == nil, !isClosed, bytes != expectedBytes else { return }
-        expectedBytes = bytes
-        var count = Int32(clamping: max(bytes, 1))
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVLOWAT, &count, socklen_t(MemoryLayout<Int32>.size))
-    }
-
-    package var isEncrypted: Bool { tls != nil }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(ChannelError) -> ReadResult {
         precondition(!isClosed, "a closed channel is not read")
@@ -299,7 +275,7 @@ package final class Channel {
         }
         // A source that is suspended never gets to its cancellation.
         if let writeSource, !isWriteSourceArmed { writeSource.resume() }
-        if let readSource, isReadingStopped || isReadingSuspended { readSource.resume() }
+        if let readSource, isReadingStopped { readSource.resume() }
         rereadSource?.cancel()
         rereadSource = nil
         onReadable = {}

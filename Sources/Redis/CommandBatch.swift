@@ -300,19 +300,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     // MARK: Looking back
 
-    /// Name and key of a command, for messages. Values never appear in it.
-    package struct Label: Equatable, Sendable, CustomStringConvertible {
-        package var name: String
-        package var key: String
-        package var database: UInt32 = 0
-
-        package init(name: String, key: String, database: UInt32 = 0) {
-            (self.name, self.key, self.database) = (name, key, database)
-        }
-
-        package var description: String { key.isEmpty ? name : "\(name) \(key)" }
-    }
-
     /// The command number `index` of the batch, as it was sent.
     package func label(ofCommand index: Int) -> Label {
         if let hugeCommand, hugeCommand.index == index { return Label(name: hugeCommand.label, key: "") }

@@ -99,9 +99,6 @@ package final class TransactionLink {
     /// Bytes that may still be sent before an answer comes: so many that a target far away always has something to do.
     package var room: Int { isLost ? 0 : max(roundTrips.windowBytes - bytesInFlight, 0) }
 
-    /// Reads what has come of an answer that is shorter than what is waited for: it is a sign of life, too.
-    package func readArrived() { if !isLost, channel.unreadBytes > 0 { socketIsReadable() } }
-
     /// Sends a batch: sealed, or one that is written while it is being built.
     package func send(_ batch: CommandBatch) {
         sent = .now
@@ -118,30 +115,7 @@ package final class TransactionLink {
         batch.beginWriting()
         outgoing.append(batch)
         channel.write(outgoing)
-        expectReplies()
     }
-
-    /// One wake-up for what the oldest batch is answered at least, instead of one for each few replies: a server writes
-    /// them as it reads the commands.
-    private func expectReplies() {
-        guard let batch, batch.isSealed, !isLost else { return channel.expect(1) }
-        let left: Int
-        switch stage {
-        case .idle: left = 0
-        case .multi: left = 4 + batch.commandCount * Self.leastQueuedReply + Self.leastExecReply
-        case .queued(let number): left = (batch.commandCount - number) * Self.leastQueuedReply + Self.leastExecReply
-        case .exec: left = Self.leastExecReply
-        case .elements(let number, let count): left = (count - number) * Self.leastElement
-        }
-        channel.expect(max(left - replies.count, 1))
-    }
-
-    /// `+QUEUED` and its line end; no error is shorter.
-    private static let leastQueuedReply = 9
-    /// An error, or the array of what the commands and the checkpoint are answered.
-    private static let leastExecReply = 12
-    /// `:0` and its line end.
-    private static let leastElement = 4
 
     /// What is received next is about another batch.
     private func begin() {
@@ -159,7 +133,6 @@ package final class TransactionLink {
 
     private func socketIsReadable() {
         guard !isLost else { return }
-        defer { expectReplies() }
         hasSettled = false
         do {
             while true {

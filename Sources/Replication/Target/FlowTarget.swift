@@ -34,8 +34,7 @@ protocol FlowTarget: AnyObject {
     /// More has been appended to the batch that is being written, or it has been sealed.
     func batchGrew()
 
-    /// Looks at what no event comes of: part of an answer, or a server that the target has been moved away from, which may
-    /// be open and answer nothing. Once a second.
+    /// Gives up a server that the target has been moved away from: it may be open and answer nothing. Once a second.
     func followMove()
 
     /// A global command has been applied, with the flow's position after it: what was noted in the target besides is gone.
