@@ -113,7 +113,8 @@ struct `A cluster of Valkeys` {
             usleep(3_000_000)
             try daemon.leave(timeout: stopLimit)
         }
-        #expect(try scene.remains() == Scene.expectedRemains)
+        let remains = try scene.remains()
+        #expect(remains == Scene.expectedRemains)
     }
 
     @Test func `has a flush and a removal of old keys in each database, and values in pieces`() throws {
