@@ -113,13 +113,14 @@ let package = Package(
                 "Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire", logging,
             ],
             swiftSettings: strict),
-        .testTarget(name: "SystemdTests", dependencies: ["Base", "Systemd"], swiftSettings: strict),
+        .testTarget(name: "SystemdTests", dependencies: ["Base", "Lab", "Systemd"], swiftSettings: strict),
         .testTarget(
             name: "DashboardTests",
             dependencies: ["Dashboard", "Base", "Dragonfly", "Lab", "Link", "Replication", logging],
             swiftSettings: strict),
         .testTarget(
-            name: "ServiceTests", dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
+            name: "ServiceTests",
+            dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),

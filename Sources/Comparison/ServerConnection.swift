@@ -157,34 +157,23 @@ struct ServerConnection: Sendable {
         }
     }
 
-    /// The lines `name:value` of a section of INFO; of a cluster, some master's.
-    func info(_ section: String) async throws(ComparisonError) -> [String: String] {
+    /// A section of INFO; of a cluster, some master's.
+    func info(_ section: String) async throws(ComparisonError) -> ServerInfo {
         try await info(section, at: walkPlaces()[0])
     }
 
-    func info(_ section: String, at place: Endpoint?) async throws(ComparisonError) -> [String: String] {
+    func info(_ section: String, at place: Endpoint?) async throws(ComparisonError) -> ServerInfo {
         let question = command("INFO", section)
         let reply = try await requests([question], at: place)[0]
         if case .error(let text) = reply { throw refusal(text, of: question) }
-        let text = reply.text ?? ""
-        var fields: [String: String] = [:]
-        for line in text.split(whereSeparator: \.isNewline) {
-            guard let colon = line.firstIndex(of: ":") else { continue }
-            fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
-        }
-        return fields
+        return ServerInfo(reply.text)
     }
 
     /// Keys by database, those that are not empty.
     func keyCounts() async throws(ComparisonError) -> [UInt32: Int] {
         var counts: [UInt32: Int] = [:]
         for place in try await walkPlaces() {
-            for (name, value) in try await info("keyspace", at: place) {
-                guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
-                    let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
-                else { continue }
-                counts[database, default: 0] += Int(keys.dropFirst(5)) ?? 0
-            }
+            counts.merge(try await info("keyspace", at: place).keyCounts, uniquingKeysWith: +)
         }
         return counts
     }

@@ -102,7 +102,7 @@ struct SourcePreflight: Sendable {
     }
 
     private func role(
-        _ server: ServerConnection, _ info: [String: String]
+        _ server: ServerConnection, _ info: ServerInfo
     ) async throws(ComparisonError) -> PreflightFinding {
         let reply = try await server.requests([command("ROLE")])[0]
         let role = reply.array?.first?.text ?? info["role"] ?? "unknown"
@@ -155,7 +155,7 @@ struct SourcePreflight: Sendable {
     // MARK: Shards and rates
 
     private func rates(
-        _ server: ServerConnection, _ before: [String: String], _ version: SourceVersion?, _ side: inout SourceSide
+        _ server: ServerConnection, _ before: ServerInfo, _ version: SourceVersion?, _ side: inout SourceSide
     ) async throws(ComparisonError) {
         let start = ContinuousClock.now
         let first = try await offsets(server)
@@ -163,7 +163,7 @@ struct SourcePreflight: Sendable {
         let second = try await offsets(server)
         let after = try await server.info("stats")
         let seconds = start.duration(to: .now).secondsAsDouble
-        func input(_ info: [String: String]) -> Double? { info["total_net_input_bytes"].flatMap { Double($0) } }
+        func input(_ info: ServerInfo) -> Double? { info["total_net_input_bytes"].flatMap { Double($0) } }
         if let before = input(before), let after = input(after) { side.inputRate = max(0, after - before) / seconds }
         side.shards = second?.count
         guard let first, let second, first.count == second.count, !second.isEmpty else {

@@ -110,7 +110,7 @@ struct TargetPreflight: Sendable {
         return findings
     }
 
-    private func replicas(_ info: [String: String]) -> [PreflightFinding] {
+    private func replicas(_ info: ServerInfo) -> [PreflightFinding] {
         if let replicas = info["connected_slaves"].flatMap({ Int($0) }), replicas > 0 {
             return [PreflightFinding(.ok, .target, "replicas", "\(replicas) replicas get all that is written")]
         }
@@ -147,7 +147,7 @@ struct TargetPreflight: Sendable {
         return (String(parts[0]), "on the target: \(parts[1])")
     }
 
-    private func memory(_ info: [String: String], _ side: inout TargetSide) -> [PreflightFinding] {
+    private func memory(_ info: ServerInfo, _ side: inout TargetSide) -> [PreflightFinding] {
         func number(_ name: String) -> Int { info[name].flatMap { Int($0) } ?? 0 }
         let limit = number("maxmemory")
         side.usedBytes = (side.usedBytes ?? 0) + number("used_memory")
@@ -169,7 +169,7 @@ struct TargetPreflight: Sendable {
     }
 
     private func persistence(
-        _ server: ServerConnection, _ info: [String: String], at place: Endpoint?
+        _ server: ServerConnection, _ info: ServerInfo, at place: Endpoint?
     ) async throws(ComparisonError) -> PreflightFinding {
         if info["rdb_last_bgsave_status"] == "err" {
             return PreflightFinding(

@@ -20,7 +20,8 @@ package enum Health: Equatable, Sendable {
         package var meaning: String {
             switch self {
             case .noBeat: "the daemon's coordinator has given no sign of life for ten seconds"
-            case .hanging: "a flow's reader or applier, or the coordinator, has not had its turn; the watchdog ends it"
+            case .hanging:
+                "a flow's reader or applier, or the coordinator, does not run; the watchdog restarts the task"
             case .sourceLost: "the source cannot be reached, or refuses; it is tried again"
             case .notStable: "the full sync is not over, or the task is connecting, waiting or leaving"
             case .targetLost: "the target does not serve; what arrives is kept meanwhile"

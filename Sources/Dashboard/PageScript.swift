@@ -61,7 +61,7 @@ enum PageScript {
             if (lag === 0) return "Stable: the target has everything that the source has sent.";
             return "Stable: following the source, " + lag.toFixed(1) + " s of lag.";
           case "waiting": return "Waiting before another attempt: " + (s.detail || s.source);
-          case "catching up": return "There was no room left: " + bytes(s.queuedBytes) + " are applied before the source is tried again.";
+          case "catching up": return "The queue was full: " + bytes(s.queuedBytes) + " are applied before the task reconnects to the source.";
           case "leaving": return "Leaving the source in order.";
           default: return s.summary;
           }

@@ -60,10 +60,10 @@ package struct TaskState: Sendable {
             let silence = lastNews.duration(to: now)
             if silence > Self.beatLimit {
                 return .bad(
-                    .noBeat, "the coordinator has not had its turn for \(silence.components.seconds) s")
+                    .noBeat, "the coordinator has not run for \(silence.components.seconds) s")
             }
         }
-        if !isAlive { return .bad(.hanging, "a part of the task has not had its turn; the log names it") }
+        if !isAlive { return .bad(.hanging, "a part of the task does not run; the log names it") }
         if let sourceLoss, status?.phase != .leaving { return .bad(.sourceLost, sourceLoss) }
         return .good
     }

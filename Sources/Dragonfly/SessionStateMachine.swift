@@ -281,9 +281,7 @@ package struct SessionStateMachine: ~Copyable {
 
     /// - Parameter info: the answer to INFO.
     private static func version(in info: String) -> SourceVersion? {
-        info.split(whereSeparator: \.isNewline).lazy.compactMap { line in
-            line.hasPrefix("dragonfly_version:") ? SourceVersion(line.dropFirst("dragonfly_version:".count)) : nil
-        }.first
+        ServerInfo(info)["dragonfly_version"].flatMap { SourceVersion($0) }
     }
 
     private static func parseSession(_ reply: RESPValue) throws(SourceError) -> Session {

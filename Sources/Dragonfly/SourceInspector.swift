@@ -42,8 +42,8 @@ package actor SourceInspector {
     /// - Throws: `SourceError`.
     package func figures() async throws(SourceError) -> SourceFigures {
         var figures = SourceFigures()
-        for (name, value) in try await info("persistence") where name == "loading" { figures.isLoading = value != "0" }
-        figures.keys = try await keys()
+        figures.isLoading = try await info("persistence")["loading"].map { $0 != "0" } ?? false
+        figures.keys = try await info("keyspace").keyCounts
         if figures.isLoading { return figures }
         let reply = try await request("DFLY", "REPLICAOFFSET")
         if case .error(let text) = reply {
@@ -57,23 +57,14 @@ package actor SourceInspector {
     /// Keys in all databases.
     ///
     /// - Throws: `SourceError`.
-    package func keyCount() async throws(SourceError) -> Int { try await keys().values.reduce(0, +) }
-
-    private func keys() async throws(SourceError) -> [UInt32: Int] {
-        var counts: [UInt32: Int] = [:]
-        for (name, value) in try await info("keyspace") {
-            guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
-                let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
-            else { continue }
-            counts[database] = Int(keys.dropFirst(5))
-        }
-        return counts
+    package func keyCount() async throws(SourceError) -> Int {
+        try await info("keyspace").keyCounts.values.reduce(0, +)
     }
 
     /// - Throws: `SourceError`.
     package func calls() async throws(SourceError) -> SourceCalls {
         var calls = SourceCalls(flushes: 0, roleChanges: 0)
-        for (name, value) in try await info("commandstats") {
+        for (name, value) in try await info("commandstats").fields {
             guard let count = value.split(separator: ",").first.flatMap({ Int($0.dropFirst("calls=".count)) }) else {
                 continue
             }
@@ -86,13 +77,10 @@ package actor SourceInspector {
         return calls
     }
 
-    private func info(_ section: String) async throws(SourceError) -> [(name: Substring, value: Substring)] {
+    private func info(_ section: String) async throws(SourceError) -> ServerInfo {
         let reply = try await request("INFO", section)
         if case .error(let text) = reply { throw SourceError.reply(text, to: "INFO \(section)") }
-        return (reply.text ?? "").split(whereSeparator: \.isNewline).compactMap { line in
-            guard let colon = line.firstIndex(of: ":") else { return nil }
-            return (line[..<colon], line[line.index(after: colon)...])
-        }
+        return ServerInfo(reply.text)
     }
 
     private func request(_ words: String...) async throws(SourceError) -> RESPValue {

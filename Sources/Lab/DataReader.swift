@@ -7,23 +7,16 @@ package struct DataReader {
 
     package init(_ client: RESPClient) { self.client = client }
 
-    /// The databases that hold keys, by INFO keyspace.
-    package func databases() throws -> [Int] {
-        let text = try client.command("INFO", "KEYSPACE").text ?? ""
-        return text.split(whereSeparator: \.isNewline).compactMap { line in
-            guard line.hasPrefix("db"), let end = line.firstIndex(of: ":") else { return nil }
-            return Int(line[line.index(line.startIndex, offsetBy: 2)..<end])
-        }.sorted()
+    /// Keys by database, by INFO keyspace.
+    private func keyCounts() throws -> [UInt32: Int] {
+        ServerInfo(try client.command("INFO", "KEYSPACE").text).keyCounts
     }
 
-    /// Keys in all databases, by INFO keyspace.
-    package func keyCount() throws -> Int {
-        let text = try client.command("INFO", "KEYSPACE").text ?? ""
-        return text.split(whereSeparator: \.isNewline).reduce(0) { sum, line in
-            guard line.hasPrefix("db"), let start = line.range(of: ":keys=") else { return sum }
-            return sum + (Int(line[start.upperBound...].prefix(while: \.isNumber)) ?? 0)
-        }
-    }
+    /// The databases that hold keys.
+    package func databases() throws -> [Int] { try keyCounts().keys.map(Int.init).sorted() }
+
+    /// Keys in all databases.
+    package func keyCount() throws -> Int { try keyCounts().values.reduce(0, +) }
 
     package func select(_ database: Int) throws { try client.command("SELECT", "\(database)") }
 

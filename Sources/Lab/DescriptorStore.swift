@@ -24,7 +24,7 @@ package final class DescriptorStore: Sendable {
         guard code == 0 else { throw LabError.system("bind", path) }
         self.socket = socket
         Thread { [kept] in
-            while let (text, descriptors) = Self.receive(socket) { Self.handle(text, descriptors, kept) }
+            while let message = Datagram.receive(from: socket) { Self.handle(message, kept) }
             close(socket)
         }.start()
     }
@@ -49,12 +49,12 @@ package final class DescriptorStore: Sendable {
     package var names: [String] { kept.withLock { $0.map(\.name).sorted() } }
 
     private static func handle(
-        _ text: String, _ descriptors: [Int32], _ kept: borrowing Lock<[(name: String, descriptor: Int32)]>
+        _ message: Datagram, _ kept: borrowing Lock<[(name: String, descriptor: Int32)]>
     ) {
-        let lines = text.split(separator: "\n")
+        let lines = message.text.split(separator: "\n")
         let name = lines.first { $0.hasPrefix("FDNAME=") }.map { String($0.dropFirst(7)) } ?? ""
         if lines.contains("FDSTORE=1") {
-            for descriptor in descriptors {
+            for descriptor in message.descriptors {
                 let own = fcntl(descriptor, F_DUPFD_CLOEXEC, firstNumber)
                 kept.withLock { $0.append((name, own)) }
             }
@@ -64,36 +64,6 @@ package final class DescriptorStore: Sendable {
                 kept.removeAll { $0.name == name }
             }
         }
-        for descriptor in descriptors { close(descriptor) }
-    }
-
-    private static func receive(_ socket: Int32) -> (String, [Int32])? {
-        var payload = [UInt8](repeating: 0, count: 4096)
-        var control = [UInt8](repeating: 0, count: 256)
-        let (count, controlBytes) = payload.withUnsafeMutableBytes { payload in
-            control.withUnsafeMutableBytes { control in
-                var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
-                return withUnsafeMutablePointer(to: &vector) { vector in
-                    var header = msghdr()
-                    header.msg_iov = vector
-                    header.msg_iovlen = 1
-                    header.msg_control = control.baseAddress
-                    header.msg_controllen = control.count
-                    let count = retryingInterrupts { recvmsg(socket, &header, Int32(MSG_CMSG_CLOEXEC)) }
-                    return (count, Int(header.msg_controllen))
-                }
-            }
-        }
-        guard count > 0 else { return nil }
-        let text = String(decoding: payload[..<count], as: UTF8.self)
-        let headBytes = MemoryLayout<cmsghdr>.size
-        guard controlBytes > headBytes else { return (text, []) }
-        // One message with one descriptor is what `sd_pid_notify_with_fds` sends for us.
-        return control.withUnsafeBytes { bytes in
-            let head = bytes.loadUnaligned(as: cmsghdr.self)
-            guard head.cmsg_level == SOL_SOCKET, head.cmsg_type == Int32(SCM_RIGHTS) else { return (text, []) }
-            let places = stride(from: headBytes, to: min(Int(head.cmsg_len), controlBytes), by: 4)
-            return (text, places.map { bytes.loadUnaligned(fromByteOffset: $0, as: Int32.self) })
-        }
+        for descriptor in message.descriptors { close(descriptor) }
     }
 }

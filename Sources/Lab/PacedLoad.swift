@@ -63,9 +63,9 @@ package final class PacedLoad {
 
 /// One connection of the load.
 private final class PacedThread: @unchecked Sendable {  // what both threads touch is under the lock
-    private let lock = NSCondition()
-    private var state = (isEnding: false, hasEnded: false, waits: [Double]())
-    private var error: (any Error)?
+    private let worker = WorkerThread()
+    private let lock = NSLock()
+    private var waits: [Double] = []
     private let client: RESPClient
     private let interval: Duration
     private let pipelined: Int
@@ -79,42 +79,29 @@ private final class PacedThread: @unchecked Sendable {  // what both threads tou
         value = [UInt8](repeating: UInt8(ascii: "v"), count: size)
     }
 
-    func start() { Thread { self.run() }.start() }
-    func end() { lock.withLock { state.isEnding = true } }
+    func start() { worker.start { try self.run() } }
+    func end() { worker.end() }
+    func join() throws { try worker.join() }
 
     func take() -> [Double] {
         lock.withLock {
-            defer { state.waits = [] }
-            return state.waits
+            defer { waits = [] }
+            return waits
         }
     }
 
-    func join() throws {
-        lock.lock()
-        defer { lock.unlock() }
-        while !state.hasEnded { lock.wait() }
-        if let error { throw error }
-    }
-
-    private func run() {
-        var failure: (any Error)?
+    private func run() throws {
         var due = ContinuousClock.now + offset
-        do {
-            while !lock.withLock({ state.isEnding }) {
-                let early = ContinuousClock.now.duration(to: due)
-                if early > .zero { nap(early) }
-                let commands = (0..<pipelined).map { _ in
-                    [Array("SET".utf8), Array("paced:\(Int.random(in: 0..<keys))".utf8), value]
-                }
-                _ = try client.pipeline(commands)
-                let wait = due.duration(to: .now).seconds * 1000
-                lock.withLock { state.waits.append(wait) }
-                due += interval
+        while !worker.isEnding {
+            let early = ContinuousClock.now.duration(to: due)
+            if early > .zero { nap(early) }
+            let commands = (0..<pipelined).map { _ in
+                [Array("SET".utf8), Array("paced:\(Int.random(in: 0..<keys))".utf8), value]
             }
-        } catch { failure = error }
-        lock.withLock {
-            (error, state.hasEnded) = (failure, true)
-            lock.broadcast()
+            _ = try client.pipeline(commands)
+            let wait = due.duration(to: .now).seconds * 1000
+            lock.withLock { waits.append(wait) }
+            due += interval
         }
     }
 }

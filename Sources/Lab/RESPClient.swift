@@ -79,9 +79,7 @@ package final class RESPClient {
 
     /// A field of INFO, such as `redis_version`.
     package func info(_ section: String, _ field: String) throws -> String? {
-        guard let text = try command("INFO", section).text else { return nil }
-        let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(field):") }
-        return line.map { String($0.dropFirst(field.count + 1)) }
+        ServerInfo(try command("INFO", section).text)[field]
     }
 
     private func encoded(_ commands: [[[UInt8]]]) -> ByteBuffer {

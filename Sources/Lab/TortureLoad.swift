@@ -75,11 +75,11 @@ struct TortureGenerator {
 
 /// One connection of the load.
 private final class LoadThread: @unchecked Sendable {  // what both threads touch is under the lock
-    private let lock = NSCondition()
     private static let waitsKept = 20
 
-    private var state = (isEnding: false, hasEnded: false, count: 0, waits: [TortureLoad.Wait]())
-    private var error: (any Error)?
+    private let worker = WorkerThread()
+    private let lock = NSLock()
+    private var state = (count: 0, waits: [TortureLoad.Wait]())
     private let client: RESPClient
     private let rate: Int
     private let otherDatabase: Int?
@@ -95,45 +95,32 @@ private final class LoadThread: @unchecked Sendable {  // what both threads touc
     var count: Int { lock.withLock { state.count } }
     var longestWaits: [TortureLoad.Wait] { lock.withLock { state.waits } }
 
-    func start() { Thread { self.run() }.start() }
-    func end() { lock.withLock { state.isEnding = true } }
+    func start() { worker.start { try self.run() } }
+    func end() { worker.end() }
+    func join() throws { try worker.join() }
 
-    func join() throws {
-        lock.lock()
-        defer { lock.unlock() }
-        while !state.hasEnded { lock.wait() }
-        if let error { throw error }
-    }
-
-    private func run() {
-        var failure: (any Error)?
+    private func run() throws {
         let start = ContinuousClock.now
         var (sent, skipped, database) = (0, 0, 0)
-        do {
-            while !lock.withLock({ state.isEnding }) {
-                let due = Int(start.duration(to: .now).seconds * Double(rate)) - skipped
-                // A time in which the source did not answer is not made up for.
-                if due - sent > rate { skipped += due - sent - rate / 10 }
-                guard due > sent else {
-                    nap(.milliseconds(2))
-                    continue
-                }
-                var batch = (0..<min(due - sent, 20)).map { _ in generator.next() }
-                sent += batch.count
-                // The other database is emptied now and then; database 0 never, so that no mistake is forgotten.
-                let wanted = generator.number(0...9) == 0 ? otherDatabase ?? 0 : 0
-                if wanted != database { batch.insert(["SELECT", "\(wanted)"], at: 0) }
-                database = wanted
-                if database != 0, generator.number(0...rate / 4) == 0 { batch.append(["FLUSHDB"]) }
-                let before = ContinuousClock.now
-                _ = try client.pipeline(batch.map { $0.map { Array($0.utf8) } })
-                note(batch.count, TortureLoad.Wait(start: before, duration: before.duration(to: .now)))
+        while !worker.isEnding {
+            let due = Int(start.duration(to: .now).seconds * Double(rate)) - skipped
+            // A time in which the source did not answer is not made up for.
+            if due - sent > rate { skipped += due - sent - rate / 10 }
+            guard due > sent else {
+                nap(.milliseconds(2))
+                continue
             }
-        } catch { failure = error }
-        lock.lock()
-        (error, state.hasEnded) = (failure, true)
-        lock.broadcast()
-        lock.unlock()
+            var batch = (0..<min(due - sent, 20)).map { _ in generator.next() }
+            sent += batch.count
+            // The other database is emptied now and then; database 0 never, so that no mistake is forgotten.
+            let wanted = generator.number(0...9) == 0 ? otherDatabase ?? 0 : 0
+            if wanted != database { batch.insert(["SELECT", "\(wanted)"], at: 0) }
+            database = wanted
+            if database != 0, generator.number(0...rate / 4) == 0 { batch.append(["FLUSHDB"]) }
+            let before = ContinuousClock.now
+            _ = try client.pipeline(batch.map { $0.map { Array($0.utf8) } })
+            note(batch.count, TortureLoad.Wait(start: before, duration: before.duration(to: .now)))
+        }
     }
 
     private func note(_ commands: Int, _ wait: TortureLoad.Wait) {

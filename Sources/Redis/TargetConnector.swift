@@ -176,7 +176,7 @@ package struct TargetConnector: Sendable {
     /// A master that has come back does not know yet that it is a replica now, or a sentinel does not.
     private func demandMaster(_ locator: SentinelLocator, on connection: RequestConnection) async throws {
         let reply = try await connection.request("INFO", "replication", timeout: settings.timeout)
-        let fields = TargetFigures.fields(of: reply.text ?? "")
+        let fields = ServerInfo(reply.text)
         guard fields["role"] == "slave" else { return }
         throw TargetError(
             .notReady,
@@ -198,7 +198,7 @@ package struct TargetConnector: Sendable {
             guard let info = reply.text else {
                 throw TargetError(.protocolViolation, "the target's INFO is not a text")
             }
-            let fields = TargetFigures.fields(of: info)
+            let fields = ServerInfo(info)
             if fields["dragonfly_version"] != nil {
                 throw TargetError(.unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey")
             }

@@ -18,7 +18,7 @@ extension TargetControl {
         }
         for server in all {
             let info = try await server.demand("CLUSTER", "INFO").text ?? ""
-            let fields = TargetFigures.fields(of: info)
+            let fields = ServerInfo(info)
             guard let state = fields["cluster_state"], state != "ok" else { continue }
             let endpoint = server.connector.settings.endpoint
             throw TargetError(

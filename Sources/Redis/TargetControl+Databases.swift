@@ -61,8 +61,8 @@ extension TargetControl {
 
     /// The databases that hold keys.
     package func databasesWithKeys() async throws(TargetError) -> [UInt32] {
-        let texts = try await servers.demandEverywhere("INFO", "keyspace").map { $0.text ?? "" }
-        return Set(texts.flatMap { TargetFigures.databases(in: $0) }).sorted()
+        let replies = try await servers.demandEverywhere("INFO", "keyspace")
+        return Set(replies.flatMap { ServerInfo($0.text).keyCounts.keys }).sorted()
     }
 
     /// Even without a thread for it, a server empties hundreds of millions of keys in that time.

@@ -21,34 +21,18 @@ extension TargetControl {
         var figures = KeyspaceFigures()
         var runIDs: [String] = []
         for server in try await servers.all() {
-            for (name, value) in try await info("server", of: server) where name == "run_id" {
-                runIDs.append(String(value))
+            if let runID = try await info("server", of: server)["run_id"] { runIDs.append(runID) }
+            let stats = try await info("stats", of: server)
+            for name in ["expired_keys", "evicted_keys", "expired_subkeys", "expired_fields"] {
+                figures.losses += stats[name].flatMap { Int($0) } ?? 0
             }
-            for (name, value) in try await info("stats", of: server) {
-                switch name {
-                case "expired_keys", "evicted_keys", "expired_subkeys", "expired_fields":
-                    figures.losses += Int(value) ?? 0
-                default: break
-                }
-            }
-            for (name, value) in try await info("keyspace", of: server) {
-                guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
-                    let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
-                else { continue }
-                figures.keys[database, default: 0] += Int(keys.dropFirst(5)) ?? 0
-            }
+            figures.keys.merge(try await info("keyspace", of: server).keyCounts, uniquingKeysWith: +)
         }
         figures.runID = TargetProfile.runID(ofAll: runIDs)
         return figures
     }
 
-    private func info(
-        _ section: String, of server: TargetServers.Server
-    ) async throws(TargetError) -> [(name: Substring, value: Substring)] {
-        let text = try await server.demand("INFO", section).text ?? ""
-        return text.split(whereSeparator: \.isNewline).compactMap { line in
-            guard let colon = line.firstIndex(of: ":") else { return nil }
-            return (line[..<colon], line[line.index(after: colon)...])
-        }
+    private func info(_ section: String, of server: TargetServers.Server) async throws(TargetError) -> ServerInfo {
+        ServerInfo(try await server.demand("INFO", section).text)
     }
 }

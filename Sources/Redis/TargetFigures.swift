@@ -1,5 +1,5 @@
 import Link
-import Wire
+package import Wire
 
 /// What the target says of its memory and its keys.
 package struct TargetFigures: Equatable, Sendable {
@@ -17,19 +17,14 @@ package struct TargetFigures: Equatable, Sendable {
 
     package init() {}
 
-    /// - Parameter info: the reply to INFO.
-    package init(info: String) {
-        let fields = Self.fields(of: info)
-        func number(_ name: String) -> Int { fields[name].flatMap { Int($0) } ?? 0 }
-        runID = fields["run_id"] ?? ""
+    package init(_ info: ServerInfo) {
+        func number(_ name: String) -> Int { info[name].flatMap { Int($0) } ?? 0 }
+        runID = info["run_id"] ?? ""
         evictedKeys = number("evicted_keys")
         expiredKeys = number("expired_keys")
         memoryLimitBytes = number("maxmemory")
-        evictionPolicy = fields["maxmemory_policy"] ?? ""
-        for (name, value) in fields where name.hasPrefix("db") && Int(name.dropFirst(2)) != nil {
-            // keys=5,expires=1,...
-            keys += value.split(separator: ",").first.flatMap { Int($0.dropFirst("keys=".count)) } ?? 0
-        }
+        evictionPolicy = info["maxmemory_policy"] ?? ""
+        keys = info.keyCounts.values.reduce(0, +)
     }
 
     /// Those of a cluster, by those of its masters.
@@ -47,21 +42,12 @@ package struct TargetFigures: Equatable, Sendable {
     /// The target removes keys when its memory is full, instead of refusing writes.
     package var mayEvict: Bool { memoryLimitBytes > 0 && !evictionPolicy.isEmpty && evictionPolicy != "noeviction" }
 
-    /// The databases that hold keys.
-    ///
-    /// - Parameter info: the reply to INFO keyspace.
-    static func databases(in info: String) -> [UInt32] {
-        info.split(whereSeparator: \.isNewline).compactMap { line in
-            line.hasPrefix("db") ? UInt32(line.dropFirst(2).prefix { $0.isNumber }) : nil
-        }
-    }
-
     /// Where the replicas of a master are.
     ///
     /// - Parameter info: the reply to INFO replication, with a line `slave<n>:ip=<host>,port=<port>,...` for each.
-    static func replicas(in info: String) -> [Endpoint] {
-        fields(of: info).filter { $0.key.hasPrefix("slave") && Int($0.key.dropFirst(5)) != nil }.compactMap {
-            _, value in
+    static func replicas(in info: ServerInfo) -> [Endpoint] {
+        let lines = info.fields.filter { $0.key.hasPrefix("slave") && Int($0.key.dropFirst(5)) != nil }
+        return lines.values.compactMap { value in
             var (host, port) = (Substring(), UInt16?.none)
             for part in value.split(separator: ",") {
                 if part.hasPrefix("ip=") { host = part.dropFirst(3) }
@@ -71,20 +57,11 @@ package struct TargetFigures: Equatable, Sendable {
             return Endpoint(host: String(host), port: port)
         }
     }
-
-    static func fields(of info: String) -> [String: String] {
-        var fields: [String: String] = [:]
-        for line in info.split(whereSeparator: \.isNewline) {
-            guard let colon = line.firstIndex(of: ":") else { continue }
-            fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
-        }
-        return fields
-    }
 }
 
 extension TargetControl {
     package func figures() async throws(TargetError) -> TargetFigures {
-        let all = try await servers.demandEverywhere("INFO").map { TargetFigures(info: $0.text ?? "") }
+        let all = try await servers.demandEverywhere("INFO").map { TargetFigures(ServerInfo($0.text)) }
         return TargetFigures(sumOf: all)
     }
 }

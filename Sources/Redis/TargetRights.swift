@@ -188,7 +188,7 @@ package struct TargetRights: Equatable, Sendable {
         }
         if let text = forbids(["CLIENT LIST", "CLIENT KILL"]) {
             losses.append(
-                text + "after a crash, what the process before has left in the target's sockets may be applied twice")
+                text + "after a crash, what the previous process left in the target's sockets may be applied twice")
         }
         if let text = forbids(["CONFIG GET"]) {
             losses.append(

@@ -192,7 +192,7 @@ final class TargetServers: Sendable {
         guard connector.settings.locator != nil,
             let reply = try? await single.demand(["INFO", "replication"].map { Array($0.utf8) })
         else { return [] }
-        return TargetFigures.replicas(in: reply.text ?? "").map { endpoint in
+        return TargetFigures.replicas(in: ServerInfo(reply.text)).map { endpoint in
             var settings = connector.settings
             (settings.endpoint, settings.sentinel, settings.locator, settings.owner) = (endpoint, nil, nil, nil)
             return TargetConnector(settings: settings)

@@ -164,7 +164,7 @@ package final class IncidentLog: Sendable {
         }
         if failure == EFBIG {
             return logger.error(
-                "the dead-letter file \(path) has its \(maxFileBytes) bytes: what follows is counted and logged only, until the file is moved away and the task started anew"
+                "the dead-letter file \(path) has its \(maxFileBytes) bytes: further entries are only counted and logged, until the file is moved away and the task restarted"
             )
         }
         if let failure, !hasFileFailed.exchange(true, ordering: .relaxed) {

@@ -139,7 +139,7 @@ package struct ReplicationStatus: Equatable, Sendable {
             "stable: \(keys) keys, \(records) records applied, lag \(isLagEstimated ? "about " : "")\(lagRecords) records, "
                 + "\(lag.tenths) s, \(flows.count) flows, \(source) to \(target)\(targetState)"
         case .waiting: "waiting before another attempt with \(source)\(waiting)"
-        case .catchingUp: "no room was left: \(queuedBytes >> 10) KiB to apply before \(source) is tried again"
+        case .catchingUp: "the queue was full: \(queuedBytes >> 10) KiB to apply before reconnecting to \(source)"
         case .leaving: "leaving \(source)"
         }
     }

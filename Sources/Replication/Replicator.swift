@@ -165,8 +165,8 @@ package actor Replicator {
             switch change {
             case .hangs(let name):
                 logger.error(
-                    "\(name) has not had its turn for \(settings.hangBeats) s or more: no signs of life until it has")
-            case .recovered(let name): logger.notice("\(name) has its turn again")
+                    "\(name) has not run for \(settings.hangBeats) s or more: no watchdog pings until it does")
+            case .recovered(let name): logger.notice("\(name) runs again")
             }
         }
         if !status.flows.isEmpty { reportLag(status) }

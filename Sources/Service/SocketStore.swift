@@ -38,12 +38,12 @@ extension ReplicationService {
         if departures.isEmpty { return }
         let bytes = departures.reduce(0) { $0 + $1.discardedBytes }
         logger.notice(
-            "the process before this one was killed: its \(departures.count) connections to the source have been left, \(bytes) bytes dropped that come again",
+            "the previous process was killed: its \(departures.count) connections to the source are closed, FIN first; the source sends the \(bytes) dropped bytes again",
             metadata: ["phase": "leaving", "event": "left"])
         for departure in departures where !departure.sawMasterFIN {
             let reason = departure.errno.map { "it was broken: \(String(cString: strerror($0)))" }
             logger.warning(
-                "connection \(departure.name) of the process before: \(reason ?? "closed without the source's FIN")",
+                "connection \(departure.name) of the previous process: \(reason ?? "closed without the source's FIN")",
                 metadata: ["phase": "leaving"])
         }
     }

@@ -38,7 +38,7 @@ check "source and target are equal" yes "$(scene_equal 6379 6380 60)"
 # Each session but the first went on from the checkpoint.
 check "one full synchronization was enough" 1 "$(scene_events $unit fullSyncBegun)"
 check "every successor has left for its predecessor" "$kills" \
-    "$(booted_journal $unit | grep -c 'the process before this one was killed')"
+    "$(booted_journal $unit | grep -c 'the previous process was killed')"
 check "systemctl stop leaves in order" 0 "$(booted_run systemctl stop $unit; echo $?)"
 check "no reset was sent" "" "$(scene_resets)"
 # RestartSec=500ms and a second.

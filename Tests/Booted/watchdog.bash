@@ -59,12 +59,12 @@ hangs() {
     restarts=$((restarts + 1))
     scene_wait 30 scene_is $unit NRestarts 1 || { scene_journal $unit; exit 1; }
     check "$part: the log names what hangs" yes \
-        "$(scene_messages $unit | scene_has "$name has not had its turn for")"
+        "$(scene_messages $unit | scene_has "$name has not run for")"
     check "$part: the watchdog has killed the daemon" "$restarts" \
         "$(booted_run journalctl -u $unit | grep -c 'Watchdog timeout (limit 6s)')"
     scene_wait 30 scene_is_stable $unit || { scene_journal $unit; exit 1; }
     check "$part: its successor has left for it" "$restarts" \
-        "$(scene_messages $unit | grep -c 'the process before this one was killed')"
+        "$(scene_messages $unit | grep -c 'the previous process was killed')"
 }
 hangs applier 'the applier of flow 0'
 hangs reader 'the reader of flow 0'

@@ -75,7 +75,7 @@ import Testing
         beat(.stable)
         #expect(health.isGood)
         pass(.seconds(11))
-        #expect(health == .bad(.noBeat, "the coordinator has not had its turn for 11 s"))
+        #expect(health == .bad(.noBeat, "the coordinator has not run for 11 s"))
     }
 
     @Test mutating func `knows since when a phase lasts`() {

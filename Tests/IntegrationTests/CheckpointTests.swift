@@ -199,13 +199,13 @@ import Wire
         let obstacle = scene.path + ".new"
         try FileManager.default.createDirectory(atPath: obstacle, withIntermediateDirectories: true)
         for index in 0..<20 { scene.master.execute("INCR n:\(index)") }
-        try daemon.wait(forLine: "the checkpoint file cannot be written, the one before stays")
+        try daemon.wait(forLine: "cannot write the checkpoint file, the previous one stays")
         try scene.waitUntilEqual()
         #expect(scene.filed == before)
         try FileManager.default.removeItem(atPath: obstacle)
         try daemon.wait(forLine: "the checkpoint file can be written again")
         try scene.waitUntilFiled()
-        #expect(daemon.log.components(separatedBy: "cannot be written, the one before").count == 2, "once")
+        #expect(daemon.log.components(separatedBy: "the previous one stays").count == 2, "once")
         try daemon.leave()
     }
 

@@ -173,7 +173,7 @@ import Wire
         let scene = try Scene(sections: ["checkpoint": ["store: file"]]) {
             $0.refuse([Self.noCalls])
         }
-        try scene.daemon.wait(forLine: "data that the source loads without a record of its journal cannot be noticed")
+        try scene.daemon.wait(forLine: "cannot detect data that the source loads without a journal record")
         scene.master.execute("SET k v")
         try scene.expectEqual()
         try scene.daemon.leave()

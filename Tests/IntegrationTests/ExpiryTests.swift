@@ -172,7 +172,7 @@ import Wire
         defer { scene.stop() }
         try scene.redis.client().command("ACL", "SETUSER", "default", "-config|set")
         try scene.follow()
-        #expect(scene.daemon?.log.contains("the target's import mode cannot be used") == true)
+        #expect(scene.daemon?.log.contains("cannot switch the target's import mode on") == true)
         try scene.life.begin()
         try scene.stopTarget(for: Self.lag)
         try scene.life.end()

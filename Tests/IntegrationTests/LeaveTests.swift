@@ -232,21 +232,8 @@ struct `The leave from a real Dragonfly` {
         let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
         defer { daemon.process.kill() }
         try daemon.wait(forLine: "stable: following")
-        let capture = try PacketCapture(port: master.port)
-        let atStable = writer.commandCount
-        try wait(until: "there is load") { writer.commandCount > atStable + 20_000 }
-
-        if targetHangs { redis.pause() }
-        try daemon.leave(timeout: stopLimit)
-
-        try wait(until: "every end is on the wire") { capture.firstEnds.count >= shards + 1 }
-        #expect(capture.resets == [])
-        #expect(capture.ends.first?.to == master.port, "our FIN is the first of all")
-        let atEnd = writer.commandCount
-        try wait(until: "the writers go on") { writer.commandCount > atEnd + 5000 }
+        try leaveUnderLoad(daemon, from: master, shards: shards, writer) { if targetHangs { redis.pause() } }
         try writer.stop()
-        let client = try master.client()
-        try wait(until: "the session is gone") { try client.info("replication", "connected_slaves") == "0" }
         #expect(!master.log.contains("inflight bytes"))
     }
 }

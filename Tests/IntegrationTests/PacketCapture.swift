@@ -1,6 +1,7 @@
 import DragonflySimulator
 import Foundation
 import Lab
+import Testing
 
 /// The ends of TCP connections on the loopback as they went over the wire: every segment with FIN or RST of one port.
 ///
@@ -78,4 +79,22 @@ final class PacketCapture {
     }
 
     deinit { process.kill() }
+}
+
+/// Stops a task under load, and expects what a leave promises on the wire: FIN first, no RST, and a master that goes on.
+func leaveUnderLoad(
+    _ daemon: Daemon, from master: DragonflyServer, shards: Int, _ writer: RandomWriter, before leave: () -> Void
+) throws {
+    let capture = try PacketCapture(port: master.port)
+    let atStable = writer.commandCount
+    try wait(until: "there is load") { writer.commandCount > atStable + 20_000 }
+    leave()
+    try daemon.leave(timeout: stopLimit)
+    try wait(until: "every end is on the wire") { capture.firstEnds.count >= shards + 1 }
+    #expect(capture.resets == [])
+    #expect(capture.ends.first?.to == master.port, "our FIN is the first of all")
+    let atEnd = writer.commandCount
+    try wait(until: "the writers go on") { writer.commandCount > atEnd + 5000 }
+    let client = try master.client()
+    try wait(until: "the session is gone") { try client.info("replication", "connected_slaves") == "0" }
 }

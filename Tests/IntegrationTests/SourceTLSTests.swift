@@ -119,7 +119,7 @@ private struct Certificates {
             daemon = try Daemon(.replicate, scene.configuration, folder: folder, store: store)
             try daemon.wait(forLine: "resuming at the checkpoint")
             #expect(daemon.log.contains("its 4 connections to the source have been left"), "kill \(kill)")
-            #expect(!daemon.log.contains("of the process before:"), "\(daemon.log)")
+            #expect(!daemon.log.contains("of the previous process:"), "\(daemon.log)")
         }
         try scene.waitUntilEqualAtRest()
         try daemon.leave()
@@ -190,18 +190,7 @@ struct `A real Dragonfly with TLS` {
         let daemon = try Daemon(.replicate, configuration(master, redis))
         defer { daemon.process.kill() }
         try daemon.wait(forLine: "stable: following")
-        let capture = try PacketCapture(port: master.port)
-        let atStable = writer.commandCount
-        try wait(until: "there is load") { writer.commandCount > atStable + 20_000 }
-        if targetHangs { redis.pause() }
-        try daemon.leave(timeout: stopLimit)
-        try wait(until: "every end is on the wire") { capture.firstEnds.count >= shards + 1 }
-        #expect(capture.resets == [])
-        #expect(capture.ends.first?.to == master.port, "our FIN is the first of all")
-        let atEnd = writer.commandCount
-        try wait(until: "the writers go on") { writer.commandCount > atEnd + 5000 }
-        let client = try master.client()
-        try wait(until: "the session is gone") { try client.info("replication", "connected_slaves") == "0" }
+        try leaveUnderLoad(daemon, from: master, shards: shards, writer) { if targetHangs { redis.pause() } }
         redis.resume()
         let next = try Daemon(.replicate, configuration(master, redis), folder: daemon.folder)
         defer { next.process.kill() }

@@ -274,7 +274,7 @@ import Wire
         #expect(scene.daemon.log.contains("(raise spool.memoryBytes or spool.diskBytes)"))
         // The source is free of us while the target takes nothing.
         try wait(until: "the session has ended") { scene.master.sessionStates == [] }
-        try scene.daemon.wait(forLine: "the source is tried again when the")
+        try scene.daemon.wait(forLine: "reconnecting to the source once the")
         let sessions = scene.master.sessionsStarted
         for index in 0..<100 { scene.master.execute("APPEND big:\(index % 7) more") }
         #expect(scene.master.sessionsStarted == sessions, "not before all is applied")

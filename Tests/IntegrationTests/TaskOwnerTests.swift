@@ -72,7 +72,7 @@ import Wire
         #expect(try scene.owner != nil)
         let second = try scene.start()
         try second.wait(forLine: "event=stable")
-        #expect(second.log.contains("taken over from process \(first.process.pid) on host "))
+        #expect(second.log.contains("taking the task over from process \(first.process.pid) on host "))
         #expect(!second.log.contains("whether it still is shows within"))
         try scene.expectFollowing("n")
         try second.leave()
@@ -83,7 +83,7 @@ import Wire
         try scene.client.command("SET", Self.record, Self.foreign, "PX", "600000")
         let daemon = try scene.start()
         try daemon.wait(forLine: "event=stable")
-        #expect(daemon.log.contains("taken over from process 4711 on host db7.example"))
+        #expect(daemon.log.contains("taking the task over from process 4711 on host db7.example"))
         #expect(!daemon.log.contains("whether it still is shows within"))
         try daemon.leave()
     }

@@ -1,11 +1,12 @@
 import Redis
 import Testing
+import Wire
 
 @testable import Replication
 
 @Suite struct `Keys that the target has removed by itself` {
     private func figures(_ run: String, evicted: Int, expired: Int = 0) -> TargetFigures {
-        TargetFigures(info: "run_id:\(run)\r\nevicted_keys:\(evicted)\r\nexpired_keys:\(expired)\r\n")
+        TargetFigures(ServerInfo("run_id:\(run)\r\nevicted_keys:\(evicted)\r\nexpired_keys:\(expired)\r\n"))
     }
 
     @Test func `are counted from the first look on, through restarts and a reset of the counters`() {
@@ -19,7 +20,7 @@ import Testing
 
     @Test func `are expected unless there is room without end or the policy is noeviction`() {
         func mayEvict(_ limit: Int, _ policy: String) -> Bool {
-            TargetFigures(info: "# Memory\r\nmaxmemory:\(limit)\r\nmaxmemory_policy:\(policy)\r\n").mayEvict
+            TargetFigures(ServerInfo("# Memory\r\nmaxmemory:\(limit)\r\nmaxmemory_policy:\(policy)\r\n")).mayEvict
         }
         #expect(mayEvict(1 << 20, "allkeys-lru"))
         #expect(mayEvict(1 << 20, "volatile-ttl"))
@@ -29,6 +30,6 @@ import Testing
 
     @Test func `are seen beside the number of all keys`() {
         let info = "# Keyspace\r\ndb0:keys=5,expires=1,avg_ttl=0\r\ndb12:keys=7,expires=0,avg_ttl=0\r\n"
-        #expect(TargetFigures(info: info).keys == 12)
+        #expect(TargetFigures(ServerInfo(info)).keys == 12)
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Lab
 
 /// The service manager's end of `NOTIFY_SOCKET`: a datagram socket under an abstract address.
 ///
@@ -27,62 +28,14 @@ struct NotifySocket {
         setenv("NOTIFY_SOCKET", "@" + name, 1)
     }
 
-    struct Message {
-        let text: String
-        let descriptors: [Int32]
-    }
-
     /// The next message, or nil if none waits: a datagram is in the queue as soon as `sendmsg` has returned.
-    func receive() -> Message? {
-        var payload = [UInt8](repeating: 0, count: 65_536)
-        var control = [UInt8](repeating: 0, count: 256)
-        let (count, controlBytes) = payload.withUnsafeMutableBytes { payload in
-            control.withUnsafeMutableBytes { control in
-                var vector = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
-                return withUnsafeMutablePointer(to: &vector) { vector in
-                    var header = msghdr()
-                    header.msg_iov = vector
-                    header.msg_iovlen = 1
-                    header.msg_control = control.baseAddress
-                    header.msg_controllen = control.count
-                    let flags = Int32(MSG_DONTWAIT) | Int32(MSG_CMSG_CLOEXEC)
-                    let count = recvmsg(descriptor, &header, flags)
-                    return (count, Int(header.msg_controllen))
-                }
-            }
-        }
-        guard count >= 0 else { return nil }
-        return Message(
-            text: String(decoding: payload[..<count], as: UTF8.self),
-            descriptors: Self.descriptors(in: Array(control[..<controlBytes])))
-    }
+    func receive() -> Datagram? { Datagram.receive(from: descriptor, flags: Int32(MSG_DONTWAIT)) }
 
     /// The texts of all messages that wait.
     func drain() -> [String] {
         var texts: [String] = []
         while let message = receive() { texts.append(message.text) }
         return texts
-    }
-
-    /// The descriptors of `SCM_RIGHTS` messages; `CMSG_NXTHDR` and its kin are macros that Swift does not see.
-    private static func descriptors(in control: [UInt8]) -> [Int32] {
-        var descriptors: [Int32] = []
-        var offset = 0
-        let headBytes = MemoryLayout<cmsghdr>.size
-        control.withUnsafeBytes { bytes in
-            while bytes.count - offset >= headBytes {
-                let head = bytes.loadUnaligned(fromByteOffset: offset, as: cmsghdr.self)
-                let length = Int(head.cmsg_len)
-                guard length >= headBytes, length <= bytes.count - offset else { break }
-                if head.cmsg_level == SOL_SOCKET, head.cmsg_type == Int32(SCM_RIGHTS) {
-                    for place in stride(from: offset + headBytes, to: offset + length, by: 4) {
-                        descriptors.append(bytes.loadUnaligned(fromByteOffset: place, as: Int32.self))
-                    }
-                }
-                offset += (length + 7) & ~7
-            }
-        }
-        return descriptors
     }
 }
 

@@ -1,5 +1,6 @@
 import Base
 import Glibc
+import Lab
 import Testing
 
 @testable import Systemd

@@ -86,7 +86,7 @@ struct ClusterFlush: Sendable {
         let reserved = ReservedKeys(checkpoint: checkpointKey, isInCluster: true)
         let databases: [UInt32] =
             if case .flushDatabase(let database) = command { [database] } else {
-                TargetFigures.databases(in: try await server.demand("INFO", "keyspace").text ?? "")
+                ServerInfo(try await server.demand("INFO", "keyspace").text).keyCounts.keys.sorted()
             }
         for (open, database) in slots.flatMap({ slot in databases.map { (slot, $0) } }) {
             let reply = try await server.demand(

@@ -274,7 +274,7 @@ actor CheckpointStore {
             try await control.update(
                 key.name, set: [CheckpointKey.stopped.field: CheckpointKey.stopped.value], remove: positions)
         } catch {
-            logger.warning("that the task has stopped cannot be noted in the target: \(error)")
+            logger.warning("cannot record in the target that the task has stopped: \(error)")
         }
     }
 
@@ -287,7 +287,7 @@ actor CheckpointStore {
             let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
             try await control.update(key.name, set: [:], remove: positions)
         } catch {
-            logger.warning("the positions cannot be removed from the target: \(error)")
+            logger.warning("cannot remove the positions from the target: \(error)")
         }
     }
 
@@ -336,7 +336,7 @@ actor CheckpointStore {
         } catch {
             // The old one is an earlier position of all flows: more would be applied again, and nothing lost.
             if !isFileFailing {
-                logger.warning("the checkpoint file cannot be written, the one before stays: \(error)")
+                logger.warning("cannot write the checkpoint file, the previous one stays: \(error)")
             }
             isFileFailing = true
         }

@@ -86,7 +86,7 @@ final class ExpiryGuard: TargetDeadlines {
         let wheel = try ExpiryWheel(folder: start.folder, origin: start.origin, continuingAt: next)
         if next != nil, !wheel.isContinued, start.window != nil {
             context.logger.warning(
-                "what was noted of the target's TTLs is gone or outdated: those written before this start are not protected, and may be late, until the source writes them again",
+                "the record of the target's TTLs is missing or outdated: TTLs written before this start are not protected, and may be late, until the source writes them again",
                 metadata: ["flow": "\(flow)"])
         }
         self.init(

@@ -34,12 +34,12 @@ struct ImportMode {
                 try await control.update(checkpoint.name, set: [Self.field.name: Self.field.value], remove: [])
                 if !isOn { try await control.setParameter(Self.parameter, to: "yes") }
             }
-            logger.info("the target is in import mode: it expires nothing by itself meanwhile")
+            logger.info("import mode is on at the target: it expires no keys by itself")
             return isOurs ? .ours : .operators
         } catch {
             guard error.code != .unreachable, !error.isTransient else { throw error }
             logger.warning(
-                "the target's import mode cannot be used: \(error); TTLs near their end are written with a margin")
+                "cannot switch the target's import mode on: \(error); short TTLs are written with a margin")
             try await control.update(checkpoint.name, set: [:], remove: [Self.field.name])
             return .off
         }
@@ -57,14 +57,14 @@ struct ImportMode {
                 guard try await control.hash(checkpoint.name)[Self.field.name] != nil else { return }
             } catch {
                 logger.info(
-                    "whether the target is in import mode cannot be asked: \(error)", metadata: ["phase": "leaving"])
+                    "cannot read the target's import mode: \(error)", metadata: ["phase": "leaving"])
                 return
             }
         }
         do {
             try await control.setParameter(Self.parameter, to: "no")
             try await control.update(checkpoint.name, set: [:], remove: [Self.field.name])
-            logger.info("the target's import mode is off again")
+            logger.info("import mode is off at the target")
         } catch {
             logger.warning(
                 "the target may still be in import mode, and expire nothing (CONFIG SET import-mode no): \(error)")

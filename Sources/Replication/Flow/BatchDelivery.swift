@@ -105,7 +105,7 @@ final class BatchDelivery {
     private func warn(_ unit: Int) {
         guard let (number, size) = parts?.largestCommand(in: unit), let batch = parts?.batch else { return }
         context.logger.warning(
-            "the target ends the connection each time it is sent \(batch.label(ofCommand: number)) of \(size.allArguments) bytes; it is sent again and again",
+            "the target closes the connection each time it gets \(batch.label(ofCommand: number)) of \(size.allArguments) bytes; retrying",
             metadata: ["flow": "\(classifier.flow)"])
     }
 }

@@ -334,7 +334,8 @@ package actor FlowApplier {
         if case .closed = machine.state { return false }
         if let failure = encoder.expiryGuard?.keyExpiries.takeFailure() {
             context.logger.error(
-                "TTLs cannot be noted, and are not protected meanwhile: \(failure)", metadata: ["flow": "\(flow)"])
+                "TTLs cannot be recorded, and are unprotected until they can: \(failure)", metadata: ["flow": "\(flow)"]
+            )
         }
         if machine.isCaughtUp { encoder.adjustDeadlines(oldestArrival: nil) }
         if count % 2 == 1 { sweep() }

@@ -100,7 +100,7 @@ actor TaskLease {
             if isTaken {
                 if let found, found != record.text {
                     logger.notice(
-                        "the task is taken over from \(OwnershipRecord.description(of: found)), which has ended")
+                        "taking the task over from \(OwnershipRecord.description(of: found)), which has ended")
                 }
                 hasOwned = true
                 return
@@ -165,7 +165,7 @@ actor TaskLease {
                 // The flows notice an absent target by themselves.
                 guard !error.isTransient, !hasReportedTrouble else { continue }
                 hasReportedTrouble = true
-                logger.warning("that this process runs the task cannot be noted in the target: \(error)")
+                logger.warning("cannot record in the target that this process runs the task: \(error)")
             }
         }
     }

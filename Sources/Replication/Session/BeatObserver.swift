@@ -19,10 +19,10 @@ final class BeatObserver: Sendable {
         timer.setEventHandler { [weak self] in
             guard let self else { return }
             let now = beats.load(ordering: .relaxed)
-            if now != last, missed > limit { logger.notice("the coordinator has its turn again") }
+            if now != last, missed > limit { logger.notice("the coordinator runs again") }
             (last, missed) = (now, now == last ? missed + 1 : 0)
             if missed == limit + 1 {
-                logger.error("the coordinator has not had its turn for \(missed) s: no signs of life until it has")
+                logger.error("the coordinator has not run for \(missed) s: no watchdog pings until it does")
             }
         }
         timer.activate()

@@ -105,7 +105,7 @@ actor DataSetWatch {
                 }
             } catch let error as SourceError where error.code == .permission {
                 logger.warning(
-                    "data that the source loads without a record of its journal cannot be noticed: \(error)",
+                    "cannot detect data that the source loads without a journal record: \(error)",
                     metadata: ["phase": "stable"])
                 return
             } catch {

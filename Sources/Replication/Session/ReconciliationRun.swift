@@ -37,7 +37,7 @@ final class ReconciliationRun {
                 attempt += 1
                 do { return try await run() } catch {
                     if Task.isCancelled { return }
-                    logger.warning("removing what the source no longer has: \(error); it begins again")
+                    logger.warning("removing keys that the source no longer has: \(error); starting over")
                     try? await Task.sleep(for: scope.task.settings.retry.wait(before: attempt))
                 }
             }

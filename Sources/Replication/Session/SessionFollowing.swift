@@ -95,7 +95,7 @@ final class SessionFollowing {
             try await globals.reached(flow, command, transactionID)
         case .mustRestart(let flow, let command):
             throw ReplicationError(
-                .resync, flow: flow, "the source ran \(command.name) during the full sync: it begins again")
+                .resync, flow: flow, "the source ran \(command.name) during the full sync: starting it over")
         case .targetLost(let flow, let error):
             if !scope.flows.isTargetLost { scope.task.counters.targetLost() }
             scope.flows.reportTargetLost(flow, error)
@@ -160,7 +160,7 @@ final class SessionFollowing {
     func catchUp() async throws {
         scope.sync.enterCatchingUp()
         logger.notice(
-            "the source is tried again when the \(scope.flows.queuedBytes >> 10) KiB that wait are applied",
+            "reconnecting to the source once the \(scope.flows.queuedBytes >> 10) KiB in the queue are applied",
             metadata: ["phase": "\(scope.sync.phase.rawValue)"])
         scope.reportPhase()
         scope.sideTasks.start(.catchUpPoll) { [events = scope.events] in

@@ -116,7 +116,7 @@ final class SessionTTLs {
         let count = try await control.forgetElementExpiries(task: task, isFullSync: scope.sync.isFullSync)
         if count > 0, !scope.sync.isFullSync {
             logger.warning(
-                "\(count) keys hold elements whose TTLs nobody ends any more (policy.memberTTL: unsupported)")
+                "\(count) keys hold elements whose TTLs are no longer enforced (policy.memberTTL: unsupported)")
         }
         return keys
     }

@@ -48,7 +48,7 @@ final class TargetReactions {
         case .evicted:
             let error = ReplicationError.checkpointEvicted(findings.figures.evictionPolicy)
             guard scope.sync.phase == .stable, !reconciliation.isPending else { throw error }
-            logger.error("\(error); it is written anew", metadata: ["event": "divergence"])
+            logger.error("\(error); writing it again", metadata: ["event": "divergence"])
             restoreCheckpoint()
         }
     }
@@ -80,7 +80,7 @@ final class TargetReactions {
                     try await scope.task.checkpointStore.restore(fields, on: control)
                 } catch {
                     // The next poll finds it missing again.
-                    logger.warning("the checkpoint cannot be written anew: \(error)")
+                    logger.warning("cannot write the checkpoint again: \(error)")
                 }
             }
             await control.close()

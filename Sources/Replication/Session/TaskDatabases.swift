@@ -132,7 +132,7 @@ final class TaskDatabases {
                 metadata: ["event": "divergence"])
         }
         filled.markEmpty(database)
-        logger.notice("database \(database) of the target is emptied: fullSync.existing is flush")
+        logger.notice("emptying database \(database) of the target (fullSync.existing: flush)")
     }
 
     /// A flush of the source, as this task may carry it out.

@@ -1,0 +1,26 @@
+/// The reply to `INFO`: lines `name:value`, under headings that begin with `#`. Dragonfly, Redis and Valkey answer alike.
+package struct ServerInfo: Equatable, Sendable {
+    package private(set) var fields: [String: String] = [:]
+
+    /// - Parameter text: `nil`, a reply that is no text, holds no field.
+    package init(_ text: String?) {
+        for line in (text ?? "").split(whereSeparator: \.isNewline) where !line.hasPrefix("#") {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            fields[String(line[..<colon])] = String(line[line.index(after: colon)...])
+        }
+    }
+
+    package subscript(name: String) -> String? { fields[name] }
+
+    /// Keys by database, of the section `keyspace`: `db0:keys=5,expires=1,...`. A database without keys has no line.
+    package var keyCounts: [UInt32: Int] {
+        var counts: [UInt32: Int] = [:]
+        for (name, value) in fields {
+            guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
+                let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
+            else { continue }
+            counts[database] = Int(keys.dropFirst("keys=".count))
+        }
+        return counts
+    }
+}
