@@ -160,8 +160,8 @@ extension [PreflightFinding] {
     @Test func `says when certificates end, of both servers`() async throws {
         let day = 86_400
         let authority = try CertificateAuthority(seconds: -3600...400 * day)
-        let source = try RedisServer(tls: .init(try authority.issue(seconds: -3600...100 * day + 60)))
-        let target = try RedisServer(tls: .init(try authority.issue(seconds: -3600...10 * day + 60)))
+        let source = try RedisServer(tls: .init(try authority.issue(seconds: -3600...100 * day + 7200)))
+        let target = try RedisServer(tls: .init(try authority.issue(seconds: -3600...10 * day + 7200)))
         let expired = try RedisServer(tls: .init(try authority.issue(seconds: -7200...(-3600))))
         defer { for server in [source, target, expired] { server.stop() } }
         func settings(_ section: String) -> TLSSettings {
