@@ -46,7 +46,8 @@ package struct TargetFigures: Equatable, Sendable {
     ///
     /// - Parameter info: the reply to INFO replication, with a line `slave<n>:ip=<host>,port=<port>,...` for each.
     static func replicas(in info: ServerInfo) -> [Endpoint] {
-        info.fields.filter { $0.key.hasPrefix("slave") && Int($0.key.dropFirst(5)) != nil }.compactMap { _, value in
+        let lines = info.fields.filter { $0.key.hasPrefix("slave") && Int($0.key.dropFirst(5)) != nil }
+        return lines.values.compactMap { value in
             var (host, port) = (Substring(), UInt16?.none)
             for part in value.split(separator: ",") {
                 if part.hasPrefix("ip=") { host = part.dropFirst(3) }

@@ -79,7 +79,9 @@ struct `A cluster of Valkeys` {
     {
         let scene = try Scene(replicas: 1)
         let seed = printedSeed()
-        let writer = try RandomWriter(port: scene.master.port, connections: 2, databases: [0, 3], keys: 60, seed: seed)
+        // A flush of another database than 0 leaves marks, which the next full sync removes.
+        let writer = try RandomWriter(
+            port: scene.master.port, connections: 2, databases: [0, 3], keys: 60, flushes: false, seed: seed)
         try wait(until: "there is something to sync") { writer.commandCount > 3000 }
         var daemon = try scene.start()
         try daemon.wait(forLine: "event=stable")
@@ -113,7 +115,8 @@ struct `A cluster of Valkeys` {
             usleep(3_000_000)
             try daemon.leave(timeout: stopLimit)
         }
-        #expect(try scene.remains() == Scene.expectedRemains)
+        let remains = try scene.remains()
+        #expect(remains == Scene.expectedRemains)
     }
 
     @Test func `has a flush and a removal of old keys in each database, and values in pieces`() throws {

@@ -85,7 +85,7 @@ private final class Scene {
         #expect(try ServerComparison(source: scene.source, target: scene.cluster).isEqual)
         let own = try scene.ownKeys()
         #expect(own == Scene.remains)
-        let check = try first.run("check", "--settle", "0.2")
+        let check = try first.run("check", "--settle", "0.2", "--mode", "outline")
         #expect(check.code == 0 && check.output.hasPrefix("equal: "), "\(check)")
         let preflight = try first.run("preflight")
         #expect(preflight.output.contains("all 16384 are served, by 3 masters"), "\(preflight)")

@@ -114,6 +114,9 @@ struct `A real Dragonfly and a cluster, with TLS` {
             try scene.daemon.leave(timeout: stopLimit)
             #expect(try ServerComparison(source: master.client(), target: cluster).isEqual)
             #expect(try master.client().command("PING").text == "PONG", "the master lives")
+            // The program itself says the same, value by value.
+            let check = try scene.daemon.run("check", "--settle", "0.5")
+            #expect(check.code == 0 && check.output.hasPrefix("equal: "), "\(check)")
         }
     }
 }

@@ -199,7 +199,7 @@ import Wire
         try daemon.expectExit(0)
         #expect(try group.servers[0].client().command("GET", "k").text == "v")
         // The commands beside the task find the target in the same way.
-        let equal = try daemon.run("check", "--settle", "0.2")
+        let equal = try daemon.run("check", "--settle", "0.2", "--mode", "outline")
         #expect(equal.code == 0 && equal.output.hasPrefix("equal: 1 key"), "\(equal)")
         let preflight = try daemon.run("preflight")
         #expect(preflight.output.contains("'mymaster' is 127.0.0.1:\(group.servers[0].port), of 3 sentinels"))

@@ -86,7 +86,7 @@ struct ClusterFlush: Sendable {
         let reserved = ReservedKeys(checkpoint: checkpointKey, isInCluster: true)
         let databases: [UInt32] =
             if case .flushDatabase(let database) = command { [database] } else {
-                Array(ServerInfo(try await server.demand("INFO", "keyspace").text).keyCounts.keys)
+                ServerInfo(try await server.demand("INFO", "keyspace").text).keyCounts.keys.sorted()
             }
         for (open, database) in slots.flatMap({ slot in databases.map { (slot, $0) } }) {
             let reply = try await server.demand(
@@ -109,6 +109,8 @@ struct ClusterFlush: Sendable {
             let kept = texts.map { $0.map { Array($0.utf8) } } ?? found.compactMap(\.bytes)
             try await sequence.demand("MULTI")
             for command in flushWords { try await sequence.demand(command) }
+            // A flush of another database than 0 leaves it.
+            try await sequence.demand(["DEL", Self.notice(of: checkpointKey)])
             if let owner { try await sequence.demand(owner.command) }
             if !kept.isEmpty { try await sequence.demand([Array("HSET".utf8), Array(checkpointKey.utf8)] + kept) }
             let replies = try await sequence.demand("EXEC")
