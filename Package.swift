@@ -99,7 +99,8 @@ let package = Package(
             swiftSettings: strict),
 
         .testTarget(name: "BaseTests", dependencies: ["Base", "Lab"], swiftSettings: strict),
-        .testTarget(name: "WireTests", dependencies: ["Base", "Wire", "CLZ4", "CZstd"], swiftSettings: strict),
+        .testTarget(
+            name: "WireTests", dependencies: ["Base", "Wire", "CLZ4", "COpenSSL", "CZstd"], swiftSettings: strict),
         .testTarget(name: "LinkTests", dependencies: ["COpenSSL", "Link", "Lab", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "DragonflyTests", dependencies: ["Dragonfly", "DragonflySimulator", "Lab", "Link", "Wire"],

@@ -1,3 +1,4 @@
+import Dragonfly
 import Foundation
 import Lab
 import Link
@@ -15,6 +16,7 @@ struct ServerScene {
     let folder: TemporaryFolder
     let log = EventLog()
     let stops = Lock(0)
+    let drains = Lock(false)
 
     init(_ configure: (inout DashboardServer.Settings) -> Void = { _ in }) async throws {
         var task = TaskDescription(name: "prod")
@@ -28,7 +30,10 @@ struct ServerScene {
         server = DashboardServer(
             settings: settings, report: report,
             logger: log.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
-        await server.start { [stops] _ in stops.withLock { $0 += 1 } }
+        await server.start { [stops, drains] wish in
+            stops.withLock { $0 += 1 }
+            drains.withLock { $0 = wish }
+        }
     }
 
     func port() async throws -> UInt16 {
@@ -227,8 +232,35 @@ struct ServerScene {
         #expect(scene.stops.withLock { $0 } == 0)
         #expect(try HTTPClient(socket: socket.path).request("/api/stop", method: "POST").status == 202)
         #expect(scene.stops.withLock { $0 } == 1)
+        #expect(scene.drains.withLock { $0 })
+        #expect(try HTTPClient(socket: socket.path).request("/api/stop?drain=no", method: "POST").status == 202)
+        #expect(scene.stops.withLock { $0 } == 2)
+        #expect(!scene.drains.withLock { $0 })
         await scene.server.stop()
         #expect(throws: LabError.self) { try HTTPClient(socket: socket.path) }
+    }
+
+    @Test func `says over the Unix socket alone how far the target is, at this moment`() async throws {
+        let folder = try TemporaryFolder("run")
+        let socket = ControlSocket(folder: folder.file("prod"))
+        let scene = try await ServerScene { $0.controlSocket = socket }
+        try wait(until: "the socket is open") { (try? HTTPClient(socket: socket.path)) != nil }
+        var body = try HTTPClient(socket: socket.path).request("/api/positions").body
+        #expect(
+            body == "{\"pid\":0,\"phase\":\"connecting\",\"session\":0,\"targetLost\":false,\"nextLSNs\":[]}\n")
+        var status = ReplicationStatus(phase: .stable, source: "a:1", target: "b:2")
+        status.session = 3
+        scene.report.take(.phase(status))
+        let lsns = Lock<[LSN?]>([LSN(7), nil])
+        scene.report.setPositions { lsns.withLock { $0 } }
+        body = try HTTPClient(socket: socket.path).request("/api/positions").body
+        #expect(body.contains("\"phase\":\"stable\",\"session\":3"))
+        #expect(body.contains("\"nextLSNs\":[7,null]"))
+        // No beat of the task in between.
+        lsns.withLock { $0 = [LSN(8), LSN(1)] }
+        #expect(try HTTPClient(socket: socket.path).request("/api/positions").body.contains("[8,1]"))
+        #expect(try HTTPClient.get("/api/positions", port: try await scene.port()).status == 404)
+        await scene.server.stop()
     }
 
     /// As a process that was killed does.

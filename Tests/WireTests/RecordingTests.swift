@@ -208,9 +208,7 @@ private func pythonJSON(_ value: Any?) -> [UInt8] {
             case 0x08: text += Array("\\b".utf8)
             case 0x0C: text += Array("\\f".utf8)
             case 0x20..<0x7F: text.append(UInt8(unit))
-            default:
-                let digits = String(unit, radix: 16)
-                text += Array(("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).utf8)
+            default: text += unit < 0x100 ? latin1Escapes[Int(unit)] : escape(unit)
             }
         }
         text.append(UInt8(ascii: "\""))
@@ -243,3 +241,12 @@ private func pythonJSON(_ value: Any?) -> [UInt8] {
     append(value)
     return text
 }
+
+/// `\\u00e9`.
+private func escape(_ unit: UInt16) -> [UInt8] {
+    let digits = String(unit, radix: 16)
+    return Array(("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).utf8)
+}
+
+/// Those of the bytes of values, made once.
+private let latin1Escapes = (0..<0x100).map { escape(UInt16($0)) }

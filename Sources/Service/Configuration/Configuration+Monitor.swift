@@ -2,10 +2,7 @@ extension Configuration {
     /// What `df2redis monitor` watches at the source, and who hears of it.
     package struct Monitor: Sendable, Equatable {
         /// Words of a Dragonfly whose replicas or snapshots hang.
-        package static let standardPatterns = [
-            "Waiting for inflight bytes", "Stream timed out", "Master detected replication timeout",
-            "Couldn't wait for commands to finish",
-        ]
+        package static let standardPatterns = ["Waiting for inflight bytes", "Stream timed out", "replication timeout"]
 
         package var interval = Duration.seconds(5)
         /// A PING that takes longer is a bad answer.

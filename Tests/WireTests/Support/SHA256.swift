@@ -1,53 +1,10 @@
-/// SHA-256 (FIPS 180-4) as hexadecimal text: the recordings keep long values as digests.
+import COpenSSL
+
+/// SHA-256 as hexadecimal text: the recordings keep long values as digests.
 func sha256(_ message: [UInt8]) -> String {
-    var state: [UInt32] = [
-        0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-    ]
-    var padded = message + [0x80]
-    while padded.count % 64 != 56 { padded.append(0) }
-    for shift in stride(from: 56, through: 0, by: -8) {
-        padded.append(UInt8(truncatingIfNeeded: (message.count * 8) >> shift))
-    }
-    var words = [UInt32](repeating: 0, count: 64)
-    for block in stride(from: 0, to: padded.count, by: 64) {
-        for index in 0..<16 {
-            words[index] = (0..<4).reduce(0) { $0 << 8 | UInt32(padded[block + index * 4 + $1]) }
-        }
-        for index in 16..<64 {
-            let (a, b) = (words[index - 15], words[index - 2])
-            let low = a.rotated(7) ^ a.rotated(18) ^ a >> 3
-            let high = b.rotated(17) ^ b.rotated(19) ^ b >> 10
-            words[index] = words[index - 16] &+ low &+ words[index - 7] &+ high
-        }
-        var s = state
-        for index in 0..<64 {
-            let mixed = s[4].rotated(6) ^ s[4].rotated(11) ^ s[4].rotated(25)
-            let choice = (s[4] & s[5]) ^ (~s[4] & s[6])
-            let first = s[7] &+ mixed &+ choice &+ roundConstants[index] &+ words[index]
-            let turned = s[0].rotated(2) ^ s[0].rotated(13) ^ s[0].rotated(22)
-            let majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2])
-            s = [first &+ turned &+ majority, s[0], s[1], s[2], s[3] &+ first, s[4], s[5], s[6]]
-        }
-        for index in 0..<8 { state[index] &+= s[index] }
-    }
-    return state.map { word in
-        let text = String(word, radix: 16)
-        return String(repeating: "0", count: 8 - text.count) + text
-    }.joined()
+    var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+    var count: UInt32 = 0
+    let code = EVP_Digest(message, message.count, &digest, &count, EVP_sha256(), nil)
+    precondition(code == 1, "SHA-256 needs nothing but memory")
+    return digest[..<Int(count)].map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
 }
-
-extension UInt32 {
-    fileprivate func rotated(_ count: UInt32) -> UInt32 { self >> count | self << (32 - count) }
-}
-
-/// The fractions of the cube roots of the first 64 primes.
-private let roundConstants: [UInt32] = [
-    0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
-    0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
-    0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
-    0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
-    0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85,
-    0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070,
-    0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3,
-    0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
-]

@@ -1,0 +1,121 @@
+import Foundation
+import Lab
+import Link
+import Testing
+
+@testable import Service
+
+@Suite struct `Alerts` {
+    @Test func `are each reported once when they come up and once when they are over`() {
+        var book = AlertBook()
+        let (slow, log) = (Alert(name: "unanswered", message: "slow"), Alert(name: "log", message: "inflight 1"))
+        #expect(book.update([]) == [])
+        #expect(book.update([slow]) == [.raised(slow)])
+        #expect(book.update([Alert(name: "unanswered", message: "slower")]) == [])
+        #expect(book.update([slow, log]) == [.raised(log)])
+        #expect(book.update([log]) == [.cleared(slow)])
+        #expect(book.update([]) == [.cleared(log)])
+        #expect(book.update([slow]) == [.raised(slow)])
+    }
+
+    @Test func `of the log end when it is quiet`() {
+        var patterns = LogPatterns(["inflight bytes", "timed out"], quiet: .seconds(60))
+        let start = ContinuousClock.now
+        #expect(patterns.alert(["all is well"], at: start) == nil)
+        let line = "W2026 streamer.cc:357] Waiting for inflight bytes 12"
+        let alert = patterns.alert(["before", line, "after"], at: start)
+        #expect(alert == Alert(name: "log", message: "the source's log says: \(line)"))
+        #expect(patterns.alert([], at: start + .seconds(59)) == alert)
+        #expect(patterns.alert([], at: start + .seconds(60)) == nil)
+    }
+
+    @Test func `of replicas are for those that do not move`() {
+        let info = """
+            # Replication\r
+            role:master\r
+            connected_slaves:3\r
+            slave0:ip=df2redis/prod@db,port=0,state=online,lag=7\r
+            slave1:ip=10.0.0.9,port=6379,state=full_sync,lag=0\r
+            slave2:broken\r
+            """
+        let replicas = ReplicaWatch.Replica.all(inInfo: info)
+        #expect(
+            replicas == [
+                .init(name: "df2redis/prod@db", state: "online", lag: 7),
+                .init(name: "10.0.0.9:6379", state: "full_sync", lag: 0),
+            ])
+        var watch = ReplicaWatch(limit: .seconds(10))
+        let start = ContinuousClock.now
+        var online = replicas[0]
+        #expect(watch.alerts(replicas, at: start) == [])
+        #expect(watch.alerts(replicas, at: start + .seconds(9)) == [])
+        // It moves: the lag is smaller. The other one stays where it is.
+        online.lag = 6
+        let alerts = watch.alerts([online, replicas[1]], at: start + .seconds(10))
+        #expect(alerts.map(\.name) == ["replica 10.0.0.9:6379"])
+        #expect(alerts[0].message.contains("has been in the state full_sync for 10 s"))
+        // A lag that only grows.
+        online.lag = 8
+        #expect(watch.alerts([online], at: start + .seconds(20)).map(\.name) == ["replica df2redis/prod@db"])
+        online.lag = 0
+        for second in 21...60 { #expect(watch.alerts([online], at: start + .seconds(second)) == []) }
+    }
+}
+
+@Suite struct `The source's log` {
+    private func append(_ text: String, to path: String) throws {
+        let file = try #require(FileHandle(forWritingAtPath: path))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data(text.utf8))
+        try file.close()
+    }
+
+    @Test func `is followed from its end on, over rotation and truncation`() throws {
+        let folder = try Lab.TemporaryFolder("log")
+        let path = try folder.write("old\n", to: "dragonfly.log")
+        var log = LogFollower(path)
+        defer { log.close() }
+        #expect(try log.lines() == [])
+        try append("one\ntw", to: path)
+        #expect(try log.lines() == ["one"])
+        try append("o\nthree\n", to: path)
+        #expect(try log.lines() == ["two", "three"])
+        try FileManager.default.moveItem(atPath: path, toPath: path + ".1")
+        #expect(throws: SystemError.self) { try log.lines() }
+        _ = try folder.write("four\n", to: "dragonfly.log")
+        #expect(try log.lines() == ["four"])
+        let file = try #require(FileHandle(forWritingAtPath: path))
+        try file.truncate(atOffset: 0)
+        try file.close()
+        #expect(try log.lines() == [])
+        try append("five\n", to: path)
+        #expect(try log.lines() == ["five"])
+    }
+
+    @Test func `is bounded in lines and bytes`() throws {
+        let folder = try Lab.TemporaryFolder("log")
+        let path = try folder.write("", to: "dragonfly.log")
+        var log = LogFollower(path)
+        defer { log.close() }
+        #expect(try log.lines() == [])
+        try append(String(repeating: "x", count: 3 << 20), to: path)
+        #expect(try log.lines() == [])
+        try append("\nnext\n", to: path)
+        #expect(try log.lines().last == "next")
+    }
+}
+
+@Suite struct `A hook` {
+    @Test func `gets what it is told, and is killed when it takes too long`() throws {
+        let folder = try Lab.TemporaryFolder("hook")
+        let program = try ChildProgram(
+            ["/bin/sh", "-c", "cat > \"$PLACE\"; echo \"$WORD\" >> \"$PLACE\"; exit 3"],
+            environment: ["PLACE": folder.file("said"), "WORD": "a b"], input: "json\n")
+        #expect(program.wait(within: .seconds(30)) == 3)
+        #expect(try String(contentsOfFile: folder.file("said"), encoding: .utf8) == "json\na b\n")
+        #expect(throws: SystemError.self) { try ChildProgram(["df2redis-no-such-program"]) }
+        let slow = try ChildProgram(["/bin/sh", "-c", "sleep 60"])
+        #expect(slow.wait(within: .milliseconds(100)) == nil)
+        #expect(kill(slow.process, 0) != 0)
+    }
+}
