@@ -126,4 +126,39 @@ struct `Keys that the journal says too little of` {
         try daemon.leave()
         #expect(try ServerComparison(source: source, target: target).differences == [])
     }
+
+    @Test func `wait for the rights to read them, through a kill too`() throws {
+        let master = try DragonflyServer(shards: 4)
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let (source, target) = (try master.client(), try redis.client())
+        try source.command("ACL", "SETUSER", "few", "ON", ">pw", "+DFLY", "+REPLCONF", "+PING", "+TIME", "+INFO")
+        let configuration = Daemon.Configuration(
+            source: master.port, target: redis.port,
+            sections: ["shutdown": ["drainSeconds: 0"], "source": ["username: few", "password: pw"]])
+        var daemon = try Daemon(.replicate, configuration)
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        try source.command("ZADD", "za", "1.123456789", "a")
+        try source.command("ZADD", "zb", "22.123456789", "b")
+        for number in 1...100 { try source.command("ZUNIONSTORE", "to:\(number)", "2", "za", "zb") }
+        try daemon.wait(forLine: "until its user has +DUMP +PEXPIRETIME +SELECT +MEMORY ~*")
+        try wait(until: "all are applied and asked for") {
+            try target.command("EXISTS", "to:100").int == 1
+                && (daemon.status?["refreshes"] as? [String: Any])?["waiting"] as? Int == 100
+        }
+        let folder = daemon.folder
+        daemon.process.kill()
+
+        try source.command("ACL", "SETUSER", "few", "+DUMP", "+PEXPIRETIME", "+SELECT", "+MEMORY", "~*")
+        daemon = try Daemon(.replicate, configuration, folder: folder)
+        try wait(until: "both sides are equal") {
+            try ServerComparison(source: source, target: target).differences.isEmpty
+        }
+        try daemon.leave()
+        #expect(daemon.log.contains("resuming at the checkpoint"))
+    }
 }
