@@ -118,7 +118,7 @@ private struct Certificates {
             try FileManager.default.removeItem(atPath: folder.file("log"))
             daemon = try Daemon(.replicate, scene.configuration, folder: folder, store: store)
             try daemon.wait(forLine: "resuming at the checkpoint")
-            #expect(daemon.log.contains("its 4 connections to the source have been left"), "kill \(kill)")
+            #expect(daemon.log.contains("its 4 connections to the source are closed, FIN first"), "kill \(kill)")
             #expect(!daemon.log.contains("of the previous process:"), "\(daemon.log)")
         }
         try scene.waitUntilEqualAtRest()

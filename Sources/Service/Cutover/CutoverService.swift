@@ -73,8 +73,14 @@ package struct CutoverService: Sendable {
         } catch let error as ConfigurationError {
             return .failure(error)
         } catch {
-            return .success(.failure(CutoverFailure(error)))
+            return .success(.failure(failure(error)))
         }
+    }
+
+    /// Whatever was under way ends with an error of its own when the operator interrupts it.
+    private func failure(_ error: any Error) -> CutoverFailure {
+        if let failure = error as? CutoverFailure { return failure }
+        return CutoverFailure(turn.isInterrupted ? CancellationError() : error)
     }
 
     private func cutOver() async throws -> ExitCode {
@@ -167,7 +173,7 @@ package struct CutoverService: Sendable {
 
     /// Lifts the pause, whatever has become of the caller.
     private func takeBack(_ pause: WritePause, _ task: CutoverTask, after error: any Error) async -> CutoverFailure {
-        var failure = CutoverFailure(error)
+        var failure = failure(error)
         guard await pause.end != nil else {
             await pause.close()
             failure.add("nothing was changed: the task goes on")
@@ -227,6 +233,8 @@ private final class PointOfNoReturn: Sendable {
     private enum State { case open, interrupted, passed }
 
     private let state = Lock(State.open)
+
+    var isInterrupted: Bool { state.withLock { $0 == .interrupted } }
 
     /// - Returns: `false` when it is too late.
     func interrupt() -> Bool {
