@@ -16,7 +16,7 @@ struct BenchLatencyCommand: ParsableCommand {
     @Option(help: "Bytes of a value.") var size = 100
     @Option(help: "Seconds of each case, where nothing else is said.") var seconds = 15
     @Option(help: "Seconds for which the target is stopped.") var stoppedSeconds = 60
-    @Option(help: "Commands a second that the slow target takes.") var slowRate = 5000
+    @Option(help: "Commands a second that the slow target takes; a run of up to 128 SETs is one.") var slowRate = 60
     @Flag(help: "Print each second in which a SET waited for more than 20 ms.") var tellStalls = false
     @Option(help: "Single SETs for the time until they are applied.") var singles = 500
     @Flag(help: "Measure nothing but these single SETs.") var idleOnly = false
