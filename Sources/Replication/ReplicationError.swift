@@ -2,6 +2,7 @@ package import Dragonfly
 import Link
 package import Logging
 package import Redis
+package import Wire
 
 /// Why replication ended: what went wrong, at which flow, in which phase, and the error underneath.
 ///
@@ -108,6 +109,13 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     /// The chain with flow and phase.
     package var description: String {
         "\(flow.map { "flow \($0): " } ?? "")\(message)\(phase.map { " (\($0))" } ?? "")"
+    }
+}
+
+extension ReplicationError.Code {
+    /// What it means that a flow cannot be decoded.
+    package init(_ error: WireError) {
+        if case .noMemory = error { self = .source(.exhausted) } else { self = .undecodable }
     }
 }
 

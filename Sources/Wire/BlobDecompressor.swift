@@ -24,7 +24,7 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
 
     /// Appends what `source` holds; nothing when it throws.
     ///
-    /// - Throws: `malformed` for broken, truncated and trailing bytes, `tooLarge` above `Limits.blobBytes`.
+    /// - Throws: `malformed` for broken, truncated and trailing bytes, `tooLarge` above `Limits.blobBytes`, `noMemory`.
     package mutating func decompress(
         _ source: RawSpan, format: BlobFormat, into output: inout ByteBuffer
     ) throws(WireError) {
@@ -41,7 +41,7 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
     }
 
     private mutating func decompressLZ4(_ source: RawSpan, into output: inout ByteBuffer) throws(WireError) {
-        let decoder = lz4Decoder()
+        let decoder = try lz4Decoder()
         LZ4F_resetDecompressionContext(decoder)
         var info = LZ4F_frameInfo_t()
         var headBytes = source.byteCount
@@ -73,16 +73,15 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
         guard consumed == source.byteCount else { throw .malformed("bytes after an LZ4 frame", offset: consumed) }
     }
 
-    private mutating func lz4Decoder() -> OpaquePointer {
+    private mutating func lz4Decoder() throws(WireError) -> OpaquePointer {
         if let lz4 { return lz4 }
         let status = LZ4F_createDecompressionContext(&lz4, UInt32(LZ4F_VERSION))
-        // As any allocation of Swift's: there is no way on, and the next process leaves the source in order.
-        guard LZ4F_isError(status) == 0, let lz4 else { fatalError("no memory for an LZ4 decoder") }
+        guard LZ4F_isError(status) == 0, let lz4 else { throw .noMemory("an LZ4 decoder", offset: 0) }
         return lz4
     }
 
     private mutating func decompressZstd(_ source: RawSpan, into output: inout ByteBuffer) throws(WireError) {
-        let decoder = zstdDecoder()
+        let decoder = try zstdDecoder()
         ZSTD_DCtx_reset(decoder, ZSTD_reset_session_only)
         guard source.byteCount >= 4, source.littleEndian(UInt32.self, at: 0) == 0xFD2F_B528 else {
             throw .malformed("no ZSTD frame", offset: 0)
@@ -113,10 +112,9 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
         guard consumed == source.byteCount else { throw .malformed("bytes after a ZSTD frame", offset: consumed) }
     }
 
-    private mutating func zstdDecoder() -> OpaquePointer {
+    private mutating func zstdDecoder() throws(WireError) -> OpaquePointer {
         if let zstd { return zstd }
-        // As above.
-        guard let decoder = ZSTD_createDCtx() else { fatalError("no memory for a ZSTD decoder") }
+        guard let decoder = ZSTD_createDCtx() else { throw .noMemory("a ZSTD decoder", offset: 0) }
         // the window is memory that a frame's head asks for: no more of it than a blob may hold
         ZSTD_DCtx_setParameter(decoder, ZSTD_d_windowLogMax, Int32(Limits.blobBytes.trailingZeroBitCount))
         zstd = decoder

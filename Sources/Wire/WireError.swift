@@ -12,10 +12,15 @@ package enum WireError: Error, Equatable, Sendable {
     /// A length, a count or a depth above the cap that guards memory.
     case tooLarge(_ what: StaticText, value: UInt64, limit: UInt64, offset: Int)
 
+    /// The bytes may be right: the system has no memory for what reads them.
+    case noMemory(_ what: StaticText, offset: Int)
+
     /// The offset of the first byte of the unit at fault.
     package var offset: Int {
         switch self {
-        case .malformed(_, let offset), .unsupported(_, _, let offset), .tooLarge(_, _, _, let offset): offset
+        case .malformed(_, let offset), .unsupported(_, _, let offset), .tooLarge(_, _, _, let offset),
+            .noMemory(_, let offset):
+            offset
         }
     }
 
@@ -29,6 +34,7 @@ package enum WireError: Error, Equatable, Sendable {
         case .unsupported(let what, let code, let offset): .unsupported(what, code: code, offset: offset + delta)
         case .tooLarge(let what, let value, let limit, let offset):
             .tooLarge(what, value: value, limit: limit, offset: offset + delta)
+        case .noMemory(let what, let offset): .noMemory(what, offset: offset + delta)
         }
     }
 }
@@ -42,6 +48,7 @@ extension WireError: CustomStringConvertible {
         case .malformed(let reason, _): "\(reason)"
         case .unsupported(let what, let code, _): "unknown \(what) \(code) (0x\(String(code, radix: 16)))"
         case .tooLarge(let what, let value, let limit, _): "\(what) of \(value) is over the limit of \(limit)"
+        case .noMemory(let what, _): "no memory for \(what)"
         }
     }
 }

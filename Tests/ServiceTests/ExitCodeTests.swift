@@ -3,6 +3,7 @@ import Link
 import Redis
 import Replication
 import Testing
+import Wire
 
 @testable import Service
 
@@ -34,5 +35,17 @@ import Testing
         #expect(
             ReplicationError(TargetError(SystemError("connect", errno: EAGAIN, peer: "a:1"))).exitCode
                 == .targetUnavailable)
+    }
+
+    @Test func `tell bytes that are wrong from a decoder that gets no memory`() {
+        let shortage = WireError.noMemory("a ZSTD decoder", offset: 3).shifted(by: 4)
+        #expect(shortage == .noMemory("a ZSTD decoder", offset: 7))
+        #expect("\(shortage)" == "no memory for a ZSTD decoder (byte 7)")
+        let refusal = ReplicationError(.init(shortage), "\(shortage)")
+        #expect(refusal.exitCode == .osError)
+        #expect(refusal.isTransient, "the source is left in order, and the flow is read again later")
+        let fault = ReplicationError(.init(WireError.malformed("no ZSTD frame", offset: 0)), "no ZSTD frame")
+        #expect(fault.exitCode == .protocolError)
+        #expect(!fault.isTransient)
     }
 }

@@ -60,7 +60,7 @@ final class FlowFeed {
                 try decodeAcross(bytes, from: offset, into: encoder)
             }
         } catch {
-            encoder.fail(.undecodable, "\(error)" + (encoder.masterVersion.map { ", master \($0)" } ?? ""))
+            encoder.fail(.init(error.cause), "\(error)" + (encoder.masterVersion.map { ", master \($0)" } ?? ""))
         }
         return encoder.halt == nil
     }
