@@ -158,27 +158,10 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
                 daemon = try Daemon(.replicate, configuration, folder: folder)
             }
             for round in 0..<3 {
-                let masters = try cluster.masters()
-                let slots = try cluster.view().nodes.first { $0.id == masters[round % 3].id }?.slots.flatMap {
-                    Array($0)
-                }
-                try cluster.moveSlots(
-                    (slots ?? []).dropFirst(100 * round).prefix(100), from: masters[round % 3],
-                    to: masters[(round + 1) % 3])
+                try cluster.moveHundredSlots(round)
                 daemon.process.kill()
                 daemon = try Daemon(.replicate, configuration, folder: folder)
-                let lost = try cluster.masters()[round]
-                switch round {
-                case 0: try cluster.failOver(lost)
-                case 1:
-                    lost.server.kill()
-                    try lost.server.restart()
-                default:
-                    lost.server.kill()
-                    try cluster.waitForSuccessor(of: lost)
-                    try lost.server.restart()
-                }
-                try cluster.settle()
+                try cluster.loseMaster(round)
                 try supervise()
             }
             try writer.stop()

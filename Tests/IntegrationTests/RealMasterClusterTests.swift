@@ -86,23 +86,9 @@ struct `A real Dragonfly and a cluster, with TLS` {
             try wait(until: "there is something to sync") { writer.commandCount > 2000 }
             try scene.daemon.wait(forLine: "event=stable")
             for round in 0..<3 {
-                let masters = try cluster.masters()
-                let (from, to) = (masters[round % 3], masters[(round + 1) % 3])
-                let slots = try cluster.view().nodes.first { $0.id == from.id }?.slots.flatMap { Array($0) } ?? []
-                try cluster.moveSlots(slots.dropFirst(100 * round).prefix(100), from: from, to: to)
+                try cluster.moveHundredSlots(round)
                 try scene.restart()
-                let lost = try cluster.masters()[round]
-                switch round {
-                case 0: try cluster.failOver(lost)
-                case 1:
-                    lost.server.kill()
-                    try lost.server.restart()
-                default:
-                    lost.server.kill()
-                    try cluster.waitForSuccessor(of: lost)
-                    try lost.server.restart()
-                }
-                try cluster.settle()
+                try cluster.loseMaster(round)
                 try scene.supervise()
             }
             let before = writer.commandCount

@@ -71,3 +71,29 @@ func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async thr
         Thread { continuation.resume(with: Result { try body() }) }.start()
     }
 }
+
+extension RedisCluster {
+    /// Moves other hundred slots from another master in each of three rounds.
+    func moveHundredSlots(_ round: Int) throws {
+        let masters = try masters()
+        let (from, to) = (masters[round % 3], masters[(round + 1) % 3])
+        let slots = try view().nodes.first { $0.id == from.id }?.slots.flatMap { Array($0) } ?? []
+        try moveSlots(slots.dropFirst(100 * round).prefix(100), from: from, to: to)
+    }
+
+    /// Loses a master in another way in each of three rounds: a failover, a restart, a crash with a successor.
+    func loseMaster(_ round: Int) throws {
+        let lost = try masters()[round]
+        switch round {
+        case 0: try failOver(lost)
+        case 1:
+            lost.server.kill()
+            try lost.server.restart()
+        default:
+            lost.server.kill()
+            try waitForSuccessor(of: lost)
+            try lost.server.restart()
+        }
+        try settle()
+    }
+}

@@ -191,7 +191,8 @@ import Testing
             }
             return scene.status.lagBytes == 0
         }
-        #expect(answers > 20, "\(answers)")
+        // One that keeps its queue for all of the backlog answers once or twice; how often this thread asks is the machine's.
+        #expect(answers > 4, "\(answers)")
         try scene.expectNoLag(next: 20_100)
     }
 
