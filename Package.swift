@@ -126,7 +126,8 @@ let package = Package(
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["Lab", "DragonflySimulator", "Wire", "df2redis", "dragonfly-sim"],
+            name: "IntegrationTests",
+            dependencies: ["Base", "Lab", "DragonflySimulator", "Wire", "df2redis", "dragonfly-sim"],
             resources: [.copy("Recordings")], swiftSettings: strict),
     ] + fuzzers,
     swiftLanguageModes: [.v6]

@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(pkg-config libsystemd-dev liblz4-dev libzstd-dev libssl-dev openssl redis-server redis-tools systemd-container
-    shellcheck python3 "$@")
+    shellcheck python3 curl "$@")
 
 missing_packages() {
     local package

@@ -28,10 +28,13 @@ struct KeyComparer: Sendable {
     private static let selectCommand = Array("SELECT".utf8)
 
     /// What one side says of a key.
-    private struct Head {
-        let type: String
+    private struct Sight {
+        /// "none": there is no such key; `nil`: it has not been asked for.
+        var type: String?
         /// Unix milliseconds; -1: never.
-        let expiresAt: Int64
+        var expiresAt: Int64 = -1
+        /// The reply to the question for its value, if there was one; it may be an error.
+        var value: RESPValue?
 
         var isMissing: Bool { type == "none" }
     }
@@ -45,112 +48,187 @@ struct KeyComparer: Sendable {
         let digest: KeyDigest
         /// What is known without a look at the values; they are read all the same, for the digest.
         let known: ValueVerdict
+        /// What the values were asked for with, and the replies.
+        var question: Command?
+        var values: (source: RESPValue, target: RESPValue)?
     }
 
+    /// 1. The source says the types, 2. each side reads the value as the source's type asks for it, 3. what that leaves open is
+    /// asked for: the type of what the target could not read as the source's, and values of keys that are different already.
     func compare(_ keys: [[UInt8]], database: UInt32) async throws(ComparisonError) -> Findings {
         var findings = Findings()
-        let (left, right) = try await heads(of: keys, database: database)
+        var left = try await types(of: keys, database: database)
+        let questions = zip(keys, left).map { $1.isMissing ? nil : question($1.type ?? "", $0) }
+        let right = try await values(of: keys, questions, database: database, &left)
         var candidates: [Candidate] = []
+        candidates.reserveCapacity(keys.count)
         for (place, key) in keys.enumerated() {
-            let (source, target) = (left[place], right[place])
-            if source.isMissing, target.isMissing {
+            if left[place].isMissing, right[place].isMissing {
                 findings.goneCount += 1
-                continue
+            } else {
+                candidates.append(candidate(key, left[place], right[place], questions[place]))
             }
-            var digest = KeyDigest()
-            digest.add(source.type)
-            digest.add(target.type)
-            digest.add(source.expiresAt)
-            digest.add(target.expiresAt)
-            let known: ValueVerdict =
-                if target.isMissing {
-                    .differs(.missing)
-                } else if source.isMissing {
-                    .differs(.extra)
-                } else if source.type != target.type {
-                    .differs(.type, source: source.type, target: target.type)
-                } else {
-                    .equal
-                }
-            candidates.append(
-                Candidate(
-                    key: key, type: source.isMissing ? target.type : source.type,
-                    expiresAt: (source.expiresAt, target.expiresAt), digest: digest, known: known))
         }
-        try await compareValues(of: candidates, database: database, &findings)
+        try await readDifferent(&candidates)
+        for candidate in candidates { try await compareValues(of: candidate, database: database, &findings) }
         return findings
     }
 
-    private func heads(
-        of keys: [[UInt8]], database: UInt32
-    ) async throws(ComparisonError) -> (source: [Head], target: [Head]) {
-        var commands: [Command] = [[Self.selectCommand, Array("\(database)".utf8)]]
+    private func question(_ type: String, _ key: [UInt8]) -> Command? {
+        switch mode {
+        case .outline: nil
+        case .length: FirstPiece.lengthQuestion(type, key)
+        case .value: FirstPiece.question(type, key)
+        }
+    }
+
+    private func select(_ database: UInt32) -> Command { [Self.selectCommand, Array("\(database)".utf8)] }
+
+    /// The source's types and deadlines.
+    private func types(of keys: [[UInt8]], database: UInt32) async throws(ComparisonError) -> [Sight] {
+        var commands = [select(database)]
         commands.reserveCapacity(keys.count * 2 + 1)
         for key in keys {
             commands.append([Self.typeCommand, key])
             commands.append([Self.expiryCommand, key])
         }
-        let (left, right) = try await answersOfBoth(commands, source, target)
-        return (try heads(left, commands, source), try heads(right, commands, target))
+        let replies = try await source.requests(commands)
+        try refuseErrors(in: replies, to: commands, of: source)
+        return try keys.indices.map { (place) throws(ComparisonError) in
+            guard let type = replies[place * 2 + 1].text else { throw source.violation("TYPE") }
+            return Sight(type: type, expiresAt: try deadline(replies[place * 2 + 2], of: source) ?? -1)
+        }
     }
 
-    private func heads(
-        _ replies: [RESPValue], _ commands: [Command], _ server: ServerConnection
-    ) throws(ComparisonError) -> [Head] {
+    /// What the target has, and both sides' values as `questions` ask for them; where there is none, the target's type.
+    private func values(
+        of keys: [[UInt8]], _ questions: [Command?], database: UInt32, _ left: inout [Sight]
+    ) async throws(ComparisonError) -> [Sight] {
+        var commands = [select(database)]
+        commands.reserveCapacity(keys.count * 2 + 1)
+        for (key, question) in zip(keys, questions) {
+            commands.append([Self.expiryCommand, key])
+            commands.append(question ?? [Self.typeCommand, key])
+        }
+        let (ofSource, ofTarget) = try await answersOfBoth(questions.compactMap(\.self), commands, source, target)
+        var right: [Sight] = []
+        right.reserveCapacity(keys.count)
+        var answered = 0
+        for (place, question) in questions.enumerated() {
+            let (expiry, reply) = (ofTarget[place * 2 + 1], ofTarget[place * 2 + 2])
+            try refuseErrors(in: [ofTarget[0], expiry], to: [commands[0], commands[place * 2 + 1]], of: target)
+            let expiresAt = try deadline(expiry, of: target)
+            var sight = Sight(expiresAt: expiresAt ?? -1)
+            if question != nil {
+                left[place].value = ofSource[answered]
+                answered += 1
+                sight.value = reply
+                // A value that can be read as the source's type is of that type.
+                if reply.errorText == nil { sight.type = left[place].type }
+            } else {
+                try refuseErrors(in: [reply], to: [commands[place * 2 + 2]], of: target)
+                sight.type = reply.text
+            }
+            if expiresAt == nil { sight.type = "none" }
+            right.append(sight)
+        }
+        try await addTypes(of: keys, &right)
+        return right
+    }
+
+    private func addTypes(of keys: [[UInt8]], _ sights: inout [Sight]) async throws(ComparisonError) {
+        let open = keys.indices.filter { sights[$0].type == nil }
+        if open.isEmpty { return }
+        let commands = open.map { [Self.typeCommand, keys[$0]] }
+        let replies = try await target.requests(commands)
+        try refuseErrors(in: replies, to: commands, of: target)
+        for (place, reply) in zip(open, replies) { sights[place].type = reply.text }
+    }
+
+    private func refuseErrors(
+        in replies: [RESPValue], to commands: [Command], of server: ServerConnection
+    ) throws(ComparisonError) {
         for (reply, command) in zip(replies, commands) {
             if case .error(let text) = reply { throw server.refusal(text, of: command) }
         }
-        var heads: [Head] = []
-        heads.reserveCapacity(replies.count / 2)
-        for place in stride(from: 1, to: replies.count - 1, by: 2) {
-            guard let type = replies[place].text, let expiresAt = replies[place + 1].int else {
-                throw server.violation("TYPE and PEXPIRETIME")
+    }
+
+    /// - Returns: Unix milliseconds, -1 for never; `nil` when there is no such key.
+    private func deadline(_ reply: RESPValue, of server: ServerConnection) throws(ComparisonError) -> Int64? {
+        guard let milliseconds = reply.int else { throw server.violation("PEXPIRETIME") }
+        return milliseconds == -2 ? nil : milliseconds
+    }
+
+    private func candidate(_ key: [UInt8], _ source: Sight, _ target: Sight, _ question: Command?) -> Candidate {
+        let types = (source: source.type ?? "none", target: target.type ?? "none")
+        var digest = KeyDigest()
+        digest.add(types.source)
+        digest.add(types.target)
+        digest.add(source.expiresAt)
+        digest.add(target.expiresAt)
+        let known: ValueVerdict =
+            if target.isMissing {
+                .differs(.missing)
+            } else if source.isMissing {
+                .differs(.extra)
+            } else if types.source != types.target {
+                .differs(.type, source: types.source, target: types.target)
+            } else {
+                .equal
             }
-            heads.append(Head(type: type, expiresAt: max(expiresAt, -1)))
+        var candidate = Candidate(
+            key: key, type: source.isMissing ? types.target : types.source,
+            expiresAt: (source.expiresAt, target.expiresAt), digest: digest, known: known)
+        if let question, let left = source.value, let right = target.value {
+            candidate.question = question
+            candidate.values = (left, right)
         }
-        return heads
+        return candidate
+    }
+
+    /// Values of keys that are different already, where they have not been read.
+    private func readDifferent(_ candidates: inout [Candidate]) async throws(ComparisonError) {
+        var (places, questions): ([Int], [Command]) = ([], [])
+        for (place, candidate) in candidates.enumerated() {
+            guard case .differs = candidate.known, mode != .value || candidate.values == nil,
+                let question = FirstPiece.question(candidate.type, candidate.key)
+            else { continue }
+            places.append(place)
+            questions.append(question)
+        }
+        if questions.isEmpty { return }
+        let (left, right) = try await answersOfBoth(questions, questions, source, target)
+        for (number, place) in places.enumerated() {
+            candidates[place].question = questions[number]
+            candidates[place].values = (left[number], right[number])
+        }
     }
 
     private func compareValues(
-        of candidates: [Candidate], database: UInt32, _ findings: inout Findings
+        of candidate: Candidate, database: UInt32, _ findings: inout Findings
     ) async throws(ComparisonError) {
-        let questions = candidates.map { candidate -> Command? in
-            if case .differs = candidate.known { return FirstPiece.question(candidate.type, candidate.key) }
-            return switch mode {
-            case .outline: nil
-            case .length: FirstPiece.lengthQuestion(candidate.type, candidate.key)
-            case .value: FirstPiece.question(candidate.type, candidate.key)
+        var digest = candidate.digest
+        var verdict = candidate.known
+        if let question = candidate.question, let answers = candidate.values {
+            // Errors say no more about a key that is known to be different, as of a command that one side lacks.
+            if case .equal = verdict {
+                let isStale = try isChange(answers.source, of: question, on: source)
+                let isTargetStale = try isChange(answers.target, of: question, on: target)
+                verdict = isStale || isTargetStale ? .hasChanged : self.verdict(candidate.type, answers)
             }
-        }
-        let (left, right) = try await answersOfBoth(questions.compactMap(\.self), source, target)
-        var answer = 0
-        for (place, candidate) in candidates.enumerated() {
-            var digest = candidate.digest
-            var verdict = candidate.known
-            if let question = questions[place] {
-                let answers = (source: left[answer], target: right[answer])
-                answer += 1
-                // Errors say no more about a key that is known to be different, as of a command that one side lacks.
-                if case .equal = verdict {
-                    let isStale = try isChange(answers.source, of: question, on: source)
-                    let isTargetStale = try isChange(answers.target, of: question, on: target)
-                    verdict = isStale || isTargetStale ? .hasChanged : self.verdict(candidate.type, answers)
-                }
-                if case .differs = verdict {
-                    digest.add(answers.source)
-                    digest.add(answers.target)
-                }
-                if case .isLarge = verdict {
-                    var value = LargeValue(
-                        type: candidate.type, key: candidate.key, source: source, target: target)
-                    verdict = try await value.compare()
-                    digest.add(Int64(bitPattern: value.digest.value))
-                }
-            } else if mode == .value, case .equal = verdict {
-                findings.unread[candidate.type, default: 0] += 1
+            if case .differs = verdict {
+                digest.add(answers.source)
+                digest.add(answers.target)
             }
-            note(candidate, verdict, digest, database, &findings)
+            if case .isLarge = verdict {
+                var value = LargeValue(type: candidate.type, key: candidate.key, source: source, target: target)
+                verdict = try await value.compare()
+                digest.add(Int64(bitPattern: value.digest.value))
+            }
+        } else if mode == .value, case .equal = verdict {
+            findings.unread[candidate.type, default: 0] += 1
         }
+        note(candidate, verdict, digest, database, &findings)
     }
 
     private func verdict(_ type: String, _ answers: (source: RESPValue, target: RESPValue)) -> ValueVerdict {

@@ -188,7 +188,7 @@ private struct PendingEntries: Equatable {
 func requestBoth(
     _ commands: [Command], _ source: ServerConnection, _ target: ServerConnection
 ) async throws(ComparisonError) -> (source: [RESPValue], target: [RESPValue])? {
-    let (left, right) = try await answersOfBoth(commands, source, target)
+    let (left, right) = try await answersOfBoth(commands, commands, source, target)
     for (place, command) in commands.enumerated() {
         if try isChange(left[place], of: command, on: source) { return nil }
         if try isChange(right[place], of: command, on: target) { return nil }
@@ -196,12 +196,12 @@ func requestBoth(
     return (left, right)
 }
 
-/// As `requestBoth`, with error replies as values.
+/// Sends each side its commands at the same time. Error replies are values.
 func answersOfBoth(
-    _ commands: [Command], _ source: ServerConnection, _ target: ServerConnection
+    _ toSource: [Command], _ toTarget: [Command], _ source: ServerConnection, _ target: ServerConnection
 ) async throws(ComparisonError) -> (source: [RESPValue], target: [RESPValue]) {
-    async let left = Result.catching { () async throws(ComparisonError) in try await source.requests(commands) }
-    let right = await Result.catching { () async throws(ComparisonError) in try await target.requests(commands) }
+    async let left = Result.catching { () async throws(ComparisonError) in try await source.requests(toSource) }
+    let right = await Result.catching { () async throws(ComparisonError) in try await target.requests(toTarget) }
     return (try await left.get(), try right.get())
 }
 

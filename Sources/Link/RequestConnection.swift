@@ -356,14 +356,22 @@ package actor RequestConnection {
 
     private func deliver() {
         do throws(WireError) {
-            while !order.isEmpty {
-                var reader = ByteReader(received.bytes)
-                guard let value = try reader.readRESPValue() else { return }
-                let consumed = reader.offset
+            var consumed = 0
+            defer {
                 received.removeFirst(consumed)
-                note(value)
-                if pipelines[order[0]]?.add(value) == false { continue }
-                let id = order.removeFirst()
+                if consumed > 0 { lastReply = .now }
+            }
+            while let id = order.first {
+                let pipeline = pipelines[id]
+                var value: RESPValue
+                repeat {
+                    var reader = ByteReader(received.bytes, offset: consumed)
+                    guard let reply = try reader.readRESPValue() else { return }
+                    consumed = reader.offset
+                    note(reply)
+                    value = reply
+                } while pipeline?.add(value) == false
+                order.removeFirst()
                 pipelines.removeValue(forKey: id)?.succeed()
                 waiting.removeValue(forKey: id)?.resume(returning: value)
             }
@@ -384,7 +392,6 @@ package actor RequestConnection {
         // What a server says to a connection before it closes it reads like the reply to the first request.
         partingReply = hasReplied && text?.hasPrefix("ERR Protocol error") != true ? nil : text
         hasReplied = true
-        lastReply = .now
     }
 
     private func expire(_ id: UInt64, after timeout: Duration) {

@@ -1,5 +1,5 @@
 /// One reply of a Redis or Dragonfly server, as a tree: for handshakes and queries, not for pipelines.
-package indirect enum RESPValue: Equatable, Sendable {
+package enum RESPValue: Equatable, Sendable {
     case simple(String)
     case error(String)
     case integer(Int64)

@@ -1,3 +1,4 @@
+import Base
 import DragonflySimulator
 import Foundation
 import Lab
@@ -10,7 +11,8 @@ import Testing
         let folder: TemporaryFolder
         let process: ChildProcess
 
-        init() throws {
+        /// - Parameter url: of the hook, if there is one beside the command.
+        init(url: String? = nil) throws {
             master = try startedMaster()
             folder = try TemporaryFolder("monitor")
             _ = try folder.write("", to: "dragonfly.log")
@@ -28,7 +30,7 @@ import Testing
                   log: \(folder.file("dragonfly.log"))
                   hook:
                     command: echo "$DF2REDIS_STATE $DF2REDIS_ALERT of $DF2REDIS_TASK" >> \(folder.file("hook"))
-                """, to: "lab.yaml")
+                """ + (url.map { "\n    url: \($0)\n" } ?? ""), to: "lab.yaml")
             process = try ChildProcess(
                 BuiltProgram.daemon.path, ["monitor", "--config", config], output: folder.file("output"),
                 error: folder.file("error"))
@@ -59,6 +61,44 @@ import Testing
         scene.process.signal(SIGTERM)
         #expect(try scene.process.waitForEnd() == .exited(0))
         #expect(scene.master.violations.isEmpty)
+    }
+
+    @Test func `posts an alert to a URL, and says so when that fails`() throws {
+        let requests = Lock<[String]>([])
+        var receiver: ScriptedServer? = try ScriptedServer { connection, number in
+            var text = ""
+            while !text.hasSuffix("}\n") {
+                let piece = connection.receive()
+                guard !piece.isEmpty else { return }
+                text += piece
+            }
+            requests.withLock { $0.append(text) }
+            let status = number == 0 ? "204 No Content" : "500 Internal Server Error"
+            connection.send("HTTP/1.1 \(status)\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        }
+        let secret = "token-of-the-receiver"
+        let port = try #require(receiver?.port)
+        let scene = try Scene(url: "http://127.0.0.1:\(port)/alerts?key=\(secret)")
+        let file = try #require(FileHandle(forWritingAtPath: scene.folder.file("dragonfly.log")))
+        try file.write(contentsOf: Data("W1 Waiting for inflight bytes 7\n".utf8))
+        try wait(until: "both alerts are posted") { requests.withLock { $0.count } == 2 }
+        let raised = requests.withLock { $0[0] }
+        #expect(raised.hasPrefix("POST /alerts?key=\(secret) HTTP/1.1\r\n"))
+        #expect(raised.contains("Content-Type: application/json"))
+        #expect(raised.contains(#""alert":"log""#))
+        #expect(raised.contains(#""state":"raised""#))
+        #expect(raised.contains("Waiting for inflight bytes 7"))
+        try wait(until: "the refusal is in the log") {
+            scene.process.errorOutput.contains("monitor.hook.url has failed with exit status 22")
+        }
+        #expect(!scene.process.errorOutput.contains(secret))
+        #expect(scene.hook == "raised log of lab\ncleared log of lab\n")
+        receiver = nil
+        scene.master.refuse([Refusal("PING", reply: nil, times: 3)])
+        try wait(until: "nobody listens any more") {
+            scene.process.errorOutput.contains("monitor.hook.url has failed with exit status 7")
+        }
+        #expect(scene.process.isRunning)
     }
 
     @Test func `of a source that goes away says so, and waits for it`() throws {
