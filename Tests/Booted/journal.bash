@@ -65,7 +65,7 @@ while read -r event id; do
     case $event in
     targetMoved | alertRaised | alertCleared) # not in this scene
         check "$event: the catalog explains it" yes \
-            "$(booted_run journalctl -q --no-pager --dump-catalog "$id" | scene_has 'Subject: @_SYSTEMD_UNIT@: ')"
+            "$(booted_run journalctl -q --no-pager --dump-catalog "$id" | scene_has 'Subject: @_SYSTEMD_UNIT@')"
         continue
         ;;
     esac
