@@ -121,7 +121,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ServiceTests",
-            dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Lab", "Link", "Redis"],
+            dependencies: ["Service", "Dashboard", "Replication", "Dragonfly", "Lab", "Link", "Redis", "Wire"],
             swiftSettings: strict),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Base", "DragonflySimulator", "Wire"], swiftSettings: strict),

@@ -42,14 +42,14 @@ package actor DashboardServer {
 
     /// Opens the sockets, as soon and as often as it takes; returns at once.
     ///
-    /// - Parameter stop: called when somebody has asked over the Unix socket that the task ends; `false`: without a drain.
-    package func start(stop: @escaping @Sendable (_ drains: Bool) -> Void) {
+    /// - Parameter control: what may be asked for over the Unix socket.
+    package func start(_ control: TaskControl) {
         if settings.address != .none {
             let routes = Routes(report: report, door: .network(settings.token))
             tasks.append(Task(executorPreference: executor) { [self] in await servePage(routes) })
         }
         if let socket = settings.controlSocket {
-            let routes = Routes(report: report, door: .control(stop: stop))
+            let routes = Routes(report: report, door: .control(control))
             tasks.append(Task(executorPreference: executor) { [self] in await serveControl(socket, routes) })
         }
     }
@@ -85,7 +85,7 @@ package actor DashboardServer {
             for host in settings.address.hosts {
                 for port in settings.address.ports where !Task.isCancelled {
                     do {
-                        try await serve(.hostname(host, port: Int(port)), routes) { [self] channel in
+                        try await serve(.hostname(host, port: Int(port)), routes, settings.limits) { [self] channel in
                             pageIsOpen(at: channel.localAddress?.port ?? Int(port))
                         }
                         report.url = nil
@@ -128,7 +128,9 @@ package actor DashboardServer {
     private nonisolated func serveControl(_ socket: ControlSocket, _ routes: Routes) async {
         do {
             try socket.prepare()
-            try await serve(.unixDomainSocket(path: socket.path), routes) { [logger, isControlOpen] _ in
+            var limits = settings.limits
+            limits.requestBytes += KeyListBody.longest
+            try await serve(.unixDomainSocket(path: socket.path), routes, limits) { [logger, isControlOpen] _ in
                 isControlOpen.withLock { $0 = true }
                 do throws(SystemError) {
                     try socket.restrict()
@@ -148,15 +150,18 @@ package actor DashboardServer {
     ///
     /// - Throws: when the socket cannot be opened.
     private nonisolated func serve(
-        _ address: BindAddress, _ routes: Routes, onOpen: @escaping @Sendable (any Channel) -> Void
+        _ address: BindAddress, _ routes: Routes, _ limits: ConnectionLimits,
+        onOpen: @escaping @Sendable (any Channel) -> Void
     ) async throws {
         var quiet = Logger(label: logger.label) { _ in SwiftLogNoOpLogHandler() }
         quiet.logLevel = .critical
         let server = Server(
-            childChannelSetup: HTTPService(limits: settings.limits, open: open) { routes.respond(to: $0) },
+            childChannelSetup: HTTPService(limits: limits, open: open, takesBodies: routes.takesBodies) {
+                routes.respond(to: $0, body: $1)
+            },
             configuration: ServerConfiguration(
                 address: address,
-                availableConnectionsDelegate: MaximumAvailableConnections(settings.limits.connections, logger: quiet)),
+                availableConnectionsDelegate: MaximumAvailableConnections(limits.connections, logger: quiet)),
             onServerRunning: { onOpen($0) }, eventLoopGroup: group, logger: quiet)
         try await server.run()
     }

@@ -12,8 +12,8 @@ struct HTTPService: ServerChildChannel {
     private let open: OpenConnections
 
     init(
-        limits: ConnectionLimits, open: OpenConnections,
-        respond: @escaping @Sendable (HTTPRequest) async -> Response
+        limits: ConnectionLimits, open: OpenConnections, takesBodies: Bool,
+        respond: @escaping @Sendable (HTTPRequest, _ body: [UInt8]) async -> Response
     ) {
         self.limits = limits
         self.open = open
@@ -23,7 +23,11 @@ struct HTTPService: ServerChildChannel {
             maxHeaderFieldCount: limits.headerCount)
         http = HTTP1Channel(
             responder: { request, writer, _ in
-                let response = await respond(request.head)
+                // What a client may send is bounded below HTTP.
+                let body =
+                    takesBodies && request.method == .post
+                    ? try await request.body.collect(upTo: limits.requestBytes) : ByteBuffer()
+                let response = await respond(request.head, Array(body.readableBytesView))
                 try await writer.write(
                     response: response.head, body: request.method == .head ? ResponseBody() : response.body)
             },

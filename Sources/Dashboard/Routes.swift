@@ -10,7 +10,7 @@ struct Routes: Sendable {
         /// TCP: whoever reaches the port may read, if it has the token where one is set.
         case network(BearerToken?)
         /// The task's Unix socket: whoever may open it may read, and may stop the task.
-        case control(stop: @Sendable (_ drains: Bool) -> Void)
+        case control(TaskControl)
     }
 
     let report: TaskReport
@@ -18,19 +18,14 @@ struct Routes: Sendable {
 
     private static let json = "application/json"
 
-    func respond(to request: HTTPRequest) -> Response {
-        let target = request.path ?? "/"
-        let path = String(target.prefix { $0 != "?" && $0 != "#" })
-        if case .control(let stop) = door, path == "/api/stop" {
-            guard request.method == .post else {
-                return refuse(.methodNotAllowed, "POST stops the task", allow: "POST")
-            }
-            // A cut-over knows that nothing is on its way.
-            stop(!target.hasSuffix("?drain=no"))
-            return answer(.accepted, Self.json, "{\"status\":\"leaving\"}\n")
-        }
-        if case .control = door, path == "/api/positions", request.method == .get {
-            return answer(.ok, Self.json, StatusDocument.positions(report))
+    /// Requests may bring more than their heads.
+    var takesBodies: Bool { if case .control = door { true } else { false } }
+
+    func respond(to request: HTTPRequest, body: [UInt8] = []) -> Response {
+        let target = RequestTarget(request.path ?? "/")
+        let path = target.path
+        if case .control(let control) = door, let response = command(request.method, target, body, control) {
+            return response
         }
         guard request.method == .get || request.method == .head else {
             return refuse(.methodNotAllowed, "this server is read only", allow: "GET, HEAD")
@@ -42,6 +37,29 @@ struct Routes: Sendable {
             return response
         }
         return read(path) ?? refuse(.notFound, "there is nothing at this path")
+    }
+
+    /// What the Unix socket alone is for.
+    private func command(
+        _ method: HTTPRequest.Method, _ target: RequestTarget, _ body: [UInt8], _ control: TaskControl
+    ) -> Response? {
+        switch target.path {
+        case "/api/stop":
+            guard method == .post else { return refuse(.methodNotAllowed, "POST stops the task", allow: "POST") }
+            // A cut-over knows that nothing is on its way.
+            let wish = TaskControl.Stop(drains: target["drain"] != "no", isCutover: target["cutover"] == "yes")
+            if let failure = control.stop(wish) { return refuse(.internalServerError, failure) }
+            return answer(.accepted, Self.json, "{\"status\":\"leaving\"}\n")
+        case "/api/positions" where method == .get: return answer(.ok, Self.json, StatusDocument.positions(report))
+        default: break
+        }
+        guard let demands = control.demands else { return nil }
+        switch DemandRoutes(demands: demands, report: report).answer(method, target, body: body) {
+        case .document(let status, let text): return answer(status, Self.json, text)
+        case .refused(let status, let reason, let code): return refuse(status, reason, code: code)
+        case .notAllowed(let methods): return refuse(.methodNotAllowed, "this is \(methods) only", allow: methods)
+        case nil: return nil
+        }
     }
 
     private func read(_ path: String) -> Response? {
@@ -64,8 +82,11 @@ struct Routes: Sendable {
         answer(health.isGood ? .ok : .serviceUnavailable, Self.json, StatusDocument.json(health) + "\n")
     }
 
-    private func refuse(_ status: HTTPResponse.Status, _ reason: String, allow: String? = nil) -> Response {
-        let text = StatusDocument.object([("error", JSONText.quoted(reason))]) + "\n"
+    private func refuse(
+        _ status: HTTPResponse.Status, _ reason: String, allow: String? = nil, code: String? = nil
+    ) -> Response {
+        let fields = [("error", JSONText.quoted(reason))] + (code.map { [("code", JSONText.quoted($0))] } ?? [])
+        let text = StatusDocument.object(fields) + "\n"
         var response = answer(status, Self.json, text)
         if let allow { response.headers[.allow] = allow }
         return response

@@ -32,6 +32,7 @@ package struct StatusDocument: Sendable {
                 ("totals", Self.json(state.totals.all)),
                 ("refreshes", status.refreshes.map(Self.json) ?? "null"),
                 ("verify", status.scrub.map(Self.json) ?? "null"),
+                ("verification", status.verification.map { Self.object(Self.fields($0)) } ?? "null"),
             ] + Self.fields(status.counters)
             + [("flows", "[" + status.flows.map(Self.json).joined(separator: ",") + "]")]
         return Self.object(fields) + "\n"
@@ -105,6 +106,21 @@ package struct StatusDocument: Sendable {
             ("asked", "\(scrub.asked)"), ("foreign", "\(scrub.foreign)"), ("unplaced", "\(scrub.unplaced)"),
             ("obstacle", scrub.obstacle.map(JSONText.quoted) ?? "null"),
         ])
+    }
+
+    /// A comparison that an operator has asked for.
+    static func fields(_ verification: Verification.Figures) -> [(name: String, value: String)] {
+        [
+            ("number", "\(verification.number)"), ("state", JSONText.quoted(verification.phase.rawValue)),
+            ("keysPerSecond", "\(verification.keysPerSecond)"), ("keys", "\(verification.progress.keys)"),
+            ("expectedKeys", "\(verification.progress.expectedKeys)"), ("found", "\(verification.found)"),
+            ("foreign", "\(verification.foreign)"), ("unplaced", "\(verification.unplaced)"),
+            ("leftOut", "\(verification.leftOut)"), ("waiting", "\(verification.waiting)"),
+            ("changing", "\(verification.changing)"), ("failed", "\(verification.failed)"),
+            ("remaining", "\(verification.remaining)"),
+            ("failure", verification.failure.map(JSONText.quoted) ?? "null"),
+            ("exitStatus", "\(verification.exitStatus)"),
+        ]
     }
 
     private static func json(_ totals: FlowTotals.Counts) -> String {

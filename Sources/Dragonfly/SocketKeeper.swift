@@ -22,5 +22,6 @@ package enum KeptSocketName {
     package static let main = "main"
     package static let inspector = "inspector"
     package static let values = "values"
+    package static let streams = "streams"
     package static func flow(_ flow: FlowID) -> String { "flow-\(flow)" }
 }

@@ -14,12 +14,23 @@ extension LiveCommand {
         case "DUMP": return withKey { key in entry(key).map { .bulk(DumpPayload.bytes($0.value)) } ?? .null }
         case "DBSIZE": return .integer(Int64(store.keys(in: database).count))
         case "KEYS": return .array(store.keys(in: database).map { .bulk($0) })
-        case "SCAN":
-            // All at once; cursor 0 says that nothing is left.
-            return .array([.text("0"), .array(store.keys(in: database).map { .bulk($0) })])
+        case "MEMORY" where request.keyword(0) == "USAGE":
+            guard arguments.count >= 2 else { return ErrorText.arity(name) }
+            return entry(arguments[1]).map { .integer(Int64(DumpPayload.bytes($0.value).count)) } ?? .null
+        case "SCAN": return scan()
         case "FLUSHDB", "FLUSHALL": return flush()
         default: return nil
         }
+    }
+
+    /// All at once; cursor 0 says that nothing is left.
+    private func scan() -> Reply {
+        var keys = store.keys(in: database)
+        let words = arguments.map { String(decoding: $0, as: UTF8.self) }
+        if let place = words.firstIndex(where: { $0.uppercased() == "TYPE" }), place + 1 < words.count {
+            keys = keys.filter { store[database, $0]?.value.typeName == words[place + 1].lowercased() }
+        }
+        return .array([.text("0"), .array(keys.map { .bulk($0) })])
     }
 
     func withKey(_ body: ([UInt8]) -> Reply) -> Reply {

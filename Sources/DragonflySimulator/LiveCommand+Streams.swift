@@ -1,6 +1,6 @@
 import Base
 
-/// Streams, without consumer groups.
+/// Streams; of their groups as much as reads with NOACK need.
 extension LiveCommand {
     func executeStream() -> Reply? {
         switch name {
@@ -18,20 +18,60 @@ extension LiveCommand {
                     })
             }
         case "XINFO": return information()
+        case "XGROUP": return createGroup()
+        case "XREADGROUP": return readGroup()
         default: return nil
         }
     }
 
-    /// `XINFO STREAM key` and `XINFO GROUPS key`: there are no groups.
+    /// `XINFO STREAM key` and `XINFO GROUPS key`.
     private func information() -> Reply {
         guard arguments.count >= 2, case .stream(let stream)? = entry(arguments[1])?.value else {
             return .error("ERR no such key")
         }
-        guard request.keyword(0) == "STREAM" else { return .array([]) }
+        guard request.keyword(0) == "STREAM" else {
+            return .array(
+                stream.groups.map { name, last in
+                    .array([
+                        .text("name"), .bulk(name), .text("consumers"), .integer(0), .text("pending"), .integer(0),
+                        .text("last-delivered-id"), .text(last.description),
+                    ])
+                })
+        }
         return .array([
             .text("length"), .integer(Int64(stream.entries.count)), .text("last-generated-id"),
             .text(stream.lastID.description),
         ])
+    }
+
+    /// `XGROUP CREATE key group id`
+    private func createGroup() -> Reply {
+        guard request.keyword(0) == "CREATE", arguments.count == 4 else { return ErrorText.syntax }
+        let key = arguments[1]
+        guard case .stream(let before)? = entry(key)?.value else { return .error("ERR no such key") }
+        let id = request.text(3) == "$" ? before.lastID : StreamValue.ID(request.text(3) ?? "") ?? StreamValue.ID(0, 0)
+        _ = changeStream(key) { $0.groups[arguments[2]] = id }
+        journalVerbatim(key: key)
+        return .ok
+    }
+
+    /// `XREADGROUP GROUP group consumer NOACK STREAMS key >`: delivers all that is new, and leaves no record (before v1.37).
+    private func readGroup() -> Reply {
+        guard arguments.count == 7, request.keyword(3) == "NOACK", request.text(6) == ">" else {
+            return ErrorText.syntax
+        }
+        let (group, key) = (arguments[1], arguments[5])
+        let entries = changeStream(key) { stream -> [StreamValue.Entry]? in
+            guard let last = stream.groups[group] else { return nil }
+            stream.groups[group] = stream.lastID
+            return stream.entries.filter { $0.id > last }
+        }
+        guard let entries = entries ?? nil else { return .error("NOGROUP No such key or consumer group") }
+        if entries.isEmpty { return .null }
+        let delivered = entries.map { entry in
+            Reply.array([.text(entry.id.description), .array(entry.fields.map { .bulk($0) })])
+        }
+        return .array([.array([.bulk(key), .array(delivered)])])
     }
 
     /// `-` and `+` are open ends.

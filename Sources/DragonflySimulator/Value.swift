@@ -42,7 +42,7 @@ package enum Value: Sendable, Equatable {
     }
 }
 
-/// A stream without consumer groups.
+/// A stream; its groups have no pending entries and no consumers.
 package struct StreamValue: Sendable, Equatable {
     package struct Entry: Sendable, Equatable {
         package let id: ID
@@ -54,6 +54,8 @@ package struct StreamValue: Sendable, Equatable {
     package var lastID = ID(0, 0)
     package var maximumDeletedID = ID(0, 0)
     package var entriesAdded: UInt64 = 0
+    /// The last id that each group has delivered.
+    package var groups: [[UInt8]: ID] = [:]
 
     package init() {}
 

@@ -181,7 +181,14 @@ struct ValueEncoder {
         StreamNodes.write(stream.entries.first?.id ?? StreamValue.ID(0, 0), into: &writer)
         StreamNodes.write(stream.maximumDeletedID, into: &writer)
         writer.packed(stream.entriesAdded)
-        writer.length(0)
+        writer.length(stream.groups.count)
+        for (name, last) in stream.groups.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+            string(name)
+            StreamNodes.write(last, into: &writer)
+            writer.packed(UInt64(stream.entries.count { $0.id <= last }))
+            writer.length(0)
+            writer.length(0)
+        }
         boundary()
     }
 }

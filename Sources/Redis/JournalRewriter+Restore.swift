@@ -33,11 +33,14 @@ extension JournalRewriter {
             }
             return .written
         }
-        return append(
+        let outcome = append(
             type, key: key, body: payload.body,
             head: EntryHead(database: database, expiryMilliseconds: expiry, type: type),
             now: now,
             into: batch)
+        guard outcome == .written, source.has(.readsGroupsWithoutRecord), streamHasGroups(type, body: payload.body)
+        else { return outcome }
+        return .writtenDiverging(.consumerGroupReads)
     }
 
     /// A whole value, in whatever way the target takes it.

@@ -81,6 +81,11 @@ package final class IncidentLog: Sendable {
     /// Incidents by kind.
     package var totals: [String: Int] { counts.withLock { $0 } }
 
+    /// Commands that the target did not take.
+    var refusedByTarget: Int {
+        counts.withLock { $0["target-error", default: 0] + $0["over-limit", default: 0] }
+    }
+
     /// The last incidents with a key, oldest first; each key once a kind.
     package var recent: [Recent] { latest.withLock { $0 } }
 

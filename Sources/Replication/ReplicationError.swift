@@ -31,6 +31,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case file
         /// The operator must change the configuration.
         case configuration
+        /// Clients write to the target, and not to the source any more.
+        case cutOver
         /// A leave has cut short what was being waited for.
         case cancelled
         /// Nothing that anybody outside has done: a defect of df2redis.
@@ -135,7 +137,7 @@ extension ReplicationError {
         case .source(let code): SourceError(code, "").isTransient
         case .target(let code): code.isTransient
         case .overflow, .targetChanged, .resync, .recordsLost, .dataReplaced, .postponed, .cancelled: true
-        case .undecodable, .policy, .file, .configuration, .defect: false
+        case .undecodable, .policy, .file, .configuration, .cutOver, .defect: false
         }
     }
 

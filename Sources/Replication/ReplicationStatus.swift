@@ -98,6 +98,8 @@ package struct ReplicationStatus: Equatable, Sendable {
     package var refreshes: RefreshQueue.Figures?
     /// How far both sides have been compared; `nil`: they are not.
     package var scrub: ScrubFigures?
+    /// The last comparison that an operator has asked for; `nil`: none was.
+    package var verification: Verification.Figures?
 
     package init(
         phase: Phase, source: String, target: String, flows: [Flow] = [], incidents: [String: Int] = [:],

@@ -37,6 +37,9 @@ package actor Replicator {
     /// The next LSN of each flow that the target has not confirmed yet, at this moment; `nil` before the stable stream.
     package nonisolated var nextLSNs: [LSN?] { task.positions.nextLSNs }
 
+    /// What an operator may ask for while it runs.
+    package nonisolated var demands: TaskDemands { task.demands }
+
     /// Runs until the task has ended.
     ///
     /// - Throws: `ReplicationError`, when it did not end as asked.
@@ -206,11 +209,13 @@ package actor Replicator {
 
     /// Leaves; called again, it shortens the drain.
     ///
-    /// - Parameter drains: `false` when the caller knows that everything is applied and the source sends nothing more.
-    package func leave(drains: Bool = true) async {
+    /// - Parameters:
+    ///   - drains: `false` when the caller knows that everything is applied and the source sends nothing more.
+    ///   - isCutover: the target keeps a note that clients write to it from now on.
+    package func leave(drains: Bool = true, isCutover: Bool = false) async {
         isLeaving = true
         pause.end()
-        await session?.requestLeave(drains: drains)
+        await session?.requestLeave(drains: drains, isCutover: isCutover)
     }
 }
 

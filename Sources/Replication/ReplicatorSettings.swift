@@ -42,8 +42,10 @@ package struct ReplicatorSettings: Sendable {
     package var commandsPerSecond: Int?
     /// Keys that are read at the source because the stream does not say enough of them; 0: none are.
     package var refreshesPerSecond = 50
-    /// Compares both sides while the task follows; `nil`: nobody does.
+    /// Compares both sides while the task follows; `nil`: nobody can.
     package var scrub: Scrub?
+    /// Keys that are compared all the time; 0: only when an operator asks for it.
+    package var verifiesPerSecond = 0
     package var drain = Duration.seconds(2)
     package var finWait = Duration.seconds(1)
     package var retry = RetryPolicy()

@@ -2,6 +2,7 @@ import Base
 package import Dashboard
 import FoundationEssentials
 import Glibc
+import Replication
 
 /// Asks a running task over its Unix socket. Blocking, for the command line.
 package struct ControlClient: Sendable {
@@ -10,6 +11,12 @@ package struct ControlClient: Sendable {
         case notRunning(String)
         case notPermitted(String)
         case failed(String)
+        /// It runs, and does not do that: why.
+        case refused(String)
+        /// It would have to be configured otherwise to do that: why.
+        case impossible(String)
+        /// The daemon does not know the question.
+        case outdated(String)
 
         package var description: String {
             switch self {
@@ -17,6 +24,9 @@ package struct ControlClient: Sendable {
             case .notPermitted(let path):
                 "\(path) is not for this user: be root, or in the group df2redis (adduser USER df2redis)"
             case .failed(let text): text
+            case .refused(let reason), .impossible(let reason): reason
+            case .outdated(let path):
+                "the daemon at \(path) is of an older version and does not know this: restart the task"
             }
         }
     }
@@ -42,10 +52,10 @@ package struct ControlClient: Sendable {
     }
 
     /// Asks the task to leave; it does so as on SIGTERM.
-    ///
-    /// - Parameter drains: `false` when nothing is on its way to the target, and nothing will be.
-    package func stop(drains: Bool = true) throws(Failure) {
-        _ = try request("POST", drains ? "/api/stop" : "/api/stop?drain=no", expecting: 202)
+    package func stop(_ wish: TaskControl.Stop = .init()) throws(Failure) {
+        let query = (wish.drains ? [] : ["drain=no"]) + (wish.isCutover ? ["cutover=yes"] : [])
+        _ = try request(
+            "POST", "/api/stop" + (query.isEmpty ? "" : "?" + query.joined(separator: "&")), expecting: 202)
     }
 
     /// How far the target is at this moment.
@@ -71,6 +81,44 @@ package struct ControlClient: Sendable {
         return peer.process
     }
 
+    // MARK: What an operator asks for
+
+    /// Begins a pass over both sides, or joins the one that is under way.
+    func verify(keysPerSecond: Int) throws(Failure) -> VerificationDocument {
+        try document("POST", "/api/verify?keysPerSecond=\(keysPerSecond)", expecting: 202)
+    }
+
+    func verification() throws(Failure) -> VerificationDocument { try document("GET", "/api/verify", expecting: 200) }
+
+    func stopVerification(_ number: Int) throws(Failure) -> VerificationDocument {
+        try document("POST", "/api/verify/stop?number=\(number)", expecting: 202)
+    }
+
+    /// - Parameter keys: a `KeyListBody`.
+    func refresh(_ keys: [UInt8], keysPerSecond: Int) throws(Failure) -> RefreshReceipt {
+        try document("POST", "/api/refresh?keysPerSecond=\(keysPerSecond)", body: keys, expecting: 202)
+    }
+
+    func rest(before mark: UInt64) throws(Failure) -> RefreshRest {
+        try document("GET", "/api/refresh?before=\(mark)", expecting: 200)
+    }
+
+    /// Has the streams read at the source that have groups of consumers.
+    func fetchStreams() throws(Failure) -> StreamsDocument { try document("POST", "/api/streams", expecting: 202) }
+
+    func streams() throws(Failure) -> StreamsDocument { try document("GET", "/api/streams", expecting: 200) }
+
+    private func document<Document: Decodable>(
+        _ method: String, _ target: String, body: [UInt8] = [], expecting status: Int
+    ) throws(Failure) -> Document {
+        let json = try request(method, target, body: body, expecting: status)
+        do {
+            return try JSONDecoder().decode(Document.self, from: Data(json.utf8))
+        } catch {
+            throw .failed("the daemon at \(path) answers in another version's words")
+        }
+    }
+
     private func connect() throws(Failure) -> Int32 {
         do {
             return try UnixSocket.connect(path)
@@ -83,17 +131,26 @@ package struct ControlClient: Sendable {
         }
     }
 
-    private func request(_ method: String, _ target: String, expecting status: Int) throws(Failure) -> String {
+    private func request(
+        _ method: String, _ target: String, body: [UInt8] = [], expecting status: Int
+    ) throws(Failure) -> String {
         let descriptor = try connect()
         defer { close(descriptor) }
         var limit = timeval(tv_sec: Int(timeout.components.seconds), tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        let request = Array(
-            "\(method) \(target) HTTP/1.1\r\nHost: df2redis\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".utf8)
-        guard send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count else {
-            if errno == EPIPE { throw .notRunning(path) }
-            throw .failed("\(SystemError("send", errno: errno, peer: path))")
+        let head =
+            "\(method) \(target) HTTP/1.1\r\nHost: df2redis\r\nConnection: close\r\nContent-Length: \(body.count)\r\n\r\n"
+        var rest = (Array(head.utf8) + body)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { bytes in
+                retryingInterrupts { send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL)) }
+            }
+            guard count > 0 else {
+                if errno == EPIPE { throw .notRunning(path) }
+                throw .failed("\(SystemError("send", errno: errno, peer: path))")
+            }
+            rest = rest.dropFirst(count)
         }
         var answer: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 64 << 10)
@@ -113,11 +170,70 @@ package struct ControlClient: Sendable {
         }
         if answer.isEmpty { throw .notRunning(path) }
         let text = String(decoding: answer, as: UTF8.self)
-        guard text.hasPrefix("HTTP/1.1 \(status) "), let end = text.firstRange(of: "\r\n\r\n") else {
+        let end = text.firstRange(of: "\r\n\r\n")
+        if text.hasPrefix("HTTP/1.1 404 ") || text.hasPrefix("HTTP/1.1 405 ") { throw .outdated(path) }
+        if text.hasPrefix("HTTP/1.1 409 "), let end {
+            let reason = try? JSONDecoder().decode(Refusal.self, from: Data(text[end.upperBound...].utf8))
+            let text = reason?.error ?? "the task refuses it"
+            throw reason?.code == TaskDemands.Refusal.Code.impossible.rawValue ? .impossible(text) : .refused(text)
+        }
+        if text.hasPrefix("HTTP/1.1 500 "), let end,
+            let reason = try? JSONDecoder().decode(Refusal.self, from: Data(text[end.upperBound...].utf8))
+        {
+            throw .failed(reason.error)
+        }
+        guard text.hasPrefix("HTTP/1.1 \(status) "), let end else {
             throw .failed("the daemon at \(path) answered '\(text.prefix { !$0.isNewline })'")
         }
         return String(text[end.upperBound...])
     }
+
+    private struct Refusal: Decodable {
+        var error: String
+        var code: String?
+    }
+}
+
+/// Keys that a task has been asked to read at the source.
+struct RefreshReceipt: Decodable, Sendable {
+    var pid: Int32
+    var asked: Int
+    var unplaced: Int
+    var noRoom: Int
+    var mark: UInt64
+    var failedBefore: Int
+}
+
+/// How far they are.
+struct RefreshRest: Decodable, Sendable {
+    var pid: Int32
+    /// The phase of the task.
+    var phase: String
+    /// Why no key is read at the source at present.
+    var obstacle: String?
+    var waiting: Int
+    var changing: Int
+    var failed: Int
+}
+
+/// Streams of the source that have groups of consumers, where their reads leave no record.
+struct StreamsDocument: Decodable, Sendable {
+    var pid: Int32
+    var phase: String
+    var obstacle: String?
+    /// Streams that are read now.
+    var asked: Int?
+    /// Streams that are not written at the target yet.
+    var waiting: Int
+    /// Keys that could not be read or written, since the process began.
+    var failed: Int
+    var known: Int
+    /// Streams that there was no room for.
+    var leftOut: Int
+    /// Every such stream is known.
+    var complete: Bool
+    /// Those that are not known are being looked for.
+    var walking: Bool
 }
 
 /// A task as its status document describes it.

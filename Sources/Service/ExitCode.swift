@@ -6,7 +6,7 @@
 package enum ExitCode: Int32, CaseIterable, Sendable {
     /// Done: a `migrate` that finished, or a `replicate` that was asked to leave and left in order.
     case ok = 0
-    /// `check`, or the check of a cut-over, has found keys that differ; as diff and cmp have it.
+    /// `check`, or the check of a cut-over, has found keys that differ, or some could not be mended; as diff and cmp have it.
     case different = 1
     /// The command line was wrong (EX_USAGE).
     case usage = 64
@@ -33,7 +33,8 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     /// The source or the target refused the user name or the password, our certificate, or a command to this user
     /// (EX_NOPERM).
     case noPermission = 77
-    /// The configuration is wrong or cannot be read, or does not fit a server, as when TLS is not agreed on (EX_CONFIG).
+    /// The configuration is wrong or cannot be read, or does not fit a server, as when TLS is not agreed on; or the task has
+    /// been cut over (EX_CONFIG).
     case config = 78
 }
 
@@ -42,7 +43,8 @@ extension ExitCode {
     package var meaning: String {
         switch self {
         case .ok: "Complete, or stopped in order on request."
-        case .different: "`check`, or `cutover --check`, found keys that differ."
+        case .different:
+            "`check`, or `cutover --check`, found keys that differ. Or `verify`, `refresh` or `cutover` could not mend some."
         case .usage: "The command line is wrong; `df2redis --help` shows the right form."
         case .policyStop:
             "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key. Or `preflight` found what would stop the task, or `cutover` that this is no moment for it."
@@ -58,7 +60,7 @@ extension ExitCode {
             "The source or the target refused the user name or password, our certificate, or a command to this user."
         case .config:
             "The configuration is wrong; each fault is printed with file, line and key. "
-                + "Or TLS fails at a start, such as for a certificate that is not trusted."
+                + "Or TLS fails at a start, such as for a certificate that is not trusted. Or the task has been cut over: `df2redis cutover TASK --undo` lets it start again."
         }
     }
 

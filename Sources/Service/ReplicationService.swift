@@ -73,6 +73,13 @@ package struct ReplicationService: Sendable {
             return .cantCreate
         }
         defer { withExtendedLifetime(lock) {} }
+        let mark = CutoverMark(configuration)
+        guard !mark.isSet else {
+            let reason = mark.refusal(configuration)
+            logger.critical("\(reason); exit status \(ExitCode.config.rawValue)")
+            notifier.failure(reason)
+            return .config
+        }
         let report = TaskReport(task: description, events: events)
         let reporter = Reporter(
             report, statusFile: configuration.statusFile, notifier: notifier, logger: logger, output: output)
@@ -83,20 +90,33 @@ package struct ReplicationService: Sendable {
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
         report.setIncidents { [weak replicator] in replicator?.recentIncidents ?? [] }
         report.setPositions { [weak replicator] in replicator?.nextLSNs ?? [] }
-        let drains = Lock(true)
+        let stop = Lock(TaskControl.Stop())
         // As systemd would ask for it.
-        await server.start { wish in
-            drains.withLock { $0 = $0 && wish }
-            kill(getpid(), SIGTERM)
-        }
+        await server.start(
+            TaskControl(demands: replicator.demands) { wish in
+                if wish.isCutover {
+                    // From here on the task must not start again, whatever becomes of this process.
+                    do { try mark.set() } catch {
+                        logger.error("the task goes on, since it cannot be noted that it is cut over: \(error)")
+                        return "the task cannot note that it is cut over, and goes on: \(error)"
+                    }
+                }
+                stop.withLock { stop in
+                    stop.drains = stop.drains && wish.drains
+                    stop.isCutover = stop.isCutover || wish.isCutover
+                }
+                kill(getpid(), SIGTERM)
+                return nil
+            })
         let code = await run(
-            replicator, settings: settings, drains: drains, signals: &signals, notifier: notifier, logger: logger)
+            replicator, settings: settings, stop: stop, signals: &signals, notifier: notifier, logger: logger)
         await server.stop()
         return code
     }
 
     private func run(
-        _ replicator: Replicator, settings: ReplicatorSettings, drains: Lock<Bool>, signals: inout SignalWatcher,
+        _ replicator: Replicator, settings: ReplicatorSettings, stop: Lock<TaskControl.Stop>,
+        signals: inout SignalWatcher,
         notifier: ServiceNotifier, logger: Logger
     ) async -> ExitCode {
         let (leaveRequests, leaveContinuation) = AsyncStream.makeStream(of: Void.self)
@@ -109,7 +129,12 @@ package struct ReplicationService: Sendable {
         }
         defer { withExtendedLifetime(signals) {} }
         // Owned by this call, which waits for its end.
-        let leaving = Task { for await _ in leaveRequests { await replicator.leave(drains: drains.withLock { $0 }) } }
+        let leaving = Task {
+            for await _ in leaveRequests {
+                let wish = stop.withLock { $0 }
+                await replicator.leave(drains: wish.drains, isCutover: wish.isCutover)
+            }
+        }
         let code = await exitCode(of: replicator, logger, notifier)
         leaveContinuation.finish()
         await leaving.value
@@ -247,7 +272,7 @@ extension ReplicationError {
         case .resync, .recordsLost, .dataReplaced, .cancelled: .sourceUnavailable
         case .defect: .software
         case .policy: .policyStop
-        case .configuration: .config
+        case .configuration, .cutOver: .config
         case .file: .ioError
         }
     }

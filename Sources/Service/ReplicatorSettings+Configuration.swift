@@ -55,8 +55,8 @@ extension ReplicatorSettings {
         memoryBytes = configuration.spool.memoryBytes
         diskBytes = configuration.spool.diskBytes
         refreshesPerSecond = configuration.refresh.keysPerSecond
-        let verified = configuration.verify.keysPerSecond
-        if verified > 0, configuration.target.kind == .standalone { scrub = Scrub(self, keysPerSecond: verified) }
+        verifiesPerSecond = configuration.verify.keysPerSecond
+        if configuration.target.kind == .standalone { scrub = Scrub(self) }
         batchCommands = configuration.advanced.batchSize
         if configuration.advanced.commandsPerSecond > 0 {
             let commands = configuration.advanced.commandsPerSecond

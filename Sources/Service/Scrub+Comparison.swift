@@ -8,19 +8,23 @@ extension Scrub {
     private static let commandsPerKey = 3
     /// Keys of a page, so that no server gets more at a stroke.
     private static let pageKeys = 32
+    /// Keys a second for which one more connection to either side is worth it.
+    private static let keysPerConnection = 2000
+    private static let mostConnections = 4
 
-    /// As `df2redis check` does it, at a pace and with two connections to either side.
-    init(_ settings: ReplicatorSettings, keysPerSecond: Int) {
+    /// As `df2redis check` does it, at a pace and with few connections to either side.
+    init(_ settings: ReplicatorSettings) {
         let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
-        var options = ComparisonOptions(checkpointKey: checkpoint.name)
-        options.commandsPerSecond = keysPerSecond * Self.commandsPerKey
-        options.parallel = 1
-        options.pageKeys = Self.pageKeys
-        // What was found is mended before the whole pass is over.
-        options.mostPending = max(Self.pageKeys, keysPerSecond * 2)
-        options.ttlMargins = Set(settings.ttlMargins)
+        var usual = ComparisonOptions(checkpointKey: checkpoint.name)
+        usual.pageKeys = Self.pageKeys
+        usual.ttlMargins = Set(settings.ttlMargins)
         let servers = ServerPair(source: settings.source, target: settings.visitor("verify"))
-        self.init { [options] onFinding, onProgress async throws(Failure) in
+        self.init { [usual] keysPerSecond, onFinding, onProgress async throws(Failure) in
+            var options = usual
+            options.commandsPerSecond = keysPerSecond * Self.commandsPerKey
+            options.parallel = min(max(keysPerSecond / Self.keysPerConnection, 1), Self.mostConnections)
+            // What was found is mended before the whole pass is over.
+            options.mostPending = max(Self.pageKeys, keysPerSecond * 2)
             let comparison = Comparison(
                 servers, options: options,
                 onDifference: { difference throws(ComparisonError) in
@@ -33,7 +37,7 @@ extension Scrub {
             do throws(ComparisonError) {
                 _ = try await comparison.run()
             } catch {
-                throw Failure(error.description, isTransient: error.isTransient)
+                throw Failure(error.description, isTransient: error.isTransient, exitStatus: error.exitCode.rawValue)
             }
         }
     }

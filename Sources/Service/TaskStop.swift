@@ -16,18 +16,19 @@ package struct TaskStop: Sendable {
     package let sockets: [ControlSocket]
     package let timeout: Duration
     package let force: Bool
-    /// `false`: nothing is on its way to the target, and nothing will be.
-    private let drains: Bool
+    private let wish: TaskControl.Stop
     private static let pause = 50
     /// After SIGKILL the kernel needs a moment.
     private static let killPatience = Duration.seconds(5)
 
-    package init(task: String, sockets: [ControlSocket], timeout: Duration, force: Bool, drains: Bool = true) {
+    package init(
+        task: String, sockets: [ControlSocket], timeout: Duration, force: Bool, wish: TaskControl.Stop = .init()
+    ) {
         self.task = task
         self.sockets = sockets
         self.timeout = timeout
         self.force = force
-        self.drains = drains
+        self.wish = wish
     }
 
     /// - Parameter say: called with what it waits for, when that changes.
@@ -35,7 +36,7 @@ package struct TaskStop: Sendable {
     package func run(_ say: (String) -> Void) throws(ControlClient.Failure) -> Outcome {
         let client = ControlClient(try socket())
         let process = try client.processID()
-        try client.stop(drains: drains)
+        try client.stop(wish)
         var last = "asked process \(process) to leave"
         say(last)
         let deadline = ContinuousClock.now + timeout

@@ -6,9 +6,10 @@ struct Cutover: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Make the target of a running task the server that clients write to.",
         discussion: """
-            Looks at the task and both servers, pauses the source's writers, waits until everything is applied, compares if \
-            asked to, and has the task leave with exact TTLs. It then says where to point clients. On any failure before \
-            the task leaves, and on Ctrl-C, writers and task go on as before. Exit status: 0 done; 65 it is no moment to cut \
+            Looks at the task and both servers, compares both sides and mends what differs, pauses the source's writers, waits until everything is applied, reads \
+            the groups of streams that consumers have read without a record, compares again if asked to, and has the task leave with exact TTLs. It then says where to point clients. On any failure before \
+            the task leaves, and on Ctrl-C, writers and task go on as before. The task does not start again \
+            then: --undo lets it. Exit status: 0 done; 65 it is no moment to cut \
             over; 69 the task does not run; 1 keys differ; 75 interrupted, not in time, or another cut-over is under way; \
             77 no right.
             """)
@@ -35,6 +36,12 @@ struct Cutover: AsyncParsableCommand {
     )
     var check = "none"
 
+    @Flag(help: "Do not compare both sides, and mend what differs, before writers are paused.")
+    var noVerify = false
+
+    @Flag(help: "Let a task start again that has been cut over: it will overwrite what clients have written since.")
+    var undo = false
+
     @Flag(help: "Look at everything, and say what would be done.")
     var dryRun = false
 
@@ -60,11 +67,13 @@ struct Cutover: AsyncParsableCommand {
     }
 
     func run() async throws {
+        if undo { return try await takeBack() }
         var request = CutoverService.Request(task: task)
         request.configurationFile = file
         request.pauses = !noPause
         request.pauseLimit = .seconds(pauseLimit)
         request.check = try extent()
+        request.verifies = !noVerify
         request.isDryRun = dryRun
         let service = CutoverService(request) { line in
             print(line)
@@ -76,6 +85,16 @@ struct Cutover: AsyncParsableCommand {
         case .failure(let failure):
             Console.complain(failure.description)
             throw ArgumentParser.ExitCode(failure.exitCode.rawValue)
+        }
+    }
+
+    private func takeBack() async throws {
+        let undo = try CutoverUndo(task: task, configurationFile: file)
+        do throws(CutoverFailure) {
+            print(try await undo.run())
+        } catch {
+            Console.complain(error.description)
+            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
         }
     }
 }

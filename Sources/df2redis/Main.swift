@@ -19,7 +19,7 @@ struct DF2Redis: AsyncParsableCommand {
         version: "df2redis \(Version.current)",
         subcommands: [
             Replicate.self, Migrate.self, Preflight.self, Check.self, Config.self, Status.self, Stop.self,
-            Cutover.self, Monitor.self, Health.self,
+            Verify.self, Refresh.self, Cutover.self, Monitor.self, Health.self,
         ])
 
     /// Leaves what an earlier process was killed in the middle of, then runs the command that was asked for; every error is

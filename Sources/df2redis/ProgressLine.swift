@@ -2,7 +2,7 @@ import Comparison
 import Glibc
 import Synchronization
 
-/// How far a comparison has come, on one line of a terminal that is written over; nothing where standard error is none.
+/// How far a command has come, on one line of a terminal that is written over; nothing where standard error is none.
 final class ProgressLine: Sendable {
     /// Milliseconds between two writings.
     private static let pause: Int64 = 200
@@ -12,17 +12,27 @@ final class ProgressLine: Sendable {
     private let next = Atomic<Int64>(0)
 
     func show(_ progress: ComparisonProgress) {
-        guard isTerminal else { return }
-        let elapsed = start.duration(to: .now)
-        let (seconds, attoseconds) = elapsed.components
-        let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
-        guard milliseconds >= next.load(ordering: .relaxed) else { return }
-        next.store(milliseconds + Self.pause, ordering: .relaxed)
+        guard let milliseconds = turn() else { return }
         let percent = progress.expectedKeys > 0 ? " (\(min(100, progress.keys * 100 / progress.expectedKeys)) %)" : ""
         let rate = milliseconds > 0 ? Int64(progress.keys) * 1000 / milliseconds : 0
         write(
             "\(progress.step.rawValue) database \(progress.database): \(progress.keys) keys\(percent), \(rate)/s, "
                 + "\(progress.pending) to read again, \(progress.different) different")
+    }
+
+    func show(_ text: String) {
+        if turn() != nil { write(text) }
+    }
+
+    /// - Returns: milliseconds since the beginning; `nil`: nothing is to be written now.
+    private func turn() -> Int64? {
+        guard isTerminal else { return nil }
+        let elapsed = start.duration(to: .now)
+        let (seconds, attoseconds) = elapsed.components
+        let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
+        guard milliseconds >= next.load(ordering: .relaxed) else { return nil }
+        next.store(milliseconds + Self.pause, ordering: .relaxed)
+        return milliseconds
     }
 
     /// Leaves an empty line for what is printed next.

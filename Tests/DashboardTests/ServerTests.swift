@@ -18,7 +18,9 @@ struct ServerScene {
     let stops = Lock(0)
     let drains = Lock(false)
 
-    init(_ configure: (inout DashboardServer.Settings) -> Void = { _ in }) async throws {
+    init(
+        demands: TaskDemands? = nil, _ configure: (inout DashboardServer.Settings) -> Void = { _ in }
+    ) async throws {
         var task = TaskDescription(name: "prod")
         (task.source, task.target, task.lagHigh) = ("a:1", "b:2", .seconds(30))
         report = TaskReport(task: task)
@@ -30,10 +32,12 @@ struct ServerScene {
         server = DashboardServer(
             settings: settings, report: report,
             logger: log.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
-        await server.start { [stops, drains] wish in
-            stops.withLock { $0 += 1 }
-            drains.withLock { $0 = wish }
-        }
+        await server.start(
+            TaskControl(demands: demands) { [stops, drains] wish in
+                stops.withLock { $0 += 1 }
+                drains.withLock { $0 = wish.drains }
+                return nil
+            })
     }
 
     func port() async throws -> UInt16 {

@@ -97,7 +97,9 @@ private func waited(_ output: String) -> Double? {
         let cutover = try scene.run("--dry-run", "--check", "sample 5%")
         #expect(cutover.end == .exited(0), "\(cutover.errorOutput)")
         #expect(cutover.output.contains("CLIENT PAUSE 10000 WRITE"))
+        #expect(cutover.output.contains("compare both sides and mend what differs, while clients write"))
         #expect(cutover.output.contains("compare 5.0 % of the keys"))
+        #expect(!(try scene.run("--dry-run", "--no-verify").output.contains("mend what differs")))
         #expect(scene.master.pauseCalls == (0, 0))
         try scene.expectAsBefore()
     }
@@ -117,7 +119,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `of sides that differ is taken back, with exit status 1`() throws {
         let scene = try CutoverScene()
         try scene.redis.client().command("SET", "kept", "other")
-        let cutover = try scene.run("--check", "all")
+        let cutover = try scene.run("--no-verify", "--check", "all")
         #expect(cutover.end == .exited(1))
         #expect(cutover.errorOutput.contains("1 of 1 keys differ, see "))
         #expect(cutover.errorOutput.contains("nothing was changed"))
@@ -128,7 +130,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `that is not done within the limit is taken back`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.run("--pause-limit", "1")
+        let cutover = try scene.run("--no-verify", "--pause-limit", "1")
         #expect(cutover.end == .exited(75))
         #expect(cutover.errorOutput.contains("10 records were not applied in time"))
         #expect(scene.master.pauseCalls == (1, 1))
@@ -136,10 +138,129 @@ private func waited(_ output: String) -> Double? {
         #expect(scene.daemon.process.isRunning)
     }
 
+    @Test func `mends what differs before it pauses anybody`() throws {
+        let scene = try CutoverScene()
+        let target = try scene.redis.client()
+        try target.command("SET", "kept", "other")
+        let cutover = try scene.run("--check", "all")
+        #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
+        #expect(cutover.output.contains("1 keys compared, 1 of them differed, 1 of these are mended"))
+        #expect(cutover.output.contains("1 keys are equal on both sides"))
+        try scene.daemon.expectExit(0)
+        #expect(try target.command("GET", "kept").text == "1")
+    }
+
+    @Test func `pauses nobody when something cannot be mended, or when it is interrupted over it`() throws {
+        let scene = try CutoverScene { $0.sections["policy"] = ["onError: skip"] }
+        let target = try scene.redis.client()
+        // The target has no room for one value of this length.
+        try target.command("CONFIG", "SET", "proto-max-bulk-len", "1mb")
+        scene.master.execute([[UInt8]("SET"), [UInt8]("long"), [UInt8](repeating: 120, count: 2 << 20)])
+        try wait(until: "it is left out") { scene.daemon.deadLetters.contains { $0.key == "long" } }
+        let cutover = try scene.run()
+        #expect(cutover.end == .exited(1), "\(cutover.output)")
+        #expect(cutover.errorOutput.contains("1 keys differ and could not be mended; nothing was changed"))
+        #expect(scene.master.pauseCalls == (0, 0))
+        try scene.expectAsBefore()
+
+        for number in 0..<20_000 { scene.master.execute("SET key:\(number) 1") }
+        let slow = try scene.start()
+        try wait(until: "both sides are compared") { slow.output.contains("comparing both sides") }
+        slow.signal(SIGINT)
+        #expect(try slow.waitForEnd(timeout: .seconds(30)) == .exited(75))
+        #expect(slow.errorOutput.contains("nothing was changed: the task goes on"))
+        #expect(scene.master.pauseCalls == (0, 0))
+        try scene.expectAsBefore()
+    }
+
+    @Test func `fetches what consumers have read without a record, while writers wait`() throws {
+        let scene = try CutoverScene()
+        let master = scene.master
+        for number in 0..<20 {
+            master.execute("XADD stream:\(number) 1-1 f v")
+            master.execute("XGROUP CREATE stream:\(number) g 0")
+        }
+        master.execute("XADD alone 1-1 f v")
+        let target = try scene.redis.client()
+        try wait(until: "the groups are there") { try target.command("EXISTS", "alone").int == 1 }
+        try wait(until: "nothing is to be read") {
+            (scene.daemon.status?["refreshes"] as? [String: Any])?["waiting"] as? Int == 0
+        }
+        func delivered(_ number: Int) throws -> String? {
+            try target.command("XINFO", "GROUPS", "stream:\(number)").array?.first?.array?[7].text
+        }
+        for number in 0..<20 { master.execute("XREADGROUP GROUP g c NOACK STREAMS stream:\(number) >") }
+        #expect(try delivered(7) == "0-0")
+        // Nothing is compared before: it is the fetch that brings them.
+        let cutover = try scene.run("--no-verify")
+        #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
+        #expect(cutover.output.contains("20 streams with groups of consumers are as at the source"))
+        try scene.daemon.expectExit(0)
+        for number in 0..<20 { #expect(try delivered(number) == "1-1") }
+    }
+
+    @Test func `that cannot read such streams in time is taken back`() throws {
+        let scene = try CutoverScene()
+        scene.master.execute("XADD stream 1-1 f v")
+        scene.master.execute("XGROUP CREATE stream g 0")
+        try wait(until: "nothing is to be read") {
+            let figures = scene.daemon.status?["refreshes"] as? [String: Any]
+            return figures?["waiting"] as? Int == 0 && figures?["refreshed"] as? Int == 1
+        }
+        scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
+        let cutover = try scene.run("--no-verify", "--pause-limit", "1")
+        #expect(cutover.end == .exited(75), "\(cutover.output)")
+        #expect(
+            cutover.errorOutput.contains("1 of 1 streams with groups of consumers were not read at the source in time"))
+        #expect(scene.master.pauseCalls == (1, 1))
+        try scene.expectAsBefore()
+    }
+
+    @Test func `keeps the task from starting again, until it is taken back`() throws {
+        let scene = try CutoverScene()
+        #expect(try scene.run().end == .exited(0))
+        try scene.daemon.expectExit(0)
+        // Clients write to the target.
+        let target = try scene.redis.client()
+        try target.command("SET", "kept", "newer")
+        let configuration = Daemon.Configuration(source: scene.master.port, target: scene.redis.port)
+        let again = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
+        try again.expectExit(78)
+        #expect(again.log.contains("this task has been cut over: clients write to 127.0.0.1:\(scene.redis.port) since"))
+        #expect(again.log.contains("df2redis cutover lab --undo"))
+        // On another host, or with another state directory, the target says so.
+        let elsewhere = try Daemon(.replicate, configuration)
+        try elsewhere.expectExit(78)
+        #expect(elsewhere.log.contains("this task has been cut over: clients write to the target since"))
+        #expect(try target.command("GET", "kept").text == "newer")
+
+        let file = scene.daemon.folder.file("lab.yaml")
+        let undo = try scene.run("--undo", "--config", file)
+        #expect(undo.end == .exited(0), "\(undo.errorOutput)")
+        #expect(undo.output.contains("lab may start again"))
+        #expect(try scene.run("--undo", "--config", file).output == "lab has not been cut over: nothing was changed\n")
+        let last = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
+        defer { last.process.kill() }
+        try last.wait(forLine: "resuming at the checkpoint")
+        try last.leave()
+    }
+
+    @Test func `of a task that cannot note it is taken back`() throws {
+        let scene = try CutoverScene()
+        // Where the note is to be, there is a folder.
+        try FileManager.default.createDirectory(
+            atPath: scene.daemon.folder.file("state/lab.cutover.new"), withIntermediateDirectories: true)
+        let cutover = try scene.run()
+        #expect(cutover.end == .exited(74), "\(cutover.output)")
+        #expect(cutover.errorOutput.contains("cannot note that it is cut over, and goes on"))
+        #expect(scene.master.pauseCalls == (2, 1))
+        try scene.expectAsBefore()
+    }
+
     @Test(arguments: [SIGINT, SIGTERM]) func `that is interrupted is taken back`(_ signal: Int32) throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.start("--pause-limit", "60")
+        let cutover = try scene.start("--no-verify", "--pause-limit", "60")
         try wait(until: "writers are paused") { scene.master.isPaused }
         cutover.signal(signal)
         #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(75))
@@ -152,20 +273,20 @@ private func waited(_ output: String) -> Double? {
     @Test func `that is killed leaves a pause that ends by itself`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.start("--pause-limit", "3")
+        let cutover = try scene.start("--no-verify", "--pause-limit", "3")
         try wait(until: "writers are paused") { scene.master.isPaused }
         cutover.kill()
         try wait(until: "the pause is over") { !scene.master.isPaused }
         #expect(scene.master.pauseCalls == (1, 0))
         #expect(scene.daemon.process.isRunning)
         // Its lock has gone with it.
-        #expect(try scene.run("--pause-limit", "1").errorOutput.contains("were not applied in time"))
+        #expect(try scene.run("--no-verify", "--pause-limit", "1").errorOutput.contains("were not applied in time"))
     }
 
     @Test func `beside another one is refused, which goes on`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let first = try scene.start("--pause-limit", "60")
+        let first = try scene.start("--no-verify", "--pause-limit", "60")
         try wait(until: "writers are paused") { scene.master.isPaused }
         let second = try scene.run()
         #expect(second.end == .exited(75))
@@ -179,7 +300,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `of a task that dies in the middle is taken back`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.start("--pause-limit", "60")
+        let cutover = try scene.start("--no-verify", "--pause-limit", "60")
         try wait(until: "writers are paused") { scene.master.isPaused }
         scene.daemon.process.kill()
         #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(69))

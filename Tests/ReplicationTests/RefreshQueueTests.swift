@@ -174,4 +174,75 @@ import Testing
         #expect(try file.read(at: file.head)?.request.key.database == 38)
         #expect(try RefreshFile(path: path).read(at: 16)?.request.key.database == 38)
     }
+
+    // MARK: What an operator has asked for
+
+    @Test func `says of a mark how many keys before it wait, on the disk too`() {
+        let queue = queue(path: path, mostInMemory: 3)
+        for number in 0..<3 { queue.ask(request("stream \(number)")) }
+        for number in 0..<5 { queue.ask(request("asked \(number)")) }
+        let mark = queue.mark
+        for number in 0..<4 { queue.ask(request("later \(number)")) }
+        #expect(queue.outstanding(before: mark).waiting == 8)
+        var left = 8
+        for _ in 0..<8 {
+            for key in queue.take(atMost: 1) { queue.finish(key.key, .written) }
+            left -= 1
+            #expect(queue.outstanding(before: mark).waiting == left)
+        }
+        #expect(queue.figures.waiting == 4)
+        #expect(queue.outstanding(before: 0).waiting == 0)
+        #expect(queue.outstanding(before: .max).waiting == 4)
+    }
+
+    @Test func `does not wait for a key that changes whenever it is read`() {
+        let queue = queue(path: nil)
+        queue.ask(request("hot"))
+        let mark = queue.mark
+        for _ in 0..<8 {
+            #expect(queue.outstanding(before: mark) == (1, 0))
+            time.pass(60_000)
+            #expect(names(queue.take(atMost: 1)) == ["hot"])
+            queue.retry(request("hot").key, wasStale: true)
+        }
+        #expect(queue.outstanding(before: mark) == (0, 1))
+    }
+
+    @Test func `is read faster until all is done that was asked for before`() {
+        let queue = queue(path: nil)
+        queue.ask(request("a"))
+        #expect(queue.rate(50) == 50)
+        queue.hurry(by: 1000)
+        queue.ask(request("b"))
+        time.pass(1000)
+        #expect(queue.rate(50) == 1050)
+        queue.finish(queue.take(atMost: 1)[0].key, .written)
+        time.pass(1000)
+        #expect(queue.rate(50) == 50)
+    }
+
+    @Test func `gives urgent keys first and alone, without a pause, and as often as they come`() {
+        let queue = queue(path: path, mostInMemory: 2)
+        for name in ["a", "b", "c", "d"] { queue.ask(request(name)) }
+        func urgent(_ name: String) -> RefreshRequest {
+            RefreshRequest(request(name).key, flow: FlowID(0), origin: .group)
+        }
+        #expect(queue.ask(urgent("b")) == .known)
+        // One that is on the disk comes at once too.
+        queue.ask(urgent("d"))
+        #expect(queue.urgentCount == 2)
+        #expect(names(queue.take(atMost: 1, urgent: 16)) == ["b", "d"])
+        #expect(queue.ask(urgent("b")) == .known)
+        queue.finish(urgent("b").key, .written)
+        queue.finish(urgent("d").key, .written)
+        #expect(queue.urgentCount == 1)
+        #expect(names(queue.take(atMost: 1, urgent: 16)) == ["b"])
+        queue.retry(urgent("b").key, wasStale: true)
+        #expect(names(queue.take(atMost: 1, urgent: 16)) == ["b"])
+        // A record that comes meanwhile is no reason to hurry.
+        queue.ask(request("b"))
+        queue.finish(urgent("b").key, .written)
+        #expect(queue.urgentCount == 0)
+        #expect(names(queue.take(atMost: 1, urgent: 16)) == ["a"])
+    }
 }

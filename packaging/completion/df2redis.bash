@@ -27,7 +27,7 @@ _df2redis() {
             _filedir '@(yaml|yml)'
             return
             ;;
-        --output)
+        --output | --from)
             _filedir
             return
             ;;
@@ -35,7 +35,8 @@ _df2redis() {
             mapfile -t COMPREPLY < <(compgen -W 'outline length value' -- "$cur")
             return
             ;;
-        --sample | --filter | --databases | --qps | --parallel | --settle | --pause-limit | --timeout | --tries | --pause) return ;;
+        --sample | --filter | --databases | --qps | --parallel | --settle | --pause-limit | --timeout | --tries | --pause | \
+            --keys-per-second | --db) return ;;
         --task-name)
             mapfile -t COMPREPLY < <(compgen -W "$(_df2redis_tasks)" -- "$cur")
             return
@@ -54,13 +55,16 @@ _df2redis() {
         status) choices="--json --watch --version --help $(_df2redis_tasks)" ;;
         stop) choices="--timeout --force --version --help $(_df2redis_tasks)" ;;
         cutover)
-            choices="--config --pause-limit --no-pause --check --dry-run --version --help $(_df2redis_tasks)"
+            choices='--config --pause-limit --no-pause --no-verify --check --dry-run --undo --version --help'
+            choices+=" $(_df2redis_tasks)"
             ;;
+        verify) choices="--keys-per-second --no-wait --version --help $(_df2redis_tasks)" ;;
+        refresh) choices="--db --from --keys-per-second --no-wait --version --help $(_df2redis_tasks)" ;;
         monitor) choices='--config --task-name --version --help' ;;
         health) choices="--tries --pause --restart --version --help $(_df2redis_tasks)" ;;
-        help) choices='replicate migrate preflight check config status stop cutover monitor health' ;;
-        *) choices='replicate migrate preflight check config status stop cutover monitor health help --version --help' ;;
+        help) choices='replicate migrate preflight check config status stop verify refresh cutover monitor health' ;;
+        *) choices='replicate migrate preflight check config status stop verify refresh cutover monitor health help --version --help' ;;
     esac
-    ((cword > 1)) || choices='replicate migrate preflight check config status stop cutover monitor health help --version --help'
+    ((cword > 1)) || choices='replicate migrate preflight check config status stop verify refresh cutover monitor health help --version --help'
     mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$cur")
 } && complete -F _df2redis df2redis

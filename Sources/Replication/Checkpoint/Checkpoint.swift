@@ -13,6 +13,7 @@ import Wire
 ///                              counts    ->  0 12 <run id> 0 0   how the two sides' key counts differed (`DataSetNote`)
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
 ///                              stopped   ->  by policy  there is no position to go on from
+///                              cutover   ->  1796000000  when the task was cut over: it does not start again
 /// ```
 /// A flow's field is written in the same transaction as the data it speaks of. Where a file keeps the position there is
 /// no such hash.
@@ -29,6 +30,9 @@ package struct CheckpointKey: Equatable, Sendable {
     /// What the hash holds after a stop by policy: the task has written to the target, and there is no position to resume
     /// at.
     static let stopped = (field: "stopped", value: "by policy")
+
+    /// The field of a task that has been cut over; its value is when that was, in seconds of Unix time.
+    package static let cutOverField = "cutover"
 }
 
 /// The value of one flow's field.

@@ -1,3 +1,4 @@
+import Base
 import Dispatch
 import Dragonfly
 import Link
@@ -43,6 +44,8 @@ actor CheckpointStore {
         var isReconciling = false
         /// A policy has stopped the task.
         var isStopped = false
+        /// Clients write to the target, and not to the source any more.
+        var isCutOver = false
         /// The task has been at this target before.
         var isKnown = false
         /// Why there is no position although the task has been here.
@@ -278,6 +281,17 @@ actor CheckpointStore {
         }
     }
 
+    /// Clients write to the target from now on: no task of this name is to overwrite what they write. Wherever the position
+    /// is kept, this is in the target.
+    func noteCutOver(on control: TargetControl) async {
+        do {
+            let time = "\(WallClock.milliseconds() / 1000)"
+            try await control.update(key.name, set: [CheckpointKey.cutOverField: time], remove: [])
+        } catch {
+            logger.warning("cannot record in the target that the task has been cut over: \(error)")
+        }
+    }
+
     /// There is no position to go on from. What the task has filled stays known, or a later full sync would leave for ever
     /// what the source has deleted meanwhile.
     func forgetPosition(on control: TargetControl) async {
@@ -362,6 +376,7 @@ extension CheckpointStore.Opening {
         filling = record.filling
         isReconciling = record.isReconciling
         isStopped = fields[CheckpointKey.stopped.field] != nil
+        isCutOver = fields[CheckpointKey.cutOverField] != nil
         note = DataSetNote(fields[DataSetNote.field])
         // A session that has not got far may have left that it switched the import mode on; and counts alone are what a
         // comparison has noted just after the target was emptied.

@@ -10,6 +10,7 @@ final class EncoderReports {
     private let incidents: IncidentLog
     private let policy: ReplicationPolicy
     private let refreshes: RefreshQueue?
+    private let consumedStreams: ConsumedStreams?
     /// A value that was read at the source is being written: what is to be said of its key has been said.
     var isRefreshing = false
     private(set) var halt: FlowEncoder.Halt? { didSet { isHalted = halt != nil } }
@@ -23,6 +24,7 @@ final class EncoderReports {
         incidents = context.incidents
         policy = context.policy
         refreshes = context.refreshes
+        consumedStreams = context.consumedStreams
     }
 
     // MARK: Halting
@@ -65,6 +67,10 @@ final class EncoderReports {
     func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
         report(divergence, subject: subject, printableKey: printableKey(key), database: database)
         refresh(key, database: database)
+        if divergence == .consumerGroupReads, let consumedStreams, key.byteCount > 0 {
+            consumedStreams.note(
+                RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) }), flow: flow)
+        }
     }
 
     /// Of a key that is not to be read at the source, or has been asked for.

@@ -26,6 +26,8 @@ package struct FlowContext: Sendable {
     package var counters = TaskCounters()
     /// Keys to be read at the source; `nil`: none are.
     package var refreshes: RefreshQueue?
+    /// `nil`: nobody wants to know.
+    package var consumedStreams: ConsumedStreams?
 
     /// Commands of one transaction at most; those of one record stay together.
     package var batchCommands = Int.max

@@ -14,6 +14,12 @@ package enum RefreshOrigin: UInt8, Sendable, CaseIterable {
     case stream = 0
     /// Both sides have been compared.
     case scrub = 1
+    /// An operator has asked for it.
+    case demand = 2
+    /// A stream that consumers read without a record of it, at a leave or a cut-over: before all others, and unpaced.
+    case group = 3
+
+    var isUrgent: Bool { self == .group }
 }
 
 /// A key to be refreshed, with the flow whose shard owns it.

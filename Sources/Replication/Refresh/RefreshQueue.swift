@@ -38,6 +38,21 @@ package final class RefreshQueue: Sendable {
     /// What came so far after a key that still waits that it is written to the end again.
     private static let stragglerBytes = 1 << 20
 
+    /// What becomes of a key that is asked for.
+    package enum Admission: Sendable {
+        case added
+        /// It waits already.
+        case known
+        case noRoom
+    }
+
+    /// While keys that an operator has asked for wait, more are read in a second.
+    private struct Hurry {
+        var mark: UInt64
+        var keysPerSecond: Int
+        var checkedAt: Int64
+    }
+
     private struct State {
         var schedule = RefreshSchedule()
         var figures = Figures()
@@ -47,6 +62,9 @@ package final class RefreshQueue: Sendable {
         var onDisk = 0
         var fingerprints: Set<UInt64> = []
         var headNotedAt: Int64 = 0
+        /// Of the next key that is asked for. Those on the disk have the last ones before it.
+        var nextNumber: UInt64 = 1
+        var hurry: Hurry?
         var failure: String?
     }
 
@@ -77,6 +95,7 @@ package final class RefreshQueue: Sendable {
                     offset = place.end
                 }
                 state.figures.asked = state.onDisk
+                state.nextNumber += UInt64(state.onDisk)
             } catch {
                 logger.error("the keys to be refreshed cannot be kept in a file, and are lost by a restart: \(error)")
             }
@@ -95,46 +114,67 @@ package final class RefreshQueue: Sendable {
     // MARK: Asking
 
     /// The key may differ from the source's.
-    package func ask(_ request: RefreshRequest) {
+    @discardableResult
+    package func ask(_ request: RefreshRequest) -> Admission {
         let now = clock()
-        let failure = state.withLock { state in add(request, now: now, &state) }
+        let (admission, failure) = state.withLock { state in add(request, now: now, &state) }
         if let failure { logger.warning("\(failure)") }
+        return admission
     }
 
-    /// - Returns: what is to be logged.
-    private func add(_ request: RefreshRequest, now: Int64, _ state: inout State) -> String? {
+    /// - Returns: also what is to be logged.
+    private func add(
+        _ request: RefreshRequest, now: Int64, _ state: inout State
+    ) -> (Admission, failure: String?) {
         if state.schedule.contains(request.key) {
             _ = state.schedule.add(request, at: nil, now: now)
-            return nil
+            return (.known, nil)
+        }
+        if request.origin.isUrgent {
+            // As many as there are streams with groups, which are bounded elsewhere; nobody needs them after a restart.
+            state.figures.asked += 1
+            _ = state.schedule.add(request, at: nil, number: state.nextNumber, now: now)
+            return (.added, nil)
         }
         let fingerprint = KeySet.fingerprint(request.key.key.span.bytes, database: request.key.database)
-        if state.onDisk > 0, state.fingerprints.contains(fingerprint) { return nil }
+        if state.onDisk > 0, state.fingerprints.contains(fingerprint) { return (.known, nil) }
         let hasRoom = state.onDisk == 0 && state.schedule.count < mostInMemory
         guard let file = state.file, file.end < mostFileBytes else {
             guard hasRoom else {
                 state.figures.failed += 1
-                return report(
-                    "there is no room for more keys to be refreshed: those that come now are left out", &state)
+                let failure = "there is no room for more keys to be refreshed: those that come now are left out"
+                return (.noRoom, report(failure, &state))
             }
             state.figures.asked += 1
-            _ = state.schedule.add(request, at: nil, now: now)
-            return nil
+            _ = state.schedule.add(request, at: nil, number: takeNumber(&state), now: now)
+            return (.added, nil)
         }
         do throws(SystemError) {
             let place = try file.append(request)
             state.figures.asked += 1
             if hasRoom {
                 state.readOffset = place.end
-                _ = state.schedule.add(request, at: place, now: now)
+                _ = state.schedule.add(request, at: place, number: takeNumber(&state), now: now)
             } else {
+                _ = takeNumber(&state)
                 state.onDisk += 1
                 if state.fingerprints.count < Self.mostFingerprints { state.fingerprints.insert(fingerprint) }
             }
-            return nil
+            return (.added, nil)
         } catch {
-            if hasRoom { _ = state.schedule.add(request, at: nil, now: now) } else { state.figures.failed += 1 }
-            return report("the keys to be refreshed cannot be written to a file: \(error)", &state)
+            let failure = report("the keys to be refreshed cannot be written to a file: \(error)", &state)
+            guard hasRoom else {
+                state.figures.failed += 1
+                return (.noRoom, failure)
+            }
+            _ = state.schedule.add(request, at: nil, number: takeNumber(&state), now: now)
+            return (.added, failure)
         }
+    }
+
+    private func takeNumber(_ state: inout State) -> UInt64 {
+        defer { state.nextNumber += 1 }
+        return state.nextNumber
     }
 
     /// Once a kind of failure.
@@ -145,12 +185,12 @@ package final class RefreshQueue: Sendable {
 
     // MARK: Working
 
-    /// The next keys that are due.
-    package func take(atMost limit: Int) -> [RefreshRequest] {
+    /// The next keys that are due; urgent ones alone.
+    package func take(atMost limit: Int, urgent: Int = 0) -> [RefreshRequest] {
         let now = clock()
         return state.withLock { state in
             refill(&state, now: now)
-            let requests = state.schedule.take(atMost: limit, now: now)
+            let requests = state.schedule.take(atMost: limit, urgent: max(limit, urgent), now: now)
             noteHead(&state, now: now)
             return requests
         }
@@ -164,8 +204,9 @@ package final class RefreshQueue: Sendable {
                 break
             }
             state.readOffset = place.end
+            let number = state.nextNumber - UInt64(state.onDisk)
             state.onDisk -= 1
-            _ = state.schedule.add(request, at: place, now: now)
+            _ = state.schedule.add(request, at: place, number: number, now: now)
         }
         if state.onDisk == 0 { state.fingerprints = [] }
     }
@@ -203,7 +244,7 @@ package final class RefreshQueue: Sendable {
         let now = clock()
         state.withLock { state in
             if wasStale { state.figures.retried += 1 }
-            state.schedule.retry(key, now: now)
+            state.schedule.retry(key, wasStale: wasStale, now: now)
         }
     }
 
@@ -236,6 +277,53 @@ package final class RefreshQueue: Sendable {
             if let file = state.file, (try? file.reset()) != nil { state.readOffset = file.head }
         }
     }
+
+    // MARK: What an operator has asked for
+
+    /// What has been asked for so far comes before it.
+    package var mark: UInt64 { state.withLock { $0.nextNumber } }
+
+    /// Keys that were asked for before `mark`: those that wait, and those that change whenever they are read, which are not
+    /// waited for.
+    package func outstanding(before mark: UInt64) -> (waiting: Int, changing: Int) {
+        state.withLock { outstanding(before: mark, $0) }
+    }
+
+    private func outstanding(before mark: UInt64, _ state: State) -> (waiting: Int, changing: Int) {
+        var outstanding = state.schedule.outstanding(before: mark)
+        let firstOnDisk = state.nextNumber - UInt64(state.onDisk)
+        let end = min(mark, state.nextNumber)
+        if state.onDisk > 0, end > firstOnDisk { outstanding.waiting += Int(end - firstOnDisk) }
+        return outstanding
+    }
+
+    /// Until all that has been asked for so far is done, so many keys more are read in a second.
+    package func hurry(by keysPerSecond: Int) {
+        let now = clock()
+        state.withLock { state in
+            let rate = max(keysPerSecond, state.hurry?.keysPerSecond ?? 0)
+            state.hurry = Hurry(mark: state.nextNumber, keysPerSecond: rate, checkedAt: now)
+        }
+    }
+
+    /// Keys that are to be read in a second.
+    func rate(_ usual: Int) -> Int {
+        let now = clock()
+        return state.withLock { state in
+            guard let hurry = state.hurry else { return usual }
+            if now - hurry.checkedAt >= 1000 {
+                if outstanding(before: hurry.mark, state).waiting == 0 {
+                    state.hurry = nil
+                    return usual
+                }
+                state.hurry?.checkedAt = now
+            }
+            return usual + hurry.keysPerSecond
+        }
+    }
+
+    /// Urgent keys that wait.
+    package var urgentCount: Int { state.withLock { $0.schedule.urgentCount } }
 
     package func setObstacle(_ obstacle: String?) { state.withLock { $0.figures.obstacle = obstacle } }
 }

@@ -14,15 +14,23 @@ struct RefreshSchedule {
     static let longestWait: Int64 = 60_000
     /// Keys whose last refresh is remembered.
     private static let mostPauses = 10_000
+    /// Readings that came too late one after the other until a key counts as one that changes all the time.
+    private static let changingReadings = 8
 
     private struct Entry {
         var request: RefreshRequest
         /// In the queue's file; `nil`: in none.
         var place: RefreshFile.Place?
+        /// In the order in which keys were asked for.
+        var number: UInt64
         var wait: Int64 = 0
+        /// Readings that came too late.
+        var staleReadings = 0
         var isAsked = false
-        /// Has come again since it was asked for.
-        var hasComeAgain = false
+        /// Has come again since it was asked for, and why.
+        var comesAgain: RefreshOrigin?
+
+        var isUrgent: Bool { request.origin.isUrgent || comesAgain?.isUrgent == true }
     }
 
     private struct Pause {
@@ -32,6 +40,8 @@ struct RefreshSchedule {
 
     private var entries: [RefreshKey: Entry] = [:]
     private var ready: Deque<RefreshKey> = []
+    /// Of `ready`, those that come first.
+    private var urgent: Deque<RefreshKey> = []
     /// By the second in which they are due.
     private var later: [Int64: [RefreshKey]] = [:]
     private var pauses: [RefreshKey: Pause] = [:]
@@ -44,14 +54,24 @@ struct RefreshSchedule {
         case known
     }
 
-    mutating func add(_ request: RefreshRequest, at place: RefreshFile.Place?, now: Int64) -> Admission {
+    mutating func add(
+        _ request: RefreshRequest, at place: RefreshFile.Place?, number: UInt64 = 0, now: Int64
+    ) -> Admission {
         let key = request.key
-        if entries[key] != nil {
-            if entries[key]?.isAsked == true { entries[key]?.hasComeAgain = true }
+        if let known = entries[key] {
+            if known.isAsked {
+                if known.comesAgain?.isUrgent != true { entries[key]?.comesAgain = request.origin }
+            } else if request.origin.isUrgent, !known.isUrgent {
+                entries[key]?.request.origin = request.origin
+                urgent.append(key)
+            }
             return .known
         }
-        var entry = Entry(request: request, place: place)
-        if let pause = pauses[key], pause.end > now {
+        var entry = Entry(request: request, place: place, number: number)
+        if request.origin.isUrgent {
+            entries[key] = entry
+            urgent.append(key)
+        } else if let pause = pauses[key], pause.end > now {
             // A key that each record makes differ is not read for each record.
             entry.wait = pause.wait
             entries[key] = entry
@@ -67,13 +87,21 @@ struct RefreshSchedule {
 
     private mutating func schedule(_ key: RefreshKey, at time: Int64) { later[time / 1000, default: []].append(key) }
 
-    /// The next keys that are due; they count as asked for.
-    mutating func take(atMost limit: Int, now: Int64) -> [RefreshRequest] {
+    /// The next keys that are due; they count as asked for. Urgent ones come alone.
+    mutating func take(atMost limit: Int, urgent urgentLimit: Int = 0, now: Int64) -> [RefreshRequest] {
+        let first = take(from: \.urgent, atMost: urgentLimit)
+        if !first.isEmpty { return first }
         for second in later.keys where second <= now / 1000 {
             for key in later.removeValue(forKey: second) ?? [] { ready.append(key) }
         }
+        return take(from: \.ready, atMost: limit)
+    }
+
+    private mutating func take(
+        from keys: WritableKeyPath<RefreshSchedule, Deque<RefreshKey>>, atMost limit: Int
+    ) -> [RefreshRequest] {
         var requests: [RefreshRequest] = []
-        while requests.count < limit, let key = ready.popFirst() {
+        while requests.count < limit, let key = self[keyPath: keys].popFirst() {
             guard let entry = entries[key], !entry.isAsked else { continue }
             entries[key]?.isAsked = true
             requests.append(entry.request)
@@ -85,14 +113,20 @@ struct RefreshSchedule {
     ///
     /// - Returns: how long it waits, in milliseconds.
     @discardableResult
-    mutating func retry(_ key: RefreshKey, now: Int64) -> Int64 {
+    mutating func retry(_ key: RefreshKey, wasStale: Bool = false, now: Int64) -> Int64 {
         guard var entry = entries[key], entry.isAsked else { return 0 }
         entry.isAsked = false
-        entry.hasComeAgain = false
+        if let again = entry.comesAgain, again.isUrgent { entry.request.origin = again }
+        entry.comesAgain = nil
+        if wasStale { entry.staleReadings += 1 }
         entry.wait = min(max(entry.wait * 2, Self.shortestWait), Self.longestWait)
         entries[key] = entry
-        if entry.wait < 1000 { ready.append(key) } else { schedule(key, at: now + entry.wait) }
+        if entry.wait < 1000 { makeReady(key) } else { schedule(key, at: now + entry.wait) }
         return entry.wait
+    }
+
+    private mutating func makeReady(_ key: RefreshKey) {
+        if entries[key]?.request.origin.isUrgent == true { urgent.append(key) } else { ready.append(key) }
     }
 
     /// The key is what it is at the source, or nothing is to be done for it.
@@ -105,16 +139,33 @@ struct RefreshSchedule {
             if pauses.count >= Self.mostPauses { pauses = [:] }
         }
         pauses[key] = Pause(wait: wait, end: now + wait)
-        if entry.hasComeAgain { _ = add(entry.request, at: entry.place, now: now) }
+        if let origin = entry.comesAgain {
+            var request = entry.request
+            request.origin = origin
+            _ = add(request, at: entry.place, number: entry.number, now: now)
+        }
     }
 
     /// Nothing is asked for any more: what was is to be asked for again.
     mutating func resetAsked() {
         for (key, entry) in entries where entry.isAsked {
             entries[key]?.isAsked = false
-            ready.append(key)
+            makeReady(key)
         }
     }
+
+    // MARK: How far it is
+
+    /// Keys that were asked for before `mark`: those that wait, and those that change whenever they are read.
+    func outstanding(before mark: UInt64) -> (waiting: Int, changing: Int) {
+        var (waiting, changing) = (0, 0)
+        for entry in entries.values where entry.number < mark {
+            if entry.staleReadings < Self.changingReadings { waiting += 1 } else { changing += 1 }
+        }
+        return (waiting, changing)
+    }
+
+    var urgentCount: Int { entries.values.count { $0.isUrgent } }
 
     mutating func removeAll() { self = RefreshSchedule() }
 

@@ -1,4 +1,4 @@
-/// Compares both sides' keys with ordinary commands, over and over (`verify.keysPerSecond`).
+/// Compares both sides' keys with ordinary commands: over and over (`verify.keysPerSecond`), and when an operator asks for it.
 package struct Scrub: Sendable {
     /// A key that is different, time and again while nothing wrote to it.
     package struct Finding: Sendable {
@@ -21,22 +21,25 @@ package struct Scrub: Sendable {
         package let description: String
         /// Another attempt may succeed without anybody changing anything.
         package let isTransient: Bool
+        /// The exit status of a command that ends for it.
+        package let exitStatus: Int32
 
-        package init(_ description: String, isTransient: Bool) {
-            (self.description, self.isTransient) = (description, isTransient)
+        package init(_ description: String, isTransient: Bool, exitStatus: Int32) {
+            (self.description, self.isTransient, self.exitStatus) = (description, isTransient, exitStatus)
         }
     }
 
     /// Compares every key once; ends soon when it is cancelled.
     package var pass:
         @Sendable (
-            _ onFinding: @escaping @Sendable (Finding) -> Void, _ onProgress: @escaping @Sendable (Progress) -> Void
+            _ keysPerSecond: Int, _ onFinding: @escaping @Sendable (Finding) -> Void,
+            _ onProgress: @escaping @Sendable (Progress) -> Void
         ) async throws(Failure) -> Void
 
     package init(
         pass:
             @escaping @Sendable (
-                @escaping @Sendable (Finding) -> Void, @escaping @Sendable (Progress) -> Void
+                Int, @escaping @Sendable (Finding) -> Void, @escaping @Sendable (Progress) -> Void
             ) async throws(Failure) -> Void
     ) {
         self.pass = pass

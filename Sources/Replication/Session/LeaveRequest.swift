@@ -4,18 +4,24 @@ final class LeaveRequest {
     private(set) var isMade = false
     /// It was made twice: the drain is cut short.
     private(set) var isHurried = false
+    /// Clients write to the target from now on.
+    private(set) var isCutover = false
     /// `false`: everything that the source has sent is applied, and it sends nothing more.
     private var drains = true
     private var cancelWork: (() -> Void)?
     private let drainSleep = InterruptibleSleep()
 
-    func make(drains: Bool = true) {
+    func make(drains: Bool = true, isCutover: Bool = false) {
         isHurried = isMade
         isMade = true
         self.drains = self.drains && drains
+        self.isCutover = self.isCutover || isCutover
         cancelWork?()
         if isHurried { drainSleep.end() }
     }
+
+    /// A drain has been left out, since nothing is on its way; or it is cut short.
+    var isWithoutDrain: Bool { isHurried || !drains }
 
     /// Runs `work` until it has ended; a request to leave, an earlier one too, or the caller's cancellation cancels it.
     func run<Result: Sendable>(
@@ -37,7 +43,7 @@ final class LeaveRequest {
     ///
     /// - Returns: `false` when it is left out: for the hurry, or because nothing is on its way.
     func drain(for time: Duration) async -> Bool {
-        if isHurried || !drains { return false }
+        if isWithoutDrain { return false }
         await drainSleep.sleep(for: time)
         return true
     }

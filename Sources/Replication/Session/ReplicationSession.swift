@@ -112,7 +112,9 @@ final class ReplicationSession {
     }
 
     /// The operator wants to leave; a second time: soon.
-    func requestLeave(drains: Bool = true) { scope.leaveRequest.make(drains: drains) }
+    func requestLeave(drains: Bool = true, isCutover: Bool = false) {
+        scope.leaveRequest.make(drains: drains, isCutover: isCutover)
+    }
 
     // MARK: Figures
 

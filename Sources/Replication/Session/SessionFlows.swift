@@ -11,6 +11,8 @@ final class SessionFlows {
     private(set) var progress: [FlowProgress] = []
     private var connections: [FlowConnection] = []
     private(set) var replicationID: String?
+    /// What the source does with what it journals.
+    private(set) var behaviour = SourceBehaviour(version: nil)
     private var stable: Set<FlowID> = []
     private var ended: Set<FlowID> = []
     private var lost: Set<FlowID> = []
@@ -22,6 +24,7 @@ final class SessionFlows {
     /// The source's answer: as many flows as it has shards.
     func learn(_ session: SessionStateMachine.Session) {
         replicationID = session.replicationID
+        behaviour = session.behaviour
         progress = (0..<session.flowCount).map { _ in FlowProgress() }
     }
 
@@ -96,6 +99,13 @@ final class SessionFlows {
         var databases: Set<UInt32> = []
         for applier in appliers { databases.formUnion(await applier.databases) }
         return databases
+    }
+
+    /// Which flow a key comes by, as far as they know.
+    func placement() async -> KeyPlacement {
+        var evidence: [(isByKey: Bool, isByTag: Bool)] = []
+        for applier in appliers { evidence.append(await applier.placementEvidence) }
+        return KeyPlacement(evidence)
     }
 
     /// The target holds elements whose TTLs it cannot keep.

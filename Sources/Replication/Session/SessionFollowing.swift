@@ -148,8 +148,7 @@ final class SessionFollowing {
         if reconciliation.isPending { reconciliation.begin() }
         scope.sync.enterStable()
         await scope.dataSets.start()
-        scope.refreshes.start()
-        scope.scrub.start { [databases] in databases.removable }
+        scope.startRefreshing { [databases] in databases.removable }
         logger.notice("stable: following the source's journal", metadata: ["phase": "stable", "event": "stable"])
         scope.reportPhase()
         return false

@@ -45,10 +45,11 @@ final class SessionLeaving {
         var plan = plan
         // A snapshot that is cut short is of no use to the next session, which begins with another.
         plan.applies = plan.applies && (scope.sync.phase == .stable || scope.flows.areAllStable)
+        let fetchesStreams = plan.isFinal && plan.applies && canFetchStreams
         scope.sync.enterLeaving()
         scope.health.begin("leaving", atMost: settings.drain + settings.finWait + .seconds(30))
         // 1. What runs beside the flows ends.
-        scope.sideTasks.cancelAll()
+        scope.sideTasks.cancelAll(but: fetchesStreams ? .refresh : nil)
         await scope.dataSets.stop()
         await scope.source.inspector.close()
         scope.reportPhase()
@@ -60,10 +61,13 @@ final class SessionLeaving {
         // 2. Nothing is acknowledged any more.
         await master.stopAcknowledging()
         departure.log("acknowledgements stopped")
-        // 3. What is on its way arrives and is applied.
+        // 3. What is on its way arrives and is applied; groups that consumers have read are fetched meanwhile.
+        let fetched = fetchesStreams ? scope.task.demands.fetchStreamsNow() : 0
         await drain(master, plan, departure)
+        scope.sideTasks.cancelAll()
         let deadline = ContinuousClock.now + (plan.applies && plan.closesFlows ? Self.applyLimit : .zero)
         if plan.applies { _ = await scope.flows.drain(until: deadline) }
+        if fetched > 0 { report(fetched: fetched, departure) }
         // 4. FIN on every flow, and reading on to the master's.
         await master.halfCloseFlows()
         departure.log("FIN sent on \(await master.flows.count) flows")
@@ -74,6 +78,9 @@ final class SessionLeaving {
         await master.close(within: settings.finWait)
         // 6. The target has what the next session must know.
         if !drained.isEmpty { await within(.seconds(1)) { [checkpoint] in await checkpoint.storeRecords() } }
+        if scope.leaveRequest.isCutover {
+            await within(.seconds(1)) { [scope] in await scope.task.checkpointStore.noteCutOver(on: scope.control) }
+        }
         if plan.closesFlows {
             await closeFlows(isExact: plan.applies && drained.count == scope.flows.appliers.count)
         }
@@ -98,6 +105,21 @@ final class SessionLeaving {
         }
         guard plan.closesFlows, !scope.flows.hasLostFlow else { return }
         if await scope.leaveRequest.drain(for: settings.drain) { departure.log("drained") }
+    }
+
+    /// Nobody is in a hurry, and both sides serve.
+    private var canFetchStreams: Bool {
+        scope.sync.phase == .stable && !scope.flows.hasLostFlow && !scope.flows.isTargetLost
+            && !scope.leaveRequest.isWithoutDrain && settings.drain > .zero && scope.task.demands.hasStreams
+    }
+
+    private func report(fetched: Int, _ departure: Departure) {
+        let rest = scope.task.demands.unfetchedStreams
+        departure.log(
+            rest == 0
+                ? "\(fetched) streams that have groups of consumers are as at the source"
+                : "of \(fetched) streams that have groups of consumers \(rest) could not be read at the source in time: what consumers have read of them may be delivered again",
+            level: rest == 0 ? .info : .notice)
     }
 
     private func report(

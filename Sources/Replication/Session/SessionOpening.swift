@@ -83,6 +83,13 @@ final class SessionOpening {
         task.incidents.report(others)
         scope.target.learn(claim.rights, databaseCount: databaseCount, hasOtherTasks: !others.isEmpty)
         let checkpoint = try await task.checkpointStore.open(on: control, targetRunID: profile.runID)
+        guard !checkpoint.isCutOver else {
+            throw ReplicationError(
+                .cutOver,
+                "this task has been cut over: clients write to the target since, and to follow the source again would "
+                    + "overwrite what they have written. To follow it all the same: df2redis cutover \(settings.task) --undo"
+            )
+        }
         databases.learn(checkpoint)
         logger.info(
             "target \(settings.target.place) is \(profile), \(databaseCount) databases",
@@ -230,6 +237,7 @@ final class SessionOpening {
             logger: logger, allProgress: scope.flows.progress, retry: settings.retry,
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint, targetRunID: profile.runID,
             targetLimits: task.targetLimits, counters: task.counters, refreshes: task.refreshes,
+            consumedStreams: task.demands.streams,
             batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
             directory: settings.spoolDirectory, clock: settings.clock, sourceClock: source.master.sourceClock,
@@ -283,6 +291,8 @@ final class SessionOpening {
             counters.sourceHas(keys: try? await scope.source.inspector.keyCount())
             scope.task.refreshes?.fullSyncBegins()
         }
+        let readsGroups = flows.behaviour.has(.readsGroupsWithoutRecord)
+        scope.task.demands.streams.begin(isNeeded: readsGroups, isFullSync: sync.isFullSync)
         sync.enterSync()
         logger.notice(
             sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
@@ -300,8 +310,7 @@ final class SessionOpening {
         if resumes {
             sync.enterStable()
             await scope.dataSets.start()
-            scope.refreshes.start()
-            scope.scrub.start { [databases] in databases.removable }
+            scope.startRefreshing { [databases] in databases.removable }
             for (applier, progress) in zip(flows.appliers, flows.progress) {
                 await scope.source.startAcknowledging(applier, progress)
             }

@@ -17,6 +17,7 @@ final class SessionRefresh {
     private let task: TaskContext
     private let flows: SessionFlows
     private let sideTasks: SideTasks
+    private let idle = InterruptibleSleep()
     private var logger: Logger { task.logger }
 
     init(_ task: TaskContext, flows: SessionFlows, sideTasks: SideTasks) {
@@ -38,18 +39,24 @@ final class SessionRefresh {
         }
     }
 
+    /// There is something to read that should not wait.
+    nonisolated func wake() { idle.end() }
+
     private func run(_ queue: RefreshQueue, _ reader: ValueReader) async {
-        let rate = task.settings.refreshesPerSecond
         while !Task.isCancelled {
-            let requests = queue.take(atMost: min(Self.mostKeys, max(1, rate / 5)))
+            let rate = queue.rate(task.settings.refreshesPerSecond)
+            let began = ContinuousClock.now
+            let requests = queue.take(atMost: min(Self.mostKeys, max(1, rate / 5)), urgent: Self.mostKeys)
             guard !requests.isEmpty else {
-                try? await Task.sleep(for: Self.idlePause)
+                await idle.sleep(for: Self.idlePause)
                 continue
             }
             do {
                 try await refresh(requests, queue, reader)
                 queue.setObstacle(nil)
-                try? await Task.sleep(for: .seconds(requests.count) / rate)
+                // Urgent ones come alone.
+                if requests[0].origin.isUrgent { continue }
+                try? await Task.sleep(until: began + .seconds(requests.count) / rate, clock: .continuous)
             } catch {
                 if !error.isTransient { return giveUp(error, queue) }
                 if !Task.isCancelled { logger.debug("keys cannot be read at the source: \(error)") }

@@ -21,6 +21,8 @@ struct SessionScope {
     let dataSets: DataSetComparison
     let refreshes: SessionRefresh
     let scrub: SessionScrub
+    let demands: SessionDemands
+    let streams: SessionStreams
     let retry: TargetRetry
 
     init(_ task: TaskContext, history: SessionHistory) {
@@ -31,6 +33,8 @@ struct SessionScope {
         source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
         refreshes = SessionRefresh(task, flows: flows, sideTasks: sideTasks)
         scrub = SessionScrub(task, flows: flows, target: target, sideTasks: sideTasks)
+        demands = SessionDemands(task, flows: flows, target: target, sideTasks: sideTasks)
+        streams = SessionStreams(task, flows: flows, sideTasks: sideTasks)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
         retry = TargetRetry(
             policy: task.settings.retry, logger: task.logger, health: health, leaveRequest: leaveRequest, flows: flows)
@@ -48,9 +52,21 @@ struct SessionScope {
         status.session = history.sessions
         status.counters = task.counters.values
         status.refreshes = task.refreshes?.figures
-        if task.settings.scrub != nil { status.scrub = task.scrubbing.figures }
+        if task.settings.verifiesPerSecond > 0 { status.scrub = task.scrubbing.figures }
+        let verification = task.demands.verification
+        if verification.number > 0 { status.verification = verification }
         if sync.phase == .connecting { status.detail = sync.step.place }
         return status
+    }
+
+    /// Every flow is a journal: keys of which it says too little may be read at the source.
+    ///
+    /// - Parameter own: databases in which everything is the task's.
+    func startRefreshing(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
+        refreshes.start()
+        scrub.start(own: own)
+        demands.start(own: own) { [refreshes] in refreshes.wake() }
+        streams.start()
     }
 
     /// The phase, or what is done in it, has changed.

@@ -15,6 +15,10 @@ final class SideTasks {
         case refresh
         /// Compares both sides, over and over.
         case scrub
+        /// Does what an operator asks for.
+        case demands
+        /// Walks the source's streams for those that have groups of consumers.
+        case streams
         /// Looks whether what was received is applied.
         case catchUpPoll
     }
@@ -36,7 +40,8 @@ final class SideTasks {
 
     func cancel(_ job: Job) { running[job]?.cancel() }
 
-    func cancelAll() { for task in running.values { task.cancel() } }
+    /// - Parameter spared: goes on.
+    func cancelAll(but spared: Job? = nil) { for (job, task) in running where job != spared { task.cancel() } }
 
     /// Cancels all, and waits until they have ended.
     func end() async {

@@ -18,6 +18,7 @@ struct TaskContext: Sendable {
     /// `nil`: nothing is read at the source beside the stream.
     let refreshes: RefreshQueue?
     let scrubbing = ScrubRecord()
+    let demands: TaskDemands
 
     /// - Parameter settings: without the owner of the target's connections, which is this process.
     init(
@@ -39,6 +40,7 @@ struct TaskContext: Sendable {
             settings.mode == .replicate && settings.refreshesPerSecond > 0
             ? RefreshQueue(
                 path: settings.stateDirectory.map { "\($0)/\(settings.task).refresh" }, logger: logger) : nil
+        demands = TaskDemands(settings, queue: refreshes, incidents: incidents)
         registry = TaskRegistry(checkpoint: key.name)
         lease = TaskLease(
             settings: settings.target, record: record, registry: registry, keyPrefix: settings.checkpoint.keyPrefix,

@@ -18,6 +18,7 @@ package struct CutoverFailure: Error, CustomStringConvertible {
         case is CancellationError: self.init("interrupted", .targetUnavailable)
         case let error as ComparisonService.Failure: self.init(error.description, error.exitCode)
         case let error as SourceError: self.init(error.description, ReplicationError(error).exitCode)
+        case let error as DemandFailure: self.init(error.description, error.exitCode)
         case let error as ControlClient.Failure: self.init(error.description, error.exitCode)
         default: self.init("\(error)", .software)
         }
@@ -34,6 +35,7 @@ extension ControlClient.Failure {
         case .notRunning: .sourceUnavailable
         case .notPermitted: .noPermission
         case .failed: .ioError
+        case .refused, .impossible, .outdated: .targetUnavailable
         }
     }
 }

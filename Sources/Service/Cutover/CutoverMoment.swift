@@ -14,7 +14,7 @@ struct CutoverMoment {
     func findings() async -> [PreflightFinding] {
         var needs = CutoverPreflight.Needs()
         needs.pauses = request.pauses
-        needs.compares = request.check != .none
+        needs.compares = request.check != .none || (request.verifies && task.settings.scrub != nil)
         needs.flows = task.flows
         let pair = ServerPair(source: task.settings.source, target: task.settings.visitor("cutover"))
         return [phase(), servers()] + lag() + incidents() + (await CutoverPreflight(pair, needs: needs).run())

@@ -6,7 +6,7 @@ import Replication
 /// `df2redis cutover`: makes the target the one that clients write to.
 ///
 /// 1. find the task, and the configuration that it runs with
-/// 2. preflight of the moment: task, source, target
+/// 2. preflight of the moment: task, source, target; then both sides are compared and mended, while clients write
 /// 3. pause the source's writers, for a bounded time
 /// 4. wait until every flow has applied what the source has journaled
 /// 5. fetch what the journal does not say
@@ -32,6 +32,8 @@ package struct CutoverService: Sendable {
         /// How long writers may be kept waiting before the task leaves, and once more as long from then on.
         package var pauseLimit = Duration.seconds(10)
         package var check = Check.none
+        /// Both sides are compared and mended before anybody is paused.
+        package var verifies = true
         package var isDryRun = false
 
         package init(task: String) { self.task = task }
@@ -96,7 +98,26 @@ package struct CutoverService: Sendable {
             for line in CutoverPlan(task, request).lines { say(line) }
             return .ok
         }
-        return try await switchOver(task)
+        return try await switchOver(try await verified(task))
+    }
+
+    /// Compares both sides and mends what differs, which may take its time.
+    ///
+    /// - Returns: the task as it is then.
+    private func verified(_ task: CutoverTask) async throws -> CutoverTask {
+        do {
+            guard try await CutoverMending(task, request, say: say).run() else { return task }
+        } catch {
+            guard turn.isInterrupted else { throw error }
+            var failure = CutoverFailure(CancellationError())
+            failure.add("nothing was changed: the task goes on")
+            throw failure
+        }
+        let task = try await CutoverTask(request, in: directory)
+        let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
+        if report.exitCode == .ok { return task }
+        say(report.text)
+        throw CutoverFailure("this is no moment to cut over any more; nothing was changed", report.exitCode)
     }
 
     // MARK: The switch
@@ -125,17 +146,14 @@ package struct CutoverService: Sendable {
         let arrival = CutoverArrival(task: task, source: pause, deadline: deadline - reserve)
         let records = try await request.pauses ? arrival.waitWhilePaused() : arrival.waitForQuiet()
         say("all \(task.flows) flows have applied what the source has journaled (\(records) records were missing)")
-        try await fetchUnjournaled(task)
+        // 5. What the journal does not say is fetched, where writers wait and every record is applied.
+        try await CutoverStreams(task, request, say: say).fetch(until: deadline - reserve)
         try await compare(task, until: deadline - reserve)
         try Task.checkCancellation()
     }
 
     /// What of `pauseLimit` is kept for the way from the last look to the pause that is made longer.
     private var reserve: Duration { min(.seconds(1), request.pauseLimit / 4) }
-
-    /// Step 5: what the journal does not say, such as groups that consumers have read, is fetched from the source here,
-    /// where writers wait and every record is applied.
-    private func fetchUnjournaled(_ task: CutoverTask) async throws {}
 
     private func compare(_ task: CutoverTask, until deadline: ContinuousClock.Instant) async throws {
         var comparison = ComparisonService.Request()
@@ -223,6 +241,9 @@ package struct CutoverService: Sendable {
                 "\(task.source) keeps writers waiting for another \(now.duration(to: end).tenths) s; what it takes after that is in no other server"
             )
         }
+        say(
+            "the task does not start again: it would overwrite what clients write there (df2redis cutover \(request.task) --undo)"
+        )
         if let unit = task.unit { say("keep the task from starting at the next boot: systemctl disable \(unit)") }
         return .ok
     }

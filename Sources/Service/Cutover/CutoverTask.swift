@@ -1,5 +1,4 @@
 import Dashboard
-import Dispatch
 import Dragonfly
 import Glibc
 import Link
@@ -17,18 +16,14 @@ struct CutoverTask: Sendable {
     let folder: String
     /// Its unit; `nil` where systemd has not started it.
     let unit: String?
-    private let socket: ControlSocket
-    /// Asking blocks, and Swift's threads are few.
-    private let queue = DispatchQueue(label: "df2redis.cutover")
-    private static let patience = Duration.seconds(3)
+    let questions: TaskQuestions
 
     /// - Throws: `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
     init(_ request: CutoverService.Request, in directory: RuntimeDirectory) async throws {
         name = request.task
-        let sockets = directory.sockets(of: request.task)
-        socket = try TaskStop(task: request.task, sockets: sockets, timeout: .zero, force: false).socket()
-        folder = socket.folder
-        status = try ControlClient(socket, timeout: Self.patience).status().status
+        questions = try TaskQuestions(task: request.task, in: directory)
+        folder = questions.socket.folder
+        status = try await questions.ask { try $0.status().status }
         unit = Self.unit(of: status.pid)
         guard let file = request.configurationFile ?? status.configuration.flatMap({ $0.isEmpty ? nil : $0 }) else {
             throw CutoverFailure("the task does not say which file it was started with: give it with --config", .usage)
@@ -46,31 +41,18 @@ struct CutoverTask: Sendable {
     /// How far the target is at this moment.
     ///
     /// - Throws: `ControlClient.Failure`
-    func positions() async throws -> RunningPositions { try await ask { try $0.positions() } }
+    func positions() async throws -> RunningPositions { try await questions.ask { try $0.positions() } }
 
-    /// Asks the task to leave, and waits for its end.
+    /// Asks the task to leave and not to start again, and waits for its end.
     ///
     /// - Throws: `ControlClient.Failure`
     func stop(
         timeout: Duration, drains: Bool, say: @escaping @Sendable (String) -> Void
     ) async throws -> TaskStop.Outcome {
-        let stop = TaskStop(task: name, sockets: [socket], timeout: timeout, force: false, drains: drains)
-        return try await onQueue { try stop.run(say) }
-    }
-
-    private func ask<Answer: Sendable>(
-        _ question: @escaping @Sendable (ControlClient) throws -> Answer
-    ) async throws -> Answer {
-        let client = ControlClient(socket, timeout: Self.patience)
-        return try await onQueue { try question(client) }
-    }
-
-    private func onQueue<Answer: Sendable>(
-        _ body: @escaping @Sendable () throws -> Answer
-    ) async throws -> Answer {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Result { try body() }) }
-        }
+        let stop = TaskStop(
+            task: name, sockets: [questions.socket], timeout: timeout, force: false,
+            wish: TaskControl.Stop(drains: drains, isCutover: true))
+        return try await questions.onQueue { try stop.run(say) }
     }
 
     // MARK: systemd
@@ -105,6 +87,10 @@ struct CutoverPlan {
     var lines: [String] {
         var steps: [String] = []
         let seconds = request.pauseLimit.components.seconds
+        if request.verifies {
+            steps.append(
+                "compare both sides and mend what differs, while clients write (df2redis verify \(request.task))")
+        }
         if request.pauses {
             let milliseconds = "\(request.pauseLimit / .milliseconds(1))".prefix { $0 != "." }
             steps.append("pause the writers of \(task.source) (CLIENT PAUSE \(milliseconds) WRITE)")
@@ -112,6 +98,7 @@ struct CutoverPlan {
         } else {
             steps.append("wait, \(seconds) s at most, until \(task.source) journals nothing and all of it is applied")
         }
+        steps.append("read the streams at the source that consumers have read without a record, if there are any")
         switch request.check {
         case .none: break
         case .sample(let percent): steps.append("compare \(percent) % of the keys")

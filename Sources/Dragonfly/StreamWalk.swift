@@ -1,0 +1,110 @@
+import Link
+import Wire
+
+/// Walks a master's streams for those that have groups of consumers, in small steps, on an ordinary connection of its own.
+package actor StreamWalk {
+    /// What the user needs beyond replication.
+    package static let rights = "+SCAN +XINFO +SELECT ~*"
+    private static let finWait = Duration.seconds(1)
+    private static let answerTimeout = Duration.seconds(30)
+    /// Keys of all types that a step looks at, about.
+    private static let stepKeys = 200
+
+    /// Where a walk is.
+    package struct Place: Sendable {
+        /// Databases that are left, the present one first; `nil` before the walk.
+        fileprivate var databases: [UInt32]?
+        fileprivate var cursor = "0"
+
+        package init() {}
+    }
+
+    private let settings: SourceSettings
+    private let socketStore: any SocketKeeper
+    private var connection: RequestConnection?
+
+    package init(settings: SourceSettings, socketStore: any SocketKeeper) {
+        self.settings = settings
+        self.socketStore = socketStore
+    }
+
+    /// - Parameter place: moves on.
+    /// - Returns: streams with groups; `nil` when there are no more.
+    /// - Throws: `SourceError`; `place` is as it was.
+    package func step(
+        _ place: Place
+    ) async throws(SourceError) -> (found: [(database: UInt32, key: [UInt8])], place: Place)? {
+        var place = place
+        if place.databases == nil { place.databases = try await databases() }
+        guard let database = place.databases?.first else { return nil }
+        let scan = "SCAN \(place.cursor) COUNT \(Self.stepKeys) TYPE stream".split(separator: " ").map {
+            Array($0.utf8)
+        }
+        let replies = try await ask([select(database), scan])
+        for (reply, step) in zip(replies, ["SELECT", "SCAN"]) {
+            if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: step) }
+        }
+        guard let parts = replies[1].array, parts.count == 2, let next = parts[0].text, let keys = parts[1].array
+        else { throw SourceError(.protocolViolation, "the source's answer to SCAN cannot be read") }
+        let streams = keys.compactMap(\.bytes)
+        let found = try await withGroups(streams, in: database).map { (database, $0) }
+        place.cursor = next
+        if next == "0" { place.databases?.removeFirst() }
+        return (found, place)
+    }
+
+    private func databases() async throws(SourceError) -> [UInt32] {
+        let reply = try await ask([["INFO", "keyspace"].map { Array($0.utf8) }])[0]
+        if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
+        // db0:keys=1,expires=0,avg_ttl=-1
+        return (reply.text ?? "").split(whereSeparator: \.isNewline).compactMap { line in
+            guard line.hasPrefix("db"), let end = line.firstIndex(of: ":") else { return nil }
+            return UInt32(line[line.startIndex..<end].dropFirst(2))
+        }.sorted()
+    }
+
+    private func withGroups(_ keys: [[UInt8]], in database: UInt32) async throws(SourceError) -> [[UInt8]] {
+        if keys.isEmpty { return [] }
+        let (info, groups) = (Array("XINFO".utf8), Array("GROUPS".utf8))
+        let replies = try await ask([select(database)] + keys.map { [info, groups, $0] }).dropFirst()
+        var found: [[UInt8]] = []
+        for (key, reply) in zip(keys, replies) {
+            if case .error(let text) = reply {
+                let error = SourceError.reply(text, toQuestion: "XINFO")
+                if error.code == .permission { throw error }
+                // It has gone, or is no stream any more.
+                continue
+            }
+            if reply.array?.isEmpty == false { found.append(key) }
+        }
+        return found
+    }
+
+    private func select(_ database: UInt32) -> [[UInt8]] { [Array("SELECT".utf8), Array("\(database)".utf8)] }
+
+    private func ask(_ commands: [[[UInt8]]]) async throws(SourceError) -> [RESPValue] {
+        do {
+            let connection = try await open()
+            return try await connection.requests(commands, timeout: Self.answerTimeout)
+        } catch {
+            throw SourceError(ordinary: error)
+        }
+    }
+
+    private func open() async throws -> RequestConnection {
+        if let connection, await !connection.isBroken { return connection }
+        let connection = try await settings.connect(label: "df2redis.streams")
+        if self.connection != nil { socketStore.release(name: KeptSocketName.streams) }
+        self.connection = connection
+        if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: KeptSocketName.streams) }
+        return connection
+    }
+
+    /// FIN-first.
+    package func close() async {
+        guard let connection else { return }
+        self.connection = nil
+        _ = await connection.leave(within: Self.finWait)
+        socketStore.release(name: KeptSocketName.streams)
+    }
+}

@@ -1,0 +1,102 @@
+import Base
+import Dragonfly
+import Logging
+
+/// Does what an operator asks a task for, as long as the session is stable (`TaskDemands`).
+@SessionActor
+final class SessionDemands {
+    private static let pause = Duration.milliseconds(200)
+    private static let failurePause = Duration.seconds(2)
+
+    private let task: TaskContext
+    private let flows: SessionFlows
+    private let target: KnownTarget
+    private let sideTasks: SideTasks
+    private var logger: Logger { task.logger }
+
+    init(_ task: TaskContext, flows: SessionFlows, target: KnownTarget, sideTasks: SideTasks) {
+        (self.task, self.flows, self.target, self.sideTasks) = (task, flows, target, sideTasks)
+    }
+
+    /// Every flow is a journal.
+    ///
+    /// - Parameters:
+    ///   - own: databases in which everything is the task's.
+    ///   - wake: wakes whoever reads keys at the source.
+    func start(own: @escaping @SessionActor @Sendable () -> Set<UInt32>, wake: @escaping @Sendable () -> Void) {
+        guard let queue = task.refreshes, let verification = task.demands.verificationAtWork else { return }
+        sideTasks.start(.demands) { [self] in
+            while !Task.isCancelled {
+                task.demands.learn(await flows.placement(), wake: wake)
+                // What is to be removed would be found to differ.
+                if let scrub = task.settings.scrub, !sideTasks.isRunning(.reconciliation) {
+                    let removable = target.hasOtherTasks ? [] : own()
+                    await pass(
+                        ScrubPass(scrub, queue, flows, removable: removable, origin: .demand), verification)
+                }
+                try? await Task.sleep(for: Self.pause)
+            }
+            task.demands.sessionEnded()
+        }
+    }
+
+    /// Compares both sides, if somebody has asked for it.
+    private func pass(_ pass: ScrubPass, _ verification: Verification) async {
+        let stop = PassStop()
+        guard let rate = verification.take(stop: { stop.request() }) else { return }
+        logger.notice("comparing both sides at \(rate) keys a second, as asked", metadata: ["phase": "stable"])
+        // Owned by this call, which waits for its end.
+        let work = Task { () -> Result<Void, Scrub.Failure> in
+            do throws(Scrub.Failure) {
+                return .success(
+                    try await pass.run(
+                        keysPerSecond: rate, onFinding: { verification.found($0) },
+                        onProgress: { verification.noteProgress($0) }))
+            } catch {
+                return .failure(error)
+            }
+        }
+        stop.set { work.cancel() }
+        let result = await withTaskCancellationHandler {
+            await work.value
+        } onCancel: {
+            work.cancel()
+        }
+        switch result {
+        case .success where !work.isCancelled:
+            verification.compared()
+            let figures = verification.figures
+            logger.notice(
+                "both sides have been compared as asked: \(figures.progress.keys) keys, \(figures.found) of them differed",
+                metadata: ["phase": "stable"])
+        case .failure(let failure) where !work.isCancelled && !failure.isTransient:
+            verification.failed(failure)
+            logger.warning("both sides cannot be compared: \(failure)")
+        case .failure(let failure) where !work.isCancelled:
+            verification.interrupted(failure)
+            logger.debug("both sides cannot be compared: \(failure)")
+            try? await Task.sleep(for: Self.failurePause)
+        case .success, .failure: verification.interrupted(nil)
+        }
+    }
+}
+
+/// Stops a pass that may not have begun yet.
+private final class PassStop: Sendable {
+    private let state = Lock((isRequested: false, stop: Optional<@Sendable () -> Void>.none))
+
+    func request() {
+        state.withLock { state in
+            state.isRequested = true
+            return state.stop
+        }?()
+    }
+
+    func set(_ stop: @escaping @Sendable () -> Void) {
+        let isRequested = state.withLock { state in
+            state.stop = stop
+            return state.isRequested
+        }
+        if isRequested { stop() }
+    }
+}

@@ -1,0 +1,68 @@
+import Base
+import Replication
+
+/// Before anybody is paused: compares both sides, has what differs mended, and waits until the streams are known that
+/// consumers have read without a record.
+struct CutoverMending {
+    private static let linePause = Duration.seconds(10)
+    private static let pause = Duration.milliseconds(200)
+
+    private let task: CutoverTask
+    private let request: CutoverService.Request
+    private let say: @Sendable (String) -> Void
+
+    init(_ task: CutoverTask, _ request: CutoverService.Request, say: @escaping @Sendable (String) -> Void) {
+        (self.task, self.request, self.say) = (task, request, say)
+    }
+
+    /// - Returns: whether it has taken its time.
+    /// - Throws: `CutoverFailure`, `DemandFailure`, `ControlClient.Failure`, `CancellationError`.
+    func run() async throws -> Bool {
+        // A daemon that does not know the question would fail later, while writers wait.
+        var streams = try await task.questions.ask { try $0.streams() }
+        guard request.verifies else { return false }
+        try await verify()
+        if streams.walking { say("looking for the source's streams that have groups of consumers") }
+        while streams.walking {
+            try await Task.sleep(for: Self.pause)
+            streams = try await task.questions.ask { try $0.streams() }
+        }
+        return true
+    }
+
+    private func verify() async throws {
+        let last = Lock(ContinuousClock.now)
+        let outcome: VerificationDocument
+        do {
+            outcome = try await TaskVerification(task.questions).wait(
+                onBegin: { [say] in
+                    say(
+                        "comparing both sides at \($0.keysPerSecond) keys a second, and mending what differs; nobody waits for it"
+                    )
+                },
+                onProgress: { [say] document in
+                    let isDue = last.withLock { last in
+                        guard last.duration(to: .now) >= Self.linePause else { return false }
+                        last = .now
+                        return true
+                    }
+                    if isDue { say(document.progress) }
+                })
+        } catch ControlClient.Failure.impossible(let reason) {
+            return say("both sides are not compared before: \(reason)")
+        } catch let error as DemandFailure {
+            throw error
+        }
+        for line in outcome.report where outcome.exitCode == .ok || outcome.exitCode == .different { say(line) }
+        switch outcome.exitCode {
+        case .ok: break
+        case .different:
+            throw CutoverFailure(
+                "\(outcome.remaining) keys differ and could not be mended; nothing was changed (--no-verify cuts over all the same)",
+                .different)
+        default:
+            throw CutoverFailure(
+                "\(outcome.report[0]); nothing was changed (--no-verify cuts over without)", outcome.exitCode)
+        }
+    }
+}

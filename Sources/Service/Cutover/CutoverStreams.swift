@@ -1,0 +1,58 @@
+/// While writers wait and every record is applied: has the streams read at the source whose groups consumers have read
+/// without a record (before v1.37), and waits until the target has them.
+struct CutoverStreams {
+    private static let pause = Duration.milliseconds(5)
+
+    private let task: CutoverTask
+    private let request: CutoverService.Request
+    private let say: @Sendable (String) -> Void
+
+    init(_ task: CutoverTask, _ request: CutoverService.Request, say: @escaping @Sendable (String) -> Void) {
+        (self.task, self.request, self.say) = (task, request, say)
+    }
+
+    /// - Throws: `CutoverFailure`, `ControlClient.Failure`, `CancellationError`.
+    func fetch(until deadline: ContinuousClock.Instant) async throws {
+        let before = try await task.questions.ask { try $0.streams() }
+        if before.known == 0, before.complete { return }
+        if !before.complete || before.leftOut > 0 {
+            say(
+                "not every stream with groups of consumers is known: what consumers read of the others may be delivered again"
+            )
+        }
+        if before.known == 0 { return }
+        if let obstacle = before.obstacle {
+            return say("\(before.known) streams with groups of consumers are not read at the source: \(obstacle)")
+        }
+        let asked: Int
+        do {
+            asked = try await task.questions.ask { try $0.fetchStreams() }.asked ?? 0
+        } catch ControlClient.Failure.impossible(let reason) {
+            return say("\(before.known) streams with groups of consumers are not read at the source: \(reason)")
+        }
+        try await wait(asked, before, until: deadline)
+        say("\(asked) streams with groups of consumers are as at the source")
+    }
+
+    private func wait(_ asked: Int, _ before: StreamsDocument, until deadline: ContinuousClock.Instant) async throws {
+        while true {
+            let now = try await task.questions.ask { try $0.streams() }
+            guard now.pid == before.pid, now.phase == "stable" else {
+                throw CutoverFailure(
+                    "the task does not follow its source any more (\(now.phase)); its log says why", .targetUnavailable)
+            }
+            guard now.failed == before.failed || !request.verifies else {
+                throw CutoverFailure(
+                    "\(now.failed - before.failed) keys could not be read at the source or written at the target, see the task's log (--no-verify cuts over all the same)",
+                    .different)
+            }
+            if now.waiting == 0 { return }
+            guard ContinuousClock.now < deadline else {
+                throw CutoverFailure(
+                    "\(now.waiting) of \(asked) streams with groups of consumers were not read at the source in time: --pause-limit allows more",
+                    .targetUnavailable)
+            }
+            try await Task.sleep(for: Self.pause)
+        }
+    }
+}

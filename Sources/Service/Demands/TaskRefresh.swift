@@ -1,0 +1,129 @@
+import Dashboard
+import Replication
+
+/// `df2redis refresh`: has a running task read keys at the source again and put them at the target.
+package struct TaskRefresh: Sendable {
+    package static let usualKeysPerSecond = 1000
+    private static let pause = Duration.milliseconds(100)
+
+    /// How it went.
+    package struct Outcome: Sendable {
+        package var asked = 0
+        /// Keys that nobody knows the shard of.
+        package var unplaced = 0
+        /// Keys that the task had no room for, the first of them included.
+        package var noRoom = 0
+        /// Lines that name no key, or one that is cut off.
+        package var unreadable = 0
+        package var waiting = 0
+        package var changing = 0
+        package var failed = 0
+        /// Why nothing is read at present.
+        package var obstacle: String?
+
+        package var remaining: Int { unplaced + noRoom + unreadable + changing + failed }
+    }
+
+    private let questions: TaskQuestions
+    private let keysPerSecond: Int
+
+    /// - Throws: `DemandFailure`
+    package init(
+        task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
+    ) throws(DemandFailure) {
+        do throws(ControlClient.Failure) {
+            questions = try TaskQuestions(task: task, in: directory)
+        } catch {
+            throw DemandFailure(error)
+        }
+        self.keysPerSecond = keysPerSecond
+    }
+
+    /// Asks for all keys of `source`, and waits until they are read and written; Ctrl-C ends the asking and the waiting.
+    ///
+    /// - Parameter onProgress: called with what has become of them so far.
+    /// - Throws: `DemandFailure`
+    package func run(
+        _ source: KeySource, waits: Bool, onProgress: @escaping @Sendable (Outcome) -> Void
+    ) async throws(DemandFailure) -> Outcome {
+        try await InterruptibleCommand.run(onInterrupt: { _ in }) {
+            var (outcome, mark) = try await ask(source, onProgress)
+            guard waits, let mark else { return outcome }
+            while true {
+                let rest = try await questions.ask { try $0.rest(before: mark.mark) }
+                guard rest.pid == mark.pid else { throw DemandFailure.restarted }
+                outcome.waiting = rest.waiting
+                outcome.changing = rest.changing
+                outcome.failed = max(0, rest.failed - mark.failedBefore - outcome.noRoom)
+                outcome.obstacle =
+                    rest.obstacle ?? (rest.phase == "stable" ? nil : "the task is not stable (\(rest.phase))")
+                onProgress(outcome)
+                if rest.waiting == 0 { return outcome }
+                try await Task.sleep(for: Self.pause)
+            }
+        }
+    }
+
+    /// In requests of bounded size, until the task has no room for more.
+    private func ask(
+        _ source: KeySource, _ onProgress: @Sendable (Outcome) -> Void
+    ) async throws -> (Outcome, RefreshReceipt?) {
+        var outcome = Outcome()
+        var last: RefreshReceipt?
+        var failedBefore: Int?
+        var body = KeyListBody()
+        func send() async throws {
+            guard !body.bytes.isEmpty else { return }
+            let (bytes, rate) = (body.bytes, keysPerSecond)
+            body = KeyListBody()
+            var receipt = try await questions.ask { try $0.refresh(bytes, keysPerSecond: rate) }
+            failedBefore = failedBefore ?? receipt.failedBefore
+            receipt.failedBefore = failedBefore ?? 0
+            if let last, last.pid != receipt.pid { throw DemandFailure.restarted }
+            last = receipt
+            outcome.asked += receipt.asked
+            outcome.unplaced += receipt.unplaced
+            outcome.noRoom += receipt.noRoom
+            onProgress(outcome)
+        }
+        var keys = try source.open()
+        while let next = try keys.next(), outcome.noRoom == 0 {
+            try Task.checkCancellation()
+            guard case .key(let key) = next, KeyListBody.hasRoom(for: key) else {
+                outcome.unreadable += 1
+                continue
+            }
+            if !body.append(key) {
+                try await send()
+                _ = body.append(key)
+            }
+        }
+        try await send()
+        return (outcome, last)
+    }
+}
+
+extension TaskRefresh.Outcome {
+    package var exitCode: ExitCode { remaining == 0 ? .ok : .different }
+
+    /// One line for a terminal.
+    package var progress: String {
+        waiting == 0
+            ? "\(asked) keys asked for"
+            : "reading at the source: \(waiting) of \(asked) keys left\(obstacle.map { ": \($0)" } ?? "")"
+    }
+
+    /// What it came to, a line for each thing to know.
+    package func report(waited: Bool) -> [String] {
+        var lines = [
+            "\(asked) keys asked for\(waited && asked > 0 ? ", \(max(0, asked - changing - failed)) of them are as at the source" : "")"
+        ]
+        func add(_ count: Int, _ text: String) { if count > 0 { lines.append("\(count) \(text)") } }
+        add(unreadable, "lines name no key, or one that is cut off: give these keys as arguments")
+        add(unplaced, "keys were not asked for: it is not known which shard of the source has them")
+        add(noRoom, "keys found no room, and none after them was asked for: run it again when fewer wait")
+        add(changing, "change whenever they are read, and wait to be read again")
+        add(failed, "could not be read or written: the task's log and its *.dead-letters.jsonl say why")
+        return lines
+    }
+}

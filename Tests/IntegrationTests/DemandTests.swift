@@ -1,0 +1,360 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// `df2redis verify` and `df2redis refresh`, on a task that runs.
+final class DemandScene {
+    let master: SimulatedMaster
+    let redis: RedisServer
+    let folder: TemporaryFolder
+    let daemon: Daemon
+
+    init(_ change: (inout Daemon.Configuration) -> Void = { _ in }) throws {
+        master = try startedMaster(shards: 2)
+        redis = try RedisServer()
+        folder = try TemporaryFolder("demands")
+        var configuration = Daemon.Configuration(
+            source: master.port, target: redis.port, sections: ["shutdown": ["drainSeconds: 0"]])
+        change(&configuration)
+        daemon = try Daemon(.replicate, configuration)
+        try daemon.wait(forLine: "stable: following")
+    }
+
+    deinit {
+        daemon.process.resume()
+        daemon.process.kill()
+        redis.stop()
+        master.stop()
+    }
+
+    /// Keys that both sides have.
+    func write(_ count: Int) throws {
+        for number in 0..<count { master.execute("SET key:\(number) \(number)") }
+        let target = try redis.client()
+        try wait(until: "the target has them") { try target.command("EXISTS", "key:\(count - 1)").int == 1 }
+    }
+
+    func start(_ arguments: [String]) throws -> ChildProcess {
+        let number = Int.random(in: 0..<1_000_000_000)
+        return try ChildProcess(
+            BuiltProgram.daemon.path, arguments, output: folder.file("output.\(number)"),
+            error: folder.file("error.\(number)"), environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
+    }
+
+    func run(_ arguments: String...) throws -> ChildProcess {
+        let process = try start(arguments)
+        _ = try process.waitForEnd(timeout: .seconds(60))
+        return process
+    }
+
+    var verification: [String: Any] {
+        get throws { try HTTPClient(socket: daemon.controlSocket).request("/api/verify").object() }
+    }
+}
+
+@Suite(.serialized) struct `A verification on demand` {
+    @Test func `mends what a stranger did, although both sides are compared at no other time`() throws {
+        let scene = try DemandScene()
+        try scene.write(500)
+        let target = try scene.redis.client()
+        try target.command("SET", "key:7", "by a stranger")
+        try target.command("DEL", "key:8", "key:9")
+        try target.command("PEXPIRE", "key:10", "1000000")
+        let verify = try scene.run("verify", "lab")
+        #expect(verify.end == .exited(0), "\(verify.output)\(verify.errorOutput)")
+        #expect(verify.output == "lab: 500 keys compared, 4 of them differed, 4 of these are mended\n")
+        #expect(try target.command("MGET", "key:7", "key:8", "key:9").array?.map(\.text) == ["7", "8", "9"])
+        #expect(try target.command("PTTL", "key:10").int == -1)
+        // Nothing is compared all the time.
+        #expect(scene.daemon.status?["verify"] is NSNull)
+
+        let again = try scene.run("verify", "lab", "--keys-per-second", "20000")
+        #expect(again.end == .exited(0))
+        #expect(again.output == "lab: 500 keys compared, none differs\n")
+    }
+
+    @Test func `waits for what cannot be read at the source, until it is interrupted`() throws {
+        let scene = try DemandScene()
+        try scene.write(20)
+        let target = try scene.redis.client()
+        scene.master.refuse([Refusal("DUMP", reply: "ERR not now", times: 1_000_000)])
+        try target.command("SET", "key:3", "by a stranger")
+        let verify = try scene.start(["verify", "lab"])
+        try wait(until: "it has found the key") {
+            try scene.verification["state"] as? String == "mending"
+        }
+        #expect(try scene.verification["waiting"] as? Int == 1)
+        verify.signal(SIGINT)
+        #expect(try verify.waitForEnd(timeout: .seconds(30)) == .exited(75))
+        #expect(verify.errorOutput == "df2redis: lab: interrupted\n")
+        #expect(try scene.verification["state"] as? String == "stopped")
+    }
+
+    @Test func `joins one that is under way, and leaves it to whoever has begun it`() throws {
+        let scene = try DemandScene()
+        try scene.write(3000)
+        let first = try scene.start(["verify", "lab", "--keys-per-second", "200"])
+        try wait(until: "it compares") { try scene.verification["state"] as? String == "comparing" }
+        let second = try scene.start(["verify", "lab"])
+        try wait(until: "it has joined") { second.output.contains("is under way already, at 200 keys a second") }
+        second.signal(SIGINT)
+        #expect(try second.waitForEnd(timeout: .seconds(30)) == .exited(75))
+        #expect(try scene.verification["state"] as? String == "comparing")
+        first.signal(SIGTERM)
+        #expect(try first.waitForEnd(timeout: .seconds(30)) == .exited(75))
+        #expect(try scene.verification["state"] as? String == "stopped")
+        // The next one is another.
+        #expect(try scene.run("verify", "lab", "--keys-per-second", "100000").end == .exited(0))
+        #expect(try scene.verification["number"] as? Int == 2)
+    }
+
+    @Test func `goes on after the source was lost`() throws {
+        let scene = try DemandScene()
+        try scene.write(2000)
+        try scene.redis.client().command("DEL", "key:1999")
+        let verify = try scene.start(["verify", "lab", "--keys-per-second", "1000"])
+        try wait(until: "it compares") { try scene.verification["state"] as? String == "comparing" }
+        scene.master.endSessions()
+        #expect(try verify.waitForEnd(timeout: .seconds(60)) == .exited(0), "\(verify.errorOutput)")
+        #expect(try scene.redis.client().command("GET", "key:1999").text == "1999")
+    }
+
+    @Test func `is begun and not waited for with --no-wait`() throws {
+        let scene = try DemandScene()
+        try scene.write(100)
+        try scene.redis.client().command("DEL", "key:1")
+        let verify = try scene.run("verify", "lab", "--no-wait")
+        #expect(verify.end == .exited(0))
+        #expect(verify.output == "lab: comparing both sides, at 5000 keys a second\n")
+        try wait(until: "it is done") { try scene.verification["state"] as? String == "done" }
+        #expect(try scene.redis.client().command("GET", "key:1").text == "1")
+    }
+
+    @Test func `is asked for over the Unix socket alone, in words that are checked`() throws {
+        let scene = try DemandScene { $0.sections["dashboard"] = ["addr: 127.0.0.1:0"] }
+        let port = try scene.daemon.pagePort()
+        for path in [
+            "/api/verify?keysPerSecond=1", "/api/verify/stop?number=1", "/api/refresh?keysPerSecond=1", "/api/streams",
+        ] {
+            #expect(try HTTPClient(port: port).request(path, method: "POST").status == 405, "\(path)")
+            #expect(try HTTPClient.get(path, port: port).status == 404, "\(path)")
+        }
+        let socket = scene.daemon.controlSocket
+        for path in ["/api/verify", "/api/verify?keysPerSecond=0", "/api/verify?keysPerSecond=x", "/api/refresh"] {
+            #expect(try HTTPClient(socket: socket).request(path, method: "POST").status == 400, "\(path)")
+        }
+        #expect(try HTTPClient(socket: socket).request("/api/verify", method: "DELETE").status == 405)
+        #expect(try scene.verification["state"] as? String == "idle")
+    }
+
+    @Test func `that the task cannot make, or nobody may ask for, is refused in words`() throws {
+        let scene = try DemandScene { $0.sections["refresh"] = ["keysPerSecond: 0"] }
+        let refused = try scene.run("verify", "lab")
+        #expect(refused.end == .exited(75))
+        #expect(refused.errorOutput == "df2redis: lab: refresh.keysPerSecond is 0: no key is read at the source\n")
+        for arguments in [["verify"], ["verify", "lab", "--keys-per-second", "0"], ["refresh", "lab"]] {
+            let process = try scene.start(arguments)
+            #expect(try process.waitForEnd(timeout: .seconds(30)) == .exited(64), "\(arguments)")
+        }
+        scene.daemon.process.kill()
+        #expect(try scene.run("verify", "lab").end == .exited(69))
+        #expect(try scene.run("refresh", "lab", "key").end == .exited(69))
+    }
+}
+
+@Suite(.serialized) struct `Keys that an operator wants back` {
+    @Test func `are read at the source and put at the target, whatever their bytes are`() throws {
+        let scene = try DemandScene()
+        try scene.write(10)
+        let binary: [UInt8] = [0, 255, 10, 34, 92, 97]
+        scene.master.execute([[UInt8]("SET"), binary, [UInt8]("v")])
+        scene.master.execute("SET other 1", database: 3)
+        let target = try scene.redis.client()
+        try wait(until: "they are applied") { try target.send([[UInt8]("EXISTS"), binary]).int == 1 }
+        for number in 0..<10 { try target.command("SET", "key:\(number)", "other") }
+        try target.command("SET", "only here", "1")
+        _ = try target.send([[UInt8]("DEL"), binary])
+        let refresh = try scene.run("refresh", "lab", "key:1", "key:2", "only here")
+        #expect(refresh.end == .exited(0), "\(refresh.errorOutput)")
+        #expect(refresh.output == "lab: 3 keys asked for, 3 of them are as at the source\n")
+        #expect(try target.command("MGET", "key:1", "key:2", "key:3").array?.map(\.text) == ["1", "2", "other"])
+        #expect(try target.command("EXISTS", "only here").int == 0)
+
+        // Plain lines, lines of a check and dead letters, in one file.
+        let lines = [
+            "key:3", #"{"database":0,"kind":"value","type":"string","key":"key:4","keyHex":"6b65793a34"}"#,
+            #"{"time":1,"kind":"conflict","flow":0,"database":0,"subject":"key","key":"\"key:5\"","reason":"r"}"#,
+            #"{"time":1,"kind":"target-error","flow":0,"database":0,"subject":"SET","key":"\"\\x00\\xff\\x0a\\\"\\\\a\"","reason":"r"}"#,
+            #"{"time":1,"kind":"script","flow":0,"database":0,"subject":"SCRIPT","key":"\"LOAD\"","reason":"r"}"#, "",
+        ]
+        let file = try scene.folder.write(lines.joined(separator: "\n"), to: "keys")
+        let fromFile = try scene.run("refresh", "lab", "--from", file)
+        #expect(fromFile.end == .exited(0), "\(fromFile.errorOutput)")
+        #expect(fromFile.output == "lab: 4 keys asked for, 4 of them are as at the source\n")
+        #expect(try target.command("MGET", "key:3", "key:4", "key:5").array?.map(\.text) == ["3", "4", "5"])
+        #expect(try target.send([[UInt8]("GET"), binary]).text == "v")
+
+        try target.command("SELECT", "3")
+        try target.command("SET", "other", "2")
+        #expect(try scene.run("refresh", "lab", "--db", "3", "other").end == .exited(0))
+        #expect(try target.command("GET", "other").text == "1")
+    }
+
+    @Test func `that are cut off in a file are counted, with exit status 1`() throws {
+        let scene = try DemandScene()
+        let lines = [
+            #"{"time":1,"kind":"conflict","flow":0,"database":0,"key":"\"long\"... (300 bytes)","reason":"r"}"#,
+            #"{"database":0,"keyHex":"6"}"#,
+        ]
+        let file = try scene.folder.write(lines.joined(separator: "\n"), to: "keys")
+        let refresh = try scene.run("refresh", "lab", "--from", file)
+        #expect(refresh.end == .exited(1))
+        #expect(refresh.output.contains("2 lines name no key, or one that is cut off"))
+        #expect(try scene.run("refresh", "lab", "--from", scene.folder.file("nothing")).end == .exited(74))
+    }
+
+    @Test func `that a policy has left out come back from the dead letters`() throws {
+        let scene = try DemandScene {
+            $0.sections["policy"] = ["onError: skip"]
+            $0.sections["refresh"] = ["keysPerSecond: 50"]
+        }
+        let target = try scene.redis.client()
+        try target.command("CONFIG", "SET", "proto-max-bulk-len", "1mb")
+        scene.master.execute([[UInt8]("SET"), [UInt8]("long"), [UInt8](repeating: 120, count: 2 << 20)])
+        scene.master.execute("SET short 1")
+        try wait(until: "it is applied") { try target.command("EXISTS", "short").int == 1 }
+        try wait(until: "it is left out") { scene.daemon.deadLetters.contains { $0.key == "long" } }
+        let letters = scene.daemon.folder.file("state/lab.dead-letters.jsonl")
+        let early = try scene.run("refresh", "lab", "--from", letters)
+        #expect(early.end == .exited(1), "\(early.output)\(early.errorOutput)")
+        #expect(early.output.contains("1 could not be read or written"))
+        #expect(try target.command("EXISTS", "long").int == 0)
+    }
+
+    @Test func `are asked for by the hundred thousand, within bounds`() throws {
+        let scene = try DemandScene { $0.sections["refresh"] = ["keysPerSecond: 50"] }
+        try scene.write(10)
+        // Keys that neither side has: a question at the source each.
+        let lines = (0..<100_000).map { "nothing:\($0)" } + ["key:9"]
+        try scene.redis.client().command("DEL", "key:9")
+        let file = try scene.folder.write(lines.joined(separator: "\n"), to: "keys")
+        let refresh = try scene.start(["refresh", "lab", "--from", file, "--keys-per-second", "100000"])
+        try wait(until: "some are read", timeout: .seconds(60)) {
+            (scene.daemon.status?["refreshes"] as? [String: Any])?["refreshed"] as? Int ?? 0 > 1000
+        }
+        let figures = scene.daemon.status?["refreshes"] as? [String: Any]
+        print(figures ?? "none")
+        #expect(figures?["asked"] as? Int == 100_001)
+        #expect(try refresh.waitForEnd(timeout: .seconds(300)) == .exited(0), "\(refresh.errorOutput)")
+        #expect(refresh.output == "lab: 100001 keys asked for, 100001 of them are as at the source\n")
+        #expect(try scene.redis.client().command("GET", "key:9").text == "9")
+    }
+}
+
+@Suite(.serialized) struct `What consumers have read without a record` {
+    private func scene(drain: Int = 2) throws -> DemandScene {
+        let scene = try DemandScene { $0.sections["shutdown"] = ["drainSeconds: \(drain)"] }
+        scene.master.execute("XADD stream 1-1 f v")
+        scene.master.execute("XGROUP CREATE stream g 0")
+        try wait(until: "the group is at the target, and was read once") {
+            let figures = scene.daemon.status?["refreshes"] as? [String: Any]
+            return figures?["waiting"] as? Int == 0 && figures?["refreshed"] as? Int == 1
+        }
+        scene.master.execute("XREADGROUP GROUP g c NOACK STREAMS stream >")
+        return scene
+    }
+
+    private func delivered(_ scene: DemandScene) throws -> String? {
+        try scene.redis.client().command("XINFO", "GROUPS", "stream").array?.first?.array?[7].text
+    }
+
+    @Test func `is fetched at a leave, also by a task that has seen no snapshot`() throws {
+        let scene = try scene()
+        #expect(try delivered(scene) == "0-0")
+        try scene.daemon.leave()
+        #expect(try delivered(scene) == "1-1")
+        #expect(scene.daemon.log.contains("1 streams that have groups of consumers are as at the source"))
+
+        let configuration = Daemon.Configuration(
+            source: scene.master.port, target: scene.redis.port, sections: ["shutdown": ["drainSeconds: 1"]])
+        let next = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
+        defer { next.process.kill() }
+        try next.wait(forLine: "resuming at the checkpoint")
+        try wait(until: "it has found the stream") {
+            let streams = try? HTTPClient(socket: next.controlSocket).request("/api/streams").object()
+            return streams?["complete"] as? Bool == true && streams?["known"] as? Int == 1
+        }
+        scene.master.execute("XADD stream 2-1 f v")
+        scene.master.execute("XREADGROUP GROUP g c NOACK STREAMS stream >")
+        try next.leave()
+        #expect(try delivered(scene) == "2-1")
+        #expect(scene.master.fullSyncs == 1)
+        #expect(scene.master.violations.isEmpty)
+    }
+
+    @Test func `is left as it is when the source does not say it in time, and the leave is as ever`() throws {
+        let scene = try scene(drain: 1)
+        scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
+        try scene.daemon.leave()
+        #expect(
+            scene.daemon.log.contains(
+                "of 1 streams that have groups of consumers 1 could not be read at the source in time"))
+        #expect(try delivered(scene) == "0-0")
+        #expect(scene.master.violations.isEmpty)
+    }
+
+    @Test func `is not asked for where a leave has no drain, or the target is lost`() throws {
+        let quick = try scene(drain: 0)
+        try quick.daemon.leave()
+        #expect(!quick.daemon.log.contains("groups of consumers"))
+
+        let lost = try scene(drain: 1)
+        lost.redis.kill()
+        try wait(until: "the target is lost") { lost.daemon.status?["targetLost"] as? Bool == true }
+        try lost.daemon.leave()
+        #expect(!lost.daemon.log.contains("groups of consumers"))
+    }
+}
+
+/// What reads of groups leave in the journal of a real master.
+@Suite(
+    .serialized,
+    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+struct `Groups of a real Dragonfly` {
+    @Test func `are equal at both sides after a cut-over, with their pending entries`() throws {
+        let master = try DragonflyServer(shards: 4)
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let (source, target) = (try master.client(), try redis.client())
+        for number in 0..<50 {
+            try source.command("XADD", "stream:\(number)", "1-1", "f", "v")
+            try source.command("XGROUP", "CREATE", "stream:\(number)", "g", "0")
+        }
+        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        let writers = CountingWriters(port: master.port, clients: 2, patience: .seconds(2))
+        try wait(until: "clients write") { writers.acknowledged > 1000 }
+        // Consumers read until the very moment, and are not stopped by the pause.
+        for number in 0..<50 {
+            try source.command("XREADGROUP", "GROUP", "g", "c", "STREAMS", "stream:\(number)", ">")
+        }
+        let folder = try TemporaryFolder("cutover")
+        let cutover = try ChildProcess(
+            BuiltProgram.daemon.path, ["cutover", "lab", "--no-verify"], output: folder.file("output"),
+            error: folder.file("error"), environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
+        #expect(try cutover.waitForEnd(timeout: .seconds(60)) == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
+        print(cutover.output)
+        try daemon.expectExit(0)
+        try wait(until: "the clients have gone") { writers.running == 0 }
+        #expect(try writers.missing(at: target) == [])
+        for number in 0..<50 {
+            #expect(try target.command("XPENDING", "stream:\(number)", "g").array?.first?.int == 1, "\(number)")
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import Dragonfly
+import Testing
+
+@testable import Replication
+
+@Suite struct `The streams that consumers read without a record` {
+    private func key(_ name: String) -> RefreshKey { RefreshKey(database: 0, key: Array(name.utf8)) }
+
+    @Test func `are all known after a full sync, and after a walk`() {
+        let streams = ConsumedStreams()
+        streams.begin(isNeeded: true, isFullSync: true)
+        streams.note(key("a"), flow: FlowID(0))
+        streams.note(key("a"), flow: FlowID(0))
+        #expect(!streams.beginWalk())
+        #expect(streams.figures.isComplete)
+        #expect(streams.requests == [RefreshRequest(key("a"), flow: FlowID(0), origin: .group)])
+        // The next session resumes in the same process.
+        streams.begin(isNeeded: true, isFullSync: false)
+        #expect(!streams.beginWalk())
+        #expect(streams.figures.count == 1)
+
+        let resumed = ConsumedStreams()
+        resumed.begin(isNeeded: true, isFullSync: false)
+        #expect(!resumed.figures.isComplete)
+        #expect(resumed.beginWalk())
+        #expect(resumed.figures.isWalking)
+        resumed.endWalk(isComplete: false)
+        #expect(!resumed.figures.isComplete)
+        #expect(resumed.beginWalk())
+        resumed.endWalk(isComplete: true)
+        #expect(resumed.figures.isComplete)
+    }
+
+    @Test func `are bounded in number and bytes, and those left out are counted`() {
+        let streams = ConsumedStreams(mostKeys: 2, mostBytes: 6)
+        streams.begin(isNeeded: true, isFullSync: true)
+        for name in ["aaa", "long name", "bbb", "c"] { streams.note(key(name), flow: FlowID(0)) }
+        streams.note(key("d"), flow: nil)
+        #expect(streams.figures.count == 2)
+        #expect(streams.figures.leftOut == 3)
+    }
+
+    @Test func `are none where each read leaves a record`() {
+        let streams = ConsumedStreams()
+        streams.begin(isNeeded: false, isFullSync: false)
+        streams.note(key("a"), flow: FlowID(0))
+        #expect(!streams.beginWalk())
+        #expect(streams.figures.isComplete)
+        #expect(streams.requests.isEmpty)
+    }
+}
