@@ -56,7 +56,7 @@ extension ReplicatorSettings {
         diskBytes = configuration.spool.diskBytes
         refreshesPerSecond = configuration.refresh.keysPerSecond
         let verified = configuration.verify.keysPerSecond
-        if verified > 0, configuration.target.kind == .standalone { scrub = Scrub(self, keysPerSecond: verified) }
+        if verified > 0 { scrub = Scrub(self, keysPerSecond: verified) }
         batchCommands = configuration.advanced.batchSize
         if configuration.advanced.commandsPerSecond > 0 {
             let commands = configuration.advanced.commandsPerSecond

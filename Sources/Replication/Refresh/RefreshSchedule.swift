@@ -85,11 +85,11 @@ struct RefreshSchedule {
     ///
     /// - Returns: how long it waits, in milliseconds.
     @discardableResult
-    mutating func retry(_ key: RefreshKey, now: Int64) -> Int64 {
+    mutating func retry(_ key: RefreshKey, now: Int64, notBefore wait: Int64 = 0) -> Int64 {
         guard var entry = entries[key], entry.isAsked else { return 0 }
         entry.isAsked = false
         entry.hasComeAgain = false
-        entry.wait = min(max(entry.wait * 2, Self.shortestWait), Self.longestWait)
+        entry.wait = min(max(entry.wait * 2, wait, Self.shortestWait), Self.longestWait)
         entries[key] = entry
         if entry.wait < 1000 { ready.append(key) } else { schedule(key, at: now + entry.wait) }
         return entry.wait

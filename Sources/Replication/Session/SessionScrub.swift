@@ -52,15 +52,21 @@ final class SessionScrub {
         let placement = KeyPlacement(evidence)
         let record = task.scrubbing
         record.passBegan()
-        try await scrub.pass(
-            { finding in
-                guard !finding.isExtra || removable.contains(finding.key.database) else {
-                    return record.found(.foreign)
-                }
-                guard let flow = placement.flow(of: finding.key.key) else { return record.found(.unplaced) }
-                record.found(.asked)
-                queue.ask(RefreshRequest(finding.key, flow: flow, origin: .scrub))
-            }, { record.noteProgress($0) })
+        let places = UnplacedFindings(placement, task, flows, queue)
+        do {
+            // Cancelled, and waited for, at the end of this.
+            async let _ = places.run()
+            try await scrub.pass(
+                { finding in
+                    guard !finding.isExtra || removable.contains(finding.key.database) else {
+                        return record.found(.foreign)
+                    }
+                    guard let flow = placement.flow(of: finding.key.key) else { return places.add(finding) }
+                    record.found(.asked)
+                    queue.ask(RefreshRequest(finding.key, flow: flow, origin: .scrub))
+                }, { record.noteProgress($0) })
+        }
+        await places.finish()
         if Task.isCancelled { return }
         let figures = record.passEnded()
         let differing = figures.found == 0 ? "no difference" : "\(figures.found) differences so far in this process"
