@@ -167,7 +167,8 @@ package actor ValueBuilder {
         case .string(let bytes): [words("APPEND", name, bytes)]
         case .list(let elements): chunks(elements, width: 1).map { words("RPUSH", name) + $0 }
         case .set(let elements):
-            chunks(elements.map(\.name), width: 1).map { words("SADD", name) + $0 } + deadlines(elements, name, isHash: false)
+            chunks(elements.map(\.name), width: 1).map { words("SADD", name) + $0 }
+                + deadlines(elements, name, isHash: false)
         case .hash(let elements):
             chunks(elements.flatMap { [$0.name, $0.value] }, width: 2).map { words("HSET", name) + $0 }
                 + deadlines(elements, name, isHash: true)
@@ -182,7 +183,8 @@ package actor ValueBuilder {
                     words("XGROUP", "CREATE", name, "df2redis", "0", "MKSTREAM"),
                     words("XGROUP", "DESTROY", name, "df2redis"),
                 ]) + [
-                    words("XSETID", name, position.lastID, "ENTRIESADDED", position.entriesAdded, "MAXDELETEDID",
+                    words(
+                        "XSETID", name, position.lastID, "ENTRIESADDED", position.entriesAdded, "MAXDELETEDID",
                         position.maxDeletedID)
                 ]
         case .group(let group, let lastID, let read):
@@ -190,7 +192,8 @@ package actor ValueBuilder {
         case .consumer(let group, let consumer): [words("XGROUP", "CREATECONSUMER", name, group, consumer)]
         case .pending(let group, let pending):
             pending.map { entry in
-                words("XCLAIM", name, group, entry.consumer, "0", entry.id, "TIME", entry.deliveredAt, "RETRYCOUNT",
+                words(
+                    "XCLAIM", name, group, entry.consumer, "0", entry.id, "TIME", entry.deliveredAt, "RETRYCOUNT",
                     entry.deliveries, "FORCE", "JUSTID")
             }
         }

@@ -20,9 +20,11 @@ struct `Large values that differ` {
                 words("RPUSH", "large:list") + numbers.map { Array("\($0) \(filler)".utf8) },
                 words("HSET", "large:hash") + numbers.flatMap { [Array("f\($0)".utf8), Array("\(filler)\($0)".utf8)] },
                 words("SADD", "large:set") + numbers.map { Array("\($0) \(filler)".utf8) },
-                words("ZADD", "large:zset") + numbers.flatMap { [Array("\(Double($0) / 7)".utf8), Array("m\($0) \(filler)".utf8)] },
+                words("ZADD", "large:zset")
+                    + numbers.flatMap { [Array("\(Double($0) / 7)".utf8), Array("m\($0) \(filler)".utf8)] },
                 words("SADDEX", "large:members", "100000") + numbers.map { Array("\($0) \(filler)".utf8) },
-                words("HSETEX", "large:fields", "100000") + numbers.flatMap { [Array("f\($0)".utf8), Array(filler.utf8)] },
+                words("HSETEX", "large:fields", "100000")
+                    + numbers.flatMap { [Array("f\($0)".utf8), Array(filler.utf8)] },
             ]
             commands += numbers.map { words("XADD", "large:stream", "\($0 + 1)-1", "field", "\($0) \(filler)") }
             _ = try client.pipeline(commands)

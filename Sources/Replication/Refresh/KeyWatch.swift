@@ -132,7 +132,9 @@ struct KeyWatch {
                 dueLSN = min(dueLSN, answer.reading.after)
                 continue
             case .write: outcomes.append(.write(watched.key, answer))
-            case .stale: outcomes.append(watched.isRemoved ? .removed(watched.key) : .stale(watched.key, isBuilt: answer.built != nil))
+            case .stale:
+                outcomes.append(
+                    watched.isRemoved ? .removed(watched.key) : .stale(watched.key, isBuilt: answer.built != nil))
             }
             keys[fingerprint] = nil
         }
