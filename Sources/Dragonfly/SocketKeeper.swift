@@ -23,5 +23,7 @@ package enum KeptSocketName {
     package static let inspector = "inspector"
     package static let values = "values"
     package static let streams = "streams"
+    package static let pieces = "pieces"
+    package static let placement = "placement"
     package static func flow(_ flow: FlowID) -> String { "flow-\(flow)" }
 }

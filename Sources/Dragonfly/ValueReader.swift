@@ -30,12 +30,17 @@ package actor ValueReader {
     private let replicationID: String
     private let flowCount: Int
     private let socketStore: any SocketKeeper
+    private let socketName: String
     private var connection: RequestConnection?
 
-    /// - Parameter replicationID: of the session: nobody else's values are wanted.
+    /// - Parameters:
+    ///   - replicationID: of the session: nobody else's values are wanted.
+    ///   - socketName: of the connection in `socketStore`.
     package init(
-        settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketKeeper
+        settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketKeeper,
+        socketName: String = KeptSocketName.values
     ) {
+        self.socketName = socketName
         self.settings = settings
         self.replicationID = replicationID
         self.flowCount = flowCount
@@ -68,6 +73,74 @@ package actor ValueReader {
         }
         return SourceReading(before: try lsns(first[0]), after: try lsns(last[0]), values: values)
     }
+
+    // MARK: In pieces
+
+    /// What is at a key, with the positions of the shards before it was asked for.
+    package struct Head: Sendable {
+        /// As `TYPE` says it; "none": there is no such key.
+        package var type: String
+        /// Unix time in milliseconds; `nil`: never.
+        package var expiresAt: Int64?
+        package var before: [LSN]
+    }
+
+    /// - Throws: `SourceError`.
+    package func head(of key: [UInt8], in database: UInt32) async throws(SourceError) -> Head {
+        let replies = try await ask([(database, key)], around: [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]) {
+            [[Array("TYPE".utf8), $0], [Array("PEXPIRETIME".utf8), $0]]
+        }
+        for (reply, command) in zip(replies[1], ["TYPE", "PEXPIRETIME"]) {
+            if case .error(let text) = reply { throw Self.refusal(text, of: command) }
+        }
+        guard let type = replies[1][0].text, let expiresAt = replies[1][1].int else {
+            throw SourceError(.protocolViolation, "the source does not answer TYPE and PEXPIRETIME")
+        }
+        return Head(
+            type: expiresAt == -2 ? "none" : type, expiresAt: expiresAt < 0 ? nil : expiresAt,
+            before: try lsns(replies[0][0]))
+    }
+
+    /// The next LSN of each shard.
+    ///
+    /// - Throws: `SourceError`.
+    package func positions() async throws(SourceError) -> [LSN] {
+        let replies = try await ask([], around: [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]) { _ in [] }
+        return try lsns(replies[0][0])
+    }
+
+    /// Which shard a key is in, as the source says it.
+    ///
+    /// - Returns: `nil` when the source has no such key.
+    /// - Throws: `SourceError`, of code `permission` where the user has no right to `DEBUG`.
+    package func shard(of key: [UInt8], in database: UInt32) async throws(SourceError) -> FlowID? {
+        let reply = try await answers(to: [[Array("DEBUG".utf8), Array("OBJECT".utf8), key]], in: database)[0]
+        if case .error(let text) = reply {
+            let refusal = SourceError.reply(text, toQuestion: "DEBUG")
+            if refusal.code == .permission { throw refusal }
+            return nil
+        }
+        let word = (reply.text ?? "").split(separator: " ").first { $0.hasPrefix("shard:") }
+        return word.flatMap { Int($0.dropFirst("shard:".count)) }.flatMap { $0 < flowCount ? FlowID($0) : nil }
+    }
+
+    /// Only the tags of keys are hashed: the source is in a cluster's mode.
+    ///
+    /// - Throws: `SourceError`.
+    package func hashesTags() async throws(SourceError) -> Bool {
+        let reply = try await answers(to: [[Array("INFO".utf8), Array("cluster".utf8)]], in: 0)[0]
+        if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
+        return (reply.text ?? "").split(whereSeparator: \.isNewline).contains("cluster_enabled:1")
+    }
+
+    /// The replies to `commands` about one key; error replies are values.
+    ///
+    /// - Throws: `SourceError` when the connection breaks.
+    func answers(to commands: [[[UInt8]]], in database: UInt32) async throws(SourceError) -> [RESPValue] {
+        try await ask([(database, [])]) { _ in commands }[0]
+    }
+
+    // MARK: Replies
 
     private func value(_ replies: [RESPValue]) throws(SourceError) -> SourceValue? {
         for (reply, command) in zip(replies, ["PEXPIRETIME", "DUMP"]) {
@@ -143,9 +216,9 @@ package actor ValueReader {
     private func open() async throws -> RequestConnection {
         if let connection, await !connection.isBroken { return connection }
         let connection = try await settings.connect(label: "df2redis.values")
-        if self.connection != nil { socketStore.release(name: KeptSocketName.values) }
+        if self.connection != nil { socketStore.release(name: socketName) }
         self.connection = connection
-        if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: KeptSocketName.values) }
+        if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: socketName) }
         // Another process may have the address by now.
         let reply = try await connection.request("INFO", "replication", timeout: settings.connectTimeout)
         if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
@@ -163,6 +236,6 @@ package actor ValueReader {
         guard let connection else { return }
         self.connection = nil
         _ = await connection.leave(within: Self.finWait)
-        socketStore.release(name: KeptSocketName.values)
+        socketStore.release(name: socketName)
     }
 }

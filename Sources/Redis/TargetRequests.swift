@@ -177,6 +177,25 @@ struct RequestSequence: Sendable {
         return try await send(arguments)
     }
 
+    /// Sends requests that depend on each other, all at once.
+    ///
+    /// - Throws: `TargetError`, for the first error reply too; the others have been sent.
+    func demandAll(_ requests: [[[UInt8]]]) async throws(TargetError) -> [RESPValue] {
+        let asking = [[Array("ASKING".utf8)]]
+        let all = isAsking ? requests.flatMap { asking + [$0] } : requests
+        let replies: [RESPValue]
+        do {
+            replies = try await connection.requests(all, timeout: timeout)
+        } catch {
+            throw TargetError(error)
+        }
+        for (reply, request) in zip(replies, all) {
+            guard case .error(let text) = reply else { continue }
+            throw TargetError.reply(text, to: String(decoding: request[0], as: UTF8.self))
+        }
+        return isAsking ? replies.enumerated().filter { $0.offset % 2 == 1 }.map(\.element) : replies
+    }
+
     @discardableResult
     private func send(_ arguments: [[UInt8]]) async throws(TargetError) -> RESPValue {
         let reply: RESPValue

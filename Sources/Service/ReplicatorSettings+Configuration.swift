@@ -56,7 +56,7 @@ extension ReplicatorSettings {
         diskBytes = configuration.spool.diskBytes
         refreshesPerSecond = configuration.refresh.keysPerSecond
         verifiesPerSecond = configuration.verify.keysPerSecond
-        if configuration.target.kind == .standalone { scrub = Scrub(self) }
+        scrub = Scrub(self)
         batchCommands = configuration.advanced.batchSize
         if configuration.advanced.commandsPerSecond > 0 {
             let commands = configuration.advanced.commandsPerSecond

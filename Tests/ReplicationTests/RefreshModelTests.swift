@@ -94,7 +94,7 @@ private struct RefreshModel {
                 target[key] = answer.payload
                 refreshed += 1
                 schedule.finish(key, now: now)
-            case .stale(let key): schedule.retry(key, now: now)
+            case .stale(let key, _): schedule.retry(key, now: now)
             case .removed(let key): schedule.finish(key, now: now)
             }
         }

@@ -48,6 +48,10 @@ struct ReplyClassifier {
             // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy
             // leaves the key out.
             return ReplicationError(TargetError.forbidden(label.name, key: label.key, text), flow: flow)
+        case .error("ERR no such key") where label.name == "RENAME" && isBuiltValue(irregularity, in: batch):
+            // It has been published before, or the target has lost it: read again.
+            refreshKeys(of: irregularity, in: batch)
+            return nil
         case .error("ERR no such key") where label.name == "RENAME" && !batch.mayHaveBeenApplied:
             reports.record(.missingKey(label, flow: flow))
             refreshKeys(of: irregularity, in: batch)
@@ -93,9 +97,14 @@ struct ReplyClassifier {
 
     /// The target does not have what the source has at the command's keys.
     private func refreshKeys(of irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) {
-        for (database, key) in CommandKeys(ofCommand: irregularity.command, in: batch).all {
+        for (database, key) in CommandKeys(ofCommand: irregularity.command, in: batch).all
+        where !BuiltValue.isName(key) {
             reports.refresh(key.span.bytes, database: database)
         }
+    }
+
+    private func isBuiltValue(_ irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) -> Bool {
+        CommandKeys(ofCommand: irregularity.command, in: batch).all.contains { BuiltValue.isName($0.key) }
     }
 
     /// Why the target does not take a command at all.

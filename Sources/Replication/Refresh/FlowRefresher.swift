@@ -42,11 +42,24 @@ final class FlowRefresher {
         if !watch.answer(key, answer) { queue.retry(key, wasStale: false) }
     }
 
+    /// Nothing is decided about the key, or confirmed.
+    func isPending(_ key: RefreshKey) -> Bool { watch.contains(key) || unconfirmed.contains { $0.key == key } }
+
+    func isStale(_ key: RefreshKey, since position: UInt64) -> Bool { watch.isStale(key, since: position) }
+
+    /// Who keeps the TTLs of elements of a value that is built.
+    var memberTTLs: ValueBuilder.MemberTTLs {
+        .init(stages.memberTTLs?.expiry, hasNativeFields: profile.hasFieldExpiry)
+    }
+
     /// The source has not said.
     func abandon(_ key: RefreshKey) {
         watch.end(key)
         queue.retry(key, wasStale: false)
     }
+
+    /// The key is not watched any more; what becomes of it its owner says.
+    func drop(_ key: RefreshKey) { watch.end(key) }
 
     // MARK: The stream
 
@@ -60,7 +73,8 @@ final class FlowRefresher {
     func writeDue() {
         for outcome in watch.takeDue(next: stages.position.nextLSN) {
             switch outcome {
-            case .stale(let key): queue.retry(key, wasStale: true)
+            case .stale(let key, let isBuilt):
+                queue.retry(key, wasStale: true, notBefore: isBuilt ? LargeValues.shortestWait : 0)
             case .removed(let key): queue.finish(key, .overtaken)
             case .write(let key, let answer): write(key, answer)
             }
@@ -72,6 +86,7 @@ final class FlowRefresher {
         guard !stages.reservedNames.names.contains(name), builder.select(key.database) else {
             return queue.finish(key, .failed)
         }
+        if let built = answer.built { return publish(built, as: key, until: answer.expiresAt) }
         guard let payload = answer.payload else {
             stages.memberTTLs?.replace(name, database: key.database)
             stages.expiryGuard?.removed(name, database: key.database)
@@ -89,6 +104,20 @@ final class FlowRefresher {
         stages.reports.isRefreshing = true
         restore.withCommand { _ = stages.admit($0, at: RecordPlace(database: key.database), conflicts: nil) }
         stages.reports.isRefreshing = false
+        wrote(key, .written)
+    }
+
+    private func publish(_ value: BuiltValue, as key: RefreshKey, until expiresAt: Int64?) {
+        let (batch, name, database) = (stages.builder.batch, key.key.span.bytes, key.database)
+        stages.memberTTLs?.replace(name, database: database)
+        if value.hasElementDeadlines { stages.memberTTLs?.note(name, database: database) }
+        if expiresAt == nil { stages.expiryGuard?.removed(name, database: database) }
+        let deadline = expiresAt.map { stages.expiryGuard?.deadline($0, key: name, database: database) ?? $0 }
+        batch.publish(value, as: name, until: deadline, stages.memberTTLs?.expiry)
+        if value.lostPendingEntries > 0 {
+            stages.reports.report(
+                .pendingEntries, subject: "stream", printableKey: printableKey(name), database: database)
+        }
         wrote(key, .written)
     }
 

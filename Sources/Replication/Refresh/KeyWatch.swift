@@ -8,18 +8,24 @@ import Wire
 struct KeyWatch {
     /// What the source has said of a key.
     struct Answer: Sendable {
-        /// As `DUMP` gives it; `nil`: there is no such key.
+        /// As `DUMP` gives it; `nil`, unless it is built: there is no such key.
         var payload: [UInt8]?
+        /// The value is at the target already, under a name of our own.
+        var built: BuiltValue?
         /// Unix time in milliseconds; `nil`: never.
         var expiresAt: Int64?
         var reading: RefreshRule.Reading
+
+        init(payload: [UInt8]?, built: BuiltValue? = nil, expiresAt: Int64?, reading: RefreshRule.Reading) {
+            (self.payload, self.built, self.expiresAt, self.reading) = (payload, built, expiresAt, reading)
+        }
     }
 
     /// What has become of a key that was watched.
     enum Outcome {
         case write(RefreshKey, Answer)
         /// It has changed since it was read.
-        case stale(RefreshKey)
+        case stale(RefreshKey, isBuilt: Bool)
         /// A record has removed it: both sides have nothing there.
         case removed(RefreshKey)
     }
@@ -53,6 +59,14 @@ struct KeyWatch {
         guard keys[fingerprint] == nil else { return false }
         keys[fingerprint] = Watched(key: key, begin: next)
         return true
+    }
+
+    func contains(_ key: RefreshKey) -> Bool { keys[Self.fingerprint(of: key)] != nil }
+
+    /// A record from `position` on has touched the key: what has been read of it since is of no use.
+    func isStale(_ key: RefreshKey, since position: UInt64) -> Bool {
+        guard let watched = keys[Self.fingerprint(of: key)] else { return true }
+        return watched.touch.map { $0 >= position } ?? false
     }
 
     /// It is not to be read after all.
@@ -118,7 +132,9 @@ struct KeyWatch {
                 dueLSN = min(dueLSN, answer.reading.after)
                 continue
             case .write: outcomes.append(.write(watched.key, answer))
-            case .stale: outcomes.append(watched.isRemoved ? .removed(watched.key) : .stale(watched.key))
+            case .stale:
+                outcomes.append(
+                    watched.isRemoved ? .removed(watched.key) : .stale(watched.key, isBuilt: answer.built != nil))
             }
             keys[fingerprint] = nil
         }

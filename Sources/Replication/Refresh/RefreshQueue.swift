@@ -240,11 +240,13 @@ package final class RefreshQueue: Sendable {
     }
 
     /// The key is to be read again, later.
-    package func retry(_ key: RefreshKey, wasStale: Bool) {
+    ///
+    /// - Parameter wait: at least so many milliseconds later.
+    package func retry(_ key: RefreshKey, wasStale: Bool, notBefore wait: Int64 = 0) {
         let now = clock()
         state.withLock { state in
             if wasStale { state.figures.retried += 1 }
-            state.schedule.retry(key, wasStale: wasStale, now: now)
+            state.schedule.retry(key, wasStale: wasStale, now: now, notBefore: wait)
         }
     }
 

@@ -113,13 +113,13 @@ struct RefreshSchedule {
     ///
     /// - Returns: how long it waits, in milliseconds.
     @discardableResult
-    mutating func retry(_ key: RefreshKey, wasStale: Bool = false, now: Int64) -> Int64 {
+    mutating func retry(_ key: RefreshKey, wasStale: Bool = false, now: Int64, notBefore wait: Int64 = 0) -> Int64 {
         guard var entry = entries[key], entry.isAsked else { return 0 }
         entry.isAsked = false
         if let again = entry.comesAgain, again.isUrgent { entry.request.origin = again }
         entry.comesAgain = nil
         if wasStale { entry.staleReadings += 1 }
-        entry.wait = min(max(entry.wait * 2, Self.shortestWait), Self.longestWait)
+        entry.wait = min(max(entry.wait * 2, wait, Self.shortestWait), Self.longestWait)
         entries[key] = entry
         if entry.wait < 1000 { makeReady(key) } else { schedule(key, at: now + entry.wait) }
         return entry.wait

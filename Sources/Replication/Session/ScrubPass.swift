@@ -3,6 +3,7 @@ import Dragonfly
 /// One comparison of both sides, whose findings are read at the source.
 @SessionActor
 struct ScrubPass {
+    private let task: TaskContext
     private let scrub: Scrub
     private let queue: RefreshQueue
     private let flows: SessionFlows
@@ -13,8 +14,9 @@ struct ScrubPass {
     ///   - removable: databases in which a key goes that only the target has.
     ///   - origin: `demand`: while what it finds waits, more is read in a second.
     init(
-        _ scrub: Scrub, _ queue: RefreshQueue, _ flows: SessionFlows, removable: Set<UInt32>, origin: RefreshOrigin
+        _ task: TaskContext, _ scrub: Scrub, _ queue: RefreshQueue, _ flows: SessionFlows, removable: Set<UInt32>, origin: RefreshOrigin
     ) {
+        self.task = task
         self.scrub = scrub
         self.queue = queue
         self.flows = flows
@@ -27,14 +29,29 @@ struct ScrubPass {
         onProgress: @escaping @Sendable (Scrub.Progress) -> Void
     ) async throws(Scrub.Failure) {
         let placement = await flows.placement()
-        try await scrub.pass(
-            keysPerSecond,
-            { [queue, removable, origin] finding in
-                guard !finding.isExtra || removable.contains(finding.key.database) else { return onFinding(.foreign) }
-                guard let flow = placement.flow(of: finding.key.key) else { return onFinding(.unplaced) }
-                let admission = queue.ask(RefreshRequest(finding.key, flow: flow, origin: origin))
-                if origin == .demand { queue.hurry(by: keysPerSecond) }
-                onFinding(admission == .noRoom ? .leftOut : .asked)
-            }, onProgress)
+        let ask: @Sendable (Scrub.Finding, FlowID) -> Void = { [queue, origin] finding, flow in
+            let admission = queue.ask(RefreshRequest(finding.key, flow: flow, origin: origin))
+            if origin == .demand { queue.hurry(by: keysPerSecond) }
+            onFinding(admission == .noRoom ? .leftOut : .asked)
+        }
+        let unplaced = UnplacedFindings(
+            placement, task, flows, onPlaced: ask, onUnplaced: { onFinding(.unplaced) })
+        do throws(Scrub.Failure) {
+            // Cancelled, and waited for, at the end of this.
+            async let _ = unplaced.run()
+            try await scrub.pass(
+                keysPerSecond,
+                { [removable] finding in
+                    guard !finding.isExtra || removable.contains(finding.key.database) else {
+                        return onFinding(.foreign)
+                    }
+                    guard let flow = placement.flow(of: finding.key.key) else { return unplaced.add(finding) }
+                    ask(finding, flow)
+                }, onProgress)
+        } catch {
+            await unplaced.finish()
+            throw error
+        }
+        await unplaced.finish()
     }
 }

@@ -32,7 +32,7 @@ final class SessionDemands {
                 if let scrub = task.settings.scrub, !sideTasks.isRunning(.reconciliation) {
                     let removable = target.hasOtherTasks ? [] : own()
                     await pass(
-                        ScrubPass(scrub, queue, flows, removable: removable, origin: .demand), verification)
+                        ScrubPass(task, scrub, queue, flows, removable: removable, origin: .demand), verification)
                 }
                 try? await Task.sleep(for: Self.pause)
             }

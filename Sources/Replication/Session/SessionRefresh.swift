@@ -1,5 +1,7 @@
 import Dragonfly
 import Logging
+import Redis
+import Wire
 
 /// Reads keys at the source of which the stream does not say enough, and hands their values to the flows, as long as the
 /// session is stable (`RefreshQueue`, `FlowRefresher`).
@@ -7,7 +9,10 @@ import Logging
 final class SessionRefresh {
     /// Keys of one question.
     private static let mostKeys = 16
-    /// A value is read at one stroke: what takes more bytes at the source is left as it is.
+    /// A value that takes more bytes at the source is read in pieces: a DUMP of 4 MiB keeps a shard of v1.36.0 for some
+    /// 300 ms, of 1 MiB for some 80.
+    static let mostBytesAtOnce = 1 << 20
+    /// What cannot be read in pieces, and takes more bytes at the source, is left as it is.
     static let mostBytes = 32 << 20
     /// Values that are read together.
     private static let mostBytesTogether = 1 << 20
@@ -30,10 +35,20 @@ final class SessionRefresh {
         let reader = ValueReader(
             settings: task.settings.source, replicationID: replicationID, flowCount: flows.appliers.count,
             socketStore: task.settings.socketStore)
+        let pieces = ValueReader(
+            settings: task.settings.source, replicationID: replicationID, flowCount: flows.appliers.count,
+            socketStore: task.settings.socketStore, socketName: KeptSocketName.pieces)
+        let largeValues = LargeValues(task, flows: flows, queue: queue, reader: pieces) { [self] request, size in
+            await readAtOnce(request, size, queue, reader)
+        }
         sideTasks.start(.refresh) { [self] in
             queue.sessionEnded()
             queue.setObstacle(nil)
-            await run(queue, reader)
+            do {
+                // Cancelled, and waited for, at the end of this.
+                async let _ = largeValues.run()
+                await run(queue, reader, largeValues)
+            }
             await reader.close()
             queue.sessionEnded()
         }
@@ -42,7 +57,7 @@ final class SessionRefresh {
     /// There is something to read that should not wait.
     nonisolated func wake() { idle.end() }
 
-    private func run(_ queue: RefreshQueue, _ reader: ValueReader) async {
+    private func run(_ queue: RefreshQueue, _ reader: ValueReader, _ largeValues: LargeValues) async {
         while !Task.isCancelled {
             let rate = queue.rate(task.settings.refreshesPerSecond)
             let began = ContinuousClock.now
@@ -52,7 +67,7 @@ final class SessionRefresh {
                 continue
             }
             do {
-                try await refresh(requests, queue, reader)
+                try await refresh(requests, queue, reader, largeValues)
                 queue.setObstacle(nil)
                 // Urgent ones come alone.
                 if requests[0].origin.isUrgent { continue }
@@ -77,15 +92,15 @@ final class SessionRefresh {
 
     /// Asks for some keys; what becomes of each the queue learns.
     private func refresh(
-        _ requests: [RefreshRequest], _ queue: RefreshQueue, _ reader: ValueReader
+        _ requests: [RefreshRequest], _ queue: RefreshQueue, _ reader: ValueReader, _ largeValues: LargeValues
     ) async throws(SourceError) {
         var groups: [[RefreshRequest]] = []
         do throws(SourceError) {
             let sizes = try await reader.sizes(of: requests.map { ($0.key.database, $0.key.key) })
             var bytes = Int.max
             for (request, size) in zip(requests, sizes) {
-                guard size <= Self.mostBytes else {
-                    leaveOut(request, size, queue)
+                guard size <= Self.mostBytesAtOnce else {
+                    largeValues.add(request, size)
                     continue
                 }
                 if bytes > Self.mostBytesTogether - size || groups.isEmpty { groups.append([]) }
@@ -145,10 +160,26 @@ final class SessionRefresh {
         }
     }
 
+    /// A large value that cannot be read in pieces.
+    private func readAtOnce(
+        _ request: RefreshRequest, _ size: Int, _ queue: RefreshQueue, _ reader: ValueReader
+    ) async {
+        guard size <= Self.mostBytes else { return leaveOut(request, size, queue) }
+        do throws(SourceError) {
+            try await read([request], queue, reader)
+        } catch {
+            queue.retry(request.key, wasStale: false, notBefore: LargeValues.shortestWait)
+        }
+    }
+
     private func leaveOut(_ request: RefreshRequest, _ size: Int, _ queue: RefreshQueue) {
         queue.finish(request.key, .failed)
-        task.incidents.reportOnce(
-            "a key of \(size) bytes at the source is too large to be read at one stroke (\(Self.mostBytes) bytes): it stays as it is at the target",
-            level: .warning)
+        task.incidents.record(
+            .init(
+                severity: .diverging, kind: "too-large", flow: request.flow, database: request.key.database,
+                key: printableKey(request.key.key.span.bytes),
+                reason:
+                    "it takes \(size) bytes at the source, of a type that is read at one stroke or not at all (\(Self.mostBytes) bytes): it stays as it is at the target",
+                subject: "key"))
     }
 }

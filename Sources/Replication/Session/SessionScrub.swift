@@ -33,7 +33,7 @@ final class SessionScrub {
                 }
                 do throws(Scrub.Failure) {
                     let removable = target.hasOtherTasks ? [] : own()
-                    try await pass(ScrubPass(scrub, queue, flows, removable: removable, origin: .scrub), at: rate)
+                    try await pass(ScrubPass(task, scrub, queue, flows, removable: removable, origin: .scrub), at: rate)
                     try? await Task.sleep(for: Self.pauseBetweenPasses)
                 } catch {
                     if Task.isCancelled { return }

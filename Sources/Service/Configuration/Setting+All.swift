@@ -248,8 +248,8 @@ extension Setting {
         Setting(
             "verify.keysPerSecond", \.verify.keysPerSecond, .integer(0...100_000),
             """
-            Keys a second, over and over; 0: none. It needs refresh.keysPerSecond, a target that is one server, and at
-            the source +@read +@connection +INFO and ~*.
+            Keys a second, over and over; 0: none. It needs refresh.keysPerSecond, and at the source +@read +@connection
+            +INFO and ~*; +DEBUG too where keys have tags in their names and the source hashes only these.
             """),
         Setting(
             "advanced.qps", \.advanced.commandsPerSecond, .integer(0...100_000_000),

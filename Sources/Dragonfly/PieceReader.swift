@@ -1,0 +1,266 @@
+package import Wire
+
+/// Reads one value at a master with ordinary commands, piece by piece, so that none of them keeps the key's shard long.
+///
+/// It does not know whether the value changes meanwhile: whoever has both positions does (Protocol 2.11). A `DUMP` of a hash
+/// of 300,000 fields keeps a shard of v1.36.0 for seconds; `HSCAN` of 1,000 of them for some 10 ms.
+package struct PieceReader: Sendable {
+    package enum Step: Sendable, Equatable {
+        case piece(ValuePiece)
+        case end
+        /// The key is not what it was when the reading began.
+        case changed
+    }
+
+    /// A kind of value that can be read so.
+    package enum Kind: String, Sendable, CaseIterable { case string, list, set, hash, zset, stream }
+
+    /// What the user needs beside `ValueReader.rights`.
+    package static let rights =
+        "+TYPE +STRLEN +GETRANGE +LRANGE +HSCAN +SSCAN +FIELDTTL +ZRANGE +XRANGE +XINFO +XPENDING"
+    /// A piece is to have so many bytes. One of an element that has more is as large as that.
+    package static let pieceBytes = 128 << 10
+    /// The source copies a whole string for each part of it: the parts of a long one are longer.
+    private static let stringParts = 32
+    private static let stringBytes = (least: 1 << 20, most: 8 << 20)
+    private static let elements = (first: 64, most: 2048)
+    /// Times that the deadlines of a piece are asked for, as long as a second begins in between.
+    private static let attempts = 4
+
+    private enum Place {
+        case start
+        /// Of a string or a list, or in the order of the scores.
+        case offset(Int64, of: Int64)
+        case cursor([UInt8])
+        case entries(after: [UInt8]?)
+        case groups
+        case pending(after: [UInt8]?)
+        case end
+    }
+
+    private let kind: Kind
+    private let database: UInt32
+    private let key: [UInt8]
+    private let reader: ValueReader
+    private var place = Place.start
+    /// Elements of the next piece.
+    private var count = Self.elements.first
+    private var groups: [[UInt8]] = []
+    private var ready: [ValuePiece] = []
+
+    package init(_ kind: Kind, database: UInt32, key: [UInt8], reader: ValueReader) {
+        (self.kind, self.database, self.key, self.reader) = (kind, database, key, reader)
+    }
+
+    /// - Throws: `SourceError`.
+    package mutating func next() async throws(SourceError) -> Step {
+        if !ready.isEmpty { return .piece(ready.removeFirst()) }
+        switch (kind, place) {
+        case (_, .end): return .end
+        case (.string, .offset(let offset, let length)): return try await bytes(from: offset, of: length)
+        case (.string, _):
+            guard let length = try await ask("STRLEN", key)?.int else { return .changed }
+            place = .offset(0, of: length)
+            return try await next()
+        case (.list, _), (.zset, _): return try await range()
+        case (.set, _), (.hash, _): return try await page()
+        case (.stream, .groups): return try await group()
+        case (.stream, .pending(let id)): return try await pending(after: id)
+        case (.stream, .entries(let id)): return try await entries(after: id)
+        case (.stream, _): return try await entries(after: nil)
+        }
+    }
+
+    // MARK: Asking
+
+    private func words(_ words: [Any]) -> [[UInt8]] { words.map { $0 as? [UInt8] ?? Array("\($0)".utf8) } }
+
+    /// - Returns: `nil` when the key is not what it was.
+    private func ask(_ words: Any...) async throws(SourceError) -> RESPValue? {
+        try await ask([self.words(words)])?.first
+    }
+
+    private func ask(_ commands: [[[UInt8]]]) async throws(SourceError) -> [RESPValue]? {
+        let replies = try await reader.answers(to: commands, in: database)
+        for (reply, command) in zip(replies, commands) {
+            guard case .error(let text) = reply else { continue }
+            if text.hasPrefix("WRONGTYPE") || text.contains("no such key") || text.hasPrefix("NOGROUP") { return nil }
+            throw SourceError.reply(text, toQuestion: String(decoding: command[0], as: UTF8.self))
+        }
+        return replies
+    }
+
+    private func violation(_ command: String) -> SourceError {
+        SourceError(.protocolViolation, "the source's answer to \(command) cannot be read")
+    }
+
+    /// The next piece has about as many bytes as it is to have.
+    private mutating func adapt(to pieces: [[UInt8]]) {
+        let bytes = max(pieces.reduce(0) { $0 + $1.count + 16 }, 1)
+        let fitting = count * Self.pieceBytes / bytes
+        count = min(max(fitting, 1), count * 4, Self.elements.most)
+    }
+
+    // MARK: In order
+
+    private mutating func bytes(from offset: Int64, of length: Int64) async throws(SourceError) -> Step {
+        guard offset < length else {
+            place = .end
+            return .end
+        }
+        let part = Int64(min(max(Int(length) / Self.stringParts, Self.stringBytes.least), Self.stringBytes.most))
+        guard let bytes = try await ask("GETRANGE", key, offset, offset + part - 1)?.bytes,
+            bytes.count == min(part, length - offset)
+        else { return .changed }
+        place = .offset(offset + part, of: length)
+        return .piece(.string(bytes))
+    }
+
+    private mutating func range() async throws(SourceError) -> Step {
+        var offset: Int64 = 0
+        if case .offset(let next, _) = place { offset = next }
+        let last = offset + Int64(count) - 1
+        let reply =
+            kind == .list
+            ? try await ask("LRANGE", key, offset, last) : try await ask("ZRANGE", key, offset, last, "WITHSCORES")
+        guard let reply else { return .changed }
+        guard let elements = reply.array?.compactMap(\.bytes) else { throw violation("LRANGE, ZRANGE") }
+        guard !elements.isEmpty else {
+            place = .end
+            // Nothing at all: the key is gone.
+            return offset == 0 ? .changed : .end
+        }
+        place = .offset(last + 1, of: 0)
+        adapt(to: elements)
+        guard kind == .zset else { return .piece(.list(elements)) }
+        return .piece(
+            .zset(
+                stride(from: 0, to: elements.count - 1, by: 2).map {
+                    .init(elements[$0], score: elements[$0 + 1])
+                }))
+    }
+
+    // MARK: In no order
+
+    private mutating func page() async throws(SourceError) -> Step {
+        var cursor = Array("0".utf8)
+        if case .cursor(let next) = place { cursor = next }
+        let command = kind == .hash ? "HSCAN" : "SSCAN"
+        guard let reply = try await ask(command, key, cursor, "COUNT", count) else { return .changed }
+        guard let parts = reply.array, parts.count == 2, let next = parts[0].bytes,
+            let texts = parts[1].array?.compactMap(\.bytes)
+        else { throw violation(command) }
+        place = next == Array("0".utf8) ? .end : .cursor(next)
+        if texts.isEmpty {
+            if case .end = place { return .end }
+            return try await self.next()
+        }
+        adapt(to: texts)
+        let elements =
+            kind == .set
+            ? texts.map { ValuePiece.Element($0) }
+            : stride(from: 0, to: texts.count - 1, by: 2).map { ValuePiece.Element(texts[$0], texts[$0 + 1]) }
+        guard let timed = try await withDeadlines(elements) else { return .changed }
+        return .piece(kind == .set ? .set(timed) : .hash(timed))
+    }
+
+    /// The source gives whole seconds from now, and keeps whole seconds.
+    ///
+    /// - Returns: without elements that have ended meanwhile; `nil` when the key is not what it was.
+    private func withDeadlines(_ elements: [ValuePiece.Element]) async throws(SourceError) -> [ValuePiece.Element]? {
+        let questions =
+            [words(["TIME"])] + elements.map { words(["FIELDTTL", key, $0.name]) } + [words(["TIME"])]
+        for attempt in 1...Self.attempts {
+            guard let replies = try await ask(questions) else { return nil }
+            guard let start = replies[0].array?.first?.int, let end = replies[replies.count - 1].array?.first?.int
+            else { throw violation("TIME") }
+            let times = replies.dropFirst().dropLast().map(\.int)
+            if start != end, attempt < Self.attempts, times.contains(where: { $0 ?? -1 >= 0 }) { continue }
+            return zip(elements, times).compactMap { element, time in
+                guard let time, time > -2 else { return nil }
+                var element = element
+                if time >= 0 { element.deadline = (start + time) * 1000 }
+                return element
+            }
+        }
+        return nil
+    }
+
+    // MARK: Streams
+
+    private mutating func entries(after id: [UInt8]?) async throws(SourceError) -> Step {
+        let start = id.map { Array("(".utf8) + $0 } ?? Array("-".utf8)
+        guard let reply = try await ask("XRANGE", key, start, "+", "COUNT", count) else { return .changed }
+        let entries = (reply.array ?? []).compactMap { entry -> ValuePiece.Entry? in
+            guard let parts = entry.array, parts.count == 2, let id = parts[0].bytes, let fields = parts[1].array
+            else { return nil }
+            return .init(id, fields.compactMap(\.bytes))
+        }
+        guard entries.count == reply.array?.count else { throw violation("XRANGE") }
+        guard let last = entries.last else { return try await position() }
+        place = .entries(after: last.id)
+        adapt(to: entries.flatMap(\.fields))
+        return .piece(.entries(entries))
+    }
+
+    private mutating func position() async throws(SourceError) -> Step {
+        guard let replies = try await ask([words(["XINFO", "STREAM", key]), words(["XINFO", "GROUPS", key])])
+        else { return .changed }
+        guard let lastID = Self.field("last-generated-id", of: replies[0])?.bytes,
+            let added = Self.field("entries-added", of: replies[0])?.int,
+            let deletedID = Self.field("max-deleted-entry-id", of: replies[0])?.bytes
+        else { throw violation("XINFO STREAM") }
+        for group in replies[1].array ?? [] {
+            guard let name = Self.field("name", of: group)?.bytes,
+                let id = Self.field("last-delivered-id", of: group)?.bytes
+            else { throw violation("XINFO GROUPS") }
+            groups.append(name)
+            ready.append(.group(name: name, lastID: id, entriesRead: Self.field("entries-read", of: group)?.int))
+        }
+        place = .groups
+        return .piece(.position(.init(lastID: lastID, entriesAdded: added, maxDeletedID: deletedID)))
+    }
+
+    private mutating func group() async throws(SourceError) -> Step {
+        guard let group = groups.first else {
+            place = .end
+            return .end
+        }
+        guard let reply = try await ask("XINFO", "CONSUMERS", key, group) else { return .changed }
+        ready = (reply.array ?? []).compactMap { consumer in
+            Self.field("name", of: consumer)?.bytes.map { .consumer(group: group, name: $0) }
+        }
+        place = .pending(after: nil)
+        return try await next()
+    }
+
+    private mutating func pending(after id: [UInt8]?) async throws(SourceError) -> Step {
+        let start = id.map { Array("(".utf8) + $0 } ?? Array("-".utf8)
+        let question = words(["XPENDING", key, groups[0], start, "+", Self.elements.most])
+        guard let replies = try await ask([words(["TIME"]), question]) else { return .changed }
+        guard let time = replies[0].array, time.count == 2, let seconds = time[0].int, let rest = time[1].int
+        else { throw violation("TIME") }
+        let now = seconds * 1000 + rest / 1000
+        let entries = (replies[1].array ?? []).compactMap { entry -> ValuePiece.Pending? in
+            guard let parts = entry.array, parts.count == 4, let id = parts[0].bytes, let consumer = parts[1].bytes,
+                let idle = parts[2].int, let deliveries = parts[3].int
+            else { return nil }
+            return .init(id: id, consumer: consumer, deliveredAt: now - idle, deliveries: deliveries)
+        }
+        guard entries.count == replies[1].array?.count else { throw violation("XPENDING") }
+        guard let last = entries.last else {
+            groups.removeFirst()
+            place = .groups
+            return try await next()
+        }
+        place = .pending(after: last.id)
+        return .piece(.pending(group: groups[0], entries))
+    }
+
+    /// The value after `name` in a flat array of names and values.
+    private static func field(_ name: String, of reply: RESPValue) -> RESPValue? {
+        let parts = reply.array ?? []
+        let place = stride(from: 0, to: parts.count - 1, by: 2).first { parts[$0].text == name }
+        return place.map { parts[$0 + 1] }
+    }
+}

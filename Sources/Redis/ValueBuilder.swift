@@ -1,0 +1,270 @@
+package import Wire
+
+/// Builds a value piece by piece under a name of our own, until it can take the name of its key (`CommandBatch.publish`).
+///
+/// ```
+/// df2redis:value:<task>:part     gets the pieces; ends by itself if nobody goes on with it
+/// df2redis:value:<task>:whole    what the first one is renamed to when all pieces are confirmed
+/// ```
+/// In a cluster both begin with the tag of the key's slot. A server that lost a piece, as a replica may that takes a
+/// master's place, has no whole value then; what it lost is found out by the number of elements that it counts.
+///
+/// Each request waits for its reply, so that the target has a piece at most on its way. One value at a time.
+package actor ValueBuilder {
+    /// Where a value is being built: what is to be removed if it comes to nothing.
+    package struct Names: Equatable, Sendable {
+        package let database: UInt32
+        /// `nil`: the target is no cluster.
+        private let slot: KeySlot?
+        fileprivate let part: [UInt8]
+        fileprivate let whole: [UInt8]
+
+        static let prefix = "df2redis:value:"
+
+        fileprivate init(task: String, database: UInt32, slot: KeySlot?) {
+            (self.database, self.slot) = (database, slot)
+            func name(_ state: String) -> [UInt8] {
+                let name = "\(Self.prefix)\(task):\(state)"
+                return slot.map { SlotTag.key(name, in: $0) } ?? Array(name.utf8)
+            }
+            (part, whole) = (name("part"), name("whole"))
+        }
+
+        /// To be remembered: `<database>` or `<database> <slot>`.
+        package var text: String { slot.map { "\(database) \($0.number)" } ?? "\(database)" }
+
+        package init?(_ text: String, task: String) {
+            let words = text.split(separator: " ")
+            guard let database = words.first.flatMap({ UInt32($0) }), words.count < 3 else { return nil }
+            let number = words.count > 1 ? UInt16(words[1]) : nil
+            guard words.count == 1 || (number.map { Int($0) < KeySlot.count } ?? false) else { return nil }
+            self.init(task: task, database: database, slot: number.map { KeySlot($0) })
+        }
+    }
+
+    /// A value of which a piece is missing at the target.
+    package struct Torn: Error, Sendable, CustomStringConvertible {
+        package let description = "the target has lost a piece of a value"
+    }
+
+    /// What keeps TTLs of elements, if anybody does.
+    package struct MemberTTLs: Sendable {
+        package var expiry: ElementExpiry?
+        package var hasNativeFields: Bool
+
+        package init(_ expiry: ElementExpiry?, hasNativeFields: Bool) {
+            (self.expiry, self.hasNativeFields) = (expiry, hasNativeFields)
+        }
+    }
+
+    /// What has been built and not published ends after so long.
+    private static let lifeMilliseconds: Int64 = 3_600_000
+    /// Elements of one command, and commands of one pipeline.
+    private static let (mostElements, mostCommands) = (512, 512)
+
+    private let task: String
+    private let isInCluster: Bool
+    private let servers: TargetServers
+    private let clock: @Sendable () -> Int64
+    private var names: Names?
+    private var key: [UInt8] = []
+    private var memberTTLs = MemberTTLs(nil, hasNativeFields: false)
+    private var hasBegun = false
+    private var hasElementDeadlines = false
+    /// Elements, or bytes, that the target has.
+    private var length: Int64 = 0
+    private var entries = 0
+    /// Pending entries that the target does not make again.
+    package private(set) var lostPendingEntries = 0
+
+    /// - Parameter clock: Unix time in milliseconds.
+    package init(connector: TargetConnector, task: String, clock: @escaping @Sendable () -> Int64) {
+        self.task = task
+        self.clock = clock
+        isInCluster = connector.cluster != nil
+        servers = TargetServers(connector, role: "values", replacement: .any)
+    }
+
+    // MARK: Building
+
+    /// - Returns: what to remember until the value is published or removed.
+    package func names(for key: [UInt8], in database: UInt32) -> Names {
+        Names(task: task, database: database, slot: isInCluster ? KeySlot(of: key) : nil)
+    }
+
+    /// Begins a value.
+    ///
+    /// - Throws: `TargetError`.
+    package func begin(_ names: Names, for key: [UInt8], _ memberTTLs: MemberTTLs) async throws(TargetError) {
+        (self.names, self.key, self.memberTTLs) = (names, key, memberTTLs)
+        (hasBegun, hasElementDeadlines, length, entries, lostPendingEntries) = (false, false, 0, 0, 0)
+        try await remove(names)
+    }
+
+    /// - Throws: `TargetError`, `Torn`.
+    package func append(_ piece: ValuePiece) async throws {
+        guard let names else { preconditionFailure("a value is begun before it gets a piece") }
+        let commands = commands(for: piece, names.part)
+        for start in stride(from: 0, to: commands.count, by: Self.mostCommands) {
+            let some = Array(commands[start..<min(start + Self.mostCommands, commands.count)])
+            let life = words("PEXPIREAT", names.part, clock() + Self.lifeMilliseconds)
+            // It ends by itself, and what has ended is noticed.
+            let all = hasBegun ? [life] + some : some + [life]
+            let replies: [RESPValue]
+            do throws(TargetError) { replies = try await send(all, about: names) } catch {
+                // Sent again after a failover, and there already.
+                if error.message.contains("equal or smaller") { throw Torn() }
+                throw error
+            }
+            let isThere = hasBegun ? replies[0].int : replies[replies.count - 1].int
+            guard isThere == 1 else { throw Torn() }
+            try take(hasBegun ? Array(replies.dropFirst()) : replies.dropLast(), of: piece)
+            hasBegun = true
+        }
+    }
+
+    /// The value is whole.
+    ///
+    /// - Throws: `TargetError`; `Torn`, when it has no piece.
+    package func finish() async throws -> BuiltValue {
+        guard let names else { preconditionFailure("a value is begun before it ends") }
+        guard hasBegun else { throw Torn() }
+        var commands = [words("RENAME", names.part, names.whole)]
+        if hasElementDeadlines, let expiry = memberTTLs.expiry {
+            let shadows = [names.part, names.whole].map { expiry.shadow(of: $0) }
+            commands.append(words("RENAME", shadows[0], shadows[1]))
+        }
+        _ = try await send(commands, about: names)
+        return BuiltValue(
+            name: names.whole, hasElementDeadlines: hasElementDeadlines, lostPendingEntries: lostPendingEntries)
+    }
+
+    /// Removes what is left of a value; what has been published has another name by then.
+    ///
+    /// - Throws: `TargetError`.
+    package func remove(_ names: Names) async throws(TargetError) {
+        let expiry = ElementExpiry(task: task, flow: 0, hasNativeFields: true, isInCluster: isInCluster)
+        let keys = [names.part, names.whole]
+        _ = try await send([words("UNLINK") + keys + keys.map { expiry.shadow(of: $0) }], about: names)
+    }
+
+    /// - Throws: `TargetError`, for an error reply too.
+    private func send(_ commands: [[[UInt8]]], about names: Names) async throws(TargetError) -> [RESPValue] {
+        try await servers.at(names.part) { (server) throws(TargetError) in
+            try await server.sequence { (sequence) throws(TargetError) in
+                try await sequence.demand("SELECT", "\(names.database)")
+                return try await sequence.demandAll(commands)
+            }
+        }
+    }
+
+    package func close() async { await servers.close() }
+
+    // MARK: Commands
+
+    private func commands(for piece: ValuePiece, _ name: [UInt8]) -> [[[UInt8]]] {
+        switch piece {
+        case .string(let bytes): [words("APPEND", name, bytes)]
+        case .list(let elements): chunks(elements, width: 1).map { words("RPUSH", name) + $0 }
+        case .set(let elements):
+            chunks(elements.map(\.name), width: 1).map { words("SADD", name) + $0 }
+                + deadlines(elements, name, isHash: false)
+        case .hash(let elements):
+            chunks(elements.flatMap { [$0.name, $0.value] }, width: 2).map { words("HSET", name) + $0 }
+                + deadlines(elements, name, isHash: true)
+        case .zset(let members):
+            chunks(members.flatMap { [$0.score, $0.name] }, width: 2).map { words("ZADD", name) + $0 }
+        case .entries(let entries): entries.map { words("XADD", name, $0.id) + $0.fields }
+        case .position(let position):
+            (entries > 0
+                ? []
+                // A stream without entries comes into being with a group, which goes again; no id is used up.
+                : [
+                    words("XGROUP", "CREATE", name, "df2redis", "0", "MKSTREAM"),
+                    words("XGROUP", "DESTROY", name, "df2redis"),
+                ]) + [
+                    words(
+                        "XSETID", name, position.lastID, "ENTRIESADDED", position.entriesAdded, "MAXDELETEDID",
+                        position.maxDeletedID)
+                ]
+        case .group(let group, let lastID, let read):
+            [words("XGROUP", "CREATE", name, group, lastID) + (read.map { words("ENTRIESREAD", $0) } ?? [])]
+        case .consumer(let group, let consumer): [words("XGROUP", "CREATECONSUMER", name, group, consumer)]
+        case .pending(let group, let pending):
+            pending.map { entry in
+                words(
+                    "XCLAIM", name, group, entry.consumer, "0", entry.id, "TIME", entry.deliveredAt, "RETRYCOUNT",
+                    entry.deliveries, "FORCE", "JUSTID")
+            }
+        }
+    }
+
+    private func chunks(_ words: [[UInt8]], width: Int) -> [[[UInt8]]] {
+        let most = Self.mostElements * width
+        return stride(from: 0, to: words.count, by: most).map { Array(words[$0..<min($0 + most, words.count)]) }
+    }
+
+    /// TTLs of elements, as `ValueWriter` gives them.
+    private func deadlines(_ elements: [ValuePiece.Element], _ name: [UInt8], isHash: Bool) -> [[[UInt8]]] {
+        let timed = elements.compactMap { element in element.deadline.map { (element.name, $0) } }
+        if timed.isEmpty { return [] }
+        if isHash, memberTTLs.hasNativeFields {
+            return timed.map { words("HPEXPIREAT", name, $0.1, "FIELDS", "1", $0.0) }
+        }
+        guard let expiry = memberTTLs.expiry else { return [] }
+        hasElementDeadlines = true
+        let pairs = timed.flatMap { [Array("\($0.1)".utf8), $0.0] }
+        return chunks(pairs, width: 2).map { words("ZADD", expiry.shadow(of: name)) + $0 }
+    }
+
+    // MARK: Replies
+
+    private func take(_ replies: [RESPValue], of piece: ValuePiece) throws(Torn) {
+        switch piece {
+        case .string(let bytes):
+            length += Int64(bytes.count)
+            if replies.last?.int != length { throw Torn() }
+        case .list(let elements):
+            length += Int64(elements.count)
+            if replies.last?.int != length { throw Torn() }
+        case .entries(let entries): self.entries += entries.count
+        case .pending: lostPendingEntries += replies.count { $0.array?.isEmpty == true }
+        case .set, .hash, .zset, .position, .group, .consumer: break
+        }
+    }
+}
+
+/// A value that is whole at the target, under a name of our own.
+package struct BuiltValue: Equatable, Sendable {
+    package let name: [UInt8]
+    /// Some of its elements have TTLs that the target cannot keep.
+    package let hasElementDeadlines: Bool
+    package let lostPendingEntries: Int
+
+    package init(name: [UInt8], hasElementDeadlines: Bool = false, lostPendingEntries: Int = 0) {
+        (self.name, self.hasElementDeadlines, self.lostPendingEntries) = (name, hasElementDeadlines, lostPendingEntries)
+    }
+
+    /// Whether a key is a value that is being built, or has been.
+    package static func isName(_ key: [UInt8]) -> Bool {
+        SlotTag.untagged(key).starts(with: ValueBuilder.Names.prefix.utf8)
+    }
+}
+
+extension CommandBatch {
+    /// Gives a value that has been built the name of its key, in place of what is there.
+    ///
+    /// - Parameters:
+    ///   - deadline: of the key, Unix time in milliseconds.
+    ///   - expiry: keeps the TTLs of its elements, if it has any.
+    package func publish(_ value: BuiltValue, as key: RawSpan, until deadline: Int64?, _ expiry: ElementExpiry?) {
+        // RENAME itself would free what is there in one go.
+        append("UNLINK", key)
+        if value.hasElementDeadlines { expiry?.publish(value.name, as: key.withUnsafeBytes { Array($0) }, into: self) }
+        append("RENAME", value.name, key)
+        if let deadline { append("PEXPIREAT", key, deadline) } else { append("PERSIST", key) }
+    }
+}
+
+/// The arguments of a command: bytes, and texts and numbers.
+private func words(_ parts: Any...) -> [[UInt8]] { parts.map { $0 as? [UInt8] ?? Array("\($0)".utf8) } }

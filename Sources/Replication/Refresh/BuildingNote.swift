@@ -1,0 +1,34 @@
+import Glibc
+import Link
+
+/// Remembers beyond a crash where a value is being built, in a file of the state directory.
+///
+/// Without it what a killed process leaves ends by itself, later (`ValueBuilder`).
+struct BuildingNote: Sendable {
+    private static let mostBytes = 64
+
+    /// `nil`: nothing is remembered.
+    let path: String?
+
+    func write(_ text: String) {
+        guard let path else { return }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else { return }
+        let bytes = Array(text.utf8)
+        _ = retryingInterrupts { Glibc.write(descriptor, bytes, bytes.count) }
+        close(descriptor)
+    }
+
+    /// - Returns: `nil` when nothing is being built.
+    func read() -> String? {
+        guard let path else { return nil }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: Self.mostBytes)
+        let count = retryingInterrupts { Glibc.read(descriptor, &bytes, bytes.count) }
+        return count > 0 ? String(decoding: bytes.prefix(count), as: UTF8.self) : nil
+    }
+
+    func clear() { if let path { unlink(path) } }
+}

@@ -1,0 +1,112 @@
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// Values too large for one DUMP, at a real master.
+@Suite(
+    .serialized,
+    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+struct `Large values that differ` {
+    /// Fills keys of every type with some megabytes each.
+    private static func fill(_ client: RESPClient, elements: Int = 30_000) throws {
+        func words(_ parts: String...) -> [[UInt8]] { parts.map { Array($0.utf8) } }
+        let filler = String(repeating: "v", count: 80)
+        try client.command("SET", "large:string", String(repeating: "0123456789abcdef", count: elements * 8))
+        try client.command("PEXPIRE", "large:string", "100000000")
+        for start in stride(from: 0, to: elements, by: 500) {
+            let numbers = start..<min(start + 500, elements)
+            var commands = [
+                words("RPUSH", "large:list") + numbers.map { Array("\($0) \(filler)".utf8) },
+                words("HSET", "large:hash") + numbers.flatMap { [Array("f\($0)".utf8), Array("\(filler)\($0)".utf8)] },
+                words("SADD", "large:set") + numbers.map { Array("\($0) \(filler)".utf8) },
+                words("ZADD", "large:zset")
+                    + numbers.flatMap { [Array("\(Double($0) / 7)".utf8), Array("m\($0) \(filler)".utf8)] },
+                words("SADDEX", "large:members", "100000") + numbers.map { Array("\($0) \(filler)".utf8) },
+                words("HSETEX", "large:fields", "100000")
+                    + numbers.flatMap { [Array("f\($0)".utf8), Array(filler.utf8)] },
+            ]
+            commands += numbers.map { words("XADD", "large:stream", "\($0 + 1)-1", "field", "\($0) \(filler)") }
+            _ = try client.pipeline(commands)
+        }
+        for group in ["g", "h"] { try client.command("XGROUP", "CREATE", "large:stream", group, "0") }
+        try client.command("XREADGROUP", "GROUP", "g", "c", "COUNT", "5000", "STREAMS", "large:stream", ">")
+        try client.command("XREADGROUP", "GROUP", "g", "d", "COUNT", "10", "STREAMS", "large:stream", ">")
+        try client.command("XGROUP", "CREATECONSUMER", "large:stream", "h", "idle")
+        try client.command("PEXPIRE", "large:stream", "100000000")
+    }
+
+    private static let keys = ["string", "list", "hash", "set", "zset", "members", "fields", "stream"]
+
+    private static func damage(_ target: RESPClient) throws {
+        try target.command("APPEND", "large:string", "x")
+        try target.command("LSET", "large:list", "7", "x")
+        try target.command("HSET", "large:hash", "f7", "x", "more", "x")
+        try target.command("SREM", "large:set", "7 " + String(repeating: "v", count: 80))
+        try target.command("ZADD", "large:zset", "1", "a stranger's")
+        try target.command("SADD", "large:members", "a stranger's")
+        try target.command("HSET", "large:fields", "f7", "x")
+        try target.command("XTRIM", "large:stream", "MAXLEN", "10")
+        try target.command("PERSIST", "large:stream")
+    }
+
+    private func figures(_ daemon: Daemon) -> [String: Any] { daemon.status?["refreshes"] as? [String: Any] ?? [:] }
+
+    private func ownValues(_ target: RESPClient) throws -> [String] {
+        try target.command("KEYS", "*df2redis:value:*").array?.compactMap(\.text) ?? []
+    }
+
+    @Test func `are read in pieces, of every type, while clients write to them`() throws {
+        let master = try DragonflyServer(shards: 2)
+        let redis = try RedisServer()
+        let source = try master.client()
+        try Self.fill(source)
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: redis.port,
+                sections: [
+                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
+                    "verify": ["keysPerSecond: 10000"],
+                ]))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        let target = try redis.client()
+        try daemon.wait(forLine: "stable: following")
+        try waitUntilEqual(source, target)
+        try Self.damage(target)
+        // Somebody writes all the while, in each value somewhere.
+        for number in 0..<40 {
+            try source.command("RPUSH", "large:list", "more \(number)")
+            try source.command("HSET", "large:hash", "more \(number)", "x")
+            try source.command("SADD", "large:set", "more \(number)")
+            try source.command("ZADD", "large:zset", "\(number)", "more \(number)")
+            try source.command("APPEND", "large:string", "more")
+            try source.command("XADD", "large:stream", "*", "more", "\(number)")
+            usleep(25_000)
+        }
+        func differences() throws -> [Difference] {
+            guard daemon.process.isRunning else {
+                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+            }
+            return try ServerComparison(source: source, target: target).differences
+        }
+        do { try waitUntilEqual(timeout: .seconds(120), differences) } catch {
+            print(daemon.log, figures(daemon), daemon.status?["verify"] ?? "")
+            throw error
+        }
+        print(figures(daemon), daemon.status?["verify"] ?? "")
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        #expect(figures(daemon)["failed"] as? Int == 0)
+        try wait(until: "nothing of ours is left") { try ownValues(target).isEmpty }
+        let peak = daemon.process.usage.peakResidentBytes
+        print("peak of resident memory: \(peak >> 20) MiB")
+        #expect(peak < 400 << 20)
+        try daemon.leave()
+        #expect(try ServerComparison(source: source, target: target).differences == [])
+        #expect(try ownValues(target).isEmpty)
+    }
+}
