@@ -257,9 +257,12 @@ extension CommandBatch {
     /// - Parameters:
     ///   - deadline: of the key, Unix time in milliseconds.
     ///   - expiry: keeps the TTLs of its elements, if it has any.
-    package func publish(_ value: BuiltValue, as key: RawSpan, until deadline: Int64?, _ expiry: ElementExpiry?) {
+    ///   - mayRepeat: it may come twice; the second RENAME finds nothing, and must find the key as the first has left it.
+    package func publish(
+        _ value: BuiltValue, as key: RawSpan, until deadline: Int64?, _ expiry: ElementExpiry?, mayRepeat: Bool
+    ) {
         // RENAME itself would free what is there in one go.
-        append("UNLINK", key)
+        if !mayRepeat { append("UNLINK", key) }
         if value.hasElementDeadlines { expiry?.publish(value.name, as: key.withUnsafeBytes { Array($0) }, into: self) }
         append("RENAME", value.name, key)
         if let deadline { append("PEXPIREAT", key, deadline) } else { append("PERSIST", key) }

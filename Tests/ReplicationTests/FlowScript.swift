@@ -95,6 +95,17 @@ final class FlowScript {
         return batch
     }
 
+    /// A sealed batch of a value that was read at the source: it does not move the position.
+    func refreshBatch() -> CommandBatch {
+        let batch = CommandBatch()
+        batch.beginJournal()
+        batch.append("UNLINK", Array("k".utf8))
+        batch.progress.refreshes = 1
+        batch.progress.nextLSN = nextLSN
+        machine.seal(batch)
+        return batch
+    }
+
     /// A sealed batch of one value of the snapshot.
     func valueBatch() -> CommandBatch {
         let batch = CommandBatch()

@@ -5,7 +5,7 @@ import Wire
 /// The hash in the target's database 0 that says how far each flow has been applied.
 ///
 /// ```
-/// df2redis:checkpoint:<task>   flow:<n>  ->  stable <replication id> <number of flows> <next LSN>
+/// df2redis:checkpoint:<task>   flow:<n>  ->  stable <replication id> <number of flows> <next LSN, or 0 and the LSN>
 ///                                            snapshot <replication id> <sync id> <number of the batch>
 ///                              databases ->  0,3        those that the task has filled
 ///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
@@ -44,6 +44,15 @@ package enum CheckpointValue: Equatable, Sendable {
         switch self {
         case .stable(let id, let flows, let next): "stable \(id) \(flows) \(next)"
         case .snapshot(let id, let sync, let batch): "snapshot \(id) \(sync) \(batch)"
+        }
+    }
+
+    /// The same position in another spelling, a zero before the LSN: a batch of values that were read at the source does not
+    /// move the position, and the target must still hold another text when it has applied the batch.
+    var otherText: String {
+        switch self {
+        case .stable(let id, let flows, let next): "stable \(id) \(flows) 0\(next)"
+        case .snapshot: text
         }
     }
 

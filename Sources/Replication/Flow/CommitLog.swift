@@ -14,6 +14,8 @@ struct CommitLog {
     private let targetRunID: String
     /// What the checkpoint holds if nothing after it has been applied; `nil`: nothing.
     private(set) var confirmed: String?
+    /// What the batch that was sealed last writes there.
+    private var latest: String?
     private var batchNumber: UInt64 = 0
     /// Records before it may have been applied by an earlier session.
     private(set) var repeatsUntil: LSN?
@@ -34,7 +36,7 @@ struct CommitLog {
     /// - Parameter repeating: some of what follows may have been applied; `repeats(until:)` says how far.
     mutating func setResumePoint(_ next: LSN, repeating: Bool) {
         sealedNext = next.value
-        confirmed = text(next)
+        confirmed = CheckpointValue(of: next, session).text
         repeatsUntil = repeating ? LSN(.max) : nil
     }
 
@@ -56,11 +58,12 @@ struct CommitLog {
     private mutating func checkpoint(of batch: CommandBatch) -> CommandBatch.Checkpoint? {
         guard isInTarget else { return nil }
         batchNumber += 1
-        let text =
-            batch.progress.nextLSN.map { self.text(LSN($0)) }
-            ?? CheckpointValue.snapshot(
-                replicationID: session.replicationID, syncID: session.syncID, batch: batchNumber
-            ).text
+        let value =
+            batch.progress.nextLSN.map { CheckpointValue(of: LSN($0), session) }
+            ?? .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: batchNumber)
+        let isSamePosition = value.text == latest ?? confirmed
+        let text = isSamePosition ? value.otherText : value.text
+        latest = text
         return .init(key: Array(key.name.utf8), field: Array(key.field(flow).utf8), value: Array(text.utf8))
     }
 
@@ -69,10 +72,9 @@ struct CommitLog {
     }
 
     /// A global command has been applied, with the checkpoints of all flows.
-    mutating func confirmGlobal(next: LSN) { confirmed = text(next) }
-
-    private func text(_ next: LSN) -> String {
-        CheckpointValue.stable(replicationID: session.replicationID, flowCount: session.flowCount, next: next).text
+    mutating func confirmGlobal(next: LSN) {
+        confirmed = CheckpointValue(of: next, session).text
+        latest = confirmed
     }
 
     // MARK: A target that comes back
@@ -90,8 +92,15 @@ struct CommitLog {
 
     /// The first connection of a session: the target still holds the position that the session found there.
     func resolveStart(_ finding: FlowTargetFinding) -> Resolution {
-        guard isInTarget, repeatsUntil == nil, finding.checkpoint != confirmed else { return .upToDate }
+        guard isInTarget, repeatsUntil == nil, !isAtConfirmed(finding) else { return .upToDate }
         return .changed("something else has moved this task's checkpoint: it is \(finding.checkpointText)")
+    }
+
+    /// The same position may be there in another spelling, of an earlier session.
+    private func isAtConfirmed(_ finding: FlowTargetFinding) -> Bool {
+        if finding.checkpoint == confirmed { return true }
+        guard let found = finding.checkpoint, let confirmed, let value = CheckpointValue(found) else { return false }
+        return value == CheckpointValue(confirmed)
     }
 
     /// What became of the batch that was on its way.
@@ -113,7 +122,7 @@ struct CommitLog {
         if let found = finding.checkpoint, others.contains(where: { $0.checkpointValue == Array(found.utf8) }) {
             return batch == nil ? .upToDate : .repeated
         }
-        guard finding.checkpoint == confirmed else {
+        guard isAtConfirmed(finding) else {
             return .changed("the target came back with other data: its checkpoint is \(finding.checkpointText)")
         }
         return batch == nil ? .upToDate : .notApplied
@@ -122,4 +131,10 @@ struct CommitLog {
 
 extension FlowTargetFinding {
     fileprivate var checkpointText: String { checkpoint.map { "\"\($0)\"" } ?? "gone" }
+}
+
+extension CheckpointValue {
+    fileprivate init(of next: LSN, _ session: SessionStateMachine.Session) {
+        self = .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: next)
+    }
 }

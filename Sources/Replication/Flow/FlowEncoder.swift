@@ -57,7 +57,9 @@ final class FlowEncoder: FlowSink {
         flowCount = context.flowCount
         sourceClock = context.sourceClock
         progress = context.progress(flow)
-        refresher = context.refreshes.map { [stages] in FlowRefresher($0, stages, profile: profile) }
+        refresher = context.refreshes.map { [stages] in
+            FlowRefresher($0, stages, profile: profile, mayRepeat: context.checkpoint.store != .target)
+        }
     }
 
     // MARK: How far it is

@@ -18,8 +18,11 @@ final class FlowRefresher {
     /// Written and not confirmed, in the order of the stream.
     private var unconfirmed: Deque<(key: RefreshKey, end: RefreshQueue.End)> = []
 
-    init(_ queue: RefreshQueue, _ stages: FlowStages, profile: TargetProfile) {
-        (self.queue, self.stages, self.profile) = (queue, stages, profile)
+    /// A batch may be applied twice, where a file keeps the position.
+    private let mayRepeat: Bool
+
+    init(_ queue: RefreshQueue, _ stages: FlowStages, profile: TargetProfile, mayRepeat: Bool) {
+        (self.queue, self.stages, self.profile, self.mayRepeat) = (queue, stages, profile, mayRepeat)
     }
 
     /// Something is written, or read again, when the next record has this LSN.
@@ -113,7 +116,7 @@ final class FlowRefresher {
         if value.hasElementDeadlines { stages.memberTTLs?.note(name, database: database) }
         if expiresAt == nil { stages.expiryGuard?.removed(name, database: database) }
         let deadline = expiresAt.map { stages.expiryGuard?.deadline($0, key: name, database: database) ?? $0 }
-        batch.publish(value, as: name, until: deadline, stages.memberTTLs?.expiry)
+        batch.publish(value, as: name, until: deadline, stages.memberTTLs?.expiry, mayRepeat: mayRepeat)
         if value.lostPendingEntries > 0 {
             stages.reports.report(
                 .pendingEntries, subject: "stream", printableKey: printableKey(name), database: database)

@@ -188,20 +188,34 @@ package final class RefreshQueue: Sendable {
     /// The next keys that are due; urgent ones alone.
     package func take(atMost limit: Int, urgent: Int = 0) -> [RefreshRequest] {
         let now = clock()
-        return state.withLock { state in
-            refill(&state, now: now)
+        let (requests, failure) = state.withLock { state in
+            let failure = refill(&state, now: now)
             let requests = state.schedule.take(atMost: limit, urgent: max(limit, urgent), now: now)
             noteHead(&state, now: now)
-            return requests
+            return (requests, failure)
         }
+        if let failure { logger.error("\(failure)") }
+        return requests
     }
 
-    private func refill(_ state: inout State, now: Int64) {
-        guard let file = state.file else { return }
+    /// - Returns: what is to be logged.
+    private func refill(_ state: inout State, now: Int64) -> String? {
+        guard let file = state.file else { return nil }
         while state.onDisk > 0, state.schedule.count < mostInMemory {
-            guard let (request, place) = try? file.read(at: state.readOffset) else {
-                state.onDisk = 0
-                break
+            let next: (request: RefreshRequest, place: RefreshFile.Place)?
+            do throws(SystemError) {
+                next = try file.read(at: state.readOffset)
+            } catch {
+                // They stay in the file, and are read at the next turn.
+                return report("the keys to be refreshed cannot be read from a file: \(error)", &state)
+            }
+            guard let (request, place) = next else {
+                let lost = state.onDisk
+                state.figures.failed += lost
+                (state.onDisk, state.fingerprints) = (0, [])
+                return report(
+                    "the file of the keys to be refreshed is damaged: \(lost) keys are left out; 'df2redis verify' finds those that differ",
+                    &state)
             }
             state.readOffset = place.end
             let number = state.nextNumber - UInt64(state.onDisk)
@@ -209,6 +223,7 @@ package final class RefreshQueue: Sendable {
             _ = state.schedule.add(request, at: place, number: number, now: now)
         }
         if state.onDisk == 0 { state.fingerprints = [] }
+        return nil
     }
 
     /// Once a second: what is done need not be read again.

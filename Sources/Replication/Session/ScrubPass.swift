@@ -14,7 +14,8 @@ struct ScrubPass {
     ///   - removable: databases in which a key goes that only the target has.
     ///   - origin: `demand`: while what it finds waits, more is read in a second.
     init(
-        _ task: TaskContext, _ scrub: Scrub, _ queue: RefreshQueue, _ flows: SessionFlows, removable: Set<UInt32>, origin: RefreshOrigin
+        _ task: TaskContext, _ scrub: Scrub, _ queue: RefreshQueue, _ flows: SessionFlows, removable: Set<UInt32>,
+        origin: RefreshOrigin
     ) {
         self.task = task
         self.scrub = scrub
