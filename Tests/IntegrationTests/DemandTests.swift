@@ -33,7 +33,7 @@ final class DemandScene {
     func write(_ count: Int) throws {
         for number in 0..<count { master.execute("SET key:\(number) \(number)") }
         let target = try redis.client()
-        try wait(until: "the target has them") { try target.command("EXISTS", "key:\(count - 1)").int == 1 }
+        try wait(until: "the target has them") { try target.dataKeys == count }
     }
 
     func start(_ arguments: [String]) throws -> ChildProcess {
