@@ -56,6 +56,7 @@ package actor DashboardServer {
 
     /// Closes everything. A name server that does not answer is not waited for: the process ends now.
     package func stop() async {
+        await open.stop()
         for task in tasks { task.cancel() }
         open.closeAll()
         report.url = nil
@@ -63,6 +64,8 @@ package actor DashboardServer {
         let (ends, end) = AsyncStream.makeStream(of: Void.self)
         let closing = Task { [tasks, group] in
             for task in tasks { await task.value }
+            // A connection that was accepted last is still registered, and closed, before the loop ends.
+            for _ in 0..<2 { try? await group.next().submit {}.get() }
             try? await group.shutdownGracefully()
             end.yield()
         }

@@ -35,11 +35,19 @@ struct HTTPService: ServerChildChannel {
     }
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
-        open.insert(channel)
-        return channel.eventLoop.makeCompletedFuture {
+        guard open.insert(channel) else {
+            channel.close(promise: nil)
+            return channel.eventLoop.makeFailedFuture(ChannelError.ioOnClosedChannel)
+        }
+        let ready = channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandler(ConnectionGuard(limits))
         }.flatMap { http.setup(channel: channel, logger: logger) }
+        ready.whenFailure { [open] _ in open.noteHandled() }
+        return ready
     }
 
-    func handle(value: Value, logger: Logger) async { await http.handle(value: value, logger: logger) }
+    func handle(value: Value, logger: Logger) async {
+        open.noteHandled()
+        await http.handle(value: value, logger: logger)
+    }
 }

@@ -45,11 +45,8 @@ package final class HTTPClient {
         let code = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
         }
-        if code != 0 {
-            let failure = LabError.system("connect", "127.0.0.1:\(port)")
-            close(descriptor)
-            throw failure
-        }
+        // (An object that is complete is closed by its deinit, also where its init throws.)
+        if code != 0 { throw LabError.system("connect", "127.0.0.1:\(port)") }
         setTimeout(timeout)
     }
 
@@ -64,11 +61,7 @@ package final class HTTPClient {
         let code = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
         }
-        if code != 0 {
-            let failure = LabError.system("connect", path)
-            close(descriptor)
-            throw failure
-        }
+        if code != 0 { throw LabError.system("connect", path) }
         setTimeout(timeout)
     }
 

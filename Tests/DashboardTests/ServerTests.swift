@@ -267,6 +267,27 @@ struct ServerScene {
         await scene.server.stop()
     }
 
+    /// A connection that is made ready, and that nobody handles, would end the process.
+    @Test func `stops while one connection after the other comes`() async throws {
+        let folder = try TemporaryFolder("run")
+        for round in 0..<10 {
+            let socket = ControlSocket(folder: folder.file("prod\(round)"))
+            let scene = try await ServerScene { $0.controlSocket = socket }
+            try wait(until: "the socket is open") { (try? HTTPClient(socket: socket.path)) != nil }
+            let isOver = Lock(false)
+            for _ in 0..<3 {
+                Thread {
+                    while !isOver.withLock({ $0 }) {
+                        _ = try? HTTPClient(socket: socket.path).request("/api/status")
+                    }
+                }.start()
+            }
+            try await Task.sleep(for: .milliseconds(30))
+            await scene.server.stop()
+            isOver.withLock { $0 = true }
+        }
+    }
+
     /// As a process that was killed does.
     private func leaveSocket(at path: String) {
         var address = sockaddr_un()

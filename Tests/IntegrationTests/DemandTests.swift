@@ -33,7 +33,7 @@ final class DemandScene {
     func write(_ count: Int) throws {
         for number in 0..<count { master.execute("SET key:\(number) \(number)") }
         let target = try redis.client()
-        try wait(until: "the target has them") { try target.command("EXISTS", "key:\(count - 1)").int == 1 }
+        try wait(until: "the target has them") { try target.dataKeys == count }
     }
 
     func start(_ arguments: [String]) throws -> ChildProcess {
@@ -247,6 +247,10 @@ final class DemandScene {
         }
         #expect(try refresh.waitForEnd(timeout: .seconds(300)) == .exited(0), "\(refresh.errorOutput)")
         #expect(refresh.output == "lab: 100001 keys asked for, 100001 of them are as at the source\n")
+        try wait(until: "the figures are up to date") {
+            let figures = scene.daemon.status?["refreshes"] as? [String: Any]
+            return figures?["asked"] as? Int == 100_001 && figures?["waiting"] as? Int == 0
+        }
         #expect(try scene.redis.client().command("GET", "key:9").text == "9")
     }
 }
