@@ -10,6 +10,8 @@ package struct CommandGenerator {
     private let flushes: Bool
     /// MOVE is among the commands. During a full sync a replica cannot know whether one has moved anything.
     package var movesKeys = false
+    /// Commands of which the journal says too little are among them (`UnrecordedCommand`).
+    package var writesUnrecorded = false
     private var lastID = 1000
 
     /// - Parameters:
@@ -32,7 +34,8 @@ package struct CommandGenerator {
 
     /// A command.
     package mutating func next() -> [[UInt8]] {
-        switch number(0...9) {
+        if writesUnrecorded, number(0...7) == 0 { return unrecorded() }
+        return switch number(0...9) {
         case 0...2: string()
         case 3: list()
         case 4: set()
@@ -188,6 +191,14 @@ package struct CommandGenerator {
         case 16: return bytes(["XGROUP", "DELCONSUMER", self.key("xi"), group, "c\(number(0...3))"])
         default: return bytes(["XSETID", self.key("xi"), "\(nextID())-0"])
         }
+    }
+
+    /// Over keys of all these families, some of which have TTLs.
+    private mutating func unrecorded() -> [[UInt8]] {
+        let families = UnrecordedCommand.families
+        let family = families[number(0...families.count - 1)]
+        let keys = (0..<3).map { _ in self.key(family.source) }
+        return bytes(family.command(keys, self.key(family.destination), number(0...9)))
     }
 
     /// Deadlines far enough away that none passes while a test runs.

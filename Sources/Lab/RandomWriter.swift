@@ -13,14 +13,16 @@ package final class RandomWriter {
     /// - Parameter keys: keys of each type; fewer keys, more commands that meet.
     /// - Parameter prefix: of all keys.
     /// - Parameter flushes: now and then a database is emptied.
+    /// - Parameter unrecorded: commands of which a journal says too little are among them.
     package init(
         port: UInt16, connections: Int = 4, databases: [Int] = [0, 3], keys: Int = 40, prefix: String = "",
-        flushes: Bool = true, seed: UInt64
+        flushes: Bool = true, unrecorded: Bool = false, seed: UInt64
     ) throws {
         self.seed = seed
         threads = try (0..<connections).map { index in
-            let generator = CommandGenerator(
+            var generator = CommandGenerator(
                 seed: seed &+ UInt64(index), keys: keys, databases: databases, prefix: prefix, flushes: flushes)
+            generator.writesUnrecorded = unrecorded
             return try WriterThread(port: port, database: databases[index % databases.count], generator: generator)
         }
         for thread in threads { thread.start() }

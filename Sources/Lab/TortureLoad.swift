@@ -11,13 +11,16 @@ package final class TortureLoad {
     /// - Parameters:
     ///   - commandsPerSecond: over all connections.
     ///   - otherDatabase: one in ten batches goes there, and it is emptied now and then.
+    ///   - writesUnrecorded: commands of which a journal says too little are among them.
     package init(
-        port: UInt16, connections: Int = 2, commandsPerSecond: Int, otherDatabase: Int? = 5, seed: UInt64
+        port: UInt16, connections: Int = 2, commandsPerSecond: Int, otherDatabase: Int? = 5,
+        writesUnrecorded: Bool = false, seed: UInt64
     ) throws {
         threads = try (0..<connections).map { index in
             try LoadThread(
                 port: port, rate: max(commandsPerSecond / connections, 1), otherDatabase: otherDatabase,
-                generator: TortureGenerator(seed: seed &+ UInt64(index) &* 0x9E37_79B9))
+                generator: TortureGenerator(
+                    seed: seed &+ UInt64(index) &* 0x9E37_79B9, writesUnrecorded: writesUnrecorded))
         }
         for thread in threads { thread.start() }
     }
@@ -43,9 +46,15 @@ package final class TortureLoad {
 struct TortureGenerator {
     private var random: SplitMix64
 
-    init(seed: UInt64) { random = SplitMix64(seed: seed) }
+    private let writesUnrecorded: Bool
+
+    init(seed: UInt64, writesUnrecorded: Bool = false) {
+        random = SplitMix64(seed: seed)
+        self.writesUnrecorded = writesUnrecorded
+    }
 
     mutating func next() -> [String] {
+        if writesUnrecorded, number(0...9) == 0 { return unrecorded() }
         switch number(0...99) {
         case 0..<14: return ["INCR", key("n")]
         case 14..<22: return ["INCRBYFLOAT", key("f"), "\(Double(number(-8...8)) / 2)"]
@@ -66,6 +75,13 @@ struct TortureGenerator {
         case 96..<98: return ["RENAME", key("n"), key("n")]
         default: return ["APPEND", key("s"), String(repeating: "x", count: number(1...3000))]
         }
+    }
+
+    private mutating func unrecorded() -> [String] {
+        if number(0...3) == 0 { return ["XGROUP", "CREATE", key("x"), "g\(number(0...2))", "0"] }
+        let families = UnrecordedCommand.families
+        let family = families[number(0...families.count - 1)]
+        return family.command((0..<3).map { _ in key(family.source) }, key(family.destination), number(0...9))
     }
 
     mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }

@@ -36,6 +36,11 @@ package struct ReservedKeys: Sendable {
 
     package func contains(_ key: [UInt8]) -> Bool { contains(key.span.bytes) }
 
+    /// A name of df2redis' own in any target, a cluster or none; the checkpoint's is one unless it was given another.
+    package static func isOwn(_ key: [UInt8]) -> Bool {
+        SlotTag.untagged(key).starts(with: TargetControl.ownPrefix)
+    }
+
     /// Whether any argument of the command is such a name: nearly never, and quickly found out.
     package func appear(in command: borrowing JournalCommand) -> Bool {
         var arguments = command.arguments

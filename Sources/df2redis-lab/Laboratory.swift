@@ -9,5 +9,7 @@ import ArgumentParser
             redis-server, or what REDIS_SERVER or VALKEY_SERVER names. The programs of this package are those that \
             were built beside this one.
             """,
-        subcommands: [DemoCommand.self, CompareCommand.self, BenchCommand.self, TortureCommand.self])
+        subcommands: [
+            DemoCommand.self, CompareCommand.self, BenchCommand.self, TortureCommand.self, RefreshesCommand.self,
+        ])
 }

@@ -18,6 +18,8 @@ struct TortureCommand: ParsableCommand {
     var spoolDisk: Int?
     @Option(help: "What is written into: standalone or cluster.") var target = Torture.TargetKind.standalone
     @Flag(help: "The simulated master even if DRAGONFLY_BIN names a real one.") var simulated = false
+    @Flag(help: "Write what a journal says too little of as well (XREADGROUP, SORT STORE, LMPOP ...): a real master.")
+    var unrecorded = false
     @Flag(help: "Print the daemon's log at the end.") var showLog = false
 
     func run() throws {
@@ -26,6 +28,7 @@ struct TortureCommand: ParsableCommand {
         if let seed { options.seed = seed }
         options.shards = shards
         options.commandsPerSecond = rate
+        options.writesUnrecorded = unrecorded
         options.spoolFileSystemBytes = spoolDisk.map { $0 << 20 }
         options.limit = minutes.map { .milliseconds(Int64($0 * 60_000)) }
         if let kinds {

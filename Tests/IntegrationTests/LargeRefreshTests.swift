@@ -109,4 +109,134 @@ struct `Large values that differ` {
         #expect(try ServerComparison(source: source, target: target).differences == [])
         #expect(try ownValues(target).isEmpty)
     }
+
+    @Test func `that were being built when the process was killed leave nothing, and are read again`() throws {
+        let master = try DragonflyServer(shards: 2)
+        let redis = try RedisServer()
+        let source = try master.client()
+        try Self.fill(source, elements: 20_000)
+        var configuration = Daemon.Configuration(
+            source: master.port, target: redis.port,
+            sections: [
+                "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 20"], "verify": ["keysPerSecond: 10000"],
+            ])
+        var daemon = try Daemon(.replicate, configuration)
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        let target = try redis.client()
+        try daemon.wait(forLine: "stable: following")
+        try waitUntilEqual(source, target)
+        try Self.damage(target)
+        try wait(until: "a value is being built", timeout: .seconds(60)) {
+            try ownValues(target).contains { $0.hasSuffix(":part") }
+        }
+        daemon.process.kill()
+        #expect(try !ownValues(target).isEmpty)
+        configuration.sections["refresh"] = ["keysPerSecond: 1000"]
+        daemon = try Daemon(.replicate, configuration, folder: daemon.folder)
+        try waitUntilEqual(source, target, timeout: .seconds(120))
+        try wait(until: "nothing of ours is left") { try ownValues(target).isEmpty }
+        try daemon.leave()
+        #expect(daemon.log.contains("resuming at the checkpoint"))
+        #expect(try ownValues(target).isEmpty)
+    }
+
+    @Test func `wait for a target that has no room for them`() throws {
+        let master = try DragonflyServer(shards: 2)
+        let redis = try RedisServer()
+        let source = try master.client()
+        try Self.fill(source, elements: 20_000)
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: redis.port,
+                sections: [
+                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
+                    "verify": ["keysPerSecond: 10000"],
+                ]))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        let target = try redis.client()
+        try daemon.wait(forLine: "stable: following")
+        try waitUntilEqual(source, target)
+        try Self.damage(target)
+        try target.command("CONFIG", "SET", "maxmemory", "1mb")
+        try daemon.wait(forLine: "waits for the target", timeout: .seconds(90))
+        try target.command("CONFIG", "SET", "maxmemory", "0")
+        try waitUntilEqual(source, target, timeout: .seconds(120))
+        try wait(until: "nothing of ours is left") { try ownValues(target).isEmpty }
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        try daemon.leave()
+    }
+
+    @Test(.timeLimit(.minutes(10))) func `are read into a cluster, which is compared as well`() async throws {
+        try await onThread { [self] in
+            let master = try DragonflyServer(shards: 2)
+            let cluster = try RedisCluster()
+            let source = try master.client()
+            try Self.fill(source, elements: 20_000)
+            for number in 0..<200 {
+                try source.command("SET", "{tag \(number % 7)}:\(number)", "v")
+                try source.command("SET", "small:\(number)", "v")
+            }
+            let daemon = try Daemon(
+                .replicate,
+                .init(
+                    source: master.port, target: cluster.nodes[0].port,
+                    sections: [
+                        "target": ["type: cluster"], "shutdown": ["drainSeconds: 0"],
+                        "refresh": ["keysPerSecond: 1000"], "verify": ["keysPerSecond: 10000"],
+                    ]))
+            defer {
+                daemon.process.kill()
+                cluster.stop()
+                master.stop()
+            }
+            func differences() throws -> [Difference] {
+                guard daemon.process.isRunning else {
+                    throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
+                }
+                return try ServerComparison(source: source, target: cluster).differences
+            }
+            try daemon.wait(forLine: "stable: following")
+            try waitUntilEqual(differences)
+            for key in ["large:hash", "large:fields"] { _ = try cluster.command(["HSET", key, "f7", "x"], key: key) }
+            for key in ["large:set", "large:members"] { _ = try cluster.command(["SADD", key, "x"], key: key) }
+            _ = try cluster.command(["LSET", "large:list", "7", "x"], key: "large:list")
+            _ = try cluster.command(["ZADD", "large:zset", "1", "x"], key: "large:zset")
+            _ = try cluster.command(["APPEND", "large:string", "x"], key: "large:string")
+            for number in 0..<20 {
+                for key in ["{tag \(number % 7)}:\(number)", "small:\(number)"] {
+                    _ = try cluster.command(["SET", key, "a stranger's"], key: key)
+                }
+                let extra = "{more \(number)}:x"
+                _ = try cluster.command(["SET", extra, "v"], key: extra)
+            }
+            do { try waitUntilEqual(timeout: .seconds(150), differences) } catch {
+                print(daemon.log, figures(daemon), daemon.status?["verify"] ?? "")
+                throw error
+            }
+            print(figures(daemon), daemon.status?["verify"] ?? "")
+            #expect(daemon.status?["fullSyncs"] as? Int == 1)
+            #expect((daemon.status?["verify"] as? [String: Any])?["unplaced"] as? Int == 0)
+            try daemon.leave()
+        }
+    }
+
+    @Test(.timeLimit(.minutes(15))) func `and very many small ones at once are all read, through a kill`() async throws
+    {
+        let report = try await onThread { try RefreshFlood(keys: 100_000).run() }
+        print(report)
+        // What was written, and not confirmed or noted when the process was killed, is read again.
+        #expect(report.refreshed >= 90_000)
+        #expect(report.differences == 0)
+        #expect(report.fullSyncs == 0)
+        #expect(report.peakResidentBytes < 200 << 20)
+    }
 }

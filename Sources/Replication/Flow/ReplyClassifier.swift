@@ -98,7 +98,7 @@ struct ReplyClassifier {
     /// The target does not have what the source has at the command's keys.
     private func refreshKeys(of irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) {
         for (database, key) in CommandKeys(ofCommand: irregularity.command, in: batch).all
-        where !BuiltValue.isName(key) {
+        where !ReservedKeys.isOwn(key) {
             reports.refresh(key.span.bytes, database: database)
         }
     }

@@ -241,6 +241,8 @@ final class SnapshotPhase {
         guard !isComplete, let destination = command.moveDestination else { return }
         let key = command.argument(at: 1)
         reports.report(.moveInSnapshot, subject: "MOVE", key: key, database: place.database)
+        // Where it would have gone to may be wrong as well.
+        reports.refresh(key, database: destination)
         uncertainMoves.note(key, from: place.database, to: destination)
     }
 

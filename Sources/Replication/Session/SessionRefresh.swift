@@ -7,8 +7,9 @@ import Wire
 /// session is stable (`RefreshQueue`, `FlowRefresher`).
 @SessionActor
 final class SessionRefresh {
-    /// Keys of one question.
-    private static let mostKeys = 16
+    /// Keys of one question, and where an operator asks for speed.
+    private static let mostKeys = (ordinary: 16, fast: 128)
+    private static let fastRate = 5000
     /// A value that takes more bytes at the source is read in pieces: a DUMP of 4 MiB keeps a shard of v1.36.0 for some
     /// 300 ms, of 1 MiB for some 80.
     static let mostBytesAtOnce = 1 << 20
@@ -60,8 +61,9 @@ final class SessionRefresh {
     private func run(_ queue: RefreshQueue, _ reader: ValueReader, _ largeValues: LargeValues) async {
         while !Task.isCancelled {
             let rate = queue.rate(task.settings.refreshesPerSecond)
+            let mostKeys = rate < Self.fastRate ? Self.mostKeys.ordinary : Self.mostKeys.fast
             let began = ContinuousClock.now
-            let requests = queue.take(atMost: min(Self.mostKeys, max(1, rate / 5)), urgent: Self.mostKeys)
+            let requests = queue.take(atMost: min(mostKeys, max(1, rate / 5)), urgent: Self.mostKeys.ordinary)
             guard !requests.isEmpty else {
                 await idle.sleep(for: Self.idlePause)
                 continue

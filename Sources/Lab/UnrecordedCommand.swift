@@ -1,0 +1,62 @@
+/// A command of which a master's journal says too little, or what it says rounded (Protocol 5.6): equal at the end only
+/// where keys are read at the source besides.
+///
+/// Families are those of `CommandGenerator`.
+struct UnrecordedCommand: Sendable {
+    /// What it reads, and what it writes to.
+    let source: String
+    let destination: String
+    /// Of three keys of the source family, one of the destination's, and a digit.
+    let command: @Sendable (_ keys: [String], _ destination: String, _ digit: Int) -> [String]
+
+    private init(
+        _ source: String, to destination: String, _ command: @escaping @Sendable ([String], String, Int) -> [String]
+    ) {
+        (self.source, self.destination, self.command) = (source, destination, command)
+    }
+
+    static let families: [UnrecordedCommand] = [
+        .init("xi", to: "xi") { keys, _, digit in
+            ["XREADGROUP", "GROUP", "g\(digit % 3)", "c\(digit % 4)", "COUNT", "3", "STREAMS", keys[0], ">"]
+        },
+        .init("x", to: "x") { keys, _, digit in
+            ["XREADGROUP", "GROUP", "g\(digit % 3)", "c\(digit % 4)", "COUNT", "5", "STREAMS", keys[0], ">"]
+        },
+        .init("xi", to: "xi") { keys, _, digit in
+            ["XAUTOCLAIM", keys[0], "g\(digit % 3)", "c\(digit % 4)", "0", "0", "COUNT", "3"]
+        },
+        .init("l", to: "sd") { keys, destination, _ in ["SORT", keys[0], "ALPHA", "STORE", destination] },
+        .init("t", to: "sd") { keys, destination, _ in ["SORT", keys[0], "ALPHA", "DESC", "STORE", destination] },
+        .init("zi", to: "l") { keys, destination, _ in ["SORT", keys[0], "ALPHA", "STORE", destination] },
+        .init("l", to: "l") { keys, _, digit in
+            ["LMPOP", "2", keys[0], keys[1], digit % 2 == 0 ? "LEFT" : "RIGHT", "COUNT", "\(digit + 1)"]
+        },
+        .init("l", to: "l") { keys, _, digit in
+            ["BLMPOP", "0.01", "2", keys[0], keys[1], digit % 2 == 0 ? "LEFT" : "RIGHT", "COUNT", "\(digit + 1)"]
+        },
+        .init("geo", to: "gd") { keys, destination, digit in
+            [
+                "GEORADIUS", keys[0], "15", "37", "\(digit + 1)000", "km", digit % 2 == 0 ? "STORE" : "STOREDIST",
+                destination,
+            ]
+        },
+        .init("geo", to: "gd") { keys, destination, digit in
+            ["GEORADIUSBYMEMBER", keys[0], "m\(digit)", "9000", "km", "STORE", destination]
+        },
+        .init("z", to: "z") { keys, destination, digit in
+            [
+                ["ZUNIONSTORE", "ZINTERSTORE"][digit % 2], destination, "2", keys[0], keys[1], "WEIGHTS", "1.234567",
+                "3",
+            ]
+        },
+        .init("z", to: "zd") { keys, destination, _ in ["ZDIFFSTORE", destination, "2", keys[0], keys[1]] },
+        .init("z", to: "z") { keys, destination, digit in ["ZRANGESTORE", destination, keys[0], "0", "\(digit * 3)"] },
+        .init("t", to: "t") { keys, destination, digit in
+            [["SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE"][digit % 3], destination, keys[0], keys[1]]
+        },
+        .init("bits", to: "bits") { keys, destination, digit in
+            ["BITOP", ["AND", "OR", "XOR"][digit % 3], destination, keys[0], keys[1]]
+        },
+        .init("hll", to: "hll") { keys, destination, _ in ["PFMERGE", destination, keys[0], keys[1]] },
+    ]
+}

@@ -1,0 +1,104 @@
+import Dragonfly
+import Logging
+import Redis
+import Testing
+import Wire
+
+@testable import Replication
+
+/// Of each way in which a key can come to differ: whether it is read at the source. A new one without a decision does not
+/// compile.
+@Suite struct `What asks for a key to be read at the source` {
+    private let queue: RefreshQueue
+    private let scene: EncoderScene
+
+    init() {
+        let queue = RefreshQueue(path: nil, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+        self.queue = queue
+        scene = EncoderScene(
+            policy: {
+                $0.onUnsupported = .skip
+                $0.onError = .skip
+            }, context: { $0.refreshes = queue })
+    }
+
+    private var asked: Set<String> {
+        Set(queue.take(atMost: 100).map { "\($0.key.database) \(String(decoding: $0.key.key, as: UTF8.self))" })
+    }
+
+    private static func isRead(_ divergence: Divergence) -> Bool {
+        switch divergence {
+        case .fragmentedSort, .sortByPattern, .fragmentedGeoRadius, .storedScores, .storedExpiry, .expiryInThePast,
+            .moveInSnapshot, .storeInSnapshot, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
+            .elementExpiryInDoubt, .floatSum:
+            true
+        }
+    }
+
+    private static func isRead(_ unsupported: Unsupported) -> Bool {
+        switch unsupported {
+        // What it has made may be of a type that the target knows.
+        case .unknownCommand, .payload, .scripting: true
+        // The target has nothing to put it into.
+        case .json, .bloom, .countMinSketch, .topK, .cuckoo, .fieldExpiry, .memberExpiry, .database: false
+        // No data, or none that may be there.
+        case .searchIndex, .throttle, .reservedKey: false
+        }
+    }
+
+    @Test(arguments: Divergence.allCases) func `a divergence`(_ divergence: Divergence) {
+        scene.encoder.reports.report(divergence, subject: "COMMAND", key: Array("k".utf8).span.bytes, database: 3)
+        #expect(asked == (Self.isRead(divergence) ? ["3 k"] : []))
+    }
+
+    @Test(arguments: Unsupported.allCases) func `what the target cannot have`(_ unsupported: Unsupported) {
+        scene.encoder.reports.report(unsupported, subject: "COMMAND", key: Array("k".utf8).span.bytes, database: 3)
+        #expect(asked == (Self.isRead(unsupported) ? ["3 k"] : []))
+    }
+
+    @Test func `a MOVE during a full sync, at both of its places`() throws {
+        try scene.journal("MOVE k 5")
+        #expect(asked == ["0 k", "5 k"])
+    }
+
+    @Test func `a STORE during a full sync`() throws {
+        try scene.journal("SORT from STORE to")
+        #expect(asked == ["0 to"])
+    }
+
+    private struct Reply: Sendable {
+        var command: String
+        var kind: BatchOutcome.Irregularity.Kind
+        var isEffective = false
+        var isRepeated = false
+        var keys: Set<String>
+    }
+
+    private static let replies = [
+        Reply(command: "PERSIST k", kind: .zero, isEffective: true, keys: ["0 k"]),
+        Reply(command: "PERSIST k", kind: .zero, keys: []),
+        Reply(command: "RENAME a b", kind: .error("ERR no such key"), keys: ["0 a", "0 b"]),
+        Reply(command: "LPUSH k v", kind: .error("WRONGTYPE Operation against a key"), keys: ["0 k"]),
+        Reply(command: "LPUSH k v", kind: .error("WRONGTYPE Operation against a key"), isRepeated: true, keys: ["0 k"]),
+        Reply(
+            command: "SUNIONSTORE to a b", kind: .error("WRONGTYPE Operation against a key"),
+            keys: ["0 to", "0 a", "0 b"]),
+        Reply(command: "XCLAIM k g c 0 1-1", kind: .empty, keys: ["0 k"]),
+        // A value of ours that is gone: the key that was to get it.
+        Reply(command: "RENAME df2redis:value:test:whole k", kind: .error("ERR no such key"), keys: ["0 k"]),
+        Reply(
+            command: "RENAME {06S}df2redis:value:test:whole k", kind: .error("ERR no such key"), isRepeated: true,
+            keys: ["0 k"]),
+    ]
+
+    @Test(arguments: 0..<replies.count) func `a reply of the target`(_ index: Int) throws {
+        let reply = Self.replies[index]
+        let batch = CommandBatch()
+        batch.append(reply.command.split(separator: " ").map { Array($0.utf8) })
+        if reply.isEffective { batch.noteEffective() }
+        batch.mayHaveBeenApplied = reply.isRepeated
+        let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
+        #expect(classifier.classify(.init(command: 0, kind: reply.kind), of: batch) == nil)
+        #expect(asked == reply.keys)
+    }
+}
