@@ -65,6 +65,7 @@ final class StandaloneTarget: FlowTarget {
     func batchGrew() { link?.batchGrew() }
 
     func followMove() {
+        link?.readArrived()
         guard let link, let endpoint, let master = context.connector.settings.locator?.current, master != endpoint
         else { return }
         link.close()
