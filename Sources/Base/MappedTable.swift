@@ -94,22 +94,24 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
     /// Writes everything to the disk.
     package func flush() { _ = msync(memory.baseAddress, memory.count, MS_SYNC) }
 
-    // MARK: Entries
+    // MARK: Entries, inlined: unspecialized, each copy of an entry would be a call.
 
     /// The entry of a fingerprint; `nil` when there is none.
     @inlinable package subscript(fingerprint: UInt64) -> Entry? {
-        let entry = slots[place(of: fingerprint)]
-        return entry.fingerprint == fingerprint ? entry : nil
+        @inline(__always) get {
+            let entry = slots[place(of: fingerprint)]
+            return entry.fingerprint == fingerprint ? entry : nil
+        }
     }
 
     /// There is no room for another fingerprint: `copy(to:)` a table of twice the slots.
-    @inlinable package var isFull: Bool { count >= slots.count / 2 }
+    @inlinable @inline(__always) package var isFull: Bool { count >= slots.count / 2 }
 
     /// Puts an entry in, in place of the one with its fingerprint.
     ///
     /// - Returns: `true` when there was none.
     @discardableResult
-    @inlinable package mutating func set(_ entry: Entry) -> Bool {
+    @inlinable @inline(__always) package mutating func set(_ entry: Entry) -> Bool {
         precondition(entry.fingerprint != 0, "0 marks a free slot")
         let place = place(of: entry.fingerprint)
         let isNew = slots[place].fingerprint == 0
@@ -147,7 +149,7 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
         for entry in slots where entry.fingerprint != 0 { larger.set(entry) }
     }
 
-    @inlinable func place(of fingerprint: UInt64) -> Int {
+    @inlinable @inline(__always) func place(of fingerprint: UInt64) -> Int {
         let mask = slots.count - 1
         var place = Int(truncatingIfNeeded: fingerprint) & mask
         while slots[place].fingerprint != 0, slots[place].fingerprint != fingerprint { place = (place + 1) & mask }

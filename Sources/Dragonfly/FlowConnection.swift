@@ -1,4 +1,5 @@
 package import Dispatch
+import Glibc
 package import Link
 import Synchronization
 import Wire
@@ -27,6 +28,8 @@ package actor FlowConnection {
     package static let acknowledgeInterval = DispatchTimeInterval.seconds(1)
     /// What is read in one turn of the queue, so that timers and acknowledgements get their turn too.
     private static let turnBytes = 8 << 20
+    /// How long a busy flow is read before others get their turn.
+    private static let longestTurn = Duration.milliseconds(10)
 
     private let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -42,6 +45,7 @@ package actor FlowConnection {
     private var channel: Channel?
     private var acknowledgeTimer: (any DispatchSourceTimer)?
     private var acknowledgeable: (@Sendable () -> LSN?)?
+    private var pace = ReadPace()
     private var isDiscarding = false
     private var hasEnded = false
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
@@ -96,8 +100,22 @@ package actor FlowConnection {
         channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
     }
 
+    /// Reads what has arrived; of a busy flow what arrives in the next milliseconds, too.
     private func readAvailable() {
-        guard let channel, !hasEnded else { return }
+        let start = ContinuousClock.now
+        while let channel, !hasEnded {
+            guard let bytes = readArrived(channel), !hasEnded else { return }
+            let now = ContinuousClock.now
+            guard let pause = pace.turnEnded(bytes: bytes, at: now), start.duration(to: now) < Self.longestTurn else {
+                return
+            }
+            // The queue is the flow's own: nobody else waits for its thread.
+            usleep(UInt32(pause.components.attoseconds / 1_000_000_000_000))
+        }
+    }
+
+    /// - Returns: how many bytes there were; `nil` when there are more, or will be none.
+    private func readArrived(_ channel: Channel) -> Int? {
         var turn = 0
         while turn < Self.turnBytes {
             var result: Result<Channel.ReadResult, ChannelError> = .success(.wouldBlock)
@@ -122,11 +140,16 @@ package actor FlowConnection {
             case .success(.bytes(let count)):
                 turn += count
                 receivedBytes += UInt64(count)
-            case .success(.wouldBlock): return
-            case .success(.endOfStream): return end(nil)
-            case .failure(let error): return end(error)
+            case .success(.wouldBlock): return turn
+            case .success(.endOfStream):
+                end(nil)
+                return nil
+            case .failure(let error):
+                end(error)
+                return nil
             }
         }
+        return nil
     }
 
     private func writeFailed(_ error: SystemError) {

@@ -285,14 +285,18 @@ struct CommandCounter {
     private var argumentsLeft = 0
     /// Bytes of an argument, with its line end, that are still to come.
     private var bytesLeft = 0
-    private var line: [UInt8] = []
+    /// In the line so far.
+    private var number = 0
 
     mutating func commands(in bytes: ArraySlice<UInt8>) -> Int {
-        var count = 0
-        var index = bytes.startIndex
-        while index < bytes.endIndex {
+        bytes.withUnsafeBufferPointer { commands(in: $0) }
+    }
+
+    private mutating func commands(in bytes: UnsafeBufferPointer<UInt8>) -> Int {
+        var (count, index) = (0, 0)
+        while index < bytes.count {
             if bytesLeft > 0 {
-                let step = min(bytesLeft, bytes.endIndex - index)
+                let step = min(bytesLeft, bytes.count - index)
                 bytesLeft -= step
                 index += step
                 if bytesLeft == 0 { argumentsLeft -= 1 }
@@ -300,18 +304,15 @@ struct CommandCounter {
             }
             let byte = bytes[index]
             index += 1
-            guard byte == UInt8(ascii: "\n") else {
-                line.append(byte)
-                continue
-            }
-            let number = Int(String(decoding: line.dropFirst().dropLast(), as: UTF8.self)) ?? 0
+            if (0x30...0x39).contains(byte) { number = number * 10 + Int(byte - 0x30) }
+            guard byte == UInt8(ascii: "\n") else { continue }
             if argumentsLeft == 0 {
                 count += 1
                 argumentsLeft = number
             } else {
                 bytesLeft = number + 2
             }
-            line.removeAll(keepingCapacity: true)
+            number = 0
         }
         return count
     }

@@ -37,6 +37,8 @@ package final class Channel {
     /// When the peer last took or sent something.
     package private(set) var lastTraffic = ContinuousClock.now
     private var isReadingStopped = false
+    /// The read handler waits for so many bytes (SO_RCVLOWAT).
+    private var expectedBytes = 1
     package private(set) var isClosed = false
     package private(set) var hasSentFIN = false
 
@@ -105,6 +107,16 @@ package final class Channel {
         guard !isReadingStopped, let readSource else { return }
         isReadingStopped = true
         readSource.suspend()
+    }
+
+    /// The read handler is called only when so many bytes have come, or the connection has ended: one wake-up for an answer
+    /// whose least length is known. A TLS session gets its bytes as they come.
+    package func expect(_ bytes: Int) {
+        let bytes = max(bytes, 1)
+        guard tls == nil, !isClosed, bytes != expectedBytes else { return }
+        expectedBytes = bytes
+        var count = Int32(clamping: bytes)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVLOWAT, &count, socklen_t(MemoryLayout<Int32>.size))
     }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) throws(ChannelError) -> ReadResult {

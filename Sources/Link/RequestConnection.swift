@@ -120,12 +120,16 @@ package actor RequestConnection {
         do {
             return try await exchange(arguments, timeout: timeout)
         } catch {
-            // What a server that wants TLS does with a plain client.
-            guard !isEncrypted, !hasReplied, wasClosedInSilence,
-                await ProtocolProbe.speaksTLS(endpoint, within: .seconds(1))
-            else { throw error }
-            throw RequestFailure.needsTLS(peer: endpoint.description)
+            throw await explained(error)
         }
+    }
+
+    /// What a server that wants TLS does with a plain client is another error than a lost connection.
+    private func explained(_ error: any Error) async -> any Error {
+        guard !isEncrypted, !hasReplied, wasClosedInSilence,
+            await ProtocolProbe.speaksTLS(endpoint, within: .seconds(1))
+        else { return error }
+        return RequestFailure.needsTLS(peer: endpoint.description)
     }
 
     /// Waits for what the peer sends unasked, as to a subscriber; it comes in the order of the calls.
@@ -174,6 +178,14 @@ package actor RequestConnection {
     package func requests(
         _ commands: [[[UInt8]]], timeout: Duration = .seconds(10)
     ) async throws -> [RESPValue] {
+        do {
+            return try await exchangeAll(commands, timeout: timeout)
+        } catch {
+            throw await explained(error)
+        }
+    }
+
+    private func exchangeAll(_ commands: [[[UInt8]]], timeout: Duration) async throws -> [RESPValue] {
         if commands.isEmpty { return [] }
         if let failure { throw failure }
         guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }

@@ -62,9 +62,18 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     package init() {}
 
+    /// An empty batch in the memory of one that is of no use any more.
+    package init(inMemoryOf other: CommandBatch) {
+        swap(&bytes, &other.bytes)
+        bytes.removeAll()
+        other.written = 0
+    }
+
     package var isEmpty: Bool { commandCount == 0 }
     /// Encoded.
     package var byteCount: Int { bytes.count }
+    /// Held for it, whether in use or not.
+    package var memoryBytes: Int { bytes.capacity }
 
     /// Commands, each pair of a run counted as one.
     package var operationCount: Int { commandCount + runs.extraPairs }
@@ -82,15 +91,11 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package func appendString(_ key: RawSpan, _ value: RawSpan) {
         let size = key.byteCount + value.byteCount
         if let run = runs.take(size) {
-            bytes.appendBulk(key)
-            bytes.appendBulk(value)
-            return bytes.makeRun(at: run.place, pairs: run.pairs)
+            return bytes.appendPair(key, value, toRunAt: run.place, pairs: run.pairs)
         }
         countCommand()
         let place = bytes.count
-        bytes.append("*3\r\n$3\r\nSET\r\n")
-        bytes.appendBulk(key)
-        bytes.appendBulk(value)
+        bytes.appendSet(key, value)
         // Of a batch that is written while it is built the beginning may be gone.
         if joinsStrings, hugeCommand == nil { runs.begin(at: place, command: commandCount - 1, bytes: size) }
     }

@@ -72,17 +72,16 @@ extension TargetControl {
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
                 while true {
-                    try await sequence.demand("WATCH", key)
-                    let found = try await sequence.demand("GET", key).text
-                    let endsIn = found == nil ? 0 : try await sequence.demand("PTTL", key).int ?? 0
+                    let replies = try await sequence.demandAll([["WATCH", key], ["GET", key], ["PTTL", key]])
+                    let found = replies[1].text
+                    let endsIn = found == nil ? 0 : replies[2].int ?? 0
                     guard mayReplace(found) else {
                         try await sequence.demand("UNWATCH")
                         return (false, found, endsIn)
                     }
-                    try await sequence.demand("MULTI")
-                    try await sequence.demand(command)
+                    let outcome = try await sequence.demandAll([["MULTI"], command, ["EXEC"]])
                     // A null: somebody has changed it, or it has ended, since WATCH.
-                    if case .array(.some) = try await sequence.demand("EXEC") { return (true, found, endsIn) }
+                    if case .array(.some)? = outcome.last { return (true, found, endsIn) }
                 }
             }
         }

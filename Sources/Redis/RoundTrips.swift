@@ -8,12 +8,21 @@ struct RoundTrips {
     /// No flow brings more to one target.
     private static let bytesPerSecond = 64_000_000.0
 
+    /// A wake-up for the first reply alone is spent on so many requests at first, and then on one of so many.
+    private static let measured = 16
+
     private var askedAt: ContinuousClock.Instant?
+    private var count = 0
+    /// The first reply is waited for by itself.
+    var isMeasuring: Bool { askedAt != nil }
     /// The quickest answer, forgotten little by little, since a path may become longer.
     private(set) var least = Duration.zero
 
     /// A request has been sent, and there was none before that the target had to answer.
-    mutating func asked(at now: ContinuousClock.Instant) { askedAt = now }
+    mutating func asked(at now: ContinuousClock.Instant) {
+        count += 1
+        askedAt = count <= Self.measured || count % Self.measured == 0 ? now : nil
+    }
 
     mutating func answered(at now: ContinuousClock.Instant) {
         guard let askedAt else { return }

@@ -1,5 +1,5 @@
 package import Link
-import Wire
+package import Wire
 
 /// How to reach the target.
 package struct TargetSettings: Sendable {
@@ -75,30 +75,8 @@ package struct TargetConnector: Sendable {
             let connection = try await RequestConnection.connect(
                 to: endpoint, tls: settings.tls, label: "df2redis.target.\(role)", timeout: settings.timeout)
             do {
-                if let arguments = authentication(user: settings.user, password: settings.password) {
-                    try await demand(arguments, on: connection)
-                }
                 let name = "\(settings.clientName):\(role)"
-                // Errors in this name are of no interest, but the first reply says whether we may talk at all.
-                if case .error(let text) = try await connection.request(
-                    "CLIENT", "SETNAME", name, timeout: settings.timeout)
-                {
-                    let refusal = TargetError.reply(text, to: "CLIENT SETNAME")
-                    let mayTalk = refusal.code == .unsuitable || text.hasPrefix("NOPERM")
-                    if !mayTalk { throw refusal }
-                }
-                if let locator = settings.locator {
-                    try await demandMaster(locator, on: connection)
-                    await locator.follow(connection)
-                }
-                // After the name: whoever takes the task over writes its record first and looks for names then. So this
-                // connection is either found by it, or finds its record.
-                if let owner = settings.owner {
-                    let reply = try await connection.request("GET", owner.key, timeout: settings.timeout)
-                    if case .error(let text) = reply { throw TargetError.reply(text, to: "GET", key: owner.key) }
-                    try owner.check(reply.text)
-                }
-                if replacing { _ = try await evict(on: connection) { $0 == name } }
+                try await greet(connection, name: name, replacing: replacing)
                 if usesImportMode {
                     try await demand(["CONFIG", "SET", "import-mode", "yes"], on: connection)
                     try await demand(["CLIENT", "IMPORT-SOURCE", "ON"], on: connection)
@@ -113,6 +91,35 @@ package struct TargetConnector: Sendable {
         }
     }
 
+    /// All that a new connection asks at first, at once: a target far away answers once.
+    private func greet(_ connection: RequestConnection, name: String, replacing: Bool) async throws {
+        let login = authentication(user: settings.user, password: settings.password)
+        var commands = login.map { [$0] } ?? []
+        commands.append(["CLIENT", "SETNAME", name])
+        if settings.locator != nil { commands.append(["INFO", "replication"]) }
+        // After the name: whoever takes the task over writes its record first and looks for names then. So this
+        // connection is either found by it, or finds its record.
+        if let owner = settings.owner { commands.append(["GET", owner.key]) }
+        if replacing { commands += Self.listing }
+        var replies = try await requests(commands, on: connection)[...]
+        if let login, case .error(let text)? = replies.popFirst() { throw TargetError.reply(text, to: login[0]) }
+        // Errors in this name are of no interest, but the reply says whether we may talk at all.
+        if case .error(let text)? = replies.popFirst() {
+            let refusal = TargetError.reply(text, to: "CLIENT SETNAME")
+            let mayTalk = refusal.code == .unsuitable || text.hasPrefix("NOPERM")
+            if !mayTalk { throw refusal }
+        }
+        if let locator = settings.locator, let reply = replies.popFirst() {
+            try demandMaster(locator, reply, on: connection)
+            await locator.follow(connection)
+        }
+        if let owner = settings.owner, let reply = replies.popFirst() {
+            if case .error(let text) = reply { throw TargetError.reply(text, to: "GET", key: owner.key) }
+            try owner.check(reply.text)
+        }
+        if replacing, let doomed = try ids(in: replies, { $0 == name }) { _ = try await end(doomed, on: connection) }
+    }
+
     /// Ends the other connections of this task, which a killed process or a broken network may have left behind.
     ///
     /// What such a connection has sent may still lie in the target's socket, and a server that was stopped reads it when
@@ -122,7 +129,11 @@ package struct TargetConnector: Sendable {
     /// - Returns: `false` when the target does not allow it.
     package func evictPredecessors(on connection: RequestConnection) async throws(TargetError) -> Bool {
         do {
-            return try await evict(on: connection) { $0.hasPrefix("\(settings.clientName):") }
+            let replies = try await requests(Self.listing, on: connection)
+            guard let doomed = try ids(in: replies[...], { $0.hasPrefix("\(settings.clientName):") }) else {
+                return false
+            }
+            return try await end(doomed, on: connection)
         } catch {
             throw TargetError(error)
         }
@@ -133,7 +144,7 @@ package struct TargetConnector: Sendable {
         do {
             // Those that a process opens for one question, and closes, are perhaps still on the list.
             let brief = [TargetRights.role, ClusterConnector.topologyRole].map { "\(settings.clientName):\($0)" }
-            return try await ids(on: connection) {
+            return try ids(in: try await requests(Self.listing, on: connection)[...]) {
                 $0.hasPrefix("\(settings.clientName):") && !brief.contains($0)
             }.map { !$0.isEmpty }
         } catch {
@@ -141,15 +152,20 @@ package struct TargetConnector: Sendable {
         }
     }
 
+    /// What `ids` reads the replies of.
+    private static let listing = [["CLIENT", "ID"], ["CLIENT", "LIST"]]
+
     /// The ids of the other connections whose name is asked for; `nil` when the target does not say.
-    private func ids(on connection: RequestConnection, _ isWanted: (String) -> Bool) async throws -> [String]? {
-        let id = try await connection.request("CLIENT", "ID", timeout: settings.timeout)
-        let list = try await connection.request("CLIENT", "LIST", timeout: settings.timeout)
-        for case .error(let text) in [id, list] where TargetError.isTransientReply(text) {
+    ///
+    /// - Parameter replies: to `listing`.
+    private func ids(
+        in replies: ArraySlice<RESPValue>, _ isWanted: (String) -> Bool
+    ) throws(TargetError) -> [String]? {
+        for case .error(let text) in replies where TargetError.isTransientReply(text) {
             // A target that is busy with a script answers nothing else: it is no answer to whether it is allowed.
             throw TargetError.reply(text, to: "CLIENT LIST")
         }
-        guard let own = id.int, let list = list.text else { return nil }
+        guard let own = replies.first?.int, let list = replies.last?.text else { return nil }
         return list.split(separator: "\n").compactMap { line in
             let fields = line.split(separator: " ")
             func field(_ name: String) -> String? {
@@ -160,10 +176,10 @@ package struct TargetConnector: Sendable {
         }
     }
 
-    private func evict(on connection: RequestConnection, _ isDoomed: (String) -> Bool) async throws -> Bool {
-        guard let doomed = try await ids(on: connection, isDoomed) else { return false }
-        for id in doomed {
-            let reply = try await connection.request("CLIENT", "KILL", "ID", id, timeout: settings.timeout)
+    /// - Parameter doomed: ids of connections.
+    /// - Returns: `false` when the target does not allow it.
+    private func end(_ doomed: [String], on connection: RequestConnection) async throws -> Bool {
+        for reply in try await requests(doomed.map { ["CLIENT", "KILL", "ID", $0] }, on: connection) {
             if case .error(let text) = reply {
                 if TargetError.isTransientReply(text) { throw TargetError.reply(text, to: "CLIENT KILL") }
                 // It may have gone by itself meanwhile.
@@ -174,8 +190,11 @@ package struct TargetConnector: Sendable {
     }
 
     /// A master that has come back does not know yet that it is a replica now, or a sentinel does not.
-    private func demandMaster(_ locator: SentinelLocator, on connection: RequestConnection) async throws {
-        let reply = try await connection.request("INFO", "replication", timeout: settings.timeout)
+    ///
+    /// - Parameter reply: to INFO.
+    private func demandMaster(
+        _ locator: SentinelLocator, _ reply: RESPValue, on connection: RequestConnection
+    ) throws(TargetError) {
         let fields = ServerInfo(reply.text)
         guard fields["role"] == "slave" else { return }
         throw TargetError(
@@ -185,6 +204,11 @@ package struct TargetConnector: Sendable {
         )
     }
 
+    /// Sends all at once.
+    private func requests(_ commands: [[String]], on connection: RequestConnection) async throws -> [RESPValue] {
+        try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: settings.timeout)
+    }
+
     private func demand(_ arguments: [String], on connection: RequestConnection) async throws {
         let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.timeout)
         if case .error(let text) = reply { throw TargetError.reply(text, to: arguments[0]) }
@@ -192,8 +216,19 @@ package struct TargetConnector: Sendable {
 
     /// Asks the target what it is, and refuses what we cannot replicate into.
     package func profile(on connection: RequestConnection) async throws(TargetError) -> TargetProfile {
+        try await profile(on: connection, asking: nil).profile
+    }
+
+    /// As `profile(on:)`, with the answer to one more question.
+    package func profile(
+        on connection: RequestConnection, asking question: [String]?
+    ) async throws(TargetError) -> (profile: TargetProfile, answer: RESPValue?) {
         do {
-            let reply = try await connection.request("INFO", timeout: settings.timeout)
+            let commands =
+                [["INFO"]] + ["JSON.SET", "BF.ADD", "HPEXPIREAT"].map { ["COMMAND", "INFO", $0] }
+                + [["CONFIG", "GET", "proto-max-bulk-len", "client-query-buffer-limit"]]
+            let replies = try await requests(commands + (question.map { [$0] } ?? []), on: connection)
+            let reply = replies[0]
             if case .error(let text) = reply { throw TargetError.reply(text, to: "INFO") }
             guard let info = reply.text else {
                 throw TargetError(.protocolViolation, "the target's INFO is not a text")
@@ -226,19 +261,18 @@ package struct TargetConnector: Sendable {
                     "the target is a replica of \(fields["master_host"] ?? "another server"): write to its primary")
             }
             var profile = TargetProfile(flavor: flavor, version: version, runID: fields["run_id"] ?? "")
-            profile.hasJSON = try await knows("JSON.SET", on: connection)
-            profile.hasBloom = try await knows("BF.ADD", on: connection)
-            profile.hasFieldExpiry = try await knows("HPEXPIREAT", on: connection)
-            profile.limits = try await limits(on: connection)
-            return profile
+            profile.hasJSON = Self.isKnown(replies[1])
+            profile.hasBloom = Self.isKnown(replies[2])
+            profile.hasFieldExpiry = Self.isKnown(replies[3])
+            profile.limits = Self.limits(replies[4])
+            return (profile, question == nil ? nil : replies[5])
         } catch {
             throw TargetError(error)
         }
     }
 
-    private func limits(on connection: RequestConnection) async throws -> TargetLimits {
-        let reply = try await connection.request(
-            "CONFIG", "GET", "proto-max-bulk-len", "client-query-buffer-limit", timeout: settings.timeout)
+    /// - Parameter reply: to CONFIG GET.
+    private static func limits(_ reply: RESPValue) -> TargetLimits {
         guard let words = reply.array else { return TargetLimits() }
         func value(_ name: String) -> Int? {
             guard let place = words.firstIndex(where: { $0.text == name }), place + 1 < words.count else { return nil }
@@ -248,8 +282,8 @@ package struct TargetConnector: Sendable {
             argumentBytes: value("proto-max-bulk-len"), transactionBytes: value("client-query-buffer-limit"))
     }
 
-    private func knows(_ command: String, on connection: RequestConnection) async throws -> Bool {
-        let reply = try await connection.request("COMMAND", "INFO", command, timeout: settings.timeout)
+    /// - Parameter reply: to COMMAND INFO.
+    private static func isKnown(_ reply: RESPValue) -> Bool {
         guard case .array(let entries?) = reply, let entry = entries.first else { return false }
         return !entry.isNull
     }

@@ -6,22 +6,34 @@ extension TargetControl {
 
     /// The number of keys in a database that are not df2redis' own.
     package func keyCount(database: UInt32, besides reserved: ReservedKeys) async throws(TargetError) -> Int {
-        var size: Int64 = 0
+        var (size, cursor): (Int64, String) = (0, "0")
+        var keys: Set<[UInt8]> = []
+        func add(_ page: (cursor: String, keys: [[UInt8]])) {
+            keys.formUnion(page.keys.filter { !reserved.contains($0) })
+            cursor = page.cursor
+        }
+        // The size, and a first page, which often has all.
+        let requests = [["DBSIZE"], Self.scanWords("0")].map { $0.map { Array($0.utf8) } }
+        if let replies = try await servers.pipeline(requests, in: database) {
+            if case .error(let text) = replies[0] { throw TargetError.reply(text, to: "DBSIZE") }
+            guard let count = replies[0].int else { throw Self.noNumber }
+            if count > Self.countedKeys { return Int(count) }
+            if case .error(let text) = replies[1] { throw TargetError.reply(text, to: "SCAN") }
+            add(try Self.page(replies[1]))
+            while cursor != "0" { add(try await scan(database: database, cursor: cursor)) }
+            return keys.count
+        }
         for reply in try await servers.demandEverywhere("DBSIZE", in: database) {
-            guard let part = reply.int else {
-                throw TargetError(.protocolViolation, "the target's answer to DBSIZE is not a number")
-            }
+            guard let part = reply.int else { throw Self.noNumber }
             size += part
         }
         guard size <= Self.countedKeys else { return Int(size) }
-        var keys: Set<[UInt8]> = []
-        var cursor = "0"
-        repeat {
-            let page = try await scan(database: database, cursor: cursor)
-            keys.formUnion(page.keys.filter { !reserved.contains($0) })
-            cursor = page.cursor
-        } while cursor != "0"
+        repeat { add(try await scan(database: database, cursor: cursor)) } while cursor != "0"
         return keys.count
+    }
+
+    private static var noNumber: TargetError {
+        TargetError(.protocolViolation, "the target's answer to DBSIZE is not a number")
     }
 
     /// Removes all keys of a database but the task's own, unless there are other tasks.

@@ -79,7 +79,10 @@ package actor TargetControl {
     package func databaseCount() async throws(TargetError) -> UInt32 {
         var counts: [UInt32] = []
         for server in try await servers.all() {
-            counts.append(try await DatabaseCount.ask(server.requests.open(), isInCluster: isInCluster))
+            counts.append(
+                try await server.sequence { [isInCluster] (sequence) throws(TargetError) in
+                    try await DatabaseCount.ask(sequence, isInCluster: isInCluster)
+                })
         }
         return counts.min() ?? 1
     }
@@ -146,8 +149,10 @@ package actor TargetControl {
         guard servers.cluster == nil else {
             return try await ClusterWalk(servers: servers, database: database).page(after: cursor)
         }
-        return try Self.page(try await demand(["SCAN", cursor, "COUNT", "1000"], at: "", in: database))
+        return try Self.page(try await demand(Self.scanWords(cursor), at: "", in: database))
     }
+
+    static func scanWords(_ cursor: String) -> [String] { ["SCAN", cursor, "COUNT", "1000"] }
 
     static func page(_ reply: RESPValue) throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
         guard let page = reply.array, page.count == 2, let next = page[0].text, let keys = page[1].array else {

@@ -3,7 +3,9 @@ import Wire
 
 /// Requests of df2redis' own to one server, on one connection that is opened when it is needed.
 ///
-/// What belongs together, a request with the choice of its database or a transaction, has the connection to itself meanwhile.
+/// What belongs together, a request with the choice of its database or a transaction, has the connection to itself
+/// meanwhile. Single requests to the database that is chosen already are sent one after the other, without waiting for the
+/// replies in between.
 actor TargetRequests {
     /// What a connection does to one of its role that the server may still hold.
     enum Replacement: Sendable {
@@ -25,7 +27,11 @@ actor TargetRequests {
     private let replacement: Replacement
     private var connection: RequestConnection?
     private var hasConnected = false
+    /// Which database `connection` is in.
+    private var selected = SelectedDatabase()
     private var isTaken = false
+    /// Single requests on their way.
+    private var sharers = 0
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
     init(timeout: Duration, replacement: Replacement, connect: @escaping Connect) {
@@ -38,10 +44,23 @@ actor TargetRequests {
     private func alone<R: Sendable>(
         _ body: () async throws(TargetError) -> R
     ) async throws(TargetError) -> R {
-        if isTaken { await withCheckedContinuation { waiting.append($0) } } else { isTaken = true }
-        // It is handed to the next one, and never free in between.
-        defer { if waiting.isEmpty { isTaken = false } else { waiting.removeFirst().resume() } }
+        if isTaken || sharers > 0 || !waiting.isEmpty {
+            await withCheckedContinuation { waiting.append($0) }
+        } else {
+            isTaken = true
+        }
+        defer {
+            isTaken = false
+            handOn()
+        }
         return try await body()
+    }
+
+    /// Gives the connection to the next one that wants it alone, as soon as nobody uses it.
+    private func handOn() {
+        guard !isTaken, sharers == 0, !waiting.isEmpty else { return }
+        isTaken = true
+        waiting.removeFirst().resume()
     }
 
     /// The connection, opened if there is none that can be used.
@@ -50,6 +69,7 @@ actor TargetRequests {
         let connection = try await connect(replacement == .any || (replacement == .own && hasConnected))
         hasConnected = true
         self.connection = connection
+        selected = SelectedDatabase()
         return connection
     }
 
@@ -75,7 +95,8 @@ actor TargetRequests {
     func demand(
         _ arguments: [[UInt8]], in database: UInt32? = nil, isAsking: Bool = false, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
-        try await alone { () throws(TargetError) in
+        if !isAsking, let reply = try await shared(arguments, in: database, timeout) { return reply }
+        return try await alone { () throws(TargetError) in
             let connection = try await open()
             do throws(TargetError) {
                 return try await demand(arguments, in: database, isAsking, on: connection, timeout)
@@ -88,33 +109,50 @@ actor TargetRequests {
         }
     }
 
+    /// Sends a request while others may be on their way.
+    ///
+    /// - Returns: `nil` when that cannot be, or when it may not have arrived.
+    private func shared(
+        _ arguments: [[UInt8]], in database: UInt32?, _ timeout: Duration?
+    ) async throws(TargetError) -> RESPValue? {
+        guard !isTaken, waiting.isEmpty, let connection, database == nil || database == selected.number else {
+            return nil
+        }
+        sharers += 1
+        defer {
+            sharers -= 1
+            handOn()
+        }
+        guard await !connection.isBroken, await connection.idleTime < Self.idleLimit else { return nil }
+        do throws(TargetError) {
+            return try await demand(arguments, in: nil, false, on: connection, timeout)
+        } catch {
+            if await connection.wasClosedInSilence { return nil }
+            throw error
+        }
+    }
+
     private func demand(
         _ arguments: [[UInt8]], in database: UInt32?, _ isAsking: Bool, on connection: RequestConnection,
         _ timeout: Duration?
     ) async throws(TargetError) -> RESPValue {
-        let sequence = RequestSequence(connection, timeout: timeout ?? self.timeout, isAsking: isAsking)
+        let sequence = RequestSequence(
+            connection, selected, timeout: timeout ?? self.timeout, isAsking: isAsking)
         // On one connection: another one would be in another database.
         if let database { _ = try await sequence.demand("SELECT", String(database)) }
         return try await sequence.demand(arguments)
     }
 
-    /// Sends requests that do not depend on each other, all at once, to a database.
+    /// Sends requests that do not depend on each other, all at once, to a database; they are executed in this order.
     ///
     /// - Returns: a reply, or an error reply, to each.
     /// - Throws: `TargetError` when the connection breaks.
     func pipeline(_ requests: [[[UInt8]]], in database: UInt32) async throws(TargetError) -> [RESPValue] {
         try await alone { () throws(TargetError) in
             let connection = try await open()
-            _ = try await RequestSequence(connection, timeout: timeout).demand("SELECT", String(database))
+            try await RequestSequence(connection, selected, timeout: timeout).demand("SELECT", String(database))
             do {
-                return try await withThrowingTaskGroup(of: (Int, RESPValue).self) { [timeout] group in
-                    for (index, request) in requests.enumerated() {
-                        group.addTask { (index, try await connection.request(request, timeout: timeout)) }
-                    }
-                    var replies = [RESPValue](repeating: .bulk(nil), count: requests.count)
-                    for try await (index, reply) in group { replies[index] = reply }
-                    return replies
-                }
+                return try await connection.requests(requests, timeout: timeout)
             } catch {
                 throw TargetError(error)
             }
@@ -127,7 +165,7 @@ actor TargetRequests {
         isAsking: Bool = false, _ body: @Sendable (RequestSequence) async throws(TargetError) -> R
     ) async throws(TargetError) -> R {
         try await alone { () throws(TargetError) in
-            let sequence = RequestSequence(try await open(), timeout: timeout, isAsking: isAsking)
+            let sequence = RequestSequence(try await open(), selected, timeout: timeout, isAsking: isAsking)
             do throws(TargetError) { return try await body(sequence) } catch {
                 await close()
                 throw error
@@ -147,16 +185,32 @@ actor TargetRequests {
     }
 }
 
+/// The database that a connection is in, as far as is known.
+final class SelectedDatabase: Sendable {
+    private let state = Lock<UInt32?>(0)
+
+    /// `nil`: it is not known.
+    var number: UInt32? {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
+    }
+}
+
 /// Requests on one connection, one after the other.
 struct RequestSequence: Sendable {
     let connection: RequestConnection
+    private let selected: SelectedDatabase
     private let timeout: Duration
     private let isAsking: Bool
     private let isInTransaction = Lock(false)
 
-    /// - Parameter isAsking: the slot of the keys is on its way to the server.
-    init(_ connection: RequestConnection, timeout: Duration, isAsking: Bool = false) {
-        (self.connection, self.timeout, self.isAsking) = (connection, timeout, isAsking)
+    /// - Parameters:
+    ///   - selected: of the connection.
+    ///   - isAsking: the slot of the keys is on its way to the server.
+    init(
+        _ connection: RequestConnection, _ selected: SelectedDatabase, timeout: Duration, isAsking: Bool = false
+    ) {
+        (self.connection, self.selected, self.timeout, self.isAsking) = (connection, selected, timeout, isAsking)
     }
 
     @discardableResult
@@ -170,43 +224,70 @@ struct RequestSequence: Sendable {
     /// - Throws: `TargetError`, for an error reply too.
     @discardableResult
     func demand(_ arguments: [[UInt8]]) async throws(TargetError) -> RESPValue {
-        let name = String(decoding: arguments[0], as: UTF8.self)
-        // It holds for one command, or for a whole transaction.
-        if isAsking, name != "SELECT", !isInTransaction.withLock({ $0 }) { try await send([Array("ASKING".utf8)]) }
-        if name == "MULTI" || name == "EXEC" { isInTransaction.withLock { $0 = name == "MULTI" } }
-        return try await send(arguments)
+        let reply = try await send(arguments)
+        if case .error(let text) = reply { throw TargetError.reply(text, to: Self.name(of: arguments)) }
+        return reply
     }
 
-    /// Sends requests that depend on each other, all at once.
+    /// As `demand`; an error reply is a value.
+    func ask(_ words: String...) async throws(TargetError) -> RESPValue {
+        try await send(words.map { Array($0.utf8) })
+    }
+
+    func demandAll(_ commands: [[String]]) async throws(TargetError) -> [RESPValue] {
+        try await demandAll(commands.map { words in words.map { Array($0.utf8) } })
+    }
+
+    /// Sends requests at once, of which none needs the reply to another.
     ///
-    /// - Throws: `TargetError`, for the first error reply too; the others have been sent.
+    /// - Throws: `TargetError`, for an error reply too: the first; the others have been sent.
     func demandAll(_ requests: [[[UInt8]]]) async throws(TargetError) -> [RESPValue] {
-        let asking = [[Array("ASKING".utf8)]]
-        let all = isAsking ? requests.flatMap { asking + [$0] } : requests
+        var (sent, isReplyWanted): ([[[UInt8]]], [Bool]) = ([], [])
+        for arguments in requests {
+            let preamble = preamble(to: Self.name(of: arguments))
+            sent += preamble + [arguments]
+            isReplyWanted += preamble.map { _ in false } + [true]
+        }
         let replies: [RESPValue]
         do {
-            replies = try await connection.requests(all, timeout: timeout)
+            replies = try await connection.requests(sent, timeout: timeout)
         } catch {
             throw TargetError(error)
         }
-        for (reply, request) in zip(replies, all) {
-            guard case .error(let text) = reply else { continue }
-            throw TargetError.reply(text, to: String(decoding: request[0], as: UTF8.self))
+        for (reply, arguments) in zip(replies, sent) {
+            if case .error(let text) = reply { throw TargetError.reply(text, to: Self.name(of: arguments)) }
         }
-        return isAsking ? replies.enumerated().filter { $0.offset % 2 == 1 }.map(\.element) : replies
+        return zip(replies, isReplyWanted).compactMap { $1 ? $0 : nil }
     }
 
-    @discardableResult
+    private static func name(of arguments: [[UInt8]]) -> String { String(decoding: arguments[0], as: UTF8.self) }
+
+    /// What has to be sent before a request; notes what the request does to the connection.
+    private func preamble(to name: String) -> [[[UInt8]]] {
+        // It holds for one command, or for a whole transaction.
+        let asks = isAsking && name != "SELECT" && !isInTransaction.withLock { $0 }
+        if name == "MULTI" || name == "EXEC" { isInTransaction.withLock { $0 = name == "MULTI" } }
+        // In a transaction it takes effect when that does, if at all.
+        if name == "SELECT" { selected.number = nil }
+        return asks ? [[Array("ASKING".utf8)]] : []
+    }
+
+    /// A SELECT of the database that the connection is in is not sent.
     private func send(_ arguments: [[UInt8]]) async throws(TargetError) -> RESPValue {
-        let reply: RESPValue
+        let name = Self.name(of: arguments)
+        let selects = name == "SELECT" && !isInTransaction.withLock { $0 }
+        let database = selects ? UInt32(String(decoding: arguments[1], as: UTF8.self)) : nil
+        if let database, database == selected.number { return .simple("OK") }
         do {
-            reply = try await connection.request(arguments, timeout: timeout)
+            for command in preamble(to: name) {
+                let reply = try await connection.request(command, timeout: timeout)
+                if case .error(let text) = reply { throw TargetError.reply(text, to: Self.name(of: command)) }
+            }
+            let reply = try await connection.request(arguments, timeout: timeout)
+            if selects, reply.isOK { selected.number = database }
+            return reply
         } catch {
             throw TargetError(error)
         }
-        if case .error(let text) = reply {
-            throw TargetError.reply(text, to: String(decoding: arguments[0], as: UTF8.self))
-        }
-        return reply
     }
 }

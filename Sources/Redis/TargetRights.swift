@@ -95,31 +95,26 @@ package struct TargetRights: Equatable, Sendable {
         _ connection: RequestConnection, ownKey: String, isInCluster: Bool = false, timeout: Duration
     ) async throws -> TargetRights {
         var rights = TargetRights()
-        let begun = try await connection.request("MULTI", timeout: timeout)
-        guard begun.isOK else {
-            throw TargetError.reply(begun.errorText ?? "no OK", to: "MULTI")
+        func request(_ commands: [[String]]) async throws -> [RESPValue] {
+            try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: timeout)
+        }
+        let begun = try await request([["MULTI"], ["EXISTS", ownKey]])
+        guard begun[0].isOK else {
+            throw TargetError.reply(begun[0].errorText ?? "no OK", to: "MULTI")
         }
         // What would do harm if it ran comes when it is certain that commands are only queued.
-        let probe = try await connection.request("EXISTS", ownKey, timeout: timeout)
+        let probe = begun[1]
         guard probe.text == "QUEUED" || probe.errorText != nil else {
             throw TargetError(.unsuitable, "the target runs the commands of a transaction before its EXEC")
         }
-        try await withThrowingTaskGroup(of: (Sample, RESPValue).self) { group in
-            for sample in samples + (isInCluster ? samplesOfNode : []) {
-                let arguments = sample.arguments.map { $0 == "K" ? ownKey : $0 }
-                group.addTask {
-                    (sample, try await connection.request(arguments.map { Array($0.utf8) }, timeout: timeout))
-                }
-            }
-            for try await (sample, reply) in group { rights.note(sample, reply) }
-        }
-        func isForbidden(_ key: String) async throws -> Bool {
-            try await connection.request("SET", key, "value", timeout: timeout).errorText.map(isAboutKeys) ?? false
-        }
-        for own in ["df2redis:"] + (isInCluster ? ["{tag}df2redis:"] : []) where try await isForbidden(own) {
-            rights.lacksOwnKeys = true
-        }
-        rights.lacksSomeKeys = try await isForbidden("key")
+        let samples = samples + (isInCluster ? samplesOfNode : [])
+        let keys = ["key", "df2redis:"] + (isInCluster ? ["{tag}df2redis:"] : [])
+        let replies = try await request(
+            samples.map { $0.arguments.map { $0 == "K" ? ownKey : $0 } } + keys.map { ["SET", $0, "value"] })
+        for (sample, reply) in zip(samples, replies) { rights.note(sample, reply) }
+        let areForbidden = replies.dropFirst(samples.count).map { $0.errorText.map(isAboutKeys) ?? false }
+        rights.lacksSomeKeys = areForbidden[0]
+        if areForbidden.dropFirst().contains(true) { rights.lacksOwnKeys = true }
         return rights
     }
 

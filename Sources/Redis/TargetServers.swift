@@ -147,6 +147,13 @@ final class TargetServers: Sendable {
         }
     }
 
+    /// Sends requests at once to the one server, which executes them in this order.
+    ///
+    /// - Returns: the replies, of which some may be errors; `nil`: it is a cluster, and nothing has been sent.
+    func pipeline(_ requests: [[[UInt8]]], in database: UInt32) async throws(TargetError) -> [RESPValue]? {
+        cluster == nil ? try await single.pipeline(requests, in: database) : nil
+    }
+
     // MARK: Everywhere
 
     /// The server, or all masters of the cluster as it is now.

@@ -59,6 +59,23 @@ extension TargetControl {
         try await renew(registry)
     }
 
+    /// The same, and then makes another request about a key of database 0: both at once, where they go to the same server.
+    package func register(
+        _ databases: Set<UInt32>, in registry: TaskRegistry, with request: [String], at key: String
+    ) async throws(TargetError) {
+        registry.add(databases)
+        let requests = [registry.command, request].map { $0.map { Array($0.utf8) } }
+        if let replies = try await servers.pipeline(requests, in: 0) {
+            for (reply, request) in zip(replies, requests) {
+                guard case .error(let text) = reply else { continue }
+                throw TargetError.reply(text, to: String(decoding: request[0], as: UTF8.self))
+            }
+        } else {
+            try await renew(registry)
+            _ = try await demand(request, at: key, in: 0)
+        }
+    }
+
     /// Writes again what somebody may have removed.
     package func renew(_ registry: TaskRegistry) async throws(TargetError) {
         _ = try await demand(registry.command, at: TaskRegistry.key, in: 0)

@@ -115,7 +115,39 @@ package final class TransactionLink {
         batch.beginWriting()
         outgoing.append(batch)
         channel.write(outgoing)
+        expectReplies()
     }
+
+    /// Waits for what the oldest batch is answered at least, since a server sends replies as it reads commands.
+    private func expectReplies() {
+        guard let batch, batch.isSealed, !roundTrips.isMeasuring, !isLost else { return channel.expect(1) }
+        let count = batch.commandCount
+        let left =
+            switch stage {
+            case .idle: 0
+            case .multi: LeastReply.ok + count * LeastReply.queued + LeastReply.exec(count)
+            case .queued(let number): (count - number) * LeastReply.queued + LeastReply.exec(count)
+            case .exec: LeastReply.exec(count)
+            case .elements(let number, let count): (count - number) * LeastReply.element
+            }
+        // A transaction that is refused has no array.
+        channel.expect(left - replies.count)
+    }
+
+    /// Bytes of the shortest reply there is in its place; an error is no shorter.
+    private enum LeastReply {
+        /// `+OK`
+        static let ok = 5
+        /// `+QUEUED`
+        static let queued = 9
+        /// `:0`
+        static let element = 4
+        /// An error, where nothing was applied, or `*`, the number of elements, and those.
+        static func exec(_ count: Int) -> Int { min(4 + count * element, 12) }
+    }
+
+    /// Reads what has come of an answer that is not as long as what is waited for: it is a sign of life, too.
+    package func readArrived() { if !isLost, channel.unreadBytes > 0 { socketIsReadable() } }
 
     /// What is received next is about another batch.
     private func begin() {
@@ -133,6 +165,7 @@ package final class TransactionLink {
 
     private func socketIsReadable() {
         guard !isLost else { return }
+        defer { expectReplies() }
         hasSettled = false
         do {
             while true {

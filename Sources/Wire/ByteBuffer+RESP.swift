@@ -36,6 +36,20 @@ extension ByteBuffer {
         }
     }
 
+    /// Appends `SET key value`.
+    package mutating func appendSet(_ key: RawSpan, _ value: RawSpan) {
+        append("*3\r\n$3\r\nSET\r\n")
+        appendBulk(key)
+        appendBulk(value)
+    }
+
+    /// Appends a pair to the `SET` at `place`, or to the `MSET` of one pair less, which becomes the `MSET` of `pairs` pairs.
+    package mutating func appendPair(_ key: RawSpan, _ value: RawSpan, toRunAt place: Int, pairs: Int) {
+        appendBulk(key)
+        appendBulk(value)
+        makeRun(at: place, pairs: pairs)
+    }
+
     /// Makes the `SET` at `place`, or the `MSET` of one pair less, the `MSET` of `pairs` pairs that follow its head.
     package mutating func makeRun(at place: Int, pairs: Int) {
         let count = 2 * pairs + 1
@@ -63,13 +77,6 @@ extension ByteBuffer {
 
     @usableFromInline package mutating func appendLineEnd() {
         append(littleEndian: UInt16(0x0A0D))
-    }
-
-    @usableFromInline package mutating func appendBulk(_ bytes: RawSpan) {
-        reserve(bytes.byteCount + 32)
-        appendBulkHead(bytes.byteCount)
-        append(bytes)
-        appendLineEnd()
     }
 
     @usableFromInline package mutating func appendBulk(_ text: StaticString) {

@@ -128,17 +128,42 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
 
     /// Appends `mark`, the decimal text of `number`, which is not negative, and a line end: the head of a RESP value.
     package mutating func appendHead(_ mark: UInt8, _ number: Int) {
-        reserve(24)
-        base.storeBytes(of: mark, toByteOffset: end, as: UInt8.self)
-        end += 1
-        if number < 10 {
-            base.storeBytes(of: UInt8(ascii: "0") + UInt8(number), toByteOffset: end, as: UInt8.self)
-            end += 1
-        } else {
-            append(decimal: Int64(number))
+        reserve(Self.longestHead)
+        end += Self.storeHead(mark, number, at: base + end)
+    }
+
+    /// Appends `bytes` as an argument of a request: `$<count>\r\n<bytes>\r\n`.
+    @usableFromInline package mutating func appendBulk(_ bytes: RawSpan) {
+        let count = bytes.byteCount
+        reserve(count + Self.longestHead + 2)
+        end += Self.storeHead(UInt8(ascii: "$"), count, at: base + end)
+        bytes.withUnsafeBytes { source in
+            if let address = source.baseAddress { (base + end).copyMemory(from: address, byteCount: count) }
         }
+        end += count
         base.storeBytes(of: UInt16(0x0A0D).littleEndian, toByteOffset: end, as: UInt16.self)
         end += 2
+    }
+
+    /// A mark, 19 digits and a line end.
+    private static let longestHead = 22
+
+    /// - Returns: how many bytes were written.
+    private static func storeHead(_ mark: UInt8, _ number: Int, at place: UnsafeMutableRawPointer) -> Int {
+        place.storeBytes(of: mark, as: UInt8.self)
+        var digits = 1
+        var limit = 10
+        while number >= limit, digits < 19 {
+            digits += 1
+            limit &*= 10
+        }
+        var rest = UInt(bitPattern: number)
+        for digit in stride(from: digits, to: 0, by: -1) {
+            place.storeBytes(of: UInt8(ascii: "0") + UInt8(rest % 10), toByteOffset: digit, as: UInt8.self)
+            rest /= 10
+        }
+        place.storeBytes(of: UInt16(0x0A0D).littleEndian, toByteOffset: digits + 1, as: UInt16.self)
+        return digits + 3
     }
 
     /// Writes `byte` over the readable one at `place`.

@@ -23,6 +23,7 @@ struct BenchFullCommand: ParsableCommand {
     @Flag(help: "TLS on both ends, with certificates made for the purpose.") var tls = false
     @Option(help: "How far away the target is: milliseconds there and back. Several, such as 0,10,50, are rows.")
     var distance = "0"
+    @Flag(help: "Only df2redis, without what it is compared with: for very many keys.") var alone = false
 
     /// What a row of the table is about.
     private struct Row {
@@ -30,6 +31,7 @@ struct BenchFullCommand: ParsableCommand {
         var cpus: [Double] = []
         var memories: [Double] = []
         var switches: [Double] = []
+        var spreads: [Double] = []
     }
 
     func run() throws {
@@ -66,12 +68,13 @@ struct BenchFullCommand: ParsableCommand {
                 rows[place].cpus.append(sync.usage.cpuSeconds)
                 rows[place].memories.append(Double(sync.usage.peakResidentBytes) / 1_048_576)
                 rows[place].switches.append(Double(sync.usage.contextSwitches))
+                rows[place].spreads.append(sync.flowSpreadSeconds)
                 var line =
                     "  run \(repetition): df2redis \(sync.wallSeconds.fixed(2)) s, CPU \(sync.usage.cpuSeconds.fixed(2)) s, "
                     + "peak \((Double(sync.usage.peakResidentBytes) / 1_048_576).fixed(0)) MiB"
                 if distance > 0 { line += ", \(distance) ms away" }
                 // What one server can take is no measure of three.
-                if let server = redis.server, place == 0 {
+                if let server = redis.server, place == 0, !alone {
                     if repetition == 1 { try PipeFile.write(contentsOf: server, to: data) }
                     let pipe = try PipeFile.feed(data, folder, expecting: keys)
                     pipes.append(pipe)
@@ -103,6 +106,7 @@ struct BenchFullCommand: ParsableCommand {
         return
             "  median, \(distance) ms away: df2redis \(row.walls.median.fixed(2)) s, CPU \(row.cpus.median.fixed(2)) s, "
             + "peak \(row.memories.median.fixed(0)) MiB, \(row.switches.median.fixed(0)) context switches, "
-            + "\((row.switches.median / mebibytes).fixed(0)) for a MiB of values"
+            + "\((row.switches.median / mebibytes).fixed(0)) for a MiB of values, "
+            + "\((Double(keys) / row.walls.median).fixed(0)) keys/s, the last flow \(row.spreads.median.fixed(2)) s after the first"
     }
 }

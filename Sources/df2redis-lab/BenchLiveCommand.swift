@@ -61,11 +61,15 @@ struct BenchLiveCommand: ParsableCommand {
         }
         let usage = daemon.process.usage
         let limit = try ownLimit()
+        let replica = DragonflyServer.isAvailable && !tls ? try ownReplicaRate() : nil
         let comparison = try redis.compare(with: source)
         try daemon.leave()
         let switches = Double(daemon.process.usage.contextSwitches)
         say(
-            "  median: \(rates.median.fixed(0))/s; redis-server alone takes \(limit.fixed(0))/s; CPU "
+            "  median: \(rates.median.fixed(0))/s; redis-server alone takes \(limit.fixed(0))/s; "
+                + (replica.map { "with its own replica \($0.fixed(0))/s, ratio \((rates.median / $0).fixed(2)); " }
+                    ?? "")
+                + "CPU "
                 + "\((usage.cpuSeconds - before).fixed(2)) s, peak \(usage.peakResidentBytes >> 20) MiB, "
                 + "\((switches / (Double(writes * rounds * size) / 1_048_576)).fixed(0)) context switches for a MiB")
         guard comparison.isEqual else { throw LabError(Difference.report(comparison.differences)) }
@@ -73,6 +77,31 @@ struct BenchLiveCommand: ParsableCommand {
 
     /// Keys of the source; in the target df2redis's own are among them.
     private static func keyCount(_ client: RESPClient) throws -> Int { Int(try client.command("DBSIZE").int ?? 0) }
+
+    /// The same with Dragonfly's own replica in the place of df2redis, as SETs a second.
+    private func ownReplicaRate() throws -> Double {
+        let master = try Master(keys: 0, size: size, shape: .string, isWritable: true)
+        let replica = try DragonflyServer(shards: 2)
+        defer {
+            replica.stop()
+            master.stop()
+        }
+        let (source, client) = (try RESPClient(port: master.port), try replica.client(timeout: .seconds(120)))
+        try client.command("REPLICAOF", "127.0.0.1", "\(master.port)")
+        try wait(until: "Dragonfly's own replica follows", timeout: .seconds(60), every: .milliseconds(20)) {
+            try source.info("replication", "slave0")?.contains("state=online") == true
+        }
+        var rates: [Double] = []
+        for _ in 1...rounds {
+            let start = ContinuousClock.now
+            try benchmark(master.port)
+            try wait(until: "Dragonfly's own replica has the keys", timeout: .seconds(300), every: .milliseconds(2)) {
+                try Self.keyCount(source) <= Self.keyCount(client)
+            }
+            rates.append(Double(writes) / (ContinuousClock.now - start).seconds)
+        }
+        return rates.median
+    }
 
     /// The same writes into a server without df2redis, as SETs a second.
     private func ownLimit() throws -> Double {

@@ -7,6 +7,8 @@ struct FullSync {
     let wallSeconds: Double
     let usage: ChildProcess.Usage
     let keyCount: Int
+    /// Between the end of the first flow's snapshot and that of the last one's, as the log has them.
+    let flowSpreadSeconds: Double
 
     init(_ master: Master, _ redis: Destination, _ expectedCount: Int, _ encryption: Encryption?) throws {
         let daemon = try Daemon(
@@ -23,6 +25,17 @@ struct FullSync {
         guard let arrival else { throw LabError("\(keyCount) of \(expectedCount) keys arrived") }
         wallSeconds = (arrival - daemon.process.started).seconds
         usage = daemon.process.usage
+        let ends = Self.times(of: "snapshot applied", in: daemon.log)
+        flowSpreadSeconds = (ends.max() ?? 0) - (ends.min() ?? 0)
+    }
+
+    /// When lines with `text` were logged, in Unix seconds.
+    private static func times(of text: String, in log: String) -> [Double] {
+        let formatter = ISO8601DateFormatter()
+        formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
+        return log.split(separator: "\n").filter { $0.contains(text) }.compactMap { line in
+            formatter.date(from: String(line.prefix { $0 != " " }))?.timeIntervalSince1970
+        }
     }
 
     /// Seconds that Dragonfly's own replica needs for the same, from its REPLICAOF until the last key is there.

@@ -27,6 +27,31 @@ import Wire
         #expect(batch.commandCount == 2)
     }
 
+    @Test func `have arguments of every length`() {
+        for count in [0, 1, 9, 10, 99, 100, 999, 1000, 99_999, 100_000] {
+            let batch = CommandBatch()
+            batch.append("SET", Array("k".utf8), [UInt8](repeating: UInt8(ascii: "x"), count: count))
+            let value = String(repeating: "x", count: count)
+            #expect(
+                bytes(batch)
+                    == "*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$\(count)\r\n\(value)\r\n")
+        }
+    }
+
+    @Test func `are written in the memory of a batch that is of no use any more`() throws {
+        let old = CommandBatch()
+        old.append("SET", Array("k".utf8), [UInt8](repeating: 1, count: 100_000))
+        old.seal(checkpoint: nil)
+        try old.write { bytes in bytes.count / 2 }
+        let memory = old.memoryBytes
+        let batch = CommandBatch(inMemoryOf: old)
+        #expect(batch.isEmpty && batch.byteCount == 0 && batch.memoryBytes == memory)
+        #expect(old.unwrittenBytes == 0)
+        batch.append("SET", Array("k".utf8), Array("v".utf8))
+        batch.seal(checkpoint: nil)
+        #expect(batch.unwrittenBytes == batch.byteCount && old.unwrittenBytes == 0)
+    }
+
     @Test func `take arguments of every kind`() throws {
         let batch = CommandBatch()
         let key = Array("key".utf8)

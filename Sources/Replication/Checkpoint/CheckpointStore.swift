@@ -91,9 +91,10 @@ actor CheckpointStore {
     ///
     /// - Throws: `TargetError`, `ReplicationError`.
     func open(on control: TargetControl, targetRunID: String) async throws -> Opening {
-        let fields = try await control.hash(key.name)
+        async let hash = control.hash(key.name)
         let isEmpty = try await control.isEmpty(
             besides: ReservedKeys(checkpoint: key.name, isInCluster: control.isInCluster))
+        let fields = try await hash
         var opening = Opening(fields: fields)
         let inTarget = opening.position
         if let file {
@@ -164,7 +165,9 @@ actor CheckpointStore {
         record.databases = opening.databases
         record.filling = opening.filling.isEmpty ? nil : TaskRecord.text(opening.filling)
         record.isReconciling = opening.isReconciling
+        async let found = control.hash(key.name)
         try await control.register((opening.databases ?? []).union(opening.filling.keys), in: registry)
+        let fields = try await found
         switch beginning {
         case .fullSync(let isReconciling):
             record.isReconciling = isReconciling
@@ -175,12 +178,11 @@ actor CheckpointStore {
         record.stopped = nil
         isRecordCurrent = true
         guard isInFile else {
-            try await beginInTarget(beginning, on: control)
+            try await beginInTarget(beginning, over: fields, on: control)
             try file?.removeIfOurs()
             return
         }
         let isWritten = try writeOrRemove()
-        let fields = try await control.hash(key.name)
         guard !fields.isEmpty else { return }
         if isWritten {
             try await control.update(key.name, set: [:], remove: fields.keys.filter { $0 != ImportMode.field.name })
@@ -189,7 +191,10 @@ actor CheckpointStore {
         }
     }
 
-    private func beginInTarget(_ beginning: Beginning, on control: TargetControl) async throws {
+    /// - Parameter found: what the task's key holds.
+    private func beginInTarget(
+        _ beginning: Beginning, over found: [String: String], on control: TargetControl
+    ) async throws {
         var fields: [String: String] = [:]
         if let databases = record.databases { fields[TaskRecord.databasesField] = TaskRecord.text(databases) }
         if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
@@ -201,7 +206,7 @@ actor CheckpointStore {
             } else {
                 obsolete.append(TaskRecord.reconcileField)
             }
-            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            let positions = found.keys.filter { $0.hasPrefix("flow:") }
             try await control.update(key.name, set: fields, remove: positions + obsolete)
         case .continuing(let position):
             for (index, next) in position.nextLSNs.enumerated() {
@@ -217,11 +222,14 @@ actor CheckpointStore {
     ///
     /// - Throws: `TargetError`.
     func note(filling: [UInt32: Int], on control: TargetControl) async throws {
-        try await control.register(Set(filling.keys), in: registry)
         let text = TaskRecord.text(filling)
         record.filling = text
-        guard !isInFile else { return writeIfPossible() }
-        try await control.update(key.name, set: [TaskRecord.fillingField: text], remove: [])
+        guard isInFile else {
+            return try await control.register(
+                Set(filling.keys), in: registry, with: ["HSET", key.name, TaskRecord.fillingField, text], at: key.name)
+        }
+        try await control.register(Set(filling.keys), in: registry)
+        writeIfPossible()
     }
 
     /// The databases that the task fills.

@@ -146,20 +146,25 @@ final class ExpiryWheel {
     /// - Returns: whether it is near; `nil` when it could not be noted.
     func note(_ key: RawSpan, database: UInt32, deadline: Int64) -> Bool? {
         let fingerprint = index.fingerprint(key, database: database)
-        if index[fingerprint]?.hasAliases == true { removeAliases(fingerprint) }
-        return note(key, database: database, deadline: deadline, alias: 0, fingerprint)
+        var old = index[fingerprint]
+        if old?.hasAliases == true {
+            removeAliases(fingerprint)
+            old = index[fingerprint]
+        }
+        return note(key, database: database, deadline: deadline, alias: 0, fingerprint, over: old)
     }
 
+    /// - Parameter old: what the index has.
     private func note(
-        _ key: RawSpan, database: UInt32, deadline: Int64, alias: UInt8, _ fingerprint: UInt64
+        _ key: RawSpan, database: UInt32, deadline: Int64, alias: UInt8, _ fingerprint: UInt64,
+        over old: WheelIndex.State?
     ) -> Bool? {
         guard deadline < WheelIndex.State.endOfTime, deadline > 0, key.byteCount <= WheelBuckets.longestKey else {
             // Nobody will see it come up, or want to.
-            if index[fingerprint] != nil { mark(fingerprint) }
+            if old != nil { mark(fingerprint) }
             return nil
         }
         let bucket = bucket(deadline)
-        let old = index[fingerprint]
         // In a distant bucket an entry comes up early enough for any later deadline.
         let isFiled = old.map { $0.place == bucket || $0.place != Self.nearBucket && $0.place < bucket } ?? false
         let place = isFiled ? old?.place ?? bucket : bucket
@@ -228,8 +233,9 @@ final class ExpiryWheel {
         let alias = free ?? Self.aliases.upperBound
         state.hasAliases = true
         try? index.set(fingerprint, state)
+        let aliased = WheelIndex.aliased(fingerprint, alias)
         _ = note(
-            key, database: database, deadline: deadline, alias: alias, WheelIndex.aliased(fingerprint, alias))
+            key, database: database, deadline: deadline, alias: alias, aliased, over: index[aliased])
     }
 
     // MARK: Coming up

@@ -12,6 +12,8 @@ final class BatchBuilder {
     var orderedBatchBytes = batchBytes
 
     private(set) var batch = CommandBatch()
+    /// Batches of the past whose memory is used again.
+    private var spare: [CommandBatch] = []
     private(set) var selectedDatabase: UInt32?
     /// Databases that this flow has written to.
     private(set) var databases: Set<UInt32> = []
@@ -61,11 +63,19 @@ final class BatchBuilder {
     /// Hands over the batch and begins the next one.
     func takeBatch() -> CommandBatch {
         defer {
-            batch = CommandBatch()
+            batch = spare.popLast().map { CommandBatch(inMemoryOf: $0) } ?? CommandBatch()
             selectedDatabase = nil
             beginBatch()
         }
         return batch
+    }
+
+    /// How many batches wait to be used again, and how large they may be: each flow has some.
+    private static let (spareBatches, spareBytes) = (1, 1 << 20)
+
+    /// The batch is applied, and nobody asks for its commands any more.
+    func reuse(_ batch: CommandBatch) {
+        if spare.count < Self.spareBatches, batch.memoryBytes <= Self.spareBytes { spare.append(batch) }
     }
 
     private func beginBatch() {

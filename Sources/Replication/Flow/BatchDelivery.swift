@@ -28,6 +28,8 @@ final class BatchDelivery {
     /// How often in a row the part on its way has lost its connection.
     var losses: Int { parts?.trial.losses ?? 0 }
 
+    var isInParts: Bool { parts != nil }
+
     /// A sealed batch is to be delivered.
     func begin(_ batch: CommandBatch) -> Step {
         let limits = context.targetLimits.limits

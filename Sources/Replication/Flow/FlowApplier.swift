@@ -259,7 +259,10 @@ package actor FlowApplier {
             machine.confirm(batch)
             encoder.refresher?.confirmed(batch.progress.refreshes)
             progress.applied(batch, masterVersion: encoder.masterVersion)
+            // A part of a batch, and what a cluster's nodes have got, may still be asked for.
+            let isOver = context.cluster == nil && !delivery.isInParts
             take(delivery.delivered())
+            if isOver { encoder.reuse(batch) }
             sweepRest()
         case .refused(let commands): take(delivery.refused(commands, of: batch))
         case .runsRefused(let reason):

@@ -99,6 +99,9 @@ final class FlowEncoder: FlowSink {
         return batch
     }
 
+    /// The batch is applied, and nobody asks for its commands any more.
+    func reuse(_ batch: CommandBatch) { builder.reuse(batch) }
+
     /// How many bytes a batch is to have that goes by itself; never less than it has to a near target.
     func setBatchBytes(_ bytes: Int) { builder.orderedBatchBytes = max(bytes, BatchBuilder.batchBytes) }
 

@@ -12,8 +12,13 @@ final class SnapshotPhase {
     private(set) var isComplete = false
 
     private let stages: FlowStages
+    // What each value is asked about, without a way through `stages`.
     private let builder: BatchBuilder
     private let reports: EncoderReports
+    private let ownership: OwnershipStage
+    private let reconcile: ReconcileStage
+    private let memberTTLs: MemberTTLStage?
+    private let isOverwriting: Bool
     private let flow: FlowID
     private let context: FlowContext
     private let profile: TargetProfile
@@ -28,6 +33,10 @@ final class SnapshotPhase {
         self.stages = stages
         builder = stages.builder
         reports = stages.reports
+        ownership = stages.ownership
+        reconcile = stages.reconcile
+        memberTTLs = stages.memberTTLs
+        isOverwriting = stages.builder.isOverwriting
         flow = stages.reports.flow
         self.context = context
         self.profile = profile
@@ -43,13 +52,11 @@ final class SnapshotPhase {
     }
 
     private var batch: CommandBatch { builder.batch }
-    private var isOverwriting: Bool { builder.isOverwriting }
-    private var memberTTLs: MemberTTLStage? { stages.memberTTLs }
 
     // MARK: Whole values
 
     func string(_ head: EntryHead, key: RawSpan, value: RawSpan) {
-        if stages.ownership.admit(head, key: key, value: value) == .pass { writeString(head, key: key, value: value) }
+        if ownership.admit(head, key: key, value: value) == .pass { writeString(head, key: key, value: value) }
     }
 
     private func writeString(_ head: EntryHead, key: RawSpan, value: RawSpan) {
@@ -79,7 +86,7 @@ final class SnapshotPhase {
     }
 
     func value(_ head: EntryHead, key: RawSpan, body: RawSpan) {
-        stages.ownership.learn(fromOwnKey: key)
+        ownership.learn(fromOwnKey: key)
         if profile.canRestore(head.type) {
             guard admit(head, key: key) else { return }
             restore(head, key: key, body: body)
@@ -218,7 +225,7 @@ final class SnapshotPhase {
         }
         if !uncertainMoves.isEmpty { undoMove(to: database, key: key) }
         conflicts?.markSynced(key, database: database)
-        stages.reconcile.markSynced(key, database: database)
+        reconcile.markSynced(key, database: database)
         if isOverwriting { memberTTLs?.replace(key, database: database) }
         guard let expiry = head.expiryMilliseconds, stages.rewrite.hadPassed(expiry) else { return true }
         reports.countExpired()
@@ -259,7 +266,7 @@ final class SnapshotPhase {
 
     /// All values have come.
     func complete() {
-        stages.ownership.endSnapshot()
+        ownership.endSnapshot()
         stages.rewrite.completeSnapshot()
         isComplete = true
         uncertainMoves = UncertainMoves()

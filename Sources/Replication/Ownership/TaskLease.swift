@@ -68,8 +68,10 @@ actor TaskLease {
     ///   nothing has been written.
     func claim() async throws(TargetError) -> Claim {
         if let loss { throw loss }
+        async let findings = control.rights(ownKey: record.key)
         var profile = try await control.profile()
-        let rights = try await control.rights(ownKey: record.key)
+        let rights: TargetRights
+        do { rights = try await findings } catch { throw TargetError(error) }
         try rights.demandNeeded(user: user, ownKeys: ownKeys)
         profile.hasRestore = rights.allows("RESTORE")
         profile.hasScripts = rights.allows("EVAL")

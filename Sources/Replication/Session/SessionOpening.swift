@@ -76,13 +76,15 @@ final class SessionOpening {
     private func learnTarget(_ claim: TaskLease.Claim) async throws -> CheckpointStore.Opening {
         let (task, control, profile) = (scope.task, scope.control, claim.profile)
         task.targetLimits.configure(profile.limits)
+        async let findings = task.targetWatch.poll(asksForCheckpoint: false)
         let databaseCount = try await control.databaseCount()
+        async let otherTasks = control.others(in: task.registry)
+        let checkpoint = try await task.checkpointStore.open(on: control, targetRunID: profile.runID)
         for loss in claim.rights.losses { task.incidents.reportOnce(loss, level: .warning) }
-        await reactions.begin()
-        let others = try await control.others(in: task.registry)
+        if let findings = await findings { reactions.begin(findings) }
+        let others = try await otherTasks
         task.incidents.report(others)
         scope.target.learn(claim.rights, databaseCount: databaseCount, hasOtherTasks: !others.isEmpty)
-        let checkpoint = try await task.checkpointStore.open(on: control, targetRunID: profile.runID)
         guard !checkpoint.isCutOver else {
             throw ReplicationError(
                 .cutOver,
@@ -219,7 +221,11 @@ final class SessionOpening {
         }
         prepareDataSetWatch(checkpoint.note, plan.calls)
         scope.health.watch(flows.appliers.map(\.probe))
-        for applier in flows.appliers { try await applier.start() }
+        // At the same time: a target far away takes as long for many as for one.
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for applier in flows.appliers { group.addTask { try await applier.start() } }
+            try await group.waitForAll()
+        }
     }
 
     /// In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.

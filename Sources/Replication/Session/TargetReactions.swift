@@ -24,10 +24,7 @@ final class TargetReactions {
     }
 
     /// At the beginning of a session: what has been lost since the last one.
-    func begin() async {
-        guard let findings = await scope.task.targetWatch.poll(asksForCheckpoint: false) else { return }
-        report(findings)
-    }
+    func begin(_ findings: TargetWatch.Findings) { report(findings) }
 
     /// Asks the target; what it answers is an event.
     func poll() {

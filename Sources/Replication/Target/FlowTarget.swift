@@ -34,7 +34,8 @@ protocol FlowTarget: AnyObject {
     /// More has been appended to the batch that is being written, or it has been sealed.
     func batchGrew()
 
-    /// Gives up a server that the target has been moved away from: it may be open and answer nothing. Once a second.
+    /// Looks at what no event comes of, once a second: a part of an answer, or that the target has been moved away from a
+    /// server that may be open and answer nothing.
     func followMove()
 
     /// A global command has been applied, with the flow's position after it: what was noted in the target besides is gone.

@@ -25,30 +25,15 @@ final class StandaloneTarget: FlowTarget {
         close()
         // A connection before this one may have left a transaction in the target's socket.
         let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: true)
-        let socket = try await connection.detach().socket
-        let link = TransactionLink(
-            socket: socket, peer: connection.endpoint.description, queue: queue,
-            onOutcome: { [weak self] in self?.onEvent(.completed($0, $1)) },
-            onLost: { [weak self] in self?.onEvent(.lost($0)) },
-            onRoom: { [weak self] in self?.onEvent(.hasRoom) })
-        do {
-            // A connection of its own: this one carries transactions only.
-            let finding = try await probe()
-            guard !link.hasFailed else { throw TargetError(.unreachable, "the target closed the connection") }
-            self.link = link
-            endpoint = connection.endpoint
-            return finding
-        } catch {
-            link.close()
-            throw error
-        }
-    }
-
-    private func probe(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
-        let connection = try await context.connector.connect(role: "check-\(flow)")
         do {
             let finding = try await finding(on: connection)
-            await connection.close()
+            let socket = try await connection.detach().socket
+            link = TransactionLink(
+                socket: socket, peer: connection.endpoint.description, queue: queue,
+                onOutcome: { [weak self] in self?.onEvent(.completed($0, $1)) },
+                onLost: { [weak self] in self?.onEvent(.lost($0)) },
+                onRoom: { [weak self] in self?.onEvent(.hasRoom) })
+            endpoint = connection.endpoint
             return finding
         } catch {
             await connection.close()
@@ -59,13 +44,12 @@ final class StandaloneTarget: FlowTarget {
     private func finding(
         on connection: RequestConnection, isolation: isolated (any Actor)? = #isolation
     ) async throws -> FlowTargetFinding {
-        let profile = try await context.connector.profile(on: connection)
+        let isInTarget = context.checkpoint.store == .target
+        let question = ["HGET", context.checkpointKey.name, context.checkpointKey.field(flow)]
+        let (profile, answer) = try await context.connector.profile(on: connection, asking: isInTarget ? question : nil)
         context.targetLimits.configure(profile.limits)
-        guard context.checkpoint.store == .target else { return FlowTargetFinding(runID: profile.runID) }
-        let reply = try await connection.request(
-            "HGET", context.checkpointKey.name, context.checkpointKey.field(flow))
-        if case .error(let text) = reply { throw TargetError.reply(text, to: "HGET") }
-        return FlowTargetFinding(runID: profile.runID, checkpoint: reply.text)
+        if case .error(let text)? = answer { throw TargetError.reply(text, to: "HGET") }
+        return FlowTargetFinding(runID: profile.runID, checkpoint: answer?.text)
     }
 
     var isIdle: Bool { link?.isIdle == true }
@@ -81,6 +65,7 @@ final class StandaloneTarget: FlowTarget {
     func batchGrew() { link?.batchGrew() }
 
     func followMove() {
+        link?.readArrived()
         guard let link, let endpoint, let master = context.connector.settings.locator?.current, master != endpoint
         else { return }
         link.close()

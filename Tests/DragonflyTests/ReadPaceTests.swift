@@ -1,0 +1,30 @@
+import Testing
+
+@testable import Dragonfly
+
+@Suite struct `When a flow is read again` {
+    private let start = ContinuousClock.now
+
+    @Test func `a quiet flow is read when something comes`() {
+        var pace = ReadPace()
+        #expect(pace.turnEnded(bytes: 100, at: start) == nil)
+        #expect(pace.turnEnded(bytes: 100, at: start + .milliseconds(2)) == nil)
+    }
+
+    @Test func `a flow that brings a little again and again is read every two milliseconds`() {
+        var pace = ReadPace()
+        _ = pace.turnEnded(bytes: 100, at: start)
+        #expect(pace.turnEnded(bytes: 100, at: start + .microseconds(100)) == ReadPace.pause)
+        #expect(pace.turnEnded(bytes: 100, at: start + .microseconds(2200)) == ReadPace.pause)
+        // Nothing came meanwhile: the kernel reports what comes next.
+        #expect(pace.turnEnded(bytes: 0, at: start + .microseconds(4300)) == nil)
+        #expect(pace.turnEnded(bytes: 100, at: start + .microseconds(9000)) == nil)
+    }
+
+    @Test func `a flow that brings much is read on at once`() {
+        var pace = ReadPace()
+        _ = pace.turnEnded(bytes: 100, at: start)
+        #expect(pace.turnEnded(bytes: ReadPace.fastTurnBytes, at: start + .microseconds(100)) == nil)
+        #expect(pace.turnEnded(bytes: 100, at: start + .microseconds(200)) == ReadPace.pause)
+    }
+}
