@@ -98,8 +98,8 @@ import Wire
     @Test func `takes the name of its key in one transaction`() throws {
         let batch = CommandBatch()
         let name = bytes("df2redis:value:test:whole")
-        batch.publish(BuiltValue(name: name), as: Self.key.span.bytes, until: 77, nil)
-        batch.publish(BuiltValue(name: name), as: Self.key.span.bytes, until: nil, nil)
+        batch.publish(BuiltValue(name: name), as: Self.key.span.bytes, until: 77, nil, mayRepeat: false)
+        batch.publish(BuiltValue(name: name), as: Self.key.span.bytes, until: nil, nil, mayRepeat: false)
         #expect(
             (0..<6).map { batch.label(ofCommand: $0).name } == [
                 "UNLINK", "RENAME", "PEXPIREAT", "UNLINK", "RENAME", "PERSIST",
