@@ -49,6 +49,9 @@ extension LiveCommand {
         guard request.keyword(0) == "CREATE", arguments.count == 4 else { return ErrorText.syntax }
         let key = arguments[1]
         guard case .stream(let before)? = entry(key)?.value else { return .error("ERR no such key") }
+        guard before.groups[arguments[2]] == nil else {
+            return .error("BUSYGROUP Consumer Group name already exists")
+        }
         let id = request.text(3) == "$" ? before.lastID : StreamValue.ID(request.text(3) ?? "") ?? StreamValue.ID(0, 0)
         _ = changeStream(key) { $0.groups[arguments[2]] = id }
         journalVerbatim(key: key)
