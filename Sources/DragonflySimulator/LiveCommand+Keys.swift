@@ -14,7 +14,7 @@ extension LiveCommand {
         case "DUMP": return withKey { key in entry(key).map { .bulk(DumpPayload.bytes($0.value)) } ?? .null }
         case "DBSIZE": return .integer(Int64(store.keys(in: database).count))
         case "KEYS": return .array(store.keys(in: database).map { .bulk($0) })
-        case "MEMORY" where request.keyword(0) == "USAGE":
+        case "MEMORY" where request.keyword(0) == "USAGE" && !core.hasForeignRecords:
             guard arguments.count >= 2 else { return ErrorText.arity(name) }
             return entry(arguments[1]).map { .integer(Int64(DumpPayload.bytes($0.value).count)) } ?? .null
         case "SCAN": return scan()

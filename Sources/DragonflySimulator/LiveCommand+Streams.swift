@@ -24,14 +24,16 @@ extension LiveCommand {
         }
     }
 
-    /// `XINFO STREAM key` and `XINFO GROUPS key`.
+    /// `XINFO STREAM key`, `XINFO GROUPS key` and `XINFO CONSUMERS key group`.
     private func information() -> Reply {
         guard arguments.count >= 2, case .stream(let stream)? = entry(arguments[1])?.value else {
             return .error("ERR no such key")
         }
+        // There are no consumers.
+        if request.keyword(0) == "CONSUMERS" { return .array([]) }
         guard request.keyword(0) == "STREAM" else {
             return .array(
-                stream.groups.map { name, last in
+                stream.groups.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { name, last in
                     .array([
                         .text("name"), .bulk(name), .text("consumers"), .integer(0), .text("pending"), .integer(0),
                         .text("last-delivered-id"), .text(last.description),
@@ -49,6 +51,9 @@ extension LiveCommand {
         guard request.keyword(0) == "CREATE", arguments.count == 4 else { return ErrorText.syntax }
         let key = arguments[1]
         guard case .stream(let before)? = entry(key)?.value else { return .error("ERR no such key") }
+        guard before.groups[arguments[2]] == nil else {
+            return .error("BUSYGROUP Consumer Group name already exists")
+        }
         let id = request.text(3) == "$" ? before.lastID : StreamValue.ID(request.text(3) ?? "") ?? StreamValue.ID(0, 0)
         _ = changeStream(key) { $0.groups[arguments[2]] = id }
         journalVerbatim(key: key)

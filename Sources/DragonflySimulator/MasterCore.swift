@@ -22,6 +22,8 @@ final class MasterCore {
     var nextTransaction: UInt64 = 1
     /// Records are journalled and not sent.
     var withholdsRecords = false
+    /// Records have been sent that no command has left: the key space knows nothing of what they did, and is not to be read.
+    var hasForeignRecords = false
     /// The server is a replica at present.
     var isReplica: Bool
     /// A data set is being loaded: clients and replicas are put off.

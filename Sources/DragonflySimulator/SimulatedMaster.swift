@@ -140,6 +140,7 @@ package final class SimulatedMaster: Sendable {
     package func send(journal commands: [JournalEntry], flow shard: Int) {
         loop.withCore { core in
             core.journals[shard].isActive = true
+            core.hasForeignRecords = true
             for command in commands { core.journal(command, shard: shard) }
         }
     }
