@@ -40,6 +40,10 @@ import Testing
         sample.mendable = 10
         for _ in 0..<20 { #expect(judge.judge(sample) == .mending(10)) }
         #expect(judge.note.accepted == 0, "they are not taken for granted")
+        var other = judge
+        other.accept(10)
+        sample.mendable = 0
+        #expect(other.judge(sample) == .fits, "unless nobody sees them")
         sample.mendable = 9
         let reason = FullSyncReason.keysMissing(10, source: 110, target: 100)
         #expect(lastVerdict(&judge, sample) == .differs(reason))

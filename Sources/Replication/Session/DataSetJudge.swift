@@ -71,6 +71,9 @@ struct DataSetJudge {
         (note.accepted, note.targetLosses, incidentsMark) = (0, nil, nil)
     }
 
+    /// So many keys more that the source counts the target need not have.
+    mutating func accept(_ count: Int) { note.accepted = note.accepted.map { $0 + count } }
+
     mutating func judge(_ sample: Sample) -> Verdict {
         let flushes = judgeFlushes(sample)
         let keys = judgeKeys(sample)

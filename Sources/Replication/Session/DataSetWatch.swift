@@ -106,7 +106,9 @@ actor DataSetWatch {
                     missingKeys?.areBack()
                     try await store()
                 case .inDoubt: wait = Self.doubtInterval
-                case .mending(let count): missingKeys?.areMissing(count)
+                case .mending(let count):
+                    missingKeys?.areMissing(count)
+                    if missingKeys?.areNone == true { judge.accept(count) }
                 case .differs(let reason): return onDifference(reason)
                 }
             } catch let error as SourceError where error.code == .permission {

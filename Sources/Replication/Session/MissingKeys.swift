@@ -3,8 +3,9 @@ import Logging
 /// How many keys that the target lacks come back without a full sync: those that wait to be read at the source, and a few
 /// that comparing both sides finds, as when somebody has deleted them at the target.
 ///
-/// Only where that is certain to be soon: both sides are being compared, a whole pass takes minutes at most, and not more
-/// than two whole passes have gone by since keys were missing. Else a full sync brings them.
+/// Only where that is certain to be soon: both sides are being compared, and a whole pass takes minutes at most. Else a full
+/// sync brings them. What two whole passes have not found missing is no key that a client of the source sees, such as the
+/// copies that a PFMERGE leaves in other shards.
 struct MissingKeys {
     /// Keys that comparing may bring back.
     static let most = 100
@@ -15,8 +16,8 @@ struct MissingKeys {
     private let refreshes: RefreshQueue
     private let scrubbing: ScrubRecord?
     private let logger: Logger
-    /// When keys were found to be missing.
-    private var passesBefore: Int?
+    /// When keys were counted to be missing.
+    private var before: (passes: Int, unplaced: Int)?
 
     /// - Parameter scrubbing: `nil`: nobody compares both sides.
     init(_ refreshes: RefreshQueue, scrubbing: ScrubRecord?, logger: Logger) {
@@ -33,16 +34,25 @@ struct MissingKeys {
         guard let figures = scrubbing?.figures, figures.obstacle == nil, let pass = figures.lastPass else {
             return false
         }
-        return pass <= Self.longestPass && passesBefore.map { figures.passes < $0 + Self.passes } ?? true
+        return pass <= Self.longestPass
+    }
+
+    /// Every key of the source has been found at the target since some were counted to be missing.
+    var areNone: Bool {
+        guard let before, let figures = scrubbing?.figures, isCompared, refreshes.figures.waiting == 0 else {
+            return false
+        }
+        return figures.passes >= before.passes + Self.passes && figures.unplaced == before.unplaced
     }
 
     mutating func areMissing(_ count: Int) {
-        guard passesBefore == nil else { return }
-        passesBefore = scrubbing?.figures.passes ?? 0
+        guard before == nil else { return }
+        let figures = scrubbing?.figures
+        before = (figures?.passes ?? 0, figures?.unplaced ?? 0)
         logger.warning(
             "the target lacks \(count) keys that the source has: they are read at the source, or a full sync brings them",
             metadata: ["phase": "stable"])
     }
 
-    mutating func areBack() { passesBefore = nil }
+    mutating func areBack() { before = nil }
 }
