@@ -135,12 +135,13 @@ struct LargeValue {
         return .equal
     }
 
-    /// The last id that each group has delivered.
+    /// The last id that each group has delivered, and how many consumers it has: one with nothing pending is nowhere else.
     private static func positions(_ reply: RESPValue) -> [[UInt8]: String] {
         var positions: [[UInt8]: String] = [:]
         for group in reply.array ?? [] {
             guard let name = field("name", of: group)?.bytes else { continue }
-            positions[name] = field("last-delivered-id", of: group)?.text ?? ""
+            let id = field("last-delivered-id", of: group)?.text ?? ""
+            positions[name] = "\(id), \(field("consumers", of: group)?.int ?? 0) consumers"
         }
         return positions
     }

@@ -119,7 +119,7 @@ import Testing
 
     @Test func `differ by the groups of a stream`() async throws {
         let servers = try TwoServers()
-        for key in ["position", "pending", "missing"] {
+        for key in ["position", "pending", "missing", "consumer"] {
             for number in 1...4 { try servers.onBoth("XADD", key, "\(number)-0", "f", "v") }
             try servers.onBoth("XGROUP", "CREATE", key, "group", "0")
             try servers.onBoth("XREADGROUP", "GROUP", "group", "c", "COUNT", "2", "STREAMS", key, ">")
@@ -127,9 +127,10 @@ import Testing
         try servers.onTarget.command("XGROUP", "SETID", "position", "group", "4")
         try servers.onTarget.command("XACK", "pending", "group", "1-0")
         try servers.onTarget.command("XGROUP", "DESTROY", "missing", "group")
+        try servers.onSource.command("XGROUP", "CREATECONSUMER", "consumer", "group", "idle")
         #expect(
             try await servers.compare().differences == [
-                "groups stream missing", "groups stream pending", "groups stream position",
+                "groups stream consumer", "groups stream missing", "groups stream pending", "groups stream position",
             ])
     }
 

@@ -127,6 +127,38 @@ struct `Keys that the journal says too little of` {
         #expect(try ServerComparison(source: source, target: target).differences == [])
     }
 
+    @Test func `and a few that a stranger deletes at the target come back without a full sync`() throws {
+        let master = try DragonflyServer(shards: 2)
+        let redis = try RedisServer()
+        let (source, target) = (try master.client(), try redis.client())
+        for number in 0..<500 { try source.command("SET", "key:\(number)", "v") }
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: redis.port,
+                sections: [
+                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
+                    "verify": ["keysPerSecond: 1000"],
+                ]))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        try daemon.wait(forLine: "both sides have been compared")
+        for number in 0..<5 { try target.command("DEL", "key:\(number)") }
+        try waitUntilEqual(source, target)
+        // Longer than it takes to be sure that keys are missing.
+        for number in 5..<10 { try target.command("DEL", "key:\(number)") }
+        try waitUntilEqual(source, target)
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        // Most of them are another matter.
+        try target.command(["DEL"] + (0..<400).map { "key:\($0)" })
+        try daemon.wait(forLine: "a full sync is needed")
+        try waitUntilEqual(source, target)
+        try daemon.leave()
+    }
+
     @Test func `wait for the rights to read them, through a kill too`() throws {
         let master = try DragonflyServer(shards: 4)
         let redis = try RedisServer()

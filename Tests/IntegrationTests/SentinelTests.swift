@@ -40,8 +40,8 @@ import Wire
         source.generateLoad(writesPerSecond: 3000, seed: 11)
         let old = try #require(group.master)
         let new = try #require(group.servers.first { $0 !== old })
-        let before = try new.client().command("DBSIZE").int ?? 0
-        #expect(before > 2000)
+        let replica = try new.client()
+        try wait(until: "the replica has the data") { try replica.command("DBSIZE").int ?? 0 > 2000 }
         switch loss {
         case .killed: old.kill()
         case .hanging: old.pause()

@@ -34,6 +34,29 @@ import Testing
         #expect(lastVerdict(&judge, Self.sample(source: 101, target: 100)) == .differs(reason))
     }
 
+    @Test func `keys that come back by themselves are no reason for a full sync, as long as they are few`() {
+        var judge = judge()
+        var sample = Self.sample(source: 110, target: 100)
+        sample.mendable = 10
+        for _ in 0..<20 { #expect(judge.judge(sample) == .mending(10)) }
+        #expect(judge.note.accepted == 0, "they are not taken for granted")
+        var other = judge
+        other.accept(10)
+        sample.mendable = 0
+        #expect(other.judge(sample) == .fits, "unless nobody sees them")
+        sample.mendable = 9
+        let reason = FullSyncReason.keysMissing(10, source: 110, target: 100)
+        #expect(lastVerdict(&judge, sample) == .differs(reason))
+    }
+
+    @Test func `and after a FLUSHALL they are`() {
+        var judge = judge()
+        judge.flushedAll()
+        var sample = Self.sample(source: 110, target: 100)
+        sample.mendable = 10
+        #expect(judge.judge(sample) != .mending(10))
+    }
+
     @Test func `a doubt that goes away counts for nothing later`() {
         var judge = judge()
         for _ in 0..<5 {

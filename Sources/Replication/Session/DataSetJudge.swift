@@ -32,12 +32,16 @@ struct DataSetJudge {
         var calls: SourceCalls?
         /// FLUSHALL and FLUSHDB applied by the session, before and after the calls were asked for.
         var flushRecords: ClosedRange<Int> = 0...0
+        /// Keys that come back without a full sync (`MissingKeys`).
+        var mendable = 0
     }
 
     enum Verdict: Equatable {
         case fits
         /// Worth another comparison soon.
         case inDoubt
+        /// So many keys are missing, and come back without a full sync.
+        case mending(Int)
         case differs(FullSyncReason)
     }
 
@@ -67,10 +71,14 @@ struct DataSetJudge {
         (note.accepted, note.targetLosses, incidentsMark) = (0, nil, nil)
     }
 
+    /// So many keys more that the source counts the target need not have.
+    mutating func accept(_ count: Int) { note.accepted = note.accepted.map { $0 + count } }
+
     mutating func judge(_ sample: Sample) -> Verdict {
         let flushes = judgeFlushes(sample)
         let keys = judgeKeys(sample)
         for verdict in [flushes, keys] { if case .differs = verdict { return verdict } }
+        if case .mending = keys, flushes == .fits { return keys }
         if flushes == .fits, keys == .fits {
             isAfterFlush = false
             return .fits
@@ -107,11 +115,16 @@ struct DataSetJudge {
         if let allowed, !isFuzzy, lacking - sample.slack > allowed {
             if note.targetLosses == nil { note.targetLosses = sample.targetLosses }
             if incidentsMark == nil { incidentsMark = sample.incidents }
+            let missing = lacking - sample.slack - allowed
+            if missing <= sample.mendable, !isAfterFlush {
+                keyDoubts = 0
+                return .mending(missing)
+            }
             keyDoubts += 1
             guard keyDoubts >= Self.confirmations else { return .inDoubt }
             return .differs(
                 .keysMissing(
-                    lacking - sample.slack - allowed, source: sample.sourceKeys.values.reduce(0, +),
+                    missing, source: sample.sourceKeys.values.reduce(0, +),
                     target: sample.targetKeys.values.reduce(0, +)))
         }
         keyDoubts = 0

@@ -29,6 +29,8 @@ actor DataSetWatch {
     private let onDifference: @Sendable (FullSyncReason) -> Void
 
     private var judge: DataSetJudge
+    /// `nil`: nothing is read at the source beside the stream.
+    private var missingKeys: MissingKeys?
     private var flushRecords = 0
     private var storedNote: DataSetNote?
     private var watching: Task<Void, Never>?
@@ -39,7 +41,7 @@ actor DataSetWatch {
         inspector: SourceInspector, control: TargetControl, checkpoint: CheckpointKey, registry: TaskRegistry,
         progress: [FlowProgress],
         appliers: [FlowApplier], incidents: IncidentLog, checkpointStore: CheckpointStore, judge: DataSetJudge,
-        logger: Logger,
+        missingKeys: MissingKeys?, logger: Logger,
         onDifference: @escaping @Sendable (FullSyncReason) -> Void
     ) {
         self.inspector = inspector
@@ -51,6 +53,7 @@ actor DataSetWatch {
         self.incidents = incidents
         self.checkpointStore = checkpointStore
         self.judge = judge
+        self.missingKeys = missingKeys
         self.logger = logger
         self.onDifference = onDifference
     }
@@ -99,8 +102,13 @@ actor DataSetWatch {
                     continue
                 }
                 switch verdict {
-                case .fits: try await store()
+                case .fits:
+                    missingKeys?.areBack()
+                    try await store()
                 case .inDoubt: wait = Self.doubtInterval
+                case .mending(let count):
+                    missingKeys?.areMissing(count)
+                    if missingKeys?.areNone == true { judge.accept(count) }
                 case .differs(let reason): return onDifference(reason)
                 }
             } catch let error as SourceError where error.code == .permission {
@@ -124,6 +132,7 @@ actor DataSetWatch {
     /// - Returns: `nil` when the two sides were not near enough to each other.
     private func compare() async throws -> DataSetJudge.Verdict? {
         let changes = keyChanges
+        let mendable = missingKeys?.mendable ?? 0
         let flushesBefore = flushRecords
         let source = try await inspector.figures()
         if source.isLoading { return .differs(.loading) }
@@ -138,6 +147,8 @@ actor DataSetWatch {
             sourceKeys: source.keys, targetKeys: target.keys, slack: keyChanges - changes, targetLosses: target.losses,
             targetRunID: target.runID, incidents: incidents.totals.values.reduce(0, +), calls: calls,
             flushRecords: flushesBefore...flushesAfter)
+        // Keys come into the queue, and out of it, meanwhile.
+        sample.mendable = max(mendable, missingKeys?.mendable ?? 0)
         let own = try await ownKeys()
         if let ownBefore { sample.slack += abs(own - ownBefore) + progress.count }
         sample.targetKeys[0, default: own] -= own

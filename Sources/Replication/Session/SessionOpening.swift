@@ -285,6 +285,9 @@ final class SessionOpening {
                 checkpoint: task.checkpointKey, registry: task.registry, progress: scope.flows.progress,
                 appliers: scope.flows.appliers, incidents: task.incidents, checkpointStore: task.checkpointStore,
                 judge: DataSetJudge(note: scope.sync.isFullSync ? nil : note ?? DataSetNote(), callsBefore: calls),
+                missingKeys: task.refreshes.map {
+                    MissingKeys($0, scrubbing: settings.scrub == nil ? nil : task.scrubbing, logger: logger)
+                },
                 logger: logger, onDifference: { [events = scope.events] in events.report(.dataReplaced($0)) }))
     }
 
