@@ -130,9 +130,11 @@ package final class TransactionLink {
             case .exec: LeastReply.exec(count)
             case .elements(let number, let count): (count - number) * LeastReply.element
             }
-        // A transaction that is refused has no array.
-        channel.expect(left - replies.count)
+        channel.expect(min(left - replies.count, Self.mostExpectedBytes))
     }
+
+    /// Of a long answer some is read while the target goes on.
+    private static let mostExpectedBytes = 8 << 10
 
     /// Bytes of the shortest reply there is in its place; an error is no shorter.
     private enum LeastReply {
@@ -142,7 +144,8 @@ package final class TransactionLink {
         static let queued = 9
         /// `:0`
         static let element = 4
-        /// An error, where nothing was applied, or `*`, the number of elements, and those.
+        /// An error, where nothing was applied, or `*`, the number of elements, and those: a transaction that is refused
+        /// has no array.
         static func exec(_ count: Int) -> Int { min(4 + count * element, 12) }
     }
 
@@ -220,6 +223,12 @@ package final class TransactionLink {
                 if shape == .error { rejection = noteError(in: reader.bytes, from: start) }
                 stage = .queued(0)
             case .queued(let number) where number < batch.commandCount:
+                let plain = reader.skipPlainReplies(atMost: batch.commandCount - number)
+                if plain > 0 {
+                    if lastError != nil { lastError = nil }
+                    stage = .queued(number + plain)
+                    continue
+                }
                 guard let shape = try reader.scanReply() else { return }
                 if shape == .error {
                     note(number, noteError(in: reader.bytes, from: start))
@@ -263,6 +272,12 @@ package final class TransactionLink {
                     }
                 }
             case .elements(let number, let count):
+                let plain = reader.skipPlainReplies(atMost: count - number)
+                if plain > 0 {
+                    stage = .elements(number + plain, of: count)
+                    if number + plain == count { finish(.applied(irregularities)) }
+                    continue
+                }
                 guard let shape = try reader.scanReply() else { return }
                 switch shape {
                 case .error: note(number, errorText(in: reader.bytes, from: start))

@@ -47,6 +47,23 @@ extension ByteReader {
         return shape
     }
 
+    /// Moves over whole replies as long as they are `+OK` or `+QUEUED`.
+    ///
+    /// - Returns: how many there were, at most `limit`.
+    package mutating func skipPlainReplies(atMost limit: Int) -> Int {
+        var count = 0
+        while count < limit, skipPlainReply() { count += 1 }
+        return count
+    }
+
+    private mutating func skipPlainReply() -> Bool {
+        if remaining >= 5, bytes.littleEndian(UInt32.self, at: offset) == 0x0D4B_4F2B {
+            return bytes.byte(at: offset + 4) == 0x0A && skip(5)
+        }
+        guard remaining >= 9, bytes.littleEndian(UInt64.self, at: offset) == 0x0D44_4555_4555_512B else { return false }
+        return bytes.byte(at: offset + 8) == 0x0A && skip(9)
+    }
+
     /// Moves over the head of an array reply, to its first element: for the one error among the replies of an EXEC.
     ///
     /// - Returns: the number of elements; `nil`, without moving, when the reply is no array or has not arrived.
@@ -61,17 +78,7 @@ extension ByteReader {
     /// As `scanReply()`, but may have moved when it answers `nil`.
     private mutating func scanReply(depth: Int) throws(WireError) -> RESPReplyShape? {
         // "+OK\r\n" and "+QUEUED\r\n" are nearly all there is
-        if remaining >= 5, bytes.littleEndian(UInt32.self, at: offset) == 0x0D4B_4F2B {
-            if bytes.byte(at: offset + 4) == 0x0A {
-                _ = skip(5)
-                return .simple
-            }
-        } else if remaining >= 9, bytes.littleEndian(UInt64.self, at: offset) == 0x0D44_4555_4555_512B,
-            bytes.byte(at: offset + 8) == 0x0A
-        {
-            _ = skip(9)
-            return .simple
-        }
+        if skipPlainReply() { return .simple }
         let start = offset
         switch try readRESPHead() {
         case nil: return nil

@@ -299,7 +299,7 @@ import Wire
         let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 120_000, valueBytes: 300)))
         let port = try master.start()
         let redis = try RedisServer()
-        let proxy = try TCPProxy(to: redis.port, commandsPerSecond: 200)
+        let proxy = try TCPProxy(to: redis.port, commandsPerSecond: 60)
         defer {
             proxy.stop()
             redis.stop()

@@ -171,4 +171,25 @@ import Wire
         }
         #expect(String(decoding: bytes, as: UTF8.self) == "*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$2\r\n16\r\n")
     }
+
+    @Test func `plain replies are counted up to the first other one`() throws {
+        let plain = "+QUEUED\r\n+OK\r\n+QUEUED\r\n"
+        for (text, limit, count) in [
+            (plain, 9, 3), (plain, 2, 2), (plain + ":0\r\n", 9, 3), ("-ERR\r\n" + plain, 9, 0), ("+OKAY\r\n", 9, 0),
+            ("", 9, 0),
+        ] {
+            let bytes = Array(text.utf8)
+            var reader = ByteReader(bytes.span.bytes)
+            let found = reader.skipPlainReplies(atMost: limit)
+            #expect(found == count)
+        }
+        for end in 0..<plain.utf8.count {
+            let bytes = Array(plain.utf8.prefix(end))
+            var reader = ByteReader(bytes.span.bytes)
+            let found = reader.skipPlainReplies(atMost: 9)
+            let offset = reader.offset
+            #expect(found == (end < 9 ? 0 : end < 14 ? 1 : 2))
+            #expect(offset == (end < 9 ? 0 : end < 14 ? 9 : 14))
+        }
+    }
 }
