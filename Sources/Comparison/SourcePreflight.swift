@@ -126,7 +126,8 @@ struct SourcePreflight: Sendable {
         // "User is default", where a Redis answers the name alone.
         let user = asked[0].text?.split(separator: " ").last.map(String.init) ?? settings.user ?? "default"
         let needed = ["DFLY", "REPLCONF", "PING", "INFO", "TIME"]
-        let asks = needed + Self.refreshing
+        let groups = Self.reading.map { $0.rights.split(separator: " ").filter { $0.hasPrefix("+") }.map(String.init) }
+        let asks = needed + groups.joined().map { String($0.dropFirst()) }
         let answers = try await server.requests(asks.map { command("ACL", "DRYRUN", user, $0) })
         let replies = answers.prefix(needed.count)
         var missing: Set<String> = []
@@ -145,10 +146,18 @@ struct SourcePreflight: Sendable {
                     remedy: "on the source: ACL SETUSER \(user) \(rules)")
             ]
         }
-        let lacking = zip(Self.refreshing, answers.dropFirst(needed.count)).filter {
-            $1.text?.contains("no perm") == true
+        var rest = answers.dropFirst(needed.count)
+        var refresh: [PreflightFinding] = []
+        for (reading, group) in zip(Self.reading, groups) {
+            let lacking = zip(group, rest).filter { $1.text?.contains("no perm") == true }.map(\.0)
+            rest = rest.dropFirst(group.count)
+            guard !lacking.isEmpty else { continue }
+            refresh.append(
+                PreflightFinding(
+                    .warn, .source, "refresh",
+                    "user \(user) lacks \(lacking.joined(separator: " ")): \(reading.loss)",
+                    remedy: "on the source: ACL SETUSER \(user) \(reading.rights)"))
         }
-        let refresh = lacking.map { PreflightFinding(lackingRight: $0.0, user: user) }
         if replies.contains(where: { !$0.isOK }) {
             return [
                 PreflightFinding(
@@ -158,8 +167,18 @@ struct SourcePreflight: Sendable {
         return [PreflightFinding(.ok, .source, "rights", "user \(user) may do all that a replica does")] + refresh
     }
 
-    /// What `refresh.keysPerSecond` needs beside the rights of a replica.
-    private static let refreshing = ["DUMP", "PEXPIRETIME", "SELECT", "MEMORY"]
+    /// What reading keys at the source needs beside the rights of a replica, and what is lost without.
+    private static let reading: [(rights: String, loss: String)] = [
+        (ValueReader.rights, "keys that the journal says too little of are only counted"),
+        (
+            PieceReader.rights,
+            "values of more than 1 MiB are read at one stroke, which keeps the source's clients waiting"
+        ),
+        (
+            StreamWalk.rights,
+            "before v1.37, after a restart, streams that consumers have read are not found at a leave or a cut-over"
+        ),
+    ]
 
     // MARK: Shards and rates
 
@@ -256,14 +275,5 @@ struct SourcePreflight: Sendable {
                     "\(reserved) of \(side.sampledKeys) keys looked at have names that begin with df2redis:",
                     remedy: "such names are reserved: these keys are not replicated; rename them if they matter"))
         }
-    }
-}
-
-extension PreflightFinding {
-    fileprivate init(lackingRight name: String, user: String) {
-        self.init(
-            .warn, .source, "refresh",
-            "user \(user) lacks +\(name): keys that the journal says too little of are only counted",
-            remedy: "on the source: ACL SETUSER \(user) +DUMP +PEXPIRETIME +SELECT +MEMORY ~*")
     }
 }
