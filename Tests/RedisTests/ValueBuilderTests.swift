@@ -95,6 +95,13 @@ import Wire
         }
     }
 
+    @Test func `is not unlinked first where it may come twice`() {
+        let batch = CommandBatch()
+        let value = BuiltValue(name: bytes("df2redis:value:test:whole"))
+        batch.publish(value, as: Self.key.span.bytes, until: 77, nil, mayRepeat: true)
+        #expect((0..<2).map { batch.label(ofCommand: $0).name } == ["RENAME", "PEXPIREAT"])
+    }
+
     @Test func `takes the name of its key in one transaction`() throws {
         let batch = CommandBatch()
         let name = bytes("df2redis:value:test:whole")
