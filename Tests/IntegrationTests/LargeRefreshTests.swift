@@ -57,24 +57,9 @@ struct `Large values that differ` {
     }
 
     @Test func `are read in pieces, of every type, while clients write to them`() throws {
-        let master = try DragonflyServer(shards: 2)
-        let redis = try RedisServer()
-        let source = try master.client()
-        try Self.fill(source)
-        let daemon = try Daemon(
-            .replicate,
-            .init(
-                source: master.port, target: redis.port,
-                sections: [
-                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
-                    "verify": ["keysPerSecond: 10000"],
-                ]))
-        defer {
-            daemon.process.kill()
-            redis.stop()
-            master.stop()
-        }
-        let target = try redis.client()
+        let scene = try RealMasterScene(shards: 2, verify: 10_000) { try Self.fill($0) }
+        defer { scene.end() }
+        let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
         try daemon.wait(forLine: "stable: following")
         try waitUntilEqual(source, target)
         try Self.damage(target)
@@ -88,13 +73,7 @@ struct `Large values that differ` {
             try source.command("XADD", "large:stream", "*", "more", "\(number)")
             usleep(25_000)
         }
-        func differences() throws -> [Difference] {
-            guard daemon.process.isRunning else {
-                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
-            }
-            return try ServerComparison(source: source, target: target).differences
-        }
-        do { try waitUntilEqual(timeout: .seconds(120), differences) } catch {
+        do { try waitUntilEqual(timeout: .seconds(120), scene.differences) } catch {
             print(daemon.log, figures(daemon), daemon.status?["verify"] ?? "")
             throw error
         }
@@ -145,24 +124,9 @@ struct `Large values that differ` {
     }
 
     @Test func `wait for a target that has no room for them`() throws {
-        let master = try DragonflyServer(shards: 2)
-        let redis = try RedisServer()
-        let source = try master.client()
-        try Self.fill(source, elements: 20_000)
-        let daemon = try Daemon(
-            .replicate,
-            .init(
-                source: master.port, target: redis.port,
-                sections: [
-                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
-                    "verify": ["keysPerSecond: 10000"],
-                ]))
-        defer {
-            daemon.process.kill()
-            redis.stop()
-            master.stop()
-        }
-        let target = try redis.client()
+        let scene = try RealMasterScene(shards: 2, verify: 10_000) { try Self.fill($0, elements: 20_000) }
+        defer { scene.end() }
+        let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
         try daemon.wait(forLine: "stable: following")
         try waitUntilEqual(source, target)
         try Self.damage(target)

@@ -77,22 +77,9 @@ struct `Keys that the journal says too little of` {
     }
 
     @Test func `and those that look as if it said all are found by comparing both sides`() throws {
-        let master = try DragonflyServer(shards: 4)
-        let redis = try RedisServer()
-        let daemon = try Daemon(
-            .replicate,
-            .init(
-                source: master.port, target: redis.port,
-                sections: [
-                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
-                    "verify": ["keysPerSecond: 10000"],
-                ]))
-        defer {
-            daemon.process.kill()
-            redis.stop()
-            master.stop()
-        }
-        let (source, target) = (try master.client(), try redis.client())
+        let scene = try RealMasterScene(shards: 4, verify: 10_000)
+        defer { scene.end() }
+        let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
         try daemon.wait(forLine: "stable: following")
         let commands = [
             "SET ba foobar", "SET bb abcdef", "SET stays v", "XADD xa 1-1 f v", "XADD xa 2-1 f v",
@@ -114,13 +101,7 @@ struct `Keys that the journal says too little of` {
         try target.command("SET", "a stranger's", "v")
         try target.command("DEL", "ba")
 
-        func differences() throws -> [Difference] {
-            guard daemon.process.isRunning else {
-                throw LabError("df2redis ended:\n\(daemon.process.outputTail(lines: 30))")
-            }
-            return try ServerComparison(source: source, target: target).differences
-        }
-        try wait(until: "both sides are equal", timeout: .seconds(90)) { try differences().isEmpty }
+        try wait(until: "both sides are equal", timeout: .seconds(90)) { try scene.differences().isEmpty }
         print(daemon.status?["verify"] ?? "none", daemon.status?["refreshes"] ?? "none")
         #expect(daemon.status?["fullSyncs"] as? Int == 1)
         try daemon.leave()
@@ -128,23 +109,11 @@ struct `Keys that the journal says too little of` {
     }
 
     @Test func `and a few that a stranger deletes at the target come back without a full sync`() throws {
-        let master = try DragonflyServer(shards: 2)
-        let redis = try RedisServer()
-        let (source, target) = (try master.client(), try redis.client())
-        for number in 0..<500 { try source.command("SET", "key:\(number)", "v") }
-        let daemon = try Daemon(
-            .replicate,
-            .init(
-                source: master.port, target: redis.port,
-                sections: [
-                    "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"],
-                    "verify": ["keysPerSecond: 1000"],
-                ]))
-        defer {
-            daemon.process.kill()
-            redis.stop()
-            master.stop()
+        let scene = try RealMasterScene(shards: 2, verify: 1000) { source in
+            for number in 0..<500 { try source.command("SET", "key:\(number)", "v") }
         }
+        defer { scene.end() }
+        let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
         try daemon.wait(forLine: "both sides have been compared")
         for number in 0..<5 { try target.command("DEL", "key:\(number)") }
         try waitUntilEqual(source, target)

@@ -10,33 +10,17 @@ struct `Random writes that the journal says too little of` {
     @Test(.timeLimit(.minutes(10))) func `leave both sides equal, without a further full sync`() async throws {
         let seed = printedSeed()
         try await onThread {
-            let master = try DragonflyServer(shards: 4)
-            let redis = try RedisServer()
-            let daemon = try Daemon(
-                .replicate,
-                .init(
-                    source: master.port, target: redis.port,
-                    sections: [
-                        "shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 2000"],
-                        "verify": ["keysPerSecond: 20000"],
-                        // What has come to differ unnoticed may refuse a command that the source has run.
-                        "policy": ["onError: skip"],
-                    ]))
-            defer {
-                daemon.process.kill()
-                redis.stop()
-                master.stop()
-            }
-            let (source, target) = (try master.client(), try redis.client())
+            // What has come to differ unnoticed may refuse a command that the source has run.
+            let scene = try RealMasterScene(
+                shards: 4, verify: 20_000, refresh: 2000, sections: ["policy": ["onError: skip"]])
+            defer { scene.end() }
+            let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
             try daemon.wait(forLine: "stable: following")
-            let writer = try RandomWriter(port: master.port, flushes: false, unrecorded: true, seed: seed)
+            let writer = try RandomWriter(port: scene.master.port, flushes: false, unrecorded: true, seed: seed)
             try wait(until: "enough is written", timeout: .seconds(240)) { writer.commandCount > 12_000 }
             try writer.stop()
             do {
-                try waitUntilEqual(timeout: .seconds(120)) {
-                    guard daemon.process.isRunning else { throw LabError("df2redis ended") }
-                    return try ServerComparison(source: source, target: target).differences
-                }
+                try waitUntilEqual(timeout: .seconds(120), scene.differences)
             } catch {
                 throw LabError("\(error)\n\(daemon.status ?? [:])\n\(daemon.process.outputTail(lines: 40))")
             }
