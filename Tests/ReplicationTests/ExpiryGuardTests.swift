@@ -21,11 +21,12 @@ import Wire
         let clock = Clock()
         let expiry: ExpiryGuard
 
-        init(window: Duration = .seconds(60), resumes: Bool = false) throws {
+        init(window: Duration = .seconds(60), isLevel: Bool = true) throws {
             let clock = clock
             expiry = ExpiryGuard(
                 keyExpiries: try ExpiryWheel(folder: folder, origin: 1, continuingAt: nil), window: .init(window),
-                resumes: resumes, clock: { clock.time.withLock { $0 } })
+                clock: { clock.time.withLock { $0 } })
+            if isLevel { expiry.updateLag(oldestArrival: nil) }
         }
 
         deinit { try? FileManager.default.removeItem(atPath: folder) }
@@ -42,12 +43,15 @@ import Wire
         }
 
         /// Lets time pass, and answers the commands that it brings: `key deadline+margin`, by time ahead of the beginning.
-        func pass(_ milliseconds: Int64, lag: Int64? = nil) throws -> [String] {
+        func pass(
+            _ milliseconds: Int64, lag: Int64? = nil, unconfirmed: Int64 = 0, isInFullSync: Bool = false
+        ) throws -> [String] {
             let now = clock.time.withLock { time in
                 time += milliseconds
                 return time
             }
-            expiry.updateLag(oldestArrival: lag.map { now - $0 })
+            expiry.updateLag(
+                oldestArrival: lag.map { now - $0 }, unconfirmed: unconfirmed, isInFullSync: isInFullSync)
             let batch = CommandBatch()
             expiry.writeDeadlines(to: batch, limit: 1 << 20) { _ in true }
             let bytes = batch.bytes.withUnsafeBytes { Array($0) }
@@ -93,11 +97,29 @@ import Wire
     }
 
     @Test func `a continued flow counts as behind until nothing more waits, however new what arrives seems`() throws {
-        let scene = try Scene(resumes: true)
+        let scene = try Scene(isLevel: false)
         #expect(scene.write("k", 5_000) == Self.behind)
         #expect(try scene.pass(10, lag: 0) == [])
         #expect(scene.write("k", 5_000) == Self.behind)
         #expect(try scene.pass(10) == ["k 5000+90337"])
+    }
+
+    @Test func `a full sync counts as behind until it is over and confirmed`() throws {
+        let scene = try Scene(isLevel: false)
+        #expect(scene.write("near", 5_000) == Self.behind)
+        #expect(scene.write("far", 120_000) == 0)
+        #expect(try scene.pass(0, isInFullSync: true) == [], "nothing waits, and more of the snapshot may come")
+        #expect(try scene.pass(100_000, lag: 0, isInFullSync: true) == ["far 120000+86400613"])
+        #expect(try scene.pass(0, unconfirmed: 8_000) == [], "on its way to the target")
+        #expect(try scene.pass(0, unconfirmed: 7_000) == ["far 120000+90337", "near 5000+90337"])
+    }
+
+    @Test func `a batch that the target does not confirm is a lag`() throws {
+        let scene = try Scene()
+        #expect(scene.write("near", 5_000) == Self.standing)
+        #expect(try scene.pass(0, lag: 0, unconfirmed: 14_000) == [])
+        #expect(try scene.pass(0, lag: 0, unconfirmed: 16_000) == ["near 5000+86400613"])
+        #expect(try scene.pass(0, unconfirmed: 100) == ["near 5000+90337"])
     }
 
     @Test func `a renamed key is taken care of by either deadline that it may have`() throws {

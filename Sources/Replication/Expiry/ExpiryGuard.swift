@@ -12,12 +12,13 @@ import Wire
 /// | the flow is | a deadline within `horizon` is written with | any other |
 /// |---|---|---|
 /// | level | `levelMargin` | as it is |
-/// | lagging | a day | as it is |
+/// | lagging, or catching up: in a full sync, or continued | a day | as it is |
 ///
 /// The margin while level is there because nothing can be written to a target that has stopped: whatever falls due
 /// meanwhile, for up to the guard window W, must carry its margin before. Margin and horizon are 1.5 W, since up to W / 4 of
 /// lag still counts as level. Once the flow lags, what is near gets the day before anything more is applied, as the lag may
 /// grow to any length; when it is level again, the margin for that; at the leave, its exact deadline (`ExactTTLRestorer`).
+/// A full sync has megabytes on their way to the target: how long that takes a slow one shows only when it is too late.
 ///
 /// A margin while level cannot be avoided: a Redis that has stopped deletes at its first step what is overdue by its clock,
 /// so a key that is to survive a stop of W must read W or more at every moment before it.
@@ -56,21 +57,19 @@ final class ExpiryGuard: TargetDeadlines {
     /// The target does not expire anything by itself.
     private let onlyNotes: Bool
     private let clock: @Sendable () -> Int64
-    private(set) var state: State
+    private(set) var state = State.catchingUp
     private var now: Int64
     /// Margins that deadlines at the target may have.
     private let margins: [Int64]
 
     /// - Parameters:
     ///   - window: `nil`: the target does not expire anything by itself.
-    ///   - resumes: the target holds keys of the time before, and nobody knows how far it lags.
-    init(keyExpiries: ExpiryWheel, window: Window?, resumes: Bool, clock: @escaping @Sendable () -> Int64) {
+    init(keyExpiries: ExpiryWheel, window: Window?, clock: @escaping @Sendable () -> Int64) {
         self.keyExpiries = keyExpiries
         onlyNotes = window == nil
         self.window = window ?? Window(.zero)
         self.clock = clock
         now = clock()
-        state = resumes ? .catchingUp : .level
         margins = Self.margins(and: [self.window.levelMargin, keyExpiries.margin])
         keyExpiries.margin = self.window.levelMargin
         keyExpiries.advance(to: now + self.window.horizon)
@@ -89,8 +88,7 @@ final class ExpiryGuard: TargetDeadlines {
                 "the record of the target's TTLs is missing or outdated: TTLs written before this start are not protected, and may be late, until the source writes them again",
                 metadata: ["flow": "\(flow)"])
         }
-        self.init(
-            keyExpiries: wheel, window: start.window.map { Window($0) }, resumes: next != nil, clock: context.clock)
+        self.init(keyExpiries: wheel, window: start.window.map { Window($0) }, clock: context.clock)
     }
 
     /// Every margin that a deadline at the target may have.
@@ -132,15 +130,20 @@ final class ExpiryGuard: TargetDeadlines {
 
     // MARK: The lag
 
-    /// Decides whether the flow lags, before what arrived at `oldestArrival` is decoded; `nil`: nothing waits to be decoded.
-    func updateLag(oldestArrival: Int64?) {
+    /// Decides whether the flow lags, before what arrived at `oldestArrival` is decoded.
+    ///
+    /// - Parameters:
+    ///   - oldestArrival: Unix time in milliseconds; `nil`: nothing waits to be decoded.
+    ///   - unconfirmed: for how long the oldest batch on its way to the target has been there, in milliseconds.
+    func updateLag(oldestArrival: Int64?, unconfirmed: Int64 = 0, isInFullSync: Bool = false) {
         now = max(clock(), now)
-        let lag = oldestArrival.map { now - $0 } ?? 0
+        let lag = max(oldestArrival.map { now - $0 } ?? 0, unconfirmed)
         switch state {
         case .level: if lag > window.laggingThreshold { enter(.lagging) }
         case .lagging: if lag < window.levelThreshold { enter(.level) }
-        // What a master sends again arrives late, and seems new.
-        case .catchingUp: if oldestArrival == nil { enter(.level) }
+        case .catchingUp:
+            // What a master sends again arrives late, and seems new.
+            if !isInFullSync, oldestArrival == nil, lag < window.levelThreshold { enter(.level) }
         }
         keyExpiries.advance(to: now + window.horizon)
         keyExpiries.tidy(now: now, interval: state == .level ? window.horizon : .max)

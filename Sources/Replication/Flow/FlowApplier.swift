@@ -151,6 +151,7 @@ package actor FlowApplier {
     }
 
     private func decode() {
+        encoder.oldestSent = machine.oldestOnItsWay?.sentAt
         encoder.writeRefreshes(at: context.clock())
         let isMore = feed.decodeMore(into: encoder)
         if !isMore, encoder.halt == nil { encoder.adjustDeadlines(oldestArrival: nil) }
@@ -365,7 +366,10 @@ package actor FlowApplier {
                 "TTLs cannot be recorded, and are unprotected until they can: \(failure)", metadata: ["flow": "\(flow)"]
             )
         }
-        if machine.isCaughtUp { encoder.adjustDeadlines(oldestArrival: nil) }
+        if machine.isCaughtUp {
+            encoder.oldestSent = machine.oldestOnItsWay?.sentAt
+            encoder.adjustDeadlines(oldestArrival: nil)
+        }
         if count % 2 == 1 { sweep() }
         pump()
         return true

@@ -1,3 +1,4 @@
+import Base
 import Dragonfly
 import Redis
 import Wire
@@ -44,6 +45,8 @@ final class FlowEncoder: FlowSink {
     let refresher: FlowRefresher?
     /// A batch holds one sweep at most.
     private var hasSwept = false
+    /// When the oldest batch on its way to the target was sent; `nil`: none is on its way.
+    var oldestSent: ContinuousClock.Instant?
 
     /// - Throws: `SystemError`, when there is no room for what the flow has to remember.
     init(flow: FlowID, start: FlowStart, context: FlowContext, profile: TargetProfile) throws {
@@ -138,7 +141,9 @@ final class FlowEncoder: FlowSink {
     /// Brings the target's deadlines in line with the lag; `oldestArrival` is `nil` when nothing waits to be decoded.
     func adjustDeadlines(oldestArrival: Int64?, limit: Int = BatchBuilder.batchBytes) {
         guard let expiryGuard, !batch.isInCommand, halt == nil else { return }
-        expiryGuard.updateLag(oldestArrival: oldestArrival)
+        expiryGuard.updateLag(
+            oldestArrival: oldestArrival, unconfirmed: oldestSent.map { $0.duration(to: .now).milliseconds } ?? 0,
+            isInFullSync: !isStable)
         let count = batch.commandCount
         expiryGuard.writeDeadlines(to: batch, limit: limit) { builder.select($0) }
         batch.noteOutsideStream(from: count)

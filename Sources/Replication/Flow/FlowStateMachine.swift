@@ -416,6 +416,15 @@ extension FlowStateMachine {
         if case .active(_, .sending(let flight)) = state { flight.isFollowed } else { false }
     }
 
+    /// The batch whose fate is known next.
+    var oldestOnItsWay: CommandBatch? {
+        switch state {
+        case .active(_, .sending(let flight)): flight.oldest
+        case .active(_, .growing(let batch, _)): batch
+        case .active, .failed, .closed: nil
+        }
+    }
+
     var isConnecting: Bool {
         if case .active(_, .connecting) = state { true } else { false }
     }
