@@ -26,6 +26,9 @@ package final class ChildProcess {
     package let errorPath: String
     package let started = ContinuousClock.now
     private var ended: (end: End, usage: Usage, time: ContinuousClock.Instant)?
+    /// The kernel counts our own memory for the child's until it has executed its program.
+    private let ownPeakBytes: Int
+    private var sampledPeakBytes = 0
 
     /// Starts `executable`, an absolute path or a name to be found on `PATH`.
     ///
@@ -39,6 +42,7 @@ package final class ChildProcess {
         name = (executable as NSString).lastPathComponent
         outputPath = output
         errorPath = error ?? output
+        ownPeakBytes = Self.peakResidentBytes(of: "self")
         pid = try Self.spawn(executable, arguments, input, output, error, environment, descriptors)
     }
 
@@ -127,8 +131,11 @@ package final class ChildProcess {
     @discardableResult
     package func waitForEnd(timeout: Duration = .seconds(30)) throws -> End {
         let deadline = ContinuousClock.now + timeout
+        var turn = 0
         while true {
             if let end { return end }
+            if turn % 16 == 0 { samplePeak() }
+            turn += 1
             if ContinuousClock.now >= deadline {
                 throw LabError("\(name) still runs after \(timeout); it printed last:\n\(outputTail())")
             }
@@ -153,18 +160,21 @@ package final class ChildProcess {
         repeat { result = wait4(pid, &status, options, &usage) } while result < 0 && errno == EINTR
         guard result == pid else { return }
         let signal = status & 0x7F
+        let peak = usage.ru_maxrss * 1024
         let seconds = [usage.ru_utime, usage.ru_stime].map { Double($0.tv_sec) + Double($0.tv_usec) * 1e-6 }
         ended = (
             signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal),
             Usage(
-                cpuSeconds: seconds[0] + seconds[1], peakResidentBytes: usage.ru_maxrss * 1024,
+                cpuSeconds: seconds[0] + seconds[1],
+                peakResidentBytes: peak > ownPeakBytes ? peak : sampledPeakBytes,
                 contextSwitches: usage.ru_nvcsw + usage.ru_nivcsw), .now
         )
     }
 
     // MARK: Usage
 
-    /// CPU time and peak memory: of the whole life once the process has ended, until now before.
+    /// CPU time and peak memory: of the whole life once the process has ended, until now before. The peak of a process that
+    /// had less memory than we did at its start is as of the last time that it was waited for or asked for.
     package var usage: Usage {
         if !isRunning, let ended { return ended.usage }
         var usage = Usage(cpuSeconds: 0, peakResidentBytes: 0)
@@ -176,11 +186,19 @@ package final class ChildProcess {
             let ticks = fields.count > 13 ? (Double(fields[12]) ?? 0) + (Double(fields[13]) ?? 0) : 0
             usage.cpuSeconds = ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
         }
-        let status = (try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)) ?? ""
-        if let peak = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }) {
-            usage.peakResidentBytes = (Int(peak.filter(\.isNumber)) ?? 0) * 1024
-        }
+        samplePeak()
+        usage.peakResidentBytes = sampledPeakBytes
         return usage
+    }
+
+    /// Reads the peak memory so far.
+    package func samplePeak() { sampledPeakBytes = max(sampledPeakBytes, Self.peakResidentBytes(of: "\(pid)")) }
+
+    /// The most memory that a process has had resident since it executed its program; 0 when it has ended.
+    private static func peakResidentBytes(of process: String) -> Int {
+        let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
+        let peak = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return peak.flatMap { Int($0.filter(\.isNumber)) }.map { $0 * 1024 } ?? 0
     }
 
     /// From the start to the end, as it was noticed; until now while the process runs.

@@ -17,7 +17,10 @@ struct FullSync {
         // Keys are counted in the target itself. Leaving waits for the master and is no part of the measure.
         var arrival: ContinuousClock.Instant?
         while daemon.process.isRunning {
-            if arrival == nil, try redis.keyCount() >= expectedCount { arrival = .now }
+            if arrival == nil, try redis.keyCount() >= expectedCount {
+                arrival = .now
+                daemon.process.samplePeak()
+            }
             nap(.milliseconds(2))
         }
         try daemon.expectExit(0)
