@@ -1,13 +1,14 @@
-package import Glibc
+public import Glibc
 
 /// A value behind a mutex, for small state that several queues share.
 ///
-/// `Synchronization.Mutex` would do, but gives false reports under the thread sanitizer (Swift 6.3 on Linux).
-package final class Lock<Value>: @unchecked Sendable {  // every access to `value` is between lock and unlock
+/// `Synchronization.Mutex` would do, but gives false reports under the thread sanitizer (Swift 6.3 on Linux). Public for the
+/// reason that `MappedTable` is.
+public final class Lock<Value>: @unchecked Sendable {  // every access to `value` is between lock and unlock
     @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
     @usableFromInline var value: Value
 
-    package init(_ value: Value) {
+    public init(_ value: Value) {
         self.value = value
         mutex = .allocate(capacity: 1)
         mutex.initialize(to: pthread_mutex_t())
@@ -20,8 +21,8 @@ package final class Lock<Value>: @unchecked Sendable {  // every access to `valu
         mutex.deallocate()
     }
 
-    /// Inlined into other modules, where it is specialised: the hot paths take one for each read.
-    @inlinable package func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
+    /// Specialized in other modules: the hot paths take one for each read.
+    @inlinable public func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body(&value)

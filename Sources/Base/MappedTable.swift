@@ -1,14 +1,14 @@
 import Glibc
 
 /// An entry of a `MappedTable`: found by its fingerprint, free when that is 0.
-package protocol MappedEntry: BitwiseCopyable {
+public protocol MappedEntry: BitwiseCopyable {
     var fingerprint: UInt64 { get }
     static var free: Self { get }
 }
 
 extension UInt64: MappedEntry {
-    @inlinable package var fingerprint: UInt64 { self }
-    @inlinable package static var free: UInt64 { 0 }
+    @inlinable public var fingerprint: UInt64 { self }
+    @inlinable public static var free: UInt64 { 0 }
 }
 
 /// An open-addressed hash table in a file that is mapped into memory.
@@ -20,12 +20,14 @@ extension UInt64: MappedEntry {
 /// of the slots are in use: a search ends at a free one. There is no well-kept library for this: databases bring their own
 /// files, logs and caches, and what is needed here is one array and a dozen lines.
 ///
+/// Public, though nobody outside the package can see it: a generic `package` type is not specialized in other modules
+/// (Swift 6.3), so that each copy of an entry there is a call through its metadata.
+///
 /// Not Sendable: it belongs to its owner's queue.
-package struct MappedTable<Entry: MappedEntry>: ~Copyable {
+public struct MappedTable<Entry: MappedEntry>: ~Copyable {
     @usableFromInline var memory: UnsafeMutableRawBufferPointer
     @usableFromInline var slots: UnsafeMutableBufferPointer<Entry>
-    /// Slots in use.
-    @usableFromInline package internal(set) var count: Int
+    @usableFromInline var used: Int
 
     /// Maps a new, empty table into `descriptor`, an empty file, which stays the caller's.
     ///
@@ -43,7 +45,7 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
         while code == EINTR { code = posix_fallocate(descriptor, 0, off_t(size)) }
         guard code == 0 else { throw SystemError("fallocate", errno: code, peer: name) }
         (memory, slots) = try Self.map(descriptor, name, headBytes, slotCount)
-        count = 0
+        used = 0
     }
 
     /// Maps the table that an earlier process has left in `descriptor`.
@@ -65,7 +67,7 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
             munmap(memory.baseAddress, memory.count)
             throw SystemError("read", errno: EINVAL, peer: name)
         }
-        (self.memory, self.slots, count) = (memory, slots, used)
+        (self.memory, self.slots, self.used) = (memory, slots, used)
     }
 
     deinit { munmap(memory.baseAddress, memory.count) }
@@ -84,10 +86,12 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
         )
     }
 
+    /// Slots in use.
+    @inlinable public var count: Int { used }
     package var slotCount: Int { slots.count }
 
     /// The owner's bytes in front of the slots.
-    package var head: UnsafeMutableRawBufferPointer {
+    @inlinable @inline(__always) public var head: UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(rebasing: memory[..<(memory.count - slots.count * MemoryLayout<Entry>.stride)])
     }
 
@@ -97,36 +101,34 @@ package struct MappedTable<Entry: MappedEntry>: ~Copyable {
     // MARK: Entries, inlined: unspecialized, each copy of an entry would be a call.
 
     /// The entry of a fingerprint; `nil` when there is none.
-    @inlinable package subscript(fingerprint: UInt64) -> Entry? {
-        @inline(__always) get {
-            let entry = slots[place(of: fingerprint)]
-            return entry.fingerprint == fingerprint ? entry : nil
-        }
+    @inlinable public subscript(fingerprint: UInt64) -> Entry? {
+        let entry = slots[place(of: fingerprint)]
+        return entry.fingerprint == fingerprint ? entry : nil
     }
 
     /// There is no room for another fingerprint: `copy(to:)` a table of twice the slots.
-    @inlinable @inline(__always) package var isFull: Bool { count >= slots.count / 2 }
+    @inlinable @inline(__always) public var isFull: Bool { used >= slots.count / 2 }
 
     /// Puts an entry in, in place of the one with its fingerprint.
     ///
     /// - Returns: `true` when there was none.
     @discardableResult
-    @inlinable @inline(__always) package mutating func set(_ entry: Entry) -> Bool {
+    @inlinable @inline(__always) public mutating func set(_ entry: Entry) -> Bool {
         precondition(entry.fingerprint != 0, "0 marks a free slot")
         let place = place(of: entry.fingerprint)
         let isNew = slots[place].fingerprint == 0
         if isNew {
             precondition(!isFull, "a search ends at a free slot")
-            count += 1
+            used += 1
         }
         slots[place] = entry
         return isNew
     }
 
-    @inlinable package mutating func remove(_ fingerprint: UInt64) {
+    @inlinable public mutating func remove(_ fingerprint: UInt64) {
         var hole = place(of: fingerprint)
         guard slots[hole].fingerprint == fingerprint else { return }
-        count -= 1
+        used -= 1
         let mask = slots.count - 1
         var next = hole
         while true {
