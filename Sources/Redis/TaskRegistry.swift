@@ -19,6 +19,9 @@ package final class TaskRegistry: Sendable {
 
     fileprivate func add(_ new: Set<UInt32>) { databases.withLock { $0.formUnion(new) } }
 
+    /// The task's line, as it was written last, names all of `databases`.
+    package func names(_ databases: Set<UInt32>) -> Bool { self.databases.withLock { $0.isSuperset(of: databases) } }
+
     var command: [String] {
         let all = databases.withLock { $0 }
         return ["HSET", Self.key, own, all.sorted().map(String.init).joined(separator: ",")]
@@ -59,21 +62,16 @@ extension TargetControl {
         try await renew(registry)
     }
 
-    /// The same, and then makes another request about a key of database 0: both at once, where they go to the same server.
+    /// The same, and then makes other requests about a key of database 0: all at once, where they go to the same server.
     package func register(
-        _ databases: Set<UInt32>, in registry: TaskRegistry, with request: [String], at key: String
+        _ databases: Set<UInt32>, in registry: TaskRegistry, with requests: [[String]], at key: String
     ) async throws(TargetError) {
-        registry.add(databases)
-        let requests = [registry.command, request].map { $0.map { Array($0.utf8) } }
-        if let replies = try await servers.pipeline(requests, in: 0) {
-            for (reply, request) in zip(replies, requests) {
-                guard case .error(let text) = reply else { continue }
-                throw TargetError.reply(text, to: String(decoding: request[0], as: UTF8.self))
-            }
-        } else {
-            try await renew(registry)
-            _ = try await demand(request, at: key, in: 0)
+        guard servers.cluster == nil else {
+            try await register(databases, in: registry)
+            return try await demandAll(requests, at: key)
         }
+        registry.add(databases)
+        try await demandAll([registry.command] + requests, at: key)
     }
 
     /// Writes again what somebody may have removed.

@@ -53,10 +53,10 @@ final class SessionOpening {
         let source = try await handshake(plan)
         // 5. The target knows what comes before anything of it is applied.
         try begin(.prepareTarget)
-        try await prepareTarget(claim.profile, checkpoint, plan, source.session)
+        try await prepareTarget(claim, checkpoint, plan, source.session)
         // 6. For each flow an intake, an applier and its connection to the target.
         try begin(.buildFlows)
-        try await buildFlows(claim.profile, checkpoint, plan, source)
+        try await buildFlows(claim, checkpoint, plan, source)
         // 7. Readers run, then the source is asked to send.
         try begin(.beginSync)
         try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint))
@@ -74,15 +74,14 @@ final class SessionOpening {
     // MARK: 2 The target
 
     private func learnTarget(_ claim: TaskLease.Claim) async throws -> CheckpointStore.Opening {
-        let (task, control, profile) = (scope.task, scope.control, claim.profile)
+        let (task, profile, figures) = (scope.task, claim.profile, claim.target.figures)
+        let databaseCount = claim.target.databaseCount
         task.targetLimits.configure(profile.limits)
-        async let findings = task.targetWatch.poll(asksForCheckpoint: false)
-        let databaseCount = try await control.databaseCount()
-        async let otherTasks = control.others(in: task.registry)
-        let checkpoint = try await task.checkpointStore.open(on: control, targetRunID: profile.runID)
+        let checkpoint = try await task.checkpointStore.open(
+            claim.task.checkpoint, on: scope.control, targetRunID: profile.runID)
         for loss in claim.rights.losses { task.incidents.reportOnce(loss, level: .warning) }
-        if let findings = await findings { reactions.begin(findings) }
-        let others = try await otherTasks
+        reactions.begin(await task.targetWatch.findings(in: figures, roundTrip: claim.target.roundTrip))
+        let others = claim.task.others
         task.incidents.report(others)
         scope.target.learn(claim.rights, databaseCount: databaseCount, hasOtherTasks: !others.isEmpty)
         guard !checkpoint.isCutOver else {
@@ -158,13 +157,13 @@ final class SessionOpening {
     // MARK: 5 The target, prepared
 
     private func prepareTarget(
-        _ profile: TargetProfile, _ checkpoint: CheckpointStore.Opening, _ plan: Plan,
+        _ claim: TaskLease.Claim, _ checkpoint: CheckpointStore.Opening, _ plan: Plan,
         _ session: SessionStateMachine.Session
     ) async throws {
         let beginning = try beginning(checkpoint, plan, session)
         try await scope.task.checkpointStore.begin(
-            beginning, checkpoint, targetRunID: profile.runID, on: scope.control)
-        try await ttls.beginImportMode(profile)
+            beginning, checkpoint, targetRunID: claim.profile.runID, on: scope.control)
+        try await ttls.beginImportMode(claim)
     }
 
     private func beginning(
@@ -201,15 +200,16 @@ final class SessionOpening {
     // MARK: 6 The flows
 
     private func buildFlows(
-        _ profile: TargetProfile, _ checkpoint: CheckpointStore.Opening, _ plan: Plan, _ source: Source
+        _ claim: TaskLease.Claim, _ checkpoint: CheckpointStore.Opening, _ plan: Plan, _ source: Source
     ) async throws {
-        let flows = scope.flows
+        let (flows, profile) = (scope.flows, claim.profile)
         flows.learn(source.session)
         scope.task.positions.follow(flows.progress)
         globals.expect(flowCount: source.session.flowCount)
         let resume = scope.sync.isFullSync ? nil : plan.resumePoint
         let context = context(profile, source)
-        let starts = try await starts(source, resume: resume, mayRepeat: mayRepeat(after: checkpoint))
+        let starts = try await starts(
+            source, resume: resume, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
         let budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
         for (index, start) in starts.enumerated() {
             flows.add(
@@ -222,10 +222,24 @@ final class SessionOpening {
         prepareDataSetWatch(checkpoint.note, plan.calls)
         scope.health.watch(flows.appliers.map(\.probe))
         // At the same time: a target far away takes as long for many as for one.
+        async let survey: Void = surveyDatabases(claim.task.databases)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for applier in flows.appliers { group.addTask { try await applier.start() } }
             try await group.waitForAll()
         }
+        try await survey
+    }
+
+    /// Looks through the target's databases, and removes what an earlier session has left of elements' TTLs.
+    ///
+    /// - Parameter databases: those that hold keys.
+    private func surveyDatabases(_ databases: [UInt32]) async throws {
+        if ttls.takesOverElements { return }
+        let control = scope.control
+        let reserved = ReservedKeys(checkpoint: scope.task.checkpointKey.name, isInCluster: control.isInCluster)
+        let survey = try await DatabaseSurvey(of: databases, task: settings.task, besides: reserved, on: control)
+        scope.target.learn(survey)
+        try await ttls.forgetOldElements(in: survey?.withElementLists ?? databases)
     }
 
     /// In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.
@@ -251,9 +265,13 @@ final class SessionOpening {
     }
 
     /// How each flow begins.
-    private func starts(_ source: Source, resume: ResumePoint?, mayRepeat: Bool) async throws -> [FlowStart] {
+    ///
+    /// - Parameter databases: those of the target that hold keys.
+    private func starts(
+        _ source: Source, resume: ResumePoint?, mayRepeat: Bool, databases held: [UInt32]
+    ) async throws -> [FlowStart] {
         let isFullSync = scope.sync.isFullSync
-        let elementKeys = try await ttls.takeOverElements(flowCount: source.session.flowCount)
+        let elementKeys = try await ttls.elementsTakenOver(flowCount: source.session.flowCount, in: held)
         let expiry = try await ttls.prepareDeadlines(source.session, resume: resume)
         return source.modes.enumerated().map { index, mode in
             var start = FlowStart(mode: mode, next: resume?.nextLSNs[index])
