@@ -97,7 +97,8 @@ actor TargetRequests {
     /// - Throws: `TargetError` when the connection cannot be opened, or breaks.
     func ask(_ questions: [Question]) async throws(TargetError) -> [RESPValue] {
         try await alone { () throws(TargetError) in
-            if let connection, try await isUsable(connection) {
+            // (A connection that has been closed shows itself: a question may be asked twice.)
+            if let connection, await !connection.isBroken {
                 let (sent, isWanted) = Self.words(of: questions, from: selected.number)
                 do {
                     let replies = try await connection.requests(sent, timeout: timeout)

@@ -176,7 +176,7 @@ actor CheckpointStore {
         record.filling = opening.filling.isEmpty ? nil : TaskRecord.text(opening.filling)
         record.isReconciling = opening.isReconciling
         let databases = (opening.databases ?? []).union(opening.filling.keys)
-        if !registry.names(databases) { try await control.register(databases, in: registry) }
+        if registry.learn(databases) { try await control.register(databases, in: registry) }
         let fields = opening.fields
         switch beginning {
         case .fullSync(let isReconciling):

@@ -137,7 +137,8 @@ final class ReplicationSession {
     /// For the sessions after this one.
     var outcome: SessionOutcome {
         SessionOutcome(
-            hasBegun: scope.sync.hasBegun, isFullSync: scope.sync.isFullSync, stableTime: scope.sync.stableTime,
+            hasSourceBegun: scope.sync.hasSourceBegun, hasBegun: scope.sync.hasBegun,
+            isFullSync: scope.sync.isFullSync, stableTime: scope.sync.stableTime,
             ownsImportMode: ttls.ownsImportMode)
     }
 

@@ -54,12 +54,12 @@ final class SessionOpening {
         // 5. The target knows what comes before anything of it is applied.
         try begin(.prepareTarget)
         try await prepareTarget(claim, checkpoint, plan, source.session)
-        // 6. For each flow an intake, an applier and its connection to the target.
+        // 6. For each flow an intake and an applier.
         try begin(.buildFlows)
         try await buildFlows(claim, checkpoint, plan, source)
-        // 7. Readers run, then the source is asked to send.
+        // 7. The flows connect to the target; readers run, then the source is asked to send.
         try begin(.beginSync)
-        try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint))
+        try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
     }
 
     /// - Throws: `CancellationError` when the operator wants to leave.
@@ -221,25 +221,6 @@ final class SessionOpening {
         }
         prepareDataSetWatch(checkpoint.note, plan.calls)
         scope.health.watch(flows.appliers.map(\.probe))
-        // At the same time: a target far away takes as long for many as for one.
-        async let survey: Void = surveyDatabases(claim.task.databases)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for applier in flows.appliers { group.addTask { try await applier.start() } }
-            try await group.waitForAll()
-        }
-        try await survey
-    }
-
-    /// Looks through the target's databases, and removes what an earlier session has left of elements' TTLs.
-    ///
-    /// - Parameter databases: those that hold keys.
-    private func surveyDatabases(_ databases: [UInt32]) async throws {
-        if ttls.takesOverElements { return }
-        let control = scope.control
-        let reserved = ReservedKeys(checkpoint: scope.task.checkpointKey.name, isInCluster: control.isInCluster)
-        let survey = try await DatabaseSurvey(of: databases, task: settings.task, besides: reserved, on: control)
-        scope.target.learn(survey)
-        try await ttls.forgetOldElements(in: survey?.withElementLists ?? databases)
     }
 
     /// In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.
@@ -311,7 +292,12 @@ final class SessionOpening {
 
     // MARK: 7 The sync
 
-    private func beginSync(_ master: MasterSession, mayRepeat: Bool) async throws {
+    /// - Parameter databases: those of the target that hold keys.
+    private func beginSync(_ master: MasterSession, mayRepeat: Bool, databases held: [UInt32]) async throws {
+        // A target far away answers while the source begins its snapshot, of which nothing is sent before a flow's first
+        // database is prepared. A flow that resumes sends at once what comes to it.
+        async let connected: Void = connectFlows(held)
+        if !scope.sync.isFullSync { try await connected }
         let (sync, flows, counters) = (scope.sync, scope.flows, scope.task.counters)
         // For whoever watches the progress; a source that does not say costs them only the percentage.
         if sync.isFullSync {
@@ -325,16 +311,18 @@ final class SessionOpening {
             sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
             metadata: ["phase": "\(sync.phase.rawValue)", "event": sync.isFullSync ? "fullSyncBegun" : "stable"])
         let resumes = try await master.begin(receivers: flows.appliers.map(\.intake))
-        sync.markBegun()
-        counters.sessionBegan()
-        if resumes { try await reportCatchUpEnd(isNeeded: mayRepeat) }
+        sync.markSourceBegun()
         let connections = await master.flows
         flows.setConnections(connections)
         scope.health.watch(connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) })
         if let queue = await master.mainQueue {
             scope.health.watch([QueueProbe("the connection to the source", queue: queue)])
         }
+        try await connected
+        sync.markBegun()
+        counters.sessionBegan()
         if resumes {
+            try await reportCatchUpEnd(isNeeded: mayRepeat)
             sync.enterStable()
             await scope.dataSets.start()
             scope.startRefreshing { [databases] in databases.removable }
@@ -343,6 +331,35 @@ final class SessionOpening {
             }
         }
         scope.task.notice(.ready(scope.status))
+    }
+
+    /// Connects every flow to the target, all at the same time: a target far away takes as long for many as for one.
+    ///
+    /// - Parameter databases: those of the target that hold keys.
+    /// - Throws: `ReplicationError`.
+    private func connectFlows(_ databases: [UInt32]) async throws {
+        do {
+            async let survey: Void = surveyDatabases(databases)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for applier in scope.flows.appliers { group.addTask { try await applier.start() } }
+                try await group.waitForAll()
+            }
+            try await survey
+        } catch {
+            throw ReplicationError(error).during(.opening(.buildFlows))
+        }
+    }
+
+    /// Looks through the target's databases, and removes what an earlier session has left of elements' TTLs.
+    ///
+    /// - Parameter databases: those that hold keys.
+    private func surveyDatabases(_ databases: [UInt32]) async throws {
+        if ttls.takesOverElements { return }
+        let control = scope.control
+        let reserved = ReservedKeys(checkpoint: scope.task.checkpointKey.name, isInCluster: control.isInCluster)
+        let survey = try await DatabaseSurvey(of: databases, task: settings.task, besides: reserved, on: control)
+        scope.target.learn(survey)
+        try await ttls.forgetOldElements(in: survey?.withElementLists ?? databases)
     }
 
     /// What the source has by now is as far as anything can have been applied, or been waiting, before.
