@@ -96,13 +96,17 @@ package struct TargetConnector: Sendable {
             do {
                 let name = "\(settings.clientName):\(role)"
                 let start = ContinuousClock.now
-                let answers = try await greet(connection, name: name, replacing: replacing, asking: questions)
+                let source = usesImportMode ? [Self.importSource.map { Array($0.utf8) }] : []
+                let answers = try await greet(
+                    connection, name: name, replacing: replacing, asking: questions + source)
                 let roundTrip = start.duration(to: .now)
-                if usesImportMode {
+                // Refused while the server is not in import mode.
+                if usesImportMode, answers.last?.isOK != true {
                     try await demandAll(
-                        [["CONFIG", "SET", "import-mode", "yes"], ["CLIENT", "IMPORT-SOURCE", "ON"]], on: connection)
+                        [["CONFIG", "SET", "import-mode", "yes"], Self.importSource], on: connection)
                 }
-                return Opened(connection: connection, answers: answers, roundTrip: roundTrip)
+                return Opened(
+                    connection: connection, answers: Array(answers.prefix(questions.count)), roundTrip: roundTrip)
             } catch {
                 await connection.close()
                 throw error
@@ -111,6 +115,8 @@ package struct TargetConnector: Sendable {
             throw TargetError(error)
         }
     }
+
+    private static let importSource = ["CLIENT", "IMPORT-SOURCE", "ON"]
 
     /// All that a new connection asks at first, at once.
     ///

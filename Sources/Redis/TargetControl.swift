@@ -102,6 +102,19 @@ package actor TargetControl {
         await servers.tellReplicas("CONFIG", "SET", name, value)
     }
 
+    /// The same, with a field of a hash in database 0 that says so: the field first.
+    package func setParameter(
+        _ name: String, to value: String, noting field: (name: String, value: String), in key: String
+    ) async throws(TargetError) {
+        let note = ["HSET", key, field.name, field.value]
+        guard servers.cluster == nil else {
+            _ = try await demand(note, at: key, in: 0)
+            return try await setParameter(name, to: value)
+        }
+        try await demandAll([note, ["CONFIG", "SET", name, value]], at: key)
+        await servers.tellReplicas("CONFIG", "SET", name, value)
+    }
+
     // MARK: Keys of our own
 
     package func hash(_ key: String) async throws(TargetError) -> [String: String] {

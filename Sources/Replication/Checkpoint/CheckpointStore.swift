@@ -316,11 +316,19 @@ actor CheckpointStore {
 
     /// There is no position to go on from. What the task has filled stays known, or a later full sync would leave for ever
     /// what the source has deleted meanwhile.
-    func forgetPosition(on control: TargetControl) async {
+    ///
+    /// - Parameter flowCount: the flows that have written positions; `nil`: not known.
+    func forgetPosition(of flowCount: Int? = nil, on control: TargetControl) async {
         clearPosition()
         guard !isInFile else { return _ = try? writeOrRemove() }
         do {
-            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            let known = flowCount.map { (0..<$0).map { key.field(FlowID($0)) } }
+            let positions: [String]
+            if let known {
+                positions = known
+            } else {
+                positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            }
             try await control.update(key.name, set: [:], remove: positions)
         } catch {
             logger.warning("cannot remove the positions from the target: \(error)")

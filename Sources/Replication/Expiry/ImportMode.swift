@@ -37,11 +37,11 @@ struct ImportMode {
             }
             let isNoted = claim.task.checkpoint[Self.field.name] != nil
             let isOurs = wasOurs || !isOn || isNoted
-            if isOurs {
-                if !isNoted {
-                    try await control.update(checkpoint.name, set: [Self.field.name: Self.field.value], remove: [])
-                }
-                if !isOn { try await control.setParameter(Self.parameter, to: "yes") }
+            if isOurs, !isOn {
+                try await control.setParameter(
+                    Self.parameter, to: "yes", noting: Self.field, in: checkpoint.name)
+            } else if isOurs, !isNoted {
+                try await control.update(checkpoint.name, set: [Self.field.name: Self.field.value], remove: [])
             }
             logger.info("import mode is on at the target: it expires no keys by itself")
             return isOurs ? .ours : .operators
