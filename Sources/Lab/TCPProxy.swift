@@ -30,16 +30,29 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     /// How long bytes are on their way, in each direction.
     private let delay: Duration
     private let onReply: (@Sendable (ArraySlice<UInt8>) -> Void)?
+    private let onTraffic: (@Sendable (Traffic) -> Void)?
+
+    /// Bytes that pass.
+    package struct Traffic: Sendable {
+        /// The connection's number.
+        package var connection: Int
+        /// Towards the server; else a reply, which reaches the client when it has been seen.
+        package var isRequest: Bool
+        package var bytes: ArraySlice<UInt8>
+    }
 
     /// - Parameters:
     ///   - commandsPerSecond: over all connections, towards the server; `nil`: no limit.
     ///   - delay: how long bytes are on their way, in each direction. Any number of them can be.
     ///   - onReply: sees, on the connection's own thread, what the server has sent before it is passed on.
+    ///   - onTraffic: sees both directions, each on a thread of its own: requests when they come, replies when they are on
+    ///     their way no longer.
     package init(
         to server: UInt16, commandsPerSecond: Int? = nil, delay: Duration = .zero,
-        onReply: (@Sendable (ArraySlice<UInt8>) -> Void)? = nil
+        onReply: (@Sendable (ArraySlice<UInt8>) -> Void)? = nil, onTraffic: (@Sendable (Traffic) -> Void)? = nil
     ) throws {
         self.onReply = onReply
+        self.onTraffic = onTraffic
         self.delay = delay
         state = State(server: server, commandsPerSecond: commandsPerSecond)
         listener = try Listener()
@@ -101,6 +114,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     // MARK: Threads
 
     private func acceptLoop() {
+        var number = 0
         while true {
             guard let client = listener.accept() else { return }
             guard let server = connectToServer() else {
@@ -111,7 +125,8 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
                 var on: Int32 = 1
                 setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
             }
-            let pair = Pair(client: client, server: server)
+            let pair = Pair(number, client: client, server: server)
+            number += 1
             let generation = lock.withLock { () -> Int? in
                 guard !state.isStopped else { return nil }
                 state.descriptors.formUnion([client, server])
@@ -127,11 +142,14 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
 
     /// Both sockets of a connection, closed when both directions are through.
     private final class Pair: @unchecked Sendable {  // `directions` is under the proxy's lock
+        let number: Int
         let client: Int32
         let server: Int32
         var directions = 2
 
-        init(client: Int32, server: Int32) { (self.client, self.server) = (client, server) }
+        init(_ number: Int, client: Int32, server: Int32) {
+            (self.number, self.client, self.server) = (number, client, server)
+        }
     }
 
     private func connectToServer() -> Int32? {
@@ -150,13 +168,19 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     /// - Parameter generation: of a direction to the server, which may be held back and paced.
     private func relay(from source: Int32, to sink: Int32, _ pair: Pair, generation: Int?) {
         var buffer = [UInt8](repeating: 0, count: delay > .zero ? 256 << 10 : 16 << 10)
-        let path = delay > .zero ? DelayedPath(to: sink, delay: delay) : nil
+        let isRequest = generation != nil
+        let number = pair.number
+        let onArrival: @Sendable (ArraySlice<UInt8>) -> Void = { [onTraffic] bytes in
+            if !isRequest { onTraffic?(Traffic(connection: number, isRequest: false, bytes: bytes)) }
+        }
+        let path = delay > .zero ? DelayedPath(to: sink, delay: delay, onArrival: onArrival) : nil
         var counter = CommandCounter()
         var carriedBytes = 0
         while true {
             let count = recv(source, &buffer, buffer.count, 0)
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { break }
+            if isRequest { onTraffic?(Traffic(connection: number, isRequest: true, bytes: buffer[..<count])) }
             if let generation {
                 pace(counter.commands(in: buffer[..<count]))
                 waitWhileHeld(count, generation)
@@ -171,6 +195,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             if let path {
                 path.send(Array(buffer[..<count]))
             } else {
+                onArrival(buffer[..<count])
                 guard Self.sendAll(buffer[..<count], to: sink) else { break }
             }
         }
@@ -236,8 +261,11 @@ private final class DelayedPath: @unchecked Sendable {  // everything that threa
     private var hasEnded = false
     private var isThrough = false
 
-    init(to sink: Int32, delay: Duration) {
-        (self.sink, self.delay) = (sink, delay)
+    private let onArrival: @Sendable (ArraySlice<UInt8>) -> Void
+
+    /// - Parameter onArrival: sees bytes before they are delivered.
+    init(to sink: Int32, delay: Duration, onArrival: @escaping @Sendable (ArraySlice<UInt8>) -> Void) {
+        (self.sink, self.delay, self.onArrival) = (sink, delay, onArrival)
         Thread { [self] in deliver() }.start()
     }
 
@@ -274,6 +302,7 @@ private final class DelayedPath: @unchecked Sendable {  // everything that threa
             for (due, bytes) in next where isOpen {
                 let wait = ContinuousClock.now.duration(to: due)
                 if wait > .zero { nap(wait) }
+                onArrival(bytes[...])
                 isOpen = TCPProxy.sendAll(bytes[...], to: sink)
             }
         }

@@ -55,33 +55,58 @@ package struct OwnershipRecord: Equatable, Sendable {
     }
 }
 
-/// The record as its owner, and those who want to be, see and change it.
+/// What the key of a record holds.
+package struct RecordHolder: Equatable, Sendable {
+    /// `nil`: nothing.
+    package var text: String?
+    /// Milliseconds until it ends; -1: never.
+    package var endsIn: Int64
+    /// The connection that watches the key (`TargetRequests.connectionNumber`).
+    var watcher: Int
+
+    /// Begins to watch the key, and asks what it holds.
+    static func questions(_ key: String) -> [[String]] { [["WATCH", key], ["GET", key], ["PTTL", key]] }
+
+    /// - Parameters:
+    ///   - replies: to `questions`.
+    ///   - watcher: the connection that has asked.
+    init(_ replies: some Collection<RESPValue>, watcher: Int) throws(TargetError) {
+        self.watcher = watcher
+        let replies = Array(replies)
+        for (reply, name) in zip(replies, ["WATCH", "GET", "PTTL"]) {
+            if case .error(let text) = reply { throw TargetError.reply(text, to: name) }
+        }
+        text = replies[1].text
+        endsIn = text == nil ? 0 : replies[2].int ?? 0
+    }
+}
+
+/// The record as its owner sees and changes it.
 extension TargetControl {
     /// Replaces what `key` holds, if `mayReplace` says so, and nobody else does at the same time.
     ///
     /// - Parameters:
     ///   - record: what is written; `nil`: the key is removed.
     ///   - mayReplace: asked with what the key holds; `nil`: nothing.
-    /// - Returns: `isReplaced`; and what the key held, with the milliseconds until that ends (-1: never).
+    /// - Returns: `isReplaced`; and what the key held.
     package func exchange(
         _ key: String, with record: OwnershipRecord?, mayReplace: @Sendable (String?) -> Bool
-    ) async throws(TargetError) -> (isReplaced: Bool, found: String?, endsIn: Int64) {
+    ) async throws(TargetError) -> (isReplaced: Bool, found: RecordHolder) {
         let command = record?.command ?? ["DEL", key]
         // On one connection, since another one would know nothing of WATCH.
         return try await servers.at(Array(key.utf8)) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
                 while true {
-                    let replies = try await sequence.demandAll([["WATCH", key], ["GET", key], ["PTTL", key]])
-                    let found = replies[1].text
-                    let endsIn = found == nil ? 0 : replies[2].int ?? 0
-                    guard mayReplace(found) else {
+                    let found = try RecordHolder(
+                        try await sequence.demandAll(RecordHolder.questions(key)), watcher: sequence.number)
+                    guard mayReplace(found.text) else {
                         try await sequence.demand("UNWATCH")
-                        return (false, found, endsIn)
+                        return (false, found)
                     }
                     let outcome = try await sequence.demandAll([["MULTI"], command, ["EXEC"]])
                     // A null: somebody has changed it, or it has ended, since WATCH.
-                    if case .array(.some)? = outcome.last { return (true, found, endsIn) }
+                    if case .array(.some)? = outcome.last { return (true, found) }
                 }
             }
         }

@@ -70,18 +70,43 @@ package struct TargetConnector: Sendable {
     /// - Parameter replacing: there was a connection of this role before, of unknown fate: it is ended first (`evict`).
     /// - Throws: `TargetError`.
     package func connect(role: String, replacing: Bool = false) async throws(TargetError) -> RequestConnection {
+        try await connect(role: role, replacing: replacing, asking: []).connection
+    }
+
+    /// A connection, and what it was asked at first.
+    struct Opened {
+        var connection: RequestConnection
+        /// An answer, or an error reply, to each question.
+        var answers: [RESPValue]
+        /// How long the target took to answer.
+        var roundTrip: Duration
+    }
+
+    /// As `connect(role:replacing:)`, with the answers to some questions, which go out with the greeting: a target far away
+    /// answers once.
+    ///
+    /// - Parameter questions: change nothing: it is not known yet whether the connection may be used.
+    func connect(
+        role: String, replacing: Bool, asking questions: [[[UInt8]]]
+    ) async throws(TargetError) -> Opened {
         do {
             let endpoint = try await settings.locator?.master() ?? settings.endpoint
             let connection = try await RequestConnection.connect(
                 to: endpoint, tls: settings.tls, label: "df2redis.target.\(role)", timeout: settings.timeout)
             do {
                 let name = "\(settings.clientName):\(role)"
-                try await greet(connection, name: name, replacing: replacing)
-                if usesImportMode {
-                    try await demand(["CONFIG", "SET", "import-mode", "yes"], on: connection)
-                    try await demand(["CLIENT", "IMPORT-SOURCE", "ON"], on: connection)
+                let start = ContinuousClock.now
+                let source = usesImportMode ? [Self.importSource.map { Array($0.utf8) }] : []
+                let answers = try await greet(
+                    connection, name: name, replacing: replacing, asking: questions + source)
+                let roundTrip = start.duration(to: .now)
+                // Refused while the server is not in import mode.
+                if usesImportMode, answers.last?.isOK != true {
+                    try await demandAll(
+                        [["CONFIG", "SET", "import-mode", "yes"], Self.importSource], on: connection)
                 }
-                return connection
+                return Opened(
+                    connection: connection, answers: Array(answers.prefix(questions.count)), roundTrip: roundTrip)
             } catch {
                 await connection.close()
                 throw error
@@ -91,8 +116,14 @@ package struct TargetConnector: Sendable {
         }
     }
 
-    /// All that a new connection asks at first, at once: a target far away answers once.
-    private func greet(_ connection: RequestConnection, name: String, replacing: Bool) async throws {
+    private static let importSource = ["CLIENT", "IMPORT-SOURCE", "ON"]
+
+    /// All that a new connection asks at first, at once.
+    ///
+    /// - Returns: the answers to `questions`.
+    private func greet(
+        _ connection: RequestConnection, name: String, replacing: Bool, asking questions: [[[UInt8]]]
+    ) async throws -> [RESPValue] {
         let login = authentication(user: settings.user, password: settings.password)
         var commands = login.map { [$0] } ?? []
         commands.append(["CLIENT", "SETNAME", name])
@@ -101,7 +132,8 @@ package struct TargetConnector: Sendable {
         // connection is either found by it, or finds its record.
         if let owner = settings.owner { commands.append(["GET", owner.key]) }
         if replacing { commands += Self.listing }
-        var replies = try await requests(commands, on: connection)[...]
+        let all = commands.map { $0.map { Array($0.utf8) } } + questions
+        var replies = try await connection.requests(all, timeout: settings.timeout)[...]
         if let login, case .error(let text)? = replies.popFirst() { throw TargetError.reply(text, to: login[0]) }
         // Errors in this name are of no interest, but the reply says whether we may talk at all.
         if case .error(let text)? = replies.popFirst() {
@@ -117,7 +149,12 @@ package struct TargetConnector: Sendable {
             if case .error(let text) = reply { throw TargetError.reply(text, to: "GET", key: owner.key) }
             try owner.check(reply.text)
         }
-        if replacing, let doomed = try ids(in: replies, { $0 == name }) { _ = try await end(doomed, on: connection) }
+        let answers = Array(replies.suffix(questions.count))
+        guard replacing, let doomed = try ids(in: replies.prefix(Self.listing.count), { $0 == name }), !doomed.isEmpty
+        else { return answers }
+        _ = try await end(doomed, on: connection)
+        // What the other connection has sent may have changed the answers.
+        return try await connection.requests(questions, timeout: settings.timeout)
     }
 
     /// Ends the other connections of this task, which a killed process or a broken network may have left behind.
@@ -130,9 +167,7 @@ package struct TargetConnector: Sendable {
     package func evictPredecessors(on connection: RequestConnection) async throws(TargetError) -> Bool {
         do {
             let replies = try await requests(Self.listing, on: connection)
-            guard let doomed = try ids(in: replies[...], { $0.hasPrefix("\(settings.clientName):") }) else {
-                return false
-            }
+            guard let doomed = try predecessors(in: replies[...]) else { return false }
             return try await end(doomed, on: connection)
         } catch {
             throw TargetError(error)
@@ -153,7 +188,14 @@ package struct TargetConnector: Sendable {
     }
 
     /// What `ids` reads the replies of.
-    private static let listing = [["CLIENT", "ID"], ["CLIENT", "LIST"]]
+    static let listing = [["CLIENT", "ID"], ["CLIENT", "LIST"]]
+
+    /// The ids of the task's other connections; `nil` when the target does not say.
+    ///
+    /// - Parameter replies: to `listing`.
+    func predecessors(in replies: ArraySlice<RESPValue>) throws(TargetError) -> [String]? {
+        try ids(in: replies) { $0.hasPrefix("\(settings.clientName):") }
+    }
 
     /// The ids of the other connections whose name is asked for; `nil` when the target does not say.
     ///
@@ -178,7 +220,7 @@ package struct TargetConnector: Sendable {
 
     /// - Parameter doomed: ids of connections.
     /// - Returns: `false` when the target does not allow it.
-    private func end(_ doomed: [String], on connection: RequestConnection) async throws -> Bool {
+    func end(_ doomed: [String], on connection: RequestConnection) async throws -> Bool {
         for reply in try await requests(doomed.map { ["CLIENT", "KILL", "ID", $0] }, on: connection) {
             if case .error(let text) = reply {
                 if TargetError.isTransientReply(text) { throw TargetError.reply(text, to: "CLIENT KILL") }
@@ -209,82 +251,49 @@ package struct TargetConnector: Sendable {
         try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: settings.timeout)
     }
 
-    private func demand(_ arguments: [String], on connection: RequestConnection) async throws {
-        let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.timeout)
-        if case .error(let text) = reply { throw TargetError.reply(text, to: arguments[0]) }
+    private func demandAll(_ commands: [[String]], on connection: RequestConnection) async throws {
+        for (command, reply) in zip(commands, try await requests(commands, on: connection)) {
+            if case .error(let text) = reply { throw TargetError.reply(text, to: command[0]) }
+        }
     }
 
     /// Asks the target what it is, and refuses what we cannot replicate into.
     package func profile(on connection: RequestConnection) async throws(TargetError) -> TargetProfile {
-        try await profile(on: connection, asking: nil).profile
-    }
-
-    /// As `profile(on:)`, with the answer to one more question.
-    package func profile(
-        on connection: RequestConnection, asking question: [String]?
-    ) async throws(TargetError) -> (profile: TargetProfile, answer: RESPValue?) {
         do {
-            let commands =
-                [["INFO"]] + ["JSON.SET", "BF.ADD", "HPEXPIREAT"].map { ["COMMAND", "INFO", $0] }
-                + [["CONFIG", "GET", "proto-max-bulk-len", "client-query-buffer-limit"]]
-            let replies = try await requests(commands + (question.map { [$0] } ?? []), on: connection)
-            let reply = replies[0]
-            if case .error(let text) = reply { throw TargetError.reply(text, to: "INFO") }
-            guard let info = reply.text else {
-                throw TargetError(.protocolViolation, "the target's INFO is not a text")
-            }
-            let fields = ServerInfo(info)
-            if fields["dragonfly_version"] != nil {
-                throw TargetError(.unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey")
-            }
-            guard let versionText = fields["redis_version"] else {
-                throw TargetError(.unsuitable, "the target does not tell its redis_version: it is no Redis or Valkey")
-            }
-            let flavor: TargetProfile.Flavor = fields["server_name"] == "valkey" ? .valkey : .redis
-            guard let version = TargetProfile.Version(fields["valkey_version"] ?? versionText) else {
-                throw TargetError(.unsuitable, "the target's version \(versionText) cannot be read")
-            }
-            guard version >= TargetProfile.oldestVersion else {
-                throw TargetError(.unsuitable, "the target is \(flavor.rawValue) \(version); 7.0 or later is needed")
-            }
-            let isClusterNode = fields["cluster_enabled"] == "1"
-            if isClusterNode != settings.isClusterNode {
-                throw TargetError(
-                    .unsuitable,
-                    isClusterNode
-                        ? "the target \(settings.endpoint) is a node of a cluster: set target.type: cluster"
-                        : "the target \(settings.endpoint) is no node of a cluster: set target.type: standalone")
-            }
-            if fields["role"] == "slave" {
-                throw TargetError(
-                    .notReady,
-                    "the target is a replica of \(fields["master_host"] ?? "another server"): write to its primary")
-            }
-            var profile = TargetProfile(flavor: flavor, version: version, runID: fields["run_id"] ?? "")
-            profile.hasJSON = Self.isKnown(replies[1])
-            profile.hasBloom = Self.isKnown(replies[2])
-            profile.hasFieldExpiry = Self.isKnown(replies[3])
-            profile.limits = Self.limits(replies[4])
-            return (profile, question == nil ? nil : replies[5])
+            let answers = try await requests(ProfileQuestions.all, on: connection)
+            return try ProfileQuestions(settings).findings(in: answers[...]).profile
         } catch {
             throw TargetError(error)
         }
     }
 
-    /// - Parameter reply: to CONFIG GET.
-    private static func limits(_ reply: RESPValue) -> TargetLimits {
-        guard let words = reply.array else { return TargetLimits() }
-        func value(_ name: String) -> Int? {
-            guard let place = words.firstIndex(where: { $0.text == name }), place + 1 < words.count else { return nil }
-            return words[place + 1].int.map { Int($0) }
-        }
-        return TargetLimits(
-            argumentBytes: value("proto-max-bulk-len"), transactionBytes: value("client-query-buffer-limit"))
+    /// A connection for a flow's data.
+    package struct FlowConnection {
+        package var connection: RequestConnection
+        package var profile: TargetProfile
+        /// `nil`: nothing was asked.
+        package var answer: RESPValue?
+        /// How long the target took to answer.
+        package var roundTrip: Duration
     }
 
-    /// - Parameter reply: to COMMAND INFO.
-    private static func isKnown(_ reply: RESPValue) -> Bool {
-        guard case .array(let entries?) = reply, let entry = entries.first else { return false }
-        return !entry.isNull
+    /// Connects for a flow, and asks the target what it is, and one thing more, in one round trip.
+    ///
+    /// Another connection of the role, of unknown fate, is ended first.
+    ///
+    /// - Parameter question: changes nothing.
+    package func connect(flow role: String, asking question: [String]?) async throws(TargetError) -> FlowConnection {
+        let questions = ProfileQuestions.all + (question.map { [$0] } ?? [])
+        let opened = try await connect(
+            role: role, replacing: true, asking: questions.map { $0.map { Array($0.utf8) } })
+        do throws(TargetError) {
+            let profile = try ProfileQuestions(settings).findings(in: opened.answers[...]).profile
+            return FlowConnection(
+                connection: opened.connection, profile: profile, answer: question == nil ? nil : opened.answers.last,
+                roundTrip: opened.roundTrip)
+        } catch {
+            await opened.connection.close()
+            throw error
+        }
     }
 }

@@ -1,9 +1,6 @@
 import Wire
 
 extension TargetControl {
-    /// Beyond so many keys those of ours among them are not told apart.
-    private static let countedKeys = 1000
-
     /// The number of keys in a database that are not df2redis' own.
     package func keyCount(database: UInt32, besides reserved: ReservedKeys) async throws(TargetError) -> Int {
         var (size, cursor): (Int64, String) = (0, "0")
@@ -13,27 +10,21 @@ extension TargetControl {
             cursor = page.cursor
         }
         // The size, and a first page, which often has all.
-        let requests = [["DBSIZE"], Self.scanWords("0")].map { $0.map { Array($0.utf8) } }
+        let requests = KeyCount.questions.map { $0.map { Array($0.utf8) } }
         if let replies = try await servers.pipeline(requests, in: database) {
-            if case .error(let text) = replies[0] { throw TargetError.reply(text, to: "DBSIZE") }
-            guard let count = replies[0].int else { throw Self.noNumber }
-            if count > Self.countedKeys { return Int(count) }
-            if case .error(let text) = replies[1] { throw TargetError.reply(text, to: "SCAN") }
-            add(try Self.page(replies[1]))
+            let count = try KeyCount(replies[...], besides: reserved)
+            if let known = count.number { return known }
+            (keys, cursor) = (count.others, count.cursor)
             while cursor != "0" { add(try await scan(database: database, cursor: cursor)) }
             return keys.count
         }
         for reply in try await servers.demandEverywhere("DBSIZE", in: database) {
-            guard let part = reply.int else { throw Self.noNumber }
+            guard let part = reply.int else { throw KeyCount.noNumber }
             size += part
         }
-        guard size <= Self.countedKeys else { return Int(size) }
+        guard size <= KeyCount.most else { return Int(size) }
         repeat { add(try await scan(database: database, cursor: cursor)) } while cursor != "0"
         return keys.count
-    }
-
-    private static var noNumber: TargetError {
-        TargetError(.protocolViolation, "the target's answer to DBSIZE is not a number")
     }
 
     /// Removes all keys of a database but the task's own, unless there are other tasks.

@@ -102,25 +102,49 @@ package actor TargetControl {
         await servers.tellReplicas("CONFIG", "SET", name, value)
     }
 
+    /// The same, with a field of a hash in database 0 that says so: the field first.
+    package func setParameter(
+        _ name: String, to value: String, noting field: (name: String, value: String), in key: String
+    ) async throws(TargetError) {
+        let note = ["HSET", key, field.name, field.value]
+        guard servers.cluster == nil else {
+            _ = try await demand(note, at: key, in: 0)
+            return try await setParameter(name, to: value)
+        }
+        try await demandAll([note, ["CONFIG", "SET", name, value]], at: key)
+        await servers.tellReplicas("CONFIG", "SET", name, value)
+    }
+
     // MARK: Keys of our own
 
     package func hash(_ key: String) async throws(TargetError) -> [String: String] {
-        guard let pairs = try await demand(["HGETALL", key], at: key, in: 0).array else { return [:] }
-        var fields: [String: String] = [:]
-        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-            if let field = pairs[index].text, let value = pairs[index + 1].text { fields[field] = value }
-        }
-        return fields
+        TaskFindings.fields(try await demand(["HGETALL", key], at: key, in: 0))
     }
 
     /// Sets some fields of a hash in database 0 and removes others.
     package func update(
         _ key: String, set fields: [String: String], remove: [String]
     ) async throws(TargetError) {
-        if !fields.isEmpty {
-            _ = try await demand(["HSET", key] + fields.flatMap { [$0.key, $0.value] }, at: key, in: 0)
+        var requests: [[String]] = []
+        if !fields.isEmpty { requests.append(["HSET", key] + fields.flatMap { [$0.key, $0.value] }) }
+        if !remove.isEmpty { requests.append(["HDEL", key] + remove) }
+        try await demandAll(requests, at: key)
+    }
+
+    /// Makes requests about a key of database 0 in this order; those to a server by itself all at once, in a transaction.
+    ///
+    /// - Throws: `TargetError`, for an error reply too: nothing after it has been done.
+    func demandAll(_ requests: [[String]], at key: String) async throws(TargetError) {
+        guard servers.cluster == nil, requests.count > 1 else {
+            for request in requests { _ = try await demand(request, at: key, in: 0) }
+            return
         }
-        if !remove.isEmpty { _ = try await demand(["HDEL", key] + remove, at: key, in: 0) }
+        try await servers.at([]) { (server) throws(TargetError) in
+            try await server.sequence { (sequence) throws(TargetError) in
+                try await sequence.demand("SELECT", "0")
+                _ = try await sequence.transaction(requests)
+            }
+        }
     }
 
     /// How many of `keys` there are in database 0.

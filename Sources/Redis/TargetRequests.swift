@@ -16,8 +16,9 @@ actor TargetRequests {
         case any
     }
 
-    /// Connects; the argument asks for the end of another connection of the role first.
-    typealias Connect = @Sendable (Bool) async throws(TargetError) -> RequestConnection
+    /// Connects; the first argument asks for the end of another connection of the role first, the second one is asked with
+    /// the greeting.
+    typealias Connect = @Sendable (Bool, [[[UInt8]]]) async throws(TargetError) -> TargetConnector.Opened
 
     /// A connection that has been idle for so long may have been closed by a server with a `timeout`.
     private static let idleLimit = Duration.milliseconds(500)
@@ -27,6 +28,8 @@ actor TargetRequests {
     private let replacement: Replacement
     private var connection: RequestConnection?
     private var hasConnected = false
+    /// Connections that have been opened: the number of this one. What one watches another does not.
+    private(set) var connectionNumber = 0
     /// Which database `connection` is in.
     private var selected = SelectedDatabase()
     private var isTaken = false
@@ -66,11 +69,69 @@ actor TargetRequests {
     /// The connection, opened if there is none that can be used.
     func open() async throws(TargetError) -> RequestConnection {
         if let connection, try await isUsable(connection) { return connection }
-        let connection = try await connect(replacement == .any || (replacement == .own && hasConnected))
+        return try await open(asking: []).connection
+    }
+
+    private func open(asking questions: [[[UInt8]]]) async throws(TargetError) -> TargetConnector.Opened {
+        let opened = try await connect(replacement == .any || (replacement == .own && hasConnected), questions)
         hasConnected = true
-        self.connection = connection
+        connection = opened.connection
+        connectionNumber += 1
         selected = SelectedDatabase()
-        return connection
+        return opened
+    }
+
+    /// Something to ask in a database.
+    struct Question: Sendable {
+        var database: UInt32 = 0
+        var words: [[UInt8]]
+
+        init(_ words: [String], in database: UInt32 = 0) { self.init(words.map { Array($0.utf8) }, in: database) }
+
+        init(_ words: [[UInt8]], in database: UInt32 = 0) { (self.words, self.database) = (words, database) }
+    }
+
+    /// Asks what changes nothing, all at once, with the greeting of a connection that is opened for it.
+    ///
+    /// - Returns: an answer, or an error reply, to each.
+    /// - Throws: `TargetError` when the connection cannot be opened, or breaks.
+    func ask(_ questions: [Question]) async throws(TargetError) -> [RESPValue] {
+        try await alone { () throws(TargetError) in
+            // (A connection that has been closed shows itself: a question may be asked twice.)
+            if let connection, await !connection.isBroken {
+                let (sent, isWanted) = Self.words(of: questions, from: selected.number)
+                do {
+                    let replies = try await connection.requests(sent, timeout: timeout)
+                    selected.number = 0
+                    return zip(replies, isWanted).compactMap { $1 ? $0 : nil }
+                } catch {
+                    // As for `demand`: an idle connection may be closed with a request on its way.
+                    guard await connection.wasClosedInSilence else { throw TargetError(error) }
+                }
+            }
+            let (sent, isWanted) = Self.words(of: questions, from: 0)
+            return zip(try await open(asking: sent).answers, isWanted).compactMap { $1 ? $0 : nil }
+        }
+    }
+
+    /// The questions, each in its database, and back to database 0; and which of it are questions.
+    private static func words(
+        of questions: [Question], from database: UInt32?
+    ) -> (sent: [[[UInt8]]], isWanted: [Bool]) {
+        var (sent, isWanted, current): ([[[UInt8]]], [Bool], UInt32?) = ([], [], database)
+        func select(_ database: UInt32) {
+            guard database != current else { return }
+            sent.append(["SELECT", "\(database)"].map { Array($0.utf8) })
+            isWanted.append(false)
+            current = database
+        }
+        for question in questions {
+            select(question.database)
+            sent.append(question.words)
+            isWanted.append(true)
+        }
+        select(0)
+        return (sent, isWanted)
     }
 
     /// Whether a request can be sent on `connection`. One that may be closing already is asked first: what became of a
@@ -150,6 +211,7 @@ actor TargetRequests {
     func pipeline(_ requests: [[[UInt8]]], in database: UInt32) async throws(TargetError) -> [RESPValue] {
         try await alone { () throws(TargetError) in
             let connection = try await open()
+            // By itself: where the database cannot be chosen, nothing else is to run.
             try await RequestSequence(connection, selected, timeout: timeout).demand("SELECT", String(database))
             do {
                 return try await connection.requests(requests, timeout: timeout)
@@ -165,7 +227,9 @@ actor TargetRequests {
         isAsking: Bool = false, _ body: @Sendable (RequestSequence) async throws(TargetError) -> R
     ) async throws(TargetError) -> R {
         try await alone { () throws(TargetError) in
-            let sequence = RequestSequence(try await open(), selected, timeout: timeout, isAsking: isAsking)
+            let connection = try await open()
+            let sequence = RequestSequence(
+                connection, selected, timeout: timeout, isAsking: isAsking, number: connectionNumber)
             do throws(TargetError) { return try await body(sequence) } catch {
                 await close()
                 throw error
@@ -203,14 +267,18 @@ struct RequestSequence: Sendable {
     private let timeout: Duration
     private let isAsking: Bool
     private let isInTransaction = Lock(false)
+    /// Of the connection, among those that `TargetRequests` has opened.
+    let number: Int
 
     /// - Parameters:
     ///   - selected: of the connection.
     ///   - isAsking: the slot of the keys is on its way to the server.
     init(
-        _ connection: RequestConnection, _ selected: SelectedDatabase, timeout: Duration, isAsking: Bool = false
+        _ connection: RequestConnection, _ selected: SelectedDatabase, timeout: Duration, isAsking: Bool = false,
+        number: Int = 0
     ) {
         (self.connection, self.selected, self.timeout, self.isAsking) = (connection, selected, timeout, isAsking)
+        self.number = number
     }
 
     @discardableResult
@@ -232,6 +300,38 @@ struct RequestSequence: Sendable {
     /// As `demand`; an error reply is a value.
     func ask(_ words: String...) async throws(TargetError) -> RESPValue {
         try await send(words.map { Array($0.utf8) })
+    }
+
+    /// Sends commands at once that are no SELECT and begin and end outside of a transaction; an error reply is a value.
+    func askAll(_ commands: [[String]]) async throws(TargetError) -> [RESPValue] {
+        do {
+            return try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: timeout)
+        } catch {
+            throw TargetError(error)
+        }
+    }
+
+    /// Sends a transaction, and questions that are asked after it, all at once.
+    ///
+    /// - Parameter questions: as for `askAll`.
+    /// - Returns: the answers to the questions; `nil` when a key that is watched has changed, and nothing has been done.
+    /// - Throws: `TargetError`, for a command that is refused too: nothing has been done then but what those did that were
+    ///   not refused when the transaction ran.
+    func transaction(
+        _ commands: [[String]], asking questions: [[String]] = []
+    ) async throws(TargetError) -> [RESPValue]? {
+        let change = [["MULTI"]] + commands + [["EXEC"]]
+        let replies = try await askAll(change + questions)
+        try Self.demandSuccess(replies.prefix(change.count), of: change)
+        guard case .array(.some(let outcomes)) = replies[change.count - 1] else { return nil }
+        try Self.demandSuccess(outcomes[...], of: commands)
+        return Array(replies.dropFirst(change.count))
+    }
+
+    static func demandSuccess(_ replies: ArraySlice<RESPValue>, of commands: [[String]]) throws(TargetError) {
+        for (reply, command) in zip(replies, commands) {
+            if case .error(let text) = reply { throw TargetError.reply(text, to: command[0]) }
+        }
     }
 
     func demandAll(_ commands: [[String]]) async throws(TargetError) -> [RESPValue] {

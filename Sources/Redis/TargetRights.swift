@@ -86,19 +86,20 @@ package struct TargetRights: Equatable, Sendable {
 
     // MARK: Asking
 
+    /// What is asked with the greeting of a connection that `ask` gets.
+    static func beginning(ownKey: String) -> [[String]] { [["MULTI"], ["EXISTS", ownKey]] }
+
     /// - Parameters:
     ///   - connection: of no use afterwards.
+    ///   - begun: the replies to `beginning`.
     ///   - ownKey: a key of df2redis' own.
     ///   - isInCluster: keys of df2redis' own have names with hash tags, too.
     /// - Throws: `TargetError`, `RequestFailure`.
     static func ask(
-        _ connection: RequestConnection, ownKey: String, isInCluster: Bool = false, timeout: Duration
+        _ connection: RequestConnection, begun: [RESPValue], ownKey: String, isInCluster: Bool = false,
+        timeout: Duration
     ) async throws -> TargetRights {
         var rights = TargetRights()
-        func request(_ commands: [[String]]) async throws -> [RESPValue] {
-            try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: timeout)
-        }
-        let begun = try await request([["MULTI"], ["EXISTS", ownKey]])
         guard begun[0].isOK else {
             throw TargetError.reply(begun[0].errorText ?? "no OK", to: "MULTI")
         }
@@ -109,8 +110,9 @@ package struct TargetRights: Equatable, Sendable {
         }
         let samples = samples + (isInCluster ? samplesOfNode : [])
         let keys = ["key", "df2redis:"] + (isInCluster ? ["{tag}df2redis:"] : [])
-        let replies = try await request(
-            samples.map { $0.arguments.map { $0 == "K" ? ownKey : $0 } } + keys.map { ["SET", $0, "value"] })
+        let commands =
+            samples.map { $0.arguments.map { $0 == "K" ? ownKey : $0 } } + keys.map { ["SET", $0, "value"] }
+        let replies = try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: timeout)
         for (sample, reply) in zip(samples, replies) { rights.note(sample, reply) }
         let areForbidden = replies.dropFirst(samples.count).map { $0.errorText.map(isAboutKeys) ?? false }
         rights.lacksSomeKeys = areForbidden[0]
@@ -212,11 +214,14 @@ extension TargetControl {
     package func rights(ownKey: String) async throws(TargetError) -> TargetRights {
         var rights = TargetRights()
         for server in try await servers.all() {
-            let connection = try await server.connector.connect(role: TargetRights.role)
+            let questions = TargetRights.beginning(ownKey: ownKey).map { $0.map { Array($0.utf8) } }
+            let opened = try await server.connector.connect(
+                role: TargetRights.role, replacing: false, asking: questions)
+            let connection = opened.connection
             do {
                 let found = try await TargetRights.ask(
-                    connection, ownKey: ownKey, isInCluster: servers.cluster != nil, timeout: connector.settings.timeout
-                )
+                    connection, begun: opened.answers, ownKey: ownKey, isInCluster: servers.cluster != nil,
+                    timeout: connector.settings.timeout)
                 await connection.close()
                 rights.narrow(to: found)
             } catch {

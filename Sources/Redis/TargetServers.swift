@@ -19,7 +19,8 @@ final class TargetServers: Sendable {
     init(_ connector: TargetConnector, role: String, replacement: TargetRequests.Replacement) {
         (self.connector, self.role, self.replacement) = (connector, role, replacement)
         single = TargetRequests(timeout: connector.settings.timeout, replacement: replacement) {
-            (replacing) throws(TargetError) in try await connector.connect(role: role, replacing: replacing)
+            (replacing, questions) throws(TargetError) in
+            try await connector.connect(role: role, replacing: replacing, asking: questions)
         }
     }
 
@@ -57,8 +58,8 @@ final class TargetServers: Sendable {
         let requests = nodes.withLock { nodes in
             if let known = nodes[endpoint] { return known }
             let new = TargetRequests(timeout: connector.settings.timeout, replacement: replacement) {
-                [role] (replacing) throws(TargetError) in
-                try await cluster.connect(to: endpoint, role: role, replacing: replacing)
+                [role] (replacing, questions) throws(TargetError) in
+                try await cluster.connect(to: endpoint, role: role, replacing: replacing, asking: questions)
             }
             nodes[endpoint] = new
             return new
@@ -152,6 +153,18 @@ final class TargetServers: Sendable {
     /// - Returns: the replies, of which some may be errors; `nil`: it is a cluster, and nothing has been sent.
     func pipeline(_ requests: [[[UInt8]]], in database: UInt32) async throws(TargetError) -> [RESPValue]? {
         cluster == nil ? try await single.pipeline(requests, in: database) : nil
+    }
+
+    /// Asks the one server what changes nothing, all at once, with the greeting of a connection that is opened for it.
+    ///
+    /// - Returns: an answer, or an error reply, to each; `nil`: it is a cluster, and nothing has been asked.
+    func ask(_ questions: [TargetRequests.Question]) async throws(TargetError) -> [RESPValue]? {
+        cluster == nil ? try await single.ask(questions) : nil
+    }
+
+    /// Which of the connections to the one server is in use.
+    var connectionNumber: Int {
+        get async { await single.connectionNumber }
     }
 
     // MARK: Everywhere

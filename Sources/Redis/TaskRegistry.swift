@@ -13,25 +13,52 @@ package final class TaskRegistry: Sendable {
 
     /// The checkpoint's key of this task.
     private let own: String
-    private let databases = Lock<Set<UInt32>>([])
+    private struct State {
+        /// Those that this task fills.
+        var databases: Set<UInt32> = []
+        /// Those that its line in the target names, as it was read last; `nil`: there was none.
+        var named: Set<UInt32>?
+    }
+
+    private let state = Lock(State())
 
     package init(checkpoint: String) { own = checkpoint }
 
-    fileprivate func add(_ new: Set<UInt32>) { databases.withLock { $0.formUnion(new) } }
+    fileprivate func add(_ new: Set<UInt32>) { state.withLock { $0.databases.formUnion(new) } }
 
-    var command: [String] {
-        let all = databases.withLock { $0 }
-        return ["HSET", Self.key, own, all.sorted().map(String.init).joined(separator: ",")]
+    /// Adds databases that this task is known to fill.
+    ///
+    /// - Returns: `true` when the line in the target does not say the same.
+    package func learn(_ known: Set<UInt32>) -> Bool {
+        state.withLock { state in
+            state.databases.formUnion(known)
+            return state.named != state.databases
+        }
+    }
+
+    var command: [String] { ["HSET", Self.key, own, Self.text(state.withLock { $0.databases })] }
+
+    /// As `command`, for a process that may not know yet what earlier ones have filled: their line stays.
+    var firstCommand: [String] {
+        let databases = state.withLock { $0.databases }
+        return databases.isEmpty ? ["HSETNX", Self.key, own, ""] : command
+    }
+
+    private static func text(_ databases: Set<UInt32>) -> String {
+        databases.sorted().map(String.init).joined(separator: ",")
     }
 
     /// - Parameter reply: that to HGETALL.
     func others(in reply: RESPValue) -> OtherTasks {
         var others = OtherTasks(databases: [:])
+        var named: Set<UInt32>?
         let words = reply.array ?? []
         for place in stride(from: 0, to: words.count - 1, by: 2) {
-            guard let name = words[place].text, name != own, let text = words[place + 1].text else { continue }
-            others.databases[name] = Set(text.split(separator: ",").compactMap { UInt32($0) })
+            guard let name = words[place].text, let text = words[place + 1].text else { continue }
+            let databases = Set(text.split(separator: ",").compactMap { UInt32($0) })
+            if name == own { named = databases } else { others.databases[name] = databases }
         }
+        state.withLock { [named] in $0.named = named }
         return others
     }
 }
@@ -59,21 +86,16 @@ extension TargetControl {
         try await renew(registry)
     }
 
-    /// The same, and then makes another request about a key of database 0: both at once, where they go to the same server.
+    /// The same, and then makes other requests about a key of database 0: all at once, where they go to the same server.
     package func register(
-        _ databases: Set<UInt32>, in registry: TaskRegistry, with request: [String], at key: String
+        _ databases: Set<UInt32>, in registry: TaskRegistry, with requests: [[String]], at key: String
     ) async throws(TargetError) {
-        registry.add(databases)
-        let requests = [registry.command, request].map { $0.map { Array($0.utf8) } }
-        if let replies = try await servers.pipeline(requests, in: 0) {
-            for (reply, request) in zip(replies, requests) {
-                guard case .error(let text) = reply else { continue }
-                throw TargetError.reply(text, to: String(decoding: request[0], as: UTF8.self))
-            }
-        } else {
-            try await renew(registry)
-            _ = try await demand(request, at: key, in: 0)
+        guard servers.cluster == nil else {
+            try await register(databases, in: registry)
+            return try await demandAll(requests, at: key)
         }
+        registry.add(databases)
+        try await demandAll([registry.command] + requests, at: key)
     }
 
     /// Writes again what somebody may have removed.

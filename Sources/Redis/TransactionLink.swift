@@ -65,9 +65,11 @@ package final class TransactionLink {
 
     /// Takes over a connected, authenticated socket and begins to read.
     ///
-    /// - Parameter onRoom: the target has taken bytes of the batch that had to wait.
+    /// - Parameters:
+    ///   - roundTrip: how long the target took for an answer before, so that the first batches need not find out.
+    ///   - onRoom: the target has taken bytes of the batch that had to wait.
     package init(
-        socket: ConnectedSocket, peer: String, queue: DispatchQueue,
+        socket: ConnectedSocket, peer: String, queue: DispatchQueue, roundTrip: Duration = .zero,
         onOutcome: @escaping (CommandBatch, BatchOutcome) -> Void, onLost: @escaping (TargetError) -> Void,
         onRoom: @escaping () -> Void
     ) {
@@ -75,6 +77,9 @@ package final class TransactionLink {
         self.onOutcome = onOutcome
         self.onLost = onLost
         self.onRoom = onRoom
+        let now = ContinuousClock.now
+        roundTrips.asked(at: now - roundTrip)
+        roundTrips.answered(at: now)
         // A call keeps the link alive, even if its owner lets go of it within.
         channel.startWriting(progress: { [weak self] in self?.onRoom() }) { [weak self] error in
             // The target may have said why; a reset does not drop what came before it.

@@ -144,10 +144,10 @@ private struct Scene {
         #expect(try masters[0].client().command("CLUSTER", "COUNTKEYSINSLOT", "\(KeySlot(of: new).number)").int == 1)
         #expect(try await control.exist(names + [newName, "df2redis:none"]) == 41)
 
-        let (isTaken, found, _) = try await control.exchange(scene.owner.key, with: scene.owner) { $0 == nil }
-        #expect(isTaken && found == nil)
+        let (isTaken, found) = try await control.exchange(scene.owner.key, with: scene.owner) { $0 == nil }
+        #expect(isTaken && found.text == nil)
         let rival = OwnershipRecord(checkpoint: Scene.checkpoint, text: "9 other 9 9 9", isInCluster: true)
-        #expect(try await control.exchange(rival.key, with: rival) { _ in false }.found == scene.owner.text)
+        #expect(try await control.exchange(rival.key, with: rival) { _ in false }.found.text == scene.owner.text)
         try await control.register([0], in: scene.registry)
         #expect(try await control.others(in: scene.registry).isEmpty)
         await control.close()

@@ -153,13 +153,20 @@ package final class ClusterConnector: Sendable {
     package func connect(
         to endpoint: Endpoint, role: String, replacing: Bool = false
     ) async throws(TargetError) -> RequestConnection {
-        let connection = try await connector(for: endpoint).connect(role: role, replacing: replacing)
+        try await connect(to: endpoint, role: role, replacing: replacing, asking: []).connection
+    }
+
+    /// The same, with the answers to some questions, which change nothing.
+    func connect(
+        to endpoint: Endpoint, role: String, replacing: Bool, asking questions: [[[UInt8]]]
+    ) async throws(TargetError) -> TargetConnector.Opened {
+        let opened = try await connector(for: endpoint).connect(role: role, replacing: replacing, asking: questions)
         do throws(TargetError) {
             // After the connection has its name: see `TargetConnector.connect`.
             try await checkOwner()
-            return connection
+            return opened
         } catch {
-            await connection.close()
+            await opened.connection.close()
             throw error
         }
     }

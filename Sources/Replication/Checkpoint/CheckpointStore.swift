@@ -33,6 +33,8 @@ package struct CheckpointSettings: Equatable, Sendable {
 actor CheckpointStore {
     /// What a session begins with.
     struct Opening: Sendable {
+        /// What the target's hash holds.
+        var fields: [String: String] = [:]
         var position: ResumePoint?
         /// There are positions of flows, if only of some.
         var hasPositions = false
@@ -89,16 +91,15 @@ actor CheckpointStore {
 
     /// Reads what there is.
     ///
+    /// - Parameters:
+    ///   - fields: what the target's hash holds.
+    ///   - control: asked only where a file has a position.
     /// - Throws: `TargetError`, `ReplicationError`.
-    func open(on control: TargetControl, targetRunID: String) async throws -> Opening {
-        async let hash = control.hash(key.name)
-        let isEmpty = try await control.isEmpty(
-            besides: ReservedKeys(checkpoint: key.name, isInCluster: control.isInCluster))
-        let fields = try await hash
+    func open(_ fields: [String: String], on control: TargetControl, targetRunID: String) async throws -> Opening {
         var opening = Opening(fields: fields)
         let inTarget = opening.position
         if let file {
-            let fromFile = try readFile(file, targetRunID: targetRunID, isTargetEmpty: isEmpty)
+            let fromFile = try await readFile(file, targetRunID: targetRunID, on: control)
             opening.add(fromFile)
             // If both stores hold a position, we crashed while switching stores.
             if isInFile, fromFile.isKnown {
@@ -117,7 +118,9 @@ actor CheckpointStore {
         return opening
     }
 
-    private func readFile(_ file: CheckpointFile, targetRunID: String, isTargetEmpty: Bool) throws -> Opening {
+    private func readFile(
+        _ file: CheckpointFile, targetRunID: String, on control: TargetControl
+    ) async throws -> Opening {
         var opening = Opening()
         var found = record
         if !isRecordCurrent || !isInFile {
@@ -148,7 +151,7 @@ actor CheckpointStore {
             opening.reason =
                 "the target is another server than the checkpoint file's, or has been restarted, and a file cannot tell "
                 + "what it has lost"
-        } else if isTargetEmpty, found.databases?.isEmpty == false {
+        } else if found.databases?.isEmpty == false, try await isEmpty(control) {
             opening.reason = "the target is empty"
         } else {
             opening.position = ResumePoint(replicationID: id, nextLSNs: found.nextLSNs.map { LSN($0) })
@@ -157,7 +160,14 @@ actor CheckpointStore {
         return opening
     }
 
+    /// The target holds no key but df2redis' own.
+    private func isEmpty(_ control: TargetControl) async throws -> Bool {
+        try await control.isEmpty(besides: ReservedKeys(checkpoint: key.name, isInCluster: control.isInCluster))
+    }
+
     /// Notes what the session does, before anything of it is applied; what another store holds goes.
+    ///
+    /// Where the target holds it already, nothing is written.
     func begin(
         _ beginning: Beginning, _ opening: Opening, targetRunID: String, on control: TargetControl
     ) async throws {
@@ -165,9 +175,9 @@ actor CheckpointStore {
         record.databases = opening.databases
         record.filling = opening.filling.isEmpty ? nil : TaskRecord.text(opening.filling)
         record.isReconciling = opening.isReconciling
-        async let found = control.hash(key.name)
-        try await control.register((opening.databases ?? []).union(opening.filling.keys), in: registry)
-        let fields = try await found
+        let databases = (opening.databases ?? []).union(opening.filling.keys)
+        if registry.learn(databases) { try await control.register(databases, in: registry) }
+        let fields = opening.fields
         switch beginning {
         case .fullSync(let isReconciling):
             record.isReconciling = isReconciling
@@ -195,25 +205,25 @@ actor CheckpointStore {
     private func beginInTarget(
         _ beginning: Beginning, over found: [String: String], on control: TargetControl
     ) async throws {
-        var fields: [String: String] = [:]
+        var (fields, obsolete): ([String: String], [String]) = ([:], [])
         if let databases = record.databases { fields[TaskRecord.databasesField] = TaskRecord.text(databases) }
         if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
         switch beginning {
         case .fullSync:
-            var obsolete = [CheckpointKey.stopped.field, DataSetNote.field]
+            obsolete = [CheckpointKey.stopped.field, DataSetNote.field]
             if record.isReconciling {
                 fields[TaskRecord.reconcileField] = "pending"
             } else {
                 obsolete.append(TaskRecord.reconcileField)
             }
-            let positions = found.keys.filter { $0.hasPrefix("flow:") }
-            try await control.update(key.name, set: fields, remove: positions + obsolete)
+            obsolete += found.keys.filter { $0.hasPrefix("flow:") }
         case .continuing(let position):
             for (index, next) in position.nextLSNs.enumerated() {
                 fields[key.field(FlowID(index))] = position.text(next)
             }
-            try await control.update(key.name, set: fields, remove: [])
         }
+        try await control.update(
+            key.name, set: fields.filter { found[$0.key] != $0.value }, remove: obsolete.filter { found[$0] != nil })
     }
 
     // MARK: In the course of a session
@@ -226,7 +236,8 @@ actor CheckpointStore {
         record.filling = text
         guard isInFile else {
             return try await control.register(
-                Set(filling.keys), in: registry, with: ["HSET", key.name, TaskRecord.fillingField, text], at: key.name)
+                Set(filling.keys), in: registry, with: [["HSET", key.name, TaskRecord.fillingField, text]], at: key.name
+            )
         }
         try await control.register(Set(filling.keys), in: registry)
         writeIfPossible()
@@ -237,17 +248,20 @@ actor CheckpointStore {
     /// - Returns: `false` when what was noted before is gone: then nothing is noted, or nobody would see that it is.
     /// - Throws: `TargetError`.
     func note(_ databases: Set<UInt32>, isFirst: Bool, on control: TargetControl) async throws -> Bool {
-        try await control.register(databases, in: registry)
-        if !isFirst, !isInFile, TaskRecord(try await control.hash(key.name)).databases == nil { return false }
+        let isInTarget = !isInFile
+        if isInFile || !isFirst { try await control.register(databases, in: registry) }
+        if isInTarget, !isFirst, TaskRecord(try await control.hash(key.name)).databases == nil { return false }
         record.databases = databases
         record.filling = nil
-        guard !isInFile else {
+        guard isInTarget else {
             writeIfPossible()
             return true
         }
-        try await control.update(
-            key.name, set: [TaskRecord.databasesField: TaskRecord.text(databases)],
-            remove: [TaskRecord.fillingField])
+        let requests = [
+            ["HSET", key.name, TaskRecord.databasesField, TaskRecord.text(databases)],
+            ["HDEL", key.name, TaskRecord.fillingField],
+        ]
+        try await control.register(databases, in: registry, with: requests, at: key.name)
         return true
     }
 
@@ -302,11 +316,19 @@ actor CheckpointStore {
 
     /// There is no position to go on from. What the task has filled stays known, or a later full sync would leave for ever
     /// what the source has deleted meanwhile.
-    func forgetPosition(on control: TargetControl) async {
+    ///
+    /// - Parameter flowCount: the flows that have written positions; `nil`: not known.
+    func forgetPosition(of flowCount: Int? = nil, on control: TargetControl) async {
         clearPosition()
         guard !isInFile else { return _ = try? writeOrRemove() }
         do {
-            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            let known = flowCount.map { (0..<$0).map { key.field(FlowID($0)) } }
+            let positions: [String]
+            if let known {
+                positions = known
+            } else {
+                positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            }
             try await control.update(key.name, set: [:], remove: positions)
         } catch {
             logger.warning("cannot remove the positions from the target: \(error)")
@@ -377,6 +399,7 @@ actor CheckpointStore {
 extension CheckpointStore.Opening {
     /// What the target's hash says.
     init(fields: [String: String]) {
+        self.fields = fields
         let record = TaskRecord(fields)
         position = ResumePoint(checkpoint: fields)
         hasPositions = fields.keys.contains { $0.hasPrefix("flow:") }

@@ -46,18 +46,28 @@ actor TargetWatch {
             let isThere = try await asksForCheckpoint ? TaskRecord(control.hash(key.name)).databases != nil : true
             let start = ContinuousClock.now
             let figures = try await control.figures()
-            let roundTrip = start.duration(to: .now)
-            let keysBefore = keyLoss.lastKeys
-            let loss = keyLoss.update(figures)
-            // Who empties a server leaves a few keys at most that have been written since.
-            let isEvicted = loss.evicted + lastEvicted > 0 && figures.keys * 2 >= keysBefore
-            lastEvicted = loss.evicted
-            return Findings(
-                figures: figures, loss: loss, checkpoint: isThere ? .intact : isEvicted ? .evicted : .gone,
-                roundTrip: roundTrip)
+            return findings(in: figures, roundTrip: start.duration(to: .now), isCheckpointThere: isThere)
         } catch {
             return nil
         }
+    }
+
+    /// What follows from figures that somebody else has asked for, who does not expect a checkpoint.
+    func findings(in figures: TargetFigures, roundTrip: Duration) -> Findings {
+        findings(in: figures, roundTrip: roundTrip, isCheckpointThere: true)
+    }
+
+    private func findings(
+        in figures: TargetFigures, roundTrip: Duration, isCheckpointThere: Bool
+    ) -> Findings {
+        let keysBefore = keyLoss.lastKeys
+        let loss = keyLoss.update(figures)
+        // Who empties a server leaves a few keys at most that have been written since.
+        let isEvicted = loss.evicted + lastEvicted > 0 && figures.keys * 2 >= keysBefore
+        lastEvicted = loss.evicted
+        return Findings(
+            figures: figures, loss: loss, checkpoint: isCheckpointThere ? .intact : isEvicted ? .evicted : .gone,
+            roundTrip: roundTrip)
     }
 
     /// Until the next poll.

@@ -23,16 +23,25 @@ struct ImportMode {
 
     /// Switches it on.
     ///
-    /// - Parameter wasOurs: this process has switched it on before; somebody may have emptied the target since.
-    func begin(_ profile: TargetProfile, wasOurs: Bool) async throws -> Owner {
-        guard profile.hasImportMode else { return .off }
+    /// - Parameters:
+    ///   - claim: what the target has said just now.
+    ///   - wasOurs: this process has switched it on before; somebody may have emptied the target since.
+    func begin(_ claim: TaskLease.Claim, wasOurs: Bool) async throws -> Owner {
+        guard claim.profile.hasImportMode else { return .off }
         do {
-            let isOn = try await control.parameter(Self.parameter) == "yes"
-            var isOurs = wasOurs || !isOn
-            if !isOurs { isOurs = try await control.hash(checkpoint.name)[Self.field.name] != nil }
-            if isOurs {
+            let isOn: Bool
+            if let known = claim.target.isInImportMode {
+                isOn = known
+            } else {
+                isOn = try await control.parameter(Self.parameter) == "yes"
+            }
+            let isNoted = claim.task.checkpoint[Self.field.name] != nil
+            let isOurs = wasOurs || !isOn || isNoted
+            if isOurs, !isOn {
+                try await control.setParameter(
+                    Self.parameter, to: "yes", noting: Self.field, in: checkpoint.name)
+            } else if isOurs, !isNoted {
                 try await control.update(checkpoint.name, set: [Self.field.name: Self.field.value], remove: [])
-                if !isOn { try await control.setParameter(Self.parameter, to: "yes") }
             }
             logger.info("import mode is on at the target: it expires no keys by itself")
             return isOurs ? .ours : .operators

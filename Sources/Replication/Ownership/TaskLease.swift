@@ -19,11 +19,14 @@ actor TaskLease {
 
     private let control: TargetControl
     private let record: OwnershipRecord
+    private let ownership: OwnershipClaim
     private let registry: TaskRegistry
     private let user: String?
     private let ownKeys: Set<String>
     private let logger: Logger
     private var renewal: Task<Void, Never>?
+    /// The record is watched, on the connection that renews it too.
+    private var isClaiming = false
     private var hasOwned = false
     private var hasReportedTrouble = false
     private nonisolated let ended = Lock(0)
@@ -32,9 +35,11 @@ actor TaskLease {
 
     /// - Parameters:
     ///   - settings: those of the task's other connections, which name `record` as the owner's.
+    ///   - checkpoint: the key of the task's checkpoint.
     ///   - keyPrefix: what the names of the checkpoint's keys begin with.
     init(
-        settings: TargetSettings, record: OwnershipRecord, registry: TaskRegistry, keyPrefix: String, logger: Logger
+        settings: TargetSettings, record: OwnershipRecord, registry: TaskRegistry, checkpoint: String,
+        keyPrefix: String, logger: Logger
     ) {
         self.registry = registry
         var settings = settings
@@ -46,6 +51,7 @@ actor TaskLease {
         control = TargetControl(
             connector: TargetConnector(settings: settings), role: "owner", replacesOwn: false)
         self.record = record
+        ownership = OwnershipClaim(record, checkpoint: checkpoint, registry: registry, on: control)
         self.logger = logger
     }
 
@@ -57,78 +63,91 @@ actor TaskLease {
 
     /// What a session begins with.
     struct Claim: Sendable {
-        var profile: TargetProfile
+        var target: TargetGreeting
         var rights: TargetRights
+        var task: TaskFindings
+
+        var profile: TargetProfile { target.profile }
     }
 
-    /// Asks whether the task can run there at all, makes it this process's own, or renews that, and ends whatever else is
-    /// connected for it.
+    /// Asks whether the task can run there at all, makes it this process's own, or renews that, ends whatever else is
+    /// connected for it, and reads what the target holds then.
+    ///
+    /// Three round trips: what the target is, with the beginning of the question what it allows; the rest of that; the
+    /// record.
     ///
     /// - Throws: `TargetError`; `taskTaken` when another process runs the task, `permission` when a right is missing: then
     ///   nothing has been written.
     func claim() async throws(TargetError) -> Claim {
         if let loss { throw loss }
+        isClaiming = true
+        defer { isClaiming = false }
         async let findings = control.rights(ownKey: record.key)
-        var profile = try await control.profile()
+        var target = try await ownership.greet()
         let rights: TargetRights
         do { rights = try await findings } catch { throw TargetError(error) }
         try rights.demandNeeded(user: user, ownKeys: ownKeys)
-        profile.hasRestore = rights.allows("RESTORE")
-        profile.hasScripts = rights.allows("EVAL")
-        try await control.renew(registry)
-        try await takeRecord()
+        target.profile.hasRestore = rights.allows("RESTORE")
+        target.profile.hasScripts = rights.allows("EVAL")
+        let task = try await takeRecord(from: target.holder.get())
         if renewal == nil { renewal = Task { await self.renewRecord() } }
-        _ = try await control.evictPredecessors()
-        return Claim(profile: profile, rights: rights)
+        return Claim(target: target, rights: rights, task: task)
     }
 
-    private func takeRecord() async throws(TargetError) {
+    /// - Parameter holder: what the record's key holds.
+    private func takeRecord(from holder: RecordHolder) async throws(TargetError) -> TaskFindings {
+        var holder = holder
         var rival: (text: String, endsIn: Int64, seen: ContinuousClock.Instant)?
         var abandoned: String?
         var hasRetried = false
         while true {
-            let dead = abandoned
-            let isTaken: Bool, found: String?, endsIn: Int64
             do throws(TargetError) {
-                (isTaken, found, endsIn) = try await control.exchange(record.key, with: record) {
-                    $0.map { $0 == record.text || $0 == dead || ProcessIdentity.hasEnded($0) } ?? true
+                let found = holder.text
+                if found.map({ $0 == record.text || $0 == abandoned || ProcessIdentity.hasEnded($0) }) ?? true {
+                    if let task = try await ownership.take(from: holder) {
+                        if let found, found != record.text {
+                            logger.notice(
+                                "taking the task over from \(OwnershipRecord.description(of: found)), which has ended")
+                        }
+                        hasOwned = true
+                        return task
+                    }
+                    holder = try await ownership.holder()
+                    continue
                 }
+                guard let found else { continue }
+                if hasOwned { throw lose(to: found) }
+                if let rival {
+                    // Somebody else has been quicker, or it has been renewed: it lives.
+                    let elapsed = rival.seen.duration(to: .now)
+                    let isRenewed = holder.endsIn > rival.endsIn - elapsed.milliseconds + Self.renewalMilliseconds
+                    guard rival.text == found, !isRenewed else { throw refusal(found) }
+                    // A record without an end is nobody's who is alive.
+                    if elapsed > OwnershipRecord.lifetime * 1.5 { abandoned = found }
+                } else {
+                    if try await control.hasOtherConnections() == false {
+                        abandoned = found
+                        continue
+                    }
+                    logger.info(
+                        "the task was last run by \(OwnershipRecord.description(of: found)): whether it still is shows within \(OwnershipRecord.lifetime.components.seconds) s",
+                        metadata: ["phase": "connecting"])
+                    rival = (found, holder.endsIn, .now)
+                }
+                try await waitForRival()
+                holder = try await ownership.holder()
             } catch {
                 // Another one that waited has been quicker, and has ended our connection: its record says so.
                 guard rival != nil, error.code == .unreachable, !hasRetried else { throw error }
                 hasRetried = true
-                continue
+                holder = try await ownership.holder()
             }
-            if isTaken {
-                if let found, found != record.text {
-                    logger.notice(
-                        "taking the task over from \(OwnershipRecord.description(of: found)), which has ended")
-                }
-                hasOwned = true
-                return
-            }
-            guard let found else { continue }
-            if hasOwned { throw lose(to: found) }
-            if let rival {
-                // Somebody else has been quicker, or it has been renewed: it lives.
-                let elapsed = rival.seen.duration(to: .now)
-                let isRenewed = endsIn > rival.endsIn - elapsed.milliseconds + Self.renewalMilliseconds
-                guard rival.text == found, !isRenewed else { throw refusal(found) }
-                // A record without an end is nobody's who is alive.
-                if elapsed > OwnershipRecord.lifetime * 1.5 { abandoned = found }
-            } else {
-                if try await control.hasOtherConnections() == false {
-                    abandoned = found
-                    continue
-                }
-                logger.info(
-                    "the task was last run by \(OwnershipRecord.description(of: found)): whether it still is shows within \(OwnershipRecord.lifetime.components.seconds) s",
-                    metadata: ["phase": "connecting"])
-                rival = (found, endsIn, .now)
-            }
-            do { try await Task.sleep(for: Self.pollInterval) } catch {
-                throw TargetError(.notReady, "the task's owner was no longer waited for")
-            }
+        }
+    }
+
+    private func waitForRival() async throws(TargetError) {
+        do { try await Task.sleep(for: Self.pollInterval) } catch {
+            throw TargetError(.notReady, "the task's owner was no longer waited for")
         }
     }
 
@@ -154,13 +173,14 @@ actor TaskLease {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.interval)
             if Task.isCancelled { return }
+            if isClaiming { continue }
             do {
-                let (isRenewed, found, _) = try await control.exchange(record.key, with: record) {
+                let (isRenewed, found) = try await control.exchange(record.key, with: record) {
                     $0 == nil || $0 == record.text
                 }
-                if !isRenewed, let found { _ = lose(to: found) }
+                if !isRenewed, let text = found.text { _ = lose(to: text) }
                 if !isRenewed { return }
-                if found == nil { ended.withLock { $0 += 1 } }
+                if found.text == nil { ended.withLock { $0 += 1 } }
                 try await control.renew(registry)
                 hasReportedTrouble = false
             } catch {

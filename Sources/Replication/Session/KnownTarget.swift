@@ -8,8 +8,18 @@ final class KnownTarget {
     private(set) var databaseCount: UInt32 = 0
     /// Other tasks fill the target as well.
     private(set) var hasOtherTasks = false
+    /// What its databases held just before the session began; `nil`: not known, or no longer true.
+    private var survey: DatabaseSurvey?
 
     func learn(_ rights: TargetRights, databaseCount: UInt32, hasOtherTasks: Bool) {
         (self.rights, self.databaseCount, self.hasOtherTasks) = (rights, databaseCount, hasOtherTasks)
+    }
+
+    func learn(_ survey: DatabaseSurvey?) { self.survey = survey }
+
+    /// Hands on what was found, which is true until the session has had the time to do something.
+    func takeSurvey() -> DatabaseSurvey? {
+        defer { survey = nil }
+        return survey
     }
 }

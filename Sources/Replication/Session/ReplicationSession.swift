@@ -64,7 +64,8 @@ final class ReplicationSession {
                 because: end == .left ? "asked to" : "the snapshot is applied", .init(applies: true, isFinal: true))
             await ttls.reportOutstandingElements()
             if end == .completed {
-                await scope.task.checkpointStore.forgetPosition(on: scope.control)
+                await scope.task.checkpointStore.forgetPosition(
+                    of: scope.flows.appliers.count, on: scope.control)
                 ttls.forgetDeadlines()
             }
             await leaving.clearUp()
@@ -137,7 +138,8 @@ final class ReplicationSession {
     /// For the sessions after this one.
     var outcome: SessionOutcome {
         SessionOutcome(
-            hasBegun: scope.sync.hasBegun, isFullSync: scope.sync.isFullSync, stableTime: scope.sync.stableTime,
+            hasSourceBegun: scope.sync.hasSourceBegun, hasBegun: scope.sync.hasBegun,
+            isFullSync: scope.sync.isFullSync, stableTime: scope.sync.stableTime,
             ownsImportMode: ttls.ownsImportMode)
     }
 

@@ -53,13 +53,13 @@ final class SessionOpening {
         let source = try await handshake(plan)
         // 5. The target knows what comes before anything of it is applied.
         try begin(.prepareTarget)
-        try await prepareTarget(claim.profile, checkpoint, plan, source.session)
-        // 6. For each flow an intake, an applier and its connection to the target.
+        try await prepareTarget(claim, checkpoint, plan, source.session)
+        // 6. For each flow an intake and an applier.
         try begin(.buildFlows)
-        try await buildFlows(claim.profile, checkpoint, plan, source)
-        // 7. Readers run, then the source is asked to send.
+        try await buildFlows(claim, checkpoint, plan, source)
+        // 7. The flows connect to the target; readers run, then the source is asked to send.
         try begin(.beginSync)
-        try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint))
+        try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
     }
 
     /// - Throws: `CancellationError` when the operator wants to leave.
@@ -74,15 +74,14 @@ final class SessionOpening {
     // MARK: 2 The target
 
     private func learnTarget(_ claim: TaskLease.Claim) async throws -> CheckpointStore.Opening {
-        let (task, control, profile) = (scope.task, scope.control, claim.profile)
+        let (task, profile, figures) = (scope.task, claim.profile, claim.target.figures)
+        let databaseCount = claim.target.databaseCount
         task.targetLimits.configure(profile.limits)
-        async let findings = task.targetWatch.poll(asksForCheckpoint: false)
-        let databaseCount = try await control.databaseCount()
-        async let otherTasks = control.others(in: task.registry)
-        let checkpoint = try await task.checkpointStore.open(on: control, targetRunID: profile.runID)
+        let checkpoint = try await task.checkpointStore.open(
+            claim.task.checkpoint, on: scope.control, targetRunID: profile.runID)
         for loss in claim.rights.losses { task.incidents.reportOnce(loss, level: .warning) }
-        if let findings = await findings { reactions.begin(findings) }
-        let others = try await otherTasks
+        reactions.begin(await task.targetWatch.findings(in: figures, roundTrip: claim.target.roundTrip))
+        let others = claim.task.others
         task.incidents.report(others)
         scope.target.learn(claim.rights, databaseCount: databaseCount, hasOtherTasks: !others.isEmpty)
         guard !checkpoint.isCutOver else {
@@ -158,13 +157,13 @@ final class SessionOpening {
     // MARK: 5 The target, prepared
 
     private func prepareTarget(
-        _ profile: TargetProfile, _ checkpoint: CheckpointStore.Opening, _ plan: Plan,
+        _ claim: TaskLease.Claim, _ checkpoint: CheckpointStore.Opening, _ plan: Plan,
         _ session: SessionStateMachine.Session
     ) async throws {
         let beginning = try beginning(checkpoint, plan, session)
         try await scope.task.checkpointStore.begin(
-            beginning, checkpoint, targetRunID: profile.runID, on: scope.control)
-        try await ttls.beginImportMode(profile)
+            beginning, checkpoint, targetRunID: claim.profile.runID, on: scope.control)
+        try await ttls.beginImportMode(claim)
     }
 
     private func beginning(
@@ -201,15 +200,16 @@ final class SessionOpening {
     // MARK: 6 The flows
 
     private func buildFlows(
-        _ profile: TargetProfile, _ checkpoint: CheckpointStore.Opening, _ plan: Plan, _ source: Source
+        _ claim: TaskLease.Claim, _ checkpoint: CheckpointStore.Opening, _ plan: Plan, _ source: Source
     ) async throws {
-        let flows = scope.flows
+        let (flows, profile) = (scope.flows, claim.profile)
         flows.learn(source.session)
         scope.task.positions.follow(flows.progress)
         globals.expect(flowCount: source.session.flowCount)
         let resume = scope.sync.isFullSync ? nil : plan.resumePoint
         let context = context(profile, source)
-        let starts = try await starts(source, resume: resume, mayRepeat: mayRepeat(after: checkpoint))
+        let starts = try await starts(
+            source, resume: resume, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
         let budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
         for (index, start) in starts.enumerated() {
             flows.add(
@@ -221,11 +221,6 @@ final class SessionOpening {
         }
         prepareDataSetWatch(checkpoint.note, plan.calls)
         scope.health.watch(flows.appliers.map(\.probe))
-        // At the same time: a target far away takes as long for many as for one.
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for applier in flows.appliers { group.addTask { try await applier.start() } }
-            try await group.waitForAll()
-        }
     }
 
     /// In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.
@@ -251,9 +246,13 @@ final class SessionOpening {
     }
 
     /// How each flow begins.
-    private func starts(_ source: Source, resume: ResumePoint?, mayRepeat: Bool) async throws -> [FlowStart] {
+    ///
+    /// - Parameter databases: those of the target that hold keys.
+    private func starts(
+        _ source: Source, resume: ResumePoint?, mayRepeat: Bool, databases held: [UInt32]
+    ) async throws -> [FlowStart] {
         let isFullSync = scope.sync.isFullSync
-        let elementKeys = try await ttls.takeOverElements(flowCount: source.session.flowCount)
+        let elementKeys = try await ttls.elementsTakenOver(flowCount: source.session.flowCount, in: held)
         let expiry = try await ttls.prepareDeadlines(source.session, resume: resume)
         return source.modes.enumerated().map { index, mode in
             var start = FlowStart(mode: mode, next: resume?.nextLSNs[index])
@@ -293,7 +292,12 @@ final class SessionOpening {
 
     // MARK: 7 The sync
 
-    private func beginSync(_ master: MasterSession, mayRepeat: Bool) async throws {
+    /// - Parameter databases: those of the target that hold keys.
+    private func beginSync(_ master: MasterSession, mayRepeat: Bool, databases held: [UInt32]) async throws {
+        // A target far away answers while the source begins its snapshot, of which nothing is sent before a flow's first
+        // database is prepared. A flow that resumes sends at once what comes to it.
+        async let connected: Void = connectFlows(held)
+        if !scope.sync.isFullSync { try await connected }
         let (sync, flows, counters) = (scope.sync, scope.flows, scope.task.counters)
         // For whoever watches the progress; a source that does not say costs them only the percentage.
         if sync.isFullSync {
@@ -307,16 +311,18 @@ final class SessionOpening {
             sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
             metadata: ["phase": "\(sync.phase.rawValue)", "event": sync.isFullSync ? "fullSyncBegun" : "stable"])
         let resumes = try await master.begin(receivers: flows.appliers.map(\.intake))
-        sync.markBegun()
-        counters.sessionBegan()
-        if resumes { try await reportCatchUpEnd(isNeeded: mayRepeat) }
+        sync.markSourceBegun()
         let connections = await master.flows
         flows.setConnections(connections)
         scope.health.watch(connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) })
         if let queue = await master.mainQueue {
             scope.health.watch([QueueProbe("the connection to the source", queue: queue)])
         }
+        try await connected
+        sync.markBegun()
+        counters.sessionBegan()
         if resumes {
+            try await reportCatchUpEnd(isNeeded: mayRepeat)
             sync.enterStable()
             await scope.dataSets.start()
             scope.startRefreshing { [databases] in databases.removable }
@@ -325,6 +331,35 @@ final class SessionOpening {
             }
         }
         scope.task.notice(.ready(scope.status))
+    }
+
+    /// Connects every flow to the target, all at the same time: a target far away takes as long for many as for one.
+    ///
+    /// - Parameter databases: those of the target that hold keys.
+    /// - Throws: `ReplicationError`.
+    private func connectFlows(_ databases: [UInt32]) async throws {
+        do {
+            async let survey: Void = surveyDatabases(databases)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for applier in scope.flows.appliers { group.addTask { try await applier.start() } }
+                try await group.waitForAll()
+            }
+            try await survey
+        } catch {
+            throw ReplicationError(error).during(.opening(.buildFlows))
+        }
+    }
+
+    /// Looks through the target's databases, and removes what an earlier session has left of elements' TTLs.
+    ///
+    /// - Parameter databases: those that hold keys.
+    private func surveyDatabases(_ databases: [UInt32]) async throws {
+        if ttls.takesOverElements { return }
+        let control = scope.control
+        let reserved = ReservedKeys(checkpoint: scope.task.checkpointKey.name, isInCluster: control.isInCluster)
+        let survey = try await DatabaseSurvey(of: databases, task: settings.task, besides: reserved, on: control)
+        scope.target.learn(survey)
+        try await ttls.forgetOldElements(in: survey?.withElementLists ?? databases)
     }
 
     /// What the source has by now is as far as anything can have been applied, or been waiting, before.

@@ -31,9 +31,9 @@ final class SessionTTLs {
         importMode == .ours ? [(field: ImportMode.field.name, value: ImportMode.field.value)] : []
     }
 
-    func beginImportMode(_ profile: TargetProfile) async throws {
+    func beginImportMode(_ claim: TaskLease.Claim) async throws {
         let mode = ImportMode(control: scope.control, checkpoint: scope.task.checkpointKey, logger: logger)
-        importMode = try await mode.begin(profile, wasOurs: scope.history.ownsImportMode)
+        importMode = try await mode.begin(claim, wasOurs: scope.history.ownsImportMode)
     }
 
     // MARK: Deadlines
@@ -100,33 +100,36 @@ final class SessionTTLs {
     }
 
     /// A session that resumes takes over what the one before has left in the target; a full sync brings all anew.
-    ///
+    var takesOverElements: Bool { !scope.sync.isFullSync && policy.elementExpiry == .timer }
+
+    /// - Parameter databases: those of the target that hold keys.
     /// - Returns: by flow and database, the keys whose elements have TTLs that the target cannot keep.
     /// - Throws: `TargetError`.
-    func takeOverElements(flowCount: Int) async throws -> [[UInt32: [[UInt8]]]] {
-        let (control, task) = (scope.control, settings.task)
-        var keys = [[UInt32: [[UInt8]]]](repeating: [:], count: flowCount)
-        if !scope.sync.isFullSync, policy.elementExpiry == .timer {
-            for database in try await control.databasesWithKeys() {
-                let due = try await control.dueKeys(task: task, flows: flowCount, database: database)
-                for flow in 0..<flowCount { keys[flow][database] = due[flow] }
-            }
-            return keys
-        }
-        let count = try await control.forgetElementExpiries(task: task, isFullSync: scope.sync.isFullSync)
+    func elementsTakenOver(flowCount: Int, in databases: [UInt32]) async throws -> [[UInt32: [[UInt8]]]] {
+        guard takesOverElements else { return [[UInt32: [[UInt8]]]](repeating: [:], count: flowCount) }
+        return try await TaskElements(settings.task, on: scope.control).dueKeys(flows: flowCount, databases: databases)
+    }
+
+    /// Forgets what an earlier session has left, where it is not taken over. Before anything is sent to the target.
+    ///
+    /// - Parameter databases: those of the target that may hold some.
+    /// - Throws: `TargetError`.
+    func forgetOldElements(in databases: [UInt32]) async throws {
+        if takesOverElements { return }
+        let count = try await TaskElements(settings.task, on: scope.control).forget(
+            in: databases, isFullSync: scope.sync.isFullSync)
         if count > 0, !scope.sync.isFullSync {
             logger.warning(
                 "\(count) keys hold elements whose TTLs are no longer enforced (policy.memberTTL: unsupported)")
         }
-        return keys
     }
 
     /// After the leave: what stays until the task runs again.
     func reportOutstandingElements() async {
         guard await scope.flows.haveElementExpiries() else { return }
         let control = settings.partingControl(role: "outstanding")
-        let (task, flowCount) = (settings.task, scope.flows.appliers.count)
-        let count = await within(.seconds(2)) { try? await control.dueKeyCount(task: task, flowCount: flowCount) }
+        let (elements, flowCount) = (TaskElements(settings.task, on: control), scope.flows.appliers.count)
+        let count = await within(.seconds(2)) { try? await elements.count(flowCount: flowCount) }
         await control.close()
         if count == 0 { return }
         logger.warning(

@@ -43,8 +43,8 @@ struct TaskContext: Sendable {
         demands = TaskDemands(settings, queue: refreshes, incidents: incidents)
         registry = TaskRegistry(checkpoint: key.name)
         lease = TaskLease(
-            settings: settings.target, record: record, registry: registry, keyPrefix: settings.checkpoint.keyPrefix,
-            logger: logger)
+            settings: settings.target, record: record, registry: registry, checkpoint: key.name,
+            keyPrefix: settings.checkpoint.keyPrefix, logger: logger)
         checkpointStore = CheckpointStore(
             task: settings.task, settings: settings.checkpoint, registry: registry, logger: logger)
         targetWatch = TargetWatch(connector: TargetConnector(settings: settings.target), key: key)

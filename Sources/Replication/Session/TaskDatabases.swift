@@ -52,8 +52,11 @@ final class TaskDatabases {
             awaited[database, default: []].insert(flow)
             return try await noteAwaited()
         } else if opened.insert(database).inserted {
-            if scope.task.settings.existing == .flush { try await empty(database) }
-            try await noteFilling(database)
+            // The first database is reached just after the opening has looked through all.
+            let survey = scope.target.takeSurvey()
+            let isFlushed = scope.task.settings.existing == .flush
+            if isFlushed { try await empty(database) }
+            try await noteFilling(database, isFlushed ? nil : survey)
         }
         await scope.flows[flow].open(database)
     }
@@ -79,12 +82,18 @@ final class TaskDatabases {
         }
     }
 
-    private func noteFilling(_ database: UInt32) async throws {
+    /// - Parameter survey: what the target holds, if that is known.
+    private func noteFilling(_ database: UInt32, _ survey: DatabaseSurvey?) async throws {
         guard !filled.isKnown(database), filled.filling[database] == nil else { return }
         let task = scope.task
         let control = scope.control
         let reserved = ReservedKeys(checkpoint: task.checkpointKey.name, isInCluster: control.isInCluster)
-        let count = try await scope.retry { try await control.keyCount(database: database, besides: reserved) }
+        let count: Int
+        if let known = survey?.keyCount(database) {
+            count = known
+        } else {
+            count = try await scope.retry { try await control.keyCount(database: database, besides: reserved) }
+        }
         filled.setFilling(database, over: count)
         let filling = filled.filling
         try await scope.retry { try await task.checkpointStore.note(filling: filling, on: control) }

@@ -23,13 +23,19 @@ final class StandaloneTarget: FlowTarget {
 
     func open(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
         close()
+        let isInTarget = context.checkpoint.store == .target
+        let question = ["HGET", context.checkpointKey.name, context.checkpointKey.field(flow)]
         // A connection before this one may have left a transaction in the target's socket.
-        let connection = try await context.connector.connect(role: "flow-\(flow)", replacing: true)
+        let opened = try await context.connector.connect(flow: "flow-\(flow)", asking: isInTarget ? question : nil)
+        let connection = opened.connection
         do {
-            let finding = try await finding(on: connection)
+            context.targetLimits.configure(opened.profile.limits)
+            if case .error(let text)? = opened.answer { throw TargetError.reply(text, to: "HGET") }
+            let finding = FlowTargetFinding(runID: opened.profile.runID, checkpoint: opened.answer?.text)
             let socket = try await connection.detach().socket
             link = TransactionLink(
                 socket: socket, peer: connection.endpoint.description, queue: queue,
+                roundTrip: opened.roundTrip,
                 onOutcome: { [weak self] in self?.onEvent(.completed($0, $1)) },
                 onLost: { [weak self] in self?.onEvent(.lost($0)) },
                 onRoom: { [weak self] in self?.onEvent(.hasRoom) })
@@ -39,17 +45,6 @@ final class StandaloneTarget: FlowTarget {
             await connection.close()
             throw error
         }
-    }
-
-    private func finding(
-        on connection: RequestConnection, isolation: isolated (any Actor)? = #isolation
-    ) async throws -> FlowTargetFinding {
-        let isInTarget = context.checkpoint.store == .target
-        let question = ["HGET", context.checkpointKey.name, context.checkpointKey.field(flow)]
-        let (profile, answer) = try await context.connector.profile(on: connection, asking: isInTarget ? question : nil)
-        context.targetLimits.configure(profile.limits)
-        if case .error(let text)? = answer { throw TargetError.reply(text, to: "HGET") }
-        return FlowTargetFinding(runID: profile.runID, checkpoint: answer?.text)
     }
 
     var isIdle: Bool { link?.isIdle == true }

@@ -1,0 +1,92 @@
+import Wire
+
+/// The elements' TTLs of a whole task, between two sessions.
+package struct TaskElements: Sendable {
+    private let task: String
+    private let control: TargetControl
+    private var servers: TargetServers { control.servers }
+
+    package init(_ task: String, on control: TargetControl) { (self.task, self.control) = (task, control) }
+
+    /// The keys that the due lists of some databases hold, by flow and database.
+    package func dueKeys(flows: Int, databases: [UInt32]) async throws(TargetError) -> [[UInt32: [[UInt8]]]] {
+        var found = [[UInt32: [[UInt8]]]](repeating: [:], count: flows)
+        if let own = ElementsInCluster(servers, task: task) {
+            for database in databases {
+                for (flow, keys) in try await own.keys(flows: flows, database).enumerated() {
+                    found[flow][database] = keys
+                }
+            }
+            return found
+        }
+        let places = databases.flatMap { database in (0..<flows).map { (flow: $0, database: database) } }
+        func scan(_ flow: Int, _ cursor: String) -> [String] {
+            [
+                "ZSCAN", String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self), cursor, "COUNT",
+                "1000",
+            ]
+        }
+        // The first page of each, which often has all.
+        let firstPages = try await servers.ask(places.map { .init(scan($0.flow, "0"), in: $0.database) }) ?? []
+        for ((flow, database), answer) in zip(places, firstPages) {
+            if case .error(let text) = answer { throw TargetError.reply(text, to: "ZSCAN") }
+            var (keys, cursor) = try Self.members(answer)
+            while cursor != "0" {
+                let page = try Self.members(try await control.demand(scan(flow, cursor), at: "", in: database))
+                keys += page.keys
+                cursor = page.cursor
+            }
+            found[flow][database] = keys
+        }
+        return found
+    }
+
+    /// - Parameter page: the reply to ZSCAN.
+    private static func members(_ page: RESPValue) throws(TargetError) -> (keys: [[UInt8]], cursor: String) {
+        guard let page = page.array, page.count == 2, let next = page[0].text, let pairs = page[1].array else {
+            throw TargetError(.protocolViolation, "the target's answer to ZSCAN is not a page")
+        }
+        return (stride(from: 0, to: pairs.count, by: 2).compactMap { pairs[$0].bytes }, next)
+    }
+
+    /// Keys with elements whose TTLs nobody but the task ends.
+    package func count(flowCount: Int) async throws(TargetError) -> Int {
+        var count = 0
+        let own = ElementsInCluster(servers, task: task)
+        for database in try await control.databasesWithKeys() {
+            if let own { count += try await own.count(flows: flowCount, database) }
+            for flow in 0..<(own == nil ? flowCount : 0) {
+                let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
+                count += Int(try await control.demand(["ZCARD", name], at: name, in: database).int ?? 0)
+            }
+        }
+        return count
+    }
+
+    /// Forgets all elements' TTLs; the elements stay. Before anything of the task is under way.
+    ///
+    /// - Parameters:
+    ///   - databases: those that may hold some.
+    ///   - isFullSync: in a cluster, what an interrupted command over several slots has left goes too.
+    /// - Returns: the number of keys that had some.
+    package func forget(in databases: [UInt32], isFullSync: Bool = false) async throws(TargetError) -> Int {
+        if let own = ElementsInCluster(servers, task: task) {
+            return try await own.forget(in: databases, temporaries: isFullSync)
+        }
+        let shadows = ElementExpiry.shadowPrefix(task: task)
+        var total = 0
+        for database in databases {
+            for list in ElementExpiry.dueKeys(ofTask: task) {
+                while true {
+                    let range = [Array("ZRANGE".utf8), list, Array("0".utf8), Array("999".utf8)]
+                    let keys = try await control.demand(range, at: list, in: database).array?.compactMap(\.bytes) ?? []
+                    if keys.isEmpty { break }
+                    try await control.unlink(keys.map { shadows + $0 }, database: database)
+                    _ = try await control.demand([Array("ZREM".utf8), list] + keys, at: list, in: database)
+                    total += keys.count
+                }
+            }
+        }
+        return total
+    }
+}

@@ -1,0 +1,148 @@
+import Wire
+
+/// What a target says of itself before a session begins there.
+package struct TargetGreeting: Sendable {
+    package var profile: TargetProfile
+    package var databaseCount: UInt32
+    package var figures: TargetFigures
+    /// It expires nothing by itself; `nil`: it has no such mode, does not say, or is a cluster.
+    package var isInImportMode: Bool?
+    /// How long the target took to say so.
+    package var roundTrip: Duration
+    /// What the key of the task's record holds, which is watched from here on; an error where the target does not say.
+    package var holder: Result<RecordHolder, TargetError>
+}
+
+/// What a target holds when the task's record in it is ours.
+package struct TaskFindings: Sendable {
+    /// The hash of the task's checkpoint.
+    package var checkpoint: [String: String]
+    package var others: OtherTasks
+    /// The databases that hold keys.
+    package var databases: [UInt32]
+
+    /// - Parameter reply: to HGETALL.
+    static func fields(_ reply: RESPValue) -> [String: String] {
+        let pairs = reply.array ?? []
+        var fields: [String: String] = [:]
+        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+            if let field = pairs[index].text, let value = pairs[index + 1].text { fields[field] = value }
+        }
+        return fields
+    }
+}
+
+/// How a process makes a task its own. Of a server by itself it takes two round trips, between which its owner decides:
+///
+/// | trip | what is asked |
+/// |---|---|
+/// | 1 `greet` | the greeting; what the server is, its parameters and figures; `WATCH`, `GET`, `PTTL` of the record |
+/// | 2 `take` | `MULTI`, this task's line among the tasks, the record, `EXEC`; who else is connected for the task; the checkpoint, the tasks, the databases |
+///
+/// All goes over one connection, which nobody else uses in between.
+package struct OwnershipClaim: Sendable {
+    package let record: OwnershipRecord
+    private let registry: TaskRegistry
+    /// The key of the task's checkpoint.
+    private let checkpoint: String
+    private let control: TargetControl
+    private var servers: TargetServers { control.servers }
+
+    /// - Parameter checkpoint: the key of the task's checkpoint.
+    package init(
+        _ record: OwnershipRecord, checkpoint: String, registry: TaskRegistry, on control: TargetControl
+    ) {
+        (self.record, self.checkpoint, self.registry, self.control) = (record, checkpoint, registry, control)
+    }
+
+    // MARK: 1
+
+    /// Connects, if it is not connected, and learns what the target is, and whose the task is.
+    package func greet() async throws(TargetError) -> TargetGreeting {
+        let start = ContinuousClock.now
+        let questions = ProfileQuestions.all + RecordHolder.questions(record.key)
+        guard let answers = try await servers.ask(questions.map { .init($0) }) else { return try await greetNodes() }
+        let roundTrip = start.duration(to: .now)
+        let findings = try ProfileQuestions(control.connector.settings).findings(in: answers[...])
+        let watcher = await servers.connectionNumber
+        let holder = Result { () throws(TargetError) in try RecordHolder(answers.suffix(3), watcher: watcher) }
+        let known = findings.databaseCount
+        let databaseCount: UInt32
+        if let known { databaseCount = known } else { databaseCount = try await control.databaseCount() }
+        return TargetGreeting(
+            profile: findings.profile, databaseCount: databaseCount, figures: findings.figures,
+            isInImportMode: findings.isInImportMode, roundTrip: roundTrip, holder: holder)
+    }
+
+    /// Of a cluster: node by node.
+    private func greetNodes() async throws(TargetError) -> TargetGreeting {
+        let profile = try await control.profile()
+        let start = ContinuousClock.now
+        let figures = try await control.figures()
+        let roundTrip = start.duration(to: .now)
+        return TargetGreeting(
+            profile: profile, databaseCount: try await control.databaseCount(), figures: figures, roundTrip: roundTrip,
+            holder: .success(try await holder()))
+    }
+
+    /// Looks again at what the record's key holds, which is watched from here on.
+    package func holder() async throws(TargetError) -> RecordHolder {
+        let key = record.key
+        return try await servers.at(Array(key.utf8)) { [servers] (server) throws(TargetError) in
+            try await server.sequence { (sequence) throws(TargetError) in
+                try await sequence.demand("SELECT", "0")
+                // What was watched before may have changed.
+                let replies = try await sequence.demandAll([["UNWATCH"]] + RecordHolder.questions(key))
+                // Of a cluster the connection to another node may be the next one's: `take` looks for itself.
+                if servers.cluster != nil { try await sequence.demand("UNWATCH") }
+                return try RecordHolder(replies.dropFirst(), watcher: sequence.number)
+            }
+        }
+    }
+
+    // MARK: 2
+
+    /// Makes the task this process's own, if its record's key still holds what `holder` says; ends whatever else is connected
+    /// for the task (`TargetConnector.evictPredecessors`); and reads what the target holds then.
+    ///
+    /// - Returns: `nil` when the key holds something else by now, or nobody has watched it since `holder`.
+    package func take(from holder: RecordHolder) async throws(TargetError) -> TaskFindings? {
+        guard servers.cluster == nil else {
+            try await control.renew(registry)
+            let isTaken = try await control.exchange(record.key, with: record) { $0 == holder.text }.isReplaced
+            guard isTaken else { return nil }
+            _ = try await control.evictPredecessors()
+            return TaskFindings(
+                checkpoint: try await control.hash(checkpoint), others: try await control.others(in: registry),
+                databases: try await control.databasesWithKeys())
+        }
+        // The line among the tasks first: a task is in it before it has any key in the target.
+        let change = [registry.firstCommand, record.command]
+        let questions = [["HGETALL", checkpoint], ["HGETALL", TaskRegistry.key], ["INFO", "keyspace"]]
+        return try await servers.at([]) { [registry] (server) throws(TargetError) in
+            try await server.sequence { (sequence) throws(TargetError) in
+                // The connection that watches the key may have been lost.
+                guard sequence.number == holder.watcher else { return nil }
+                let listing = TargetConnector.listing
+                // Databases may have been counted by trying.
+                try await sequence.demand("SELECT", "0")
+                // A null: somebody has changed the record, or it has ended, since WATCH.
+                guard let replies = try await sequence.transaction(change, asking: listing + questions) else {
+                    return nil
+                }
+                var answers = Array(replies.dropFirst(listing.count))
+                if let doomed = try server.connector.predecessors(in: replies.prefix(listing.count)), !doomed.isEmpty {
+                    do { _ = try await server.connector.end(doomed, on: sequence.connection) } catch {
+                        throw TargetError(error)
+                    }
+                    // What they have sent may have changed the answers.
+                    answers = try await sequence.askAll(questions)
+                }
+                try RequestSequence.demandSuccess(answers[...], of: questions)
+                return TaskFindings(
+                    checkpoint: TaskFindings.fields(answers[0]), others: registry.others(in: answers[1]),
+                    databases: ServerInfo(answers[2].text).keyCounts.keys.sorted())
+            }
+        }
+    }
+}

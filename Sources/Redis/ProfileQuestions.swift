@@ -1,0 +1,101 @@
+import Wire
+
+/// The questions that say what a server is, and what it answers.
+struct ProfileQuestions {
+    /// None of them needs the answer to another.
+    static let all: [[String]] =
+        [["INFO"]] + ["JSON.SET", "BF.ADD", "HPEXPIREAT"].map { ["COMMAND", "INFO", $0] }
+        + [["CONFIG", "GET", argumentLimit, transactionLimit, databases, importMode]]
+
+    private static let argumentLimit = "proto-max-bulk-len"
+    private static let transactionLimit = "client-query-buffer-limit"
+    private static let databases = "databases"
+    private static let importMode = "import-mode"
+
+    struct Findings {
+        var profile: TargetProfile
+        var figures: TargetFigures
+        /// Of a server by itself; `nil`: CONFIG is forbidden.
+        var databaseCount: UInt32?
+        /// The server expires nothing by itself; `nil`: it has no such mode, or CONFIG is forbidden.
+        var isInImportMode: Bool?
+    }
+
+    private let settings: TargetSettings
+
+    /// - Parameter settings: of the connection that asks.
+    init(_ settings: TargetSettings) { self.settings = settings }
+
+    /// - Parameter answers: to `all`; more may follow.
+    /// - Throws: `TargetError` for a server that we cannot replicate into.
+    func findings(in answers: ArraySlice<RESPValue>) throws(TargetError) -> Findings {
+        let answers = Array(answers)
+        let fields = try info(answers[0])
+        var profile = try profile(fields)
+        profile.hasJSON = Self.isKnown(answers[1])
+        profile.hasBloom = Self.isKnown(answers[2])
+        profile.hasFieldExpiry = Self.isKnown(answers[3])
+        let parameters = Self.parameters(answers[4])
+        profile.limits = TargetLimits(
+            argumentBytes: parameters[Self.argumentLimit].flatMap { Int($0) },
+            transactionBytes: parameters[Self.transactionLimit].flatMap { Int($0) })
+        return Findings(
+            profile: profile, figures: TargetFigures(fields),
+            databaseCount: parameters[Self.databases].flatMap { UInt32($0) }.flatMap { $0 > 0 ? $0 : nil },
+            isInImportMode: parameters[Self.importMode].map { $0 == "yes" })
+    }
+
+    private func info(_ reply: RESPValue) throws(TargetError) -> ServerInfo {
+        if case .error(let text) = reply { throw TargetError.reply(text, to: "INFO") }
+        guard let text = reply.text else {
+            throw TargetError(.protocolViolation, "the target's INFO is not a text")
+        }
+        return ServerInfo(text)
+    }
+
+    private func profile(_ fields: ServerInfo) throws(TargetError) -> TargetProfile {
+        if fields["dragonfly_version"] != nil {
+            throw TargetError(.unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey")
+        }
+        guard let versionText = fields["redis_version"] else {
+            throw TargetError(.unsuitable, "the target does not tell its redis_version: it is no Redis or Valkey")
+        }
+        let flavor: TargetProfile.Flavor = fields["server_name"] == "valkey" ? .valkey : .redis
+        guard let version = TargetProfile.Version(fields["valkey_version"] ?? versionText) else {
+            throw TargetError(.unsuitable, "the target's version \(versionText) cannot be read")
+        }
+        guard version >= TargetProfile.oldestVersion else {
+            throw TargetError(.unsuitable, "the target is \(flavor.rawValue) \(version); 7.0 or later is needed")
+        }
+        let isClusterNode = fields["cluster_enabled"] == "1"
+        if isClusterNode != settings.isClusterNode {
+            throw TargetError(
+                .unsuitable,
+                isClusterNode
+                    ? "the target \(settings.endpoint) is a node of a cluster: set target.type: cluster"
+                    : "the target \(settings.endpoint) is no node of a cluster: set target.type: standalone")
+        }
+        if fields["role"] == "slave" {
+            throw TargetError(
+                .notReady,
+                "the target is a replica of \(fields["master_host"] ?? "another server"): write to its primary")
+        }
+        return TargetProfile(flavor: flavor, version: version, runID: fields["run_id"] ?? "")
+    }
+
+    /// - Parameter reply: to CONFIG GET.
+    private static func parameters(_ reply: RESPValue) -> [String: String] {
+        let words = reply.array ?? []
+        var parameters: [String: String] = [:]
+        for place in stride(from: 0, to: words.count - 1, by: 2) {
+            if let name = words[place].text { parameters[name] = words[place + 1].text }
+        }
+        return parameters
+    }
+
+    /// - Parameter reply: to COMMAND INFO.
+    private static func isKnown(_ reply: RESPValue) -> Bool {
+        guard case .array(let entries?) = reply, let entry = entries.first else { return false }
+        return !entry.isNull
+    }
+}
