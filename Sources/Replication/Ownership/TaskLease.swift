@@ -25,6 +25,8 @@ actor TaskLease {
     private let ownKeys: Set<String>
     private let logger: Logger
     private var renewal: Task<Void, Never>?
+    /// A renewal under way: its end is the end of every WATCH on the connection.
+    private var renewing: Task<Bool, Never>?
     /// The record is watched, on the connection that renews it too.
     private var isClaiming = false
     private var hasOwned = false
@@ -79,9 +81,10 @@ actor TaskLease {
     /// - Throws: `TargetError`; `taskTaken` when another process runs the task, `permission` when a right is missing: then
     ///   nothing has been written.
     func claim() async throws(TargetError) -> Claim {
-        if let loss { throw loss }
         isClaiming = true
         defer { isClaiming = false }
+        _ = await renewing?.value
+        if let loss { throw loss }
         async let findings = control.rights(ownKey: record.key)
         var target = try await ownership.greet()
         let rights: TargetRights
@@ -174,22 +177,31 @@ actor TaskLease {
             try? await Task.sleep(for: Self.interval)
             if Task.isCancelled { return }
             if isClaiming { continue }
-            do {
-                let (isRenewed, found) = try await control.exchange(record.key, with: record) {
-                    $0 == nil || $0 == record.text
-                }
-                if !isRenewed, let text = found.text { _ = lose(to: text) }
-                if !isRenewed { return }
-                if found.text == nil { ended.withLock { $0 += 1 } }
-                try await control.renew(registry)
-                hasReportedTrouble = false
-            } catch {
-                // The flows notice an absent target by themselves.
-                guard !error.isTransient, !hasReportedTrouble else { continue }
-                hasReportedTrouble = true
-                logger.warning("cannot record in the target that this process runs the task: \(error)")
-            }
+            let step = Task { await renewOnce() }
+            renewing = step
+            defer { renewing = nil }
+            if await !step.value { return }
         }
+    }
+
+    /// - Returns: `false` when the task has been lost.
+    private func renewOnce() async -> Bool {
+        do {
+            let (isRenewed, found) = try await control.exchange(record.key, with: record) {
+                $0 == nil || $0 == record.text
+            }
+            if !isRenewed, let text = found.text { _ = lose(to: text) }
+            if !isRenewed { return false }
+            if found.text == nil { ended.withLock { $0 += 1 } }
+            try await control.renew(registry)
+            hasReportedTrouble = false
+        } catch {
+            // The flows notice an absent target by themselves.
+            guard !error.isTransient, !hasReportedTrouble else { return true }
+            hasReportedTrouble = true
+            logger.warning("cannot record in the target that this process runs the task: \(error)")
+        }
+        return true
     }
 
     /// Leaves the task to the next process; one that has lost it already leaves the record as it is.
