@@ -21,17 +21,32 @@ struct BenchFullCommand: ParsableCommand {
     @Option(help: "What is written into: standalone, or cluster, of three masters.")
     var target = Destination.Kind.standalone
     @Flag(help: "TLS on both ends, with certificates made for the purpose.") var tls = false
-    @Option(help: "How far away the target is: milliseconds there and back. Several, such as 0,10,50, are rows.")
+    @Option(
+        help:
+            "How far away the target is: milliseconds there and back. Several, such as 0,10,50, are rows, with one for the proxy alone."
+    )
     var distance = "0"
     @Flag(help: "Only df2redis, without what it is compared with: for very many keys.") var alone = false
 
     /// What a row of the table is about.
     private struct Row {
+        /// Milliseconds through a proxy; `nil`: straight to the target.
+        let distance: Int?
         var walls: [Double] = []
         var cpus: [Double] = []
         var memories: [Double] = []
         var switches: [Double] = []
         var spreads: [Double] = []
+
+        init(_ distance: Int?) { self.distance = distance }
+
+        var place: String {
+            switch distance {
+            case nil: "straight to the target"
+            case 0?: "through the proxy alone"
+            case let milliseconds?: "\(milliseconds) ms away"
+            }
+        }
     }
 
     func run() throws {
@@ -57,11 +72,13 @@ struct BenchFullCommand: ParsableCommand {
     private func measure(_ master: Master, _ keys: Int, _ distances: [Int], _ encryption: Encryption?) throws {
         let folder = try TemporaryFolder("bench")
         let data = folder.file("data")
-        var rows = distances.map { _ in Row() }
+        // What the proxy itself takes of the processors is in the row with which distances are compared.
+        let proxied = distances.contains { $0 > 0 } ? [0] + distances.filter { $0 > 0 } : []
+        var rows = (distances.contains(0) ? [Row(nil)] : []) + proxied.map { Row($0) }
         var (pipes, replicas): ([Double], [Double]) = ([], [])
         for repetition in 1...repetitions {
-            for (place, distance) in distances.enumerated() {
-                let redis = try Destination(target, tls: encryption?.options, distance: distance)
+            for place in rows.indices {
+                let redis = try Destination(target, tls: encryption?.options, distance: rows[place].distance)
                 defer { redis.stop() }
                 let sync = try FullSync(master, redis, keys, encryption)
                 rows[place].walls.append(sync.wallSeconds)
@@ -72,7 +89,7 @@ struct BenchFullCommand: ParsableCommand {
                 var line =
                     "  run \(repetition): df2redis \(sync.wallSeconds.fixed(2)) s, CPU \(sync.usage.cpuSeconds.fixed(2)) s, "
                     + "peak \((Double(sync.usage.peakResidentBytes) / 1_048_576).fixed(0)) MiB"
-                if distance > 0 { line += ", \(distance) ms away" }
+                if rows.count > 1 { line += ", \(rows[place].place)" }
                 // What one server can take is no measure of three.
                 if let server = redis.server, place == 0, !alone {
                     if repetition == 1 { try PipeFile.write(contentsOf: server, to: data) }
@@ -88,7 +105,8 @@ struct BenchFullCommand: ParsableCommand {
                 say(line + "; \(sync.keyCount) keys")
             }
         }
-        for (row, distance) in zip(rows, distances) { say(summary(row, distance, of: keys)) }
+        let near = rows.first { $0.distance == 0 }?.walls.median
+        for row in rows { say(summary(row, near, of: keys)) }
         let wall = rows[0].walls.median
         if !pipes.isEmpty {
             var line = "  redis-cli --pipe \(pipes.median.fixed(2)) s, ratio \((wall / pipes.median).fixed(2))"
@@ -101,12 +119,18 @@ struct BenchFullCommand: ParsableCommand {
         }
     }
 
-    private func summary(_ row: Row, _ distance: Int, of keys: Int) -> String {
+    /// - Parameter near: the time through the proxy alone.
+    private func summary(_ row: Row, _ near: Double?, of keys: Int) -> String {
         let mebibytes = Double(keys * size) / 1_048_576
+        var ratio = ""
+        if let near, let distance = row.distance, distance > 0 {
+            ratio = ", \((row.walls.median / near).fixed(2)) of the time through the proxy alone"
+        }
         return
-            "  median, \(distance) ms away: df2redis \(row.walls.median.fixed(2)) s, CPU \(row.cpus.median.fixed(2)) s, "
+            "  median, \(row.place): df2redis \(row.walls.median.fixed(2)) s, CPU \(row.cpus.median.fixed(2)) s, "
             + "peak \(row.memories.median.fixed(0)) MiB, \(row.switches.median.fixed(0)) context switches, "
             + "\((row.switches.median / mebibytes).fixed(0)) for a MiB of values, "
             + "\((Double(keys) / row.walls.median).fixed(0)) keys/s, the last flow \(row.spreads.median.fixed(2)) s after the first"
+            + ratio
     }
 }

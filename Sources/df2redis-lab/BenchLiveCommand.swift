@@ -26,7 +26,7 @@ struct BenchLiveCommand: ParsableCommand {
         let encryption = tls ? try Encryption() : nil
         let master = try Master(
             keys: 0, size: size, shape: .string, isWritable: true, tls: encryption?.options)
-        let redis = try Destination(target, tls: encryption?.options, distance: distance)
+        let redis = try Destination(target, tls: encryption?.options, distance: distance > 0 ? distance : nil)
         let daemon = try Daemon(
             .replicate, redis.configuration(source: master.replicaPort, sections: encryption?.sections ?? [:]))
         defer {

@@ -23,15 +23,18 @@ final class Destination {
     /// - Parameters:
     ///   - replicas: of each master of a cluster.
     ///   - tls: has it speak TLS too, on `tlsPort`.
-    ///   - distance: milliseconds there and back, of a server by itself.
-    init(_ kind: Kind, replicas: Int = 0, tls: TLSPeer.Options? = nil, distance: Int = 0) throws {
+    ///   - distance: milliseconds there and back through a proxy, to a server by itself; `nil`: there is no proxy.
+    init(_ kind: Kind, replicas: Int = 0, tls: TLSPeer.Options? = nil, distance: Int? = nil) throws {
         self.kind = kind
         switch kind {
         case .standalone:
             let server = try RedisServer(tls: tls)
             servers = .standalone(server)
             clients = [try server.client()]
-            proxy = distance > 0 ? try TCPProxy(to: server.port, delay: .milliseconds(distance) / 2) : nil
+            // Without a delay it would carry bytes in another way.
+            proxy = try distance.map {
+                try TCPProxy(to: server.port, delay: max(.milliseconds($0) / 2, .microseconds(1)))
+            }
         case .cluster:
             let cluster = try RedisCluster(replicas: replicas, tls: tls)
             servers = .cluster(cluster)
