@@ -108,7 +108,7 @@ struct `A cluster of Valkeys` {
         try daemon.leave(timeout: stopLimit)
         #expect(try ServerComparison(source: scene.source, target: scene.cluster).isEqual)
         #expect(try scene.importModes() == ["no"])
-        #expect(daemon.deadLetters == [])
+        #expect(daemon.deadLetters.allSatisfy { $0.kind == "consumer-group-reads" }, "these are read at the source")
         // What a leave on a busy machine has no time for, the next one does.
         for _ in 0..<3 where try scene.remains() != Scene.expectedRemains {
             daemon = try scene.start()
@@ -160,14 +160,15 @@ struct `A cluster of Valkeys` {
     @Test func `does with databases that it lacks, or that are left out, what it was asked to`() throws {
         let scene = try Scene(databases: 4)
         for database in [0, 2, 3, 7] { scene.master.execute("SET key v", database: database) }
-        let stopped = try scene.start()
+        let stopped = try scene.start(["target": ["database: {2: skip}"]])
         try stopped.expectExit(65)
         #expect(stopped.log.contains("in database 7: the target has no such database"))
         let daemon = try scene.start(["target": ["database: {2: skip, 7: skip}"]])
         try daemon.wait(forLine: "event=stable")
         scene.master.execute("SET last v", database: 3)
         try wait(until: "the last one is there") { try scene.keyCounts()[3] == 2 }
-        #expect(try scene.keyCounts() == [0: 1, 3: 2])
+        let counts = try scene.keyCounts()
+        #expect(counts == [0: 1, 3: 2])
         try daemon.leave(timeout: stopLimit)
     }
 }

@@ -70,6 +70,10 @@ import Testing
         watch.sent(mark(4).stamp, to: Self.b, in: KeySlot(100), of: moved)
         watch.confirmed(at: Self.b, in: moved)
         #expect(watch.expectedSlots == [KeySlot(50), KeySlot(100)])
+        // It is there still, and removed with the others in the end, by another process perhaps.
+        #expect(watch.markedSlots == [KeySlot(0)] + watch.expectedSlots.filter { $0 != KeySlot(0) })
+        #expect(NodeWatch(text: watch.text).markedSlots == watch.markedSlots)
+        #expect(NodeWatch(text: watch.text).text == watch.text)
     }
 
     @Test func `slots that came to a master shortly before a replica took its place may have lost their keys`() {

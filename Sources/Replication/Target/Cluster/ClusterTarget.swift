@@ -427,7 +427,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     func retire(isolation: isolated (any Actor)? = #isolation) async {
         // Marks that are ahead of the position say what the next session must not do again.
-        guard isIdle, !marks.areRelevant, let slots = runner?.watch.expectedSlots,
+        guard isIdle, !marks.areRelevant, let slots = runner?.watch.markedSlots,
             !(slots.isEmpty && marks.slots.isEmpty)
         else { return }
         // First nobody expects them.

@@ -20,6 +20,8 @@ struct NodeWatch {
     }
 
     private var entries: [KeySlot: Entry] = [:]
+    /// Slots with a mark that nothing is expected of any more: they have moved to a node that has a younger one.
+    private var obsolete: Set<KeySlot> = []
     private var slots: [Endpoint: KeySlot] = [:]
     /// Marks on their way, in order.
     private var pending: [Endpoint: [(slot: KeySlot, entry: Entry)]] = [:]
@@ -34,12 +36,15 @@ struct NodeWatch {
 
     init() {}
 
-    /// As `text` has it: `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, with blanks between.
+    /// As `text` has it: `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, `<slot>` of an obsolete mark, with blanks
+    /// between.
     init(text: String) {
         for entry in text.split(separator: " ") {
             let words = entry.split(separator: ":")
-            guard words.count == 5, let slot = UInt16(words[0]), slot < KeySlot.count, let epoch = UInt64(words[1]),
-                let number = UInt64(words[2]), let digest = UInt64(words[4], radix: 16)
+            guard let slot = words.first.flatMap({ UInt16($0) }), slot < KeySlot.count else { continue }
+            if words.count == 1 { obsolete.insert(KeySlot(slot)) }
+            guard words.count == 5, let epoch = UInt64(words[1]), let number = UInt64(words[2]),
+                let digest = UInt64(words[4], radix: 16)
             else { continue }
             entries[KeySlot(slot)] = Entry(
                 stamp: FlowStamp(epoch: epoch, number: number), node: words[3], digest: digest)
@@ -47,13 +52,17 @@ struct NodeWatch {
     }
 
     var text: String {
-        entries.sorted { $0.key < $1.key }.map { slot, entry in
+        let expected = entries.sorted { $0.key < $1.key }.map { slot, entry in
             let digest = String(entry.digest, radix: 16)
             return "\(slot):\(entry.stamp.epoch):\(entry.stamp.number):\(entry.node):\(digest)"
-        }.joined(separator: " ")
+        }
+        return (expected + obsolete.sorted().map { "\($0)" }).joined(separator: " ")
     }
 
     var expectedSlots: [KeySlot] { entries.keys.sorted() }
+
+    /// Slots that have a mark, whether anything is expected of it or not.
+    var markedSlots: [KeySlot] { obsolete.union(entries.keys).sorted() }
 
     var lastEpoch: UInt64 { entries.values.map(\.stamp.epoch).max() ?? 0 }
 
@@ -90,9 +99,11 @@ struct NodeWatch {
         guard let mark = pending[endpoint]?.first else { return }
         pending[endpoint]?.removeFirst()
         entries[mark.slot] = mark.entry
+        obsolete.remove(mark.slot)
         // Slots with marks of other nodes that have come here since: this mark is younger.
         for slot in entries.keys where slot != mark.slot && topology.master(of: slot)?.endpoint == endpoint {
             entries[slot] = nil
+            obsolete.insert(slot)
         }
     }
 
@@ -105,7 +116,7 @@ struct NodeWatch {
     mutating func lost(_ endpoint: Endpoint) { pending[endpoint] = nil }
 
     /// All keys of the target have been removed.
-    mutating func forget() { (entries, slots) = ([:], [:]) }
+    mutating func forget() { (entries, obsolete, slots) = ([:], [], [:]) }
 
     /// Masters whose own mark has gone with its slot to another node.
     func unmarked(in topology: ClusterTopology) -> [Endpoint] {
