@@ -77,12 +77,14 @@ fuzz: setup ## fuzz the decoders, FUZZ_SECONDS (60) each
 
 bench: lab ## full sync, live stream, what the source's clients notice: time, CPU, memory, against the target's limit
 	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS) --distance 0,10,50
+	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS) --tls
 	$(BIN)/df2redis-lab bench full --repetitions $(BENCH_REPETITIONS) --target cluster
 	$(BIN)/df2redis-lab bench full --repetitions 1 --shards 16 --size 32 --mixed 0 --alone --strings 1000000
 	$(BIN)/df2redis-lab bench full --repetitions 1 --shards 16 --size 32 --mixed 0 --alone --strings 10000000
 	$(BIN)/df2redis-lab bench live
 	$(BIN)/df2redis-lab bench live --expiry 1000
 	$(BIN)/df2redis-lab bench live --distance 50
+	$(BIN)/df2redis-lab bench live --tls
 	$(BIN)/df2redis-lab bench live --target cluster
 	$(BIN)/df2redis-lab bench latency
 

@@ -2,12 +2,16 @@ import Glibc
 
 /// An entry of a `MappedTable`: found by its fingerprint, free when that is 0.
 public protocol MappedEntry: BitwiseCopyable {
+    /// What it is found by.
     var fingerprint: UInt64 { get }
+    /// A slot without an entry.
     static var free: Self { get }
 }
 
 extension UInt64: MappedEntry {
+    /// The number itself.
     @inlinable public var fingerprint: UInt64 { self }
+    /// No number that is kept.
     @inlinable public static var free: UInt64 { 0 }
 }
 
@@ -125,6 +129,7 @@ public struct MappedTable<Entry: MappedEntry>: ~Copyable {
         return isNew
     }
 
+    /// Removes the entry of a fingerprint, if there is one.
     @inlinable public mutating func remove(_ fingerprint: UInt64) {
         var hole = place(of: fingerprint)
         guard slots[hole].fingerprint == fingerprint else { return }

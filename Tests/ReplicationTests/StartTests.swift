@@ -11,7 +11,7 @@ import Wire
 
 /// How often a session waits for its target's answers until data flow: on each connection so many times as requests follow a
 /// reply there. So a start at a target far away does not become longer again without anybody's noticing.
-@Suite(.serialized) struct `A start asks a target` {
+@Suite(.serialized) struct `A start in this process asks a target` {
     /// A target a few milliseconds away, so that what is sent at once is seen at once.
     private final class DistantScene {
         let scene: SessionScene
