@@ -1,5 +1,4 @@
 import Dragonfly
-import Redis
 import Testing
 
 @testable import Replication
@@ -7,9 +6,9 @@ import Testing
 /// What becomes of a task when a session ends with an error.
 @Suite struct `What sessions leave behind` {
     private static let nothing = SessionOutcome(
-        hasSourceBegun: false, hasBegun: false, isFullSync: false, stableTime: nil, ownsImportMode: false)
+        hasBegun: false, isFullSync: false, stableTime: nil, ownsImportMode: false)
     private static let followed = SessionOutcome(
-        hasSourceBegun: true, hasBegun: true, isFullSync: false, stableTime: .seconds(5), ownsImportMode: true)
+        hasBegun: true, isFullSync: false, stableTime: .seconds(5), ownsImportMode: true)
 
     private func error(_ code: ReplicationError.Code) -> ReplicationError { ReplicationError(code, "") }
 
@@ -50,20 +49,11 @@ import Testing
     @Test func `a source that was emptied in a full sync counts as emptied until one has been followed`() {
         var history = SessionHistory()
         let cutShort = SessionOutcome(
-            hasSourceBegun: true, hasBegun: true, isFullSync: true, stableTime: nil, ownsImportMode: false)
+            hasBegun: true, isFullSync: true, stableTime: nil, ownsImportMode: false)
         _ = history.next(after: error(.resync), of: cutShort)
         _ = history.next(after: error(.source(.unreachable)), of: cutShort)
         #expect(history.sourceWasEmptied)
         _ = history.next(after: error(.source(.unreachable)), of: Self.followed)
         #expect(!history.sourceWasEmptied)
-    }
-
-    @Test func `a snapshot that the target turned out not to take is as long in coming again as any`() {
-        var history = SessionHistory()
-        let refused = SessionOutcome(
-            hasSourceBegun: true, hasBegun: false, isFullSync: true, stableTime: nil, ownsImportMode: false)
-        #expect(history.next(after: error(.target(.unreachable)), of: refused) == .retry)
-        #expect(history.pacing.failures == 1 && history.pacing.wait() != nil)
-        #expect(!history.hasBegun, "at the start it is the operator's to know")
     }
 }

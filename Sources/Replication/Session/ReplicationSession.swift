@@ -138,8 +138,7 @@ final class ReplicationSession {
     /// For the sessions after this one.
     var outcome: SessionOutcome {
         SessionOutcome(
-            hasSourceBegun: scope.sync.hasSourceBegun, hasBegun: scope.sync.hasBegun,
-            isFullSync: scope.sync.isFullSync, stableTime: scope.sync.stableTime,
+            hasBegun: scope.sync.hasBegun, isFullSync: scope.sync.isFullSync, stableTime: scope.sync.stableTime,
             ownsImportMode: ttls.ownsImportMode)
     }
 

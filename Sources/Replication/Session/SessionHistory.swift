@@ -47,9 +47,6 @@ struct SessionHistory {
             let hasFollowed = session.stableTime != nil
             self.hasFollowed = self.hasFollowed || hasFollowed
             sourceWasEmptied = error.code == .resync || (sourceWasEmptied && !hasFollowed)
-        }
-        // A snapshot that the target did not wait for has cost the source as much as any.
-        if session.hasSourceBegun {
             pacing.sessionEnded(wasFullSync: session.isFullSync, stableTime: session.stableTime)
         }
         return .retry

@@ -294,10 +294,8 @@ final class SessionOpening {
 
     /// - Parameter databases: those of the target that hold keys.
     private func beginSync(_ master: MasterSession, mayRepeat: Bool, databases held: [UInt32]) async throws {
-        // A target far away answers while the source begins its snapshot, of which nothing is sent before a flow's first
-        // database is prepared. A flow that resumes sends at once what comes to it.
-        async let connected: Void = connectFlows(held)
-        if !scope.sync.isFullSync { try await connected }
+        // Before the source is asked: a target that does not take the flows costs it no snapshot, however often it is tried.
+        try await connectFlows(held)
         let (sync, flows, counters) = (scope.sync, scope.flows, scope.task.counters)
         // For whoever watches the progress; a source that does not say costs them only the percentage.
         if sync.isFullSync {
@@ -311,14 +309,12 @@ final class SessionOpening {
             sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
             metadata: ["phase": "\(sync.phase.rawValue)", "event": sync.isFullSync ? "fullSyncBegun" : "stable"])
         let resumes = try await master.begin(receivers: flows.appliers.map(\.intake))
-        sync.markSourceBegun()
         let connections = await master.flows
         flows.setConnections(connections)
         scope.health.watch(connections.map { QueueProbe("the reader of flow \($0.flow)", queue: $0.queue) })
         if let queue = await master.mainQueue {
             scope.health.watch([QueueProbe("the connection to the source", queue: queue)])
         }
-        try await connected
         sync.markBegun()
         counters.sessionBegan()
         if resumes {

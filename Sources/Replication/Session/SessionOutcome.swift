@@ -1,8 +1,6 @@
 /// What a session has come to: what the next one must know of it.
 struct SessionOutcome: Sendable {
-    /// The source has begun a sync.
-    var hasSourceBegun: Bool
-    /// It has got as far as a sync: the target has taken it as well.
+    /// It has got as far as a sync.
     var hasBegun: Bool
     var isFullSync: Bool
     /// How long it has followed the source; `nil`: it did not get so far.

@@ -6,9 +6,7 @@ final class SyncProgress {
     private(set) var step = OpeningStep.claimTask
     /// The source sends a snapshot; `false` before that is known, and where it resumes.
     private(set) var isFullSync = false
-    /// The source has begun a sync.
-    private(set) var hasSourceBegun = false
-    /// The session has got as far as a sync: the target takes it as well.
+    /// The session has got as far as a sync.
     private(set) var hasBegun = false
     private var stableSince: ContinuousClock.Instant?
 
@@ -33,8 +31,7 @@ final class SyncProgress {
     /// The flows are built, and the sync is asked for.
     func enterSync() { phase = isFullSync ? .fullSync : .stable }
 
-    func markSourceBegun() { hasSourceBegun = true }
-
+    /// The source has begun the sync.
     func markBegun() { hasBegun = true }
 
     func enterStable() {
