@@ -133,7 +133,8 @@ package actor TargetControl {
 
     /// Makes requests about a key of database 0 in this order; those to a server by itself all at once, in a transaction.
     ///
-    /// - Throws: `TargetError`, for an error reply too: nothing after it has been done.
+    /// - Throws: `TargetError`, for an error reply too: one by one, nothing after it has been done; in a transaction nothing at
+    ///   all has been, unless the request was refused only as it ran.
     func demandAll(_ requests: [[String]], at key: String) async throws(TargetError) {
         guard servers.cluster == nil, requests.count > 1 else {
             for request in requests { _ = try await demand(request, at: key, in: 0) }
