@@ -15,8 +15,8 @@ TLS ?=
 RELEASE := swift build -c release --static-swift-stdlib -Xlinker -s
 BIN := .build/release
 
-# A browser for the page, promtool for the metrics: tests are skipped without them.
-TEST_PACKAGES := chromium prometheus
+# A browser for the page, promtool for the metrics, pip for servers that Debian lacks: tests are skipped without them.
+TEST_PACKAGES := chromium prometheus python3-pip
 
 # The sanitizers' run time and Swift's own crash handler do not live together; leaks are reported of Foundation only.
 SANITIZED := ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no
@@ -48,7 +48,7 @@ test: setup ## all tests
 integration: setup ## the tests with real servers only (a real Dragonfly too when DRAGONFLY_BIN names one)
 	@.ci/setup.sh $(TEST_PACKAGES)
 	swift build --build-tests
-	swift test --skip-build --disable-xctest --filter IntegrationTests
+	@. .ci/servers.sh && swift test --skip-build --disable-xctest --filter IntegrationTests
 
 # The watchdog's test needs a debug build, the package's a release.
 booted: $(if $(filter package,$(BOOTED_TESTS)),build,setup) ## the service on a booted systemd, as root (minutes); BOOTED_TESTS names some

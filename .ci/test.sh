@@ -3,6 +3,7 @@
 # Ends with the sum of all.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
+. .ci/servers.sh
 
 run() {
     local report=$1

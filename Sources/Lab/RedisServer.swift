@@ -25,6 +25,11 @@ package final class RedisServer {
         ProcessInfo.processInfo.environment["REDIS74_BIN"].flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    /// The file of Redis' JSON module, for `--loadmodule`, that `REJSON_MODULE` names.
+    package static var jsonModule: String? {
+        ProcessInfo.processInfo.environment["REJSON_MODULE"].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
     /// Starts a server and waits until it answers.
     ///
     /// - Parameters:
