@@ -78,6 +78,8 @@ struct TargetPreflight: Sendable {
                         "set target.addr to a primary of Redis or Valkey, \(TargetProfile.oldestVersion) or later"
                 ))
             if error.code == .unreachable || error.code == .permission { throw .target(error) }
+            // Of what is no server to write to, nothing else is asked.
+            if error.code == .unsuitable { return }
         }
         side.findings += try await rights(control)
         side.findings += try await state(server, &side)

@@ -53,10 +53,15 @@ struct ProfileQuestions {
         return ServerInfo(text)
     }
 
-    private func profile(_ fields: ServerInfo) throws(TargetError) -> TargetProfile {
+    /// - Throws: `TargetError` for a Dragonfly.
+    static func refuseDragonfly(_ fields: ServerInfo) throws(TargetError) {
         if fields["dragonfly_version"] != nil {
             throw TargetError(.unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey")
         }
+    }
+
+    private func profile(_ fields: ServerInfo) throws(TargetError) -> TargetProfile {
+        try Self.refuseDragonfly(fields)
         guard let versionText = fields["redis_version"] else {
             throw TargetError(.unsuitable, "the target does not tell its redis_version: it is no Redis or Valkey")
         }

@@ -4,7 +4,8 @@ import Wire
 /// What the target's ACL, and an operator who renames commands, leave of what df2redis sends.
 ///
 /// Asked for without any effect: between MULTI and the end of a connection, each command is queued or refused, for its name
-/// and for its keys, and none runs.
+/// and for its keys, and none runs. A server that refuses a command and runs those after it, as a Dragonfly does, is
+/// recognised before it is sent anything that would do harm.
 package struct TargetRights: Equatable, Sendable {
     /// What becomes of a task that lacks a command.
     enum Use: Sendable {
@@ -52,8 +53,11 @@ package struct TargetRights: Equatable, Sendable {
         """
     private static let replaceable = """
         RESTORE K 0 v|EVAL return 1 K|SCRIPT LOAD return|CLIENT LIST|CLIENT KILL ID 0|CONFIG GET databases
-        ZSCAN K 0|ZCARD K|FLUSHALL|FLUSHDB
+        ZSCAN K 0|ZCARD K|FLUSHALL \(wrongOptions)|FLUSHDB \(wrongOptions)
         """
+    /// A command with these has a syntax error, which a server finds when it runs the command: a transaction takes it, and
+    /// nothing happens should it ever run.
+    private static let wrongOptions = "df2redis does-not-want-this"
     /// Of a node of a cluster, besides.
     private static let neededOfNode =
         "ASKING|CLUSTER SLOTS|CLUSTER NODES|CLUSTER INFO|CLUSTER GETKEYSINSLOT 0 1"
@@ -86,8 +90,39 @@ package struct TargetRights: Equatable, Sendable {
 
     // MARK: Asking
 
+    /// Reads, of which a user who can do anything may use one at least.
+    private static let reads = samples("DBSIZE|INFO|SCAN 0|EXISTS K|GET K", .needed)
+    /// No server knows it.
+    private static let unknownCommand = "DF2REDIS.UNKNOWN"
+
     /// What is asked with the greeting of a connection that `ask` gets.
-    static func beginning(ownKey: String) -> [[String]] { [["MULTI"], ["EXISTS", ownKey]] }
+    static func beginning(ownKey: String) -> [[String]] {
+        [["INFO", "server"], ["MULTI"], [unknownCommand]]
+            + reads.map { command($0, ownKey) }
+    }
+
+    private static func command(_ sample: Sample, _ ownKey: String) -> [String] {
+        sample.arguments.map { $0 == "K" ? ownKey : $0 }
+    }
+
+    /// Whether commands are only queued from here on, also after one that is refused: what would do harm if it ran must not
+    /// be sent before.
+    ///
+    /// - Parameter replies: to `beginning`.
+    /// - Returns: `nil`, when they are; what the user lacks, when it may not use what would show it.
+    private static func lacking(_ replies: [RESPValue]) throws(TargetError) -> TargetRights? {
+        if let info = replies[0].text.map({ ServerInfo($0) }) { try ProfileQuestions.refuseDragonfly(info) }
+        guard replies[1].isOK else { throw TargetError.reply(replies[1].errorText ?? "no OK", to: "MULTI") }
+        let found = replies.dropFirst(3)
+        guard replies[2].errorText != nil, found.allSatisfy({ $0.text == "QUEUED" || $0.errorText != nil }) else {
+            throw TargetError(
+                .unsuitable, "the target runs the commands of a transaction before its EXEC: it is no Redis or Valkey")
+        }
+        if found.contains(where: { $0.text == "QUEUED" }) { return nil }
+        var rights = TargetRights()
+        for (sample, reply) in zip(reads, found) { rights.note(sample, reply) }
+        return rights
+    }
 
     /// - Parameters:
     ///   - connection: of no use afterwards.
@@ -99,19 +134,12 @@ package struct TargetRights: Equatable, Sendable {
         _ connection: RequestConnection, begun: [RESPValue], ownKey: String, isInCluster: Bool = false,
         timeout: Duration
     ) async throws -> TargetRights {
+        if let rights = try lacking(begun) { return rights }
         var rights = TargetRights()
-        guard begun[0].isOK else {
-            throw TargetError.reply(begun[0].errorText ?? "no OK", to: "MULTI")
-        }
-        // What would do harm if it ran comes when it is certain that commands are only queued.
-        let probe = begun[1]
-        guard probe.text == "QUEUED" || probe.errorText != nil else {
-            throw TargetError(.unsuitable, "the target runs the commands of a transaction before its EXEC")
-        }
         let samples = samples + (isInCluster ? samplesOfNode : [])
         let keys = ["key", "df2redis:"] + (isInCluster ? ["{tag}df2redis:"] : [])
         let commands =
-            samples.map { $0.arguments.map { $0 == "K" ? ownKey : $0 } } + keys.map { ["SET", $0, "value"] }
+            samples.map { command($0, ownKey) } + keys.map { ["SET", $0, "value", wrongOptions] }
         let replies = try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: timeout)
         for (sample, reply) in zip(samples, replies) { rights.note(sample, reply) }
         let areForbidden = replies.dropFirst(samples.count).map { $0.errorText.map(isAboutKeys) ?? false }

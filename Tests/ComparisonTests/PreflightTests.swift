@@ -150,4 +150,28 @@ struct `A preflight of a real Dragonfly` {
         #expect(rights.level == .fail, "\(findings)")
         #expect(rights.remedy?.contains("ACL SETUSER weak +DFLY") == true)
     }
+
+    @Test func `leaves a Dragonfly that is taken for the target as it is`() async throws {
+        let master = try DragonflyServer(shards: 2)
+        defer { master.stop() }
+        let client = try master.client()
+        for number in 0..<1000 { try client.command("SET", "key\(number)", "v") }
+        let address = Endpoint(host: "127.0.0.1", port: master.port)
+        for _ in 0..<3 {
+            let servers = ServerPair(
+                source: SourceSettings(endpoint: address, clientID: "", displayName: ""),
+                target: TargetSettings(endpoint: address, clientName: "df2redis-preflight:test"))
+            var options = PreflightOptions(checkpointKey: "df2redis:checkpoint:test")
+            options.stateDirectory = "/tmp"
+            options.interval = .milliseconds(50)
+            let findings = await Preflight(servers, options: options).run()
+            #expect(
+                findings.contains {
+                    $0.level == .fail && $0.subject == .target && $0.message.hasPrefix("the target is a Dragonfly")
+                }, "\(findings)")
+        }
+        #expect(try client.command("DBSIZE").int == 1000)
+        let statistics = try client.command("INFO", "commandstats").text ?? ""
+        #expect(!statistics.contains("cmdstat_flush"), "\(statistics)")
+    }
 }

@@ -1,3 +1,4 @@
+import Base
 import Lab
 import Link
 import Redis
@@ -79,5 +80,70 @@ import Wire
             ])
         #expect(rights.missing == ["RESTORE", "CONFIG GET", "SETBIT"])
         #expect(refusal?.contains("may not use SETBIT") == true)
+    }
+}
+
+/// What is recognised by being asked, and must not suffer from it.
+@Suite struct `A server that is no target` {
+    /// Answers as a server that leaves a transaction at the first command it refuses, and runs what comes then.
+    private struct Answers {
+        let info: String
+        private var isInTransaction = false
+
+        init(info: String) { self.info = info }
+
+        mutating func answer(_ name: String) -> String {
+            switch name {
+            case "HELLO", "CLIENT": return "+OK\r\n"
+            case "MULTI":
+                isInTransaction = true
+                return "+OK\r\n"
+            case "DF2REDIS.UNKNOWN":
+                isInTransaction = false
+                return "-ERR unknown command `DF2REDIS.UNKNOWN`\r\n"
+            case "INFO" where !isInTransaction: return "$\(info.utf8.count)\r\n\(info)\r\n"
+            default: return isInTransaction ? "+QUEUED\r\n" : ":0\r\n"
+            }
+        }
+    }
+
+    @Test(arguments: ["redis_version:7.4.0\r\ndragonfly_version:df-v1.36.0\r\n", "redis_version:7.4.0\r\n"])
+    func `is asked nothing that would do harm if it ran`(_ info: String) async throws {
+        let names = Lock<[String]>([])
+        let server = try ScriptedServer { connection in
+            var answers = Answers(info: info)
+            var buffer: [UInt8] = []
+            while true {
+                let received = connection.receive()
+                if received.isEmpty { return }
+                buffer += received.utf8
+                var consumed = 0
+                do {
+                    var reader = ByteReader(buffer.span.bytes)
+                    while let request = try? reader.readRESPValue(), let name = request.array?.first?.text {
+                        consumed = reader.offset
+                        names.withLock { $0.append(name) }
+                        connection.send(answers.answer(name))
+                    }
+                }
+                buffer.removeFirst(consumed)
+            }
+        }
+        let settings = TargetSettings(
+            endpoint: Endpoint(host: "127.0.0.1", port: server.port), clientName: "df2redis:test")
+        let control = TargetControl(connector: TargetConnector(settings: settings))
+        await #expect {
+            try await control.rights(ownKey: "df2redis:checkpoint:test:owner")
+        } throws: {
+            ($0 as? TargetError)?.code == .unsuitable
+        }
+        await control.close()
+        let asked = Set(names.withLock { $0 })
+        #expect(asked.contains("DF2REDIS.UNKNOWN"))
+        #expect(
+            asked.isSubset(of: [
+                "HELLO", "CLIENT", "INFO", "MULTI", "DF2REDIS.UNKNOWN", "DBSIZE", "SCAN", "EXISTS", "GET",
+            ]),
+            "\(asked)")
     }
 }
