@@ -83,6 +83,12 @@ package struct RecordHolder: Equatable, Sendable {
 
 /// The record as its owner sees and changes it.
 extension TargetControl {
+    /// The text of the record of the task with this checkpoint; `nil`: no process runs it.
+    package func owner(ofCheckpoint checkpoint: String) async throws(TargetError) -> String? {
+        let key = OwnershipRecord.key(checkpoint: checkpoint, isInCluster: servers.cluster != nil)
+        return try await demand(["GET", key], at: key, in: 0).text
+    }
+
     /// Replaces what `key` holds, if `mayReplace` says so, and nobody else does at the same time.
     ///
     /// - Parameters:

@@ -91,6 +91,34 @@ import Wire
         #expect(scene.masters[1].fullSyncs == 1)
     }
 
+    @Test func `may not follow one source both, unless one of them has ended`() throws {
+        let scene = try Scene()
+        scene.fill(0)
+        let first = try scene.start(0)
+        try first.wait(forLine: "stable: following")
+        let folder = try TemporaryFolder("rival")
+        func rival() throws -> Daemon {
+            try Daemon(
+                .replicate,
+                .init(
+                    source: scene.masters[0].port, target: scene.redis.port,
+                    sections: ["shutdown": ["drainSeconds: 0"]]),
+                folder: folder, task: "rival")
+        }
+        let refused = try rival()
+        try refused.expectExit(75)
+        #expect(refused.log.contains("follows the same source into this target already"))
+        #expect(refused.log.contains("df2redis:checkpoint:task0"))
+        scene.masters[0].execute("INCR counter")
+        try wait(until: "it is applied") { try scene.client.command("GET", "counter").text != nil }
+        try first.leave()
+        let second = try rival()
+        try second.wait(forLine: "stable: following")
+        #expect(try scene.client.command("GET", "counter").text == "1")
+        try second.leave()
+        #expect(scene.masters[0].violations == [])
+    }
+
     @Test func `with databases of their own are as if each was alone`() throws {
         let scene = try Scene()
         scene.fill(0)

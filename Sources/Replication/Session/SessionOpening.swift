@@ -160,6 +160,8 @@ final class SessionOpening {
         _ claim: TaskLease.Claim, _ checkpoint: CheckpointStore.Opening, _ plan: Plan,
         _ session: SessionStateMachine.Session
     ) async throws {
+        let rivals = RivalTasks(others: claim.task.others, control: scope.control)
+        try await rivals.demandNone(following: session.replicationID)
         let beginning = try beginning(checkpoint, plan, session)
         try await scope.task.checkpointStore.begin(
             beginning, checkpoint, targetRunID: claim.profile.runID, on: scope.control)
