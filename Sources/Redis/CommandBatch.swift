@@ -335,9 +335,10 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         return name.isWord("SELECT") || name.isWord("SCRIPT") ? 0 : 1
     }
 
-    /// The same batch without the commands at `indices`, not sealed, not sent.
+    /// The same batch without the commands at `indices`, sealed, not sent; a run is taken apart.
     package func removing(_ indices: Set<Int>) -> CommandBatch {
-        precondition(isRetained && runs.isEmpty, "only a batch that is kept can be sent again")
+        precondition(isRetained, "only a batch that is kept can be sent again")
+        guard runs.isEmpty else { return inSingleCommands().removing(runs.operations(ofCommands: indices)) }
         precondition(indices.count < commandCount, "the checkpoint stays")
         let copy = begunCopy()
         copy.progress = progress

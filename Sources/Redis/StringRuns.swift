@@ -49,6 +49,11 @@ struct StringRuns {
         return operation
     }
 
+    /// The numbers that these commands have where each pair is a command.
+    func operations(ofCommands commands: Set<Int>) -> Set<Int> {
+        Set(commands.flatMap { operation(ofCommand: $0)..<operation(ofCommand: $0 + 1) })
+    }
+
     /// The command that begins at `place` is a SET of `bytes` bytes of key and value.
     mutating func begin(at place: Int, command: Int, bytes: Int) {
         guard bytes <= Self.maximumPairBytes else { return }

@@ -155,6 +155,26 @@ import Wire
         try next.leave()
     }
 
+    @Test func `that may load no scripts gets the strings around one, and what counts once`() throws {
+        let scene = try Scene(["~*", "+@all", "-script"])
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable: following")
+        // Together in a batch.
+        scene.redis.pause()
+        for number in 0..<300 { scene.master.execute("SET early:\(number) v") }
+        scene.master.execute("INCR n")
+        scene.master.send(journal: [JournalEntry("SCRIPT LOAD return(1)")], flow: 0)
+        scene.master.execute("INCR n")
+        for number in 0..<300 { scene.master.execute("SET late:\(number) v") }
+        scene.redis.resume()
+        try scene.waitUntilEqual()
+        #expect(try scene.client.command("GET", "n").text == "2")
+        try daemon.leave()
+        #expect(daemon.deadLetters == [DeadLetter(kind: "script", database: 0, key: "LOAD")])
+        #expect(daemon.log.contains("the target does not take a script of the source: NOPERM"))
+        #expect(!daemon.log.contains("the target refuses MSET"))
+    }
+
     @Test func `that loses one while the task runs ends it, with the rule to add`() throws {
         let scene = try Scene(["~*", "+@all"])
         let daemon = try scene.start(["policy": ["onError: skip"]])

@@ -140,6 +140,20 @@ import Wire
         }
     }
 
+    @Test(arguments: 0..<60 as Range<UInt64>)
+    func `leave a batch without the commands that were refused beside them`(_ seed: UInt64) throws {
+        let (joined, single) = (batch(), batch(joining: false))
+        fill(joined, seed: seed)
+        fill(single, seed: seed)
+        let refused = Set(
+            (0..<joined.commandCount - 1).filter { joined.label(ofCommand: $0).name == "INCR" || joined.isRun($0) }
+                .prefix(7))
+        let (rest, expected) = (joined.removing(refused), single.removing(joined.runs.operations(ofCommands: refused)))
+        #expect(bytes(rest) == bytes(expected))
+        #expect(rest.isSealed && rest.progress == joined.progress && rest.checkpointValue == joined.checkpointValue)
+        #expect(rest.units(rest.sizes()) == expected.units(expected.sizes()))
+    }
+
     // MARK: At a server
 
     @Test func `replace what is there, and end its TTL, as SET does`() async throws {
@@ -165,6 +179,21 @@ import Wire
         target.onLink { $0.send(batch.inSingleCommands()) }
         guard case .outcome(.applied([])) = try target.nextEvent() else { throw LabError("it is applied") }
         #expect(try target.list("MGET", "a", "b") == ["1", "1"])
+        #expect(try target.checkpoint == 1)
+    }
+
+    @Test func `arrive without a command that a server refuses beside them`() async throws {
+        let target = try await TargetUnderTest()
+        try target.client.command("ACL", "SETUSER", "default", "-script")
+        let batch = batch()
+        for key in ["a", "b"] { add(key, "1", to: batch) }
+        batch.append("SCRIPT", "LOAD" as StaticString, Array("return 1".utf8))
+        for key in ["c", "d"] { add(key, "1", to: batch) }
+        guard case .refused(let refusals) = try target.send(batch) else { throw LabError("it is refused") }
+        #expect(refusals.map(\.command) == [1])
+        target.onLink { $0.send(batch.removing(Set(refusals.map(\.command)))) }
+        guard case .outcome(.applied([])) = try target.nextEvent() else { throw LabError("it is applied") }
+        #expect(try target.list("MGET", "a", "b", "c", "d") == ["1", "1", "1", "1"])
         #expect(try target.checkpoint == 1)
     }
 }
