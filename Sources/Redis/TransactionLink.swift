@@ -20,9 +20,20 @@ package enum BatchOutcome: Equatable, Sendable {
     case refused([Irregularity])
     /// The transaction itself was refused, in these words, not for one of its commands.
     case rejected(String)
+    /// In a cluster, where a right is missing: what needs it has not taken effect, other parts may have. It is never sent
+    /// again by this session: only the marks in the slots, which the next one reads, say what is still to be done.
+    case cutShort([Irregularity])
 
     package var isApplied: Bool {
         if case .applied = self { true } else { false }
+    }
+}
+
+extension BatchOutcome.Irregularity {
+    /// The user lacks a right that the task cannot do without. A script is no data: without it the task goes on.
+    package func isMissingRight(in batch: CommandBatch) -> Bool {
+        guard case .error(let text) = kind, text.hasPrefix("NOPERM") else { return false }
+        return batch.label(ofCommand: command).name != "SCRIPT"
     }
 }
 

@@ -248,6 +248,22 @@ private final class Scene {
         #expect(refused.log.contains("ACL SETUSER df2redis +append +cluster|nodes"))
     }
 
+    @Test func `needs no right to load scripts, and what is around one counts once`() throws {
+        let scene = try Scene()
+        let rules = ["on", ">password", "~*", "&*", "+@all", "-script"]
+        for node in scene.cluster.nodes { try node.client().command(["ACL", "SETUSER", "df2redis"] + rules) }
+        let daemon = try scene.start(.replicate, ["target": ["username: df2redis", "password: password"]])
+        try daemon.wait(forLine: "event=stable")
+        for round in 0..<20 {
+            for index in 0..<10 { scene.master.execute("INCR n:\(index)") }
+            scene.master.send(journal: [JournalEntry("SCRIPT LOAD return(\(round))")], flow: 0)
+            for index in 0..<10 { scene.master.execute("RPUSH l:\(index) \(round)") }
+        }
+        try scene.waitUntilEqual(daemon)
+        try scene.leave(daemon)
+        #expect(Set(daemon.deadLetters) == [DeadLetter(kind: "script", database: 0, key: "LOAD")])
+    }
+
     @Test func `says how a target of the other kind is to be named`() throws {
         let scene = try Scene(masters: 1)
         let redis = try RedisServer()

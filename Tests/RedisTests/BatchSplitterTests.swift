@@ -276,6 +276,14 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.irregularities.map(\.command) == [0])
     }
 
+    @Test func `without the right to load scripts the rest of the transaction is done`() throws {
+        let work = try #require(works(split(["INCR foo", "SCRIPT LOAD return"], next: 10, masters: [foo])).first)
+        answer(work, 0, [2: "NOPERM this user", 4: "EXECABORT Transaction discarded"])
+        #expect(!work.isForbidden && !work.isDone)
+        #expect(work.irregularities == [.init(command: 1, kind: .error("NOPERM this user"))])
+        #expect(try work.lines()[foo]?.dropLast(2) == ["MULTI", "INCR foo"])
+    }
+
     @Test func `a state that passes is waited for`() throws {
         let work = try work("SET foo 1")
         answer(work, 0, [0: "OOM command not allowed"])

@@ -87,6 +87,45 @@ import Wire
         await scene.close()
     }
 
+    private func restrict(_ rules: String...) throws {
+        for node in cluster.nodes { try node.client().command(["ACL", "SETUSER", "default"] + rules) }
+    }
+
+    @Test func `a script that may not be loaded is reported, and what is around it counts once`() async throws {
+        defer { end() }
+        let scene = try scene()
+        try restrict("-script")
+        _ = try await scene.open(at: nil)
+        let again = Self.counting.filter { !$0.hasPrefix("XADD") }
+        let outcome = try await scene.deliver(Self.counting + ["SCRIPT LOAD return(1)"] + again, next: 1000)
+        guard case .applied(let found) = outcome else { throw LabError("\(outcome)") }
+        #expect(found.map(\.command) == [Self.counting.count])
+        try tell(Self.counting + again)
+        try expectEqual()
+        await scene.close()
+    }
+
+    @Test func `a right that is missing cuts a batch short, and with it the rest is done, once`() async throws {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        try await scene.deliver(["SET from 1"], next: 2)
+        try restrict("-rpush")
+        // After the command that is refused, one over several slots, and one that leaves its slot's mark.
+        let records = Self.counting + ["RPUSH {n:1}l x", "RENAME from to", "INCR n:1"]
+        let next = UInt64(2 + records.count)
+        guard case .cutShort(let found) = try await scene.deliver(records, next: next) else {
+            throw LabError("it is cut short")
+        }
+        #expect(found.map(\.command) == [Self.counting.count])
+        try restrict("+rpush")
+        #expect(try await scene.open(at: 2).checkpoint == "stable id 1 2")
+        #expect(try await scene.deliver(records, next: next, repeating: true) == .applied([]))
+        try tell(["SET from 1"] + records)
+        try expectEqual()
+        await scene.close()
+    }
+
     @Test func `connections that end in the middle are made anew, and nothing is lost or doubled`() async throws {
         defer { end() }
         let scene = try scene()

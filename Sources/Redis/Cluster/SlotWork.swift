@@ -117,7 +117,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     package private(set) var values: [Int: RESPValue] = [:]
     /// Replies that are not what the batch's commands hoped for.
     package private(set) var irregularities: [BatchOutcome.Irregularity] = []
-    /// A right is missing: what needed it has not been done.
+    /// A right is missing that the task cannot do without: what needed it has not been done, the rest may have.
     package private(set) var isForbidden = false
     /// Why the work cannot be done at all.
     package private(set) var failure: TargetError?
@@ -463,7 +463,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             if answer >= 0 { values[Int(answer)] = value }
         case .error(let text):
             guard number >= 0, batch != nil else { return fail(TargetError.reply(text, to: "a request")) }
-            if text.hasPrefix("NOPERM") { isForbidden = true }
+            let irregularity = BatchOutcome.Irregularity(command: number, kind: .error(text))
+            if let batch, irregularity.isMissingRight(in: batch) { isForbidden = true }
             // What is repeated meets what has come after it.
             if isRepeats(command, isRepeated), text.hasPrefix("WRONGTYPE") { return }
             irregular(number, .error(text))

@@ -23,6 +23,10 @@ extension ReplyClassifier {
         case .rejected(let text):
             if TargetError.isTransientReply(text) { return turnedAway(batch, text) }
             return .failed(ReplicationError(TargetError.reply(text, to: "a transaction"), flow: flow))
+        case .cutShort(let irregularities):
+            return .failed(
+                stop(for: irregularities, of: batch)
+                    ?? ReplicationError(.targetChanged, flow: flow, "the cluster has taken only part of a batch"))
         }
     }
 

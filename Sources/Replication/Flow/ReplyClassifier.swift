@@ -44,7 +44,7 @@ struct ReplyClassifier {
             return nil
         case .null, .zero, .empty:
             return nil
-        case .error(let text) where text.hasPrefix("NOPERM") && label.name != "SCRIPT":
+        case .error(let text) where irregularity.isMissingRight(in: batch):
             // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy
             // leaves the key out.
             return ReplicationError(TargetError.forbidden(label.name, key: label.key, text), flow: flow)

@@ -22,7 +22,6 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let batch: CommandBatch
         var steps: ArraySlice<BatchStep>
         var irregularities: [BatchOutcome.Irregularity] = []
-        var isForbidden = false
         /// What is removed once the position is stored.
         var rubbish: [SlotWork] = []
     }
@@ -252,19 +251,22 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             if let failure = work.failure { return fail(ReplicationError(failure, flow: flow)) }
             for slot in work.markedSlots { marks.wrote(in: slot) }
             run?.irregularities += work.irregularities
-            if work.isForbidden { run?.isForbidden = true }
+            if work.isForbidden { return cutShort() }
             then(work)
         }
+    }
+
+    /// A right is missing. With it added the task goes on here: so nothing follows in any slot, whose mark would then count
+    /// what has been left out as applied.
+    private func cutShort() {
+        guard let run else { return }
+        self.run = nil
+        onEvent(.completed(run.batch, .cutShort(run.irregularities)))
     }
 
     /// All of the batch is done but its position.
     private func storePosition() {
         guard let run else { return }
-        if run.isForbidden {
-            // With the right added the task goes on here.
-            self.run = nil
-            return onEvent(.completed(run.batch, .refused(run.irregularities)))
-        }
         if let lsn = run.batch.progress.nextLSN {
             position = FlowPosition(lsn: lsn)
             marks.passed(FlowPosition(lsn: lsn))
@@ -320,8 +322,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         self.long = nil
         if let error = error ?? long.work.failure { return onEvent(.lost(error)) }
         marks.wrote(in: long.slot)
-        run = Run(
-            batch: long.batch, steps: [], irregularities: long.work.irregularities, isForbidden: long.work.isForbidden)
+        run = Run(batch: long.batch, steps: [], irregularities: long.work.irregularities)
+        if long.work.isForbidden { return cutShort() }
         storePosition()
     }
 
