@@ -10,6 +10,10 @@ package struct ControlClient: Sendable {
         /// Nobody listens: no socket, or one that a killed process has left.
         case notRunning(String)
         case notPermitted(String)
+        /// This user may not do it by other means either: why.
+        case forbidden(String)
+        /// It has the question, and does not answer: a process that hangs or is stopped.
+        case silent(String)
         case failed(String)
         /// It runs, and does not do that: why.
         case refused(String)
@@ -23,7 +27,7 @@ package struct ControlClient: Sendable {
             case .notRunning(let path): "nothing listens on \(path)"
             case .notPermitted(let path):
                 "\(path) is not for this user: be root, or in the group df2redis (adduser USER df2redis)"
-            case .failed(let text): text
+            case .forbidden(let text), .silent(let text), .failed(let text): text
             case .refused(let reason), .impossible(let reason): reason
             case .outdated(let path):
                 "the daemon at \(path) is of an older version and does not know this: restart the task"
@@ -119,13 +123,16 @@ package struct ControlClient: Sendable {
         }
     }
 
+    private var silence: Failure { .silent("the daemon at \(path): no answer within \(timeout.components.seconds) s") }
+
     private func connect() throws(Failure) -> Int32 {
         do {
-            return try UnixSocket.connect(path)
+            return try UnixSocket.connect(path, limit: timeout)
         } catch {
             switch error.errno {
             case ENOENT, ECONNREFUSED, ENOTDIR: throw .notRunning(path)
             case EACCES, EPERM: throw .notPermitted(path)
+            case EAGAIN: throw silence
             default: throw .failed("\(error)")
             }
         }
@@ -136,9 +143,7 @@ package struct ControlClient: Sendable {
     ) throws(Failure) -> String {
         let descriptor = try connect()
         defer { close(descriptor) }
-        var limit = timeval(tv_sec: Int(timeout.components.seconds), tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        UnixSocket.set(timeout, SO_RCVTIMEO, of: descriptor)
         let head =
             "\(method) \(target) HTTP/1.1\r\nHost: df2redis\r\nConnection: close\r\nContent-Length: \(body.count)\r\n\r\n"
         var rest = (Array(head.utf8) + body)[...]
@@ -148,6 +153,7 @@ package struct ControlClient: Sendable {
             }
             guard count > 0 else {
                 if errno == EPIPE { throw .notRunning(path) }
+                if errno == EAGAIN { throw silence }
                 throw .failed("\(SystemError("send", errno: errno, peer: path))")
             }
             rest = rest.dropFirst(count)
@@ -160,11 +166,8 @@ package struct ControlClient: Sendable {
             if count < 0 {
                 // It has died over the question.
                 if errno == ECONNRESET { throw .notRunning(path) }
-                let reason =
-                    errno == EAGAIN
-                    ? "no answer within \(timeout.components.seconds) s"
-                    : "\(SystemError("recv", errno: errno, peer: path))"
-                throw .failed("the daemon at \(path): \(reason)")
+                if errno == EAGAIN { throw silence }
+                throw .failed("the daemon at \(path): \(SystemError("recv", errno: errno, peer: path))")
             }
             answer += piece[..<count]
         }

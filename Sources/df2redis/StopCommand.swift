@@ -5,9 +5,9 @@ struct Stop: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Stop a running task in order, and wait for its end.",
         discussion: """
-            The task leaves its source as on SIGTERM and 'systemctl stop'. Exit status: 0 it has ended; 69 it does not \
-            run; 75 it was still leaving after --timeout, and goes on leaving, or was killed with --force; 77 this user \
-            may not ask it.
+            The task leaves its source as on SIGTERM and 'systemctl stop'. A process that does not answer is sent SIGTERM. \
+            Exit status: 0 it has ended; 69 it does not run; 74 its socket fails; 75 it was still there after --timeout, and \
+            goes on leaving, or was killed with --force; 77 this user may not ask it, or send it a signal.
             """)
 
     @Argument(help: ArgumentHelp("The task's name.", valueName: "task"))
@@ -37,6 +37,11 @@ struct Stop: ParsableCommand {
             case .stillLeaving(let last):
                 Console.complain(
                     "\(task): still there after \(timeout) s (\(last)); it goes on leaving. --force kills it")
+                code = .targetUnavailable
+            case .silent(let process):
+                Console.complain(
+                    "\(task): still there after \(timeout) s: process \(process) does not answer, and leaves when it "
+                        + "comes to the SIGTERM that it has been sent. --force kills it")
                 code = .targetUnavailable
             case .killed:
                 Console.complain(

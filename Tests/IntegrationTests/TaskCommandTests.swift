@@ -116,6 +116,34 @@ import Testing
         #expect(try scene.run("status", "lab").code == .exited(69))
     }
 
+    @Test func `stop of a process that hangs sends SIGTERM, waits, and kills it with --force`() throws {
+        let scene = try Scene()
+        let process = scene.daemon.process
+        process.pause()
+        let asked = try scene.run("stop", "lab", "--timeout", "1")
+        #expect(asked.code == .exited(75))
+        #expect(
+            asked.output == "lab: process \(process.pid) does not answer within 2 s: it has been sent SIGTERM\n")
+        #expect(asked.error.contains("still there after 1 s: process \(process.pid) does not answer"))
+        #expect(process.isRunning)
+        let forced = try scene.run("stop", "lab", "--timeout", "1", "--force")
+        #expect(forced.code == .exited(75))
+        #expect(forced.error.contains("killed after 1 s"))
+        #expect(try process.waitForEnd(timeout: .seconds(10)) == .signalled(SIGKILL))
+    }
+
+    @Test func `stop of a process that hangs for a while ends it in order`() throws {
+        let scene = try Scene()
+        let process = scene.daemon.process
+        process.pause()
+        let stopped = try scene.run("stop", "lab", "--timeout", "0")
+        #expect(stopped.code == .exited(75))
+        process.resume()
+        try scene.daemon.expectExit(0)
+        #expect(scene.daemon.log.contains("SIGTERM received"))
+        #expect(scene.master.violations.isEmpty)
+    }
+
     @Test func `a wrong command line is refused`() throws {
         let scene = try Scene()
         for arguments in [

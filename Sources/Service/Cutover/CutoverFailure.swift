@@ -33,9 +33,9 @@ extension ControlClient.Failure {
     package var exitCode: ExitCode {
         switch self {
         case .notRunning: .sourceUnavailable
-        case .notPermitted: .noPermission
+        case .notPermitted, .forbidden: .noPermission
         case .failed: .ioError
-        case .refused, .impossible, .outdated: .targetUnavailable
+        case .silent, .refused, .impossible, .outdated: .targetUnavailable
         }
     }
 }
