@@ -14,6 +14,9 @@ struct Cutover: AsyncParsableCommand {
             77 no right.
             """)
 
+    private static let usualPauseLimit = 10
+    private static let usualCheck = "none"
+
     @Argument(help: ArgumentHelp("The task's name.", valueName: "task"))
     var task: String
 
@@ -26,7 +29,7 @@ struct Cutover: AsyncParsableCommand {
         help: ArgumentHelp(
             "How long the source's writers may be kept waiting before the task leaves, and then once more as long.",
             valueName: "seconds"))
-    var pauseLimit = 10
+    var pauseLimit = usualPauseLimit
 
     @Flag(help: "Pause nobody: the writers have been stopped by other means.")
     var noPause = false
@@ -34,7 +37,7 @@ struct Cutover: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp("Compare keys while writers wait: none, all, or a sample such as '5%'.", valueName: "extent")
     )
-    var check = "none"
+    var check = usualCheck
 
     @Flag(help: "Do not compare both sides, and mend what differs, before writers are paused.")
     var noVerify = false
@@ -46,6 +49,10 @@ struct Cutover: AsyncParsableCommand {
     var dryRun = false
 
     func validate() throws {
+        // What is added to make it careful would be taken for granted by whoever adds it.
+        if undo, pauseLimit != Self.usualPauseLimit || noPause || check != Self.usualCheck || noVerify || dryRun {
+            throw ValidationError("--undo goes with --config only, and was not done.")
+        }
         if !(1...3600).contains(pauseLimit) { throw ValidationError("--pause-limit is 1 to 3600.") }
         _ = try extent()
     }

@@ -40,7 +40,9 @@ private final class CutoverScene {
             error: folder.file("error.\(number)"), environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
     }
 
-    func run(_ arguments: String...) throws -> ChildProcess {
+    func run(_ arguments: String...) throws -> ChildProcess { try run(arguments) }
+
+    func run(_ arguments: [String]) throws -> ChildProcess {
         let process = try start(arguments)
         _ = try process.waitForEnd(timeout: .seconds(60))
         return process
@@ -235,6 +237,13 @@ private func waited(_ output: String) -> Double? {
         #expect(try target.command("GET", "kept").text == "newer")
 
         let file = scene.daemon.folder.file("lab.yaml")
+        for option in [["--dry-run"], ["--no-pause"], ["--no-verify"], ["--check", "all"], ["--pause-limit", "3"]] {
+            let refused = try scene.run(["--undo", "--config", file] + option)
+            #expect(refused.end == .exited(64), "\(option)")
+            #expect(refused.errorOutput.contains("--undo goes with --config only, and was not done"))
+        }
+        #expect(FileManager.default.fileExists(atPath: scene.daemon.folder.file("state/lab.cutover")))
+        #expect(try target.command("HEXISTS", "df2redis:checkpoint:lab", "cutover").int == 1)
         let undo = try scene.run("--undo", "--config", file)
         #expect(undo.end == .exited(0), "\(undo.errorOutput)")
         #expect(undo.output.contains("lab may start again"))
