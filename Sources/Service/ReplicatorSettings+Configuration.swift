@@ -40,6 +40,8 @@ extension ReplicatorSettings {
         checkpoint.isEnabled = configuration.checkpoint.isEnabled
         checkpoint.keyPrefix = configuration.checkpoint.keyPrefix
         checkpoint.path = configuration.checkpoint.path
+        checkpoint.resyncMark = ResyncMark(
+            path: "\(configuration.stateDirectory)/\(configuration.taskName).resync")
         checkpoint.store =
             switch configuration.checkpoint.store {
             case .target: .target

@@ -42,7 +42,9 @@ struct Cutover: AsyncParsableCommand {
     @Flag(help: "Do not compare both sides, and mend what differs, before writers are paused.")
     var noVerify = false
 
-    @Flag(help: "Let a task start again that has been cut over: it will overwrite what clients have written since.")
+    @Flag(
+        help: "Let a task start again that has been cut over: its full sync overwrites what clients have written since."
+    )
     var undo = false
 
     @Flag(help: "Look at everything, and say what would be done.")

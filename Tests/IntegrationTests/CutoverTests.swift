@@ -250,8 +250,60 @@ private func waited(_ output: String) -> Double? {
         #expect(try scene.run("--undo", "--config", file).output == "lab has not been cut over: nothing was changed\n")
         let last = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
         defer { last.process.kill() }
-        try last.wait(forLine: "resuming at the checkpoint")
+        try last.wait(forLine: "the task was cut over, which has been taken back")
         try last.leave()
+    }
+
+    /// What clients have written at the target is not in the source's journal, and is found by a full sync alone.
+    @Test(arguments: ["target", "file"])
+    func `that is undone is followed by a full sync, after which both sides are equal`(_ store: String) throws {
+        let scene = try CutoverScene {
+            $0.sections["checkpoint"] = ["store: \(store)"]
+            $0.sections["shutdown"] = ["drainSeconds: 0"]
+        }
+        let master = scene.master
+        for number in 0..<20 { master.execute("SET k:\(number) \(number)") }
+        master.execute("INCR count")
+        #expect(try scene.run().end == .exited(0))
+        try scene.daemon.expectExit(0)
+        let target = try scene.redis.client()
+        try target.command("INCR", "count")
+        try target.command("DEL", "k:5")
+        try target.command("SET", "extra", "1")
+        let folder = scene.daemon.folder
+        #expect(try scene.run("--undo", "--config", folder.file("lab.yaml")).end == .exited(0))
+        let mark = folder.file("state/lab.resync")
+        #expect(FileManager.default.fileExists(atPath: mark))
+        #expect(
+            try target.command("HKEYS", "df2redis:checkpoint:lab").array?.contains {
+                $0.text?.hasPrefix("flow:") == true
+            } == false)
+
+        // One that ends before its full sync has begun leaves the next one as much to do.
+        var configuration = Daemon.Configuration(source: master.port, target: scene.redis.port)
+        configuration.sections["checkpoint"] = ["store: \(store)"]
+        configuration.sections["shutdown"] = ["drainSeconds: 0"]
+        master.refuse([Refusal("REPLCONF", reply: "ERR not now", times: 3)])
+        let early = try Daemon(.replicate, configuration, folder: folder)
+        try early.wait(forLine: "ERR not now")
+        early.process.kill()
+        #expect(FileManager.default.fileExists(atPath: mark))
+
+        let daemon = try Daemon(.replicate, configuration, folder: folder)
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        try daemon.wait(forLine: "reconciled: ")
+        #expect(!FileManager.default.fileExists(atPath: mark))
+        master.execute("INCR count")
+        try wait(until: "it is applied") { try target.command("GET", "count").text == "2" }
+        #expect(try target.command("GET", "k:5").text == "5")
+        #expect(try target.command("EXISTS", "extra").int == 0)
+        try daemon.leave()
+        // The position is the new one.
+        let again = try Daemon(.replicate, configuration, folder: folder)
+        defer { again.process.kill() }
+        try again.wait(forLine: "resuming at the checkpoint")
+        try again.leave()
     }
 
     @Test func `of a task that cannot note it is taken back`() throws {

@@ -21,6 +21,8 @@ package struct CheckpointSettings: Equatable, Sendable {
     package var keyPrefix = CheckpointKey.prefix
     /// The file; with `Store.target` too, since the task may have kept it before. `nil`: none.
     package var path: String?
+    /// Whether the position is given up, wherever it is; `nil`: never.
+    package var resyncMark: ResyncMark?
 
     package init() {}
 }
@@ -115,6 +117,11 @@ actor CheckpointStore {
             opening.reason = "checkpoint.enabled is false"
         }
         isFirstOpening = false
+        if let mark = settings.resyncMark, mark.isSet {
+            opening.position = nil
+            opening.reason =
+                "the task was cut over, which has been taken back: the target may hold what clients have written there (\(mark.path))"
+        }
         return opening
     }
 
@@ -190,14 +197,24 @@ actor CheckpointStore {
         guard isInFile else {
             try await beginInTarget(beginning, over: fields, on: control)
             try file?.removeIfOurs()
+            removeResyncMark(beginning)
             return
         }
         let isWritten = try writeOrRemove()
+        removeResyncMark(beginning)
         guard !fields.isEmpty else { return }
         if isWritten {
             try await control.update(key.name, set: [:], remove: fields.keys.filter { $0 != ImportMode.field.name })
         } else {
             try await control.update(key.name, set: [:], remove: fields.keys.filter { $0.hasPrefix("flow:") })
+        }
+    }
+
+    /// No position is left that it would keep from being resumed at.
+    private func removeResyncMark(_ beginning: Beginning) {
+        guard case .fullSync = beginning, let mark = settings.resyncMark, mark.isSet else { return }
+        do throws(SystemError) { try mark.remove() } catch {
+            logger.warning("the next start makes a full sync too, since a file cannot be removed: \(error)")
         }
     }
 

@@ -1,4 +1,6 @@
 import Dragonfly
+import Glibc
+import Link
 import Redis
 import Replication
 
@@ -19,27 +21,68 @@ package struct CutoverUndo: Sendable {
         self.directory = directory
     }
 
+    /// The position goes first, wherever it is: clients have written to the target, so what the source has journaled since says
+    /// no longer how the two differ.
+    ///
     /// - Returns: what was done, for the operator.
     /// - Throws: `CutoverFailure`
     package func run() async throws(CutoverFailure) -> String {
         let settings = ReplicatorSettings(configuration, mode: .replicate)
+        try refuseRunning(settings.task)
         let control = TargetControl(
             connector: TargetConnector(settings: settings.visitor("cutover")), role: "undo")
         do {
-            let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix).name
-            let wasNoted = try await control.hash(key)[CheckpointKey.cutOverField] != nil
-            if wasNoted { try await control.update(key, set: [:], remove: [CheckpointKey.cutOverField]) }
+            let isUndone = try await undo(settings, on: control)
             await control.close()
-            let mark = CutoverMark(configuration)
-            let wasSet = mark.isSet
-            try mark.remove()
-            guard wasNoted || wasSet else { return "\(settings.task) has not been cut over: nothing was changed" }
+            guard isUndone else { return "\(settings.task) has not been cut over: nothing was changed" }
             return
-                "\(settings.task) may start again: it follows \(settings.source.endpoint), and overwrites at \(settings.target.place) what clients have written there"
+                "\(settings.task) may start again, with a full sync: what clients have written at \(settings.target.place) is "
+                + "overwritten with what \(settings.source.endpoint) has, and \(Self.rest(configuration.fullSync.existing))"
         } catch {
             await control.close()
             let error = ReplicationError(error)
-            throw CutoverFailure(error.description, error.exitCode)
+            throw CutoverFailure("\(error.description); the task does not start yet: undo it again", error.exitCode)
+        }
+    }
+
+    /// - Returns: `false` when there was nothing to undo.
+    private func undo(_ settings: ReplicatorSettings, on control: TargetControl) async throws -> Bool {
+        let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix).name
+        let fields = try await control.hash(key).keys
+        let wasNoted = fields.contains(CheckpointKey.cutOverField)
+        let mark = CutoverMark(configuration)
+        guard wasNoted || mark.isSet else { return false }
+        do throws(SystemError) {
+            try settings.checkpoint.resyncMark?.set()
+        } catch {
+            // On a host without the folder no position is in it either.
+            guard error.errno == ENOENT else { throw error }
+        }
+        // For another host, or another state directory.
+        let positions = fields.filter { $0.hasPrefix("flow:") }
+        if wasNoted || !positions.isEmpty {
+            try await control.update(key, set: [:], remove: [CheckpointKey.cutOverField] + positions)
+        }
+        try mark.remove()
+        return true
+    }
+
+    /// A task that is still leaving would write its position after us.
+    private func refuseRunning(_ task: String) throws(CutoverFailure) {
+        for socket in directory.sockets(of: task) {
+            guard let process = try? ControlClient(socket).processID() else { continue }
+            throw CutoverFailure(
+                "process \(process) runs the task: wait for its end; nothing was changed", .targetUnavailable)
+        }
+    }
+
+    /// What becomes of keys that the source does not have.
+    private static func rest(_ existing: ReplicatorSettings.Existing) -> String {
+        switch existing {
+        case .auto: "keys that it lacks are removed, in databases that are the task's alone"
+        case .reconcile: "keys that it lacks are removed"
+        case .flush: "everything else is removed"
+        case .replace: "keys that it lacks stay (fullSync.existing is replace)"
         }
     }
 }
