@@ -49,8 +49,10 @@ package struct RuntimeDirectory: Sendable {
     package var tasks: [String] {
         var names: Set<String> = []
         for root in roots {
-            for name in Self.names(in: root) where access(ControlSocket(folder: "\(root)/\(name)").path, F_OK) == 0 {
-                names.insert(name)
+            for name in Self.names(in: root) {
+                // A folder that this user may not look into is a task's too.
+                let isThere = access(ControlSocket(folder: "\(root)/\(name)").path, F_OK) == 0 || errno == EACCES
+                if isThere { names.insert(name) }
             }
         }
         return names.sorted()

@@ -7,7 +7,8 @@ package struct TaskOverview: Sendable {
     package private(set) var rows: [TaskTable.Row] = []
     /// The status documents of those that run.
     package private(set) var documents: [String] = []
-    package private(set) var namedAreRunning = true
+    /// How the command ends: as the first named task says that has not answered.
+    package private(set) var exitCode = ExitCode.ok
     package let places: String
 
     /// - Parameter tasks: names to ask for; none: all that run, and all that are configured.
@@ -22,7 +23,7 @@ package struct TaskOverview: Sendable {
     }
 
     private mutating func ask(_ name: String, _ sockets: [ControlSocket], isNamed: Bool) {
-        var reason = ""
+        var failure: ControlClient.Failure?
         for socket in sockets {
             do throws(ControlClient.Failure) {
                 let (json, task) = try ControlClient(socket).status()
@@ -31,12 +32,15 @@ package struct TaskOverview: Sendable {
                 documents.append(json.trimmingNewline())
                 return
             } catch {
-                if case .notRunning = error, !reason.isEmpty { continue }
-                reason = "\(error)"
+                if case .notRunning = error, failure != nil { continue }
+                failure = error
             }
         }
-        namedAreRunning = namedAreRunning && !isNamed
-        rows.append(.absent(name, isNamed ? reason : ""))
+        let absence = failure.map(TaskTable.Absence.init) ?? .notRunning
+        // That nothing listens for a file in /etc/df2redis is no news.
+        let hasReason = isNamed || absence != .notRunning
+        rows.append(.absent(name, absence, hasReason ? failure?.description ?? "" : ""))
+        if isNamed, exitCode == .ok { exitCode = failure?.exitCode ?? .sourceUnavailable }
     }
 
     private static var configured: [String] {

@@ -1,11 +1,29 @@
 import Base
+import Dashboard
 
 /// The tasks of this machine as a table, for `df2redis status`.
 package struct TaskTable: Sendable {
     package enum Row: Sendable {
         case running(RunningTask)
-        /// A name without a process, and why it is in the table.
-        case absent(String, String)
+        /// A name of which nothing more is known, and why it is in the table.
+        case absent(String, Absence, String)
+    }
+
+    /// Why a task has not said how it is.
+    package enum Absence: String, Sendable {
+        case notRunning = "not running"
+        /// Its process is there, and hangs or says nothing of use.
+        case noAnswer = "no answer"
+        case noPermission = "no permission"
+
+        init(_ failure: ControlClient.Failure) {
+            self =
+                switch failure {
+                case .notRunning: .notRunning
+                case .notPermitted, .forbidden: .noPermission
+                case .silent, .failed, .refused, .impossible, .outdated: .noAnswer
+                }
+        }
     }
 
     private static let titles = ["TASK", "STATE", "KEYS", "RECORDS", "LAG", "UP", "SOURCE", "TARGET", "PAGE"]
@@ -34,10 +52,11 @@ package struct TaskTable: Sendable {
 
     private func cells(_ row: Row) -> [String] {
         switch row {
-        case .absent(let name, _): [name, "not running"] + [String](repeating: "-", count: Self.titles.count - 2)
+        case .absent(let name, let absence, _):
+            [name, absence.rawValue] + [String](repeating: "-", count: Self.titles.count - 2)
         case .running(let task):
             [
-                task.task, task.health.code ?? task.phase, "\(task.keys)", "\(task.records)",
+                task.task, task.state, "\(task.keys)", "\(task.records)",
                 task.lagSeconds.map { "\($0) s" } ?? "-", Self.age(max(now - task.startedAt, 0)), task.source,
                 task.target, task.dashboard ?? "-",
             ]
@@ -46,8 +65,8 @@ package struct TaskTable: Sendable {
 
     private static func note(on row: Row) -> String? {
         switch row {
-        case .absent(_, let reason): reason.isEmpty ? nil : reason
-        case .running(let task): task.health.reason
+        case .absent(_, _, let reason): reason.isEmpty ? nil : reason
+        case .running(let task): task.trouble
         }
     }
 
@@ -58,6 +77,20 @@ package struct TaskTable: Sendable {
         case ..<172_800: "\(seconds / 3600)h"
         default: "\(seconds / 86_400)d"
         }
+    }
+}
+
+extension RunningTask {
+    /// A task that waits for its target is well, and is not what its operator expects nevertheless.
+    private var waitsForTarget: Bool { health.code == nil && targetLost == true && phase != "leaving" }
+
+    /// One word.
+    fileprivate var state: String {
+        health.code ?? (waitsForTarget ? Dashboard.Health.Code.targetLost.rawValue : phase)
+    }
+
+    fileprivate var trouble: String? {
+        health.reason ?? (waitsForTarget ? "the target does not serve: \(summary)" : nil)
     }
 }
 

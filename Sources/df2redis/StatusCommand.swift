@@ -8,7 +8,7 @@ struct Status: ParsableCommand {
         discussion: """
             Asks each task over its Unix socket in /run/df2redis, which root and the group df2redis may. Without names: \
             every task that runs, and every /etc/df2redis/<task>.yaml that does not. Exit status 69 if a named task does \
-            not run.
+            not run, 75 if it does not answer, 77 if this user may not ask it.
             """)
 
     @Argument(help: ArgumentHelp("Names of tasks.", valueName: "task"))
@@ -22,8 +22,7 @@ struct Status: ParsableCommand {
 
     func run() throws {
         guard watch else {
-            if try !show() { throw ArgumentParser.ExitCode(Service.ExitCode.sourceUnavailable.rawValue) }
-            return
+            throw ArgumentParser.ExitCode(try show().rawValue)
         }
         while true {
             // The screen is cleared on a terminal; in a file each one follows the last.
@@ -34,8 +33,7 @@ struct Status: ParsableCommand {
         }
     }
 
-    /// - Returns: whether every named task runs.
-    private func show() throws -> Bool {
+    private func show() throws -> Service.ExitCode {
         let overview = TaskOverview(tasks: tasks)
         if json {
             print("[" + overview.documents.joined(separator: ",\n") + "]")
@@ -45,8 +43,10 @@ struct Status: ParsableCommand {
             print(TaskTable(overview.rows).text)
         }
         if json {
-            for case .absent(let name, let reason) in overview.rows { Console.complain("\(name): \(reason)") }
+            for case .absent(let name, let absence, let reason) in overview.rows {
+                Console.complain("\(name): \(absence.rawValue)" + (reason.isEmpty ? "" : ": \(reason)"))
+            }
         }
-        return overview.namedAreRunning
+        return overview.exitCode
     }
 }

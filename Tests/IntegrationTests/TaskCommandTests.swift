@@ -77,6 +77,18 @@ import Testing
         #expect(nothing.output.hasPrefix("no task runs here"))
     }
 
+    @Test func `status says of a task that waits for its target that it does`() throws {
+        let scene = try Scene()
+        scene.redis.pause()
+        defer { scene.redis.resume() }
+        scene.master.execute("SET a 1")
+        try wait(until: "the target is lost") { scene.daemon.status?["targetLost"] as? Bool == true }
+        let result = try scene.run("status", "lab")
+        #expect(result.code == .exited(0))
+        #expect(result.output.contains("\nlab   target-lost "))
+        #expect(result.output.contains("\n  the target does not serve: stable: "))
+    }
+
     @Test func `the socket is for its user and its group alone`() throws {
         let scene = try Scene()
         var info = stat()
@@ -120,6 +132,13 @@ import Testing
         let scene = try Scene()
         let process = scene.daemon.process
         process.pause()
+        let named = try scene.run("status", "lab")
+        #expect(named.code == .exited(75))
+        #expect(named.output.contains("\nlab   no answer "))
+        #expect(named.output.contains("no answer within 5 s\n"))
+        let all = try scene.run("status")
+        #expect(all.code == .exited(0))
+        #expect(all.output == named.output)
         let asked = try scene.run("stop", "lab", "--timeout", "1")
         #expect(asked.code == .exited(75))
         #expect(

@@ -23,15 +23,39 @@ import Testing
             $0.health.code = "source-lost"
             $0.health.reason = "Connection refused"
         }
-        let table = TaskTable([.running(running), .running(ill), .absent("old", "")], now: 1_800_000_300)
+        let waiting = try task { ($0.task, $0.phase, $0.targetLost, $0.summary) = ("w", "stable", true, "it waits") }
+        let table = TaskTable(
+            [
+                .running(running), .running(ill), .running(waiting), .absent("old", .notRunning, ""),
+                .absent("hung", .noAnswer, "no answer within 5 s"),
+                .absent("secret", .noPermission, "it is not for this user"),
+            ], now: 1_800_000_300)
         #expect(
             table.text == """
-                TASK           STATE        KEYS     RECORDS  LAG    UP  SOURCE  TARGET  PAGE
-                prod           stable       1000000  0        0.2 s  5m  a:1     b:2     http://127.0.0.1:7777/
-                a-longer-name  source-lost  0        0        -      5m  a:1     b:2     -
+                TASK           STATE          KEYS     RECORDS  LAG    UP  SOURCE  TARGET  PAGE
+                prod           stable         1000000  0        0.2 s  5m  a:1     b:2     http://127.0.0.1:7777/
+                a-longer-name  source-lost    0        0        -      5m  a:1     b:2     -
                   Connection refused
-                old            not running  -        -        -      -   -       -       -
+                w              target-lost    0        0        -      5m  a:1     b:2     -
+                  the target does not serve: it waits
+                old            not running    -        -        -      -   -       -       -
+                hung           no answer      -        -        -      -   -       -       -
+                  no answer within 5 s
+                secret         no permission  -        -        -      -   -       -       -
+                  it is not for this user
                 """)
+    }
+
+    @Test func `has a task that leaves, with or without its target, as one that leaves`() throws {
+        let leaving = try task { ($0.phase, $0.targetLost) = ("leaving", true) }
+        #expect(TaskTable([.running(leaving)]).text.contains("prod  leaving"))
+    }
+
+    @Test func `says why a task has not answered`() {
+        #expect(TaskTable.Absence(.notRunning("/x")) == .notRunning)
+        #expect(TaskTable.Absence(.silent("no answer")) == .noAnswer)
+        #expect(TaskTable.Absence(.failed("another version's words")) == .noAnswer)
+        #expect(TaskTable.Absence(.notPermitted("/x")) == .noPermission)
     }
 
     @Test(arguments: [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] as [(Int64, String)])
