@@ -28,6 +28,8 @@ package struct ComparisonService: Sendable {
         package var summary: ComparisonSummary
         /// Where the differing keys are.
         package var file: String
+        /// Databases that were asked for, and in which neither side has a key.
+        package var emptyDatabases: [UInt32] = []
 
         package var exitCode: ExitCode { summary.isEqual ? .ok : .different }
     }
@@ -68,7 +70,9 @@ package struct ComparisonService: Sendable {
                 ServerPair(source: settings.source, target: settings.visitor("check")), options: options,
                 onDifference: { difference throws(ComparisonError) in try file.append(difference) },
                 onProgress: onProgress)
-            return Outcome(summary: try await comparison.run(), file: path)
+            let summary = try await comparison.run()
+            let empty = (request.databases ?? []).subtracting(summary.databases)
+            return Outcome(summary: summary, file: path, emptyDatabases: empty.sorted())
         } catch {
             throw Failure(description: error.description, exitCode: error.exitCode)
         }

@@ -53,6 +53,8 @@ struct Check: AsyncParsableCommand {
         if !(0...100_000_000).contains(qps) { throw ValidationError("--qps is 0 to 100000000.") }
         if !(1...64).contains(parallel) { throw ValidationError("--parallel is 1 to 64.") }
         if !(0.1...3600).contains(settle) { throw ValidationError("--settle is 0.1 to 3600.") }
+        // No key matches it, and a comparison of nothing finds both sides equal.
+        if filter?.isEmpty == true { throw ValidationError("--filter is a pattern, as in 'user:*'.") }
         _ = try databaseNumbers()
     }
 
@@ -86,6 +88,9 @@ struct Check: AsyncParsableCommand {
             throw ArgumentParser.ExitCode(error.exitCode.rawValue)
         }
         line.clear()
+        for database in outcome.emptyDatabases {
+            Console.complain("warning: neither side has a key in database \(database)")
+        }
         let report = ComparisonReport(outcome)
         print(json ? report.json : report.text)
         throw ArgumentParser.ExitCode(outcome.exitCode.rawValue)

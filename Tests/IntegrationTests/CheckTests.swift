@@ -44,6 +44,25 @@ import Wire
         }
     }
 
+    @Test func `of nothing is refused, or says so`() throws {
+        let (source, target) = (try RedisServer(), try RedisServer())
+        defer {
+            source.stop()
+            target.stop()
+        }
+        let scene = try Scene(source: source.port, target: target.port)
+        for server in [source, target] { try server.client().command("SET", "a", "1") }
+        let nowhere = try scene.check("--databases", "0,9,14")
+        #expect(nowhere.code == 0)
+        #expect(nowhere.output.hasPrefix("equal: 1 keys of database 0"))
+        #expect(
+            nowhere.errors == "df2redis: warning: neither side has a key in database 9\n"
+                + "df2redis: warning: neither side has a key in database 14\n")
+        let pattern = try scene.check("--filter", "")
+        #expect(pattern.code == 64)
+        #expect(pattern.errors.contains("--filter is a pattern"))
+    }
+
     @Test func `says by its exit status whether both sides are equal, and lists what differs`() throws {
         let (source, target) = (try RedisServer(), try RedisServer())
         defer {
