@@ -23,7 +23,7 @@ package enum ExitCode: Int32, CaseIterable, Sendable {
     case osError = 71
     /// A file or folder could not be made, such as the state directory (EX_CANTCREAT).
     case cantCreate = 73
-    /// Reading or writing a file failed: the spool, the checkpoint, the dead-letter file (EX_IOERR).
+    /// Reading or writing a file failed: the spool, the checkpoint, the dead-letter file, standard output (EX_IOERR).
     case ioError = 74
     /// The target cannot be reached or cannot serve at present, another process runs the task, or a migration was asked to
     /// leave before it was complete (EX_TEMPFAIL).
@@ -52,7 +52,8 @@ extension ExitCode {
         case .software: "A defect of df2redis; please report it with the log."
         case .osError: "The operating system refused a basic service (socket, thread, memory)."
         case .cantCreate: "A file or folder could not be created; look at `stateDir` and its owner."
-        case .ioError: "Reading or writing a file failed; look at the disk under `stateDir`."
+        case .ioError:
+            "Reading or writing a file failed; look at the disk under `stateDir`. Or a command could not print its result."
         case .targetUnavailable:
             "The target cannot be reached or cannot serve at present; the task runs already, in another process; or `migrate` or `cutover` was ended before it was complete."
         case .protocolError: "The source sent what cannot be decoded; the log names version, flow and offset."

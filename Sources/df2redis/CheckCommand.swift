@@ -92,7 +92,7 @@ struct Check: AsyncParsableCommand {
             Console.complain("warning: neither side has a key in database \(database)")
         }
         let report = ComparisonReport(outcome)
-        print(json ? report.json : report.text)
+        try Console.say(json ? report.json : report.text)
         throw ArgumentParser.ExitCode(outcome.exitCode.rawValue)
     }
 }

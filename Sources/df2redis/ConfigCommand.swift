@@ -29,12 +29,12 @@ struct Config: ParsableCommand {
 
     func run() throws {
         guard let file else {
-            print(Service.Configuration.defaultYAML, terminator: "")
+            try Console.say(Service.Configuration.defaultYAML, terminator: "")
             return
         }
         let loaded = try ConfigurationLoader().load(file, taskName: taskName)
-        print(loaded.configuration.yaml, terminator: "")
+        try Console.say(loaded.configuration.yaml, terminator: "")
         for warning in loaded.warnings { Console.complain("warning: \(warning)") }
-        print("OK")
+        try Console.say("OK")
     }
 }

@@ -1,7 +1,44 @@
 import Glibc
+import Synchronization
 
-/// What the command line says outside the log.
+/// Standard output cannot be written.
+struct OutputFailure: Error, CustomStringConvertible {
+    let errno: Int32
+
+    var description: String { "standard output: \(String(cString: strerror(errno)))" }
+}
+
+/// What the command line says outside the log: results to standard output, everything else to standard error.
 enum Console {
+    private static let hasFailed = Atomic<Bool>(false)
+
+    /// Prints a result. It is on its way when this returns, through a pipe too.
+    ///
+    /// - Throws: `OutputFailure`, with which a command that only says something ends (74).
+    static func say(_ text: String, terminator: String = "\n") throws(OutputFailure) {
+        let bytes = Array((text + terminator).utf8)
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            switch (count, errno) {
+            case (1..., _): rest = rest.dropFirst(count)
+            case (_, EINTR): continue
+            case (_, EAGAIN):
+                var output = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+                _ = poll(&output, 1, -1)
+            case (_, let code): throw OutputFailure(errno: code)
+            }
+        }
+    }
+
+    /// Prints how far a command has come that does something, and goes on with it whatever becomes of the line: that one is
+    /// lost is complained of once.
+    static func report(_ text: String) {
+        do { try say(text) } catch {
+            if !hasFailed.exchange(true, ordering: .relaxed) { complain("\(error); this goes on without it") }
+        }
+    }
+
     /// Writes each line to standard error, with the program's name before it.
     static func complain(_ text: String) {
         for line in text.split(separator: "\n") {

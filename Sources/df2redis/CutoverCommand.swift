@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import Service
 
 struct Cutover: AsyncParsableCommand {
@@ -84,11 +83,7 @@ struct Cutover: AsyncParsableCommand {
         request.check = try extent()
         request.verifies = !noVerify
         request.isDryRun = dryRun
-        let service = CutoverService(request) { line in
-            print(line)
-            // Who waits for a line must see it at once, also through a pipe.
-            fflush(nil)
-        }
+        let service = CutoverService(request) { Console.report($0) }
         switch try await service.run() {
         case .success(let code): throw ArgumentParser.ExitCode(code.rawValue)
         case .failure(let failure):
@@ -100,7 +95,7 @@ struct Cutover: AsyncParsableCommand {
     private func takeBack() async throws {
         let undo = try CutoverUndo(task: task, configurationFile: file)
         do throws(CutoverFailure) {
-            print(try await undo.run())
+            Console.report(try await undo.run())
         } catch {
             Console.complain(error.description)
             throw ArgumentParser.ExitCode(error.exitCode.rawValue)

@@ -47,13 +47,24 @@ struct DF2Redis: AsyncParsableCommand {
             Console.complain(error.description)
             exit(withCode: ArgumentParser.ExitCode(error.exitCode.rawValue))
         }
+        if let failure = error as? OutputFailure { leave(with: failure) }
         let code = exitCode(for: error)
         // Help and version come as errors too; they belong on standard output.
+        if code.isSuccess {
+            let text = fullMessage(for: error)
+            do { if !text.isEmpty { try Console.say(text) } } catch { leave(with: error) }
+            exit(withCode: code)
+        }
         if code == .validationFailure {
             Console.complain(message(for: error) + "\n'df2redis --help' shows the commands and options.")
             exit(withCode: code)
         }
         exit(withError: error)
+    }
+
+    private static func leave(with failure: OutputFailure) -> Never {
+        Console.complain("\(failure)")
+        exit(withCode: ArgumentParser.ExitCode(Service.ExitCode.ioError.rawValue))
     }
 
     private static func exit(withCode code: ArgumentParser.ExitCode) -> Never {

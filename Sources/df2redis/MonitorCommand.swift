@@ -48,8 +48,8 @@ struct Health: ParsableCommand {
         let check = TaskHealthCheck(task: task, tries: tries, pause: .seconds(pause))
         var code = Service.ExitCode.ok
         switch check.run({ Console.complain("\(task): \($0)") }) {
-        case .good: print("\(task): well")
-        case .waiting(let reason): print("\(task): waits for its source: \(reason)")
+        case .good: try Console.say("\(task): well")
+        case .waiting(let reason): try Console.say("\(task): waits for its source: \(reason)")
         case .absent(let reason):
             Console.complain("\(task): does not run: \(reason)")
             code = .sourceUnavailable
@@ -60,7 +60,7 @@ struct Health: ParsableCommand {
                 if let failure = check.restart() {
                     Console.complain("\(task): cannot be restarted: \(failure)")
                 } else {
-                    print("\(task): restarted")
+                    Console.report("\(task): restarted")
                     code = .ok
                 }
             }

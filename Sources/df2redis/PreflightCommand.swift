@@ -18,7 +18,7 @@ struct Preflight: AsyncParsableCommand {
         let loaded = try ConfigurationLoader().load(task.file, taskName: task.taskName)
         for warning in loaded.warnings { Console.complain("warning: \(warning)") }
         let report = await PreflightService(configuration: loaded.configuration).run()
-        print(json ? report.json : report.text)
+        try Console.say(json ? report.json : report.text)
         throw ArgumentParser.ExitCode(report.exitCode.rawValue)
     }
 }

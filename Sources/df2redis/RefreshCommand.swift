@@ -50,7 +50,7 @@ struct Refresh: AsyncParsableCommand {
             throw ArgumentParser.ExitCode(error.exitCode.rawValue)
         }
         line.clear()
-        for text in outcome.report(waited: !noWait) { print("\(task): \(text)") }
+        for text in outcome.report(waited: !noWait) { Console.report("\(task): \(text)") }
         throw ArgumentParser.ExitCode(outcome.exitCode.rawValue)
     }
 }

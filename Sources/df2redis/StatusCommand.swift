@@ -26,9 +26,8 @@ struct Status: ParsableCommand {
         }
         while true {
             // The screen is cleared on a terminal; in a file each one follows the last.
-            if isatty(STDOUT_FILENO) == 1, !json { print("\u{1B}[H\u{1B}[2J", terminator: "") }
+            if isatty(STDOUT_FILENO) == 1, !json { try Console.say("\u{1B}[H\u{1B}[2J", terminator: "") }
             _ = try show()
-            fflush(nil)
             sleep(2)
         }
     }
@@ -36,11 +35,11 @@ struct Status: ParsableCommand {
     private func show() throws -> Service.ExitCode {
         let overview = TaskOverview(tasks: tasks)
         if json {
-            print("[" + overview.documents.joined(separator: ",\n") + "]")
+            try Console.say("[" + overview.documents.joined(separator: ",\n") + "]")
         } else if overview.rows.isEmpty {
-            print("no task runs here (nothing in \(overview.places))")
+            try Console.say("no task runs here (nothing in \(overview.places))")
         } else {
-            print(TaskTable(overview.rows).text)
+            try Console.say(TaskTable(overview.rows).text)
         }
         if json {
             for case .absent(let name, let absence, let reason) in overview.rows {

@@ -30,9 +30,9 @@ struct Stop: ParsableCommand {
             task: task, sockets: RuntimeDirectory().sockets(of: task), timeout: .seconds(timeout), force: force)
         let code: Service.ExitCode
         do throws(ControlClient.Failure) {
-            switch try stop.run({ print("\(task): \($0)") }) {
+            switch try stop.run({ Console.report("\(task): \($0)") }) {
             case .ended:
-                print("\(task): ended")
+                Console.report("\(task): ended")
                 code = .ok
             case .stillLeaving(let last):
                 Console.complain(

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import Service
 
 struct Verify: AsyncParsableCommand {
@@ -45,7 +44,7 @@ struct Verify: AsyncParsableCommand {
         }
         line.clear()
         if document.exitCode == .ok || document.exitCode == .different {
-            for text in document.report { print("\(task): \(text)") }
+            for text in document.report { try Console.say("\(task): \(text)") }
         } else {
             Console.complain("\(task): \(document.report[0])")
         }
@@ -54,8 +53,6 @@ struct Verify: AsyncParsableCommand {
 
     private func announce(_ document: VerificationDocument) {
         let verb = document.joined ? "a comparison is under way already" : "comparing both sides"
-        print("\(task): \(verb), at \(document.keysPerSecond) keys a second")
-        // Who waits for the line must see it at once, also through a pipe.
-        fflush(nil)
+        Console.report("\(task): \(verb), at \(document.keysPerSecond) keys a second")
     }
 }

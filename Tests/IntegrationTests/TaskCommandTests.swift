@@ -163,6 +163,33 @@ import Testing
         #expect(scene.master.violations.isEmpty)
     }
 
+    @Test func `what cannot be printed is a failure, but for a command that has done something else`() throws {
+        let scene = try Scene()
+        var runs = 0
+        func run(_ arguments: [String]) throws -> (end: ChildProcess.End, error: String) {
+            runs += 1
+            let process = try ChildProcess(
+                "/bin/sh", ["-c", "exec \"$0\" \"$@\" > /dev/full", BuiltProgram.daemon.path] + arguments,
+                output: scene.folder.file("output.\(runs)"), error: scene.folder.file("errors.\(runs)"),
+                environment: ["RUNTIME_DIRECTORY": scene.folder.file("run")])
+            return (try process.waitForEnd(timeout: .seconds(60)), process.errorOutput)
+        }
+        let file = scene.daemon.folder.file("lab.yaml")
+        for arguments in [
+            ["config", "--print-default"], ["config", "--check", file], ["status"], ["status", "--json"],
+            ["check", "--config", file], ["preflight", "--config", file], ["health", "lab"], ["verify", "lab"],
+            ["--help"], ["check", "--help"], ["--version"],
+        ] {
+            let (end, error) = try run(arguments)
+            #expect(end == .exited(74), "\(arguments)")
+            #expect(error.contains("df2redis: standard output: No space left on device\n"), "\(arguments): \(error)")
+        }
+        let (end, error) = try run(["stop", "lab"])
+        #expect(end == .exited(0))
+        #expect(error == "df2redis: standard output: No space left on device; this goes on without it\n")
+        try scene.daemon.expectExit(0)
+    }
+
     @Test func `a wrong command line is refused`() throws {
         let scene = try Scene()
         for arguments in [
