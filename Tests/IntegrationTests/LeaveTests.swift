@@ -128,7 +128,11 @@ struct `The leave under full write load` {
         defer { scene.stop() }
         scene.redis.pause()
         scene.daemon.process.signal(SIGTERM)
+        try scene.daemon.wait(forLine: "left in ")
+        let left = ContinuousClock.now
         try scene.daemon.expectExit(0, timeout: stopLimit)
+        #expect(left.duration(to: .now) < .seconds(4), "the target is not waited for then")
+        #expect(scene.daemon.log.contains("that this process runs the task is recorded there until"))
         try scene.expectOrderlyEnds()
         let rests = scene.daemon.log.split(separator: "\n").filter {
             $0.contains("are not applied and not acknowledged")

@@ -207,14 +207,39 @@ actor TaskLease {
     /// Leaves the task to the next process; one that has lost it already leaves the record as it is.
     func release() async {
         renewal?.cancel()
-        await renewal?.value
+        let isSettled = await endRenewal()
         renewal = nil
         if hasOwned, loss == nil {
             let (control, record) = (control, record)
-            await within(Self.releaseLimit) {
-                _ = try? await control.exchange(record.key, with: nil) { $0 == record.text }
+            let isReleased =
+                isSettled
+                ? await within(Self.releaseLimit) {
+                    (try? await control.exchange(record.key, with: nil) { $0 == record.text }) != nil
+                } : false
+            if !isReleased {
+                logger.notice(
+                    "the target does not answer: that this process runs the task is recorded there until it has not been renewed for \(OwnershipRecord.lifetime.components.seconds) s"
+                )
             }
         }
         await control.close()
+    }
+
+    /// Waits for a renewal that is under way, as long as the release may take.
+    ///
+    /// - Returns: `false` when it was given up: the target does not answer.
+    private func endRenewal() async -> Bool {
+        let (step, renewal) = (renewing, renewal)
+        let isSettled = await within(Self.releaseLimit) {
+            guard let step else { return true }
+            return await withTaskCancellationHandler {
+                _ = await step.value
+                return !Task.isCancelled
+            } onCancel: {
+                step.cancel()
+            }
+        }
+        await renewal?.value
+        return isSettled
     }
 }
