@@ -216,11 +216,12 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
     /// Sends the part and gives all but the named replies a fine answer.
     @discardableResult
     private func answer(
-        _ work: SlotWork, _ part: Int = 0, _ errors: [Int: String] = [:], elements: [Int: String] = [:]
+        _ work: SlotWork, _ part: Int = 0, _ errors: [Int: String] = [:], elements: [Int: String] = [:],
+        asking: Bool = false
     ) -> [NodeExpectation] {
         var out = ByteBuffer()
         var expected: [NodeExpectation] = []
-        work.send(part, asking: false, into: &out, &expected)
+        work.send(part, asking: asking, into: &out, &expected)
         for (place, expectation) in expected.enumerated() {
             if expectation.kind == .exec, errors[place] == nil {
                 for element in 0..<Int(expectation.command) {
@@ -245,10 +246,79 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
 
     @Test func `what was redirected is sent again with all that follows it in its slot`() throws {
         let work = try work("SET foo 1", "SET {foo}2 2", "SET foo 3")
-        answer(work, 0, [1: "ASK 12182 h:2"])
+        answer(work, 0, [1: "MOVED 12182 h:2"])
+        #expect(!work.isDone)
+        #expect(work.troubles[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 2))))
+        #expect(try work.lines()[foo] == ["SET {foo}2 2", "SET foo 3"])
+    }
+
+    private let asks = "ASK 12182 h:2"
+
+    @Test func `with ASKING goes what was told to go there, and nothing else`() throws {
+        let lines = ["SET foo 1", "SET {foo}2 2", "SET foo 3", "DEL {foo}2", "SET {foo}3 1"]
+        let work = try #require(works(split(lines, next: 10)).first)
+        answer(work, 0, [1: asks, 3: asks])
         #expect(!work.isDone)
         #expect(work.troubles[0]?.cause == .redirected(.ask(foo, Endpoint(host: "h", port: 2))))
-        #expect(try work.lines(asking: true)[foo] == ["ASKING", "SET {foo}2 2", "ASKING", "SET foo 3"])
+        #expect(try work.lines(asking: true)[foo] == ["ASKING", "SET {foo}2 2", "ASKING", "DEL {foo}2"])
+        work.lost(0)
+        #expect(try work.lines()[foo] == lines, "after a loss all of it is in doubt")
+        work.lost(0)
+        answer(work, 0, [1: asks, 3: asks])
+        answer(work, 0, asking: true)
+        #expect(work.isDone && work.irregularities.isEmpty)
+    }
+
+    @Test func `what follows a redirected command about several keys is repeated, at the slot's master`() throws {
+        let work = try work("DEL foo", "MSET foo 1 {foo}2 2", "SET {foo}2 3", "SET {foo}3 4")
+        answer(work, 0, [0: asks, 1: asks])
+        let asked = ["ASKING", "DEL foo", "ASKING", "MSET foo 1 {foo}2 2"]
+        #expect(try work.lines(asking: true)[foo] == asked)
+        work.lost(0)
+        answer(work, 0, [0: asks, 1: asks])
+        answer(work, 0, asking: true)
+        #expect(!work.isDone && work.troubles[0] == nil)
+        #expect(try work.lines()[foo] == ["SET {foo}2 3", "SET {foo}3 4"])
+    }
+
+    @Test func `what another trouble follows goes to the master once the redirected commands are done`() throws {
+        for text in ["MOVED 12182 h:3", "TRYAGAIN Multiple keys", "ASK 12182 h:9", "LOADING the data set"] {
+            let work = try work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3")
+            answer(work, 0, [0: asks, 1: text])
+            answer(work, 0, asking: true)
+            #expect(try work.lines()[foo] == ["SET {foo}2 2", "SET {foo}3 3"], "\(text)")
+        }
+    }
+
+    @Test func `what the destination does not take goes to the master again, with all that follows it`() throws {
+        let work = try work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3", "SET {foo}2 4")
+        answer(work, 0, [0: asks, 1: asks, 3: asks])
+        answer(work, 0, [3: "MOVED 12182 h:1"], asking: true)
+        #expect(work.troubles[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 1))))
+        #expect(try work.lines()[foo] == ["SET {foo}2 2", "SET {foo}3 3", "SET {foo}2 4"])
+        // The same where nobody asks there.
+        let other = try self.work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3")
+        answer(other, 0, [1: asks])
+        #expect(try other.lines()[foo] == ["SET {foo}2 2", "SET {foo}3 3"])
+    }
+
+    @Test func `errors that are answers are told between redirections`() throws {
+        let work = try work("SET foo 1", "HSET {foo}2 f v", "SET {foo}3 3")
+        answer(work, 0, [0: asks, 1: "WRONGTYPE Operation"])
+        answer(work, 0, asking: true)
+        #expect(work.isDone)
+        #expect(work.irregularities == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
+    }
+
+    @Test func `a redirected command finds its database there, and what follows it at the master`() throws {
+        let lines = ["SET foo 1", "SELECT 1", "SET foo 2", "SELECT 2", "DEL foo {foo}2", "SET {foo}2 3"]
+        let work = try #require(works(split(lines, next: 10)).first)
+        answer(work, 0, [2: asks])
+        #expect(try work.lines(asking: true)[foo] == ["SELECT 1", "ASKING", "SET foo 2", "SELECT 0"])
+        work.lost(0)
+        answer(work, 0, [4: asks])
+        answer(work, 0, asking: true)
+        #expect(try work.lines()[foo] == ["SELECT 2", "SET {foo}2 3", "SELECT 0"])
     }
 
     @Test func `a transaction is redirected as a whole, also when EXEC says so`() throws {

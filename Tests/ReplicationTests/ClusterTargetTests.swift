@@ -193,6 +193,75 @@ import Wire
         await scene.close()
     }
 
+    // MARK: A slot that is open between two nodes
+
+    /// The node that serves a key, and another one.
+    private func ends(of key: String) throws -> (from: RedisCluster.Node, to: RedisCluster.Node) {
+        let from = try cluster.master(of: key)
+        return (from, try #require(try cluster.masters().first { $0 !== from }))
+    }
+
+    @Test func `a key of a slot on its way is written where it is, and nowhere else`() async throws {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        let (from, to) = try ends(of: "{t}")
+        let slot = Int(KeySlot(of: "{t}").number)
+        let rounds = [
+            ["SET {t}b 0", "SET {t}d 0"], ["SET {t}a 1", "SET {t}b 2", "HSET {t}c f v", "SET {t}b 3"],
+            ["SET {t}a 4", "DEL {t}b", "HDEL {t}c f", "SET {t}d 5", "SET {t}a 6"],
+        ]
+        for (number, records) in rounds.enumerated() {
+            let next = UInt64(100 * number + records.count + 1)
+            #expect(try await scene.deliver(records, next: next) == .applied([]))
+            try tell(records)
+            if number == 0 { try cluster.beginMoving(slot, from: from, to: to) }
+        }
+        let keys = try to.client().command("CLUSTER", "GETKEYSINSLOT", "\(slot)", "100").array?.compactMap(\.text)
+        #expect(keys?.filter { !$0.contains("df2redis") } == ["{t}a"])
+        try cluster.moveSlots([slot], from: from, to: to)
+        try cluster.settle()
+        try expectEqual()
+        await scene.close()
+    }
+
+    @Test func `no key is at two nodes while its slot is moved under load`() async throws {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        let ends = try ends(of: "{t}")
+        nonisolated(unsafe) let moving = (cluster, ends.from, ends.to)  // the thread's until it ends
+        let failure = Lock<(any Error)?>(nil)
+        let hasEnded = Lock(false)
+        Thread {
+            // A key that is at both nodes ends it with BUSYKEY.
+            do {
+                for round in 0..<40 {
+                    let (from, to) = round % 2 == 0 ? (moving.1, moving.2) : (moving.2, moving.1)
+                    try moving.0.beginMoving(Int(KeySlot(of: "{t}").number), from: from, to: to)
+                    usleep(20_000)
+                    try moving.0.moveSlots([Int(KeySlot(of: "{t}").number)], from: from, to: to)
+                }
+            } catch { failure.withLock { $0 = error } }
+            hasEnded.withLock { $0 = true }
+        }.start()
+        var next: UInt64 = 1
+        var numbers = SystemRandomNumberGenerator()
+        while !hasEnded.withLock({ $0 }) {
+            let records = (0..<40).map { _ in
+                let key = Int.random(in: 0..<300, using: &numbers)
+                return Bool.random() ? "SET {t}\(key) \(next)" : "DEL {t}\(key)"
+            }
+            next += UInt64(records.count)
+            #expect(try await scene.deliver(records, next: next) == .applied([]))
+            try tell(records)
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+        try cluster.settle()
+        try expectEqual()
+        await scene.close()
+    }
+
     // MARK: A replica that lacks the last writes takes its master's place
 
     /// The replica of the master of `key` gets nothing from now on.

@@ -62,6 +62,7 @@ package final class BatchSplitter {
         var words: [[UInt8]] = []
         var database: UInt32
         var mayRepeat: Bool
+        var hasOneKey: Bool
     }
 
     private func take(
@@ -83,7 +84,8 @@ package final class BatchSplitter {
             filling.pending.append(
                 Pending(
                     slot: slot, number: command.number, range: words == nil ? command.range : nil, words: words ?? [],
-                    database: filling.database, mayRepeat: mayRepeat ?? mayBeRepeated))
+                    database: filling.database, mayRepeat: mayRepeat ?? mayBeRepeated,
+                    hasOneKey: kind.hasOneKey(command.arguments)))
         }
         switch kind.keys {
         case .none: for slot in filling.masters { add(slot) }
@@ -165,7 +167,7 @@ package final class BatchSplitter {
             if let range = pending.range {
                 work.append(
                     pending.number, range, to: Int(places[index]), database: pending.database,
-                    mayRepeat: pending.mayRepeat)
+                    mayRepeat: pending.mayRepeat, hasOneKey: pending.hasOneKey)
             } else {
                 work.append(
                     pending.words, for: pending.number, to: Int(places[index]), database: pending.database,

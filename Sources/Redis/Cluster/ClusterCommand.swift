@@ -134,6 +134,21 @@ struct ClusterCommand: Equatable, Sendable {
         }
     }
 
+    /// The server looks at one key at most to find out where the command belongs.
+    ///
+    /// - Parameter count: of arguments, the name included.
+    func hasOneKey(_ count: Int) -> Bool {
+        switch keys {
+        case .none, .at: true
+        case .every(let step): count <= 1 + step
+        default: false
+        }
+    }
+
+    static func hasOneKey(_ words: [[UInt8]]) -> Bool {
+        words.first.flatMap { $0.asName }.map { named($0).hasOneKey(words.count) } ?? false
+    }
+
     /// - Parameters:
     ///   - reader: at the first argument.
     ///   - count: of arguments, the name included.

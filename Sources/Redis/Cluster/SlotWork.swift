@@ -47,6 +47,9 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         var end: Int
         var isOwn: Bool
         var mayRepeat: Bool
+        /// The server looks at one key, if at any, to find out where it belongs.
+        var hasOneKey = true
+        var isSelect = false
         /// Of the replies that are kept; -1: its own is not.
         var answer: Int32 = -1
         var next: Int32 = -1
@@ -79,6 +82,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         var outstanding: Int32 = 0
         /// Of the reply of an EXEC, the next element's command.
         var element: Int32 = -1
+        /// What has been sent of it last are the commands of its detour.
+        var isOnDetour = false
     }
 
     /// Why a part is to be sent again.
@@ -111,6 +116,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// By part.
     package private(set) var troubles: [Int: Trouble] = [:]
     private var troubled: Set<Int> = []
+    private var detours: [Int: SlotDetour] = [:]
     private var refused: [Int: [(command: Int32, text: String)]] = [:]
     private var answers: Int32 = 0
     /// By command, in the order in which they were added with their words.
@@ -147,12 +153,14 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     /// A command of the batch, as it is encoded there.
-    func append(_ number: Int, _ range: Range<Int>, to part: Int, database: UInt32 = 0, mayRepeat: Bool) {
+    func append(
+        _ number: Int, _ range: Range<Int>, to part: Int, database: UInt32 = 0, mayRepeat: Bool, hasOneKey: Bool
+    ) {
         select(database, in: part)
         append(
             Command(
                 number: Int32(number), start: range.lowerBound, end: range.upperBound, isOwn: false,
-                mayRepeat: mayRepeat),
+                mayRepeat: mayRepeat, hasOneKey: hasOneKey),
             to: part)
     }
 
@@ -167,7 +175,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         append(
             Command(
                 number: Int32(number ?? -1), start: start, end: own.count, isOwn: true, mayRepeat: mayRepeat,
-                answer: answers),
+                hasOneKey: ClusterCommand.hasOneKey(words), answer: answers),
             to: part)
         answers += 1
     }
@@ -182,7 +190,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         own.appendCommandHead(2)
         own.appendBulk("SELECT")
         own.appendBulk(decimal: Int64(database))
-        append(Command(number: -1, start: start, end: own.count, isOwn: true, mayRepeat: true), to: part)
+        append(
+            Command(number: -1, start: start, end: own.count, isOwn: true, mayRepeat: true, isSelect: true), to: part)
     }
 
     private func append(_ command: Command, to part: Int) {
@@ -258,6 +267,9 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     // MARK: Sending
 
     /// Appends a part that is ready, or the question about one in doubt.
+    ///
+    /// - Parameter asking: to the node that an `ASK` has named. Of a part without a transaction only the commands that were told
+    ///   to go there are sent.
     package func send(_ index: Int, asking: Bool, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
         let part = parts[index]
         precondition(part.state == .ready || part.state == .inDoubt, "a part is sent once at a time")
@@ -293,17 +305,51 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             out.append("*1\r\n$4\r\nEXEC\r\n")
             expect(.exec, part.count + 1)
         } else {
-            var next = part.from
-            while next >= 0 {
-                ask()
-                append(commands[Int(next)], to: &out)
-                expect(.command, next, wantsValue: collects)
-                next = commands[Int(next)].next
+            func send(_ command: Int32) {
+                append(commands[Int(command)], to: &out)
+                expect(.command, command, wantsValue: collects)
+            }
+            let detour = asking ? detours[index] : nil
+            if detour == nil { endDetour(of: index) }
+            parts[index].isOnDetour = detour != nil
+            if detour == nil, !part.selects {
+                var next = parts[index].from
+                while next >= 0 {
+                    send(next)
+                    next = commands[Int(next)].next
+                }
+            } else {
+                for command in wanted(of: parts[index], detour) {
+                    if detour != nil, !commands[Int(command)].isSelect { ask() }
+                    send(command)
+                }
             }
         }
         parts[index].outstanding = outstanding
         parts[index].element = part.first
         if part.state == .ready { parts[index].state = .sent }
+    }
+
+    /// The commands of a part without a transaction that are sent next, with those that select their databases.
+    private func wanted(of part: Part, _ detour: SlotDetour?) -> [Int32] {
+        var wanted: [Int32] = []
+        var redirected = detour?.commands[...] ?? []
+        var (next, select, hasBegun) = (part.selects ? part.first : redirected.first ?? part.from, Int32(-1), false)
+        while next >= 0 {
+            hasBegun = hasBegun || (detour == nil && next == part.from)
+            if commands[Int(next)].isSelect, !hasBegun {
+                select = next
+            } else if hasBegun || redirected.first == next {
+                if select >= 0 { wanted.append(select) }
+                select = -1
+                wanted.append(next)
+                _ = redirected.popFirst()
+            }
+            next = commands[Int(next)].next
+        }
+        // Back to database 0.
+        if select >= 0, detour != nil { wanted.append(select) }
+        return wanted
     }
 
     private func append(_ command: Command, to out: inout ByteBuffer) {
@@ -357,6 +403,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         guard parts[index].outstanding == 0 else { return nil }
         if troubled.remove(index) != nil {
             parts[index].state = .ready
+        } else if parts[index].isOnDetour, let rest = detours.removeValue(forKey: index)?.rest, rest >= 0 {
+            (parts[index].state, parts[index].from, troubles[index]) = (.ready, rest, nil)
         } else if parts[index].state == .sent {
             done(index)
         }
@@ -366,8 +414,15 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     private func received(
         _ reply: NodeReply, of command: Int32, in index: Int, _ reading: ClusterTopology.Reading
     ) {
-        // It is sent again with what was before it.
-        if troubled.contains(index) { return }
+        if troubled.contains(index) {
+            // It is sent again with what was before it, but for what came between commands that go elsewhere.
+            guard detours[index]?.isClosed == false else { return }
+            if case .error(let text) = reply, detours[index]?.met(text, by: onDetour(command), reading) == true {
+                if detours[index]?.isClosed == true { parts[index].isRepeated = true }
+                return
+            }
+            return note(reply, of: command, isRepeated: parts[index].isRepeated)
+        }
         if case .error(let text) = reply, noteTrouble(index, text, at: command, reading) { return }
         note(reply, of: command, isRepeated: parts[index].isRepeated)
     }
@@ -450,9 +505,26 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         guard troubled.insert(index).inserted else { return true }
         troubles[index] = Trouble(cause: cause, attempts: (troubles[index]?.attempts ?? 0) + 1)
         guard !parts[index].isTransaction else { return true }
+        if !parts[index].isOnDetour, case .redirected(.ask(_, let destination)) = cause {
+            let detour = SlotDetour(to: destination, onDetour(command))
+            detours[index] = detour
+            if detour.isClosed { parts[index].isRepeated = true }
+            return true
+        }
         // What follows it may have been executed, and is repeated: so all of the slot is in order.
-        (parts[index].from, parts[index].isRepeated) = (parts[index].selects ? parts[index].first : command, true)
+        detours[index] = nil
+        (parts[index].from, parts[index].isRepeated) = (command, true)
         return true
+    }
+
+    private func onDetour(_ command: Int32) -> SlotDetour.Command {
+        .init(place: command, next: commands[Int(command)].next, hasOneKey: commands[Int(command)].hasOneKey)
+    }
+
+    /// The part goes to the slot's master again, from the first command that was to make a detour.
+    private func endDetour(of index: Int) {
+        guard !detours.isEmpty, let first = detours.removeValue(forKey: index)?.commands.first else { return }
+        (parts[index].from, parts[index].isRepeated) = (first, true)
     }
 
     private func note(_ reply: NodeReply, of command: Int32, isRepeated: Bool) {
@@ -509,6 +581,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         parts[index].outstanding = 0
         refused[index] = nil
         troubled.remove(index)
+        (detours[index], parts[index].isOnDetour) = (nil, false)
         if parts[index].state == .inDoubt { return }
         if parts[index].isTransaction {
             parts[index].state = .inDoubt
@@ -517,7 +590,4 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             (parts[index].from, parts[index].isRepeated) = (parts[index].first, true)
         }
     }
-
-    /// The part is on its way, or the question about it.
-    package func isOutstanding(_ index: Int) -> Bool { parts[index].outstanding > 0 }
 }

@@ -336,6 +336,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private func failed(_ endpoint: Endpoint, _ error: TargetError) {
         guard error.isTransient else { return onReport(.failed(error)) }
         if work != nil { away(error) }
+        // The slot's master says where what was to go there is to go now.
+        askingAt = askingAt.filter { $0.value != endpoint }
         refresh()
     }
 
@@ -348,6 +350,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         } else if let work {
             for part in doubtful {
                 work.lost(part)
+                askingAt[part] = nil
                 later.removeAll { $0.part == part }
                 waiting.removeAll { $0 == part }
             }
