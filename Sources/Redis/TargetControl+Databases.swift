@@ -36,7 +36,7 @@ extension TargetControl {
             return try await ClusterFlush(
                 servers: servers, command: .flushDatabase(database), checkpointKey: checkpointKey,
                 owner: connector.settings.owner, registry: flush.registry
-            ).run(nil)
+            ).run(nil) != nil
         }
         // In one step: what the flows write to the hash meanwhile comes before or after.
         let script = """

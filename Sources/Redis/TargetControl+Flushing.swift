@@ -15,6 +15,8 @@ package struct Flush: Sendable {
     package var canFlush = true
     /// Those of some keys of a database that this task has brought; `nil`: not known.
     package var brought: (@Sendable ([[UInt8]], UInt32) async -> [[UInt8]])?
+    /// What every master of a cluster is given after it.
+    package var marks: NodeMarks?
 
     package init(
         _ command: GlobalCommand, task: String, checkpointKey: String, fields: [(field: String, value: String)],
@@ -28,6 +30,14 @@ package struct Flush: Sendable {
     }
 }
 
+/// What has become of a flush.
+package struct FlushOutcome: Equatable, Sendable {
+    /// Databases where keys of this task may be left, because another task fills them too.
+    package var left: Set<UInt32> = []
+    /// Where its marks are: masters of a cluster.
+    package var marked: [MarkedMaster] = []
+}
+
 /// Global commands, and everything else that removes keys by the database.
 ///
 /// Alone in the target, the task flushes in one transaction with its checkpoint. Where other tasks are, or the target allows
@@ -35,20 +45,13 @@ package struct Flush: Sendable {
 /// well, only those that this task is known to have brought.
 extension TargetControl {
     /// Runs a global command and stores the checkpoint of every flow.
-    ///
-    /// - Returns: databases where keys of this task may be left, because another task fills them too.
-    package func run(_ flush: Flush) async throws(TargetError) -> Set<UInt32> {
-        if flush.canFlush, flush.command.isFlush, try await flushAlone(flush) { return [] }
-        var left: Set<UInt32> = []
-        for database in try await databases(of: flush) where try await !removeKeys(database, flush) {
-            left.insert(database)
+    package func run(_ flush: Flush) async throws(TargetError) -> FlushOutcome {
+        if flush.canFlush, flush.command.isFlush, let marked = try await flushAlone(flush) {
+            return FlushOutcome(marked: marked)
         }
+        guard servers.cluster == nil else { return try await removeInCluster(flush) }
+        let left = try await removeKeys(flush)
         let records = records(of: flush)
-        guard servers.cluster == nil else {
-            // The position last.
-            for (key, command) in records { _ = try await demand(command, at: key, in: 0) }
-            return left
-        }
         // On one connection: nothing of it must run outside of the transaction.
         try await servers.at([]) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
@@ -58,15 +61,41 @@ extension TargetControl {
                 try Self.check(try await sequence.demand("EXEC"), flush.command.name)
             }
         }
+        return FlushOutcome(left: left)
+    }
+
+    /// Key by key, then the marks, then the position.
+    private func removeInCluster(_ flush: Flush) async throws(TargetError) -> FlushOutcome {
+        var outcome = FlushOutcome()
+        var masters: String
+        repeat {
+            // Of a master that is replaced meanwhile, the successor may have what was removed before.
+            masters = try await figures().runID
+            outcome.left = try await removeKeys(flush)
+            if let marks = flush.marks { outcome.marked = try await leave(marks) }
+        } while try await figures().runID != masters
+        var flush = flush
+        flush.fields += flush.marks?.note(outcome.marked) ?? []
+        // The position last.
+        for (key, command) in records(of: flush) { _ = try await demand(command, at: key, in: 0) }
+        return outcome
+    }
+
+    /// - Returns: databases where keys of this task may be left.
+    private func removeKeys(_ flush: Flush) async throws(TargetError) -> Set<UInt32> {
+        var left: Set<UInt32> = []
+        for database in try await databases(of: flush) where try await !removeKeys(database, flush) {
+            left.insert(database)
+        }
         return left
     }
 
-    /// - Returns: `false` when the task is not alone, and nothing has been done.
-    private func flushAlone(_ flush: Flush) async throws(TargetError) -> Bool {
+    /// - Returns: masters of a cluster that have the marks; `nil` when the task is not alone, and nothing has been done.
+    private func flushAlone(_ flush: Flush) async throws(TargetError) -> [MarkedMaster]? {
         guard servers.cluster == nil else {
             return try await ClusterFlush(
                 servers: servers, command: flush.command, checkpointKey: flush.checkpointKey,
-                owner: connector.settings.owner, registry: flush.registry
+                owner: connector.settings.owner, registry: flush.registry, marks: flush.marks
             ).run(flush.fields)
         }
         let records = records(of: flush)
@@ -78,7 +107,7 @@ extension TargetControl {
                     guard flush.registry.others(in: try await sequence.demand("HGETALL", TaskRegistry.key)).isEmpty
                     else {
                         try await sequence.demand("UNWATCH")
-                        return false
+                        return nil
                     }
                     try await sequence.demand("MULTI")
                     if case .flushDatabase(let database) = flush.command {
@@ -93,7 +122,7 @@ extension TargetControl {
                     // A null: another task has come since.
                     if case .array(nil) = replies { continue }
                     try Self.check(replies, flush.command.name)
-                    return true
+                    return []
                 }
             }
         }

@@ -277,7 +277,7 @@ private struct Scene {
         _ = try await control.exchange(scene.owner.key, with: scene.owner) { _ in true }
         try await control.register([0], in: scene.registry)
         try await control.update(Scene.checkpoint, set: ["flow:0": "stable x 1 5", "old": "1"], remove: [])
-        #expect(try await control.run(scene.flush(.flushAll, fields: fields)) == [])
+        #expect(try await control.run(scene.flush(.flushAll, fields: fields)).left == [])
         #expect(try remaining(scene) == [Scene.checkpoint, scene.owner.key, TaskRegistry.key])
         #expect(try await control.hash(Scene.checkpoint) == ["flow:0": "stable x 1 9", "databases": "0"])
         #expect(try await control.hash(TaskRegistry.key) == [Scene.checkpoint: "0"])
@@ -286,6 +286,32 @@ private struct Scene {
         #expect(try await control.emptyAlone(0, scene.flush(.flushDatabase(0), fields: [])))
         #expect(try remaining(scene) == [Scene.checkpoint, scene.owner.key, TaskRegistry.key])
         #expect(try await control.hash(Scene.checkpoint) == ["flow:0": "stable x 1 9", "databases": "0"])
+        await control.close()
+    }
+
+    @Test func `leaves marks at every master in its transaction, none in a slot that is on its way`() async throws {
+        let scene = try Scene()
+        defer { scene.cluster.stop() }
+        try scene.fill()
+        let control = scene.control()
+        let masters = try scene.cluster.masters()
+        try scene.cluster.beginMoving(0, from: masters[0], to: masters[1])
+        var flush = scene.flush(.flushAll, fields: fields)
+        let mark = SlotMark(
+            replicationID: "x", position: FlowPosition(lsn: 9), stamp: FlowStamp(epoch: 1, number: 2))
+        flush.marks = NodeMarks(task: "test", [("0", mark)]) { masters in
+            [("nodes:0", masters.map { "\($0.slot)" }.joined(separator: " "))]
+        }
+        let outcome = try await control.run(flush)
+        #expect(outcome.marked.first?.slot == KeySlot(1), "it has neither the registry nor the checkpoint")
+        #expect(outcome.marked.map(\.shard.master.id) == masters.map(\.id))
+        for (node, place) in zip(masters, outcome.marked) {
+            let key = String(decoding: SlotTag.key("df2redis:node:test", in: place.slot), as: UTF8.self)
+            #expect(try node.client().command("HGET", key, "0").text == mark.text)
+        }
+        let noted = try await control.hash(Scene.checkpoint)["nodes:0"]
+        #expect(noted == outcome.marked.map { "\($0.slot)" }.joined(separator: " "))
+        try scene.cluster.closeOpenSlots()
         await control.close()
     }
 
@@ -305,7 +331,7 @@ private struct Scene {
         try other.server.restart()
         try scene.cluster.settle()
         try await wait(until: "it is made") {
-            (try? await control.run(scene.flush(.flushAll, fields: fields))) == []
+            (try? await control.run(scene.flush(.flushAll, fields: fields)))?.left == []
         }
         #expect(try remaining(scene) == [Scene.checkpoint, TaskRegistry.key])
         await control.close()
@@ -322,7 +348,7 @@ private struct Scene {
             let slot = try #require(try scene.cluster.view().nodes.first { $0.id == from.id }?.slots.first?.lowerBound)
             try scene.cluster.beginMoving(slot, from: from, to: to)
         }
-        #expect(try await control.run(scene.flush(.flushAll, fields: fields)) == [])
+        #expect(try await control.run(scene.flush(.flushAll, fields: fields)).left == [])
         try scene.cluster.closeOpenSlots()
         #expect(try remaining(scene) == [Scene.checkpoint, TaskRegistry.key])
         await control.close()
@@ -347,10 +373,10 @@ private struct Scene {
             try scene.cluster.command(["ZADD", shadow, "1", "e"], key: shadow)
             return shadow
         }
-        #expect(try await control.run(flush) == [0], "it cannot be told whose keys they are")
+        #expect(try await control.run(flush).left == [0], "it cannot be told whose keys they are")
         #expect(try remaining(scene).isSuperset(of: names))
         flush.brought = { keys, _ in keys.filter { $0.last == UInt8(ascii: "7") } }
-        #expect(try await control.run(flush) == [])
+        #expect(try await control.run(flush).left == [])
         let left = try remaining(scene).filter { $0.hasPrefix("key:") }
         #expect(left == names.filter { !$0.hasSuffix("7") })
         #expect(try remaining(scene).intersection(shadows) == [shadows[1]])

@@ -89,6 +89,28 @@ import Testing
         #expect(watch.check(mark(1), in: KeySlot(0), of: topology(promoted, Self.b, moved: true)) == .doubtful)
     }
 
+    @Test func `after a removal every master has a mark, and one from before it is more than an old one`() {
+        var watch = watched()
+        let topology = topology(Self.a, Self.b)
+        let masters = topology.shards.map { MarkedMaster(shard: $0, slot: KeySlot($0.slots[0].lowerBound + 7)) }
+        watch.removed(mark(5).stamp, at: masters)
+        #expect(watch.expectedSlots == [KeySlot(7), KeySlot(107)])
+        #expect(watch.markedSlots == [KeySlot(0), KeySlot(7), KeySlot(100), KeySlot(107)])
+        #expect(watch.slot(at: Self.b, in: topology) == KeySlot(107))
+        #expect(watch.check(mark(5), in: KeySlot(7), of: topology) == .complete)
+        #expect(watch.check(mark(4), in: KeySlot(7), of: topology) == .unremoved(mark(4)))
+        #expect(watch.check(nil, in: KeySlot(7), of: topology) == .older(nil))
+        // What was written after it can be done again.
+        watch.sent(mark(8).stamp, to: Self.a, in: KeySlot(7), of: topology)
+        watch.confirmed(at: Self.a, in: topology)
+        #expect(watch.check(mark(6), in: KeySlot(7), of: topology) == .older(mark(6)))
+        #expect(watch.check(mark(4), in: KeySlot(7), of: topology) == .unremoved(mark(4)))
+        let read = NodeWatch(text: watch.text)
+        #expect(read.text == watch.text)
+        #expect(read.check(mark(4), in: KeySlot(7), of: topology) == .unremoved(mark(4)))
+        #expect(read.lastEpoch == 1)
+    }
+
     @Test func `a mark that was not confirmed counts for nothing`() {
         var watch = watched()
         watch.sent(mark(9).stamp, to: Self.a, in: KeySlot(0), of: topology(Self.a, Self.b))

@@ -5,9 +5,11 @@ import Wire
 /// ```
 /// 1  SET {tag}df2redis:flushing:<checkpoint>   a task that comes sees it, and waits (`ClusterFlush.refuse`)
 /// 2  HGETALL df2redis:tasks                    others: nothing is done
-/// 3  flush of each master but the one that has the checkpoint
-/// 4  MULTI, flush, owner's record, checkpoint, EXEC at that one: the flush has happened, and its notice of 1 is gone
+/// 3  MULTI, flush, marks, EXEC at each master but the one that has the checkpoint
+/// 4  MULTI, flush, marks, owner's record, checkpoint, EXEC at that one: the flush has happened, and its notice of 1 is gone
 /// ```
+/// The marks are expected from then on: a replica without them has not got the flush (`NodeMarks`).
+///
 /// The checkpoint moves on last and at once. Should anything break before, the flows come to the same command again and
 /// everything is flushed again, before any later record is applied.
 struct ClusterFlush: Sendable {
@@ -19,30 +21,45 @@ struct ClusterFlush: Sendable {
     let checkpointKey: String
     let owner: OwnershipRecord?
     let registry: TaskRegistry
+    var marks: NodeMarks?
 
-    /// - Parameter fields: of the checkpoint, after the flush; `nil`: those it has.
-    /// - Returns: `false` when the task is not alone, and nothing has been done.
-    func run(_ fields: [(field: String, value: String)]?) async throws(TargetError) -> Bool {
+    /// - Parameter fields: of the checkpoint, after the flush, besides what is noted of the marks; `nil`: those it has.
+    /// - Returns: the masters, with the slots of their marks; `nil` when the task is not alone, and nothing has been done.
+    func run(_ fields: [(field: String, value: String)]?) async throws(TargetError) -> [MarkedMaster]? {
         let notice = Self.notice(of: checkpointKey)
         _ = try await demand(["SET", notice, "1", "PX", "\(Self.noticeMilliseconds)"], at: notice)
         guard registry.others(in: try await demand(["HGETALL", TaskRegistry.key], at: TaskRegistry.key)).isEmpty else {
             _ = try await demand(["DEL", notice], at: notice)
-            return false
+            return nil
         }
+        var masters: [MarkedMaster]
         while true {
             let layout = try await ClusterLayout.read(servers)
+            masters = markedMasters(in: layout)
             guard let last = try await keeper(in: layout) else { throw Self.moved }
             // Where slots are on their way, keys may come to a master that has been flushed, but none leaves one that has.
             try await empty(layout.openSlots.filter { $0.source == last.node?.id }, at: last)
             for _ in 0..<(layout.openSlots.isEmpty ? 1 : 2) {
-                for server in layout.servers where server.node != last.node { try await flush(server) }
+                for server in layout.servers where server.node != last.node { try await flush(server, masters) }
             }
             guard try await ClusterLayout.read(servers).fingerprint == layout.fingerprint else { continue }
-            if try await complete(at: last, fields) { break }
+            if try await complete(at: last, fields, masters) { break }
         }
         // Not in that transaction, as it is in another slot; before it nobody could come.
         _ = try await demand(registry.command, at: TaskRegistry.key)
-        return true
+        return masters
+    }
+
+    /// The keys of a transaction are in one slot.
+    private func markedMasters(in layout: ClusterLayout) -> [MarkedMaster] {
+        let others = [TaskRegistry.key, checkpointKey].map { KeySlot(of: $0) }
+        return layout.markedMasters.map { master in
+            var master = master
+            for slot in others where master.shard.slots.contains(where: { $0.contains(slot.number) }) {
+                master.slot = slot
+            }
+            return master
+        }
     }
 
     private static let moved = TargetError(.notReady, "the cluster's slots have moved during a flush")
@@ -67,15 +84,23 @@ struct ClusterFlush: Sendable {
         }
     }
 
-    private func flush(_ server: TargetServers.Server) async throws(TargetError) {
+    /// What gives a server its marks; `nil`: it gets none.
+    private func markCommand(for server: TargetServers.Server, _ masters: [MarkedMaster]) -> [[UInt8]]? {
+        let slot = masters.first { $0.shard.master == server.node }?.slot
+        return slot.flatMap { marks?.command(in: $0) }
+    }
+
+    private func flush(_ server: TargetServers.Server, _ masters: [MarkedMaster]) async throws(TargetError) {
         let hasRegistry =
             try await servers.cluster?.current().topology.master(of: KeySlot(of: TaskRegistry.key))
             == server.node
         let words = flushWords + (hasRegistry ? [registry.command] : [])
+        let mark = markCommand(for: server, masters)
         try await server.sequence { (sequence) throws(TargetError) in
             try await sequence.demand("SELECT", "0")
             try await sequence.demand("MULTI")
             for command in words { try await sequence.demand(command) }
+            if let mark { try await sequence.demand(mark) }
             try Self.check(try await sequence.demand("EXEC"))
         }
     }
@@ -99,18 +124,21 @@ struct ClusterFlush: Sendable {
 
     /// - Returns: `false` when the checkpoint was written to meanwhile, and everything is to be done again.
     private func complete(
-        at server: TargetServers.Server, _ fields: [(field: String, value: String)]?
+        at server: TargetServers.Server, _ fields: [(field: String, value: String)]?, _ masters: [MarkedMaster]
     ) async throws(TargetError) -> Bool {
         let texts = fields?.flatMap { [$0.field, $0.value] }
+        let mark = markCommand(for: server, masters)
+        let notes = (marks?.note(masters) ?? []).flatMap { [Array($0.field.utf8), Array($0.value.utf8)] }
         return try await server.sequence { (sequence) throws(TargetError) in
             try await sequence.demand("SELECT", "0")
             try await sequence.demand("WATCH", checkpointKey)
             let found = try await sequence.demand("HGETALL", checkpointKey).array ?? []
-            let kept = texts.map { $0.map { Array($0.utf8) } } ?? found.compactMap(\.bytes)
+            let kept = (texts.map { $0.map { Array($0.utf8) } } ?? found.compactMap(\.bytes)) + notes
             try await sequence.demand("MULTI")
             for command in flushWords { try await sequence.demand(command) }
             // A flush of another database than 0 leaves it.
             try await sequence.demand(["DEL", Self.notice(of: checkpointKey)])
+            if let mark { try await sequence.demand(mark) }
             if let owner { try await sequence.demand(owner.command) }
             if !kept.isEmpty { try await sequence.demand([Array("HSET".utf8), Array(checkpointKey.utf8)] + kept) }
             let replies = try await sequence.demand("EXEC")

@@ -16,22 +16,42 @@ struct ClusterLayout: Sendable {
     let ownership: Int
     let openSlots: Set<OpenSlot>
     let servers: [TargetServers.Server]
+    private let shards: [ClusterTopology.Shard]
 
     /// Asks all masters.
     static func read(_ servers: TargetServers) async throws(TargetError) -> ClusterLayout {
-        let all = try await servers.all()
-        var open: Set<OpenSlot> = []
-        for server in all where server.node != nil {
-            open.formUnion(openSlots(in: try await server.demand("CLUSTER", "NODES").text ?? ""))
+        while true {
+            let all = try await servers.all()
+            var open: Set<OpenSlot> = []
+            for server in all where server.node != nil {
+                open.formUnion(openSlots(in: try await server.demand("CLUSTER", "NODES").text ?? ""))
+            }
+            let shards = try await servers.cluster?.current().topology.shards ?? []
+            // Somebody else may have read the topology anew meanwhile.
+            guard all.compactMap(\.node) == shards.map(\.master) else { continue }
+            return ClusterLayout(ownership: ownership(of: shards), openSlots: open, servers: all, shards: shards)
         }
-        return ClusterLayout(ownership: try await ownership(servers), openSlots: open, servers: all)
+    }
+
+    /// Each master with a slot for marks: one that stays where it is, if there is one.
+    var markedMasters: [MarkedMaster] {
+        let open = Set(openSlots.map(\.slot))
+        return shards.compactMap { shard in
+            let ranges = shard.slots.sorted { $0.lowerBound < $1.lowerBound }
+            let staying = ranges.lazy.compactMap { range in range.first { !open.contains($0) } }.first
+            return (staying ?? ranges.first?.lowerBound).map { MarkedMaster(shard: shard, slot: KeySlot($0)) }
+        }
     }
 
     /// Of the topology as it was read last.
     static func ownership(_ servers: TargetServers) async throws(TargetError) -> Int {
         guard let view = try await servers.cluster?.current() else { return 0 }
+        return ownership(of: view.topology.shards)
+    }
+
+    private static func ownership(of shards: [ClusterTopology.Shard]) -> Int {
         var hasher = Hasher()
-        for shard in view.topology.shards {
+        for shard in shards {
             hasher.combine(shard.master)
             for range in shard.slots.sorted(by: { $0.lowerBound < $1.lowerBound }) { hasher.combine(range) }
         }

@@ -340,6 +340,10 @@ package actor FlowApplier {
     /// The position after the global command that the flow waits at.
     package var positionAfterGlobal: LSN { LSN(encoder.nextLSN + 1) }
 
+    /// See `FlowTarget`.
+    func nodeMarking(next: LSN?) -> NodeMarking? { target.nodeMarking(next: next) }
+    func nodesMarked(_ masters: [MarkedMaster]) { target.nodesMarked(masters) }
+
     /// The global command has been applied, with the checkpoints of all flows.
     package func resumeAfterGlobal() {
         guard machine.globalDone(next: positionAfterGlobal) else { return }

@@ -38,8 +38,10 @@ final class GlobalCommands {
         if let note = await scope.dataSets.flushed(command), checkpoint.isInTarget {
             fields.append((DataSetNote.field, note.text))
         }
-        let flush = databases.flush(command, fields: fields)
-        let left = try await scope.retry { try await control.run(flush) }
+        var flush = databases.flush(command, fields: fields)
+        flush.marks = NodeMarking.marks(await flows.nodeMarkings(next: position), task: task.settings.task)
+        let outcome = try await scope.retry { [flush] in try await control.run(flush) }
+        let left = outcome.left
         task.incidents.reportShared(left, command)
         if left.isEmpty, command == .flushAll {
             for applier in flows.appliers { try await applier.forgetBroughtKeys() }
@@ -48,6 +50,9 @@ final class GlobalCommands {
         barrier.reset()
         await task.checkpointStore.store(position, isExact: false)
         if !left.isEmpty, task.settings.mode == .replicate { throw ReplicationError(dataReplaced: .keysLeft(left)) }
-        for applier in flows.appliers { await applier.resumeAfterGlobal() }
+        for applier in flows.appliers {
+            await applier.nodesMarked(outcome.marked)
+            await applier.resumeAfterGlobal()
+        }
     }
 }

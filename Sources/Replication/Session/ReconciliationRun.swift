@@ -51,7 +51,7 @@ final class ReconciliationRun {
         // A connection of its own: the session's may be in the middle of a transaction.
         let control = scope.task.control(role: "reconcile")
         do {
-            let removed = try await reconciler(on: control).run(databases: databases.reconciled)
+            let removed = try await remove(through: control)
             let hasOtherTasks = scope.target.hasOtherTasks
             for applier in scope.flows.appliers { await applier.endReconciling(remembers: hasOtherTasks) }
             try await scope.task.checkpointStore.noteReconciled(on: control)
@@ -62,6 +62,21 @@ final class ReconciliationRun {
             throw error
         }
         await control.close()
+    }
+
+    /// In a cluster again where a master was replaced meanwhile: its successor may have what was removed before.
+    private func remove(through control: TargetControl) async throws -> Int {
+        let reconciler = reconciler(on: control)
+        guard control.isInCluster else { return try await reconciler.run(databases: databases.reconciled) }
+        var removed = 0
+        var masters: String
+        repeat {
+            try Task.checkCancellation()
+            masters = try await control.figures().runID
+            removed += try await reconciler.run(databases: databases.reconciled)
+            try await scope.flows.markNodes(of: scope.task, through: control)
+        } while try await control.figures().runID != masters
+        return removed
     }
 
     /// The flows are closed: nobody waits any more for what became of a removal.

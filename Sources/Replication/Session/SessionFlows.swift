@@ -92,6 +92,34 @@ final class SessionFlows {
         return position
     }
 
+    // MARK: Marks at the masters of a cluster
+
+    /// - Parameter position: the flows' after what the marks are for; `nil`: as it is.
+    func nodeMarkings(next position: ResumePoint? = nil) async -> [NodeMarking] {
+        var markings: [NodeMarking] = []
+        for applier in appliers {
+            let marking = await applier.nodeMarking(next: position?.nextLSNs[applier.flow.index])
+            if let marking { markings.append(marking) }
+        }
+        return markings
+    }
+
+    /// Keys have been removed at the masters of a cluster: has every flow expect a mark of each after that. Nothing where the
+    /// target is no cluster.
+    ///
+    /// - Throws: `TargetError`.
+    func markNodes(of task: TaskContext, through control: TargetControl) async throws {
+        var failure: (any Error)?
+        await whileQuiet { [self] in
+            guard let marks = NodeMarking.marks(await nodeMarkings(), task: task.settings.task) else { return }
+            do {
+                let masters = try await control.leave(marks, notedIn: task.checkpointKey.name)
+                for applier in appliers { await applier.nodesMarked(masters) }
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
     // MARK: What the flows know
 
     /// Databases that they have written to.

@@ -38,6 +38,13 @@ protocol FlowTarget: AnyObject {
     /// server that may be open and answer nothing.
     func followMove()
 
+    /// What every master of a cluster is given after keys are removed there otherwise than by the flow, which is at rest.
+    ///
+    /// - Parameter next: the flow's position after the removal; `nil`: as it is.
+    /// - Returns: `nil` where the target is no cluster.
+    func nodeMarking(next: LSN?) -> NodeMarking?
+    /// These masters have the last marking.
+    func nodesMarked(_ masters: [MarkedMaster])
     /// A global command has been applied, with the flow's position after it: what was noted in the target besides is gone.
     func globalCommandDone(next: LSN)
     /// All that was received is applied: removes what only a batch on its way needs in the target.
@@ -51,6 +58,8 @@ protocol FlowTarget: AnyObject {
 extension FlowTarget {
     var room: Int { 0 }
     var batchBytes: Int { 0 }
+    func nodeMarking(next: LSN?) -> NodeMarking? { nil }
+    func nodesMarked(_ masters: [MarkedMaster]) {}
     func globalCommandDone(next: LSN) {}
     func retire(isolation: isolated (any Actor)? = #isolation) async {}
     func join(isolation: isolated (any Actor)? = #isolation) async {}

@@ -34,6 +34,11 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private let splitter: BatchSplitter
     private let field: [UInt8]
     private var runner: SlotRunner?
+    /// What was expected of the nodes when the target was closed.
+    private var keptWatch = NodeWatch()
+    private var marking: NodeMarking?
+    /// Nodes that were connected to before have not been asked for what is expected of them by now.
+    private var mustAskNodes = false
     private var marks = SlotMarks()
     private var stamp: FlowStamp
     /// Before the batch on its way.
@@ -103,8 +108,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let fields = try await done(work).values[0]?.array?.map(\.text) ?? []
         guard fields.count == 3 else { return FlowTargetFinding(runID: context.targetRunID) }
         hasPredecessor = fields.contains { $0 != nil }
+        if hasOpened { runner?.watch = keptWatch }
         if resumesAt != nil {
-            runner?.watch = NodeWatch(text: fields[1].map { $0 } ?? "")
+            if !hasOpened { runner?.watch = NodeWatch(text: fields[1].map { $0 } ?? "") }
             lastCrossing = fields[2].flatMap { $0 }.flatMap { CrossingNote(text: $0) }
             isCrossingStored = true
         }
@@ -114,18 +120,27 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     /// Each node has all of what an earlier process had confirmed there.
     private func checkNodes(isolation: isolated (any Actor)? = #isolation) async throws {
+        mustAskNodes = false
         guard let slots = runner?.watch.expectedSlots, !slots.isEmpty else { return }
-        let name = SlotMark.nodeKey(task: context.task)
-        let work = try await done(
-            SlotWork(asking: slots) { [Array("HGET".utf8), SlotTag.key(name, in: $0), self.field] })
-        for (place, slot) in slots.enumerated() {
-            let mark = work.values[place]?.text.flatMap { SlotMark($0) }
-            guard let runner, case let verdict = runner.watch.check(mark, in: slot, of: runner.view.topology),
-                verdict != .complete
-            else { continue }
-            let retreat = retreat(verdict, in: slot, at: "the node of slot \(slot)")
+        if let retreat = retreat(after: try await done(question(about: slots)), about: slots) {
             throw await Self.store(retreat, flow, at: context.checkpointKey, of: cluster)
         }
+    }
+
+    private func question(about slots: [KeySlot]) -> SlotWork {
+        let name = SlotMark.nodeKey(task: context.task)
+        return SlotWork(asking: slots) { [Array("HGET".utf8), SlotTag.key(name, in: $0), field] }
+    }
+
+    /// - Returns: `nil` when no node lacks anything.
+    private func retreat(after answers: SlotWork, about slots: [KeySlot]) -> Retreat? {
+        guard let runner else { return nil }
+        for (place, slot) in slots.enumerated() {
+            let mark = answers.values[place]?.text.flatMap { SlotMark($0) }
+            let verdict = runner.watch.check(mark, in: slot, of: runner.view.topology)
+            if verdict != .complete { return retreat(verdict, in: slot, at: "the node of slot \(slot)") }
+        }
+        return nil
     }
 
     private func readMarks(isolation: isolated (any Actor)? = #isolation) async throws {
@@ -203,6 +218,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     func deliver(_ batch: CommandBatch) {
         guard runner != nil else { return }
         position = batch.progress.nextLSN.map { FlowPosition(lsn: $0 - UInt64(batch.progress.records)) } ?? position
+        if mustAskNodes { return askNodes(before: batch) }
         guard batch.isSealed else { return begin(batch) }
         let masters = runner?.view.topology.shards.compactMap { shard in
             shard.slots.map(\.lowerBound).min().map { KeySlot($0) }
@@ -210,6 +226,20 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let steps = splitter.steps(of: batch, masters: masters ?? [], marks: marks) { nextStamp() }
         run = Run(batch: batch, steps: steps[...])
         proceed()
+    }
+
+    /// A master may have been replaced just before its mark was expected, and be connected to.
+    private func askNodes(before batch: CommandBatch) {
+        mustAskNodes = false
+        guard let runner, case let slots = runner.watch.expectedSlots, !slots.isEmpty else { return deliver(batch) }
+        run = Run(batch: batch, steps: [])
+        runner.run(question(about: slots)) { [weak self] work in
+            guard let self, run != nil else { return }
+            run = nil
+            if let failure = work.failure { return fail(ReplicationError(failure, flow: flow)) }
+            if let retreat = retreat(after: work, about: slots) { return perform(retreat) }
+            deliver(batch)
+        }
     }
 
     private func nextStamp() -> FlowStamp {
@@ -379,18 +409,27 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     /// The position goes back to where the mark that was found was written, if everything since may be done again; else it is given up.
     private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, at node: String) -> Retreat {
-        retreat(
-            verdict, in: slot,
-            message: verdict == .doubtful
-                ? "\(node) has slots that came to its master shortly before it took its place"
-                : "\(node) came back without writes that the cluster had confirmed")
+        let what =
+            switch verdict {
+            case .complete, .older: "came back without writes that the cluster had confirmed"
+            case .unremoved:
+                "came back without a flush, or the end of a full sync, that the cluster had confirmed, and which removes keys that are there again"
+            case .doubtful: "has slots that came to its master shortly before it took its place"
+            }
+        return retreat(verdict, in: slot, message: "\(node) \(what)")
     }
 
     private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, message: String) -> Retreat {
         let session = context.session
         var start: LSN?
-        let found: SlotMark? = if case .older(let mark) = verdict { mark } else { nil }
-        if let found, found.replicationID == session.replicationID, let lsn = found.position?.lsn,
+        let found: SlotMark? =
+            switch verdict {
+            case .older(let mark): mark
+            case .unremoved(let mark): mark
+            case .complete, .doubtful: nil
+            }
+        if let found, verdict == .older(found), found.replicationID == session.replicationID,
+            let lsn = found.position?.lsn,
             lastCrossing.map({ $0.lsn < lsn }) ?? true
         {
             start = LSN(lsn)
@@ -423,8 +462,21 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     func globalCommandDone(next: LSN) {
         marks.removeAll()
-        runner?.watch.forget()
         position = FlowPosition(lsn: next.value)
+    }
+
+    func nodeMarking(next: LSN?) -> NodeMarking? {
+        var mark = nodeMark()
+        if let next { mark.position = FlowPosition(lsn: next.value) }
+        marking = NodeMarking(flow, mark, runner?.watch ?? keptWatch)
+        return marking
+    }
+
+    func nodesMarked(_ masters: [MarkedMaster]) {
+        guard let marking else { return }
+        let watch = marking.watch(after: masters)
+        if let runner { runner.watch = watch } else { keptWatch = watch }
+        (self.marking, mustAskNodes) = (nil, true)
     }
 
     func retire(isolation: isolated (any Actor)? = #isolation) async {
@@ -455,8 +507,11 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     func close() {
         generation += 1
-        runner?.close()
-        if let runner { closed.append(runner) }
+        if let runner {
+            runner.close()
+            keptWatch = runner.watch
+            closed.append(runner)
+        }
         runner = nil
         (run, long) = (nil, nil)
         opened(.failure(TargetError(.unreachable, "the target was closed")))

@@ -8,7 +8,10 @@ import Redis
 /// that the next process can look too.
 ///
 /// Slots that were handed over to a master and with it, before a mark was written there, to the replica in its place may have
-/// lost their keys on the way: that cannot be seen by a mark, and counts as lost. Pure.
+/// lost their keys on the way: that cannot be seen by a mark, and counts as lost.
+///
+/// After a removal of keys that is not the flow's own (a flush, a reconciliation) every master has a mark, and one without it
+/// lacks what no flow does again. Pure.
 struct NodeWatch {
     /// A mark that was confirmed, and the master that had it.
     private struct Entry: Equatable {
@@ -17,6 +20,14 @@ struct NodeWatch {
         var node: Substring
         /// Of the slots that it served.
         var digest: UInt64
+
+        init(stamp: FlowStamp, node: Substring, digest: UInt64) {
+            (self.stamp, self.node, self.digest) = (stamp, node, digest)
+        }
+
+        init(_ stamp: FlowStamp, at shard: ClusterTopology.Shard) {
+            self.init(stamp: stamp, node: shard.master.id.prefix(NodeWatch.digits), digest: NodeWatch.digest(of: shard))
+        }
     }
 
     private var entries: [KeySlot: Entry] = [:]
@@ -25,22 +36,29 @@ struct NodeWatch {
     private var slots: [Endpoint: KeySlot] = [:]
     /// Marks on their way, in order.
     private var pending: [Endpoint: [(slot: KeySlot, entry: Entry)]] = [:]
+    /// When keys were last removed otherwise than by the flow: what comes before it cannot be done once more by the flow.
+    private var floor: FlowStamp?
 
     enum Verdict: Equatable {
         case complete
         /// All of the flow is there that was written before this mark; `nil`: none of it is known to be.
         case older(SlotMark?)
+        /// It lacks keys' removal as well, which the flow does not do again: a flush, or what a full sync has removed.
+        case unremoved(SlotMark)
         /// Slots have come to it that a master before it may not have had for long enough.
         case doubtful
     }
 
     init() {}
 
-    /// As `text` has it: `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, `<slot>` of an obsolete mark, with blanks
-    /// between.
+    /// As `text` has it: `floor:<epoch>:<number>`, `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, `<slot>` of an
+    /// obsolete mark, with blanks between.
     init(text: String) {
         for entry in text.split(separator: " ") {
             let words = entry.split(separator: ":")
+            if words.count == 3, words[0] == "floor", let epoch = UInt64(words[1]), let number = UInt64(words[2]) {
+                floor = FlowStamp(epoch: epoch, number: number)
+            }
             guard let slot = words.first.flatMap({ UInt16($0) }), slot < KeySlot.count else { continue }
             if words.count == 1 { obsolete.insert(KeySlot(slot)) }
             guard words.count == 5, let epoch = UInt64(words[1]), let number = UInt64(words[2]),
@@ -56,7 +74,8 @@ struct NodeWatch {
             let digest = String(entry.digest, radix: 16)
             return "\(slot):\(entry.stamp.epoch):\(entry.stamp.number):\(entry.node):\(digest)"
         }
-        return (expected + obsolete.sorted().map { "\($0)" }).joined(separator: " ")
+        let removal = floor.map { ["floor:\($0.epoch):\($0.number)"] } ?? []
+        return (removal + expected + obsolete.sorted().map { "\($0)" }).joined(separator: " ")
     }
 
     var expectedSlots: [KeySlot] { entries.keys.sorted() }
@@ -64,7 +83,7 @@ struct NodeWatch {
     /// Slots that have a mark, whether anything is expected of it or not.
     var markedSlots: [KeySlot] { obsolete.union(entries.keys).sorted() }
 
-    var lastEpoch: UInt64 { entries.values.map(\.stamp.epoch).max() ?? 0 }
+    var lastEpoch: UInt64 { max(entries.values.map(\.stamp.epoch).max() ?? 0, floor?.epoch ?? 0) }
 
     // MARK: Writing
 
@@ -79,8 +98,7 @@ struct NodeWatch {
 
     mutating func sent(_ stamp: FlowStamp, to endpoint: Endpoint, in slot: KeySlot, of topology: ClusterTopology) {
         let shard = topology.shards.first { $0.master.endpoint == endpoint }
-        let entry = Entry(
-            stamp: stamp, node: shard?.master.id.prefix(Self.digits) ?? "", digest: shard.map(Self.digest) ?? 0)
+        let entry = shard.map { Entry(stamp, at: $0) } ?? Entry(stamp: stamp, node: "", digest: 0)
         pending[endpoint, default: []].append((slot, entry))
     }
 
@@ -115,8 +133,17 @@ struct NodeWatch {
 
     mutating func lost(_ endpoint: Endpoint) { pending[endpoint] = nil }
 
-    /// All keys of the target have been removed.
-    mutating func forget() { (entries, obsolete, slots) = ([:], [], [:]) }
+    /// Keys have been removed otherwise than by the flow, which was at rest, and these masters have been given its mark after
+    /// that.
+    mutating func removed(_ stamp: FlowStamp, at masters: [MarkedMaster]) {
+        obsolete.formUnion(entries.keys)
+        obsolete.subtract(masters.map(\.slot))
+        entries = Dictionary(masters.map { ($0.slot, Entry(stamp, at: $0.shard)) }) { $1 }
+        (slots, pending, floor) = ([:], [:], stamp)
+    }
+
+    /// Nothing is expected any more.
+    mutating func forget() { (entries, obsolete, slots, floor) = ([:], [], [:], nil) }
 
     /// Masters whose own mark has gone with its slot to another node.
     func unmarked(in topology: ClusterTopology) -> [Endpoint] {
@@ -133,7 +160,10 @@ struct NodeWatch {
 
     func check(_ found: SlotMark?, in slot: KeySlot, of topology: ClusterTopology) -> Verdict {
         guard let expected = entries[slot] else { return .complete }
-        guard let found, found.stamp >= expected.stamp else { return .older(found) }
+        guard let found else { return .older(nil) }
+        guard found.stamp >= expected.stamp else {
+            return floor.map { found.stamp < $0 } == true ? .unremoved(found) : .older(found)
+        }
         let isMaster = topology.masters.contains { $0.id.hasPrefix(expected.node) }
         guard !isMaster, let place = topology.shard(of: slot) else { return .complete }
         return Self.digest(of: topology.shards[place]) == expected.digest ? .complete : .doubtful

@@ -1,0 +1,52 @@
+/// A master that has been given marks, and the slot of it that has them.
+package struct MarkedMaster: Equatable, Sendable {
+    package var shard: ClusterTopology.Shard
+    package var slot: KeySlot
+
+    package init(shard: ClusterTopology.Shard, slot: KeySlot) { (self.shard, self.slot) = (shard, slot) }
+}
+
+/// Marks of a task's flows for every master of a cluster, after something is removed there that no flow removes: a replica
+/// that takes a master's place without them may lack the removal.
+package struct NodeMarks: Sendable {
+    /// What the checkpoint is to say of them.
+    let note: @Sendable ([MarkedMaster]) -> [(field: String, value: String)]
+    private let name: String
+    private let marks: [[UInt8]]
+
+    /// - Parameter marks: of each flow, by its field.
+    package init(
+        task: String, _ marks: [(field: String, mark: SlotMark)],
+        note: @escaping @Sendable ([MarkedMaster]) -> [(field: String, value: String)]
+    ) {
+        name = SlotMark.nodeKey(task: task)
+        self.marks = marks.flatMap { [Array($0.field.utf8), Array($0.mark.text.utf8)] }
+        self.note = note
+    }
+
+    func command(in slot: KeySlot) -> [[UInt8]] { [Array("HSET".utf8), SlotTag.key(name, in: slot)] + marks }
+}
+
+extension TargetControl {
+    /// Gives every master its marks, once all that this control has done there is confirmed.
+    package func leave(_ marks: NodeMarks) async throws(TargetError) -> [MarkedMaster] {
+        while true {
+            let layout = try await ClusterLayout.read(servers)
+            let masters = layout.markedMasters
+            for master in masters {
+                let command = marks.command(in: master.slot)
+                _ = try await demand(command, at: command[1], in: 0)
+            }
+            // Else a mark may have come to another master than the one that it is for.
+            if try await ClusterLayout.read(servers).ownership == layout.ownership { return masters }
+        }
+    }
+
+    /// The same, and notes it in the checkpoint.
+    package func leave(_ marks: NodeMarks, notedIn checkpoint: String) async throws(TargetError) -> [MarkedMaster] {
+        let masters = try await leave(marks)
+        let words = marks.note(masters).flatMap { [$0.field, $0.value] }
+        _ = try await demand(["HSET", checkpoint] + words, at: checkpoint, in: 0)
+        return masters
+    }
+}

@@ -1,0 +1,133 @@
+import DragonflySimulator
+import Lab
+import Testing
+import Wire
+
+/// A master, a cluster whose replicas can be made to miss things, and the daemon between them.
+private final class Scene {
+    let master: SimulatedMaster
+    let cluster: RedisCluster
+    let source: RESPClient
+    let daemon: Daemon
+
+    init(replicas: Int = 1, keys: Int = 200, _ sections: [String: [String]] = [:]) throws {
+        let master = try startedMaster(shards: 2) { $0.backlogRecords = 4_000_000 }
+        let cluster = try RedisCluster(replicas: replicas)
+        (self.master, self.cluster) = (master, cluster)
+        source = try RESPClient(port: master.port)
+        for index in 0..<keys { master.execute("SET old:\(index) v") }
+        let seeds = cluster.nodes.map { "\"\($0.address)\"" }.joined(separator: ", ")
+        let configuration = Daemon.Configuration(
+            source: master.port, target: cluster.nodes[0].port,
+            sections: [
+                "target": ["type: cluster", "cluster: {seeds: [\(seeds)]}"],
+                "reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"], "shutdown": ["drainSeconds: 0"],
+            ].merging(sections) { $1 })
+        daemon = try Daemon(.replicate, configuration, folder: try TemporaryFolder("failover"))
+        try daemon.wait(forLine: "event=stable")
+    }
+
+    deinit {
+        daemon.process.kill()
+        cluster.stop()
+        master.stop()
+    }
+
+    static let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
+
+    /// A master that does not have the checkpoint.
+    func other() throws -> RedisCluster.Node {
+        let keeper = try cluster.master(of: Self.checkpoint)
+        return try #require(try cluster.masters().first { $0 !== keeper })
+    }
+
+    /// One of the keys that `node` serves.
+    func key(at node: RedisCluster.Node) throws -> String {
+        try #require(try (0..<1000).map { "new:\($0)" }.first { try cluster.master(of: $0) === node })
+    }
+
+    /// Its replica gets nothing of what `body` does, and takes its place.
+    func replace(_ node: RedisCluster.Node, after body: () throws -> Void) throws {
+        try wait(until: "it has its replica") { try !cluster.replicas(of: node).isEmpty }
+        let replica = try #require(try cluster.replicas(of: node).first)
+        try node.client().command("WAIT", "1", "10000")
+        replica.server.pause()
+        try node.client().command("CLIENT", "KILL", "TYPE", "replica")
+        do { try body() } catch {
+            replica.server.resume()
+            throw error
+        }
+        node.server.kill()
+        replica.server.resume()
+        try wait(until: "its replica is the master") { try cluster.masters().contains { $0 === replica } }
+        try cluster.settle()
+    }
+
+    func waitUntilEqual(within limit: Duration = .seconds(60)) throws {
+        do {
+            try IntegrationTests.waitUntilEqual(timeout: limit) {
+                try ServerComparison(source: source, target: cluster).differences
+            }
+        } catch { throw LabError("\(error)\n\(daemon.process.outputTail(lines: 60))") }
+    }
+
+    func waitUntilApplied(_ key: String, at node: RedisCluster.Node) throws {
+        try wait(until: "\(key) is there") { try node.client().command("EXISTS", key).int == 1 }
+    }
+}
+
+@Suite(.serialized) struct `Failovers of a cluster whose replicas lag` {
+    @Test func `a FLUSHALL that a promoted replica lacks is noticed before the next write goes there`() throws {
+        let scene = try Scene()
+        try scene.waitUntilEqual()
+        let node = try scene.other()
+        let key = try scene.key(at: node)
+        try scene.replace(node) {
+            try scene.source.command("FLUSHALL")
+            try scene.daemon.wait(forLine: "FLUSHALL applied")
+        }
+        try scene.source.command("INCR", key)
+        try scene.daemon.wait(forLine: "without a flush")
+        try scene.waitUntilEqual()
+        #expect(scene.daemon.log.contains("a full sync is needed"))
+        #expect(scene.master.violations == [])
+    }
+
+    @Test func `a flow is not put back to before a FLUSHALL that the other flows have passed`() throws {
+        let scene = try Scene()
+        let node = try scene.other()
+        let key = try scene.key(at: node)
+        // Each flow has a mark there from before.
+        for index in 0..<300 { scene.master.execute("SET before:\(index) v") }
+        try scene.waitUntilEqual()
+        try scene.replace(node) {
+            try scene.source.command("FLUSHALL")
+            try scene.source.command("SET", key, "v")
+            try scene.waitUntilApplied(key, at: node)
+        }
+        try scene.daemon.wait(forLine: "without a flush")
+        for index in 0..<300 { scene.master.execute("SET after:\(index) v") }
+        try scene.waitUntilEqual()
+        try scene.source.command("FLUSHALL")
+        try scene.source.command("SET", key, "w")
+        try scene.waitUntilEqual()
+        #expect(!scene.daemon.log.contains("do not meet"))
+    }
+
+    @Test func `after a reconciling full sync every flow expects a mark of every master`() throws {
+        let scene = try Scene(replicas: 0)
+        try scene.waitUntilEqual()
+        scene.master.withholdingRecords { for index in 0..<100 { scene.master.execute("DEL old:\(index)") } }
+        scene.master.forgetBacklog()
+        scene.master.endSessions()
+        try scene.daemon.wait(forLine: "reconciled: 100 keys removed")
+        let keeper = try scene.cluster.master(of: Scene.checkpoint).client()
+        for flow in 0..<2 {
+            let expected = try keeper.command("HGET", Scene.checkpoint, "nodes:\(flow)").text ?? ""
+            let words = expected.split(separator: " ")
+            #expect(
+                words.first?.hasPrefix("floor:") == true && words.count { $0.split(separator: ":").count == 5 } == 3)
+        }
+        try scene.waitUntilEqual()
+    }
+}
