@@ -130,4 +130,31 @@ private final class Scene {
         }
         try scene.waitUntilEqual()
     }
+
+    @Test func `lost writes are noticed and made again while the source is idle`() throws {
+        let scene = try Scene()
+        try scene.waitUntilEqual()
+        let node = try scene.other()
+        let key = try scene.key(at: node)
+        try scene.replace(node) {
+            for index in 0..<200 { scene.master.execute("SET old:\(index) new") }
+            scene.master.execute("SET \(key) v")
+            try scene.waitUntilApplied(key, at: node)
+            try scene.waitUntilEqual()
+        }
+        try scene.daemon.wait(forLine: "came back without writes", timeout: .seconds(20))
+        try scene.waitUntilEqual()
+    }
+
+    @Test func `a master that comes back empty is noticed while the source is idle, and nothing of it is accepted`()
+        throws
+    {
+        let scene = try Scene(replicas: 0)
+        try scene.waitUntilEqual()
+        let node = try scene.other()
+        node.server.kill()
+        try node.server.restart()
+        try scene.daemon.wait(forLine: "came back without writes", timeout: .seconds(20))
+        try scene.waitUntilEqual()
+    }
 }

@@ -343,6 +343,7 @@ package actor FlowApplier {
     /// See `FlowTarget`.
     func nodeMarking(next: LSN?) -> NodeMarking? { target.nodeMarking(next: next) }
     func nodesMarked(_ masters: [MarkedMaster]) { target.nodesMarked(masters) }
+    func hasFoundNodesComplete() async -> Bool { await target.hasFoundNodesComplete(isolation: self) }
 
     /// The global command has been applied, with the checkpoints of all flows.
     package func resumeAfterGlobal() {

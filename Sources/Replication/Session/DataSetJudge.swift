@@ -74,6 +74,9 @@ struct DataSetJudge {
     /// So many keys more that the source counts the target need not have.
     mutating func accept(_ count: Int) { note.accepted = note.accepted.map { $0 + count } }
 
+    /// The last count was of another process than `runID`'s.
+    func hasOtherTarget(than runID: String) -> Bool { note.targetRunID.map { $0 != runID } ?? false }
+
     mutating func judge(_ sample: Sample) -> Verdict {
         let flushes = judgeFlushes(sample)
         let keys = judgeKeys(sample)

@@ -143,6 +143,11 @@ actor DataSetWatch {
         let ownBefore = try await control.isInCluster ? ownKeys() : nil
         let target = try await control.keyspaceFigures()
         guard flushRecords == flushesBefore else { return nil }
+        // Of a master that was replaced, or restarted, what is missing must not count as accepted before its marks have shown
+        // that nothing is.
+        if judge.hasOtherTarget(than: target.runID) {
+            for applier in appliers where await !applier.hasFoundNodesComplete() { return nil }
+        }
         var sample = DataSetJudge.Sample(
             sourceKeys: source.keys, targetKeys: target.keys, slack: keyChanges - changes, targetLosses: target.losses,
             targetRunID: target.runID, incidents: incidents.totals.values.reduce(0, +), calls: calls,

@@ -47,6 +47,8 @@ protocol FlowTarget: AnyObject {
     func nodesMarked(_ masters: [MarkedMaster])
     /// A global command has been applied, with the flow's position after it: what was noted in the target besides is gone.
     func globalCommandDone(next: LSN)
+    /// Each node of a cluster, as it is now, is known to have all that was confirmed there.
+    func hasFoundNodesComplete(isolation: isolated (any Actor)?) async -> Bool
     /// All that was received is applied: removes what only a batch on its way needs in the target.
     func retire(isolation: isolated (any Actor)?) async
     /// A batch on its way keeps its unknown fate.
@@ -61,6 +63,7 @@ extension FlowTarget {
     func nodeMarking(next: LSN?) -> NodeMarking? { nil }
     func nodesMarked(_ masters: [MarkedMaster]) {}
     func globalCommandDone(next: LSN) {}
+    func hasFoundNodesComplete(isolation: isolated (any Actor)? = #isolation) async -> Bool { true }
     func retire(isolation: isolated (any Actor)? = #isolation) async {}
     func join(isolation: isolated (any Actor)? = #isolation) async {}
 }

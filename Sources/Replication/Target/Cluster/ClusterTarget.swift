@@ -95,6 +95,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             _ = try await done(temporariesToRemove(marks: resumesAt == nil && hasPredecessor && !hasOpened))
         }
         hasOpened = true
+        runner.looksAfterNodes = true
         return finding
     }
 
@@ -456,6 +457,11 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             message += "; that could not be stored: \(error)"
         }
         return ReplicationError(.targetChanged, flow: flow, message)
+    }
+
+    func hasFoundNodesComplete(isolation: isolated (any Actor)? = #isolation) async -> Bool {
+        guard let view = try? await cluster.current() else { return false }
+        return runner?.hasFoundNodesComplete(in: view) ?? false
     }
 
     // MARK: The end

@@ -62,6 +62,11 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         }
     }
 
+    /// There is a connection, and what was to be asked first is answered.
+    func isConnected(to endpoint: Endpoint) -> Bool {
+        if case .up? = nodes[endpoint] { true } else { false }
+    }
+
     /// No node owes an answer.
     var isIdle: Bool { links.allSatisfy(\.isIdle) }
 

@@ -22,6 +22,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     /// How long a node may be silent until it is looked whether another one has taken its place.
     private static let silenceLimit = Duration.seconds(2)
     private static let refreshInterval = Duration.seconds(1)
+    /// How often it is looked, without work too, whether the nodes are still the masters.
+    private static let lookInterval = Duration.seconds(3)
     private static let longestWait = Duration.milliseconds(500)
     /// What is redirected so often is not worth a word.
     private static let attemptsUntilReported = 8
@@ -47,6 +49,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     var watch = NodeWatch()
     /// What a node's mark says, and when.
     var nodeMark: () -> SlotMark
+    /// Nodes are connected to and asked for their marks even while nothing is to be done.
+    var looksAfterNodes = false
 
     private var work: SlotWork?
     private var onDone: ((SlotWork) -> Void)?
@@ -382,28 +386,58 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         refreshing = nil
         guard !isClosed else { return }
         switch result {
-        case .success(let newer):
-            let newMasters = watch.expectedSlots.compactMap { slot -> Endpoint? in
-                let endpoint = newer.topology.master(of: slot)?.endpoint
-                return endpoint == view.topology.master(of: slot)?.endpoint ? nil : endpoint
-            }
-            view = newer
-            moved = [:]
-            // Connected before it was the master, it has not been asked what it has of its predecessor's.
-            for endpoint in Set(newMasters) {
-                pool.drop(
-                    endpoint, because: TargetError(.unreachable, "the target \(endpoint) has become a master"))
-            }
-            let masters = Set(newer.topology.masters.map(\.endpoint))
-            for endpoint in pool.silentNodes(for: Self.silenceLimit) where !masters.contains(endpoint) {
-                pool.drop(endpoint, because: TargetError(.unreachable, "the target \(endpoint) is no master any more"))
-            }
-            unmarked.formUnion(watch.unmarked(in: newer.topology))
+        case .success(let newer): adopt(newer)
         case .failure(let error):
+            // Whoever has work for a node says so; without any, the connections that there are do.
+            guard let work else { return }
             guard error.isTransient else { return onReport(.failed(error)) }
-            if work != nil { away(error) }
+            if !work.isDone { away(error) }
         }
         step()
+    }
+
+    private func adopt(_ newer: ClusterConnector.View) {
+        let newMasters = watch.expectedSlots.compactMap { slot -> Endpoint? in
+            let endpoint = newer.topology.master(of: slot)?.endpoint
+            return endpoint == view.topology.master(of: slot)?.endpoint ? nil : endpoint
+        }
+        view = newer
+        moved = [:]
+        // Connected before it was the master, it has not been asked what it has of its predecessor's.
+        for endpoint in Set(newMasters) {
+            pool.drop(
+                endpoint, because: TargetError(.unreachable, "the target \(endpoint) has become a master"))
+        }
+        let masters = Set(newer.topology.masters.map(\.endpoint))
+        for endpoint in pool.silentNodes(for: Self.silenceLimit) where !masters.contains(endpoint) {
+            pool.drop(endpoint, because: TargetError(.unreachable, "the target \(endpoint) is no master any more"))
+        }
+        unmarked.formUnion(watch.unmarked(in: newer.topology))
+    }
+
+    // MARK: Without work
+
+    /// A node that has lost what is expected of it, or another one in its place, is noticed when it is asked.
+    private func look() {
+        guard looksAfterNodes, case let slots = watch.expectedSlots, !slots.isEmpty else { return }
+        if lastRefresh.duration(to: .now) > Self.lookInterval { refresh() }
+        for slot in slots {
+            if let master = view.topology.master(of: slot) { _ = pool.link(to: master.endpoint) }
+        }
+    }
+
+    /// Every node of which something is expected is connected, and has what is expected.
+    ///
+    /// - Parameter newer: the cluster as somebody else has seen it.
+    func hasFoundNodesComplete(in newer: ClusterConnector.View) -> Bool {
+        if isClosed { return false }
+        if newer.generation > view.generation {
+            adopt(newer)
+            step()
+        }
+        return watch.expectedSlots.allSatisfy { slot in
+            view.topology.master(of: slot).map { pool.isConnected(to: $0.endpoint) } ?? false
+        }
     }
 
     private func tick() {
@@ -413,6 +447,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                 let isStuck = !waiting.isEmpty || !pool.silentNodes(for: Self.silenceLimit).isEmpty
                 if isStuck, lastRefresh.duration(to: .now) > Self.refreshInterval { refresh() }
                 step()
+            } else {
+                look()
             }
             tick()
         }
