@@ -64,7 +64,10 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     }
 
     /// The target ended the connection because of what it was sent.
-    package var blamesRequest: Bool { lastWords?.hasPrefix("ERR Protocol error") == true }
+    package var blamesRequest: Bool { lastWords.map(Self.blamesRequest) == true }
+
+    /// After these words a target ends the connection, because of what it was sent.
+    package static func blamesRequest(_ words: String) -> Bool { words.hasPrefix("ERR Protocol error") }
 
     package init(_ error: any Error) {
         switch error {

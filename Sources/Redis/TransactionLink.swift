@@ -6,7 +6,11 @@ import Wire
 package enum BatchOutcome: Equatable, Sendable {
     /// A reply that is not what the command hoped for.
     package struct Irregularity: Equatable, Sendable {
-        package enum Kind: Equatable, Sendable { case error(String), null, zero, empty }
+        package enum Kind: Equatable, Sendable {
+            case error(String), null, zero, empty
+            /// In a cluster: it was not sent, since a value would have to be taken to another slot and is over a limit.
+            case tooLarge(TargetLimits.Excess)
+        }
         /// The command's number in the batch.
         package var command: Int
         package var kind: Kind

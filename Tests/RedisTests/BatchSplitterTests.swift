@@ -378,6 +378,29 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         }
     }
 
+    @Test func `a request that nodes end their connection at twice is blamed, with its longest argument`() throws {
+        for lines in [["INCR foo", "APPEND foo 1234567"], ["SET foo 1", "SET foo 1234567"]] {
+            let work = try #require(works(split(lines, next: 10)).first)
+            let isTransaction = work.isTransaction(0)
+            for attempt in 1...2 {
+                var out = ByteBuffer()
+                var expected: [NodeExpectation] = []
+                work.send(0, asking: false, into: &out, &expected)
+                #expect(work.complained(about: expected[isTransaction ? 2 : 1]) == (attempt == 2 ? 7 : nil))
+                if isTransaction {
+                    // What is no command of the batch is never blamed.
+                    for place in [0, 3, 4] { #expect(work.complained(about: expected[place]) == nil) }
+                    work.lost(0)
+                    work.send(0, asking: false, into: &out, &expected)
+                    _ = work.received(.value(.bulk(nil)), for: expected[5], reading)
+                } else {
+                    work.lost(0)
+                }
+                #expect(work.state(of: 0) == .ready && work.irregularities.isEmpty)
+            }
+        }
+    }
+
     @Test func `a question that is redirected is asked again`() throws {
         let work = try work("INCR foo")
         _ = try work.lines()
@@ -413,9 +436,11 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
 
     /// What the steps send, with answers by command: payload and deadline of each key that is asked for.
     private func script(
-        _ line: String, answers: [String: (String, Int64)], marks: SlotMarks = SlotMarks(), stopAfter: Int = 9
+        _ line: String, answers: [String: (String, Int64)], marks: SlotMarks = SlotMarks(),
+        limits: TargetLimits = TargetLimits(), stopAfter: Int = 9, onEnd: (CrossSlotCommand) throws -> Void = { _ in }
     ) throws -> [[String]] {
         let crossing = try #require(crossings(split([line], next: 5, marks: marks)).first)
+        crossing.limits = limits
         var steps: [[String]] = []
         while steps.count < stopAfter, let work = crossing.next(stamp: stamp) {
             var sent: [String] = []
@@ -447,6 +472,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             crossing.finished(work)
             steps.append(sent)
         }
+        try onEnd(crossing)
         return steps
     }
 
@@ -491,6 +517,20 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             try script("RENAME foo bar", answers: ["foo": ("BEFORE", 9)])[3] == [
                 "MULTI", "UNLINK foo", mark(foo), "EXEC",
             ])
+    }
+
+    @Test func `is not begun with a value that the target does not take in one piece`() throws {
+        let answers = ["foo": ("PAYLOAD", Int64(-1))]
+        var limits = TargetLimits(argumentBytes: 7)
+        let within = try script("RENAME foo bar", answers: answers, limits: limits) { #expect($0.refusal == nil) }
+        #expect(within.count > 1)
+        limits.argumentBytes = 6
+        let steps = try script("RENAME foo bar", answers: answers, limits: limits) {
+            let excess = TargetLimits.Excess.argument(bytes: 7, limit: 6)
+            #expect($0.refusal == .init(command: 0, kind: .tooLarge(excess)))
+            #expect($0.tidy() == nil)
+        }
+        #expect(steps == [["DUMP foo", "PEXPIRETIME foo"]], "nothing is changed anywhere")
     }
 
     @Test func `goes on where the marks say that it was interrupted`() throws {

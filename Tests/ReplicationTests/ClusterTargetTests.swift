@@ -126,6 +126,59 @@ import Wire
         await scene.close()
     }
 
+    private func configure(_ parameter: String, _ value: String) throws {
+        for node in cluster.nodes { try node.client().command("CONFIG", "SET", parameter, value) }
+    }
+
+    private func connectionsMade() throws -> Int {
+        try cluster.nodes.reduce(0) { sum, node in
+            let info = ServerInfo(try node.client().command("INFO", "stats").text)
+            return sum + (info["total_connections_received"].flatMap { Int($0) } ?? 0)
+        }
+    }
+
+    @Test func `an argument that ends every connection ends the session, and its size is known from then on`()
+        async throws
+    {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        try configure("proto-max-bulk-len", "1mb")
+        let big = String(repeating: "x", count: 2 << 20)
+        for command in ["SET big \(big)", "APPEND big \(big)"] {
+            let before = try connectionsMade()
+            let error = await #expect(throws: ReplicationError.self) {
+                try await scene.deliver(Self.counting + [command] + Self.counting, next: 1000)
+            }
+            #expect(error?.code == .targetChanged)
+            #expect(error?.message.contains("an argument of 2097152 bytes") == true, "\(String(describing: error))")
+            #expect(scene.context.targetLimits.limits.argumentBytes == (2 << 20) - 1)
+            #expect(try connectionsMade() - before < 40)
+            _ = try await scene.open(at: nil)
+        }
+        await scene.close()
+    }
+
+    @Test func `a node that ends every connection without a word is connected to with longer and longer waits`()
+        async throws
+    {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        try configure("client-query-buffer-limit", "1mb")
+        let records = Self.counting + ["APPEND big \(String(repeating: "x", count: 3 << 20))"]
+        async let outcome = scene.deliver(records, next: 1000)
+        let before = try connectionsMade()
+        try await Task.sleep(for: .seconds(2))
+        let made = try connectionsMade() - before
+        #expect(made < 100, "600 a second without waits")
+        try configure("client-query-buffer-limit", "1gb")
+        #expect(try await outcome == .applied([]))
+        try tell(records)
+        try expectEqual()
+        await scene.close()
+    }
+
     @Test func `connections that end in the middle are made anew, and nothing is lost or doubled`() async throws {
         defer { end() }
         let scene = try scene()

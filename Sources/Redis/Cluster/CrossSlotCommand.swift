@@ -45,6 +45,10 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     /// Slots where what they get is there already.
     private var returned: Set<KeySlot> = []
     private var step = Step.fetch
+    /// What the target takes in one request.
+    package var limits = TargetLimits()
+    /// Why it has not been done: a value that is brought to another slot is one argument of a request.
+    package private(set) var refusal: BatchOutcome.Irregularity?
     /// What has come of it before was lost at home, and not elsewhere: it cannot be done again.
     package private(set) var isTorn = false
 
@@ -114,7 +118,10 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         switch step {
         case .fetch:
             for index in visitors.indices { take(work, 2 * index, into: index) }
-            step = .run
+            let sizes = visitors.map { $0.payload?.count ?? 0 }
+            let excess = limits.excess(ofArgument: sizes.max() ?? 0, all: sizes.reduce(0, +))
+            refusal = excess.map { .init(command: number, kind: .tooLarge($0)) }
+            step = refusal == nil ? .run : .done
         case .run: step = .look
         case .look:
             var answer = 0
@@ -178,7 +185,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
 
     /// - Returns: `nil`: there is nothing to be removed.
     package func tidy() -> SlotWork? {
-        guard !changed.isEmpty else { return nil }
+        guard !changed.isEmpty, refusal == nil else { return nil }
         let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [])
         work.append(
             [Array("UNLINK".utf8)] + changed.map(\.temporary), to: work.addPart(home), database: database,

@@ -127,6 +127,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     package private(set) var isForbidden = false
     /// Why the work cannot be done at all.
     package private(set) var failure: TargetError?
+    /// Commands that nodes have ended their connection at with a complaint, and how often.
+    private var complaints: [Int32: Int] = [:]
 
     /// - Parameters:
     ///   - markKey: the name of the hash of the mark in each slot, without the tag.
@@ -572,6 +574,27 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     // MARK: Losses
+
+    /// How often a node names a request as the reason to end its connection until the request is blamed.
+    private static let complaintsUntilBlamed = 2
+
+    /// A node ends its connection because of a request. Replies come in order, so the request is the one that its words came
+    /// for; it counts as not answered.
+    ///
+    /// - Returns: the bytes of the request's longest argument, when it is to blame: nobody takes it.
+    package func complained(about expectation: NodeExpectation) -> Int? {
+        guard expectation.command >= 0, [.command, .queued].contains(expectation.kind) else { return nil }
+        complaints[expectation.command, default: 0] += 1
+        guard complaints[expectation.command, default: 0] >= Self.complaintsUntilBlamed else { return nil }
+        let command = commands[Int(expectation.command)]
+        func longest(_ bytes: UnsafeRawBufferPointer) -> Int {
+            var reader = ByteReader(
+                RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[command.start..<command.end])))
+            let count = reader.readDecimalLine(after: UInt8(ascii: "*")) ?? 0
+            return (0..<count).reduce(0) { longest, _ in max(longest, reader.readBulkArgument()?.byteCount ?? 0) }
+        }
+        return command.isOwn ? own.withUnsafeBytes(longest) : batch?.bytes.withUnsafeBytes(longest)
+    }
 
     /// The connection that carried a part has ended.
     ///

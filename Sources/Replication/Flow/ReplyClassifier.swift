@@ -44,6 +44,9 @@ struct ReplyClassifier {
             return nil
         case .null, .zero, .empty:
             return nil
+        case .tooLarge(let excess):
+            if policy.onError != .stop { refreshKeys(of: irregularity, in: batch) }
+            return overLimit(label, .crossing(excess), leaving: .unchanged)
         case .error(let text) where irregularity.isMissingRight(in: batch):
             // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy
             // leaves the key out.
@@ -111,6 +114,8 @@ struct ReplyClassifier {
     enum Obstacle {
         /// Its limits forbid it.
         case excess(TargetLimits.Excess)
+        /// Of a key that it needs in another slot.
+        case crossing(TargetLimits.Excess)
         /// Its connections end with the command.
         case fatal(size: CommandBatch.Size, words: String?)
 
@@ -120,6 +125,8 @@ struct ReplyClassifier {
                 "an argument of \(bytes) bytes is over the target's proto-max-bulk-len\(limit.map { " of \($0) bytes" } ?? "")"
             case .excess(.transaction(let bytes, let limit)):
                 "arguments of \(bytes) bytes are over the target's client-query-buffer-limit\(limit.map { " of \($0) bytes" } ?? "")"
+            case .crossing(let excess):
+                "its keys are in several slots, and taking the value of one to another is not possible: \(Obstacle.excess(excess).reason)"
             case .fatal(let size, let words?):
                 "the target ends the connection each time at an argument of \(size.longestArgument) bytes, as beyond proto-max-bulk-len (\(words))"
             case .fatal(let size, nil):
@@ -180,7 +187,7 @@ extension BatchOutcome.Irregularity.Kind {
         switch self {
         case .null, .zero: true
         case .error(let text): text.hasPrefix("BUSYKEY")
-        case .empty: false
+        case .empty, .tooLarge: false
         }
     }
 }

@@ -264,8 +264,10 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             if let lsn = command.lsn, let note = lastCrossing.noting(lsn, in: command.database) {
                 (lastCrossing, isCrossingStored) = (note, false)
             }
+            command.limits = context.targetLimits.limits
             guard let work = command.next(stamp: { nextStamp() }) else {
                 run?.steps.removeFirst()
+                if let refusal = command.refusal { run?.irregularities.append(refusal) }
                 if let rubbish = command.tidy() { run?.rubbish.append(rubbish) }
                 return proceed()
             }
@@ -367,9 +369,22 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         case .failed(let error):
             if opening != nil { return opened(.failure(error)) }
             fail(ReplicationError(error, flow: flow))
+        case .refused(let bytes, let words): giveUp(argumentBytes: bytes, words)
         case .incomplete(let endpoint, let slot, let verdict):
             perform(retreat(verdict, in: slot, at: "\(endpoint)"))
         }
+    }
+
+    /// The session ends, since what other slots have got of the batch is not sent again in it; the next one goes on at the
+    /// position and knows by its size what is not to be sent.
+    private func giveUp(argumentBytes bytes: Int, _ words: String) {
+        if words.contains("invalid bulk length") { context.targetLimits.refused(argumentBytes: bytes) }
+        runner?.close()
+        fail(
+            ReplicationError(
+                .targetChanged, flow: flow,
+                "the target ends each connection at an argument of \(bytes) bytes, as beyond proto-max-bulk-len (\(words))"
+            ))
     }
 
     /// A command over several slots was done by an earlier process, and home has lost it since.

@@ -37,6 +37,8 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
     private let handlers: Handlers
     private var nodes: [Endpoint: Node] = [:]
     private var tasks: [Endpoint: Task<Void, Never>] = [:]
+    /// Connections in a row that have ended with requests on their way.
+    private var losses: [Endpoint: Int] = [:]
     private var isClosed = false
 
     /// - Parameter markKey: the name of a node's mark, without the tag.
@@ -153,13 +155,22 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         }
     }
 
+    /// The node is connected to again at once after the first loss, and with longer and longer waits after those that follow.
     private func lost(_ endpoint: Endpoint, _ error: TargetError) {
         guard case .up(let link)? = nodes[endpoint] else { return }
         nodes[endpoint] = nil
+        if !link.isIdle {
+            let earlier = losses[endpoint, default: 0]
+            losses[endpoint] = earlier + 1
+            if earlier > 0 { nodes[endpoint] = .down(until: .now + retry.wait(before: earlier), attempts: 0) }
+        }
         handlers.onLost(endpoint, link.outstandingParts, error)
     }
 
-    /// Gives up the connection to a node that serves no slot any more.
+    /// What was asked of the nodes is done: none of them ends its connections because of it.
+    func isDone() { if !losses.isEmpty { losses = [:] } }
+
+    /// Gives up a connection: to a node that serves no slot any more, or one that the node itself is ending.
     func drop(_ endpoint: Endpoint, because error: TargetError) {
         guard case .up(let link)? = nodes[endpoint] else { return }
         link.close()

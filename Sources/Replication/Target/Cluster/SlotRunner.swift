@@ -15,6 +15,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         /// It goes on.
         case back
         case failed(TargetError)
+        /// A node ends each connection that brings it a request with an argument of so many bytes, in these words.
+        case refused(argumentBytes: Int, String)
         /// A node lacks what its predecessor had confirmed, or may lack it.
         case incomplete(Endpoint, KeySlot, NodeWatch.Verdict)
     }
@@ -167,6 +169,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private func finish(_ work: SlotWork) {
         let onDone = onDone
         (self.work, self.onDone) = (nil, nil)
+        if work.failure == nil { pool.isDone() }
         if isAway, work.failure == nil {
             isAway = false
             onReport(.back)
@@ -252,6 +255,9 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     // MARK: What nodes answer
 
     private func received(_ endpoint: Endpoint, _ reply: NodeReply, _ expectation: NodeExpectation, _ element: Int?) {
+        if element == nil, long == nil, case .error(let text) = reply, TargetError.blamesRequest(text) {
+            return complained(endpoint, text, expectation)
+        }
         if expectation.kind == .nodeMark { return marked(endpoint, reply) }
         guard let work,
             let part = work.received(reply, for: expectation, element: element, cluster.reading(from: endpoint))
@@ -262,6 +268,13 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             return endLong(TargetError(.notReady, "the target \(endpoint) does not take a long value now: \(cause)"))
         }
         sendAgain(part, of: work)
+    }
+
+    private func complained(_ endpoint: Endpoint, _ text: String, _ expectation: NodeExpectation) {
+        let blamed = work?.complained(about: expectation)
+        pool.drop(
+            endpoint, because: TargetError(.unreachable, "the target \(endpoint) ends the connection: \(text)"))
+        if let blamed { onReport(.refused(argumentBytes: blamed, text)) }
     }
 
     private func marked(_ endpoint: Endpoint, _ reply: NodeReply) {
