@@ -20,6 +20,8 @@ package struct TargetSettings: Sendable {
     package var owner: OwnershipRecord?
     /// How the other nodes are found, where the target is a cluster; `endpoint` is one of the seeds.
     package var cluster: ClusterAddresses?
+    /// Where they were last; made by whoever runs the task.
+    package var clusterNodes: ClusterNodes?
     /// The server is to be a node of a cluster; else it is to be none.
     package var isClusterNode = false
 

@@ -49,6 +49,21 @@ private struct Scene {
 }
 
 @Suite(.serialized) struct `The control of a cluster` {
+    @Test func `is found by the nodes that the task knows, when its seed is gone`() async throws {
+        let scene = try Scene()
+        defer { scene.cluster.stop() }
+        var settings = scene.settings()
+        settings.clusterNodes = ClusterNodes()
+        let first = try #require(TargetConnector(settings: settings).cluster)
+        let nodes = try await first.current().topology.nodes.count
+        scene.cluster.nodes[0].server.kill()
+        let next = try #require(TargetConnector(settings: settings).cluster)
+        #expect(try await next.current().topology.nodes.count == nodes)
+        settings.clusterNodes = nil
+        let stranger = try #require(TargetConnector(settings: settings).cluster)
+        await #expect(throws: TargetError.self) { try await stranger.current() }
+    }
+
     @Test func `learns what all masters have in common, and refuses a target of the other kind`() async throws {
         let scene = try Scene(["--maxmemory", "1gb", "--maxmemory-policy", "noeviction"])
         defer { scene.cluster.stop() }

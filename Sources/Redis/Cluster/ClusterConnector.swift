@@ -15,7 +15,23 @@ package struct ClusterSettings: Sendable {
     package init(seeds: [Endpoint], target: TargetSettings) { (self.seeds, self.target) = (seeds, target) }
 }
 
-/// Knows where a cluster's slots are, and opens connections to its nodes. All of a task share it.
+/// Where a cluster's nodes were when they were last asked: all connectors of a task share it, so that each finds the cluster as
+/// long as any node of it is where it was, whatever has become of the seeds.
+package final class ClusterNodes: Sendable {
+    private let endpoints = Lock<[Endpoint]>([])
+
+    package init() {}
+
+    var all: [Endpoint] { endpoints.withLock { $0 } }
+
+    func learn(_ topology: ClusterTopology) {
+        let found = topology.nodes.map(\.endpoint)
+        if !found.isEmpty { endpoints.withLock { $0 = found } }
+    }
+}
+
+/// Knows where a cluster's slots are, and opens connections to its nodes. Each reads the topology itself, by nodes that all of
+/// a task know (`ClusterNodes`).
 package final class ClusterConnector: Sendable {
     /// A topology, and how many have been read before it.
     package struct View: Equatable, Sendable {
@@ -57,14 +73,17 @@ package final class ClusterConnector: Sendable {
     package func refresh(after generation: Int, asking informed: Endpoint? = nil) async throws(TargetError) -> View {
         let known = view.withLock { $0 }
         if let known, known.generation > generation { return known }
-        var candidates = (informed.map { [$0] } ?? []) + (known?.topology.nodes.map(\.endpoint) ?? []) + settings.seeds
+        let nodes = settings.target.clusterNodes
+        var candidates = informed.map { [$0] } ?? []
+        candidates += (known?.topology.nodes.map(\.endpoint) ?? []) + (nodes?.all ?? []) + settings.seeds
         candidates = candidates.enumerated().filter { candidates.firstIndex(of: $0.element) == $0.offset }.map(
             \.element)
         var failures: [TargetError] = []
         // A node that is cut off from the others knows nothing new. But where the cluster is down, all say so.
         var doubtful: ClusterTopology?
         func accept(_ topology: ClusterTopology) -> View {
-            view.withLock { view in
+            nodes?.learn(topology)
+            return view.withLock { view in
                 let next = View(topology: topology, generation: (view?.generation ?? 0) + 1)
                 view = next
                 return next

@@ -29,6 +29,7 @@ struct TaskContext: Sendable {
             checkpoint: key.name, text: ProcessIdentity.current.text, isInCluster: settings.target.cluster != nil)
         var settings = settings
         settings.target.owner = record
+        settings.target.clusterNodes = settings.target.cluster == nil ? nil : ClusterNodes()
         settings.target.locator = settings.target.sentinel.map { SentinelLocator($0, logger: logger) }
         self.settings = settings
         self.logger = logger
