@@ -3,13 +3,16 @@ import Wire
 /// What a target's databases held just before a session began to write to them.
 package struct DatabaseSurvey: Sendable {
     private var counts: [UInt32: KeyCount] = [:]
+    /// Databases with keys, when it was made: others may have written to one since `databases` were listed.
+    private let held: Set<UInt32>
+    package let made: ContinuousClock.Instant
     /// Databases with elements' TTLs that an earlier session has left.
     package private(set) var withElementLists: [UInt32] = []
 
     /// Looks through databases in one round trip, with the greeting of the connection.
     ///
     /// - Parameters:
-    ///   - databases: all that hold keys.
+    ///   - databases: all that held keys a moment ago.
     ///   - reserved: the task's own keys.
     /// - Returns: `nil` for a cluster.
     /// - Throws: `TargetError`.
@@ -20,7 +23,12 @@ package struct DatabaseSurvey: Sendable {
         let questions = databases.flatMap { database in
             KeyCount.questions.map { TargetRequests.Question($0, in: database) } + [.init(exists, in: database)]
         }
-        guard let answers = try await control.servers.ask(questions) else { return nil }
+        made = .now
+        guard let answers = try await control.servers.ask(questions + [.init(["INFO", "keyspace"])]),
+            let keyspace = answers.last
+        else { return nil }
+        if case .error(let text) = keyspace { throw TargetError.reply(text, to: "INFO") }
+        held = Set(ServerInfo(keyspace.text).keyCounts.keys)
         let width = KeyCount.questions.count + 1
         for (index, database) in databases.enumerated() {
             let own = Array(answers[(index * width)..<((index + 1) * width)])
@@ -32,7 +40,7 @@ package struct DatabaseSurvey: Sendable {
 
     /// How many keys of others a database held; `nil`: not known.
     package func keyCount(_ database: UInt32) -> Int? {
-        guard let count = counts[database] else { return 0 }
-        return count.number
+        if let count = counts[database] { return count.number }
+        return held.contains(database) ? nil : 0
     }
 }

@@ -23,6 +23,25 @@ private actor Gate {
     }
 }
 
+@Suite struct `What a session knows of its target` {
+    @SessionActor @Test func `counts for as long as nobody has had the time to write there`() async throws {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let settings = TargetSettings(
+            endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientName: "df2redis:test")
+        let control = TargetControl(connector: TargetConnector(settings: settings))
+        let survey = try #require(
+            try await DatabaseSurvey(of: [], task: "test", besides: ReservedKeys(checkpoint: "k"), on: control))
+        await control.close()
+        let target = KnownTarget()
+        target.learn(survey)
+        #expect(target.takeSurvey(at: survey.made + .milliseconds(900))?.keyCount(0) == 0)
+        #expect(target.takeSurvey(at: survey.made) == nil, "it is true once")
+        target.learn(survey)
+        #expect(target.takeSurvey(at: survey.made + .milliseconds(1100)) == nil)
+    }
+}
+
 @Suite struct `Tasks beside a session's loop` {
     private func waitForCancellation() async {
         while !Task.isCancelled { try? await Task.sleep(for: .seconds(600)) }

@@ -17,9 +17,12 @@ final class KnownTarget {
 
     func learn(_ survey: DatabaseSurvey?) { self.survey = survey }
 
-    /// Hands on what was found, which is true until the session has had the time to do something.
-    func takeSurvey() -> DatabaseSurvey? {
+    /// So long after it was made others are taken not to have written to an empty database.
+    static let surveyLifetime = Duration.seconds(1)
+
+    /// Hands on what was found, which is true until somebody has had the time to do something; `nil`: it is too old.
+    func takeSurvey(at now: ContinuousClock.Instant = .now) -> DatabaseSurvey? {
         defer { survey = nil }
-        return survey
+        return survey.flatMap { $0.made.duration(to: now) < Self.surveyLifetime ? $0 : nil }
     }
 }
