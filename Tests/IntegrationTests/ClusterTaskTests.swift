@@ -264,6 +264,66 @@ private final class Scene {
         #expect(Set(daemon.deadLetters) == [DeadLetter(kind: "script", database: 0, key: "LOAD")])
     }
 
+    /// Bytes that DUMP cannot compress.
+    private static func noise(_ count: Int) -> String {
+        var state: UInt64 = 1
+        return String(
+            decoding: (0..<count).map { _ in
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                return UInt8(ascii: "0") + UInt8(state >> 58)
+            }, as: UTF8.self)
+    }
+
+    @Test(arguments: [true, false])
+    func `leaves out a value over the target's limits, and takes one to another slot in pieces`(
+        _ isReadable: Bool
+    ) throws {
+        let scene = try Scene(["--proto-max-bulk-len", "1mb"])
+        let rules = ["on", ">password", "~*", "&*", "+@all"] + (isReadable ? [] : ["-config"])
+        for node in scene.cluster.nodes { try node.client().command(["ACL", "SETUSER", "df2redis"] + rules) }
+        let daemon = try scene.start(
+            .replicate,
+            [
+                "target": ["username: df2redis", "password: password"], "policy": ["onError: skip"],
+                "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"],
+            ])
+        try daemon.wait(forLine: "event=stable")
+        for index in 0..<40 { scene.master.execute("INCR n:\(index % 10)") }
+        scene.master.execute("SET big \(Self.noise(3 << 20))")
+        for index in 0..<40 { scene.master.execute("INCR n:\(index % 10)") }
+        try wait(until: "it is reported") { !daemon.deadLetters.isEmpty }
+        #expect(daemon.deadLetters == [DeadLetter(kind: "over-limit", database: 0, key: "big")])
+        scene.master.execute("SET big small")
+        try scene.waitUntilEqual(daemon)
+
+        let half = Self.noise(700_000)
+        for _ in 0..<2 { scene.master.execute("RPUSH value \(half)") }
+        scene.master.execute("RENAME value other")
+        for index in 0..<40 { scene.master.execute("INCR n:\(index % 10)") }
+        try scene.waitUntilEqual(daemon)
+        #expect(daemon.deadLetters.dropFirst() == [DeadLetter(kind: "over-limit", database: 0, key: "value")])
+        #expect(scene.master.fullSyncs == 1)
+        try scene.leave(daemon)
+    }
+
+    @Test func `finds the cluster again by the other nodes when the seed is gone`() throws {
+        let scene = try Scene(replicas: 1)
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "event=stable")
+        for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
+        try scene.waitUntilEqual(daemon)
+        let seed = scene.cluster.nodes[0]
+        seed.server.kill()
+        _ = try scene.cluster.waitForSuccessor(of: seed)
+        scene.master.endSessions()
+        for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
+        try wait(until: "all is counted again", timeout: .seconds(60)) {
+            try (0..<100).allSatisfy { try scene.cluster.command(["GET", "n:\($0)"], key: "n:\($0)").text == "2" }
+        }
+        #expect(scene.master.fullSyncs == 1)
+        try daemon.leave()
+    }
+
     @Test func `says how a target of the other kind is to be named`() throws {
         let scene = try Scene(masters: 1)
         let redis = try RedisServer()
