@@ -4,7 +4,8 @@ import Wire
 /// The tasks that fill the target, so that none of them removes what another has written.
 ///
 /// ```
-/// df2redis:tasks   hash in database 0   <the checkpoint's key of a task> -> 0,3   databases that it fills
+/// df2redis:tasks   hash in database 0   <the checkpoint's key of a task> -> 0,3,full   databases that it fills, and that it
+///                                       has completed a full sync
 /// ```
 /// A task is in it before it has any key in the target, and with a database before its first key goes there. So whoever has read keys, and reads the hash then, knows of
 /// every task that may have written them.
@@ -18,7 +19,13 @@ package final class TaskRegistry: Sendable {
         var databases: Set<UInt32> = []
         /// Those that its line in the target names, as it was read last; `nil`: there was none.
         var named: Set<UInt32>?
+        /// The task has completed a full sync.
+        var isFull = false
+        /// Its line in the target says so.
+        var isNamedFull = false
     }
+
+    private static let full = "full"
 
     private let state = Lock(State())
 
@@ -26,17 +33,25 @@ package final class TaskRegistry: Sendable {
 
     fileprivate func add(_ new: Set<UInt32>) { state.withLock { $0.databases.formUnion(new) } }
 
+    /// The databases that the task's line in the target names, as it was read last, if a full sync had been completed.
+    package var filledBefore: Set<UInt32>? { state.withLock { $0.isNamedFull ? $0.named : nil } }
+
+    package func markFull() { state.withLock { $0.isFull = true } }
+
     /// Adds databases that this task is known to fill.
     ///
     /// - Returns: `true` when the line in the target does not say the same.
     package func learn(_ known: Set<UInt32>) -> Bool {
         state.withLock { state in
             state.databases.formUnion(known)
-            return state.named != state.databases
+            return state.named != state.databases || state.isFull != state.isNamedFull
         }
     }
 
-    var command: [String] { ["HSET", Self.key, own, Self.text(state.withLock { $0.databases })] }
+    var command: [String] {
+        let (databases, isFull) = state.withLock { ($0.databases, $0.isFull) }
+        return ["HSET", Self.key, own, Self.text(databases) + (isFull && !databases.isEmpty ? ",\(Self.full)" : "")]
+    }
 
     /// As `command`, for a process that may not know yet what earlier ones have filled: their line stays.
     var firstCommand: [String] {
@@ -52,13 +67,22 @@ package final class TaskRegistry: Sendable {
     func others(in reply: RESPValue) -> OtherTasks {
         var others = OtherTasks(databases: [:])
         var named: Set<UInt32>?
+        var isFull = false
         let words = reply.array ?? []
         for place in stride(from: 0, to: words.count - 1, by: 2) {
             guard let name = words[place].text, let text = words[place + 1].text else { continue }
-            let databases = Set(text.split(separator: ",").compactMap { UInt32($0) })
-            if name == own { named = databases } else { others.databases[name] = databases }
+            let parts = text.split(separator: ",")
+            let databases = Set(parts.compactMap { UInt32($0) })
+            if name == own {
+                (named, isFull) = (databases, parts.contains { $0 == Self.full })
+            } else {
+                others.databases[name] = databases
+            }
         }
-        state.withLock { [named] in $0.named = named }
+        state.withLock { [named, isFull] in
+            $0.named = named
+            $0.isNamedFull = isFull
+        }
         return others
     }
 }

@@ -8,7 +8,9 @@ private final class Scene {
     let master: SimulatedMaster
     let cluster: RedisCluster
     let source: RESPClient
-    let daemon: Daemon
+    private(set) var daemon: Daemon
+    private let configuration: Daemon.Configuration
+    private let folder: TemporaryFolder
 
     init(replicas: Int = 1, keys: Int = 200, _ sections: [String: [String]] = [:]) throws {
         let master = try startedMaster(shards: 2) { $0.backlogRecords = 4_000_000 }
@@ -17,13 +19,14 @@ private final class Scene {
         source = try RESPClient(port: master.port)
         for index in 0..<keys { master.execute("SET old:\(index) v") }
         let seeds = cluster.nodes.map { "\"\($0.address)\"" }.joined(separator: ", ")
-        let configuration = Daemon.Configuration(
+        folder = try TemporaryFolder("failover")
+        configuration = Daemon.Configuration(
             source: master.port, target: cluster.nodes[0].port,
             sections: [
                 "target": ["type: cluster", "cluster: {seeds: [\(seeds)]}"],
                 "reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"], "shutdown": ["drainSeconds: 0"],
             ].merging(sections) { $1 })
-        daemon = try Daemon(.replicate, configuration, folder: try TemporaryFolder("failover"))
+        daemon = try Daemon(.replicate, configuration, folder: folder)
         try daemon.wait(forLine: "event=stable")
     }
 
@@ -32,6 +35,8 @@ private final class Scene {
         cluster.stop()
         master.stop()
     }
+
+    func startAgain() throws { daemon = try Daemon(.replicate, configuration, folder: folder) }
 
     static let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
 
@@ -155,6 +160,28 @@ private final class Scene {
         node.server.kill()
         try node.server.restart()
         try scene.daemon.wait(forLine: "came back without writes", timeout: .seconds(20))
+        try scene.waitUntilEqual()
+    }
+
+    enum Memory: CaseIterable {
+        case process, registry, marks
+    }
+
+    @Test(arguments: Memory.allCases)
+    func `when the master that has the checkpoint loses its data, old keys of the others go`(_ memory: Memory) throws {
+        let scene = try Scene(replicas: 0)
+        for index in 0..<200 { scene.master.execute("SET old:\(index) w") }
+        try scene.waitUntilEqual()
+        let keeper = try scene.cluster.master(of: Scene.checkpoint)
+        if memory != .process { scene.daemon.process.kill() }
+        if memory == .marks { try scene.cluster.command(["DEL", "df2redis:tasks"], key: "df2redis:tasks") }
+        keeper.server.kill()
+        for index in 0..<150 { scene.master.execute("DEL old:\(index)") }
+        try keeper.server.restart()
+        try scene.cluster.settle()
+        if memory != .process { try scene.startAgain() }
+        try scene.daemon.wait(forLine: "keys removed that the source no longer has")
+        #expect(scene.daemon.log.contains("a full sync is needed: the target no longer holds this task's checkpoint"))
         try scene.waitUntilEqual()
     }
 }

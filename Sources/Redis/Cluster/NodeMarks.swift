@@ -28,6 +28,11 @@ package struct NodeMarks: Sendable {
 }
 
 extension TargetControl {
+    /// A flow of the task has left a mark of the stable stream at some master of a cluster.
+    package func hasStableMarks(of task: String) async throws(TargetError) -> Bool {
+        try await servers.hasStableMarks(of: task)
+    }
+
     /// Gives every master its marks, once all that this control has done there is confirmed.
     package func leave(_ marks: NodeMarks) async throws(TargetError) -> [MarkedMaster] {
         while true {

@@ -49,6 +49,15 @@ extension TargetServers {
         return marks.reduce(0) { $0 + Int($1.reply.int ?? 0) }
     }
 
+    /// A flow of the task has left a mark of the stable stream at some master: it has got through a full sync.
+    func hasStableMarks(of task: String) async throws(TargetError) -> Bool {
+        let name = SlotMark.nodeKey(task: task)
+        let replies = try await inEachSlot(of: 0) { [Array("HVALS".utf8), SlotTag.key(name, in: $0)] }
+        return replies.contains { _, reply in
+            (reply.array ?? []).contains { $0.text.flatMap { SlotMark($0) }?.position != nil }
+        }
+    }
+
     /// All keys of every master that match `pattern`.
     func keys(like pattern: String, in database: UInt32) async throws(TargetError) -> [[UInt8]] {
         var keys: [[UInt8]] = []

@@ -52,6 +52,8 @@ actor CheckpointStore {
         var isCutOver = false
         /// The task has been at this target before.
         var isKnown = false
+        /// A cluster has lost the checkpoint, and perhaps not all that the task has filled, which is known from elsewhere.
+        var isRecalled = false
         /// Why there is no position although the task has been here.
         var reason: String?
         /// What the session before has found of the two sides' data sets.
@@ -99,6 +101,7 @@ actor CheckpointStore {
     /// - Throws: `TargetError`, `ReplicationError`.
     func open(_ fields: [String: String], on control: TargetControl, targetRunID: String) async throws -> Opening {
         var opening = Opening(fields: fields)
+        if control.isInCluster { try await recall(&opening, on: control) }
         let inTarget = opening.position
         if let file {
             let fromFile = try await readFile(file, targetRunID: targetRunID, on: control)
@@ -123,6 +126,24 @@ actor CheckpointStore {
                 "the task was cut over, which has been taken back: the target may hold what clients have written there (\(mark.path))"
         }
         return opening
+    }
+
+    /// The master that had the checkpoint may have lost its data, and the others not. Then what the task has filled is known to
+    /// this process, by its line in the list of tasks, or at least by marks.
+    private func recall(_ opening: inout Opening, on control: TargetControl) async throws {
+        guard opening.databases == nil, opening.filling.isEmpty else { return }
+        if isRecordCurrent {
+            opening.databases = record.databases
+            opening.filling = TaskRecord.filling(record.filling)
+            opening.isReconciling = opening.isReconciling || record.isReconciling
+        } else if let filled = registry.filledBefore {
+            opening.databases = filled
+        } else if try await control.hasStableMarks(of: key.task) {
+            opening.isReconciling = true
+        }
+        guard opening.databases != nil || !opening.filling.isEmpty || opening.isReconciling else { return }
+        // What is there of positions, idle flows have written since.
+        (opening.position, opening.isRecalled) = (nil, true)
     }
 
     private func readFile(
@@ -183,6 +204,7 @@ actor CheckpointStore {
         record.filling = opening.filling.isEmpty ? nil : TaskRecord.text(opening.filling)
         record.isReconciling = opening.isReconciling
         let databases = (opening.databases ?? []).union(opening.filling.keys)
+        if opening.databases != nil { registry.markFull() }
         if registry.learn(databases) { try await control.register(databases, in: registry) }
         let fields = opening.fields
         switch beginning {
@@ -266,6 +288,7 @@ actor CheckpointStore {
     /// - Throws: `TargetError`.
     func note(_ databases: Set<UInt32>, isFirst: Bool, on control: TargetControl) async throws -> Bool {
         let isInTarget = !isInFile
+        registry.markFull()
         if isInFile || !isFirst { try await control.register(databases, in: registry) }
         if isInTarget, !isFirst, TaskRecord(try await control.hash(key.name)).databases == nil { return false }
         record.databases = databases

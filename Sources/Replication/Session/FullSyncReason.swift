@@ -38,8 +38,8 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         _ opening: CheckpointStore.Opening, session: SessionStateMachine.Session, hasFollowed: Bool,
         resumeBlocker: FullSyncReason?
     ) {
-        guard opening.isKnown else {
-            guard hasFollowed else { return nil }
+        guard opening.isKnown, !opening.isRecalled else {
+            guard hasFollowed || opening.isRecalled else { return nil }
             self = .checkpointGone
             return
         }

@@ -188,7 +188,9 @@ final class SessionOpening {
             )
         }
         scope.task.counters.fullSyncBegan(reason)
-        if settings.existing != .flush, settings.policy.onConflict != .overwrite, checkpoint.isKnown {
+        if settings.existing != .flush, settings.policy.onConflict != .overwrite,
+            checkpoint.isKnown || checkpoint.isRecalled
+        {
             throw ReplicationError(
                 .policy,
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
