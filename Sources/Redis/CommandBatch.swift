@@ -12,6 +12,8 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package struct Progress: Equatable, Sendable {
         /// The flow's next LSN after this batch; `nil` inside the snapshot.
         package var nextLSN: UInt64?
+        /// Batches of the flow so far that have left the position where it was.
+        package var beside: UInt64 = 0
         package var records = 0
         package var keys = 0
         /// Values that were read at the source and written between records.
@@ -239,27 +241,16 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     }
 
     /// Ends the batch. `checkpoint` is stored with it.
-    package func seal(checkpoint: Checkpoint?) {
+    package func seal(checkpoint: PositionFields?) {
         precondition(!isSealed && !isInCommand && !isEmpty, "a batch is sealed once, between commands")
         let isUnordered = isUnordered
         if let checkpoint {
-            append("HSET", checkpoint.key, checkpoint.field, checkpoint.value)
+            append([Array("HSET".utf8), checkpoint.key, checkpoint.field, checkpoint.value] + checkpoint.besides)
             checkpointValue = checkpoint.value
         }
         bytes.append("*1\r\n$4\r\nEXEC\r\n")
         isSealed = true
         if isUnordered { unorderedCount = operationCount }
-    }
-
-    /// A field of the checkpoint's hash and its new value.
-    package struct Checkpoint: Equatable, Sendable {
-        package var key: [UInt8]
-        package var field: [UInt8]
-        package var value: [UInt8]
-
-        package init(key: [UInt8], field: [UInt8], value: [UInt8]) {
-            (self.key, self.field, self.value) = (key, field, value)
-        }
     }
 
     /// The command just begun leaves an existing key `key` as it is: a reply that says so is a conflict. Kept apart from

@@ -1,4 +1,4 @@
-import Wire
+package import Wire
 
 /// What a target says of itself before a session begins there.
 package struct TargetGreeting: Sendable {
@@ -22,7 +22,7 @@ package struct TaskFindings: Sendable {
     package var databases: [UInt32]
 
     /// - Parameter reply: to HGETALL.
-    static func fields(_ reply: RESPValue) -> [String: String] {
+    package static func fields(_ reply: RESPValue) -> [String: String] {
         let pairs = reply.array ?? []
         var fields: [String: String] = [:]
         for index in stride(from: 0, to: pairs.count - 1, by: 2) {

@@ -233,6 +233,33 @@ final class DemandScene {
         #expect(try target.command("EXISTS", "long").int == 0)
     }
 
+    @Test(arguments: [false, true])
+    func `are read again when the target loses them, without a full sync`(_ endsToo: Bool) throws {
+        let scene = try DemandScene { $0.sections["reconnect"] = ["initialMilliseconds: 20", "maxSeconds: 0.2"] }
+        try scene.write(20)
+        let target = try scene.redis.client()
+        for number in 0..<10 { try target.command("SET", "key:\(number)", "by a stranger") }
+        #expect(try scene.run("refresh", "lab", "key:0", "key:1", "key:2", "key:3", "key:4").end == .exited(0))
+        try target.command("SAVE")
+        // No record moves the position meanwhile.
+        #expect(try scene.run("refresh", "lab", "key:5", "key:6", "key:7", "key:8", "key:9").end == .exited(0))
+        try waitUntilEqual(RESPClient(port: scene.master.port), target)
+        if endsToo { scene.daemon.process.kill() }
+        scene.redis.kill()
+        try scene.redis.restart()
+        let second =
+            endsToo
+            ? try Daemon(
+                .replicate, .init(source: scene.master.port, target: scene.redis.port), folder: scene.daemon.folder)
+            : scene.daemon
+        defer { second.process.kill() }
+        try second.wait(forLine: "the target has lost its last writes: 5 keys")
+        try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+        #expect(scene.master.fullSyncs == 1)
+        #expect(second.log.contains("came back without the last of what was written beside the stream") != endsToo)
+        try second.leave()
+    }
+
     @Test func `are asked for by the hundred thousand, within bounds`() throws {
         let scene = try DemandScene { $0.sections["refresh"] = ["keysPerSecond: 50"] }
         try scene.write(10)

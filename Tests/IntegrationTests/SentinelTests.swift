@@ -92,6 +92,43 @@ import Wire
         #expect(source.fullSyncs == 1, "\(daemon.log)")
     }
 
+    @Test func `that lacks values read at the source after a failover gets them again`() throws {
+        let source = try startedMaster()
+        let group = try SentinelGroup()
+        defer {
+            group.stop()
+            source.stop()
+        }
+        let daemon = try Daemon(.replicate, configuration(source.port, group.section()))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        let old = try #require(group.master)
+        let new = try #require(group.servers.first { $0 !== old })
+        let (client, target, replica) = (try RESPClient(port: source.port), try old.client(), try new.client())
+        for number in 0..<10 { try client.command("SET", "key:\(number)", "\(number)") }
+        try wait(until: "both have them") { try replica.command("EXISTS", "key:9").int == 1 }
+        for number in 0..<10 { try target.command("SET", "key:\(number)", "by a stranger") }
+        try wait(until: "both have a stranger's") {
+            try replica.command("GET", "key:9").text == "by a stranger"
+        }
+        // What the replica stops at is more than its socket holds: nothing after it comes to the replica.
+        new.pause()
+        try target.command("SET", "filler", String(repeating: "x", count: 32 << 20))
+        try target.command("DEL", "filler")
+        let refresh = try ChildProcess(
+            BuiltProgram.daemon.path, ["refresh", "lab"] + (0..<10).map { "key:\($0)" },
+            output: daemon.folder.file("refreshed"), environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
+        #expect(try refresh.waitForEnd() == .exited(0))
+        try waitUntilEqual(client, target)
+        old.kill()
+        new.resume()
+        try wait(until: "the replica is promoted", timeout: .seconds(90)) { try new.client().info("replication", "role") == "master" }
+        try daemon.wait(forLine: "the target has lost its last writes: 10 keys")
+        try waitUntilEqual(client, new.client())
+        try daemon.leave()
+        #expect(source.fullSyncs == 1, "\(daemon.log)")
+    }
+
     @Test func `ends a start with the sentinel and the key at fault`() throws {
         let source = try startedMaster()
         let group = try SentinelGroup(password: "s3cret")

@@ -5,7 +5,7 @@ import Wire
 @testable import Redis
 
 @Suite struct `Runs of strings in a batch` {
-    private static let checkpoint = CommandBatch.Checkpoint(
+    private static let checkpoint = PositionFields(
         key: Array("k".utf8), field: Array("f".utf8), value: Array("v".utf8))
 
     private func batch(joining: Bool = true) -> CommandBatch {

@@ -48,7 +48,7 @@ import Testing
         #expect(scene.encoder.nextLSN == 4, "it takes no LSN")
         #expect(scene.encoder.batch.progress.refreshes == 1)
         #expect(queue.figures.refreshed == 0, "nobody has confirmed it")
-        refresher.confirmed(1)
+        refresher.confirmed(scene.encoder.batch.progress)
         #expect(queue.figures.refreshed == 1)
         #expect(queue.figures.waiting == 0)
     }
@@ -80,7 +80,7 @@ import Testing
         answer(nil, before: 1, after: 1)
         scene.encoder.writeRefreshes(at: EncoderScene.now)
         #expect(names == ["UNLINK"])
-        refresher.confirmed(1)
+        refresher.confirmed(scene.encoder.batch.progress)
         #expect(queue.figures.removed == 1)
     }
 

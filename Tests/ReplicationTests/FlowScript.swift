@@ -18,15 +18,19 @@ final class FlowScript {
 
     static let runID = "run-1"
 
-    /// - Parameter position: where a continued flow begins; `nil` for a full sync.
-    init(at position: UInt64? = 1, store: CheckpointSettings.Store = .target, repeating: Bool = false) {
+    /// - Parameters:
+    ///   - position: where a continued flow begins; `nil` for a full sync.
+    ///   - beside: what had been written beside the stream by then.
+    init(
+        at position: UInt64? = 1, beside: UInt64 = 0, store: CheckpointSettings.Store = .target, repeating: Bool = false
+    ) {
         let scene = EncoderScene(context: {
             $0.checkpoint.store = store
             $0.targetRunID = FlowScript.runID
         })
         var log = CommitLog(FlowID(0), context: scene.context)
         if let position {
-            log.setResumePoint(LSN(position), repeating: repeating)
+            log.setResumePoint(StreamMark(next: LSN(position), beside: beside), repeating: repeating)
             nextLSN = position
         }
         machine = FlowStateMachine(flow: FlowID(0), log: log, targetRunID: FlowScript.runID)
@@ -51,8 +55,9 @@ final class FlowScript {
     // MARK: What happens
 
     var confirmed: String? { machine.log.confirmed }
-    func linkUp(_ checkpoint: String?, run: String = FlowScript.runID, atFirst: Bool = true) {
-        machine.linkUp(FlowTargetFinding(runID: run, checkpoint: checkpoint), isAtFirstAttempt: atFirst)
+    func linkUp(_ checkpoint: String?, beside: UInt64 = 0, run: String = FlowScript.runID, atFirst: Bool = true) {
+        let finding = FlowTargetFinding(runID: run, checkpoint: checkpoint, beside: beside)
+        machine.linkUp(finding, isAtFirstAttempt: atFirst)
     }
     func bytes() { machine.bytesAvailable() }
     func decoded(_ result: FlowStateMachine.Decoded) { machine.decoded(result) }

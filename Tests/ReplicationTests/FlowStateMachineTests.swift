@@ -118,35 +118,6 @@ extension CommandBatch {
         script.expect("report failed: the target came back with other data: its checkpoint \(words)", "wait")
     }
 
-    @Test(arguments: [false, true])
-    func `in doubt that does not move the position is told from the one before it`(_ isApplied: Bool) throws {
-        let (script, first) = Script.sending()
-        script.complete(first)
-        script.expect("wait")
-        let batch = script.refreshBatch()
-        script.fill.hasContent = true
-        script.now += .seconds(1)
-        script.resume()
-        script.expect("send")
-        script.send(batch)
-        script.fill.hasContent = false
-        script.expect("wait")
-        let before = try #require(script.confirmed)
-        let after = try #require(batch.checkpoint)
-        #expect(before != after)
-        #expect(CheckpointValue(before) == CheckpointValue(after))
-        script.lose()
-        script.expect("report targetLost", "connect after 0")
-        script.linkUp(isApplied ? after : before)
-        script.expect(isApplied ? "confirmInDoubt" : "resend: silence")
-    }
-
-    @Test func `begins at a position in either spelling`() {
-        let script = Script(at: 5)
-        script.linkUp(script.confirmed?.replacing(" 5", with: " 05"))
-        script.expect("decode")
-    }
-
     @Test func `in doubt with its position in a file is repeated, unless the target has been restarted`() {
         let (script, batch) = Script.sending(store: .file(every: .seconds(1)))
         script.lose()

@@ -9,6 +9,7 @@ import Testing
 @Suite struct `The queue of keys to be refreshed` {
     private let folder: URL
     private let time = TestTime()
+    private let log = RecordedLog()
 
     private final class TestTime: Sendable {
         private let milliseconds = Atomic<Int64>(1)
@@ -36,6 +37,85 @@ import Testing
     private func names(_ requests: [RefreshRequest]) -> [String] {
         requests.map { String(decoding: $0.key.key, as: UTF8.self) }
     }
+
+    // MARK: A target that has lost its last writes
+
+    private func rememberingQueue(mostHistoryBytes: Int = 1 << 20) -> RefreshQueue {
+        RefreshQueue(
+            path: path, historyPath: path + "ed",
+            logger: log.logger, mostInMemory: 1000,
+            mostHistoryBytes: mostHistoryBytes, clock: { [time] in time.now })
+    }
+
+    private func refresh(
+        _ names: [String], _ queue: RefreshQueue, flow: Int = 0, at mark: (next: UInt64, beside: UInt64)
+    ) {
+        for name in names { queue.ask(request(name, flow: flow)) }
+        for request in queue.take(atMost: 9) {
+            queue.finish(request.key, .written, at: StreamMark(next: LSN(mark.next), beside: mark.beside))
+        }
+    }
+
+    private func lost(_ queue: RefreshQueue, at marks: (next: UInt64, beside: UInt64)...) -> [String] {
+        queue.resume(at: marks.map { StreamMark(next: LSN($0.next), beside: $0.beside) })
+        time.pass(100_000)
+        return names(queue.take(atMost: 99)).sorted()
+    }
+
+    @Test func `gives what the target has lost again, and nothing that it still has`() {
+        let queue = rememberingQueue()
+        refresh(["a"], queue, at: (5, 1))
+        refresh(["b"], queue, at: (5, 2))
+        refresh(["c"], queue, at: (6, 2))
+        refresh(["other"], queue, flow: 1, at: (3, 9))
+        #expect(lost(queue, at: (6, 2), (3, 9)) == [])
+        #expect(lost(queue, at: (5, 1), (3, 9)) == ["b", "c"], "at the same position, and after it")
+        for name in ["b", "c"] {
+            queue.finish(request(name).key, .written, at: StreamMark(next: LSN(5), beside: 2))
+        }
+        #expect(lost(queue, at: (5, 2), (3, 8)) == ["other"])
+        #expect(log.messages.count == 2)
+    }
+
+    @Test func `gives what the target has lost while no process ran`() throws {
+        var first: RefreshQueue? = rememberingQueue()
+        if let first {
+            refresh(["a", "b"], first, at: (5, 1))
+            refresh(["c"], first, at: (5, 3))
+        }
+        first = nil
+        // Half an entry, as of a machine that has failed.
+        let file = try FileHandle(forWritingTo: URL(filePath: path + "ed"))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data([1, 0, 0, 0, 0]))
+        try file.close()
+        time.pass(5000)
+        #expect(lost(rememberingQueue(), at: (5, 2)).contains("c"))
+        #expect(lost(rememberingQueue(), at: (1, 0)) == ["a", "b", "c"])
+    }
+
+    @Test func `says when the target has lost more than is remembered`() {
+        let queue = rememberingQueue(mostHistoryBytes: 200)
+        for number in 1...40 {
+            refresh(["key:\(number)"], queue, at: (5, UInt64(number)))
+            time.pass(1000)
+        }
+        #expect(lost(queue, at: (5, 38)) == ["key:39", "key:40"])
+        #expect(!log.contains("more than is remembered"))
+        let remembered = lost(queue, at: (5, 0))
+        #expect(remembered.contains("key:38"))
+        #expect(!remembered.contains("key:1"))
+        #expect(log.contains("more than is remembered"))
+    }
+
+    @Test func `gives nothing again after a full sync`() {
+        let queue = rememberingQueue()
+        refresh(["a"], queue, at: (5, 1))
+        queue.fullSyncBegins()
+        #expect(lost(queue, at: (1, 0)) == [])
+    }
+
+    // MARK: Order
 
     @Test func `gives each key once, first come, first served`() {
         let queue = queue(path: nil)

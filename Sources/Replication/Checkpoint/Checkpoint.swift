@@ -5,8 +5,9 @@ import Wire
 /// The hash in the target's database 0 that says how far each flow has been applied.
 ///
 /// ```
-/// df2redis:checkpoint:<task>   flow:<n>  ->  stable <replication id> <number of flows> <next LSN, or 0 and the LSN>
+/// df2redis:checkpoint:<task>   flow:<n>  ->  stable <replication id> <number of flows> <next LSN>
 ///                                            snapshot <replication id> <sync id> <number of the batch>
+///                              beside:<n> -> 17        batches that have left the position where it was (`StreamMark`)
 ///                              databases ->  0,3        those that the task has filled
 ///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
 ///                                                       keys of others were there before
@@ -47,15 +48,7 @@ package enum CheckpointValue: Equatable, Sendable {
         }
     }
 
-    /// The same position in another spelling, a zero before the LSN: a batch of values that were read at the source does not
-    /// move the position, and the target must still hold another text when it has applied the batch.
-    var otherText: String {
-        switch self {
-        case .stable(let id, let flows, let next): "stable \(id) \(flows) 0\(next)"
-        case .snapshot: text
-        }
-    }
-
+    /// An earlier version wrote a zero before the LSN of every other batch that left the position where it was.
     package init?(_ text: String) {
         let words = text.split(separator: " ", omittingEmptySubsequences: false)
         guard words.count == 4 else { return nil }

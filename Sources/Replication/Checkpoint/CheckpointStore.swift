@@ -228,7 +228,7 @@ actor CheckpointStore {
         if isWritten {
             try await control.update(key.name, set: [:], remove: fields.keys.filter { $0 != ImportMode.field.name })
         } else {
-            try await control.update(key.name, set: [:], remove: fields.keys.filter { $0.hasPrefix("flow:") })
+            try await control.update(key.name, set: [:], remove: fields.keys.filter(CheckpointKey.isOfMark))
         }
     }
 
@@ -255,7 +255,7 @@ actor CheckpointStore {
             } else {
                 obsolete.append(TaskRecord.reconcileField)
             }
-            obsolete += found.keys.filter { $0.hasPrefix("flow:") }
+            obsolete += found.keys.filter(CheckpointKey.isOfMark)
         case .continuing(let position):
             for (index, next) in position.nextLSNs.enumerated() {
                 fields[key.field(FlowID(index))] = position.text(next)
@@ -335,7 +335,7 @@ actor CheckpointStore {
         record.stopped = CheckpointKey.stopped.value
         guard !isInFile else { return _ = try? writeOrRemove() }
         do {
-            let positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+            let positions = try await control.hash(key.name).keys.filter(CheckpointKey.isOfMark)
             try await control.update(
                 key.name, set: [CheckpointKey.stopped.field: CheckpointKey.stopped.value], remove: positions)
         } catch {
@@ -362,12 +362,12 @@ actor CheckpointStore {
         clearPosition()
         guard !isInFile else { return _ = try? writeOrRemove() }
         do {
-            let known = flowCount.map { (0..<$0).map { key.field(FlowID($0)) } }
+            let known = flowCount.map { (0..<$0).flatMap { key.fields(of: FlowID($0)) } }
             let positions: [String]
             if let known {
                 positions = known
             } else {
-                positions = try await control.hash(key.name).keys.filter { $0.hasPrefix("flow:") }
+                positions = try await control.hash(key.name).keys.filter(CheckpointKey.isOfMark)
             }
             try await control.update(key.name, set: [:], remove: positions)
         } catch {

@@ -27,7 +27,7 @@ struct AppliedProgress {
         self.onEvent = onEvent
         let isContinued = start.isContinued
         (didReportSnapshot, didReportStable, hasSentPosition) = (isContinued, isContinued, isContinued)
-        if isContinued, let next = start.next { figures.setResumePoint(next.value) }
+        if isContinued, let mark = start.mark { figures.setResumePoint(mark) }
     }
 
     /// The snapshot is decoded.
@@ -41,6 +41,7 @@ struct AppliedProgress {
         let progress = batch.progress
         figures.applied(
             next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes)
+        figures.applied(beside: progress.beside)
         if progress.nextLSN != nil, !didReportStable {
             didReportStable = true
             onEvent(.stable(flow, masterVersion: masterVersion))

@@ -14,8 +14,11 @@ struct CommitLog {
     private let targetRunID: String
     /// What the checkpoint holds if nothing after it has been applied; `nil`: nothing.
     private(set) var confirmed: String?
+    /// Of the confirmed mark.
+    private(set) var confirmedBeside: UInt64 = 0
     /// What the batch that was sealed last writes there.
     private var latest: String?
+    private var latestBeside: UInt64 = 0
     private var batchNumber: UInt64 = 0
     /// Records before it may have been applied by an earlier session.
     private(set) var repeatsUntil: LSN?
@@ -31,12 +34,14 @@ struct CommitLog {
 
     // MARK: Where it begins
 
-    /// The flow goes on at `next`.
+    /// The flow goes on at `mark`.
     ///
     /// - Parameter repeating: some of what follows may have been applied; `repeats(until:)` says how far.
-    mutating func setResumePoint(_ next: LSN, repeating: Bool) {
+    mutating func setResumePoint(_ mark: StreamMark, repeating: Bool) {
+        let next = mark.next
         sealedNext = next.value
         confirmed = CheckpointValue(of: next, session).text
+        (confirmedBeside, latestBeside) = (mark.beside, mark.beside)
         repeatsUntil = repeating ? LSN(.max) : nil
     }
 
@@ -55,20 +60,25 @@ struct CommitLog {
         return sealedNext < end.value
     }
 
-    private mutating func checkpoint(of batch: CommandBatch) -> CommandBatch.Checkpoint? {
+    private mutating func checkpoint(of batch: CommandBatch) -> PositionFields? {
         guard isInTarget else { return nil }
         batchNumber += 1
         let value =
             batch.progress.nextLSN.map { CheckpointValue(of: LSN($0), session) }
             ?? .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: batchNumber)
-        let isSamePosition = value.text == latest ?? confirmed
-        let text = isSamePosition ? value.otherText : value.text
+        let text = value.text
+        let isSamePosition = text == latest ?? confirmed
         latest = text
-        return .init(key: Array(key.name.utf8), field: Array(key.field(flow).utf8), value: Array(text.utf8))
+        if isSamePosition { latestBeside += 1 }
+        batch.progress.beside = latestBeside
+        return .init(
+            key: Array(key.name.utf8), field: Array(key.field(flow).utf8), value: Array(text.utf8),
+            besides: latestBeside > 0 ? [key.besideField(flow), "\(latestBeside)"].map { Array($0.utf8) } : [])
     }
 
     mutating func confirm(_ batch: CommandBatch) {
-        if let value = batch.checkpointValue { confirmed = String(decoding: value, as: UTF8.self) }
+        guard let value = batch.checkpointValue else { return }
+        (confirmed, confirmedBeside) = (String(decoding: value, as: UTF8.self), batch.progress.beside)
     }
 
     /// A global command has been applied, with the checkpoints of all flows.
@@ -92,12 +102,18 @@ struct CommitLog {
 
     /// The first connection of a session: the target still holds the position that the session found there.
     func resolveStart(_ finding: FlowTargetFinding) -> Resolution {
-        guard isInTarget, repeatsUntil == nil, !isAtConfirmed(finding) else { return .upToDate }
-        return .changed("something else has moved this task's checkpoint: it is \(finding.checkpointText)")
+        guard isInTarget, repeatsUntil == nil else { return .upToDate }
+        guard isAtConfirmedPosition(finding) else {
+            return .changed("something else has moved this task's checkpoint: it is \(finding.checkpointText)")
+        }
+        return finding.beside == confirmedBeside ? .upToDate : .changed(Self.lostBeside)
     }
 
-    /// The same position may be there in another spelling, of an earlier session.
-    private func isAtConfirmed(_ finding: FlowTargetFinding) -> Bool {
+    private static let lostBeside =
+        "the target came back without the last of what was written beside the stream: values that were read at the source, TTLs"
+
+    /// The same position may be there in another spelling, of an earlier version.
+    private func isAtConfirmedPosition(_ finding: FlowTargetFinding) -> Bool {
         if finding.checkpoint == confirmed { return true }
         guard let found = finding.checkpoint, let confirmed, let value = CheckpointValue(found) else { return false }
         return value == CheckpointValue(confirmed)
@@ -118,13 +134,14 @@ struct CommitLog {
             return batch == nil ? .upToDate : .repeated
         }
         let sent = batch?.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
-        if let sent, finding.checkpoint == sent { return .applied }
+        if let batch, let sent, finding.checkpoint == sent, finding.beside == batch.progress.beside { return .applied }
         if let found = finding.checkpoint, others.contains(where: { $0.checkpointValue == Array(found.utf8) }) {
             return batch == nil ? .upToDate : .repeated
         }
-        guard isAtConfirmed(finding) else {
+        guard isAtConfirmedPosition(finding) else {
             return .changed("the target came back with other data: its checkpoint is \(finding.checkpointText)")
         }
+        guard finding.beside == confirmedBeside else { return .changed(Self.lostBeside) }
         return batch == nil ? .upToDate : .notApplied
     }
 }

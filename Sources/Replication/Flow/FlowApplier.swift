@@ -66,7 +66,7 @@ package actor FlowApplier {
         longCommands = LongCommands(flow, limits: context.targetLimits)
         prober = ConflictProber(flow, context: context)
         var log = CommitLog(flow, context: context)
-        if let next = start.next { log.setResumePoint(next, repeating: start.mayRepeat) }
+        if let mark = start.mark { log.setResumePoint(mark, repeating: start.mayRepeat) }
         machine = FlowStateMachine(flow: flow, log: log, targetRunID: context.targetRunID)
         progress = AppliedProgress(flow, start, context: context, onEvent: onEvent)
         silence = SilenceWatch(limit: context.silenceLimit)
@@ -258,7 +258,7 @@ package actor FlowApplier {
                 report()
             }
             machine.confirm(batch)
-            encoder.refresher?.confirmed(batch.progress.refreshes)
+            encoder.refresher?.confirmed(batch.progress)
             progress.applied(batch, masterVersion: encoder.masterVersion)
             // A part of a batch, and what a cluster's nodes have got, may still be asked for.
             let isOver = context.cluster == nil && !delivery.isInParts

@@ -6,6 +6,7 @@ import Synchronization
 package final class FlowProgress: Sendable {
     private let decodedNext = Atomic<UInt64>(0)
     private let appliedNext = Atomic<UInt64>(0)
+    private let appliedBesideCount = Atomic<UInt64>(0)
     private let keys = Atomic<Int>(0)
     private let records = Atomic<Int>(0)
     private let bytes = Atomic<UInt64>(0)
@@ -22,6 +23,8 @@ package final class FlowProgress: Sendable {
     package var decodedLSN: LSN? { Self.lsn(decodedNext) }
     /// The next LSN to be applied: what is acknowledged.
     package var appliedLSN: LSN? { Self.lsn(appliedNext) }
+    /// Batches that have left the position where it was.
+    package var appliedBeside: UInt64 { appliedBesideCount.load(ordering: .acquiring) }
     /// Keys of the snapshot that the target has confirmed.
     package var appliedKeys: Int { keys.load(ordering: .relaxed) }
     /// Journal records that the target has confirmed.
@@ -52,10 +55,13 @@ package final class FlowProgress: Sendable {
     }
 
     /// The flow is a journal from its first byte on.
-    func setResumePoint(_ next: UInt64) {
-        decoded(next: next)
-        appliedNext.store(next, ordering: .releasing)
+    func setResumePoint(_ mark: StreamMark) {
+        decoded(next: mark.next.value)
+        applied(beside: mark.beside)
+        appliedNext.store(mark.next.value, ordering: .releasing)
     }
+
+    func applied(beside: UInt64) { appliedBesideCount.store(beside, ordering: .releasing) }
 
     func decoded(next: UInt64) {
         if decodedNext.load(ordering: .relaxed) == 0 {

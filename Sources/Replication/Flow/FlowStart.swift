@@ -22,6 +22,8 @@ package struct FlowStart: Sendable {
     package var mode: SessionStateMachine.FlowMode
     /// Where a continued flow begins; `nil` for a full sync.
     package var next: LSN?
+    /// What had been written beside the stream by then.
+    package var beside: UInt64 = 0
     /// Some of what follows `next` may have been applied; `setCatchUpEnd` says how far.
     package var mayRepeat = false
     /// Every other database is to be prepared before the flow writes to it; `nil`: none has to be.
@@ -40,6 +42,8 @@ package struct FlowStart: Sendable {
     var isContinued: Bool {
         if case .partial = mode { true } else { false }
     }
+
+    var mark: StreamMark? { next.map { StreamMark(next: $0, beside: beside) } }
 
     var decoder: FlowDecoder {
         switch mode {

@@ -129,11 +129,12 @@ final class FlowRefresher {
         stages.builder.batch.progress.refreshes += 1
     }
 
-    /// The target has confirmed a batch with so many values.
-    func confirmed(_ count: Int) {
-        for _ in 0..<min(count, unconfirmed.count) {
+    /// The target has confirmed a batch.
+    func confirmed(_ progress: CommandBatch.Progress) {
+        let mark = progress.nextLSN.map { StreamMark(next: LSN($0), beside: progress.beside) }
+        for _ in 0..<min(progress.refreshes, unconfirmed.count) {
             let (key, end) = unconfirmed.removeFirst()
-            queue.finish(key, end)
+            queue.finish(key, end, at: mark)
         }
     }
 }

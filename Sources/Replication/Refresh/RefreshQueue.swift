@@ -57,6 +57,7 @@ package final class RefreshQueue: Sendable {
         var schedule = RefreshSchedule()
         var figures = Figures()
         var file: RefreshFile?
+        var history: RefreshHistory?
         /// Of the file: what follows has not been read back.
         var readOffset = 0
         var onDisk = 0
@@ -74,9 +75,11 @@ package final class RefreshQueue: Sendable {
 
     /// - Parameters:
     ///   - path: the queue's file; `nil`: what memory does not hold is left out.
+    ///   - historyPath: of the keys that were refreshed last; `nil`: none is known when the target loses its last writes.
     ///   - clock: milliseconds, never going back.
     package init(
-        path: String?, logger: Logger, mostInMemory: Int = 10_000, mostFileBytes: Int = 1 << 30,
+        path: String?, historyPath: String? = nil, logger: Logger, mostInMemory: Int = 10_000,
+        mostFileBytes: Int = 1 << 30, mostHistoryBytes: Int = 8 << 20,
         clock: @escaping @Sendable () -> Int64 = { WallClock.monotonic().milliseconds }
     ) {
         self.logger = logger
@@ -98,6 +101,13 @@ package final class RefreshQueue: Sendable {
                 state.nextNumber += UInt64(state.onDisk)
             } catch {
                 logger.error("the keys to be refreshed cannot be kept in a file, and are lost by a restart: \(error)")
+            }
+        }
+        if let historyPath {
+            do throws(SystemError) {
+                state.history = try RefreshHistory(path: historyPath, mostBytes: mostHistoryBytes)
+            } catch {
+                logger.error("\(Self.notRemembered): \(error)")
             }
         }
         self.state = Lock(state)
@@ -268,9 +278,12 @@ package final class RefreshQueue: Sendable {
     /// What has become of a key.
     package enum End: Sendable { case written, removed, overtaken, failed }
 
-    package func finish(_ key: RefreshKey, _ end: End) {
+    /// - Parameter mark: of the batch that the target has confirmed; `nil`: nothing has been written.
+    package func finish(_ key: RefreshKey, _ end: End, at mark: StreamMark? = nil) {
         let now = clock()
-        state.withLock { state in
+        let failure = state.withLock { state in
+            // Before the key is forgotten.
+            let failure = mark.flatMap { remember(key, at: $0, &state) }
             switch end {
             case .written: state.figures.refreshed += 1
             case .removed:
@@ -280,7 +293,58 @@ package final class RefreshQueue: Sendable {
             case .failed: state.figures.failed += 1
             }
             state.schedule.finish(key, now: now)
+            return failure
         }
+        if let failure { logger.warning("\(failure)") }
+    }
+
+    private static let notRemembered =
+        "keys that have been refreshed cannot be noted, and stay as they are if the target loses its last writes"
+
+    /// - Returns: what is to be logged.
+    private func remember(_ key: RefreshKey, at mark: StreamMark, _ state: inout State) -> String? {
+        guard let history = state.history, let request = state.schedule.request(key) else { return nil }
+        do throws(SystemError) {
+            try history.append(request, at: mark)
+            return nil
+        } catch {
+            return report("\(Self.notRemembered): \(error)", &state)
+        }
+    }
+
+    /// A session goes on where the target is: what was refreshed later the target has lost, and it is read again.
+    ///
+    /// - Parameter marks: of each flow.
+    package func resume(at marks: [StreamMark]) {
+        let now = clock()
+        var (count, mayBeMore, failures) = (0, false, [String]())
+        state.withLock { state in
+            guard let history = state.history else { return }
+            do throws(SystemError) {
+                let lost = try history.lost(after: marks)
+                (count, mayBeMore) = (lost.requests.count, lost.mayBeMore)
+                guard count > 0 else { return }
+                var hasRoom = true
+                for request in lost.requests {
+                    let (admission, failure) = add(request, now: now, &state)
+                    if case .noRoom = admission { hasRoom = false }
+                    if let failure { failures.append(failure) }
+                }
+                if hasRoom { try history.forgetLost(after: marks) }
+            } catch {
+                failures.append("what the target has lost of the keys that were refreshed is not known: \(error)")
+            }
+        }
+        if count > 0 {
+            logger.notice(
+                "the target has lost its last writes: \(count) keys that had been read at the source are read again")
+        }
+        if mayBeMore {
+            failures.append(
+                "the target has lost more than is remembered of the keys that had been read at the source: 'df2redis verify' finds those that differ"
+            )
+        }
+        for failure in failures { logger.warning("\(failure)") }
     }
 
     /// What was asked for belonged to a session that is over.
@@ -292,6 +356,7 @@ package final class RefreshQueue: Sendable {
             state.schedule.removeAll()
             (state.onDisk, state.fingerprints) = (0, [])
             if let file = state.file, (try? file.reset()) != nil { state.readOffset = file.head }
+            try? state.history?.forget()
         }
     }
 

@@ -85,6 +85,8 @@ struct RefreshSchedule {
 
     func contains(_ key: RefreshKey) -> Bool { entries[key] != nil }
 
+    func request(_ key: RefreshKey) -> RefreshRequest? { entries[key]?.request }
+
     private mutating func schedule(_ key: RefreshKey, at time: Int64) { later[time / 1000, default: []].append(key) }
 
     /// The next keys that are due; they count as asked for. Urgent ones come alone.

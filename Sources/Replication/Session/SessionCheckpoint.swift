@@ -30,8 +30,11 @@ final class SessionCheckpoint {
         let positions = position.nextLSNs.enumerated().map { index, next in
             (field: key.field(FlowID(index)), value: position.text(next))
         }
+        let besides = scope.flows.progress.enumerated().filter { $0.element.appliedBeside > 0 }.map { index, progress in
+            (field: key.besideField(FlowID(index)), value: "\(progress.appliedBeside)")
+        }
         let pending = reconciliation.isPending ? [(field: TaskRecord.reconcileField, value: "pending")] : []
-        return positions + databases.fields + pending + own
+        return positions + besides + databases.fields + pending + own
     }
 
     /// Where a file keeps the positions: every so many seconds, not waited for.

@@ -212,8 +212,12 @@ final class SessionOpening {
         globals.expect(flowCount: source.session.flowCount)
         let resume = scope.sync.isFullSync ? nil : plan.resumePoint
         let context = context(profile, source)
-        let starts = try await starts(
+        var starts = try await starts(
             source, resume: resume, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
+        if resume != nil {
+            for index in starts.indices { starts[index].beside = beside(FlowID(index), in: checkpoint) }
+            scope.task.refreshes?.resume(at: starts.compactMap(\.mark))
+        }
         let budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
         for (index, start) in starts.enumerated() {
             flows.add(
@@ -225,6 +229,13 @@ final class SessionOpening {
         }
         prepareDataSetWatch(checkpoint.note, plan.calls)
         scope.health.watch(flows.appliers.map(\.probe))
+    }
+
+    /// What the target has of what was written beside the stream; where a file keeps the position, a target that has lost
+    /// something gets a full sync.
+    private func beside(_ flow: FlowID, in checkpoint: CheckpointStore.Opening) -> UInt64 {
+        guard settings.checkpoint.store == .target else { return 0 }
+        return scope.task.checkpointKey.beside(flow, in: checkpoint.fields)
     }
 
     /// In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.

@@ -40,7 +40,8 @@ struct TaskContext: Sendable {
         refreshes =
             settings.mode == .replicate && settings.refreshesPerSecond > 0
             ? RefreshQueue(
-                path: settings.stateDirectory.map { "\($0)/\(settings.task).refresh" }, logger: logger) : nil
+                path: settings.stateDirectory.map { "\($0)/\(settings.task).refresh" },
+                historyPath: settings.stateDirectory.map { "\($0)/\(settings.task).refreshed" }, logger: logger) : nil
         demands = TaskDemands(settings, queue: refreshes, incidents: incidents)
         registry = TaskRegistry(checkpoint: key.name)
         lease = TaskLease(

@@ -92,4 +92,6 @@ struct FlowTargetFinding: Equatable {
     var runID: String
     /// The flow's field of the checkpoint; `nil` also where a file keeps it.
     var checkpoint: String?
+    /// Of the flow's mark.
+    var beside: UInt64 = 0
 }

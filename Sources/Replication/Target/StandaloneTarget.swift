@@ -24,14 +24,17 @@ final class StandaloneTarget: FlowTarget {
     func open(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
         close()
         let isInTarget = context.checkpoint.store == .target
-        let question = ["HGET", context.checkpointKey.name, context.checkpointKey.field(flow)]
+        let key = context.checkpointKey
+        let question = ["HGETALL", key.name]
         // A connection before this one may have left a transaction in the target's socket.
         let opened = try await context.connector.connect(flow: "flow-\(flow)", asking: isInTarget ? question : nil)
         let connection = opened.connection
         do {
             context.targetLimits.configure(opened.profile.limits)
-            if case .error(let text)? = opened.answer { throw TargetError.reply(text, to: "HGET") }
-            let finding = FlowTargetFinding(runID: opened.profile.runID, checkpoint: opened.answer?.text)
+            if case .error(let text)? = opened.answer { throw TargetError.reply(text, to: "HGETALL") }
+            let fields = opened.answer.map { TaskFindings.fields($0) } ?? [:]
+            let finding = FlowTargetFinding(
+                runID: opened.profile.runID, checkpoint: fields[key.field(flow)], beside: key.beside(flow, in: fields))
             let socket = try await connection.detach().socket
             link = TransactionLink(
                 socket: socket, peer: connection.endpoint.description, queue: queue,

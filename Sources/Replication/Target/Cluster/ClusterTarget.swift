@@ -102,12 +102,13 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private func readCheckpoint(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
         guard context.checkpoint.store == .target else { return FlowTargetFinding(runID: context.targetRunID) }
         let (key, field) = (Array(context.checkpointKey.name.utf8), context.checkpointKey.field(flow))
+        let beside = context.checkpointKey.besideField(flow)
         let work = SlotWork(asking: [KeySlot(of: key)]) { _ in
             [Array("HMGET".utf8), key]
-                + [field, ClusterFields.nodes(flow), ClusterFields.crossing(flow)].map { Array($0.utf8) }
+                + [field, ClusterFields.nodes(flow), ClusterFields.crossing(flow), beside].map { Array($0.utf8) }
         }
         let fields = try await done(work).values[0]?.array?.map(\.text) ?? []
-        guard fields.count == 3 else { return FlowTargetFinding(runID: context.targetRunID) }
+        guard fields.count == 4 else { return FlowTargetFinding(runID: context.targetRunID) }
         hasPredecessor = fields.contains { $0 != nil }
         if hasOpened { runner?.watch = keptWatch }
         if resumesAt != nil {
@@ -116,7 +117,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             isCrossingStored = true
         }
         stamp.epoch = max(stamp.epoch, (runner?.watch.lastEpoch ?? 0) + 1)
-        return FlowTargetFinding(runID: context.targetRunID, checkpoint: fields[0])
+        return FlowTargetFinding(
+            runID: context.targetRunID, checkpoint: fields[0], beside: CheckpointKey.beside(fields[3]))
     }
 
     /// Each node has all of what an earlier process had confirmed there.
@@ -308,6 +310,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let key = Array(context.checkpointKey.name.utf8)
         var fields = [Array(context.checkpointKey.field(flow).utf8), value]
         fields += [ClusterFields.nodes(flow), runner?.watch.text ?? ""].map { Array($0.utf8) }
+        fields += [context.checkpointKey.besideField(flow), "\(run.batch.progress.beside)"].map { Array($0.utf8) }
         if let crossing = lastCrossing, !isCrossingStored {
             fields += [ClusterFields.crossing(flow), crossing.text].map { Array($0.utf8) }
         }
@@ -466,8 +469,10 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     ) async -> ReplicationError {
         var message = retreat.message
         do throws(TargetError) {
+            // What was written beside the stream at this position or later counts as lost.
             _ = try await cluster.ask(
-                "HSET", key.name, key.field(flow), retreat.position.text, ClusterFields.nodes(flow), retreat.nodes)
+                "HSET", key.name, key.field(flow), retreat.position.text, key.besideField(flow), "0",
+                ClusterFields.nodes(flow), retreat.nodes)
         } catch {
             message += "; that could not be stored: \(error)"
         }

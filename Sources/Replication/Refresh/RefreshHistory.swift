@@ -1,0 +1,238 @@
+import Dragonfly
+import Glibc
+import Link
+import Wire
+
+/// The keys that were refreshed last, and what the flow's mark was then, in files of the task.
+///
+/// A target that comes back without its last writes lacks their values, and no record brings them again.
+///
+/// ```
+/// head:  "df2rfdn1" | u64 LE 1 when older ones have been dropped, else 0
+/// entry: u32 LE bytes of the key | u32 LE database | u16 LE flow | u8 origin | u8 0
+///        | u64 LE next LSN | u64 LE count beside the stream | u32 LE check | key
+/// ```
+/// The check is the low half of XXH64 over the entry without it. A file that is full becomes `<path>.old` in place of the one
+/// before. A process that is killed loses none; a machine that fails may lose the last ones.
+///
+/// Not Sendable: it belongs to its queue.
+final class RefreshHistory {
+    private struct Entry {
+        var request: RefreshRequest
+        var mark: StreamMark
+    }
+
+    /// What a target lacks.
+    struct Lost {
+        var requests: [RefreshRequest] = []
+        /// It may lack older ones too, which are not remembered.
+        var mayBeMore = false
+    }
+
+    private static let magic = Array("df2rfdn1".utf8)
+    private static let headBytes = 16
+    private static let entryHeadBytes = 32
+
+    private let path: String
+    private let mostBytes: Int
+    private var descriptor: Int32
+    private var end = 0
+    private var hasDropped = false
+    private var older: String { path + ".old" }
+
+    /// Opens the file, or makes it. What is no file of ours is begun anew.
+    ///
+    /// - Throws: `SystemError`.
+    init(path: String, mostBytes: Int = 8 << 20) throws(SystemError) {
+        self.path = path
+        self.mostBytes = mostBytes
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }
+        if let found = try Self.read(descriptor, path, { _ in }) {
+            (end, hasDropped) = (found.end, found.hasDropped)
+            // What a crash has cut short is cut off.
+            _ = ftruncate(descriptor, off_t(end))
+        } else {
+            try begin(descriptor)
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    // MARK: Writing
+
+    /// - Throws: `SystemError`: then it counts as dropped.
+    func append(_ request: RefreshRequest, at mark: StreamMark) throws(SystemError) {
+        do throws(SystemError) {
+            if end >= mostBytes { try makeRoom() }
+            var bytes = ByteBuffer(capacity: Self.entryHeadBytes + request.key.key.count)
+            Self.append(Entry(request: request, mark: mark), to: &bytes)
+            try Self.write(bytes, to: descriptor, at: end, path)
+            end += bytes.count
+        } catch {
+            if !hasDropped {
+                hasDropped = true
+                try? writeHead(to: descriptor)
+            }
+            throw error
+        }
+    }
+
+    private func makeRoom() throws(SystemError) {
+        if access(older, F_OK) == 0 { hasDropped = true }
+        guard rename(path, older) == 0 else { throw SystemError("rename", errno: errno, peer: path) }
+        let next = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
+        guard next >= 0 else { throw SystemError("open", errno: errno, peer: path) }
+        close(descriptor)
+        descriptor = next
+        try begin(next)
+    }
+
+    private func begin(_ descriptor: Int32) throws(SystemError) {
+        guard ftruncate(descriptor, 0) == 0 else { throw SystemError("ftruncate", errno: errno, peer: path) }
+        try writeHead(to: descriptor)
+        end = Self.headBytes
+    }
+
+    private func writeHead(to descriptor: Int32) throws(SystemError) {
+        var head = ByteBuffer(capacity: Self.headBytes)
+        head.append(Self.magic.span.bytes)
+        head.append(littleEndian: UInt64(hasDropped ? 1 : 0))
+        try Self.write(head, to: descriptor, at: 0, path)
+    }
+
+    /// A full sync brings every key.
+    func forget() throws(SystemError) {
+        hasDropped = false
+        unlink(older)
+        try begin(descriptor)
+    }
+
+    // MARK: A target that comes back
+
+    /// - Parameter marks: of each flow, what the target has.
+    func lost(after marks: [StreamMark]) throws(SystemError) -> Lost {
+        var lost = Lost()
+        var isFirst = true
+        try visitEntries { entry in
+            let isLost = Self.isLost(entry, after: marks)
+            if isLost { lost.requests.append(entry.request) }
+            if isFirst { lost.mayBeMore = isLost && hasDropped }
+            isFirst = false
+        }
+        return lost
+    }
+
+    /// What the target lacks waits to be refreshed again.
+    func forgetLost(after marks: [StreamMark]) throws(SystemError) {
+        var kept = ByteBuffer(capacity: 0)
+        try visitEntries { if !Self.isLost($0, after: marks) { Self.append($0, to: &kept) } }
+        let temporary = path + ".new"
+        let next = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
+        guard next >= 0 else { throw SystemError("open", errno: errno, peer: temporary) }
+        do throws(SystemError) {
+            try writeHead(to: next)
+            try Self.write(kept, to: next, at: Self.headBytes, temporary)
+            guard rename(temporary, path) == 0 else { throw SystemError("rename", errno: errno, peer: path) }
+        } catch {
+            close(next)
+            unlink(temporary)
+            throw error
+        }
+        close(descriptor)
+        (descriptor, end) = (next, Self.headBytes + kept.count)
+        unlink(older)
+    }
+
+    private static func isLost(_ entry: Entry, after marks: [StreamMark]) -> Bool {
+        let flow = entry.request.flow.index
+        return flow < marks.count && entry.mark > marks[flow]
+    }
+
+    // MARK: Entries
+
+    /// All that are remembered, the oldest first.
+    private func visitEntries(_ body: (Entry) -> Void) throws(SystemError) {
+        let file = open(older, O_RDONLY | O_CLOEXEC)
+        if file >= 0 {
+            defer { close(file) }
+            _ = try Self.read(file, older, body)
+        }
+        _ = try Self.read(descriptor, path, body)
+    }
+
+    private static func append(_ entry: Entry, to bytes: inout ByteBuffer) {
+        let (request, mark) = (entry.request, entry.mark)
+        var head = ByteBuffer(capacity: entryHeadBytes)
+        head.append(littleEndian: UInt32(request.key.key.count))
+        head.append(littleEndian: request.key.database)
+        head.append(littleEndian: UInt16(clamping: request.flow.index))
+        head.append(request.origin.rawValue)
+        head.append(0)
+        head.append(littleEndian: mark.next.value)
+        head.append(littleEndian: mark.beside)
+        bytes.append(head.bytes)
+        bytes.append(littleEndian: check(of: head.bytes, request.key.key.span.bytes))
+        bytes.append(request.key.key.span.bytes)
+    }
+
+    private static func check(of head: RawSpan, _ key: RawSpan) -> UInt32 {
+        UInt32(truncatingIfNeeded: XXH64.hash(key, seed: XXH64.hash(head, seed: 0)))
+    }
+
+    /// - Returns: where the last whole entry ends; `nil` when it is no file of ours.
+    private static func read(
+        _ descriptor: Int32, _ path: String, _ body: (Entry) -> Void
+    ) throws(SystemError) -> (end: Int, hasDropped: Bool)? {
+        var bytes = [UInt8](repeating: 0, count: max(0, Int(lseek(descriptor, 0, SEEK_END))))
+        var count = 0
+        while count < bytes.count {
+            let got = bytes.withUnsafeMutableBytes { memory in
+                let rest = UnsafeMutableRawBufferPointer(rebasing: memory[count...])
+                return retryingInterrupts { pread(descriptor, rest.baseAddress, rest.count, off_t(count)) }
+            }
+            guard got >= 0 else { throw SystemError("read", errno: errno, peer: path) }
+            if got == 0 { break }
+            count += got
+        }
+        guard count == bytes.count, bytes.starts(with: magic) else { return nil }
+        var reader = ByteReader(bytes.span.bytes, offset: magic.count)
+        guard let dropped = reader.readLittleEndian(UInt64.self) else { return nil }
+        var end = headBytes
+        while let entry = readEntry(&reader) {
+            body(entry)
+            end = reader.offset
+        }
+        return (end, dropped != 0)
+    }
+
+    private static func readEntry(_ reader: inout ByteReader) -> Entry? {
+        let (bytes, start) = (reader.bytes, reader.offset)
+        guard let count = reader.readLittleEndian(UInt32.self), let database = reader.readLittleEndian(UInt32.self),
+            let flow = reader.readLittleEndian(UInt16.self),
+            let origin = reader.readUInt8().flatMap(RefreshOrigin.init),
+            reader.skip(1), let next = reader.readLittleEndian(UInt64.self),
+            let beside = reader.readLittleEndian(UInt64.self)
+        else { return nil }
+        let head = bytes.extracting(start..<reader.offset)
+        guard let check = reader.readLittleEndian(UInt32.self), let key = reader.readSpan(Int(count)),
+            Self.check(of: head, key) == check
+        else { return nil }
+        let name = key.withUnsafeBytes { Array($0) }
+        return Entry(
+            request: RefreshRequest(
+                RefreshKey(database: database, key: name), flow: FlowID(Int(flow)), origin: origin),
+            mark: StreamMark(next: LSN(next), beside: beside))
+    }
+
+    private static func write(
+        _ bytes: borrowing ByteBuffer, to descriptor: Int32, at offset: Int, _ path: String
+    ) throws(SystemError) {
+        let (count, written) = bytes.withUnsafeBytes { bytes in
+            (bytes.count, retryingInterrupts { pwrite(descriptor, bytes.baseAddress, bytes.count, off_t(offset)) })
+        }
+        guard written == count else {
+            throw SystemError("write", errno: written < 0 ? errno : ENOSPC, peer: path)
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import Dragonfly
+import Redis
+import Testing
+
+@testable import Replication
+
+private typealias Script = FlowScript
+
+extension CommandBatch {
+    fileprivate var checkpoint: String? { checkpointValue.map { String(decoding: $0, as: UTF8.self) } }
+}
+
+/// What leaves the position where it is: values that were read at the source, deadlines, elements that end.
+@Suite struct `What a flow writes beside the stream` {
+    @Test(arguments: [false, true])
+    func `in doubt that does not move the position is told from the one before it`(_ isApplied: Bool) throws {
+        let (script, first) = Script.sending()
+        script.complete(first)
+        script.expect("wait")
+        let batch = script.refreshBatch()
+        script.fill.hasContent = true
+        script.now += .seconds(1)
+        script.resume()
+        script.expect("send")
+        script.send(batch)
+        script.fill.hasContent = false
+        script.expect("wait")
+        #expect(script.confirmed == batch.checkpoint)
+        #expect(batch.progress.beside == 1)
+        script.lose()
+        script.expect("report targetLost", "connect after 0")
+        script.linkUp(batch.checkpoint, beside: isApplied ? 1 : 0)
+        script.expect(isApplied ? "confirmInDoubt" : "resend: silence")
+    }
+
+    private static let lostBeside =
+        "report failed: the target came back without the last of what was written beside the stream: values that were read at the source, TTLs"
+
+    @Test(arguments: [false, true])
+    func `a target that has lost only what does not move the position ends the flow`(_ isInDoubt: Bool) {
+        let (script, first) = Script.sending()
+        script.complete(first)
+        script.expect("wait")
+        for number in 1...2 {
+            let batch = script.refreshBatch()
+            script.fill.hasContent = true
+            script.now += .seconds(1)
+            script.resume()
+            script.expect("send")
+            script.send(batch)
+            script.fill.hasContent = false
+            script.expect("wait")
+            if number == 1 || !isInDoubt {
+                script.complete(batch)
+                script.expect("wait")
+            }
+        }
+        script.lose()
+        if isInDoubt { script.expect("report targetLost") }
+        script.expect(isInDoubt ? "connect after 0" : "connect after 0 at once")
+        script.linkUp(script.confirmed, beside: isInDoubt ? 0 : 1)
+        script.expect(Self.lostBeside, "wait")
+    }
+
+    @Test func `begins where the target has what was written beside the stream`() {
+        let script = Script(at: 5, beside: 3)
+        script.linkUp(script.confirmed, beside: 3)
+        script.expect("decode")
+        #expect(script.refreshBatch().progress.beside == 4)
+        let other = Script(at: 5, beside: 3)
+        other.linkUp(other.confirmed, beside: 2)
+        other.expect(Self.lostBeside, "wait")
+    }
+
+    @Test func `begins at a position in the other spelling of an earlier version`() {
+        let script = Script(at: 5)
+        script.linkUp(script.confirmed?.replacing(" 5", with: " 05"))
+        script.expect("decode")
+    }
+}
