@@ -65,7 +65,7 @@ struct Routes: Sendable {
     private func read(_ path: String) -> Response? {
         switch path {
         case "/": answer(.ok, Page.contentType, Page.html)
-        case "/health": answer(report.health())
+        case "/health": answer(report.health(), detail: report.detail)
         case "/ready": answer(report.readiness())
         case "/metrics": answer(.ok, MetricsText.contentType, MetricsText(report).text)
         case "/api/status": answer(.ok, Self.json, StatusDocument(report).json)
@@ -78,8 +78,9 @@ struct Routes: Sendable {
         }
     }
 
-    private func answer(_ health: Health) -> Response {
-        answer(health.isGood ? .ok : .serviceUnavailable, Self.json, StatusDocument.json(health) + "\n")
+    private func answer(_ health: Health, detail: String? = nil) -> Response {
+        let text = StatusDocument.json(health, detail: detail) + "\n"
+        return answer(health.isGood ? .ok : .serviceUnavailable, Self.json, text)
     }
 
     private func refuse(

@@ -28,7 +28,8 @@ package struct StatusDocument: Sendable {
                 ("configuration", JSONText.quoted(task.configurationFile)),
                 ("phaseSince", "\(state.phaseSince / 1000)"),
                 ("dashboard", report.url.map(JSONText.quoted) ?? "null"),
-                ("health", Self.json(report.health(at: now))), ("ready", Self.json(report.readiness(at: now))),
+                ("health", Self.json(report.health(at: now), detail: report.detail)),
+                ("ready", Self.json(report.readiness(at: now))),
                 ("totals", Self.json(state.totals.all)),
                 ("refreshes", status.refreshes.map(Self.json) ?? "null"),
                 ("verify", status.scrub.map(Self.json) ?? "null"),
@@ -143,9 +144,10 @@ package struct StatusDocument: Sendable {
     }
 
     /// `{"status":"ok"}`, or with code and reason.
-    static func json(_ health: Health) -> String {
+    /// - Parameter detail: what an operator should do although all is well.
+    static func json(_ health: Health, detail: String? = nil) -> String {
         switch health {
-        case .good: object([("status", "\"ok\"")])
+        case .good: object([("status", "\"ok\"")] + (detail.map { [("detail", JSONText.quoted($0))] } ?? []))
         case .bad(let code, let reason):
             object([
                 ("status", "\"unavailable\""), ("code", JSONText.quoted(code.rawValue)),

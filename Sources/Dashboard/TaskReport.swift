@@ -47,6 +47,11 @@ package final class TaskReport: Sendable {
 
     package func health(at now: TaskState.Moment = TaskReport.now()) -> Health { current.health(at: now.instant) }
 
+    /// What an operator should do although the task does what it should.
+    var detail: String? {
+        current.status?.refreshes?.obstacle.map { "keys that differ are not read at the source: \($0)" }
+    }
+
     package func readiness(at now: TaskState.Moment = TaskReport.now()) -> Health {
         current.readiness(lagHigh: task.lagHigh, at: now.instant)
     }

@@ -47,14 +47,19 @@ package actor ValueReader {
         self.socketStore = socketStore
     }
 
-    /// How many bytes each key takes, as far as the source says; 0 where it does not.
+    /// How many bytes each key takes, as far as the source says; 0 where it does not. A failure: the source does not have the
+    /// key's database.
     ///
     /// - Throws: `SourceError`.
-    package func sizes(of keys: [(database: UInt32, key: [UInt8])]) async throws(SourceError) -> [Int] {
-        let replies = try await ask(keys) { [[Array("MEMORY".utf8), Array("USAGE".utf8), $0]] }
-        return try replies.map { (replies) throws(SourceError) in
-            if case .error(let text) = replies[0] { throw Self.refusal(text, of: "MEMORY USAGE") }
-            return replies[0].int.map { Int($0) } ?? 0
+    package func sizes(
+        of keys: [(database: UInt32, key: [UInt8])]
+    ) async throws(SourceError) -> [Result<Int, SourceError>] {
+        let answers = try await ask(keys) { [[Array("MEMORY".utf8), Array("USAGE".utf8), $0]] }
+        return try answers.map { (answer) throws(SourceError) in
+            let reply: RESPValue
+            do throws(SourceError) { reply = try answer.get()[0] } catch { return .failure(error) }
+            if case .error(let text) = reply { throw Self.refusal(text, of: "MEMORY USAGE") }
+            return .success(reply.int.map { Int($0) } ?? 0)
         }
     }
 
@@ -64,7 +69,7 @@ package actor ValueReader {
     package func read(_ keys: [(database: UInt32, key: [UInt8])]) async throws(SourceError) -> SourceReading {
         let offsets = [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]
         let (dump, expiry) = (Array("DUMP".utf8), Array("PEXPIRETIME".utf8))
-        let replies = try await ask(keys, around: offsets) { [[expiry, $0], [dump, $0]] }
+        let replies = try await ask(keys, around: offsets) { [[expiry, $0], [dump, $0]] }.map(Self.replies)
         guard let first = replies.first, let last = replies.last else {
             return .init(before: [], after: [], values: [])
         }
@@ -89,7 +94,7 @@ package actor ValueReader {
     package func head(of key: [UInt8], in database: UInt32) async throws(SourceError) -> Head {
         let replies = try await ask([(database, key)], around: [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]) {
             [[Array("TYPE".utf8), $0], [Array("PEXPIRETIME".utf8), $0]]
-        }
+        }.map(Self.replies)
         for (reply, command) in zip(replies[1], ["TYPE", "PEXPIRETIME"]) {
             if case .error(let text) = reply { throw Self.refusal(text, of: command) }
         }
@@ -106,7 +111,7 @@ package actor ValueReader {
     /// - Throws: `SourceError`.
     package func positions() async throws(SourceError) -> [LSN] {
         let replies = try await ask([], around: [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]) { _ in [] }
-        return try lsns(replies[0][0])
+        return try lsns(try Self.replies(replies[0])[0])
     }
 
     /// Which shard a key is in, as the source says it.
@@ -137,7 +142,7 @@ package actor ValueReader {
     ///
     /// - Throws: `SourceError` when the connection breaks.
     func answers(to commands: [[[UInt8]]], in database: UInt32) async throws(SourceError) -> [RESPValue] {
-        try await ask([(database, [])]) { _ in commands }[0]
+        try await ask([(database, [])]) { _ in commands }[0].get()
     }
 
     // MARK: Replies
@@ -168,12 +173,16 @@ package actor ValueReader {
         SourceError.reply(text, toQuestion: command)
     }
 
+    private static func replies(_ answer: Result<[RESPValue], SourceError>) throws(SourceError) -> [RESPValue] {
+        try answer.get()
+    }
+
     /// - Parameter edge: the first and the last command.
-    /// - Returns: the replies of each key; those of `edge` before and after them.
+    /// - Returns: the replies of each key, or why its database cannot be selected; those of `edge` before and after them.
     private func ask(
         _ keys: [(database: UInt32, key: [UInt8])], around edge: [[UInt8]]? = nil,
         _ questions: ([UInt8]) -> [[[UInt8]]]
-    ) async throws(SourceError) -> [[RESPValue]] {
+    ) async throws(SourceError) -> [Result<[RESPValue], SourceError>] {
         var commands: [[[UInt8]]] = []
         // Which replies are of whom; -1: of nobody.
         var owners: [Int] = []
@@ -200,14 +209,26 @@ package actor ValueReader {
             let connection = try await open()
             let replies = try await connection.requests(commands, timeout: Self.answerTimeout)
             var answers = [[RESPValue]](repeating: [], count: groups)
+            var refusals = [SourceError?](repeating: nil, count: groups)
+            // Of the last SELECT: what follows it was asked in another database.
+            var refusal: SourceError?
             for (owner, reply) in zip(owners, replies) {
                 if owner >= 0 {
                     answers[owner].append(reply)
+                    if edge == nil || (owner > 0 && owner < groups - 1) { refusals[owner] = refusal }
                 } else if case .error(let text) = reply {
-                    throw SourceError.reply(text, toQuestion: "SELECT")
+                    let error = SourceError.reply(text, toQuestion: "SELECT")
+                    // Else it is about this database: no operator can do anything about it.
+                    guard error.code == .protocolViolation else { throw error }
+                    refusal = error
+                } else {
+                    refusal = nil
                 }
             }
-            return answers
+            return zip(answers, refusals).map { answer, refusal in
+                if let refusal { return .failure(refusal) }
+                return .success(answer)
+            }
         } catch {
             throw SourceError(ordinary: error)
         }

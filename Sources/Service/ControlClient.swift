@@ -245,6 +245,8 @@ package struct RunningTask: Decodable, Sendable {
         package var status: String
         package var code: String?
         package var reason: String?
+        /// What an operator should do although all is well.
+        package var detail: String?
     }
 
     package struct Flow: Decodable, Sendable {

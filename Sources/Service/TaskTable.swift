@@ -37,7 +37,7 @@ package struct TaskTable: Sendable {
         self.now = now
     }
 
-    /// One line a task under a line of titles, and a line with the reason under a task that is not well.
+    /// One line a task under a line of titles, and a line with the reason under a task that is not well, or for which something is to be done.
     package var text: String {
         let cells = [Self.titles] + rows.map(cells)
         let widths = Self.titles.indices.map { column in cells.map { $0[column].count }.max() ?? 0 }
@@ -66,7 +66,7 @@ package struct TaskTable: Sendable {
     private static func note(on row: Row) -> String? {
         switch row {
         case .absent(_, _, let reason): reason.isEmpty ? nil : reason
-        case .running(let task): task.trouble
+        case .running(let task): task.trouble ?? task.health.detail
         }
     }
 

@@ -79,7 +79,7 @@ final class DemandScene {
         let scene = try DemandScene()
         try scene.write(20)
         let target = try scene.redis.client()
-        scene.master.refuse([Refusal("DUMP", reply: "ERR not now", times: 1_000_000)])
+        scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         try target.command("SET", "key:3", "by a stranger")
         let verify = try scene.start(["verify", "lab"])
         try wait(until: "it has found the key") {
@@ -90,6 +90,35 @@ final class DemandScene {
         #expect(try verify.waitForEnd(timeout: .seconds(30)) == .exited(75))
         #expect(verify.errorOutput == "df2redis: lab: interrupted\n")
         #expect(try scene.verification["state"] as? String == "stopped")
+    }
+
+    @Test func `ends with what is in the way, as long as an operator must act, and goes on once one has`() throws {
+        let scene = try DemandScene()
+        try scene.write(20)
+        let target = try scene.redis.client()
+        scene.master.refuse([Refusal("DUMP", reply: "NOPERM nobody may", times: 2)])
+        try target.command("SET", "key:3", "by a stranger")
+        let reason = "the source's ACL forbids DUMP: add +dump to the user (NOPERM nobody may)"
+        let verify = try scene.run("verify", "lab")
+        #expect(verify.end == .exited(1), "\(verify.output)\(verify.errorOutput)")
+        #expect(verify.output.hasPrefix("lab: 20 keys compared, 1 of them differed, 1 wait to be read\nlab: \(reason)"))
+        try wait(until: "status and health say it") {
+            let table = try scene.run("status").output
+            let health = try HTTPClient(socket: scene.daemon.controlSocket).request("/health")
+            let detail = try health.object()["detail"] as? String ?? ""
+            return table.contains("keys that differ are not read at the source: \(reason)") && health.status == 200
+                && detail.contains(reason)
+        }
+        let refresh = try scene.run("refresh", "lab", "key:3")
+        #expect(refresh.end == .exited(1), "\(refresh.output)\(refresh.errorOutput)")
+        #expect(refresh.output.contains("1 wait to be read: \(reason)"), "\(refresh.output)")
+        // The source does not refuse any more.
+        let again = try scene.run("refresh", "lab", "key:3")
+        #expect(again.end == .exited(0), "\(again.output)\(again.errorOutput)")
+        #expect(try target.command("GET", "key:3").text == "3")
+        try wait(until: "nothing is in the way") {
+            (scene.daemon.status?["refreshes"] as? [String: Any])?["obstacle"] is NSNull
+        }
     }
 
     @Test func `joins one that is under way, and leaves it to whoever has begun it`() throws {
@@ -200,6 +229,27 @@ final class DemandScene {
         try target.command("SET", "other", "2")
         #expect(try scene.run("refresh", "lab", "--db", "3", "other").end == .exited(0))
         #expect(try target.command("GET", "other").text == "1")
+    }
+
+    @Test func `of a database that the source lacks fail, and the others are read nevertheless`() throws {
+        let scene = try DemandScene()
+        try scene.write(10)
+        let target = try scene.redis.client()
+        try target.command("SET", "key:1", "other")
+        let file = try scene.folder.write(
+            [
+                #"{"database":99,"keyHex":"78"}"#, #"{"database":0,"keyHex":"6b65793a31"}"#,
+                #"{"database":99,"keyHex":"79"}"#,
+            ].joined(separator: "\n"), to: "keys")
+        let refresh = try scene.run("refresh", "lab", "--from", file)
+        #expect(refresh.end == .exited(1), "\(refresh.output)\(refresh.errorOutput)")
+        #expect(refresh.output.contains("1 of them are as at the source"), "\(refresh.output)")
+        #expect(refresh.output.contains("2 could not be read or written"), "\(refresh.output)")
+        #expect(try target.command("GET", "key:1").text == "1")
+        #expect(scene.daemon.deadLetters.filter { $0.kind == "no-database" && $0.database == 99 }.count == 2)
+        let figures = scene.daemon.status?["refreshes"] as? [String: Any]
+        #expect(figures?["obstacle"] is NSNull)
+        #expect(try scene.run("verify", "lab").end == .exited(0))
     }
 
     @Test func `that are cut off in a file are counted, with exit status 1`() throws {

@@ -82,7 +82,15 @@ package final class TaskDemands: Sendable {
         guard settings.scrub != nil else {
             throw Refusal(code: .impossible, description: "both sides are compared where the target is one server only")
         }
+        tryAgain(queue)
         return verifying.begin(keysPerSecond: keysPerSecond)
+    }
+
+    /// Somebody may have done something about the obstacle: if it is still there, it is known at the next question.
+    private func tryAgain(_ queue: RefreshQueue?) {
+        guard let queue, queue.figures.obstacle != nil else { return }
+        queue.setObstacle(nil)
+        wake.withLock { $0 }?()
     }
 
     package func stopVerifying(_ number: Int) { verifying?.stop(number) }
@@ -114,6 +122,7 @@ package final class TaskDemands: Sendable {
             case .noRoom: receipt.noRoom += 1
             }
         }
+        tryAgain(queue)
         queue.hurry(by: keysPerSecond)
         receipt.mark = queue.mark
         return receipt

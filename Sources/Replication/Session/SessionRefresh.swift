@@ -19,6 +19,8 @@ final class SessionRefresh {
     private static let mostBytesTogether = 1 << 20
     private static let idlePause = Duration.milliseconds(100)
     private static let failurePause = Duration.seconds(1)
+    /// Until it is tried again whether an operator has done something about an obstacle.
+    private static let obstaclePause = Duration.seconds(10)
 
     private let task: TaskContext
     private let flows: SessionFlows
@@ -75,7 +77,11 @@ final class SessionRefresh {
                 if requests[0].origin.isUrgent { continue }
                 try? await Task.sleep(until: began + .seconds(requests.count) / rate, clock: .continuous)
             } catch {
-                if !error.isTransient { return giveUp(error, queue) }
+                guard error.isTransient else {
+                    report(error, queue)
+                    await idle.sleep(for: Self.obstaclePause)
+                    continue
+                }
                 if !Task.isCancelled { logger.debug("keys cannot be read at the source: \(error)") }
                 try? await Task.sleep(for: Self.failurePause)
             }
@@ -83,7 +89,7 @@ final class SessionRefresh {
     }
 
     /// An operator must act: until then the keys are only counted.
-    private func giveUp(_ error: SourceError, _ queue: RefreshQueue) {
+    private func report(_ error: SourceError, _ queue: RefreshQueue) {
         let remedy =
             error.code == .permission
             ? "\(error): until its user has \(ValueReader.rights), keys that the journal says too little of are only counted"
@@ -100,7 +106,12 @@ final class SessionRefresh {
         do throws(SourceError) {
             let sizes = try await reader.sizes(of: requests.map { ($0.key.database, $0.key.key) })
             var bytes = Int.max
-            for (request, size) in zip(requests, sizes) {
+            for (request, answer) in zip(requests, sizes) {
+                let size: Int
+                do throws(SourceError) { size = try answer.get() } catch {
+                    leaveOut(request, because: error, queue)
+                    continue
+                }
                 guard size <= Self.mostBytesAtOnce else {
                     largeValues.add(request, size)
                     continue
@@ -172,6 +183,17 @@ final class SessionRefresh {
         } catch {
             queue.retry(request.key, wasStale: false, notBefore: LargeValues.shortestWait)
         }
+    }
+
+    /// The source does not have the key's database.
+    private func leaveOut(_ request: RefreshRequest, because error: SourceError, _ queue: RefreshQueue) {
+        queue.finish(request.key, .failed)
+        task.incidents.record(
+            .init(
+                severity: .diverging, kind: "no-database", flow: request.flow, database: request.key.database,
+                key: printableKey(request.key.key.span.bytes),
+                reason: "it cannot be read in database \(request.key.database) of the source: \(error)", subject: "key")
+        )
     }
 
     private func leaveOut(_ request: RefreshRequest, _ size: Int, _ queue: RefreshQueue) {

@@ -58,7 +58,7 @@ struct CutoverMending {
         case .ok: break
         case .different:
             throw CutoverFailure(
-                "\(outcome.remaining) keys differ and could not be mended; nothing was changed (--no-verify cuts over all the same)",
+                "\(outcome.unmended) keys differ and could not be mended; nothing was changed (--no-verify cuts over all the same)",
                 .different)
         default:
             throw CutoverFailure(

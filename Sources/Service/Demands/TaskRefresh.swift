@@ -20,8 +20,12 @@ package struct TaskRefresh: Sendable {
         package var failed = 0
         /// Why nothing is read at present.
         package var obstacle: String?
+        /// Nothing is read before an operator acts: nobody waits for it.
+        package var isObstructed = false
 
-        package var remaining: Int { unplaced + noRoom + unreadable + changing + failed }
+        package var remaining: Int {
+            unplaced + noRoom + unreadable + changing + failed + (isObstructed ? waiting : 0)
+        }
     }
 
     private let questions: TaskQuestions
@@ -58,7 +62,8 @@ package struct TaskRefresh: Sendable {
                 outcome.obstacle =
                     rest.obstacle ?? (rest.phase == "stable" ? nil : "the task is not stable (\(rest.phase))")
                 onProgress(outcome)
-                if rest.waiting == 0 { return outcome }
+                outcome.isObstructed = rest.waiting > 0 && rest.obstacle != nil
+                if rest.waiting == 0 || outcome.isObstructed { return outcome }
                 try await Task.sleep(for: Self.pause)
             }
         }
@@ -116,8 +121,9 @@ extension TaskRefresh.Outcome {
     /// What it came to, a line for each thing to know.
     package func report(waited: Bool) -> [String] {
         var lines = [
-            "\(asked) keys asked for\(waited && asked > 0 ? ", \(max(0, asked - changing - failed)) of them are as at the source" : "")"
+            "\(asked) keys asked for\(waited && asked > 0 ? ", \(max(0, asked - changing - failed - waiting)) of them are as at the source" : "")"
         ]
+        if isObstructed, let obstacle { lines.append("\(waiting) wait to be read: \(obstacle)") }
         func add(_ count: Int, _ text: String) { if count > 0 { lines.append("\(count) \(text)") } }
         add(unreadable, "lines name no key, or one that is cut off: give these keys as arguments")
         add(unplaced, "keys were not asked for: it is not known which shard of the source has them")

@@ -56,7 +56,7 @@ package struct TaskVerification: Sendable {
         onBegin(first)
         do {
             var now = first
-            while !now.isOver {
+            while !now.isOver, !now.isObstructed {
                 onProgress(now)
                 try await Task.sleep(for: Self.pause)
                 now = try await questions.ask { try $0.verification() }
@@ -103,6 +103,12 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
 
     var isOver: Bool { Verification.Phase(rawValue: state)?.isOver ?? true }
 
+    /// Both sides have been compared, and nothing is read at the source before an operator acts.
+    var isObstructed: Bool { state == Verification.Phase.mending.rawValue && waiting > 0 && obstacle != nil }
+
+    /// What differed, and is not mended now.
+    var unmended: Int { isObstructed ? waiting + remaining : remaining }
+
     /// Every key was compared, and what differed is mended.
     package var isDone: Bool { state == Verification.Phase.done.rawValue && remaining == 0 }
 
@@ -110,6 +116,7 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
         switch Verification.Phase(rawValue: state) {
         case .done: remaining == 0 ? .ok : .different
         case .failed: ExitCode(rawValue: exitStatus) ?? .sourceUnavailable
+        case .mending where isObstructed: .different
         case .idle, .waiting, .comparing, .mending, .stopped, nil: .targetUnavailable
         }
     }
@@ -132,6 +139,8 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
     package var report: [String] {
         switch Verification.Phase(rawValue: state) {
         case .done: break
+        case .mending where isObstructed:
+            return ["\(keys) keys compared, \(found) of them differed, \(waiting) wait to be read", obstacle ?? ""]
         case .failed: return [failure ?? "both sides could not be compared"]
         case .stopped: return ["the comparison was stopped after \(keys) keys"]
         default: return [progress]
