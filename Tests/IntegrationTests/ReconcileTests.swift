@@ -30,7 +30,9 @@ struct ReconcileTests {
         try body(master, redis, configuration)
     }
 
-    private func expectEqual(_ master: SimulatedMaster, _ source: UInt16, _ redis: RedisServer) throws {
+    private func expectEqual(
+        _ master: SimulatedMaster, _ source: UInt16, _ redis: RedisServer, foreign: String? = "stays"
+    ) throws {
         let (one, other) = (try RESPClient(port: source), try redis.client())
         try wait(until: "both sides are equal") {
             let target = try ServerData(reading: other).withoutCheckpoints
@@ -39,7 +41,7 @@ struct ReconcileTests {
             return differences.isEmpty
         }
         _ = try other.command("SELECT", "5")
-        #expect(try other.command("GET", "foreign").text == "stays")
+        #expect(try other.command("GET", "foreign").text == foreign)
     }
 
     @Test("removes what the source has deleted meanwhile, in the task's databases only")
@@ -135,6 +137,72 @@ struct ReconcileTests {
             try daemon.wait(forLine: "reconciled: 250 keys removed")
             try expectEqual(master, configuration.source, redis)
             try daemon.leave()
+        }
+    }
+
+    /// A master that has been restarted without its 1500 keys, after a task has left.
+    private func withLostData(_ body: (SimulatedMaster, RedisServer, Daemon.Configuration) throws -> Void) throws {
+        let master = try startedMaster()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        for index in 0..<1500 { _ = master.execute("SET old:\(index) \(index)") }
+        let configuration = Daemon.Configuration(source: master.port, target: redis.port)
+        let first = try Daemon(.replicate, configuration)
+        defer { first.process.kill() }
+        try first.wait(forLine: "event=stable")
+        try first.leave()
+        try body(master, redis, configuration)
+    }
+
+    @Test("stops as well when a source without its data has got a few keys again, however often it is started")
+    func sourceWithFewKeys() throws {
+        try withLostData { master, redis, configuration in
+            master.restart()
+            _ = master.execute("FLUSHALL")
+            let target = try redis.client()
+            for number in 1...3 {
+                _ = master.execute("SET new:\(number) v")
+                _ = master.execute("SET old:\(number) new")
+                let daemon = try Daemon(.replicate, configuration)
+                defer { daemon.process.kill() }
+                try daemon.expectExit(65)
+                let counts = "it has brought \(2 * number) keys, and \(1500 - number) of the "
+                #expect(daemon.log.contains(counts), "\(daemon.log)")
+                #expect(daemon.log.contains("set fullSync.existing to reconcile"))
+                #expect(try target.command("GET", "old:7").text == "7")
+            }
+            var named = configuration
+            named.sections["fullSync"] = ["existing: reconcile"]
+            let daemon = try Daemon(.replicate, named)
+            defer { daemon.process.kill() }
+            try daemon.wait(forLine: "removing 1497 keys from the target")
+            try daemon.wait(forLine: "reconciled: 1497 keys removed")
+            try expectEqual(master, configuration.source, redis, foreign: nil)
+            try daemon.leave()
+        }
+    }
+
+    @Test("removes most of the keys when the source that was followed has done so, and few of them from another one")
+    func sourceThatShrinks() throws {
+        try withLostData { master, redis, configuration in
+            for index in 100..<1500 { _ = master.execute("DEL old:\(index)") }
+            master.forgetBacklog()
+            let daemon = try Daemon(.replicate, configuration)
+            defer { daemon.process.kill() }
+            try daemon.wait(forLine: "removing 1400 keys from the target")
+            try daemon.wait(forLine: "reconciled: 1400 keys removed")
+            try expectEqual(master, configuration.source, redis, foreign: nil)
+            for index in 0..<1400 { _ = master.execute("SET again:\(index) v") }
+            try expectEqual(master, configuration.source, redis, foreign: nil)
+            try daemon.leave()
+            master.restart()
+            for index in 0..<600 { _ = master.execute("DEL again:\(index)") }
+            let other = try Daemon(.replicate, configuration)
+            defer { other.process.kill() }
+            try other.wait(forLine: "reconciled: 600 keys removed")
+            try expectEqual(master, configuration.source, redis, foreign: nil)
+            try other.leave()
         }
     }
 }

@@ -117,3 +117,14 @@ import Testing
         #expect(await story.events == ["hold", "unlink 1", "away", "release"])
     }
 }
+
+@Suite struct `What a full sync from another source may remove` {
+    @Test(
+        arguments: [
+            (1, 1000, false), (500, 1000, false), (501, 1000, true), (12_004, 12_004, true), (999, 999, false),
+            (0, 1_000_000, false),
+        ])
+    func `is half of what the target held, where that was much`(_ keys: Int, _ before: Int, _ stops: Bool) {
+        #expect(RemovalBrake.stops(removing: keys, of: before) == stops)
+    }
+}

@@ -78,6 +78,22 @@ struct Reconciler {
         return false
     }
 
+    /// - Returns: how many keys there are to remove; those of databases that another task fills too stay.
+    func countWork(in databases: Set<UInt32>) async throws -> Int {
+        var count = 0
+        for database in databases.sorted() {
+            var (cursor, ofDatabase) = ("0", 0)
+            repeat {
+                try Task.checkCancellation()
+                let page = try await control.scan(database: database, cursor: cursor)
+                cursor = page.cursor
+                ofDatabase += await unknown(page.keys.filter { !reserved.contains($0) }, database: database).count
+            } while cursor != "0"
+            if ofDatabase > 0, try await !isShared(database) { count += ofDatabase }
+        }
+        return count
+    }
+
     private func unknown(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]] {
         var rest = keys
         for flow in flows where !rest.isEmpty { rest = await flow.notBrought(rest, database: database) }

@@ -10,6 +10,11 @@ final class ReconciliationRun {
     private let inDoubt = ShieldedWork()
     /// This full sync removes the keys that the source no longer has, and has not done so yet.
     private(set) var isPending = false
+    /// Keys of the task that the target held when a full sync from another source began; `nil`: it is the same source, or an
+    /// operator has said what is to be done.
+    private var keysBefore: Int?
+    /// Keys that are to go, as they were counted last.
+    private var counted: Int?
 
     init(_ scope: SessionScope, databases: TaskDatabases) {
         self.scope = scope
@@ -27,6 +32,19 @@ final class ReconciliationRun {
             case .reconcile: true
             case .replace, .flush: false
             }
+    }
+
+    /// Counts what the target holds, before anything of another source comes to it.
+    ///
+    /// - Throws: `TargetError`.
+    func countBefore() async throws {
+        guard isPending, mayRefuse else { return }
+        let (control, reserved) = (scope.control, reserved(on: scope.control))
+        var keys = 0
+        for database in databases.reconciled.sorted() {
+            keys += try await scope.retry { try await control.keyCount(database: database, besides: reserved) }
+        }
+        keysBefore = keys
     }
 
     /// Begins to remove, beside the stream.
@@ -51,6 +69,14 @@ final class ReconciliationRun {
         // A connection of its own: the session's may be in the middle of a transaction.
         let control = scope.task.control(role: "reconcile")
         do {
+            let doomed: Int
+            if let counted { doomed = counted } else { doomed = try await reconciler(on: control).countWork(in: databases.reconciled) }
+            counted = nil
+            if doomed > 0 {
+                logger.warning(
+                    "removing \(doomed) keys from the target that the source no longer has",
+                    metadata: ["event": "removing"])
+            }
             let removed = try await remove(through: control)
             let hasOtherTasks = scope.target.hasOtherTasks
             for applier in scope.flows.appliers { await applier.endReconciling(remembers: hasOtherTasks) }
@@ -82,27 +108,58 @@ final class ReconciliationRun {
     /// The flows are closed: nobody waits any more for what became of a removal.
     func end() { inDoubt.end() }
 
-    /// A source that has lost its data would take the copy of them with it, which is what a copy is for.
+    /// A source that has lost its data, or that is not the one that was meant, would take the copy of them with it, which is
+    /// what a copy is for.
     ///
-    /// - Throws: `ReplicationError` when the snapshot has brought nothing, and everything in the task's databases would be
-    ///   removed, unless that was asked for by name or the source was seen to be emptied.
-    func refuseEmptySource() async throws {
-        guard scope.task.settings.existing == .auto, !scope.history.sourceWasEmptied else { return }
+    /// - Parameter keys: those that the snapshot has brought.
+    /// - Throws: `ReplicationError` when all of the task's keys would be removed, or those of another source more than half of
+    ///   them, unless that was asked for by name or the source was seen to be emptied.
+    func refuseLoss(broughtKeys keys: Int) async throws {
+        guard isPending, mayRefuse else { return }
         let (reconciler, reconciled) = (reconciler(on: scope.control), databases.reconciled)
-        guard try await scope.retry({ try await reconciler.hasWork(in: reconciled) }) else { return }
+        if keys == 0 {
+            guard try await scope.retry({ try await reconciler.hasWork(in: reconciled) }) else { return }
+            throw ReplicationError(
+                .policy,
+                "the source has come back without any key, and the target still has those of this task: nothing is removed "
+                    + "(if the source has lost its data, restore them; if it is meant to be empty, set fullSync.existing to reconcile)"
+            )
+        }
+        guard let keysBefore, RemovalBrake.mayStop(of: keysBefore) else { return }
+        scope.health.begin("counting what the source no longer has", atMost: .seconds(86_400))
+        let doomed = try await scope.retry { try await reconciler.countWork(in: reconciled) }
+        guard RemovalBrake.stops(removing: doomed, of: keysBefore) else { return counted = doomed }
         throw ReplicationError(
             .policy,
-            "the source has come back without any key, and the target still has those of this task: nothing is removed "
-                + "(if the source has lost its data, restore them; if it is meant to be empty, set fullSync.existing to reconcile)"
-        )
+            "the source is not the one that was followed before, or has been restarted; it has brought \(keys) keys, and "
+                + "\(doomed) of the \(keysBefore) that the target held of this task are not among them: nothing is removed "
+                + "(if source.addr is wrong, correct it; if the source has lost its data, restore them; if these keys are to go, "
+                + "set fullSync.existing to reconcile)")
+    }
+
+    private var mayRefuse: Bool { scope.task.settings.existing == .auto && !scope.history.sourceWasEmptied }
+
+    private func reserved(on control: TargetControl) -> ReservedKeys {
+        ReservedKeys(checkpoint: scope.task.checkpointKey.name, isInCluster: control.isInCluster)
     }
 
     private func reconciler(on control: TargetControl) -> Reconciler {
         let task = scope.task
         return Reconciler(
             control: control, flows: scope.flows.appliers, retry: task.settings.retry, logger: logger,
-            reserved: ReservedKeys(checkpoint: task.checkpointKey.name, isInCluster: control.isInCluster),
-            inDoubt: inDoubt,
+            reserved: reserved(on: control), inDoubt: inDoubt,
             isShared: { [registry = task.registry] in try await control.others(in: registry).fill($0) })
+    }
+}
+
+/// How much a full sync may remove that comes from another source than the one before, while nobody has said that it may.
+enum RemovalBrake {
+    /// Fewer are soon filled in again, and a source that somebody tries out is often restarted without its data.
+    static let leastKeys = 1000
+
+    static func mayStop(of keysBefore: Int) -> Bool { keysBefore >= leastKeys }
+
+    static func stops(removing keys: Int, of keysBefore: Int) -> Bool {
+        mayStop(of: keysBefore) && keys > keysBefore / 2
     }
 }

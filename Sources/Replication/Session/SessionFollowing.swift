@@ -138,7 +138,7 @@ final class SessionFollowing {
         if settings.existing == .flush { try await databases.emptyUnused() }
         try await databases.store()
         checkpoint.storeInFile(0)
-        if reconciliation.isPending, keys == 0 { try await reconciliation.refuseEmptySource() }
+        try await reconciliation.refuseLoss(broughtKeys: keys)
         if settings.mode == .migrate {
             // As long as the target has keys, each request with a limit of its own.
             scope.health.begin("reconciling", atMost: .seconds(86_400))

@@ -163,9 +163,18 @@ final class SessionOpening {
         let rivals = RivalTasks(others: claim.task.others, control: scope.control)
         try await rivals.demandNone(following: session.replicationID)
         let beginning = try beginning(checkpoint, plan, session)
+        if scope.sync.isFullSync, !isSameSource(session, checkpoint) { try await reconciliation.countBefore() }
         try await scope.task.checkpointStore.begin(
             beginning, checkpoint, targetRunID: claim.profile.runID, on: scope.control)
         try await ttls.beginImportMode(claim)
+    }
+
+    /// The one that the task has followed before. Where a full sync was ended before it had removed anything, that is not known
+    /// any more.
+    private func isSameSource(
+        _ session: SessionStateMachine.Session, _ checkpoint: CheckpointStore.Opening
+    ) -> Bool {
+        !checkpoint.isReconciling && checkpoint.position?.replicationID == session.replicationID
     }
 
     private func beginning(
