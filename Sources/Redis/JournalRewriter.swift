@@ -85,8 +85,12 @@ package struct JournalRewriter {
             guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
                 return .skippedDiverging(.fragmentedGeoRadius)
             }
+            guard command.storesResult else {
+                batch.append(command)
+                return .written
+            }
             let outcome = store(command, into: batch)
-            guard outcome == .written, source.has(.storesKeepTTL), command.storesResult else { return outcome }
+            guard outcome == .writtenDiverging(.storeInDoubt), source.has(.storesKeepTTL) else { return outcome }
             return .writtenDiverging(.storedExpiry)
         case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
         case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
@@ -152,7 +156,7 @@ package struct JournalRewriter {
         var arguments = command.arguments
         _ = arguments.next()
         guard arguments.next() != nil else { return .skippedDiverging(.fragmentedSort) }
-        var (stores, readsOthers) = (false, false)
+        var (stores, readsOthers, lacksName) = (false, false, false)
         while let option = arguments.next() {
             let following =
                 option.isWord("ASC") || option.isWord("DESC") || option.isWord("ALPHA")
@@ -168,33 +172,36 @@ package struct JournalRewriter {
                 if isBy || isGet, value.isPattern { readsOthers = true }
                 // A cluster's node takes no GET at all.
                 if isGet, profile.masterCount != nil { readsOthers = true }
+                if option.isWord("STORE") { lacksName = value.isSortWord }
             }
         }
         guard stores else { return command.transactionID == 0 ? .nothing : .skippedDiverging(.fragmentedSort) }
-        if command.argument(at: 1).isSortWord { return .skippedDiverging(.fragmentedSort) }
+        if command.argument(at: 1).isSortWord || lacksName { return .skippedDiverging(.fragmentedSort) }
         if readsOthers, profile.masterCount != nil { return .skippedDiverging(.sortByPattern) }
         if readsOthers, hasSeveralFlows {
             let outcome = store(command, into: batch)
-            return outcome == .written ? .writtenDiverging(.sortByPattern) : outcome
+            return outcome == .writtenDiverging(.storeInDoubt) ? .writtenDiverging(.sortByPattern) : outcome
         }
         return store(command, into: batch)
     }
 
-    /// What reads one key and stores another. Inside the snapshot the first may not have come yet, and the command would
-    /// delete the second, which the source does not send again: then it stays as it is.
+    /// What reads one key and stores another. Where the first is missing the source leaves the second as it is, and a Redis
+    /// deletes it; and inside the snapshot the first may not have come yet. Of a fragment nothing may show that it is one, and
+    /// releases differ in where they look for STORE and in what they count (Protocol 5.6 rows 6 to 8): what is stored is near
+    /// to the source's, and never certain.
     private func store(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
-        guard isInSnapshot else {
-            batch.append(command)
-            return .written
+        let doubt = isInSnapshot ? Divergence.storeInSnapshot : .storeInDoubt
+        guard profile.hasScripts else {
+            if !isInSnapshot { batch.append(command) }
+            return .writtenDiverging(doubt)
         }
-        guard profile.hasScripts else { return .writtenDiverging(.storeInSnapshot) }
         batch.append("EVAL") {
             $0.append(Self.storeIfThere)
             $0.append("1")
             $0.append(command.argument(at: 1))
             $0.append(contentsOf: command, from: 0)
         }
-        return .writtenDiverging(.storeInSnapshot)
+        return .writtenDiverging(doubt)
     }
 
     static let storeIfThere: StaticString = "if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end"

@@ -89,6 +89,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case expiryInThePast = "expiry-in-the-past"
     case moveInSnapshot = "move-in-full-sync"
     case storeInSnapshot = "store-in-full-sync"
+    case storeInDoubt = "store-in-doubt"
     case consumerGroupReads = "consumer-group-reads"
     case claimIdleTimes = "claim-idle-times"
     case pendingEntries = "pending-entries"
@@ -113,6 +114,9 @@ package enum Divergence: String, Sendable, CaseIterable {
             "the source journals a MOVE that moves nothing as well, and during the full sync the target does not know which"
         case .storeInSnapshot:
             "during the full sync the keys that a SORT or GEORADIUS ... STORE reads may not have come yet"
+        case .storeInDoubt:
+            "a SORT or GEORADIUS ... STORE may be a piece without its options, and the source stores other than a Redis where it "
+                + "finds nothing, counts, or is told STORE before another option"
         case .consumerGroupReads:
             "the source does not journal XREADGROUP before v1.37: groups and pending entries can differ"
         case .pendingEntries:

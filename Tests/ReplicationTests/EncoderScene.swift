@@ -75,6 +75,9 @@ final class EncoderScene {
 
     func lines() throws -> [String] { try encoder.lines() }
 
+    /// What comes before a SORT or GEORADIUS that reads `src`.
+    let storing = "EVAL if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end 1 src"
+
     /// As the target gets them.
     func wireLines() throws -> [String] { try encoder.batch.wireLines() }
 

@@ -29,7 +29,7 @@ import Wire
     private static func isRead(_ divergence: Divergence) -> Bool {
         switch divergence {
         case .fragmentedSort, .sortByPattern, .fragmentedGeoRadius, .storedScores, .storedExpiry, .expiryInThePast,
-            .moveInSnapshot, .storeInSnapshot, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
+            .moveInSnapshot, .storeInSnapshot, .storeInDoubt, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
             .elementExpiryInDoubt, .floatSum:
             true
         }
@@ -61,9 +61,12 @@ import Wire
         #expect(asked == ["0 k", "5 k"])
     }
 
-    @Test func `a STORE during a full sync`() throws {
+    @Test func `a STORE, during a full sync and after it`() throws {
         try scene.journal("SORT from STORE to")
-        #expect(asked == ["0 to"])
+        scene.encoder.snapshotCompleted()
+        try scene.journal("SORT from STORE to:2 DESC")
+        try scene.journal("GEORADIUS from 15 37 200 km STOREDIST to:3")
+        #expect(asked == ["0 to", "0 to:2", "0 to:3"])
     }
 
     private struct Reply: Sendable {

@@ -4,14 +4,14 @@ import Testing
 @testable import Replication
 
 @Suite struct `A command that reads one key and stores another` {
-    @Test func `names what it stores until the snapshot is complete, and is itself behind it`() throws {
+    @Test func `names what it stores, and may leave it, in the snapshot and after it`() throws {
         let scene = EncoderScene()
         try scene.journal("SORT src ALPHA STORE d1")
         try scene.journal("GEORADIUS src 15 37 200 km STOREDIST d2")
         #expect(scene.letters == ["store-in-full-sync \"d1\"", "store-in-full-sync \"d2\""])
         scene.encoder.snapshotCompleted()
         try scene.journal("SORT src ALPHA STORE d3")
-        #expect(try scene.lines().last == "SORT src ALPHA STORE d3")
-        #expect(scene.letters.count == 2)
+        #expect(try scene.lines().last == "\(scene.storing) SORT src ALPHA STORE d3")
+        #expect(scene.letters.last == "store-in-doubt \"d3\"")
     }
 }
