@@ -94,6 +94,64 @@ import Wire
             keys: ["0 k"]),
     ]
 
+    private static let wrongType = "WRONGTYPE Operation against a key holding the wrong kind of value"
+    /// From a Redis 7.0.
+    private static let notNumbers =
+        "ERR One or more scores can't be converted into double script: 5bd8, on @user_script:1."
+    private static let expected: [(command: [String], error: String, kind: String, keys: Set<String>)] = [
+        (["ZPOPMIN", "k"], wrongType, "refused-alike", ["0 k"]),
+        (["ZPOPMAX", "k", "2"], wrongType, "refused-alike", ["0 k"]),
+        (["XSETID", "k", "5-5"], wrongType, "refused-alike", ["0 k"]),
+        (["ZINCRBY", "k", "-inf", "a"], "ERR resulting score is not a number (NaN)", "refused-alike", ["0 k"]),
+        (["ZADD", "k", "INCR", "-inf", "a"], "ERR resulting score is not a number (NaN)", "refused-alike", ["0 k"]),
+        (["SORT", "k", "STORE", "d"], wrongType, "refused-alike", ["0 k", "0 d"]),
+        (["EVAL", storeIfThere, "1", "k", "SORT", "k", "STORE", "d"], notNumbers, "refused-alike", ["0 k", "0 d"]),
+        (
+            ["EVAL", storeIfThere, "1", "k", "GEORADIUS", "k", "0", "0", "1", "km", "STORE", "d"], wrongType,
+            "refused-alike", ["0 k", "0 d"]
+        ),
+        (["EVAL", "a script", "1", "k"], "WRONGTYPE FIELDEXPIRE of a string", "refused-alike", ["0 k"]),
+        (["INCRBY", "k", "+5"], "ERR value is not an integer or out of range", "number-format", ["0 k"]),
+        (["SETBIT", "k", "+5", "1"], "ERR bit offset is not an integer or out of range", "number-format", ["0 k"]),
+        (["LPOP", "k", "+2"], "ERR value is out of range, must be positive", "number-format", ["0 k"]),
+        (["ZINCRBY", "k", "1e400", "m"], "ERR value is not a valid float", "number-format", ["0 k"]),
+        (["XDEL", "k", "5 "], "ERR Invalid stream ID specified as stream command argument", "number-format", ["0 k"]),
+    ]
+    private static let storeIfThere = "if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end"
+
+    private func stop(for command: [String], _ error: String, in scene: EncoderScene) -> ReplicationError? {
+        let batch = CommandBatch()
+        batch.append(command.map { Array($0.utf8) })
+        let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
+        return classifier.classify(.init(command: 0, kind: .error(error)), of: batch)
+    }
+
+    @Test(arguments: 0..<expected.count)
+    func `a refusal that says nothing of the target stops nothing, and is named`(_ index: Int) {
+        let (command, error, kind, keys) = Self.expected[index]
+        let scene = EncoderScene(policy: { _ in }, context: { $0.refreshes = queue })
+        #expect(scene.context.policy.onError == .stop)
+        #expect(stop(for: command, error, in: scene) == nil)
+        #expect(asked == keys)
+        #expect(scene.letters == ["\(kind) \"k\""])
+    }
+
+    @Test func `others stop the task, and so does a number that cannot be read at the source`() {
+        let scene = EncoderScene(policy: { _ in }, context: { $0.refreshes = queue })
+        #expect(stop(for: ["LPUSH", "k", "v"], Self.wrongType, in: scene)?.code == .policy)
+        #expect(stop(for: ["EVAL", "a script", "1", "k"], Self.wrongType, in: scene)?.code == .policy)
+        #expect(
+            stop(for: ["INCRBY", "k", "1"], "ERR increment or decrement would overflow", in: scene)?.code == .policy)
+        let blind = EncoderScene(policy: { _ in })
+        #expect(
+            stop(for: ["INCRBY", "k", "+5"], "ERR value is not an integer or out of range", in: blind)?.code == .policy)
+        let store = ["EVAL", Self.storeIfThere, "1", "k", "SORT", "k", "STORE", "d"]
+        #expect(
+            stop(for: store, "ERR The user executing the script can't run this command or subcommand", in: scene)?
+                .message
+                .contains("+sort") == true)
+    }
+
     @Test(arguments: 0..<replies.count) func `a reply of the target`(_ index: Int) throws {
         let reply = Self.replies[index]
         let batch = CommandBatch()

@@ -284,6 +284,7 @@ extension ElementExpiry {
             """
             local t=redis.call('TYPE',K).ok
             if t=='none' then return end
+            if t~='hash' and t~='set' then return redis.error_reply('WRONGTYPE FIELDEXPIRE of a '..t) end
             for i=4,#ARGV do
             local e=ARGV[i]
             if t=='hash' and ARGV[3]=='1' then

@@ -57,6 +57,9 @@ final class EncoderReports {
 
     func countConflict() { counts.conflicts += 1 }
 
+    /// Keys are read at the source.
+    var canRefresh: Bool { refreshes != nil }
+
     /// The key is to be read at the source: what the stream says of it is not enough.
     func refresh(_ key: RawSpan, database: UInt32) {
         guard let refreshes, !isRefreshing, key.byteCount > 0 else { return }

@@ -23,6 +23,8 @@ struct ReplyClassifier {
             return conflict(guarded)
         }
         let label = batch.label(ofCommand: irregularity.command)
+        let storing =
+            irregularity.errorText == nil ? nil : CommandKeys(ofCommand: irregularity.command, in: batch).storing
         switch irregularity.kind {
         case .empty where label.name == "XCLAIM":
             reports.report(
@@ -47,10 +49,11 @@ struct ReplyClassifier {
         case .tooLarge(let excess):
             if policy.onError != .stop { refreshKeys(of: irregularity, in: batch) }
             return overLimit(label, .crossing(excess), leaving: .unchanged)
-        case .error(let text) where irregularity.isMissingRight(in: batch):
+        case .error(let text) where Self.isDenial(text, storing) && label.name != "SCRIPT":
             // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy
             // leaves the key out.
-            return ReplicationError(TargetError.forbidden(label.name, key: label.key, text), flow: flow)
+            return ReplicationError(
+                TargetError.forbidden(storing ?? label.name, key: label.key, text), flow: flow)
         case .error("ERR no such key") where label.name == "RENAME" && isBuiltValue(irregularity, in: batch):
             // It has been published before, or the target has lost it: read again.
             refreshKeys(of: irregularity, in: batch)
@@ -83,6 +86,16 @@ struct ReplyClassifier {
                     reason: "the target does not take a script of the source: \(text)", subject: label.name))
             return nil
         case .error(let text):
+            if let refusal = ExpectedRefusal(text, of: label.name, isStore: storing != nil),
+                refusal == .command || reports.canRefresh
+            {
+                refreshKeys(of: irregularity, in: batch)
+                reports.record(
+                    .init(
+                        severity: .diverging, kind: refusal.rawValue, flow: flow, database: label.database,
+                        key: label.key, reason: "\(refusal.reason): \(text)", subject: storing ?? label.name))
+                return nil
+            }
             let message = "the target refuses \(label) in database \(label.database): \(text)"
             for label in batch.labels(ofCommand: irregularity.command) {
                 reports.record(
@@ -159,6 +172,16 @@ struct ReplyClassifier {
         return ReplicationError(
             .policy, flow: flow,
             "\(label) in database \(label.database): \(reason) (policy.onError: stop; skip goes on without it)")
+    }
+
+    /// The target's user may not do it.
+    ///
+    /// - Parameter storing: what a script runs, whose refusal says so in words of its own.
+    private static func isDenial(_ text: String, _ storing: String?) -> Bool {
+        if text.hasPrefix("NOPERM") { return true }
+        guard storing != nil else { return false }
+        return text.hasPrefix("ERR ACL failure in script")
+            || text.hasPrefix("ERR The user executing the script can't run")
     }
 
     private static func isRefusalOfXSETID(_ text: String) -> Bool {
