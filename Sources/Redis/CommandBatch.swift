@@ -57,8 +57,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     /// Bytes from the front that the kernel has taken.
     private var written = 0
-    private var guarded: [Int: Label] = [:]
-    private var effective: Set<Int> = []
+    var marks = CommandMarks()
     /// Commands that are of no record: done again with every attempt.
     private var outside: [Range<Int>] = []
 
@@ -221,7 +220,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         let before = extracting(0..<hugeCommand.index, replacing: [:]).batch
         before.progress = progress
         progress = Progress()
-        (commandCount, guarded, effective, recordEnds) = (0, [:], [], [])
+        (commandCount, marks, recordEnds) = (0, CommandMarks(), [])
         (outside, runs) = ([], StringRuns())
         bytes.removeAll()
         append([Array("SELECT".utf8), Array("\(database)".utf8)])
@@ -252,24 +251,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         isSealed = true
         if isUnordered { unorderedCount = operationCount }
     }
-
-    /// The command just begun leaves an existing key `key` as it is: a reply that says so is a conflict. Kept apart from
-    /// the bytes, which a batch that is written while it is built does not keep.
-    package func noteGuarded(key: String, database: UInt32) {
-        guarded[commandCount - 1] = Label(name: "", key: key, database: database)
-    }
-
-    /// The key that the command number `index` must not overwrite; `nil` for any other command.
-    package func guardedKey(ofCommand index: Int) -> Label? { guarded[index] }
-
-    /// The command number `index` leaves an existing key as it is.
-    func isGuarded(_ index: Int) -> Bool { guarded[index] != nil }
-
-    /// The command just begun has had an effect at the source: if the answer is 0, the target lacks its key.
-    package func noteEffective() { effective.insert(commandCount - 1) }
-
-    /// Whether 0 in answer to the command number `index` means that the target lacks its key.
-    package func isEffective(_ index: Int) -> Bool { effective.contains(index) }
 
     /// The commands from number `first` on are of no record.
     package func noteOutsideStream(from first: Int) { if first < commandCount { outside.append(first..<commandCount) } }
@@ -421,8 +402,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     private func append(_ reader: inout ByteReader, _ arguments: Int, number: Int, of other: CommandBatch) {
         command(arguments)
-        guarded[commandCount - 1] = other.guarded[number]
-        if other.effective.contains(number) { noteEffective() }
+        marks.take(number, of: other.marks, as: commandCount - 1)
         let pairs = other.runs.pairs(ofCommand: number)
         if pairs > 1 { runs.add(command: commandCount - 1, pairs: pairs) }
         for _ in 0..<arguments {

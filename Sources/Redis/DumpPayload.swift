@@ -23,4 +23,13 @@ package struct DumpPayload: ~Escapable {
         rdbVersion = Int(version)
         body = bytes.extracting(1..<(count - 10))
     }
+
+    /// It is a collection without elements: the source has such (Protocol 5.6 row 8), where a Redis has no key.
+    package var isEmptyCollection: Bool {
+        guard body.byteCount > 0 else { return false }
+        return switch RDBType(rawValue: typeCode) {
+        case .list, .listZiplists, .set, .hash, .zset, .zsetText: body[0] == 0
+        default: false
+        }
+    }
 }

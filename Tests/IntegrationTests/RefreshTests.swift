@@ -115,6 +115,8 @@ struct `Keys that the journal says too little of` {
         "ZADD %k inf a;ZADD %k INCR -inf a",
         "SET %k v;XSETID %k 5-5", "SET %k v;FIELDEXPIRE %k 10 f", "SET %k 1;INCRBY %k +5;INCRBY %k 007",
         "RPUSH %k a b;LTRIM %k 0 -0", "ZADD %k 1 a;ZINCRBY %k 1e-400 a", "SET %k v;SETRANGE %k +3 w",
+        // v1.36.0 keeps a list without elements.
+        "RPUSH %k:empty 1 2;SORT %k:empty LIMIT 5 5 STORE %k:empty",
         "SET %k:d keep;SORT %k STORE %k:d;SET %k:e keep;GEORADIUS %k 0 0 1 km STORE %k:e",
         "RPUSH %k 3 1 2;SORT %k DESC STORE %k:a;SORT %k DESC STORE %k:b;SORT %k STORE %k:c DESC;SORT %k LIMIT 0 2 STORE %k:d",
     ]
@@ -134,6 +136,9 @@ struct `Keys that the journal says too little of` {
         try wait(until: "the target follows") { try scene.target.command("EXISTS", "last").int == 1 }
         try wait(until: "both sides are equal", timeout: .seconds(60)) {
             try scene.differences().filter { !String(decoding: $0.key, as: UTF8.self).hasSuffix(":empty") }.isEmpty
+        }
+        try wait(until: "a list without elements is no key") {
+            try scene.target.command("KEYS", "*:empty").array?.isEmpty == true
         }
         #expect(scene.daemon.status?["fullSyncs"] as? Int == 1)
         try scene.daemon.leave()

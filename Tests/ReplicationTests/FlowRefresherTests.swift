@@ -102,6 +102,40 @@ import Testing
         #expect(try scene.lines().contains { $0.hasPrefix("RESTORE k \(EncoderScene.now + 5000) ") })
     }
 
+    @Test func `is removed where it is a list without elements, which no Redis has`() throws {
+        ask()
+        _ = refresher.begin([key])
+        // Of a v1.36.0, after SORT k LIMIT 5 5 STORE k.
+        answer(
+            [0x12, 0x00, 0x09, 0x00, 0xb9, 0x04, 0xd5, 0x97, 0x3e, 0x9d, 0xdc, 0xe6], before: 1, after: 1)
+        scene.encoder.writeRefreshes(at: EncoderScene.now)
+        #expect(names == ["UNLINK"])
+        refresher.confirmed(1)
+        #expect(queue.figures.removed == 1)
+    }
+
+    @Test func `that the target refuses is left out, and the task goes on`() throws {
+        let scene = EncoderScene(policy: { _ in }, context: { $0.refreshes = queue })
+        scene.becomeStable()
+        let refresher = try #require(scene.encoder.refresher)
+        ask()
+        _ = refresher.begin([key])
+        refresher.answer(key, .init(payload: Self.payload, expiresAt: nil, reading: .init(before: 1, after: 1)))
+        scene.encoder.writeRefreshes(at: EncoderScene.now)
+        let batch = scene.encoder.batch
+        let restore = try #require(scene.wireLines().firstIndex { $0.hasPrefix("RESTORE k ") })
+        let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
+        let refusal = BatchOutcome.Irregularity(command: restore, kind: .error("ERR Bad data format"))
+        for copy in [batch, batch.inSingleCommands()] {
+            #expect(classifier.classify(refusal, of: copy) == nil)
+        }
+        #expect(scene.letters == ["refresh-refused \"k\""])
+        refresher.confirmed(1)
+        #expect(queue.figures.failed == 1)
+        #expect(queue.figures.waiting == 0)
+        #expect(queue.figures.refreshed == 0)
+    }
+
     @Test func `is asked for when the stream says too little`() throws {
         try scene.journal("SORT k", inSnapshot: false)
         #expect(queue.figures.asked == 0)

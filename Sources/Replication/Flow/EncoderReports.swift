@@ -13,6 +13,8 @@ final class EncoderReports {
     private let consumedStreams: ConsumedStreams?
     /// A value that was read at the source is being written: what is to be said of its key has been said.
     var isRefreshing = false
+    /// Keys whose values the target has refused since they were read at the source.
+    private var refusedRefreshes: Set<RefreshKey> = []
     private(set) var halt: FlowEncoder.Halt? { didSet { isHalted = halt != nil } }
     /// Asked for with each entry: the reason itself would be retained each time.
     private(set) var isHalted = false
@@ -66,6 +68,13 @@ final class EncoderReports {
         let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
         refreshes.ask(RefreshRequest(key, flow: flow))
     }
+
+    /// The target does not take the key's value that was read at the source: it is not asked for again.
+    func noteRefusedRefresh(of key: RefreshKey) {
+        if refreshes != nil { refusedRefreshes.insert(key) }
+    }
+
+    func takeRefusedRefresh(of key: RefreshKey) -> Bool { refusedRefreshes.remove(key) != nil }
 
     func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
         report(divergence, subject: subject, printableKey: printableKey(key), database: database)

@@ -78,6 +78,20 @@ struct ReplyClassifier {
                     reason: "it may have been applied before, and the target refuses it now: \(text)",
                     subject: label.name))
             return nil
+        case .error(let text) where batch.isRefreshing(irregularity.command):
+            // The key was named when it was asked for; without its new value it is as it was.
+            for (database, key) in CommandKeys(ofCommand: irregularity.command, in: batch).all
+            where !ReservedKeys.isOwn(key) {
+                reports.noteRefusedRefresh(of: RefreshKey(database: database, key: key))
+            }
+            reports.record(
+                .init(
+                    severity: .diverging, kind: "refresh-refused", flow: flow, database: label.database,
+                    key: label.key,
+                    reason:
+                        "the target refuses its value, which was read at the source, and keeps what it has: \(text)",
+                    subject: label.name))
+            return nil
         case .error(let text) where label.name == "SCRIPT":
             // The source runs Lua 5.4, the target 5.1. A script is no data: who wants it loaded loads it.
             reports.record(

@@ -79,7 +79,11 @@ final class FlowRefresher {
             case .stale(let key, let isBuilt):
                 queue.retry(key, wasStale: true, notBefore: isBuilt ? LargeValues.shortestWait : 0)
             case .removed(let key): queue.finish(key, .overtaken)
-            case .write(let key, let answer): write(key, answer)
+            case .write(let key, let answer):
+                let batch = stages.builder.batch
+                let first = batch.commandCount
+                write(key, answer)
+                batch.noteRefreshing(from: first)
             }
         }
     }
@@ -90,7 +94,7 @@ final class FlowRefresher {
             return queue.finish(key, .failed)
         }
         if let built = answer.built { return publish(built, as: key, until: answer.expiresAt) }
-        guard let payload = answer.payload else {
+        guard let payload = answer.payload, !Self.isEmptyCollection(payload) else {
             stages.memberTTLs?.replace(name, database: key.database)
             stages.expiryGuard?.removed(name, database: key.database)
             builder.batch.append("UNLINK", name)
@@ -108,6 +112,11 @@ final class FlowRefresher {
         restore.withCommand { _ = stages.admit($0, at: RecordPlace(database: key.database), conflicts: nil) }
         stages.reports.isRefreshing = false
         wrote(key, .written)
+    }
+
+    private static func isEmptyCollection(_ payload: [UInt8]) -> Bool {
+        guard let dump = DumpPayload(payload.span.bytes) else { return false }
+        return dump.isEmptyCollection
     }
 
     private func publish(_ value: BuiltValue, as key: RefreshKey, until expiresAt: Int64?) {
@@ -134,7 +143,7 @@ final class FlowRefresher {
         let mark = progress.nextLSN.map { StreamMark(next: LSN($0), beside: progress.beside) }
         for _ in 0..<min(progress.refreshes, unconfirmed.count) {
             let (key, end) = unconfirmed.removeFirst()
-            queue.finish(key, end, at: mark)
+            queue.finish(key, stages.reports.takeRefusedRefresh(of: key) ? .failed : end, at: mark)
         }
     }
 }
