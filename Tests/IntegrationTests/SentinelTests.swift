@@ -122,7 +122,9 @@ import Wire
         try waitUntilEqual(client, target)
         old.kill()
         new.resume()
-        try wait(until: "the replica is promoted", timeout: .seconds(90)) { try new.client().info("replication", "role") == "master" }
+        try wait(until: "the replica is promoted", timeout: .seconds(90)) {
+            try new.client().info("replication", "role") == "master"
+        }
         try daemon.wait(forLine: "the target has lost its last writes: 10 keys")
         try waitUntilEqual(client, new.client())
         try daemon.leave()
