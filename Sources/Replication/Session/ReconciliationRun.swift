@@ -70,7 +70,11 @@ final class ReconciliationRun {
         let control = scope.task.control(role: "reconcile")
         do {
             let doomed: Int
-            if let counted { doomed = counted } else { doomed = try await reconciler(on: control).countWork(in: databases.reconciled) }
+            if let counted {
+                doomed = counted
+            } else {
+                doomed = try await reconciler(on: control).countWork(in: databases.reconciled)
+            }
             counted = nil
             if doomed > 0 {
                 logger.warning(
