@@ -59,6 +59,44 @@ struct ReconcileTests {
         }
     }
 
+    @Test("removes them again where the target comes back with what was removed")
+    func removesAgain() throws {
+        let before = try startedMaster(.live(SyntheticDataSet(keys: 50_000, valueBytes: 10)))
+        let after = try startedMaster()
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            before.stop()
+            after.stop()
+        }
+        let reconnect = ["reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
+        let first = try Daemon(.replicate, .init(source: before.port, target: redis.port))
+        defer { first.process.kill() }
+        try first.wait(forLine: "event=stable")
+        try first.leave()
+        after.execute("SET k v")
+        let second = try Daemon(
+            .replicate, .init(source: after.port, target: redis.port, sections: reconnect), folder: first.folder)
+        defer { second.process.kill() }
+        let (client, checkpoint) = (try redis.client(), "df2redis:checkpoint:lab")
+        func isPending() throws -> Bool { try client.command("HEXISTS", checkpoint, "reconcile").int == 1 }
+        let end = ContinuousClock.now + .seconds(30)
+        while ContinuousClock.now < end {
+            if try isPending(), try client.command("HGET", checkpoint, "flow:0").text?.hasPrefix("stable") == true {
+                break
+            }
+        }
+        try client.command("SAVE")
+        try #require(try isPending(), "it was all removed too soon for this test")
+        try second.wait(forLine: "reconciled:")
+        // Nothing moves the position.
+        try wait(until: "the mark has moved") { try client.command("HEXISTS", checkpoint, "beside:0").int == 1 }
+        redis.kill()
+        try redis.restart()
+        try waitUntilEqual(RESPClient(port: after.port), redis.client())
+        try second.leave()
+    }
+
     @Test("never lets a new write build on an old value")
     func newWritesDoNotBuildOnOldValues() throws {
         try withFilledTarget { master, redis, configuration in

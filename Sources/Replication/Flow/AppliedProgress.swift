@@ -12,7 +12,7 @@ struct AppliedProgress {
     private let onEvent: @Sendable (FlowEvent) -> Void
     private var didReportSnapshot: Bool
     private var didReportStable: Bool
-    /// The position after the snapshot is stored even when no record follows it.
+    /// The position after the snapshot is stored even when no record follows it, and so is a mark that has moved on.
     var hasSentPosition: Bool
     private var recordsSinceAcknowledgement = 0
     /// The flow's own, when it is acknowledged.

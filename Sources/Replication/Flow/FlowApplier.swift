@@ -428,6 +428,13 @@ package actor FlowApplier {
         encoder.setCatchUpEnd(end.value)
     }
 
+    /// Something has been written beside the stream, by somebody else: the flow's mark moves on.
+    func noteBeside() {
+        progress.hasSentPosition = false
+        machine.bytesAvailable()
+        pump()
+    }
+
     /// Hands something to what puts values that are read at the source into the stream.
     func refresh<R: Sendable>(_ body: @Sendable (FlowRefresher) -> R) -> R? {
         guard let refresher = encoder.refresher, machine.isActive, encoder.isStable else { return nil }

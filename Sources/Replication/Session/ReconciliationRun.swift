@@ -86,6 +86,8 @@ final class ReconciliationRun {
             for applier in scope.flows.appliers { await applier.endReconciling(remembers: hasOtherTasks) }
             try await scope.task.checkpointStore.noteReconciled(on: control)
             isPending = false
+            // A target that comes back with what was removed, and with the note that it is to be, is known by the mark of a flow.
+            await scope.flows.appliers.first?.noteBeside()
             logger.notice("reconciled: \(removed) keys removed that the source no longer has")
         } catch {
             await control.close()
