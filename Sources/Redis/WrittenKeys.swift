@@ -45,6 +45,33 @@ extension JournalCommand {
         }
     }
 
+    /// Calls `body` with the key whose value the command gives to another key as the target has it, with that other key, and
+    /// with the database of that one. Rather one too many than one too few.
+    ///
+    /// Other commands that store what they read have the result in their records.
+    package func forEachValueHandedOn(
+        in database: UInt32, _ body: (_ key: RawSpan, _ destination: RawSpan, _ other: UInt32) -> Void
+    ) {
+        guard argumentCount > 2 else { return }
+        let name = name
+        if name.isWord("RENAME") || name.isWord("RENAMENX") {
+            body(argument(at: 1), argument(at: 2), database)
+        } else if name.isWord("MOVE") {
+            if let otherDatabase { body(argument(at: 1), argument(at: 1), otherDatabase) }
+        } else if name.isWord("COPY") {
+            body(argument(at: 1), argument(at: 2), otherDatabase ?? database)
+        } else if name.isWord("SORT") || name.isWord("GEORADIUS") || name.isWord("GEORADIUSBYMEMBER") {
+            let key = argument(at: 1)
+            var options = arguments
+            for _ in 0..<2 { _ = options.next() }
+            while let option = options.next() {
+                guard option.isWord("STORE") || option.isWord("STOREDIST") else { continue }
+                var following = options
+                if let destination = following.next() { body(key, destination, database) }
+            }
+        }
+    }
+
     /// Where `MOVE key db` moves to; `nil` for any other command.
     package var moveDestination: UInt32? { name.isWord("MOVE") ? otherDatabase : nil }
 

@@ -72,4 +72,32 @@ struct WrittenKeysTests {
         let missing = JournalRule.table.keys.map(\.text).filter { Self.examples[$0] == nil }
         #expect(missing == [], "whoever adds a rule says here which keys its command writes")
     }
+
+    @Test(
+        "and those whose value it gives to another as the target has it",
+        arguments: [
+            ("RENAME a b", "a>b"), ("RENAMENX a b", "a>b"), ("MOVE a 3", "a>a@3"), ("MOVE a nowhere", ""),
+            ("COPY a b", "a>b"), ("COPY a b REPLACE DB 3", "a>b@3"),
+            ("SORT a ALPHA LIMIT 0 2 STORE b", "a>b"), ("SORT a", ""), ("SORT a DESC", ""),
+            ("GEORADIUS a 1 2 3 km STORE b", "a>b"), ("GEORADIUSBYMEMBER a m 3 km STOREDIST b", "a>b"),
+            ("SET a b", ""), ("RENAME a", ""), ("SMOVE a b m", ""), ("RESTORE a 0 b", ""),
+        ])
+    func valuesHandedOn(_ words: String, _ expected: String) throws {
+        var encoded = ByteBuffer()
+        encoded.append(journalCommand: words.split(separator: " ").map(String.init), transactionID: 0)
+        var reader = ByteReader(encoded.bytes)
+        guard case .command(let command)? = try reader.readJournalRecord(maxPayloadBytes: 1 << 20) else {
+            Issue.record("not a command")
+            return
+        }
+        var found: [String] = []
+        command.forEachValueHandedOn(in: 0) { key, destination, other in
+            let texts = [
+                key.withUnsafeBytes { String(decoding: $0, as: UTF8.self) },
+                destination.withUnsafeBytes { String(decoding: $0, as: UTF8.self) },
+            ]
+            found.append(texts.joined(separator: ">") + (other == 0 ? "" : "@\(other)"))
+        }
+        #expect(found.joined(separator: " ") == expected)
+    }
 }

@@ -69,6 +69,30 @@ import Wire
         #expect(asked == ["0 to", "0 to:2", "0 to:3"])
     }
 
+    @Test(arguments: [
+        ("RENAME tmp to", "0 to"), ("RENAMENX tmp to", "0 to"), ("MOVE tmp 5", "5 tmp"), ("SORT tmp STORE to", "0 to"),
+        ("GEORADIUS tmp 1 2 3 km STORE to", "0 to"),
+    ])
+    func `a key that gets the value of one that waits`(_ line: String, _ destination: String) throws {
+        try scene.journal(line)
+        #expect(asked.subtracting(["0 tmp", "0 to", "5 tmp"]) == [])
+        queue.fullSyncBegins()
+        scene.becomeStable()
+        try scene.journal("RENAME other to", inSnapshot: false)
+        #expect(asked == [], "nobody has asked for the other")
+        scene.encoder.reports.refresh(Array("tmp".utf8).span.bytes, database: 0)
+        #expect(asked == ["0 tmp"])
+        try scene.journal(line, inSnapshot: false)
+        #expect(asked == [destination])
+    }
+
+    @Test func `the last of several names that a key that waits gets`() throws {
+        scene.becomeStable()
+        scene.encoder.reports.refresh(Array("a".utf8).span.bytes, database: 0)
+        for line in ["RENAME a b", "RENAME b c", "MOVE c 2"] { try scene.journal(line, inSnapshot: false) }
+        #expect(asked == ["0 a", "0 b", "0 c", "2 c"])
+    }
+
     private struct Reply: Sendable {
         var command: String
         var kind: BatchOutcome.Irregularity.Kind

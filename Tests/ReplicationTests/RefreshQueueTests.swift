@@ -24,10 +24,13 @@ import Testing
 
     private var path: String { folder.appending(path: "lab.refresh").path }
 
-    private func queue(path: String?, mostInMemory: Int = 10, mostFileBytes: Int = 1 << 30) -> RefreshQueue {
+    private func queue(
+        path: String?, mostInMemory: Int = 10, mostFileBytes: Int = 1 << 30, mostFingerprints: Int = 200_000
+    ) -> RefreshQueue {
         RefreshQueue(
             path: path, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
-            mostInMemory: mostInMemory, mostFileBytes: mostFileBytes, clock: { [time] in time.now })
+            mostInMemory: mostInMemory, mostFileBytes: mostFileBytes, mostFingerprints: mostFingerprints,
+            clock: { [time] in time.now })
     }
 
     private func request(_ name: String, flow: Int = 0) -> RefreshRequest {
@@ -202,6 +205,47 @@ import Testing
         _ = second.take(atMost: 1)
         let size = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int
         #expect(size == 16, "the file of an empty queue is its head")
+    }
+
+    private func handOn(_ name: String, to destination: String, in queue: RefreshQueue) {
+        queue.handOn(request(name).key, to: request(destination).key, flow: FlowID(3))
+    }
+
+    @Test func `has the key too that gets the value of one that waits, on the disk and after a restart as well`() {
+        var first: RefreshQueue? = queue(path: path, mostInMemory: 2)
+        for name in ["a", "b", "c", "d"] { first?.ask(request(name, flow: 3)) }
+        if let first {
+            handOn("none", to: "nothing", in: first)
+            handOn("a", to: "in memory", in: first)
+            handOn("d", to: "on the disk", in: first)
+            #expect(first.figures.waiting == 6)
+        }
+        first = nil
+        let second = queue(path: path, mostInMemory: 2)
+        handOn("none", to: "nothing", in: second)
+        handOn("d", to: "d later", in: second)
+        handOn("on the disk", to: "elsewhere", in: second)
+        #expect(second.figures.waiting == 8)
+        var seen: [String] = []
+        while true {
+            let requests = second.take(atMost: 1)
+            guard let next = requests.first else { break }
+            #expect(next.flow == FlowID(3))
+            seen += names(requests)
+            second.finish(next.key, .written)
+        }
+        #expect(seen == ["a", "b", "c", "d", "in memory", "on the disk", "d later", "elsewhere"])
+        handOn("d", to: "nothing", in: second)
+        #expect(second.figures.waiting == 0, "it is done")
+    }
+
+    @Test func `has a key too many where it does not remember all that are on the disk`() {
+        let queue = queue(path: path, mostInMemory: 1, mostFingerprints: 1)
+        for name in ["a", "b", "c"] { queue.ask(request(name)) }
+        handOn("c", to: "to", in: queue)
+        #expect(queue.figures.waiting == 4)
+        handOn("none", to: "too many", in: queue)
+        #expect(queue.figures.waiting == 5)
     }
 
     @Test func `reads a file that a crash has cut short up to there`() throws {

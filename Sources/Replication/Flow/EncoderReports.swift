@@ -76,6 +76,17 @@ final class EncoderReports {
 
     func takeRefusedRefresh(of key: RefreshKey) -> Bool { refusedRefreshes.remove(key) != nil }
 
+    /// Where `command` gives a key the value that the target has of another one: what is still to be read at the source of the
+    /// one is to be read of the other too.
+    func handOn(_ command: borrowing JournalCommand, database: UInt32) {
+        guard let refreshes, !isRefreshing else { return }
+        command.forEachValueHandedOn(in: database) { key, destination, other in
+            let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
+            let destination = RefreshKey(database: other, key: destination.withUnsafeBytes { Array($0) })
+            refreshes.handOn(key, to: destination, flow: flow)
+        }
+    }
+
     func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
         report(divergence, subject: subject, printableKey: printableKey(key), database: database)
         refresh(key, database: database)

@@ -32,8 +32,6 @@ package final class RefreshQueue: Sendable {
 
     /// Keys in memory at once.
     private let mostInMemory: Int
-    /// Fingerprints of keys on the disk, so that a key is there once.
-    private static let mostFingerprints = 200_000
     private let mostFileBytes: Int
     /// What came so far after a key that still waits that it is written to the end again.
     private static let stragglerBytes = 1 << 20
@@ -53,6 +51,23 @@ package final class RefreshQueue: Sendable {
         var checkedAt: Int64
     }
 
+    /// Fingerprints of keys on the disk, so that a key is there once.
+    private struct Fingerprints {
+        private let mostKeys: Int
+        private var keys: Set<UInt64> = []
+        private var isComplete = true
+
+        init(mostKeys: Int) { self.mostKeys = mostKeys }
+
+        mutating func insert(_ key: UInt64) {
+            if keys.count < mostKeys { keys.insert(key) } else { isComplete = false }
+        }
+
+        func contains(_ key: UInt64) -> Bool { keys.contains(key) }
+        func mayContain(_ key: UInt64) -> Bool { !isComplete || keys.contains(key) }
+        mutating func removeAll() { (keys, isComplete) = ([], true) }
+    }
+
     private struct State {
         var schedule = RefreshSchedule()
         var figures = Figures()
@@ -61,7 +76,7 @@ package final class RefreshQueue: Sendable {
         /// Of the file: what follows has not been read back.
         var readOffset = 0
         var onDisk = 0
-        var fingerprints: Set<UInt64> = []
+        var fingerprints: Fingerprints
         var headNotedAt: Int64 = 0
         /// Of the next key that is asked for. Those on the disk have the last ones before it.
         var nextNumber: UInt64 = 1
@@ -79,22 +94,23 @@ package final class RefreshQueue: Sendable {
     ///   - clock: milliseconds, never going back.
     package init(
         path: String?, historyPath: String? = nil, logger: Logger, mostInMemory: Int = 10_000,
-        mostFileBytes: Int = 1 << 30, mostHistoryBytes: Int = 8 << 20,
+        mostFileBytes: Int = 1 << 30, mostHistoryBytes: Int = 8 << 20, mostFingerprints: Int = 200_000,
         clock: @escaping @Sendable () -> Int64 = { WallClock.monotonic().milliseconds }
     ) {
         self.logger = logger
         self.clock = clock
         self.mostInMemory = mostInMemory
         self.mostFileBytes = mostFileBytes
-        var state = State()
+        var state = State(fingerprints: Fingerprints(mostKeys: mostFingerprints))
         if let path {
             do throws(SystemError) {
                 let file = try RefreshFile(path: path)
                 state.file = file
                 state.readOffset = file.head
                 var offset = file.head
-                while let (_, place) = try file.read(at: offset) {
+                while let (request, place) = try file.read(at: offset) {
                     state.onDisk += 1
+                    state.fingerprints.insert(Self.fingerprint(of: request.key))
                     offset = place.end
                 }
                 state.figures.asked = state.onDisk
@@ -132,6 +148,27 @@ package final class RefreshQueue: Sendable {
         return admission
     }
 
+    /// `destination` gets the value that the target has of `key`: where the one is to be read, the other is too.
+    func handOn(_ key: RefreshKey, to destination: RefreshKey, flow: FlowID) {
+        let now = clock()
+        let failure = state.withLock { state -> String? in
+            guard let origin = origin(of: key, state) else { return nil }
+            return add(RefreshRequest(destination, flow: flow, origin: origin), now: now, &state).failure
+        }
+        if let failure { logger.warning("\(failure)") }
+    }
+
+    /// Why a key waits; `nil`: it does not. Where not all keys on the disk are remembered, it may.
+    private func origin(of key: RefreshKey, _ state: State) -> RefreshOrigin? {
+        if let origin = state.schedule.origin(of: key) { return origin }
+        guard state.onDisk > 0 else { return nil }
+        return state.fingerprints.mayContain(Self.fingerprint(of: key)) ? .stream : nil
+    }
+
+    private static func fingerprint(of key: RefreshKey) -> UInt64 {
+        KeySet.fingerprint(key.key.span.bytes, database: key.database)
+    }
+
     /// - Returns: also what is to be logged.
     private func add(
         _ request: RefreshRequest, now: Int64, _ state: inout State
@@ -146,7 +183,7 @@ package final class RefreshQueue: Sendable {
             _ = state.schedule.add(request, at: nil, number: state.nextNumber, now: now)
             return (.added, nil)
         }
-        let fingerprint = KeySet.fingerprint(request.key.key.span.bytes, database: request.key.database)
+        let fingerprint = Self.fingerprint(of: request.key)
         if state.onDisk > 0, state.fingerprints.contains(fingerprint) { return (.known, nil) }
         let hasRoom = state.onDisk == 0 && state.schedule.count < mostInMemory
         guard let file = state.file, file.end < mostFileBytes else {
@@ -168,7 +205,7 @@ package final class RefreshQueue: Sendable {
             } else {
                 _ = takeNumber(&state)
                 state.onDisk += 1
-                if state.fingerprints.count < Self.mostFingerprints { state.fingerprints.insert(fingerprint) }
+                state.fingerprints.insert(fingerprint)
             }
             return (.added, nil)
         } catch {
@@ -222,7 +259,8 @@ package final class RefreshQueue: Sendable {
             guard let (request, place) = next else {
                 let lost = state.onDisk
                 state.figures.failed += lost
-                (state.onDisk, state.fingerprints) = (0, [])
+                state.onDisk = 0
+                state.fingerprints.removeAll()
                 return report(
                     "the file of the keys to be refreshed is damaged: \(lost) keys are left out; 'df2redis verify' finds those that differ",
                     &state)
@@ -232,7 +270,7 @@ package final class RefreshQueue: Sendable {
             state.onDisk -= 1
             _ = state.schedule.add(request, at: place, number: number, now: now)
         }
-        if state.onDisk == 0 { state.fingerprints = [] }
+        if state.onDisk == 0 { state.fingerprints.removeAll() }
         return nil
     }
 
@@ -354,7 +392,8 @@ package final class RefreshQueue: Sendable {
     package func fullSyncBegins() {
         state.withLock { state in
             state.schedule.removeAll()
-            (state.onDisk, state.fingerprints) = (0, [])
+            state.onDisk = 0
+            state.fingerprints.removeAll()
             if let file = state.file, (try? file.reset()) != nil { state.readOffset = file.head }
             try? state.history?.forget()
         }

@@ -86,6 +86,8 @@ struct RefreshSchedule {
     func contains(_ key: RefreshKey) -> Bool { entries[key] != nil }
 
     func request(_ key: RefreshKey) -> RefreshRequest? { entries[key]?.request }
+    /// Why a key waits; `nil`: it does not.
+    func origin(of key: RefreshKey) -> RefreshOrigin? { entries[key].map { $0.isUrgent ? .group : $0.request.origin } }
 
     private mutating func schedule(_ key: RefreshKey, at time: Int64) { later[time / 1000, default: []].append(key) }
 

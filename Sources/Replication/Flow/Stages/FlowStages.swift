@@ -74,6 +74,7 @@ final class FlowStages {
         admission = reconcile.admit(command, at: place)
         if admission == .pass { admission = reservedNames.admit(command, at: place) }
         if admission == .pass { admission = otherDatabase.admit(command, at: place) }
+        if admission == .pass { reports.handOn(command, database: place.database) }
         if admission == .pass, let memberTTLs { admission = memberTTLs.admit(command, at: place) }
         guard admission == .pass else { return admission }
         admission = rewrite.admit(command, at: place)
