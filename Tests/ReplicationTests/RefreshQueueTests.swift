@@ -248,6 +248,17 @@ import Testing
         #expect(queue.figures.waiting == 5)
     }
 
+    @Test func `reads a key again that comes again while others are on the disk`() {
+        let queue = queue(path: path, mostInMemory: 1)
+        for name in ["a", "b", "c", "d"] { queue.ask(request(name)) }
+        for name in ["a", "b"] {
+            #expect(names(queue.take(atMost: 1)) == [name])
+            queue.finish(request(name).key, .written)
+        }
+        queue.ask(request("b"))
+        #expect(queue.figures.waiting == 3)
+    }
+
     @Test func `reads a file that a crash has cut short up to there`() throws {
         let queue = queue(path: path, mostInMemory: 2)
         for number in 0..<10 { queue.ask(request("key:\(number)")) }

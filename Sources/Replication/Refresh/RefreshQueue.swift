@@ -63,6 +63,7 @@ package final class RefreshQueue: Sendable {
             if keys.count < mostKeys { keys.insert(key) } else { isComplete = false }
         }
 
+        mutating func remove(_ key: UInt64) { keys.remove(key) }
         func contains(_ key: UInt64) -> Bool { keys.contains(key) }
         func mayContain(_ key: UInt64) -> Bool { !isComplete || keys.contains(key) }
         mutating func removeAll() { (keys, isComplete) = ([], true) }
@@ -268,6 +269,7 @@ package final class RefreshQueue: Sendable {
             state.readOffset = place.end
             let number = state.nextNumber - UInt64(state.onDisk)
             state.onDisk -= 1
+            state.fingerprints.remove(Self.fingerprint(of: request.key))
             _ = state.schedule.add(request, at: place, number: number, now: now)
         }
         if state.onDisk == 0 { state.fingerprints.removeAll() }
