@@ -48,4 +48,22 @@ import Testing
         #expect(streams.figures.isComplete)
         #expect(streams.requests.isEmpty)
     }
+
+    @Test func `have the groups still where they get another name`() throws {
+        let streams = ConsumedStreams()
+        streams.begin(isNeeded: true, isFullSync: true)
+        let scene = EncoderScene(
+            protocolVersion: 4,
+            context: {
+                $0.consumedStreams = streams
+                $0.refreshes = nil
+            })
+        scene.becomeStable()
+        for line in ["XGROUP CREATE a g 0", "RENAME a b", "MOVE b 5", "RENAME other unlike"] {
+            try scene.journal(line, inSnapshot: false)
+        }
+        #expect(
+            Set(streams.requests.map(\.key)) == [key("a"), key("b"), RefreshKey(database: 5, key: Array("b".utf8))])
+        #expect(streams.requests.allSatisfy { $0.flow == FlowID(0) })
+    }
 }

@@ -79,11 +79,12 @@ final class EncoderReports {
     /// Where `command` gives a key the value that the target has of another one: what is still to be read at the source of the
     /// one is to be read of the other too.
     func handOn(_ command: borrowing JournalCommand, database: UInt32) {
-        guard let refreshes, !isRefreshing else { return }
+        guard !isRefreshing, refreshes != nil || consumedStreams != nil else { return }
         command.forEachValueHandedOn(in: database) { key, destination, other in
             let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
             let destination = RefreshKey(database: other, key: destination.withUnsafeBytes { Array($0) })
-            refreshes.handOn(key, to: destination, flow: flow)
+            refreshes?.handOn(key, to: destination, flow: flow)
+            consumedStreams?.handOn(key, to: destination)
         }
     }
 

@@ -66,6 +66,12 @@ package final class ConsumedStreams: Sendable {
         }
     }
 
+    /// `destination`, of the same flow, gets the groups that the target has of `key`.
+    func handOn(_ key: RefreshKey, to destination: RefreshKey) {
+        guard let flow = state.withLock({ $0.flows[key] }) else { return }
+        note(destination, flow: flow)
+    }
+
     /// - Returns: `false` when every stream is known.
     package func beginWalk() -> Bool {
         state.withLock { state in
