@@ -27,6 +27,19 @@ extension JournalRewriter {
 
         """
 
+    private static let setField: StaticString =
+        "redis.call('HSET', KEYS[1], ARGV[1], add(redis.call('HGET', KEYS[1], ARGV[1]), ARGV[2]))"
+
+    /// HSET ends the TTL of a field, which the source keeps.
+    private static let setFieldKeepingExpiry: StaticString = """
+        local K, f = KEYS[1], ARGV[1]
+        local at = redis.call('HPEXPIRETIME', K, 'FIELDS', 1, f)
+        redis.call('HSET', K, f, add(redis.call('HGET', K, f), ARGV[2]))
+        if type(at) == 'table' and at[1] > 0 then
+        redis.call('HPEXPIREAT', K, string.format('%.0f', at[1]), 'FIELDS', 1, f)
+        end
+        """
+
     /// `INCRBYFLOAT key by` or `HINCRBYFLOAT key field by`.
     func incrementFloat(
         _ command: borrowing JournalCommand, inField: Bool, into batch: CommandBatch
@@ -34,7 +47,7 @@ extension JournalRewriter {
         guard command.argumentCount == (inField ? 4 : 3) else { return .unsupported(.unknownCommand) }
         let store: StaticString =
             inField
-            ? "redis.call('HSET', KEYS[1], ARGV[1], add(redis.call('HGET', KEYS[1], ARGV[1]), ARGV[2]))"
+            ? (profile.hasFieldExpiry ? Self.setFieldKeepingExpiry : Self.setField)
             : "redis.call('SET', KEYS[1], add(redis.call('GET', KEYS[1]), ARGV[1]), 'KEEPTTL')"
         batch.append("EVAL") {
             $0.append(Self.sum, followedBy: store)

@@ -102,6 +102,13 @@ import Wire
                 -1, later, later, later + 5000, relative, relative, -2,
             ])
         #expect(try target.list("HMGET", "h", "a", "b", "d", "f") == ["3", "11", "7", "10"])
+        try apply("HSET h n 1 m 1")
+        try apply("HGETEX h PXAT \(later + 7000) FIELDS 1 n")
+        for field in ["n", "m", "new"] { try apply("HINCRBYFLOAT h \(field) 0.5") }
+        try apply("HINCRBYFLOAT new f 0.5")
+        #expect(try expiries("h", "n", "m", "new") == [later + 7000, -1, -1])
+        #expect(try target.list("HMGET", "h", "n", "m", "new") == ["1.5", "1.5", "0.5"])
+        #expect(try target.text("HGET", "new", "f") == "0.5")
         try apply("HGETEX h PXAT 1 FIELDS 1 b")
         #expect(try target.list("HMGET", "h", "b") == ["nil"])
     }
