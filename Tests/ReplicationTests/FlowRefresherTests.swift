@@ -84,6 +84,21 @@ import Testing
         #expect(queue.figures.removed == 1)
     }
 
+    @Test func `of a type that the target lacks leaves nothing older there`() throws {
+        ask()
+        _ = refresher.begin([key])
+        // A bloom filter, of which nothing is looked into. Without a checksum.
+        answer([33, 0, 9, 0] + [UInt8](repeating: 0, count: 8), before: 1, after: 1)
+        scene.encoder.writeRefreshes(at: EncoderScene.now)
+        #expect(names == ["UNLINK"])
+        #expect(scene.letters == ["bloom-filter \"k\""])
+        #expect(scene.failure == nil)
+        #expect(queue.figures.failed == 0, "nobody has confirmed that it is gone")
+        refresher.confirmed(1)
+        #expect(queue.figures.failed == 1)
+        #expect(queue.figures.waiting == 0)
+    }
+
     @Test func `of another master is not written`() throws {
         try scene.journal("SET k one", inSnapshot: false)
         ask()

@@ -95,14 +95,13 @@ final class FlowRefresher {
         }
         if let built = answer.built { return publish(built, as: key, until: answer.expiresAt) }
         guard let payload = answer.payload, !Self.isEmptyCollection(payload) else {
-            stages.memberTTLs?.replace(name, database: key.database)
-            stages.expiryGuard?.removed(name, database: key.database)
-            builder.batch.append("UNLINK", name)
+            remove(key)
             return wrote(key, .removed)
         }
-        guard let dump = DumpPayload(payload.span.bytes), let type = RDBType(rawValue: dump.typeCode),
-            profile.unsupported(type) == nil
-        else { return queue.finish(key, .failed) }
+        guard let dump = DumpPayload(payload.span.bytes), let type = RDBType(rawValue: dump.typeCode) else {
+            return queue.finish(key, .failed)
+        }
+        if let unsupported = profile.unsupported(type) { return leaveOut(key, type, unsupported) }
         let restore = StoredJournalCommand(arguments: [
             Array("RESTORE".utf8), key.key, Array("\(answer.expiresAt ?? 0)".utf8), payload, Array("REPLACE".utf8),
             Array("ABSTTL".utf8),
@@ -117,6 +116,26 @@ final class FlowRefresher {
     private static func isEmptyCollection(_ payload: [UInt8]) -> Bool {
         guard let dump = DumpPayload(payload.span.bytes) else { return false }
         return dump.isEmptyCollection
+    }
+
+    private func remove(_ key: RefreshKey) {
+        let name = key.key.span.bytes
+        stages.memberTTLs?.replace(name, database: key.database)
+        stages.expiryGuard?.removed(name, database: key.database)
+        stages.builder.batch.append("UNLINK", name)
+    }
+
+    /// The target can have no such value: what it has there is older. Where that is a reason to stop, the task has stopped at
+    /// the command that made the value.
+    private func leaveOut(_ key: RefreshKey, _ type: RDBType, _ unsupported: Unsupported) {
+        let reports = stages.reports
+        reports.record(
+            .init(
+                severity: .missing, kind: unsupported.rawValue, flow: reports.flow, database: key.database,
+                key: printableKey(key.key.span.bytes), reason: unsupported.reason, subject: type.name))
+        guard unsupported.takesTheKey else { return queue.finish(key, .failed) }
+        remove(key)
+        wrote(key, .failed)
     }
 
     private func publish(_ value: BuiltValue, as key: RefreshKey, until expiresAt: Int64?) {
