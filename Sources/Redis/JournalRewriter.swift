@@ -66,6 +66,9 @@ package struct JournalRewriter {
         case .expire: return expire(command, name, now: now, into: batch)
         case .move: return move(command, name, into: batch)
         case .prepend: return prepend(command, into: batch)
+        case .bitField:
+            batch.append(command)
+            return command.saturatesBelowZero ? .writtenDiverging(.saturatedBits) : .written
         case .rename: return rename(command, name, into: batch)
         case .expireAt:
             guard command.argumentCount >= 3, let time = parseInteger(command.argument(at: 2)) else {

@@ -6,6 +6,7 @@ enum JournalRule: Sendable {
     case add, addScored
     case set, setIfMissing, setWithExpiry
     case prepend
+    case bitField
     case rename, move
     case expireAt, expire
     case restore
@@ -26,7 +27,7 @@ enum JournalRule: Sendable {
     static let table: [CommandName: JournalRule] = {
         let verbatim: [CommandName] = [
             "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",
-            "SETBIT", "BITFIELD", "BITOP", "MSET", "MSETNX", "PERSIST",
+            "SETBIT", "BITOP", "MSET", "MSETNX", "PERSIST",
             "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
             "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE",
@@ -47,6 +48,7 @@ enum JournalRule: Sendable {
         for name: CommandName in ["EXPIRE", "PEXPIRE", "EXPIREAT"] { table[name] = .expire }
         for name: CommandName in ["COPY", "MOVE"] { table[name] = .move }
         table["PREPEND"] = .prepend
+        table["BITFIELD"] = .bitField
         for name: CommandName in ["RENAME", "RENAMENX"] { table[name] = .rename }
         table["PEXPIREAT"] = .expireAt
         table["RESTORE"] = .restore

@@ -95,6 +95,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case pendingEntries = "pending-entries"
     case elementExpiryInDoubt = "element-ttl-in-doubt"
     case floatSum = "float-sum"
+    case saturatedBits = "saturated-bitfield"
 
     package var reason: String {
         switch self {
@@ -125,6 +126,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "a command came so near to the end of an element's TTL that the source may have had it or not: it stays"
         case .floatSum:
             "the target adds in long double where the source adds in double, and does not allow EVAL to this user"
+        case .saturatedBits:
+            "a BITFIELD with OVERFLOW SAT that goes below 0 of an unsigned number makes it the highest one at the source, and 0 at a Redis"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

@@ -76,6 +76,46 @@ struct `Keys that the journal says too little of` {
         #expect(try ServerComparison(source: source, target: target).differences == [])
     }
 
+    @Test func `are equal under another name, and leave nothing older there where the target can have no such value`()
+        throws
+    {
+        // Where there is one shard, a RENAME comes as such.
+        let scene = try RealMasterScene(
+            shards: 1, verify: 0, refresh: 20,
+            sections: ["policy": ["onUnsupported: skip"], "shutdown": ["drainSeconds: 20"]])
+        defer { scene.end() }
+        let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
+        try daemon.wait(forLine: "stable: following")
+        func send(_ lines: String...) throws {
+            for line in lines { try source.command(line.components(separatedBy: " ")) }
+        }
+        try send("ZADD scores 1.123456789 a 22.123456789 b", "SADD members a b")
+        for number in 1...30 {
+            let key = "tmp:\(number)"
+            try send("SADD \(key) old", "EXPIRE \(key) 5000", "SUNIONSTORE \(key) members")
+            try send(number % 2 == 0 ? "RENAME \(key) to:\(number)" : "RENAMENX \(key) to:\(number)")
+            try send("ZUNIONSTORE \(key) 1 scores", "RENAME \(key) by:\(number)", "RENAME by:\(number) board:\(number)")
+            try send("ZUNIONSTORE moved:\(number) 1 scores", "MOVE moved:\(number) 3")
+        }
+        try send("XADD x 1-1 f v", "XADD x 2-1 f v", "XGROUP CREATE x g 0")
+        try send("SET older v", "BF.ADD bloom e", "RENAME bloom older")
+        for number in 1...10 { try send("BITFIELD bits:\(number) OVERFLOW SAT INCRBY u8 0 -\(number)") }
+        try wait(until: "all that was asked for is done", timeout: .seconds(60)) { isDone(daemon) }
+        // From here on nobody reads the stream before the task leaves.
+        try send("XREADGROUP GROUP g c STREAMS x >", "RENAME x y", "MOVE y 3")
+        try wait(until: "the stream is where it is at the source") {
+            try target.command("SELECT", "3")
+            defer { _ = try? target.command("SELECT", "0") }
+            return try target.command("EXISTS", "y").int == 1
+        }
+        try wait(until: "nothing older is left") { try target.command("EXISTS", "older").int == 0 }
+        #expect(daemon.deadLetters.contains(DeadLetter(kind: "bloom-filter", database: 0, key: "older")))
+        try send("DEL older")
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        try daemon.leave()
+        #expect(try ServerComparison(source: source, target: target).differences == [])
+    }
+
     @Test func `and those that look as if it said all are found by comparing both sides`() throws {
         let scene = try RealMasterScene(shards: 4, verify: 10_000)
         defer { scene.end() }

@@ -51,6 +51,22 @@ import Wire
         if old == "0" { #expect(try target.text("GET", "new") == sum) }
     }
 
+    @Test(arguments: [
+        ("BITFIELD k OVERFLOW SAT INCRBY u8 0 -5", true), ("BITFIELD k overflow sat incrby u63 #1 -5", true),
+        ("BITFIELD k GET u8 0 OVERFLOW SAT SET u8 0 7 INCRBY u8 0 -8", true),
+        ("BITFIELD k OVERFLOW SAT INCRBY i8 0 -5 INCRBY u4 0 -1", true),
+        ("BITFIELD k OVERFLOW SAT INCRBY u8 0 5", false), ("BITFIELD k OVERFLOW SAT INCRBY i8 0 -5", false),
+        ("BITFIELD k OVERFLOW SAT SET u8 0 -5", false), ("BITFIELD k INCRBY u8 0 -5", false),
+        ("BITFIELD k OVERFLOW SAT OVERFLOW WRAP INCRBY u8 0 -5", false),
+        ("BITFIELD k OVERFLOW FAIL INCRBY u8 0 -5", false), ("BITFIELD k", false),
+    ])
+    func `a BITFIELD that saturates below 0 of an unsigned number is reported`(_ line: String, isReported: Bool) throws
+    {
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v140)
+        let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: CommandBatch())
+        #expect(outcome == (isReported ? .writtenDiverging(.saturatedBits) : .written))
+    }
+
     // MARK: Deadlines
 
     @Test func `a PEXPIREAT of about now is a plain GETEX, 0 is PERSIST, long ago is a deletion`() async throws {

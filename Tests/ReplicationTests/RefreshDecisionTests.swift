@@ -30,7 +30,7 @@ import Wire
         switch divergence {
         case .fragmentedSort, .sortByPattern, .fragmentedGeoRadius, .storedScores, .storedExpiry, .expiryInThePast,
             .moveInSnapshot, .storeInSnapshot, .storeInDoubt, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
-            .elementExpiryInDoubt, .floatSum:
+            .elementExpiryInDoubt, .floatSum, .saturatedBits:
             true
         }
     }

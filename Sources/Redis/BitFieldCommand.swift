@@ -1,0 +1,31 @@
+import Wire
+
+extension JournalCommand {
+    /// A `BITFIELD` that subtracts from an unsigned number which is not to leave its range (`OVERFLOW SAT`): below 0 the source
+    /// makes it the highest number, a Redis 0.
+    var saturatesBelowZero: Bool {
+        var isSaturating = false
+        var operations = arguments
+        for _ in 0..<2 { _ = operations.next() }
+        while let operation = operations.next(), let second = operations.next() {
+            if operation.isWord("OVERFLOW") {
+                isSaturating = second.isWord("SAT")
+                continue
+            }
+            // The offset.
+            _ = operations.next()
+            if operation.isWord("GET") { continue }
+            guard let number = operations.next() else { return false }
+            if isSaturating, operation.isWord("INCRBY"), second.begins(with: "u", "U"), number.begins(with: "-", "-") {
+                return true
+            }
+        }
+        return false
+    }
+}
+
+extension RawSpan {
+    fileprivate func begins(with lower: Unicode.Scalar, _ upper: Unicode.Scalar) -> Bool {
+        byteCount > 0 && (self[0] == UInt8(ascii: lower) || self[0] == UInt8(ascii: upper))
+    }
+}
