@@ -98,7 +98,7 @@ package struct JournalRewriter {
         case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
         case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
         case .consumerGroup:
-            batch.append(command)
+            appendGroupCommand(command, to: batch)
             return source.has(.readsGroupsWithoutRecord) ? .writtenDiverging(.consumerGroupReads) : .written
         case .claim:
             if command.argumentCount > 3 {
@@ -141,6 +141,21 @@ package struct JournalRewriter {
         self.deletion = nil
         guard command.transactionID == deletion.transactionID, command.argumentCount > 1 else { return false }
         return command.argument(at: 1).isEqual(to: deletion.key.span.bytes)
+    }
+
+    /// The source takes no notice of `XGROUP CREATE key group id [MKSTREAM] ENTRIESREAD n`.
+    private func appendGroupCommand(_ command: borrowing JournalCommand, to batch: CommandBatch) {
+        guard command.name.isWord("XGROUP"), command.argumentCount > 6, command.argument(at: 1).isWord("CREATE") else {
+            return batch.append(command)
+        }
+        batch.append("XGROUP") {
+            $0.append(contentsOf: command, from: 1, to: 4)
+            var options = command.arguments
+            for _ in 0..<5 { _ = options.next() }
+            while let option = options.next() {
+                if option.isWord("ENTRIESREAD") { _ = options.next() } else { $0.append(option) }
+            }
+        }
     }
 
     private func prepend(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {

@@ -273,6 +273,29 @@ import Wire
         #expect(try target.client.command("XPENDING", "x", "g").array?.first?.int == 0)
     }
 
+    @Test func `a group begins without the number of entries read, of which the source takes no notice`() throws {
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v140)
+        let batch = CommandBatch()
+        for line in [
+            "XGROUP CREATE x g 0 ENTRIESREAD 5", "XGROUP CREATE x h $ MKSTREAM ENTRIESREAD 5",
+            "XGROUP CREATE x i 0 MKSTREAM",
+            "XGROUP SETID x g 1-1 ENTRIESREAD 7",
+        ] {
+            #expect(try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch) == .written)
+        }
+        let bytes = batch.bytes.withUnsafeBytes { Array($0) }
+        var reader = ByteReader(bytes.span.bytes)
+        var lines: [String] = []
+        while let value = try reader.readRESPValue() {
+            lines.append((value.array ?? []).compactMap(\.text).joined(separator: " "))
+        }
+        #expect(
+            lines.filter { $0.hasPrefix("XGROUP") } == [
+                "XGROUP CREATE x g 0", "XGROUP CREATE x h $ MKSTREAM", "XGROUP CREATE x i 0 MKSTREAM",
+                "XGROUP SETID x g 1-1 ENTRIESREAD 7",
+            ])
+    }
+
     // MARK: Several shards
 
     @Test(arguments: [
