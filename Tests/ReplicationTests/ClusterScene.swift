@@ -22,6 +22,8 @@ actor ClusterScene {
     private var long: (batch: CommandBatch, left: Int)?
     /// What the target has reported besides outcomes.
     private(set) var reports: [String] = []
+    /// What has been found while nothing was delivered.
+    private var failure: (any Error)?
     private static let flow = FlowID(0)
     /// A later process has a later epoch.
     private static let epochs = Lock<Int64>(1000)
@@ -56,6 +58,7 @@ actor ClusterScene {
             Self.flow, context: context, cluster: connector, resumesAt: next.map { LSN($0) }, queue: executor.queue)
         target.onEvent = { [weak self] event in self?.assumeIsolated { $0.handle(event) } }
         self.target = target
+        failure = nil
         return try await target.open(isolation: self)
     }
 
@@ -63,7 +66,9 @@ actor ClusterScene {
         switch event {
         case .completed(_, let outcome): resume(.success(outcome))
         case .lost(let error): resume(.failure(error))
-        case .failed(let error): resume(.failure(error))
+        case .failed(let error):
+            if waiter == nil { failure = error }
+            resume(.failure(error))
         case .away(let error): reports.append("away: \(error)")
         case .back: reports.append("back")
         case .hasRoom: hasRoom()
@@ -84,7 +89,8 @@ actor ClusterScene {
     }
 
     func deliver(_ batch: CommandBatch) async throws -> BatchOutcome {
-        try await withCheckedThrowingContinuation { continuation in
+        if let failure { throw failure }
+        return try await withCheckedThrowingContinuation { continuation in
             waiter = continuation
             target?.deliver(batch)
         }

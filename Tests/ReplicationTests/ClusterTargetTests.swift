@@ -352,6 +352,8 @@ import Wire
         for node in try cluster.masters() { try node.client().command("WAIT", "1", "10000") }
         let master = try Self.cutReplication(cluster, of: "n:1")
         for round in 3..<6 { try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round)) }
+        // A process that runs notices it by itself.
+        if isAfterCrash { await scene.close() }
         try Self.kill(master, of: cluster)
         var message = ""
         do {
