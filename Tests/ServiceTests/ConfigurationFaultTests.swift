@@ -137,7 +137,7 @@ import Testing
             ])
         #expect(
             problems(of: minimal.replacing("target:\n", with: "target:\n  username: app\n")) == [
-                "4:13: target.username: needs a password: set target.password or target.passwordFile"
+                "4:13: target.username: needs a password: set target.password or target.passwordFile, or give it as the systemd credential 'prod.target-password', which only root and the task's unit can read"
             ])
     }
 

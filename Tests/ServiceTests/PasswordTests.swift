@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Service
@@ -44,6 +45,26 @@ import Testing
         #expect(loaded.configuration.source.password?.reveal() == "inline")
         #expect(loaded.warnings.isEmpty)
         #expect(try load().configuration.source.password == nil)
+    }
+
+    @Test func `is found by a command that is run by hand where the task's unit finds it`() throws {
+        let places = CredentialPlaces(units: folder.path + "/units", store: folder.path + "/store")
+        let loader = ConfigurationLoader(environment: [:], places: places)
+        let yaml = minimal.replacing("source:\n", with: "source:\n  username: u\n")
+        let file = try folder.write(yaml, to: "prod.yaml")
+        func password() throws -> String? { try loader.load(file).configuration.source.password?.reveal() }
+
+        #expect(throws: ConfigurationError.self) { try password() }
+        // Somebody else's.
+        try folder.write("other", to: "store/source-password")
+        #expect(throws: ConfigurationError.self) { try password() }
+        try folder.write("stored", to: "store/prod.source-password")
+        #expect(try password() == "stored")
+        try folder.write("loaded", to: "units/df2redis@prod.service/source-password")
+        #expect(try password() == "loaded")
+        let inUnit = ConfigurationLoader(
+            environment: ["CREDENTIALS_DIRECTORY": folder.path + "/nothing"], places: places)
+        #expect(throws: ConfigurationError.self) { try inUnit.load(file) }
     }
 
     @Test func `of the source is not that of the target`() throws {

@@ -7,6 +7,7 @@ import Glibc
 package struct ConfigurationLoader: Sendable {
     /// The environment: `CREDENTIALS_DIRECTORY` and `STATE_DIRECTORY` of systemd are looked at, nothing is expanded.
     private let environment: [String: String]
+    private let places: CredentialPlaces?
 
     /// A configuration and what an operator should know about its file.
     package struct Loaded: Sendable, Equatable {
@@ -15,8 +16,12 @@ package struct ConfigurationLoader: Sendable {
         package var warnings: [ConfigurationProblem]
     }
 
-    package init(environment: [String: String]) {
+    package init(environment: [String: String]) { self.init(environment: environment, places: nil) }
+
+    /// - Parameter places: where credentials are without `CREDENTIALS_DIRECTORY`, as for a command that is run by hand.
+    init(environment: [String: String], places: CredentialPlaces?) {
         self.environment = environment
+        self.places = places
     }
 
     /// A loader for the environment of this process.
@@ -25,7 +30,7 @@ package struct ConfigurationLoader: Sendable {
         for name in ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"] {
             environment[name] = getenv(name).map { String(cString: $0) }
         }
-        self.init(environment: environment)
+        self.init(environment: environment, places: CredentialPlaces())
     }
 
     /// Returns the configuration of a file.
@@ -56,7 +61,9 @@ package struct ConfigurationLoader: Sendable {
             throw ConfigurationError(
                 code: .syntax, message: "the configuration is not readable as YAML", problems: reading.problems)
         }
-        reading.complete(taskName: taskName, baseDirectory: Self.directory(of: file), environment: environment)
+        reading.complete(
+            taskName: taskName, baseDirectory: Self.directory(of: file), environment: environment,
+            credentialPlaces: places)
 
         guard reading.problems.isEmpty else {
             throw ConfigurationError(

@@ -3,14 +3,22 @@ import Replication
 extension ConfigurationReading {
     /// Fills in what depends on the task's name, the file's place and the environment, and checks what depends on
     /// several values.
-    mutating func complete(taskName: String?, baseDirectory: String, environment: [String: String]) {
+    ///
+    /// - Parameter credentialPlaces: where credentials are looked for without `CREDENTIALS_DIRECTORY`.
+    mutating func complete(
+        taskName: String?, baseDirectory: String, environment: [String: String],
+        credentialPlaces: CredentialPlaces? = nil
+    ) {
         completeTaskName(override: taskName)
         completePaths(baseDirectory: baseDirectory, environment: environment)
         completeTarget()
         demandSource()
-        completePasswords(baseDirectory: baseDirectory, credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
-        completeTLS(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
-        completeToken(credentialsDirectory: environment["CREDENTIALS_DIRECTORY"])
+        let credentials = CredentialFiles(
+            taskName: configuration.taskName, directory: environment["CREDENTIALS_DIRECTORY"],
+            places: credentialPlaces)
+        completePasswords(credentials)
+        completeTLS(credentials)
+        completeToken(credentials)
         checkWhatIsNotBuilt()
         checkTogether()
     }
@@ -135,9 +143,8 @@ extension ConfigurationReading {
         return true
     }
 
-    private mutating func completePasswords(baseDirectory: String, credentialsDirectory: String?) {
-        let resolver = PasswordResolver(
-            taskName: configuration.taskName, credentialsDirectory: credentialsDirectory)
+    private mutating func completePasswords(_ credentials: CredentialFiles) {
+        let resolver = PasswordResolver(credentials: credentials)
         let sides: [(String, WritableKeyPath<Configuration, Secret?>, String?, String?)] = [
             ("source", \.source.password, configuration.source.passwordFile, configuration.source.username),
             ("target", \.target.password, configuration.target.passwordFile, configuration.target.username),
@@ -155,7 +162,11 @@ extension ConfigurationReading {
                     warn("\(side).\(key)", "is not used: \(choice?.origin ?? "") overrides it")
                 }
                 if username != nil, choice == nil {
-                    fail("\(side).username", "needs a password: set \(side).password or \(side).passwordFile")
+                    let credential = credentials.ownName(of: "\(side.replacing(".", with: "-"))-password")
+                    fail(
+                        "\(side).username",
+                        "needs a password: set \(side).password or \(side).passwordFile, or give it as the systemd credential '\(credential)', which only root and the task's unit can read"
+                    )
                 }
             } catch {
                 if error.isOfPasswordFile {
@@ -167,9 +178,8 @@ extension ConfigurationReading {
         }
     }
 
-    private mutating func completeToken(credentialsDirectory: String?) {
-        let resolver = PasswordResolver(
-            taskName: configuration.taskName, credentialsDirectory: credentialsDirectory)
+    private mutating func completeToken(_ credentials: CredentialFiles) {
+        let resolver = PasswordResolver(credentials: credentials)
         do {
             let dashboard = configuration.dashboard
             let choice = try resolver.password(

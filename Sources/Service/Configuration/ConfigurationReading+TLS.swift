@@ -3,8 +3,7 @@ import Link
 extension ConfigurationReading {
     /// Puts systemd's credentials in the place of files, and tries the files: a fault is one of the configuration, and
     /// need not wait for a connection.
-    mutating func completeTLS(credentialsDirectory: String?) {
-        let credentials = CredentialFiles(taskName: configuration.taskName, directory: credentialsDirectory)
+    mutating func completeTLS(_ credentials: CredentialFiles) {
         complete("source.tls", \.source.tls, credentials)
         complete("target.tls", \.target.tls, credentials)
         complete("target.sentinel.tls", \.target.sentinel.tls, credentials)

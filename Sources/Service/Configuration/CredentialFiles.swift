@@ -3,11 +3,29 @@ import Glibc
 /// The files of systemd's credentials: `<task>.NAME`, then `NAME`, in `$CREDENTIALS_DIRECTORY`.
 struct CredentialFiles {
     let taskName: String
-    /// `$CREDENTIALS_DIRECTORY`; nil without systemd credentials.
+    /// `nil` without systemd credentials.
     let directory: String?
+    /// Others have credentials there as well.
+    let isShared: Bool
+
+    /// - Parameters:
+    ///   - directory: `$CREDENTIALS_DIRECTORY`.
+    ///   - places: where a command that is run by hand finds what the task's unit has, where `directory` is `nil`.
+    init(taskName: String, directory: String?, places: CredentialPlaces? = nil) {
+        self.taskName = taskName
+        let unit = places.map { "\($0.units)/df2redis@\(taskName).service" }
+        let found = directory ?? [unit, places?.store].lazy.compactMap(\.self).first { access($0, R_OK | X_OK) == 0 }
+        self.directory = found
+        isShared = found != nil && directory == nil && found == places?.store
+    }
 
     /// What a credential may be called, the one of the task before the one of all tasks.
-    func names(of credential: String) -> [String] { ["\(taskName).\(credential)", credential] }
+    func names(of credential: String) -> [String] {
+        [ownName(of: credential)] + (isShared ? [] : [credential])
+    }
+
+    /// What it is called in /etc/credstore.
+    func ownName(of credential: String) -> String { "\(taskName).\(credential)" }
 
     func path(named name: String) -> String? { directory.map { "\($0)/\(name)" } }
 
@@ -18,4 +36,12 @@ struct CredentialFiles {
         }
         return nil
     }
+}
+
+/// Where the credentials of a unit are.
+struct CredentialPlaces: Sendable {
+    /// Of units that run, a folder each; for root.
+    var units = "/run/credentials"
+    /// What units load them from; for root.
+    var store = "/etc/credstore"
 }

@@ -7,9 +7,7 @@
 ///
 /// For the token: `dashboard-token`, `tokenFile` and `token`.
 struct PasswordResolver {
-    let taskName: String
-    /// `$CREDENTIALS_DIRECTORY`; nil without systemd credentials.
-    let credentialsDirectory: String?
+    let credentials: CredentialFiles
 
     /// The password that holds, where it came from, and the keys that it makes idle.
     struct Choice {
@@ -48,7 +46,6 @@ struct PasswordResolver {
     }
 
     private func credential(_ base: String) throws(Failure) -> (name: String, password: Secret)? {
-        let credentials = CredentialFiles(taskName: taskName, directory: credentialsDirectory)
         for name in credentials.names(of: base) {
             guard let path = credentials.path(named: name) else { return nil }
             do {
