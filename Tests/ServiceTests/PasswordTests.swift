@@ -67,6 +67,19 @@ import Testing
         #expect(throws: ConfigurationError.self) { try inUnit.load(file) }
     }
 
+    /// Both read the whole configuration.
+    @Test func `is loaded by the monitor's unit as by the task's`() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        func credentials(_ unit: String) throws -> [Substring] {
+            try String(contentsOf: root.appending(path: "systemd/\(unit)"), encoding: .utf8)
+                .split(separator: "\n").filter { $0.hasPrefix("LoadCredential=") }
+        }
+        let task = try credentials("df2redis@.service")
+        #expect(task.count == 13)
+        #expect(try credentials("df2redis-monitor@.service") == task)
+    }
+
     @Test func `of the source is not that of the target`() throws {
         try folder.write("t", to: "credentials/target-password")
         let configuration = try load("password: s").configuration
