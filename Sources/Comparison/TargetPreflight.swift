@@ -201,7 +201,7 @@ struct TargetPreflight: Sendable {
             checkpoint: options.checkpointKey, isInCluster: server.cluster != nil)
         // One key a command: in a cluster they are at different nodes.
         let replies = try await server.requests([
-            command("SELECT", "0"), command("GET", owner), command("HKEYS", TaskRegistry.key),
+            command("SELECT", "0"), command("GET", owner), command("HGETALL", TaskRegistry.key),
             command("EXISTS", options.checkpointKey), command("EXISTS", owner), command("EXISTS", TaskRegistry.key),
         ])
         var findings: [PreflightFinding] = []
@@ -211,7 +211,10 @@ struct TargetPreflight: Sendable {
                     .warn, .target, "task", "the task is run by \(OwnershipRecord.description(of: text)) now",
                     remedy: "stop it before it is started elsewhere"))
         }
-        let others = (replies[2].array ?? []).compactMap(\.text).filter { $0 != options.checkpointKey }.sorted()
+        let lines = (replies[2].array ?? []).compactMap(\.text)
+        // A task whose first start has failed is named without a database.
+        let others = stride(from: 0, to: lines.count - 1, by: 2)
+            .filter { lines[$0] != options.checkpointKey && !lines[$0 + 1].isEmpty }.map { lines[$0] }.sorted()
         if !others.isEmpty {
             findings.append(
                 PreflightFinding(

@@ -93,6 +93,9 @@ package struct OtherTasks: Equatable, Sendable, CustomStringConvertible {
 
     package var isEmpty: Bool { databases.isEmpty }
 
+    /// Those that fill a database: a task whose first start has failed is only named.
+    package var filling: OtherTasks { OtherTasks(databases: databases.filter { !$0.value.isEmpty }) }
+
     /// Somebody else fills `database`.
     package func fill(_ database: UInt32) -> Bool { databases.values.contains { $0.contains(database) } }
 

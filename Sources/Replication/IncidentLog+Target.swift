@@ -31,6 +31,7 @@ extension IncidentLog {
     }
 
     func report(_ others: OtherTasks) {
+        let others = others.filling
         guard !others.isEmpty else { return }
         reportOnce(
             "the target is filled by other tasks too: \(others). In a database of theirs this task removes nothing but keys that it is known to have brought; databases of its own are the better way (if one of them is gone for good: HDEL \(TaskRegistry.key) <its name here>)"

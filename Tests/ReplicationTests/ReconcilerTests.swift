@@ -1,9 +1,9 @@
 import Dragonfly
 import Lab
 import Logging
-import Redis
 import Testing
 
+@testable import Redis
 @testable import Replication
 
 /// The answer to a removal does not come: it may lie in the target's socket, and run behind what a flow writes next.
@@ -126,5 +126,17 @@ import Testing
         ])
     func `is half of what the target held, where that was much`(_ keys: Int, _ before: Int, _ stops: Bool) {
         #expect(RemovalBrake.stops(removing: keys, of: before) == stops)
+    }
+}
+
+@Suite struct `Other tasks of a target` {
+    @Test func `fill it as soon as they have a database`() {
+        let tasks = OtherTasks(databases: ["failed": [], "prod": [0, 3]])
+        #expect(tasks.filling == OtherTasks(databases: ["prod": [0, 3]]))
+        #expect(tasks.filling.description == "prod (databases 0, 3)")
+        #expect(OtherTasks(databases: ["failed": []]).filling.isEmpty)
+        let log = RecordedLog()
+        IncidentLog(logger: log.logger, path: nil).report(OtherTasks(databases: ["failed": []]))
+        #expect(log.messages.isEmpty)
     }
 }
