@@ -74,8 +74,9 @@ struct TargetPreflight: Sendable {
             side.findings.append(
                 PreflightFinding(
                     .fail, .target, "version", error.message,
-                    remedy:
-                        "set target.addr to a primary of Redis or Valkey, \(TargetProfile.oldestVersion) or later"
+                    remedy: error.code == .permission
+                        ? "give the user of target.username the right that this names, such as +info"
+                        : "set target.addr to a primary of Redis or Valkey, \(TargetProfile.oldestVersion) or later"
                 ))
             if error.code == .unreachable || error.code == .permission { throw .target(error) }
             // Of what is no server to write to, nothing else is asked.

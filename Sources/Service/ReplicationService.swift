@@ -58,6 +58,11 @@ package struct ReplicationService: Sendable {
                 """)
         }
 
+        if let reason = StateOwner.refusal(of: configuration.stateDirectory) {
+            logger.critical("\(reason)")
+            notifier.failure(reason)
+            return .cantCreate
+        }
         if let error = makeFolders() {
             logger.critical("\(error)")
             notifier.failure(errno: error.errno, "\(error)")
@@ -170,6 +175,10 @@ package struct ReplicationService: Sendable {
             for part in path.split(separator: "/") {
                 built += "/\(part)"
                 if mkdir(built, 0o750) != 0, errno != EEXIST { return SystemError("mkdir", errno: errno, peer: built) }
+            }
+            var info = stat()
+            if stat(path, &info) == 0, info.st_mode & S_IFMT != S_IFDIR {
+                return SystemError("mkdir", errno: ENOTDIR, peer: path)
             }
             if access(path, W_OK | X_OK) != 0 { return SystemError("access", errno: errno, peer: path) }
         }
