@@ -85,7 +85,8 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         }
         if starts("NOPERM") {
             return .init(
-                .permission, "the source's ACL forbids \(step): the user needs +REPLCONF +DFLY +PING +INFO +TIME (\(text))")
+                .permission,
+                "the source's ACL forbids \(step): the user needs +REPLCONF +DFLY +PING +INFO +TIME (\(text))")
         }
         if text.contains("restricted command") {
             return .init(

@@ -94,7 +94,7 @@ import Testing
         #expect(scene.letters == ["bloom-filter \"k\""])
         #expect(scene.failure == nil)
         #expect(queue.figures.failed == 0, "nobody has confirmed that it is gone")
-        refresher.confirmed(1)
+        refresher.confirmed(scene.encoder.batch.progress)
         #expect(queue.figures.failed == 1)
         #expect(queue.figures.waiting == 0)
     }
@@ -125,7 +125,7 @@ import Testing
             [0x12, 0x00, 0x09, 0x00, 0xb9, 0x04, 0xd5, 0x97, 0x3e, 0x9d, 0xdc, 0xe6], before: 1, after: 1)
         scene.encoder.writeRefreshes(at: EncoderScene.now)
         #expect(names == ["UNLINK"])
-        refresher.confirmed(1)
+        refresher.confirmed(scene.encoder.batch.progress)
         #expect(queue.figures.removed == 1)
     }
 
@@ -145,7 +145,7 @@ import Testing
             #expect(classifier.classify(refusal, of: copy) == nil)
         }
         #expect(scene.letters == ["refresh-refused \"k\""])
-        refresher.confirmed(1)
+        refresher.confirmed(scene.encoder.batch.progress)
         #expect(queue.figures.failed == 1)
         #expect(queue.figures.waiting == 0)
         #expect(queue.figures.refreshed == 0)
