@@ -94,6 +94,19 @@ extension RedisCluster {
         try source.client().command("CLUSTER", "SETSLOT", "\(slot)", "MIGRATING", destination.id)
     }
 
+    /// The keys of a slot that is open go to `destination`, and it stays open.
+    package func moveKeys(of slot: Int, from source: Node, to destination: Node) throws {
+        try moveKeys(
+            of: slot, in: 0, from: source.client(), to: destination.tlsPort ?? destination.server.port)
+    }
+
+    /// How many connections all nodes have accepted so far.
+    package func acceptedConnections() throws -> Int {
+        try runningNodes.reduce(0) {
+            $0 + (Int(try $1.client().info("stats", "total_connections_received") ?? "") ?? 0)
+        }
+    }
+
     /// Takes back what an interrupted move of slots has left open on a node.
     package func closeOpenSlots() throws {
         for node in runningNodes {

@@ -18,6 +18,7 @@ actor ClusterScene {
     private let connector: ClusterConnector
     private var target: ClusterTarget?
     private var waiter: CheckedContinuation<BatchOutcome, any Error>?
+    private var deliveries = 0
     /// A command that is being built, and bytes that its argument lacks.
     private var long: (batch: CommandBatch, left: Int)?
     /// What the target has reported besides outcomes.
@@ -90,6 +91,12 @@ actor ClusterScene {
 
     func deliver(_ batch: CommandBatch) async throws -> BatchOutcome {
         if let failure { throw failure }
+        deliveries += 1
+        executor.queue.asyncAfter(deadline: .now() + 60) { [weak self, deliveries] in
+            self?.assumeIsolated {
+                if $0.deliveries == deliveries { $0.resume(.failure(LabError("no end after 60 s: \($0.reports)"))) }
+            }
+        }
         return try await withCheckedThrowingContinuation { continuation in
             waiter = continuation
             target?.deliver(batch)

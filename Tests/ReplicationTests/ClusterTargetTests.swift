@@ -315,6 +315,74 @@ import Wire
         await scene.close()
     }
 
+    /// Commands for every node, none of them for the lowest slots.
+    private static let everywhere = (0..<60).map { "INCR n:\($0)" } + (0..<60).map { "SET p:\($0) \($0)" }
+
+    @Test(arguments: [false, true])
+    func `an open slot with a node's mark holds nothing up`(isLost: Bool) async throws {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        #expect(try await scene.deliver(Self.everywhere, next: 1000) == .applied([]))
+        try tell(Self.everywhere)
+        // The lowest slot of a node has its mark.
+        let from = try cluster.masters()[0]
+        let to = try #require(try cluster.masters().last)
+        let slot = try #require(try cluster.view().masters[0].slots.map(\.lowerBound).min())
+        try cluster.beginMoving(slot, from: from, to: to)
+        try cluster.moveKeys(of: slot, from: from, to: to)
+        let moved = try to.client().command("CLUSTER", "COUNTKEYSINSLOT", "\(slot)").int
+        #expect(moved == 1, "the mark is there")
+        if isLost { for node in cluster.nodes { _ = try? node.client().command("CLIENT", "KILL", "TYPE", "normal") } }
+        let before = try cluster.acceptedConnections()
+        for next in [2000, 3000] {
+            #expect(try await scene.deliver(Self.everywhere, next: UInt64(next)) == .applied([]))
+            try tell(Self.everywhere)
+        }
+        #expect(try cluster.acceptedConnections() - before < 60)
+        // The next process finds what it expects.
+        _ = try await scene.open(at: 3000)
+        #expect(try await scene.deliver(Self.everywhere, next: 4000) == .applied([]))
+        try tell(Self.everywhere)
+        try cluster.moveSlots([slot], from: from, to: to)
+        try cluster.settle()
+        #expect(try await scene.deliver(Self.everywhere, next: 5000) == .applied([]))
+        try tell(Self.everywhere)
+        try expectEqual()
+        await scene.retire()
+        await scene.close()
+        let own = try ServerComparison(source: model, target: cluster).ownKeys
+        #expect(own.map { String(decoding: $0, as: UTF8.self) } == ["df2redis:checkpoint:test"])
+    }
+
+    @Test func `a full sync begins while a slot is open, and its temporary values are removed wherever they are`()
+        async throws
+    {
+        defer { end() }
+        let scene = try scene()
+        _ = try await scene.open(at: nil)
+        #expect(try await scene.deliver(Self.everywhere, next: 1000) == .applied([]))
+        try tell(Self.everywhere)
+        let (from, to) = try ends(of: "n:1")
+        let slot = KeySlot(of: "n:1")
+        let left = SlotTag.key(SlotMark.temporaryKey(task: "test", flow: 0, number: 1), in: slot)
+        try cluster.beginMoving(Int(slot.number), from: from, to: to)
+        try cluster.moveKeys(of: Int(slot.number), from: from, to: to)
+        let client = try to.client()
+        try client.command("ASKING")
+        _ = try client.send([Array("SET".utf8), left, Array("x".utf8)])
+        let began = ContinuousClock.now
+        _ = try await scene.open(at: nil)
+        #expect(began.duration(to: .now) < .seconds(20))
+        try cluster.moveSlots([Int(slot.number)], from: from, to: to)
+        try cluster.settle()
+        try expectEqual()
+        let leftovers = try ServerComparison(source: model, target: cluster).ownKeys
+            .filter { String(decoding: $0, as: UTF8.self).contains("df2redis:tmp:") }
+        #expect(leftovers.isEmpty)
+        await scene.close()
+    }
+
     // MARK: A replica that lacks the last writes takes its master's place
 
     /// The replica of the master of `key` gets nothing from now on.

@@ -111,6 +111,38 @@ import Testing
         #expect(read.lastEpoch == 1)
     }
 
+    @Test func `a slot on its way takes no mark, another one of the node does`() {
+        var watch = watched()
+        let topology = topology(Self.a, Self.b)
+        // Several marks were on their way.
+        for number in 3..<5 { watch.sent(mark(UInt64(number)).stamp, to: Self.a, in: KeySlot(0), of: topology) }
+        for _ in 0..<2 { #expect(watch.refused(at: Self.a, slotIsOpen: true, in: topology) == true) }
+        #expect(watch.slot(at: Self.a, in: topology) == KeySlot(99))
+        // Until there is another mark, the one that was confirmed says what is expected.
+        #expect(watch.questions(to: Self.a, in: topology) == [KeySlot(0)])
+        watch.sent(mark(5).stamp, to: Self.a, in: KeySlot(99), of: topology)
+        watch.confirmed(at: Self.a, in: topology)
+        #expect(watch.questions(to: Self.a, in: topology) == [KeySlot(99)])
+        #expect(watch.markedSlots == [KeySlot(0), KeySlot(99), KeySlot(100)])
+        watch.sent(mark(6).stamp, to: Self.a, in: KeySlot(99), of: topology)
+        #expect(watch.refused(at: Self.a, slotIsOpen: true, in: topology) == true)
+        #expect(watch.slot(at: Self.a, in: topology) == KeySlot(98))
+        // For another reason it is tried again where it was.
+        watch.sent(mark(7).stamp, to: Self.b, in: KeySlot(100), of: topology)
+        #expect(watch.refused(at: Self.b, slotIsOpen: false, in: topology) == true)
+        #expect(watch.slot(at: Self.b, in: topology) == KeySlot(100))
+    }
+
+    @Test func `where all slots are on their way they are tried anew`() {
+        var watch = NodeWatch()
+        let topology = ClusterTopology([.init(master: .init(id: "a", endpoint: Self.a), slots: [7...8])])
+        for (slot, isAnother) in [(7, true), (8, false), (7, true)] {
+            #expect(watch.slot(at: Self.a, in: topology) == KeySlot(UInt16(slot)))
+            watch.sent(mark(1).stamp, to: Self.a, in: KeySlot(UInt16(slot)), of: topology)
+            #expect(watch.refused(at: Self.a, slotIsOpen: true, in: topology) == isAnother)
+        }
+    }
+
     @Test func `a mark that was not confirmed counts for nothing`() {
         var watch = watched()
         watch.sent(mark(9).stamp, to: Self.a, in: KeySlot(0), of: topology(Self.a, Self.b))

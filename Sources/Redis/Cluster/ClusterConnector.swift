@@ -214,32 +214,51 @@ package final class ClusterConnector: Sendable {
     /// - Throws: `TargetError`, for an error reply too.
     package func ask(_ name: String, _ key: String, _ rest: String...) async throws(TargetError) -> RESPValue {
         let slot = KeySlot(of: key)
+        let words = ([name, key] + rest).map { Array($0.utf8) }
         var view = try await current()
+        var destination: Endpoint?
         var attempt = 0
         while true {
             attempt += 1
-            let node = try master(of: slot, in: view)
+            let isAsking = destination != nil
+            let endpoint: Endpoint
+            if let destination { endpoint = destination } else { endpoint = try master(of: slot, in: view).endpoint }
+            destination = nil
             let reply: RESPValue
-            do {
-                let connection = try await connector(for: node.endpoint).connect(role: "owner-check")
-                do {
-                    let words = [name, key] + rest
-                    reply = try await connection.request(words.map { Array($0.utf8) }, timeout: settings.target.timeout)
-                    await connection.close()
-                } catch {
-                    await connection.close()
-                    throw error
-                }
+            do throws(TargetError) {
+                reply = try await request(words, at: endpoint, isAsking: isAsking, role: "owner-check")
             } catch {
-                let error = TargetError(error)
                 guard error.isTransient, attempt < 3 else { throw error }
                 view = try await refresh(after: view.generation)
                 continue
             }
             guard let text = reply.errorText else { return reply }
-            guard case .moved(_, let informed)? = ClusterRedirection(text, reading(from: node.endpoint)), attempt < 3
-            else { throw TargetError.reply(text, to: name, key: key) }
-            view = try await refresh(after: view.generation, asking: informed)
+            switch ClusterRedirection(text, reading(from: endpoint)) {
+            case .moved(_, let informed)? where attempt < 3:
+                view = try await refresh(after: view.generation, asking: informed)
+            case .ask(_, let place?)? where attempt < 3: destination = place
+            default: throw TargetError.reply(text, to: name, key: key)
+            }
+        }
+    }
+
+    /// A request at one node, on a connection of its own.
+    ///
+    /// - Parameter isAsking: the slot of its key is on its way to this node.
+    /// - Returns: the reply, which may be an error.
+    package func request(
+        _ words: [[UInt8]], at endpoint: Endpoint, isAsking: Bool, role: String
+    ) async throws(TargetError) -> RESPValue {
+        let connection = try await connector(for: endpoint).connect(role: role)
+        do {
+            let timeout = settings.target.timeout
+            if isAsking { _ = try await connection.request("ASKING", timeout: timeout) }
+            let reply = try await connection.request(words, timeout: timeout)
+            await connection.close()
+            return reply
+        } catch {
+            await connection.close()
+            throw TargetError(error)
         }
     }
 }

@@ -187,9 +187,10 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     package func tidy() -> SlotWork? {
         guard !changed.isEmpty, refusal == nil else { return nil }
         let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [])
-        work.append(
-            [Array("UNLINK".utf8)] + changed.map(\.temporary), to: work.addPart(home), database: database,
-            mayRepeat: true)
+        let part = work.addPart(home)
+        for visitor in changed {
+            work.append([Array("UNLINK".utf8), visitor.temporary], to: part, database: database, mayRepeat: true)
+        }
         work.endDatabases()
         return work
     }

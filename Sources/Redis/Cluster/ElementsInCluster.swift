@@ -28,10 +28,7 @@ struct ElementsInCluster: Sendable {
     /// Those with a due list.
     private func slots(flows: Int, _ database: UInt32) async throws(TargetError) -> [KeySlot] {
         let lists = (0..<flows).map { ElementExpiry.dueKey(task: task, flow: $0) }
-        let counts = try await servers.inEachSlot(of: database) { slot in
-            [Array("EXISTS".utf8)] + lists.map { SlotTag.key($0, in: slot) }
-        }
-        return counts.filter { $0.reply.int ?? 0 > 0 }.map(\.slot)
+        return try await servers.count(of: lists, in: database).filter { $0.count > 0 }.map(\.slot)
     }
 
     /// How many there are of all flows.

@@ -5,11 +5,26 @@ extension TargetServers {
     /// Requests of one pipeline.
     private static let pipelineLength = 2048
 
+    /// How many of some keys there are in every slot, from their names without the tag.
+    ///
+    /// They are asked for together; in a slot that is open between two nodes, neither of which may have them all, one by one.
+    func count(of names: [[UInt8]], in database: UInt32) async throws(TargetError) -> [(slot: KeySlot, count: Int)] {
+        let exists = Array("EXISTS".utf8)
+        let replies = try await inEachSlot(of: database) { slot in
+            [exists] + names.map { SlotTag.key($0, in: slot) }
+        } apart: { slot in
+            names.map { [exists, SlotTag.key($0, in: slot)] }
+        }
+        return replies.map { ($0.slot, Int($0.reply.int ?? 0)) }
+    }
+
     /// Makes a request in every slot, or in some.
     ///
+    /// - Parameter apart: requests, answered by numbers, whose sum is the answer where one for all their keys fails.
     /// - Throws: `TargetError`, for an error reply too.
     func inEachSlot(
-        of database: UInt32, amongst slots: [KeySlot] = Array(KeySlot.all), _ request: @Sendable (KeySlot) -> [[UInt8]]
+        of database: UInt32, amongst slots: [KeySlot] = Array(KeySlot.all), _ request: @Sendable (KeySlot) -> [[UInt8]],
+        apart: (@Sendable (KeySlot) -> [[[UInt8]]])? = nil
     ) async throws(TargetError) -> [(slot: KeySlot, reply: RESPValue)] {
         guard let cluster else { return [] }
         let topology = try await cluster.current().topology
@@ -29,11 +44,15 @@ extension TargetServers {
                         answers.append((slot, reply))
                         continue
                     }
-                    let arguments = requests[place]
-                    let reply = try await at(SlotTag.key("", in: slot)) { (server) throws(TargetError) in
-                        try await server.demand(arguments, in: database)
+                    var replies: [RESPValue] = []
+                    for arguments in apart?(slot) ?? [requests[place]] {
+                        replies.append(
+                            try await at(SlotTag.key("", in: slot)) { (server) throws(TargetError) in
+                                try await server.demand(arguments, in: database)
+                            })
                     }
-                    answers.append((slot, reply))
+                    let sum = RESPValue.integer(replies.reduce(0) { $0 + ($1.int ?? 0) })
+                    answers.append((slot, apart == nil ? replies[0] : sum))
                 }
             }
         }
@@ -42,11 +61,8 @@ extension TargetServers {
 
     /// Marks of a task's flows, in slots and of nodes.
     func markCount(of task: String) async throws(TargetError) -> Int {
-        let names = [SlotMark.slotKey(task: task), SlotMark.nodeKey(task: task)]
-        let marks = try await inEachSlot(of: 0) { slot in
-            [Array("EXISTS".utf8)] + names.map { SlotTag.key($0, in: slot) }
-        }
-        return marks.reduce(0) { $0 + Int($1.reply.int ?? 0) }
+        let names = [SlotMark.slotKey(task: task), SlotMark.nodeKey(task: task)].map { Array($0.utf8) }
+        return try await count(of: names, in: 0).reduce(0) { $0 + $1.count }
     }
 
     /// A flow of the task has left a mark of the stable stream at some master: it has got through a full sync.

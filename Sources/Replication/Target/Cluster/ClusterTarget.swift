@@ -169,9 +169,12 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             let names = (0..<2).map { SlotMark.temporaryKey(task: context.task, flow: flow.index, number: $0) }
             let part = work.addPart(slot)
             for database in databases.sorted() {
-                work.append(
-                    [Array("UNLINK".utf8)] + names.map { SlotTag.key($0, in: slot) }, to: part, database: database,
-                    mayRepeat: true)
+                // One by one: no node removes both while the slot is open between two of them.
+                for name in names {
+                    work.append(
+                        [Array("UNLINK".utf8), SlotTag.key(name, in: slot)], to: part, database: database,
+                        mayRepeat: true)
+                }
             }
             guard removesMarks else { continue }
             for mark in marks {
@@ -199,7 +202,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             runner.run(work) { [weak self] in self?.opened(.success($0)) }
             queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self, works] in
                 guard let self, opening?.number == works else { return }
-                opened(.failure(TargetError(.unreachable, "the cluster does not answer within \(limit)")))
+                let obstacle = work.obstacle.map { ": \($0)" } ?? ""
+                opened(.failure(TargetError(.unreachable, "the cluster does not answer within \(limit)\(obstacle)")))
             }
         }
         if let failure = work.failure { throw failure }

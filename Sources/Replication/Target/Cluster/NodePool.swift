@@ -39,6 +39,8 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
     private var tasks: [Endpoint: Task<Void, Never>] = [:]
     /// Connections in a row that have ended with requests on their way.
     private var losses: [Endpoint: Int] = [:]
+    /// Of connections that are made, and end.
+    private var paces: [Endpoint: RetryPace] = [:]
     private var isClosed = false
 
     /// - Parameter markKey: the name of a node's mark, without the tag.
@@ -59,7 +61,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
             if until <= .now { connect(endpoint, attempts: attempts) }
             return nil
         case nil:
-            connect(endpoint, attempts: 0)
+            if paces[endpoint, default: RetryPace()].pause(at: .now) == .zero { connect(endpoint, attempts: 0) }
             return nil
         }
     }
@@ -90,6 +92,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
     private func connect(_ endpoint: Endpoint, attempts: Int) {
         guard !isClosed else { return }
         nodes[endpoint] = .connecting
+        paces[endpoint, default: RetryPace()].began(at: .now)
         let questions = handlers.questions(endpoint).map { (slot: $0, key: SlotTag.key(markKey, in: $0)) }
         let (role, field) = ("flow-\(flow)", Array("\(flow)".utf8))
         tasks[endpoint] = Task { [cluster, queue] in
@@ -110,18 +113,27 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         }
     }
 
+    private static let markRole = "mark"
+
     private static func ask(
         _ questions: [(slot: KeySlot, key: [UInt8])], _ field: [UInt8], on connection: RequestConnection,
         of cluster: ClusterConnector
     ) async throws -> Connected {
         var answers: [(KeySlot, String?)] = []
         for (slot, key) in questions {
-            let reply = try await connection.request([Array("HGET".utf8), key, field])
+            let question = [Array("HGET".utf8), key, field]
+            var reply = try await connection.request(question)
             if let text = reply.errorText {
+                switch ClusterRedirection(text, cluster.reading(from: connection.endpoint)) {
                 // Its slot is elsewhere: it is asked for there.
-                if ClusterRedirection(text, cluster.reading(from: connection.endpoint)) != nil { continue }
-                throw TargetError.reply(text, to: "HGET")
+                case .moved: continue
+                // Its slot is on its way, and the mark has gone before.
+                case .ask(_, let destination?):
+                    reply = try await cluster.request(question, at: destination, isAsking: true, role: markRole)
+                default: throw TargetError.reply(text, to: "HGET")
+                }
             }
+            if let text = reply.errorText { throw TargetError.reply(text, to: "HGET") }
             answers.append((slot, reply.text))
         }
         return Connected(socket: try await connection.detach().socket, answers: answers)

@@ -34,6 +34,8 @@ struct NodeWatch {
     /// Slots with a mark that nothing is expected of any more: they have moved to a node that has a younger one.
     private var obsolete: Set<KeySlot> = []
     private var slots: [Endpoint: KeySlot] = [:]
+    /// Slots that took no mark, being on their way to another node.
+    private var open: [Endpoint: Set<KeySlot>] = [:]
     /// Marks on their way, in order.
     private var pending: [Endpoint: [(slot: KeySlot, entry: Entry)]] = [:]
     /// When keys were last removed otherwise than by the flow: what comes before it cannot be done once more by the flow.
@@ -87,11 +89,19 @@ struct NodeWatch {
 
     // MARK: Writing
 
-    /// Where the node at `endpoint` gets its mark; `nil`: it serves no slot.
+    /// Where the node at `endpoint` gets its mark; `nil`: it serves no slot that takes one.
     mutating func slot(at endpoint: Endpoint, in topology: ClusterTopology) -> KeySlot? {
         if let known = slots[endpoint], topology.master(of: known)?.endpoint == endpoint { return known }
-        let own = entries.keys.filter { topology.master(of: $0)?.endpoint == endpoint }.min()
-        let slot = own ?? topology.masters.first { $0.endpoint == endpoint }.flatMap { topology.firstSlot(of: $0) }
+        let open = open[endpoint] ?? []
+        let own = entries.keys.filter { topology.master(of: $0)?.endpoint == endpoint && !open.contains($0) }.min()
+        let shard = topology.shards.first { $0.master.endpoint == endpoint }
+        let slot: KeySlot?
+        if open.isEmpty {
+            slot = own ?? shard.flatMap { topology.firstSlot(of: $0.master) }
+        } else {
+            // Slots are moved from the lowest on: where one of them is open, the highest is the safest.
+            slot = own ?? shard?.slots.joined().map { KeySlot($0) }.filter { !open.contains($0) }.max()
+        }
         slots[endpoint] = slot
         return slot
     }
@@ -126,9 +136,18 @@ struct NodeWatch {
     }
 
     /// The oldest mark on its way was refused.
-    mutating func refused(at endpoint: Endpoint) {
-        if pending[endpoint]?.isEmpty == false { pending[endpoint]?.removeFirst() }
+    ///
+    /// - Parameter slotIsOpen: because its slot is on its way to another node.
+    /// - Returns: whether another slot takes the mark. If none does, all are tried anew.
+    mutating func refused(at endpoint: Endpoint, slotIsOpen: Bool, in topology: ClusterTopology) -> Bool {
         slots[endpoint] = nil
+        if let mark = pending[endpoint]?.first {
+            pending[endpoint]?.removeFirst()
+            if slotIsOpen { open[endpoint, default: []].insert(mark.slot) }
+        }
+        if slot(at: endpoint, in: topology) != nil { return true }
+        open[endpoint] = nil
+        return false
     }
 
     mutating func lost(_ endpoint: Endpoint) { pending[endpoint] = nil }
@@ -139,11 +158,11 @@ struct NodeWatch {
         obsolete.formUnion(entries.keys)
         obsolete.subtract(masters.map(\.slot))
         entries = Dictionary(masters.map { ($0.slot, Entry(stamp, at: $0.shard)) }) { $1 }
-        (slots, pending, floor) = ([:], [:], stamp)
+        (slots, open, pending, floor) = ([:], [:], [:], stamp)
     }
 
     /// Nothing is expected any more.
-    mutating func forget() { (entries, obsolete, slots, floor) = ([:], [], [:], nil) }
+    mutating func forget() { (entries, obsolete, slots, open, floor) = ([:], [], [:], [:], nil) }
 
     /// Masters whose own mark has gone with its slot to another node.
     func unmarked(in topology: ClusterTopology) -> [Endpoint] {

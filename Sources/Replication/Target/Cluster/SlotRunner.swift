@@ -69,6 +69,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private var unmarked: Set<Endpoint> = []
     private var refreshing: Task<Void, Never>?
     private var lastRefresh = ContinuousClock.now
+    private var refreshPace = RetryPace()
     private var isAway = false
     private var isClosed = false
 
@@ -285,14 +286,25 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             }
             return
         }
-        watch.refused(at: endpoint)
         if let place = pipelines[endpoint]?.firstIndex(where: \.hasMark) { pipelines[endpoint]?[place].hasMark = false }
         unmarked.insert(endpoint)
-        switch ClusterRedirection(text, cluster.reading(from: endpoint)) {
-        case .moved(_, let informed): refresh(asking: informed)
-        case .ask, .tryAgain, .down: refresh()
-        case nil where TargetError.isTransientReply(text): refresh()
-        case nil: onReport(.failed(TargetError.reply(text, to: "the mark of \(endpoint)")))
+        let redirection = ClusterRedirection(text, cluster.reading(from: endpoint))
+        if redirection == nil, !TargetError.isTransientReply(text) {
+            return onReport(.failed(TargetError.reply(text, to: "the mark of \(endpoint)")))
+        }
+        switch redirection {
+        case .ask, .tryAgain:
+            // A mark in another slot of the node says the same.
+            if watch.refused(at: endpoint, slotIsOpen: true, in: view.topology) { return }
+            away(TargetError(.notReady, "all slots of \(endpoint) are being moved: it takes no mark (\(text))"))
+            refresh()
+        case .moved(_, let informed):
+            _ = watch.refused(at: endpoint, slotIsOpen: false, in: view.topology)
+            refresh(asking: informed)
+        case .down, nil:
+            _ = watch.refused(at: endpoint, slotIsOpen: false, in: view.topology)
+            away(TargetError(.notReady, "the target \(endpoint) is not ready: \(text)"))
+            refresh()
         }
     }
 
@@ -383,9 +395,13 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func refresh(asking informed: Endpoint? = nil) {
         guard refreshing == nil, !isClosed else { return }
-        lastRefresh = .now
+        let pause = refreshPace.pause(at: .now)
+        lastRefresh = .now + pause
+        refreshPace.began(at: lastRefresh)
         let generation = view.generation
         refreshing = Task { [cluster, queue] in
+            if pause > .zero { try? await Task.sleep(for: pause) }
+            if Task.isCancelled { return }
             do throws(TargetError) {
                 let view = try await cluster.refresh(after: generation, asking: informed)
                 queue.async { self.refreshed(.success(view)) }
@@ -414,6 +430,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             let endpoint = newer.topology.master(of: slot)?.endpoint
             return endpoint == view.topology.master(of: slot)?.endpoint ? nil : endpoint
         }
+        if newer.topology != view.topology { refreshPace.reset() }
         view = newer
         moved = [:]
         // Connected before it was the master, it has not been asked what it has of its predecessor's.
@@ -464,17 +481,6 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                 look()
             }
             tick()
-        }
-    }
-}
-
-extension SlotWork.Trouble.Cause {
-    fileprivate var text: String {
-        switch self {
-        case .passing(let text), .redirected(.down(let text)): text
-        case .redirected(.moved(_, let endpoint)): "MOVED\(endpoint.map { " to \($0)" } ?? "")"
-        case .redirected(.ask(_, let endpoint)): "ASK\(endpoint.map { " \($0)" } ?? "")"
-        case .redirected(.tryAgain): "TRYAGAIN: it is being moved to another node"
         }
     }
 }

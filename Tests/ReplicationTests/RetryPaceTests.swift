@@ -1,0 +1,44 @@
+import Link
+import Redis
+import Testing
+import Wire
+
+@testable import Replication
+
+@Suite struct `What is done again and again` {
+    @Test func `is done at once at first, then after longer and longer pauses, and anew after a calm`() {
+        var pace = RetryPace()
+        var now = ContinuousClock.now
+        var pauses: [Duration] = []
+        for _ in 0..<8 {
+            let pause = pace.pause(at: now)
+            pauses.append(pause)
+            now += pause
+            pace.began(at: now)
+        }
+        let expected = [0, 0, 20, 40, 80, 160, 250, 250].map { Duration.milliseconds($0) }
+        #expect(pauses == expected)
+        #expect(pace.pause(at: now + .milliseconds(200)) == .milliseconds(50), "the time since counts")
+        #expect(pace.pause(at: now + RetryPace.calm) == .zero)
+        var calm = pace
+        calm.began(at: now + RetryPace.calm)
+        #expect(calm.pause(at: now + RetryPace.calm) == .zero)
+        pace.reset()
+        #expect(pace.pause(at: now) == .zero)
+    }
+
+    @Test func `what keeps a work from being done names its slot`() {
+        let slots = [KeySlot(of: "foo"), KeySlot(of: "bar")]
+        let work = SlotWork(asking: slots) { _ in [Array("GET".utf8), Array("foo".utf8)] }
+        #expect(work.obstacle == nil)
+        for part in 0..<2 {
+            var out = ByteBuffer()
+            var expected: [NodeExpectation] = []
+            work.send(part, asking: false, into: &out, &expected)
+            let reply = part == 0 ? NodeReply.value(.bulk(nil)) : .error("TRYAGAIN Multiple keys request")
+            _ = work.received(
+                reply, for: expected[0], ClusterTopology.Reading(origin: Endpoint(host: "h", port: 1)))
+        }
+        #expect(work.obstacle == "slot \(slots[1]): TRYAGAIN: it is being moved to another node")
+    }
+}
