@@ -2,7 +2,7 @@
 /// and takes numbers that no Redis does (Protocol 5.6 rows 20 and 21). The raw value names it in logs, counters and the
 /// dead-letter file.
 enum ExpectedRefusal: String {
-    /// The source refuses such a command as well, as far as the journal tells.
+    /// The source refuses such a command as well, as far as the journal says.
     case command = "refused-alike"
     /// The source took it: it reads numbers and stream ids less strictly.
     case number = "number-format"
