@@ -39,6 +39,17 @@ import Testing
         _ = try load(yaml(["enabled: false", "caFile: /no/such"]))
     }
 
+    @Test func `is refused where a file is named and nothing says whether TLS is wanted`() throws {
+        for line in ["caFile: /ca", "certFile: /c", "keyFile: /k", "serverName: name", "insecureSkipVerify: true"] {
+            let key = "target.tls.\(line.prefix { $0 != ":" })"
+            let found = problems(of: yaml([line]))
+            #expect(found.count == 1)
+            #expect(found[0].contains("\(key): needs target.tls.enabled: true; without it nothing would be encrypted"))
+            let warnings = try load(yaml(["enabled: false", line])).warnings.map { "\($0.key ?? ""): \($0.message)" }
+            #expect(warnings == ["\(key): is not used: target.tls.enabled is false, and nothing is encrypted"])
+        }
+    }
+
     @Test func `warns at each start when nothing is verified`() throws {
         let loaded = try load(yaml(["enabled: true", "insecureSkipVerify: true"]))
         #expect(loaded.configuration.target.tls.skipsVerification)

@@ -39,22 +39,6 @@ package enum NodeReply: Equatable, Sendable {
 ///
 /// Pure: it does no I/O. Confined to the queue of its flow.
 package final class SlotWork: @unchecked Sendable {  // confined to the queue of the flow that it belongs to
-    private struct Command {
-        /// In the batch; -1: none of the batch's.
-        var number: Int32
-        /// Encoded, in the batch or in `own`.
-        var start: Int
-        var end: Int
-        var isOwn: Bool
-        var mayRepeat: Bool
-        /// The server looks at one key, if at any, to find out where it belongs.
-        var hasOneKey = true
-        var isSelect = false
-        /// Of the replies that are kept; -1: its own is not.
-        var answer: Int32 = -1
-        var next: Int32 = -1
-    }
-
     package enum State: Equatable, Sendable {
         /// To be sent.
         case ready
@@ -63,27 +47,6 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         /// Its connection was lost, and its slot's mark is to be asked for.
         case inDoubt
         case done
-    }
-
-    private struct Part {
-        let slot: KeySlot
-        var first: Int32 = -1
-        var last: Int32 = -1
-        var count: Int32 = 0
-        var isTransaction = false
-        /// The database that its last command is in. (A cluster may have several from Valkey 9 on; each slot is in all.)
-        var database: UInt32 = 0
-        var selects = false
-        var state = State.ready
-        /// What is sent begins with this command.
-        var from: Int32 = -1
-        /// Some of it may have been executed before.
-        var isRepeated = false
-        var outstanding: Int32 = 0
-        /// Of the reply of an EXEC, the next element's command.
-        var element: Int32 = -1
-        /// What has been sent of it last are the commands of its detour.
-        var isOnDetour = false
     }
 
     /// Why a part is to be sent again.
@@ -109,8 +72,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// The replies are wanted.
     private let collects: Bool
     private var own = ByteBuffer()
-    private var commands: [Command] = []
-    private var parts: [Part] = []
+    private var commands: [SlotCommand] = []
+    private var parts: [SlotPart] = []
     private var open = 0
 
     /// By part.
@@ -149,7 +112,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     // MARK: What is to be done
 
     package func addPart(_ slot: KeySlot) -> Int {
-        parts.append(Part(slot: slot))
+        parts.append(SlotPart(slot: slot))
         open += 1
         return parts.count - 1
     }
@@ -160,7 +123,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     ) {
         select(database, in: part)
         append(
-            Command(
+            SlotCommand(
                 number: Int32(number), start: range.lowerBound, end: range.upperBound, isOwn: false,
                 mayRepeat: mayRepeat, hasOneKey: hasOneKey),
             to: part)
@@ -175,7 +138,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         own.appendCommandHead(words.count)
         for word in words { own.appendBulk(word) }
         append(
-            Command(
+            SlotCommand(
                 number: Int32(number ?? -1), start: start, end: own.count, isOwn: true, mayRepeat: mayRepeat,
                 hasOneKey: ClusterCommand.hasOneKey(words), answer: answers),
             to: part)
@@ -193,10 +156,11 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         own.appendBulk("SELECT")
         own.appendBulk(decimal: Int64(database))
         append(
-            Command(number: -1, start: start, end: own.count, isOwn: true, mayRepeat: true, isSelect: true), to: part)
+            SlotCommand(number: -1, start: start, end: own.count, isOwn: true, mayRepeat: true, isSelect: true),
+            to: part)
     }
 
-    private func append(_ command: Command, to part: Int) {
+    private func append(_ command: SlotCommand, to part: Int) {
         let index = Int32(commands.count)
         commands.append(command)
         if parts[part].first < 0 {
@@ -225,7 +189,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     package func addLong(_ number: Int, in slot: KeySlot, database: UInt32, mayRepeat: Bool) -> Int {
         let part = addPart(slot)
         select(database, in: part)
-        append(Command(number: Int32(number), start: 0, end: 0, isOwn: true, mayRepeat: mayRepeat), to: part)
+        append(SlotCommand(number: Int32(number), start: 0, end: 0, isOwn: true, mayRepeat: mayRepeat), to: part)
         select(0, in: part)
         return part
     }
@@ -333,7 +297,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     /// The commands of a part without a transaction that are sent next, with those that select their databases.
-    private func wanted(of part: Part, _ detour: SlotDetour?) -> [Int32] {
+    private func wanted(of part: SlotPart, _ detour: SlotDetour?) -> [Int32] {
         var wanted: [Int32] = []
         var redirected = detour?.commands[...] ?? []
         var (next, select, hasBegun) = (part.selects ? part.first : redirected.first ?? part.from, Int32(-1), false)
@@ -354,7 +318,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         return wanted
     }
 
-    private func append(_ command: Command, to out: inout ByteBuffer) {
+    private func append(_ command: SlotCommand, to out: inout ByteBuffer) {
         if command.isOwn {
             own.withUnsafeBytes { out.append(UnsafeRawBufferPointer(rebasing: $0[command.start..<command.end])) }
         } else {

@@ -9,10 +9,24 @@ extension ConfigurationReading {
         complete("target.sentinel.tls", \.target.sentinel.tls, credentials)
     }
 
+    /// Who names a certificate wants TLS, unless they say that they do not.
+    private mutating func checkUnused(_ path: String, _ tls: Configuration.TLS) {
+        for (key, isSet) in [
+            ("caFile", tls.caFile != nil), ("certFile", tls.certificateFile != nil), ("keyFile", tls.keyFile != nil),
+            ("serverName", tls.serverName != nil), ("insecureSkipVerify", tls.skipsVerification),
+        ] where isSet {
+            if places["\(path).enabled"] != nil {
+                warn("\(path).\(key)", "is not used: \(path).enabled is false, and nothing is encrypted")
+            } else {
+                fail("\(path).\(key)", "needs \(path).enabled: true; without it nothing would be encrypted")
+            }
+        }
+    }
+
     private mutating func complete(
         _ path: String, _ place: WritableKeyPath<Configuration, Configuration.TLS>, _ credentials: CredentialFiles
     ) {
-        guard configuration[keyPath: place].isEnabled else { return }
+        guard configuration[keyPath: place].isEnabled else { return checkUnused(path, configuration[keyPath: place]) }
         let prefix = path.replacing(".", with: "-")
         for (key, file, credential) in [
             ("caFile", \Configuration.TLS.caFile, "ca"), ("certFile", \.certificateFile, "cert"),
