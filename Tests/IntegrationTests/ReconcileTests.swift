@@ -69,14 +69,17 @@ struct ReconcileTests {
             before.stop()
             after.stop()
         }
-        let reconnect = ["reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
+        // From another source, which has but one key, the task removes so many only when it is told to.
+        let sections = [
+            "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"], "fullSync": ["existing: reconcile"],
+        ]
         let first = try Daemon(.replicate, .init(source: before.port, target: redis.port))
         defer { first.process.kill() }
         try first.wait(forLine: "event=stable")
         try first.leave()
         after.execute("SET k v")
         let second = try Daemon(
-            .replicate, .init(source: after.port, target: redis.port, sections: reconnect), folder: first.folder)
+            .replicate, .init(source: after.port, target: redis.port, sections: sections), folder: first.folder)
         defer { second.process.kill() }
         let (client, checkpoint) = (try redis.client(), "df2redis:checkpoint:lab")
         func isPending() throws -> Bool { try client.command("HEXISTS", checkpoint, "reconcile").int == 1 }
