@@ -113,12 +113,16 @@ private struct Certificates {
             let before = scene.streamBytes
             try wait(until: "there is load") { scene.streamBytes > before + 100_000 }
             daemon.process.kill()
-            #expect(store.names == ["flow-0", "flow-1", "inspector", "main"])
+            // A task that resumes walks over the source's streams for a moment.
+            let names = store.names
+            #expect(names.filter { $0 != "streams" } == ["flow-0", "flow-1", "inspector", "main"])
             let folder = daemon.folder
             try FileManager.default.removeItem(atPath: folder.file("log"))
             daemon = try Daemon(.replicate, scene.configuration, folder: folder, store: store)
             try daemon.wait(forLine: "resuming at the checkpoint")
-            #expect(daemon.log.contains("its 4 connections to the source are closed, FIN first"), "kill \(kill)")
+            #expect(
+                daemon.log.contains("its \(names.count) connections to the source are closed, FIN first"),
+                "kill \(kill)")
             #expect(!daemon.log.contains("of the previous process:"), "\(daemon.log)")
         }
         try scene.waitUntilEqualAtRest()

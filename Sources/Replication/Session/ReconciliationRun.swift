@@ -13,8 +13,6 @@ final class ReconciliationRun {
     /// Keys of the task that the target held when a full sync from another source began; `nil`: it is the same source, or an
     /// operator has said what is to be done.
     private var keysBefore: Int?
-    /// Keys that are to go, as they were counted last.
-    private var counted: Int?
 
     init(_ scope: SessionScope, databases: TaskDatabases) {
         self.scope = scope
@@ -69,13 +67,7 @@ final class ReconciliationRun {
         // A connection of its own: the session's may be in the middle of a transaction.
         let control = scope.task.control(role: "reconcile")
         do {
-            let doomed: Int
-            if let counted {
-                doomed = counted
-            } else {
-                doomed = try await reconciler(on: control).countWork(in: databases.reconciled)
-            }
-            counted = nil
+            let doomed = try await reconciler(on: control).countWork(in: databases.reconciled)
             if doomed > 0 {
                 logger.warning(
                     "removing \(doomed) keys from the target that the source no longer has",
@@ -118,8 +110,8 @@ final class ReconciliationRun {
     /// what a copy is for.
     ///
     /// - Parameter keys: those that the snapshot has brought.
-    /// - Throws: `ReplicationError` when all of the task's keys would be removed, or those of another source more than half of
-    ///   them, unless that was asked for by name or the source was seen to be emptied.
+    /// - Throws: `ReplicationError` when the source has no key, or is another one with hardly any (`RemovalBrake`), unless the
+    ///   removal was asked for by name or the source was seen to be emptied.
     func refuseLoss(broughtKeys keys: Int) async throws {
         guard isPending, mayRefuse else { return }
         let (reconciler, reconciled) = (reconciler(on: scope.control), databases.reconciled)
@@ -131,16 +123,13 @@ final class ReconciliationRun {
                     + "(if the source has lost its data, restore them; if it is meant to be empty, set fullSync.existing to reconcile)"
             )
         }
-        guard let keysBefore, RemovalBrake.mayStop(of: keysBefore) else { return }
-        scope.health.begin("counting what the source no longer has", atMost: .seconds(86_400))
-        let doomed = try await scope.retry { try await reconciler.countWork(in: reconciled) }
-        guard RemovalBrake.stops(removing: doomed, of: keysBefore) else { return counted = doomed }
+        guard let keysBefore, RemovalBrake.stops(bringing: keys, over: keysBefore) else { return }
         throw ReplicationError(
             .policy,
-            "the source is not the one that was followed before, or has been restarted; it has brought \(keys) keys, and "
-                + "\(doomed) of the \(keysBefore) that the target held of this task are not among them: nothing is removed "
-                + "(if source.addr is wrong, correct it; if the source has lost its data, restore them; if these keys are to go, "
-                + "set fullSync.existing to reconcile)")
+            "the source is not the one that was followed before, or has been restarted; it has brought \(keys) keys, where the "
+                + "target holds \(keysBefore) of this task: nothing is removed (if source.addr is wrong, correct it; if the source "
+                + "has lost its data, restore them; if the target's keys are to go, set fullSync.existing to reconcile)"
+        )
     }
 
     private var mayRefuse: Bool { scope.task.settings.existing == .auto && !scope.history.sourceWasEmptied }
@@ -158,14 +147,18 @@ final class ReconciliationRun {
     }
 }
 
-/// How much a full sync may remove that comes from another source than the one before, while nobody has said that it may.
+/// When a full sync from another source than the one before, of which nobody has said that it may, removes nothing: a source
+/// that has lost its data gets some again as soon as its clients are back.
 enum RemovalBrake {
     /// Fewer are soon filled in again, and a source that somebody tries out is often restarted without its data.
     static let leastKeys = 1000
+    /// A source with more than a key for so many of the target's is another data set, not what is left of one.
+    static let ratio = 100
 
-    static func mayStop(of keysBefore: Int) -> Bool { keysBefore >= leastKeys }
-
-    static func stops(removing keys: Int, of keysBefore: Int) -> Bool {
-        mayStop(of: keysBefore) && keys > keysBefore / 2
+    /// - Parameters:
+    ///   - keys: those that the snapshot has brought.
+    ///   - keysBefore: those of the task that the target held before.
+    static func stops(bringing keys: Int, over keysBefore: Int) -> Bool {
+        keysBefore >= leastKeys && keys < keysBefore / ratio
     }
 }
