@@ -26,7 +26,7 @@ struct ClusterFlush: Sendable {
     /// - Parameter fields: of the checkpoint, after the flush, besides what is noted of the marks; `nil`: those it has.
     /// - Returns: the masters, with the slots of their marks; `nil` when the task is not alone, and nothing has been done.
     func run(_ fields: [(field: String, value: String)]?) async throws(TargetError) -> [MarkedMaster]? {
-        let notice = Self.notice(of: checkpointKey)
+        let notice = FlushNotice.key(ofCheckpoint: checkpointKey)
         _ = try await demand(["SET", notice, "1", "PX", "\(Self.noticeMilliseconds)"], at: notice)
         guard registry.others(in: try await demand(["HGETALL", TaskRegistry.key], at: TaskRegistry.key)).isEmpty else {
             _ = try await demand(["DEL", notice], at: notice)
@@ -137,7 +137,7 @@ struct ClusterFlush: Sendable {
             try await sequence.demand("MULTI")
             for command in flushWords { try await sequence.demand(command) }
             // A flush of another database than 0 leaves it.
-            try await sequence.demand(["DEL", Self.notice(of: checkpointKey)])
+            try await sequence.demand(["DEL", FlushNotice.key(ofCheckpoint: checkpointKey)])
             if let mark { try await sequence.demand(mark) }
             if let owner { try await sequence.demand(owner.command) }
             if !kept.isEmpty { try await sequence.demand([Array("HSET".utf8), Array(checkpointKey.utf8)] + kept) }
@@ -156,18 +156,12 @@ struct ClusterFlush: Sendable {
 
     // MARK: What other tasks see of it
 
-    /// The key that says that the task of this checkpoint is flushing the cluster; with the checkpoint, so that it goes last.
-    private static func notice(of checkpointKey: String) -> String {
-        String(
-            decoding: SlotTag.key("df2redis:flushing:\(checkpointKey)", in: KeySlot(of: checkpointKey)), as: UTF8.self)
-    }
-
     /// - Parameter others: tasks that are in the registry after this one has written itself into it: so either they see
     ///   this one, or it sees their notice.
     /// - Throws: `TargetError` while one of them is flushing the cluster.
     static func refuse(_ others: OtherTasks, _ servers: TargetServers) async throws(TargetError) {
         for key in others.databases.keys.sorted() {
-            let notice = Array(notice(of: key).utf8)
+            let notice = Array(FlushNotice.key(ofCheckpoint: key).utf8)
             let found = try await servers.at(notice) { (server) throws(TargetError) in
                 try await server.demand([Array("EXISTS".utf8), notice], in: 0)
             }
@@ -176,5 +170,14 @@ struct ClusterFlush: Sendable {
                     .notReady, "the task of \(key) is emptying the cluster: this one waits until it is done")
             }
         }
+    }
+}
+
+/// The key that says that the task of a checkpoint is flushing the cluster. It is in the checkpoint's slot, so that it goes last;
+/// a master that takes the place of another one may have it still.
+package enum FlushNotice {
+    package static func key(ofCheckpoint checkpoint: String) -> String {
+        String(
+            decoding: SlotTag.key("df2redis:flushing:\(checkpoint)", in: KeySlot(of: checkpoint)), as: UTF8.self)
     }
 }

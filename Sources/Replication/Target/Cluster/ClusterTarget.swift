@@ -518,7 +518,11 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let key = Array(context.checkpointKey.name.utf8)
         let fields = [ClusterFields.nodes(flow), ClusterFields.crossing(flow)].map { Array($0.utf8) }
         let notes = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
-        notes.append([Array("HDEL".utf8), key] + fields, to: notes.addPart(KeySlot(of: key)), mayRepeat: true)
+        let part = notes.addPart(KeySlot(of: key))
+        notes.append([Array("HDEL".utf8), key] + fields, to: part, mayRepeat: true)
+        // A flow at rest has no flush before it: whoever has the notice still has lost its removal.
+        let notice = Array(FlushNotice.key(ofCheckpoint: context.checkpointKey.name).utf8)
+        notes.append([Array("UNLINK".utf8), notice], to: part, mayRepeat: true)
         let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
         for (name, slots) in [
             (SlotMark.nodeKey(task: context.task), slots), (SlotMark.slotKey(task: context.task), marks.slots.sorted()),
