@@ -455,8 +455,11 @@ import Wire
         let master = try Self.cutReplication(cluster, of: "n:1")
         try await scene.deliver(["SET n:1 b", "RENAME foo bar"], next: 12)
         try Self.kill(master, of: cluster)
-        await #expect(throws: (any Error).self) { try await scene.deliver(["SET n:1 c"], next: 13) }
-        #expect(try await scene.open(at: nil).checkpoint == "snapshot id SYNC1 0")
+        let refusal = await #expect(throws: (any Error).self) { try await scene.deliver(["SET n:1 c"], next: 13) }
+        // Where the cluster did not take that the position is given up, the next session finds it out again.
+        if "\(refusal as Any)".contains("could not be stored") { _ = try? await scene.open(at: 12) }
+        let found = try await scene.open(at: nil).checkpoint
+        #expect(found == "snapshot id SYNC1 0", "\(refusal as Any)")
         await scene.close()
     }
 
