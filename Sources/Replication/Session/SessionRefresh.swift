@@ -188,7 +188,8 @@ final class SessionRefresh {
     /// The source does not have the key's database.
     private func leaveOut(_ request: RefreshRequest, because error: SourceError, _ queue: RefreshQueue) {
         leaveOut(
-            request, "no-database", "it cannot be read in database \(request.key.database) of the source: \(error)", queue)
+            request, "no-database", "it cannot be read in database \(request.key.database) of the source: \(error)",
+            queue)
     }
 
     private func leaveOut(_ request: RefreshRequest, _ size: Int, _ queue: RefreshQueue) {
