@@ -93,6 +93,7 @@ import Wire
             #expect(scene.count("targetLost") == 0, "it is not even sent")
         } else {
             #expect(scene.count("targetLost") == 1)
+            try scene.daemon.wait(forLine: "the target is back")
             #expect(scene.count("the target is back") == 1)
             #expect(scene.count("Protocol error: invalid bulk length") > 0 || limit.setting != "proto-max-bulk-len")
             // What has been found out is not tried again.
