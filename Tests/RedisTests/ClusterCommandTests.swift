@@ -17,7 +17,7 @@ import Wire
             switch rule {
             case .verbatim, .delete, .add, .addScored, .set, .rename, .move, .restore, .sort, .geoRadius,
                 .consumerGroup,
-                .claim, .script, .incrementFloat, .incrementFieldFloat:
+                .claim, .script, .incrementFloat:
                 #expect(ClusterCommand.isKnown(name), "\(name.text)")
             default: break
             }

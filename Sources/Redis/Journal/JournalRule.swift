@@ -16,7 +16,7 @@ enum JournalRule: Sendable {
     case hashExpire, hashGetWithExpiry
     case sort
     case geoRadius
-    case incrementFloat, incrementFieldFloat
+    case incrementFloat
     case consumerGroup, claim
     case script
     /// Nothing to do on a Redis, and nothing lost.
@@ -61,8 +61,7 @@ enum JournalRule: Sendable {
         table["SORT"] = .sort
         table["GEORADIUS"] = .geoRadius
         table["GEORADIUSBYMEMBER"] = .geoRadius
-        table["INCRBYFLOAT"] = .incrementFloat
-        table["HINCRBYFLOAT"] = .incrementFieldFloat
+        for name: CommandName in ["INCRBYFLOAT", "HINCRBYFLOAT"] { table[name] = .incrementFloat }
         table["XACK"] = .consumerGroup
         table["XGROUP"] = .consumerGroup
         table["XCLAIM"] = .claim

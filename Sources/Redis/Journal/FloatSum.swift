@@ -1,11 +1,30 @@
 import Wire
 
-/// INCRBYFLOAT and HINCRBYFLOAT, which the source computes in double and a Redis in long double (Protocol 5.6
-/// row 13): a script adds as the source does, and writes the sum as the source writes it.
-extension JournalRewriter {
+/// `INCRBYFLOAT key by` and `HINCRBYFLOAT key field by`, which the source computes in double and a Redis in long double
+/// (Protocol 5.6 row 13): a script adds as the source does, and writes the sum as the source writes it.
+struct FloatSum {
+    private let isInField: Bool
+
+    /// - Returns: `nil` when the command has another form.
+    init?(_ command: borrowing JournalCommand) {
+        isInField = command.name.isWord("HINCRBYFLOAT")
+        guard command.argumentCount == (isInField ? 4 : 3) else { return nil }
+    }
+
+    /// Appends a script that does what `command` does, which this was made of.
+    func append(_ command: borrowing JournalCommand, to batch: CommandBatch, profile: TargetProfile) {
+        let store: StaticString =
+            isInField ? (profile.hasFieldExpiry ? Self.setFieldKeepingExpiry : Self.setField) : Self.setKey
+        batch.append("EVAL") {
+            $0.append(Self.add, followedBy: store)
+            $0.append("1")
+            $0.append(contentsOf: command, from: 1)
+        }
+    }
+
     /// Doubles are Lua's numbers. The fewest digits that read back as the same number are 15 without the zeros at their
     /// end, or 16, or 17; fewer below the normal numbers. The exponent form begins at 1e21 and below 1e-6.
-    private static let sum: StaticString = """
+    private static let add: StaticString = """
         local function add(old, by)
         local v = tonumber(old or '0') + tonumber(by)
         local s
@@ -40,20 +59,6 @@ extension JournalRewriter {
         end
         """
 
-    /// `INCRBYFLOAT key by` or `HINCRBYFLOAT key field by`.
-    func incrementFloat(
-        _ command: borrowing JournalCommand, inField: Bool, into batch: CommandBatch
-    ) -> RewriteOutcome {
-        guard command.argumentCount == (inField ? 4 : 3) else { return .unsupported(.unknownCommand) }
-        let store: StaticString =
-            inField
-            ? (profile.hasFieldExpiry ? Self.setFieldKeepingExpiry : Self.setField)
-            : "redis.call('SET', KEYS[1], add(redis.call('GET', KEYS[1]), ARGV[1]), 'KEEPTTL')"
-        batch.append("EVAL") {
-            $0.append(Self.sum, followedBy: store)
-            $0.append("1")
-            $0.append(contentsOf: command, from: 1)
-        }
-        return .written
-    }
+    private static let setKey: StaticString =
+        "redis.call('SET', KEYS[1], add(redis.call('GET', KEYS[1]), ARGV[1]), 'KEEPTTL')"
 }

@@ -12,7 +12,7 @@ extension JournalRewriter {
         case .hashSetWithExpiry:
             guard let fields = FieldExpiryCommand(command, now: now) else { return nil }
             return fields.condition == .always && !fields.keepsExpiry ? nil : .unsupported(.scripting)
-        case .incrementFloat, .incrementFieldFloat:
+        case .incrementFloat:
             batch.append(command)
             return .writtenDiverging(.floatSum)
         case .rename:

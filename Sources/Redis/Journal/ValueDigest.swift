@@ -1,40 +1,8 @@
-import Wire
-
-/// `DELEX key [IFEQ value|IFNE value|IFDEQ digest|IFDNE digest]`, since v1.37: in the journal as the client sent it, also
-/// when it deleted nothing. With a condition it is about a string, and the target's is the source's: it decides alike.
-extension JournalRewriter {
-    func deleteIf(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
-        if command.argumentCount == 2 {
-            forgetDeadlines(of: command)
-            batch.append("UNLINK", command.argument(at: 1))
-            return .written
-        }
-        guard command.argumentCount == 4 else { return .unsupported(.unknownCommand) }
-        let condition = command.argument(at: 2)
-        let wantsEqual = condition.isWord("IFEQ") || condition.isWord("IFDEQ")
-        let isDigest = condition.isWord("IFDEQ") || condition.isWord("IFDNE")
-        guard wantsEqual || isDigest || condition.isWord("IFNE") else { return .unsupported(.unknownCommand) }
-        batch.append("EVAL") {
-            $0.append(isDigest ? Self.digest : Self.value, followedBy: Self.deleteIf)
-            $0.append("1")
-            $0.append(command.argument(at: 1))
-            $0.append(command.argument(at: 3))
-            $0.append((wantsEqual ? "1" : "0") as StaticString)
-        }
-        return .written
-    }
-
-    private static let deleteIf: StaticString = """
-        if redis.call('TYPE',KEYS[1]).ok~='string' then return end
-        local v=what(redis.call('GET',KEYS[1]))
-        if v and (v==ARGV[1])==(ARGV[2]=='1') then redis.call('UNLINK',KEYS[1]) end
-        """
-
-    private static let value: StaticString = "local function what(s) return s end\n"
-
-    /// XXH3 of 64 bits without a seed, as 16 hex digits. A number of 64 bits is two of 32, the high one first. Source: the
-    /// specification of xxHash, "XXH3 Algorithm Description".
-    private static let digest: StaticString = """
+/// XXH3 of 64 bits without a seed, as 16 hex digits, in Lua: the digest that `DELEX key IFDEQ digest` compares with.
+enum ValueDigest {
+    /// `what(value)`: the value's digest. A number of 64 bits is two of 32, the high one first. Source: the specification of
+    /// xxHash, "XXH3 Algorithm Description".
+    static let script: StaticString = """
         local floor,xor32,byte=math.floor,bit.bxor,string.byte
         local W=4294967296
         local secret=string.gsub('b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221'

@@ -28,27 +28,6 @@ extension JournalRewriter {
         deadlines.deadline(deadline, key, database)
     }
 
-    /// The Unix milliseconds that the option or command `unit` with `value` means; `nil`: out of range.
-    private func deadline(_ value: Int64, unit: DeadlineUnit, now: Int64) -> Int64? {
-        let factor: Int64 = unit.isSeconds ? 1000 : 1
-        let (product, overflows) = value.multipliedReportingOverflow(by: factor)
-        let (sum, passes) = product.addingReportingOverflow(unit.isRelative ? now : 0)
-        return overflows || passes ? nil : sum
-    }
-
-    private struct DeadlineUnit {
-        var isSeconds: Bool
-        var isRelative: Bool
-    }
-
-    private func unit(ofOption option: RawSpan) -> DeadlineUnit? {
-        if option.isWord("PXAT") { return DeadlineUnit(isSeconds: false, isRelative: false) }
-        if option.isWord("EX") { return DeadlineUnit(isSeconds: true, isRelative: true) }
-        if option.isWord("PX") { return DeadlineUnit(isSeconds: false, isRelative: true) }
-        if option.isWord("EXAT") { return DeadlineUnit(isSeconds: true, isRelative: false) }
-        return nil
-    }
-
     /// `SET key value [options]`: STICK and `_MCFLAGS n` are Dragonfly's own. PFMERGE arrives as one too, and the source keeps
     /// the TTL of its destination without a record of it.
     func set(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
@@ -65,9 +44,9 @@ extension JournalRewriter {
         for _ in 0..<3 { _ = options.next() }
         while let option = options.next() {
             if option.isWord("_MCFLAGS") { _ = options.next() }
-            if let unit = unit(ofOption: option) {
+            if let form = DeadlineForm(option: option) {
                 guard let text = options.next(), let value = parseInteger(text),
-                    let time = deadline(value, unit: unit, now: now)
+                    let time = form.deadline(value, now: now)
                 else { return .unsupported(.unknownCommand) }
                 expiry = time
             }
@@ -78,7 +57,7 @@ extension JournalRewriter {
             for _ in 0..<3 { _ = arguments.next() }
             while let option = arguments.next() {
                 if option.isWord("STICK") { continue }
-                if option.isWord("_MCFLAGS") || unit(ofOption: option) != nil {
+                if option.isWord("_MCFLAGS") || DeadlineForm(option: option) != nil {
                     _ = arguments.next()
                     continue
                 }
@@ -97,8 +76,7 @@ extension JournalRewriter {
         _ command: borrowing JournalCommand, _ name: CommandName, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
         guard command.argumentCount == 4, let value = parseInteger(command.argument(at: 2)),
-            let expiry = deadline(
-                value, unit: DeadlineUnit(isSeconds: name == "SETEX", isRelative: true), now: now)
+            let expiry = DeadlineForm(isSeconds: name == "SETEX", isRelative: true).deadline(value, now: now)
         else { return .unsupported(.unknownCommand) }
         batch.append("SET") {
             $0.append(command.argument(at: 1))
@@ -114,9 +92,9 @@ extension JournalRewriter {
     func expire(
         _ command: borrowing JournalCommand, _ name: CommandName, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
-        let unit = DeadlineUnit(isSeconds: name != "PEXPIRE", isRelative: name != "EXPIREAT")
+        let form = DeadlineForm(isSeconds: name != "PEXPIRE", isRelative: name != "EXPIREAT")
         guard command.argumentCount >= 3, let value = parseInteger(command.argument(at: 2)),
-            let time = deadline(value, unit: unit, now: now)
+            let time = form.deadline(value, now: now)
         else { return .unsupported(.unknownCommand) }
         return expire(command.argument(at: 1), at: time, now: now, into: batch)
     }

@@ -1,7 +1,10 @@
 import Wire
 
-/// Dragonfly's own TTLs of fields and members: relative seconds, made absolute with the time of arrival.
-extension JournalRewriter {
+/// Commands about TTLs of fields and members, for a target that keeps those of fields itself, or for none: relative seconds are
+/// made absolute with the time of arrival, and what the target cannot hold is left out.
+struct ElementCommandRewriter {
+    let profile: TargetProfile
+
     /// `SADDEX key [KEEPTTL] seconds member...` without its TTL.
     func addMembersWithExpiry(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
         guard command.argumentCount >= 4 else { return .unsupported(.unknownCommand) }

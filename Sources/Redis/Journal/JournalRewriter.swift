@@ -77,26 +77,18 @@ package struct JournalRewriter {
             }
             return expire(command.argument(at: 1), at: time, now: now, into: batch)
         case .restore: return restore(command, now: now, into: batch)
-        case .setAddWithExpiry: return addMembersWithExpiry(command, into: batch)
-        case .fieldExpire: return expireFields(command, now: now, into: batch)
-        case .hashSetWithExpiry: return setFieldsWithExpiry(command, now: now, into: batch)
-        case .hashExpire: return hashExpire(command, now: now, into: batch)
-        case .hashGetWithExpiry: return expireReadFields(command, now: now, into: batch)
+        case .setAddWithExpiry: return elements.addMembersWithExpiry(command, into: batch)
+        case .fieldExpire: return elements.expireFields(command, now: now, into: batch)
+        case .hashSetWithExpiry: return elements.setFieldsWithExpiry(command, now: now, into: batch)
+        case .hashExpire: return elements.hashExpire(command, now: now, into: batch)
+        case .hashGetWithExpiry: return elements.expireReadFields(command, now: now, into: batch)
         case .deleteIf: return deleteIf(command, into: batch)
         case .sort: return sort(command, into: batch)
-        case .geoRadius:
-            guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
-                return .skippedDiverging(.fragmentedGeoRadius)
-            }
-            guard command.storesResult else {
-                batch.append(command)
-                return .written
-            }
-            let outcome = store(command, into: batch)
-            guard outcome == .writtenDiverging(.storeInDoubt), source.has(.storesKeepTTL) else { return outcome }
-            return .writtenDiverging(.storedExpiry)
-        case .incrementFloat: return incrementFloat(command, inField: false, into: batch)
-        case .incrementFieldFloat: return incrementFloat(command, inField: true, into: batch)
+        case .geoRadius: return geoRadius(command, name, into: batch)
+        case .incrementFloat:
+            guard let sum = FloatSum(command) else { return .unsupported(.unknownCommand) }
+            sum.append(command, to: batch, profile: profile)
+            return .written
         case .consumerGroup:
             appendGroupCommand(command, to: batch)
             return source.has(.readsGroupsWithoutRecord) ? .writtenDiverging(.consumerGroupReads) : .written
@@ -128,6 +120,19 @@ package struct JournalRewriter {
         case .search: return .unsupported(.searchIndex)
         case .throttle: return .unsupported(.throttle)
         }
+    }
+
+    private var elements: ElementCommandRewriter { ElementCommandRewriter(profile: profile) }
+
+    private func deleteIf(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        if command.argumentCount == 2 {
+            forgetDeadlines(of: command)
+            batch.append("UNLINK", command.argument(at: 1))
+            return .written
+        }
+        guard let deletion = ConditionalDelete(command) else { return .unsupported(.unknownCommand) }
+        deletion.append(command, to: batch)
+        return .written
     }
 
     private mutating func noteDeletion(_ command: borrowing JournalCommand) {
@@ -168,39 +173,29 @@ package struct JournalRewriter {
         return .written
     }
 
-    /// `SORT key [options] [STORE dst]`. Over several shards the master takes every argument for a key, and sends each
-    /// shard the arguments that would be its keys.
     private func sort(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
-        var arguments = command.arguments
-        _ = arguments.next()
-        guard arguments.next() != nil else { return .skippedDiverging(.fragmentedSort) }
-        var (stores, readsOthers, lacksName) = (false, false, false)
-        while let option = arguments.next() {
-            let following =
-                option.isWord("ASC") || option.isWord("DESC") || option.isWord("ALPHA")
-                ? 0
-                : option.isWord("LIMIT")
-                    ? 2 : option.isWord("BY") || option.isWord("GET") || option.isWord("STORE") ? 1 : -1
-            guard following >= 0 else { return .skippedDiverging(.fragmentedSort) }
-            if option.isWord("STORE") { stores = true }
-            let (isBy, isGet) = (option.isWord("BY"), option.isWord("GET"))
-            for _ in 0..<following {
-                guard let value = arguments.next() else { return .skippedDiverging(.fragmentedSort) }
-                // `BY nosort` names no key, and `GET #` the element itself.
-                if isBy || isGet, value.isPattern { readsOthers = true }
-                // A cluster's node takes no GET at all.
-                if isGet, profile.masterCount != nil { readsOthers = true }
-                if option.isWord("STORE") { lacksName = value.isSortWord }
-            }
+        guard let sort = SortCommand(command) else { return .skippedDiverging(.fragmentedSort) }
+        guard sort.stores else { return command.transactionID == 0 ? .nothing : .skippedDiverging(.fragmentedSort) }
+        // A cluster's node takes no GET at all.
+        if profile.masterCount != nil, sort.readsByPattern || sort.hasGet { return .skippedDiverging(.sortByPattern) }
+        let outcome = store(command, into: batch)
+        guard outcome == .writtenDiverging(.storeInDoubt), sort.readsByPattern, hasSeveralFlows else { return outcome }
+        return .writtenDiverging(.sortByPattern)
+    }
+
+    private func geoRadius(
+        _ command: borrowing JournalCommand, _ name: CommandName, into batch: CommandBatch
+    ) -> RewriteOutcome {
+        guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
+            return .skippedDiverging(.fragmentedGeoRadius)
         }
-        guard stores else { return command.transactionID == 0 ? .nothing : .skippedDiverging(.fragmentedSort) }
-        if command.argument(at: 1).isSortWord || lacksName { return .skippedDiverging(.fragmentedSort) }
-        if readsOthers, profile.masterCount != nil { return .skippedDiverging(.sortByPattern) }
-        if readsOthers, hasSeveralFlows {
-            let outcome = store(command, into: batch)
-            return outcome == .writtenDiverging(.storeInDoubt) ? .writtenDiverging(.sortByPattern) : outcome
+        guard command.storesResult else {
+            batch.append(command)
+            return .written
         }
-        return store(command, into: batch)
+        let outcome = store(command, into: batch)
+        guard outcome == .writtenDiverging(.storeInDoubt), source.has(.storesKeepTTL) else { return outcome }
+        return .writtenDiverging(.storedExpiry)
     }
 
     /// What reads one key and stores another. Where the first is missing the source leaves the second as it is, and a Redis
@@ -265,17 +260,5 @@ extension RawSpan {
             if upper != word.utf8Start[offset] { return false }
         }
         return true
-    }
-
-    /// The text has a place for an element, as patterns of SORT have.
-    fileprivate var isPattern: Bool {
-        for place in 0..<byteCount where self[place] == UInt8(ascii: "*") { return true }
-        return false
-    }
-
-    /// The text is an option of SORT.
-    package var isSortWord: Bool {
-        isWord("ASC") || isWord("DESC") || isWord("ALPHA") || isWord("LIMIT") || isWord("BY") || isWord("GET")
-            || isWord("STORE")
     }
 }
