@@ -60,7 +60,7 @@ package struct TargetRights: Equatable, Sendable {
     private static let wrongOptions = "df2redis does-not-want-this"
     /// Of a node of a cluster, besides.
     private static let neededOfNode =
-        "ASKING|CLUSTER SLOTS|CLUSTER NODES|CLUSTER INFO|CLUSTER GETKEYSINSLOT 0 1"
+        "ASKING|CLUSTER SLOTS|CLUSTER NODES|CLUSTER INFO|CLUSTER GETKEYSINSLOT 0 1|HMGET K f"
     private static let seldom = "SORT K|GEORADIUS K 0 0 1 m|GEORADIUSBYMEMBER K m 1 m"
 
     private struct Sample: Sendable {
