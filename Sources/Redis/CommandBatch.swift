@@ -58,8 +58,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// Bytes from the front that the kernel has taken.
     private var written = 0
     var marks = CommandMarks()
-    /// Commands that are of no record: done again with every attempt.
-    private var outside: [Range<Int>] = []
 
     package init() {}
 
@@ -220,8 +218,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         let before = extracting(0..<hugeCommand.index, replacing: [:]).batch
         before.progress = progress
         progress = Progress()
-        (commandCount, marks, recordEnds) = (0, CommandMarks(), [])
-        (outside, runs) = ([], StringRuns())
+        (commandCount, marks, recordEnds, runs) = (0, CommandMarks(), [], StringRuns())
         bytes.removeAll()
         append([Array("SELECT".utf8), Array("\(database)".utf8)])
         bytes.append(long.span.bytes)
@@ -251,11 +248,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         isSealed = true
         if isUnordered { unorderedCount = operationCount }
     }
-
-    /// The commands from number `first` on are of no record.
-    package func noteOutsideStream(from first: Int) { if first < commandCount { outside.append(first..<commandCount) } }
-
-    func isOutsideStream(_ index: Int) -> Bool { outside.contains { $0.contains(index) } }
 
     /// The ends of `units`, which have been taken out of another batch.
     ///
@@ -333,9 +325,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         let copy = begunCopy()
         (copy.progress, copy.checkpointValue) = (progress, checkpointValue)
         (copy.recordEnds, copy.firstOfJournal) = (recordEnds, firstOfJournal)
-        copy.outside = outside.map {
-            runs.operation(ofCommand: $0.lowerBound)..<runs.operation(ofCommand: $0.upperBound)
-        }
         if let hugeCommand {
             let (index, label, argumentBytes) = hugeCommand
             copy.hugeCommand = (runs.operation(ofCommand: index), label, argumentBytes)
@@ -347,6 +336,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
             _ = reader.readBulkArgument()
             while let key = reader.readBulkArgument(), let value = reader.readBulkArgument() {
                 copy.append("SET", key, value)
+                copy.marks.take(number, of: marks, as: copy.commandCount - 1)
             }
         }
         if isSealed { copy.bytes.append("*1\r\n$4\r\nEXEC\r\n") }

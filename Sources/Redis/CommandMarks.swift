@@ -7,12 +7,15 @@ struct CommandMarks {
     var effective: Set<Int> = []
     /// Those that write what was read at the source.
     var refreshing: Set<Int> = []
+    /// Those of no record: done again with every attempt.
+    var outsideStream: Set<Int> = []
 
     /// The command `number` of another batch is `index` here.
     mutating func take(_ number: Int, of other: CommandMarks, as index: Int) {
         guarded[index] = other.guarded[number]
         if other.effective.contains(number) { effective.insert(index) }
         if other.refreshing.contains(number) { refreshing.insert(index) }
+        if other.outsideStream.contains(number) { outsideStream.insert(index) }
     }
 }
 
@@ -41,4 +44,12 @@ extension CommandBatch {
 
     /// The command number `index` writes a value that was read at the source.
     package func isRefreshing(_ index: Int) -> Bool { marks.refreshing.contains(index) }
+
+    /// The commands from number `first` on are of no record.
+    package func noteOutsideStream(from first: Int) {
+        if first < commandCount { marks.outsideStream.formUnion(first..<commandCount) }
+    }
+
+    /// The command number `index` is of no record.
+    func isOutsideStream(_ index: Int) -> Bool { marks.outsideStream.contains(index) }
 }

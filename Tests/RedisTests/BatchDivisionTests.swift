@@ -93,6 +93,24 @@ import Wire
         #expect(part.numbers == [2: 3])
     }
 
+    @Test func `keeps in each part what is of no record`() {
+        let batch = CommandBatch()
+        batch.beginJournal()
+        for line in ["SET a 1", "SET b 2"] {
+            add(line, to: batch)
+            batch.endRecord()
+        }
+        add("PEXPIREAT a 9", to: batch)
+        batch.noteOutsideStream(from: 2)
+        batch.progress.nextLSN = 110
+        batch.seal(checkpoint: Self.checkpoint)
+        let units = batch.units(batch.sizes())
+        let part = batch.part(units[1...], isLast: true, replacing: [:]).batch
+        #expect((0..<2).map(part.isOutsideStream) == [false, true])
+        let rest = batch.removing([0])
+        #expect((0..<2).map(rest.isOutsideStream) == [false, true])
+    }
+
     @Test func `measures arguments, not their encoding`() {
         let batch = journal("SET key value", next: 2)
         let size = batch.sizes()
