@@ -85,6 +85,8 @@ private struct SourceLog {
         follower = monitor.log.map { LogFollower($0) }
         patterns = LogPatterns(monitor.patterns, quiet: monitor.quiet)
         self.logger = logger
+        // What is written from now on is news, also while the source is asked for the first time.
+        _ = alerts(at: .now)
     }
 
     mutating func alerts(at now: ContinuousClock.Instant) -> [Alert] {
