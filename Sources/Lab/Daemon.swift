@@ -102,6 +102,10 @@ package final class Daemon {
         }
     }
 
+    /// Whether a line of the log holds `text`: of a daemon that has ended; one that runs may say what it has done a moment after
+    /// the effect can be seen.
+    package func logs(_ text: String) -> Bool { (try? wait(forLine: text, timeout: .seconds(20))) != nil }
+
     /// Waits for the end.
     ///
     /// - Throws: `LabError` with the end of the log when it is another than exit code `code`.

@@ -172,7 +172,7 @@ import Wire
         let path = try scene.folder.write("{\"lsn\": 5}", to: "foreign.json")
         let daemon = try scene.start(["store: file", "path: \(path)"])
         try daemon.expectExit(78)
-        #expect(daemon.log.contains("foreign.json cannot be used: it is no checkpoint file of df2redis"))
+        #expect(daemon.logs("foreign.json cannot be used: it is no checkpoint file of df2redis"))
         #expect(try String(contentsOfFile: path, encoding: .utf8) == "{\"lsn\": 5}")
         #expect(scene.master.sessionsStarted == 0, "the source is not even asked")
     }

@@ -31,7 +31,7 @@ import Wire
         #expect(try client.command("PEXPIRETIME", "getex").int == -1)
         // Later by what the guard of TTLs adds.
         #expect(try client.command("PEXPIRETIME", "real").int ?? 0 >= deadline)
-        #expect(daemon.log.contains(skew > 0 ? "ms ahead of ours" : "ms behind ours"))
+        #expect(daemon.logs(skew > 0 ? "ms ahead of ours" : "ms behind ours"))
         try daemon.leave()
         #expect(daemon.deadLetters == [])
         #expect(master.violations == [])

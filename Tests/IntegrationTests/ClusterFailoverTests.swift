@@ -94,7 +94,7 @@ private final class Scene {
         try scene.source.command("INCR", key)
         try scene.daemon.wait(forLine: "without a flush")
         try scene.waitUntilEqual()
-        #expect(scene.daemon.log.contains("a full sync is needed"))
+        #expect(scene.daemon.logs("a full sync is needed"))
         #expect(scene.master.violations == [])
     }
 
@@ -181,7 +181,7 @@ private final class Scene {
         try scene.cluster.settle()
         if memory != .process { try scene.startAgain() }
         try scene.daemon.wait(forLine: "keys removed that the source no longer has")
-        #expect(scene.daemon.log.contains("a full sync is needed: the target no longer holds this task's checkpoint"))
+        #expect(scene.daemon.logs("a full sync is needed: the target no longer holds this task's checkpoint"))
         try scene.waitUntilEqual()
     }
 }

@@ -77,7 +77,7 @@ private final class Scene {
         try wait(until: "there is something to sync") { before.commandCount > 3000 }
         let first = try scene.start()
         try first.wait(forLine: "stable: following")
-        #expect(first.log.contains("a cluster of 3 masters"))
+        #expect(first.logs("a cluster of 3 masters"))
         try wait(until: "it follows for a while") { before.commandCount > 20_000 }
         try before.stop()
         try scene.waitUntilEqual(first)
@@ -167,7 +167,7 @@ private final class Scene {
         }
         guard policy == "skip" else { return }
         #expect(try scene.cluster.command(["GET", "key:10"], key: "key:10").text == "new")
-        #expect(daemon.log.contains("4 existing keys left as they were"))
+        #expect(daemon.logs("4 existing keys left as they were"))
     }
 
     @Test func `keeps every deadline, those that come up during the sync and after a leave too`() throws {
@@ -196,8 +196,8 @@ private final class Scene {
         for index in 0..<100 { scene.master.execute("SET other:\(index) v", database: 3) }
         let stopped = try scene.start()
         try stopped.expectExit(65)
-        #expect(stopped.log.contains("in database 3: the target has no such database"))
-        #expect(stopped.log.contains("target.database: {<number>: skip}"))
+        #expect(stopped.logs("in database 3: the target has no such database"))
+        #expect(stopped.logs("target.database: {<number>: skip}"))
 
         let named = ["target": ["database: {0: 0, 3: skip}"]]
         let daemon = try scene.start(.replicate, named)
@@ -217,7 +217,7 @@ private final class Scene {
         scene.master.execute("SET fifth v", database: 5)
         scene.master.execute("SET third v", database: 3)
         try unnamed.expectExit(65)
-        #expect(unnamed.log.contains("in database 3: the target has no such database (policy.onUnsupported: stop"))
+        #expect(unnamed.logs("in database 3: the target has no such database (policy.onUnsupported: stop"))
     }
 
     @Test func `needs no other rights than those that the README names`() throws {
@@ -244,8 +244,8 @@ private final class Scene {
         try scene.cluster.nodes[2].client().command("ACL", "SETUSER", "df2redis", "-cluster|nodes", "-append")
         let refused = try scene.start(.replicate, user)
         try refused.expectExit(77)
-        #expect(refused.log.contains("may not use APPEND, CLUSTER NODES"))
-        #expect(refused.log.contains("ACL SETUSER df2redis +append +cluster|nodes"))
+        #expect(refused.logs("may not use APPEND, CLUSTER NODES"))
+        #expect(refused.logs("ACL SETUSER df2redis +append +cluster|nodes"))
     }
 
     @Test func `needs no right to load scripts, and what is around one counts once`() throws {
@@ -333,12 +333,12 @@ private final class Scene {
             .replicate, .init(source: scene.master.port, target: scene.cluster.nodes[0].port))
         defer { asServer.process.kill() }
         try asServer.expectExit(78)
-        #expect(asServer.log.contains("set target.type: cluster"))
+        #expect(asServer.logs("set target.type: cluster"))
         let asCluster = try Daemon(
             .replicate,
             .init(source: scene.master.port, target: redis.port, sections: ["target": ["type: redis-cluster"]]))
         defer { asCluster.process.kill() }
         try asCluster.expectExit(78)
-        #expect(asCluster.log.contains("set target.type: standalone"))
+        #expect(asCluster.logs("set target.type: standalone"))
     }
 }

@@ -228,12 +228,12 @@ private func waited(_ output: String) -> Double? {
         let configuration = Daemon.Configuration(source: scene.master.port, target: scene.redis.port)
         let again = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
         try again.expectExit(78)
-        #expect(again.log.contains("this task has been cut over: clients write to 127.0.0.1:\(scene.redis.port) since"))
-        #expect(again.log.contains("df2redis cutover lab --undo"))
+        #expect(again.logs("this task has been cut over: clients write to 127.0.0.1:\(scene.redis.port) since"))
+        #expect(again.logs("df2redis cutover lab --undo"))
         // On another host, or with another state directory, the target says so.
         let elsewhere = try Daemon(.replicate, configuration)
         try elsewhere.expectExit(78)
-        #expect(elsewhere.log.contains("this task has been cut over: clients write to the target since"))
+        #expect(elsewhere.logs("this task has been cut over: clients write to the target since"))
         #expect(try target.command("GET", "kept").text == "newer")
 
         let file = scene.daemon.folder.file("lab.yaml")

@@ -354,7 +354,7 @@ final class DemandScene {
         #expect(try delivered(scene) == "0-0")
         try scene.daemon.leave()
         #expect(try delivered(scene) == "1-1")
-        #expect(scene.daemon.log.contains("1 streams that have groups of consumers are as at the source"))
+        #expect(scene.daemon.logs("1 streams that have groups of consumers are as at the source"))
 
         let configuration = Daemon.Configuration(
             source: scene.master.port, target: scene.redis.port, sections: ["shutdown": ["drainSeconds: 1"]])

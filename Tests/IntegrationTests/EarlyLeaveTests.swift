@@ -127,7 +127,7 @@ struct `A leave before or beside the stable stream` {
         try daemon.expectExit(0, timeout: Self.limit)
         #expect(scene.master.flow(0)?.clientEnd == .fin)
         #expect(scene.master.main?.clientEnd == .fin)
-        #expect(daemon.log.contains("FIN sent on 2 flows"))
+        #expect(daemon.logs("FIN sent on 2 flows"))
         if let capture = scene.capture { #expect(capture.ends.first?.to == scene.master.port) }
     }
 

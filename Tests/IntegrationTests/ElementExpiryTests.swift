@@ -122,7 +122,7 @@ import Wire
             try wait(until: "nothing is left") { try scene.ownKeys().isEmpty }
         }
         try daemon.leave()
-        #expect(daemon.log.contains("7 keys hold elements with a TTL that df2redis keeps: they stay until this task"))
+        #expect(daemon.logs("7 keys hold elements with a TTL that df2redis keeps: they stay until this task"))
     }
 
     @Test func `go on after a crash, where the task had been`() throws {

@@ -95,14 +95,14 @@ struct InterruptedSyncTests {
         try wait(until: "the migration has brought keys") { (try client.command("DBSIZE").int ?? 0) > 200 }
         daemon.process.signal(SIGTERM)
         try daemon.expectExit(75)
-        #expect(daemon.log.contains("the migration was ended before it was complete"))
+        #expect(daemon.logs("the migration was ended before it was complete"))
         #expect(!daemon.log.contains("done: "))
     }
 
     @Test("removes no key that stood there before, and says what that leaves")
     func keysOfOthers() throws {
         try run(foreign: true) { _, client, daemon throws in
-            #expect(daemon.log.contains("database 0 held 1 keys before this task's first full sync"))
+            #expect(daemon.logs("database 0 held 1 keys before this task's first full sync"))
             #expect(try client.command("GET", "foreign").text == "stays")
             #expect(try oldKeys(client) > 10, "what cannot be told from keys of others stays")
         }

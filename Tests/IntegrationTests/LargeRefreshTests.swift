@@ -119,7 +119,7 @@ struct `Large values that differ` {
         try waitUntilEqual(source, target, timeout: .seconds(120))
         try wait(until: "nothing of ours is left") { try ownValues(target).isEmpty }
         try daemon.leave()
-        #expect(daemon.log.contains("resuming at the checkpoint"))
+        #expect(daemon.logs("resuming at the checkpoint"))
         #expect(try ownValues(target).isEmpty)
     }
 

@@ -117,7 +117,7 @@ struct `The leave under full write load` {
         try scene.expectOrderlyEnds()
         let positions = try scene.checkpoint()
         for (flow, next) in positions.enumerated() {
-            #expect(scene.daemon.log.contains("everything received is applied, next LSN \(next) "), "flow \(flow)")
+            #expect(scene.daemon.logs("everything received is applied, next LSN \(next) "), "flow \(flow)")
         }
         try scene.expectContinuation()
     }
@@ -132,7 +132,7 @@ struct `The leave under full write load` {
         let left = ContinuousClock.now
         try scene.daemon.expectExit(0, timeout: stopLimit)
         #expect(left.duration(to: .now) < .seconds(4), "the target is not waited for then")
-        #expect(scene.daemon.log.contains("that this process runs the task is recorded there until"))
+        #expect(scene.daemon.logs("that this process runs the task is recorded there until"))
         try scene.expectOrderlyEnds()
         let rests = scene.daemon.log.split(separator: "\n").filter {
             $0.contains("are not applied and not acknowledged")

@@ -168,7 +168,7 @@ struct ReconcileTests {
                 let daemon = try Daemon(.replicate, configuration)
                 defer { daemon.process.kill() }
                 try daemon.expectExit(65)
-                #expect(daemon.log.contains("set fullSync.existing to reconcile"))
+                #expect(daemon.logs("set fullSync.existing to reconcile"))
                 #expect(try redis.client().command("GET", "old:7").text == "7")
             }
             var named = configuration
@@ -209,8 +209,8 @@ struct ReconcileTests {
                 defer { daemon.process.kill() }
                 try daemon.expectExit(65)
                 let counts = "it has brought \(2 * number) keys, where the target holds "
-                #expect(daemon.log.contains(counts), "\(daemon.log)")
-                #expect(daemon.log.contains("set fullSync.existing to reconcile"))
+                #expect(daemon.logs(counts), "\(daemon.log)")
+                #expect(daemon.logs("set fullSync.existing to reconcile"))
                 #expect(try target.command("GET", "old:7").text == "7")
             }
             var named = configuration

@@ -15,7 +15,7 @@ import Testing
         for _ in 0..<3 {
             let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
             try daemon.expectExit(75)
-            #expect(daemon.log.contains("ERR max number of clients reached"), "\(daemon.log)")
+            #expect(daemon.logs("ERR max number of clients reached"), "\(daemon.log)")
         }
         withExtendedLifetime(client) {}
     }
@@ -33,7 +33,7 @@ import Testing
         for _ in 0..<3 {
             let daemon = try Daemon(.replicate, .init(source: source.port, target: redis.port))
             try daemon.expectExit(code)
-            #expect(daemon.log.contains(words), "\(daemon.log)")
+            #expect(daemon.logs(words), "\(daemon.log)")
         }
     }
 }

@@ -29,7 +29,7 @@ import Wire
         try withFirst { master, client, first, startSecond in
             let second = try startSecond()
             try second.expectExit(75)
-            #expect(second.log.contains("the task runs already: process \(first.process.pid) holds"))
+            #expect(second.logs("the task runs already: process \(first.process.pid) holds"))
             master.execute("SET a 1")
             try wait(until: "the first applies it") { try client.command("GET", "a").text == "1" }
             try first.leave()

@@ -167,7 +167,7 @@ import Wire
             let daemon = try Daemon(.replicate, configuration(source.port, section))
             defer { daemon.process.kill() }
             try daemon.expectExit(status)
-            #expect(daemon.log.contains(text), "\(daemon.log)")
+            #expect(daemon.logs(text), "\(daemon.log)")
         }
     }
 
@@ -190,8 +190,8 @@ import Wire
         let daemon = try Daemon(.migrate, configuration(source.port, three))
         defer { daemon.process.kill() }
         try daemon.expectExit(0)
-        #expect(daemon.log.contains("the sentinel 127.0.0.1:\(group.sentinels[0].port) is of no help"))
-        #expect(daemon.log.contains("the sentinels disagree on the master of 'mymaster'"))
+        #expect(daemon.logs("the sentinel 127.0.0.1:\(group.sentinels[0].port) is of no help"))
+        #expect(daemon.logs("the sentinels disagree on the master of 'mymaster'"))
     }
 
     @Test func `is followed by a user of the sentinels with the least rights that suffice`() throws {
@@ -245,7 +245,7 @@ import Wire
         let plain = try Daemon(.migrate, configuration(source.port, group.section()))
         defer { plain.process.kill() }
         try plain.expectExit(78)
-        #expect(plain.log.contains("speaks TLS on this port: set target.sentinel.tls.enabled"))
+        #expect(plain.logs("speaks TLS on this port: set target.sentinel.tls.enabled"))
     }
 
     /// Programs to run servers and sentinels with, and whether they speak TLS.

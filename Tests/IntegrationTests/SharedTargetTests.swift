@@ -55,7 +55,7 @@ import Wire
         try first.wait(forLine: "stable: following")
         let second = try scene.start(1)
         try second.wait(forLine: "stable: following")
-        #expect(second.log.contains("the target is filled by other tasks too: df2redis:checkpoint:task0 (databases 0)"))
+        #expect(second.logs("the target is filled by other tasks too: df2redis:checkpoint:task0 (databases 0)"))
         #expect(try scene.count(0) == 200)
         #expect(try scene.count(1) == 200)
 
@@ -107,8 +107,8 @@ import Wire
         }
         let refused = try rival()
         try refused.expectExit(75)
-        #expect(refused.log.contains("follows the same source into this target already"))
-        #expect(refused.log.contains("df2redis:checkpoint:task0"))
+        #expect(refused.logs("follows the same source into this target already"))
+        #expect(refused.logs("df2redis:checkpoint:task0"))
         scene.masters[0].execute("INCR counter")
         try wait(until: "it is applied") { try scene.client.command("GET", "counter").text != nil }
         try first.leave()

@@ -57,7 +57,7 @@ import Wire
         }
 
         func expectReason(_ reason: String) {
-            #expect(daemon.log.contains("a full sync is needed: \(reason)"), "\(daemon.log)")
+            #expect(daemon.logs("a full sync is needed: \(reason)"), "\(daemon.log)")
         }
     }
 
@@ -183,7 +183,7 @@ import Wire
         let scene = try Scene(sections: ["reconnect": ["giveUpSeconds: 1"]])
         scene.master.stop()
         try scene.daemon.expectExit(69)
-        #expect(scene.daemon.log.contains("Connection refused"))
+        #expect(scene.daemon.logs("Connection refused"))
     }
 
     @Test func `a source that loads its data when it is tried again is waited for`() throws {

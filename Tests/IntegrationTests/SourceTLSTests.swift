@@ -155,7 +155,7 @@ private struct Certificates {
                 .replicate, .init(source: source, target: scene.redis.port, sections: ["source": section]))
             defer { daemon.process.kill() }
             try daemon.expectExit(status)
-            #expect(daemon.log.contains(text), "\(daemon.log)")
+            #expect(daemon.logs(text), "\(daemon.log)")
         }
     }
 }
@@ -220,7 +220,7 @@ struct `A real Dragonfly with TLS` {
                 .replicate, .init(source: master.port, target: redis.port, sections: ["source": section]))
             defer { daemon.process.kill() }
             try daemon.expectExit(status)
-            #expect(daemon.log.contains(text), "\(daemon.log)")
+            #expect(daemon.logs(text), "\(daemon.log)")
         }
         #expect(try master.client().command("PING").text == "PONG")
     }

@@ -131,7 +131,7 @@ import Wire
         }
         for index in 0..<50 { scene.master.execute("INCR n:\(index)") }
         try scene.daemon.wait(forLine: state == .busy ? "BUSY " : "the target refuses writes: ")
-        #expect(scene.daemon.log.contains(state.rawValue))
+        #expect(scene.daemon.logs(state.rawValue))
         // While it lasts, a connection breaks as well.
         if state != .busy { try scene.breakConnection(ofFlow: 0) }
         for index in 0..<50 { scene.master.execute("INCR n:\(index)") }
@@ -183,7 +183,7 @@ import Wire
         }
         try scene.redis.restart()
         try scene.expectEqual()
-        #expect(scene.daemon.log.contains("the target came back with other data: its checkpoint is gone"))
+        #expect(scene.daemon.logs("the target came back with other data: its checkpoint is gone"))
         #expect(
             scene.daemon.log.contains("a full sync is needed: the target no longer holds this task's checkpoint"))
         #expect(scene.master.fullSyncs == 2)
@@ -240,7 +240,7 @@ import Wire
         try wait(until: "the new primary has it too") { try promoted.command("GET", "n").text == "200" }
         for _ in 0..<100 { scene.master.execute("INCR n") }
         try wait(until: "it is followed") { try promoted.command("GET", "n").text == "300" }
-        #expect(scene.daemon.log.contains("the target came back with other data"))
+        #expect(scene.daemon.logs("the target came back with other data"))
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
     }
@@ -271,7 +271,7 @@ import Wire
         let value = String(repeating: "v", count: 50_000)
         for index in 0..<800 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
         try scene.daemon.wait(forLine: "there is no room left for what waits")
-        #expect(scene.daemon.log.contains("(raise spool.memoryBytes or spool.diskBytes)"))
+        #expect(scene.daemon.logs("(raise spool.memoryBytes or spool.diskBytes)"))
         // The source is free of us while the target takes nothing.
         try wait(until: "the session has ended") { scene.master.sessionStates == [] }
         try scene.daemon.wait(forLine: "reconnecting to the source once the")
@@ -280,7 +280,7 @@ import Wire
         #expect(scene.master.sessionsStarted == sessions, "not before all is applied")
         scene.redis.resume()
         try scene.expectEqual()
-        #expect(scene.daemon.log.contains("resuming at the checkpoint"))
+        #expect(scene.daemon.logs("resuming at the checkpoint"))
         #expect(scene.master.fullSyncs == 1)
         #expect(scene.master.timedOutSessions == 0)
         #expect(scene.master.violations == [])
@@ -292,7 +292,7 @@ import Wire
         scene.redis.kill()
         scene.master.endSessions()
         try scene.daemon.expectExit(75)
-        #expect(scene.daemon.log.contains("Connection refused"))
+        #expect(scene.daemon.logs("Connection refused"))
     }
 
     @Test func `a full sync that a slow target cannot take is left and spaced out, and says what to raise`() throws {
@@ -352,9 +352,9 @@ import Wire
         try wait(until: "the record behind is applied") { try client.command("GET", "after").text == "1" }
         try daemon.wait(forLine: "the status file cannot be written: write")
         #expect(daemon.log.components(separatedBy: "the dead-letter file cannot be written").count == 2, "told once")
-        #expect(daemon.log.contains("No space left on device"))
+        #expect(daemon.logs("No space left on device"))
         try daemon.leave()
-        #expect(daemon.log.contains("10 x json"))
+        #expect(daemon.logs("10 x json"))
     }
 
     @Test func `a file that may not grow is an error of its write`() throws {
@@ -368,7 +368,7 @@ import Wire
         let value = String(repeating: "v", count: 50_000)
         for index in 0..<800 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
         try scene.daemon.wait(forLine: "there is no room left for what waits")
-        #expect(scene.daemon.log.contains("File too large"))
+        #expect(scene.daemon.logs("File too large"))
         scene.redis.resume()
         try scene.expectEqual()
         #expect(scene.master.fullSyncs == 1)

@@ -67,7 +67,7 @@ import Wire
         scene.fill("third:", database: 3)
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable: following")
-        #expect(daemon.log.contains("the target does not allow "))
+        #expect(daemon.logs("the target does not allow "))
         try scene.waitUntilEqual()
         scene.fill("later:")
         for line in ["RENAME later:s renamed", "HINCRBYFLOAT later:h float 1.5", "COPY later:l copied", "DEL h"] {
@@ -123,7 +123,7 @@ import Wire
         scene.fill()
         let daemon = try scene.start()
         try daemon.expectExit(77)
-        #expect(daemon.log.contains(text))
+        #expect(daemon.logs(text))
         #expect(try scene.client.command("DBSIZE").int == 0)
         #expect(scene.master.sessionsStarted == 0, "the source is not even asked")
     }
@@ -137,13 +137,13 @@ import Wire
         scene.master.execute("SET app:1 v")
         let daemon = try scene.start(policy)
         try daemon.wait(forLine: "stable: following")
-        #expect(daemon.log.contains("the target's ACL limits this user to some keys"))
+        #expect(daemon.logs("the target's ACL limits this user to some keys"))
         scene.master.execute("SET app:2 v")
         try scene.waitUntilEqual()
         scene.master.execute("INCR other")
         scene.master.execute("INCR app:n")
         try daemon.expectExit(77)
-        #expect(daemon.log.contains(#"the target's ACL forbids INCR "other": add ~<pattern> of this key to the user"#))
+        #expect(daemon.logs(#"the target's ACL forbids INCR "other": add ~<pattern> of this key to the user"#))
         #expect(daemon.deadLetters == [], "nothing is given up")
 
         try scene.client.command("ACL", "SETUSER", "app", "~*")
@@ -171,7 +171,7 @@ import Wire
         #expect(try scene.client.command("GET", "n").text == "2")
         try daemon.leave()
         #expect(daemon.deadLetters == [DeadLetter(kind: "script", database: 0, key: "LOAD")])
-        #expect(daemon.log.contains("the target does not take a script of the source: NOPERM"))
+        #expect(daemon.logs("the target does not take a script of the source: NOPERM"))
         #expect(!daemon.log.contains("the target refuses MSET"))
     }
 
@@ -182,7 +182,7 @@ import Wire
         try scene.client.command("ACL", "SETUSER", "app", "-incr")
         scene.master.execute("INCR n")
         try daemon.expectExit(77)
-        #expect(daemon.log.contains(#"the target's ACL forbids INCR "n": add +incr to the user"#))
+        #expect(daemon.logs(#"the target's ACL forbids INCR "n": add +incr to the user"#))
         try scene.client.command("ACL", "SETUSER", "app", "+incr")
         let next = try scene.start()
         try scene.waitUntilEqual()

@@ -89,7 +89,7 @@ import Wire
             let daemon = try Daemon(.replicate, configuration(source: master.port, tls))
             defer { daemon.process.kill() }
             try daemon.expectExit(status)
-            #expect(daemon.log.contains(text), "\(daemon.log)")
+            #expect(daemon.logs(text), "\(daemon.log)")
         }
         // Each side the other way round.
         var plain = try configuration(source: master.port)
@@ -97,13 +97,13 @@ import Wire
         let toTLS = try Daemon(.replicate, plain)
         defer { toTLS.process.kill() }
         try toTLS.expectExit(78)
-        #expect(toTLS.log.contains("the target 127.0.0.1:\(port) speaks TLS on this port: set target.tls.enabled"))
+        #expect(toTLS.logs("the target 127.0.0.1:\(port) speaks TLS on this port: set target.tls.enabled"))
         var toPlain = try configuration(source: master.port)
         toPlain.target = redis.port
         let daemon = try Daemon(.replicate, toPlain)
         defer { daemon.process.kill() }
         try daemon.expectExit(78)
-        #expect(daemon.log.contains("does not speak TLS on this port"))
+        #expect(daemon.logs("does not speak TLS on this port"))
     }
 
     @Test func `that shows a wrong certificate after a restart is waited for, and is followed when it is right`() throws

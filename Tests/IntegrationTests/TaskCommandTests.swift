@@ -104,7 +104,7 @@ import Testing
         #expect(result.output.contains("lab: leaving 127.0.0.1:\(scene.master.port)\n"))
         #expect(result.output.hasSuffix("lab: ended\n"))
         try scene.daemon.expectExit(0)
-        #expect(scene.daemon.log.contains("SIGTERM received"))
+        #expect(scene.daemon.logs("SIGTERM received"))
         #expect(scene.master.violations.isEmpty)
         let again = try scene.run("stop", "lab")
         #expect(again.code == .exited(69))
@@ -159,7 +159,7 @@ import Testing
         #expect(stopped.code == .exited(75))
         process.resume()
         try scene.daemon.expectExit(0)
-        #expect(scene.daemon.log.contains("SIGTERM received"))
+        #expect(scene.daemon.logs("SIGTERM received"))
         #expect(scene.master.violations.isEmpty)
     }
 
