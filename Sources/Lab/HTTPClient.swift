@@ -40,6 +40,7 @@ package final class HTTPClient {
     package init(port: UInt16, timeout: Duration = .seconds(30)) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw LabError.system("socket") }
+        setTimeout(timeout)
         var address = loopback(port: port)
         let size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let code = withUnsafePointer(to: &address) { pointer in
@@ -47,12 +48,12 @@ package final class HTTPClient {
         }
         // (An object that is complete is closed by its deinit, also where its init throws.)
         if code != 0 { throw LabError.system("connect", "127.0.0.1:\(port)") }
-        setTimeout(timeout)
     }
 
     package init(socket path: String, timeout: Duration = .seconds(30)) throws {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw LabError.system("socket") }
+        setTimeout(timeout)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let bytes = Array(path.utf8)
@@ -62,7 +63,6 @@ package final class HTTPClient {
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
         }
         if code != 0 { throw LabError.system("connect", path) }
-        setTimeout(timeout)
     }
 
     deinit { close(descriptor) }

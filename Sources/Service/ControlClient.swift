@@ -72,15 +72,24 @@ package struct ControlClient: Sendable {
         }
     }
 
-    /// The number of the process that listens.
+    /// The number of the process that listens, also of one that hangs and has no room for another connection.
     package func processID() throws(Failure) -> Int32 {
-        let descriptor = try connect()
+        let descriptor: Int32
+        do { descriptor = try connect() } catch .silent(let reason) {
+            guard let process = SocketListener.process(at: path) else { throw .silent(reason) }
+            return process
+        }
         defer { close(descriptor) }
         // `struct ucred`, which Glibc's module lacks: process, user, group.
         var peer: (process: pid_t, user: uid_t, group: gid_t) = (0, 0, 0)
         var size = socklen_t(MemoryLayout.size(ofValue: peer))
         guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 else {
             throw .failed("\(SystemError("getsockopt", errno: errno, peer: path))")
+        }
+        // To signal number 0 would be to signal ourselves.
+        guard peer.process > 0 else {
+            throw .failed(
+                "the daemon at \(path) runs in another PID namespace: run this in the same one (nsenter, docker exec)")
         }
         return peer.process
     }

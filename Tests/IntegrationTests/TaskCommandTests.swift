@@ -36,9 +36,15 @@ import Testing
         }
 
         func run(_ arguments: String..., runtime: String? = nil) throws -> Result {
+            try run(arguments, runtime: runtime)
+        }
+
+        /// - Parameter wrapper: a program that starts the command, with its options.
+        func run(_ arguments: [String], runtime: String? = nil, through wrapper: [String] = []) throws -> Result {
             let folder = try TemporaryFolder("command")
+            let words = wrapper + [BuiltProgram.daemon.path] + arguments
             let process = try ChildProcess(
-                BuiltProgram.daemon.path, arguments, output: folder.file("output"), error: folder.file("error"),
+                words[0], Array(words.dropFirst()), output: folder.file("output"), error: folder.file("error"),
                 environment: ["RUNTIME_DIRECTORY": runtime ?? self.folder.file("run")])
             let end = try process.waitForEnd(timeout: .seconds(60))
             let output = try String(contentsOfFile: folder.file("output"), encoding: .utf8)
@@ -150,6 +156,45 @@ import Testing
         #expect(forced.error.contains("killed after 1 s"))
         #expect(try process.waitForEnd(timeout: .seconds(10)) == .signalled(SIGKILL))
     }
+
+    @Test func `stop --force kills a process that hangs and has no room for another question`() throws {
+        let scene = try Scene()
+        let process = scene.daemon.process
+        process.pause()
+        var waiting: [HTTPClient] = []
+        while waiting.count < 5000,
+            let one = try? HTTPClient(socket: scene.folder.file("run/lab/control.sock"), timeout: .seconds(1))
+        { waiting.append(one) }
+        try #require(waiting.count < 5000, "the socket takes everybody")
+        let forced = try scene.run("stop", "lab", "--timeout", "1", "--force")
+        #expect(forced.output.contains("process \(process.pid) does not answer"))
+        #expect(forced.error.contains("killed after 1 s"))
+        #expect(try process.waitForEnd(timeout: .seconds(10)) == .signalled(SIGKILL))
+    }
+
+    @Test(.enabled(if: canUnshare, "no PID namespace can be made here"))
+    func `stop signals nobody where the process is of another PID namespace`() throws {
+        let scene = try Scene()
+        let file = scene.daemon.folder.file("lab.yaml")
+        for arguments in [
+            ["stop", "lab", "--timeout", "1", "--force"], ["cutover", "lab", "--undo", "--config", file],
+        ] {
+            let result = try scene.run(arguments, through: ["unshare", "--pid", "--fork", "--mount-proc"])
+            guard case .exited(let code) = result.code else { throw LabError("it has killed itself") }
+            #expect(code != 0)
+            #expect(result.error.contains("runs in another PID namespace"), "\(result)")
+        }
+        #expect(scene.daemon.process.isRunning)
+        try scene.daemon.leave()
+    }
+
+    private static let canUnshare: Bool = {
+        guard let folder = try? TemporaryFolder("unshare"),
+            let process = try? ChildProcess(
+                "unshare", ["--pid", "--fork", "--mount-proc", "true"], output: folder.file("output"))
+        else { return false }
+        return (try? process.waitForEnd()) == .exited(0)
+    }()
 
     @Test func `stop of a process that hangs for a while ends it in order`() throws {
         let scene = try Scene()

@@ -70,9 +70,12 @@ package struct CutoverUndo: Sendable {
     /// A task that is still leaving would write its position after us.
     private func refuseRunning(_ task: String) throws(CutoverFailure) {
         for socket in directory.sockets(of: task) {
-            guard let process = try? ControlClient(socket).processID() else { continue }
+            let listener: String
+            do { listener = "process \(try ControlClient(socket).processID())" } catch .notRunning { continue } catch {
+                listener = "a process (\(error))"
+            }
             throw CutoverFailure(
-                "process \(process) runs the task: wait for its end; nothing was changed", .targetUnavailable)
+                "\(listener) runs the task: wait for its end; nothing was changed", .targetUnavailable)
         }
     }
 
