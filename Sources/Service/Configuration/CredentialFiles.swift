@@ -14,9 +14,10 @@ struct CredentialFiles {
     init(taskName: String, directory: String?, places: CredentialPlaces? = nil) {
         self.taskName = taskName
         let unit = places.map { "\($0.units)/df2redis@\(taskName).service" }
-        let found = directory ?? [unit, places?.store].lazy.compactMap(\.self).first { access($0, R_OK | X_OK) == 0 }
+        let store = places?.store
+        let found = directory ?? [unit, store].lazy.compactMap(\.self).first { access($0, R_OK | X_OK) == 0 }
         self.directory = found
-        isShared = found != nil && directory == nil && found == places?.store
+        isShared = found != nil && directory == nil && found == store
     }
 
     /// What a credential may be called, the one of the task before the one of all tasks.
@@ -40,8 +41,8 @@ struct CredentialFiles {
 
 /// Where the credentials of a unit are.
 struct CredentialPlaces: Sendable {
-    /// Of units that run, a folder each; for root.
+    /// Of units that run, a folder each, for root and the unit's user.
     var units = "/run/credentials"
-    /// What units load them from; for root.
-    var store = "/etc/credstore"
+    /// What units load them from; `nil` for others than root, whose files they are.
+    var store: String? = geteuid() == 0 ? "/etc/credstore" : nil
 }
