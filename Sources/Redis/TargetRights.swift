@@ -31,7 +31,6 @@ package struct TargetRights: Equatable, Sendable {
 
     package func allows(_ command: String) -> Bool { !missing.contains(command) }
 
-    package var canEvict: Bool { allows("CLIENT LIST") && allows("CLIENT KILL") }
     package var canFlush: Bool { allows("FLUSHALL") && allows("FLUSHDB") }
 
     // MARK: The commands

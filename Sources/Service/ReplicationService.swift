@@ -263,7 +263,7 @@ extension ReplicationSummary {
 }
 
 extension ReplicationError {
-    /// What is reported to the shell and to systemd. Design: "For each error one place decides".
+    /// What is reported to the shell and to systemd.
     var exitCode: ExitCode {
         switch code {
         case .source(.unreachable), .source(.loading), .source(.notReady), .source(.replica), .source(.resumeRefused):

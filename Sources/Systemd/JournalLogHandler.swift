@@ -19,14 +19,14 @@ package struct JournalLogHandler: LogHandler {
     package var metadataProvider: Logger.MetadataProvider?
     /// Takes what journald refuses.
     private var fallback: StderrLogHandler
-    private let send: @Sendable (JournalRecord) -> Int32
+    private let send: @Sendable (LogRecord) -> Int32
 
     package init(level: Logger.Level = .info) {
         self.init(level: level, fallback: StderrLogHandler(level: level)) { $0.send() }
     }
 
-    /// - Parameter send: as `JournalRecord.send()`.
-    init(level: Logger.Level, fallback: StderrLogHandler, send: @escaping @Sendable (JournalRecord) -> Int32) {
+    /// - Parameter send: as `LogRecord.send()`.
+    init(level: Logger.Level, fallback: StderrLogHandler, send: @escaping @Sendable (LogRecord) -> Int32) {
         logLevel = level
         self.fallback = fallback
         self.send = send
@@ -48,8 +48,8 @@ package struct JournalLogHandler: LogHandler {
 }
 
 extension JournalLogHandler {
-    static func record(of event: LogEvent, _ metadata: Logger.Metadata) -> JournalRecord {
-        var record = JournalRecord()
+    static func record(of event: LogEvent, _ metadata: Logger.Metadata) -> LogRecord {
+        var record = LogRecord()
         // Line breaks stay: the journal shows them indented, and no record can be forged there. Other control characters
         // would make `journalctl` show nothing but '[blob data]'. The fields below keep every byte.
         let message = LogText.printable(LogText.message(of: event), keepsLines: true)
@@ -95,6 +95,6 @@ extension JournalLogHandler {
             }
             previous = character
         }
-        return String(name.prefix(JournalRecord.maximumNameBytes))
+        return String(name.prefix(LogRecord.maximumNameBytes))
     }
 }

@@ -18,7 +18,7 @@ package struct ServiceNotifier: Sendable {
         self.logger = logger
     }
 
-    /// The service is up: what `systemctl start` waits for. Also ends a `reloading()`.
+    /// The service is up: what `systemctl start` waits for.
     @discardableResult
     package func ready(status: String? = nil) -> Delivery {
         send("READY=1", status: status)
@@ -34,14 +34,6 @@ package struct ServiceNotifier: Sendable {
     @discardableResult
     package func stopping(status: String? = nil) -> Delivery {
         send("STOPPING=1", status: status)
-    }
-
-    /// The configuration is being read again; `ready(status:)` must follow.
-    ///
-    /// `MONOTONIC_USEC` is what `Type=notify-reload` asks for since systemd 253; 252 passes over it.
-    @discardableResult
-    package func reloading(status: String? = nil) -> Delivery {
-        send("RELOADING=1\nMONOTONIC_USEC=\(Self.microseconds(WallClock.monotonic()))", status: status)
     }
 
     /// The sign of life that `WatchdogSec=` demands: see `Watchdog.interval()`.

@@ -30,8 +30,6 @@ extension ByteBuffer {
         append(packed: lsn)
     }
 
-    package mutating func appendJournalPing() { append(packed: JournalOpcode.ping) }
-
     /// Begins a command of `argumentCount` arguments that have `argumentBytes` bytes together: as many
     /// `append(journalArgument:)` must follow.
     package mutating func appendJournalCommandHead(

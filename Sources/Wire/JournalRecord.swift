@@ -18,16 +18,6 @@ package enum JournalRecord: ~Escapable {
     case lsn(UInt64)
 }
 
-extension JournalRecord {
-    /// True when the record takes an LSN of its own.
-    package var countsLSN: Bool {
-        switch self {
-        case .command, .ping: true
-        case .select, .lsn: false
-        }
-    }
-}
-
 /// A command of a journal: checked whole, its arguments not copied.
 ///
 /// ```
@@ -147,7 +137,7 @@ extension ByteReader {
     /// The next record, whole and checked: the sum of the argument lengths, at least one argument.
     ///
     /// - Throws: `unsupported` for an unknown opcode, `tooLarge` for arguments of more than `maxPayloadBytes`.
-    /// - Returns: `nil`, without moving, when bytes are missing; `journalBytesNeeded` says how many, as far as known.
+    /// - Returns: `nil`, without moving, when bytes are missing.
     @_lifetime(copy self)
     package mutating func readJournalRecord(maxPayloadBytes: Int) throws(WireError) -> JournalRecord? {
         let start = offset
@@ -173,20 +163,6 @@ extension ByteReader {
         }
         rewind(to: start)
         return nil
-    }
-
-    /// Bytes from the cursor on without which `readJournalRecord` cannot succeed: the whole record as far as its head
-    /// says (exact but for argument lengths of more than one byte), else one more than there are.
-    package var journalBytesNeeded: Int {
-        var reader = self
-        guard let opcode = try? reader.readPackedInteger() else { return remaining + 1 }
-        guard opcode == JournalOpcode.expired || opcode == JournalOpcode.command else { return remaining + 1 }
-        guard (try? reader.readPackedInteger()) != nil, (try? reader.readPackedInteger()) != nil,
-            let count = try? reader.readPackedInteger(), let bytes = try? reader.readPackedInteger()
-        else { return remaining + 1 }
-        let (needed, overflow) = count.addingReportingOverflow(bytes)
-        guard !overflow, needed < UInt64(Int32.max) << 8 else { return remaining + 1 }  // refused when it is read
-        return max(remaining + 1, reader.offset - offset + Int(needed))
     }
 
     /// A record after its opcode; may have moved when it answers `nil`.

@@ -14,8 +14,6 @@ package struct LZFDecoder: Sendable {
 
     /// LZF bytes that are still to be read.
     package var compressedLeft: Int { state.inputLeft }
-    /// Bytes of text that are still to come.
-    package var uncompressedLeft: Int { state.outputLeft }
     /// True when all is read and all is given out.
     package var isFinished: Bool { state.isFinished }
 

@@ -20,14 +20,6 @@ extension ListpackElement {
         case .string(let bytes): buffer.appendBulk(bytes)
         }
     }
-
-    /// The integer, or the one whose canonical text a string is.
-    package var integerValue: Int64? {
-        switch self {
-        case .integer(let value): value
-        case .string(let bytes): bytes.canonicalInteger
-        }
-    }
 }
 
 /// Reads the elements of one listpack, as views of its bytes.

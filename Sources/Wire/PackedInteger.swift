@@ -55,9 +55,4 @@ extension ByteBuffer {
             append(littleEndian: value.bigEndian)
         }
     }
-
-    /// Bytes that `append(packed:)` takes for `value`.
-    package static func packedCount(_ value: UInt64) -> Int {
-        value < 0x40 ? 1 : value < 0x4000 ? 2 : value <= UInt32.max ? 5 : 9
-    }
 }

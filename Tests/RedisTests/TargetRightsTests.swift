@@ -43,7 +43,6 @@ import Wire
             rights.missing == [
                 "RESTORE", "CLIENT LIST", "CLIENT KILL", "CONFIG GET", "FLUSHALL", "FLUSHDB", "SORT",
             ])
-        #expect(!rights.canEvict)
         #expect(!rights.canFlush)
         #expect(rights.losses.count == 5)
         #expect(rights.losses.first?.hasPrefix("the target does not allow RESTORE to this user: ") == true)

@@ -37,9 +37,6 @@ import Testing
     @Test func `knows each key once, and each section's purpose`() {
         #expect(Set(Setting.all.map(\.path)).count == Setting.all.count)
         for setting in Setting.all where !setting.section.isEmpty { #expect(Setting.sections[setting.section] != nil) }
-        for setting in Setting.all where setting.isPrinted {
-            #expect(Configuration.keyTable.contains("| `\(setting.path)` | `"))
-        }
     }
 }
 

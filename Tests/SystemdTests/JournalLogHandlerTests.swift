@@ -7,7 +7,7 @@ import Testing
 
 struct JournalLogHandlerTests {
     private func fields(_ event: LogEvent, metadata: Logger.Metadata = [:]) -> [String] {
-        let records = Lock<[JournalRecord]>([])
+        let records = Lock<[LogRecord]>([])
         var handler = JournalLogHandler(level: .trace, fallback: LogCapture().lineHandler()) { record in
             records.withLock { $0.append(record) }
             return 0
@@ -83,11 +83,11 @@ struct JournalLogHandlerTests {
 
     @Test func `libsystemd takes a record of any content and size`() {
         // Without a journald it drops the record and answers 0; what it checks, it checks before that.
-        var record = JournalRecord()
+        var record = LogRecord()
         record.append("MESSAGE", String(repeating: "\n\0", count: 500_000))
         record.append("DF2REDIS_FLOW", "")
         #expect(record.send() == 0)
-        #expect(JournalRecord().send() == -EINVAL)
+        #expect(LogRecord().send() == -EINVAL)
     }
 }
 

@@ -14,7 +14,6 @@ struct ServiceNotifierTests {
             #expect(notifier.ready() == .notSupervised)
             #expect(notifier.status("x") == .notSupervised)
             #expect(notifier.stopping() == .notSupervised)
-            #expect(notifier.reloading() == .notSupervised)
             #expect(notifier.watchdogPing() == .notSupervised)
             #expect(notifier.extendTimeout(.seconds(1)) == .notSupervised)
             #expect(notifier.failure("x") == .notSupervised)
@@ -46,22 +45,6 @@ struct ServiceNotifierTests {
                     "STATUS=the disk is full",
                     "ERRNO=28\nSTATUS=the disk is full",
                 ])
-        }
-    }
-
-    @Test func `a reload carries the monotonic time of its begin`() async throws {
-        await #expect(processExitsWith: .success) {
-            let socket = NotifySocket()
-            let before = WallClock.monotonic()
-            ServiceNotifier().reloading(status: "Reading the configuration")
-            let after = WallClock.monotonic()
-            let lines = try #require(socket.receive()).text.split(separator: "\n")
-            #expect(lines.count == 3)
-            #expect(lines.first == "RELOADING=1")
-            #expect(lines.last == "STATUS=Reading the configuration")
-            let time = try #require(lines[1].split(separator: "=").last.flatMap { Int64($0) })
-            #expect(lines[1] == "MONOTONIC_USEC=\(time)")
-            #expect(Duration.microseconds(time) >= before - .microseconds(1) && Duration.microseconds(time) <= after)
         }
     }
 

@@ -41,21 +41,6 @@ import Wire
         }
     }
 
-    @Test func `A pipeline is walked reply by reply, each with its range`() throws {
-        let bytes = Array(Self.vectors.map(\.0).joined().utf8)
-        var scanner = RESPReplyScanner(bytes.span.bytes)
-        var end = 0
-        for (text, _, shape) in Self.vectors {
-            let reply = try #require(try scanner.next())
-            #expect(reply.shape == shape)
-            #expect(reply.range == end..<(end + text.utf8.count))
-            end = reply.range.upperBound
-        }
-        let rest = try scanner.next()
-        #expect(rest == nil)
-        #expect(end == bytes.count)
-    }
-
     @Test func `The one error among an EXEC's replies is found without a tree`() throws {
         let bytes = Array("*3\r\n+OK\r\n-WRONGTYPE x\r\n:1\r\n".utf8)
         var reader = ByteReader(bytes.span.bytes)

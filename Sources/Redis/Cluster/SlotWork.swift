@@ -180,7 +180,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     package func state(of part: Int) -> State { parts[part].state }
     /// Slots where a mark is left.
     package var markedSlots: [KeySlot] { parts.filter(\.isTransaction).map(\.slot) }
-    /// The commands of a part, as they are encoded: for tests.
+    /// Whether a part is sent as a transaction, which leaves a mark.
     package func isTransaction(_ part: Int) -> Bool { parts[part].isTransaction }
 
     // MARK: A command that somebody else writes

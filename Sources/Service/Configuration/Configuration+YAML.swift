@@ -11,15 +11,6 @@ extension Configuration {
             + render(Configuration(), isAnnotated: true)
     }
 
-    /// Every key as a Markdown table: default, what is allowed there, what it is for.
-    package static var keyTable: String {
-        let defaults = Configuration()
-        let rows = Setting.all.filter(\.isPrinted).map {
-            "| `\($0.path)` | `\($0.print(defaults))` | \($0.expected) | \($0.help.replacing("\n", with: " ")) |"
-        }
-        return (["| key | default | value | meaning |", "|---|---|---|---|"] + rows).joined(separator: "\n")
-    }
-
     private static func render(_ configuration: Configuration, isAnnotated: Bool) -> String {
         var lines: [String] = []
         var open: [Substring] = []

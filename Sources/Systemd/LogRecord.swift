@@ -7,7 +7,7 @@ import Glibc
 /// bytes  MESSAGE=full sync done PRIORITY=5 DF2REDIS_FLOW=3     one after another
 /// ends                         ▲          ▲               ▲
 /// ```
-struct JournalRecord: Sendable {
+struct LogRecord: Sendable {
     private var bytes: [UInt8] = []
     private var ends: [Int] = []
 

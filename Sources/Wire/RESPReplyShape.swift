@@ -11,29 +11,6 @@ package enum RESPReplyShape: Equatable, Sendable {
     case error
 }
 
-/// A reply's shape and its place.
-package struct RESPReply: Equatable, Sendable {
-    package let shape: RESPReplyShape
-    /// The reply's bytes, from its type byte through its last line end.
-    package let range: Range<Int>
-}
-
-/// Walks the replies of a pipeline, allocating nothing.
-package struct RESPReplyScanner: ~Escapable {
-    /// Is after the last whole reply.
-    package private(set) var reader: ByteReader
-
-    @_lifetime(copy bytes)
-    package init(_ bytes: RawSpan) { reader = ByteReader(bytes) }
-
-    /// The next whole reply; `nil` when its end has not arrived.
-    package mutating func next() throws(WireError) -> RESPReply? {
-        let start = reader.offset
-        guard let shape = try reader.scanReply() else { return nil }
-        return RESPReply(shape: shape, range: start..<reader.offset)
-    }
-}
-
 extension ByteReader {
     /// Moves over one whole reply, its elements included. It was between the former `offset` and the new one: that
     /// is where an error's text can be read again, with `readRESPValue`.
