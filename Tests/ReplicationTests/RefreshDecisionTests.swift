@@ -176,6 +176,16 @@ import Wire
                 .contains("+sort") == true)
     }
 
+    @Test func `a refusal at a key that waits to be read stops nothing, and it is read once more`() {
+        let scene = EncoderScene(policy: { _ in }, context: { $0.refreshes = queue })
+        scene.encoder.reports.refresh(Array("k".utf8).span.bytes, database: 0)
+        #expect(stop(for: ["LSET", "k", "0", "x"], "ERR no such key", in: scene) == nil)
+        #expect(stop(for: ["RPUSH", "k", "x"], Self.wrongType, in: scene) == nil)
+        #expect(scene.letters == ["stale-key \"k\""])
+        #expect(stop(for: ["RPUSH", "other", "x"], Self.wrongType, in: scene)?.code == .policy)
+        #expect(asked == ["0 k"])
+    }
+
     @Test(arguments: 0..<replies.count) func `a reply of the target`(_ index: Int) throws {
         let reply = Self.replies[index]
         let batch = CommandBatch()

@@ -62,6 +62,9 @@ final class EncoderReports {
     /// Keys are read at the source.
     var canRefresh: Bool { refreshes != nil }
 
+    /// The key waits to be read at the source: what the target has there may be anything.
+    func isStale(_ key: RefreshKey) -> Bool { refreshes?.waits(key) ?? false }
+
     /// The key is to be read at the source: what the stream says of it is not enough.
     func refresh(_ key: RawSpan, database: UInt32) {
         guard let refreshes, !isRefreshing, key.byteCount > 0 else { return }

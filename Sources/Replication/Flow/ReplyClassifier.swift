@@ -41,7 +41,7 @@ struct ReplyClassifier {
             }
             return nil
         case .zero where batch.isEffective(irregularity.command) && !batch.mayHaveBeenApplied:
-            reports.record(.missingKey(label, flow: flow))
+            if !isStale(irregularity, in: batch) { reports.record(.missingKey(label, flow: flow)) }
             refreshKeys(of: irregularity, in: batch)
             return nil
         case .null, .zero, .empty:
@@ -59,7 +59,7 @@ struct ReplyClassifier {
             refreshKeys(of: irregularity, in: batch)
             return nil
         case .error("ERR no such key") where label.name == "RENAME" && !batch.mayHaveBeenApplied:
-            reports.record(.missingKey(label, flow: flow))
+            if !isStale(irregularity, in: batch) { reports.record(.missingKey(label, flow: flow)) }
             refreshKeys(of: irregularity, in: batch)
             return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
@@ -110,6 +110,16 @@ struct ReplyClassifier {
                         key: label.key, reason: "\(refusal.reason): \(text)", subject: storing ?? label.name))
                 return nil
             }
+            if isStale(irregularity, in: batch) {
+                refreshKeys(of: irregularity, in: batch)
+                reports.record(
+                    .init(
+                        severity: .diverging, kind: "stale-key", flow: flow, database: label.database, key: label.key,
+                        reason:
+                            "the key waits to be read at the source, and what the target has there does not take the command: \(text)",
+                        subject: label.name))
+                return nil
+            }
             let message = "the target refuses \(label) in database \(label.database): \(text)"
             for label in batch.labels(ofCommand: irregularity.command) {
                 reports.record(
@@ -131,6 +141,12 @@ struct ReplyClassifier {
         where !ReservedKeys.isOwn(key) {
             reports.refresh(key.span.bytes, database: database)
         }
+    }
+
+    /// A key of the command waits to be read at the source, which may have had something else there.
+    private func isStale(_ irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) -> Bool {
+        CommandKeys(ofCommand: irregularity.command, in: batch).all
+            .contains { reports.isStale(RefreshKey(database: $0.database, key: $0.key)) }
     }
 
     private func isBuiltValue(_ irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) -> Bool {

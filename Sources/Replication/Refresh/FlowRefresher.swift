@@ -145,11 +145,10 @@ final class FlowRefresher {
         if expiresAt == nil { stages.expiryGuard?.removed(name, database: database) }
         let deadline = expiresAt.map { stages.expiryGuard?.deadline($0, key: name, database: database) ?? $0 }
         batch.publish(value, as: name, until: deadline, stages.memberTTLs?.expiry, mayRepeat: mayRepeat)
-        if value.lostPendingEntries > 0 {
-            stages.reports.report(
-                .pendingEntries, subject: "stream", printableKey: printableKey(name), database: database)
-        }
-        wrote(key, .written)
+        guard value.lostPendingEntries > 0 else { return wrote(key, .written) }
+        stages.reports.report(
+            .pendingEntries, subject: "stream", printableKey: printableKey(name), database: database)
+        wrote(key, .failed)
     }
 
     private func wrote(_ key: RefreshKey, _ end: RefreshQueue.End) {

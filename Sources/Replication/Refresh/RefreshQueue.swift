@@ -159,6 +159,9 @@ package final class RefreshQueue: Sendable {
         if let failure { logger.warning("\(failure)") }
     }
 
+    /// Whether a key waits to be read at the source; where not all keys on the disk are remembered, it may.
+    func waits(_ key: RefreshKey) -> Bool { state.withLock { origin(of: key, $0) != nil } }
+
     /// Why a key waits; `nil`: it does not. Where not all keys on the disk are remembered, it may.
     private func origin(of key: RefreshKey, _ state: State) -> RefreshOrigin? {
         if let origin = state.schedule.origin(of: key) { return origin }
