@@ -72,6 +72,12 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         resumeBlocker = reason
     }
 
+    /// A node of the target lacks what no record brings again.
+    init(nodeIncomplete words: String, flow: FlowID) {
+        (code, self.flow, self.words, cause) = (.targetChanged, flow, words, nil)
+        resumeBlocker = .nodeIncomplete
+    }
+
     /// Gives an error of any layer its code. Whoever talks to the source throws a `SourceError`, so that what is left of
     /// requests and connections is about the target, and of the system about files. Anything else is a defect.
     package init(_ error: any Error, flow: FlowID? = nil) {

@@ -444,6 +444,39 @@ import Wire
         await scene.close()
     }
 
+    /// - Parameter position: the flow's when it finds the node; it had gone back there for another one. `nil`: in a full sync.
+    @Test(arguments: [301, nil])
+    func `a node's older mark takes no flow forward, nor out of a full sync`(_ position: UInt64?) async throws {
+        defer { end() }
+        let cluster = try RedisCluster(replicas: 1)
+        defer { cluster.stop() }
+        let scene = try ClusterScene(cluster.nodes.map(\.port))
+        _ = try await scene.open(at: nil)
+        for round in 0..<5 { try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round)) }
+        for node in try cluster.masters() { try node.client().command("WAIT", "1", "10000") }
+        let master = try Self.cutReplication(cluster, of: "n:1")
+        try await scene.deliver(Self.increments(5), next: 601)
+        if position == nil {
+            _ = try await scene.open(at: nil)
+            try await scene.deliver((0..<30).map { "SET n:\($0) brought" }, next: nil)
+        } else {
+            await scene.close()
+        }
+        try Self.kill(master, of: cluster)
+        var message = ""
+        do {
+            if let position {
+                _ = try await scene.open(at: position)
+            } else {
+                try await scene.deliver((0..<30).map { "SET m:\($0) brought" }, next: nil)
+            }
+        } catch { message = "\(error)" }
+        #expect(message.contains(position == nil ? "a full sync is needed" : "record 301"), "\(message)")
+        let found = try await scene.open(at: position).checkpoint
+        #expect(found == (position == nil ? "snapshot id SYNC1 0" : "stable id 1 301"))
+        await scene.close()
+    }
+
     @Test func `where a command over several slots is among them, it takes a full sync`() async throws {
         defer { end() }
         let cluster = try RedisCluster(replicas: 1)

@@ -33,11 +33,13 @@ import Testing
     }
 
     @Test func `a node with the last mark, or a later one, is complete; one with an older one is not`() {
-        let watch = watched()
+        var watch = watched()
         #expect(watch.expectedSlots == [KeySlot(0), KeySlot(100)])
         #expect(watch.check(mark(1), in: KeySlot(0), of: topology(Self.a, Self.b)) == .complete)
         #expect(watch.check(mark(0, epoch: 2), in: KeySlot(0), of: topology(Self.a, Self.b)) == .complete)
-        #expect(watch.check(mark(0), in: KeySlot(0), of: topology(Self.a, Self.b)) == .older(mark(0)))
+        watch.sent(mark(4).stamp, to: Self.a, in: KeySlot(0), of: topology(Self.a, Self.b))
+        watch.confirmed(at: Self.a, in: topology(Self.a, Self.b))
+        #expect(watch.check(mark(3), in: KeySlot(0), of: topology(Self.a, Self.b)) == .older(mark(3)))
         #expect(watch.check(nil, in: KeySlot(100), of: topology(Self.a, Self.b)) == .older(nil))
         #expect(watch.check(nil, in: KeySlot(7), of: topology(Self.a, Self.b)) == .complete)
     }
@@ -87,6 +89,38 @@ import Testing
         #expect(watch.check(mark(1), in: KeySlot(0), of: topology(Self.a, Self.b, moved: true)) == .complete)
         // Its mark has gone to another node, and then it was replaced.
         #expect(watch.check(mark(1), in: KeySlot(0), of: topology(promoted, Self.b, moved: true)) == .doubtful)
+    }
+
+    @Test func `nor is an older mark of the node enough for slots that have come since`() {
+        var watch = watched()
+        let moved = topology(Self.a, Self.b, moved: true)
+        let promoted = topology(Self.a, Endpoint(host: "c", port: 1), moved: true)
+        for number in UInt64(3)...5 {
+            watch.sent(mark(number).stamp, to: Self.b, in: KeySlot(100), of: moved)
+            watch.confirmed(at: Self.b, in: moved)
+        }
+        for watch in [watch, NodeWatch(text: watch.text)] {
+            #expect(watch.text == NodeWatch(text: watch.text).text)
+            #expect(watch.check(mark(5), in: KeySlot(100), of: promoted) == .complete)
+            #expect(watch.check(mark(4), in: KeySlot(100), of: promoted) == .older(mark(4)))
+            #expect(watch.check(mark(3), in: KeySlot(100), of: promoted) == .older(mark(3)))
+            #expect(watch.check(mark(2), in: KeySlot(100), of: promoted) == .doubtful)
+        }
+        // With its mark in another slot it is the same master.
+        watch.sent(mark(6).stamp, to: Self.b, in: KeySlot(101), of: moved)
+        watch.confirmed(at: Self.b, in: moved)
+        #expect(watch.check(mark(4), in: KeySlot(101), of: promoted) == .older(mark(4)))
+    }
+
+    @Test func `a mark of before a full sync says nothing of what that has brought`() {
+        var watch = NodeWatch()
+        watch.fullSyncBegins(at: mark(0, epoch: 2).stamp)
+        let topology = topology(Self.a, Self.b)
+        watch.sent(mark(1, epoch: 2).stamp, to: Self.a, in: KeySlot(0), of: topology)
+        watch.confirmed(at: Self.a, in: topology)
+        #expect(watch.check(mark(9), in: KeySlot(0), of: topology) == .unremoved(mark(9)))
+        #expect(NodeWatch(text: watch.text).check(mark(9), in: KeySlot(0), of: topology) == .unremoved(mark(9)))
+        #expect(watch.check(mark(1, epoch: 2), in: KeySlot(0), of: topology) == .complete)
     }
 
     @Test func `after a removal every master has a mark, and one from before it is more than an old one`() {

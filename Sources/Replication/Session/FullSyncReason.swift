@@ -29,6 +29,8 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     /// A flush of the source has left the task's own keys in databases that another task fills too: what comes for such a key
     /// is not to build on its old value, and a full sync knows which keys it has brought.
     case keysLeft(Set<UInt32>)
+    /// A node of the target has come back without what no record brings again.
+    case nodeIncomplete
 
     /// - Parameters:
     ///   - hasFollowed: this process has followed the source before.
@@ -86,6 +88,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .flushWithoutCall: "flush-without-call"
         case .keysMissing: "keys-missing"
         case .keysLeft: "keys-left"
+        case .nodeIncomplete: "node-incomplete"
         }
     }
 
@@ -115,6 +118,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .keysLeft(let databases):
             "old keys are left in database \(databases.sorted().map { String($0) }.joined(separator: ", ")) of the target, which "
                 + "another task fills too, and nothing is to build on their values"
+        case .nodeIncomplete: "a node of the target has come back without what had been written there"
         }
     }
 }

@@ -110,13 +110,14 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let fields = try await done(work).values[0]?.array?.map(\.text) ?? []
         guard fields.count == 4 else { return FlowTargetFinding(runID: context.targetRunID) }
         hasPredecessor = fields.contains { $0 != nil }
-        if hasOpened { runner?.watch = keptWatch }
+        let earlier = NodeWatch(text: fields[1] ?? "")
+        if hasOpened { runner?.watch = keptWatch } else if resumesAt != nil { runner?.watch = earlier }
         if resumesAt != nil {
-            if !hasOpened { runner?.watch = NodeWatch(text: fields[1].map { $0 } ?? "") }
             lastCrossing = fields[2].flatMap { $0 }.flatMap { CrossingNote(text: $0) }
             isCrossingStored = true
         }
-        stamp.epoch = max(stamp.epoch, (runner?.watch.lastEpoch ?? 0) + 1)
+        stamp.epoch = max(stamp.epoch, max(earlier.lastEpoch, runner?.watch.lastEpoch ?? 0) + 1)
+        if resumesAt == nil, !hasOpened { runner?.watch.fullSyncBegins(at: stamp) }
         return FlowTargetFinding(
             runID: context.targetRunID, checkpoint: fields[0], beside: CheckpointKey.beside(fields[3]))
     }
@@ -428,15 +429,17 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         var position: CheckpointValue
         var nodes: String
         var message: String
+        var needsFullSync: Bool
     }
 
-    /// The position goes back to where the mark that was found was written, if everything since may be done again; else it is given up.
+    /// The position goes back to where the mark that was found was written, if everything since may be done again; else it is
+    /// given up. Never forward: another node may be the reason that it is where it is.
     private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, at node: String) -> Retreat {
         let what =
             switch verdict {
             case .complete, .older: "came back without writes that the cluster had confirmed"
             case .unremoved:
-                "came back without a flush, or the end of a full sync, that the cluster had confirmed, and which removes keys that are there again"
+                "came back without a flush, or a full sync, that the cluster had confirmed: it has what was there before"
             case .doubtful: "has slots that came to its master shortly before it took its place"
             }
         return retreat(verdict, in: slot, message: "\(node) \(what)")
@@ -452,7 +455,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             case .complete, .doubtful: nil
             }
         if let found, verdict == .older(found), found.replicationID == session.replicationID,
-            let lsn = found.position?.lsn,
+            let here = position?.lsn, let lsn = found.position.map({ min($0.lsn, here) }),
             lastCrossing.map({ $0.lsn < lsn }) ?? true
         {
             start = LSN(lsn)
@@ -464,7 +467,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
                 .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: $0)
             } ?? .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: 0),
             nodes: runner?.watch.text ?? "",
-            message: "\(message): \(words)")
+            message: "\(message): \(words)", needsFullSync: start == nil)
     }
 
     /// - Returns: the error to stop with.
@@ -480,7 +483,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         } catch {
             message += "; that could not be stored: \(error)"
         }
-        return ReplicationError(.targetChanged, flow: flow, message)
+        guard retreat.needsFullSync else { return ReplicationError(.targetChanged, flow: flow, message) }
+        return ReplicationError(nodeIncomplete: message, flow: flow)
     }
 
     func hasFoundNodesComplete(isolation: isolated (any Actor)? = #isolation) async -> Bool {

@@ -11,7 +11,7 @@ import Redis
 /// lost their keys on the way: that cannot be seen by a mark, and counts as lost.
 ///
 /// After a removal of keys that is not the flow's own (a flush, a reconciliation) every master has a mark, and one without it
-/// lacks what no flow does again. Pure.
+/// lacks what no flow does again. So does one with a mark of before a full sync only: what that has brought is in no record. Pure.
 struct NodeWatch {
     /// A mark that was confirmed, and the master that had it.
     private struct Entry: Equatable {
@@ -20,9 +20,11 @@ struct NodeWatch {
         var node: Substring
         /// Of the slots that it served.
         var digest: UInt64
+        /// The first mark that this master had with these slots: without it some of them may not have come.
+        var since: FlowStamp
 
-        init(stamp: FlowStamp, node: Substring, digest: UInt64) {
-            (self.stamp, self.node, self.digest) = (stamp, node, digest)
+        init(stamp: FlowStamp, node: Substring, digest: UInt64, since: FlowStamp? = nil) {
+            (self.stamp, self.node, self.digest, self.since) = (stamp, node, digest, since ?? stamp)
         }
 
         init(_ stamp: FlowStamp, at shard: ClusterTopology.Shard) {
@@ -38,14 +40,15 @@ struct NodeWatch {
     private var open: [Endpoint: Set<KeySlot>] = [:]
     /// Marks on their way, in order.
     private var pending: [Endpoint: [(slot: KeySlot, entry: Entry)]] = [:]
-    /// When keys were last removed otherwise than by the flow: what comes before it cannot be done once more by the flow.
+    /// When a full sync began, or keys were last removed otherwise than by the flow: the flow cannot do once more what a node with
+    /// nothing but an older mark lacks.
     private var floor: FlowStamp?
 
     enum Verdict: Equatable {
         case complete
         /// All of the flow is there that was written before this mark; `nil`: none of it is known to be.
         case older(SlotMark?)
-        /// It lacks keys' removal as well, which the flow does not do again: a flush, or what a full sync has removed.
+        /// It lacks what the flow does not do again as well: a flush, or what a full sync has brought and removed.
         case unremoved(SlotMark)
         /// Slots have come to it that a master before it may not have had for long enough.
         case doubtful
@@ -53,8 +56,8 @@ struct NodeWatch {
 
     init() {}
 
-    /// As `text` has it: `floor:<epoch>:<number>`, `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, `<slot>` of an
-    /// obsolete mark, with blanks between.
+    /// As `text` has it: `floor:<epoch>:<number>`, `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, with
+    /// `:<epoch>:<number>` of its first mark where that is another, `<slot>` of an obsolete mark, with blanks between.
     init(text: String) {
         for entry in text.split(separator: " ") {
             let words = entry.split(separator: ":")
@@ -63,18 +66,23 @@ struct NodeWatch {
             }
             guard let slot = words.first.flatMap({ UInt16($0) }), slot < KeySlot.count else { continue }
             if words.count == 1 { obsolete.insert(KeySlot(slot)) }
-            guard words.count == 5, let epoch = UInt64(words[1]), let number = UInt64(words[2]),
+            guard words.count == 5 || words.count == 7, let epoch = UInt64(words[1]), let number = UInt64(words[2]),
                 let digest = UInt64(words[4], radix: 16)
             else { continue }
+            var since: FlowStamp?
+            if words.count == 7, let epoch = UInt64(words[5]), let number = UInt64(words[6]) {
+                since = FlowStamp(epoch: epoch, number: number)
+            }
             entries[KeySlot(slot)] = Entry(
-                stamp: FlowStamp(epoch: epoch, number: number), node: words[3], digest: digest)
+                stamp: FlowStamp(epoch: epoch, number: number), node: words[3], digest: digest, since: since)
         }
     }
 
     var text: String {
         let expected = entries.sorted { $0.key < $1.key }.map { slot, entry in
             let digest = String(entry.digest, radix: 16)
-            return "\(slot):\(entry.stamp.epoch):\(entry.stamp.number):\(entry.node):\(digest)"
+            let since = entry.since == entry.stamp ? "" : ":\(entry.since.epoch):\(entry.since.number)"
+            return "\(slot):\(entry.stamp.epoch):\(entry.stamp.number):\(entry.node):\(digest)\(since)"
         }
         let removal = floor.map { ["floor:\($0.epoch):\($0.number)"] } ?? []
         return (removal + expected + obsolete.sorted().map { "\($0)" }).joined(separator: " ")
@@ -124,8 +132,11 @@ struct NodeWatch {
 
     /// The oldest mark on its way to the node has been written.
     mutating func confirmed(at endpoint: Endpoint, in topology: ClusterTopology) {
-        guard let mark = pending[endpoint]?.first else { return }
+        guard var mark = pending[endpoint]?.first else { return }
         pending[endpoint]?.removeFirst()
+        // The same master with the same slots, whichever of these has had the mark.
+        let earlier = entries.values.first { $0.node == mark.entry.node && $0.digest == mark.entry.digest }
+        if let earlier, !earlier.node.isEmpty { mark.entry.since = min(earlier.since, mark.entry.since) }
         entries[mark.slot] = mark.entry
         obsolete.remove(mark.slot)
         // Slots with marks of other nodes that have come here since: this mark is younger.
@@ -151,6 +162,9 @@ struct NodeWatch {
     }
 
     mutating func lost(_ endpoint: Endpoint) { pending[endpoint] = nil }
+
+    /// A full sync begins, whose marks come after `stamp`.
+    mutating func fullSyncBegins(at stamp: FlowStamp) { floor = stamp }
 
     /// Keys have been removed otherwise than by the flow, which was at rest, and these masters have been given its mark after
     /// that.
@@ -181,7 +195,8 @@ struct NodeWatch {
         guard let expected = entries[slot] else { return .complete }
         guard let found else { return .older(nil) }
         guard found.stamp >= expected.stamp else {
-            return floor.map { found.stamp < $0 } == true ? .unremoved(found) : .older(found)
+            if let floor, found.stamp < floor { return .unremoved(found) }
+            return found.stamp < expected.since ? .doubtful : .older(found)
         }
         let isMaster = topology.masters.contains { $0.id.hasPrefix(expected.node) }
         guard !isMaster, let place = topology.shard(of: slot) else { return .complete }
