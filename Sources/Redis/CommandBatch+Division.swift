@@ -71,6 +71,17 @@ extension CommandBatch {
         return units
     }
 
+    /// The LSN of the record that the command number `index` is of; `nil` where that is not known: inside the snapshot, of
+    /// what is of no record, and in a part of a batch.
+    package func lsn(ofCommand index: Int) -> UInt64? {
+        guard let next = progress.nextLSN, let firstOfJournal, !isOutsideStream(index) else { return nil }
+        let operation = runs.operation(ofCommand: index)
+        guard operation >= firstOfJournal, let record = recordEnds.firstIndex(where: { $0 > operation }) else {
+            return nil
+        }
+        return next - UInt64(recordEnds.count - record)
+    }
+
     /// The commands of `units` as a batch of their own, to be sealed by the caller.
     ///
     /// - Returns: the batch, and this batch's number of each of its commands.
@@ -86,6 +97,7 @@ extension CommandBatch {
         if isLast {
             batch.progress.keys = progress.keys
             batch.progress.refreshes = progress.refreshes
+            batch.progress.handOns = progress.handOns
             batch.progress.flowBytes = progress.flowBytes
         }
         return (batch, numbers)

@@ -184,6 +184,28 @@ struct `Keys that the journal says too little of` {
         try scene.daemon.leave()
     }
 
+    @Test func `and those that get another name before the target has refused their command`() throws {
+        // Where there is one shard, a RENAME comes as such.
+        let scene = try RealMasterScene(shards: 1, verify: 0)
+        defer { scene.end() }
+        let daemon = scene.daemon
+        try daemon.wait(forLine: "stable: following")
+        // In one batch with the command that is refused, and in the next ones.
+        for round in 1...50 {
+            let lines = [
+                "RPUSH l:\(round) a b c", "LTRIM l:\(round) 0 -0", "RENAME l:\(round) list:\(round)",
+                "SET n:\(round) 5", "INCRBY n:\(round) +5", "RENAMENX n:\(round) m:\(round)",
+                "RENAME m:\(round) o:\(round)", "SET p:\(round) 5", "INCRBY p:\(round) +5", "MOVE p:\(round) 3",
+            ]
+            _ = try scene.source.pipeline(lines.map { $0.components(separatedBy: " ").map { Array($0.utf8) } })
+        }
+        try scene.source.command("SET", "last", "v")
+        try wait(until: "the target follows") { try scene.target.command("EXISTS", "last").int == 1 }
+        try wait(until: "both sides are equal", timeout: .seconds(60)) { try scene.differences().isEmpty }
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        try daemon.leave()
+    }
+
     @Test func `and a few that a stranger deletes at the target come back without a full sync`() throws {
         let scene = try RealMasterScene(shards: 2, verify: 1000) { source in
             for number in 0..<500 { try source.command("SET", "key:\(number)", "v") }

@@ -93,6 +93,48 @@ import Wire
         #expect(asked == ["0 a", "0 b", "0 c", "2 c"])
     }
 
+    /// What asks for a key when `command` of the batch is refused.
+    private func asked(whenRefused command: String, of batch: CommandBatch) throws -> Set<String> {
+        let index = try #require(batch.wireLines().firstIndex(of: command))
+        let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
+        let refusal = BatchOutcome.Irregularity(command: index, kind: .error("ERR value is not an integer"))
+        #expect(classifier.classify(refusal, of: batch) == nil)
+        defer { queue.fullSyncBegins() }
+        return asked
+    }
+
+    @Test func `the names that a key gets before the target's answer comes`() throws {
+        scene.becomeStable()
+        for line in [
+            "RENAME n before", "INCRBY n +5", "RENAME n m", "SET a 1", "SET b 1", "LTRIM a 0 -0", "RENAMENX m o",
+            "MOVE o 2",
+        ] { try scene.journal(line, inSnapshot: false) }
+        let first = scene.encoder.endBatch(flowBytes: 1)
+        try scene.journal("RENAME a c", inSnapshot: false)
+        try scene.journal("INCRBY c +1", inSnapshot: false)
+        let second = scene.encoder.endBatch(flowBytes: 2)
+        #expect((first.progress.handOns, second.progress.handOns) == (4, 1))
+        #expect(asked == [])
+        #expect(try asked(whenRefused: "INCRBY n +5", of: first) == ["0 n", "0 m", "0 o", "2 o"])
+        #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first) == ["0 a", "0 c"])
+        // Taken apart, or without others that are refused.
+        #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first.inSingleCommands()) == ["0 a", "0 c"])
+        scene.encoder.reports.confirmed(first.progress)
+        #expect(try asked(whenRefused: "INCRBY n +5", of: first) == ["0 n"], "they are confirmed")
+        #expect(try asked(whenRefused: "INCRBY c +1", of: second) == ["0 c"])
+        #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first) == ["0 a", "0 c"])
+        scene.encoder.reports.confirmed(second.progress)
+        #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first) == ["0 a"])
+    }
+
+    @Test func `the names that a key gets during a full sync before the target's answer comes`() throws {
+        for line in ["INCRBY n +5", "RENAME n m"] { try scene.journal(line) }
+        let batch = scene.encoder.endBatch(flowBytes: 1)
+        #expect(try asked(whenRefused: "INCRBY n +5", of: batch) == ["0 n", "0 m"])
+        scene.encoder.reports.confirmed(batch.progress)
+        #expect(try asked(whenRefused: "INCRBY n +5", of: batch) == ["0 n"])
+    }
+
     private struct Reply: Sendable {
         var command: String
         var kind: BatchOutcome.Irregularity.Kind

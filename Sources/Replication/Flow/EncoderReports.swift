@@ -15,6 +15,7 @@ final class EncoderReports {
     var isRefreshing = false
     /// Keys whose values the target has refused since they were read at the source.
     private var refusedRefreshes: Set<RefreshKey> = []
+    private var handOns = UnconfirmedHandOns()
     private(set) var halt: FlowEncoder.Halt? { didSet { isHalted = halt != nil } }
     /// Asked for with each entry: the reason itself would be retained each time.
     private(set) var isHalted = false
@@ -72,6 +73,17 @@ final class EncoderReports {
         refreshes.ask(RefreshRequest(key, flow: flow))
     }
 
+    /// By what the target answers to a command, it does not have what the source has at `keys`: they are to be read at the
+    /// source, and so are the keys that have got their values since.
+    ///
+    /// - Parameter lsn: of the command's record; `nil`: any that is not confirmed.
+    func refresh(_ keys: [RefreshKey], since lsn: UInt64?) {
+        guard let refreshes, !isRefreshing else { return }
+        for key in keys + handOns.destinations(of: keys, since: lsn ?? 0) where !key.key.isEmpty {
+            refreshes.ask(RefreshRequest(key, flow: flow))
+        }
+    }
+
     /// The target does not take the key's value that was read at the source: it is not asked for again.
     func noteRefusedRefresh(of key: RefreshKey) {
         if refreshes != nil { refusedRefreshes.insert(key) }
@@ -80,16 +92,27 @@ final class EncoderReports {
     func takeRefusedRefresh(of key: RefreshKey) -> Bool { refusedRefreshes.remove(key) != nil }
 
     /// Where `command` gives a key the value that the target has of another one: what is still to be read at the source of the
-    /// one is to be read of the other too.
-    func handOn(_ command: borrowing JournalCommand, database: UInt32) {
-        guard !isRefreshing, refreshes != nil || consumedStreams != nil else { return }
+    /// one is to be read of the other too, also when the target has yet to say so.
+    ///
+    /// - Parameter lsn: of the record; 0 inside the snapshot.
+    /// - Returns: how many keys are handed on, to be counted in the batch.
+    func handOn(_ command: borrowing JournalCommand, database: UInt32, at lsn: UInt64) -> Int {
+        guard !isRefreshing, refreshes != nil || consumedStreams != nil else { return 0 }
+        var count = 0
         command.forEachValueHandedOn(in: database) { key, destination, other in
             let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
             let destination = RefreshKey(database: other, key: destination.withUnsafeBytes { Array($0) })
-            refreshes?.handOn(key, to: destination, flow: flow)
             consumedStreams?.handOn(key, to: destination)
+            guard let refreshes else { return }
+            refreshes.handOn(key, to: destination, flow: flow)
+            handOns.note(key, to: destination, at: lsn)
+            count += 1
         }
+        return count
     }
+
+    /// The target has confirmed a batch, and all that it says of it has been classified.
+    func confirmed(_ progress: CommandBatch.Progress) { handOns.confirm(progress.handOns) }
 
     func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
         report(divergence, subject: subject, printableKey: printableKey(key), database: database)

@@ -259,6 +259,7 @@ package actor FlowApplier {
             }
             machine.confirm(batch)
             encoder.refresher?.confirmed(batch.progress)
+            encoder.reports.confirmed(batch.progress)
             progress.applied(batch, masterVersion: encoder.masterVersion)
             // A part of a batch, and what a cluster's nodes have got, may still be asked for.
             let isOver = context.cluster == nil && !delivery.isInParts

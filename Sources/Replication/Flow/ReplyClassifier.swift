@@ -137,10 +137,10 @@ struct ReplyClassifier {
 
     /// The target does not have what the source has at the command's keys.
     private func refreshKeys(of irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) {
-        for (database, key) in CommandKeys(ofCommand: irregularity.command, in: batch).all
-        where !ReservedKeys.isOwn(key) {
-            reports.refresh(key.span.bytes, database: database)
-        }
+        let keys = CommandKeys(ofCommand: irregularity.command, in: batch).all
+            .filter { !ReservedKeys.isOwn($0.key) }
+            .map { RefreshKey(database: $0.database, key: $0.key) }
+        reports.refresh(keys, since: batch.lsn(ofCommand: irregularity.command))
     }
 
     /// A key of the command waits to be read at the source, which may have had something else there.

@@ -74,11 +74,17 @@ final class FlowStages {
         admission = reconcile.admit(command, at: place)
         if admission == .pass { admission = reservedNames.admit(command, at: place) }
         if admission == .pass { admission = otherDatabase.admit(command, at: place) }
-        if admission == .pass { reports.handOn(command, database: place.database) }
+        if admission == .pass { handOn(command, at: place) }
         if admission == .pass, let memberTTLs { admission = memberTTLs.admit(command, at: place) }
         guard admission == .pass else { return admission }
         admission = rewrite.admit(command, at: place)
         if admission == .written { memberTTLs?.wrote(command, at: place) }
         return admission
+    }
+
+    private func handOn(_ command: borrowing JournalCommand, at place: RecordPlace) {
+        let lsn = place.isInSnapshot ? 0 : position.nextLSN
+        let count = reports.handOn(command, database: place.database, at: lsn)
+        if count > 0 { builder.batch.progress.handOns += count }
     }
 }
