@@ -239,13 +239,33 @@ import Testing
         #expect(second.figures.waiting == 0, "it is done")
     }
 
-    @Test func `has a key too many where it does not remember all that are on the disk`() {
-        let queue = queue(path: path, mostInMemory: 1, mostFingerprints: 1)
-        for name in ["a", "b", "c"] { queue.ask(request(name)) }
-        handOn("c", to: "to", in: queue)
-        #expect(queue.figures.waiting == 4)
-        handOn("none", to: "too many", in: queue)
-        #expect(queue.figures.waiting == 5)
+    @Test func `has hardly a key too many, however many are on the disk, and after a restart as well`() {
+        let count = 5000
+        var queue = queue(path: path, mostInMemory: 10, mostFingerprints: 100)
+        for number in 0..<count { queue.ask(request("key:\(number)")) }
+        func handOnOthers(_ tag: String) -> Int {
+            let before = queue.figures.waiting
+            for number in 0..<3000 { handOn("other:\(tag):\(number)", to: "too many:\(tag):\(number)", in: queue) }
+            return queue.figures.waiting - before
+        }
+        #expect(handOnOthers("first") <= 2)
+        handOn("key:50", to: "of an exact one", in: queue)
+        handOn("key:4999", to: "of the last one", in: queue)
+        #expect(queue.figures.waiting >= count + 2)
+        queue = self.queue(path: path, mostInMemory: 10, mostFingerprints: 100)
+        #expect(handOnOthers("second") <= 2)
+        let before = queue.figures.waiting
+        handOn("key:4998", to: "after the restart", in: queue)
+        #expect(queue.figures.waiting == before + 1)
+        var seen: Set<String> = []
+        while true {
+            let requests = queue.take(atMost: 10)
+            if requests.isEmpty { break }
+            for request in requests { queue.finish(request.key, .written) }
+            seen.formUnion(names(requests))
+        }
+        #expect(seen.isSuperset(of: ["key:4999", "of an exact one", "of the last one", "after the restart"]))
+        #expect(queue.figures.waiting == 0, "it drains")
     }
 
     @Test func `reads a key again that comes again while others are on the disk`() {

@@ -51,24 +51,6 @@ package final class RefreshQueue: Sendable {
         var checkedAt: Int64
     }
 
-    /// Fingerprints of keys on the disk, so that a key is there once.
-    private struct Fingerprints {
-        private let mostKeys: Int
-        private var keys: Set<UInt64> = []
-        private var isComplete = true
-
-        init(mostKeys: Int) { self.mostKeys = mostKeys }
-
-        mutating func insert(_ key: UInt64) {
-            if keys.count < mostKeys { keys.insert(key) } else { isComplete = false }
-        }
-
-        mutating func remove(_ key: UInt64) { keys.remove(key) }
-        func contains(_ key: UInt64) -> Bool { keys.contains(key) }
-        func mayContain(_ key: UInt64) -> Bool { !isComplete || keys.contains(key) }
-        mutating func removeAll() { (keys, isComplete) = ([], true) }
-    }
-
     private struct State {
         var schedule = RefreshSchedule()
         var figures = Figures()
@@ -77,7 +59,8 @@ package final class RefreshQueue: Sendable {
         /// Of the file: what follows has not been read back.
         var readOffset = 0
         var onDisk = 0
-        var fingerprints: Fingerprints
+        /// Of the keys on the disk, so that a key is there once.
+        var fingerprints: WaitingFingerprints
         var headNotedAt: Int64 = 0
         /// Of the next key that is asked for. Those on the disk have the last ones before it.
         var nextNumber: UInt64 = 1
@@ -102,7 +85,7 @@ package final class RefreshQueue: Sendable {
         self.clock = clock
         self.mostInMemory = mostInMemory
         self.mostFileBytes = mostFileBytes
-        var state = State(fingerprints: Fingerprints(mostKeys: mostFingerprints))
+        var state = State(fingerprints: WaitingFingerprints(mostExact: mostFingerprints))
         if let path {
             do throws(SystemError) {
                 let file = try RefreshFile(path: path)
@@ -159,10 +142,10 @@ package final class RefreshQueue: Sendable {
         if let failure { logger.warning("\(failure)") }
     }
 
-    /// Whether a key waits to be read at the source; where not all keys on the disk are remembered, it may.
+    /// Whether a key waits to be read at the source; of very many on the disk, a few are said to that do not.
     func waits(_ key: RefreshKey) -> Bool { state.withLock { origin(of: key, $0) != nil } }
 
-    /// Why a key waits; `nil`: it does not. Where not all keys on the disk are remembered, it may.
+    /// Why a key waits; `nil`: it does not. Where there are very many on the disk, a few are said to wait that do not.
     private func origin(of key: RefreshKey, _ state: State) -> RefreshOrigin? {
         if let origin = state.schedule.origin(of: key) { return origin }
         guard state.onDisk > 0 else { return nil }
