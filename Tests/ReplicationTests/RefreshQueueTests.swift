@@ -294,6 +294,27 @@ import Testing
         }
     }
 
+    @Test func `finds all again at the next start, also keys that are longer than a block of its file`() {
+        let queue = queue(path: path, mostInMemory: 2)
+        var sizes = (0..<3000).map { $0 % 700 + 5 }
+        for (place, size) in [(10, 300_000), (11, 1), (2000, 1 << 20), (2999, 600_000)] { sizes[place] = size }
+        for (number, size) in sizes.enumerated() {
+            let key = Array("\(number):".utf8) + [UInt8](repeating: 7, count: size)
+            queue.ask(RefreshRequest(RefreshKey(database: UInt32(number % 3), key: key), flow: FlowID(number % 4)))
+        }
+        let again = self.queue(path: path, mostInMemory: 2)
+        #expect(again.figures.waiting == 3000)
+        var found: [Int] = []
+        while let next = again.take(atMost: 1).first {
+            let number = found.count
+            #expect((next.key.database, next.flow) == (UInt32(number % 3), FlowID(number % 4)))
+            #expect(next.key.key.starts(with: Array("\(number):".utf8)))
+            found.append(next.key.key.count - "\(number):".utf8.count)
+            again.finish(next.key, .written)
+        }
+        #expect(found == sizes)
+    }
+
     @Test func `takes no more than its file may have`() {
         let queue = queue(path: path, mostInMemory: 5, mostFileBytes: 200)
         for number in 0..<100 { queue.ask(request("key:\(number)")) }

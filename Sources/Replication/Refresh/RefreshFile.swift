@@ -39,8 +39,9 @@ final class RefreshFile {
 
     /// Opens the file, or makes it. What is no file of ours, or is damaged, is begun anew.
     ///
+    /// - Parameter body: called with the key of each request that is in it, and its database, in their order.
     /// - Throws: `SystemError`.
-    init(path: String) throws(SystemError) {
+    init(path: String, _ body: (RawSpan, UInt32) -> Void = { _, _ in }) throws(SystemError) {
         self.path = path
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
         guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }
@@ -51,9 +52,8 @@ final class RefreshFile {
             return
         }
         head = start
-        end = head
+        end = try visitRequests(size: size, body)
         // What a crash has cut short is cut off.
-        while case .some(let place) = try? read(at: end)?.place, place.end <= size { end = place.end }
         if end < size { _ = ftruncate(descriptor, off_t(end)) }
     }
 
@@ -154,28 +154,88 @@ final class RefreshFile {
 
     // MARK: Reading
 
+    private struct RequestHead {
+        let keyBytes: Int
+        let database: UInt32
+        let flow: FlowID
+        let origin: RefreshOrigin
+        private let check: UInt32
+        /// Of all before the check.
+        private let hash: UInt64
+
+        /// - Returns: `nil` where no request is.
+        init?(_ bytes: RawSpan) {
+            var reader = ByteReader(bytes)
+            guard let count = reader.readLittleEndian(UInt32.self), count <= longestKey,
+                let database = reader.readLittleEndian(UInt32.self), let flow = reader.readLittleEndian(UInt16.self),
+                let origin = reader.readUInt8().flatMap(RefreshOrigin.init), reader.skip(1)
+            else { return nil }
+            hash = XXH64.hash(bytes.extracting(first: reader.offset), seed: 0)
+            guard let check = reader.readLittleEndian(UInt32.self) else { return nil }
+            (keyBytes, self.database, self.flow) = (Int(count), database, FlowID(Int(flow)))
+            (self.origin, self.check) = (origin, check)
+        }
+
+        func isOf(_ key: RawSpan) -> Bool { UInt32(truncatingIfNeeded: XXH64.hash(key, seed: hash)) == check }
+    }
+
     /// - Returns: `nil` at the end, and where no request is.
     func read(at offset: Int) throws(SystemError) -> (request: RefreshRequest, place: Place)? {
-        var head = [UInt8](repeating: 0, count: Self.requestHeadBytes)
-        guard retryingInterrupts({ pread(descriptor, &head, head.count, off_t(offset)) }) == head.count else {
-            return nil
-        }
-        var reader = ByteReader(head.span.bytes)
-        guard let count = reader.readLittleEndian(UInt32.self), count <= Self.longestKey,
-            let database = reader.readLittleEndian(UInt32.self), let flow = reader.readLittleEndian(UInt16.self),
-            let origin = reader.readUInt8().flatMap(RefreshOrigin.init), reader.skip(1),
-            let check = reader.readLittleEndian(UInt32.self)
+        var bytes = [UInt8](repeating: 0, count: Self.requestHeadBytes)
+        guard retryingInterrupts({ pread(descriptor, &bytes, bytes.count, off_t(offset)) }) == bytes.count,
+            let head = RequestHead(bytes.span.bytes)
         else { return nil }
-        let size = Int(lseek(descriptor, 0, SEEK_END))
-        guard offset + head.count + Int(count) <= size else { return nil }
-        var key = [UInt8](repeating: 0, count: Int(count))
-        let got = retryingInterrupts { pread(descriptor, &key, key.count, off_t(offset + head.count)) }
-        guard got == key.count else { return nil }
-        let covered = head.span.bytes.extracting(first: head.count - 4)
-        guard Self.check(of: covered, key) == check else { return nil }
+        let place = Place(offset: offset, end: offset + bytes.count + head.keyBytes)
+        guard place.end <= end else { return nil }
+        var key = [UInt8](repeating: 0, count: head.keyBytes)
+        let got = retryingInterrupts { pread(descriptor, &key, key.count, off_t(offset + bytes.count)) }
+        guard got == key.count, head.isOf(key.span.bytes) else { return nil }
         let request = RefreshRequest(
-            RefreshKey(database: database, key: key), flow: FlowID(Int(flow)), origin: origin)
-        return (request, Place(offset: offset, end: offset + head.count + key.count))
+            RefreshKey(database: head.database, key: key), flow: head.flow, origin: head.origin)
+        return (request, place)
+    }
+
+    /// Calls `body` with each request from the head on. There may be many millions of them: they are read in blocks.
+    ///
+    /// - Returns: where the last whole one ends.
+    private func visitRequests(size: Int, _ body: (RawSpan, UInt32) -> Void) throws(SystemError) -> Int {
+        var block = [UInt8](repeating: 0, count: Self.readBytes)
+        /// Of the block's first byte.
+        var offset = head
+        var filled = 0
+        while true {
+            let got = block.withUnsafeMutableBytes { memory in
+                let rest = UnsafeMutableRawBufferPointer(rebasing: memory[filled...])
+                return retryingInterrupts {
+                    pread(descriptor, rest.baseAddress, rest.count, off_t(offset + filled))
+                }
+            }
+            guard got >= 0 else { throw SystemError("read", errno: errno, peer: path) }
+            filled += got
+            let (whole, next) = Self.visitRequests(in: block.span.bytes.extracting(first: filled), body)
+            offset += whole
+            guard got > 0, let next, next <= size - offset else { return offset }
+            block.replaceSubrange(0..<(filled - whole), with: Array(block[whole..<filled]))
+            filled -= whole
+            if next > block.count { block += [UInt8](repeating: 0, count: next - block.count) }
+        }
+    }
+
+    /// - Returns: how many bytes whole requests have, and how many the one after them has at least; `nil`: there is none.
+    private static func visitRequests(
+        in bytes: RawSpan, _ body: (RawSpan, UInt32) -> Void
+    ) -> (whole: Int, next: Int?) {
+        var offset = 0
+        while bytes.byteCount - offset >= requestHeadBytes {
+            let start = offset + requestHeadBytes
+            guard let head = RequestHead(bytes.extracting(offset..<start)) else { return (offset, nil) }
+            guard bytes.byteCount - start >= head.keyBytes else { return (offset, requestHeadBytes + head.keyBytes) }
+            let key = bytes.extracting(start..<(start + head.keyBytes))
+            guard head.isOf(key) else { return (offset, nil) }
+            body(key, head.database)
+            offset = start + head.keyBytes
+        }
+        return (offset, requestHeadBytes)
     }
 
     private static func check(of head: RawSpan, _ key: [UInt8]) -> UInt32 {

@@ -88,18 +88,17 @@ package final class RefreshQueue: Sendable {
         var state = State(fingerprints: WaitingFingerprints(mostExact: mostFingerprints))
         if let path {
             do throws(SystemError) {
-                let file = try RefreshFile(path: path)
+                let file = try RefreshFile(path: path) { key, database in
+                    state.onDisk += 1
+                    state.fingerprints.insert(KeySet.fingerprint(key, database: database))
+                }
                 state.file = file
                 state.readOffset = file.head
-                var offset = file.head
-                while let (request, place) = try file.read(at: offset) {
-                    state.onDisk += 1
-                    state.fingerprints.insert(Self.fingerprint(of: request.key))
-                    offset = place.end
-                }
                 state.figures.asked = state.onDisk
                 state.nextNumber += UInt64(state.onDisk)
             } catch {
+                state.onDisk = 0
+                state.fingerprints.removeAll()
                 logger.error("the keys to be refreshed cannot be kept in a file, and are lost by a restart: \(error)")
             }
         }
