@@ -13,6 +13,8 @@ source "$(dirname "$0")/scene.bash"
 scene_binaries "${1:?usage: $0 BINARIES}"
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 unit=df2redis@prod
+monitor=df2redis-monitor@prod
+health=df2redis-health@prod.timer
 
 trap 'rm -rf -- "$folder"; booted_stop' EXIT
 folder=$(mktemp -d "${TMPDIR:-/tmp}/df2redis-package.XXXXXX")
@@ -77,6 +79,8 @@ before_12() {
     offer "$package"
     process=$(scene_property "$unit" MainPID)
     scene_task idle 6379 6380
+    booted_run systemctl enable --quiet --now "$monitor" "$health"
+    watcher=$(scene_property "$monitor" MainPID)
 }
 behind_12() {
     check "upgrade: the new version is installed" "installed $version" "$(installed)"
@@ -86,6 +90,9 @@ behind_12() {
     left_in_order upgrade 2
     check "upgrade: it went on at its checkpoint" 1 "$(scene_events "$unit" fullSyncBegun)"
     check "upgrade: a task that did not run does not run now" inactive "$(scene_property df2redis@idle ActiveState)"
+    check "upgrade: the monitor runs in a new process" yes \
+        "$([ "$(scene_property "$monitor" MainPID)" != "$watcher" ] && scene_is "$monitor" ActiveState active && echo yes)"
+    check "upgrade: the health checks go on" active "$(booted_run systemctl is-active "$health")"
     scene_stop_writers
     check "upgrade: source and target are equal" yes "$(scene_equal 6379 6380 60)"
     check "upgrade: everything is acknowledged and nothing lags" "" "$(scene_wait 10 no_lag 2>&1)"
@@ -93,13 +100,20 @@ behind_12() {
 no_lag() { [ "$(figure lagRecords)$(figure lagBytes)" = 00 ]; }
 behind_13() { left_in_order stop 3; }
 before_14() {
-    booted_run systemctl start "$unit"
+    booted_run systemctl stop df2redis.target
+    check "stop of the target: monitor and health checks stop too" "inactive inactive" \
+        "$(booted_run systemctl is-active "$monitor" "$health" | xargs)"
+    # What is enabled comes with it: the task, its monitor, its health checks.
+    booted_run systemctl start df2redis.target
+    check "start of the target: monitor and health checks start too" "active active" \
+        "$(booted_run systemctl is-active "$monitor" "$health" | xargs)"
     scene_wait 30 scene_is_stable "$unit"
 }
 behind_14() {
     check "removal: the program is gone, the configurations stay" "no yes" \
         "$([ -e "$BOOTED_ROOT/usr/bin/df2redis" ] && echo yes || echo no) $([ -e "$BOOTED_ROOT/etc/df2redis/prod.yaml" ] && echo yes)"
-    check "removal: no task runs" "" "$(booted_run systemctl list-units --no-legend --state=active 'df2redis@*')"
+    check "removal: no task, monitor or health check runs, and none has failed" "" \
+        "$(booted_run systemctl list-units --no-legend --state=active,activating,failed 'df2redis*')"
     left_in_order removal 4
     check "removal: the state stays" yes "$([ -e "$BOOTED_ROOT/var/lib/df2redis/prod" ] && echo yes)"
 }
@@ -107,6 +121,7 @@ behind_15() {
     check "purge: the state is gone, the configuration stays" "no yes" \
         "$([ -e "$BOOTED_ROOT/var/lib/df2redis" ] && echo yes || echo no) $([ -e "$BOOTED_ROOT/etc/df2redis/prod.yaml" ] && echo yes)"
     check "purge: no unit is left" "" "$(booted_run systemctl list-unit-files --no-legend 'df2redis*')"
+    check "purge: no link of an enabled unit is left" "" "$(booted_run find /etc/systemd/system -name '*df2redis*')"
     check "purge: nothing of the package is left" "" "$(installed)"
 }
 
