@@ -10,7 +10,7 @@ package func nextLSNs(of source: SourceSettings, flowCount: Int) async throws ->
         connection = try await RequestConnection.connect(
             to: source.endpoint, tls: source.tls, label: "df2redis.offsets", timeout: source.connectTimeout)
     } catch {
-        throw SourceError(error) ?? SourceError(.unreachable, "\(error)")
+        throw SourceError(ordinary: error)
     }
     do {
         if let arguments = authentication(user: source.user, password: source.password) {
@@ -27,6 +27,6 @@ package func nextLSNs(of source: SourceSettings, flowCount: Int) async throws ->
         return offsets.map { LSN(UInt64(clamping: $0)) }
     } catch {
         await connection.close()
-        throw SourceError(error) ?? SourceError(.unreachable, "\(error)")
+        throw SourceError(ordinary: error)
     }
 }

@@ -36,7 +36,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
     }
 
     /// Why a connection to the source cannot be made or used; `nil` for an error that is of no connection.
-    init?(_ error: any Error) {
+    package init?(_ error: any Error) {
         switch error {
         case let error as SourceError: self = error
         case let error as SystemError where error.isExhaustion:

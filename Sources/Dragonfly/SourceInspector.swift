@@ -87,7 +87,7 @@ package actor SourceInspector {
         do {
             return try await open().request(words.map { Array($0.utf8) }, timeout: settings.connectTimeout)
         } catch {
-            throw SourceError(error) ?? SourceError(.unreachable, "\(error)")
+            throw SourceError(ordinary: error)
         }
     }
 

@@ -27,18 +27,9 @@ extension SourceSettings {
 }
 
 extension SourceError {
-    /// What broke an ordinary connection to the source.
+    /// What broke an ordinary connection to the source: whatever is of no connection is worth another try.
     package init(ordinary error: any Error) {
-        self =
-            switch error {
-            case let error as SourceError: error
-            case let error as SystemError where error.isExhaustion:
-                SourceError(.exhausted, "no connection to the source can be made: \(error)")
-            case RequestFailure.malformedReply(let peer, let cause):
-                SourceError(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
-            case RequestFailure.closedByPeer(let peer, let reason): .closed(by: peer, reason)
-            default: SourceError(.unreachable, "\(error)")
-            }
+        self = SourceError(error) ?? SourceError(.unreachable, "the source (source.addr): \(error)")
     }
 
     /// An error reply to a command that reads.

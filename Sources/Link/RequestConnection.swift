@@ -223,7 +223,15 @@ package actor RequestConnection {
     private func handshake(_ tls: TLSSettings, timeout: Duration) async throws {
         readAvailable()
         let patience = min(Self.handshakePatience, timeout)
-        if try await isEstablished(within: patience) { return }
+        do {
+            if try await isEstablished(within: patience) { return }
+        } catch RequestFailure.tls(let error) where error.code == .unanswered {
+            // A Dragonfly that speaks plaintext ends the connection without a word.
+            guard await ProtocolProbe.speaksPlaintext(endpoint, within: .seconds(1)) else {
+                throw RequestFailure.tls(error)
+            }
+            throw RequestFailure.tls(.plaintext(peer: endpoint.description, answer: [], tls))
+        }
         if await ProtocolProbe.speaksPlaintext(endpoint, within: .seconds(1)) {
             throw RequestFailure.tls(.plaintext(peer: endpoint.description, answer: [], tls))
         }

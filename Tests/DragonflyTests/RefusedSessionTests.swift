@@ -41,6 +41,24 @@ import Testing
         }
     }
 
+    @Test func `is the same error on an ordinary connection as in a session`() {
+        let peer = "127.0.0.1:6379"
+        let errors: [(any Error, SourceError.Code)] = [
+            (RequestFailure.tls(TLSError(.certificate, "untrusted")), .tls),
+            (RequestFailure.tls(TLSError(.clientCertificate, "required")), .clientCertificate),
+            (RequestFailure.tls(TLSError(.unanswered, "silence")), .unreachable),
+            (RequestFailure.needsTLS(peer: peer), .tls),
+            (RequestFailure.closedByPeer(peer: peer, reason: "NOAUTH"), .permission),
+            (SystemError("socket", errno: 24, peer: peer), .exhausted),
+            (SystemError("connect", errno: 111, peer: peer), .unreachable),
+        ]
+        for (error, code) in errors {
+            #expect(SourceError(ordinary: error).code == code)
+            #expect(SourceError(ordinary: error) == SourceError(error))
+        }
+        #expect(SourceError(ordinary: CancellationError()).code == .unreachable)
+    }
+
     @Test func `of a flow is repeated in the error`() async throws {
         let server = try ScriptedServer { connection, number in
             guard number == 0 else {

@@ -156,6 +156,10 @@ private struct Certificates {
             defer { daemon.process.kill() }
             try daemon.expectExit(status)
             #expect(daemon.logs(text), "\(daemon.log)")
+            // Over an ordinary connection it is the same.
+            let check = try daemon.run("check")
+            #expect(check.code == status, "\(check)")
+            #expect(check.output.contains(text), "\(check)")
         }
     }
 }

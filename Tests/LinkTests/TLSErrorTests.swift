@@ -141,6 +141,16 @@ import Wire
         #expect(error.message.hasPrefix("127.0.0.1:\(redis.port) does not speak TLS on this port"))
     }
 
+    @Test func `a plain Dragonfly, which ends the connection without a word, is found out`() async throws {
+        let scene = try TLSScene()
+        let server = try ScriptedServer { connection in
+            while case let request = connection.receive(), request.contains("PING") { connection.send("+PONG\r\n") }
+        }
+        let error = try await scene.failure(at: server)
+        #expect(error.code == .plaintext, "\(error)")
+        #expect(error.message.hasPrefix("127.0.0.1:\(server.port) does not speak TLS on this port"))
+    }
+
     @Test func `a Redis that wants TLS is found out by a plain client`() async throws {
         let redis = try RedisServer(tls: .init(try CertificateAuthority().issue()))
         defer { redis.stop() }
