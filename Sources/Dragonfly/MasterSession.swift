@@ -8,6 +8,8 @@ package struct SourceSettings: Sendable {
     package var endpoint: Endpoint
     package var user: String?
     package var password: String?
+    /// Where the password has come from, for people; `nil`: not known.
+    package var passwordOrigin: String?
     /// How its connections are encrypted; `nil`: not at all.
     package var tls: TLSSettings?
     /// 40 hex digits that name this replica.
@@ -87,7 +89,7 @@ package actor MasterSession {
             }
         } catch {
             await close()
-            throw SourceError(error) ?? error
+            throw SourceError(error)?.ofLogin(at: settings) ?? error
         }
     }
 

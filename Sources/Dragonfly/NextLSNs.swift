@@ -15,7 +15,7 @@ package func nextLSNs(of source: SourceSettings, flowCount: Int) async throws ->
     do {
         if let arguments = authentication(user: source.user, password: source.password) {
             let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: source.connectTimeout)
-            if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH") }
+            if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH").ofLogin(at: source) }
         }
         let reply = try await connection.request("DFLY", "REPLICAOFFSET", timeout: source.connectTimeout)
         if case .error(let text) = reply { throw SourceError.reply(text, to: "DFLY REPLICAOFFSET") }

@@ -41,16 +41,30 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         case let error as SourceError: self = error
         case let error as SystemError where error.isExhaustion:
             self.init(.exhausted, "no connection to the source can be made: \(error)")
-        case let error as SystemError: self.init(.unreachable, "\(error)")
+        case let error as SystemError: self.init(.unreachable, "\(Self.title): \(error)")
         case RequestFailure.tls(let error): self.init(error)
         case RequestFailure.needsTLS(let peer):
             self.init(.tls, "the source \(peer) speaks TLS on this port: set source.tls.enabled")
         case RequestFailure.malformedReply(let peer, let cause):
-            self.init(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
+            self.init(.protocolViolation, "\(Self.title): \(peer) does not speak the Redis protocol: \(cause)")
         case RequestFailure.closedByPeer(let peer, let reason): self = .closed(by: peer, reason)
-        case let error as RequestFailure: self.init(.unreachable, "\(error)")
+        case let error as RequestFailure: self.init(.unreachable, "\(Self.title): \(error)")
         default: return nil
         }
+    }
+
+    /// What begins an error that names an address alone: whose it is, and the key that says where.
+    private static let title = "the source (source.addr)"
+    private static let refusedLogin = "the source refuses the password or the user"
+
+    /// The same error; of a refused password, with the server and where the password has come from.
+    func ofLogin(at settings: SourceSettings) -> SourceError {
+        guard message.hasPrefix(Self.refusedLogin) else { return self }
+        let origin = settings.passwordOrigin.map { "; the password is of \($0)" } ?? ""
+        return SourceError(
+            code,
+            "\(Self.refusedLogin) (\(settings.endpoint), source.addr\(origin))\(message.dropFirst(Self.refusedLogin.count))"
+        )
     }
 
     private init(_ error: TLSError) {
@@ -81,7 +95,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
                 .permission, "the source requires a password: set source.password (it answered \(text) to \(step))")
         }
         if starts("WRONGPASS") || text.contains("invalid username-password") {
-            return .init(.permission, "the source refuses the password or the user: \(text)")
+            return .init(.permission, "\(refusedLogin): \(text)")
         }
         if starts("NOPERM") {
             return .init(

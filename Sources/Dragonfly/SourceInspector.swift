@@ -100,7 +100,7 @@ package actor SourceInspector {
         if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: KeptSocketName.inspector) }
         if let arguments = authentication(user: settings.user, password: settings.password) {
             let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
-            if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH") }
+            if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH").ofLogin(at: settings) }
         }
         return connection
     }

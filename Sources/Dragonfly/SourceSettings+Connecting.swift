@@ -13,7 +13,7 @@ extension SourceSettings {
                 if let arguments = authentication(user: user, password: password) {
                     let reply = try await connection.request(
                         arguments.map { Array($0.utf8) }, timeout: connectTimeout)
-                    if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH") }
+                    if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH").ofLogin(at: self) }
                 }
                 return connection
             } catch {
@@ -29,7 +29,7 @@ extension SourceSettings {
 extension SourceError {
     /// What broke an ordinary connection to the source: whatever is of no connection is worth another try.
     package init(ordinary error: any Error) {
-        self = SourceError(error) ?? SourceError(.unreachable, "the source (source.addr): \(error)")
+        self = SourceError(error) ?? SourceError(.unreachable, "the source: \(error)")
     }
 
     /// An error reply to a command that reads.

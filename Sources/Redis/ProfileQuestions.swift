@@ -83,9 +83,16 @@ struct ProfileQuestions {
         if fields["role"] == "slave" {
             throw TargetError(
                 .notReady,
-                "the target is a replica of \(fields["master_host"] ?? "another server"): write to its primary")
+                "the target \(settings.place) (target.addr) is a replica of \(Self.primary(fields)): write to its primary"
+            )
         }
         return TargetProfile(flavor: flavor, version: version, runID: fields["run_id"] ?? "")
+    }
+
+    /// - Parameter fields: of a replica's INFO.
+    private static func primary(_ fields: ServerInfo) -> String {
+        guard let host = fields["master_host"] else { return "another server" }
+        return fields["master_port"].map { "\(host):\($0)" } ?? host
     }
 
     /// - Parameter reply: to CONFIG GET.

@@ -11,6 +11,8 @@ package struct TargetSettings: Sendable {
     package var locator: SentinelLocator?
     package var user: String?
     package var password: String?
+    /// Where the password has come from, for people; `nil`: not known.
+    package var passwordOrigin: String?
     /// How its connections are encrypted; `nil`: not at all.
     package var tls: TLSSettings?
     /// Shown by CLIENT LIST on the target.
@@ -24,12 +26,20 @@ package struct TargetSettings: Sendable {
     package var clusterNodes: ClusterNodes?
     /// The server is to be a node of a cluster; else it is to be none.
     package var isClusterNode = false
+    /// It is a node that the configuration names.
+    var isSeed = false
 
     package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientName: String) {
         self.endpoint = endpoint
         self.user = user
         self.password = password
         self.clientName = clientName
+    }
+
+    /// What begins an error that names an address alone: whose it is, and the key that says where.
+    var title: String {
+        if isClusterNode { return isSeed ? "the target's node (target.addr)" : "the target's node" }
+        return sentinel == nil ? "the target (target.addr)" : "the target (target.sentinel)"
     }
 
     /// Where the target is, for people: with sentinels where it was last.
@@ -114,7 +124,7 @@ package struct TargetConnector: Sendable {
                 throw error
             }
         } catch {
-            throw TargetError(error)
+            throw TargetError(error, at: settings.title)
         }
     }
 
@@ -136,7 +146,9 @@ package struct TargetConnector: Sendable {
         if replacing { commands += Self.listing }
         let all = commands.map { $0.map { Array($0.utf8) } } + questions
         var replies = try await connection.requests(all, timeout: settings.timeout)[...]
-        if let login, case .error(let text)? = replies.popFirst() { throw TargetError.reply(text, to: login[0]) }
+        if let login, case .error(let text)? = replies.popFirst() {
+            throw TargetError.reply(text, to: login[0]).ofLogin(at: connection.endpoint, settings)
+        }
         // Errors in this name are of no interest, but the reply says whether we may talk at all.
         if case .error(let text)? = replies.popFirst() {
             let refusal = TargetError.reply(text, to: "CLIENT SETNAME")

@@ -69,19 +69,30 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     /// After these words a target ends the connection, because of what it was sent.
     package static func blamesRequest(_ words: String) -> Bool { words.hasPrefix("ERR Protocol error") }
 
-    package init(_ error: any Error) {
+    /// - Parameter title: begins what names an address alone.
+    package init(_ error: any Error, at title: String = "the target") {
         switch error {
         case let error as TargetError: self = error
         case RequestFailure.malformedReply(let peer, let cause):
-            self.init(.protocolViolation, "\(peer) does not speak the Redis protocol: \(cause)")
+            self.init(.protocolViolation, "\(title): \(peer) does not speak the Redis protocol: \(cause)")
         case let error as SystemError where error.isExhaustion:
             self.init(.exhausted, "no connection to the target can be made: \(error)")
         case RequestFailure.closedByPeer(let peer, let reason): self = .closed(by: peer, reason)
         case RequestFailure.tls(let error), ChannelError.tls(let error): self.init(error, of: "the target")
         case RequestFailure.needsTLS(let peer):
             self.init(.tls, "the target \(peer) speaks TLS on this port: set target.tls.enabled")
-        default: self.init(.unreachable, "\(error)")
+        default: self.init(.unreachable, "\(title): \(error)")
         }
+    }
+
+    private static let refusedLogin = "the target refuses the password or the user"
+
+    /// The same error; of a refused password, with the server and where the password has come from.
+    func ofLogin(at endpoint: Endpoint, _ settings: TargetSettings) -> TargetError {
+        guard message.hasPrefix(Self.refusedLogin) else { return self }
+        let origin = settings.passwordOrigin.map { "; the password is of \($0)" } ?? ""
+        return TargetError(
+            code, "\(Self.refusedLogin) (\(endpoint)\(origin))\(message.dropFirst(Self.refusedLogin.count))")
     }
 
     /// - Parameter whose: with whom TLS is not agreed on.
@@ -129,7 +140,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
             return .init(.permission, "the target requires a password: set target.password (\(text))")
         }
         if text.hasPrefix("WRONGPASS") || text.contains("invalid password") || text.contains("without any password") {
-            return .init(.permission, "the target refuses the password or the user: \(text)")
+            return .init(.permission, "\(refusedLogin): \(text)")
         }
         if text.hasPrefix("DENIED") {
             return .init(
@@ -147,6 +158,12 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         }
         if text.hasPrefix("NOPERM") { return forbidden(step, key: key, text) }
         if isTransientReply(text) { return .init(.notReady, "the target is not ready: \(text)") }
+        if text.hasPrefix("WRONGTYPE"), !key.isEmpty {
+            return .init(
+                .unsuitable,
+                "the target refuses \(step) \(key): \(text). The name is df2redis' own: rename or remove this key there"
+            )
+        }
         return .init(.unsuitable, "the target refuses \(step): \(text)")
     }
 

@@ -293,7 +293,7 @@ struct RequestSequence: Sendable {
     @discardableResult
     func demand(_ arguments: [[UInt8]]) async throws(TargetError) -> RESPValue {
         let reply = try await send(arguments)
-        if case .error(let text) = reply { throw TargetError.reply(text, to: Self.name(of: arguments)) }
+        if case .error(let text) = reply { throw Self.refusal(text, of: arguments) }
         return reply
     }
 
@@ -330,7 +330,7 @@ struct RequestSequence: Sendable {
 
     static func demandSuccess(_ replies: ArraySlice<RESPValue>, of commands: [[String]]) throws(TargetError) {
         for (reply, command) in zip(replies, commands) {
-            if case .error(let text) = reply { throw TargetError.reply(text, to: command[0]) }
+            if case .error(let text) = reply { throw refusal(text, of: command.map { Array($0.utf8) }) }
         }
     }
 
@@ -355,9 +355,16 @@ struct RequestSequence: Sendable {
             throw TargetError(error)
         }
         for (reply, arguments) in zip(replies, sent) {
-            if case .error(let text) = reply { throw TargetError.reply(text, to: Self.name(of: arguments)) }
+            if case .error(let text) = reply { throw Self.refusal(text, of: arguments) }
         }
         return zip(replies, isReplyWanted).compactMap { $1 ? $0 : nil }
+    }
+
+    /// What an error reply means. The keys of these requests are df2redis' own, so that one of another type is named.
+    private static func refusal(_ text: String, of arguments: [[UInt8]]) -> TargetError {
+        let isOfKey = text.hasPrefix("WRONGTYPE") && arguments.count > 1
+        return .reply(
+            text, to: name(of: arguments), key: isOfKey ? String(decoding: arguments[1], as: UTF8.self) : "")
     }
 
     private static func name(of arguments: [[UInt8]]) -> String { String(decoding: arguments[0], as: UTF8.self) }

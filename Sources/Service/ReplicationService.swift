@@ -63,9 +63,9 @@ package struct ReplicationService: Sendable {
             notifier.failure(reason)
             return .cantCreate
         }
-        if let error = makeFolders() {
-            logger.critical("\(error)")
-            notifier.failure(errno: error.errno, "\(error)")
+        if let (key, error) = makeFolders() {
+            logger.critical("\(key): \(error)")
+            notifier.failure(errno: error.errno, "\(key): \(error)")
             return .cantCreate
         }
         let lock: TaskLock
@@ -169,20 +169,25 @@ package struct ReplicationService: Sendable {
         }
     }
 
-    private func makeFolders() -> SystemError? {
-        for path in [configuration.stateDirectory, configuration.spool.directory] {
-            var built = ""
-            for part in path.split(separator: "/") {
-                built += "/\(part)"
-                if mkdir(built, 0o750) != 0, errno != EEXIST { return SystemError("mkdir", errno: errno, peer: built) }
-            }
-            var info = stat()
-            if stat(path, &info) == 0, info.st_mode & S_IFMT != S_IFDIR {
-                return SystemError("mkdir", errno: ENOTDIR, peer: path)
-            }
-            if access(path, W_OK | X_OK) != 0 { return SystemError("access", errno: errno, peer: path) }
+    /// - Returns: the key of a folder that cannot be made or used, and why.
+    private func makeFolders() -> (key: String, error: SystemError)? {
+        for (key, path) in [("stateDir", configuration.stateDirectory), ("spool.dir", configuration.spool.directory)] {
+            if let error = makeFolder(path) { return (key, error) }
         }
         return nil
+    }
+
+    private func makeFolder(_ path: String) -> SystemError? {
+        var built = ""
+        for part in path.split(separator: "/") {
+            built += "/\(part)"
+            if mkdir(built, 0o750) != 0, errno != EEXIST { return SystemError("mkdir", errno: errno, peer: built) }
+        }
+        var info = stat()
+        if stat(path, &info) == 0, info.st_mode & S_IFMT != S_IFDIR {
+            return SystemError("mkdir", errno: ENOTDIR, peer: path)
+        }
+        return access(path, W_OK | X_OK) == 0 ? nil : SystemError("access", errno: errno, peer: path)
     }
 }
 

@@ -20,6 +20,8 @@ extension ReplicatorSettings {
                 endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
                 password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
             clock: { WallClock.milliseconds() })
+        self.source.passwordOrigin = source.passwordOrigin
+        self.target.passwordOrigin = target.passwordOrigin
         self.source.tls = TLSSettings(source.tls, section: "source.tls")
         self.target.tls = TLSSettings(target.tls, section: "target.tls")
         self.target.sentinel = SentinelSettings(target.sentinel)

@@ -360,7 +360,9 @@ import Wire
         #expect(
             daemon.log.contains(
                 password == nil
-                    ? "the source requires a password: set source.password" : "the source refuses the password"))
+                    ? "the source requires a password: set source.password"
+                    : "the source refuses the password or the user (127.0.0.1:\(scene.master.port), source.addr; the password is of source.password): WRONGPASS"
+            ), "\(daemon.log)")
         #expect(scene.master.violations == [])
     }
 
@@ -372,7 +374,9 @@ import Wire
         #expect(
             daemon.log.contains(
                 password == nil
-                    ? "the target requires a password: set target.password" : "the target refuses the password"))
+                    ? "the target requires a password: set target.password"
+                    : "the target refuses the password or the user (127.0.0.1:\(scene.redis.port); the password is of target.password): WRONGPASS"
+            ), "\(daemon.log)")
     }
 
     @Test func `right passwords on both sides, and a user name, are taken`() throws {
@@ -427,10 +431,20 @@ import Wire
         let scene = try Scene()
         let source = try scene.start(source: freePort())
         try source.expectExit(69)
-        #expect(source.logs("Connection refused"))
+        #expect(source.logs("the source (source.addr): connect 127.0.0.1:"))
         let target = try scene.start(target: freePort())
         try target.expectExit(75)
-        #expect(target.logs("Connection refused"))
+        #expect(target.logs("the target (target.addr): connect 127.0.0.1:"))
+    }
+
+    @Test(arguments: ["df2redis:tasks", "df2redis:checkpoint:lab"])
+    func `a target in which somebody else has a key of ours is named with it`(_ key: String) throws {
+        let scene = try Scene()
+        try scene.client.command("SET", key, "theirs")
+        let daemon = try scene.start()
+        try daemon.expectExit(78)
+        #expect(daemon.logs(" \(key): WRONGTYPE"), "\(daemon.log)")
+        #expect(daemon.logs("rename or remove this key there"))
     }
 
     @Test func `a Dragonfly as target is refused`() throws {
@@ -448,7 +462,10 @@ import Wire
         try scene.client.command("REPLICAOF", "127.0.0.1", "\(primary.port)")
         let daemon = try scene.start()
         try daemon.expectExit(75)
-        #expect(daemon.logs("the target is a replica of 127.0.0.1: write to its primary"))
+        #expect(
+            daemon.logs(
+                "the target 127.0.0.1:\(scene.redis.port) (target.addr) is a replica of 127.0.0.1:\(primary.port): write to its primary"
+            ))
     }
 
     @Test func `a target that refuses writes for want of replicas is waited for`() throws {

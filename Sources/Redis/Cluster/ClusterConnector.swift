@@ -160,7 +160,9 @@ package final class ClusterConnector: Sendable {
             clientName: settings.target.clientName)
         target.tls = settings.target.tls
         target.timeout = timeout ?? settings.target.timeout
+        target.passwordOrigin = settings.target.passwordOrigin
         target.isClusterNode = true
+        target.isSeed = settings.seeds.contains(endpoint)
         var connector = TargetConnector(settings: target)
         connector.usesImportMode = usesImportMode
         return connector

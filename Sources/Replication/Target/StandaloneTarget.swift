@@ -31,7 +31,7 @@ final class StandaloneTarget: FlowTarget {
         let connection = opened.connection
         do {
             context.targetLimits.configure(opened.profile.limits)
-            if case .error(let text)? = opened.answer { throw TargetError.reply(text, to: "HGETALL") }
+            if case .error(let text)? = opened.answer { throw TargetError.reply(text, to: "HGETALL", key: key.name) }
             let fields = opened.answer.map { TaskFindings.fields($0) } ?? [:]
             let finding = FlowTargetFinding(
                 runID: opened.profile.runID, checkpoint: fields[key.field(flow)], beside: key.beside(flow, in: fields))

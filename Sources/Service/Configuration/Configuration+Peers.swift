@@ -11,6 +11,8 @@ extension Configuration {
         package var username: String?
         /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
         package var password: Secret?
+        /// Where that password has come from, for people.
+        package var passwordOrigin: String?
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
         /// An expiry that is no further ahead than this is what a plain GETEX has left in the journal.
@@ -37,6 +39,8 @@ extension Configuration {
         package var username: String?
         /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
         package var password: Secret?
+        /// Where that password has come from, for people.
+        package var passwordOrigin: String?
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
         /// How long the target may owe an answer before it is reported as lost.

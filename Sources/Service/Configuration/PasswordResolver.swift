@@ -14,6 +14,7 @@ struct PasswordResolver {
         let password: Secret
         let origin: String
         let shadowed: [String]
+        var isCredential = false
     }
 
     struct Failure: Error {
@@ -31,7 +32,8 @@ struct PasswordResolver {
         let inlineKey = inline == nil ? [] : [word]
         if let (name, password) = try credential("\(side.replacing(".", with: "-"))-\(word)") {
             let shadowed = (passwordFile == nil ? [] : ["\(word)File"]) + inlineKey
-            return Choice(password: password, origin: "the systemd credential '\(name)'", shadowed: shadowed)
+            return Choice(
+                password: password, origin: "the systemd credential '\(name)'", shadowed: shadowed, isCredential: true)
         }
         if let passwordFile {
             let password: Secret

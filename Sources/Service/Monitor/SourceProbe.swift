@@ -37,7 +37,7 @@ actor SourceProbe {
         } catch {
             if let connection { Task { _ = await connection.leave(within: .seconds(1)) } }
             connection = nil
-            return fails("\(SourceError(ordinary: error))")
+            return fails(saying: "\(SourceError(ordinary: error))")
         }
     }
 
@@ -48,9 +48,12 @@ actor SourceProbe {
     }
 
     private func fails(_ reason: String) -> [Alert] {
+        fails(saying: "the source \(settings.endpoint) does not answer well: \(reason)")
+    }
+
+    private func fails(saying message: String) -> [Alert] {
         failures += 1
-        guard failures >= Self.failuresUntilAlert else { return [] }
-        return [Alert(name: "unanswered", message: "the source \(settings.endpoint) does not answer well: \(reason)")]
+        return failures < Self.failuresUntilAlert ? [] : [Alert(name: "unanswered", message: message)]
     }
 
     private func open() async throws -> RequestConnection {
