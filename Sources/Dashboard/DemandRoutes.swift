@@ -44,12 +44,17 @@ struct DemandRoutes: Sendable {
                     let keys = KeyListBody.keys(in: body)
                 else { return .refused(.badRequest, "this is no list of keys", code: "request") }
                 return .document(.accepted, receipt(try demands.refresh(keys, keysPerSecond: rate)))
+            case ("/api/refresh/waiting", .post):
+                guard let rate = target.number("keysPerSecond"), (1...10_000_000).contains(rate) else {
+                    return .refused(.badRequest, "keysPerSecond is missing", code: "request")
+                }
+                return .document(.accepted, receipt(try demands.refreshWaiting(keysPerSecond: rate)))
             case ("/api/refresh", .get):
                 return .document(.ok, rest(demands.rest(before: UInt64(target.number("before") ?? 0))))
             case ("/api/streams", .post): return .document(.accepted, streams(asked: try demands.fetchStreams()))
             case ("/api/streams", .get): return .document(.ok, streams(asked: nil))
             case ("/api/verify", _), ("/api/refresh", _), ("/api/streams", _): return .notAllowed("GET, POST")
-            case ("/api/verify/stop", _): return .notAllowed("POST")
+            case ("/api/verify/stop", _), ("/api/refresh/waiting", _): return .notAllowed("POST")
             default: return nil
             }
         } catch {

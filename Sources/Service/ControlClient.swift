@@ -112,6 +112,11 @@ package struct ControlClient: Sendable {
         try document("POST", "/api/refresh?keysPerSecond=\(keysPerSecond)", body: keys, expecting: 202)
     }
 
+    /// Has all keys read that wait to be, where nothing is written at the source any more.
+    func refreshWaiting(keysPerSecond: Int) throws(Failure) -> RefreshReceipt {
+        try document("POST", "/api/refresh/waiting?keysPerSecond=\(keysPerSecond)", expecting: 202)
+    }
+
     func rest(before mark: UInt64) throws(Failure) -> RefreshRest {
         try document("GET", "/api/refresh?before=\(mark)", expecting: 200)
     }

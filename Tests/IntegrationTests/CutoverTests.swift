@@ -48,6 +48,16 @@ private final class CutoverScene {
         return process
     }
 
+    /// - Returns: the exit code of 'df2redis refresh'.
+    func refresh(_ arguments: [String]) throws -> Int32? {
+        let number = Int.random(in: 0..<1_000_000_000)
+        let process = try ChildProcess(
+            BuiltProgram.daemon.path, ["refresh", "lab"] + arguments, output: folder.file("refresh.\(number)"),
+            environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
+        guard case .exited(let code) = try process.waitForEnd(timeout: .seconds(60)) else { return nil }
+        return code
+    }
+
     /// Records that the source numbers and does not send: the target never has them.
     func loseRecords() {
         master.withholdingRecords { for number in 0..<10 { master.execute("SET withheld:\(number) v") } }
@@ -173,6 +183,39 @@ private func waited(_ output: String) -> Double? {
         #expect(slow.errorOutput.contains("nothing was changed: the task goes on"))
         #expect(scene.master.pauseCalls == (0, 0))
         try scene.expectAsBefore()
+    }
+
+    @Test func `reads the keys that wait to be read at the source, while writers wait`() throws {
+        let scene = try CutoverScene { $0.sections["refresh"] = ["keysPerSecond: 1"] }
+        let keys = (0..<100).map { "key:\($0)" }
+        for key in keys { scene.master.execute("SET \(key) v") }
+        let target = try scene.redis.client()
+        try wait(until: "all keys are there") { try target.command("EXISTS", keys[99]).int == 1 }
+        for key in keys { try target.command("SET", key, "another") }
+        #expect(try scene.refresh(keys + ["--keys-per-second", "1", "--no-wait"]) == 0)
+        // Nothing is compared: it is the reading that mends them.
+        let cutover = try scene.run("--no-verify", "--pause-limit", "30")
+        #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
+        #expect(cutover.output.contains("keys that waited to be read at the source are as there"))
+        try scene.daemon.expectExit(0)
+        for key in keys { #expect(try target.command("GET", key).text == "v") }
+    }
+
+    @Test func `that cannot read such keys in time is taken back`() throws {
+        let scene = try CutoverScene()
+        scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
+        #expect(try scene.refresh(["kept", "--no-wait"]) == 0)
+        let cutover = try scene.run("--pause-limit", "1", "--no-verify")
+        #expect(cutover.output.contains("1 of 1 keys that may differ were not read at the source in time"))
+        #expect(cutover.end == .exited(0))
+        try scene.daemon.expectExit(0)
+
+        let careful = try CutoverScene()
+        careful.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
+        #expect(try careful.refresh(["kept", "--no-wait"]) == 0)
+        let refused = try careful.run("--pause-limit", "1", "--check", "none")
+        #expect(refused.end != .exited(0), "\(refused.output)")
+        try careful.expectAsBefore()
     }
 
     @Test func `fetches what consumers have read without a record, while writers wait`() throws {

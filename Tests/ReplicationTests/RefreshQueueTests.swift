@@ -157,6 +157,23 @@ import Testing
         #expect(waits.last == RefreshSchedule.longestWait)
     }
 
+    @Test func `lets no key wait where nothing is written any more`() {
+        var schedule = RefreshSchedule()
+        for name in ["changing", "done"] { _ = schedule.add(request(name), at: nil, now: 0) }
+        var now = Int64(0)
+        for _ in 0..<14 {
+            while schedule.take(atMost: 2, now: now).isEmpty { now += 1000 }
+            schedule.retry(request("changing").key, wasStale: true, now: now)
+            schedule.finish(request("done").key, now: now)
+            _ = schedule.add(request("done"), at: nil, now: now)
+        }
+        #expect(schedule.take(atMost: 2, now: now).isEmpty)
+        #expect(schedule.outstanding(before: 1) == (1, 1))
+        schedule.hasten()
+        #expect(schedule.outstanding(before: 1) == (2, 0))
+        #expect(Set(schedule.take(atMost: 2, now: now).map(\.key)) == [request("changing").key, request("done").key])
+    }
+
     @Test func `lets a key that each record makes differ wait before it is read again`() {
         var schedule = RefreshSchedule()
         var (now, readings) = (Int64(0), 0)

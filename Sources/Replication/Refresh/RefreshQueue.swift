@@ -414,6 +414,9 @@ package final class RefreshQueue: Sendable {
         }
     }
 
+    /// Nothing is written at the source any more: all keys that wait are due.
+    func hasten() { state.withLock { $0.schedule.hasten() } }
+
     /// Keys that are to be read in a second.
     func rate(_ usual: Int) -> Int {
         let now = clock()

@@ -129,6 +129,16 @@ struct RefreshSchedule {
         return entry.wait
     }
 
+    /// Nothing is written at the source any more: no key has to wait until it changes less often.
+    mutating func hasten() {
+        for keys in later.values { for key in keys { ready.append(key) } }
+        (later, pauses) = ([:], [:])
+        for key in entries.keys {
+            entries[key]?.wait = 0
+            entries[key]?.staleReadings = 0
+        }
+    }
+
     private mutating func makeReady(_ key: RefreshKey) {
         if entries[key]?.request.origin.isUrgent == true { urgent.append(key) } else { ready.append(key) }
     }

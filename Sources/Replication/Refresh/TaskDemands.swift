@@ -128,6 +128,21 @@ package final class TaskDemands: Sendable {
         return receipt
     }
 
+    /// Has all keys that wait read at the source at once, where nothing is written any more.
+    package func refreshWaiting(keysPerSecond: Int) throws(Refusal) -> Receipt {
+        guard let queue else { throw noRefreshes }
+        guard placement.withLock({ $0 }) != nil else { throw notStable }
+        var receipt = Receipt()
+        receipt.failedBefore = failedKeys(queue)
+        queue.hasten()
+        queue.hurry(by: keysPerSecond)
+        receipt.mark = queue.mark
+        receipt.asked = queue.outstanding(before: receipt.mark).waiting
+        tryAgain(queue)
+        wake.withLock { $0 }?()
+        return receipt
+    }
+
     package func rest(before mark: UInt64) -> Rest {
         guard let queue else { return Rest() }
         let outstanding = queue.outstanding(before: mark)

@@ -147,6 +147,7 @@ package struct CutoverService: Sendable {
         let records = try await request.pauses ? arrival.waitWhilePaused() : arrival.waitForQuiet()
         say("all \(task.flows) flows have applied what the source has journaled (\(records) records were missing)")
         // 5. What the journal does not say is fetched, where writers wait and every record is applied.
+        try await CutoverRefreshes(task, request, say: say).finish(until: deadline - reserve)
         try await CutoverStreams(task, request, say: say).fetch(until: deadline - reserve)
         try await compare(task, until: deadline - reserve)
         try Task.checkCancellation()

@@ -98,6 +98,7 @@ struct CutoverPlan {
         } else {
             steps.append("wait, \(seconds) s at most, until \(task.source) journals nothing and all of it is applied")
         }
+        steps.append("read the keys at the source that wait for it, if there are any")
         steps.append("read the streams at the source that consumers have read without a record, if there are any")
         switch request.check {
         case .none: break

@@ -1,0 +1,57 @@
+/// While writers wait and every record is applied: has the keys read at the source of which the journal has not said enough, and
+/// waits until the target has them.
+struct CutoverRefreshes {
+    private static let pause = Duration.milliseconds(5)
+    /// Nobody else needs the source now.
+    private static let keysPerSecond = 1_000_000
+
+    private let task: CutoverTask
+    private let request: CutoverService.Request
+    private let say: @Sendable (String) -> Void
+
+    init(_ task: CutoverTask, _ request: CutoverService.Request, say: @escaping @Sendable (String) -> Void) {
+        (self.task, self.request, self.say) = (task, request, say)
+    }
+
+    /// - Throws: `CutoverFailure`, `ControlClient.Failure`, `CancellationError`.
+    func finish(until deadline: ContinuousClock.Instant) async throws {
+        let receipt: RefreshReceipt
+        do {
+            receipt = try await task.questions.ask { try $0.refreshWaiting(keysPerSecond: Self.keysPerSecond) }
+        } catch ControlClient.Failure.impossible {
+            // No key is ever read at the source: what differs has been counted as an incident.
+            return
+        }
+        if receipt.asked == 0 { return }
+        while true {
+            let rest = try await task.questions.ask { try $0.rest(before: receipt.mark) }
+            guard rest.pid == receipt.pid, rest.phase == "stable" else {
+                throw CutoverFailure(
+                    "the task does not follow its source any more (\(rest.phase)); its log says why", .targetUnavailable
+                )
+            }
+            let failed = rest.failed - receipt.failedBefore
+            let waiting = rest.waiting + rest.changing
+            if waiting == 0 {
+                guard failed == 0 else {
+                    return try differ("\(failed) keys could not be read at the source or written at the target")
+                }
+                return say("\(receipt.asked) keys that waited to be read at the source are as there")
+            }
+            if let obstacle = rest.obstacle {
+                return try differ("\(waiting) keys that may differ are not read at the source: \(obstacle)")
+            }
+            guard ContinuousClock.now < deadline else {
+                return try differ(
+                    "\(waiting) of \(receipt.asked) keys that may differ were not read at the source in time (--pause-limit allows more)"
+                )
+            }
+            try await Task.sleep(for: Self.pause)
+        }
+    }
+
+    private func differ(_ what: String) throws(CutoverFailure) {
+        guard request.verifies else { return say("\(what): see the task's log") }
+        throw CutoverFailure("\(what), see the task's log (--no-verify cuts over all the same)", .different)
+    }
+}
