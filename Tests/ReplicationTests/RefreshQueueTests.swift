@@ -111,6 +111,23 @@ import Testing
         #expect(log.contains("more than is remembered"))
     }
 
+    @Test(arguments: [false, true])
+    func `says what it is that is older, the target's data or the position in a file`(_ isOfFile: Bool) {
+        let queue = rememberingQueue(mostHistoryBytes: 200)
+        for number in 1...40 {
+            refresh(["key:\(number)"], queue, at: (UInt64(number), 0))
+            time.pass(1000)
+        }
+        queue.resume(at: [StreamMark(next: LSN(38), beside: 0)], isOfFile: isOfFile)
+        queue.resume(at: [StreamMark(next: LSN(1), beside: 0)], isOfFile: isOfFile)
+        #expect(log.contains("2 keys that had been read at the source"))
+        #expect(log.contains("'df2redis verify' finds those that differ"))
+        #expect(log.contains("the target has lost its last writes") == !isOfFile)
+        #expect(log.contains("the target has lost more") == !isOfFile)
+        #expect(log.contains("the position in the file is older than the target's data") == isOfFile)
+        #expect(log.contains("since the position in the file there were more") == isOfFile)
+    }
+
     @Test func `gives nothing again after a full sync`() {
         let queue = rememberingQueue()
         refresh(["a"], queue, at: (5, 1))

@@ -337,10 +337,13 @@ package final class RefreshQueue: Sendable {
         }
     }
 
-    /// A session goes on where the target is: what was refreshed later the target has lost, and it is read again.
+    /// A session goes on at `marks`: what was refreshed later is read again. The target has lost it; or a file keeps the
+    /// position, is older than the target's data, and the records since are applied to them a second time.
     ///
-    /// - Parameter marks: of each flow.
-    package func resume(at marks: [StreamMark]) {
+    /// - Parameters:
+    ///   - marks: of each flow.
+    ///   - isOfFile: a file has the position, not the target.
+    package func resume(at marks: [StreamMark], isOfFile: Bool = false) {
         let now = clock()
         var (count, mayBeMore, failures) = (0, false, [String]())
         state.withLock { state in
@@ -357,17 +360,22 @@ package final class RefreshQueue: Sendable {
                 }
                 if hasRoom { try history.forgetLost(after: marks) }
             } catch {
-                failures.append("what the target has lost of the keys that were refreshed is not known: \(error)")
+                failures.append("which keys have been refreshed since the position is not known: \(error)")
             }
         }
+        let keys = "keys that had been read at the source"
         if count > 0 {
             logger.notice(
-                "the target has lost its last writes: \(count) keys that had been read at the source are read again")
+                isOfFile
+                    ? "the position in the file is older than the target's data: \(count) \(keys) since then are read again"
+                    : "the target has lost its last writes: \(count) \(keys) are read again")
         }
         if mayBeMore {
-            failures.append(
-                "the target has lost more than is remembered of the keys that had been read at the source: 'df2redis verify' finds those that differ"
-            )
+            let what =
+                isOfFile
+                ? "since the position in the file there were more \(keys) than are remembered"
+                : "the target has lost more than is remembered of the \(keys)"
+            failures.append("\(what): 'df2redis verify' finds those that differ")
         }
         for failure in failures { logger.warning("\(failure)") }
     }

@@ -225,7 +225,8 @@ final class SessionOpening {
             source, resume: resume, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
         if resume != nil {
             for index in starts.indices { starts[index].beside = beside(FlowID(index), in: checkpoint) }
-            scope.task.refreshes?.resume(at: starts.compactMap(\.mark))
+            scope.task.refreshes?.resume(
+                at: starts.compactMap(\.mark), isOfFile: settings.checkpoint.store != .target)
         }
         let budget = SpoolBudget(memoryBytes: settings.memoryBytes, diskBytes: settings.diskBytes)
         for (index, start) in starts.enumerated() {
