@@ -111,6 +111,53 @@ import Testing
         #expect(log.contains("more than is remembered"))
     }
 
+    @Test func `says so of the flow that has lost more than is remembered, and of no other`() {
+        var queue = rememberingQueue(mostHistoryBytes: 400)
+        func resume(_ marks: (UInt64, UInt64)...) -> Bool {
+            let before = log.messages.count
+            queue.resume(at: marks.map { StreamMark(next: LSN($0.0), beside: $0.1) })
+            return log.messages[before...].contains { $0.contains("more than is remembered") }
+        }
+        refresh(["first"], queue, flow: 2, at: (3, 1))
+        for number in 1...40 {
+            refresh(["a:\(number)"], queue, flow: 0, at: (5, UInt64(number)))
+            refresh(["b:\(number)"], queue, flow: 1, at: (7, UInt64(number)))
+            time.pass(1000)
+        }
+        queue = rememberingQueue(mostHistoryBytes: 400)
+        #expect(!resume((5, 40), (7, 40), (3, 1)))
+        #expect(!resume((5, 40), (7, 39), (3, 1)))
+        // The oldest that is left is another flow's; or none is left.
+        #expect(resume((5, 40), (7, 0), (3, 1)))
+        #expect(!resume((5, 40), (7, 0), (3, 1)), "it has been said")
+        #expect(resume((5, 40), (7, 0), (3, 0)))
+        #expect(resume((5, 0), (7, 0), (3, 0)))
+        #expect(!resume((5, 0), (7, 0), (3, 0)))
+        queue = rememberingQueue(mostHistoryBytes: 400)
+        #expect(!resume((5, 0), (7, 0), (3, 0)))
+        queue.fullSyncBegins()
+        #expect(!resume((1, 0), (1, 0), (1, 0)))
+    }
+
+    @Test func `goes by the first one that is left of each flow where an earlier version has dropped some`() throws {
+        var queue: RefreshQueue? = rememberingQueue()
+        if let queue {
+            refresh(["a"], queue, flow: 0, at: (5, 9))
+            refresh(["b"], queue, flow: 1, at: (7, 9))
+            time.pass(5000)
+            _ = queue.take(atMost: 0)
+        }
+        queue = nil
+        let file = try FileHandle(forUpdating: URL(filePath: path + "ed"))
+        try file.seek(toOffset: 8)
+        try file.write(contentsOf: Data([1]))
+        try file.close()
+        #expect(lost(rememberingQueue(), at: (5, 9), (7, 9)) == [])
+        #expect(!log.contains("more than is remembered"))
+        #expect(lost(rememberingQueue(), at: (5, 9), (7, 8)) == ["b"])
+        #expect(log.contains("more than is remembered"))
+    }
+
     @Test(arguments: [false, true])
     func `says what it is that is older, the target's data or the position in a file`(_ isOfFile: Bool) {
         let queue = rememberingQueue(mostHistoryBytes: 200)

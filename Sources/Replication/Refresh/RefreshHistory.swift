@@ -8,18 +8,22 @@ import Wire
 /// A target that comes back without its last writes lacks their values, and no record brings them again.
 ///
 /// ```
-/// head:  "df2rfdn1" | u64 LE 1 when older ones have been dropped, else 0
+/// head:  "df2rfdn1" | u64 LE 1 when some have been dropped of which nothing is known, else 0
 /// entry: u32 LE bytes of the key | u32 LE database | u16 LE flow | u8 origin | u8 0
 ///        | u64 LE next LSN | u64 LE count beside the stream | u32 LE check | key
 /// ```
 /// The check is the low half of XXH64 over the entry without it. A file that is full becomes `<path>.old` in place of the one
-/// before. A process that is killed loses none; a machine that fails may lose the last ones.
+/// before, of which it keeps the last mark of each flow, as an entry without a key. A process that is killed loses none; a
+/// machine that fails may lose the last ones.
 ///
 /// Not Sendable: it belongs to its queue.
 final class RefreshHistory {
     private struct Entry {
         var request: RefreshRequest
         var mark: StreamMark
+
+        /// Has the last mark of its flow of what has been dropped.
+        var isOfDropped: Bool { request.key.key.isEmpty }
     }
 
     /// What a target lacks.
@@ -79,13 +83,25 @@ final class RefreshHistory {
     }
 
     private func makeRoom() throws(SystemError) {
-        if access(older, F_OK) == 0 { hasDropped = true }
+        try keepMarksOfOlder()
         guard rename(path, older) == 0 else { throw SystemError("rename", errno: errno, peer: path) }
         let next = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
         guard next >= 0 else { throw SystemError("open", errno: errno, peer: path) }
         close(descriptor)
         descriptor = next
         try begin(next)
+    }
+
+    private func keepMarksOfOlder() throws(SystemError) {
+        var marks: [FlowID: StreamMark] = [:]
+        try readOlder { marks[$0.request.flow] = max(marks[$0.request.flow] ?? $0.mark, $0.mark) }
+        var bytes = ByteBuffer(capacity: 0)
+        for (flow, mark) in marks {
+            let nothing = RefreshRequest(RefreshKey(database: 0, key: []), flow: flow)
+            Self.append(Entry(request: nothing, mark: mark), to: &bytes)
+        }
+        try Self.write(bytes, to: descriptor, at: end, path)
+        end += bytes.count
     }
 
     private func begin(_ descriptor: Int32) throws(SystemError) {
@@ -113,17 +129,21 @@ final class RefreshHistory {
     /// - Parameter marks: of each flow, what the target has.
     func lost(after marks: [StreamMark]) throws(SystemError) -> Lost {
         var lost = Lost()
-        var isFirst = true
+        var flows: Set<FlowID> = []
         try visitEntries { entry in
             let isLost = Self.isLost(entry, after: marks)
+            if entry.isOfDropped {
+                if isLost { lost.mayBeMore = true }
+                return
+            }
             if isLost { lost.requests.append(entry.request) }
-            if isFirst { lost.mayBeMore = isLost && hasDropped }
-            isFirst = false
+            // Where the first one that is left of a flow is lost, those before it may be.
+            if flows.insert(entry.request.flow).inserted, isLost, hasDropped { lost.mayBeMore = true }
         }
         return lost
     }
 
-    /// What the target lacks waits to be refreshed again.
+    /// What the target lacks waits to be refreshed again, or has been reported.
     func forgetLost(after marks: [StreamMark]) throws(SystemError) {
         var kept = ByteBuffer(capacity: 0)
         try visitEntries { if !Self.isLost($0, after: marks) { Self.append($0, to: &kept) } }
@@ -153,12 +173,18 @@ final class RefreshHistory {
 
     /// All that are remembered, the oldest first.
     private func visitEntries(_ body: (Entry) -> Void) throws(SystemError) {
-        let file = open(older, O_RDONLY | O_CLOEXEC)
-        if file >= 0 {
-            defer { close(file) }
-            _ = try Self.read(file, older, body)
-        }
+        try readOlder(body)
         _ = try Self.read(descriptor, path, body)
+    }
+
+    private func readOlder(_ body: (Entry) -> Void) throws(SystemError) {
+        let file = open(older, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else {
+            if errno == ENOENT { return }
+            throw SystemError("open", errno: errno, peer: older)
+        }
+        defer { close(file) }
+        _ = try Self.read(file, older, body)
     }
 
     private static func append(_ entry: Entry, to bytes: inout ByteBuffer) {

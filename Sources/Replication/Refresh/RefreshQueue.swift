@@ -351,7 +351,7 @@ package final class RefreshQueue: Sendable {
             do throws(SystemError) {
                 let lost = try history.lost(after: marks)
                 (count, mayBeMore) = (lost.requests.count, lost.mayBeMore)
-                guard count > 0 else { return }
+                guard count > 0 || mayBeMore else { return }
                 var hasRoom = true
                 for request in lost.requests {
                     let (admission, failure) = add(request, now: now, &state)
