@@ -117,7 +117,7 @@ package struct OwnershipClaim: Sendable {
                 databases: try await control.databasesWithKeys())
         }
         // The line among the tasks first: a task is in it before it has any key in the target.
-        let change = [registry.firstCommand, record.command]
+        let change = [registry.command, record.command]
         let questions = [["HGETALL", checkpoint], ["HGETALL", TaskRegistry.key], ["INFO", "keyspace"]]
         return try await servers.at([]) { [registry] (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in

@@ -37,6 +37,11 @@ package struct OwnershipRecord: Equatable, Sendable {
     /// `SET key text PX lifetime`
     var command: [String] { ["SET", key, text, "PX", "\(Self.lifetime.milliseconds)"] }
 
+    /// Which process a record's text names: drawn at its start.
+    package static func instance(of text: String) -> Substring { text.prefix { $0 != " " } }
+
+    package var instance: Substring { Self.instance(of: text) }
+
     /// Whose process a record's text names, in words for a DBA.
     package static func description(of text: String) -> String {
         let words = text.split(separator: " ")

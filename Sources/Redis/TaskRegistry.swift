@@ -1,11 +1,10 @@
 import Link
 import Wire
 
-/// The tasks that fill the target, so that none of them removes what another has written.
+/// The tasks that fill the target, so that none of them removes what another has written, and no two of them apply the same.
 ///
 /// ```
-/// df2redis:tasks   hash in database 0   <the checkpoint's key of a task> -> 0,3,full   databases that it fills, and that it
-///                                       has completed a full sync
+/// df2redis:tasks   hash in database 0   <the checkpoint's key of a task> -> 0,3,full,follows:...   (`TaskLine`)
 /// ```
 /// A task is in it before it has any key in the target, and with a database before its first key goes there. So whoever has read keys, and reads the hash then, knows of
 /// every task that may have written them.
@@ -14,18 +13,29 @@ package final class TaskRegistry: Sendable {
 
     /// The checkpoint's key of this task.
     private let own: String
+
     private struct State {
-        /// Those that this task fills.
+        /// Those that this task fills, as far as this process knows.
         var databases: Set<UInt32> = []
-        /// Those that its line in the target names, as it was read last; `nil`: there was none.
-        var named: Set<UInt32>?
+        /// Among `databases` are those that earlier processes have filled.
+        var isComplete = false
         /// The task has completed a full sync.
         var isFull = false
-        /// Its line in the target says so.
-        var isNamedFull = false
-    }
+        /// What this process follows; `nil`: it has come to no source yet, and what the line says is left.
+        var source: FollowedSource?
+        /// Its line in the target, as it was read last; `nil`: there was none.
+        var named: TaskLine?
 
-    private static let full = "full"
+        /// What the line is to say.
+        var line: TaskLine {
+            var line = TaskLine()
+            if let named, !isComplete { line = named }
+            line.databases.formUnion(databases)
+            line.isFull = line.isFull || isFull
+            line.source = source ?? named?.source ?? .unsaid
+            return line
+        }
+    }
 
     private let state = Lock(State())
 
@@ -34,55 +44,67 @@ package final class TaskRegistry: Sendable {
     fileprivate func add(_ new: Set<UInt32>) { state.withLock { $0.databases.formUnion(new) } }
 
     /// The databases that the task's line in the target names, as it was read last, if a full sync had been completed.
-    package var filledBefore: Set<UInt32>? { state.withLock { $0.isNamedFull ? $0.named : nil } }
+    package var filledBefore: Set<UInt32>? {
+        state.withLock { state in state.named.flatMap { $0.isFull ? $0.databases : nil } }
+    }
 
     package func markFull() { state.withLock { $0.isFull = true } }
 
     /// Adds databases that this task is known to fill.
     ///
+    /// - Parameter known: all that earlier processes have filled.
     /// - Returns: `true` when the line in the target does not say the same.
     package func learn(_ known: Set<UInt32>) -> Bool {
         state.withLock { state in
             state.databases.formUnion(known)
-            return state.named != state.databases || state.isFull != state.isNamedFull
+            state.isComplete = true
+            return state.named != state.line
         }
     }
 
+    /// Writes the line. Of a process that may not know yet what earlier ones have filled, and has not read it, theirs stays.
     var command: [String] {
-        let (databases, isFull) = state.withLock { ($0.databases, $0.isFull) }
-        return ["HSET", Self.key, own, Self.text(databases) + (isFull && !databases.isEmpty ? ",\(Self.full)" : "")]
+        let (text, mayReplace) = state.withLock { ($0.line.text, $0.isComplete || $0.named != nil) }
+        return [mayReplace || !text.isEmpty ? "HSET" : "HSETNX", Self.key, own, text]
     }
 
-    /// As `command`, for a process that may not know yet what earlier ones have filled: their line stays.
-    var firstCommand: [String] {
-        let databases = state.withLock { $0.databases }
-        return databases.isEmpty ? ["HSETNX", Self.key, own, ""] : command
+    // MARK: The source
+
+    /// What this process fills the target from, if its line is to say so.
+    package var claim: SourceClaim? {
+        state.withLock { if case .claimed(let claim)? = $0.source { claim } else { nil } }
     }
 
-    private static func text(_ databases: Set<UInt32>) -> String {
-        databases.sorted().map(String.init).joined(separator: ",")
+    /// From now on the line is to have `claim`.
+    ///
+    /// - Returns: what it has had of this process.
+    package func claim(_ claim: SourceClaim) -> FollowedSource? {
+        state.withLock { state in
+            defer { state.source = .claimed(claim) }
+            return state.source
+        }
     }
+
+    /// Another task opposes the claim: the line is to have again what it has had of this process.
+    package func withdraw(to before: FollowedSource?) { state.withLock { $0.source = before ?? FollowedSource.none } }
+
+    // MARK: The others
 
     /// - Parameter reply: that to HGETALL.
     func others(in reply: RESPValue) -> OtherTasks {
         var others = OtherTasks(databases: [:])
-        var named: Set<UInt32>?
-        var isFull = false
+        var named: TaskLine?
         let words = reply.array ?? []
         for place in stride(from: 0, to: words.count - 1, by: 2) {
             guard let name = words[place].text, let text = words[place + 1].text else { continue }
-            let parts = text.split(separator: ",")
-            let databases = Set(parts.compactMap { UInt32($0) })
+            let line = TaskLine(text)
             if name == own {
-                (named, isFull) = (databases, parts.contains { $0 == Self.full })
+                named = line
             } else {
-                others.databases[name] = databases
+                (others.databases[name], others.sources[name]) = (line.databases, line.source)
             }
         }
-        state.withLock { [named, isFull] in
-            $0.named = named
-            $0.isNamedFull = isFull
-        }
+        state.withLock { [named] in $0.named = named }
         return others
     }
 }
@@ -90,6 +112,7 @@ package final class TaskRegistry: Sendable {
 /// Other tasks that fill the target, by the keys of their checkpoints.
 package struct OtherTasks: Equatable, Sendable, CustomStringConvertible {
     package var databases: [String: Set<UInt32>]
+    package var sources: [String: FollowedSource] = [:]
 
     package var isEmpty: Bool { databases.isEmpty }
 
@@ -130,6 +153,22 @@ extension TargetControl {
         _ = try await demand(registry.command, at: TaskRegistry.key, in: 0)
         // Where a flush takes more than one step, a task that comes must not write between two of them.
         if servers.cluster != nil { try await ClusterFlush.refuse(others(in: registry), servers) }
+    }
+
+    /// Writes the task's line and reads those of the others in one step: of two processes that do so, one sees the other's.
+    package func exchangeLines(_ registry: TaskRegistry) async throws(TargetError) -> OtherTasks {
+        let commands = [registry.command, ["HGETALL", TaskRegistry.key]]
+        let reply = try await servers.at(Array(TaskRegistry.key.utf8)) { (server) throws(TargetError) in
+            try await server.sequence { (sequence) throws(TargetError) in
+                try await sequence.demand("SELECT", "0")
+                return try await sequence.demandAll([["MULTI"]] + commands + [["EXEC"]]).last
+            }
+        }
+        guard let outcomes = reply?.array, outcomes.count == commands.count else {
+            throw TargetError(.protocolViolation, "the target's answer to EXEC is not one of each command")
+        }
+        try RequestSequence.demandSuccess(outcomes[...], of: commands)
+        return registry.others(in: outcomes[1])
     }
 
     package func others(in registry: TaskRegistry) async throws(TargetError) -> OtherTasks {

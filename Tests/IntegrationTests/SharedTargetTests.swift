@@ -119,6 +119,40 @@ import Wire
         #expect(scene.masters[0].violations == [])
     }
 
+    @Test func `may not follow one source both when they are started at the same time`() throws {
+        let scene = try Scene()
+        scene.fill(0)
+        func start(_ task: String) throws -> Daemon {
+            try Daemon(
+                .replicate,
+                .init(
+                    source: scene.masters[0].port, target: scene.redis.port,
+                    sections: ["shutdown": ["drainSeconds: 0"]]),
+                task: task)
+        }
+        // The second time both have positions.
+        for round in 1...2 {
+            let daemons = try ["rival", "other"].map(start)
+            defer { for daemon in daemons { daemon.process.kill() } }
+            try wait(until: "one of them has ended") { daemons.contains { !$0.process.isRunning } }
+            let (refused, other) = daemons[0].process.isRunning ? (daemons[1], daemons[0]) : (daemons[0], daemons[1])
+            try refused.expectExit(75)
+            #expect(refused.logs("follows the same source into this target already"))
+            try other.wait(forLine: "event=stable")
+            scene.masters[0].execute("INCR counter")
+            try wait(until: "it is applied") { try scene.client.command("GET", "counter").text == "\(round)" }
+            try other.leave()
+            guard round == 1 else { break }
+            // The other one gets a position as well.
+            let next = try start(refused.task)
+            defer { next.process.kill() }
+            try next.wait(forLine: "event=stable")
+            #expect(try scene.client.command("GET", "counter").text == "1")
+            try next.leave()
+        }
+        #expect(scene.masters[0].violations == [])
+    }
+
     @Test func `with databases of their own are as if each was alone`() throws {
         let scene = try Scene()
         scene.fill(0)

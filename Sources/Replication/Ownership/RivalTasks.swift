@@ -2,23 +2,52 @@ import Redis
 
 /// Tasks of other names that follow the same source into the same target: what is applied once by each is applied twice.
 struct RivalTasks {
-    let others: OtherTasks
+    let registry: TaskRegistry
     let control: TargetControl
 
-    /// A task that keeps its position in a file is not recognised: the target does not say what it follows.
+    /// Writes `claim` into this task's line, then looks whether another task's process follows the same source. Of two that do
+    /// so at the same time the one goes on that has written first.
     ///
-    /// - Parameter replicationID: of the source that this task is about to follow.
-    /// - Throws: `TargetError`; `taskTaken` when a process that runs follows it for another task.
-    func demandNone(following replicationID: String) async throws(TargetError) {
-        for checkpoint in others.databases.keys.sorted() {
-            let fields = try await control.hash(checkpoint)
-            guard fields.contains(where: { isPosition($0.key, $0.value, of: replicationID) }) else { continue }
+    /// - Throws: `TargetError`; `taskTaken` when another one follows it: then nothing is left of the claim.
+    func demandNone(beside claim: SourceClaim) async throws(TargetError) {
+        let before = registry.claim(claim)
+        let others = try await control.exchangeLines(registry)
+        guard let (checkpoint, owner) = try await rival(of: claim, among: others) else { return }
+        registry.withdraw(to: before == .claimed(claim) ? nil : before)
+        // Should that fail: without the owner's record, which goes with the process, it means nothing.
+        try? await control.renew(registry)
+        throw TargetError(
+            .taskTaken,
+            "\(OwnershipRecord.description(of: owner)) follows the same source into this target already, with the "
+                + "checkpoint \(checkpoint): two tasks would apply each command twice. Stop that one, or give this one "
+                + "another target")
+    }
+
+    /// The first other task whose process follows the source, by its checkpoint's key, and the record of its owner.
+    private func rival(
+        of claim: SourceClaim, among others: OtherTasks
+    ) async throws(TargetError) -> (checkpoint: String, owner: String)? {
+        for (checkpoint, source) in others.sources.sorted(by: { $0.key < $1.key }) {
+            guard try await mayCollide(claim, checkpoint, source) else { continue }
             guard let owner = try await control.owner(ofCheckpoint: checkpoint) else { continue }
-            throw TargetError(
-                .taskTaken,
-                "\(OwnershipRecord.description(of: owner)) follows the same source into this target already, with the "
-                    + "checkpoint \(checkpoint): two tasks would apply each command twice. Stop that one, or give this one "
-                    + "another target")
+            // What an earlier process of that task has followed means nothing: its present one comes to look, and finds this one.
+            if case .claimed(let other) = source, other.instance != OwnershipRecord.instance(of: owner) { continue }
+            return (checkpoint, owner)
+        }
+        return nil
+    }
+
+    private func mayCollide(
+        _ claim: SourceClaim, _ checkpoint: String, _ source: FollowedSource
+    ) async throws(TargetError) -> Bool {
+        switch source {
+        case .none: return false
+        case .claimed(let other): return other.collides(with: claim)
+        // Of an earlier version the positions say it, where it has some in the target.
+        case .unsaid:
+            return try await control.hash(checkpoint).contains {
+                isPosition($0.key, $0.value, of: claim.replicationID)
+            }
         }
     }
 

@@ -148,6 +148,25 @@ actor TaskLease {
         }
     }
 
+    // MARK: The source
+
+    /// Notes in the target which source this process is about to follow, unless another task's process does (`RivalTasks`).
+    ///
+    /// - Throws: `TargetError`; `taskTaken` when another one follows it.
+    func claimSource(_ replicationID: String) async throws(TargetError) {
+        // A renewal writes the line too, and reads nothing.
+        isClaiming = true
+        defer { isClaiming = false }
+        _ = await renewing?.value
+        try await note(SourceClaim(replicationID: replicationID, instance: record.instance))
+    }
+
+    private func note(_ claim: SourceClaim) async throws(TargetError) {
+        try await RivalTasks(registry: registry, control: control).demandNone(beside: claim)
+    }
+
+    // MARK: The record
+
     private func waitForRival() async throws(TargetError) {
         do { try await Task.sleep(for: Self.pollInterval) } catch {
             throw TargetError(.notReady, "the task's owner was no longer waited for")
@@ -192,9 +211,16 @@ actor TaskLease {
             }
             if !isRenewed, let text = found.text { _ = lose(to: text) }
             if !isRenewed { return false }
-            if found.text == nil { ended.withLock { $0 += 1 } }
+            if found.text == nil {
+                ended.withLock { $0 += 1 }
+                // Without the record another task may have taken this process for dead, and may follow the source by now.
+                if let claim = registry.claim { try await note(claim) }
+            }
             try await control.renew(registry)
             hasReportedTrouble = false
+        } catch  where error.code == .taskTaken {
+            takenBy.withLock { if $0 == nil { $0 = error } }
+            return false
         } catch {
             // The flows notice an absent target by themselves.
             guard !error.isTransient, !hasReportedTrouble else { return true }

@@ -160,8 +160,7 @@ final class SessionOpening {
         _ claim: TaskLease.Claim, _ checkpoint: CheckpointStore.Opening, _ plan: Plan,
         _ session: SessionStateMachine.Session
     ) async throws {
-        let rivals = RivalTasks(others: claim.task.others, control: scope.control)
-        try await rivals.demandNone(following: session.replicationID)
+        try await scope.task.lease.claimSource(session.replicationID)
         let beginning = try beginning(checkpoint, plan, session)
         if scope.sync.isFullSync, !isSameSource(session, checkpoint) { try await reconciliation.countBefore() }
         try await scope.task.checkpointStore.begin(

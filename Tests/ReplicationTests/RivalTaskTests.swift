@@ -1,0 +1,173 @@
+import Dragonfly
+import Lab
+import Link
+import Logging
+import Redis
+import Testing
+import Wire
+
+@testable import Replication
+
+/// Tasks of other names in one target, as far as the step that makes sure that each source is followed by one of them.
+private final class RivalScene {
+    static let source = String(repeating: "a", count: 40)
+
+    private let target: TargetSettings
+    private let serverOf: (String) throws -> RESPClient
+    private let stop: () -> Void
+    private let isInCluster: Bool
+
+    init(_ redis: RedisServer) {
+        target = TargetSettings(endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientName: "df2redis:test")
+        serverOf = { _ in try redis.client() }
+        (stop, isInCluster) = ({ redis.stop() }, false)
+    }
+
+    init(_ cluster: RedisCluster) {
+        let seed = Endpoint(host: "127.0.0.1", port: cluster.nodes[0].port)
+        var settings = TargetSettings(endpoint: seed, clientName: "df2redis:test")
+        settings.cluster = ClusterAddresses(seeds: [seed])
+        target = settings
+        serverOf = { key in try cluster.master(of: key).client() }
+        (stop, isInCluster) = ({ cluster.stop() }, true)
+    }
+
+    deinit { stop() }
+
+    /// One process of a task; its record lasts, however long this machine takes.
+    struct Contender: Sendable {
+        let checkpoint: String
+        let instance: String
+        let registry: TaskRegistry
+        let control: TargetControl
+
+        /// - Returns: why it may not; `nil`: it may.
+        func follow(_ source: String = RivalScene.source) async -> TargetError.Code? {
+            let claim = SourceClaim(replicationID: source, instance: Substring(instance))
+            do throws(TargetError) {
+                try await RivalTasks(registry: registry, control: control).demandNone(beside: claim)
+                return nil
+            } catch { return error.code }
+        }
+    }
+
+    /// A process that has made the task its own.
+    func begin(_ task: String, _ instance: String) async throws -> Contender {
+        let checkpoint = CheckpointKey(task: task).name
+        let contender = Contender(
+            checkpoint: checkpoint, instance: instance, registry: TaskRegistry(checkpoint: checkpoint),
+            control: TargetControl(connector: TargetConnector(settings: target)))
+        try command("SET", recordKey(checkpoint), "\(instance) db7.example 4711 1-2 3")
+        try await contender.control.renew(contender.registry)
+        _ = try await contender.control.others(in: contender.registry)
+        return contender
+    }
+
+    func end(_ contender: Contender) throws { try command("DEL", recordKey(contender.checkpoint)) }
+
+    func recordKey(_ checkpoint: String) -> String {
+        OwnershipRecord.key(checkpoint: checkpoint, isInCluster: isInCluster)
+    }
+
+    @discardableResult
+    func command(_ name: String, _ key: String, _ words: String...) throws -> RESPValue {
+        try serverOf(key).command([name, key] + words)
+    }
+
+    func line(_ contender: Contender) throws -> String? {
+        try command("HGET", TaskRegistry.key, contender.checkpoint).text
+    }
+
+    func expectOne(_ round: Int = 0) async throws {
+        let contenders = [try await begin("a", "a\(round)"), try await begin("b", "b\(round)")]
+        // At the same time, and each before the other has written anything else.
+        async let one = contenders[0].follow()
+        async let other = contenders[1].follow()
+        let ends = await [one, other]
+        #expect(ends.filter { $0 == nil }.count == 1, "\(ends)")
+        #expect(ends.contains(.taskTaken))
+        let (winner, loser) = ends[0] == nil ? (contenders[0], contenders[1]) : (contenders[1], contenders[0])
+        #expect(try line(loser) == "follows:none")
+        #expect(await winner.follow() == nil, "its next session")
+        #expect(await loser.follow() == .taskTaken)
+        try end(winner)
+        #expect(await loser.follow() == nil, "the other one has ended")
+        #expect(await winner.follow() == .taskTaken)
+        for contender in contenders {
+            await contender.control.close()
+            try end(contender)
+        }
+    }
+
+    func expectAlone() async throws {
+        let killed = try await begin("a", "2a")
+        #expect(await killed.follow() == nil)
+        // Its successor, on this host or another.
+        let next = try await begin("a", "3a")
+        #expect(await next.follow() == nil)
+        try end(next)
+        let renamed = try await begin("b", "2b")
+        #expect(await renamed.follow() == nil, "the task has another name now")
+        // A process that has begun anew, and is yet to look; what the one before has left means nothing.
+        let waiting = try await begin("b", "3b")
+        let third = try await begin("c", "2c")
+        #expect(await third.follow() == nil)
+        #expect(await waiting.follow() == .taskTaken)
+        for contender in [killed, next, renamed, waiting, third] { await contender.control.close() }
+    }
+}
+
+@Suite(.serialized) struct `Two tasks of one source, in this process` {
+    @Test func `are not followed both, however close to each other they begin`() async throws {
+        let scene = RivalScene(try RedisServer())
+        for round in 0..<20 { try await scene.expectOne(round) }
+    }
+
+    @Test func `are none where one has ended, was killed or has another name`() async throws {
+        try await RivalScene(try RedisServer()).expectAlone()
+    }
+
+    @Test func `are known by the positions where the other is of an earlier version`() async throws {
+        let scene = RivalScene(try RedisServer())
+        let old = try await scene.begin("old", "1")
+        try scene.command("HSET", old.checkpoint, "flow:0", "stable \(RivalScene.source) 1 7")
+        let next = try await scene.begin("a", "2")
+        #expect(await next.follow() == .taskTaken)
+        #expect(await next.follow(String(repeating: "b", count: 40)) == nil)
+        try scene.end(old)
+        #expect(await next.follow() == nil)
+        for contender in [old, next] { await contender.control.close() }
+    }
+
+    @Test func `are two where each follows a source of its own`() async throws {
+        let scene = RivalScene(try RedisServer())
+        let (first, second) = (try await scene.begin("a", "1"), try await scene.begin("b", "2"))
+        #expect(await first.follow() == nil)
+        #expect(await second.follow(String(repeating: "b", count: 40)) == nil)
+        for contender in [first, second] { await contender.control.close() }
+    }
+
+    @Test func `are found by the owner of one that was taken for dead`() async throws {
+        let scene = try SessionScene()
+        let (task, rivals) = (scene.task(), RivalScene(scene.redis))
+        _ = try await task.lease.claim()
+        try await task.lease.claimSource(RivalScene.source)
+        let next = try await rivals.begin("other", "1")
+        // The record is renewed every few seconds: as if it had ended just before the other one looked.
+        try await eventually("the other one is let in") {
+            try rivals.command("DEL", rivals.recordKey(task.checkpointKey.name))
+            return await next.follow() == nil
+        }
+        try await eventually("it has noticed") { task.lease.loss?.code == .taskTaken }
+        await task.lease.release()
+        await next.control.close()
+    }
+}
+
+@Suite(.serialized) struct `Two tasks of one source into a cluster, in this process` {
+    @Test func `are not followed both, and are none where one has ended`() async throws {
+        let scene = RivalScene(try RedisCluster(replicas: 0))
+        try await scene.expectOne()
+        try await scene.expectAlone()
+    }
+}
