@@ -27,6 +27,19 @@ extension TargetControl {
         return keys.count
     }
 
+    /// The number of keys in a database that are data: where there are many, of df2redis' own those are left out that a task has
+    /// at all times.
+    ///
+    /// - Parameter checkpoint: the key of the task's checkpoint.
+    package func dataKeyCount(
+        database: UInt32, checkpoint: String, task: String
+    ) async throws(TargetError) -> Int {
+        let reserved = ReservedKeys(checkpoint: checkpoint, isInCluster: isInCluster)
+        let count = try await keyCount(database: database, besides: reserved)
+        guard database == 0, count > KeyCount.most else { return count }
+        return count - (try await ownKeyCount(checkpoint: checkpoint, task: task))
+    }
+
     /// Removes all keys of a database but the task's own, unless there are other tasks.
     ///
     /// - Returns: `false` when there are: then nothing is removed.

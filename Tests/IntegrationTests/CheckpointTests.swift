@@ -283,7 +283,10 @@ import Wire
         }
         #expect(try scene.client.command("HGET", "ours/lab", "databases").text == "0")
         let fields = try scene.client.command("HKEYS", "ours/lab").array?.compactMap(\.text) ?? []
-        #expect(fields.filter { !$0.hasPrefix("beside:") }.sorted() == ["counts", "databases", "flow:0", "flow:1"])
+        #expect(
+            fields.filter { !$0.hasPrefix("beside:") }.sorted() == [
+                "counts", "databases", "flow:0", "flow:1", "source",
+            ])
         #expect(try !scene.hasKey)
     }
 }

@@ -140,7 +140,7 @@ struct ReconcileTests {
         let configuration = Daemon.Configuration(source: master.port, target: redis.port)
         try Daemon(.migrate, configuration).expectExit(0)
         let record = "df2redis:checkpoint:\(Daemon.taskName)"
-        #expect(try client.command("HGETALL", record).array?.compactMap(\.text) == ["databases", "0"])
+        #expect(try client.command("HKEYS", record).array?.compactMap(\.text).sorted() == ["databases", "source"])
 
         _ = master.execute("DEL old:1")
         let stopped = try Daemon(.replicate, configuration)
@@ -208,7 +208,7 @@ struct ReconcileTests {
                 let daemon = try Daemon(.replicate, configuration)
                 defer { daemon.process.kill() }
                 try daemon.expectExit(65)
-                let counts = "it has brought \(2 * number) keys, where the target holds "
+                let counts = "it has brought \(2 * number) keys, where the target holds \(1499 + number) of this task"
                 #expect(daemon.logs(counts), "\(daemon.log)")
                 #expect(daemon.logs("set fullSync.existing to reconcile"))
                 #expect(try target.command("GET", "old:7").text == "7")
@@ -221,6 +221,47 @@ struct ReconcileTests {
             try daemon.wait(forLine: "reconciled: 1497 keys removed")
             try expectEqual(master, configuration.source, redis, foreign: nil)
             try daemon.leave()
+        }
+    }
+
+    enum Given: CaseIterable {
+        case stopByPolicy, migration, disabledCheckpoint
+    }
+
+    @Test("knows the source again whatever has become of the position", arguments: Given.allCases)
+    func sourceWithoutPosition(_ given: Given) throws {
+        try withLostData { master, redis, configuration in
+            var next = configuration
+            switch given {
+            case .stopByPolicy:
+                let stopped = try Daemon(.replicate, configuration)
+                defer { stopped.process.kill() }
+                try stopped.wait(forLine: "event=stable")
+                master.send(journal: [JournalEntry("BF.ADD filter x")], flow: 0)
+                try stopped.expectExit(65)
+            case .migration: try Daemon(.migrate, configuration).expectExit(0)
+            case .disabledCheckpoint: next.sections["checkpoint"] = ["enabled: false"]
+            }
+            for index in 10..<1500 { _ = master.execute("DEL old:\(index)") }
+            let daemon = try Daemon(.replicate, next)
+            defer { daemon.process.kill() }
+            try daemon.wait(forLine: "reconciled: 1490 keys removed")
+            try expectEqual(master, configuration.source, redis, foreign: nil)
+            try daemon.leave()
+        }
+    }
+
+    @Test("says so where it cannot know the source again")
+    func unknownSource() throws {
+        try withLostData { master, redis, configuration in
+            let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
+            try redis.client().command("HDEL", checkpoint, "source", "flow:0", "flow:1")
+            for index in 10..<1500 { _ = master.execute("DEL old:\(index)") }
+            let daemon = try Daemon(.replicate, configuration)
+            defer { daemon.process.kill() }
+            try daemon.expectExit(65)
+            #expect(
+                daemon.logs("which source the target was filled from is not known any more; it has brought 10 keys"))
         }
     }
 

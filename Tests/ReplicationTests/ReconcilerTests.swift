@@ -129,6 +129,30 @@ import Testing
     }
 }
 
+@Suite struct `The source that a target was filled from` {
+    private func source(_ fields: [String: String]) -> String? { CheckpointStore.Opening(fields: fields).source }
+
+    private let positions = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9"]
+
+    @Test func `is noted by itself, and outlives the positions`() {
+        #expect(source(["databases": "0", "source": "abc", "stopped": "by policy"]) == "abc")
+        let next = ["flow:0": "snapshot def SYNC1 4", "reconcile": "pending", "source": "abc"]
+        #expect(source(next) == "abc", "the next one's full sync has not removed its keys yet")
+    }
+
+    @Test func `is that of the positions where an earlier version has noted nothing else`() {
+        #expect(source(positions) == "abc")
+        #expect(source(positions.merging(["reconcile": "pending"]) { $1 }) == nil)
+        #expect(source(["databases": "0"]) == nil)
+    }
+
+    @Test func `is compared with the next one's`() {
+        #expect(FilledFrom("abc", next: "abc") == nil)
+        #expect(FilledFrom("abc", next: "def") == .another)
+        #expect(FilledFrom(nil, next: "def") == .unknown)
+    }
+}
+
 @Suite struct `Other tasks of a target` {
     @Test func `fill it as soon as they have a database`() {
         let tasks = OtherTasks(databases: ["failed": [], "prod": [0, 3]])

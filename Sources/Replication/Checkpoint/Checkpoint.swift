@@ -11,6 +11,7 @@ import Wire
 ///                              databases ->  0,3        those that the task has filled
 ///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
 ///                                                       keys of others were there before
+///                              source    ->  <replication id>   what the target's keys of this task were last made equal to
 ///                              counts    ->  0 12 <run id> 0 0   how the two sides' key counts differed (`DataSetNote`)
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
 ///                              stopped   ->  by policy  there is no position to go on from
@@ -91,6 +92,7 @@ struct TaskRecord: Equatable {
     static let databasesField = "databases"
     static let fillingField = "filling"
     static let reconcileField = "reconcile"
+    static let sourceField = "source"
 
     /// Databases that the task has filled; `nil` when it has not finished a full sync.
     var databases: Set<UInt32>?
@@ -98,11 +100,15 @@ struct TaskRecord: Equatable {
     var filling: [UInt32: Int] = [:]
     /// A full sync brought its keys, and was ended before it had removed the old ones.
     var isReconciling: Bool
+    /// The replication id of the source that the target holds the keys of: of the last full sync that has left no old keys, or
+    /// of the one that continues it. It outlives the positions.
+    var source: String?
 
     init(_ fields: [String: String]) {
         databases = fields[Self.databasesField].map { Set($0.split(separator: ",").compactMap { UInt32($0) }) }
         filling = Self.filling(fields[Self.fillingField])
         isReconciling = fields[Self.reconcileField] != nil
+        source = fields[Self.sourceField]
     }
 
     static func filling(_ text: String?) -> [UInt32: Int] {

@@ -19,6 +19,8 @@ struct CheckpointRecord: Equatable, Sendable, Codable {
     var filling: String?
     /// A full sync brought its keys, and was ended before it had removed the old ones.
     var isReconciling = false
+    /// As `TaskRecord.source`.
+    var source: String?
     /// Why there is no position.
     var stopped: String?
     /// `DataSetNote`, in its text.

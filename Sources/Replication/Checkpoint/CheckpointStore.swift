@@ -46,6 +46,8 @@ actor CheckpointStore {
         /// As in `TaskRecord`.
         var filling: [UInt32: Int] = [:]
         var isReconciling = false
+        /// The replication id of the source that the target holds the keys of; `nil`: nothing says so.
+        var source: String?
         /// A policy has stopped the task.
         var isStopped = false
         /// Clients write to the target, and not to the source any more.
@@ -61,7 +63,7 @@ actor CheckpointStore {
     }
 
     enum Beginning: Sendable {
-        case fullSync(isReconciling: Bool)
+        case fullSync(replicationID: String, isReconciling: Bool)
         case continuing(ResumePoint)
     }
 
@@ -74,6 +76,8 @@ actor CheckpointStore {
     private let file: CheckpointFile?
     private let logger: Logger
     private var record: CheckpointRecord
+    /// What a full sync that has not removed the old keys yet is from.
+    private var nextSource: String?
     /// The record speaks of this process's last session.
     private var isRecordCurrent = false
     private var isFileFailing = false
@@ -110,7 +114,7 @@ actor CheckpointStore {
             if isInFile, fromFile.isKnown {
                 (opening.position, opening.mayRepeat, opening.reason) =
                     (fromFile.position, fromFile.mayRepeat, fromFile.reason)
-                opening.note = fromFile.note
+                (opening.note, opening.source) = (fromFile.note, fromFile.source)
             } else if inTarget == nil, !opening.isStopped {
                 (opening.position, opening.mayRepeat) = (fromFile.position, fromFile.mayRepeat)
             }
@@ -135,6 +139,7 @@ actor CheckpointStore {
         if isRecordCurrent {
             opening.databases = record.databases
             opening.filling = TaskRecord.filling(record.filling)
+            opening.source = record.source
             opening.isReconciling = opening.isReconciling || record.isReconciling
         } else if let filled = registry.filledBefore {
             opening.databases = filled
@@ -172,6 +177,7 @@ actor CheckpointStore {
         opening.databases = found.databases
         opening.filling = TaskRecord.filling(found.filling)
         opening.isReconciling = found.isReconciling
+        opening.source = found.source ?? (found.isReconciling ? nil : found.replicationID)
         opening.isStopped = found.stopped != nil
         opening.note = DataSetNote(found.counts)
         guard let id = found.replicationID, !found.nextLSNs.isEmpty else { return opening }
@@ -208,11 +214,15 @@ actor CheckpointStore {
         if registry.learn(databases) { try await control.register(databases, in: registry) }
         let fields = opening.fields
         switch beginning {
-        case .fullSync(let isReconciling):
+        case .fullSync(let replicationID, let isReconciling):
             record.isReconciling = isReconciling
+            record.source = isReconciling ? opening.source : replicationID
+            nextSource = replicationID
             record.counts = nil
             clearPosition()
-        case .continuing(let position): setPosition(position, isExact: false)
+        case .continuing(let position):
+            record.source = position.replicationID
+            setPosition(position, isExact: false)
         }
         record.stopped = nil
         isRecordCurrent = true
@@ -247,6 +257,8 @@ actor CheckpointStore {
         var (fields, obsolete): ([String: String], [String]) = ([:], [])
         if let databases = record.databases { fields[TaskRecord.databasesField] = TaskRecord.text(databases) }
         if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
+        // A first full sync has nothing there yet, and notes it with the first database.
+        if !found.isEmpty, let source = record.source { fields[TaskRecord.sourceField] = source }
         switch beginning {
         case .fullSync:
             obsolete = [CheckpointKey.stopped.field, DataSetNote.field]
@@ -274,9 +286,9 @@ actor CheckpointStore {
         let text = TaskRecord.text(filling)
         record.filling = text
         guard isInFile else {
-            return try await control.register(
-                Set(filling.keys), in: registry, with: [["HSET", key.name, TaskRecord.fillingField, text]], at: key.name
-            )
+            let source = record.source.map { [TaskRecord.sourceField, $0] } ?? []
+            let note = ["HSET", key.name, TaskRecord.fillingField, text] + source
+            return try await control.register(Set(filling.keys), in: registry, with: [note], at: key.name)
         }
         try await control.register(Set(filling.keys), in: registry)
         writeIfPossible()
@@ -297,8 +309,9 @@ actor CheckpointStore {
             writeIfPossible()
             return true
         }
+        let source = record.source.map { [TaskRecord.sourceField, $0] } ?? []
         let requests = [
-            ["HSET", key.name, TaskRecord.databasesField, TaskRecord.text(databases)],
+            ["HSET", key.name, TaskRecord.databasesField, TaskRecord.text(databases)] + source,
             ["HDEL", key.name, TaskRecord.fillingField],
         ]
         try await control.register(databases, in: registry, with: requests, at: key.name)
@@ -325,8 +338,10 @@ actor CheckpointStore {
     /// What the source no longer has is removed.
     func noteReconciled(on control: TargetControl) async throws {
         record.isReconciling = false
+        record.source = nextSource
         guard !isInFile else { return writeIfPossible() }
-        try await control.update(key.name, set: [:], remove: [TaskRecord.reconcileField])
+        try await control.update(
+            key.name, set: nextSource.map { [TaskRecord.sourceField: $0] } ?? [:], remove: [TaskRecord.reconcileField])
     }
 
     /// The target differs from here on: there is no position to go on from.
@@ -446,6 +461,8 @@ extension CheckpointStore.Opening {
         databases = record.databases
         filling = record.filling
         isReconciling = record.isReconciling
+        // An earlier version has not noted it beside the positions.
+        source = record.source ?? (record.isReconciling ? nil : position?.replicationID)
         isStopped = fields[CheckpointKey.stopped.field] != nil
         isCutOver = fields[CheckpointKey.cutOverField] != nil
         note = DataSetNote(fields[DataSetNote.field])
@@ -461,6 +478,7 @@ extension CheckpointStore.Opening {
         isReconciling = isReconciling || other.isReconciling
         isStopped = isStopped || other.isStopped
         isKnown = isKnown || other.isKnown
+        source = source ?? other.source
     }
 }
 

@@ -10,9 +10,9 @@ final class ReconciliationRun {
     private let inDoubt = ShieldedWork()
     /// This full sync removes the keys that the source no longer has, and has not done so yet.
     private(set) var isPending = false
-    /// Keys of the task that the target held when a full sync from another source began; `nil`: it is the same source, or an
-    /// operator has said what is to be done.
-    private var keysBefore: Int?
+    /// Whose keys the target held when a full sync from another source began, and how many; `nil`: it is the same source, or
+    /// an operator has said what is to be done.
+    private var before: (source: FilledFrom, keys: Int)?
 
     init(_ scope: SessionScope, databases: TaskDatabases) {
         self.scope = scope
@@ -34,15 +34,21 @@ final class ReconciliationRun {
 
     /// Counts what the target holds, before anything of another source comes to it.
     ///
+    /// - Parameters:
+    ///   - replicationID: of the source that the full sync is from.
+    ///   - source: that of the source which the target was last filled from; `nil`: it is not known.
     /// - Throws: `TargetError`.
-    func countBefore() async throws {
-        guard isPending, mayRefuse else { return }
-        let (control, reserved) = (scope.control, reserved(on: scope.control))
+    func countBefore(_ replicationID: String, over source: String?) async throws {
+        guard isPending, mayRefuse, let source = FilledFrom(source, next: replicationID) else { return }
+        let (control, checkpoint) = (scope.control, scope.task.checkpointKey)
         var keys = 0
         for database in databases.reconciled.sorted() {
-            keys += try await scope.retry { try await control.keyCount(database: database, besides: reserved) }
+            keys += try await scope.retry {
+                try await control.dataKeyCount(
+                    database: database, checkpoint: checkpoint.name, task: checkpoint.task)
+            }
         }
-        keysBefore = keys
+        before = (source, keys)
     }
 
     /// Begins to remove, beside the stream.
@@ -123,11 +129,11 @@ final class ReconciliationRun {
                     + "(if the source has lost its data, restore them; if it is meant to be empty, set fullSync.existing to reconcile)"
             )
         }
-        guard let keysBefore, RemovalBrake.stops(bringing: keys, over: keysBefore) else { return }
+        guard let before, RemovalBrake.stops(bringing: keys, over: before.keys) else { return }
         throw ReplicationError(
             .policy,
-            "the source is not the one that was followed before, or has been restarted; it has brought \(keys) keys, where the "
-                + "target holds \(keysBefore) of this task: nothing is removed (if source.addr is wrong, correct it; if the source "
+            "\(before.source); it has brought \(keys) keys, where the "
+                + "target holds \(before.keys) of this task: nothing is removed (if source.addr is wrong, correct it; if the source "
                 + "has lost its data, restore them; if the target's keys are to go, set fullSync.existing to reconcile)"
         )
     }
@@ -144,6 +150,29 @@ final class ReconciliationRun {
             control: control, flows: scope.flows.appliers, retry: task.settings.retry, logger: logger,
             reserved: reserved(on: control), inDoubt: inDoubt,
             isShared: { [registry = task.registry] in try await control.others(in: registry).fill($0) })
+    }
+}
+
+/// Whose keys the target holds, where it is not known to be those of the source that a full sync is from.
+enum FilledFrom: Equatable, CustomStringConvertible {
+    case another
+    /// An earlier version has noted it with the positions only, or a cluster has lost the note.
+    case unknown
+
+    /// - Parameters:
+    ///   - source: the replication id of the source that the target was last filled from, if that is known.
+    ///   - next: that of the source that it is to be filled from.
+    /// - Returns: `nil` when it is the same one.
+    init?(_ source: String?, next: String) {
+        if source == next { return nil }
+        self = source == nil ? .unknown : .another
+    }
+
+    var description: String {
+        switch self {
+        case .another: "the source is not the one that the target was filled from, or has been restarted"
+        case .unknown: "which source the target was filled from is not known any more"
+        }
     }
 }
 

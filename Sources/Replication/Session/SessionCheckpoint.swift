@@ -33,8 +33,11 @@ final class SessionCheckpoint {
         let besides = scope.flows.progress.enumerated().filter { $0.element.appliedBeside > 0 }.map { index, progress in
             (field: key.besideField(FlowID(index)), value: "\(progress.appliedBeside)")
         }
-        let pending = reconciliation.isPending ? [(field: TaskRecord.reconcileField, value: "pending")] : []
-        return positions + besides + databases.fields + pending + own
+        let state =
+            reconciliation.isPending
+            ? (field: TaskRecord.reconcileField, value: "pending")
+            : (field: TaskRecord.sourceField, value: position.replicationID)
+        return positions + besides + databases.fields + [state] + own
     }
 
     /// Where a file keeps the positions: every so many seconds, not waited for.

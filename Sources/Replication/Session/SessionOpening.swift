@@ -162,18 +162,12 @@ final class SessionOpening {
     ) async throws {
         try await scope.task.lease.claimSource(session.replicationID)
         let beginning = try beginning(checkpoint, plan, session)
-        if scope.sync.isFullSync, !isSameSource(session, checkpoint) { try await reconciliation.countBefore() }
+        if scope.sync.isFullSync {
+            try await reconciliation.countBefore(session.replicationID, over: checkpoint.source)
+        }
         try await scope.task.checkpointStore.begin(
             beginning, checkpoint, targetRunID: claim.profile.runID, on: scope.control)
         try await ttls.beginImportMode(claim)
-    }
-
-    /// The one that the task has followed before. Where a full sync was ended before it had removed anything, that is not known
-    /// any more.
-    private func isSameSource(
-        _ session: SessionStateMachine.Session, _ checkpoint: CheckpointStore.Opening
-    ) -> Bool {
-        !checkpoint.isReconciling && checkpoint.position?.replicationID == session.replicationID
     }
 
     private func beginning(
@@ -206,7 +200,7 @@ final class SessionOpening {
         }
         if settings.existing == .auto { databases.reportShared() }
         reconciliation.decide(wasPending: checkpoint.isReconciling)
-        return .fullSync(isReconciling: reconciliation.isPending)
+        return .fullSync(replicationID: session.replicationID, isReconciling: reconciliation.isPending)
     }
 
     // MARK: 6 The flows
