@@ -89,6 +89,7 @@ import Testing
         expected.source.address = .init(host: "2001:db8::1", port: 6379)
         expected.source.username = "replica"
         expected.source.password = Secret("0123")
+        expected.source.passwordOrigin = "source.password"
         expected.source.tls.caFile = "/etc/df2redis/ca.pem"
         expected.source.tls.certificateFile = "/etc/df2redis/cert.pem"
         expected.source.tls.keyFile = "/keys/key.pem"
