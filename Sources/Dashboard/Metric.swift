@@ -70,7 +70,7 @@ extension Metric {
         "df2redis_sessions_total", .counter, "Sessions with the source that have got as far as a sync.")
     static let sessionFailures = Metric(
         "df2redis_session_failures_total", .counter, ["event"],
-        "Sessions that ended by an error: sourceLost, targetLost or resync.")
+        "Sessions that ended by an error: sourceLost, targetLost, overflow or resync.")
     static let targetLosses = Metric(
         "df2redis_target_losses_total", .counter, "How often the target stopped serving while a session went on.")
     static let targetLost = Metric("df2redis_target_lost", .gauge, "1 while the target does not serve.")

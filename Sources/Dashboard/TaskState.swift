@@ -47,7 +47,9 @@ package struct TaskState: Sendable {
         if self.status?.phase != status.phase { phaseSince = now.milliseconds }
         self.status = status
         switch status.phase {
-        case .waiting: sourceLoss = status.failure == "targetLost" ? nil : status.detail ?? "the source is lost"
+        case .waiting:
+            let isOfTarget = ["targetLost", "overflow"].contains(status.failure)
+            sourceLoss = isOfTarget ? nil : status.detail ?? "the source is lost"
         // (Between two attempts the loss goes on.)
         case .connecting, .leaving: break
         case .fullSync, .stable, .catchingUp: sourceLoss = nil

@@ -172,7 +172,9 @@ package final class IncidentLog: Sendable {
                 "the dead-letter file \(path) has its \(maxFileBytes) bytes: further entries are only counted and logged, until the file is moved away and the task restarted"
             )
         }
-        if let failure, !hasFileFailed.exchange(true, ordering: .relaxed) {
+        // Once, until it can be written again.
+        guard let failure else { return hasFileFailed.store(false, ordering: .relaxed) }
+        if !hasFileFailed.exchange(true, ordering: .relaxed) {
             logger.error("the dead-letter file cannot be written: \(SystemError("write", errno: failure, peer: path))")
         }
     }

@@ -222,7 +222,8 @@ package actor Replicator {
 extension ReplicationError {
     fileprivate var event: String {
         switch code {
-        case .target, .overflow, .targetChanged: "targetLost"
+        case .overflow: "overflow"
+        case .target, .targetChanged: "targetLost"
         case .recordsLost, .dataReplaced: "resync"
         default: "sourceLost"
         }

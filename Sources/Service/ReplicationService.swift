@@ -246,6 +246,8 @@ private final class Reporter: Sendable {
     private func write() {
         do throws(SystemError) {
             try file.write(status)
+            // A disk that is full a second time is news.
+            state.withLock { $0.hasFileFailed = false }
         } catch {
             let isFirst = state.withLock { state in
                 defer { state.hasFileFailed = true }

@@ -22,6 +22,8 @@ package enum EventID: String, CaseIterable, Sendable {
     case sourceLost
     /// The target cannot be reached or does not serve.
     case targetLost
+    /// There is no room left for what the target has not taken: the source is left.
+    case overflow
     /// Sentinels name another server as the target.
     case targetMoved
     /// The daemon has begun to leave the source.
@@ -49,6 +51,7 @@ package enum EventID: String, CaseIterable, Sendable {
         case .lagNormal: "8d1c7f0a5b7e4f3e9a60d2c94be1f7a3"
         case .sourceLost: "6e5ff1dec5224dd094f120827dac40cb"
         case .targetLost: "3e31885b0ad04eab936b96183d1aa7d4"
+        case .overflow: "4f1c86d07a9b4e2d8e35b7c1096af4d2"
         case .targetMoved: "3cab371cedb0437998a6448188853a8c"
         case .leaving: "5e4c030834de425fb2c61f4eaaf2b117"
         case .left: "f29994321cb0416492926a8184e22aa7"

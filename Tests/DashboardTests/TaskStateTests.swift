@@ -43,8 +43,10 @@ import Testing
         beat(.stable) { $0.isTargetLost = true }
         #expect(health.isGood)
         #expect(code(readiness) == .targetLost)
-        beat(.waiting) { ($0.failure, $0.detail) = ("targetLost", "the target is away") }
-        #expect(health.isGood)
+        for failure in ["targetLost", "overflow"] {
+            beat(.waiting) { ($0.failure, $0.detail) = (failure, "the target is away") }
+            #expect(health.isGood)
+        }
     }
 
     @Test mutating func `is not well while the source is lost, until it is followed again`() {

@@ -50,6 +50,26 @@ import Testing
     }
 
     @Test(.enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
+    func `tells again of a disk that is full again`() throws {
+        let folder = try TemporaryFolder("letters")
+        let disk = try SmallFileSystem(at: folder.file("small"), bytes: 64 << 10)
+        let handler = Lines()
+        let log = IncidentLog(logger: Logger(label: "test") { _ in handler }, path: "\(disk.path)/letters")
+        let filler = "\(disk.path)/filler"
+        log.record(incident("\"first\""))
+        for round in 1...2 {
+            #expect(FileManager.default.createFile(atPath: filler, contents: nil))
+            let file = try #require(FileHandle(forWritingAtPath: filler))
+            while (try? file.write(contentsOf: Data(count: 4096))) != nil {}
+            try file.close()
+            for index in 0..<100 { log.record(incident("\"\(round).\(index)\"")) }
+            #expect(handler.lines.withLock { $0 }.count { $0.contains("No space left") } == round)
+            try FileManager.default.removeItem(atPath: filler)
+            log.record(incident("\"behind \(round)\""))
+        }
+    }
+
+    @Test(.enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
     func `holds whole lines only, also behind a full disk`() throws {
         let folder = try TemporaryFolder("letters")
         let disk = try SmallFileSystem(at: folder.file("small"), bytes: 8 << 10)

@@ -221,6 +221,7 @@ private final class Harness {
         folder.remove()
         #expect(try !harness.put(40 * Self.mebibyte))
         #expect("\(harness.intake.failure as Any)".contains("open"))
+        #expect(harness.intake.failure?.remedy == "free space, or set spool.dir to a folder of another disk")
         try harness.take()
         #expect(harness.seen.position == harness.written.position)
         // Room again: it takes again.

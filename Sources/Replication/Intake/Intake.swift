@@ -31,9 +31,9 @@ package final class Intake: FlowReceiver {
         var isConsumerWaiting = true
         var isSpooling = false
         /// Why the disk took nothing the last time.
-        var diskFailure: SystemError?
+        var diskFailure: IntakeShortage?
         /// Why `receive` answered `false`.
-        var refusal: SystemError?
+        var refusal: IntakeShortage?
 
         var isSpoolEmpty: Bool { spoolStart == spoolEnd }
         var slabCount: Int { head.count + tail.count + spare.count }
@@ -114,7 +114,7 @@ package final class Intake: FlowReceiver {
     }
 
     /// Why `receive` answered `false`, or will when memory is spent.
-    package var failure: SystemError? { state.withLock { $0.refusal ?? $0.diskFailure } }
+    package var failure: IntakeShortage? { state.withLock { $0.refusal ?? $0.diskFailure } }
 
     // MARK: The producer
 
@@ -150,8 +150,7 @@ package final class Intake: FlowReceiver {
                 let reason =
                     spoolDirectory == nil
                     ? "spool.memoryBytes is spent" : "spool.memoryBytes is spent, the disk is slow"
-                state.refusal =
-                    state.diskFailure ?? SystemError("write", errno: ENOSPC, peer: "the intake (\(reason))")
+                state.refusal = state.diskFailure ?? .limit(reason)
                 return nil
             }
             if isForTail { state.tail.append(slab) } else { state.head.append(slab) }
@@ -203,7 +202,7 @@ package final class Intake: FlowReceiver {
                 return (slab, file, state.spoolEnd)
             }
             guard let (slab, file, offset) = next else { return }
-            do throws(SystemError) {
+            do throws(IntakeShortage) {
                 try file.write(UnsafeRawBufferPointer(slab.memory), at: offset)
             } catch {
                 // What is in memory stays there. Later slabs try again: the consumer may have made room.

@@ -51,8 +51,8 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read
 
     /// Writes `bytes` at `offset`, the end of the queue.
     ///
-    /// - Throws: `SystemError`; ENOSPC when the budget or the disk is spent.
-    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemError) {
+    /// - Throws: `IntakeShortage`, when the budget or the disk is spent.
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IntakeShortage) {
         var done = 0
         while done < bytes.count {
             let place = offset + UInt64(done)
@@ -60,23 +60,29 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read
             let within = Int(place - segment.start)
             let count = min(bytes.count - done, segmentBytes - within)
             guard segment.reserve(upTo: within + count) else {
-                throw SystemError("write", errno: ENOSPC, peer: "the spool in \(directory) (spool.diskBytes is spent)")
+                throw .limit("spool.diskBytes is spent")
             }
             let piece = UnsafeRawBufferPointer(rebasing: bytes[done..<(done + count)])
             let result = retryingInterrupts {
                 pwrite(segment.descriptor, piece.baseAddress, piece.count, off_t(within))
             }
             guard result > 0 else {
-                throw SystemError("write", errno: result == 0 ? ENOSPC : errno, peer: "the spool in \(directory)")
+                throw .disk(
+                    SystemError("write", errno: result == 0 ? ENOSPC : errno, peer: "the spool in \(directory)"))
             }
             done += result
         }
     }
 
-    private func segment(for offset: UInt64) throws(SystemError) -> Segment {
+    private func segment(for offset: UInt64) throws(IntakeShortage) -> Segment {
         if let last = segments.withLock({ $0.last }), offset < last.start + UInt64(segmentBytes) { return last }
-        let segment = Segment(
-            descriptor: try UnnamedFile.open(in: directory, purpose: "the spool"), start: offset, budget: budget)
+        let descriptor: Int32
+        do throws(SystemError) {
+            descriptor = try UnnamedFile.open(in: directory, purpose: "the spool")
+        } catch {
+            throw .disk(error)
+        }
+        let segment = Segment(descriptor: descriptor, start: offset, budget: budget)
         segments.withLock { $0.append(segment) }
         return segment
     }

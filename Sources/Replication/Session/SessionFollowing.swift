@@ -75,11 +75,11 @@ final class SessionFollowing {
             let words = cause == nil ? "the source closed the flow" : "the source is lost"
             return ReplicationError(.source(.unreachable), flow: flow, words, cause: cause)
         case .overflowed(let flow):
-            let reason = scope.flows[flow].intake.failure.map { "\($0)" } ?? "memory is spent"
+            let shortage = scope.flows[flow].intake.failure ?? .limit("spool.memoryBytes is spent")
             return ReplicationError(
                 .overflow, flow: flow,
                 "the target takes less than the source sends, and there is no room left for what waits: "
-                    + "\(reason) (raise spool.memoryBytes or spool.diskBytes)")
+                    + "\(shortage) (\(shortage.remedy))")
         }
     }
 
