@@ -44,7 +44,7 @@ package struct ComparisonReport: Sendable {
             lines.append(
                 "  \(name.padded(to: 9))\(String(repeating: " ", count: width - number.count))\(number)  \(note)")
         }
-        if !summary.isEqual { lines.append("the differing keys are in \(outcome.file)") }
+        if !summary.isEqual, outcome.fileFailure == nil { lines.append("the differing keys are in \(outcome.file)") }
         return lines.joined(separator: "\n")
     }
 

@@ -1,7 +1,6 @@
 package import Comparison
 import Dragonfly
-import Glibc
-import Link
+package import Link
 import Logging
 import Redis
 import Replication
@@ -30,8 +29,13 @@ package struct ComparisonService: Sendable {
         package var file: String
         /// Databases that were asked for, and in which neither side has a key.
         package var emptyDatabases: [UInt32] = []
+        /// Why not all differing keys are in the file.
+        package var fileFailure: SystemError?
 
-        package var exitCode: ExitCode { summary.isEqual ? .ok : .different }
+        package var exitCode: ExitCode {
+            if fileFailure != nil { return .ioError }
+            return summary.isEqual ? .ok : .different
+        }
     }
 
     /// Why there is no result.
@@ -65,14 +69,16 @@ package struct ComparisonService: Sendable {
 
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
         do throws(ComparisonError) {
-            let file = try DifferenceFile(path: path)
+            let file: DifferenceFile
+            do throws(SystemError) { file = try DifferenceFile(path: path) } catch { throw .file(error) }
             let comparison = Comparison(
                 ServerPair(source: settings.source, target: settings.visitor("check")), options: options,
-                onDifference: { difference throws(ComparisonError) in try file.append(difference) },
+                onDifference: { difference throws(ComparisonError) in file.append(difference) },
                 onProgress: onProgress)
             let summary = try await comparison.run()
             let empty = (request.databases ?? []).subtracting(summary.databases)
-            return Outcome(summary: summary, file: path, emptyDatabases: empty.sorted())
+            return Outcome(
+                summary: summary, file: path, emptyDatabases: empty.sorted(), fileFailure: file.failure)
         } catch {
             throw Failure(description: error.description, exitCode: error.exitCode)
         }
@@ -99,35 +105,9 @@ extension ComparisonError {
         switch self {
         case .source(let error): ReplicationError(error).exitCode
         case .target(let error): ReplicationError(error).exitCode
-        case .file(let error): error.call == "open" ? .cantCreate : .ioError
+        // No comparison has begun: what fails later costs the list and not the result (`Outcome.fileFailure`).
+        case .file: .cantCreate
         case .cancelled: .software
-        }
-    }
-}
-
-/// The differing keys, a line of JSON each.
-private final class DifferenceFile: Sendable {
-    private let path: String
-    private let descriptor: Int32
-
-    /// Empties the file: what an earlier comparison has found is not what differs now.
-    init(path: String) throws(ComparisonError) {
-        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
-        guard descriptor >= 0 else { throw .file(SystemError("open", errno: errno, peer: path)) }
-        self.path = path
-    }
-
-    deinit { close(descriptor) }
-
-    func append(_ difference: KeyDifference) throws(ComparisonError) {
-        let line = Array("\(difference.json)\n".utf8)
-        var written = 0
-        while written < line.count {
-            let count = retryingInterrupts {
-                line.withUnsafeBytes { write(descriptor, $0.baseAddress?.advanced(by: written), line.count - written) }
-            }
-            guard count > 0 else { throw .file(SystemError("write", errno: errno, peer: path)) }
-            written += count
         }
     }
 }

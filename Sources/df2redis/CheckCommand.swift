@@ -93,6 +93,9 @@ struct Check: AsyncParsableCommand {
         }
         let report = ComparisonReport(outcome)
         try Console.say(json ? report.json : report.text)
+        if let failure = outcome.fileFailure {
+            Console.complain("not all differing keys could be written: \(failure); --output names another file")
+        }
         throw ArgumentParser.ExitCode(outcome.exitCode.rawValue)
     }
 }

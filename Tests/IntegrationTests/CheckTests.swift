@@ -1,3 +1,4 @@
+import DragonflySimulator
 import Foundation
 import Lab
 import Testing
@@ -45,13 +46,13 @@ import Wire
     }
 
     @Test func `of nothing is refused, or says so`() throws {
-        let (source, target) = (try RedisServer(), try RedisServer())
+        let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
             target.stop()
         }
         let scene = try Scene(source: source.port, target: target.port)
-        for server in [source, target] { try server.client().command("SET", "a", "1") }
+        for port in [source.port, target.port] { try RESPClient(port: port).command("SET", "a", "1") }
         let nowhere = try scene.check("--databases", "0,9,14")
         #expect(nowhere.code == 0)
         #expect(nowhere.output.hasPrefix("equal: 1 keys of database 0"))
@@ -64,20 +65,20 @@ import Wire
     }
 
     @Test func `says by its exit status whether both sides are equal, and lists what differs`() throws {
-        let (source, target) = (try RedisServer(), try RedisServer())
+        let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
             target.stop()
         }
         let scene = try Scene(source: source.port, target: target.port)
-        for server in [source, target] { try server.client().command("MSET", "a", "1", "b", "2") }
+        for port in [source.port, target.port] { try RESPClient(port: port).command("MSET", "a", "1", "b", "2") }
         let equal = try scene.check()
         #expect(equal.code == 0, "\(equal)")
         #expect(equal.output.hasPrefix("equal: 2 keys of database 0, mode value"))
         #expect(try scene.differences() == [])
 
         try target.client().command("SET", "b", "3")
-        try source.client().command("HSET", "c", "f", "v")
+        try RESPClient(port: source.port).command("HSET", "c", "f", "v")
         let different = try scene.check("--settle", "0.2")
         #expect(different.code == 1, "\(different)")
         #expect(different.output.hasPrefix("2 keys differ: 3 keys of database 0"))
@@ -101,7 +102,7 @@ import Wire
     }
 
     @Test func `ends with the exit status of what keeps it from comparing`() throws {
-        let (source, target) = (try RedisServer(), try RedisServer())
+        let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
             target.stop()
@@ -119,6 +120,38 @@ import Wire
         #expect(try scene.check().code == 75)
         source.stop()
         #expect(try scene.check().code == 69)
+    }
+
+    @Test func `tells the result although the differing keys cannot be written`() throws {
+        let (source, target) = (try startedMaster(), try RedisServer())
+        defer {
+            source.stop()
+            target.stop()
+        }
+        try target.client().command("SET", "a", "1")
+        let full = try Scene(source: source.port, target: target.port).check("--settle", "0.2", "--output", "/dev/full")
+        #expect(full.code == 74)
+        #expect(full.output.hasPrefix("1 key differs: "), "\(full)")
+        #expect(full.errors.contains("not all differing keys could be written: write /dev/full: No space left on device"))
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "giving a file away takes root"))
+    func `run by root leaves a file that is the folder's owner's`() throws {
+        let (source, target) = (try startedMaster(), try RedisServer())
+        defer {
+            source.stop()
+            target.stop()
+        }
+        let scene = try Scene(source: source.port, target: target.port)
+        let nobody = uid_t(65534)
+        let file = try scene.folder.write("of another", to: "lab.check.jsonl")
+        #expect(chown(scene.folder.path, nobody, nobody) == 0)
+        #expect(try scene.check().code == 0)
+        var info = stat()
+        #expect(stat(file, &info) == 0)
+        #expect([info.st_uid, info.st_gid] == [nobody, nobody])
+        #expect(info.st_mode & 0o777 == 0o640)
+        #expect(try scene.differences() == [])
     }
 }
 
