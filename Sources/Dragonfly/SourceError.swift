@@ -131,6 +131,11 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         return .init(.protocolViolation, "the source refuses \(step): \(text)")
     }
 
+    /// Its INFO names no version of a Dragonfly.
+    package static func notADragonfly(_ settings: SourceSettings) -> SourceError {
+        .init(.notAMaster, "the source \(settings.endpoint) (source.addr) is not a Dragonfly")
+    }
+
     /// The source has ended a connection.
     ///
     /// - Parameter reason: the error line that it sent before, unasked.

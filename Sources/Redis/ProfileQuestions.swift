@@ -1,7 +1,7 @@
-import Wire
+package import Wire
 
 /// The questions that say what a server is, and what it answers.
-struct ProfileQuestions {
+package struct ProfileQuestions {
     /// None of them needs the answer to another.
     static let all: [[String]] =
         [["INFO"]] + ["JSON.SET", "BF.ADD", "HPEXPIREAT"].map { ["COMMAND", "INFO", $0] }
@@ -54,9 +54,10 @@ struct ProfileQuestions {
     }
 
     /// - Throws: `TargetError` for a Dragonfly.
-    static func refuseDragonfly(_ fields: ServerInfo) throws(TargetError) {
+    package static func refuseDragonfly(_ fields: ServerInfo) throws(TargetError) {
         if fields["dragonfly_version"] != nil {
-            throw TargetError(.unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey")
+            throw TargetError(
+                .unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey (target.addr)")
         }
     }
 

@@ -69,10 +69,12 @@ package struct ComparisonService: Sendable {
 
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
         do throws(ComparisonError) {
+            let servers = ServerPair(source: settings.source, target: settings.visitor("check"))
+            try await ServerKinds(servers).demand()
             let file: DifferenceFile
             do throws(SystemError) { file = try DifferenceFile(path: path) } catch { throw .file(error) }
             let comparison = Comparison(
-                ServerPair(source: settings.source, target: settings.visitor("check")), options: options,
+                servers, options: options,
                 onDifference: { difference throws(ComparisonError) in file.append(difference) },
                 onProgress: onProgress)
             let summary = try await comparison.run()

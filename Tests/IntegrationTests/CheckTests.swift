@@ -132,7 +132,8 @@ import Wire
         let full = try Scene(source: source.port, target: target.port).check("--settle", "0.2", "--output", "/dev/full")
         #expect(full.code == 74)
         #expect(full.output.hasPrefix("1 key differs: "), "\(full)")
-        #expect(full.errors.contains("not all differing keys could be written: write /dev/full: No space left on device"))
+        #expect(
+            full.errors.contains("not all differing keys could be written: write /dev/full: No space left on device"))
     }
 
     @Test(.enabled(if: geteuid() == 0, "giving a file away takes root"))
@@ -152,6 +153,24 @@ import Wire
         #expect([info.st_uid, info.st_gid] == [nobody, nobody])
         #expect(info.st_mode & 0o777 == 0o640)
         #expect(try scene.differences() == [])
+    }
+
+    @Test func `refuses servers of another kind before it compares anything`() throws {
+        let (dragonfly, other, redis) = (try startedMaster(), try startedMaster(), try RedisServer())
+        defer {
+            dragonfly.stop()
+            other.stop()
+            redis.stop()
+        }
+        for (source, target, text) in [
+            (redis.port, other.port, "the source 127.0.0.1:\(redis.port) (source.addr) is not a Dragonfly"),
+            (dragonfly.port, other.port, "the target is a Dragonfly; df2redis writes to Redis or Valkey (target.addr)"),
+        ] {
+            let refused = try Scene(source: source, target: target).check()
+            #expect(refused.code == 78, "\(refused)")
+            #expect(refused.errors.contains(text), "\(refused)")
+            #expect(refused.output == "")
+        }
     }
 }
 

@@ -65,6 +65,24 @@ import Testing
         #expect(scene.master.violations.isEmpty)
     }
 
+    @Test func `says that a Redis is no Dragonfly`() throws {
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let folder = try TemporaryFolder("monitor")
+        let config = try folder.write(
+            "source: {addr: '127.0.0.1:\(redis.port)'}\ntarget: {addr: '127.0.0.1:1'}\nmonitor: {intervalSeconds: 0.1}\n",
+            to: "lab.yaml")
+        let process = try ChildProcess(
+            BuiltProgram.daemon.path, ["monitor", "--config", config], output: folder.file("output"),
+            error: folder.file("error"))
+        defer { process.kill() }
+        let text = "the source 127.0.0.1:\(redis.port) (source.addr) is not a Dragonfly"
+        try wait(until: "it is said") { process.errorOutput.contains(text) }
+        process.signal(SIGTERM)
+        #expect(try process.waitForEnd() == .exited(0))
+        #expect(process.errorOutput.components(separatedBy: text).count == 2, "once")
+    }
+
     @Test func `posts an alert to a URL, and says so when that fails`() throws {
         let requests = Lock<[String]>([])
         var receiver: ScriptedServer? = try ScriptedServer { connection, number in

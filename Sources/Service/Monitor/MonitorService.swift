@@ -42,7 +42,7 @@ package struct MonitorService: Sendable {
         let monitor = configuration.monitor
         let settings = ReplicatorSettings(configuration, mode: .replicate)
         let probe = SourceProbe(
-            settings: settings.source, limit: monitor.pingLimit, sessionLimit: monitor.sessionLimit)
+            settings: settings.source, limit: monitor.pingLimit, sessionLimit: monitor.sessionLimit, logger: logger)
         let hook = AlertHook(configuration, logger: logger)
         var log = SourceLog(monitor, logger: logger)
         var book = AlertBook()

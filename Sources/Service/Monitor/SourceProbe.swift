@@ -1,5 +1,6 @@
 import Dragonfly
 import Link
+import Logging
 import Replication
 import Wire
 
@@ -13,8 +14,12 @@ actor SourceProbe {
     private var connection: RequestConnection?
     private var failures = 0
     private var replicas: ReplicaWatch
+    private let logger: Logger
+    /// What the source is has been asked.
+    private var isKnown = false
 
-    init(settings: SourceSettings, limit: Duration, sessionLimit: Duration) {
+    init(settings: SourceSettings, limit: Duration, sessionLimit: Duration, logger: Logger) {
+        self.logger = logger
         var settings = settings
         settings.connectTimeout = limit
         self.settings = settings
@@ -32,6 +37,7 @@ actor SourceProbe {
             guard !isRefusal(reply) else { return fails("it answers \(reply.errorText ?? "")") }
             guard time < limit else { return fails("it took \(time.tenths) s for PING") }
             failures = 0
+            try await lookAtKind(connection)
             let info = try await connection.request("INFO", "replication", timeout: limit)
             return replicas.alerts(ReplicaWatch.Replica.all(inInfo: info.text ?? ""), at: .now)
         } catch {
@@ -39,6 +45,16 @@ actor SourceProbe {
             connection = nil
             return fails(saying: "\(SourceError(ordinary: error))")
         }
+    }
+
+    /// Another server answers PING as well, and has none of what is looked for.
+    private func lookAtKind(_ connection: RequestConnection) async throws {
+        if isKnown { return }
+        let info = try await connection.request("INFO", "server", timeout: limit)
+        if info.errorText != nil { return }
+        isKnown = true
+        guard ServerInfo(info.text)["dragonfly_version"] == nil else { return }
+        logger.warning("\(SourceError.notADragonfly(settings)): what is watched for is a Dragonfly's")
     }
 
     /// One that is loading its data answers, and will serve.
