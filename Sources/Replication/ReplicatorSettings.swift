@@ -24,6 +24,8 @@ package struct ReplicatorSettings: Sendable {
 
     package var task: String
     package var mode: Mode
+    /// What an operator enters to have a task follow again that has been cut over.
+    package var undoCommand: String
     package var source: SourceSettings
     package var target: TargetSettings
     package var policy = ReplicationPolicy()
@@ -69,6 +71,7 @@ package struct ReplicatorSettings: Sendable {
     ) {
         self.task = task
         self.mode = mode
+        undoCommand = "df2redis cutover \(task) --undo"
         self.source = source
         self.target = target
         self.clock = clock

@@ -32,7 +32,7 @@ extension ReplicationService {
     }
 
     /// For whoever reads it in another folder.
-    private static func absolute(_ path: String) -> String {
+    static func absolute(_ path: String) -> String {
         guard !path.isEmpty, let buffer = getcwd(nil, 0) else { return path }
         defer { free(buffer) }
         return FilePathText.absolute(path, relativeTo: String(cString: buffer))

@@ -80,7 +80,7 @@ package struct ReplicationService: Sendable {
         defer { withExtendedLifetime(lock) {} }
         let mark = CutoverMark(configuration)
         guard !mark.isSet else {
-            let reason = mark.refusal(configuration)
+            let reason = mark.refusal(configuration, file: Self.absolute(configurationFile))
             logger.critical("\(reason); exit status \(ExitCode.config.rawValue)")
             notifier.failure(reason)
             return .config
@@ -90,6 +90,7 @@ package struct ReplicationService: Sendable {
             report, statusFile: configuration.statusFile, notifier: notifier, logger: logger, output: output)
         let server = DashboardServer(settings: serverSettings, report: report, logger: logger)
         var settings = ReplicatorSettings(configuration, mode: mode)
+        settings.undoCommand = CutoverMark.undo(configuration.taskName, Self.absolute(configurationFile))
         settings.socketStore = SocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })

@@ -272,7 +272,7 @@ private func waited(_ output: String) -> Double? {
         let again = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
         try again.expectExit(78)
         #expect(again.logs("this task has been cut over: clients write to 127.0.0.1:\(scene.redis.port) since"))
-        #expect(again.logs("df2redis cutover lab --undo"))
+        #expect(again.logs("df2redis cutover lab --undo --config \(again.folder.path)/"), "\(again.log)")
         // On another host, or with another state directory, the target says so.
         let elsewhere = try Daemon(.replicate, configuration)
         try elsewhere.expectExit(78)

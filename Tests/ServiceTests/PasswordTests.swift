@@ -102,6 +102,11 @@ import Testing
             error.description
                 == "\(file):2:17: source.passwordFile: cannot read \(folderPath)/none: No such file or directory")
 
+        #expect(
+            PasswordResolver.message(about: "/p", TextFile.Failure(errno: EACCES))
+                == "cannot read /p: Permission denied; a unit runs as df2redis: chown root:df2redis /p && chmod 0640 /p"
+        )
+
         try folder.write("\n", to: "empty")
         error = try #require(throws: ConfigurationError.self) { try load("passwordFile: empty") }
         #expect(error.description.hasSuffix("/empty: it is empty"))

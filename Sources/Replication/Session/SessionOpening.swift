@@ -88,7 +88,7 @@ final class SessionOpening {
             throw ReplicationError(
                 .cutOver,
                 "this task has been cut over: clients write to the target since, and to follow the source again would "
-                    + "overwrite what they have written. To follow it all the same: df2redis cutover \(settings.task) --undo"
+                    + "overwrite what they have written. To follow it all the same: \(settings.undoCommand)"
             )
         }
         databases.learn(checkpoint)

@@ -40,11 +40,17 @@ struct PasswordResolver {
             do {
                 password = try read(passwordFile)
             } catch {
-                throw Failure(message: "cannot read \(passwordFile): \(error.reason)", isOfPasswordFile: true)
+                throw Failure(message: Self.message(about: passwordFile, error), isOfPasswordFile: true)
             }
             return Choice(password: password, origin: "\(word)File", shadowed: inlineKey)
         }
         return inline.map { Choice(password: $0, origin: word, shadowed: []) }
+    }
+
+    static func message(about file: String, _ failure: TextFile.Failure) -> String {
+        let text = "cannot read \(file): \(failure.reason)"
+        guard failure.isForbidden else { return text }
+        return "\(text); a unit runs as df2redis: chown root:df2redis \(file) && chmod 0640 \(file)"
     }
 
     private func credential(_ base: String) throws(Failure) -> (name: String, password: Secret)? {

@@ -7,6 +7,8 @@ enum TextFile {
         let reason: String
         /// Whether the reason is that there is no such file.
         var isMissing = false
+        /// Whether the reason is that this user may not read it.
+        var isForbidden = false
     }
 
     /// Returns the whole text of a file.
@@ -35,7 +37,7 @@ enum TextFile {
 }
 
 extension TextFile.Failure {
-    fileprivate init(errno code: Int32) {
-        self.init(reason: String(cString: strerror(code)), isMissing: code == ENOENT)
+    init(errno code: Int32) {
+        self.init(reason: String(cString: strerror(code)), isMissing: code == ENOENT, isForbidden: code == EACCES)
     }
 }

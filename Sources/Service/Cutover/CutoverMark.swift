@@ -19,11 +19,20 @@ struct CutoverMark: Sendable {
         try AtomicFile(path: path).write(Array("\(WallClock.milliseconds() / 1000)\n".utf8), isDurable: true)
     }
 
+    /// The command that lets a task start again.
+    ///
+    /// - Parameter file: its configuration.
+    static func undo(_ task: String, _ file: String) -> String {
+        "df2redis cutover \(task) --undo" + (file == CutoverUndo.standardFile(of: task) ? "" : " --config \(file)")
+    }
+
     /// Why the task does not start.
-    func refusal(_ configuration: Configuration) -> String {
+    ///
+    /// - Parameter file: its configuration.
+    func refusal(_ configuration: Configuration, file: String) -> String {
         "this task has been cut over: clients write to \(configuration.target.place) since, and to follow "
             + "\(configuration.source.address) again would overwrite what they have written. To follow it all the same: "
-            + "df2redis cutover \(configuration.taskName) --undo (\(path))"
+            + "\(Self.undo(configuration.taskName, file)) (\(path))"
     }
 
     /// - Throws: `SystemError`

@@ -243,7 +243,7 @@ package struct CutoverService: Sendable {
             )
         }
         say(
-            "the task does not start again: it would overwrite what clients write there (df2redis cutover \(request.task) --undo)"
+            "the task does not start again: it would overwrite what clients write there (\(CutoverMark.undo(task.name, task.file)))"
         )
         if let unit = task.unit { say("keep the task from starting at the next boot: systemctl disable \(unit)") }
         return .ok

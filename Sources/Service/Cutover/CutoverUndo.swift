@@ -6,7 +6,8 @@ import Replication
 
 /// `df2redis cutover --undo`: lets a task start again that has been cut over.
 package struct CutoverUndo: Sendable {
-    private static let configurations = "/etc/df2redis"
+    /// The configuration of a task for which none is named.
+    static func standardFile(of task: String) -> String { "/etc/df2redis/\(task).yaml" }
 
     private let configuration: Configuration
     private let directory: RuntimeDirectory
@@ -16,7 +17,7 @@ package struct CutoverUndo: Sendable {
     package init(
         task: String, configurationFile file: String?, in directory: RuntimeDirectory = RuntimeDirectory()
     ) throws {
-        let file = file ?? "\(Self.configurations)/\(task).yaml"
+        let file = file ?? Self.standardFile(of: task)
         configuration = try ConfigurationLoader().load(file, taskName: task).configuration
         self.directory = directory
     }
