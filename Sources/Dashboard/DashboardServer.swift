@@ -32,6 +32,7 @@ package actor DashboardServer {
     private let open = OpenConnections()
     private var tasks: [Task<Void, Never>] = []
     private let isControlOpen = Lock(false)
+    private let isSilent = Lock(false)
 
     package init(settings: Settings, report: TaskReport, logger: Logger) {
         self.settings = settings
@@ -54,8 +55,16 @@ package actor DashboardServer {
         }
     }
 
+    /// Says nothing from here on: the task ends, and its last lines are for the reason.
+    package nonisolated func beSilent() { isSilent.withLock { $0 = true } }
+
+    private nonisolated func say(_ text: Logger.Message, level: Logger.Level = .notice) {
+        isSilent.withLock { if !$0 { logger.log(level: level, text) } }
+    }
+
     /// Closes everything. A name server that does not answer is not waited for: the process ends now.
     package func stop() async {
+        beSilent()
         await open.stop()
         for task in tasks { task.cancel() }
         open.closeAll()
@@ -100,9 +109,9 @@ package actor DashboardServer {
             }
             if Task.isCancelled { return }
             if !didReport {
-                logger.warning(
-                    "the page cannot listen on \(settings.address.description): \(failure). The replication goes on without it, and it is tried again every \(settings.retryInterval.components.seconds) s (dashboard.addr)"
-                )
+                say(
+                    "the page cannot listen on \(settings.address.description): \(failure). The replication goes on without it, and it is tried again every \(settings.retryInterval.components.seconds) s (dashboard.addr)",
+                    level: .warning)
             }
             didReport = true
             try? await Task.sleep(for: settings.retryInterval)
@@ -117,7 +126,7 @@ package actor DashboardServer {
         }
         let url = "http://\(ListenAddress.text(host, UInt16(clamping: port)))/"
         report.url = url
-        logger.notice("the task's page is \(url)")
+        say("the task's page is \(url)")
     }
 
     private static var hostName: String {
@@ -133,16 +142,16 @@ package actor DashboardServer {
             try socket.prepare()
             var limits = settings.limits
             limits.requestBytes += KeyListBody.longest
-            try await serve(.unixDomainSocket(path: socket.path), routes, limits) { [logger, isControlOpen] _ in
+            try await serve(.unixDomainSocket(path: socket.path), routes, limits) { [self] _ in
                 isControlOpen.withLock { $0 = true }
                 do throws(SystemError) {
                     try socket.restrict()
                 } catch {
-                    logger.notice("\(error): only this process's user can use it")
+                    say("\(error): only this process's user can use it")
                 }
             }
         } catch {
-            logger.notice(
+            say(
                 "no control socket: \(Self.reason(error)). 'df2redis status' and 'df2redis stop' do not find this task")
         }
     }

@@ -115,7 +115,8 @@ package struct ReplicationService: Sendable {
                 return nil
             })
         let code = await run(
-            replicator, settings: settings, stop: stop, signals: &signals, notifier: notifier, logger: logger)
+            replicator, settings: settings, stop: stop, signals: &signals, notifier: notifier, logger: logger,
+            onEnd: server.beSilent)
         await server.stop()
         return code
     }
@@ -123,7 +124,7 @@ package struct ReplicationService: Sendable {
     private func run(
         _ replicator: Replicator, settings: ReplicatorSettings, stop: Lock<TaskControl.Stop>,
         signals: inout SignalWatcher,
-        notifier: ServiceNotifier, logger: Logger
+        notifier: ServiceNotifier, logger: Logger, onEnd: () -> Void
     ) async -> ExitCode {
         let (leaveRequests, leaveContinuation) = AsyncStream.makeStream(of: Void.self)
         signals.watch { [limit = settings.leaveLimit] name in
@@ -141,16 +142,23 @@ package struct ReplicationService: Sendable {
                 await replicator.leave(drains: wish.drains, isCutover: wish.isCutover)
             }
         }
-        let code = await exitCode(of: replicator, logger, notifier)
+        let code = await exitCode(of: replicator, logger, notifier, onEnd: onEnd)
         leaveContinuation.finish()
         await leaving.value
         return code
     }
 
     /// Runs the task to its end, and reports how it has ended.
-    private func exitCode(of replicator: Replicator, _ logger: Logger, _ notifier: ServiceNotifier) async -> ExitCode {
+    ///
+    /// - Parameter onEnd: called before the report.
+    private func exitCode(
+        of replicator: Replicator, _ logger: Logger, _ notifier: ServiceNotifier, onEnd: () -> Void
+    ) async -> ExitCode {
+        let result: Result<ReplicationSummary, any Error>
+        do { result = .success(try await replicator.run()) } catch { result = .failure(error) }
+        onEnd()
         do {
-            let summary = try await replicator.run()
+            let summary = try result.get()
             guard !summary.isUnfinished else {
                 let message = "the migration was ended before it was complete: \(summary.text(mode))"
                 logger.error("\(message); exit status \(ExitCode.targetUnavailable.rawValue)")

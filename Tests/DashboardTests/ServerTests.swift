@@ -75,6 +75,25 @@ struct ServerScene {
         #expect(throws: LabError.self) { try HTTPClient.get("/health", port: port) }
     }
 
+    @Test func `says nothing more once the task ends`() async throws {
+        let taken = try await ServerScene()
+        let port = try await taken.port()
+        let log = EventLog()
+        var settings = DashboardServer.Settings()
+        (settings.address, settings.retryInterval) = (.fixed(host: "127.0.0.1", port: port), .milliseconds(20))
+        settings.controlSocket = ControlSocket(folder: taken.folder.file("control"))
+        let report = TaskReport(task: TaskDescription(name: "prod"))
+        let server = DashboardServer(
+            settings: settings, report: report,
+            logger: log.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+        server.beSilent()
+        await server.start(TaskControl(demands: nil) { _ in nil })
+        await taken.server.stop()
+        try wait(until: "the page listens") { report.url != nil }
+        #expect(log.latest.isEmpty, "\(log.latest)")
+        await server.stop()
+    }
+
     @Test func `is read only, and says what is not there`() async throws {
         let scene = try await ServerScene()
         let port = try await scene.port()
