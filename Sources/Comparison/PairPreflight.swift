@@ -1,3 +1,4 @@
+import Link
 import Redis
 
 /// Compares what the two servers have said of themselves.
@@ -13,7 +14,7 @@ struct PairPreflight {
 
     private func memory() -> [PreflightFinding] {
         guard let needed = source.usedBytes, let limit = target.memoryBytes, limit > 0 else { return [] }
-        let free = limit - (target.usedBytes ?? 0)
+        let free = max(0, limit - (target.usedBytes ?? 0))
         let text = "the source uses \(SizeText.bytes(needed)), the target may use \(SizeText.bytes(free)) more"
         guard free < needed else { return [PreflightFinding(.ok, .target, "memory", text)] }
         return [
@@ -39,7 +40,7 @@ struct PairPreflight {
         }
         let beyond = source.databases.subtracting(skipped).filter { $0 >= count }
         guard !beyond.isEmpty else {
-            let text = "\(count), the source has \(source.keys) keys in \(source.databases.count)"
+            let text = "\(count), the source has \(counted(source.keys, "key")) in \(source.databases.count)"
             return findings + [PreflightFinding(.ok, .target, "databases", text)]
         }
         let needed = (beyond.max() ?? 0) + 1
@@ -71,11 +72,11 @@ struct PairPreflight {
             default: true
             }
         }.sorted()
-        let extent = "\(source.sampledKeys) keys looked at"
+        let extent = "\(counted(source.sampledKeys, "key")) looked at"
         guard !lacking.isEmpty else {
             return [PreflightFinding(.ok, .target, "types", "it has all types of the source's (\(extent))")]
         }
-        let names = lacking.map { "\($0) (\(source.types[$0] ?? 0) keys)" }.joined(separator: ", ")
+        let names = lacking.map { "\($0) (\(counted(source.types[$0] ?? 0, "key")))" }.joined(separator: ", ")
         return [
             PreflightFinding(
                 options.stopsAtUnsupported ? .fail : .warn, .target, "types", "it has no \(names), of \(extent)",

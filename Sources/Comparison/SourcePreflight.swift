@@ -108,14 +108,15 @@ struct SourcePreflight: Sendable {
         let role = reply.array?.first?.text ?? info["role"] ?? "unknown"
         guard role == "master" else {
             return PreflightFinding(
-                .fail, .source, "role", "the source is a \(role): it takes no replicas",
+                .fail, .source, "role", "the source is a \(role == "slave" ? "replica" : role): it takes no replicas",
                 remedy: "set source.addr to its master, or promote it")
         }
         if info["loading"] == "1" {
             return PreflightFinding(
                 .warn, .source, "role", "a master that is loading its data", remedy: "a start waits until it has")
         }
-        return PreflightFinding(.ok, .source, "role", "master, \(info["connected_slaves"] ?? "0") replicas")
+        return PreflightFinding(
+            .ok, .source, "role", "master, \(counted(info["connected_slaves"].flatMap { Int($0) } ?? 0, "replica"))")
     }
 
     /// What the user may not do of a session's commands, as far as the source says it.

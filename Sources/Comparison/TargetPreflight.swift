@@ -115,7 +115,12 @@ struct TargetPreflight: Sendable {
 
     private func replicas(_ info: ServerInfo) -> [PreflightFinding] {
         if let replicas = info["connected_slaves"].flatMap({ Int($0) }), replicas > 0 {
-            return [PreflightFinding(.ok, .target, "replicas", "\(replicas) replicas get all that is written")]
+            return [
+                PreflightFinding(
+                    .ok, .target, "replicas",
+                    replicas == 1
+                        ? "1 replica gets all that is written" : "\(replicas) replicas get all that is written")
+            ]
         }
         return []
     }
@@ -231,7 +236,7 @@ struct TargetPreflight: Sendable {
         } else if keys > 0, others.isEmpty {
             findings.append(
                 PreflightFinding(
-                    .warn, .target, "contents", "the target holds \(keys) keys that are not this task's",
+                    .warn, .target, "contents", "the target holds \(counted(keys, "key")), none of them this task's",
                     remedy:
                         "the first full sync replaces those that the source has and leaves the others (fullSync.existing); empty the target if both are to be equal"
                 ))

@@ -13,7 +13,7 @@ package struct ComparisonReport: Sendable {
         let seconds = summary.elapsed.secondsAsDouble
         let rate = seconds > 0 ? Int(Double(summary.keys) / seconds) : 0
         let extent =
-            "\(summary.keys) keys of database\(summary.databases.count == 1 ? "" : "s") \(databases), mode \(summary.mode.rawValue), \(Self.tenths(seconds)) s (\(rate) keys/s)"
+            "\(counted(summary.keys, "key")) of database\(summary.databases.count == 1 ? "" : "s") \(databases), mode \(summary.mode.rawValue), \(Self.tenths(seconds)) s (\(rate) keys/s)"
         var lines = [
             summary.isEqual
                 ? "equal: \(extent)"

@@ -1,4 +1,3 @@
-import Comparison
 import Dragonfly
 import DragonflySimulator
 import Lab
@@ -6,6 +5,8 @@ import Link
 import Redis
 import Testing
 import Wire
+
+@testable import Comparison
 
 @Suite struct `A preflight` {
     private static func findings(
@@ -45,6 +46,17 @@ import Wire
         #expect(master.main == nil)
         #expect(master.violations == [])
         #expect(try redis.client().command("DBSIZE").int == 0, "nothing is written")
+    }
+
+    @Test func `of a target that is over its limit says that it may use nothing more`() {
+        var (source, target) = (SourceSide(), TargetSide())
+        (source.usedBytes, source.keys, source.databases) = (100, 1, [0])
+        (target.usedBytes, target.memoryBytes, target.databaseCount) = (30, 20, 16)
+        let findings = PairPreflight(
+            source: source, target: target, options: PreflightOptions(checkpointKey: "test")
+        ).findings()
+        #expect(findings.first?.message == "the source uses 100 B, the target may use 0 B more")
+        #expect(findings.contains { $0.message == "16, the source has 1 key in 1" })
     }
 
     @Test func `says what is wrong with a target, each with a remedy`() async throws {

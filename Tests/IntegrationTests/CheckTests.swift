@@ -55,7 +55,7 @@ import Wire
         for port in [source.port, target.port] { try RESPClient(port: port).command("SET", "a", "1") }
         let nowhere = try scene.check("--databases", "0,9,14")
         #expect(nowhere.code == 0)
-        #expect(nowhere.output.hasPrefix("equal: 1 keys of database 0"))
+        #expect(nowhere.output.hasPrefix("equal: 1 key of database 0"))
         #expect(
             nowhere.errors == "df2redis: warning: neither side has a key in database 9\n"
                 + "df2redis: warning: neither side has a key in database 14\n")

@@ -85,6 +85,22 @@ import Testing
         #expect(found.first?.hasSuffix(expected) == true, "\(found)")
     }
 
+    @Test func `tells all faults of a list and of a section with keys of its own`() {
+        #expect(
+            problems(of: minimal + "  database: {0: 1, x: skip, 3: drop}\n") == [
+                "5:13: target.database: database 0 cannot be written to database 1: keys keep the number of their database, or skip it",
+                "5:20: target.database: expected the number of a database, found \"x\"",
+                "5:32: target.database: expected the database's own number, or skip, found \"drop\"",
+            ])
+        let lists = "  cluster: {seeds: [a, \"b:1\", c], addressMap: {a: b}}\n  type: cluster\n"
+        #expect(problems(of: minimal + lists).count == 4)
+        #expect(
+            problems(of: minimal + "monitor: {patterns: [a, '', b], hook: {url: nourl}}") == [
+                "5:25: monitor.patterns: expected text, found \"\"",
+                "5:45: monitor.hook.url: expected a URL that begins with http:// or https://, found another text",
+            ])
+    }
+
     @Test(arguments: [
         "host", "host:", ":6379", "host:0", "host:65536", "host:+1", "host:6379:1", "2001:db8::1:6379", "[::1]",
         "\"[host]:1\"", "\"[::1\"", "\"[::1%]:1\"", "\"a b:1\"", "redis://host:6379", "user:pw@host:6379", "host/1:1",

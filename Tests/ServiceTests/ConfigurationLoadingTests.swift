@@ -6,6 +6,13 @@ import Testing
 @testable import Service
 
 @Suite struct `A configuration` {
+    @Test func `with an empty prefix of keys says which one it gets`() throws {
+        let loaded = try load(minimal + "checkpoint: {keyPrefix: ''}")
+        #expect(loaded.configuration.checkpoint.keyPrefix == "df2redis:checkpoint:")
+        #expect(loaded.warnings.map(\.key) == ["checkpoint.keyPrefix"])
+        #expect(loaded.warnings.first?.message.contains("df2redis:checkpoint:") == true)
+    }
+
     @Test func `needs no more than the two addresses`() throws {
         let loaded = try load(minimal)
         let configuration = loaded.configuration

@@ -78,12 +78,18 @@ struct ConfigurationReading {
             places[setting.path] = entry.value.position
             return storeEmpty(&configuration)
         }
-        guard !entry.value.isBlank else { return }
+        guard !entry.value.isBlank else {
+            if setting.isWarnedOfWhenEmpty, entry.value.content == .text("") {
+                places[setting.path] = entry.value.position
+                warn(setting.path, "is empty, which means the default: \(setting.print(Configuration()))")
+            }
+            return
+        }
         places[setting.path] = entry.value.position
         do {
             try setting.store(entry.value, &configuration)
         } catch {
-            fail(at: error.position, key: setting.path, error.message)
+            for fault in [error] + error.others { fail(at: fault.position, key: setting.path, fault.message) }
         }
     }
 

@@ -215,7 +215,8 @@ extension Setting {
             "The checkpoint file, for store: file; empty: <task>.checkpoint.json in stateDir."),
         Setting(
             "checkpoint.keyPrefix", \.checkpoint.keyPrefix, .text,
-            "The task's key in the target is this and the task's name."),
+            "The task's key in the target is this and the task's name."
+        ).warnsWhenEmpty,
     ]
 
     private static let limits: [Setting] = [
@@ -303,7 +304,7 @@ extension Setting {
             "monitor.hook.command", optional: \.monitor.hookCommand, .text,
             "Shell command for each alert; DF2REDIS_ALERT, _STATE, _MESSAGE, _TASK and _SOURCE say what it is."),
         Setting(
-            "monitor.hook.url", optional: \.monitor.hookURL, .secret,
+            "monitor.hook.url", optional: \.monitor.hookURL, .url,
             "URL that each alert is posted to as JSON, by curl."),
     ]
 

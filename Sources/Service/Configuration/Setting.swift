@@ -12,6 +12,8 @@ struct Setting: Sendable {
     var obsolete: String?
     /// Stores an empty text, where it means something; nil where it means that the key is left out.
     var storeEmpty: (@Sendable (inout Configuration) -> Void)?
+    /// Whoever empties it may want something else than the default, which it gets.
+    var isWarnedOfWhenEmpty = false
     /// Whether the printed configuration shows the key; another spelling of a key is read only.
     var isPrinted = true
     /// Stores a value that is not blank.
@@ -25,6 +27,15 @@ struct Setting: Sendable {
     struct Mismatch: Error {
         let message: String
         let position: YAMLNode.Position
+        /// Further ones of the same key.
+        var others: [Mismatch] = []
+
+        /// - Parameter mismatches: in the order of the file.
+        static func all(_ mismatches: [Mismatch]) throws(Mismatch) {
+            guard var first = mismatches.first else { return }
+            first.others = Array(mismatches.dropFirst())
+            throw first
+        }
     }
 
     /// The last word of the path.
@@ -58,11 +69,12 @@ extension Setting {
             path: path, help: help, expected: "a list of " + form.expected,
             store: { (node, configuration) throws(Mismatch) in
                 var values: [Value] = []
-                if case .list(let items) = node.content {
-                    for item in items { values.append(try form.read(item)) }
-                } else {
-                    values = [try form.read(node)]
+                var faults: [Mismatch] = []
+                let items = if case .list(let items) = node.content { items } else { [node] }
+                for item in items {
+                    do throws(Mismatch) { values.append(try form.read(item)) } catch { faults.append(error) }
                 }
+                try Mismatch.all(faults)
                 configuration[keyPath: place] = values
             },
             print: { "[" + $0[keyPath: place].map { YAMLText.scalar(form.print($0)) }.joined(separator: ", ") + "]" })
@@ -80,14 +92,24 @@ extension Setting {
                     throw Mismatch(message: "expected \(expected)", position: node.position)
                 }
                 var values: [Key: Value] = [:]
+                var faults: [Mismatch] = []
                 for entry in entries {
-                    let key = YAMLNode(content: .text(entry.key), position: entry.keyPosition)
                     if entry.isDuplicate {
-                        throw Mismatch(message: "'\(entry.key)' occurs twice", position: entry.keyPosition)
+                        faults.append(Mismatch(message: "'\(entry.key)' occurs twice", position: entry.keyPosition))
                     }
-                    values[try keyForm.read(key)] = try form.read(entry.value)
+                    let name = YAMLNode(content: .text(entry.key), position: entry.keyPosition)
+                    var key: Key?
+                    do throws(Mismatch) { key = try keyForm.read(name) } catch { faults.append(error) }
+                    do throws(Mismatch) {
+                        let value = try form.read(entry.value)
+                        if let key { values[key] = value }
+                    } catch {
+                        faults.append(error)
+                    }
                 }
+                // What can be read is looked at further.
                 configuration[keyPath: place] = values
+                try Mismatch.all(faults)
             },
             print: { configuration in
                 let entries = configuration[keyPath: place].map { (keyForm.print($0.key), form.print($0.value)) }
@@ -110,6 +132,13 @@ extension Setting {
         return copy
     }
 
+    /// The same key, with a warning when it is empty.
+    var warnsWhenEmpty: Setting {
+        var copy = self
+        copy.isWarnedOfWhenEmpty = true
+        return copy
+    }
+
     /// The same key, read but left out of what is printed.
     var unprinted: Setting {
         var copy = self
@@ -123,7 +152,7 @@ extension SettingForm {
     ///
     /// - Throws: what was expected and what was found instead; the text of a secret is never shown.
     fileprivate func read(_ node: YAMLNode) throws(Setting.Mismatch) -> Value {
-        if case .text(let text) = node.content, let value = parse(text) { return value }
+        if case .text(let text) = node.content, !text.isEmpty, let value = parse(text) { return value }
         var message = "expected \(expected), found \(found(node))"
         if case .text(let text) = node.content, let word = KeySuggestion.nearest(to: text, among: choices) {
             message += "; did you mean '\(word)'?"

@@ -23,6 +23,19 @@ extension SettingForm where Value == String {
 extension SettingForm where Value == Secret {
     static let secret = SettingForm(
         expected: "text", isSecret: true, parse: { Secret($0) }, print: { $0.description })
+    /// Whole, as some have a token in them.
+    static let url = SettingForm(
+        expected: "a URL that begins with http:// or https://", isSecret: true,
+        parse: { text in
+            let host = ["http://", "https://"].first { text.lowercased().hasPrefix($0) }.map {
+                text.dropFirst($0.count)
+            }
+            guard let host, !host.isEmpty, !host.hasPrefix("/"), !text.contains(where: \.isWhitespace) else {
+                return nil
+            }
+            return Secret(text)
+        },
+        print: { $0.description })
 }
 
 extension SettingForm where Value == Bool {
