@@ -76,11 +76,11 @@ struct MetricsText {
     ) {
         append(counters.batches)
         add(.sessions, counters.sessions)
-        add(.sessionFailures, by: "event", counters.sessionFailures)
+        add(.sessionFailures, by: "event", counters.sessionFailures, of: SessionFailure.allCases.map(\.rawValue))
         add(.targetLosses, counters.targetLosses)
         add(.targetLost, isTargetLost ? 1 : 0)
-        add(.fullSyncs, by: "reason", counters.fullSyncs)
-        add(.incidents, by: "kind", incidents)
+        add(.fullSyncs, by: "reason", counters.fullSyncs, of: FullSyncKind.allCases.map(\.rawValue))
+        add(.incidents, by: "kind", incidents, of: IncidentKind.allCases.map(\.description))
         add(.sourceKeys, counters.sourceKeys)
         add(.targetKeys, counters.targetKeys)
         add(.sourceRoundTrip, counters.sourceRoundTrip?.secondsAsDouble)
@@ -123,9 +123,10 @@ struct MetricsText {
         if let value { sample(metric, [], value) }
     }
 
-    private mutating func add(_ metric: Metric, by label: String, _ values: [String: Int]) {
+    /// A sample for each of `names` from the first scrape on: `increase()` does not see what a sample begins with.
+    private mutating func add(_ metric: Metric, by label: String, _ values: [String: Int], of names: [String]) {
         begin(metric)
-        for (name, value) in values.sorted(by: { $0.key < $1.key }) { sample(metric, [(label, name)], value) }
+        for name in Set(names).union(values.keys).sorted() { sample(metric, [(label, name)], values[name, default: 0]) }
     }
 
     private mutating func begin(_ metric: Metric) {

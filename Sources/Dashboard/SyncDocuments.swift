@@ -82,7 +82,7 @@ struct SyncDocuments {
             Incidents(
                 incidents: report.incidents.map {
                     .init(
-                        timestamp: Self.time($0.time * 1000), kind: $0.incident.kind,
+                        timestamp: Self.time($0.time * 1000), kind: $0.incident.kind.description,
                         flow: $0.incident.flow.index, database: $0.incident.database, subject: $0.incident.subject,
                         key: $0.incident.key, reason: $0.incident.reason)
                 }))

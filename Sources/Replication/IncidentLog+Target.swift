@@ -19,13 +19,13 @@ extension IncidentLog {
     }
 
     func reportEvicted(_ count: Int, policy: String) {
-        record(count, ofKind: "evicted") { total in
+        record(count, ofKind: .evicted) { total in
             "the target has evicted \(total) keys since this task began (maxmemory-policy \(policy)): they are missing there. Set maxmemory-policy noeviction, give it more memory, then empty it for a full sync"
         }
     }
 
     func reportExpired(_ count: Int) {
-        record(count, ofKind: "expired-at-target", level: .notice) { total in
+        record(count, ofKind: .expiredAtTarget, level: .notice) { total in
             "the target has expired \(total) keys by its own clock since this task began: keys of others, or keys that are overdue and whose end the source has not journaled yet"
         }
     }
@@ -40,7 +40,7 @@ extension IncidentLog {
 
     /// - Parameter databases: where a global command has removed nothing, or not everything that it should have.
     func reportShared(_ databases: Set<UInt32>, _ command: GlobalCommand) {
-        record(databases.count, ofKind: "shared-database") { _ in
+        record(databases.count, ofKind: .sharedDatabase) { _ in
             let list = databases.sorted().map(String.init).joined(separator: ", ")
             return
                 "\(command.name) of the source has removed nothing in database \(list) of the target: another task fills it too, and which keys are this task's is not known there. To have them removed: stop the tasks, empty the target, and start them, which syncs them in full"

@@ -21,8 +21,7 @@ package final class IncidentLog: Sendable {
         }
 
         package var severity: Severity
-        /// A fixed word, for counters.
-        package var kind: String
+        package var kind: IncidentKind
         package var flow: FlowID
         package var database: UInt32
         /// Printable, in quotes.
@@ -32,7 +31,7 @@ package final class IncidentLog: Sendable {
         package var subject: String
 
         package init(
-            severity: Severity, kind: String, flow: FlowID, database: UInt32, key: String, reason: String,
+            severity: Severity, kind: IncidentKind, flow: FlowID, database: UInt32, key: String, reason: String,
             subject: String
         ) {
             self.severity = severity
@@ -55,13 +54,13 @@ package final class IncidentLog: Sendable {
     private let path: String?
     private let latest = Lock<[Recent]>([])
     private static let keptIncidents = 50
-    private let counts = Lock<[String: Int]>([:])
+    private let counts = Lock<[IncidentKind: Int]>([:])
     /// Keys of the file, as many as are remembered.
     private let namedKeys = Lock<Set<String>>([])
     private let reportedOnce = Lock<Set<String>>([])
     private static let rememberedKeys = 100_000
     /// Kinds that come by the thousand and mean no data.
-    private static let countedOnly: Set = [Unsupported.throttle.rawValue, OwnershipStage.copyKind]
+    private static let countedOnly: Set<IncidentKind> = [.init(.throttle), .init(.strayCopy)]
     private let file = Lock((descriptor: Int32(-1), size: 0))
     private let maxFileBytes: Int
     private let isFileFull = Atomic<Bool>(false)
@@ -79,11 +78,14 @@ package final class IncidentLog: Sendable {
     deinit { file.withLock { if $0.descriptor >= 0 { close($0.descriptor) } } }
 
     /// Incidents by kind.
-    package var totals: [String: Int] { counts.withLock { $0 } }
+    package var totals: [String: Int] {
+        let counts = counts.withLock { $0 }
+        return [String: Int](uniqueKeysWithValues: counts.map { ($0.key.description, $0.value) })
+    }
 
     /// Commands that the target did not take.
     var refusedByTarget: Int {
-        counts.withLock { $0["target-error", default: 0] + $0["over-limit", default: 0] }
+        counts.withLock { $0[.init(.targetError), default: 0] + $0[.init(.overLimit), default: 0] }
     }
 
     /// The last incidents with a key, oldest first; each key once a kind.
@@ -115,9 +117,10 @@ package final class IncidentLog: Sendable {
     ///
     /// - Parameter text: what is logged, with all of the kind.
     func record(
-        _ number: Int, ofKind kind: String, level: Logger.Level = .warning, _ text: (_ total: Int) -> String
+        _ number: Int, ofKind kind: IncidentKind.Other, level: Logger.Level = .warning, _ text: (_ total: Int) -> String
     ) {
         guard number > 0 else { return }
+        let kind = IncidentKind(kind)
         let total = counts.withLock { counts in
             counts[kind, default: 0] += number
             return counts[kind, default: 0]

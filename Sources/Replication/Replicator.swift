@@ -19,7 +19,7 @@ package actor Replicator {
     private let pause = InterruptibleSleep()
     private var fullSyncs = 0
     /// Why the last session ended.
-    private var lastFailure: (text: String, event: String)?
+    private var lastFailure: (text: String, event: SessionFailure)?
     private var alarm: LagAlarm
     private var hangs = HangReport()
     private let observer = BeatObserver()
@@ -103,10 +103,10 @@ package actor Replicator {
     ) async throws {
         switch next {
         case .atOnce:
-            task.counters.sessionFailed("resync")
+            task.counters.sessionFailed(.resync)
             log(error, "\(error)", ["event": "resync"])
         case .paced:
-            task.counters.sessionFailed("resync")
+            task.counters.sessionFailed(.resync)
             log(error, "\(error)", ["event": "resync", "phase": "waiting"])
             await pause(for: history.pacing.wait() ?? .zero)
         case .retry:
@@ -120,12 +120,13 @@ package actor Replicator {
             guard let attempt = history.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }
             let wait = min(
                 settings.retry.wait(before: attempt), history.hasBegun ? settings.retry.maximum : .seconds(2))
-            lastFailure = (error.description, error.event)
-            task.counters.sessionFailed(error.event)
+            let failure = SessionFailure(error)
+            lastFailure = (error.description, failure)
+            task.counters.sessionFailed(failure)
             if !history.hasBegun { task.notice(.loading(idleStatus, next: wait)) }
             log(
                 error, "\(error); another attempt in \(wait.milliseconds) ms",
-                ["event": "\(error.event)", "phase": "waiting"])
+                ["event": "\(failure.rawValue)", "phase": "waiting"])
             task.notice(.phase(idleStatus))
             await pause(for: wait)
         }
@@ -200,7 +201,7 @@ package actor Replicator {
             phase: lastFailure == nil ? .connecting : .waiting, source: settings.source.endpoint.description,
             target: settings.target.place, incidents: task.incidents.totals, fullSyncs: fullSyncs,
             detail: lastFailure?.text)
-        status.failure = lastFailure?.event
+        status.failure = lastFailure?.event.rawValue
         status.counters = task.counters.values
         return status
     }
@@ -216,16 +217,5 @@ package actor Replicator {
         isLeaving = true
         pause.end()
         await session?.requestLeave(drains: drains, isCutover: isCutover)
-    }
-}
-
-extension ReplicationError {
-    fileprivate var event: String {
-        switch code {
-        case .overflow: "overflow"
-        case .target, .targetChanged: "targetLost"
-        case .recordsLost, .dataReplaced: "resync"
-        default: "sourceLost"
-        }
     }
 }

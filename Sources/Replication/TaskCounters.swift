@@ -6,9 +6,9 @@ package final class TaskCounters: Sendable {
     package struct Values: Equatable, Sendable {
         /// Sessions that have got as far as a sync.
         package var sessions = 0
-        /// Full syncs that have begun, by `FullSyncReason.kind`; `first` where there was nothing to go on from.
+        /// Full syncs that have begun, by `FullSyncKind`.
         package var fullSyncs: [String: Int] = [:]
-        /// How often a session has ended by an error, by the kind of event that was logged for it.
+        /// How often a session has ended by an error, by `SessionFailure`.
         package var sessionFailures: [String: Int] = [:]
         /// How often the target stopped serving while a session went on.
         package var targetLosses = 0
@@ -32,13 +32,15 @@ package final class TaskCounters: Sendable {
     package var values: Values { state.withLock { $0 } }
 
     func sessionBegan() { state.withLock { $0.sessions += 1 } }
-    func sessionFailed(_ event: String) { state.withLock { $0.sessionFailures[event, default: 0] += 1 } }
+    func sessionFailed(_ failure: SessionFailure) {
+        state.withLock { $0.sessionFailures[failure.rawValue, default: 0] += 1 }
+    }
     func targetLost() { state.withLock { $0.targetLosses += 1 } }
     func batchApplied(after latency: Duration) { state.withLock { $0.batches.note(latency) } }
     func sourceAnswered(after time: Duration) { state.withLock { $0.sourceRoundTrip = time } }
 
     func fullSyncBegan(_ reason: FullSyncReason?) {
-        state.withLock { $0.fullSyncs[reason?.kind ?? "first", default: 0] += 1 }
+        state.withLock { $0.fullSyncs[(reason?.kind ?? .first).rawValue, default: 0] += 1 }
     }
 
     func sourceHas(keys: Int?) { state.withLock { $0.sourceKeys = keys } }
@@ -49,6 +51,25 @@ package final class TaskCounters: Sendable {
             values.targetKeys = keys
             if values.targetKeysBefore == nil { values.targetKeysBefore = keys }
         }
+    }
+}
+
+/// What an error that ends a session is about: the event that it is logged with.
+package enum SessionFailure: String, CaseIterable, Sendable {
+    case sourceLost, targetLost
+    /// There is no room left for what waits for the target.
+    case overflow
+    /// What the stream has brought is not all that the source holds.
+    case resync
+
+    init(_ error: ReplicationError) {
+        self =
+            switch error.code {
+            case .overflow: .overflow
+            case .target, .targetChanged: .targetLost
+            case .recordsLost, .dataReplaced: .resync
+            default: .sourceLost
+            }
     }
 }
 

@@ -22,7 +22,7 @@ import Testing
         (flow.decodedLSN, flow.appliedLSN, flow.lag) = (LSN(.max), LSN(110), .milliseconds(1500))
         status.flows = [flow, .init(FlowID(1))]
         status.session = 1
-        status.incidents = ["type": 2, "over-limit": 1]
+        status.incidents = ["bloom-filter": 2, "over-limit": 1]
         status.counters.fullSyncs = ["first": 1, "other-master": 2]
         status.counters.batches.note(.milliseconds(3))
         status.counters.batches.note(.seconds(60))
@@ -42,7 +42,7 @@ import Testing
         #expect(value("df2redis_phase{task=\"prod\",phase=\"stable\"}", in: text) == "1")
         #expect(value("df2redis_phase{task=\"prod\",phase=\"full sync\"}", in: text) == "0")
         #expect(value("df2redis_full_syncs_total{task=\"prod\",reason=\"other-master\"}", in: text) == "2")
-        #expect(value("df2redis_incidents_total{task=\"prod\",kind=\"type\"}", in: text) == "2")
+        #expect(value("df2redis_incidents_total{task=\"prod\",kind=\"bloom-filter\"}", in: text) == "2")
         #expect(value("df2redis_source_round_trip_seconds{task=\"prod\"}", in: text) == "0.00025")
         #expect(value("df2redis_start_time_seconds{task=\"prod\"}", in: text) == "1800000000.5")
         #expect(value("df2redis_batch_duration_seconds_bucket{task=\"prod\",le=\"0.0025\"}", in: text) == "0")
@@ -63,6 +63,20 @@ import Testing
             #expect(Set(names.map(String.init)) == Set(Metric.all.map(\.name)))
             #expect(names.count == Metric.all.count)
         }
+    }
+
+    @Test func `have each event, reason and kind with 0 before it happens`() {
+        let text = text(nil)
+        for event in SessionFailure.allCases {
+            #expect(value("df2redis_session_failures_total{task=\"prod\",event=\"\(event)\"}", in: text) == "0")
+        }
+        for reason in FullSyncKind.allCases {
+            #expect(value("df2redis_full_syncs_total{task=\"prod\",reason=\"\(reason.rawValue)\"}", in: text) == "0")
+        }
+        for kind in IncidentKind.allCases {
+            #expect(value("df2redis_incidents_total{task=\"prod\",kind=\"\(kind)\"}", in: text) == "0")
+        }
+        #expect(Set(IncidentKind.allCases).count == IncidentKind.allCases.count)
     }
 
     @Test func `are each in the manual`() throws {

@@ -1,5 +1,6 @@
 import Foundation
 import Lab
+import Replication
 import Testing
 
 @testable import Dashboard
@@ -60,5 +61,78 @@ import Testing
             try #require(promtool), ["check", "rules", repository.appending(path: Self.rules).path],
             output: folder.file("output"), error: folder.file("error"))
         #expect(try process.waitForEnd() == .exited(0), "\(process.outputTail(lines: 20))")
+    }
+
+    /// An alert, and the labels that it fires with.
+    struct Alert: Sendable {
+        var name: String
+        var labels: [String: String]
+    }
+
+    /// What a task says at its start, then for `quietMinutes` minutes, and what it says from then on.
+    private static func scrapes(quietMinutes: Int) -> String {
+        let report = TaskReport(task: TaskDescription(name: "prod"))
+        let before = quietMinutes == 0 ? [:] : samples(of: MetricsText(report).text)
+        var status = ReplicationStatus(phase: .waiting, source: "a:1", target: "b:2")
+        status.incidents = ["bloom-filter": 1]
+        status.counters.sessionFailures = ["sourceLost": 6]
+        status.counters.fullSyncs = ["first": 1, "buffer-too-short": 3]
+        report.take(.phase(status))
+        return samples(of: MetricsText(report).text).sorted { $0.key < $1.key }.map { series, value in
+            let quiet = before[series].map { "\($0)x\(quietMinutes) " } ?? "_x\(quietMinutes) "
+            return "      - {series: '\(series)', values: '\(quiet)\(value)x20'}\n"
+        }.joined()
+    }
+
+    /// Counters by their series, as Prometheus keeps them.
+    private static func samples(of text: String) -> [String: String] {
+        var samples: [String: String] = [:]
+        for line in text.split(separator: "\n") where line.contains("_total{") {
+            guard let end = line.lastIndex(of: " ") else { continue }
+            let series = String(line[..<end]).replacing("{", with: "{instance=\"a\",job=\"df2redis\",")
+            samples[series] = String(line[line.index(after: end)...])
+        }
+        return samples
+    }
+
+    private static let alerts = [
+        Alert(name: "Df2redisIncidents", labels: ["kind": "bloom-filter"]),
+        Alert(name: "Df2redisSessionsFail", labels: ["event": "sourceLost"]),
+        Alert(name: "Df2redisFullSyncsRepeat", labels: [:]),
+    ]
+
+    @Test(.enabled(if: promtool != nil), arguments: alerts) func `tells of the first occurrence`(
+        _ alert: Alert
+    ) throws {
+        try expect([alert], of: alert.name, inScrapes: Self.scrapes(quietMinutes: 5))
+    }
+
+    @Test(.enabled(if: promtool != nil)) func `tells of an incident before the first scrape`() throws {
+        try expect([Self.alerts[0]], of: Self.alerts[0].name, inScrapes: Self.scrapes(quietMinutes: 0))
+    }
+
+    private func expect(_ alerts: [Alert], of name: String, inScrapes series: String) throws {
+        let folder = try TemporaryFolder("alerts")
+        let expected = alerts.map { alert in
+            let labels = ["severity": "warning", "instance": "a", "task": "prod"].merging(alert.labels) { $1 }
+            return "{exp_labels: {" + labels.map { "\($0): \($1)" }.joined(separator: ", ") + "}}"
+        }
+        // What an annotation says is compared as well where it is given; labels are what matters here.
+        let rules = try Self.text(Self.rules).replacing(/(?m)^ +(annotations|summary|description):.*\n/, with: "")
+        _ = try folder.write(rules, to: "rules.yml")
+        let test = """
+            rule_files: [rules.yml]
+            evaluation_interval: 1m
+            tests:
+              - interval: 1m
+                input_series:
+            \(series)    alert_rule_test:
+                  - {eval_time: 10m, alertname: \(name), exp_alerts: [\(expected.joined(separator: ", "))]}
+
+            """
+        let process = try ChildProcess(
+            try #require(promtool), ["test", "rules", try folder.write(test, to: "test.yml")],
+            output: folder.file("output"), error: folder.file("error"))
+        #expect(try process.waitForEnd() == .exited(0), "\(process.outputTail(lines: 30)) \(process.errorOutput)")
     }
 }

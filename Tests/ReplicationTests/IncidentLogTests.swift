@@ -3,6 +3,7 @@ import Foundation
 import Lab
 import Link
 import Logging
+import Redis
 import Testing
 
 @testable import Replication
@@ -34,7 +35,8 @@ import Testing
 
     private func incident(_ key: String) -> IncidentLog.Incident {
         .init(
-            severity: .missing, kind: "json", flow: FlowID(0), database: 0, key: key, reason: "none", subject: "JSON")
+            severity: .missing, kind: .init(.json), flow: FlowID(0), database: 0, key: key, reason: "none",
+            subject: "JSON")
     }
 
     @Test(arguments: [

@@ -128,7 +128,7 @@ final class EncoderReports {
         if isRefreshing { return }
         record(
             .init(
-                severity: .diverging, kind: divergence.rawValue, flow: flow, database: database, key: key,
+                severity: .diverging, kind: .init(divergence), flow: flow, database: database, key: key,
                 reason: divergence.reason, subject: subject))
     }
 
@@ -141,7 +141,7 @@ final class EncoderReports {
         }
         record(
             .init(
-                severity: .missing, kind: Unsupported.database.rawValue, flow: flow, database: database,
+                severity: .missing, kind: .init(Unsupported.database), flow: flow, database: database,
                 key: printableKey(key), reason: "target.database leaves out database \(missing)", subject: subject))
     }
 
@@ -158,7 +158,7 @@ final class EncoderReports {
         if isRefreshing { return nil }
         record(
             .init(
-                severity: .missing, kind: unsupported.rawValue, flow: flow, database: database, key: key,
+                severity: .missing, kind: .init(unsupported), flow: flow, database: database, key: key,
                 reason: unsupported.reason, subject: subject))
         guard policy.onUnsupported == .stop, unsupported.mayStop else { return nil }
         let remedy = unsupported == .database ? ", and so does target.database: {<number>: skip}" : ""

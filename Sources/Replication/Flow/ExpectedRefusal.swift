@@ -1,7 +1,7 @@
 /// An error of the target that does not say that it differs: the source journals some commands whether it takes them or not,
 /// and takes numbers that no Redis does (Protocol 5.6 rows 20 and 21). The raw value names it in logs, counters and the
 /// dead-letter file.
-enum ExpectedRefusal: String {
+enum ExpectedRefusal: String, CaseIterable {
     /// The source refuses such a command as well, as far as the journal says.
     case command = "refused-alike"
     /// The source took it: it reads numbers and stream ids less strictly.

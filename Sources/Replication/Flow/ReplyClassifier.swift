@@ -73,7 +73,7 @@ struct ReplyClassifier {
             refreshKeys(of: irregularity, in: batch)
             reports.record(
                 .init(
-                    severity: .diverging, kind: "repeated", flow: flow, database: label.database,
+                    severity: .diverging, kind: .init(.repeated), flow: flow, database: label.database,
                     key: label.key,
                     reason: "it may have been applied before, and the target refuses it now: \(text)",
                     subject: label.name))
@@ -86,7 +86,7 @@ struct ReplyClassifier {
             }
             reports.record(
                 .init(
-                    severity: .diverging, kind: "refresh-refused", flow: flow, database: label.database,
+                    severity: .diverging, kind: .init(.refreshRefused), flow: flow, database: label.database,
                     key: label.key,
                     reason:
                         "the target refuses its value, which was read at the source, and keeps what it has: \(text)",
@@ -96,7 +96,7 @@ struct ReplyClassifier {
             // The source runs Lua 5.4, the target 5.1. A script is no data: who wants it loaded loads it.
             reports.record(
                 .init(
-                    severity: .diverging, kind: "script", flow: flow, database: 0, key: "\"LOAD\"",
+                    severity: .diverging, kind: .init(.script), flow: flow, database: 0, key: "\"LOAD\"",
                     reason: "the target does not take a script of the source: \(text)", subject: label.name))
             return nil
         case .error(let text):
@@ -106,7 +106,7 @@ struct ReplyClassifier {
                 refreshKeys(of: irregularity, in: batch)
                 reports.record(
                     .init(
-                        severity: .diverging, kind: refusal.rawValue, flow: flow, database: label.database,
+                        severity: .diverging, kind: .init(refusal), flow: flow, database: label.database,
                         key: label.key, reason: "\(refusal.reason): \(text)", subject: storing ?? label.name))
                 return nil
             }
@@ -124,7 +124,7 @@ struct ReplyClassifier {
             for label in batch.labels(ofCommand: irregularity.command) {
                 reports.record(
                     .init(
-                        severity: .missing, kind: "target-error", flow: flow, database: label.database,
+                        severity: .missing, kind: .init(.targetError), flow: flow, database: label.database,
                         key: label.key, reason: text, subject: label.name))
             }
             guard policy.onError == .stop else {
@@ -196,7 +196,7 @@ struct ReplyClassifier {
         let reason = "\(obstacle.reason): raise it and start the task anew; until then \(rest)"
         reports.record(
             .init(
-                severity: .missing, kind: "over-limit", flow: flow, database: label.database, key: label.key,
+                severity: .missing, kind: .init(.overLimit), flow: flow, database: label.database, key: label.key,
                 reason: reason, subject: label.name))
         guard isStopping else { return nil }
         return ReplicationError(
@@ -225,7 +225,7 @@ struct ReplyClassifier {
         reports.countConflict()
         reports.record(
             .init(
-                severity: .diverging, kind: "conflict", flow: flow, database: label.database, key: label.key,
+                severity: .diverging, kind: .init(.conflict), flow: flow, database: label.database, key: label.key,
                 reason: "the target has the key already, and keeps it as it is (conflict.policy)", subject: "key"))
         guard policy.onConflict == .panic else { return nil }
         return ReplicationError(
@@ -256,7 +256,7 @@ extension IncidentLog.Incident {
     /// A command that succeeded at the source finds no key at the target.
     fileprivate static func missingKey(_ label: CommandBatch.Label, flow: FlowID) -> Self {
         .init(
-            severity: .missing, kind: "missing-key", flow: flow, database: label.database, key: label.key,
+            severity: .missing, kind: .init(.missingKey), flow: flow, database: label.database, key: label.key,
             reason:
                 "the source has renamed it or changed its TTL, and the target lacks it: it was never taken over, or the target's own clock, its eviction or somebody else has removed it",
             subject: label.name)

@@ -131,7 +131,7 @@ final class FlowRefresher {
         let reports = stages.reports
         reports.record(
             .init(
-                severity: .missing, kind: unsupported.rawValue, flow: reports.flow, database: key.database,
+                severity: .missing, kind: .init(unsupported), flow: reports.flow, database: key.database,
                 key: printableKey(key.key.span.bytes), reason: unsupported.reason, subject: type.name))
         guard unsupported.takesTheKey else { return queue.finish(key, .failed) }
         remove(key)

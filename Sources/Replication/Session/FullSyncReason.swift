@@ -68,27 +68,27 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         }
     }
 
-    /// A word for counters, without figures.
-    var kind: String {
+    /// Without figures, for counters.
+    var kind: FullSyncKind {
         switch self {
-        case .checkpointGone: "checkpoint-gone"
-        case .notBelieved: "checkpoint-not-believed"
-        case .notCompleted: "not-completed"
-        case .notReconciled: "not-reconciled"
-        case .noPosition: "no-position"
-        case .stoppedByPolicy: "stopped-by-policy"
-        case .otherMaster: "other-master"
-        case .otherShardCount: "other-shard-count"
-        case .bufferTooShort: "buffer-too-short"
-        case .mixedFlowModes: "mixed-flow-modes"
-        case .recordsLost: "records-lost"
-        case .wasReplica: "was-replica"
-        case .roleChanged: "role-changed"
-        case .loading: "source-loading"
-        case .flushWithoutCall: "flush-without-call"
-        case .keysMissing: "keys-missing"
-        case .keysLeft: "keys-left"
-        case .nodeIncomplete: "node-incomplete"
+        case .checkpointGone: .checkpointGone
+        case .notBelieved: .notBelieved
+        case .notCompleted: .notCompleted
+        case .notReconciled: .notReconciled
+        case .noPosition: .noPosition
+        case .stoppedByPolicy: .stoppedByPolicy
+        case .otherMaster: .otherMaster
+        case .otherShardCount: .otherShardCount
+        case .bufferTooShort: .bufferTooShort
+        case .mixedFlowModes: .mixedFlowModes
+        case .recordsLost: .recordsLost
+        case .wasReplica: .wasReplica
+        case .roleChanged: .roleChanged
+        case .loading: .loading
+        case .flushWithoutCall: .flushWithoutCall
+        case .keysMissing: .keysMissing
+        case .keysLeft: .keysLeft
+        case .nodeIncomplete: .nodeIncomplete
         }
     }
 
@@ -121,4 +121,28 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .nodeIncomplete: "a node of the target has come back without what had been written there"
         }
     }
+}
+
+/// What full syncs are counted by.
+package enum FullSyncKind: String, CaseIterable, Sendable {
+    /// There was nothing to go on from.
+    case first = "first"
+    case checkpointGone = "checkpoint-gone"
+    case notBelieved = "checkpoint-not-believed"
+    case notCompleted = "not-completed"
+    case notReconciled = "not-reconciled"
+    case noPosition = "no-position"
+    case stoppedByPolicy = "stopped-by-policy"
+    case otherMaster = "other-master"
+    case otherShardCount = "other-shard-count"
+    case bufferTooShort = "buffer-too-short"
+    case mixedFlowModes = "mixed-flow-modes"
+    case recordsLost = "records-lost"
+    case wasReplica = "was-replica"
+    case roleChanged = "role-changed"
+    case loading = "source-loading"
+    case flushWithoutCall = "flush-without-call"
+    case keysMissing = "keys-missing"
+    case keysLeft = "keys-left"
+    case nodeIncomplete = "node-incomplete"
 }

@@ -188,22 +188,24 @@ final class SessionRefresh {
     /// The source does not have the key's database.
     private func leaveOut(_ request: RefreshRequest, because error: SourceError, _ queue: RefreshQueue) {
         leaveOut(
-            request, "no-database", "it cannot be read in database \(request.key.database) of the source: \(error)",
+            request, .noDatabase, "it cannot be read in database \(request.key.database) of the source: \(error)",
             queue)
     }
 
     private func leaveOut(_ request: RefreshRequest, _ size: Int, _ queue: RefreshQueue) {
         leaveOut(
-            request, "too-large",
+            request, .tooLarge,
             "it takes \(size) bytes at the source, of a type that is read at one stroke or not at all (\(Self.mostBytes) bytes): it stays as it is at the target",
             queue)
     }
 
-    private func leaveOut(_ request: RefreshRequest, _ kind: String, _ reason: String, _ queue: RefreshQueue) {
+    private func leaveOut(
+        _ request: RefreshRequest, _ kind: IncidentKind.Other, _ reason: String, _ queue: RefreshQueue
+    ) {
         queue.finish(request.key, .failed)
         task.incidents.record(
             .init(
-                severity: .diverging, kind: kind, flow: request.flow, database: request.key.database,
+                severity: .diverging, kind: .init(kind), flow: request.flow, database: request.key.database,
                 key: printableKey(request.key.key.span.bytes), reason: reason, subject: "key"))
     }
 }

@@ -5,7 +5,6 @@ import Wire
 /// Leaves out copies that the source keeps of a key in shards that do not own it (`KeyOwnership`): they are no data.
 final class OwnershipStage: RecordStage {
     /// Names them in counters and the log.
-    static let copyKind = "stray-copy"
 
     private let reports: EncoderReports
     private var ownership: KeyOwnership
@@ -76,7 +75,8 @@ final class OwnershipStage: RecordStage {
         guard ownership.isCopy(key) else { return false }
         reports.record(
             .init(
-                severity: .leftOut, kind: Self.copyKind, flow: reports.flow, database: database, key: printableKey(key),
+                severity: .leftOut, kind: .init(.strayCopy), flow: reports.flow, database: database,
+                key: printableKey(key),
                 reason:
                     "PFMERGE has left it in a shard that does not own the key, where no client of the source sees it",
                 subject: subject()))

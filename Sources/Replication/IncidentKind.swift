@@ -1,0 +1,35 @@
+package import Redis
+
+/// What an incident is counted by: a fixed word, in the log, the dead-letter file and the metrics.
+package struct IncidentKind: Hashable, Sendable, CaseIterable, CustomStringConvertible {
+    /// Kinds that have no list of their own.
+    enum Other: String, CaseIterable {
+        /// The target has a key already, which a conflict policy protects.
+        case conflict = "conflict"
+        case evicted = "evicted"
+        case expiredAtTarget = "expired-at-target"
+        case missingKey = "missing-key"
+        case noDatabase = "no-database"
+        case overLimit = "over-limit"
+        case refreshRefused = "refresh-refused"
+        case repeated = "repeated"
+        case script = "script"
+        case sharedDatabase = "shared-database"
+        case strayCopy = "stray-copy"
+        case targetError = "target-error"
+        case tooLarge = "too-large"
+    }
+
+    /// All there are: a counter that begins with its first incident is one whose first incident Prometheus does not see.
+    package static var allCases: [IncidentKind] {
+        Unsupported.allCases.map { Self($0) } + Divergence.allCases.map { Self($0) }
+            + ExpectedRefusal.allCases.map { Self($0) } + Other.allCases.map { Self($0) }
+    }
+
+    package let description: String
+
+    package init(_ unsupported: Unsupported) { description = unsupported.rawValue }
+    init(_ divergence: Divergence) { description = divergence.rawValue }
+    init(_ refusal: ExpectedRefusal) { description = refusal.rawValue }
+    init(_ other: Other) { description = other.rawValue }
+}
