@@ -22,7 +22,7 @@ package struct Comparison: Sendable {
     private let onProgress: @Sendable (ComparisonProgress) -> Void
 
     /// - Parameters:
-    ///   - onDifference: called with each key that is different, once.
+    ///   - onDifference: called with each key that is different, and each that is left out by policy, once.
     ///   - onProgress: called after each page of keys.
     package init(
         _ servers: ServerPair, options: ComparisonOptions,
@@ -82,6 +82,9 @@ package struct Comparison: Sendable {
             var databases = Set(sourceCounts.keys).union(try await target.keyCounts().keys)
             if let wanted = options.databases { databases.formIntersection(wanted) }
             summary.databases = databases.sorted()
+            let leftOut = summary.databases.filter(pool.scope.leavesOut(database:))
+            summary.databases.removeAll(where: leftOut.contains)
+            for database in leftOut { summary.leftOutDatabases[database] = sourceCounts[database] }
             progress.expectedKeys = summary.databases.reduce(0) { $0 + (sourceCounts[$1] ?? 0) }
             let selection = KeySelection(
                 options: options, checkpointKeys: try await checkpointKeys(), isInCluster: target.cluster != nil)
@@ -101,6 +104,7 @@ package struct Comparison: Sendable {
                 }
             }
             try await confirm()
+            report()
         }
 
         /// The checkpoints' keys of all tasks that the target knows.
@@ -152,7 +156,7 @@ package struct Comparison: Sendable {
         private mutating func add(_ page: ComparedPage, areExtra: Bool) throws(ComparisonError) {
             let findings = try page.findings.get()
             if !areExtra { summary.keys += page.keys.count - findings.goneCount }
-            count(findings)
+            try count(findings)
             for finding in findings.different {
                 let key = PendingKey(database: page.database, key: finding.difference.key)
                 pending[key] = Sighting(digest: finding.digest)
@@ -160,15 +164,24 @@ package struct Comparison: Sendable {
             report()
         }
 
-        private mutating func count(_ findings: KeyComparer.Findings) {
+        private mutating func count(_ findings: KeyComparer.Findings) throws(ComparisonError) {
+            try addLeftOut(findings)
             summary.lateTTLs += findings.lateTTLs
             for (type, count) in findings.unread { summary.unread[type, default: 0] += count }
+        }
+
+        private mutating func addLeftOut(_ findings: KeyComparer.Findings) throws(ComparisonError) {
+            for difference in findings.leftOut {
+                summary.leftOut[difference.type, default: 0] += 1
+                try onDifference(difference)
+            }
         }
 
         private mutating func report() {
             progress.keys = summary.keys
             progress.pending = pending.count
             progress.different = summary.differenceCount
+            progress.leftOut = summary.leftOutCount
             onProgress(progress)
         }
 
@@ -211,6 +224,7 @@ package struct Comparison: Sendable {
             }
             for page in pages {
                 let findings = try page.findings.get()
+                try addLeftOut(findings)
                 for finding in findings.different {
                     let key = PendingKey(database: database, key: finding.difference.key)
                     let sighting = Sighting(digest: finding.digest, after: before[key])
@@ -266,6 +280,7 @@ struct ComparerPool: Sendable {
     let target: ServerConnection
     let comparers: [KeyComparer]
     let position: AppliedPosition
+    let scope: PolicyScope
 
     init(_ servers: ServerPair, _ options: ComparisonOptions) async throws(ComparisonError) {
         let pacers =
@@ -280,6 +295,7 @@ struct ComparerPool: Sendable {
             open.append(source)
             target = try await .target(servers.target, role: "check", pacer: pacers?.target)
             open.append(target)
+            scope = try await PolicyScope(options, servers.target)
             var comparers: [KeyComparer] = []
             for number in 0..<max(1, options.parallel) {
                 let source = try await ServerConnection.source(
@@ -289,7 +305,9 @@ struct ComparerPool: Sendable {
                     servers.target, role: "check.\(number)", pacer: pacers?.target)
                 open.append(target)
                 comparers.append(
-                    KeyComparer(source: source, target: target, mode: options.mode, ttlMargins: options.ttlMargins))
+                    KeyComparer(
+                        source: source, target: target, mode: options.mode, ttlMargins: options.ttlMargins,
+                        scope: scope))
             }
             self.comparers = comparers
         } catch {

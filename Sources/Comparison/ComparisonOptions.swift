@@ -30,6 +30,10 @@ package struct ComparisonOptions: Sendable {
     package var rounds = 8
     /// Milliseconds that a deadline at the target may be later than the source's.
     package var ttlMargins: Set<Int64> = []
+    /// Keys that the target has no place for are left out on purpose, and their absence is no difference.
+    package var leavesOutUnsupported = false
+    /// Databases of the source that are left out on purpose.
+    package var skippedDatabases: Set<UInt32> = []
     /// The key in which a task keeps its position at the target.
     package var checkpointKey: String
 
@@ -56,6 +60,8 @@ package struct ComparisonProgress: Sendable {
     /// Keys that differed when they were read last, and have not been confirmed.
     package var pending = 0
     package var different = 0
+    /// Keys that are left out by policy.
+    package var leftOut = 0
 }
 
 /// What a comparison has found.
@@ -72,10 +78,16 @@ package struct ComparisonSummary: Sendable {
     package var lateTTLs = 0
     /// Keys of types whose values cannot be read, by type; everything but their values was compared.
     package var unread: [String: Int] = [:]
+    /// Keys that a policy leaves out, and that the target lacks: of types that it has no place for, by type. No differences.
+    package var leftOut: [String: Int] = [:]
+    /// Keys of databases that a policy leaves out, by database, as INFO counts them: they were not looked at.
+    package var leftOutDatabases: [UInt32: Int] = [:]
     package var elapsed = Duration.zero
 
     package var differenceCount: Int { differences.values.reduce(0) { $0 + $1.values.reduce(0, +) } }
+    /// But for what is left out by policy.
     package var isEqual: Bool { differenceCount == 0 }
+    package var leftOutCount: Int { (Array(leftOut.values) + Array(leftOutDatabases.values)).reduce(0, +) }
 
     init(mode: ComparisonOptions.Mode) { self.mode = mode }
 }

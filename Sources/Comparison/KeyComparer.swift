@@ -12,6 +12,8 @@ struct KeyComparer: Sendable {
     /// What a page has given.
     struct Findings: Sendable {
         var different: [Finding] = []
+        /// Keys that the target lacks since a policy leaves them out.
+        var leftOut: [KeyDifference] = []
         /// Keys that are on neither side any more.
         var goneCount = 0
         var lateTTLs = 0
@@ -22,6 +24,7 @@ struct KeyComparer: Sendable {
     let target: ServerConnection
     let mode: ComparisonOptions.Mode
     let ttlMargins: Set<Int64>
+    let scope: PolicyScope
 
     private static let typeCommand = Array("TYPE".utf8)
     private static let expiryCommand = Array("PEXPIRETIME".utf8)
@@ -249,6 +252,11 @@ struct KeyComparer: Sendable {
         }
         let (source, target) = candidate.expiresAt
         switch verdict {
+        case .differs(.missing, _, _) where scope.leavesOut(type: candidate.type):
+            findings.leftOut.append(
+                KeyDifference(
+                    database: database, key: candidate.key, kind: .leftOut, type: candidate.type, source: nil,
+                    target: nil))
         case .differs(let kind, let left, let right): different(kind, left, right)
         case .hasChanged, .isLarge: different(.value, nil, nil)
         case .equal where source == target: break

@@ -15,6 +15,8 @@ package struct KeyDifference: Equatable, Sendable {
         case groups
         /// Absolute deadlines differ, by none of df2redis' own margins.
         case ttl
+        /// No difference to be mended: a policy leaves the key out, and the target lacks it.
+        case leftOut = "left-out"
     }
 
     package let database: UInt32

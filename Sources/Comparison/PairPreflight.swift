@@ -63,15 +63,7 @@ struct PairPreflight {
 
     private func types() -> [PreflightFinding] {
         guard let profile = target.profile, source.sampledKeys > 0 else { return [] }
-        let lacking = source.types.keys.filter { type in
-            switch type {
-            case "string", "hash", "set", "zset", "list", "stream": false
-            case "ReJSON-RL": !profile.hasJSON
-            // A module's bloom filter is built anew there; sketches have no equal.
-            case "MBbloom--": !profile.hasBloom
-            default: true
-            }
-        }.sorted()
+        let lacking = source.types.keys.filter(profile.lacksType).sorted()
         let extent = "\(counted(source.sampledKeys, "key")) looked at"
         guard !lacking.isEmpty else {
             return [PreflightFinding(.ok, .target, "types", "it has all types of the source's (\(extent))")]

@@ -72,12 +72,14 @@ struct DemandRoutes: Sendable {
         document([
             ("asked", "\(receipt.asked)"), ("unplaced", "\(receipt.unplaced)"), ("noRoom", "\(receipt.noRoom)"),
             ("mark", "\(receipt.mark)"), ("failedBefore", "\(receipt.failedBefore)"),
+            ("leftOutBefore", "\(receipt.leftOutBefore)"),
         ])
     }
 
     private func rest(_ rest: TaskDemands.Rest) -> String {
         document([
             ("waiting", "\(rest.waiting)"), ("changing", "\(rest.changing)"), ("failed", "\(rest.failed)"),
+            ("leftOut", "\(rest.leftOut)"),
         ])
     }
 

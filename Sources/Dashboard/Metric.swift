@@ -88,7 +88,8 @@ extension Metric {
         "df2redis_refresh_keys_asked_total", .counter, "Keys to be read at the source, each once until it is done.")
     static let refreshEnds = Metric(
         "df2redis_refresh_keys_total", .counter, ["end"],
-        "Keys that are done: read and written, removed by the stream before they were read, or failed.")
+        "Keys that are done: read and written, removed by the stream before they were read, left out by policy, or failed."
+    )
     static let refreshRetries = Metric(
         "df2redis_refresh_retries_total", .counter, "Values that had changed before they were written.")
     static let refreshWaiting = Metric(

@@ -92,7 +92,8 @@ struct MetricsText {
         begin(.refreshEnds)
         if let refreshes {
             let ends = [
-                ("refreshed", refreshes.refreshed), ("overtaken", refreshes.overtaken), ("failed", refreshes.failed),
+                ("refreshed", refreshes.refreshed), ("overtaken", refreshes.overtaken), ("left-out", refreshes.leftOut),
+                ("failed", refreshes.failed),
             ]
             for (end, count) in ends { sample(.refreshEnds, [("end", end)], count) }
         }

@@ -92,7 +92,8 @@ package struct StatusDocument: Sendable {
         object([
             ("asked", "\(refreshes.asked)"), ("refreshed", "\(refreshes.refreshed)"),
             ("removed", "\(refreshes.removed)"), ("retried", "\(refreshes.retried)"),
-            ("overtaken", "\(refreshes.overtaken)"), ("failed", "\(refreshes.failed)"),
+            ("overtaken", "\(refreshes.overtaken)"), ("leftOut", "\(refreshes.leftOut)"),
+            ("failed", "\(refreshes.failed)"),
             ("waiting", "\(refreshes.waiting)"),
             ("obstacle", refreshes.obstacle.map(JSONText.quoted) ?? "null"),
         ])
@@ -105,6 +106,7 @@ package struct StatusDocument: Sendable {
             ("lastPassSeconds", scrub.lastPass.map { "\($0.tenths)" } ?? "null"),
             ("secondsLeft", scrub.timeLeft.map { "\($0.tenths)" } ?? "null"), ("found", "\(scrub.found)"),
             ("asked", "\(scrub.asked)"), ("foreign", "\(scrub.foreign)"), ("unplaced", "\(scrub.unplaced)"),
+            ("leftOutByPolicy", "\(scrub.progress.leftOut)"),
             ("obstacle", scrub.obstacle.map(JSONText.quoted) ?? "null"),
         ])
     }
@@ -116,7 +118,8 @@ package struct StatusDocument: Sendable {
             ("keysPerSecond", "\(verification.keysPerSecond)"), ("keys", "\(verification.progress.keys)"),
             ("expectedKeys", "\(verification.progress.expectedKeys)"), ("found", "\(verification.found)"),
             ("foreign", "\(verification.foreign)"), ("unplaced", "\(verification.unplaced)"),
-            ("leftOut", "\(verification.leftOut)"), ("waiting", "\(verification.waiting)"),
+            ("leftOut", "\(verification.leftOut)"),
+            ("leftOutByPolicy", "\(verification.progress.leftOut)"), ("waiting", "\(verification.waiting)"),
             ("changing", "\(verification.changing)"), ("failed", "\(verification.failed)"),
             ("remaining", "\(verification.remaining)"),
             ("failure", verification.failure.map(JSONText.quoted) ?? "null"),

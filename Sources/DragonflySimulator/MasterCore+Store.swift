@@ -9,6 +9,7 @@ extension MasterCore {
         let command = LiveCommand(core: self, store: store, request: request, database: database)
         return command.executeString() ?? command.executeCounter() ?? command.executeKeys() ?? command.executeList()
             ?? command.executeSet() ?? command.executeHash() ?? command.executeZset() ?? command.executeStream()
+            ?? command.executeFilter()
             ?? ErrorText.unknown(request.name)
     }
 

@@ -10,6 +10,8 @@ package enum Value: Sendable, Equatable {
     case expiringHash([[UInt8]: ExpiringField])
     /// A set with the Unix seconds at which members end; `nil`: never.
     case expiringSet([[UInt8]: Int64?])
+    /// What is in it nobody reads.
+    case bloomFilter
 
     package struct ExpiringField: Sendable, Equatable {
         package let value: [UInt8]
@@ -25,13 +27,14 @@ package enum Value: Sendable, Equatable {
         case .hash, .expiringHash: "hash"
         case .zset: "zset"
         case .stream: "stream"
+        case .bloomFilter: "MBbloom--"
         }
     }
 
     /// A collection without elements is deleted by the command that emptied it; a stream is not.
     var isEmptyCollection: Bool {
         switch self {
-        case .string, .stream: false
+        case .string, .stream, .bloomFilter: false
         case .list(let elements): elements.isEmpty
         case .set(let members): members.isEmpty
         case .hash(let fields): fields.isEmpty

@@ -49,7 +49,19 @@ struct ValueEncoder {
                 boundary()
             }
             return 32
+        case .bloomFilter:
+            bloomFilter()
+            return 33
         }
+    }
+
+    /// One empty filter of 64 bytes, that grows by 2 and errs once in 200 (Protocol 3.7.5).
+    private mutating func bloomFilter() {
+        writer.length(0)
+        writer.littleEndian(2.0.bitPattern)
+        writer.littleEndian(0.005.bitPattern)
+        for number in [0, 1, 46, 1, 8] { writer.length(number) }
+        writer.rawString([UInt8](repeating: 0, count: 64))
     }
 
     private mutating func boundary() { boundaries.append(writer.count) }

@@ -91,6 +91,11 @@ package final class IncidentLog: Sendable {
     /// The last incidents with a key, oldest first; each key once a kind.
     package var recent: [Recent] { latest.withLock { $0 } }
 
+    /// Records `incident` unless its kind has been recorded of its key already, as far as keys are remembered.
+    func recordOnce(_ incident: Incident) {
+        if namedKeys.withLock({ !$0.contains(Self.name(incident)) }) { record(incident) }
+    }
+
     package func record(_ incident: Incident) {
         let count = counts.withLock { counts in
             counts[incident.kind, default: 0] += 1
@@ -139,8 +144,12 @@ package final class IncidentLog: Sendable {
     private func isNew(_ incident: Incident) -> Bool {
         namedKeys.withLock { keys in
             if keys.count >= Self.rememberedKeys { keys = [] }
-            return keys.insert("\(incident.kind) \(incident.database) \(incident.key)").inserted
+            return keys.insert(Self.name(incident)).inserted
         }
+    }
+
+    private static func name(_ incident: Incident) -> String {
+        "\(incident.kind) \(incident.database) \(incident.key)"
     }
 
     private func append(_ incident: Incident) {

@@ -16,13 +16,20 @@ package struct ComparisonReport: Sendable {
             "\(counted(summary.keys, "key")) of database\(summary.databases.count == 1 ? "" : "s") \(databases), mode \(summary.mode.rawValue), \(Self.tenths(seconds)) s (\(rate) keys/s)"
         var lines = [
             summary.isEqual
-                ? "equal: \(extent)"
+                ? "equal\(exception): \(extent)"
                 : "\(summary.differenceCount) \(summary.differenceCount == 1 ? "key differs" : "keys differ"): \(extent)"
         ]
         var rows: [(String, Int, String)] = []
         for kind in KeyDifference.Kind.allCases {
             guard let types = summary.differences[kind] else { continue }
             rows.append((kind.rawValue, types.values.reduce(0, +), Self.list(types)))
+        }
+        if !summary.leftOut.isEmpty {
+            let count = summary.leftOut.values.reduce(0, +)
+            rows.append(("left out", count, "\(Self.list(summary.leftOut)): by policy.onUnsupported, no difference"))
+        }
+        for (database, count) in summary.leftOutDatabases.sorted(by: { $0.key < $1.key }) {
+            rows.append(("left out", count, "all of database \(database): by policy, no difference"))
         }
         if summary.changing > 0 {
             rows.append(("changing", summary.changing, "written to each time they were read: not compared"))
@@ -44,7 +51,13 @@ package struct ComparisonReport: Sendable {
             lines.append(
                 "  \(name.padded(to: 9))\(String(repeating: " ", count: width - number.count))\(number)  \(note)")
         }
-        if !summary.isEqual, outcome.fileFailure == nil { lines.append("the differing keys are in \(outcome.file)") }
+        if outcome.fileFailure == nil {
+            if !summary.isEqual {
+                lines.append("the differing keys are in \(outcome.file)")
+            } else if !summary.leftOut.isEmpty {
+                lines.append("the keys that are left out are in \(outcome.file)")
+            }
+        }
         return lines.joined(separator: "\n")
     }
 
@@ -56,8 +69,19 @@ package struct ComparisonReport: Sendable {
             "{\"equal\":\(summary.isEqual),\"mode\":\"\(summary.mode.rawValue)\",\"databases\":[\(summary.databases.map(String.init).joined(separator: ","))],"
             + "\"keys\":\(summary.keys),\"different\":\(summary.differenceCount),"
             + "\"differences\":{\(differences.joined(separator: ","))},\"changing\":\(summary.changing),"
+            + "\"leftOut\":\(Self.object(summary.leftOut)),\"leftOutDatabases\":\(Self.object(leftOutDatabases)),"
             + "\"unread\":\(Self.object(summary.unread)),\"lateTTLs\":\(summary.lateTTLs),"
             + "\"seconds\":\(Self.tenths(summary.elapsed.secondsAsDouble)),\"file\":\(JSONText.quoted(outcome.file))}"
+    }
+
+    private var leftOutDatabases: [String: Int] {
+        [String: Int](uniqueKeysWithValues: summary.leftOutDatabases.map { ("\($0.key)", $0.value) })
+    }
+
+    /// What the sentence is not about.
+    private var exception: String {
+        let count = summary.leftOutCount
+        return count == 0 ? "" : ", but for \(count) \(count == 1 ? "key" : "keys") left out by policy"
     }
 
     private var databases: String {

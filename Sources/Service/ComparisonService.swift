@@ -65,7 +65,7 @@ package struct ComparisonService: Sendable {
         options.commandsPerSecond = request.commandsPerSecond
         options.parallel = request.parallel
         options.settle = .seconds(request.settleSeconds)
-        options.ttlMargins = Set(settings.ttlMargins)
+        options.apply(settings)
 
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
         do throws(ComparisonError) {
@@ -79,11 +79,21 @@ package struct ComparisonService: Sendable {
                 onProgress: onProgress)
             let summary = try await comparison.run()
             let empty = (request.databases ?? []).subtracting(summary.databases)
+                .subtracting(summary.leftOutDatabases.keys)
             return Outcome(
                 summary: summary, file: path, emptyDatabases: empty.sorted(), fileFailure: file.failure)
         } catch {
             throw Failure(description: error.description, exitCode: error.exitCode)
         }
+    }
+}
+
+extension ComparisonOptions {
+    /// What a task of these settings does on purpose is no difference.
+    mutating func apply(_ settings: ReplicatorSettings) {
+        ttlMargins = Set(settings.ttlMargins)
+        leavesOutUnsupported = settings.policy.onUnsupported == .skip
+        skippedDatabases = settings.policy.skippedDatabases
     }
 }
 

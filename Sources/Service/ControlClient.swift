@@ -219,6 +219,7 @@ struct RefreshReceipt: Decodable, Sendable {
     var noRoom: Int
     var mark: UInt64
     var failedBefore: Int
+    var leftOutBefore: Int
 }
 
 /// How far they are.
@@ -231,6 +232,7 @@ struct RefreshRest: Decodable, Sendable {
     var waiting: Int
     var changing: Int
     var failed: Int
+    var leftOut: Int
 }
 
 /// Streams of the source that have groups of consumers, where their reads leave no record.

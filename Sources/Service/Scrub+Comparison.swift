@@ -17,7 +17,7 @@ extension Scrub {
         let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
         var usual = ComparisonOptions(checkpointKey: checkpoint.name)
         usual.pageKeys = Self.pageKeys
-        usual.ttlMargins = Set(settings.ttlMargins)
+        usual.apply(settings)
         let servers = ServerPair(source: settings.source, target: settings.visitor("verify"))
         self.init { [usual] keysPerSecond, onFinding, onProgress async throws(Failure) in
             var options = usual
@@ -28,18 +28,25 @@ extension Scrub {
             let comparison = Comparison(
                 servers, options: options,
                 onDifference: { difference throws(ComparisonError) in
+                    guard difference.kind != .leftOut else { return }
                     onFinding(
                         Finding(
                             RefreshKey(database: difference.database, key: difference.key),
                             isExtra: difference.kind == .extra))
                 },
-                onProgress: { onProgress(Progress(keys: $0.keys, expectedKeys: $0.expectedKeys)) })
+                onProgress: { onProgress(Progress($0)) })
             do throws(ComparisonError) {
                 _ = try await comparison.run()
             } catch {
                 throw Failure(error.description, isTransient: error.isTransient, exitStatus: error.exitCode.rawValue)
             }
         }
+    }
+}
+
+extension Scrub.Progress {
+    fileprivate init(_ progress: ComparisonProgress) {
+        self.init(keys: progress.keys, expectedKeys: progress.expectedKeys, leftOut: progress.leftOut)
     }
 }
 

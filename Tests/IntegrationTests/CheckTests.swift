@@ -12,7 +12,7 @@ import Wire
         private let config: String
         private var runs = 0
 
-        init(source: UInt16, target: UInt16, _ lines: [String] = []) throws {
+        init(source: UInt16, target: UInt16, ofTarget: [String] = [], _ lines: [String] = []) throws {
             folder = try TemporaryFolder("check")
             config = try folder.write(
                 """
@@ -20,7 +20,7 @@ import Wire
                   addr: 127.0.0.1:\(source)
                 target:
                   addr: 127.0.0.1:\(target)
-                stateDir: \(folder.path)
+                \(ofTarget.map { "  \($0)\n" }.joined())stateDir: \(folder.path)
                 \(lines.joined(separator: "\n"))
                 """, to: "lab.yaml")
         }
@@ -62,6 +62,44 @@ import Wire
         let pattern = try scene.check("--filter", "")
         #expect(pattern.code == 64)
         #expect(pattern.errors.contains("--filter is a pattern"))
+    }
+
+    @Test func `finds both sides equal but for what a policy leaves out, and lists it`() throws {
+        let master = try startedMaster(shards: 2)
+        let target = try RedisServer()
+        defer {
+            master.stop()
+            target.stop()
+        }
+        for command in ["SET a 1", "BF.ADD filter x"] { master.execute(command) }
+        for database in [3, 99] { master.execute("SET elsewhere 1", database: database) }
+        try target.client().command("SET", "a", "1")
+        let named = try Scene(source: master.port, target: target.port, ["policy:", "  onUnsupported: skip"])
+        let equal = try named.check("--settle", "0.1")
+        #expect(equal.code == 1, "\(equal)")
+        #expect(try named.differences().map { $0["kind"] } == ["left-out", "missing"])
+        #expect(equal.output.contains("left out 1  MBbloom-- 1: by policy.onUnsupported, no difference"), "\(equal)")
+
+        let scene = try Scene(
+            source: master.port, target: target.port, ofTarget: ["database: {3: skip}"],
+            ["policy:", "  onUnsupported: skip"])
+        let check = try scene.check("--settle", "0.1")
+        #expect(check.code == 0, "\(check)")
+        #expect(
+            check.output.hasPrefix("equal, but for 3 keys left out by policy: 2 keys of database 0, mode value"),
+            "\(check)")
+        #expect(check.output.contains("left out 1  all of database 3: by policy, no difference"), "\(check)")
+        #expect(check.output.contains("left out 1  all of database 99: by policy, no difference"), "\(check)")
+        #expect(check.output.contains("\nthe keys that are left out are in "), "\(check)")
+        #expect(try scene.differences().map { $0["kind"] } == ["left-out"])
+        let json = try scene.check("--json")
+        #expect(json.output.contains(#""leftOut":{"MBbloom--":1},"leftOutDatabases":{"3":1,"99":1}"#), "\(json)")
+
+        // Where the policy is to stop, nothing is left out.
+        let strict = try Scene(source: master.port, target: target.port, ofTarget: ["database: {3: skip, 99: skip}"])
+        let differing = try strict.check("--settle", "0.1")
+        #expect(differing.code == 1, "\(differing)")
+        #expect(try strict.differences().map { $0["kind"] } == ["missing"])
     }
 
     @Test func `says by its exit status whether both sides are equal, and lists what differs`() throws {

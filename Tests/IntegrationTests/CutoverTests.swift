@@ -116,6 +116,20 @@ private func waited(_ output: String) -> Double? {
         try scene.expectAsBefore()
     }
 
+    @Test func `is made although a policy leaves keys out, and names how many`() throws {
+        let scene = try CutoverScene { $0.sections["policy"] = ["onUnsupported: skip"] }
+        scene.master.execute("BF.ADD filter x")
+        #expect(try scene.run("--dry-run").end == .exited(0))
+        let cutover = try scene.run("--check", "all")
+        #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
+        #expect(cutover.output.contains("2 keys compared, none differs\n"), "\(cutover.output)")
+        #expect(cutover.output.contains("1 are left out by policy, and are no differences"), "\(cutover.output)")
+        #expect(
+            cutover.output.contains("1 keys are equal on both sides, 1 are left out by policy\n"), "\(cutover.output)")
+        try scene.daemon.expectExit(0)
+        #expect(try scene.redis.client().command("EXISTS", "filter").int == 0)
+    }
+
     @Test(arguments: ["all", "sample 50%"]) func `compares while writers wait`(_ extent: String) throws {
         let scene = try CutoverScene()
         for number in 0..<3000 { scene.master.execute("SET key:\(number) \(number)") }

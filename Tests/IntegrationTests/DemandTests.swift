@@ -75,6 +75,48 @@ final class DemandScene {
         #expect(again.output == "lab: 500 keys compared, none differs\n")
     }
 
+    @Test func `finds no difference in what a policy leaves out, and counts none of it again`() throws {
+        let scene = try DemandScene {
+            $0.sections["policy"] = ["onUnsupported: skip"]
+            $0.sections["target", default: []].append("database: {3: skip}")
+        }
+        try scene.write(10)
+        scene.master.execute("BF.ADD filter x")
+        scene.master.execute("SET elsewhere 1", database: 3)
+        scene.master.execute("SET elsewhere 1", database: 99)
+        func incidents() throws -> [String: Int] {
+            try HTTPClient(socket: scene.daemon.controlSocket).request("/api/status").object()["incidents"]
+                as? [String: Int] ?? [:]
+        }
+        let expected = ["bloom-filter": 1, "database-number": 2]
+        try wait(until: "they are counted") { try incidents() == expected }
+        let verify = try scene.run("verify", "lab")
+        #expect(verify.end == .exited(0), "\(verify.output)\(verify.errorOutput)")
+        #expect(
+            verify.output == """
+                lab: 11 keys compared, none differs
+                lab: 3 are left out by policy, and are no differences: 'df2redis check' lists them
+
+                """)
+        #expect(try scene.verification["leftOutByPolicy"] as? Int == 3)
+        #expect(try incidents() == expected)
+
+        // An older value goes, and that is all that could be done.
+        let target = try scene.redis.client()
+        try target.command("SET", "filter", "older")
+        let mended = try scene.run("verify", "lab")
+        #expect(mended.end == .exited(0), "\(mended.output)\(mended.errorOutput)")
+        #expect(mended.output.hasPrefix("lab: 11 keys compared, 1 of them differed, 1 of these are mended\n"))
+        #expect(try target.command("EXISTS", "filter").int == 0)
+
+        let refresh = try scene.run("refresh", "lab", "filter", "key:1")
+        #expect(refresh.end == .exited(0), "\(refresh.output)\(refresh.errorOutput)")
+        #expect(
+            refresh.output == "lab: 2 keys asked for, 1 of them are as at the source\nlab: 1 are left out by policy\n")
+        #expect(try scene.run("refresh", "lab", "--db", "3", "elsewhere").end == .exited(0))
+        #expect(try incidents() == expected)
+    }
+
     @Test func `waits for what cannot be read at the source, until it is interrupted`() throws {
         let scene = try DemandScene()
         try scene.write(20)

@@ -93,9 +93,10 @@ import Testing
         #expect(names == ["UNLINK"])
         #expect(scene.letters == ["bloom-filter \"k\""])
         #expect(scene.failure == nil)
-        #expect(queue.figures.failed == 0, "nobody has confirmed that it is gone")
+        #expect(queue.figures.leftOut == 0, "nobody has confirmed that it is gone")
         refresher.confirmed(scene.encoder.batch.progress)
-        #expect(queue.figures.failed == 1)
+        #expect(queue.figures.leftOut == 1)
+        #expect(queue.figures.failed == 0, "the policy says so")
         #expect(queue.figures.waiting == 0)
     }
 

@@ -82,6 +82,16 @@ extension TargetProfile {
         default: nil
         }
     }
+
+    /// A value of the type that TYPE calls `name` at the source cannot be written to the target in any way.
+    package func lacksType(named name: String) -> Bool {
+        switch name {
+        case "string", "hash", "set", "zset", "list", "stream": false
+        case "ReJSON-RL": unsupported(.json) != nil
+        // Filters and sketches.
+        default: true
+        }
+    }
 }
 
 extension ValueWriter {

@@ -56,6 +56,15 @@ final class EncoderReports {
 
     func record(_ incident: IncidentLog.Incident) { incidents.record(incident) }
 
+    /// Of a key that may be looked at again and again.
+    func recordOnce(_ incident: IncidentLog.Incident) { incidents.recordOnce(incident) }
+
+    /// Policy: the task goes on without what the target has no place for.
+    var leavesOutUnsupported: Bool { policy.onUnsupported == .skip }
+
+    /// Policy: the task goes on without a database that the target lacks, or that is left out on purpose.
+    func leavesOut(_ database: UInt32) -> Bool { leavesOutUnsupported || policy.skippedDatabases.contains(database) }
+
     func countExpired() { counts.expired += 1 }
 
     func countConflict() { counts.conflicts += 1 }

@@ -90,8 +90,9 @@ final class FlowRefresher {
 
     private func write(_ key: RefreshKey, _ answer: KeyWatch.Answer) {
         let (builder, name) = (stages.builder, key.key.span.bytes)
-        guard !stages.reservedNames.names.contains(name), builder.select(key.database) else {
-            return queue.finish(key, .failed)
+        guard !stages.reservedNames.names.contains(name) else { return queue.finish(key, .failed) }
+        guard builder.select(key.database) else {
+            return queue.finish(key, stages.reports.leavesOut(key.database) ? .leftOut : .failed)
         }
         if let built = answer.built { return publish(built, as: key, until: answer.expiresAt) }
         guard let payload = answer.payload, !Self.isEmptyCollection(payload) else {
@@ -129,13 +130,14 @@ final class FlowRefresher {
     /// the command that made the value.
     private func leaveOut(_ key: RefreshKey, _ type: RDBType, _ unsupported: Unsupported) {
         let reports = stages.reports
-        reports.record(
+        reports.recordOnce(
             .init(
                 severity: .missing, kind: .init(unsupported), flow: reports.flow, database: key.database,
                 key: printableKey(key.key.span.bytes), reason: unsupported.reason, subject: type.name))
-        guard unsupported.takesTheKey else { return queue.finish(key, .failed) }
+        let end: RefreshQueue.End = reports.leavesOutUnsupported ? .leftOut : .failed
+        guard unsupported.takesTheKey else { return queue.finish(key, end) }
         remove(key)
-        wrote(key, .failed)
+        wrote(key, end)
     }
 
     private func publish(_ value: BuiltValue, as key: RefreshKey, until expiresAt: Int64?) {

@@ -20,7 +20,9 @@ package final class RefreshQueue: Sendable {
         package var retried = 0
         /// Keys that a record removed before they were read.
         package var overtaken = 0
-        /// Keys that could not be refreshed: of a type that the target lacks, too large, or for want of room.
+        /// Keys that a policy leaves out, such as those of a type that the target lacks.
+        package var leftOut = 0
+        /// Keys that could not be refreshed: refused, too large, or for want of room.
         package var failed = 0
         /// Keys that wait.
         package var waiting = 0
@@ -301,7 +303,7 @@ package final class RefreshQueue: Sendable {
     }
 
     /// What has become of a key.
-    package enum End: Sendable { case written, removed, overtaken, failed }
+    package enum End: Sendable { case written, removed, overtaken, leftOut, failed }
 
     /// - Parameter mark: of the batch that the target has confirmed; `nil`: nothing has been written.
     package func finish(_ key: RefreshKey, _ end: End, at mark: StreamMark? = nil) {
@@ -315,6 +317,7 @@ package final class RefreshQueue: Sendable {
                 state.figures.refreshed += 1
                 state.figures.removed += 1
             case .overtaken: state.figures.overtaken += 1
+            case .leftOut: state.figures.leftOut += 1
             case .failed: state.figures.failed += 1
             }
             state.schedule.finish(key, now: now)

@@ -13,8 +13,12 @@ package struct Scrub: Sendable {
     package struct Progress: Equatable, Sendable {
         package var keys = 0
         package var expectedKeys = 0
+        /// Keys that a policy leaves out: they do not differ.
+        package var leftOut = 0
 
-        package init(keys: Int, expectedKeys: Int) { (self.keys, self.expectedKeys) = (keys, expectedKeys) }
+        package init(keys: Int, expectedKeys: Int, leftOut: Int = 0) {
+            (self.keys, self.expectedKeys, self.leftOut) = (keys, expectedKeys, leftOut)
+        }
     }
 
     package struct Failure: Error, Sendable, CustomStringConvertible {

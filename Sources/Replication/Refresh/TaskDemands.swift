@@ -30,6 +30,7 @@ package final class TaskDemands: Sendable {
         package var mark: UInt64 = 0
         /// Of `Rest`, before these keys were asked for.
         package var failedBefore = 0
+        package var leftOutBefore = 0
     }
 
     /// How far the keys are that were asked for before a mark.
@@ -39,6 +40,8 @@ package final class TaskDemands: Sendable {
         package var changing = 0
         /// Keys that could not be read or written, since the process began.
         package var failed = 0
+        /// Keys that a policy leaves out, since the process began.
+        package var leftOut = 0
     }
 
     private let settings: ReplicatorSettings
@@ -112,6 +115,7 @@ package final class TaskDemands: Sendable {
         guard let placement = placement.withLock({ $0 }) else { throw notStable }
         var receipt = Receipt()
         receipt.failedBefore = failedKeys(queue)
+        receipt.leftOutBefore = queue.figures.leftOut
         for key in keys {
             guard let flow = placement.flow(of: key.key) else {
                 receipt.unplaced += 1
@@ -146,7 +150,9 @@ package final class TaskDemands: Sendable {
     package func rest(before mark: UInt64) -> Rest {
         guard let queue else { return Rest() }
         let outstanding = queue.outstanding(before: mark)
-        return Rest(waiting: outstanding.waiting, changing: outstanding.changing, failed: failedKeys(queue))
+        return Rest(
+            waiting: outstanding.waiting, changing: outstanding.changing, failed: failedKeys(queue),
+            leftOut: queue.figures.leftOut)
     }
 
     private func failedKeys(_ queue: RefreshQueue) -> Int { queue.figures.failed + incidents.refusedByTarget }

@@ -185,7 +185,10 @@ package struct CutoverService: Sendable {
                 "\(outcome.summary.differenceCount) of \(outcome.summary.keys) keys differ, see \(outcome.file)",
                 .different)
         }
-        say("\(outcome.summary.keys) keys are equal on both sides")
+        let leftOut = outcome.summary.leftOutCount
+        say(
+            "\(outcome.summary.keys - outcome.summary.leftOut.values.reduce(0, +)) keys are equal on both sides\(leftOut > 0 ? ", \(leftOut) are left out by policy" : "")"
+        )
     }
 
     // MARK: Back, or on

@@ -18,6 +18,8 @@ package struct TaskRefresh: Sendable {
         package var waiting = 0
         package var changing = 0
         package var failed = 0
+        /// Keys that a policy leaves out.
+        package var leftOut = 0
         /// Why nothing is read at present.
         package var obstacle: String?
         /// Nothing is read before an operator acts: nobody waits for it.
@@ -58,6 +60,7 @@ package struct TaskRefresh: Sendable {
                 guard rest.pid == mark.pid else { throw DemandFailure.restarted }
                 outcome.waiting = rest.waiting
                 outcome.changing = rest.changing
+                outcome.leftOut = max(0, rest.leftOut - mark.leftOutBefore)
                 outcome.failed = max(0, rest.failed - mark.failedBefore - outcome.noRoom)
                 outcome.obstacle =
                     rest.obstacle ?? (rest.phase == "stable" ? nil : "the task is not stable (\(rest.phase))")
@@ -75,15 +78,16 @@ package struct TaskRefresh: Sendable {
     ) async throws -> (Outcome, RefreshReceipt?) {
         var outcome = Outcome()
         var last: RefreshReceipt?
-        var failedBefore: Int?
+        var before: (failed: Int, leftOut: Int)?
         var body = KeyListBody()
         func send() async throws {
             guard !body.bytes.isEmpty else { return }
             let (bytes, rate) = (body.bytes, keysPerSecond)
             body = KeyListBody()
             var receipt = try await questions.ask { try $0.refresh(bytes, keysPerSecond: rate) }
-            failedBefore = failedBefore ?? receipt.failedBefore
-            receipt.failedBefore = failedBefore ?? 0
+            let first = before ?? (receipt.failedBefore, receipt.leftOutBefore)
+            before = first
+            (receipt.failedBefore, receipt.leftOutBefore) = first
             if let last, last.pid != receipt.pid { throw DemandFailure.restarted }
             last = receipt
             outcome.asked += receipt.asked
@@ -121,10 +125,11 @@ extension TaskRefresh.Outcome {
     /// What it came to, a line for each thing to know.
     package func report(waited: Bool) -> [String] {
         var lines = [
-            "\(asked) keys asked for\(waited && asked > 0 ? ", \(max(0, asked - changing - failed - waiting)) of them are as at the source" : "")"
+            "\(asked) keys asked for\(waited && asked > 0 ? ", \(max(0, asked - changing - failed - leftOut - waiting)) of them are as at the source" : "")"
         ]
         if isObstructed, let obstacle { lines.append("\(waiting) wait to be read: \(obstacle)") }
         func add(_ count: Int, _ text: String) { if count > 0 { lines.append("\(count) \(text)") } }
+        add(leftOut, "are left out by policy")
         add(unreadable, "lines name no key, or one that is cut off: give these keys as arguments")
         add(unplaced, "keys were not asked for: it is not known which shard of the source has them")
         add(noRoom, "keys found no room, and none after them was asked for: run it again when fewer wait")

@@ -93,6 +93,8 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
     package var foreign: Int
     package var unplaced: Int
     package var leftOut: Int
+    /// Keys that a policy leaves out; they did not differ.
+    package var leftOutByPolicy: Int
     package var waiting: Int
     package var changing: Int
     package var failed: Int
@@ -145,9 +147,13 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
         case .stopped: return ["the comparison was stopped after \(keys) keys"]
         default: return [progress]
         }
-        guard found > 0 else { return ["\(keys) keys compared, none differs"] }
-        var lines = ["\(keys) keys compared, \(found) of them differed, \(mended) of these are mended"]
+        var lines = [
+            found == 0
+                ? "\(keys) keys compared, none differs"
+                : "\(keys) keys compared, \(found) of them differed, \(mended) of these are mended"
+        ]
         func add(_ count: Int, _ text: String) { if count > 0 { lines.append("\(count) \(text)") } }
+        add(leftOutByPolicy, "are left out by policy, and are no differences: 'df2redis check' lists them")
         add(foreign, "are at the target only, in databases that others write to as well: they stay")
         add(unplaced, "are not mended: it is not known which shard of the source has them")
         add(leftOut, "are not mended: too many keys wait to be read at the source")
