@@ -13,6 +13,12 @@ package struct PreflightOptions: Sendable {
     package var stopsAtUnsupported = true
     /// Databases of the source that are left out on purpose.
     package var skippedDatabases: Set<UInt32> = []
+    /// Its name, for commands that are proposed.
+    package var task = "TASK"
+    /// The field of the checkpoint that says that the task has been cut over.
+    package var cutOverField = "cutover"
+    /// Whether the process that an owner's record names has certainly ended.
+    package var hasEnded: @Sendable (_ owner: String) -> Bool = { _ in false }
     package var stateDirectory = ""
     package var spoolDirectory = ""
     package var spoolDiskBytes = 0

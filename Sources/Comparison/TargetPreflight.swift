@@ -161,6 +161,14 @@ struct TargetPreflight: Sendable {
         side.usedBytes = (side.usedBytes ?? 0) + number("used_memory")
         side.memoryBytes = (side.memoryBytes ?? 0) + (limit > 0 ? limit : number("total_system_memory"))
         let policy = info["maxmemory_policy"] ?? "unknown"
+        if limit > 0, policy == "noeviction", number("used_memory") - number("mem_not_counted_for_evict") > limit {
+            return [
+                PreflightFinding(
+                    .fail, .target, "memory",
+                    "maxmemory of \(SizeText.bytes(limit)) is used up and nothing is evicted: the target refuses writes (OOM)",
+                    remedy: "raise the target's maxmemory, or remove keys there")
+            ]
+        }
         if limit > 0, policy != "noeviction" {
             return [
                 PreflightFinding(
@@ -201,6 +209,18 @@ struct TargetPreflight: Sendable {
             remedy: "on the target: CONFIG SET appendonly yes, and in its file")
     }
 
+    /// Keys of df2redis' own names that are not its own: no task starts beside them.
+    private func strangers(_ answers: [(key: String, reply: RESPValue)]) -> [PreflightFinding] {
+        answers.compactMap { key, reply in
+            guard case .error(let text) = reply, text.hasPrefix("WRONGTYPE") else { return nil }
+            return PreflightFinding(
+                .fail, .target, "names",
+                "the key \(key) is of another type than df2redis gives it: it is somebody else's",
+                remedy:
+                    "rename or remove it; checkpoint.keyPrefix and taskName give the checkpoint another name")
+        }
+    }
+
     /// Other tasks, a process that runs this one, and keys of others.
     private func contents(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
         let owner = OwnershipRecord.key(
@@ -209,9 +229,27 @@ struct TargetPreflight: Sendable {
         let replies = try await server.requests([
             command("SELECT", "0"), command("GET", owner), command("HGETALL", TaskRegistry.key),
             command("EXISTS", options.checkpointKey), command("EXISTS", owner), command("EXISTS", TaskRegistry.key),
+            command("HGETALL", options.checkpointKey),
         ])
-        var findings: [PreflightFinding] = []
-        if let text = replies[1].text {
+        var findings = strangers([
+            (owner, replies[1]), (TaskRegistry.key, replies[2]), (options.checkpointKey, replies[6]),
+        ])
+        let fields = (replies[6].array ?? []).map(\.text)
+        if stride(from: 0, to: fields.count, by: 2).contains(where: { fields[$0] == options.cutOverField }) {
+            findings.append(
+                PreflightFinding(
+                    .fail, .target, "cut-over",
+                    "the task has been cut over, as its checkpoint says: clients write to the target since",
+                    remedy:
+                        "df2redis cutover \(options.task) --undo, if it is to follow the source again and overwrite what they wrote"
+                ))
+        }
+        if let text = replies[1].text, options.hasEnded(text) {
+            findings.append(
+                PreflightFinding(
+                    .ok, .target, "task",
+                    "the task was last run by \(OwnershipRecord.description(of: text)), which has ended"))
+        } else if let text = replies[1].text {
             findings.append(
                 PreflightFinding(
                     .warn, .target, "task", "the task is run by \(OwnershipRecord.description(of: text)) now",

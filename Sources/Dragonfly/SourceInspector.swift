@@ -77,6 +77,9 @@ package actor SourceInspector {
         return calls
     }
 
+    /// - Throws: `SourceError`.
+    package func replicationID() async throws(SourceError) -> String? { try await info("replication")["master_replid"] }
+
     private func info(_ section: String) async throws(SourceError) -> ServerInfo {
         let reply = try await request("INFO", section)
         if case .error(let text) = reply { throw SourceError.reply(text, to: "INFO \(section)") }

@@ -16,12 +16,28 @@ package struct PreflightService: Sendable {
         options.ownPrefixes.insert(settings.checkpoint.keyPrefix)
         options.stopsAtUnsupported = configuration.policy.onUnsupported == .stop
         options.skippedDatabases = settings.policy.skippedDatabases
+        options.task = settings.task
+        options.cutOverField = CheckpointKey.cutOverField
+        options.hasEnded = { ProcessIdentity.hasEnded($0) }
         options.stateDirectory = configuration.stateDirectory
         options.spoolDirectory = configuration.spool.directory
         options.spoolDiskBytes = configuration.spool.diskBytes
         options.spoolMemoryBytes = configuration.spool.memoryBytes
         let servers = ServerPair(source: settings.source, target: settings.visitor("preflight"))
-        return PreflightReport(findings: await Preflight(servers, options: options).run())
+        var findings = await Preflight(servers, options: options).run()
+        let look = RivalLook(source: servers.source, target: servers.target, checkpoint: checkpoint)
+        if let refusal = await look.refusal() {
+            findings.append(
+                PreflightFinding(.fail, .target, "tasks", refusal, remedy: "one task follows a source into a target"))
+        }
+        let mark = CutoverMark(configuration)
+        if mark.isSet {
+            findings.append(
+                PreflightFinding(
+                    .fail, .task, "cut-over", mark.refusal(configuration),
+                    remedy: "start it only if it is to follow the source again"))
+        }
+        return PreflightReport(findings: findings)
     }
 }
 

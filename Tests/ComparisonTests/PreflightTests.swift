@@ -98,6 +98,40 @@ import Wire
         #expect(Self.troubles(findings).isSuperset(of: ["warn host spool", "warn host state"]))
     }
 
+    @Test func `fails where a start is certain to be refused`() async throws {
+        let master = try SimulatedMaster(.live(nil))
+        let port = try master.start()
+        let redis = try RedisServer()
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let client = try redis.client()
+        func failures(_ change: (inout PreflightOptions) -> Void = { _ in }) async -> Set<String> {
+            Self.troubles(await Self.findings(source: port, target: redis.port, change)).filter { $0.hasPrefix("fail") }
+        }
+        let checkpoint = "df2redis:checkpoint:test"
+        try client.command("HSET", checkpoint, "cutover", "1800000000")
+        #expect(await failures() == ["fail target cut-over"])
+        #expect(await failures { $0.cutOverField = "other" } == [])
+        for key in [checkpoint, "df2redis:tasks"] {
+            try client.command("DEL", key)
+            try client.command("SET", key, "somebody else's")
+            #expect(await failures() == ["fail target names"], "\(key)")
+            try client.command("DEL", key)
+        }
+        try client.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "500000")
+        #expect(await failures() == ["fail target memory"])
+        try client.command("CONFIG", "SET", "maxmemory", "0")
+
+        // A process that has ended keeps nobody from starting.
+        try client.command("SET", "\(checkpoint):owner", "1 host 17 machine start")
+        let findings = await Self.findings(source: port, target: redis.port) { $0.hasEnded = { $0.contains(" 17 ") } }
+        let task = try #require(findings.first { $0.topic == "task" })
+        #expect(task.level == .ok)
+        #expect(task.message == "the task was last run by process 17 on host host, which has ended")
+    }
+
     @Test func `says that a server cannot be reached or is none of the kind`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }

@@ -291,6 +291,14 @@ private func waited(_ output: String) -> Double? {
         let elsewhere = try Daemon(.replicate, configuration)
         try elsewhere.expectExit(78)
         #expect(elsewhere.logs("this task has been cut over: clients write to the target since"))
+        for daemon in [again, elsewhere] {
+            let preflight = try ChildProcess(
+                BuiltProgram.daemon.path, ["preflight", "--config", daemon.folder.file("lab.yaml")],
+                output: scene.folder.file("preflight"), error: scene.folder.file("preflight.errors"))
+            #expect(try preflight.waitForEnd(timeout: .seconds(60)) == .exited(65), "\(preflight.output)")
+            #expect(preflight.output.contains("has been cut over"), "\(preflight.output)")
+            #expect(preflight.output.contains("df2redis cutover lab --undo"), "\(preflight.output)")
+        }
         #expect(try target.command("GET", "kept").text == "newer")
 
         let file = scene.daemon.folder.file("lab.yaml")

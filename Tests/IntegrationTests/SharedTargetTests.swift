@@ -109,9 +109,21 @@ import Wire
         try refused.expectExit(75)
         #expect(refused.logs("follows the same source into this target already"))
         #expect(refused.logs("df2redis:checkpoint:task0"))
+        func preflight() throws -> ChildProcess {
+            let process = try ChildProcess(
+                BuiltProgram.daemon.path, ["preflight", "--config", folder.file("rival.yaml")],
+                output: folder.file("preflight"), error: folder.file("preflight.errors"))
+            _ = try process.waitForEnd(timeout: .seconds(60))
+            return process
+        }
+        let warned = try preflight()
+        #expect(warned.end == .exited(65), "\(warned.output)\(warned.errorOutput)")
+        #expect(warned.output.contains("follows the same source into this target already"), "\(warned.output)")
         scene.masters[0].execute("INCR counter")
         try wait(until: "it is applied") { try scene.client.command("GET", "counter").text != nil }
         try first.leave()
+        let sound = try preflight()
+        #expect(sound.end == .exited(0), "\(sound.output)\(sound.errorOutput)")
         let second = try rival()
         try second.wait(forLine: "stable: following")
         #expect(try scene.client.command("GET", "counter").text == "1")

@@ -8,7 +8,7 @@ import Glibc
 /// machine    boot id and PID namespace: where <pid> means something; "-": not known
 /// start      the process's start in clock ticks since the boot, so that a pid that is used again is not mistaken
 /// ```
-struct ProcessIdentity: Equatable, Sendable {
+package struct ProcessIdentity: Equatable, Sendable {
     var instance: String
     var host: String
     var pid: Int32
@@ -22,7 +22,7 @@ struct ProcessIdentity: Equatable, Sendable {
     var text: String { "\(instance) \(host) \(pid) \(machine) \(start)" }
 
     /// Whether the process that `text` names has certainly ended: it ran on this machine, and does no more.
-    static func hasEnded(_ text: String) -> Bool {
+    package static func hasEnded(_ text: String) -> Bool {
         let words = text.split(separator: " ").map(String.init)
         guard words.count == 5, let pid = Int32(words[2]), pid > 0, words[3] != "-", words[3] == current.machine else {
             return false

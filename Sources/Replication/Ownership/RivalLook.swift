@@ -1,0 +1,34 @@
+package import Dragonfly
+package import Redis
+
+/// Looks whether another task's process follows the source into the target already, before a task starts: nothing is
+/// written.
+package struct RivalLook {
+    private let source: SourceSettings
+    private let target: TargetSettings
+    private let checkpoint: CheckpointKey
+
+    package init(source: SourceSettings, target: TargetSettings, checkpoint: CheckpointKey) {
+        (self.source, self.target, self.checkpoint) = (source, target, checkpoint)
+    }
+
+    /// - Returns: why a start would be refused; `nil`: for nothing that is known here. Whoever cannot be asked is named by the
+    ///   rest of a preflight.
+    package func refusal() async -> String? {
+        let inspector = SourceInspector(settings: source, socketStore: NoSocketKeeper())
+        let replicationID = try? await inspector.replicationID()
+        await inspector.close()
+        guard let replicationID else { return nil }
+        let control = TargetControl(connector: TargetConnector(settings: target), role: "preflight")
+        let refusal: String?
+        do throws(TargetError) {
+            let others = try await control.others(in: TaskRegistry(checkpoint: checkpoint.name))
+            try await RivalTasks(others: others, control: control).demandNone(following: replicationID)
+            refusal = nil
+        } catch {
+            refusal = error.code == .taskTaken ? error.message : nil
+        }
+        await control.close()
+        return refusal
+    }
+}
