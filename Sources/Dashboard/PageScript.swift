@@ -47,17 +47,18 @@ enum PageScript {
           return now.at > first.at ? Math.max(0, now[field] - first[field]) * 1000 / (now.at - first.at) : 0;
         }
 
+        const targetLoss = s => "the target does not serve" + (s.targetLoss ? " (" + s.targetLoss + ")" : "");
         function sentence(s) {
           const lag = s.lagSeconds === null ? 0 : s.lagSeconds;
           switch (s.phase) {
           case "connecting": return "Connecting to " + s.source + " and " + s.target + (s.detail ? ": " + s.detail : ".");
           case "full sync":
-            if (s.targetLost) return "Full sync: the target does not answer; what arrives is kept, " + bytes(s.queuedBytes) + " wait.";
+            if (s.targetLost) return "Full sync: " + targetLoss(s) + "; what arrives is kept, " + bytes(s.queuedBytes) + " wait.";
             if (!s.sourceKeys) return "Full sync: " + int(s.keys) + " keys copied.";
             return "Full sync: " + percent(s) + " % of " + int(s.sourceKeys) + " keys copied"
               + (timeLeft(s) === null ? "." : ", about " + span(timeLeft(s)) + " left.");
           case "stable":
-            if (s.targetLost) return "The target does not answer; what arrives is kept, " + bytes(s.lagBytes) + " wait.";
+            if (s.targetLost) return "Stable, but " + targetLoss(s) + "; what arrives is kept, " + bytes(s.lagBytes) + " wait.";
             if (lag === 0) return "Stable: the target has everything that the source has sent.";
             return "Stable: following the source, " + lag.toFixed(1) + " s of lag.";
           case "waiting": return "Waiting before another attempt: " + (s.detail || s.source);
@@ -127,13 +128,15 @@ enum PageScript {
           state.points.push({ at: now, bytes: s.totals.appliedBytes, records: s.totals.records, keys: s.totals.keys });
           if (state.points.length > kept + 1) state.points.shift();
 
-          document.title = s.task + " · " + s.phase;
           set("task", s.task); set("source", s.source); set("target", s.target);
           const pill = $("pill");
           const calm = s.phase === "stable" || s.phase === "full sync";
-          pill.textContent = s.health.status !== "ok" ? s.health.code : s.ready.status === "ok" ? "ready" : s.phase;
+          const isLost = s.targetLost && s.phase !== "leaving";
+          pill.textContent = s.health.status !== "ok" ? s.health.code : s.ready.status === "ok" ? "ready"
+            : isLost ? "target lost" : s.phase;
           pill.className = "pill " + (s.health.status !== "ok" ? "bad"
             : s.ready.status === "ok" ? "good" : s.targetLost || !calm ? "warn" : "");
+          document.title = s.task + " · " + (isLost ? "target lost" : s.phase);
           pill.title = s.health.reason || s.ready.reason || "";
           set("sentence", sentence(s));
           set("since", s.phase + " since " + moment(s.phaseSince * 1000)

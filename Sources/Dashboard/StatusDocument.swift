@@ -65,7 +65,8 @@ package struct StatusDocument: Sendable {
             ("queuedBytes", "\(status.queuedBytes)"), ("queuedDiskBytes", "\(status.spooledBytes)"),
             ("lagRecords", lag(status.lagRecords)), ("isLagEstimated", lag(status.isLagEstimated)),
             ("lagBytes", lag(status.lagBytes)), ("lagSeconds", lag(status.lag.tenths)),
-            ("targetLost", "\(status.isTargetLost)"), ("fullSyncs", "\(status.fullSyncs)"),
+            ("targetLost", "\(status.isTargetLost)"),
+            ("targetLoss", status.targetLoss.map(JSONText.quoted) ?? "null"), ("fullSyncs", "\(status.fullSyncs)"),
             ("incidents", object(incidents)),
         ]
     }

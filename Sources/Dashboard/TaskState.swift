@@ -77,7 +77,9 @@ package struct TaskState: Sendable {
         guard let status, status.phase == .stable else {
             return .bad(.notStable, "the task is not stable: \(status?.summary ?? "starting")")
         }
-        if status.isTargetLost { return .bad(.targetLost, "the target does not serve: \(status.summary)") }
+        if status.isTargetLost {
+            return .bad(.targetLost, "the target does not serve: \(status.targetLoss ?? status.summary)")
+        }
         if let lagHigh, status.lag >= lagHigh {
             return .bad(.lagHigh, "the lag is \(status.lag.tenths) s, and not under \(lagHigh.tenths) s")
         }

@@ -87,6 +87,8 @@ package struct ReplicationStatus: Equatable, Sendable {
     package var fullSyncs: Int
     /// The target does not serve.
     package var isTargetLost = false
+    /// Why, as a connection to it has said last.
+    package var targetLoss: String?
     /// What is being waited for.
     package var detail: String?
     /// The event that the end of the last session was logged with, such as `sourceLost`, until another one is tried.

@@ -285,6 +285,8 @@ package struct RunningTask: Decodable, Sendable {
     /// What could not be replicated or differs, by kind.
     package var incidents: [String: Int]?
     package var targetLost: Bool?
+    /// Why the target does not serve.
+    package var targetLoss: String?
     package var flows: [Flow]?
     package var dashboard: String?
     package var startedAt: Int64

@@ -90,7 +90,7 @@ extension RunningTask {
     }
 
     fileprivate var trouble: String? {
-        health.reason ?? (waitsForTarget ? "the target does not serve: \(summary)" : nil)
+        health.reason ?? (waitsForTarget ? "the target does not serve: \(targetLoss ?? summary)" : nil)
     }
 }
 

@@ -43,6 +43,8 @@ import Testing
         beat(.stable) { $0.isTargetLost = true }
         #expect(health.isGood)
         #expect(code(readiness) == .targetLost)
+        beat(.stable) { ($0.isTargetLost, $0.targetLoss) = (true, "connect to b:2: Connection refused") }
+        #expect(readiness == .bad(.targetLost, "the target does not serve: connect to b:2: Connection refused"))
         for failure in ["targetLost", "overflow"] {
             beat(.waiting) { ($0.failure, $0.detail) = (failure, "the target is away") }
             #expect(health.isGood)

@@ -86,7 +86,8 @@ import Testing
         try scene.wait(for: "Stable: the target has everything", in: "sentence")
         scene.redis.stop()
         scene.master.execute("SET waiting 2")
-        try scene.wait(for: "The target does not answer", in: "sentence")
+        try scene.wait(for: "the target does not serve (", in: "sentence")
+        try scene.wait(for: "target lost", in: "pill")
         try scene.picture("target-lost")
 
         scene.daemon.process.signal(SIGTERM)

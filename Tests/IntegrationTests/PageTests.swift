@@ -63,6 +63,9 @@ import Wire
         scene.master.execute("SET a 1")
         try wait(until: "it is not ready") { try scene.get("/ready").object()["code"] as? String == "target-lost" }
         #expect(try scene.get("/health").status == 200)
+        let loss = try #require(try scene.get("/api/status").object()["targetLoss"] as? String)
+        #expect(try scene.get("/ready").object()["reason"] as? String == "the target does not serve: \(loss)")
+        #expect(scene.daemon.logs("\(loss); what arrives is kept meanwhile"))
 
         let other = try Scene()
         try other.daemon.wait(forLine: "stable: following")

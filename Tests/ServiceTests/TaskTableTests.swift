@@ -23,7 +23,9 @@ import Testing
             $0.health.code = "source-lost"
             $0.health.reason = "Connection refused"
         }
-        let waiting = try task { ($0.task, $0.phase, $0.targetLost, $0.summary) = ("w", "stable", true, "it waits") }
+        let waiting = try task {
+            ($0.task, $0.phase, $0.targetLost, $0.targetLoss) = ("w", "stable", true, "it is refused")
+        }
         let table = TaskTable(
             [
                 .running(running), .running(ill), .running(waiting), .absent("old", .notRunning, ""),
@@ -37,7 +39,7 @@ import Testing
                 a-longer-name  source-lost    0        0        -      5m  a:1     b:2     -
                   Connection refused
                 w              target-lost    0        0        -      5m  a:1     b:2     -
-                  the target does not serve: it waits
+                  the target does not serve: it is refused
                 old            not running    -        -        -      -   -       -       -
                 hung           no answer      -        -        -      -   -       -       -
                   no answer within 5 s

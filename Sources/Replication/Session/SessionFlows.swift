@@ -16,6 +16,8 @@ final class SessionFlows {
     private var stable: Set<FlowID> = []
     private var ended: Set<FlowID> = []
     private var lost: Set<FlowID> = []
+    /// Why the target does not serve, as it was said last; `nil`: it serves every flow.
+    private(set) var targetLoss: String?
 
     init(logger: Logger) { self.logger = logger }
 
@@ -67,10 +69,12 @@ final class SessionFlows {
             logger.info(text, metadata: ["flow": "\(flow)"])
         }
         lost.insert(flow)
+        targetLoss = "\(error)"
     }
 
     func reportTargetFound(_ flow: FlowID) {
         if lost.remove(flow) != nil, lost.isEmpty {
+            targetLoss = nil
             logger.notice("the target is back", metadata: ["flow": "\(flow)"])
         }
     }

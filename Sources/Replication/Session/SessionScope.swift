@@ -49,6 +49,7 @@ struct SessionScope {
         status.incidents = task.incidents.totals
         status.fullSyncs = history.fullSyncs + (sync.isFullSync && sync.hasBegun ? 1 : 0)
         status.isTargetLost = flows.isTargetLost
+        status.targetLoss = flows.targetLoss
         status.session = history.sessions
         status.counters = task.counters.values
         status.refreshes = task.refreshes?.figures

@@ -32,7 +32,8 @@ struct CutoverMoment {
         }
         if status.targetLost == true {
             return PreflightFinding(
-                .fail, .task, "phase", status.summary, remedy: "wait until the target serves again")
+                .fail, .task, "phase", "the target does not serve: \(status.targetLoss ?? status.summary)",
+                remedy: "wait until the target serves again")
         }
         return PreflightFinding(.ok, .task, "phase", "stable, process \(status.pid)")
     }
