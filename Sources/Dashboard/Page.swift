@@ -1,6 +1,6 @@
 /// The page at `/`: one document that needs nothing from elsewhere.
 ///
-/// It holds no figures. Its script asks `/api/status` each second, and the events, the incidents and the last check each five;
+/// It holds no figures. Its script asks `/api/status` each second, and the events, the incidents and the last verification each five;
 /// history is what it has seen itself, five minutes of it, so that a page which is left open for days stays as small.
 enum Page {
     static let contentType = "text/html; charset=utf-8"
@@ -44,7 +44,8 @@ enum Page {
             <p id="sentence" aria-live="polite">Asking the daemon &hellip;</p>
             <p id="since" class="soft"></p>
             <div id="sync" hidden>
-              <div class="bar"><div id="bar"></div></div>
+              <div id="progress" class="bar" role="progressbar" aria-label="keys copied, in percent" aria-valuemin="0"
+                aria-valuemax="100"><div id="bar"></div></div>
               <dl class="figures">
                 <div><dt>copied</dt><dd id="percent"></dd></div>
                 <div><dt>keys</dt><dd id="syncKeys"></dd></div>
@@ -88,17 +89,26 @@ enum Page {
             </dl>
           </section>
           <section class="card">
-            <h2>Last check</h2>
-            <p id="check" class="soft">none has been run</p>
+            <h2>Last verification</h2>
+            <p id="check" class="soft">&hellip;</p>
+            <dl class="figures">
+              <div><dt>keys to be read at the source</dt><dd id="refreshes"></dd></div>
+            </dl>
           </section>
           <section class="card wide">
             <h2>Skipped, or different from the source <span id="incidentCount" class="count"></span></h2>
             <p id="kinds" class="kinds"></p>
-            <table><tbody id="incidents"></tbody></table>
+            <table aria-label="incidents">
+              <thead><tr><th scope="col">time</th><th scope="col">kind</th><th scope="col">key</th><th scope="col">reason</th></tr></thead>
+              <tbody id="incidents"></tbody>
+            </table>
           </section>
           <section class="card wide">
             <h2>Events</h2>
-            <table><tbody id="events"></tbody></table>
+            <table aria-label="events">
+              <thead><tr><th scope="col">time</th><th scope="col">event</th></tr></thead>
+              <tbody id="events"></tbody>
+            </table>
           </section>
         </main>
         <footer class="soft"><span id="version"></span> <span>updated <time id="updated">never</time></span></footer>

@@ -106,6 +106,8 @@ enum PageScript {
               element.className = "flow";
               element.innerHTML = '<span></span><svg viewBox="0 0 300 26" preserveAspectRatio="none"></svg><b></b>';
               element.children[0].textContent = "flow " + flow.flow;
+              element.children[1].setAttribute("role", "img");
+              element.children[1].setAttribute("aria-label", "lag of flow " + flow.flow + " in seconds, five minutes");
               $("flows").append(element);
               row = { element, lags: [] };
               state.flows.set(flow.flow, row);
@@ -146,6 +148,8 @@ enum PageScript {
           $("sync").hidden = !syncing;
           if (syncing) {
             $("bar").style.width = (100 * share(s)).toFixed(1) + "%";
+            if (s.sourceKeys) $("progress").setAttribute("aria-valuenow", percent(s));
+            else $("progress").removeAttribute("aria-valuenow");
             set("percent", s.sourceKeys ? percent(s) + " %" : "–");
             set("syncKeys", int(s.keys) + (s.sourceKeys ? " of " + int(s.sourceKeys) : ""));
             set("syncBytes", bytes(s.appliedBytes));
@@ -178,6 +182,8 @@ enum PageScript {
           set("fullSyncs", int(s.fullSyncs));
           $("fullSyncs").title = reasons;
           set("losses", int(s.targetLosses));
+          set("refreshes", s.refreshes ? int(s.refreshes.waiting) : "–");
+          $("refreshes").title = s.refreshes && s.refreshes.obstacle || "";
           set("started", moment(s.startedAt * 1000));
 
           const kinds = Object.entries(s.incidents);
@@ -219,9 +225,8 @@ enum PageScript {
             fill($("incidents"), incidents.incidents.slice(-20).reverse(), i =>
               row("", [["time", moment(Date.parse(i.timestamp))], ["kind", i.kind],
                 ["key", i.key + (i.database ? " in database " + i.database : "")], ["text", i.subject + ": " + i.reason]]));
-            set("check", check.status === "not_run" ? "none has been run"
-              : check.status + (check.inconsistentKeys ? ", " + int(check.inconsistentKeys) + " keys differ" : "")
-                + (check.finishedAt ? ", " + moment(Date.parse(check.finishedAt)) : "") + (check.message ? ": " + check.message : ""));
+            set("check", (check.finishedAt ? moment(Date.parse(check.finishedAt)) + ": " : "")
+              + (check.status === "failed" ? "failed: " : "") + check.message);
           } catch (error) { /* The next question to the status shows it. */ }
         }
 

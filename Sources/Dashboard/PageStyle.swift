@@ -61,7 +61,7 @@ enum PageStyle {
         .kinds span { background: var(--warnBack); color: var(--warn); border-radius: 99px; padding: 2px 10px; font-size: 13px; }
         table { width: 100%; border-collapse: collapse; font-size: 14px; }
         td { padding: 7px 14px 7px 0; border-top: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-        tr:first-child td { border-top: 0; }
+        th { padding: 0 14px 4px 0; text-align: left; font-size: 12px; font-weight: 400; color: var(--soft); }
         td.time { white-space: nowrap; color: var(--soft); width: 1%; font-variant-numeric: tabular-nums; }
         td.key { font-family: ui-monospace, "Liberation Mono", monospace; font-size: 13px; width: 30%; }
         td.kind { width: 1%; white-space: nowrap; }
@@ -79,6 +79,7 @@ enum PageStyle {
           main { grid-template-columns: minmax(0, 1fr); gap: 12px; }
           .lead #sentence { font-size: 19px; }
           td.key { width: auto; }
+          thead { display: none; }
           #incidents tr, #events tr { display: block; padding: 8px 0; border-top: 1px solid var(--line); }
           #incidents td, #events td { display: inline; border: 0; padding: 0 8px 0 0; }
           #incidents td.text, #events td.text { display: block; padding: 2px 0 0; }

@@ -125,6 +125,7 @@ package struct StatusDocument: Sendable {
             ("remaining", "\(verification.remaining)"),
             ("failure", verification.failure.map(JSONText.quoted) ?? "null"),
             ("exitStatus", "\(verification.exitStatus)"),
+            ("finishedAt", verification.finishedAt.map { "\($0 / 1000)" } ?? "null"),
         ]
     }
 

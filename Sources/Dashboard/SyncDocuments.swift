@@ -63,8 +63,9 @@ struct SyncDocuments {
                 updatedAt: Self.time(state.updatedAt)))
     }
 
-    /// No check has been run: its results are not kept by the daemon.
-    var check: String { "{\"status\":\"not_run\"}\n" }
+    /// The daemon's own comparison of both sides: the one that is asked for, or the last one. What `df2redis check` finds is in
+    /// its file.
+    var check: String { Self.json(LastVerification(status)) }
 
     var events: String {
         Self.json(
@@ -120,7 +121,7 @@ struct SyncDocuments {
         Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(.iso8601)
     }
 
-    private static func json(_ value: some Encodable) -> String {
+    static func json(_ value: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let data = (try? encoder.encode(value)) ?? Data("{}".utf8)

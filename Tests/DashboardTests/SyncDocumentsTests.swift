@@ -73,9 +73,52 @@ import Testing
         #expect(incremental == ["lsnCurrent": 105_600, "lsnApplied": 105_550, "lagLsns": 50, "lagMillis": 200])
     }
 
-    @Test func `to /api/check/latest and /api/events`() throws {
+    @Test func `to /api/check/latest is the daemon's last comparison of both sides`() throws {
+        var object = try object(SyncDocuments(report()).check)
+        #expect(object["status"] as? String == "not_run")
+        #expect(object["message"] as? String == "none has been made since the task was started")
+        var asked = Verification.Figures()
+        (asked.number, asked.phase, asked.found) = (1, .comparing, 3)
+        asked.progress = .init(keys: 500, expectedKeys: 1000)
+        func latest(_ asked: Verification.Figures?, _ own: FinishedPass? = nil) throws -> [String: Any] {
+            let report = report { status in
+                status.verification = asked
+                status.scrub = ScrubFigures()
+                status.scrub?.finished = own
+            }
+            return try self.object(SyncDocuments(report).check)
+        }
+        object = try latest(asked)
+        #expect(object["status"] as? String == "running")
+        #expect(object["finishedAt"] == nil)
+        #expect(object["message"] as? String == "500 of 1000 keys compared, 3 differ")
+
+        (asked.phase, asked.finishedAt, asked.foreign, asked.failed) = (.done, 1_800_000_000_000, 1, 1)
+        asked.progress = .init(keys: 1000, expectedKeys: 1000, leftOut: 4)
+        object = try latest(asked)
+        #expect(object["status"] as? String == "completed")
+        #expect(object["finishedAt"] as? String == "2027-01-15T08:00:00Z")
+        #expect(object["keys"] as? Int == 1000)
+        #expect(object["found"] as? Int == 3)
+        #expect(object["mended"] as? Int == 1)
+        #expect(object["inconsistentKeys"] as? Int == 2)
+        #expect(object["leftOutByPolicy"] as? Int == 4)
+        #expect(object["message"] as? String == "1000 keys, 3 differed, 1 are mended, 4 left out by policy")
+
+        // Of those that nobody asks for, if it is the later one.
+        let own = FinishedPass(at: 1_800_000_060_000, progress: .init(keys: 7, expectedKeys: 7), found: 0)
+        for object in [try latest(asked, own), try latest(nil, own)] {
+            #expect(object["finishedAt"] as? String == "2027-01-15T08:01:00Z")
+            #expect(object["message"] as? String == "7 keys, none differs")
+        }
+        (asked.phase, asked.failure, asked.finishedAt) = (.failed, "NOPERM", 1_800_000_120_000)
+        object = try latest(asked, own)
+        #expect(object["status"] as? String == "failed")
+        #expect(object["message"] as? String == "NOPERM")
+    }
+
+    @Test func `to /api/events`() throws {
         let report = report()
-        #expect(try object(SyncDocuments(report).check)["status"] as? String == "not_run")
         #expect((try object(SyncDocuments(report).events)["events"] as? [Any])?.isEmpty == true)
         let logger = report.events.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         logger.info("nobody's business")

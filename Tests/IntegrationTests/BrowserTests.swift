@@ -73,6 +73,13 @@ import Testing
         try scene.wait(for: "stable: following the source's journal", in: "events")
         #expect(try scene.browser.evaluate("document.querySelectorAll('.flow').length") == "4")
         #expect(try scene.browser.evaluate("document.querySelectorAll('#incidents b').length") == "0")
+        try scene.wait(for: "none has been made", in: "check")
+        _ = try HTTPClient(socket: scene.daemon.controlSocket).request(
+            "/api/verify?keysPerSecond=100000", method: "POST")
+        try scene.wait(for: " keys, ", in: "check")
+        let named = "[...document.querySelectorAll('svg')].every(e => e.getAttribute('role') === 'img' && e.ariaLabel)"
+        #expect(try scene.browser.evaluate(named) == "true")
+        #expect(try scene.browser.evaluate("document.querySelectorAll('table thead th').length") == "6")
         try scene.picture("stable")
         try scene.browser.resize(width: 390, height: 844)
         #expect(try scene.browser.evaluate("document.documentElement.scrollWidth <= 390") == "true")
@@ -116,6 +123,8 @@ import Testing
         try scene.wait(for: "of 20,000 keys copied, about", in: "sentence")
         try scene.wait(for: "of 20,000", in: "syncKeys")
         #expect(try scene.browser.evaluate("document.getElementById('sync').hidden") == "false")
+        let bar = "document.getElementById('progress').ariaValueNow"
+        try wait(until: "the bar says how far it is") { Int(try scene.browser.evaluate(bar)) != nil }
         try scene.picture("full-sync-dark")
         let progress = try HTTPClient.get("/api/sync/progress", port: daemon.pagePort()).object()
         #expect(progress["phase"] as? String == "full_sync")

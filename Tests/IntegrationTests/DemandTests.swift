@@ -67,6 +67,11 @@ final class DemandScene {
         #expect(verify.output == "lab: 500 keys compared, 4 of them differed, 4 of these are mended\n")
         #expect(try target.command("MGET", "key:7", "key:8", "key:9").array?.map(\.text) == ["7", "8", "9"])
         #expect(try target.command("PTTL", "key:10").int == -1)
+        try wait(until: "the page's answer has it") {
+            let latest = try HTTPClient(socket: scene.daemon.controlSocket).request("/api/check/latest").object()
+            return latest["message"] as? String == "500 keys, 4 differed, 4 are mended"
+                && latest["finishedAt"] is String
+        }
         // Nothing is compared all the time.
         #expect(scene.daemon.status?["verify"] is NSNull)
 

@@ -50,6 +50,19 @@ package struct Scrub: Sendable {
     }
 }
 
+/// A comparison of both sides that is over.
+package struct FinishedPass: Equatable, Sendable {
+    /// Unix time in milliseconds.
+    package var at: Int64
+    package var progress: Scrub.Progress
+    /// Keys that were different.
+    package var found: Int
+
+    package init(at: Int64, progress: Scrub.Progress, found: Int) {
+        (self.at, self.progress, self.found) = (at, progress, found)
+    }
+}
+
 /// What has been compared since the process began.
 package struct ScrubFigures: Equatable, Sendable {
     /// Times that every key has been compared.
@@ -70,6 +83,8 @@ package struct ScrubFigures: Equatable, Sendable {
     package var unplaced = 0
     /// Why nothing is compared at present, in words for an operator.
     package var obstacle: String?
+    /// The last whole pass; `nil` before the first.
+    package var finished: FinishedPass?
 
     package init() {}
 }

@@ -51,11 +51,14 @@ package final class Verification: Sendable {
         package var failure: String?
         /// The exit status that goes with `failure`.
         package var exitStatus: Int32 = 0
+        /// When it was over, in Unix milliseconds; `nil`: it is not.
+        package var finishedAt: Int64?
 
         package init() {}
 
         /// What was found and could not be mended.
         package var remaining: Int { unplaced + leftOut + changing + failed }
+        package var mended: Int { max(0, found - foreign - remaining) }
     }
 
     private struct State {
@@ -65,6 +68,11 @@ package final class Verification: Sendable {
         /// What was asked for in the pass comes before it.
         var mark: UInt64 = 0
         var stop: (@Sendable () -> Void)?
+
+        mutating func end(_ phase: Phase) {
+            figures.phase = phase
+            figures.finishedAt = WallClock.milliseconds()
+        }
     }
 
     private let state = Lock(State())
@@ -98,7 +106,7 @@ package final class Verification: Sendable {
     func stop(_ number: Int) {
         let stop = state.withLock { state -> (@Sendable () -> Void)? in
             guard state.figures.number == number, !state.figures.phase.isOver else { return nil }
-            state.figures.phase = .stopped
+            state.end(.stopped)
             return state.stop
         }
         stop?()
@@ -122,7 +130,7 @@ package final class Verification: Sendable {
         state.figures.failed = max(0, failed - state.failedBefore - state.figures.leftOut)
         guard state.figures.phase == .mending, outstanding.waiting == 0 else { return }
         state.figures.changing = outstanding.changing
-        state.figures.phase = .done
+        state.end(.done)
     }
 
     // MARK: The session
@@ -180,7 +188,7 @@ package final class Verification: Sendable {
         state.withLock { state in
             state.stop = nil
             guard state.figures.phase == .comparing else { return }
-            state.figures.phase = .failed
+            state.end(.failed)
             state.figures.failure = failure.description
             state.figures.exitStatus = failure.exitStatus
         }

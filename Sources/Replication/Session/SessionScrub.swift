@@ -66,7 +66,7 @@ final class ScrubRecord: Sendable {
     /// What becomes of a key that was different.
     enum Fate { case asked, foreign, unplaced, leftOut }
 
-    private let state = Lock((figures: ScrubFigures(), began: ContinuousClock.now))
+    private let state = Lock((figures: ScrubFigures(), began: ContinuousClock.now, foundBefore: 0))
 
     var figures: ScrubFigures { state.withLock { $0.figures } }
 
@@ -75,6 +75,7 @@ final class ScrubRecord: Sendable {
             $0.figures.progress = .init(keys: 0, expectedKeys: 0)
             $0.figures.obstacle = nil
             $0.began = .now
+            $0.foundBefore = $0.figures.found
         }
     }
 
@@ -92,6 +93,8 @@ final class ScrubRecord: Sendable {
             $0.figures.passes += 1
             $0.figures.lastPass = $0.began.duration(to: .now)
             $0.figures.timeLeft = nil
+            $0.figures.finished = FinishedPass(
+                at: WallClock.milliseconds(), progress: $0.figures.progress, found: $0.figures.found - $0.foundBefore)
             return $0.figures
         }
     }

@@ -1,0 +1,82 @@
+import Replication
+
+/// What `/api/check/latest` answers: the comparison of both sides that is under way as somebody has asked for it, or the last
+/// that was made, on demand (`df2redis verify`) or by itself (`verify.keysPerSecond`).
+struct LastVerification: Encodable, Equatable {
+    enum State: String, Encodable {
+        case notRun = "not_run"
+        case running, completed, stopped, failed
+    }
+
+    let status: State
+    /// RFC 3339; absent while it runs.
+    private(set) var finishedAt: String?
+    private(set) var keys = 0
+    /// Keys that were different.
+    private(set) var found = 0
+    /// Of those, keys that are as at the source by now; absent where that is not known, since what is found waits in the queue.
+    private(set) var mended: Int?
+    /// Keys that were different and are so still; as `mended`.
+    private(set) var inconsistentKeys: Int?
+    /// Keys that a policy leaves out: no differences.
+    private(set) var leftOutByPolicy = 0
+    /// A sentence.
+    private(set) var message: String
+
+    init(_ status: ReplicationStatus) {
+        let (asked, own) = (status.verification, status.scrub?.finished)
+        switch (asked, own) {
+        case (let asked?, _) where asked.finishedAt == nil: self.init(running: asked)
+        case (let asked?, let own?) where (asked.finishedAt ?? 0) < own.at: self.init(own)
+        case (let asked?, _): self.init(ended: asked)
+        case (nil, let own?): self.init(own)
+        case (nil, nil): self.init(message: "none has been made since the task was started")
+        }
+    }
+
+    private init(message: String) { (status, self.message) = (.notRun, message) }
+
+    private init(running pass: Verification.Figures) {
+        status = .running
+        (keys, found, leftOutByPolicy) = (pass.progress.keys, pass.found, pass.progress.leftOut)
+        message =
+            pass.phase == .mending
+            ? "\(pass.waiting) of \(found) keys that differed are to be read at the source"
+            : "\(keys) of \(pass.progress.expectedKeys) keys compared, \(found) differ"
+        if let failure = pass.failure { message += ": \(failure)" }
+    }
+
+    private init(ended pass: Verification.Figures) {
+        status =
+            switch pass.phase {
+            case .failed: .failed
+            case .stopped: .stopped
+            case .idle, .waiting, .comparing, .mending, .done: .completed
+            }
+        finishedAt = pass.finishedAt.map(SyncDocuments.time)
+        (keys, found, leftOutByPolicy) = (pass.progress.keys, pass.found, pass.progress.leftOut)
+        switch status {
+        case .failed: message = pass.failure ?? "both sides could not be compared"
+        case .stopped: message = "stopped after \(keys) keys, \(found) of them differed"
+        case .notRun, .running, .completed:
+            (mended, inconsistentKeys) = (pass.mended, pass.foreign + pass.remaining)
+            message =
+                found == 0 ? "\(keys) keys, none differs" : "\(keys) keys, \(found) differed, \(pass.mended) are mended"
+            addLeftOut()
+        }
+    }
+
+    /// A pass that nobody has asked for: what it finds is read at the source while the next one goes on.
+    private init(_ pass: FinishedPass) {
+        status = .completed
+        finishedAt = SyncDocuments.time(pass.at)
+        (keys, found, leftOutByPolicy) = (pass.progress.keys, pass.found, pass.progress.leftOut)
+        message =
+            found == 0 ? "\(keys) keys, none differs" : "\(keys) keys, \(found) differed and are read at the source"
+        addLeftOut()
+    }
+
+    private mutating func addLeftOut() {
+        if leftOutByPolicy > 0 { message += ", \(leftOutByPolicy) left out by policy" }
+    }
+}
