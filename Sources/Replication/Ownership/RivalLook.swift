@@ -22,8 +22,8 @@ package struct RivalLook {
         let control = TargetControl(connector: TargetConnector(settings: target), role: "preflight")
         let refusal: String?
         do throws(TargetError) {
-            let others = try await control.others(in: TaskRegistry(checkpoint: checkpoint.name))
-            try await RivalTasks(others: others, control: control).demandNone(following: replicationID)
+            try await RivalTasks(registry: TaskRegistry(checkpoint: checkpoint.name), control: control)
+                .demandNone(following: replicationID)
             refusal = nil
         } catch {
             refusal = error.code == .taskTaken ? error.message : nil

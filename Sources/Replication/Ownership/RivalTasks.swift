@@ -12,27 +12,44 @@ struct RivalTasks {
     func demandNone(beside claim: SourceClaim) async throws(TargetError) {
         let before = registry.claim(claim)
         let others = try await control.exchangeLines(registry)
-        guard let (checkpoint, owner) = try await rival(of: claim, among: others) else { return }
+        guard let rival = try await rival(of: claim, among: others) else { return }
         registry.withdraw(to: before == .claimed(claim) ? nil : before)
         // Should that fail: without the owner's record, which goes with the process, it means nothing.
         try? await control.renew(registry)
-        throw TargetError(
-            .taskTaken,
-            "\(OwnershipRecord.description(of: owner)) follows the same source into this target already, with the "
-                + "checkpoint \(checkpoint): two tasks would apply each command twice. Stop that one, or give this one "
-                + "another target")
+        throw rival.refusal
     }
 
-    /// The first other task whose process follows the source, by its checkpoint's key, and the record of its owner.
+    /// The same, of a task that is not to begin yet: nothing is written.
+    func demandNone(following replicationID: String) async throws(TargetError) {
+        let claim = SourceClaim(replicationID: replicationID, instance: "")
+        if let rival = try await rival(of: claim, among: try await control.others(in: registry)) { throw rival.refusal }
+    }
+
+    /// A task's process that follows the source already.
+    private struct Rival {
+        var checkpoint: String
+        /// Its owner's record.
+        var owner: String
+
+        var refusal: TargetError {
+            TargetError(
+                .taskTaken,
+                "\(OwnershipRecord.description(of: owner)) follows the same source into this target already, with the "
+                    + "checkpoint \(checkpoint): two tasks would apply each command twice. Stop that one, or give this one "
+                    + "another target")
+        }
+    }
+
+    /// The first by its checkpoint's key.
     private func rival(
         of claim: SourceClaim, among others: OtherTasks
-    ) async throws(TargetError) -> (checkpoint: String, owner: String)? {
+    ) async throws(TargetError) -> Rival? {
         for (checkpoint, source) in others.sources.sorted(by: { $0.key < $1.key }) {
             guard try await mayCollide(claim, checkpoint, source) else { continue }
             guard let owner = try await control.owner(ofCheckpoint: checkpoint) else { continue }
             // What an earlier process of that task has followed means nothing: its present one comes to look, and finds this one.
             if case .claimed(let other) = source, other.instance != OwnershipRecord.instance(of: owner) { continue }
-            return (checkpoint, owner)
+            return Rival(checkpoint: checkpoint, owner: owner)
         }
         return nil
     }
