@@ -1,7 +1,7 @@
 /// What `TaskRegistry` has of one task.
 ///
 /// ```
-/// 0,3,full,follows:<replication id>:<instance>
+/// 0,3,full,follows:<replication id>:<instance>:<databases>
 /// ```
 /// The databases that it fills; that it has completed a full sync; which source it follows (`FollowedSource`). Words that are not
 /// known are left out.
@@ -64,19 +64,24 @@ package struct SourceClaim: Equatable, Sendable {
     package var replicationID: String
     /// Of the process (`OwnershipRecord.instance`).
     package var instance: Substring
+    /// Those that it may fill.
+    package var scope: DatabaseScope
 
-    package init(replicationID: String, instance: Substring) {
-        (self.replicationID, self.instance) = (replicationID, instance)
+    package init(replicationID: String, instance: Substring, scope: DatabaseScope) {
+        (self.replicationID, self.instance, self.scope) = (replicationID, instance, scope)
     }
 
     init?(_ text: some StringProtocol) {
         let words = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard words.count >= 2 else { return nil }
-        self.init(replicationID: String(words[0]), instance: Substring(String(words[1])))
+        guard words.count >= 3 else { return nil }
+        self.init(
+            replicationID: String(words[0]), instance: Substring(String(words[1])), scope: DatabaseScope(words[2]))
     }
 
-    var text: String { "\(replicationID):\(instance)" }
+    var text: String { "\(replicationID):\(instance):\(scope.text)" }
 
     /// A process with either would apply what the other one applies.
-    package func collides(with other: Self) -> Bool { replicationID == other.replicationID }
+    package func collides(with other: Self) -> Bool {
+        replicationID == other.replicationID && scope.overlaps(other.scope)
+    }
 }

@@ -1,3 +1,5 @@
+import Redis
+
 /// What to do where the data or the target leaves a choice.
 package struct ReplicationPolicy: Equatable, Sendable {
     package enum Reaction: String, Sendable, CaseIterable { case stop, skip }
@@ -15,10 +17,21 @@ package struct ReplicationPolicy: Equatable, Sendable {
     package var onUnsupported = Reaction.stop
     /// Databases of the source whose keys are left out.
     package var skippedDatabases: Set<UInt32> = []
+    /// Databases that the configuration names as kept.
+    package var namedDatabases: Set<UInt32> = []
     /// A key of the snapshot is in the target already.
     package var onConflict = Conflict.overwrite
     /// TTLs of set members, and of hash fields where the target has none.
     package var elementExpiry = ElementExpiry.timer
 
     package init() {}
+
+    /// The databases of the target that the task may fill. Where the configuration names some, one that it does not name counts
+    /// when the stream comes to it (`TaskLease.claimDatabases`).
+    ///
+    /// - Parameter known: those that it has filled.
+    func scope(over known: Set<UInt32>) -> DatabaseScope {
+        guard !namedDatabases.isEmpty else { return .all(except: skippedDatabases) }
+        return .only(namedDatabases.union(known).subtracting(skippedDatabases))
+    }
 }

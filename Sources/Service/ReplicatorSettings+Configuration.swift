@@ -39,6 +39,7 @@ extension ReplicatorSettings {
         policy.elementExpiry = configuration.policy.memberTTL
         policy.onConflict = configuration.conflict.policy
         policy.skippedDatabases = Set(target.databases.filter { $0.value == .skip }.keys)
+        policy.namedDatabases = Set(target.databases.keys).subtracting(policy.skippedDatabases)
         checkpoint.isEnabled = configuration.checkpoint.isEnabled
         checkpoint.keyPrefix = configuration.checkpoint.keyPrefix
         checkpoint.path = configuration.checkpoint.path

@@ -165,6 +165,44 @@ import Wire
         #expect(scene.masters[0].violations == [])
     }
 
+    @Test func `may follow one source both when each fills databases of its own`() throws {
+        let scene = try Scene()
+        for database in [0, 3] { scene.fill(0, database: database) }
+        let daemons = try ["{0: 0, 3: skip}", "{0: skip, 3: 3}"].enumerated().map { index, databases in
+            try Daemon(
+                .replicate,
+                .init(
+                    source: scene.masters[0].port, target: scene.redis.port,
+                    sections: [
+                        "shutdown": ["drainSeconds: 0"], "target": ["database: \(databases)"],
+                        "policy": ["onUnsupported: skip"],
+                    ]), task: "part\(index)")
+        }
+        defer { for daemon in daemons { daemon.process.kill() } }
+        for daemon in daemons { try daemon.wait(forLine: "stable: following") }
+        for database in [0, 3] { scene.masters[0].execute("INCR counter", database: database) }
+        for database in [0, 3] {
+            try wait(until: "it is applied") {
+                try scene.client.command("SELECT", "\(database)")
+                return try scene.client.command("GET", "counter").text == "1"
+            }
+            #expect(try scene.count(0, database: database) == 200)
+        }
+        // Neither names it.
+        scene.masters[0].execute("INCR counter", database: 5)
+        try wait(until: "one of them has ended") { daemons.contains { !$0.process.isRunning } }
+        let (refused, other) = daemons[0].process.isRunning ? (daemons[1], daemons[0]) : (daemons[0], daemons[1])
+        try refused.expectExit(75)
+        #expect(refused.logs("follows the same source into this target already"))
+        #expect(refused.logs("target.database"))
+        try wait(until: "the other one goes on") {
+            try scene.client.command("SELECT", "5")
+            return try scene.client.command("GET", "counter").text == "1"
+        }
+        try other.leave()
+        #expect(scene.masters[0].violations == [])
+    }
+
     @Test func `with databases of their own are as if each was alone`() throws {
         let scene = try Scene()
         scene.fill(0)

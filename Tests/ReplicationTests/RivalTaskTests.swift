@@ -42,8 +42,10 @@ private final class RivalScene {
         let control: TargetControl
 
         /// - Returns: why it may not; `nil`: it may.
-        func follow(_ source: String = RivalScene.source) async -> TargetError.Code? {
-            let claim = SourceClaim(replicationID: source, instance: Substring(instance))
+        func follow(
+            _ source: String = RivalScene.source, filling scope: DatabaseScope = .all(except: [])
+        ) async -> TargetError.Code? {
+            let claim = SourceClaim(replicationID: source, instance: Substring(instance), scope: scope)
             do throws(TargetError) {
                 try await RivalTasks(registry: registry, control: control).demandNone(beside: claim)
                 return nil
@@ -139,6 +141,17 @@ private final class RivalScene {
         for contender in [old, next] { await contender.control.close() }
     }
 
+    @Test func `may each fill databases of their own, as long as no other comes to one of them`() async throws {
+        let scene = RivalScene(try RedisServer())
+        let (first, second) = (try await scene.begin("a", "1"), try await scene.begin("b", "2"))
+        #expect(await first.follow(filling: .only([0])) == nil)
+        #expect(await second.follow(filling: .only([3])) == nil)
+        #expect(await first.follow(filling: .only([0, 5])) == nil)
+        #expect(await second.follow(filling: .only([3, 5])) == .taskTaken)
+        #expect(try scene.line(second)?.hasSuffix(":3") == true, "it fills this one until it has ended")
+        for contender in [first, second] { await contender.control.close() }
+    }
+
     @Test func `are two where each follows a source of its own`() async throws {
         let scene = RivalScene(try RedisServer())
         let (first, second) = (try await scene.begin("a", "1"), try await scene.begin("b", "2"))
@@ -151,7 +164,7 @@ private final class RivalScene {
         let scene = try SessionScene()
         let (task, rivals) = (scene.task(), RivalScene(scene.redis))
         _ = try await task.lease.claim()
-        try await task.lease.claimSource(RivalScene.source)
+        try await task.lease.claimSource(RivalScene.source, filling: .only([0]))
         let next = try await rivals.begin("other", "1")
         // The record is renewed every few seconds: as if it had ended just before the other one looked.
         try await eventually("the other one is let in") {

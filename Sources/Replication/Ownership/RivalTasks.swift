@@ -36,7 +36,8 @@ struct RivalTasks {
                 .taskTaken,
                 "\(OwnershipRecord.description(of: owner)) follows the same source into this target already, with the "
                     + "checkpoint \(checkpoint): two tasks would apply each command twice. Stop that one, or give this one "
-                    + "another target")
+                    + "another target, or name in target.database of both which databases each keeps and skips, such that "
+                    + "none is kept by both")
         }
     }
 

@@ -152,13 +152,21 @@ actor TaskLease {
 
     /// Notes in the target which source this process is about to follow, unless another task's process does (`RivalTasks`).
     ///
+    /// - Parameter scope: the databases that it may fill.
     /// - Throws: `TargetError`; `taskTaken` when another one follows it.
-    func claimSource(_ replicationID: String) async throws(TargetError) {
+    func claimSource(_ replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
         // A renewal writes the line too, and reads nothing.
         isClaiming = true
         defer { isClaiming = false }
         _ = await renewing?.value
-        try await note(SourceClaim(replicationID: replicationID, instance: record.instance))
+        try await note(SourceClaim(replicationID: replicationID, instance: record.instance, scope: scope))
+    }
+
+    /// The same for databases that the stream comes to, and that the configuration does not name.
+    func claimDatabases(_ databases: Set<UInt32>) async throws(TargetError) {
+        guard var claim = registry.claim, !databases.allSatisfy(claim.scope.contains) else { return }
+        claim.scope.add(databases)
+        try await note(claim)
     }
 
     private func note(_ claim: SourceClaim) async throws(TargetError) {

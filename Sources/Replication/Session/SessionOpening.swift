@@ -160,7 +160,9 @@ final class SessionOpening {
         _ claim: TaskLease.Claim, _ checkpoint: CheckpointStore.Opening, _ plan: Plan,
         _ session: SessionStateMachine.Session
     ) async throws {
-        try await scope.task.lease.claimSource(session.replicationID)
+        let known = (checkpoint.databases ?? []).union(checkpoint.filling.keys)
+        try await scope.task.lease.claimSource(
+            session.replicationID, filling: settings.policy.scope(over: known))
         let beginning = try beginning(checkpoint, plan, session)
         if scope.sync.isFullSync {
             try await reconciliation.countBefore(session.replicationID, over: checkpoint.source)

@@ -54,7 +54,10 @@ final class TaskDatabases {
         } else if opened.insert(database).inserted {
             // The first database is reached just after the opening has looked through all.
             let survey = scope.target.takeSurvey()
-            let isFlushed = scope.task.settings.existing == .flush
+            let task = scope.task
+            // Another task of the same source may fill what is not named.
+            try await scope.retry { try await task.lease.claimDatabases([database]) }
+            let isFlushed = task.settings.existing == .flush
             if isFlushed { try await empty(database) }
             try await noteFilling(database, isFlushed ? nil : survey)
         }
@@ -111,6 +114,7 @@ final class TaskDatabases {
     private func note(_ all: Set<UInt32>) async throws -> TargetError? {
         guard all != filled.known || !filled.areNoted else { return nil }
         do {
+            try await scope.task.lease.claimDatabases(all.subtracting(filled.all))
             if try await scope.task.checkpointStore.note(all, isFirst: !filled.areNoted, on: scope.control) {
                 filled.markNoted(all)
             } else {

@@ -1,0 +1,54 @@
+/// Which databases of the target a task may fill.
+///
+/// ```
+/// all   all-3-5   but those   0+5   only those
+/// ```
+package enum DatabaseScope: Equatable, Sendable {
+    case all(except: Set<UInt32>)
+    case only(Set<UInt32>)
+
+    private static let all = "all"
+
+    /// What cannot be read may be any database.
+    init(_ text: some StringProtocol) {
+        let text = String(text)
+        let words = text.split(separator: "-")
+        if words.first == Self.all[...] {
+            self = .all(except: Set(words.dropFirst().compactMap { UInt32($0) }))
+            return
+        }
+        let names = text.split(separator: "+")
+        let numbers = names.compactMap { UInt32($0) }
+        self = numbers.count == names.count ? .only(Set(numbers)) : .all(except: [])
+    }
+
+    var text: String {
+        switch self {
+        case .all(let others): ([Self.all] + others.sorted().map(String.init)).joined(separator: "-")
+        case .only(let databases): databases.sorted().map(String.init).joined(separator: "+")
+        }
+    }
+
+    package func contains(_ database: UInt32) -> Bool {
+        switch self {
+        case .all(let others): !others.contains(database)
+        case .only(let databases): databases.contains(database)
+        }
+    }
+
+    /// Some database is in both.
+    package func overlaps(_ other: Self) -> Bool {
+        switch (self, other) {
+        case (.all, .all): true
+        case (.only(let databases), let scope), (let scope, .only(let databases)):
+            databases.contains(where: scope.contains)
+        }
+    }
+
+    package mutating func add(_ new: Set<UInt32>) {
+        switch self {
+        case .all(let others): self = .all(except: others.subtracting(new))
+        case .only(let databases): self = .only(databases.union(new))
+        }
+    }
+}
