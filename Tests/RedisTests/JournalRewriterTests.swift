@@ -96,6 +96,23 @@ import Wire
         #expect(outcomes.count { $0 == .nothing } == kept)
     }
 
+    @Test(arguments: [nil] + [RedisServer.valkeyBinary, RedisServer.newerBinary].filter { $0 != nil })
+    func `a float is not added to a text, which the source has no more`(_ binary: String?) async throws {
+        let target = try await TargetUnderTest(
+            setUp: [["HSET", "h", "f", "abc"], ["SET", "s", "abc"]], binary: binary)
+        let profile = binary == nil ? TargetUnderTest.redis70 : TargetUnderTest.redis74
+        for (line, refusal) in [
+            ("HINCRBYFLOAT h f 1.5", "ERR hash value is not a float"),
+            ("INCRBYFLOAT s 1.5", "ERR value is not a valid float"),
+        ] {
+            var rewriter = JournalRewriter(profile: profile, source: .v140)
+            let batch = CommandBatch()
+            _ = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch)
+            #expect(try target.send(batch) == .applied([.init(command: 0, kind: .error(refusal))]))
+        }
+        #expect(try target.text("HGET", "h", "f") == "abc")
+    }
+
     @Test func `RENAME over a key with a TTL leaves that TTL if the renamed key has one`() async throws {
         let target = try await TargetUnderTest(setUp: [
             ["SET", "a", "1", "PXAT", "2000000000001"], ["SET", "b", "2", "PXAT", "2000000000002"],

@@ -22,11 +22,15 @@ struct FloatSum {
         }
     }
 
+    /// What is no number is not added to: the source has something else there, as after the end of a field's TTL.
+    ///
     /// Doubles are Lua's numbers. The fewest digits that read back as the same number are 15 without the zeros at their
     /// end, or 16, or 17; fewer below the normal numbers. The exponent form begins at 1e21 and below 1e-6.
     private static let add: StaticString = """
         local function add(old, by)
-        local v = tonumber(old or '0') + tonumber(by)
+        old = tonumber(old or '0')
+        if not old then return end
+        local v = old + tonumber(by)
         local s
         for p = math.abs(v) < 2.3e-308 and 0 or 14, 16 do
         s = string.format('%.' .. p .. 'e', v)
@@ -46,19 +50,27 @@ struct FloatSum {
 
         """
 
-    private static let setField: StaticString =
-        "redis.call('HSET', KEYS[1], ARGV[1], add(redis.call('HGET', KEYS[1], ARGV[1]), ARGV[2]))"
+    private static let setField: StaticString = """
+        local sum = add(redis.call('HGET', KEYS[1], ARGV[1]), ARGV[2])
+        if not sum then return redis.error_reply('ERR hash value is not a float') end
+        redis.call('HSET', KEYS[1], ARGV[1], sum)
+        """
 
     /// HSET ends the TTL of a field, which the source keeps.
     private static let setFieldKeepingExpiry: StaticString = """
         local K, f = KEYS[1], ARGV[1]
+        local sum = add(redis.call('HGET', K, f), ARGV[2])
+        if not sum then return redis.error_reply('ERR hash value is not a float') end
         local at = redis.call('HPEXPIRETIME', K, 'FIELDS', 1, f)
-        redis.call('HSET', K, f, add(redis.call('HGET', K, f), ARGV[2]))
+        redis.call('HSET', K, f, sum)
         if type(at) == 'table' and at[1] > 0 then
         redis.call('HPEXPIREAT', K, string.format('%.0f', at[1]), 'FIELDS', 1, f)
         end
         """
 
-    private static let setKey: StaticString =
-        "redis.call('SET', KEYS[1], add(redis.call('GET', KEYS[1]), ARGV[1]), 'KEEPTTL')"
+    private static let setKey: StaticString = """
+        local sum = add(redis.call('GET', KEYS[1]), ARGV[1])
+        if not sum then return redis.error_reply('ERR value is not a valid float') end
+        redis.call('SET', KEYS[1], sum, 'KEEPTTL')
+        """
 }

@@ -4,7 +4,7 @@
 enum ExpectedRefusal: String, CaseIterable {
     /// The source refuses such a command as well, as far as the journal says.
     case command = "refused-alike"
-    /// The source took it: it reads numbers and stream ids less strictly.
+    /// The source took it: it reads numbers and stream ids less strictly, or has another value there.
     case number = "number-format"
 
     /// - Parameters:
@@ -39,7 +39,8 @@ enum ExpectedRefusal: String, CaseIterable {
     var reason: String {
         switch self {
         case .command: "the source journals such a command even when it refuses it itself"
-        case .number: "the source takes numbers and stream ids that no Redis does"
+        case .number:
+            "the source took it: it has another value there, or takes numbers and stream ids that no Redis does"
         }
     }
 }
