@@ -75,6 +75,19 @@ extension ListpackElement: CommandArgument {}
         }
     }
 
+    /// One argument of four texts.
+    mutating func append(
+        _ first: StaticString, followedBy second: StaticString, _ third: StaticString, _ fourth: StaticString
+    ) {
+        let ends = third.utf8CodeUnitCount + fourth.utf8CodeUnitCount
+        append(byteCount: first.utf8CodeUnitCount + second.utf8CodeUnitCount + ends) { buffer in
+            buffer.append(first)
+            buffer.append(second)
+            buffer.append(third)
+            buffer.append(fourth)
+        }
+    }
+
     /// One argument of `byteCount` bytes, which `write` appends.
     mutating func append<E: Error>(byteCount: Int, _ write: (inout ByteBuffer) throws(E) -> Void) throws(E) {
         batch.bytes.appendBulkHead(byteCount)

@@ -208,13 +208,13 @@ package actor ValueBuilder {
     private func deadlines(_ elements: [ValuePiece.Element], _ name: [UInt8], isHash: Bool) -> [[[UInt8]]] {
         let timed = elements.compactMap { element in element.deadline.map { (element.name, $0) } }
         if timed.isEmpty { return [] }
-        if isHash, memberTTLs.hasNativeFields {
-            return timed.map { words("HPEXPIREAT", name, $0.1, "FIELDS", "1", $0.0) }
-        }
-        guard let expiry = memberTTLs.expiry else { return [] }
+        let native =
+            isHash && memberTTLs.hasNativeFields
+            ? timed.map { words("HPEXPIREAT", name, $0.1, "FIELDS", "1", $0.0) } : []
+        guard let expiry = memberTTLs.expiry, expiry.keeps(isField: isHash) else { return native }
         hasElementDeadlines = true
         let pairs = timed.flatMap { [Array("\($0.1)".utf8), $0.0] }
-        return chunks(pairs, width: 2).map { words("ZADD", expiry.shadow(of: name)) + $0 }
+        return native + chunks(pairs, width: 2).map { words("ZADD", expiry.shadow(of: name)) + $0 }
     }
 
     // MARK: Replies
@@ -237,7 +237,7 @@ package actor ValueBuilder {
 /// A value that is whole at the target, under a name of our own.
 package struct BuiltValue: Equatable, Sendable {
     package let name: [UInt8]
-    /// Some of its elements have TTLs that the target cannot keep.
+    /// Some of its elements have TTLs that df2redis keeps.
     package let hasElementDeadlines: Bool
     package let lostPendingEntries: Int
 

@@ -50,7 +50,7 @@ package final class ValueWriter {
 
     /// - Parameters:
     ///   - now: Unix time in milliseconds; members that have expired by then are left out.
-    ///   - elementExpiry: keeps the TTLs of elements that the target cannot; `nil`: they are lost.
+    ///   - elementExpiry: keeps the TTLs of elements; `nil`: those that the target cannot keep itself are lost.
     package init(
         head: EntryHead, key: RawSpan, profile: TargetProfile, now: Int64, guardKey: [UInt8]? = nil,
         elementExpiry: ElementExpiry? = nil, deadlines: (any TargetDeadlines)? = nil
@@ -198,18 +198,17 @@ package final class ValueWriter {
             }
             return
         }
-        guard head.type == .hashWithExpiry, profile.hasFieldExpiry else {
-            guard elementExpiry != nil else {
-                lostMemberExpiries += 1
-                return
-            }
-            elementDeadlines.append(time)
-            elementDeadlines.append(lastElement)
-            earliestDeadline = min(earliestDeadline, time)
-            return
+        let isField = head.type == .hashWithExpiry
+        if isField, profile.hasFieldExpiry {
+            fieldDeadlines.append(time)
+            fieldDeadlines.append(lastElement)
+        } else if elementExpiry?.keeps(isField: isField) != true {
+            lostMemberExpiries += 1
         }
-        fieldDeadlines.append(time)
-        fieldDeadlines.append(lastElement)
+        guard let elementExpiry, elementExpiry.keeps(isField: isField) else { return }
+        elementDeadlines.append(time)
+        elementDeadlines.append(lastElement)
+        earliestDeadline = min(earliestDeadline, time)
     }
 
     /// Sends what is staged as one command, and the TTLs of its elements after it.

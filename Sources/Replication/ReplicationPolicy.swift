@@ -21,7 +21,7 @@ package struct ReplicationPolicy: Equatable, Sendable {
     package var namedDatabases: Set<UInt32> = []
     /// A key of the snapshot is in the target already.
     package var onConflict = Conflict.overwrite
-    /// TTLs of set members, and of hash fields where the target has none.
+    /// TTLs of set members, and of hash fields where the target has none (`keepsElements`).
     package var elementExpiry = ElementExpiry.timer
 
     package init() {}
@@ -33,5 +33,11 @@ package struct ReplicationPolicy: Equatable, Sendable {
     func scope(over known: Set<UInt32>) -> DatabaseScope {
         guard !namedDatabases.isEmpty else { return .all(except: skippedDatabases) }
         return .only(namedDatabases.union(known).subtracting(skippedDatabases))
+    }
+
+    /// TTLs of elements are kept beside the data: those of fields also where the target keeps them too, since its own clock is
+    /// not the stream's. It takes scripts.
+    func keepsElements(of target: TargetProfile) -> Bool {
+        target.hasScripts && (elementExpiry == .timer || target.hasFieldExpiry)
     }
 }

@@ -25,7 +25,8 @@ package struct PreflightService: Sendable {
         options.spoolMemoryBytes = configuration.spool.memoryBytes
         let servers = ServerPair(source: settings.source, target: settings.visitor("preflight"))
         var findings = await Preflight(servers, options: options).run()
-        let look = RivalLook(source: servers.source, target: servers.target, checkpoint: checkpoint)
+        let look = RivalLook(
+            source: servers.source, target: servers.target, checkpoint: checkpoint, policy: settings.policy)
         if let refusal = await look.refusal() {
             findings.append(
                 PreflightFinding(.fail, .target, "tasks", refusal, remedy: "one task follows a source into a target"))

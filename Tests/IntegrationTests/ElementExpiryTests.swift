@@ -276,7 +276,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.newerBinary != nil, "REDIS74_BIN names no Redis 7.4"))
-    func `of hash fields are the target's own where it has them`() throws {
+    func `of hash fields are the target's own too where it has them`() throws {
         let scene = try Scene(binary: RedisServer.newerBinary)
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -284,12 +284,78 @@ import Wire
             "HSET h f 1 g 1", "FIELDEXPIRE h 2 f", "HSETEX e 2 f 1", "HSET e g 1", "SADDEX s 2 a", "SADD s b",
             "SADD t a b", "FIELDEXPIRE t 2 a")
         try scene.settle()
-        #expect(try scene.ownKeys() == ["df2redis:ttl-due:lab:0", "df2redis:ttl:lab:s", "df2redis:ttl:lab:t"])
+        #expect(
+            try scene.ownKeys() == ["df2redis:ttl-due:lab:0"] + ["e", "h", "s", "t"].map { "df2redis:ttl:lab:\($0)" })
+        for (key, field) in [("h", "f"), ("e", "f")] {
+            let deadline = try scene.client.command("HPEXPIRETIME", key, "FIELDS", "1", field).array?.first?.int
+            #expect(
+                try deadline
+                    == scene.client.command("ZSCORE", "df2redis:ttl:lab:\(key)", field).text.flatMap { Int64($0) })
+        }
         try wait(until: "all are gone") {
             try scene.fields("h") == ["g"] && scene.fields("e") == ["g"] && scene.members("s") == ["b"]
-                && scene.members("t") == ["b"]
+                && scene.members("t") == ["b"] && scene.ownKeys().isEmpty
         }
         try daemon.leave()
+    }
+
+    /// A Redis ends fields by itself: what the source has extended meanwhile, or counted on with, is gone there.
+    @Test(.enabled(if: RedisServer.newerBinary != nil, "REDIS74_BIN names no Redis 7.4"))
+    func `that the target has ended while nobody followed are told to be in doubt`() throws {
+        let scene = try Scene(binary: RedisServer.newerBinary)
+        var daemon = try scene.start()
+        try daemon.wait(forLine: "stable:")
+        scene.journal(
+            "HSETEX extended 2 f 1", "HSET extended g 1", "HSETEX counted 2 f 1", "HSET counted g 1", "HSET plain g 1",
+            "HSETEX ended 2 f 1", "HSET ended g 1")
+        try scene.settle()
+        daemon.process.kill()
+        scene.journal(
+            "HEXPIRE extended 1000 FIELDS 1 f", "HINCRBY counted f 1", "HINCRBY plain f 1", "HSETEX given 1 f 1",
+            "HINCRBY given f 1")
+        try wait(until: "the target has ended the fields") {
+            try ["extended", "counted", "ended"].allSatisfy { try scene.fields($0) == ["g"] }
+        }
+        daemon = try scene.start()
+        try scene.settle()
+        try wait(until: "it is told") { daemon.deadLetters.count >= 3 }
+        #expect(
+            Set(daemon.deadLetters)
+                == Set(
+                    ["extended", "counted", "given"].map {
+                        DeadLetter(kind: "element-ttl-in-doubt", database: 0, key: $0)
+                    }))
+        #expect(try scene.client.command("HGET", "given", "f").text == "2", "kept rather than lost")
+        try daemon.leave()
+    }
+
+    /// In import mode a Valkey ends no field: one whose TTL has passed would be there for whatever is written next.
+    @Test(
+        .enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"),
+        arguments: ["timer", "unsupported"])
+    func `of hash fields are ended in a target that ends nothing by itself`(_ policy: String) throws {
+        let scene = try Scene(binary: RedisServer.valkeyBinary)
+        let daemon = try scene.start(["policy": ["memberTTL: \(policy)"]])
+        try daemon.wait(forLine: "stable:")
+        scene.journal(
+            "HSET h keep 1", "HSETEX h 1 f 10 g 10", "HSET zero keep 1 f 2", "HEXPIRE zero 0 FIELDS 1 f",
+            "HINCRBY zero f 1")
+        try scene.settle()
+        #expect(try scene.client.command("HGET", "zero", "f").text == "1")
+        try wait(until: "the fields are gone, not hidden") { try scene.client.command("HLEN", "h").int == 1 }
+        scene.journal("HINCRBY h f 1", "HSETNX h g new")
+        try scene.settle()
+        #expect(try scene.client.command("HGET", "h", "f").text == "1")
+        #expect(try scene.client.command("HGET", "h", "g").text == "new")
+        #expect(daemon.deadLetters.isEmpty)
+        if policy == "unsupported" {
+            scene.journal("SADDEX s 100 a")
+            try daemon.expectExit(65)
+            #expect(daemon.deadLetters == [DeadLetter(kind: "set-member-ttl", database: 0, key: "s")])
+            #expect(try scene.ownKeys().isEmpty)
+        } else {
+            try daemon.leave()
+        }
     }
 
     @Test(.enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"), arguments: [1, 2])

@@ -56,6 +56,40 @@ import Wire
         #expect(asked == (Self.isRead(unsupported) ? ["3 k"] : []))
     }
 
+    /// With scripts the target says which (`ElementExpiry`).
+    @Test func `a hash in which a field may have ended, where the target has TTLs of fields and no scripts`() throws {
+        var profile = TargetProfile(flavor: .redis, version: .init(7, 4), hasFieldExpiry: true)
+        profile.hasScripts = false
+        func scene(isContinued: Bool) -> EncoderScene {
+            EncoderScene(
+                profile: profile,
+                context: { [queue] in $0.refreshes = queue },
+                start: {
+                    guard isContinued else { return }
+                    ($0.mode, $0.next) = (.partial, LSN(1))
+                    $0.openDatabases = [0]
+                })
+        }
+        let fresh = scene(isContinued: false)
+        fresh.becomeStable()
+        for line in ["HSET h a 1", "HINCRBY h a 1", "HSETNX h b 1", "HSETEX t 10 f 1", "HGETEX g FIELDS 1 f"] {
+            try fresh.journal(line, inSnapshot: false)
+        }
+        #expect(asked == [])
+        for line in ["HINCRBY t f 1", "RENAME t u", "HINCRBY g f 1"] { try fresh.journal(line, inSnapshot: false) }
+        #expect(asked == ["0 t", "0 u"])
+        try fresh.journal("HSETEX v 10 f 1", inSnapshot: false)
+        try fresh.journal("HEXPIRE v 20 FIELDS 1 f", inSnapshot: false)
+        #expect(asked == ["0 v"])
+
+        let resumed = scene(isContinued: true)
+        for line in ["HSET h a 1", "HINCRBY h a 1", "HINCRBY h a 1", "FIELDEXPIRE x 10 f"] {
+            try resumed.journal(line, inSnapshot: false)
+        }
+        #expect(asked == ["0 h", "0 x"])
+        #expect(fresh.letters == [] && resumed.letters == [])
+    }
+
     @Test func `a MOVE during a full sync, at both of its places`() throws {
         try scene.journal("MOVE k 5")
         #expect(asked == ["0 k", "5 k"])

@@ -1,7 +1,7 @@
 import Wire
 
-/// Commands about TTLs of fields and members, for a target that keeps those of fields itself, or for none: relative seconds are
-/// made absolute with the time of arrival, and what the target cannot hold is left out.
+/// Commands about TTLs of fields and members where nobody keeps these but the target (`ElementExpiry` does otherwise): relative
+/// seconds are made absolute with the time of arrival, and what the target cannot hold is left out.
 struct ElementCommandRewriter {
     let profile: TargetProfile
 
@@ -25,7 +25,7 @@ struct ElementCommandRewriter {
         guard profile.hasFieldExpiry else { return .unsupported(.fieldExpiry) }
         batch.append("HPEXPIREAT") {
             $0.append(command.argument(at: 1))
-            $0.append(now + seconds * 1000)
+            $0.append(ExecutionWindow(earliest: now, latest: now).deadline(inSeconds: seconds))
             $0.append("FIELDS")
             $0.append(Int64(command.argumentCount - 3))
             $0.append(contentsOf: command, from: 3)
@@ -133,7 +133,7 @@ struct ElementCommandRewriter {
         }
         batch.append("HPEXPIREAT") {
             $0.append(key)
-            $0.append(now + seconds * 1000)
+            $0.append(ExecutionWindow(earliest: now, latest: now).deadline(inSeconds: seconds))
             $0.append(contentsOf: command, from: 3)
         }
         return .written

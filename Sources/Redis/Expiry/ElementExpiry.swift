@@ -1,6 +1,10 @@
 package import Wire
 
-/// TTLs of set members, and of hash fields where the target has none, kept in the target itself beside the data.
+/// TTLs of set members and of hash fields, kept in the target itself beside the data.
+///
+/// Fields have their TTLs here also where the target keeps TTLs of fields, and gets them too: it ends a field without a word,
+/// by its own clock, while a command waits that has extended the TTL in time, and in import mode it ends none. What it has
+/// ended, or has not, the shadow says.
 ///
 /// ```
 /// df2redis:ttl:<task>:<key>        zset  element -> deadline                        in the key's database: the key's shadow
@@ -8,7 +12,7 @@ package import Wire
 /// ```
 /// In a cluster each begins with the tag of the key's slot, `{<tag>}df2redis:...`, and there is a due list in each slot.
 ///
-/// Deadlines are Unix milliseconds. Both are written in the transaction of the data that they belong to, so a crash leaves
+/// Deadlines are Unix milliseconds, and end in .5 where the source's may be any earlier one (`ElementDeadline`). Both are written in the transaction of the data that they belong to, so a crash leaves
 /// all of it or nothing. A key with a shadow is in its flow's due list; a shadow without its key is removed when it is due.
 ///
 /// Commands arrive after they ran; `ExecutionWindow` bounds when a command ran on the source.
@@ -24,8 +28,10 @@ package struct ElementExpiry: Sendable, Equatable {
     /// Without its slot's tag.
     package let dueKey: [UInt8]
     package let isInCluster: Bool
-    /// The target expires hash fields itself.
+    /// The target expires hash fields itself, by its own clock and without a word: it gets their TTLs as well.
     package let hasNativeFields: Bool
+    /// TTLs of set members are kept; otherwise those of hash fields alone.
+    package let keepsMembers: Bool
 
     package static func shadowPrefix(task: String) -> [UInt8] { Array("df2redis:ttl:\(task):".utf8) }
     package static func dueKey(task: String, flow: Int) -> [UInt8] { dueKeys(task: task) + Array("\(flow)".utf8) }
@@ -38,12 +44,17 @@ package struct ElementExpiry: Sendable, Equatable {
 
     static func dueKeys(task: String) -> [UInt8] { Array("df2redis:ttl-due:\(task):".utf8) }
 
-    package init(task: String, flow: Int, hasNativeFields: Bool, isInCluster: Bool = false) {
+    package init(
+        task: String, flow: Int, hasNativeFields: Bool, isInCluster: Bool = false, keepsMembers: Bool = true
+    ) {
         self.isInCluster = isInCluster
+        self.keepsMembers = keepsMembers
         shadowPrefix = Self.shadowPrefix(task: task)
         dueKey = Self.dueKey(task: task, flow: flow)
         self.hasNativeFields = hasNativeFields
     }
+
+    func keeps(isField: Bool) -> Bool { isField || keepsMembers }
 
     func shadow(of key: RawSpan) -> [UInt8] { shadow(of: key.withUnsafeBytes { Array($0) }) }
 
@@ -58,15 +69,11 @@ package struct ElementExpiry: Sendable, Equatable {
 
     // MARK: Scripts
 
-    private static let prologue: StaticString = """
+    static let prologue: StaticString = """
         local K,S,D=KEYS[1],KEYS[2],KEYS[3]
         local function due()
         local n=redis.call('ZRANGE',S,0,0,'WITHSCORES')
         if n[2] then redis.call('ZADD',D,n[2],K) else redis.call('ZREM',D,K) end
-        end
-        local function expire(e,at,remove)
-        local s=redis.call('ZSCORE',S,e)
-        if s and tonumber(s)<=tonumber(at) then redis.call(remove,K,e) redis.call('ZREM',S,e) end
         end
 
         """
@@ -83,32 +90,6 @@ package struct ElementExpiry: Sendable, Equatable {
             $0.append(shadow(of: key))
             $0.append(due(of: key))
             arguments(&$0)
-        }
-    }
-
-    /// Removes elements whose TTLs have passed, ahead of a command to which that makes a difference. Where the window leaves
-    /// open whether one had passed, the element stays, without a TTL, and an empty reply reports it.
-    package func removeExpired(
-        namedBy command: borrowing JournalCommand, from first: Int, to last: Int, removal: StaticString,
-        in window: ExecutionWindow, into batch: CommandBatch
-    ) {
-        guard last >= first else { return }
-        batch.reportsEmptyReplies = true
-        evaluate(
-            """
-            local doubt
-            for i=4,#ARGV do
-            expire(ARGV[i],ARGV[1],ARGV[3])
-            local s=redis.call('ZSCORE',S,ARGV[i])
-            if s and tonumber(s)<=tonumber(ARGV[2]) then redis.call('ZREM',S,ARGV[i]) doubt=true end
-            end
-            if doubt then return {} end
-            """, key: command.argument(at: 1), into: batch
-        ) {
-            $0.append(window.earliest)
-            $0.append(window.latest + Self.marginMilliseconds)
-            $0.append(removal)
-            $0.append(contentsOf: command, from: first, to: last)
         }
     }
 
@@ -228,175 +209,6 @@ package struct ElementExpiry: Sendable, Equatable {
             $0.append(time)
             $0.append(slot.map { SlotTag.key(shadowPrefix, in: $0) } ?? shadowPrefix)
             $0.append(Int64(Self.sweepSize))
-        }
-    }
-}
-
-// MARK: Dragonfly's commands
-
-extension ElementExpiry {
-    private static let maxSeconds: Int64 = 1 << 32
-
-    private func seconds(_ text: RawSpan, from least: Int64) -> Int64? {
-        parseInteger(text).flatMap { $0 >= least && $0 < Self.maxSeconds ? $0 : nil }
-    }
-
-    /// `SADDEX key [KEEPTTL] seconds member...`: a member that is there keeps what TTL it has with KEEPTTL, and gets the new
-    /// one without.
-    ///
-    /// - Parameter keepsPermanent: where a member that is there has no TTL, it gets none.
-    package func addMembers(
-        _ command: borrowing JournalCommand, in window: ExecutionWindow, keepsPermanent: Bool, into batch: CommandBatch
-    ) -> RewriteOutcome {
-        guard command.argumentCount >= 4 else { return .unsupported(.unknownCommand) }
-        let keeps = command.argument(at: 2).isWord("KEEPTTL")
-        let first = keeps ? 4 : 3
-        guard command.argumentCount > first, let seconds = seconds(command.argument(at: first - 1), from: 0) else {
-            return .unsupported(.unknownCommand)
-        }
-        evaluate(
-            """
-            for i=4,#ARGV do
-            if ARGV[3]=='1' then expire(ARGV[i],ARGV[2],'SREM') end
-            if redis.call('SADD',K,ARGV[i])==1 or ARGV[3]=='2' or (ARGV[3]=='0' and redis.call('ZSCORE',S,ARGV[i])) then
-            redis.call('ZADD',S,ARGV[1],ARGV[i])
-            end
-            end
-            due()
-            """, key: command.argument(at: 1), into: batch
-        ) {
-            $0.append(window.deadline(inSeconds: seconds))
-            $0.append(window.earliest - Self.marginMilliseconds)
-            $0.append((keeps ? "1" : keepsPermanent ? "0" : "2") as StaticString)
-            $0.append(contentsOf: command, from: first)
-        }
-        return .written
-    }
-
-    /// `FIELDEXPIRE key seconds element...`, of a set or a hash.
-    package func expireElements(
-        _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
-    ) -> RewriteOutcome {
-        guard command.argumentCount >= 4, let seconds = seconds(command.argument(at: 2), from: 0) else {
-            return .unsupported(.unknownCommand)
-        }
-        evaluate(
-            """
-            local t=redis.call('TYPE',K).ok
-            if t=='none' then return end
-            if t~='hash' and t~='set' then return redis.error_reply('WRONGTYPE FIELDEXPIRE of a '..t) end
-            for i=4,#ARGV do
-            local e=ARGV[i]
-            if t=='hash' and ARGV[3]=='1' then
-            redis.call('HPEXPIREAT',K,ARGV[1],'FIELDS',1,e)
-            else
-            expire(e,ARGV[2],t=='hash' and 'HDEL' or 'SREM')
-            if redis.call(t=='hash' and 'HEXISTS' or 'SISMEMBER',K,e)==1 then redis.call('ZADD',S,ARGV[1],e) end
-            end
-            end
-            due()
-            """, key: command.argument(at: 1), into: batch
-        ) {
-            $0.append(window.deadline(inSeconds: seconds))
-            $0.append(window.earliest - Self.marginMilliseconds)
-            $0.append((hasNativeFields ? "1" : "0") as StaticString)
-            $0.append(contentsOf: command, from: 3)
-        }
-        return .written
-    }
-
-    /// `HSETEX`, in either form.
-    package func setFields(
-        _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
-    ) -> RewriteOutcome {
-        guard let fields = FieldExpiryCommand(command, now: window.latest) else { return .unsupported(.unknownCommand) }
-        evaluate(
-            """
-            local mode,keep=ARGV[3],ARGV[4]=='1'
-            if mode~='ALL' or keep then for i=5,#ARGV,2 do expire(ARGV[i],ARGV[2],'HDEL') end end
-            if mode=='FNX' or mode=='FXX' then for i=5,#ARGV,2 do
-            if (redis.call('HEXISTS',K,ARGV[i])==1)==(mode=='FNX') then return end
-            end end
-            for i=5,#ARGV,2 do
-            local f,set=ARGV[i],true
-            if mode=='NX' then set=redis.call('HSETNX',K,f,ARGV[i+1])==1 else redis.call('HSET',K,f,ARGV[i+1]) end
-            if set and not (keep and redis.call('ZSCORE',S,f)) then
-            if ARGV[1]=='' then redis.call('ZREM',S,f) else redis.call('ZADD',S,ARGV[1],f) end
-            end
-            end
-            due()
-            """, key: command.argument(at: 1), into: batch
-        ) {
-            $0.append(fields.expiry)
-            $0.append(window.earliest - Self.marginMilliseconds)
-            $0.append(fields.condition.scriptMode)
-            $0.append((fields.keepsExpiry ? "1" : "0") as StaticString)
-            $0.append(contentsOf: command, from: fields.first)
-        }
-        return .written
-    }
-
-    /// `HGETEX`: a read that may give fields a TTL, or take it.
-    package func expireReadFields(
-        _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
-    ) -> RewriteOutcome {
-        guard let fields = FieldExpiryCommand(command, now: window.latest) else { return .unsupported(.unknownCommand) }
-        switch fields.expiry {
-        case .unchanged: return .nothing
-        case .none: forget(command, elementsFrom: fields.first, into: batch)
-        case .at(let deadline):
-            expireFields(
-                command, from: fields.first, deadline: deadline, removes: fields.isDue || deadline <= window.earliest,
-                in: window, into: batch)
-        }
-        return .written
-    }
-
-    /// `HEXPIRE key seconds [NX|XX|GT|LT] FIELDS n field...`; 0 seconds removes the fields.
-    package func expireFields(
-        _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
-    ) -> RewriteOutcome {
-        guard command.argumentCount >= 6, let seconds = seconds(command.argument(at: 2), from: 0) else {
-            return .unsupported(.unknownCommand)
-        }
-        let isConditional = !command.argument(at: 3).isWord("FIELDS")
-        let first = isConditional ? 6 : 5
-        guard command.argumentCount > first else { return .unsupported(.unknownCommand) }
-        expireFields(
-            command, from: first, condition: isConditional ? 3 : nil, deadline: window.deadline(inSeconds: seconds),
-            removes: seconds == 0, in: window, into: batch)
-        return .written
-    }
-
-    /// Gives the fields from argument `first` on `deadline`, where `condition`, an argument of the command, is met.
-    private func expireFields(
-        _ command: borrowing JournalCommand, from first: Int, condition: Int? = nil, deadline: Int64, removes: Bool,
-        in window: ExecutionWindow, into batch: CommandBatch
-    ) {
-        evaluate(
-            """
-            local at,c=tonumber(ARGV[1]),string.upper(ARGV[3])
-            for i=5,#ARGV do
-            local f=ARGV[i]
-            expire(f,ARGV[2],'HDEL')
-            if redis.call('HEXISTS',K,f)==1 then
-            local s=redis.call('ZSCORE',S,f)
-            s=s and tonumber(s)
-            if c=='' or (c=='NX' and not s) or (c=='XX' and s) or (c=='GT' and s and at>s)
-            or (c=='LT' and (not s or at<s)) then
-            if ARGV[4]=='1' then redis.call('HDEL',K,f) redis.call('ZREM',S,f)
-            else redis.call('ZADD',S,ARGV[1],f) end
-            end
-            end
-            end
-            due()
-            """, key: command.argument(at: 1), into: batch
-        ) {
-            $0.append(deadline)
-            $0.append(window.earliest - Self.marginMilliseconds)
-            if let condition { $0.append(command.argument(at: condition)) } else { $0.append("") }
-            $0.append((removes ? "1" : "0") as StaticString)
-            $0.append(contentsOf: command, from: first)
         }
     }
 }

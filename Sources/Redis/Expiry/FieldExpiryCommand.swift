@@ -37,6 +37,8 @@ struct FieldExpiryCommand {
     var expiry = Expiry.none
     /// The TTL is relative and 0: HGETEX removes the fields.
     var isDue = false
+    /// The TTL is counted from when the command ran.
+    private(set) var isRelative = false
     /// Where the fields begin, and how many arguments belong to them.
     var first = 0
     var count = 0
@@ -69,6 +71,7 @@ struct FieldExpiryCommand {
                         value < Self.longestMilliseconds / unit.milliseconds
                     else { return nil }
                     expiry = .at(unit.deadline(value, now: now))
+                    isRelative = unit.isRelative
                     isDue = unit.isRelative && value == 0
                     place += 1
                 } else {
@@ -76,6 +79,7 @@ struct FieldExpiryCommand {
                     guard isSet, expiry == .none, let seconds = parseInteger(option), seconds >= 0, seconds < 1 << 32
                     else { return nil }
                     expiry = .at(Unit.seconds.deadline(seconds, now: now))
+                    isRelative = true
                     (first, count) = (place + 1, command.argumentCount - place - 1)
                     guard count >= 2, count % 2 == 0 else { return nil }
                     return
@@ -84,6 +88,13 @@ struct FieldExpiryCommand {
             place += 1
         }
         return nil
+    }
+
+    /// - Parameter window: whose end the deadline is counted from.
+    /// - Returns: `nil` where the command gives none.
+    func deadline(in window: ExecutionWindow) -> ElementDeadline? {
+        guard case .at(let deadline) = expiry else { return nil }
+        return ElementDeadline(deadline, isRelative: isRelative, in: window)
     }
 
     private static let longestMilliseconds: Int64 = 1 << 50

@@ -3,8 +3,7 @@ import Link
 import Redis
 import Wire
 
-/// Keeps the TTLs of elements that the target cannot keep: writes the commands that give such TTLs, and what other commands
-/// need before or after them.
+/// Keeps the TTLs of elements: writes the commands that give such TTLs, and what other commands need before or after them.
 ///
 /// The TTLs themselves are in the target (`ElementExpiry`). Here are fingerprints of the keys that may have some, in a file
 /// without a name; a key that no longer has any costs a script that finds nothing. It lives on its flow's queue.
@@ -57,7 +56,7 @@ final class MemberTTLStage: RecordStage {
     ) {
         expiry = ElementExpiry(
             task: context.task, flow: reports.flow.index, hasNativeFields: profile.hasFieldExpiry,
-            isInCluster: context.cluster != nil)
+            isInCluster: context.cluster != nil, keepsMembers: context.policy.elementExpiry == .timer)
         directory = context.directory
         source = context.session.behaviour
         self.builder = builder
@@ -65,11 +64,14 @@ final class MemberTTLStage: RecordStage {
         self.position = position
         self.expiryGuard = expiryGuard
         let incidents = context.incidents
-        let what = profile.hasFieldExpiry ? "set members" : "set members and hash fields"
+        let first =
+            profile.hasFieldExpiry
+            ? "TTLs of set members have no equal in the target, and hash fields it may end too early: df2redis keeps both in "
+                + "keys of its own"
+            : "TTLs of set members and hash fields have no equal in the target: df2redis keeps them in keys of its own"
+        let policy = context.policy.elementExpiry == .timer ? "timer" : "unsupported, but for fields"
         reportFirst = {
-            incidents.reportOnce(
-                "TTLs of \(what) have no equal in the target: df2redis keeps them in keys of its own, and ends them as long "
-                    + "as this task runs (policy.memberTTL: timer)")
+            incidents.reportOnce("\(first), and ends them as long as this task runs (policy.memberTTL: \(policy))")
         }
     }
 
@@ -163,9 +165,9 @@ final class MemberTTLStage: RecordStage {
         let isKnown = mayHave(key, database: database)
         let last = command.argumentCount - 1
         switch name {
-        case "SADD" where isKnown: removeExpired(command, from: 2, to: last, removal: "SREM")
+        case "SADD" where isKnown: removeExpired(command, from: 2, to: last, isHash: false)
         case "HSETNX" where isKnown, "HINCRBY" where isKnown, "HINCRBYFLOAT" where isKnown:
-            removeExpired(command, from: 2, to: min(2, last), removal: "HDEL")
+            removeExpired(command, from: 2, to: min(2, last), isHash: true)
         case "HSET" where isKnown, "HMSET" where isKnown:
             expiry.forget(command, elementsFrom: 2, step: 2, into: builder.batch)
         case "SREM" where isKnown, "HDEL" where isKnown: expiry.forget(command, elementsFrom: 2, into: builder.batch)
@@ -188,23 +190,23 @@ final class MemberTTLStage: RecordStage {
     }
 
     private func removeExpired(
-        _ command: borrowing JournalCommand, from first: Int, to last: Int, removal: StaticString
+        _ command: borrowing JournalCommand, from first: Int, to last: Int, isHash: Bool
     ) {
         expiry.removeExpired(
-            namedBy: command, from: first, to: last, removal: removal, in: position.window, into: builder.batch)
+            namedBy: command, from: first, to: last, isHash: isHash, in: position.window, into: builder.batch)
     }
 
     /// - Returns: `nil` for a command that gives no TTL.
     private func writeTTLs(_ name: CommandName, _ command: borrowing JournalCommand) -> RewriteOutcome? {
         let (window, batch) = (position.window, builder.batch)
         switch name {
-        case "SADDEX":
+        case "SADDEX" where expiry.keepsMembers:
             return expiry.addMembers(
                 command, in: window, keepsPermanent: source.has(.addKeepsPermanentMembers), into: batch)
         case "FIELDEXPIRE": return expiry.expireElements(command, in: window, into: batch)
-        case "HSETEX" where !expiry.hasNativeFields: return expiry.setFields(command, in: window, into: batch)
-        case "HEXPIRE" where !expiry.hasNativeFields: return expiry.expireFields(command, in: window, into: batch)
-        case "HGETEX" where !expiry.hasNativeFields: return expiry.expireReadFields(command, in: window, into: batch)
+        case "HSETEX": return expiry.setFields(command, in: window, into: batch)
+        case "HEXPIRE": return expiry.expireFields(command, in: window, into: batch)
+        case "HGETEX": return expiry.expireReadFields(command, in: window, into: batch)
         default: return nil
         }
     }
@@ -251,7 +253,7 @@ extension RDBType {
 
 extension RawSpan {
     /// A DUMP payload of a set or hash whose elements have TTLs.
-    fileprivate var holdsElementExpiries: Bool {
+    var holdsElementExpiries: Bool {
         byteCount > 0 && RDBType(rawValue: self[0])?.hasElementExpiries == true
     }
 }

@@ -359,13 +359,16 @@ package actor FlowApplier {
 
     /// Each half second: what comes up while nothing arrives.
     private nonisolated func tick(_ count: Int) {
+        let begun = ContinuousClock.now
         queue.asyncAfter(deadline: .now() + .milliseconds(500)) { [weak self] in
             guard let self else { return }
-            if self.assumeIsolated({ $0.ticked(count) }) { self.tick(count + 1) }
+            let isLate = begun.duration(to: .now) > .seconds(2)
+            if self.assumeIsolated({ $0.ticked(count, isLate: isLate) }) { self.tick(count + 1) }
         }
     }
 
-    private func ticked(_ count: Int) -> Bool {
+    /// - Parameter isLate: the process was held: what came meanwhile may be in its sockets still.
+    private func ticked(_ count: Int, isLate: Bool) -> Bool {
         if case .closed = machine.state { return false }
         if let failure = encoder.expiryGuard?.keyExpiries.takeFailure() {
             context.logger.error(
@@ -376,7 +379,7 @@ package actor FlowApplier {
             encoder.oldestSent = machine.oldestOnItsWay?.sentAt
             encoder.adjustDeadlines(oldestArrival: nil)
         }
-        if count % 2 == 1 { sweep() }
+        if count % 2 == 1, !isLate { sweep() }
         pump()
         return true
     }

@@ -65,7 +65,8 @@ struct ReplyClassifier {
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
             // The source journals an XSETID that it refuses itself; nothing is lost.
             return nil
-        case .error(let text) where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE"):
+        case .error(let text)
+        where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE") || text == "WRONGTYPE FIELDEXPIRE of a set":
             // FIELDEXPIRE does not say whether its key is a hash or a set.
             return reports.report(
                 .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)

@@ -145,7 +145,10 @@ final class SnapshotPhase {
             return
         }
         let guardKey = isOverwriting ? nil : partialKey(of: key, stream)
-        if head.type.hasElementExpiries { memberTTLs?.note(key, database: head.database) }
+        if head.type.hasElementExpiries {
+            memberTTLs?.note(key, database: head.database)
+            stages.fieldDoubts?.note(key, database: head.database)
+        }
         let position = stages.position
         writers[stream] = ValueWriter(
             head: head, key: key, profile: profile,

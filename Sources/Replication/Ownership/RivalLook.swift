@@ -7,9 +7,12 @@ package struct RivalLook {
     private let source: SourceSettings
     private let target: TargetSettings
     private let checkpoint: CheckpointKey
+    private let policy: ReplicationPolicy
 
-    package init(source: SourceSettings, target: TargetSettings, checkpoint: CheckpointKey) {
-        (self.source, self.target, self.checkpoint) = (source, target, checkpoint)
+    package init(
+        source: SourceSettings, target: TargetSettings, checkpoint: CheckpointKey, policy: ReplicationPolicy
+    ) {
+        (self.source, self.target, self.checkpoint, self.policy) = (source, target, checkpoint, policy)
     }
 
     /// - Returns: why a start would be refused; `nil`: for nothing that is known here. Whoever cannot be asked is named by the
@@ -23,7 +26,7 @@ package struct RivalLook {
         let refusal: String?
         do throws(TargetError) {
             try await RivalTasks(registry: TaskRegistry(checkpoint: checkpoint.name), control: control)
-                .demandNone(following: replicationID)
+                .demandNone(following: replicationID, filling: policy.scope(over: []))
             refusal = nil
         } catch {
             refusal = error.code == .taskTaken ? error.message : nil

@@ -20,8 +20,8 @@ struct RivalTasks {
     }
 
     /// The same, of a task that is not to begin yet: nothing is written.
-    func demandNone(following replicationID: String) async throws(TargetError) {
-        let claim = SourceClaim(replicationID: replicationID, instance: "")
+    func demandNone(following replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
+        let claim = SourceClaim(replicationID: replicationID, instance: "", scope: scope)
         if let rival = try await rival(of: claim, among: try await control.others(in: registry)) { throw rival.refusal }
     }
 

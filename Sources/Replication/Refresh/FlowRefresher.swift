@@ -144,6 +144,8 @@ final class FlowRefresher {
         let (batch, name, database) = (stages.builder.batch, key.key.span.bytes, key.database)
         stages.memberTTLs?.replace(name, database: database)
         if value.hasElementDeadlines { stages.memberTTLs?.note(name, database: database) }
+        // Whether it has any.
+        stages.fieldDoubts?.note(name, database: database)
         if expiresAt == nil { stages.expiryGuard?.removed(name, database: database) }
         let deadline = expiresAt.map { stages.expiryGuard?.deadline($0, key: name, database: database) ?? $0 }
         batch.publish(value, as: name, until: deadline, stages.memberTTLs?.expiry, mayRepeat: mayRepeat)

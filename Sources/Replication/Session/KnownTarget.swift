@@ -6,13 +6,15 @@ final class KnownTarget {
     /// What the target's ACL allows us.
     private(set) var rights = TargetRights()
     private(set) var databaseCount: UInt32 = 0
+    private(set) var profile: TargetProfile?
     /// Other tasks fill the target as well.
     private(set) var hasOtherTasks = false
     /// What its databases held just before the session began; `nil`: not known, or no longer true.
     private var survey: DatabaseSurvey?
 
-    func learn(_ rights: TargetRights, databaseCount: UInt32, hasOtherTasks: Bool) {
-        (self.rights, self.databaseCount, self.hasOtherTasks) = (rights, databaseCount, hasOtherTasks)
+    func learn(_ profile: TargetProfile, _ rights: TargetRights, databaseCount: UInt32, hasOtherTasks: Bool) {
+        (self.profile, self.rights) = (profile, rights)
+        (self.databaseCount, self.hasOtherTasks) = (databaseCount, hasOtherTasks)
     }
 
     func learn(_ survey: DatabaseSurvey?) { self.survey = survey }

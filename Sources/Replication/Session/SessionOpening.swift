@@ -83,7 +83,7 @@ final class SessionOpening {
         reactions.begin(await task.targetWatch.findings(in: figures, roundTrip: claim.target.roundTrip))
         let others = claim.task.others
         task.incidents.report(others)
-        scope.target.learn(claim.rights, databaseCount: databaseCount, hasOtherTasks: !others.isEmpty)
+        scope.target.learn(profile, claim.rights, databaseCount: databaseCount, hasOtherTasks: !others.isEmpty)
         guard !checkpoint.isCutOver else {
             throw ReplicationError(
                 .cutOver,
@@ -382,7 +382,8 @@ final class SessionOpening {
     private func reportCatchUpEnd(isNeeded: Bool) async throws {
         let appliers = scope.flows.appliers
         var isNeeded = isNeeded
-        if await scope.flows.haveElementExpiries() { isNeeded = true }
+        // What gives an element the first TTL may be among what has waited.
+        if ttls.keepsElements { isNeeded = true }
         let ends =
             isNeeded
             ? try await nextLSNs(of: settings.source, flowCount: appliers.count) : appliers.map { _ in LSN(0) }

@@ -4,7 +4,7 @@ import Logging
 import Redis
 
 /// TTLs at the two ends of a session: the target's import mode, the source's deadlines that were put off, and those of
-/// elements, which the target cannot keep.
+/// elements.
 @SessionActor
 final class SessionTTLs {
     private let scope: SessionScope
@@ -100,10 +100,12 @@ final class SessionTTLs {
     }
 
     /// A session that resumes takes over what the one before has left in the target; a full sync brings all anew.
-    var takesOverElements: Bool { !scope.sync.isFullSync && policy.elementExpiry == .timer }
+    var takesOverElements: Bool { !scope.sync.isFullSync && keepsElements }
+
+    var keepsElements: Bool { scope.target.profile.map { policy.keepsElements(of: $0) } ?? false }
 
     /// - Parameter databases: those of the target that hold keys.
-    /// - Returns: by flow and database, the keys whose elements have TTLs that the target cannot keep.
+    /// - Returns: by flow and database, the keys whose elements have TTLs.
     /// - Throws: `TargetError`.
     func elementsTakenOver(flowCount: Int, in databases: [UInt32]) async throws -> [[UInt32: [[UInt8]]]] {
         guard takesOverElements else { return [[UInt32: [[UInt8]]]](repeating: [:], count: flowCount) }
@@ -132,8 +134,12 @@ final class SessionTTLs {
         let count = await within(.seconds(2)) { try? await elements.count(flowCount: flowCount) }
         await control.close()
         if count == 0 { return }
+        let rest =
+            scope.target.profile?.hasFieldExpiry == true
+            ? "members of sets stay until this task runs again, fields the target ends itself"
+            : "they stay until this task runs again"
         logger.warning(
-            "\(count.map { "\($0)" } ?? "some") keys hold elements with a TTL that df2redis keeps: they stay until this task runs again",
+            "\(count.map { "\($0)" } ?? "some") keys hold elements with a TTL that df2redis keeps: \(rest)",
             metadata: ["phase": "leaving"])
     }
 }

@@ -21,8 +21,10 @@ final class FlowStages {
     let reconcile: ReconcileStage
     let reservedNames: ReservedNamesStage
     let otherDatabase: OtherDatabaseStage
-    /// TTLs of elements that the target cannot keep; `nil`: nobody keeps them.
+    /// TTLs of elements; `nil`: nobody keeps them but the target.
     let memberTTLs: MemberTTLStage?
+    /// `nil`: `memberTTLs` knows better, or the target has no TTLs of fields.
+    let fieldDoubts: FieldDoubts?
     let rewrite: RewriteStage
     /// Keeps the target from expiring what the stream has not expired; `nil`: deadlines are written as they come.
     let expiryGuard: ExpiryGuard?
@@ -45,8 +47,11 @@ final class FlowStages {
             synced: try start.keyFolder.map { try SyncedKeys(directory: $0, isEssential: start.areKeysEssential) })
         reservedNames = ReservedNamesStage(reserved, builder, reports)
         memberTTLs =
-            context.policy.elementExpiry == .timer
+            context.policy.keepsElements(of: profile)
             ? MemberTTLStage(context, profile, builder, reports, position, expiryGuard: expiryGuard) : nil
+        fieldDoubts =
+            memberTTLs == nil && profile.hasFieldExpiry
+            ? FieldDoubts(reports, isContinued: start.isContinued) : nil
         otherDatabase = OtherDatabaseStage(
             context, builder, reports, memberTTLs: memberTTLs, expiryGuard: expiryGuard)
         var rewriter = JournalRewriter(
@@ -78,7 +83,9 @@ final class FlowStages {
         if admission == .pass, let memberTTLs { admission = memberTTLs.admit(command, at: place) }
         guard admission == .pass else { return admission }
         admission = rewrite.admit(command, at: place)
-        if admission == .written { memberTTLs?.wrote(command, at: place) }
+        guard admission == .written else { return admission }
+        memberTTLs?.wrote(command, at: place)
+        fieldDoubts?.wrote(command, at: place)
         return admission
     }
 
