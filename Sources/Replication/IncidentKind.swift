@@ -15,6 +15,8 @@ package struct IncidentKind: Hashable, Sendable, CaseIterable, CustomStringConve
         case repeated = "repeated"
         case script = "script"
         case sharedDatabase = "shared-database"
+        /// The target refuses a command because of a key that waits to be read at the source.
+        case staleKey = "stale-key"
         case strayCopy = "stray-copy"
         case targetError = "target-error"
         case tooLarge = "too-large"

@@ -6,8 +6,12 @@ import Replication
 /// `df2redis preflight`: looks at both sides and at this host before a task runs.
 package struct PreflightService: Sendable {
     private let configuration: Configuration
+    private let configurationFile: String
 
-    package init(configuration: Configuration) { self.configuration = configuration }
+    /// - Parameter configurationFile: where the configuration was read.
+    package init(configuration: Configuration, configurationFile: String) {
+        (self.configuration, self.configurationFile) = (configuration, configurationFile)
+    }
 
     package func run() async -> PreflightReport {
         let settings = ReplicatorSettings(configuration, mode: .replicate)
@@ -35,7 +39,8 @@ package struct PreflightService: Sendable {
         if mark.isSet {
             findings.append(
                 PreflightFinding(
-                    .fail, .task, "cut-over", mark.refusal(configuration),
+                    .fail, .task, "cut-over",
+                    mark.refusal(configuration, file: ReplicationService.absolute(configurationFile)),
                     remedy: "start it only if it is to follow the source again"))
         }
         return PreflightReport(findings: findings)

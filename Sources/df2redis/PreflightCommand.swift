@@ -17,7 +17,8 @@ struct Preflight: AsyncParsableCommand {
     func run() async throws {
         let loaded = try ConfigurationLoader().load(task.file, taskName: task.taskName)
         for warning in loaded.warnings { Console.complain("warning: \(warning)") }
-        let report = await PreflightService(configuration: loaded.configuration).run()
+        let service = PreflightService(configuration: loaded.configuration, configurationFile: task.file)
+        let report = await service.run()
         try Console.say(json ? report.json : report.text)
         throw ArgumentParser.ExitCode(report.exitCode.rawValue)
     }

@@ -115,7 +115,8 @@ struct ReplyClassifier {
                 refreshKeys(of: irregularity, in: batch)
                 reports.record(
                     .init(
-                        severity: .diverging, kind: "stale-key", flow: flow, database: label.database, key: label.key,
+                        severity: .diverging, kind: .init(.staleKey), flow: flow, database: label.database,
+                        key: label.key,
                         reason:
                             "the key waits to be read at the source, and what the target has there does not take the command: \(text)",
                         subject: label.name))
