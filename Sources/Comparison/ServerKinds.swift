@@ -11,7 +11,7 @@ package struct ServerKinds: Sendable {
 
     /// - Throws: `ComparisonError`, when the target is a Dragonfly. One that does not say what it is counts as fit.
     package func demand() async throws(ComparisonError) {
-        let target = try await ServerConnection.target(servers.target, role: "kinds")
+        guard let target = try? await ServerConnection.target(servers.target, role: "kinds") else { return }
         let info = try? await target.info("server")
         await target.close()
         guard let info else { return }

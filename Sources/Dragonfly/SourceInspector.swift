@@ -54,6 +54,19 @@ package actor SourceInspector {
         return figures
     }
 
+    /// The next LSN of each shard (Protocol 2.8).
+    ///
+    /// - Throws: `SourceError`.
+    package func nextLSNs(flowCount: Int) async throws(SourceError) -> [LSN] {
+        let reply = try await request("DFLY", "REPLICAOFFSET")
+        if case .error(let text) = reply { throw SourceError.reply(text, to: "DFLY REPLICAOFFSET") }
+        let offsets = (reply.array ?? []).compactMap(\.int)
+        guard offsets.count == flowCount else {
+            throw SourceError(.protocolViolation, "DFLY REPLICAOFFSET does not give an offset for each flow")
+        }
+        return offsets.map { LSN(UInt64(clamping: $0)) }
+    }
+
     /// Keys in all databases.
     ///
     /// - Throws: `SourceError`.

@@ -59,7 +59,7 @@ package final class SentinelGroup {
     ///     know each other.
     ///   - binary: of servers and sentinels.
     package init(
-        downAfterMilliseconds: Int = 1000, password: String? = nil, tls: TLSPeer.Options? = nil,
+        downAfterMilliseconds: Int = 2500, password: String? = nil, tls: TLSPeer.Options? = nil,
         serverTLS: TLSPeer.Options? = nil, binary: String? = nil
     ) throws {
         self.password = password

@@ -194,13 +194,14 @@ import Wire
     }
 
     @Test func `refuses a Dragonfly as the target before it compares anything`() throws {
-        let (dragonfly, redis) = (try startedMaster(), try RedisServer())
+        let (dragonfly, other, redis) = (try startedMaster(), try startedMaster(), try RedisServer())
         defer {
             dragonfly.stop()
+            other.stop()
             redis.stop()
         }
         for source in [dragonfly.port, redis.port] {
-            let refused = try Scene(source: source, target: dragonfly.port).check()
+            let refused = try Scene(source: source, target: other.port).check()
             #expect(refused.code == 78, "\(refused)")
             #expect(
                 refused.errors.contains("the target is a Dragonfly; df2redis writes to Redis or Valkey (target.addr)"))

@@ -386,7 +386,7 @@ final class SessionOpening {
         if ttls.keepsElements { isNeeded = true }
         let ends =
             isNeeded
-            ? try await nextLSNs(of: settings.source, flowCount: appliers.count) : appliers.map { _ in LSN(0) }
+            ? try await scope.source.inspector.nextLSNs(flowCount: appliers.count) : appliers.map { _ in LSN(0) }
         for (applier, end) in zip(appliers, ends) { await applier.setCatchUpEnd(end) }
     }
 }
