@@ -81,11 +81,12 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
             return (torture.report, torture.report.violations(source.stop()))
         }
         for kind in Torture.TargetKind.cluster.faults { #expect(outcome.faults[kind] ?? 0 > 0, "\(kind) had its turn") }
-        // On a busy machine a fault may meet the first full sync, or what it removes, and it then begins again.
-        #expect(
-            outcome.needlessFullSyncs == 0
-                || outcome.fullSyncReasons.allSatisfy { $0.contains("the one before was ended before it") },
-            "\(outcome.fullSyncReasons)")
+        // On a busy machine a fault may meet the first full sync, or what it removes, and it then begins again; and a node may be
+        // killed before its replica has what was confirmed.
+        let isUnderstood = outcome.fullSyncReasons.allSatisfy {
+            $0.contains("the one before was ended before it") || $0.contains("a node of the target has come back")
+        }
+        #expect(outcome.needlessFullSyncs == 0 || isUnderstood, "\(outcome.fullSyncReasons)")
         #expect(violations == [])
         #expect(outcome.comparedKeys > 100)
     }
