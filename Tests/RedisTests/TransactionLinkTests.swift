@@ -1,4 +1,6 @@
+import Dispatch
 import Lab
+import Link
 import Testing
 import Wire
 
@@ -108,6 +110,37 @@ import Wire
             throw LabError("it is rejected")
         }
         #expect(text.hasPrefix("NOPERM"))
+    }
+
+    /// A link to a server that answers the first of two batches, and resets the connection.
+    @Test func `a target that hangs up with an answer is noticed at the next look`() async throws {
+        let server = try ScriptedServer { connection in
+            var text = ""
+            while text.ranges(of: "EXEC").count < 2 { text += connection.receive() }
+            connection.send("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n")
+            connection.closesWithReset()
+        }
+        let descriptor = try await Dialer.connect(
+            to: Endpoint(host: "127.0.0.1", port: server.port), timeout: .seconds(10))
+        let queue = DispatchQueue(label: "test.link")
+        let (outcomes, losses) = (Lock<[BatchOutcome]>([]), Lock<[TargetError]>([]))
+        let batches = [batch("SET a 1"), batch("SET b 2")]
+        for batch in batches { batch.seal(checkpoint: nil) }
+        let link = queue.sync {
+            let link = TransactionLink(
+                socket: ConnectedSocket(descriptor), peer: "the target", queue: queue,
+                onOutcome: { _, outcome in outcomes.withLock { $0.append(outcome) } },
+                onLost: { error in losses.withLock { $0.append(error) } }, onRoom: {})
+            for batch in batches { link.send(batch) }
+            // Answer and end are there before the socket is looked at.
+            nap(.milliseconds(300))
+            return link
+        }
+        try wait(until: "the connection is lost") {
+            queue.sync { link.readArrived() }
+            return losses.withLock { $0.count } == 1
+        }
+        #expect(outcomes.withLock { $0 } == [.applied([])])
     }
 
     @Test func `several batches on their way are applied in their order, and each is answered for itself`() async throws
