@@ -58,8 +58,11 @@ import Testing
         try scene.daemon.wait(forLine: "full sync begins")
         var round = 0
         var isFull = false
+        let deadline = ContinuousClock.now + .seconds(120)
         while !scene.daemon.log.contains("stable: following") {
-            guard scene.daemon.process.isRunning else { throw LabError(scene.daemon.process.outputTail(lines: 30)) }
+            guard scene.daemon.process.isRunning, ContinuousClock.now < deadline else {
+                throw LabError("no stable stream: \(scene.daemon.process.outputTail(lines: 30))")
+            }
             round += 1
             scene.change(round)
             // It is out of memory every other moment.
