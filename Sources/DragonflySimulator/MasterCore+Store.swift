@@ -6,11 +6,12 @@ extension MasterCore {
     func executeOnStore(_ request: Request, database: Int) -> Reply {
         guard let store else { return ErrorText.unknown(request.name) }
         calls[request.name.lowercased(), default: 0] += 1
-        let command = LiveCommand(core: self, store: store, request: request, database: database)
-        return command.executeString() ?? command.executeCounter() ?? command.executeKeys() ?? command.executeList()
-            ?? command.executeSet() ?? command.executeHash() ?? command.executeZset() ?? command.executeStream()
-            ?? command.executeFilter()
-            ?? ErrorText.unknown(request.name)
+        func reply<Family: LiveCommand>(_ family: Family.Type) -> Reply? {
+            Family(core: self, store: store, request: request, database: database).execute()
+        }
+        return reply(StringCommand.self) ?? reply(CounterCommand.self) ?? reply(KeyCommand.self)
+            ?? reply(ListCommand.self) ?? reply(SetCommand.self) ?? reply(HashCommand.self) ?? reply(ZsetCommand.self)
+            ?? reply(StreamCommand.self) ?? reply(FilterCommand.self) ?? ErrorText.unknown(request.name)
     }
 
     /// FLUSHALL or FLUSHDB: a record on every flow, under one transaction id (Protocol 5.2).

@@ -1,8 +1,13 @@
 import Base
 
 /// Strings and counters.
-extension LiveCommand {
-    func executeString() -> Reply? {
+struct StringCommand: LiveCommand {
+    let core: MasterCore
+    let store: LiveStore
+    let request: Request
+    let database: Int
+
+    func execute() -> Reply? {
         switch name {
         case "GET":
             return withString {
@@ -145,53 +150,22 @@ extension LiveCommand {
         return .ok
     }
 
-    // MARK: Counters
-
-    func executeCounter() -> Reply? {
-        switch name {
-        case "INCR": return count(by: 1)
-        case "DECR": return count(by: -1)
-        case "INCRBY": return request.integer(1).map { count(by: $0) } ?? Self.noInteger
-        case "DECRBY": return request.integer(1).map { count(by: -$0) } ?? Self.noInteger
-        case "INCRBYFLOAT": return countFloat()
-        default: return nil
-        }
-    }
-
-    private func count(by step: Int64) -> Reply {
-        withKey { key in
-            var number: Int64 = 0
-            switch entry(key)?.value {
-            case nil: break
-            case .string(let bytes)?:
-                guard let parsed = PieceWriter.canonicalInteger(bytes) else { return Self.noInteger }
-                number = parsed
-            default: return ErrorText.wrongType
+    /// GETEX: PEXPIREAT or PERSIST; without an option the master journals a PEXPIREAT of this moment, by mistake.
+    private func getAndExpire(_ key: [UInt8], _ bytes: [UInt8]) -> Reply {
+        switch request.keyword(1) {
+        case nil:
+            if core.options.version < DragonflyVersion(1, 40, 0) {
+                journal("PEXPIREAT", key, Self.decimal(WallClock.milliseconds()), key: key)
             }
-            let (sum, overflows) = number.addingReportingOverflow(step)
-            if overflows { return .error("ERR increment or decrement would overflow") }
-            change(key) { $0 = .string(Self.decimal(sum)) }
-            journalVerbatim(key: key)
-            return .integer(sum)
-        }
-    }
-
-    /// Computed in double, as Dragonfly does.
-    private func countFloat() -> Reply {
-        withKey { key in
-            guard let step = request.text(1).flatMap(Double.init) else { return Self.noFloat }
-            var number = 0.0
-            switch entry(key)?.value {
-            case nil: break
-            case .string(let bytes)?:
-                guard let parsed = Double(String(decoding: bytes, as: UTF8.self)) else { return Self.noFloat }
-                number = parsed
-            default: return ErrorText.wrongType
+        case "PERSIST": _ = persist(key)
+        case let option?:
+            guard ["EX", "PX", "EXAT", "PXAT"].contains(option), let value = request.integer(2) else {
+                return ErrorText.syntax
             }
-            let text = ScoreText.bytes(number + step)
-            change(key) { $0 = .string(text) }
-            journalVerbatim(key: key)
-            return .bulk(text)
+            let time = Self.deadline(option, value)
+            store[database, key]?.expiresAt = time
+            journal("PEXPIREAT", key, Self.decimal(time), key: key)
         }
+        return .bulk(bytes)
     }
 }

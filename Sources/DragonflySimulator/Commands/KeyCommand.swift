@@ -1,8 +1,13 @@
 import Base
 
 /// Keys, expiries and whole databases.
-extension LiveCommand {
-    func executeKeys() -> Reply? {
+struct KeyCommand: LiveCommand {
+    let core: MasterCore
+    let store: LiveStore
+    let request: Request
+    let database: Int
+
+    func execute() -> Reply? {
         switch name {
         case "DEL", "UNLINK": return delete()
         case "EXISTS": return .integer(Int64(arguments.count { entry($0) != nil }))
@@ -33,10 +38,6 @@ extension LiveCommand {
         return .array([.text("0"), .array(keys.map { .bulk($0) })])
     }
 
-    func withKey(_ body: ([UInt8]) -> Reply) -> Reply {
-        arguments.first.map(body) ?? ErrorText.arity(name)
-    }
-
     /// Journalled with this shard's keys, also when nothing was deleted.
     private func delete() -> Reply {
         guard !arguments.isEmpty else { return ErrorText.arity(name) }
@@ -60,16 +61,6 @@ extension LiveCommand {
         }
     }
 
-    /// The Unix milliseconds that an expiry command means.
-    static func deadline(_ name: String, _ value: Int64) -> Int64 {
-        switch name {
-        case "PEXPIRE", "PX", "PSETEX": WallClock.milliseconds() + value
-        case "EXPIREAT", "EXAT": value * 1000
-        case "PEXPIREAT", "PXAT": value
-        default: WallClock.milliseconds() + value * 1000
-        }
-    }
-
     private func expire(_ key: [UInt8]) -> Reply {
         guard let value = request.integer(1) else { return Self.noInteger }
         guard entry(key) != nil else { return .integer(0) }
@@ -85,32 +76,6 @@ extension LiveCommand {
         }
         store[database, key]?.expiresAt = time
         journal("PEXPIREAT", key, Self.decimal(time), key: key)
-    }
-
-    private func persist(_ key: [UInt8]) -> Reply {
-        guard entry(key)?.expiresAt != nil else { return .integer(0) }
-        store[database, key]?.expiresAt = nil
-        journal("PERSIST", key, key: key)
-        return .integer(1)
-    }
-
-    /// GETEX: PEXPIREAT or PERSIST; without an option the master journals a PEXPIREAT of this moment, by mistake.
-    func getAndExpire(_ key: [UInt8], _ bytes: [UInt8]) -> Reply {
-        switch request.keyword(1) {
-        case nil:
-            if core.options.version < DragonflyVersion(1, 40, 0) {
-                journal("PEXPIREAT", key, Self.decimal(WallClock.milliseconds()), key: key)
-            }
-        case "PERSIST": _ = persist(key)
-        case let option?:
-            guard ["EX", "PX", "EXAT", "PXAT"].contains(option), let value = request.integer(2) else {
-                return ErrorText.syntax
-            }
-            let time = Self.deadline(option, value)
-            store[database, key]?.expiresAt = time
-            journal("PEXPIREAT", key, Self.decimal(time), key: key)
-        }
-        return .bulk(bytes)
     }
 
     /// In one shard as it came; over shards DEL and RESTORE. COPY is always a RESTORE. In one shard a key that is renamed

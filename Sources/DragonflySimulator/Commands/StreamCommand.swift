@@ -1,8 +1,13 @@
 import Base
 
 /// Streams; of their groups as much as reads with NOACK need.
-extension LiveCommand {
-    func executeStream() -> Reply? {
+struct StreamCommand: LiveCommand {
+    let core: MasterCore
+    let store: LiveStore
+    let request: Request
+    let database: Int
+
+    func execute() -> Reply? {
         switch name {
         case "XADD": return add()
         case "XDEL": return delete()

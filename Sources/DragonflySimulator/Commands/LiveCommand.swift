@@ -1,20 +1,25 @@
 import Base
 
-/// One command on its way through the key space.
-///
-/// The families of commands are in `LiveCommand+Keys`, `+Strings`, `+Collections` and so on; each answers `nil` for a
-/// name that is not its own.
-struct LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+/// One command on its way through the key space, as one of a family: a type for each type of value, and one for keys.
+protocol LiveCommand {
+    var core: MasterCore { get }
+    var store: LiveStore { get }
+    var request: Request { get }
+    var database: Int { get }
 
+    init(core: MasterCore, store: LiveStore, request: Request, database: Int)
+
+    /// - Returns: `nil` for a name that is not of this family.
+    func execute() -> Reply?
+}
+
+/// What the families share.
+extension LiveCommand {
     var name: String { request.name }
     var arguments: [[UInt8]] { request.arguments }
 
-    static let noInteger = ErrorText.integer
-    static let noFloat = Reply.error("ERR value is not a valid float")
+    static var noInteger: Reply { ErrorText.integer }
+    static var noFloat: Reply { Reply.error("ERR value is not a valid float") }
 
     // MARK: The key space
 
@@ -38,6 +43,17 @@ struct LiveCommand {
         let result = body(&value)
         if let value { store.putValue(database, key, value) }
         return result
+    }
+
+    func withKey(_ body: ([UInt8]) -> Reply) -> Reply {
+        arguments.first.map(body) ?? ErrorText.arity(name)
+    }
+
+    func persist(_ key: [UInt8]) -> Reply {
+        guard entry(key)?.expiresAt != nil else { return .integer(0) }
+        store[database, key]?.expiresAt = nil
+        journal("PERSIST", key, key: key)
+        return .integer(1)
     }
 
     // MARK: The journal
@@ -67,6 +83,25 @@ struct LiveCommand {
                 shardCount: UInt64(byShard.count))
             core.journal(record, shard: shard, keys: parts.map { DatabaseKey(database: database, key: $0.key) })
         }
+    }
+
+    // MARK: Arguments
+
+    /// The Unix milliseconds that an expiry command means.
+    static func deadline(_ name: String, _ value: Int64) -> Int64 {
+        switch name {
+        case "PEXPIRE", "PX", "PSETEX": WallClock.milliseconds() + value
+        case "EXPIREAT", "EXAT": value * 1000
+        case "PEXPIREAT", "PXAT": value
+        default: WallClock.milliseconds() + value * 1000
+        }
+    }
+
+    /// The places that `first ... last` means, negative ones counted from the end.
+    static func range(_ first: Int64, _ last: Int64, count: Int) -> Range<Int> {
+        let lower = max(0, Int(first < 0 ? first + Int64(count) : first))
+        let upper = min(count, Int(last < 0 ? last + Int64(count) : last) + 1)
+        return lower < upper ? lower..<upper : 0..<0
     }
 
     static func decimal(_ value: Int64) -> [UInt8] { Array(String(value).utf8) }

@@ -1,6 +1,11 @@
 /// Lists.
-extension LiveCommand {
-    func executeList() -> Reply? {
+struct ListCommand: LiveCommand {
+    let core: MasterCore
+    let store: LiveStore
+    let request: Request
+    let database: Int
+
+    func execute() -> Reply? {
         switch name {
         case "LPUSH", "RPUSH", "LPUSHX", "RPUSHX": return push()
         case "LPOP", "RPOP": return pop()
@@ -48,13 +53,6 @@ extension LiveCommand {
             defer { value = .list(elements) }
             return body(&elements)
         }
-    }
-
-    /// The places that `first ... last` means, negative ones counted from the end.
-    static func range(_ first: Int64, _ last: Int64, count: Int) -> Range<Int> {
-        let lower = max(0, Int(first < 0 ? first + Int64(count) : first))
-        let upper = min(count, Int(last < 0 ? last + Int64(count) : last) + 1)
-        return lower < upper ? lower..<upper : 0..<0
     }
 
     private func push() -> Reply {

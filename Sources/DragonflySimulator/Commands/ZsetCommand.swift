@@ -1,6 +1,11 @@
 /// Sorted sets.
-extension LiveCommand {
-    func executeZset() -> Reply? {
+struct ZsetCommand: LiveCommand {
+    let core: MasterCore
+    let store: LiveStore
+    let request: Request
+    let database: Int
+
+    func execute() -> Reply? {
         switch name {
         case "ZADD": return add()
         case "ZINCRBY": return arguments.count == 3 ? increase() : ErrorText.arity(name)

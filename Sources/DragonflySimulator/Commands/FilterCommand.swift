@@ -1,6 +1,11 @@
 /// Bloom filters: a value of a type that no Redis can take.
-extension LiveCommand {
-    func executeFilter() -> Reply? {
+struct FilterCommand: LiveCommand {
+    let core: MasterCore
+    let store: LiveStore
+    let request: Request
+    let database: Int
+
+    func execute() -> Reply? {
         guard name == "BF.ADD" else { return nil }
         guard arguments.count == 2 else { return ErrorText.arity(name) }
         if let entry = entry(arguments[0]), entry.value != .bloomFilter { return ErrorText.wrongType }
