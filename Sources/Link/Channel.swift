@@ -25,8 +25,10 @@ package final class Channel {
     private let queue: DispatchQueue
     private let tls: TLSSession?
     private var onReadable: () -> Void = {}
-    /// Calls the read handler again, for what the TLS session holds and the kernel does not announce.
+    /// Calls the read handler again, for what the kernel does not announce.
     private var rereadSource: (any DispatchSourceUserDataAdd)?
+    /// The read handler has read to where nothing more had come, or to the end.
+    private var hasReadAll = false
     private var readSource: (any DispatchSourceRead)?
     private var writeSource: (any DispatchSourceWrite)?
     private var isWriteSourceArmed = false
@@ -54,34 +56,39 @@ package final class Channel {
 
     // MARK: Reading
 
-    /// Calls `handler` whenever there is something to read, until `close`.
+    /// Calls `handler` whenever there is something to read, until `close`. It need not read everything: it is called again.
     package func startReading(_ handler: @escaping () -> Void) {
         precondition(readSource == nil && !isClosed, "reading starts once")
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        if tls == nil {
-            source.setEventHandler(handler: handler)
-        } else {
-            startRereading(handler)
-            source.setEventHandler { [weak self] in self?.callReadHandler() }
-        }
-        readSource = source
-        source.activate()
-    }
-
-    private func startRereading(_ handler: @escaping () -> Void) {
         onReadable = handler
-        let source = DispatchSource.makeUserDataAddSource(queue: queue)
+        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+        let rereadSource = DispatchSource.makeUserDataAddSource(queue: queue)
         source.setEventHandler { [weak self] in self?.callReadHandler() }
-        rereadSource = source
+        rereadSource.setEventHandler { [weak self] in self?.callReadHandler() }
+        (readSource, self.rereadSource) = (source, rereadSource)
         source.activate()
+        rereadSource.activate()
         // What the session has read before it came here.
-        if tls?.mayHoldMore == true { source.add(data: 1) }
+        if tls?.mayHoldMore == true { rereadSource.add(data: 1) }
     }
 
     private func callReadHandler() {
         guard !isClosed, !isReadingStopped else { return }
+        hasReadAll = false
         onReadable()
-        if let tls, tls.mayHoldMore { rereadSource?.add(data: 1) }
+        if !isClosed, hasUnannouncedBytes { rereadSource?.add(data: 1) }
+    }
+
+    /// The kernel does not announce what the TLS session holds. And Dispatch, once it has called the handler of a connection
+    /// that has ended on both sides, watches it no more: what was left unread, the end itself too, is announced by nobody.
+    private var hasUnannouncedBytes: Bool {
+        if let tls { return tls.mayHoldMore || (!hasReadAll && hasHungUp) }
+        return !hasReadAll && hasHungUp
+    }
+
+    /// The connection has ended on both sides, or was reset.
+    private var hasHungUp: Bool {
+        var state = pollfd(fd: descriptor, events: 0, revents: 0)
+        return poll(&state, 1, 0) > 0
     }
 
     // MARK: TLS
@@ -127,6 +134,7 @@ package final class Channel {
             lastTraffic = .now
             return .bytes(count)
         }
+        hasReadAll = true
         if count == 0 { return .endOfStream }
         if errno == EAGAIN { return .wouldBlock }
         throw .system(SystemError("read", errno: errno, peer: peer))
@@ -137,7 +145,7 @@ package final class Channel {
     ) throws(ChannelError) -> ReadResult {
         defer { sendAnswers(of: tls) }
         let result = try tls.read(into: buffer)
-        if case .bytes = result { lastTraffic = .now }
+        if case .bytes = result { lastTraffic = .now } else { hasReadAll = true }
         return result
     }
 

@@ -169,9 +169,7 @@ package final class TransactionLink {
         static func exec(_ count: Int) -> Int { min(4 + count * element, 12) }
     }
 
-    /// Reads what has come of an answer that is not as long as what is waited for: it is a sign of life, too. And the end of the
-    /// connection, should it have come with the answer that was read last: of a socket that has hung up Dispatch calls the read
-    /// handler once, and never again.
+    /// Reads what has come of an answer that is not as long as what is waited for: it is a sign of life, too.
     package func readArrived() { if !isLost { socketIsReadable() } }
 
     /// What is received next is about another batch.
@@ -208,7 +206,7 @@ package final class TransactionLink {
                 try readReplies()
                 // An outcome may have made the owner give the link up. And it has made the owner send the next batch: a
                 // target that answers at once must not keep the queue from everything else for as long as there is a backlog.
-                // What is left is read when the socket says so, or with `readArrived`.
+                // What is left is read at the next turn.
                 if isLost || hasSettled { return }
             }
         } catch {

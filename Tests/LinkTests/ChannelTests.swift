@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Lab
 import Testing
 import Wire
 
@@ -49,6 +50,44 @@ struct ChannelTests {
             #expect(end == .endOfStream)
             channel.close()
         }
+    }
+
+    /// A handler that reads four bytes a turn.
+    @Test("calls the read handler until all is read", arguments: ["open", "closed", "reset"])
+    func turns(end: String) async throws {
+        let server = try ScriptedServer { connection in
+            connection.send("0123456789ab")
+            if end == "reset" { connection.closesWithReset() }
+            if end == "open" { _ = connection.receive() }
+        }
+        let descriptor = try await Dialer.connect(
+            to: Endpoint(host: "127.0.0.1", port: server.port), timeout: .seconds(10))
+        // All has come, and the connection has ended, before the handler is called.
+        nap(.milliseconds(300))
+        let queue = DispatchQueue(label: "test")
+        let (text, hasEnded) = (Lock(""), Lock(false))
+        let channel = queue.sync {
+            let channel = Channel(ConnectedSocket(descriptor), peer: "peer", queue: queue)
+            if end == "closed" { channel.shutdownWrite() }
+            channel.startReading {
+                var buffer = [UInt8](repeating: 0, count: 4)
+                do {
+                    switch try buffer.withUnsafeMutableBytes({ try channel.read(into: $0) }) {
+                    case .bytes(let count):
+                        text.withLock { $0 += String(decoding: buffer[..<count], as: UTF8.self) }
+                        return
+                    case .wouldBlock: return
+                    case .endOfStream: break
+                    }
+                } catch {}
+                hasEnded.withLock { $0 = true }
+                channel.stopReading()
+            }
+            return channel
+        }
+        #expect(eventually { text.withLock { $0 } == "0123456789ab" })
+        #expect(end == "open" || eventually { hasEnded.withLock { $0 } })
+        queue.sync { channel.close() }
     }
 
     @Test("keeps what the kernel does not take, and writes it when there is room again")
