@@ -26,8 +26,10 @@ package struct CommandKeys {
             if isSelect, number < index, let argument = words.last {
                 database = UInt32(clamping: parseInteger(argument.span.bytes) ?? 0)
             }
-            guard number == index, let word = words.first, let name = CommandName(word.span.bytes) else { return }
-            keys = ClusterCommand.named(name).keys(of: words).map { (database, words[$0.place]) }
+            guard number == index, let word = words.first else { return }
+            keys = ClusterCommand.named(CommandName(word.span.bytes)).keys(of: words).map {
+                (database, words[$0.place])
+            }
             storing = Self.storing(words)
         }
         (all, self.storing) = (keys, storing)

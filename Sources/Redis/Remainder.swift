@@ -29,11 +29,10 @@ extension CommandBatch {
                 command.append(isTaken ? argument.withUnsafeBytes { Array($0) } : nil)
             }
         }
-        guard command.count > 2, !isGuarded(index), let word = command[0], let name = CommandName(word.span.bytes),
-            let key = command[1]
+        guard command.count > 2, !isGuarded(index), let word = command[0], let key = command[1]
         else { return none }
         let unlink = [Array("UNLINK".utf8), key]
-        switch name {
+        switch CommandName(word.span.bytes) {
         case "SET", "RESTORE", "SETEX", "PSETEX", "GETSET": return Remainder(commands: [unlink], effect: .removed)
         case "JSON.SET":
             let isWhole = command[2] == [UInt8(ascii: "$")] || command[2] == [UInt8(ascii: ".")]

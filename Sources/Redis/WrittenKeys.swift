@@ -10,7 +10,7 @@ extension JournalCommand {
     /// - Parameter database: the one that the command runs in.
     package func forEachWrittenKey(in database: UInt32, _ body: (RawSpan, UInt32) -> Void) {
         var arguments = arguments
-        guard let first = arguments.next(), let name = CommandName(first) else { return }
+        _ = arguments.next()
         let layout = Self.layouts[name] ?? (name.hasPrefix("FT.") ? .none : .first)
         switch layout {
         case .none: return
@@ -53,14 +53,13 @@ extension JournalCommand {
         in database: UInt32, _ body: (_ key: RawSpan, _ destination: RawSpan, _ other: UInt32) -> Void
     ) {
         guard argumentCount > 2 else { return }
-        let name = name
-        if name.isWord("RENAME") || name.isWord("RENAMENX") {
+        if name == "RENAME" || name == "RENAMENX" {
             body(argument(at: 1), argument(at: 2), database)
-        } else if name.isWord("MOVE") {
+        } else if name == "MOVE" {
             if let otherDatabase { body(argument(at: 1), argument(at: 1), otherDatabase) }
-        } else if name.isWord("COPY") {
+        } else if name == "COPY" {
             body(argument(at: 1), argument(at: 2), otherDatabase ?? database)
-        } else if name.isWord("SORT") || name.isWord("GEORADIUS") || name.isWord("GEORADIUSBYMEMBER") {
+        } else if name == "SORT" || name == "GEORADIUS" || name == "GEORADIUSBYMEMBER" {
             let key = argument(at: 1)
             var options = arguments
             for _ in 0..<2 { _ = options.next() }
@@ -73,19 +72,18 @@ extension JournalCommand {
     }
 
     /// Where `MOVE key db` moves to; `nil` for any other command.
-    package var moveDestination: UInt32? { name.isWord("MOVE") ? otherDatabase : nil }
+    package var moveDestination: UInt32? { name == "MOVE" ? otherDatabase : nil }
 
     /// The database that `MOVE key db` or `COPY key to DB db` writes to, besides the one it runs in; no other command of a
     /// Dragonfly names one.
     package var otherDatabase: UInt32? {
-        var arguments = arguments
-        guard let name = arguments.next() else { return nil }
-        if name.isWord("MOVE") {
+        if name == "MOVE" {
             guard argumentCount == 3 else { return nil }
             return parseInteger(argument(at: 2)).flatMap { UInt32(exactly: $0) }
         }
-        guard name.isWord("COPY") else { return nil }
-        for _ in 0..<2 { _ = arguments.next() }
+        guard name == "COPY" else { return nil }
+        var arguments = arguments
+        for _ in 0..<3 { _ = arguments.next() }
         while let option = arguments.next() {
             guard option.isWord("DB") else { continue }
             guard let number = arguments.next() else { return nil }

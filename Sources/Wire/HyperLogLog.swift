@@ -6,7 +6,7 @@ extension RawSpan {
 extension JournalCommand {
     /// `SET key value` of such a HyperLogLog: what PFMERGE leaves in the journal.
     package var setsHyperLogLog: Bool {
-        argumentCount == 3 && argumentBytes > 12_288 && name.byteCount == 3 && name.startsWith("SET")
+        argumentCount == 3 && argumentBytes > 12_288 && name == "SET"
             && argument(at: 2).isDenseHyperLogLog
     }
 }

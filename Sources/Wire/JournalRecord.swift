@@ -36,6 +36,7 @@ package struct JournalCommand: ~Escapable {
     package let argumentBytes: Int
     /// The encoded arguments, each with its length before it.
     package let payload: RawSpan
+    package let name: CommandName
 
     /// Only `readJournalRecord` makes one: the iterator below relies on its checks.
     @_lifetime(copy payload)
@@ -49,6 +50,9 @@ package struct JournalCommand: ~Escapable {
         self.argumentCount = argumentCount
         self.argumentBytes = argumentBytes
         self.payload = payload
+        var arguments = JournalArguments(payload)
+        guard let name = arguments.next() else { preconditionFailure("a command was read whole") }
+        self.name = CommandName(name)
     }
 
     /// The arguments in order, the name of the command first.
@@ -57,10 +61,15 @@ package struct JournalCommand: ~Escapable {
         get { JournalArguments(payload) }
     }
 
-    /// The name of the command, in upper case.
-    package var name: RawSpan {
+    /// The name as the source writes it, in upper case.
+    package var nameBytes: RawSpan {
         @_lifetime(copy self)
         get { argument(at: 0) }
+    }
+
+    /// The name for messages, up to 64 bytes of it.
+    package var nameText: String {
+        nameBytes.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
     }
 
     /// The argument at `index`, the name being the first; walks over those before it.

@@ -102,20 +102,6 @@ extension ValueSink where Self: ~Copyable {
 }
 
 extension RawSpan {
-    package func isEqual(to other: RawSpan) -> Bool {
-        guard byteCount == other.byteCount else { return false }
-        for offset in 0..<byteCount where self[offset] != other[offset] { return false }
-        return true
-    }
-
-    package func startsWith(_ text: StaticString) -> Bool {
-        guard byteCount >= text.utf8CodeUnitCount else { return false }
-        for offset in 0..<text.utf8CodeUnitCount where self[offset] != text.utf8Start[offset] { return false }
-        return true
-    }
-
-    package func isText(_ text: StaticString) -> Bool { byteCount == text.utf8CodeUnitCount && startsWith(text) }
-
     /// The byte at `offset`, checked.
     package subscript(offset: Int) -> UInt8 { unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
 }

@@ -26,7 +26,7 @@ import Wire
 
     private func keys(_ line: String) -> [String] {
         let words = words(line).map { Array($0.utf8) }
-        guard let name = words[0].asName else { return [] }
+        let name = words[0].asName
         return ClusterCommand.named(name).keys(of: words).map {
             String(decoding: words[$0.place], as: UTF8.self) + ($0.isChanged ? "!" : "")
         }
@@ -51,7 +51,7 @@ import Wire
         var buffer = ByteBuffer()
         for word in words(line) { buffer.appendBulk(utf8: word) }
         let bytes = buffer.withUnsafeBytes { Array($0) }
-        guard let name = Array(words(line)[0].utf8).asName else { return false }
+        let name = Array(words(line)[0].utf8).asName
         return ClusterCommand.named(name).mayRepeat(ByteReader(bytes.span.bytes), words(line).count)
     }
 

@@ -12,7 +12,7 @@ import Wire
         let names = verbatim + written + JournalledCommands.others
         let missing = names.filter { name in
             let bytes = Array(name.utf8)
-            return CommandName(bytes.span.bytes).map { JournalRule.rule(for: $0) == nil } ?? true
+            return JournalRule.rule(for: CommandName(bytes.span.bytes)) == nil
         }
         #expect(missing == [])
     }

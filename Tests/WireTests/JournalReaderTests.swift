@@ -109,7 +109,7 @@ private func records(_ bytes: [UInt8], maxPayloadBytes: Int = 1 << 20) throws(Wi
             Issue.record("no command")
             return
         }
-        let words = (command.name.text, command.argument(at: 1).text, command.argument(at: 2).text)
+        let words = (command.nameText, command.argument(at: 1).text, command.argument(at: 2).text)
         #expect(words == ("SET", "k", "v"))
     }
 

@@ -38,7 +38,7 @@ import Wire
             Issue.record("not SELECT and a command")
             return
         }
-        let name = command.name.text
+        let name = command.name
         #expect(name == "SET")
         #expect(journal.remaining == 0)
     }

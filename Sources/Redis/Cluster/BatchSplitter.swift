@@ -69,7 +69,8 @@ package final class BatchSplitter {
         _ command: CommandBatch.Placed, _ reader: ByteReader, _ filling: inout Filling, stamp: () -> FlowStamp
     ) {
         var ahead = ByteReader(reader.bytes, offset: reader.offset)
-        guard let word = ahead.readBulkArgument(), let name = CommandName(word) else { return }
+        guard let word = ahead.readBulkArgument() else { return }
+        let name = CommandName(word)
         if name == "SELECT" {
             if let number = ahead.readBulkArgument() { filling.database = UInt32(clamping: parseInteger(number) ?? 0) }
             return
@@ -222,15 +223,14 @@ extension CommandBatch {
             start = reader.offset
             guard let count = reader.readDecimalLine(after: UInt8(ascii: "*")), count > 2 else { return nil }
             let inside = ByteReader(reader.bytes, offset: reader.offset)
-            guard let word = reader.readBulkArgument(), let name = CommandName(word),
-                let key = reader.readBulkArgument()
+            guard let word = reader.readBulkArgument(), let key = reader.readBulkArgument()
             else { return nil }
             for _ in 2..<(count - 1) { _ = reader.readBulkArgument() }
             guard let length = reader.readDecimalLine(after: UInt8(ascii: "$")) else { return nil }
             return Long(
                 number: hugeCommand.index, database: database, key: key.withUnsafeBytes { Array($0) },
                 bytes: reader.offset - start + length + 2,
-                mayRepeat: ClusterCommand.named(name).mayRepeat(inside, count))
+                mayRepeat: ClusterCommand.named(CommandName(word)).mayRepeat(inside, count))
         }
         guard long != nil else { return nil }
         try? write { (_) throws(SystemError) in start }

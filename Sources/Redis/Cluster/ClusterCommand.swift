@@ -128,7 +128,7 @@ struct ClusterCommand: Equatable, Sendable {
             guard words[1].isText(JournalRewriter.storeIfThere) else { return declared }
             // It runs the command that its arguments are, if its key is there.
             let inner = Array(words[end...])
-            guard let name = inner.first.flatMap({ $0.asName }) else { return declared }
+            guard let name = inner.first?.asName else { return declared }
             return declared.map { Key(place: $0.place, isChanged: false) }
                 + Self.named(name).keys(of: inner).map { Key(place: $0.place + end, isChanged: $0.isChanged) }
         }
@@ -146,7 +146,7 @@ struct ClusterCommand: Equatable, Sendable {
     }
 
     static func hasOneKey(_ words: [[UInt8]]) -> Bool {
-        words.first.flatMap { $0.asName }.map { named($0).hasOneKey(words.count) } ?? false
+        (words.first?.asName).map { named($0).hasOneKey(words.count) } ?? false
     }
 
     /// - Parameters:
@@ -192,7 +192,7 @@ extension ByteReader {
 /// An argument by itself.
 extension [UInt8] {
     var asInteger: Int64? { parseInteger(span.bytes) }
-    var asName: CommandName? { CommandName(span.bytes) }
+    var asName: CommandName { CommandName(span.bytes) }
     func isWord(_ word: StaticString) -> Bool { span.bytes.isWord(word) }
     func isText(_ text: StaticString) -> Bool { span.bytes.isText(text) }
 }

@@ -46,7 +46,7 @@ struct FieldExpiryCommand {
     /// - Parameter now: Unix milliseconds at which the command ran at the source, at the latest.
     /// - Returns: `nil` when the command has another form.
     init?(_ command: borrowing JournalCommand, now: Int64) {
-        let isSet = command.name.isWord("HSETEX")
+        let isSet = command.name == "HSETEX"
         if !isSet { expiry = .unchanged }
         var place = 2
         while place < command.argumentCount {

@@ -1,3 +1,5 @@
+import Wire
+
 /// How a command gives a deadline: in seconds or milliseconds, from now or from 1970.
 struct DeadlineForm {
     var isSeconds: Bool

@@ -7,7 +7,7 @@ struct FloatSum {
 
     /// - Returns: `nil` when the command has another form.
     init?(_ command: borrowing JournalCommand) {
-        isInField = command.name.isWord("HINCRBYFLOAT")
+        isInField = command.name == "HINCRBYFLOAT"
         guard command.argumentCount == (isInField ? 4 : 3) else { return nil }
     }
 

@@ -35,7 +35,8 @@ package struct JournalRewriter {
         _ command: borrowing JournalCommand, database: UInt32, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
         self.database = database
-        guard let name = CommandName(command.name), let rule = JournalRule.rule(for: name) else {
+        let name = command.name
+        guard let rule = JournalRule.rule(for: name) else {
             return .unsupported(.unknownCommand)
         }
         if !profile.hasScripts, let outcome = rewriteWithoutScripts(rule, command, now: now, into: batch) {
@@ -150,7 +151,7 @@ package struct JournalRewriter {
 
     /// The source takes no notice of `XGROUP CREATE key group id [MKSTREAM] ENTRIESREAD n`.
     private func appendGroupCommand(_ command: borrowing JournalCommand, to batch: CommandBatch) {
-        guard command.name.isWord("XGROUP"), command.argumentCount > 6, command.argument(at: 1).isWord("CREATE") else {
+        guard command.name == "XGROUP", command.argumentCount > 6, command.argument(at: 1).isWord("CREATE") else {
             return batch.append(command)
         }
         batch.append("XGROUP") {
@@ -247,18 +248,5 @@ extension JournalCommand {
             if argument.isWord("STORE") || argument.isWord("STOREDIST") { return true }
         }
         return false
-    }
-}
-
-extension RawSpan {
-    /// The text is `word`, in any case. `word` is in upper case.
-    package func isWord(_ word: StaticString) -> Bool {
-        guard byteCount == word.utf8CodeUnitCount else { return false }
-        for offset in 0..<byteCount {
-            let byte = self[offset]
-            let upper = byte >= 0x61 && byte <= 0x7A ? byte - 0x20 : byte
-            if upper != word.utf8Start[offset] { return false }
-        }
-        return true
     }
 }

@@ -1,3 +1,5 @@
+import Wire
+
 /// What a journal record needs on its way to a Redis. Source: Protocol 5.2-5.5.
 enum JournalRule: Sendable {
     /// Plain Redis 7 understands it as it is.

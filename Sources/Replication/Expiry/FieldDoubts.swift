@@ -38,9 +38,9 @@ final class FieldDoubts {
 
     /// The command has been written.
     func wrote(_ command: borrowing JournalCommand, at place: RecordPlace) {
-        guard command.argumentCount > 2, let name = CommandName(command.name) else { return }
+        guard command.argumentCount > 2 else { return }
         let (key, database) = (command.argument(at: 1), place.database)
-        switch name {
+        switch command.name {
         case "HSETNX", "HINCRBY": ask(key, database: database)
         case "HSETEX", "HEXPIRE", "FIELDEXPIRE":
             ask(key, database: database)

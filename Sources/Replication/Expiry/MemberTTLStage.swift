@@ -152,19 +152,19 @@ final class MemberTTLStage: RecordStage {
 
     /// Writes what has to come before the command, or all of it.
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
-        guard command.argumentCount > 1, let name = CommandName(command.name) else { return .pass }
+        guard command.argumentCount > 1 else { return .pass }
         let database = place.database
         let key = command.argument(at: 1)
-        if let outcome = writeTTLs(name, command) {
+        if let outcome = writeTTLs(command) {
             if outcome == .written { note(key, database: database) }
             guard case .unsupported(let unsupported) = outcome else { return .written }
-            reports.report(unsupported, subject: name.text, key: command.keyOrEmpty, database: database)
+            reports.report(unsupported, subject: command.nameText, key: command.keyOrEmpty, database: database)
             return .drop
         }
-        guard !isEmpty || name == "RESTORE" else { return .pass }
+        guard !isEmpty || command.name == "RESTORE" else { return .pass }
         let isKnown = mayHave(key, database: database)
         let last = command.argumentCount - 1
-        switch name {
+        switch command.name {
         case "SADD" where isKnown: removeExpired(command, from: 2, to: last, isHash: false)
         case "HSETNX" where isKnown, "HINCRBY" where isKnown, "HINCRBYFLOAT" where isKnown:
             removeExpired(command, from: 2, to: min(2, last), isHash: true)
@@ -181,7 +181,7 @@ final class MemberTTLStage: RecordStage {
         case "RESTORE", "SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE", "DEL", "UNLINK":
             // RESTORE may write TTLs anew.
             dropKeys(of: command, database: database)
-            if name == "RESTORE", command.argumentCount > 3, command.argument(at: 3).holdsElementExpiries {
+            if command.name == "RESTORE", command.argumentCount > 3, command.argument(at: 3).holdsElementExpiries {
                 note(key, database: database)
             }
         default: break
@@ -197,9 +197,9 @@ final class MemberTTLStage: RecordStage {
     }
 
     /// - Returns: `nil` for a command that gives no TTL.
-    private func writeTTLs(_ name: CommandName, _ command: borrowing JournalCommand) -> RewriteOutcome? {
+    private func writeTTLs(_ command: borrowing JournalCommand) -> RewriteOutcome? {
         let (window, batch) = (position.window, builder.batch)
-        switch name {
+        switch command.name {
         case "SADDEX" where expiry.keepsMembers:
             return expiry.addMembers(
                 command, in: window, keepsPermanent: source.has(.addKeepsPermanentMembers), into: batch)
@@ -221,8 +221,8 @@ final class MemberTTLStage: RecordStage {
 
     /// Writes what has to come after a command that has been rewritten.
     func wrote(_ command: borrowing JournalCommand, at place: RecordPlace) {
-        guard !isEmpty, command.argumentCount > 1, let name = CommandName(command.name) else { return }
-        switch name {
+        guard !isEmpty, command.argumentCount > 1 else { return }
+        switch command.name {
         case "SADD", "HSETNX", "HINCRBY", "HINCRBYFLOAT", "HSET", "HMSET", "SREM", "HDEL", "RESTORE", "SUNIONSTORE",
             "SINTERSTORE", "SDIFFSTORE", "DEL", "UNLINK":
             return

@@ -179,8 +179,3 @@ final class EncoderReports {
         return error
     }
 }
-
-extension RawSpan {
-    /// A command's name, for messages.
-    var nameText: String { withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) } }
-}

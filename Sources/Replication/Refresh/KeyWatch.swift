@@ -91,9 +91,9 @@ struct KeyWatch {
     mutating func see(_ command: borrowing JournalCommand, database: UInt32, lsn: UInt64) {
         guard !keys.isEmpty else { return }
         let name = command.name
-        let removes = name.isWord("DEL") || name.isWord("UNLINK")
+        let removes = name == "DEL" || name == "UNLINK"
         // Of some SORTs and GEORADIUSes every argument may be a key (Protocol 5.6 rows 6 and 7).
-        if name.isWord("SORT") || name.startsWith("GEORADIUS") {
+        if name == "SORT" || name.hasPrefix("GEORADIUS") {
             var arguments = command.arguments
             _ = arguments.next()
             while let argument = arguments.next() { touch(argument, database, lsn: lsn, removes: false) }

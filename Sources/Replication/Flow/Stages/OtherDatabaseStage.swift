@@ -24,7 +24,7 @@ final class OtherDatabaseStage: RecordStage {
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
         guard let other = command.otherDatabase, !context.keeps(other) else { return .pass }
         let key = command.keyOrEmpty
-        reports.reportLeftOut(other, subject: command.name.nameText, key: key, database: place.database)
+        reports.reportLeftOut(other, subject: command.nameText, key: key, database: place.database)
         if reports.halt == nil, command.moveDestination != nil {
             memberTTLs?.replace(key, database: place.database)
             expiryGuard?.removed(key, database: place.database)

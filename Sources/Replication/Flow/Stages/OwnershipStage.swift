@@ -62,9 +62,9 @@ final class OwnershipStage: RecordStage {
         // What a record builds on is written before it.
         if let undecided, undecided.mayConcern(command, database: place.database) { resolveUndecided() }
         guard command.argumentCount >= 2 else { return .pass }
-        if command.setsHyperLogLog || (command.name.isText("DEL") && command.argumentCount == 2) {
+        if command.setsHyperLogLog || (command.name == "DEL" && command.argumentCount == 2) {
             let isCopy = isCopy(
-                command.argument(at: 1), database: place.database, subject: command.name.nameText)
+                command.argument(at: 1), database: place.database, subject: command.nameText)
             return isCopy ? .drop : .pass
         }
         if command.isOfItsFirstKey { learn(fromOwnKey: command.argument(at: 1)) }
@@ -87,9 +87,10 @@ final class OwnershipStage: RecordStage {
 extension JournalCommand {
     /// The first argument is a key, and surely of the flow's own shard.
     fileprivate var isOfItsFirstKey: Bool {
-        let name = name
-        return name.isText("SET") || name.isText("INCR") || name.isText("INCRBY") || name.isText("APPEND")
-            || name.isText("HSET") || name.isText("LPUSH") || name.isText("RPUSH") || name.isText("SADD")
-            || name.isText("ZADD") || name.isText("XADD") || name.isText("PFADD") || name.isText("PEXPIREAT")
+        switch name {
+        case "SET", "INCR", "INCRBY", "APPEND", "HSET", "LPUSH", "RPUSH", "SADD", "ZADD", "XADD", "PFADD", "PEXPIREAT":
+            true
+        default: false
+        }
     }
 }

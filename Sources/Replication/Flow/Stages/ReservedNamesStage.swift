@@ -20,12 +20,17 @@ final class ReservedNamesStage: RecordStage {
             if names.contains(key) { isConcerned = true }
         }
         guard isConcerned else { return .pass }
-        let step = command.name.isWord("DEL") || command.name.isWord("UNLINK") ? 1 : command.name.isWord("MSET") ? 2 : 0
-        let isMovedAway = command.name.startsWith("RENAME") && !names.contains(command.argument(at: 1))
+        let step =
+            switch command.name {
+            case "DEL", "UNLINK": 1
+            case "MSET": 2
+            default: 0
+            }
+        let isMovedAway = command.name.hasPrefix("RENAME") && !names.contains(command.argument(at: 1))
         command.forEachWrittenKey(in: place.database) { key, database in
             // A key that only a reserved one could give its value is missing as well.
             guard names.contains(key) || (step == 0 && !isMovedAway) else { return }
-            reports.report(.reservedKey, subject: command.name.nameText, key: key, database: database)
+            reports.report(.reservedKey, subject: command.nameText, key: key, database: database)
         }
         if step > 0 { writeRest(of: command, step: step) }
         if isMovedAway { builder.batch.append("UNLINK", command.argument(at: 1)) }
@@ -42,7 +47,7 @@ final class ReservedNamesStage: RecordStage {
             if !names.contains(key) { hasRest = true }
         }
         guard hasRest else { return }
-        builder.batch.append(named: command.name) {
+        builder.batch.append(named: command.nameBytes) {
             var arguments = command.arguments
             _ = arguments.next()
             while let key = arguments.next() {

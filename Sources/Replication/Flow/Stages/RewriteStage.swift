@@ -53,29 +53,29 @@ final class RewriteStage: RecordStage {
         switch outcome {
         case .written, .nothing, .global: break
         case .writtenDiverging(let divergence)
-        where command.name.startsWith("GEORADIUS") || command.name.isText("SORT"):
+        where command.name.hasPrefix("GEORADIUS") || command.name == "SORT":
             reports.report(
-                divergence, subject: command.name.nameText, key: command.storedKey, database: database)
+                divergence, subject: command.nameText, key: command.storedKey, database: database)
         case .skippedDiverging(.sortByPattern):
             reports.report(
-                .sortByPattern, subject: command.name.nameText, key: command.storedKey, database: database)
+                .sortByPattern, subject: command.nameText, key: command.storedKey, database: database)
         case .writtenDiverging(let divergence):
-            reports.report(divergence, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
+            reports.report(divergence, subject: command.nameText, key: command.keyOrEmpty, database: database)
         case .skippedDiverging(.expiryInThePast):
             reports.report(
-                .expiryInThePast, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
+                .expiryInThePast, subject: command.nameText, key: command.keyOrEmpty, database: database)
         case .skippedDiverging(let divergence):
             // In a fragment everything that is no option may be a key that the command has written.
             var arguments = command.arguments
             _ = arguments.next()
             while let argument = arguments.next() {
                 if argument.isSortWord { continue }
-                reports.report(divergence, subject: command.name.nameText, key: argument, database: database)
+                reports.report(divergence, subject: command.nameText, key: argument, database: database)
             }
         case .writtenWithout(let unsupported):
-            reports.report(unsupported, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
+            reports.report(unsupported, subject: command.nameText, key: command.keyOrEmpty, database: database)
         case .unsupported(let unsupported):
-            reports.report(unsupported, subject: command.name.nameText, key: command.keyOrEmpty, database: database)
+            reports.report(unsupported, subject: command.nameText, key: command.keyOrEmpty, database: database)
             if reports.halt == nil, unsupported.takesTheKey, command.argumentCount > 1 {
                 builder.removeReplaced(command.argument(at: 1))
             }
@@ -83,16 +83,10 @@ final class RewriteStage: RecordStage {
     }
 }
 
-extension RawSpan {
-    func isText(_ text: StaticString) -> Bool { byteCount == text.utf8CodeUnitCount && startsWith(text) }
-}
-
 extension JournalCommand {
     /// How many keys, of all databases together, the command can add or remove at most. Whole databases apart.
     var keyChangeLimit: Int {
-        let name = name
-        let isOfMany =
-            name.isText("DEL") || name.isText("UNLINK") || name.startsWith("MSET") || name.startsWith("JSON.MSET")
+        let isOfMany = name == "DEL" || name == "UNLINK" || name.hasPrefix("MSET") || name == "JSON.MSET"
         return isOfMany ? argumentCount : 2
     }
 
@@ -112,7 +106,7 @@ extension JournalCommand {
     var keyOrEmpty: RawSpan {
         @_lifetime(copy self)
         get {
-            let place = name.isText("XGROUP") ? 2 : 1
+            let place = name == "XGROUP" ? 2 : 1
             return argumentCount > place ? argument(at: place) : payload.extracting(first: 0)
         }
     }

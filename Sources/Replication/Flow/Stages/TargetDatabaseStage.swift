@@ -14,7 +14,7 @@ final class TargetDatabaseStage: RecordStage {
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
         guard !context.keeps(place.database) else { return .pass }
         reports.reportLeftOut(
-            place.database, subject: command.name.nameText, key: command.keyOrEmpty, database: place.database)
+            place.database, subject: command.nameText, key: command.keyOrEmpty, database: place.database)
         return .drop
     }
 }

@@ -1,0 +1,64 @@
+/// The name of a command in upper case, comparable without a String: what a journal record is looked up by.
+///
+/// The names that anybody knows have up to 24 bytes; a longer one is equal to none of them.
+package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
+    @usableFromInline let words: (UInt64, UInt64, UInt64)
+
+    private static let longest = 24
+
+    package init(_ name: RawSpan) {
+        guard name.byteCount <= Self.longest else {
+            words = (.max, .max, .max)
+            return
+        }
+        var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
+        withUnsafeMutableBytes(of: &words) { words in
+            name.withUnsafeBytes { words.copyMemory(from: $0) }
+        }
+        words.0 = Self.uppercase(words.0)
+        if name.byteCount > 8 {
+            words.1 = Self.uppercase(words.1)
+            words.2 = Self.uppercase(words.2)
+        }
+        self.words = words
+    }
+
+    /// Always inlined, so that a literal becomes three constants.
+    @inlinable @inline(__always) package init(stringLiteral text: StaticString) {
+        var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
+        withUnsafeMutableBytes(of: &words) { words in
+            precondition(text.utf8CodeUnitCount <= 24, "no name that we know is longer")
+            words.copyMemory(from: UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        }
+        self.words = words
+    }
+
+    /// Eight letters at once: of each byte of `a` to `z` the bit 0x20 is cleared.
+    private static func uppercase(_ letters: UInt64) -> UInt64 {
+        let low = letters & 0x7F7F_7F7F_7F7F_7F7F
+        let fromA = low &+ 0x1F1F_1F1F_1F1F_1F1F
+        let afterZ = low &+ 0x0505_0505_0505_0505
+        let isLowercase = (fromA ^ afterZ) & ~letters & 0x8080_8080_8080_8080
+        return letters ^ (isLowercase >> 2)
+    }
+
+    @inlinable @inline(__always) package static func == (a: CommandName, b: CommandName) -> Bool { a.words == b.words }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(words.0)
+        hasher.combine(words.1)
+        hasher.combine(words.2)
+    }
+
+    package var text: String {
+        withUnsafeBytes(of: words) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+
+    /// The name begins with `prefix`.
+    package func hasPrefix(_ prefix: StaticString) -> Bool {
+        withUnsafeBytes(of: words) { bytes in
+            for index in 0..<prefix.utf8CodeUnitCount where bytes[index] != prefix.utf8Start[index] { return false }
+            return true
+        }
+    }
+}
