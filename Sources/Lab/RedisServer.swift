@@ -84,9 +84,11 @@ package final class RedisServer {
     package func resume() { process.resume() }
 
     /// Ends the server if it runs and starts it again on the same port, over the same folder.
-    package func restart() throws {
+    ///
+    /// - Parameter changes: options of this start, which win.
+    package func restart(_ changes: [String] = []) throws {
         stop()
-        process = try Self.launch(binary, arguments, folder, port)
+        process = try Self.launch(binary, arguments + changes, folder, port)
         try Self.waitUntilReady(process, port)
     }
 

@@ -65,6 +65,10 @@ package struct TargetConnector: Sendable {
     /// The server expires nothing by itself, and shows us what has expired; asked for anew on each connection, since a
     /// restart may have ended it.
     package var usesImportMode = false { didSet { cluster?.usesImportMode = usesImportMode } }
+    /// How many databases the session counts on; `nil`: nobody has asked yet. Looked at on each new connection, since a server
+    /// that was restarted, or another one in its place, may have fewer: a transaction whose SELECT fails is executed all the
+    /// same, in the database before.
+    package var databaseCount: UInt32? { didSet { cluster?.databaseCount = databaseCount } }
     /// The way to all nodes, where the target is a cluster: then nothing is to be asked of the connector itself.
     package let cluster: ClusterConnector?
 
@@ -108,10 +112,13 @@ package struct TargetConnector: Sendable {
             do {
                 let name = "\(settings.clientName):\(role)"
                 let start = ContinuousClock.now
-                let source = usesImportMode ? [Self.importSource.map { Array($0.utf8) }] : []
+                let needs =
+                    (lastDatabase.map { [$0, ["SELECT", "0"]] } ?? []) + (usesImportMode ? [Self.importSource] : [])
                 let answers = try await greet(
-                    connection, name: name, replacing: replacing, asking: questions + source)
+                    connection, name: name, replacing: replacing,
+                    asking: questions + needs.map { $0.map { Array($0.utf8) } })
                 let roundTrip = start.duration(to: .now)
+                if lastDatabase != nil { try demandDatabases(answers[questions.count], at: connection.endpoint) }
                 // Refused while the server is not in import mode.
                 if usesImportMode, answers.last?.isOK != true {
                     try await demandAll(
@@ -129,6 +136,19 @@ package struct TargetConnector: Sendable {
     }
 
     private static let importSource = ["CLIENT", "IMPORT-SOURCE", "ON"]
+
+    /// Selects the last database that the session counts on; every server has the first.
+    private var lastDatabase: [String]? { databaseCount.flatMap { $0 > 1 ? ["SELECT", "\($0 - 1)"] : nil } }
+
+    /// - Parameter reply: to `lastDatabase`.
+    private func demandDatabases(_ reply: RESPValue, at endpoint: Endpoint) throws(TargetError) {
+        guard case .error(let text) = reply, let databaseCount else { return }
+        let refusal = TargetError.reply(text, to: "SELECT")
+        guard refusal.code == .unsuitable else { throw refusal }
+        throw TargetError(
+            .changed,
+            "the target \(endpoint) has not the \(databaseCount) databases that the session began with: \(text)")
+    }
 
     /// All that a new connection asks at first, at once.
     ///

@@ -21,6 +21,8 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case sentinel
         /// Too old, a cluster, not a Redis at all.
         case unsuitable
+        /// It is not what it was when the session began: the next one asks anew.
+        case changed
         /// Another process runs the task.
         case taskTaken
         /// The replies do not fit the requests.
@@ -30,7 +32,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         package var isTransient: Bool {
             switch self {
             case .unreachable, .exhausted, .loading, .notReady, .tls, .clientCertificate, .sentinel: true
-            case .permission, .unsuitable, .taskTaken, .protocolViolation: false
+            case .permission, .unsuitable, .changed, .taskTaken, .protocolViolation: false
             }
         }
     }

@@ -84,6 +84,8 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         switch error {
         case let error as ReplicationError: self = error
         case let error as SourceError: self.init(.source(error.code), flow: flow, "", cause: error)
+        case let error as TargetError where error.code == .changed:
+            self.init(.targetChanged, flow: flow, "", cause: error)
         case let error as TargetError: self.init(.target(error.code), flow: flow, "", cause: error)
         case let error as RequestFailure: self.init(TargetError(error), flow: flow)
         case let error as SystemError: self.init(.file, flow: flow, "", cause: error)

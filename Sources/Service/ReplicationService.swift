@@ -291,7 +291,8 @@ extension ReplicationError {
             .target(.sentinel):
             .config
         case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
-        case .target(.unreachable), .target(.loading), .target(.notReady), .target(.taskTaken), .targetChanged,
+        case .target(.unreachable), .target(.loading), .target(.notReady), .target(.changed), .target(.taskTaken),
+            .targetChanged,
             .overflow, .postponed:
             .targetUnavailable
         case .resync, .recordsLost, .dataReplaced, .cancelled: .sourceUnavailable

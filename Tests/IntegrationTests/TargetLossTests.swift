@@ -172,6 +172,27 @@ import Wire
 
     // MARK: Another server
 
+    @Test(arguments: ["stop", "skip"])
+    func `a target that comes back with fewer databases gets nothing into the wrong one`(policy: String) throws {
+        let scene = try Scene(sections: ["policy": ["onUnsupported: \(policy)", "onError: skip"]])
+        scene.master.execute("SET k zero")
+        try scene.expectEqual()
+        try scene.redis.restart(["--databases", "5"])
+        scene.master.execute("SET k nine", database: 9)
+        scene.master.execute("RPUSH list nine", database: 9)
+        if policy == "stop" {
+            try scene.daemon.expectExit(65)
+            #expect(scene.daemon.logs("in database 9: the target has no such database"))
+        } else {
+            scene.master.execute("SET last zero")
+            try wait(until: "what comes after it is there") { try scene.get("last") == "zero" }
+            #expect(scene.daemon.logs("has not the 16 databases that the session began with"))
+            #expect(scene.master.fullSyncs == 1)
+        }
+        #expect(try scene.get("k") == "zero")
+        #expect(try scene.redis.client().command("EXISTS", "list").int == 0)
+    }
+
     @Test func `a target that comes back empty is filled anew, and the log says why`() throws {
         let scene = try Scene(shards: 2)
         for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }

@@ -47,6 +47,7 @@ package final class ClusterConnector: Sendable {
     package let settings: ClusterSettings
     private let view = Lock<View?>(nil)
     private let importMode = Lock(false)
+    private let databases = Lock<UInt32?>(nil)
 
     package init(settings: ClusterSettings) { self.settings = settings }
 
@@ -54,6 +55,12 @@ package final class ClusterConnector: Sendable {
     package var usesImportMode: Bool {
         get { importMode.withLock { $0 } }
         set { importMode.withLock { $0 = newValue } }
+    }
+
+    /// How many databases the session counts on at each node: as `TargetConnector.databaseCount`.
+    package var databaseCount: UInt32? {
+        get { databases.withLock { $0 } }
+        set { databases.withLock { $0 = newValue } }
     }
 
     // MARK: Topology
@@ -165,6 +172,7 @@ package final class ClusterConnector: Sendable {
         target.isSeed = settings.seeds.contains(endpoint)
         var connector = TargetConnector(settings: target)
         connector.usesImportMode = usesImportMode
+        connector.databaseCount = databaseCount
         return connector
     }
 

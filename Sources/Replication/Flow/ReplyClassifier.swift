@@ -49,6 +49,10 @@ struct ReplyClassifier {
         case .tooLarge(let excess):
             if policy.onError != .stop { refreshKeys(of: irregularity, in: batch) }
             return overLimit(label, .crossing(excess), leaving: .unchanged)
+        case .error(let text) where label.name == "SELECT":
+            // No policy goes on: what followed it was executed in another database.
+            return ReplicationError(
+                .targetChanged, flow: flow, "the target has refused to select a database of the source: \(text)")
         case .error(let text) where Self.isDenial(text, storing) && label.name != "SCRIPT":
             // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy
             // leaves the key out.

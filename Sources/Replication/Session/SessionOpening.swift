@@ -252,6 +252,7 @@ final class SessionOpening {
         let task = scope.task
         var connector = TargetConnector(settings: settings.target)
         connector.usesImportMode = ttls.isInImportMode
+        connector.databaseCount = scope.target.databaseCount
         return FlowContext(
             task: settings.task, policy: ttls.policy, session: source.session,
             targetDatabases: scope.target.databaseCount, connector: connector, incidents: task.incidents,
