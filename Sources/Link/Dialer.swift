@@ -4,24 +4,29 @@ import Glibc
 /// Opens TCP connections, each attempt on a thread of its own: name resolution blocks, and a Dispatch worker that
 /// blocks takes one from everybody.
 package enum Dialer {
-    /// A connected, non-blocking socket with TCP_NODELAY and keep-alive.
+    /// A connected, non-blocking socket with TCP_NODELAY and keep-alive, set up.
     ///
     /// The addresses of the host are tried in the resolver's order. Each gets its share of the time that is left: a first
     /// one behind which nobody answers leaves enough for the others.
     ///
     /// A cancelled caller does not wait; the attempt ends by itself, and what it opened is closed.
     ///
-    /// - Throws: `SystemError` of the last address tried; ETIMEDOUT when the time ran out, ECANCELED.
-    package static func connect(to endpoint: Endpoint, timeout: Duration) async throws -> Int32 {
-        try await connect(to: endpoint, timeout: timeout, resolve: addresses)
+    /// - Parameter setUp: what is done with a socket as soon as it is connected, whoever waits for it; it does not block.
+    /// - Throws: `SystemError` of the last address tried; ETIMEDOUT when the time ran out, ECANCELED; what `setUp` throws.
+    package static func connect(
+        to endpoint: Endpoint, timeout: Duration,
+        setUp: @escaping @Sendable (Int32) throws -> ConnectedSocket = { ConnectedSocket($0) }
+    ) async throws -> ConnectedSocket {
+        try await connect(to: endpoint, timeout: timeout, resolve: addresses, setUp: setUp)
     }
 
     /// - Parameter resolve: the addresses of an endpoint; it may block for longer than `timeout`, which ends the attempt all
     ///   the same.
     static func connect(
         to endpoint: Endpoint, timeout: Duration,
-        resolve: @escaping @Sendable (Endpoint) throws(SystemError) -> [Address]
-    ) async throws -> Int32 {
+        resolve: @escaping @Sendable (Endpoint) throws(SystemError) -> [Address],
+        setUp: @escaping @Sendable (Int32) throws -> ConnectedSocket = { ConnectedSocket($0) }
+    ) async throws -> ConnectedSocket {
         let attempt = Attempt()
         let deadline = ContinuousClock.now + timeout
         return try await withTaskCancellationHandler {
@@ -38,9 +43,14 @@ package enum Dialer {
                     let result = Result {
                         let addresses = try resolve(endpoint)
                         attempt.hasResolved()
-                        return try connectBlocking(to: addresses, peer: endpoint.description, deadline: deadline)
+                        let descriptor = try connectBlocking(
+                            to: addresses, peer: endpoint.description, deadline: deadline)
+                        do { return try setUp(descriptor) } catch {
+                            closeUnused(descriptor)
+                            throw error
+                        }
                     }
-                    if !attempt.end(with: result), case .success(let descriptor) = result { close(descriptor) }
+                    if !attempt.end(with: result), case .success(let socket) = result { close(socket.descriptor) }
                 }
                 if code != 0 {
                     attempt.end(
@@ -58,8 +68,8 @@ package enum Dialer {
     private final class Attempt: Sendable {
         private enum State {
             case new
-            case waiting(CheckedContinuation<Int32, any Error>)
-            case ended(Result<Int32, any Error>)
+            case waiting(CheckedContinuation<ConnectedSocket, any Error>)
+            case ended(Result<ConnectedSocket, any Error>)
         }
 
         private let state = Lock(State.new)
@@ -69,8 +79,8 @@ package enum Dialer {
 
         func hasResolved() { resolved.withLock { $0 = true } }
 
-        func begin(_ continuation: CheckedContinuation<Int32, any Error>) {
-            let early: Result<Int32, any Error>? = state.withLock { state in
+        func begin(_ continuation: CheckedContinuation<ConnectedSocket, any Error>) {
+            let early: Result<ConnectedSocket, any Error>? = state.withLock { state in
                 if case .ended(let result) = state { return result }
                 state = .waiting(continuation)
                 return nil
@@ -80,7 +90,7 @@ package enum Dialer {
 
         /// - Returns: `false` when the attempt has ended before.
         @discardableResult
-        func end(with result: Result<Int32, any Error>) -> Bool {
+        func end(with result: Result<ConnectedSocket, any Error>) -> Bool {
             let before = state.withLock { state in
                 defer { if case .ended = state {} else { state = .ended(result) } }
                 return state
@@ -158,7 +168,7 @@ package enum Dialer {
         let descriptor = socket(address.family, flags, 0)
         guard descriptor >= 0 else { throw SystemError("socket", errno: errno, peer: peer) }
         var keep = false
-        defer { if !keep { close(descriptor) } }
+        defer { if !keep { closeUnused(descriptor) } }
 
         if address.withSocketAddress({ Glibc.connect(descriptor, $0, $1) }) != 0 {
             guard errno == EINPROGRESS else { throw SystemError("connect", errno: errno, peer: peer) }
@@ -182,6 +192,14 @@ package enum Dialer {
         configure(descriptor)
         keep = true
         return descriptor
+    }
+
+    /// Closes a socket that nothing was sent on, with RST if it is connected by now: a FIN as the first thing that a Dragonfly
+    /// hears on a port for TLS ends that master (Protocol 2.7).
+    private static func closeUnused(_ descriptor: Int32) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        close(descriptor)
     }
 
     /// A peer that vanished without a FIN is noticed after 30 s + 3 x 10 s of silence, or when what we sent has not

@@ -73,10 +73,23 @@ package actor RequestConnection {
     package static func connect(
         to endpoint: Endpoint, tls: TLSSettings?, label: String, timeout: Duration
     ) async throws -> RequestConnection {
-        let descriptor = try await Dialer.connect(to: endpoint, timeout: timeout)
         let connection = RequestConnection(endpoint: endpoint, executor: QueueExecutor(label: label))
-        try await connection.start(descriptor, tls: tls)
-        guard let tls else { return connection }
+        guard let tls else {
+            try await connection.start(Dialer.connect(to: endpoint, timeout: timeout))
+            return connection
+        }
+        do {
+            // Before the server hears of us: a file that cannot be used costs it no connection.
+            let context = try TLSContext(tls)
+            try await connection.start(
+                Dialer.connect(to: endpoint, timeout: timeout) { descriptor in
+                    let session = try TLSSession(
+                        context, tls, descriptor: descriptor, host: endpoint.host, peer: endpoint.description)
+                    return ConnectedSocket(descriptor, tls: session)
+                })
+        } catch let error as TLSError {
+            throw RequestFailure.tls(error)
+        }
         do {
             try await connection.handshake(tls, timeout: timeout)
             return connection
@@ -91,22 +104,11 @@ package actor RequestConnection {
         self.executor = executor
     }
 
-    private func start(_ descriptor: Int32, tls: TLSSettings?) throws(RequestFailure) {
-        var socket = ConnectedSocket(descriptor)
-        if let tls {
-            do throws(TLSError) {
-                let session = try TLSSession(
-                    tls, descriptor: descriptor, host: endpoint.host, peer: endpoint.description)
-                socket = ConnectedSocket(descriptor, tls: session)
-            } catch {
-                Glibc.close(descriptor)
-                throw .tls(error)
-            }
-        }
+    private func start(_ socket: ConnectedSocket) {
         let channel = Channel(socket, peer: endpoint.description, queue: executor.queue)
         self.channel = channel
-        isEncrypted = tls != nil
-        isEstablished = tls == nil
+        isEncrypted = socket.tls != nil
+        isEstablished = socket.tls == nil
         channel.startWriting { [weak self] error in self?.assumeIsolated { $0.writeFailed(error) } }
         channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
     }

@@ -2,7 +2,7 @@ import COpenSSL
 import Glibc
 
 /// What connections trust and show: the files of `TLSSettings`, as they are now.
-package final class TLSContext {
+package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the references of an `SSL_CTX` itself
     /// An `SSL_CTX`.
     let pointer: OpaquePointer
 

@@ -29,6 +29,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
     /// The peer's close_notify: nothing comes any more but its FIN.
     private var hasReceivedClose = false
     private var readErrno: Int32 = 0
+    private var isReading = true
     private var failure: ChannelError?
     package private(set) var isEstablished = false
     /// OpenSSL may hold bytes that the kernel does not announce any more.
@@ -43,10 +44,14 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
     /// Records that are made before they are sent together.
     private static let burstBytes = 64 << 10
 
+    /// Begins the handshake, without waiting for anything: a master on this port must not hear a FIN before our first message
+    /// (Protocol 2.7).
+    ///
     /// - Parameter host: what is connected to; the certificate must carry it, unless the settings name something else.
-    /// - Throws: `TLSError` of a file that cannot be used.
-    package init(_ settings: TLSSettings, descriptor: Int32, host: String, peer: String) throws(TLSError) {
-        let context = try TLSContext(settings)
+    /// - Throws: `TLSError`.
+    package init(
+        _ context: TLSContext, _ settings: TLSSettings, descriptor: Int32, host: String, peer: String
+    ) throws(TLSError) {
         guard let ssl = SSL_new(context.pointer), let bio = BIO_new(Self.socketMethod) else {
             throw TLSError(.unanswered, "OpenSSL has no memory for a connection to \(peer)")
         }
@@ -74,6 +79,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
                 return isTrusted
             }
         }
+        greet()
     }
 
     deinit { SSL_free(ssl) }
@@ -103,6 +109,14 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
     }
 
     // MARK: Handshake
+
+    /// Sends our first message, and reads nothing: what has gone wrong by then is found by `handshake`.
+    private func greet() {
+        isReading = false
+        SSL_do_handshake(ssl)
+        isReading = true
+        _ = try? flush()
+    }
 
     /// Goes on with the handshake as far as what has arrived allows.
     ///
@@ -174,6 +188,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
 
     /// - Returns: 0 after the peer's FIN; -1 when there is nothing now, or after an error (`readErrno`).
     private func receive(_ room: UnsafeMutableRawPointer, _ size: Int) -> Int {
+        if !isReading { return -1 }
         if hasReceivedFIN { return 0 }
         let count = retryingInterrupts { recv(descriptor, room, size, 0) }
         if count == 0 { hasReceivedFIN = true }

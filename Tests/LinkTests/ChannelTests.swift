@@ -60,14 +60,14 @@ struct ChannelTests {
             if end == "reset" { connection.closesWithReset() }
             if end == "open" { _ = connection.receive() }
         }
-        let descriptor = try await Dialer.connect(
+        let socket = try await Dialer.connect(
             to: Endpoint(host: "127.0.0.1", port: server.port), timeout: .seconds(10))
         // All has come, and the connection has ended, before the handler is called.
         nap(.milliseconds(300))
         let queue = DispatchQueue(label: "test")
         let (text, hasEnded) = (Lock(""), Lock(false))
         let channel = queue.sync {
-            let channel = Channel(ConnectedSocket(descriptor), peer: "peer", queue: queue)
+            let channel = Channel(socket, peer: "peer", queue: queue)
             if end == "closed" { channel.shutdownWrite() }
             channel.startReading {
                 var buffer = [UInt8](repeating: 0, count: 4)

@@ -36,10 +36,10 @@ extension Listener {
         let fillers = hole.fill()
         defer { for filler in fillers { close(filler) } }
         let addresses = [hole.address, server.address]
-        let descriptor = try await Dialer.connect(to: endpoint, timeout: .seconds(3)) { _ in addresses }
-        close(descriptor)
+        let socket = try await Dialer.connect(to: endpoint, timeout: .seconds(3), resolve: { _ in addresses })
+        close(socket.descriptor)
         await #expect(throws: SystemError("connect", errno: ETIMEDOUT, peer: "a.test:1")) {
-            _ = try await Dialer.connect(to: endpoint, timeout: .milliseconds(300)) { _ in [addresses[0]] }
+            _ = try await Dialer.connect(to: endpoint, timeout: .milliseconds(300), resolve: { _ in [addresses[0]] })
         }
     }
 
@@ -47,16 +47,18 @@ extension Listener {
         let answer = DispatchSemaphore(value: 0)
         defer { answer.signal() }
         await #expect(throws: SystemError("resolve", errno: ETIMEDOUT, peer: "a.test:1")) {
-            _ = try await Dialer.connect(to: endpoint, timeout: .milliseconds(200)) { _ in
-                answer.wait()
-                return []
-            }
+            _ = try await Dialer.connect(
+                to: endpoint, timeout: .milliseconds(200),
+                resolve: { _ in
+                    answer.wait()
+                    return []
+                })
         }
     }
 
     @Test func `of no address ends, too`() async throws {
         await #expect(throws: SystemError.self) {
-            _ = try await Dialer.connect(to: endpoint, timeout: .seconds(1)) { _ in [] }
+            _ = try await Dialer.connect(to: endpoint, timeout: .seconds(1), resolve: { _ in [] })
         }
     }
 }

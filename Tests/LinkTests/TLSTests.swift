@@ -29,6 +29,38 @@ import Wire
         await connection.close()
     }
 
+    /// A master of some versions crashes when a connection ends by FIN before anything has come (Protocol 2.7).
+    @Test(arguments: [false, true])
+    func `says something before it ends, whenever it is given up`(hasBrokenFile: Bool) async throws {
+        var scene = try TLSScene()
+        let folder = try TemporaryFolder("tls")
+        if hasBrokenFile { scene.settings.caFile = try folder.write("half a certificate\n", to: "ca.pem") }
+        let (greetings, silences, resets) = (Lock(0), Lock(0), Lock(0))
+        let server = try ScriptedServer { connection in
+            var byte: UInt8 = 0
+            switch read(connection.descriptor, &byte, 1) {
+            case 1: greetings.withLock { $0 += byte == 0x16 ? 1 : 0 }
+            case 0: silences.withLock { $0 += 1 }
+            default: resets.withLock { $0 += 1 }
+            }
+        }
+        let endpoint = Endpoint(host: "127.0.0.1", port: server.port)
+        for round in 0..<100 {
+            let attempt = Task { [settings = scene.settings] in
+                let connection = try await RequestConnection.connect(
+                    to: endpoint, tls: settings, label: "test", timeout: .seconds(10))
+                await connection.close()
+            }
+            if !hasBrokenFile { try await Task.sleep(for: .microseconds(30 * round)) }
+            attempt.cancel()
+            _ = await attempt.result
+        }
+        try await Task.sleep(for: .milliseconds(300))
+        #expect(silences.withLock { $0 } == 0)
+        #expect(hasBrokenFile == (greetings.withLock { $0 } == 0))
+        if hasBrokenFile { #expect(resets.withLock { $0 } == 0) }
+    }
+
     @Test func `takes any certificate only when it is told to`() async throws {
         var scene = try TLSScene()
         scene.settings.caFile = nil

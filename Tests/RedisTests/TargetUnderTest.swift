@@ -32,7 +32,7 @@ final class TargetUnderTest {
         redis = try RedisServer(options, binary: binary)
         client = try redis.client()
         for command in setUp { try client.command(command) }
-        let descriptor = try await Dialer.connect(
+        let socket = try await Dialer.connect(
             to: Endpoint(host: "127.0.0.1", port: redis.port), timeout: .seconds(10))
         let (events, arrived) = (events, arrived)
         func tell(_ event: Event) {
@@ -41,7 +41,7 @@ final class TargetUnderTest {
         }
         queue.sync {
             let link = TransactionLink(
-                socket: ConnectedSocket(descriptor), peer: redis.address, queue: queue,
+                socket: socket, peer: redis.address, queue: queue,
                 onOutcome: { [unowned self] _, outcome in
                     if closesOnOutcome { self.link?.close() }
                     tell(.outcome(outcome))

@@ -120,7 +120,7 @@ import Wire
             connection.send("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n")
             connection.closesWithReset()
         }
-        let descriptor = try await Dialer.connect(
+        let socket = try await Dialer.connect(
             to: Endpoint(host: "127.0.0.1", port: server.port), timeout: .seconds(10))
         let queue = DispatchQueue(label: "test.link")
         let (outcomes, losses) = (Lock<[BatchOutcome]>([]), Lock<[TargetError]>([]))
@@ -128,7 +128,7 @@ import Wire
         for batch in batches { batch.seal(checkpoint: nil) }
         let link = queue.sync {
             let link = TransactionLink(
-                socket: ConnectedSocket(descriptor), peer: "the target", queue: queue,
+                socket: socket, peer: "the target", queue: queue,
                 onOutcome: { _, outcome in outcomes.withLock { $0.append(outcome) } },
                 onLost: { error in losses.withLock { $0.append(error) } }, onRoom: {})
             for batch in batches { link.send(batch) }
