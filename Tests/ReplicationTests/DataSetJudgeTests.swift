@@ -51,7 +51,7 @@ import Testing
 
     @Test func `and after a FLUSHALL they are`() {
         var judge = judge()
-        judge.flushedAll()
+        judge.flushedAll(incidents: 0)
         var sample = Self.sample(source: 110, target: 100)
         sample.mendable = 10
         #expect(judge.judge(sample) != .mending(10))
@@ -142,15 +142,23 @@ import Testing
 
     @Test func `behind a FLUSHALL nothing is accepted`() {
         var judge = DataSetJudge(note: DataSetNote("50 0 a 0 0"), callsBefore: nil)
-        judge.flushedAll()
+        judge.flushedAll(incidents: 0)
         let sample = Self.sample(source: 1, target: 0, flushCalls: 1, flushRecords: 1...1, isFuzzy: true)
         #expect(lastVerdict(&judge, sample) == .differs(.keysMissing(1, source: 1, target: 0)))
+    }
+
+    @Test func `what is left out after a FLUSHALL need not be at the target`() {
+        var judge = judge()
+        judge.flushedAll(incidents: 7)
+        var sample = Self.sample(source: 310, target: 10, flushCalls: 1, flushRecords: 1...1)
+        sample.incidents = 307
+        #expect(judge.judge(sample) == .fits)
     }
 
     @Test func `a client's FLUSHALL and real writes behind it are nothing`() {
         var judge = judge()
         for round in 1...5 {
-            judge.flushedAll()
+            judge.flushedAll(incidents: 0)
             // Its call is counted a moment after its record.
             let early = Self.sample(source: 0, flushCalls: round - 1, flushRecords: round...round)
             #expect(judge.judge(early) == .inDoubt)
@@ -161,7 +169,7 @@ import Testing
 
     @Test func `a FLUSHALL that no client has called is the source's own, however many keys there are`() {
         var judge = judge()
-        judge.flushedAll()
+        judge.flushedAll(incidents: 0)
         #expect(lastVerdict(&judge, Self.sample(flushCalls: 0, flushRecords: 1...1)) == .differs(.flushWithoutCall))
     }
 

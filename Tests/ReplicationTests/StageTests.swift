@@ -51,6 +51,18 @@ import Wire
         #expect(try scene.lines() == [])
     }
 
+    @Test func `lets through what does the same in every database, and asks for what leaves such a database`() throws {
+        let scene = try Scene(context: { $0.targetDatabases = 2 })
+        let stage = scene.stages.targetDatabase
+        for line in ["FLUSHALL", "SCRIPT LOAD script", "DFLYCLUSTER FLUSHSLOTS 0 1"] {
+            #expect(try scene.admit(line, to: stage, database: 2) == .pass)
+        }
+        #expect(try scene.admit("FLUSHDB", to: stage, database: 2) == .drop)
+        #expect(try scene.admit("MOVE k 1", to: stage, database: 2) == .drop)
+        #expect(scene.scene.letters.last == "missing-key \"k\"")
+        #expect(try scene.lines() == [])
+    }
+
     @Test func `drops a MOVE or COPY to such a database, and removes what is moved`() throws {
         let scene = try Scene(context: { $0.targetDatabases = 2 })
         #expect(try scene.admit("MOVE k 1", to: scene.stages.otherDatabase) == .pass)

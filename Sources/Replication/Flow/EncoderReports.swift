@@ -82,6 +82,18 @@ final class EncoderReports {
         refreshes.ask(RefreshRequest(key, flow: flow))
     }
 
+    /// `subject` brings the key here from database `origin`, which the target lacks or which is left out: it is to be read at the
+    /// source.
+    func refreshMissing(_ key: RawSpan, subject: String, from origin: UInt32, database: UInt32) {
+        if isRefreshing { return }
+        record(
+            .init(
+                severity: .missing, kind: .init(.missingKey), flow: flow, database: database, key: printableKey(key),
+                reason: "the source has brought it here from database \(origin), which the target does not have",
+                subject: subject))
+        refresh(key, database: database)
+    }
+
     /// By what the target answers to a command, it does not have what the source has at `keys`: they are to be read at the
     /// source, and so are the keys that have got their values since.
     ///

@@ -65,10 +65,12 @@ struct DataSetJudge {
     }
 
     /// A FLUSHALL has been applied to the target.
-    mutating func flushedAll() {
+    ///
+    /// - Parameter incidents: as `Sample.incidents`, before anything that comes after it.
+    mutating func flushedAll(incidents: Int) {
         isAfterFlush = true
         (keyDoubts, flushDoubts) = (0, 0)
-        (note.accepted, note.targetLosses, incidentsMark) = (0, nil, nil)
+        (note.accepted, note.targetLosses, incidentsMark) = (0, nil, incidents)
     }
 
     /// So many keys more that the source counts the target need not have.

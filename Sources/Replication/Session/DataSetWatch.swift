@@ -79,7 +79,7 @@ actor DataSetWatch {
         switch command {
         case .flushAll:
             flushRecords += 1
-            judge.flushedAll()
+            judge.flushedAll(incidents: incidentCount)
         case .flushDatabase: flushRecords += 1
         case .flushSlots: break
         }
@@ -89,6 +89,9 @@ actor DataSetWatch {
     }
 
     var note: DataSetNote { judge.note }
+
+    /// Commands and keys that could not be replicated, so far.
+    private var incidentCount: Int { incidents.totals.values.reduce(0, +) }
 
     private func watch() async {
         var wait = Duration.seconds(1)
@@ -150,7 +153,7 @@ actor DataSetWatch {
         }
         var sample = DataSetJudge.Sample(
             sourceKeys: source.keys, targetKeys: target.keys, slack: keyChanges - changes, targetLosses: target.losses,
-            targetRunID: target.runID, incidents: incidents.totals.values.reduce(0, +), calls: calls,
+            targetRunID: target.runID, incidents: incidentCount, calls: calls,
             flushRecords: flushesBefore...flushesAfter)
         // Keys come into the queue, and out of it, meanwhile.
         sample.mendable = max(mendable, missingKeys?.mendable ?? 0)

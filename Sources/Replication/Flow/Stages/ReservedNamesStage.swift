@@ -32,6 +32,11 @@ final class ReservedNamesStage: RecordStage {
             guard names.contains(key) || (step == 0 && !isMovedAway) else { return }
             reports.report(.reservedKey, subject: command.nameText, key: key, database: database)
         }
+        if step == 0, !isMovedAway {
+            command.forEachValueHandedOn(in: place.database) { _, key, database in
+                if !names.contains(key) { reports.refresh(key, database: database) }
+            }
+        }
         if step > 0 { writeRest(of: command, step: step) }
         if isMovedAway { builder.batch.append("UNLINK", command.argument(at: 1)) }
         return .drop

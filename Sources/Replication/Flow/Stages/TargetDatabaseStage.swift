@@ -12,9 +12,19 @@ final class TargetDatabaseStage: RecordStage {
     }
 
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
-        guard !context.keeps(place.database) else { return .pass }
+        if context.keeps(place.database) || command.isOfNoDatabase { return .pass }
         reports.reportLeftOut(
             place.database, subject: command.nameText, key: command.keyOrEmpty, database: place.database)
+        // A MOVE or COPY to a database that is kept: the target does not have the value.
+        command.forEachValueHandedOn(in: place.database) { _, key, database in
+            guard context.keeps(database) else { return }
+            reports.refreshMissing(key, subject: command.nameText, from: place.database, database: database)
+        }
         return .drop
     }
+}
+
+extension JournalCommand {
+    /// It does the same in each database that a client may have selected.
+    fileprivate var isOfNoDatabase: Bool { name == "FLUSHALL" || name == "DFLYCLUSTER" || name == "SCRIPT" }
 }
