@@ -36,8 +36,8 @@ extension TargetControl {
     ) async throws(TargetError) -> Int {
         let reserved = ReservedKeys(checkpoint: checkpoint, isInCluster: isInCluster)
         let count = try await keyCount(database: database, besides: reserved)
-        guard database == 0, count > KeyCount.most else { return count }
-        return count - (try await ownKeyCount(checkpoint: checkpoint, task: task))
+        guard count > KeyCount.most else { return count }
+        return count - (try await ownKeyCount(checkpoint: checkpoint, task: task, in: database))
     }
 
     /// Removes all keys of a database but the task's own, unless there are other tasks.

@@ -11,6 +11,8 @@ package struct Flush: Sendable {
     package var registry: TaskRegistry
     /// Databases that the task has filled.
     package var databases: Set<UInt32> = []
+    /// Those of them that have a mark, which they are to have after it.
+    package var marked: Set<UInt32> = []
     /// The target allows FLUSHALL and FLUSHDB.
     package var canFlush = true
     /// Those of some keys of a database that this task has brought; `nil`: not known.
@@ -99,6 +101,7 @@ extension TargetControl {
             ).run(flush.fields)
         }
         let records = records(of: flush)
+        let marks = DatabaseMark.commands(task: flush.task, in: flush.removedMarks)
         return try await servers.at([]) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 while true {
@@ -116,6 +119,7 @@ extension TargetControl {
                     } else {
                         try await sequence.demand("FLUSHALL")
                     }
+                    for command in marks { try await sequence.demand(command) }
                     try await sequence.demand("SELECT", "0")
                     for (_, command) in records { try await sequence.demand(command) }
                     let replies = try await sequence.demand("EXEC")

@@ -10,10 +10,15 @@ package struct KeyspaceFigures: Equatable, Sendable {
 }
 
 extension TargetControl {
-    /// How many keys of df2redis' own there are in database 0, of those that a task has at all times.
-    package func ownKeyCount(checkpoint: String, task: String) async throws(TargetError) -> Int {
-        try await exist(OwnershipRecord.companions(of: checkpoint, isInCluster: isInCluster))
-            + servers.markCount(of: task)
+    /// How many keys of df2redis' own there are in a database, of those that a task has at all times.
+    package func ownKeyCount(
+        checkpoint: String, task: String, in database: UInt32
+    ) async throws(TargetError) -> Int {
+        var count = 0
+        if !isInCluster { count = try await exists(Array(DatabaseMark.key(task: task).utf8), in: database) ? 1 : 0 }
+        guard database == 0 else { return count }
+        return count + (try await exist(OwnershipRecord.companions(of: checkpoint, isInCluster: isInCluster)))
+            + (try await servers.markCount(of: task))
     }
 
     /// - Throws: `TargetError`.

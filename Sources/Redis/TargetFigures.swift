@@ -12,8 +12,7 @@ package struct TargetFigures: Equatable, Sendable {
     package var memoryLimitBytes = 0
     /// The value of maxmemory-policy.
     package var evictionPolicy = ""
-    /// In all databases.
-    package var keys = 0
+    package var keysByDatabase: [UInt32: Int] = [:]
 
     package init() {}
 
@@ -24,7 +23,7 @@ package struct TargetFigures: Equatable, Sendable {
         expiredKeys = number("expired_keys")
         memoryLimitBytes = number("maxmemory")
         evictionPolicy = info["maxmemory_policy"] ?? ""
-        keys = info.keyCounts.values.reduce(0, +)
+        keysByDatabase = info.keyCounts
     }
 
     /// Those of a cluster, by those of its masters.
@@ -32,15 +31,21 @@ package struct TargetFigures: Equatable, Sendable {
         runID = TargetProfile.runID(ofAll: all.map(\.runID))
         evictedKeys = all.reduce(0) { $0 + $1.evictedKeys }
         expiredKeys = all.reduce(0) { $0 + $1.expiredKeys }
-        keys = all.reduce(0) { $0 + $1.keys }
+        for figures in all { keysByDatabase.merge(figures.keysByDatabase, uniquingKeysWith: +) }
         // One that may evict counts for all.
         let example = all.first(where: \.mayEvict) ?? all.first
         memoryLimitBytes = example?.memoryLimitBytes ?? 0
         evictionPolicy = example?.evictionPolicy ?? ""
     }
 
+    /// In all databases.
+    package var keys: Int { keysByDatabase.values.reduce(0, +) }
+
     /// The target removes keys when its memory is full, instead of refusing writes.
     package var mayEvict: Bool { memoryLimitBytes > 0 && !evictionPolicy.isEmpty && evictionPolicy != "noeviction" }
+
+    /// Keys without a TTL are among those that it removes, and df2redis' own have none.
+    package var evictsMarks: Bool { mayEvict && evictionPolicy.hasPrefix("allkeys") }
 
     /// Where the replicas of a master are.
     ///

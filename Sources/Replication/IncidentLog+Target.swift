@@ -8,7 +8,7 @@ extension IncidentLog {
     /// - Parameter isInCluster: what is applied is known by keys in the slots themselves, and those may go as well.
     func reportEviction(_ figures: TargetFigures, isInCluster: Bool) {
         guard figures.mayEvict else { return }
-        if isInCluster, figures.evictionPolicy.hasPrefix("allkeys") {
+        if isInCluster, figures.evictsMarks {
             reportOnce(
                 "maxmemory-policy \(figures.evictionPolicy) may evict df2redis' own marks ({...}df2redis:mark:...) as well, by which a cluster's slots say what they have applied: then INCR, APPEND, LPUSH and the like may be applied twice after a lost connection or a restart. Set maxmemory-policy noeviction, or a volatile one, at every node",
                 level: .warning)

@@ -73,9 +73,9 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     }
 
     /// A node of the target lacks what no record brings again.
-    init(nodeIncomplete words: String, flow: FlowID) {
+    init(lackingNode words: String, flow: FlowID, _ reason: FullSyncReason) {
         (code, self.flow, self.words, cause) = (.targetChanged, flow, words, nil)
-        resumeBlocker = .nodeIncomplete
+        resumeBlocker = reason
     }
 
     /// Gives an error of any layer its code. Whoever talks to the source throws a `SourceError`, so that what is left of

@@ -98,6 +98,18 @@ private final class Scene {
         #expect(scene.master.violations == [])
     }
 
+    @Test func `a master that somebody empties is noticed with the next write there`() throws {
+        let scene = try Scene(replicas: 0)
+        let node = try scene.other()
+        for index in 0..<300 { scene.master.execute("INCRBY n:\(index) 1000") }
+        try scene.waitUntilEqual()
+        try node.client().command("FLUSHALL")
+        for index in 0..<300 { scene.master.execute("INCR n:\(index)") }
+        try scene.daemon.wait(forLine: "a full sync is needed: a node of the target was emptied")
+        try scene.waitUntilEqual()
+        #expect(scene.master.violations == [])
+    }
+
     @Test func `a flow is not put back to before a FLUSHALL that the other flows have passed`() throws {
         let scene = try Scene()
         let node = try scene.other()

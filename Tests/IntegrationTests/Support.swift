@@ -38,7 +38,9 @@ extension RESPClient {
     /// The number of keys in the selected database, database 0, but for those in which a running task keeps its own.
     var dataKeys: Int64 {
         get throws {
-            let own = ["df2redis:checkpoint:lab", "df2redis:checkpoint:lab:owner", "df2redis:tasks"]
+            let own = [
+                "df2redis:checkpoint:lab", "df2redis:checkpoint:lab:owner", "df2redis:tasks", "df2redis:database:lab",
+            ]
             guard let all = try command("DBSIZE").int, let ours = try command(["EXISTS"] + own).int else {
                 throw LabError("DBSIZE and EXISTS are numbers")
             }

@@ -78,6 +78,14 @@ import Testing
         #expect(reason(complete.merging(["reconcile": "pending"]) { $1 }) == .notReconciled)
         #expect(reason(["stopped": "by policy"]) == .stoppedByPolicy)
     }
+
+    @Test func `databases that somebody has emptied are named`() {
+        let emptied = FullSyncReason.databasesEmptied([5, 3])
+        #expect(reason(complete, resumeBlocker: emptied) == emptied)
+        #expect("\(emptied)".hasPrefix("database 3, 5 of the target was emptied"))
+        // A mark is written with the position, and says nothing of it by itself.
+        #expect(reason(["marked": "3"], hasFollowed: true) == .checkpointGone)
+    }
 }
 
 @Suite struct `What the task's record tells of databases` {
@@ -86,6 +94,18 @@ import Testing
         #expect(databases.filling == [0: 0, 5: 17])
         #expect(databases.hasOwn && !databases.areNoted)
         #expect(TaskRecord(["filling": TaskRecord.text(databases.filling)]).filling == databases.filling)
+    }
+
+    @Test func `those with a mark are told until a full sync begins, or the mark is lost`() {
+        var databases = FilledDatabases(.init(fields: ["databases": "0,3,5", "marked": "3,5"]))
+        #expect(databases.marked == [3, 5])
+        #expect(databases.fields.contains { $0 == ("marked", "3,5") })
+        databases.markEmpty(3)
+        databases.forgetMarks(of: [5])
+        #expect(databases.marked == [])
+        #expect(!databases.fields.contains { $0.field == "marked" })
+        databases.setMarked([3])
+        #expect(databases.fields.contains { $0 == ("marked", "3") })
     }
 
     @Test func `what cannot be read may be keys of others`() {

@@ -44,6 +44,25 @@ import Testing
         #expect(watch.check(nil, in: KeySlot(7), of: topology(Self.a, Self.b)) == .complete)
     }
 
+    @Test func `a mark that is written for the first time replaces none, and any later one does`() {
+        var watch = NodeWatch()
+        let topology = topology(Self.a, Self.b)
+        #expect(watch.replacedSlot(at: Self.a) == nil)
+        for number in UInt64(1)...2 {
+            watch.sent(mark(number).stamp, to: Self.a, in: KeySlot(0), of: topology)
+        }
+        #expect(watch.replacedSlot(at: Self.a) == nil)
+        watch.confirmed(at: Self.a, in: topology)
+        #expect(watch.replacedSlot(at: Self.a) == KeySlot(0))
+        #expect(watch.replacedSlot(at: Self.b) == nil)
+        watch.confirmed(at: Self.a, in: topology)
+        #expect(watch.replacedSlot(at: Self.a) == nil, "nothing is on its way")
+        // So it is for the next process, which has found the mark.
+        var next = NodeWatch(text: watch.text)
+        next.sent(mark(1, epoch: 2).stamp, to: Self.a, in: KeySlot(0), of: topology)
+        #expect(next.replacedSlot(at: Self.a) == KeySlot(0))
+    }
+
     @Test func `what is expected is read as it is stored`() {
         let watch = watched()
         #expect(NodeWatch(text: watch.text).text == watch.text)

@@ -11,6 +11,7 @@ import Wire
 ///                              databases ->  0,3        those that the task has filled
 ///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
 ///                                                       keys of others were there before
+///                              marked    ->  3,5        those of them that have a mark (`DatabaseMark`)
 ///                              source    ->  <replication id>   what the target's keys of this task were last made equal to
 ///                              counts    ->  0 12 <run id> 0 0   how the two sides' key counts differed (`DataSetNote`)
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
@@ -91,6 +92,7 @@ extension ResumePoint {
 struct TaskRecord: Equatable {
     static let databasesField = "databases"
     static let fillingField = "filling"
+    static let markedField = "marked"
     static let reconcileField = "reconcile"
     static let sourceField = "source"
 
@@ -98,6 +100,8 @@ struct TaskRecord: Equatable {
     var databases: Set<UInt32>?
     /// Databases that a full sync which was not completed has begun to fill, and how many keys were there before.
     var filling: [UInt32: Int] = [:]
+    /// Databases that have a mark: one that lacks it has been emptied.
+    var marked: Set<UInt32>
     /// A full sync brought its keys, and was ended before it had removed the old ones.
     var isReconciling: Bool
     /// The replication id of the source that the target holds the keys of: of the last full sync that has left no old keys, or
@@ -105,7 +109,8 @@ struct TaskRecord: Equatable {
     var source: String?
 
     init(_ fields: [String: String]) {
-        databases = fields[Self.databasesField].map { Set($0.split(separator: ",").compactMap { UInt32($0) }) }
+        databases = fields[Self.databasesField].map(Self.databases)
+        marked = fields[Self.markedField].map(Self.databases) ?? []
         filling = Self.filling(fields[Self.fillingField])
         isReconciling = fields[Self.reconcileField] != nil
         source = fields[Self.sourceField]
@@ -124,6 +129,10 @@ struct TaskRecord: Equatable {
 
     static func text(_ filling: [UInt32: Int]) -> String {
         filling.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: ",")
+    }
+
+    private static func databases(_ text: String) -> Set<UInt32> {
+        Set(text.split(separator: ",").compactMap { UInt32($0) })
     }
 
     static func text(_ databases: Set<UInt32>) -> String { databases.sorted().map(String.init).joined(separator: ",") }

@@ -17,6 +17,8 @@ struct CheckpointRecord: Equatable, Sendable, Codable {
     var databases: Set<UInt32>?
     /// As `TaskRecord.filling`, in its text.
     var filling: String?
+    /// Databases that have a mark.
+    var marked: Set<UInt32>?
     /// A full sync brought its keys, and was ended before it had removed the old ones.
     var isReconciling = false
     /// As `TaskRecord.source`.

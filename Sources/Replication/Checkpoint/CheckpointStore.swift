@@ -45,6 +45,8 @@ actor CheckpointStore {
         var databases: Set<UInt32>?
         /// As in `TaskRecord`.
         var filling: [UInt32: Int] = [:]
+        /// As in `TaskRecord`, of where the position is.
+        var marked: Set<UInt32> = []
         var isReconciling = false
         /// The replication id of the source that the target holds the keys of; `nil`: nothing says so.
         var source: String?
@@ -114,9 +116,10 @@ actor CheckpointStore {
             if isInFile, fromFile.isKnown {
                 (opening.position, opening.mayRepeat, opening.reason) =
                     (fromFile.position, fromFile.mayRepeat, fromFile.reason)
-                (opening.note, opening.source) = (fromFile.note, fromFile.source)
+                (opening.note, opening.source, opening.marked) = (fromFile.note, fromFile.source, fromFile.marked)
             } else if inTarget == nil, !opening.isStopped {
                 (opening.position, opening.mayRepeat) = (fromFile.position, fromFile.mayRepeat)
+                opening.marked = fromFile.marked
             }
         }
         if isFirstOpening, !settings.isEnabled, opening.position != nil {
@@ -176,6 +179,7 @@ actor CheckpointStore {
         opening.isKnown = true
         opening.databases = found.databases
         opening.filling = TaskRecord.filling(found.filling)
+        opening.marked = found.marked ?? []
         opening.isReconciling = found.isReconciling
         opening.source = found.source ?? (found.isReconciling ? nil : found.replicationID)
         opening.isStopped = found.stopped != nil
@@ -219,9 +223,11 @@ actor CheckpointStore {
             record.source = isReconciling ? opening.source : replicationID
             nextSource = replicationID
             record.counts = nil
+            record.marked = nil
             clearPosition()
         case .continuing(let position):
             record.source = position.replicationID
+            record.marked = opening.marked
             setPosition(position, isExact: false)
         }
         record.stopped = nil
@@ -257,11 +263,12 @@ actor CheckpointStore {
         var (fields, obsolete): ([String: String], [String]) = ([:], [])
         if let databases = record.databases { fields[TaskRecord.databasesField] = TaskRecord.text(databases) }
         if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
+        if let marked = record.marked, !marked.isEmpty { fields[TaskRecord.markedField] = TaskRecord.text(marked) }
         // A first full sync has nothing there yet, and notes it with the first database.
         if !found.isEmpty, let source = record.source { fields[TaskRecord.sourceField] = source }
         switch beginning {
         case .fullSync:
-            obsolete = [CheckpointKey.stopped.field, DataSetNote.field]
+            obsolete = [CheckpointKey.stopped.field, DataSetNote.field, TaskRecord.markedField]
             if record.isReconciling {
                 fields[TaskRecord.reconcileField] = "pending"
             } else {
@@ -282,39 +289,59 @@ actor CheckpointStore {
     /// Databases that an unfinished full sync begins to fill, before it does.
     ///
     /// - Throws: `TargetError`.
-    func note(filling: [UInt32: Int], on control: TargetControl) async throws {
+    func note(filling: [UInt32: Int], marking new: Set<UInt32>, on control: TargetControl) async throws {
         let text = TaskRecord.text(filling)
         record.filling = text
-        guard isInFile else {
-            let source = record.source.map { [TaskRecord.sourceField, $0] } ?? []
-            let note = ["HSET", key.name, TaskRecord.fillingField, text] + source
-            return try await control.register(Set(filling.keys), in: registry, with: [note], at: key.name)
+        let source = record.source.map { [TaskRecord.sourceField, $0] } ?? []
+        let note = ["HSET", key.name, TaskRecord.fillingField, text] + source
+        try await register(Set(filling.keys), marking: new, with: [note], on: control)
+    }
+
+    /// Gives databases that the task fills their marks, which a target that is emptied loses (`DatabaseMark`).
+    ///
+    /// - Throws: `TargetError`.
+    func mark(_ new: Set<UInt32>, on control: TargetControl) async throws {
+        try await register([], marking: new, with: [], on: control)
+    }
+
+    /// Writes itself into the list of tasks, gives databases their marks, and notes both where the position is.
+    ///
+    /// - Parameter notes: of the target's hash, where that has the position.
+    private func register(
+        _ databases: Set<UInt32>, marking new: Set<UInt32>, with notes: [[String]], on control: TargetControl
+    ) async throws {
+        let marked = (record.marked ?? []).union(new)
+        var requests = isInFile ? [] : notes
+        if !isInFile, !new.isEmpty {
+            requests.append(["HSET", key.name, TaskRecord.markedField, TaskRecord.text(marked)])
         }
-        try await control.register(Set(filling.keys), in: registry)
-        writeIfPossible()
+        // A hash that names a mark is written with it, a file after it.
+        try await control.register(
+            databases, in: registry, marking: new, of: key.task, with: requests, at: key.name)
+        if !new.isEmpty { record.marked = marked }
+        if isInFile { writeIfPossible() }
     }
 
     /// The databases that the task fills.
     ///
     /// - Returns: `false` when what was noted before is gone: then nothing is noted, or nobody would see that it is.
     /// - Throws: `TargetError`.
-    func note(_ databases: Set<UInt32>, isFirst: Bool, on control: TargetControl) async throws -> Bool {
-        let isInTarget = !isInFile
+    func note(
+        _ databases: Set<UInt32>, isFirst: Bool, marking new: Set<UInt32>, on control: TargetControl
+    ) async throws -> Bool {
         registry.markFull()
-        if isInFile || !isFirst { try await control.register(databases, in: registry) }
-        if isInTarget, !isFirst, TaskRecord(try await control.hash(key.name)).databases == nil { return false }
+        if !isInFile, !isFirst {
+            try await control.register(databases, in: registry)
+            if TaskRecord(try await control.hash(key.name)).databases == nil { return false }
+        }
         record.databases = databases
         record.filling = nil
-        guard isInTarget else {
-            writeIfPossible()
-            return true
-        }
         let source = record.source.map { [TaskRecord.sourceField, $0] } ?? []
         let requests = [
             ["HSET", key.name, TaskRecord.databasesField, TaskRecord.text(databases)] + source,
             ["HDEL", key.name, TaskRecord.fillingField],
         ]
-        try await control.register(databases, in: registry, with: requests, at: key.name)
+        try await register(databases, marking: new, with: requests, on: control)
         return true
     }
 
@@ -460,6 +487,7 @@ extension CheckpointStore.Opening {
         hasPositions = fields.keys.contains { $0.hasPrefix("flow:") }
         databases = record.databases
         filling = record.filling
+        marked = record.marked
         isReconciling = record.isReconciling
         // An earlier version has not noted it beside the positions.
         source = record.source ?? (record.isReconciling ? nil : position?.replicationID)
@@ -467,8 +495,9 @@ extension CheckpointStore.Opening {
         isCutOver = fields[CheckpointKey.cutOverField] != nil
         note = DataSetNote(fields[DataSetNote.field])
         // A session that has not got far may have left that it switched the import mode on; and counts alone are what a
-        // comparison has noted just after the target was emptied.
-        isKnown = fields.keys.contains { $0 != ImportMode.field.name && $0 != DataSetNote.field }
+        // comparison has noted just after the target was emptied. Marks say nothing by themselves.
+        let besides = [ImportMode.field.name, DataSetNote.field, TaskRecord.markedField]
+        isKnown = fields.keys.contains { !besides.contains($0) }
     }
 
     /// What is known of the task's past is what either says.

@@ -21,6 +21,8 @@ package struct FlowContext: Sendable {
     package var checkpoint = CheckpointSettings()
     /// The target's process as the session found it.
     package var targetRunID = ""
+    /// The nodes of a cluster remove marks, too, when their memory is full.
+    package var targetEvictsMarks = false
     /// Outlives the session.
     package var targetLimits = KnownTargetLimits()
     package var counters = TaskCounters()

@@ -160,6 +160,9 @@ actor DataSetWatch {
         let own = try await ownKeys()
         if let ownBefore { sample.slack += abs(own - ownBefore) + progress.count }
         sample.targetKeys[0, default: own] -= own
+        for database in target.keys.keys where database != 0 {
+            sample.targetKeys[database, default: 0] -= try await ownKeys(in: database)
+        }
         // What of the target is other tasks' nobody counts.
         guard try await control.others(in: registry).isEmpty else { return .fits }
         for applier in appliers where await applier.hasElementExpiries { sample.hasElementExpiries = true }
@@ -167,8 +170,8 @@ actor DataSetWatch {
         return judge.judge(sample)
     }
 
-    private func ownKeys() async throws -> Int {
-        try await control.ownKeyCount(checkpoint: checkpoint.name, task: checkpoint.task)
+    private func ownKeys(in database: UInt32 = 0) async throws -> Int {
+        try await control.ownKeyCount(checkpoint: checkpoint.name, task: checkpoint.task, in: database)
     }
 
     /// How many keys the records decoded so far can have added and removed.

@@ -7,6 +7,8 @@ struct FilledDatabases {
     /// Others that a full sync which has not been completed has begun to fill, by the number of keys that were there
     /// before the task's first write.
     private(set) var filling: [UInt32: Int] = [:]
+    /// Those that have had their mark since the session's position, or since its full sync began (`DatabaseMark`).
+    private(set) var marked: Set<UInt32> = []
     /// Whatever the full sync comes to has been filled before.
     private var areAllOwn = false
 
@@ -15,6 +17,7 @@ struct FilledDatabases {
     init(_ opening: CheckpointStore.Opening) {
         known = opening.databases ?? []
         areNoted = opening.databases != nil
+        marked = opening.marked
         filling = opening.filling.filter { !known.contains($0.key) }
         // Which databases it were is lost, and that they have been filled is known.
         areAllOwn = opening.isReconciling && opening.databases == nil && opening.filling.isEmpty
@@ -36,14 +39,28 @@ struct FilledDatabases {
     mutating func setFilling(_ database: UInt32, over keys: Int) { filling[database] = keys }
 
     /// The database is empty now.
-    mutating func markEmpty(_ database: UInt32) { filling[database] = nil }
+    mutating func markEmpty(_ database: UInt32) {
+        filling[database] = nil
+        marked.remove(database)
+    }
+
+    mutating func setMarked(_ databases: Set<UInt32>) { marked.formUnion(databases) }
+
+    /// These have lost their marks, and nothing else.
+    mutating func forgetMarks(of databases: Set<UInt32>) { marked.subtract(databases) }
 
     /// The checkpoint has these by now.
     mutating func markNoted(_ databases: Set<UInt32>) { (known, areNoted) = (databases, true) }
 
     /// What the checkpoint's hash holds of it.
     var fields: [(field: String, value: String)] {
-        if areNoted { return [(TaskRecord.databasesField, TaskRecord.text(known))] }
-        return filling.isEmpty ? [] : [(TaskRecord.fillingField, TaskRecord.text(filling))]
+        var fields: [(field: String, value: String)] = []
+        if areNoted {
+            fields.append((TaskRecord.databasesField, TaskRecord.text(known)))
+        } else if !filling.isEmpty {
+            fields.append((TaskRecord.fillingField, TaskRecord.text(filling)))
+        }
+        if !marked.isEmpty { fields.append((TaskRecord.markedField, TaskRecord.text(marked))) }
+        return fields
     }
 }

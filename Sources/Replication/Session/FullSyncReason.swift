@@ -31,6 +31,10 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case keysLeft(Set<UInt32>)
     /// A node of the target has come back without what no record brings again.
     case nodeIncomplete
+    /// Somebody has emptied a node of the target.
+    case nodeEmptied
+    /// Somebody has emptied databases of the target, or exchanged them for others.
+    case databasesEmptied(Set<UInt32>)
 
     /// - Parameters:
     ///   - hasFollowed: this process has followed the source before.
@@ -89,6 +93,8 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         case .keysMissing: .keysMissing
         case .keysLeft: .keysLeft
         case .nodeIncomplete: .nodeIncomplete
+        case .nodeEmptied: .nodeEmptied
+        case .databasesEmptied: .databasesEmptied
         }
     }
 
@@ -116,10 +122,17 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
             "the source holds at least \(count) keys that its journal has not brought, as after a DFLY LOAD "
                 + "(\(source) keys there, \(target) in the target)"
         case .keysLeft(let databases):
-            "old keys are left in database \(databases.sorted().map { String($0) }.joined(separator: ", ")) of the target, which "
+            "old keys are left in database \(Self.list(databases)) of the target, which "
                 + "another task fills too, and nothing is to build on their values"
         case .nodeIncomplete: "a node of the target has come back without what had been written there"
+        case .nodeEmptied: "a node of the target was emptied"
+        case .databasesEmptied(let databases):
+            "database \(Self.list(databases)) of the target was emptied, or exchanged for another (FLUSHDB, SWAPDB)"
         }
+    }
+
+    private static func list(_ databases: Set<UInt32>) -> String {
+        databases.sorted().map(String.init).joined(separator: ", ")
     }
 }
 
@@ -145,4 +158,6 @@ package enum FullSyncKind: String, CaseIterable, Sendable {
     case keysMissing = "keys-missing"
     case keysLeft = "keys-left"
     case nodeIncomplete = "node-incomplete"
+    case nodeEmptied = "node-emptied"
+    case databasesEmptied = "databases-emptied"
 }

@@ -46,7 +46,9 @@ final class SessionFollowing {
             case .target(let findings): try reactions.handle(findings)
             case .checkpointMissing: reactions.poll()
             case .pingFailed(let error): throw error
-            case .dataReplaced(let reason): throw ReplicationError(dataReplaced: reason)
+            case .dataReplaced(let reason):
+                if case .keysMissing = reason { try await reactions.look() }
+                throw ReplicationError(dataReplaced: reason)
             case .connection(let event): throw sessionEnd(event)
             case .flow(let event):
                 if try await handle(event) { return .completed }

@@ -47,7 +47,7 @@ final class SessionOpening {
         let checkpoint = try await learnTarget(claim)
         // 3. Where to resume, or why a full sync is needed.
         try begin(.decideResume)
-        let plan = await decideResume(checkpoint)
+        let plan = try await decideResume(checkpoint)
         // 4. The source's answer, which may be a full sync nevertheless.
         try begin(.handshake)
         let source = try await handshake(plan)
@@ -109,12 +109,13 @@ final class SessionOpening {
         var calls: SourceCalls?
     }
 
-    private func decideResume(_ checkpoint: CheckpointStore.Opening) async -> Plan {
+    private func decideResume(_ checkpoint: CheckpointStore.Opening) async throws -> Plan {
         var plan = Plan()
         guard settings.mode == .replicate else { return plan }
         // A source that is not there says so better at the handshake.
         plan.calls = try? await scope.source.inspector.calls()
         plan.blocker = scope.history.resumeBlocker ?? roleChange(since: checkpoint, plan.calls)
+        if plan.blocker == nil { plan.blocker = try await emptied(since: checkpoint) }
         // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
         // that was emptied have written since.
         let mayResume =
@@ -129,6 +130,17 @@ final class SessionOpening {
             calls.roleChanges > before
         else { return nil }
         return .roleChanged(calls: calls.roleChanges, before: before)
+    }
+
+    /// Databases of the target that somebody has emptied since: the checkpoint is in another one.
+    ///
+    /// - Throws: `TargetError`.
+    private func emptied(since checkpoint: CheckpointStore.Opening) async throws -> FullSyncReason? {
+        guard checkpoint.position != nil, !checkpoint.marked.isEmpty, !scope.control.isInCluster else { return nil }
+        let key = scope.task.checkpointKey
+        let found = try await scope.control.marks(of: key.task, in: checkpoint.marked, with: key.name)
+        let emptied = DatabaseMark.lacking(checkpoint.marked, in: found.marks)
+        return emptied.isEmpty ? nil : .databasesEmptied(emptied)
     }
 
     // MARK: 4 The source
@@ -200,6 +212,7 @@ final class SessionOpening {
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "
                     + "overwrite, or fullSync.existing to flush, or empty the target")
         }
+        databases.beginFullSync()
         if settings.existing == .auto { databases.reportShared() }
         reconciliation.decide(wasPending: checkpoint.isReconciling)
         return .fullSync(replicationID: session.replicationID, isReconciling: reconciliation.isPending)
@@ -215,7 +228,8 @@ final class SessionOpening {
         scope.task.positions.follow(flows.progress)
         globals.expect(flowCount: source.session.flowCount)
         let resume = scope.sync.isFullSync ? nil : plan.resumePoint
-        let context = context(profile, source)
+        var context = context(profile, source)
+        context.targetEvictsMarks = claim.target.figures.evictsMarks
         var starts = try await starts(
             source, resume: resume, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
         if resume != nil {

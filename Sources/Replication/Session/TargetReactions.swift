@@ -28,17 +28,32 @@ final class TargetReactions {
 
     /// Asks the target; what it answers is an event.
     func poll() {
-        let isApplying = scope.sync.phase == .stable || scope.sync.phase == .catchingUp
-        let asks = isApplying && databases.areNoted && checkpoint.isInTarget
+        let expected = expected
         scope.sideTasks.start(.targetPoll) { [events = scope.events, watch = scope.task.targetWatch] in
-            guard let findings = await watch.poll(asksForCheckpoint: asks) else { return }
+            guard let findings = await watch.poll(expecting: expected) else { return }
             events.report(.target(findings))
         }
     }
 
-    /// - Throws: `ReplicationError` when the checkpoint is gone, and what has been applied with it.
+    /// What ought to be in the target now.
+    private var expected: TargetWatch.Expectation {
+        let isApplying = scope.sync.phase == .stable || scope.sync.phase == .catchingUp
+        guard isApplying, databases.areNoted else { return .nothing }
+        if checkpoint.isInTarget { return .checkpoint }
+        return .marks(databases.marked, runID: scope.target.profile?.runID ?? "")
+    }
+
+    /// The source is found to have keys that the target lacks: somebody may have emptied the target just now.
+    ///
+    /// - Throws: `ReplicationError` when that is so.
+    func look() async throws {
+        if let findings = await scope.task.targetWatch.poll(expecting: expected) { try handle(findings) }
+    }
+
+    /// - Throws: `ReplicationError` when the checkpoint is gone, and what has been applied with it, or a database's keys are.
     func handle(_ findings: TargetWatch.Findings) throws {
         report(findings)
+        databases.forgetMarks(of: findings.evicted)
         switch findings.checkpoint {
         case .intact: break
         case .gone: throw ReplicationError.checkpointGone
@@ -47,6 +62,9 @@ final class TargetReactions {
             guard scope.sync.phase == .stable, !reconciliation.isPending else { throw error }
             logger.error("\(error); writing it again", metadata: ["event": "divergence"])
             restoreCheckpoint()
+        }
+        guard findings.emptied.isEmpty else {
+            throw ReplicationError(dataReplaced: .databasesEmptied(findings.emptied))
         }
     }
 

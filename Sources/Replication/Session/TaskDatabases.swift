@@ -22,6 +22,22 @@ final class TaskDatabases {
     /// What the checkpoint says.
     func learn(_ opening: CheckpointStore.Opening) { filled = FilledDatabases(opening) }
 
+    /// A full sync begins: whatever has become of the databases, it fills them again, and gives them new marks.
+    func beginFullSync() { filled.forgetMarks(of: filled.marked) }
+
+    /// Databases that have a mark, by which it is seen that somebody has emptied one.
+    var marked: Set<UInt32> { filled.marked }
+
+    /// The target has evicted the marks of these: they get new ones with the next note.
+    func forgetMarks(of databases: Set<UInt32>) { filled.forgetMarks(of: databases) }
+
+    /// Those of `databases` that are to get their marks. Where the target has the position, database 0 needs none.
+    private func unmarked(_ databases: Set<UInt32>) -> Set<UInt32> {
+        let settings = scope.task.settings
+        guard settings.mode == .replicate, !scope.control.isInCluster else { return [] }
+        return databases.subtracting(filled.marked).subtracting(settings.checkpoint.store == .target ? [0] : [])
+    }
+
     /// The checkpoint names the databases: a full sync has been completed.
     var areNoted: Bool { filled.areNoted }
 
@@ -87,9 +103,11 @@ final class TaskDatabases {
 
     /// - Parameter survey: what the target holds, if that is known.
     private func noteFilling(_ database: UInt32, _ survey: DatabaseSurvey?) async throws {
-        guard !filled.isKnown(database), filled.filling[database] == nil else { return }
-        let task = scope.task
-        let control = scope.control
+        let (task, control, new) = (scope.task, scope.control, unmarked([database]))
+        guard !filled.isKnown(database), filled.filling[database] == nil else {
+            if !new.isEmpty { try await scope.retry { try await task.checkpointStore.mark(new, on: control) } }
+            return filled.setMarked(new)
+        }
         let reserved = ReservedKeys(checkpoint: task.checkpointKey.name, isInCluster: control.isInCluster)
         let count: Int
         if let known = survey?.keyCount(database) {
@@ -99,7 +117,8 @@ final class TaskDatabases {
         }
         filled.setFilling(database, over: count)
         let filling = filled.filling
-        try await scope.retry { try await task.checkpointStore.note(filling: filling, on: control) }
+        try await scope.retry { try await task.checkpointStore.note(filling: filling, marking: new, on: control) }
+        filled.setMarked(new)
     }
 
     // MARK: In the checkpoint
@@ -112,11 +131,13 @@ final class TaskDatabases {
     /// - Returns: why it cannot be done now: the target is away, and is asked again later.
     @discardableResult
     private func note(_ all: Set<UInt32>) async throws -> TargetError? {
-        guard all != filled.known || !filled.areNoted else { return nil }
+        let (store, new) = (scope.task.checkpointStore, unmarked(all))
+        guard all != filled.known || !filled.areNoted || !new.isEmpty else { return nil }
         do {
             try await scope.task.lease.claimDatabases(all.subtracting(filled.all))
-            if try await scope.task.checkpointStore.note(all, isFirst: !filled.areNoted, on: scope.control) {
+            if try await store.note(all, isFirst: !filled.areNoted, marking: new, on: scope.control) {
                 filled.markNoted(all)
+                filled.setMarked(new)
             } else {
                 scope.events.report(.checkpointMissing)
             }
@@ -131,13 +152,16 @@ final class TaskDatabases {
 
     /// Empties what the task has filled before, and the source uses no longer.
     func emptyUnused() async throws {
-        for database in filled.all.subtracting(opened).sorted() { try await empty(database) }
+        for database in filled.all.subtracting(opened).sorted() {
+            // Database 0 of a cluster has the marks of all masters, which the flows have written by now: key by key they stay.
+            try await empty(database, keepsMarks: database == 0 && scope.control.isInCluster)
+        }
     }
 
-    private func empty(_ database: UInt32) async throws {
+    private func empty(_ database: UInt32, keepsMarks: Bool = false) async throws {
         let (control, target) = (scope.control, scope.target)
         let flush = flush(.flushDatabase(database), fields: [])
-        let isAtOnce = target.rights.canFlush && target.rights.allows("EVAL")
+        let isAtOnce = !keepsMarks && target.rights.canFlush && target.rights.allows("EVAL")
         let isEmpty = try await scope.retry {
             if isAtOnce, try await control.emptyAlone(database, flush) { return true }
             return try await control.empty(database, flush: flush)
@@ -159,7 +183,7 @@ final class TaskDatabases {
         var flush = Flush(
             command, task: task.settings.task, checkpointKey: task.checkpointKey.name, fields: fields,
             registry: task.registry)
-        flush.databases = filled.all
+        (flush.databases, flush.marked) = (filled.all, filled.marked)
         flush.canFlush = scope.target.rights.canFlush
         // A session that has begun with a full sync knows what it has brought.
         if scope.sync.isFullSync, scope.target.hasOtherTasks {

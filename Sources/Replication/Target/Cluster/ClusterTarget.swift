@@ -429,7 +429,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         var position: CheckpointValue
         var nodes: String
         var message: String
-        var needsFullSync: Bool
+        /// Why a full sync is needed; `nil`: none is.
+        var reason: FullSyncReason?
     }
 
     /// The position goes back to where the mark that was found was written, if everything since may be done again; else it is
@@ -441,6 +442,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             case .unremoved:
                 "came back without a flush, or a full sync, that the cluster had confirmed: it has what was there before"
             case .doubtful: "has slots that came to its master shortly before it took its place"
+            case .emptied: "was emptied"
             }
         return retreat(verdict, in: slot, message: "\(node) \(what)")
     }
@@ -452,7 +454,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             switch verdict {
             case .older(let mark): mark
             case .unremoved(let mark): mark
-            case .complete, .doubtful: nil
+            case .complete, .doubtful, .emptied: nil
             }
         if let found, verdict == .older(found), found.replicationID == session.replicationID,
             let here = position?.lsn, let lsn = found.position.map({ min($0.lsn, here) }),
@@ -467,7 +469,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
                 .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: $0)
             } ?? .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: 0),
             nodes: runner?.watch.text ?? "",
-            message: "\(message): \(words)", needsFullSync: start == nil)
+            message: "\(message): \(words)",
+            reason: start != nil ? nil : verdict == .emptied ? .nodeEmptied : .nodeIncomplete)
     }
 
     /// - Returns: the error to stop with.
@@ -483,8 +486,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         } catch {
             message += "; that could not be stored: \(error)"
         }
-        guard retreat.needsFullSync else { return ReplicationError(.targetChanged, flow: flow, message) }
-        return ReplicationError(nodeIncomplete: message, flow: flow)
+        guard let reason = retreat.reason else { return ReplicationError(.targetChanged, flow: flow, message) }
+        return ReplicationError(lackingNode: message, flow: flow, reason)
     }
 
     func hasFoundNodesComplete(isolation: isolated (any Actor)? = #isolation) async -> Bool {

@@ -52,6 +52,8 @@ struct NodeWatch {
         case unremoved(SlotMark)
         /// Slots have come to it that a master before it may not have had for long enough.
         case doubtful
+        /// It had the mark, and has lost it while it was connected.
+        case emptied
     }
 
     init() {}
@@ -128,6 +130,11 @@ struct NodeWatch {
             let numbers = UInt64(range.lowerBound) << 16 | UInt64(range.upperBound)
             return (hash ^ numbers) &* 0x100_0000_01b3
         }
+    }
+
+    /// Where the node was to write over an older mark with the oldest on its way; `nil`: it had none.
+    func replacedSlot(at endpoint: Endpoint) -> KeySlot? {
+        pending[endpoint]?.first.flatMap { entries[$0.slot] == nil ? nil : $0.slot }
     }
 
     /// The oldest mark on its way to the node has been written.

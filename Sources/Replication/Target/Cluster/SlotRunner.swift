@@ -35,6 +35,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private let retry: RetryPolicy
     private let queue: DispatchQueue
     private let nodeKey: String
+    private let evictsMarks: Bool
     private let field: [UInt8]
     private let onReport: (Report) -> Void
     private lazy var pool = NodePool(
@@ -82,6 +83,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         (self.nodeMark, self.onReport) = (nodeMark, onReport)
         retry = context.retry
         nodeKey = SlotMark.nodeKey(task: context.task)
+        evictsMarks = context.targetEvictsMarks
         field = Array("\(flow)".utf8)
         tick()
     }
@@ -280,6 +282,10 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func marked(_ endpoint: Endpoint, _ reply: NodeReply) {
         guard case .error(let text) = reply else {
+            // The mark before this one was there: nothing but somebody's flush takes it away.
+            if case .shape(_, isZero: false) = reply, !evictsMarks, let slot = watch.replacedSlot(at: endpoint) {
+                return onReport(.incomplete(endpoint, slot, .emptied))
+            }
             watch.confirmed(at: endpoint, in: view.topology)
             if let last = pipelines[endpoint]?.firstIndex(where: \.hasMark) {
                 pipelines[endpoint]?.removeFirst(last + 1)

@@ -1,0 +1,133 @@
+import DragonflySimulator
+import Foundation
+import Lab
+import Testing
+import Wire
+
+/// Somebody at the target empties one database, and the stream goes on: commands would build on what is gone.
+@Suite(.serialized) struct `A database of the target that somebody empties` {
+    /// A live master with counters in two databases, a real target, and the daemon between them.
+    private final class Scene {
+        static let counters = 100
+
+        let master: SimulatedMaster
+        let redis: RedisServer
+        let client: RESPClient
+        let configuration: Daemon.Configuration
+        private(set) var daemon: Daemon
+
+        init(store: String = "target") throws {
+            master = try startedMaster()
+            redis = try RedisServer()
+            client = try redis.client()
+            configuration = .init(
+                source: master.port, target: redis.port,
+                sections: [
+                    "checkpoint": ["store: \(store)", "intervalSeconds: 1"], "shutdown": ["drainSeconds: 0"],
+                    "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"],
+                ])
+            for database in [0, 3, 5] {
+                for index in 0..<Self.counters { master.execute("INCRBY c:\(index) 1000", database: database) }
+            }
+            daemon = try Daemon(.replicate, configuration)
+            try daemon.wait(forLine: "stable: following")
+        }
+
+        deinit {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+
+        func startAnother() throws { daemon = try Daemon(.replicate, configuration, folder: daemon.folder) }
+
+        /// Every counter is there again at once, with a value that it would never lose.
+        func count(in database: Int) {
+            for index in 0..<Self.counters { master.execute("INCR c:\(index)", database: database) }
+        }
+
+        func mark(of database: Int) throws -> String? {
+            try client.command("SELECT", "\(database)")
+            return try client.command("GET", "df2redis:database:lab").text
+        }
+
+        func expectFullSync(because reason: String) throws {
+            try daemon.wait(forLine: "a full sync is needed: \(reason)")
+            try waitUntilEqual(RESPClient(port: master.port), redis.client())
+            try wait(until: "the full sync is complete") {
+                self.daemon.log.components(separatedBy: "full sync done").count > 2
+            }
+            #expect(master.fullSyncs == 2)
+            try daemon.leave()
+            #expect(master.violations == [])
+        }
+    }
+
+    @Test(arguments: [("target", 3), ("file", 3), ("file", 0)])
+    func `is filled anew, however soon it has keys again`(_ store: String, _ database: Int) throws {
+        let scene = try Scene(store: store)
+        try scene.client.command("SELECT", "\(database)")
+        try scene.client.command("FLUSHDB")
+        scene.count(in: database)
+        try scene.expectFullSync(because: "database \(database) of the target was emptied")
+    }
+
+    @Test func `is filled anew when it was exchanged for another one`() throws {
+        let scene = try Scene()
+        try scene.client.command("SWAPDB", "3", "5")
+        scene.count(in: 3)
+        try scene.expectFullSync(because: "database 3, 5 of the target was emptied, or exchanged for another")
+    }
+
+    @Test(arguments: ["target", "file"]) func `is filled anew by the next process when the task was stopped`(
+        _ store: String
+    ) throws {
+        let scene = try Scene(store: store)
+        try scene.daemon.leave()
+        try scene.client.command("SELECT", "3")
+        try scene.client.command("FLUSHDB")
+        scene.count(in: 3)
+        try scene.startAnother()
+        try scene.daemon.wait(forLine: "a full sync is needed: database 3 of the target was emptied")
+        try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+        try scene.daemon.leave()
+    }
+
+    @Test(arguments: ["target", "file"]) func `stays as it is when the source has emptied it`(
+        _ store: String
+    ) throws {
+        let scene = try Scene(store: store)
+        for command in ["FLUSHDB", "FLUSHALL"] {
+            for index in 0..<Scene.counters { scene.master.execute("DEL c:\(index)", database: 5) }
+            scene.master.execute(command, database: 3)
+            scene.master.execute("INCR n", database: 3)
+            try scene.daemon.wait(forLine: command == "FLUSHALL" ? "FLUSHALL applied" : "FLUSHDB (database 3) applied")
+            try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+            for database in [3, 5] { #expect(try scene.mark(of: database) == "\(database)", "\(command)") }
+        }
+        // A new process looks at once.
+        try scene.daemon.leave()
+        try scene.startAnother()
+        try scene.daemon.wait(forLine: "resuming at the checkpoint")
+        scene.master.execute("INCR n", database: 3)
+        try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+        #expect(scene.master.fullSyncs == 1)
+        try scene.daemon.leave()
+    }
+
+    @Test func `gets its mark too where an earlier version has filled it`() throws {
+        let scene = try Scene()
+        try scene.daemon.leave()
+        try scene.client.command("HDEL", "df2redis:checkpoint:lab", "marked")
+        for database in [3, 5] {
+            #expect(try scene.mark(of: database) == "\(database)")
+            try scene.client.command("DEL", "df2redis:database:lab")
+        }
+        try scene.startAnother()
+        try wait(until: "they are marked") { try scene.mark(of: 3) == "3" && scene.mark(of: 5) == "5" }
+        try scene.client.command("SELECT", "0")
+        #expect(try scene.client.command("HGET", "df2redis:checkpoint:lab", "marked").text == "3,5")
+        #expect(scene.master.fullSyncs == 1)
+        try scene.daemon.leave()
+    }
+}
