@@ -19,6 +19,9 @@ package enum Phase: String, CaseIterable, Sendable {
 /// ```
 package struct ReplicationStatus: Equatable, Sendable {
     package struct Flow: Equatable, Sendable {
+        /// A record's bytes, as long as no average is known: those of a short key with a short value.
+        private static let assumedBytesPerRecord = 64.0
+
         package var flow: FlowID
         /// Bytes of the flow that have been received, in this session as all figures of a flow are.
         package var receivedBytes: UInt64 = 0
@@ -63,7 +66,8 @@ package struct ReplicationStatus: Equatable, Sendable {
 
         package var lagBytes: UInt64 { receivedBytes - min(appliedBytes, receivedBytes) }
 
-        /// Records received and not applied. What waits to be decoded is counted by the average size of a record.
+        /// Records received and not applied. What waits to be decoded is counted by the average size of a record, or before
+        /// the first one by an assumed size.
         package var lagRecords: UInt64 {
             guard let decodedLSN, let appliedLSN else { return 0 }
             return decodedLSN.value - min(appliedLSN.value, decodedLSN.value) + queuedRecords
@@ -71,7 +75,7 @@ package struct ReplicationStatus: Equatable, Sendable {
 
         private var queuedRecords: UInt64 {
             guard queuedBytes > 0, decodedLSN != nil else { return 0 }
-            return max(1, UInt64(Double(queuedBytes) / max(bytesPerRecord ?? Double(queuedBytes), 1)))
+            return max(1, UInt64(Double(queuedBytes) / max(bytesPerRecord ?? Self.assumedBytesPerRecord, 1)))
         }
 
         package var isLagEstimated: Bool { queuedRecords > 0 }

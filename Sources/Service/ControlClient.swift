@@ -279,6 +279,8 @@ package struct RunningTask: Decodable, Sendable {
     package var records: Int
     package var lagSeconds: Double?
     package var lagRecords: UInt64?
+    /// Part of `lagRecords` is reckoned by the size of a record.
+    package var isLagEstimated: Bool?
     package var mode: String?
     /// The file that it was started with; absent in the words of an older version.
     package var configuration: String?

@@ -47,6 +47,17 @@ import Testing
         #expect(log.span == ArrivalLog.shortestSpan)
     }
 
+    @Test func `of records that nobody has decoded yet the number is told by what they weigh`() {
+        var flow = ReplicationStatus.Flow(FlowID(0))
+        (flow.queuedBytes, flow.decodedLSN, flow.appliedLSN) = (15_300_000, LSN(7), LSN(7))
+        #expect(flow.isLagEstimated)
+        #expect((100_000...1_000_000).contains(flow.lagRecords), "\(flow.lagRecords)")
+        flow.bytesPerRecord = 30
+        #expect(flow.lagRecords == 510_000)
+        (flow.bytesPerRecord, flow.queuedBytes) = (nil, 1)
+        #expect(flow.lagRecords == 1)
+    }
+
     @Test func `only nothing is 0.0 seconds`() {
         #expect(Duration.zero.tenths == "0.0")
         #expect(Duration.microseconds(1).tenths == "0.1")

@@ -51,7 +51,7 @@ struct CutoverMoment {
 
     private func lag() -> [PreflightFinding] {
         guard let lag = task.status.lagSeconds else { return [] }
-        let text = "\(lag) s, \(task.status.lagRecords ?? 0) records"
+        let text = Self.lagText(seconds: lag, task.status)
         let limit = Double(request.pauseLimit.components.seconds) / 2
         guard lag >= limit else { return [PreflightFinding(.ok, .task, "lag", text)] }
         return [
@@ -59,6 +59,10 @@ struct CutoverMoment {
                 .fail, .task, "lag", "\(text); writers would wait as long",
                 remedy: "wait until it is under \(limit) s, or allow a longer pause with --pause-limit")
         ]
+    }
+
+    static func lagText(seconds: Double, _ status: RunningTask) -> String {
+        "\(seconds) s, \(status.isLagEstimated == true ? "about " : "")\(status.lagRecords ?? 0) records"
     }
 
     private func incidents() -> [PreflightFinding] {

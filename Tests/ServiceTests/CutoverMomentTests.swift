@@ -1,0 +1,16 @@
+import Dashboard
+import Foundation
+import Testing
+
+@testable import Service
+
+@Suite struct `The moment of a cut-over` {
+    @Test func `says of a lag in records whether it is reckoned`() throws {
+        let json = StatusDocument(TaskReport(task: TaskDescription(name: "prod"))).json
+        var task = try JSONDecoder().decode(RunningTask.self, from: Data(json.utf8))
+        (task.lagRecords, task.isLagEstimated) = (678_000, true)
+        #expect(CutoverMoment.lagText(seconds: 2.5, task) == "2.5 s, about 678000 records")
+        task.isLagEstimated = false
+        #expect(CutoverMoment.lagText(seconds: 0, task) == "0.0 s, 678000 records")
+    }
+}
