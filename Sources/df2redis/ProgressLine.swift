@@ -24,6 +24,11 @@ final class ProgressLine: Sendable {
         if turn() != nil { write(text) }
     }
 
+    /// What the line says for as long as it lasts, where nobody sees the line.
+    func sayWithoutTerminal(_ text: String) {
+        if !isTerminal { Console.complain(text) }
+    }
+
     /// - Returns: milliseconds since the beginning; `nil`: nothing is to be written now.
     private func turn() -> Int64? {
         guard isTerminal else { return nil }

@@ -36,7 +36,9 @@ struct Verify: AsyncParsableCommand {
                 return
             }
             document = try await verification.run(
-                onBegin: { if $0.joined { announce($0) } }, onProgress: { line.show($0.progress) })
+                onBegin: { if $0.joined { announce($0) } },
+                onWait: { line.sayWithoutTerminal("\(task): waiting: \($0)") },
+                onProgress: { line.show($0.progress) })
         } catch {
             line.clear()
             Console.complain("\(task): \(error)")

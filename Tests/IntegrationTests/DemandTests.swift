@@ -197,6 +197,24 @@ final class DemandScene {
         #expect(try scene.redis.client().command("GET", "key:1999").text == "1999")
     }
 
+    @Test func `says once what it waits for, and so does the log`() throws {
+        let scene = try DemandScene()
+        try scene.write(20)
+        scene.redis.kill()
+        try scene.daemon.wait(forLine: "targetLost")
+        let verify = try scene.start(["verify", "lab"])
+        try wait(until: "it has been tried again") {
+            scene.daemon.log.contains("comparing both sides at 5000 keys a second, as asked")
+                && verify.errorOutput.contains("lab: waiting: ")
+        }
+        try scene.redis.restart()
+        // The target has come back empty: the pass is made again after the full sync, or before it.
+        _ = try verify.waitForEnd(timeout: .seconds(90))
+        let lines = verify.errorOutput.split(separator: "\n")
+        #expect(Set(lines).count == lines.count, "\(verify.errorOutput)")
+        #expect(scene.daemon.log.components(separatedBy: "comparing both sides at").count == 2)
+    }
+
     @Test func `is begun and not waited for with --no-wait`() throws {
         let scene = try DemandScene()
         try scene.write(100)

@@ -68,6 +68,8 @@ package final class Verification: Sendable {
         /// What was asked for in the pass comes before it.
         var mark: UInt64 = 0
         var stop: (@Sendable () -> Void)?
+        /// It has been begun before, and could not be ended.
+        var isTriedAgain = false
 
         mutating func end(_ phase: Phase) {
             figures.phase = phase
@@ -135,16 +137,24 @@ package final class Verification: Sendable {
 
     // MARK: The session
 
+    /// What is to be done now.
+    struct Order: Equatable {
+        var keysPerSecond: Int
+        /// The pass has been begun before, and whoever watches knows of it.
+        var isTriedAgain = false
+    }
+
     /// - Parameter stop: ends the pass early.
-    /// - Returns: the pace of the pass that is to be made now; `nil`: none is.
-    func take(stop: @escaping @Sendable () -> Void) -> Int? {
+    /// - Returns: `nil`: no pass is to be made.
+    func take(stop: @escaping @Sendable () -> Void) -> Order? {
         state.withLock { state in
             guard state.figures.phase == .waiting else { return nil }
+            defer { state.isTriedAgain = true }
             state.figures.phase = .comparing
             state.figures.progress = .init(keys: 0, expectedKeys: 0)
             state.figures.failure = nil
             state.stop = stop
-            return state.figures.keysPerSecond
+            return Order(keysPerSecond: state.figures.keysPerSecond, isTriedAgain: state.isTriedAgain)
         }
     }
 

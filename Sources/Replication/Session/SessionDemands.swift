@@ -43,8 +43,11 @@ final class SessionDemands {
     /// Compares both sides, if somebody has asked for it.
     private func pass(_ pass: ScrubPass, _ verification: Verification) async {
         let stop = PassStop()
-        guard let rate = verification.take(stop: { stop.request() }) else { return }
-        logger.notice("comparing both sides at \(rate) keys a second, as asked", metadata: ["phase": "stable"])
+        guard let order = verification.take(stop: { stop.request() }) else { return }
+        let rate = order.keysPerSecond
+        logger.log(
+            level: order.isTriedAgain ? .debug : .notice, "comparing both sides at \(rate) keys a second, as asked",
+            metadata: ["phase": "stable"])
         // Owned by this call, which waits for its end.
         let work = Task { () -> Result<Void, Scrub.Failure> in
             do throws(Scrub.Failure) {

@@ -37,27 +37,32 @@ package struct TaskVerification: Sendable {
 
     /// Begins a pass and waits for its end; Ctrl-C ends both, unless somebody else has begun it.
     ///
-    /// - Parameter onBegin: called once, before `onProgress`.
+    /// - Parameters:
+    ///   - onBegin: called once, before the others.
+    ///   - onWait: what it waits for, each once.
     /// - Throws: `DemandFailure`
     package func run(
         onBegin: @escaping @Sendable (VerificationDocument) -> Void,
+        onWait: @escaping @Sendable (String) -> Void,
         onProgress: @escaping @Sendable (VerificationDocument) -> Void
     ) async throws(DemandFailure) -> VerificationDocument {
         try await InterruptibleCommand.run(onInterrupt: { _ in }) {
-            try await wait(onBegin: onBegin, onProgress: onProgress)
+            try await wait(onBegin: onBegin, onWait: onWait, onProgress: onProgress)
         }
     }
 
     /// As `run`; the caller's cancellation is what Ctrl-C is there.
     func wait(
-        onBegin: @Sendable (VerificationDocument) -> Void, onProgress: @Sendable (VerificationDocument) -> Void
+        onBegin: @Sendable (VerificationDocument) -> Void, onWait: @Sendable (String) -> Void = { _ in },
+        onProgress: @Sendable (VerificationDocument) -> Void
     ) async throws -> VerificationDocument {
         let first = try await questions.ask { [keysPerSecond] in try $0.verify(keysPerSecond: keysPerSecond) }
         onBegin(first)
         do {
-            var now = first
+            var (now, told) = (first, Set<String>())
             while !now.isOver, !now.isObstructed {
                 onProgress(now)
+                if let hindrance = now.hindrance, told.insert(hindrance).inserted { onWait(hindrance) }
                 try await Task.sleep(for: Self.pause)
                 now = try await questions.ask { try $0.verification() }
                 guard now.pid == first.pid, now.number == first.number else { throw DemandFailure.restarted }
@@ -127,12 +132,18 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
     package var progress: String {
         switch Verification.Phase(rawValue: state) {
         case .waiting:
-            "waiting: \(failure ?? (phase == "stable" ? "the task has not begun yet" : "the task is not stable (\(phase))"))"
+            "waiting: \(hindrance ?? "the task has not begun yet")"
         case .comparing:
             "comparing: \(keys) of \(expectedKeys) keys\(percent), \(found) different, \(waiting) to be read at the source"
         case .mending: "reading at the source: \(waiting) of \(found) keys left\(obstacle.map { ": \($0)" } ?? "")"
         default: state
         }
+    }
+
+    /// What has to come to an end before both sides can be compared; `nil`: they are, or will be in a moment.
+    package var hindrance: String? {
+        guard Verification.Phase(rawValue: state) == .waiting else { return nil }
+        return failure ?? (phase == Phase.stable.rawValue ? nil : "the task is not stable (\(phase))")
     }
 
     private var percent: String { expectedKeys > 0 ? " (\(min(100, keys * 100 / expectedKeys)) %)" : "" }
