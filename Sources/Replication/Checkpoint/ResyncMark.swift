@@ -1,5 +1,4 @@
 package import Base
-import Glibc
 
 /// That a task's position is given up: the target holds what the source's journal knows nothing of, such as what clients
 /// have written there after a cut-over that was taken back.
@@ -7,18 +6,18 @@ import Glibc
 /// A file of the state directory, `<task>.resync`, which does not need the target. It is there until a full sync has begun,
 /// which from then on is known to be unfinished wherever the checkpoint is.
 package struct ResyncMark: Equatable, Sendable {
-    package let path: String
+    private let file: MarkerFile
 
-    package init(path: String) { self.path = path }
+    package init(path: String) { file = MarkerFile(path) }
 
-    /// The file is there, whatever is in it; one that cannot be looked for counts as there.
-    package var isSet: Bool { access(path, F_OK) == 0 || errno != ENOENT }
+    package var path: String { file.path }
 
-    /// - Throws: `SystemError`
-    package func set() throws(SystemError) {
-        try AtomicFile(path: path).write(Array("\(WallClock.milliseconds() / 1000)\n".utf8), isDurable: true)
-    }
+    /// Also where nobody can say that it is not.
+    package var isSet: Bool { file.isSet }
 
     /// - Throws: `SystemError`
-    func remove() throws(SystemError) { try AtomicFile(path: path).remove() }
+    package func set() throws(SystemError) { try file.set() }
+
+    /// - Throws: `SystemError`
+    func remove() throws(SystemError) { try file.remove() }
 }

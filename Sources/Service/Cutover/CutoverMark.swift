@@ -1,23 +1,25 @@
 import Base
-import Glibc
 import Link
 
 /// That a task has been cut over: clients write to its target since, and whoever follows the source again overwrites what
 /// they have written. A file of the state directory, `<task>.cutover`; the target has a note too (`CheckpointStore`).
 struct CutoverMark: Sendable {
-    let path: String
+    private let file: MarkerFile
 
     init(_ configuration: Configuration) {
-        path = "\(configuration.stateDirectory)/\(configuration.taskName).cutover"
+        file = MarkerFile("\(configuration.stateDirectory)/\(configuration.taskName).cutover")
     }
 
-    /// The file is there, whatever is in it.
-    var isSet: Bool { access(path, F_OK) == 0 }
+    var path: String { file.path }
+
+    /// Also where nobody can say that it has not been.
+    var isSet: Bool { file.isSet }
 
     /// - Throws: `SystemError`
-    func set() throws(SystemError) {
-        try AtomicFile(path: path).write(Array("\(WallClock.milliseconds() / 1000)\n".utf8), isDurable: true)
-    }
+    func set() throws(SystemError) { try file.set() }
+
+    /// - Throws: `SystemError`
+    func remove() throws(SystemError) { try file.remove() }
 
     /// The command that lets a task start again.
     ///
@@ -34,7 +36,4 @@ struct CutoverMark: Sendable {
             + "\(configuration.source.address) again would overwrite what they have written. To follow it all the same: "
             + "\(Self.undo(configuration.taskName, file)) (\(path))"
     }
-
-    /// - Throws: `SystemError`
-    func remove() throws(SystemError) { try AtomicFile(path: path).remove() }
 }

@@ -1,0 +1,26 @@
+import Base
+import Foundation
+import Lab
+import Testing
+
+@Suite struct `A file that says something by being there` {
+    @Test func `is set and removed, with the time in it`() throws {
+        let folder = try TemporaryFolder("marker")
+        let marker = MarkerFile(folder.file("mark"))
+        #expect(!marker.isSet)
+        try marker.set()
+        #expect(marker.isSet)
+        let text = try #require(FileManager.default.contents(atPath: marker.path))
+        #expect(Int(String(decoding: text.dropLast(), as: UTF8.self)) ?? 0 > 1_700_000_000)
+        try marker.remove()
+        try marker.remove()
+        #expect(!marker.isSet)
+    }
+
+    @Test func `counts as there where it cannot be looked for`() throws {
+        let folder = try TemporaryFolder("marker")
+        try Data().write(to: URL(fileURLWithPath: folder.file("no-folder")))
+        #expect(MarkerFile(folder.file("no-folder/mark")).isSet)
+        #expect(!MarkerFile(folder.file("missing/mark")).isSet)
+    }
+}
