@@ -226,10 +226,10 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             if expectation.kind == .exec, errors[place] == nil {
                 for element in 0..<Int(expectation.command) {
                     let reply = elements[element].map { NodeReply.error($0) } ?? ok
-                    _ = work.received(reply, for: expectation, element: element, reading)
+                    _ = work.receive(reply, for: expectation, element: element, reading)
                 }
             }
-            _ = work.received(errors[place].map { .error($0) } ?? ok, for: expectation, reading)
+            _ = work.receive(errors[place].map { .error($0) } ?? ok, for: expectation, reading)
         }
         return expected
     }
@@ -372,7 +372,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             work.send(0, asking: false, into: &out, &expected)
             #expect(expected.map(\.kind) == [.question])
             let text = isApplied ? "id 10 0 7 1" : "id 9 0 7 0"
-            _ = work.received(.value(.bulk(Array(text.utf8))), for: expected[0], reading)
+            _ = work.receive(.value(.bulk(Array(text.utf8))), for: expected[0], reading)
             #expect(work.isDone == isApplied)
             #expect(work.state(of: 0) == (isApplied ? .done : .ready))
         }
@@ -392,7 +392,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
                     for place in [0, 3, 4] { #expect(work.complained(about: expected[place]) == nil) }
                     work.lost(0)
                     work.send(0, asking: false, into: &out, &expected)
-                    _ = work.received(.value(.bulk(nil)), for: expected[5], reading)
+                    _ = work.receive(.value(.bulk(nil)), for: expected[5], reading)
                 } else {
                     work.lost(0)
                 }
@@ -408,7 +408,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         var out = ByteBuffer()
         var expected: [NodeExpectation] = []
         work.send(0, asking: false, into: &out, &expected)
-        #expect(work.received(.error("MOVED 12182 h:2"), for: expected[0], reading) == 0)
+        #expect(work.receive(.error("MOVED 12182 h:2"), for: expected[0], reading) == 0)
         #expect(work.state(of: 0) == .inDoubt)
     }
 
@@ -460,12 +460,12 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
                     if words[0] == "PEXPIRETIME" { value = .integer(answer?.1 ?? -2) }
                     if expectation.kind == .exec {
                         for element in 0..<Int(expectation.command) {
-                            _ = work.received(
+                            _ = work.receive(
                                 .shape(.simple, isZero: false), for: expectation, element: element, reading)
                         }
                     }
                     let reply = expectation.wantsValue ? NodeReply.value(value) : .shape(.simple, isZero: false)
-                    _ = work.received(reply, for: expectation, reading)
+                    _ = work.receive(reply, for: expectation, reading)
                 }
             }
             #expect(work.isDone)

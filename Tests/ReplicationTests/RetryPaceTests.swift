@@ -36,7 +36,7 @@ import Wire
             var expected: [NodeExpectation] = []
             work.send(part, asking: false, into: &out, &expected)
             let reply = part == 0 ? NodeReply.value(.bulk(nil)) : .error("TRYAGAIN Multiple keys request")
-            _ = work.received(
+            _ = work.receive(
                 reply, for: expected[0], ClusterTopology.Reading(origin: Endpoint(host: "h", port: 1)))
         }
         #expect(work.obstacle == "slot \(slots[1]): TRYAGAIN: it is being moved to another node")

@@ -1,36 +1,6 @@
 import Link
 package import Wire
 
-/// What a node owes one reply for.
-package struct NodeExpectation: Equatable, Sendable {
-    package enum Kind: UInt8, Sendable {
-        case asking, command, multi, queued, queuedMark, exec
-        /// Whether a part whose connection was lost has been applied.
-        case question
-        /// The node's mark.
-        case nodeMark
-    }
-
-    package var kind: Kind
-    package var part: Int32 = -1
-    package var command: Int32 = -1
-    /// The reply itself is wanted, not just its shape.
-    package var wantsValue = false
-
-    package init(_ kind: Kind, part: Int = -1, command: Int = -1, wantsValue: Bool = false) {
-        (self.kind, self.part, self.command) = (kind, Int32(part), Int32(command))
-        self.wantsValue = wantsValue
-    }
-}
-
-/// A reply of a node, as far as anybody needs it.
-package enum NodeReply: Equatable, Sendable {
-    /// - `isZero`: it is the integer 0.
-    case shape(RESPReplyShape, isZero: Bool)
-    case value(RESPValue)
-    case error(String)
-}
-
 /// What a flow has to do in some slots before it goes on: a part for each slot, which is sent to whatever node serves it
 /// until it is done.
 ///
@@ -78,7 +48,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
 
     /// By part.
     package private(set) var troubles: [Int: Trouble] = [:]
-    private var troubled: Set<Int> = []
+    /// Parts that a reply to what is on its way has interrupted: they are sent again when all of it is answered.
+    private var interruptedParts: Set<Int> = []
     private var detours: [Int: SlotDetour] = [:]
     private var refused: [Int: [(command: Int32, text: String)]] = [:]
     private var answers: Int32 = 0
@@ -345,42 +316,42 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     ///   - element: of the array that EXEC answers; `nil`: no element.
     ///   - reading: how addresses in it are read.
     /// - Returns: the part, when it is ready again or done, so that somebody has to look at it.
-    package func received(
+    package func receive(
         _ reply: NodeReply, for expectation: NodeExpectation, element: Int? = nil, _ reading: ClusterTopology.Reading
     ) -> Int? {
         let index = Int(expectation.part)
         if element != nil {
-            received(element: reply, of: index)
+            receiveElement(reply, of: index)
             return nil
         }
         parts[index].outstanding -= 1
         switch expectation.kind {
         case .nodeMark: preconditionFailure("a node's mark is no part's")
         case .asking, .multi:
-            if case .error(let text) = reply { troubled(index, by: text, at: parts[index].first, reading) }
+            if case .error(let text) = reply { interrupt(index, by: text, at: parts[index].first, reading) }
         case .queued, .queuedMark:
             if case .error(let text) = reply, !noteTrouble(index, text, at: parts[index].first, reading) {
                 refused[index, default: []].append((expectation.command, text))
             }
-        case .command: received(reply, of: expectation.command, in: index, reading)
-        case .exec: if case .error(let text) = reply { discarded(index, text, reading) }
-        case .question: return answered(reply, index, reading)
+        case .command: receiveAnswer(reply, to: expectation.command, in: index, reading)
+        case .exec: if case .error(let text) = reply { receiveAbort(text, of: index, reading) }
+        case .question: return receiveMark(reply, of: index, reading)
         }
         guard parts[index].outstanding == 0 else { return nil }
-        if troubled.remove(index) != nil {
+        if interruptedParts.remove(index) != nil {
             parts[index].state = .ready
         } else if parts[index].isOnDetour, let rest = detours.removeValue(forKey: index)?.rest, rest >= 0 {
             (parts[index].state, parts[index].from, troubles[index]) = (.ready, rest, nil)
         } else if parts[index].state == .sent {
-            done(index)
+            finish(index)
         }
         return index
     }
 
-    private func received(
-        _ reply: NodeReply, of command: Int32, in index: Int, _ reading: ClusterTopology.Reading
+    private func receiveAnswer(
+        _ reply: NodeReply, to command: Int32, in index: Int, _ reading: ClusterTopology.Reading
     ) {
-        if troubled.contains(index) {
+        if interruptedParts.contains(index) {
             // It is sent again with what was before it, but for what came between commands that go elsewhere.
             guard detours[index]?.isClosed == false else { return }
             if case .error(let text) = reply, detours[index]?.met(text, by: onDetour(command), reading) == true {
@@ -393,7 +364,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         note(reply, of: command, isRepeated: parts[index].isRepeated)
     }
 
-    private func received(element reply: NodeReply, of index: Int) {
+    private func receiveElement(_ reply: NodeReply, of index: Int) {
         let command = parts[index].element
         guard command >= 0 else {
             if case .error(let text) = reply {
@@ -406,8 +377,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     /// EXEC has not run.
-    private func discarded(_ index: Int, _ text: String, _ reading: ClusterTopology.Reading) {
-        if troubled.contains(index) || noteTrouble(index, text, at: parts[index].first, reading) {
+    private func receiveAbort(_ text: String, of index: Int, _ reading: ClusterTopology.Reading) {
+        if interruptedParts.contains(index) || noteTrouble(index, text, at: parts[index].first, reading) {
             return refused[index] = nil
         }
         guard let refusals = refused.removeValue(forKey: index), !refusals.isEmpty else {
@@ -422,7 +393,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         // With the right added all of it is to be done, so nothing of it is now.
         if isForbidden { return }
         remove(Set(refusals.map(\.command)), from: index)
-        troubled.insert(index)
+        interruptedParts.insert(index)
     }
 
     private func remove(_ refused: Set<Int32>, from index: Int) {
@@ -441,18 +412,20 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         (parts[index].last, parts[index].from) = (last, parts[index].first)
     }
 
-    private func answered(_ reply: NodeReply, _ index: Int, _ reading: ClusterTopology.Reading) -> Int? {
+    /// The slot's mark says whether a part in doubt was applied.
+    private func receiveMark(_ reply: NodeReply, of index: Int, _ reading: ClusterTopology.Reading) -> Int? {
         switch reply {
-        case .error(let text): troubled(index, by: text, at: parts[index].first, reading)
-        case .value(let value) where value.text == mark?.text: done(index)
+        case .error(let text): interrupt(index, by: text, at: parts[index].first, reading)
+        case .value(let value) where value.text == mark?.text: finish(index)
         case .value, .shape: parts[index].state = .ready
         }
         // Whether it was applied is still open, if the question could not be asked.
-        if troubled.remove(index) != nil { parts[index].state = .inDoubt }
+        if interruptedParts.remove(index) != nil { parts[index].state = .inDoubt }
         return index
     }
 
-    private func troubled(_ index: Int, by text: String, at command: Int32, _ reading: ClusterTopology.Reading) {
+    /// An error that another attempt does not mend fails the work.
+    private func interrupt(_ index: Int, by text: String, at command: Int32, _ reading: ClusterTopology.Reading) {
         if !noteTrouble(index, text, at: command, reading) { fail(TargetError.reply(text, to: "a request")) }
     }
 
@@ -468,7 +441,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         } else {
             return false
         }
-        guard troubled.insert(index).inserted else { return true }
+        guard interruptedParts.insert(index).inserted else { return true }
         troubles[index] = Trouble(cause: cause, attempts: (troubles[index]?.attempts ?? 0) + 1)
         guard !parts[index].isTransaction else { return true }
         if !parts[index].isOnDetour, case .redirected(.ask(_, let destination)) = cause {
@@ -531,7 +504,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
 
     private func fail(_ error: TargetError) { if failure == nil { failure = error } }
 
-    private func done(_ index: Int) {
+    private func finish(_ index: Int) {
         guard parts[index].state != .done else { return }
         parts[index].state = .done
         open -= 1
@@ -567,7 +540,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         if parts[index].state == .done { open += 1 }
         parts[index].outstanding = 0
         refused[index] = nil
-        troubled.remove(index)
+        interruptedParts.remove(index)
         (detours[index], parts[index].isOnDetour) = (nil, false)
         if parts[index].state == .inDoubt { return }
         if parts[index].isTransaction {

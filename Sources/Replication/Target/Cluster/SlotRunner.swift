@@ -263,7 +263,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         }
         if expectation.kind == .nodeMark { return marked(endpoint, reply) }
         guard let work,
-            let part = work.received(reply, for: expectation, element: element, cluster.reading(from: endpoint))
+            let part = work.receive(reply, for: expectation, element: element, cluster.reading(from: endpoint))
         else { return }
         guard work.state(of: part) != .done else { return }
         if long != nil {
