@@ -29,7 +29,7 @@ import Wire
 
     @Test func `what keeps a work from being done names its slot`() {
         let slots = [KeySlot(of: "foo"), KeySlot(of: "bar")]
-        let work = SlotWork(asking: slots) { _ in [Array("GET".utf8), Array("foo".utf8)] }
+        let work = SlotWork.inquiry(in: slots) { _ in [Array("GET".utf8), Array("foo".utf8)] }
         #expect(work.obstacle == nil)
         for part in 0..<2 {
             var out = ByteBuffer()

@@ -13,16 +13,14 @@ package enum BatchStep {
 package final class BatchSplitter {
     private let task: String
     private let flow: Int
-    private let field: [UInt8]
-    private let markKey: String
+    private let markField: MarkField
     private let replicationID: String
     /// The part of each slot in the work that is being filled; -1: none.
     private var places = [Int32](repeating: -1, count: KeySlot.count)
 
     package init(task: String, flow: Int, replicationID: String) {
         (self.task, self.flow, self.replicationID) = (task, flow, replicationID)
-        field = Array("\(flow)".utf8)
-        markKey = SlotMark.slotKey(task: task)
+        markField = .ofSlots(task: task, flow: flow)
     }
 
     /// - Parameters:
@@ -158,10 +156,8 @@ package final class BatchSplitter {
 
     private func finishWork(_ filling: inout Filling, at position: FlowPosition?, stamp: () -> FlowStamp) {
         guard !filling.pending.isEmpty else { return }
-        let work = SlotWork(
-            batch: filling.batch,
-            mark: SlotMark(replicationID: replicationID, position: position, stamp: stamp()), markKey: markKey,
-            field: field)
+        let mark = SlotMark(replicationID: replicationID, position: position, stamp: stamp())
+        let work = SlotWork(of: filling.batch, leaving: mark, in: markField)
         for pending in filling.pending {
             let index = Int(pending.slot.number)
             if places[index] < 0 { places[index] = Int32(work.addPart(pending.slot)) }

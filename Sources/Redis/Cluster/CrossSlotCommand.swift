@@ -35,8 +35,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     private let batch: CommandBatch
     private let keepsDeadlines: Bool
     private let mark: (FlowStamp) -> SlotMark
-    private let markKey: String
-    private let field: [UInt8]
+    private let markField: MarkField
     package let home: KeySlot
     /// Of its record; `nil` inside the snapshot.
     package let lsn: UInt64?
@@ -62,8 +61,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         (self.lsn, self.database) = (lsn, database)
         self.keepsDeadlines = keepsDeadlines
         self.mark = mark
-        markKey = SlotMark.slotKey(task: task)
-        field = Array("\(flow)".utf8)
+        markField = .ofSlots(task: task, flow: flow)
         let made = keys.last { $0.isChanged } ?? keys[0]
         home = KeySlot(of: words[made.place])
         var renamed = words
@@ -142,7 +140,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     }
 
     private func asking(_ visitors: [Visitor], _ place: (Visitor) -> (KeySlot, [UInt8])) -> SlotWork {
-        let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], collects: true, changesData: false)
+        let work = SlotWork.inquiry()
         for visitor in visitors {
             let (slot, key) = place(visitor)
             let part = work.addPart(slot)
@@ -154,7 +152,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     }
 
     private func run(_ stamp: FlowStamp) -> SlotWork {
-        let work = SlotWork(batch: batch, mark: mark(stamp), markKey: markKey, field: field)
+        let work = SlotWork(of: batch, leaving: mark(stamp), in: markField)
         let part = work.addPart(home)
         for visitor in visitors {
             let hasDeadline = keepsDeadlines || visitor.isChanged
@@ -170,7 +168,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     }
 
     private func goHome(_ stamp: FlowStamp) -> SlotWork {
-        let work = SlotWork(batch: batch, mark: mark(stamp), markKey: markKey, field: field)
+        let work = SlotWork(of: batch, leaving: mark(stamp), in: markField)
         var parts: [KeySlot: Int] = [:]
         for visitor in changed where !returned.contains(visitor.slot) {
             let part = parts[visitor.slot] ?? work.addPart(visitor.slot)
@@ -186,7 +184,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     /// - Returns: `nil`: there is nothing to be removed.
     package func tidy() -> SlotWork? {
         guard !changed.isEmpty, refusal == nil else { return nil }
-        let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [])
+        let work = SlotWork.maintenance(changesData: true)
         let part = work.addPart(home)
         for visitor in changed {
             work.append([Array("UNLINK".utf8), visitor.temporary], to: part, database: database, mayRepeat: true)

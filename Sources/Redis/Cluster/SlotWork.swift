@@ -32,13 +32,11 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     /// The batch that it is of; `nil`: what is done is none of the stream's.
-    package let batch: CommandBatch?
-    /// What a transaction leaves in its slot.
-    package let mark: SlotMark?
+    private let batch: CommandBatch?
+    /// What a transaction leaves in its slot, and where.
+    private let mark: (mark: SlotMark, field: MarkField)?
     /// It changes what the target holds.
     package let changesData: Bool
-    private let markKey: String
-    private let field: [UInt8]
     /// The replies are wanted.
     private let collects: Bool
     private var own = ByteBuffer()
@@ -64,20 +62,35 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// Commands that nodes have ended their connection at with a complaint, and how often.
     private var complaints: [Int32: Int] = [:]
 
-    /// - Parameters:
-    ///   - markKey: the name of the hash of the mark in each slot, without the tag.
-    ///   - field: of the mark.
-    package init(
-        batch: CommandBatch?, mark: SlotMark?, markKey: String, field: [UInt8], collects: Bool = false,
-        changesData: Bool = true
-    ) {
-        (self.batch, self.mark, self.markKey, self.field) = (batch, mark, markKey, field)
+    /// Work of the stream.
+    ///
+    /// - Parameter mark: what each transaction leaves in its slot, in `field`.
+    package init(of batch: CommandBatch, leaving mark: SlotMark, in field: MarkField) {
+        (self.batch, self.mark) = (batch, (mark, field))
+        (collects, changesData) = (false, true)
+    }
+
+    /// Work that is none of the stream's: it leaves no marks, and an error reply fails it.
+    private init(collects: Bool, changesData: Bool) {
+        (batch, mark) = (nil, nil)
         (self.collects, self.changesData) = (collects, changesData)
     }
 
-    package convenience init(asking slots: some Sequence<KeySlot>, _ question: (KeySlot) -> [[UInt8]]) {
-        self.init(batch: nil, mark: nil, markKey: "", field: [], collects: true, changesData: false)
-        for slot in slots { append(question(slot), to: addPart(slot), mayRepeat: true) }
+    /// Work on df2redis' own keys.
+    package static func maintenance(changesData: Bool = false) -> SlotWork {
+        SlotWork(collects: false, changesData: changesData)
+    }
+
+    /// Questions, whose replies are kept in `values`.
+    static func inquiry() -> SlotWork { SlotWork(collects: true, changesData: false) }
+
+    /// One question in each slot.
+    package static func inquiry(
+        in slots: some Sequence<KeySlot>, _ question: (KeySlot) -> [[UInt8]]
+    ) -> SlotWork {
+        let work = inquiry()
+        for slot in slots { work.append(question(slot), to: work.addPart(slot), mayRepeat: true) }
+        return work
     }
 
     // MARK: What is to be done
@@ -222,10 +235,9 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         }
         if part.state == .inDoubt {
             ask()
-            out.appendCommandHead(3)
-            out.appendBulk("HGET")
-            out.appendBulk(SlotTag.key(markKey, in: part.slot))
-            out.appendBulk(field)
+            let question = mark?.field.question(in: part.slot) ?? []
+            out.appendCommandHead(question.count)
+            for word in question { out.appendBulk(word) }
             expect(.question, wantsValue: true)
         } else if part.isTransaction {
             ask()
@@ -299,13 +311,9 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         }
     }
 
-    /// The command that leaves a part's mark.
-    package func appendMark(of index: Int, to out: inout ByteBuffer) {
-        out.appendCommandHead(4)
-        out.appendBulk("HSET")
-        out.appendBulk(SlotTag.key(markKey, in: parts[index].slot))
-        out.appendBulk(field)
-        out.appendBulk(utf8: mark?.text ?? "")
+    private func appendMark(of index: Int, to out: inout ByteBuffer) {
+        guard let mark else { preconditionFailure("a transaction leaves a mark") }
+        mark.field.append(mark.mark, in: parts[index].slot, to: &out)
     }
 
     // MARK: Replies
@@ -416,7 +424,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     private func receiveMark(_ reply: NodeReply, of index: Int, _ reading: ClusterTopology.Reading) -> Int? {
         switch reply {
         case .error(let text): interrupt(index, by: text, at: parts[index].first, reading)
-        case .value(let value) where value.text == mark?.text: finish(index)
+        case .value(let value) where value.text == mark?.mark.text: finish(index)
         case .value, .shape: parts[index].state = .ready
         }
         // Whether it was applied is still open, if the question could not be asked.

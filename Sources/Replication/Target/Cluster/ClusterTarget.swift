@@ -32,7 +32,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private let queue: DispatchQueue
     private let resumesAt: LSN?
     private let splitter: BatchSplitter
-    private let field: [UInt8]
+    private let slotField: MarkField
+    private let nodeField: MarkField
     private var runner: SlotRunner?
     /// What was expected of the nodes when the target was closed.
     private var keptWatch = NodeWatch()
@@ -72,7 +73,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         self.resumesAt = resumesAt
         position = resumesAt.map { FlowPosition(lsn: $0.value) }
         splitter = BatchSplitter(task: context.task, flow: flow.index, replicationID: context.session.replicationID)
-        field = Array("\(flow)".utf8)
+        slotField = .ofSlots(task: context.task, flow: flow.index)
+        nodeField = .ofNodes(task: context.task, flow: flow.index)
         stamp = FlowStamp(epoch: UInt64(max(context.clock(), 1)), number: 0)
     }
 
@@ -103,7 +105,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         guard context.checkpoint.store == .target else { return FlowTargetFinding(runID: context.targetRunID) }
         let (key, field) = (Array(context.checkpointKey.name.utf8), context.checkpointKey.field(flow))
         let beside = context.checkpointKey.besideField(flow)
-        let work = SlotWork(asking: [KeySlot(of: key)]) { _ in
+        let work = SlotWork.inquiry(in: [KeySlot(of: key)]) { _ in
             [Array("HMGET".utf8), key]
                 + [field, ClusterFields.nodes(flow), ClusterFields.crossing(flow), beside].map { Array($0.utf8) }
         }
@@ -126,14 +128,10 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private func checkNodes(isolation: isolated (any Actor)? = #isolation) async throws {
         mustAskNodes = false
         guard let slots = runner?.watch.expectedSlots, !slots.isEmpty else { return }
-        if let retreat = retreat(after: try await done(question(about: slots)), about: slots) {
+        let question = SlotWork.inquiry(in: slots, nodeField.question)
+        if let retreat = retreat(after: try await done(question), about: slots) {
             throw await Self.store(retreat, flow, at: context.checkpointKey, of: cluster)
         }
-    }
-
-    private func question(about slots: [KeySlot]) -> SlotWork {
-        let name = SlotMark.nodeKey(task: context.task)
-        return SlotWork(asking: slots) { [Array("HGET".utf8), SlotTag.key(name, in: $0), field] }
     }
 
     /// - Returns: `nil` when no node lacks anything.
@@ -148,9 +146,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     }
 
     private func readMarks(isolation: isolated (any Actor)? = #isolation) async throws {
-        let name = SlotMark.slotKey(task: context.task)
-        let work = try await done(
-            SlotWork(asking: KeySlot.all) { [Array("HGET".utf8), SlotTag.key(name, in: $0), self.field] })
+        let work = try await done(SlotWork.inquiry(in: KeySlot.all, slotField.question))
         for (place, slot) in KeySlot.all.enumerated() {
             let mark = work.values[place]?.text.flatMap { SlotMark($0) }
             if let mark { stamp.epoch = max(stamp.epoch, mark.stamp.epoch + 1) }
@@ -162,8 +158,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     /// - Parameter marks: of the flow, too: a full sync needs none of those that earlier processes have left.
     private func temporariesToRemove(marks removesMarks: Bool = false) -> SlotWork {
         mayHaveTemporaries = false
-        let marks = [SlotMark.slotKey(task: context.task), SlotMark.nodeKey(task: context.task)]
-        let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
+        let work = SlotWork.maintenance()
         // A full sync finds those in other databases (`ElementsInCluster.forget`).
         let databases = lastCrossing?.databases ?? [0]
         for slot in KeySlot.all {
@@ -178,9 +173,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
                 }
             }
             guard removesMarks else { continue }
-            for mark in marks {
-                work.append(
-                    [Array("HDEL".utf8), SlotTag.key(mark, in: slot), field], to: work.addPart(slot), mayRepeat: true)
+            for field in [slotField, nodeField] {
+                work.append(field.removal(in: slot), to: work.addPart(slot), mayRepeat: true)
             }
         }
         work.endDatabases()
@@ -241,7 +235,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         mustAskNodes = false
         guard let runner, case let slots = runner.watch.expectedSlots, !slots.isEmpty else { return deliver(batch) }
         run = Run(batch: batch, steps: [])
-        runner.run(question(about: slots)) { [weak self] work in
+        runner.run(SlotWork.inquiry(in: slots, nodeField.question)) { [weak self] work in
             guard let self, run != nil else { return }
             run = nil
             if let failure = work.failure { return fail(ReplicationError(failure, flow: flow)) }
@@ -319,7 +313,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         if let crossing = lastCrossing, !isCrossingStored {
             fields += [ClusterFields.crossing(flow), crossing.text].map { Array($0.utf8) }
         }
-        let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
+        let work = SlotWork.maintenance()
         work.append([Array("HSET".utf8), key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
         perform(work) { [weak self] _ in
             self?.isCrossingStored = true
@@ -344,8 +338,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private func begin(_ batch: CommandBatch) {
         let mark = SlotMark(
             replicationID: context.session.replicationID, position: nil, stamp: nextStamp())
-        let markKey = SlotMark.slotKey(task: context.task)
-        long = LongCommand(batch) { [field] _ in SlotWork(batch: batch, mark: mark, markKey: markKey, field: field) }
+        long = LongCommand(batch, SlotWork(of: batch, leaving: mark, in: slotField))
         guard let long else {
             return onEvent(.lost(TargetError(.protocolViolation, "a value in pieces was begun in the middle")))
         }
@@ -524,20 +517,15 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         // First nobody expects them.
         let key = Array(context.checkpointKey.name.utf8)
         let fields = [ClusterFields.nodes(flow), ClusterFields.crossing(flow)].map { Array($0.utf8) }
-        let notes = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
+        let notes = SlotWork.maintenance()
         let part = notes.addPart(KeySlot(of: key))
         notes.append([Array("HDEL".utf8), key] + fields, to: part, mayRepeat: true)
         // A flow at rest has no flush before it: whoever has the notice still has lost its removal.
         let notice = Array(FlushNotice.key(ofCheckpoint: context.checkpointKey.name).utf8)
         notes.append([Array("UNLINK".utf8), notice], to: part, mayRepeat: true)
-        let work = SlotWork(batch: nil, mark: nil, markKey: "", field: [], changesData: false)
-        for (name, slots) in [
-            (SlotMark.nodeKey(task: context.task), slots), (SlotMark.slotKey(task: context.task), marks.slots.sorted()),
-        ] {
-            for slot in slots {
-                work.append(
-                    [Array("HDEL".utf8), SlotTag.key(name, in: slot), field], to: work.addPart(slot), mayRepeat: true)
-            }
+        let work = SlotWork.maintenance()
+        for (field, slots) in [(nodeField, slots), (slotField, marks.slots.sorted())] {
+            for slot in slots { work.append(field.removal(in: slot), to: work.addPart(slot), mayRepeat: true) }
         }
         guard (try? await done(notes, within: Self.retiringLimit)) != nil,
             (try? await done(work, within: Self.retiringLimit)) != nil

@@ -16,14 +16,15 @@ final class LongCommand {
     private var left: Int
     private var hasEnded = false
 
+    /// - Parameter work: of the batch, with no part yet.
     /// - Returns: `nil` when the batch has no such command.
-    init?(_ batch: CommandBatch, work: (Bool) -> SlotWork) {
+    init?(_ batch: CommandBatch, _ work: SlotWork) {
         guard let long = batch.takeLongCommand() else { return nil }
         self.batch = batch
         slot = KeySlot(of: long.key)
         left = long.bytes
-        self.work = work(long.mayRepeat)
-        _ = self.work.addLong(long.number, in: slot, database: long.database, mayRepeat: long.mayRepeat)
+        self.work = work
+        _ = work.addLong(long.number, in: slot, database: long.database, mayRepeat: long.mayRepeat)
     }
 
     /// All of it has been handed over, and it will be answered.

@@ -32,7 +32,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
     private let flow: FlowID
     private let cluster: ClusterConnector
     private let retry: RetryPolicy
-    private let markKey: String
+    private let markField: MarkField
     private let queue: DispatchQueue
     private let handlers: Handlers
     private var nodes: [Endpoint: Node] = [:]
@@ -43,12 +43,12 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
     private var paces: [Endpoint: RetryPace] = [:]
     private var isClosed = false
 
-    /// - Parameter markKey: the name of a node's mark, without the tag.
+    /// - Parameter markField: of the nodes' marks.
     init(
-        _ flow: FlowID, cluster: ClusterConnector, retry: RetryPolicy, markKey: String, queue: DispatchQueue,
+        _ flow: FlowID, cluster: ClusterConnector, retry: RetryPolicy, markField: MarkField, queue: DispatchQueue,
         _ handlers: Handlers
     ) {
-        (self.flow, self.cluster, self.retry, self.markKey) = (flow, cluster, retry, markKey)
+        (self.flow, self.cluster, self.retry, self.markField) = (flow, cluster, retry, markField)
         (self.queue, self.handlers) = (queue, handlers)
     }
 
@@ -93,14 +93,14 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         guard !isClosed else { return }
         nodes[endpoint] = .connecting
         paces[endpoint, default: RetryPace()].began(at: .now)
-        let questions = handlers.questions(endpoint).map { (slot: $0, key: SlotTag.key(markKey, in: $0)) }
-        let (role, field) = ("flow-\(flow)", Array("\(flow)".utf8))
+        let questions = handlers.questions(endpoint).map { (slot: $0, words: markField.question(in: $0)) }
+        let role = "flow-\(flow)"
         tasks[endpoint] = Task { [cluster, queue] in
             do {
                 // A connection before this one may have left something in the node's socket.
                 let connection = try await cluster.connect(to: endpoint, role: role, replacing: true)
                 do {
-                    let connected = try await Self.ask(questions, field, on: connection, of: cluster)
+                    let connected = try await Self.ask(questions, on: connection, of: cluster)
                     queue.async { self.connected(endpoint, .success(connected), attempts: attempts + 1) }
                 } catch {
                     await connection.close()
@@ -116,12 +116,10 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
     private static let markRole = "mark"
 
     private static func ask(
-        _ questions: [(slot: KeySlot, key: [UInt8])], _ field: [UInt8], on connection: RequestConnection,
-        of cluster: ClusterConnector
+        _ questions: [(slot: KeySlot, words: [[UInt8]])], on connection: RequestConnection, of cluster: ClusterConnector
     ) async throws -> Connected {
         var answers: [(KeySlot, String?)] = []
-        for (slot, key) in questions {
-            let question = [Array("HGET".utf8), key, field]
+        for (slot, question) in questions {
             var reply = try await connection.request(question)
             if let text = reply.errorText {
                 switch ClusterRedirection(text, cluster.reading(from: connection.endpoint)) {

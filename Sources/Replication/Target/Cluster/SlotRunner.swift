@@ -34,12 +34,11 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private let cluster: ClusterConnector
     private let retry: RetryPolicy
     private let queue: DispatchQueue
-    private let nodeKey: String
+    private let nodeField: MarkField
     private let evictsMarks: Bool
-    private let field: [UInt8]
     private let onReport: (Report) -> Void
     private lazy var pool = NodePool(
-        flow, cluster: cluster, retry: retry, markKey: nodeKey, queue: queue,
+        flow, cluster: cluster, retry: retry, markField: nodeField, queue: queue,
         .init(
             onReply: { [unowned self] in received($0, $1, $2, $3) },
             onRest: { [unowned self] in step() },
@@ -82,9 +81,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         (self.flow, self.cluster, self.view, self.queue) = (flow, cluster, view, queue)
         (self.nodeMark, self.onReport) = (nodeMark, onReport)
         retry = context.retry
-        nodeKey = SlotMark.nodeKey(task: context.task)
+        nodeField = .ofNodes(task: context.task, flow: flow.index)
         evictsMarks = context.targetEvictsMarks
-        field = Array("\(flow)".utf8)
         tick()
     }
 
@@ -233,11 +231,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     ) {
         let mark = nodeMark()
         watch.sent(mark.stamp, to: endpoint, in: slot, of: view.topology)
-        out.appendCommandHead(4)
-        out.appendBulk("HSET")
-        out.appendBulk(SlotTag.key(nodeKey, in: slot))
-        out.appendBulk(field)
-        out.appendBulk(utf8: mark.text)
+        nodeField.append(mark, in: slot, to: &out)
         expected.append(NodeExpectation(.nodeMark))
         unmarked.remove(endpoint)
     }
