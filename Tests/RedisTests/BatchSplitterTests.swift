@@ -224,7 +224,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         work.send(part, asking: asking, into: &out, &expected)
         for (place, expectation) in expected.enumerated() {
             if expectation.kind == .exec, errors[place] == nil {
-                for element in 0..<Int(expectation.command) {
+                for element in 0..<Int(expectation.replies) {
                     let reply = elements[element].map { NodeReply.error($0) } ?? ok
                     _ = work.receive(reply, for: expectation, element: element, reading)
                 }
@@ -459,7 +459,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
                     if words[0] == "DUMP" { value = .bulk(answer.map { Array($0.0.utf8) }) }
                     if words[0] == "PEXPIRETIME" { value = .integer(answer?.1 ?? -2) }
                     if expectation.kind == .exec {
-                        for element in 0..<Int(expectation.command) {
+                        for element in 0..<Int(expectation.replies) {
                             _ = work.receive(
                                 .shape(.simple, isZero: false), for: expectation, element: element, reading)
                         }

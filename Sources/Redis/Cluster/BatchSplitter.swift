@@ -15,8 +15,9 @@ package final class BatchSplitter {
     private let flow: Int
     private let markField: MarkField
     private let replicationID: String
-    /// The part of each slot in the work that is being filled; -1: none.
-    private var places = [Int32](repeating: -1, count: KeySlot.count)
+    private static let noPart: Int32 = -1
+    /// The part of each slot in the work that is being filled, or `noPart`.
+    private var places = [Int32](repeating: noPart, count: KeySlot.count)
 
     package init(task: String, flow: Int, replicationID: String) {
         (self.task, self.flow, self.replicationID) = (task, flow, replicationID)
@@ -160,7 +161,7 @@ package final class BatchSplitter {
         let work = SlotWork(of: filling.batch, leaving: mark, in: markField)
         for pending in filling.pending {
             let index = Int(pending.slot.number)
-            if places[index] < 0 { places[index] = Int32(work.addPart(pending.slot)) }
+            if places[index] == Self.noPart { places[index] = Int32(work.addPart(pending.slot)) }
             if let range = pending.range {
                 work.append(
                     pending.number, range, to: Int(places[index]), database: pending.database,
@@ -172,7 +173,7 @@ package final class BatchSplitter {
             }
         }
         work.endDatabases()
-        for pending in filling.pending { places[Int(pending.slot.number)] = -1 }
+        for pending in filling.pending { places[Int(pending.slot.number)] = Self.noPart }
         filling.pending.removeAll(keepingCapacity: true)
         filling.steps.append(.slots(work))
     }

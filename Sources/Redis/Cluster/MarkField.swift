@@ -9,10 +9,14 @@ package struct MarkField: Sendable {
     private init(_ name: String, flow: Int) { (self.name, field) = (Array(name.utf8), Array("\(flow)".utf8)) }
 
     /// How far a flow has been applied in each slot.
-    package static func ofSlots(task: String, flow: Int) -> MarkField { .init(SlotMark.slotKey(task: task), flow: flow) }
+    package static func ofSlots(task: String, flow: Int) -> MarkField {
+        .init(SlotMark.slotKey(task: task), flow: flow)
+    }
 
     /// What a flow has last written at each master.
-    package static func ofNodes(task: String, flow: Int) -> MarkField { .init(SlotMark.nodeKey(task: task), flow: flow) }
+    package static func ofNodes(task: String, flow: Int) -> MarkField {
+        .init(SlotMark.nodeKey(task: task), flow: flow)
+    }
 
     /// The command that asks for the mark in a slot.
     package func question(in slot: KeySlot) -> [[UInt8]] { [Array("HGET".utf8), SlotTag.key(name, in: slot), field] }

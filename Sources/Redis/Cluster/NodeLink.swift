@@ -133,10 +133,10 @@ package final class NodeLink {
                     guard try reader.scanReply() != nil else { return }
                     throw TargetError(.protocolViolation, "the target \(endpoint) dropped a transaction")
                 }
-                guard count == Int(expectation.command) else {
+                guard count == Int(expectation.replies) else {
                     throw TargetError(
                         .protocolViolation,
-                        "the target \(endpoint) answered \(count) of \(expectation.command) commands of a transaction")
+                        "the target \(endpoint) answered \(count) of \(expectation.replies) commands of a transaction")
                 }
                 elements = (0, count)
                 continue
@@ -151,11 +151,11 @@ package final class NodeLink {
     private func finishArray(_ expectation: NodeExpectation) {
         elements = nil
         head += 1
-        handlers.onReply(.shape(.array(elements: Int(expectation.command), errors: 0), isZero: false), expectation, nil)
+        handlers.onReply(.shape(.array(elements: Int(expectation.replies), errors: 0), isZero: false), expectation, nil)
     }
 
     /// Parts that replies are outstanding of.
-    package var outstandingParts: Set<Int> { Set(expected[head...].lazy.map { Int($0.part) }.filter { $0 >= 0 }) }
+    package var outstandingParts: Set<Int> { Set(expected[head...].lazy.compactMap(\.part).map { Int($0) }) }
 
     private func lose(_ error: TargetError) {
         guard !isLost else { return }

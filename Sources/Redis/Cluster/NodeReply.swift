@@ -10,15 +10,21 @@ package struct NodeExpectation: Equatable, Sendable {
         case nodeMark
     }
 
+    /// `nil`: it is of no part.
+    package var part: Int32?
+    /// `nil`: it is of none of the part's commands.
+    package var command: CommandIndex?
     package var kind: Kind
-    package var part: Int32 = -1
-    package var command: Int32 = -1
     /// The reply itself is wanted, not just its shape.
     package var wantsValue = false
+    /// In the array that an EXEC answers.
+    package var replies: Int32 = 0
 
-    package init(_ kind: Kind, part: Int = -1, command: Int = -1, wantsValue: Bool = false) {
-        (self.kind, self.part, self.command) = (kind, Int32(part), Int32(command))
-        self.wantsValue = wantsValue
+    package init(_ kind: Kind) { self.kind = kind }
+
+    init(_ kind: Kind, part: Int, command: CommandIndex? = nil, wantsValue: Bool = false, replies: Int = 0) {
+        (self.kind, self.part, self.command) = (kind, Int32(part), command)
+        (self.wantsValue, self.replies) = (wantsValue, Int32(replies))
     }
 }
 

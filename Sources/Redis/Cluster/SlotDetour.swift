@@ -12,16 +12,16 @@ import Link
 struct SlotDetour {
     /// A command by its place among those of the work.
     struct Command {
-        var place: Int32
-        /// -1: it is the last of its part.
-        var next: Int32
+        var place: CommandIndex
+        /// `nil`: it is the last of its part.
+        var next: CommandIndex?
         var hasOneKey: Bool
     }
 
     let destination: Endpoint?
-    private(set) var commands: [Int32] = []
-    /// Where the part goes on after them; -1: all else is done.
-    private(set) var rest: Int32 = -1
+    private(set) var commands: [CommandIndex] = []
+    /// Where the part goes on after them; `nil`: all else is done.
+    private(set) var rest: CommandIndex?
     /// What has been sent after the last of them is sent again.
     private(set) var isClosed = false
 

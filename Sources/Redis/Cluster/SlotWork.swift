@@ -31,16 +31,13 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         package var attempts = 1
     }
 
-    /// The batch that it is of; `nil`: what is done is none of the stream's.
+    /// The batch that it is of; `nil`: the work is not the stream's.
     private let batch: CommandBatch?
-    /// What a transaction leaves in its slot, and where.
-    private let mark: (mark: SlotMark, field: MarkField)?
+    /// What a transaction leaves in its slot; `nil`: there are no transactions.
+    private let mark: SlotMark?
     /// It changes what the target holds.
     package let changesData: Bool
-    /// The replies are wanted.
-    private let collects: Bool
-    private var own = ByteBuffer()
-    private var commands: [SlotCommand] = []
+    private var commands: SlotCommands
     private var parts: [SlotPart] = []
     private var open = 0
 
@@ -49,40 +46,40 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// Parts that a reply to what is on its way has interrupted: they are sent again when all of it is answered.
     private var interruptedParts: Set<Int> = []
     private var detours: [Int: SlotDetour] = [:]
-    private var refused: [Int: [(command: Int32, text: String)]] = [:]
-    private var answers: Int32 = 0
+    /// Of transactions that are on their way. Without a command: of the mark.
+    private var refused: [Int: [(command: CommandIndex?, text: String)]] = [:]
     /// By command, in the order in which they were added with their words.
     package private(set) var values: [Int: RESPValue] = [:]
     /// Replies that are not what the batch's commands hoped for.
     package private(set) var irregularities: [BatchOutcome.Irregularity] = []
-    /// A right is missing that the task cannot do without: what needed it has not been done, the rest may have.
+    /// The task lacks a right that it cannot do without: what needed the right has not been done, the rest may have been.
     package private(set) var isForbidden = false
     /// Why the work cannot be done at all.
     package private(set) var failure: TargetError?
-    /// Commands that nodes have ended their connection at with a complaint, and how often.
-    private var complaints: [Int32: Int] = [:]
+    /// How often a node has ended its connection with a complaint about a command.
+    private var complaints: [CommandIndex: Int] = [:]
 
     /// Work of the stream.
     ///
     /// - Parameter mark: what each transaction leaves in its slot, in `field`.
     package init(of batch: CommandBatch, leaving mark: SlotMark, in field: MarkField) {
-        (self.batch, self.mark) = (batch, (mark, field))
-        (collects, changesData) = (false, true)
+        (self.batch, self.mark, changesData) = (batch, mark, true)
+        commands = SlotCommands(of: batch, leaving: mark, in: field)
     }
 
-    /// Work that is none of the stream's: it leaves no marks, and an error reply fails it.
-    private init(collects: Bool, changesData: Bool) {
-        (batch, mark) = (nil, nil)
-        (self.collects, self.changesData) = (collects, changesData)
+    /// Work that is not the stream's: it leaves no marks, and an error reply fails it.
+    private init(keepsReplies: Bool, changesData: Bool) {
+        (batch, mark, self.changesData) = (nil, nil, changesData)
+        commands = SlotCommands(wantsValues: keepsReplies)
     }
 
     /// Work on df2redis' own keys.
     package static func maintenance(changesData: Bool = false) -> SlotWork {
-        SlotWork(collects: false, changesData: changesData)
+        SlotWork(keepsReplies: false, changesData: changesData)
     }
 
     /// Questions, whose replies are kept in `values`.
-    static func inquiry() -> SlotWork { SlotWork(collects: true, changesData: false) }
+    static func inquiry() -> SlotWork { SlotWork(keepsReplies: true, changesData: false) }
 
     /// One question in each slot.
     package static func inquiry(
@@ -93,125 +90,60 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         return work
     }
 
+    package var isEmpty: Bool { parts.isEmpty }
+    package var isDone: Bool { open == 0 }
+    package var partCount: Int { parts.count }
+    package func slot(of part: Int) -> KeySlot { commands.slot(of: part) }
+    package func state(of part: Int) -> State { parts[part].state }
+    /// Slots where a mark is left.
+    package var markedSlots: [KeySlot] { commands.markedSlots }
+    /// Whether a part is sent as a transaction, which leaves a mark.
+    package func isTransaction(_ part: Int) -> Bool { commands.isTransaction(part) }
+
     // MARK: What is to be done
 
     package func addPart(_ slot: KeySlot) -> Int {
-        parts.append(SlotPart(slot: slot))
+        addProgress()
+        return commands.addPart(slot)
+    }
+
+    private func addProgress() {
+        parts.append(SlotPart())
         open += 1
-        return parts.count - 1
     }
 
     /// A command of the batch, as it is encoded there.
     func append(
         _ number: Int, _ range: Range<Int>, to part: Int, database: UInt32 = 0, mayRepeat: Bool, hasOneKey: Bool
     ) {
-        select(database, in: part)
-        append(
-            SlotCommand(
-                number: Int32(number), start: range.lowerBound, end: range.upperBound, isOwn: false,
-                mayRepeat: mayRepeat, hasOneKey: hasOneKey),
-            to: part)
+        commands.append(number, range, to: part, database: database, mayRepeat: mayRepeat, hasOneKey: hasOneKey)
     }
 
     /// - Parameter number: of the command of the batch that it is; `nil`: of none, and an error reply fails the work.
     package func append(
         _ words: [[UInt8]], for number: Int? = nil, to part: Int, database: UInt32 = 0, mayRepeat: Bool
     ) {
-        select(database, in: part)
-        let start = own.count
-        own.appendCommandHead(words.count)
-        for word in words { own.appendBulk(word) }
-        append(
-            SlotCommand(
-                number: Int32(number ?? -1), start: start, end: own.count, isOwn: true, mayRepeat: mayRepeat,
-                hasOneKey: ClusterCommand.hasOneKey(words), answer: answers),
-            to: part)
-        answers += 1
+        commands.append(words, for: number, to: part, database: database, mayRepeat: mayRepeat)
     }
 
     /// Marks are in database 0, and so is every connection between two parts.
-    package func endDatabases() { for part in parts.indices { select(0, in: part) } }
-
-    private func select(_ database: UInt32, in part: Int) {
-        guard parts[part].database != database else { return }
-        (parts[part].database, parts[part].selects) = (database, true)
-        let start = own.count
-        own.appendCommandHead(2)
-        own.appendBulk("SELECT")
-        own.appendBulk(decimal: Int64(database))
-        append(
-            SlotCommand(number: -1, start: start, end: own.count, isOwn: true, mayRepeat: true, isSelect: true),
-            to: part)
-    }
-
-    private func append(_ command: SlotCommand, to part: Int) {
-        let index = Int32(commands.count)
-        commands.append(command)
-        if parts[part].first < 0 {
-            (parts[part].first, parts[part].from) = (index, index)
-        } else {
-            commands[Int(parts[part].last)].next = index
-        }
-        parts[part].last = index
-        parts[part].count += 1
-        if !command.mayRepeat, mark != nil { parts[part].isTransaction = true }
-    }
-
-    package var isEmpty: Bool { parts.isEmpty }
-    package var isDone: Bool { open == 0 }
-    package var partCount: Int { parts.count }
-    package func slot(of part: Int) -> KeySlot { parts[part].slot }
-    package func state(of part: Int) -> State { parts[part].state }
-    /// Slots where a mark is left.
-    package var markedSlots: [KeySlot] { parts.filter(\.isTransaction).map(\.slot) }
-    /// Whether a part is sent as a transaction, which leaves a mark.
-    package func isTransaction(_ part: Int) -> Bool { parts[part].isTransaction }
+    package func endDatabases() { commands.endDatabases() }
 
     // MARK: A command that somebody else writes
 
     /// A part whose only command is written by somebody else, between `beginLong` and `endLong`.
     package func addLong(_ number: Int, in slot: KeySlot, database: UInt32, mayRepeat: Bool) -> Int {
-        let part = addPart(slot)
-        select(database, in: part)
-        append(SlotCommand(number: Int32(number), start: 0, end: 0, isOwn: true, mayRepeat: mayRepeat), to: part)
-        select(0, in: part)
-        return part
+        addProgress()
+        return commands.addLong(number, in: slot, database: database, mayRepeat: mayRepeat)
     }
 
     package func beginLong(_ index: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
-        let part = parts[index]
-        if part.isTransaction {
-            out.append("*1\r\n$5\r\nMULTI\r\n")
-            expected.append(NodeExpectation(.multi, part: index))
-        }
-        var next = part.first
-        while next >= 0 {
-            let command = commands[Int(next)]
-            let isLong = command.number >= 0
-            if !isLong { append(command, to: &out) }
-            expected.append(
-                NodeExpectation(part.isTransaction ? .queued : .command, part: index, command: Int(next)))
-            if isLong { break }
-            next = command.next
-        }
-        // All that is to be answered until the end, what `endLong` writes too.
-        parts[index].outstanding = part.count + (part.isTransaction ? 3 : 0)
-        (parts[index].state, parts[index].element) = (.sent, part.first)
+        parts[index].outstanding = commands.beginLong(index, into: &out, &expected)
+        (parts[index].state, parts[index].element) = (.sent, commands.first(of: index))
     }
 
     package func endLong(_ index: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
-        let part = parts[index]
-        // Back to database 0, from another one.
-        if commands[Int(part.last)].number < 0 {
-            append(commands[Int(part.last)], to: &out)
-            expected.append(
-                NodeExpectation(part.isTransaction ? .queued : .command, part: index, command: Int(part.last)))
-        }
-        guard part.isTransaction else { return }
-        appendMark(of: index, to: &out)
-        expected.append(NodeExpectation(.queuedMark, part: index))
-        out.append("*1\r\n$4\r\nEXEC\r\n")
-        expected.append(NodeExpectation(.exec, part: index, command: Int(part.count + 1)))
+        commands.endLong(index, into: &out, &expected)
     }
 
     // MARK: Sending
@@ -221,99 +153,22 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// - Parameter asking: to the node that an `ASK` has named. Of a part without a transaction only the commands that were told
     ///   to go there are sent.
     package func send(_ index: Int, asking: Bool, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
-        let part = parts[index]
-        precondition(part.state == .ready || part.state == .inDoubt, "a part is sent once at a time")
-        var outstanding: Int32 = 0
-        func expect(_ kind: NodeExpectation.Kind, _ command: Int32 = -1, wantsValue: Bool = false) {
-            expected.append(NodeExpectation(kind, part: index, command: Int(command), wantsValue: wantsValue))
-            outstanding += 1
-        }
-        func ask() {
-            guard asking else { return }
-            out.append("*1\r\n$6\r\nASKING\r\n")
-            expect(.asking)
-        }
-        if part.state == .inDoubt {
-            ask()
-            let question = mark?.field.question(in: part.slot) ?? []
-            out.appendCommandHead(question.count)
-            for word in question { out.appendBulk(word) }
-            expect(.question, wantsValue: true)
-        } else if part.isTransaction {
-            ask()
-            out.append("*1\r\n$5\r\nMULTI\r\n")
-            expect(.multi)
-            var next = part.first
-            while next >= 0 {
-                append(commands[Int(next)], to: &out)
-                expect(.queued, next)
-                next = commands[Int(next)].next
-            }
-            appendMark(of: index, to: &out)
-            expect(.queuedMark)
-            out.append("*1\r\n$4\r\nEXEC\r\n")
-            expect(.exec, part.count + 1)
+        let state = parts[index].state
+        precondition(state == .ready || state == .inDoubt, "a part is sent once at a time")
+        let before = expected.count
+        if state == .inDoubt {
+            commands.sendQuestion(about: index, asking: asking, into: &out, &expected)
+        } else if commands.isTransaction(index) {
+            commands.sendTransaction(index, asking: asking, into: &out, &expected)
         } else {
-            func send(_ command: Int32) {
-                append(commands[Int(command)], to: &out)
-                expect(.command, command, wantsValue: collects)
-            }
             let detour = asking ? detours[index] : nil
             if detour == nil { endDetour(of: index) }
             parts[index].isOnDetour = detour != nil
-            if detour == nil, !part.selects {
-                var next = parts[index].from
-                while next >= 0 {
-                    send(next)
-                    next = commands[Int(next)].next
-                }
-            } else {
-                for command in wanted(of: parts[index], detour) {
-                    if detour != nil, !commands[Int(command)].isSelect { ask() }
-                    send(command)
-                }
-            }
+            commands.send(index, from: parts[index].from, redirected: detour?.commands, into: &out, &expected)
         }
-        parts[index].outstanding = outstanding
-        parts[index].element = part.first
-        if part.state == .ready { parts[index].state = .sent }
-    }
-
-    /// The commands of a part without a transaction that are sent next, with those that select their databases.
-    private func wanted(of part: SlotPart, _ detour: SlotDetour?) -> [Int32] {
-        var wanted: [Int32] = []
-        var redirected = detour?.commands[...] ?? []
-        var (next, select, hasBegun) = (part.selects ? part.first : redirected.first ?? part.from, Int32(-1), false)
-        while next >= 0 {
-            hasBegun = hasBegun || (detour == nil && next == part.from)
-            if commands[Int(next)].isSelect, !hasBegun {
-                select = next
-            } else if hasBegun || redirected.first == next {
-                if select >= 0 { wanted.append(select) }
-                select = -1
-                wanted.append(next)
-                _ = redirected.popFirst()
-            }
-            next = commands[Int(next)].next
-        }
-        // Back to database 0.
-        if select >= 0, detour != nil { wanted.append(select) }
-        return wanted
-    }
-
-    private func append(_ command: SlotCommand, to out: inout ByteBuffer) {
-        if command.isOwn {
-            own.withUnsafeBytes { out.append(UnsafeRawBufferPointer(rebasing: $0[command.start..<command.end])) }
-        } else {
-            batch?.bytes.withUnsafeBytes {
-                out.append(UnsafeRawBufferPointer(rebasing: $0[command.start..<command.end]))
-            }
-        }
-    }
-
-    private func appendMark(of index: Int, to out: inout ByteBuffer) {
-        guard let mark else { preconditionFailure("a transaction leaves a mark") }
-        mark.field.append(mark.mark, in: parts[index].slot, to: &out)
+        parts[index].outstanding = Int32(expected.count - before)
+        parts[index].element = commands.first(of: index)
+        if state == .ready { parts[index].state = .sent }
     }
 
     // MARK: Replies
@@ -327,7 +182,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     package func receive(
         _ reply: NodeReply, for expectation: NodeExpectation, element: Int? = nil, _ reading: ClusterTopology.Reading
     ) -> Int? {
-        let index = Int(expectation.part)
+        guard let part = expectation.part else { preconditionFailure("a node's mark is no part's") }
+        let index = Int(part)
         if element != nil {
             receiveElement(reply, of: index)
             return nil
@@ -336,19 +192,21 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         switch expectation.kind {
         case .nodeMark: preconditionFailure("a node's mark is no part's")
         case .asking, .multi:
-            if case .error(let text) = reply { interrupt(index, by: text, at: parts[index].first, reading) }
+            if case .error(let text) = reply { interrupt(index, by: text, at: commands.first(of: index), reading) }
         case .queued, .queuedMark:
-            if case .error(let text) = reply, !noteTrouble(index, text, at: parts[index].first, reading) {
+            if case .error(let text) = reply, !noteTrouble(index, text, at: commands.first(of: index), reading) {
                 refused[index, default: []].append((expectation.command, text))
             }
-        case .command: receiveAnswer(reply, to: expectation.command, in: index, reading)
+        case .command:
+            guard let command = expectation.command else { preconditionFailure("a command's reply is of a command") }
+            receiveAnswer(reply, to: command, in: index, reading)
         case .exec: if case .error(let text) = reply { receiveAbort(text, of: index, reading) }
         case .question: return receiveMark(reply, of: index, reading)
         }
         guard parts[index].outstanding == 0 else { return nil }
         if interruptedParts.remove(index) != nil {
             parts[index].state = .ready
-        } else if parts[index].isOnDetour, let rest = detours.removeValue(forKey: index)?.rest, rest >= 0 {
+        } else if parts[index].isOnDetour, let rest = detours.removeValue(forKey: index)?.rest {
             (parts[index].state, parts[index].from, troubles[index]) = (.ready, rest, nil)
         } else if parts[index].state == .sent {
             finish(index)
@@ -357,7 +215,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     private func receiveAnswer(
-        _ reply: NodeReply, to command: Int32, in index: Int, _ reading: ClusterTopology.Reading
+        _ reply: NodeReply, to command: CommandIndex, in index: Int, _ reading: ClusterTopology.Reading
     ) {
         if interruptedParts.contains(index) {
             // It is sent again with what was before it, but for what came between commands that go elsewhere.
@@ -373,58 +231,41 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     private func receiveElement(_ reply: NodeReply, of index: Int) {
-        let command = parts[index].element
-        guard command >= 0 else {
+        guard let command = parts[index].element else {
             if case .error(let text) = reply {
-                fail(TargetError.reply(text, to: "the mark of slot \(parts[index].slot)"))
+                fail(TargetError.reply(text, to: "the mark of slot \(commands.slot(of: index))"))
             }
             return
         }
         note(reply, of: command, isRepeated: false)
-        parts[index].element = commands[Int(command)].next
+        parts[index].element = commands[command].next
     }
 
     /// EXEC has not run.
     private func receiveAbort(_ text: String, of index: Int, _ reading: ClusterTopology.Reading) {
-        if interruptedParts.contains(index) || noteTrouble(index, text, at: parts[index].first, reading) {
+        if interruptedParts.contains(index) || noteTrouble(index, text, at: commands.first(of: index), reading) {
             return refused[index] = nil
         }
         guard let refusals = refused.removeValue(forKey: index), !refusals.isEmpty else {
             return fail(TargetError.reply(text, to: "a transaction"))
         }
         for (command, text) in refusals {
-            guard command >= 0 else {
-                return fail(TargetError.reply(text, to: "the mark of slot \(parts[index].slot)"))
+            guard let command else {
+                return fail(TargetError.reply(text, to: "the mark of slot \(commands.slot(of: index))"))
             }
             note(.error(text), of: command, isRepeated: false)
         }
         // With the right added all of it is to be done, so nothing of it is now.
         if isForbidden { return }
-        remove(Set(refusals.map(\.command)), from: index)
+        commands.remove(Set(refusals.compactMap(\.command)), from: index)
         interruptedParts.insert(index)
-    }
-
-    private func remove(_ refused: Set<Int32>, from index: Int) {
-        var (next, last) = (parts[index].first, Int32(-1))
-        (parts[index].first, parts[index].count) = (-1, 0)
-        while next >= 0 {
-            let following = commands[Int(next)].next
-            if !refused.contains(next) {
-                if last < 0 { parts[index].first = next } else { commands[Int(last)].next = next }
-                last = next
-                parts[index].count += 1
-            }
-            next = following
-        }
-        if last >= 0 { commands[Int(last)].next = -1 }
-        (parts[index].last, parts[index].from) = (last, parts[index].first)
     }
 
     /// The slot's mark says whether a part in doubt was applied.
     private func receiveMark(_ reply: NodeReply, of index: Int, _ reading: ClusterTopology.Reading) -> Int? {
         switch reply {
-        case .error(let text): interrupt(index, by: text, at: parts[index].first, reading)
-        case .value(let value) where value.text == mark?.mark.text: finish(index)
+        case .error(let text): interrupt(index, by: text, at: commands.first(of: index), reading)
+        case .value(let value) where value.text == mark?.text: finish(index)
         case .value, .shape: parts[index].state = .ready
         }
         // Whether it was applied is still open, if the question could not be asked.
@@ -433,13 +274,14 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     /// An error that another attempt does not mend fails the work.
-    private func interrupt(_ index: Int, by text: String, at command: Int32, _ reading: ClusterTopology.Reading) {
+    private func interrupt(_ index: Int, by text: String, at command: CommandIndex?, _ reading: ClusterTopology.Reading)
+    {
         if !noteTrouble(index, text, at: command, reading) { fail(TargetError.reply(text, to: "a request")) }
     }
 
     /// - Returns: `false` for an error that another attempt does not mend.
     private func noteTrouble(
-        _ index: Int, _ text: String, at command: Int32, _ reading: ClusterTopology.Reading
+        _ index: Int, _ text: String, at command: CommandIndex?, _ reading: ClusterTopology.Reading
     ) -> Bool {
         let cause: Trouble.Cause
         if let redirection = ClusterRedirection(text, reading) {
@@ -451,8 +293,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         }
         guard interruptedParts.insert(index).inserted else { return true }
         troubles[index] = Trouble(cause: cause, attempts: (troubles[index]?.attempts ?? 0) + 1)
-        guard !parts[index].isTransaction else { return true }
-        if !parts[index].isOnDetour, case .redirected(.ask(_, let destination)) = cause {
+        guard !commands.isTransaction(index) else { return true }
+        if !parts[index].isOnDetour, case .redirected(.ask(_, let destination)) = cause, let command {
             let detour = SlotDetour(to: destination, onDetour(command))
             detours[index] = detour
             if detour.isClosed { parts[index].isRepeated = true }
@@ -464,8 +306,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         return true
     }
 
-    private func onDetour(_ command: Int32) -> SlotDetour.Command {
-        .init(place: command, next: commands[Int(command)].next, hasOneKey: commands[Int(command)].hasOneKey)
+    private func onDetour(_ command: CommandIndex) -> SlotDetour.Command {
+        .init(place: command, next: commands[command].next, hasOneKey: commands[command].hasOneKey)
     }
 
     /// The part goes to the slot's master again, from the first command that was to make a detour.
@@ -474,21 +316,20 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         (parts[index].from, parts[index].isRepeated) = (first, true)
     }
 
-    private func note(_ reply: NodeReply, of command: Int32, isRepeated: Bool) {
-        let number = Int(commands[Int(command)].number)
+    private func note(_ reply: NodeReply, of command: CommandIndex, isRepeated: Bool) {
+        let number = commands[command].number.map { Int($0) }
         switch reply {
         case .value(let value):
-            let answer = commands[Int(command)].answer
-            if answer >= 0 { values[Int(answer)] = value }
+            if let answer = commands[command].answer { values[Int(answer)] = value }
         case .error(let text):
-            guard number >= 0, batch != nil else { return fail(TargetError.reply(text, to: "a request")) }
+            guard let number, let batch else { return fail(TargetError.reply(text, to: "a request")) }
             let irregularity = BatchOutcome.Irregularity(command: number, kind: .error(text))
-            if let batch, irregularity.isMissingRight(in: batch) { isForbidden = true }
-            // What is repeated meets what has come after it.
+            if irregularity.isMissingRight(in: batch) { isForbidden = true }
+            // A command that is repeated may meet what later commands have made of its key.
             if isRepeats(command, isRepeated), text.hasPrefix("WRONGTYPE") { return }
             irregular(number, .error(text))
         case .shape(let shape, let isZero):
-            guard number >= 0, let batch else { return }
+            guard let number, let batch else { return }
             switch shape {
             case .null where batch.reportsConflicts: irregular(number, .null)
             case .integer
@@ -500,8 +341,8 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         }
     }
 
-    private func isRepeats(_ command: Int32, _ isRepeated: Bool) -> Bool {
-        commands[Int(command)].mayRepeat && (isRepeated || batch?.mayHaveBeenApplied == true)
+    private func isRepeats(_ command: CommandIndex, _ isRepeated: Bool) -> Bool {
+        commands[command].mayRepeat && (isRepeated || batch?.mayHaveBeenApplied == true)
     }
 
     private func irregular(_ number: Int, _ kind: BatchOutcome.Irregularity.Kind) {
@@ -528,17 +369,10 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     ///
     /// - Returns: the bytes of the request's longest argument, when it is to blame: nobody takes it.
     package func complained(about expectation: NodeExpectation) -> Int? {
-        guard expectation.command >= 0, [.command, .queued].contains(expectation.kind) else { return nil }
-        complaints[expectation.command, default: 0] += 1
-        guard complaints[expectation.command, default: 0] >= Self.complaintsUntilBlamed else { return nil }
-        let command = commands[Int(expectation.command)]
-        func longest(_ bytes: UnsafeRawBufferPointer) -> Int {
-            var reader = ByteReader(
-                RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[command.start..<command.end])))
-            let count = reader.readDecimalLine(after: UInt8(ascii: "*")) ?? 0
-            return (0..<count).reduce(0) { longest, _ in max(longest, reader.readBulkArgument()?.byteCount ?? 0) }
-        }
-        return command.isOwn ? own.withUnsafeBytes(longest) : batch?.bytes.withUnsafeBytes(longest)
+        guard let command = expectation.command else { return nil }
+        complaints[command, default: 0] += 1
+        guard complaints[command, default: 0] >= Self.complaintsUntilBlamed else { return nil }
+        return commands.longestArgument(of: command)
     }
 
     /// The connection that carried a part has ended.
@@ -551,11 +385,11 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         interruptedParts.remove(index)
         (detours[index], parts[index].isOnDetour) = (nil, false)
         if parts[index].state == .inDoubt { return }
-        if parts[index].isTransaction {
+        if commands.isTransaction(index) {
             parts[index].state = .inDoubt
         } else {
             parts[index].state = .ready
-            (parts[index].from, parts[index].isRepeated) = (parts[index].first, true)
+            (parts[index].from, parts[index].isRepeated) = (nil, true)
         }
     }
 }
