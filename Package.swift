@@ -62,7 +62,11 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: hot),
-        .target(name: "Comparison", dependencies: ["Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
+        .target(name: "Servers", dependencies: ["Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
+        .target(
+            name: "Comparison", dependencies: ["Servers", "Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
+        .target(
+            name: "Preflight", dependencies: ["Servers", "Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
         .target(name: "Systemd", dependencies: ["Base", "CSystemd", logging], swiftSettings: strict),
         .target(
             name: "Dashboard",
@@ -77,8 +81,8 @@ let package = Package(
         .target(
             name: "Service",
             dependencies: [
-                "Base", "Comparison", "Dashboard", "Replication", "Dragonfly", "Redis", "Link", "Systemd", logging,
-                .product(name: "Yams", package: "Yams"),
+                "Base", "Comparison", "Dashboard", "Preflight", "Replication", "Servers", "Dragonfly", "Redis", "Link",
+                "Systemd", logging, .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -115,7 +119,13 @@ let package = Package(
         .testTarget(
             name: "ComparisonTests",
             dependencies: [
-                "Comparison", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire", logging,
+                "Comparison", "Servers", "Dragonfly", "Lab", "Link", "Redis", "Wire",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "PreflightTests",
+            dependencies: [
+                "Preflight", "Servers", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire", logging,
             ],
             swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Lab", "Systemd"], swiftSettings: strict),

@@ -1,3 +1,4 @@
+import Servers
 import Wire
 
 /// Waits until the target has what the source has journaled so far, as far as anybody says.
@@ -15,7 +16,7 @@ struct AppliedPosition: Sendable {
     let checkpointKey: String
     let settle: Duration
 
-    func wait() async throws(ComparisonError) {
+    func wait() async throws(ServerError) {
         do {
             try await Task.sleep(for: .milliseconds(200))
             guard let offsets = try await offsets(), var applied = try await positions(offsets.count) else {
@@ -31,7 +32,7 @@ struct AppliedPosition: Sendable {
                 if next != applied { lastMove = .now }
                 applied = next
             }
-        } catch let error as ComparisonError {
+        } catch let error as ServerError {
             throw error
         } catch {
             throw .cancelled
@@ -39,14 +40,14 @@ struct AppliedPosition: Sendable {
     }
 
     /// The next LSN of each shard; `nil` when the source does not say.
-    private func offsets() async throws(ComparisonError) -> [UInt64]? {
+    private func offsets() async throws(ServerError) -> [UInt64]? {
         guard let reply = try await source.requests([command("DFLY", "REPLICAOFFSET")])[0].array else { return nil }
         let offsets = reply.compactMap { $0.int.map { UInt64(clamping: $0) } }
         return offsets.isEmpty ? nil : offsets
     }
 
     /// The next LSN that each flow has to apply; `nil` unless the checkpoint has one for each.
-    private func positions(_ count: Int) async throws(ComparisonError) -> [UInt64]? {
+    private func positions(_ count: Int) async throws(ServerError) -> [UInt64]? {
         let replies = try await target.requests([
             command("SELECT", "0"),
             command("HMGET", checkpointKey) + (0..<count).map { Array("flow:\($0)".utf8) },

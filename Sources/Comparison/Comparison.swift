@@ -1,5 +1,6 @@
 import Dragonfly
 import Redis
+package import Servers
 import Wire
 
 /// Compares what two servers hold, key by key, while clients write to the source and a task follows it.
@@ -18,7 +19,7 @@ package struct Comparison: Sendable {
 
     private let servers: ServerPair
     private let options: ComparisonOptions
-    private let onDifference: @Sendable (KeyDifference) throws(ComparisonError) -> Void
+    private let onDifference: @Sendable (KeyDifference) -> Void
     private let onProgress: @Sendable (ComparisonProgress) -> Void
 
     /// - Parameters:
@@ -26,9 +27,7 @@ package struct Comparison: Sendable {
     ///   - onProgress: called after each page of keys.
     package init(
         _ servers: ServerPair, options: ComparisonOptions,
-        onDifference: @escaping @Sendable (KeyDifference) throws(ComparisonError) -> Void = {
-            _ throws(ComparisonError) in
-        },
+        onDifference: @escaping @Sendable (KeyDifference) -> Void = { _ in },
         onProgress: @escaping @Sendable (ComparisonProgress) -> Void = { _ in }
     ) {
         self.servers = servers
@@ -37,11 +36,11 @@ package struct Comparison: Sendable {
         self.onProgress = onProgress
     }
 
-    /// - Throws: `ComparisonError`; what was found until then is of no use as a result.
-    package func run() async throws(ComparisonError) -> ComparisonSummary {
+    /// - Throws: `ServerError`; what was found until then is of no use as a result.
+    package func run() async throws(ServerError) -> ComparisonSummary {
         let start = ContinuousClock.now
         let pool = try await ComparerPool(servers, options)
-        do throws(ComparisonError) {
+        do throws(ServerError) {
             var walk = Walk(pool: pool, options: options, onDifference: onDifference, onProgress: onProgress)
             try await walk.run()
             await pool.close()
@@ -57,7 +56,7 @@ package struct Comparison: Sendable {
     private struct Walk {
         let pool: ComparerPool
         let options: ComparisonOptions
-        let onDifference: @Sendable (KeyDifference) throws(ComparisonError) -> Void
+        let onDifference: @Sendable (KeyDifference) -> Void
         let onProgress: @Sendable (ComparisonProgress) -> Void
         var summary: ComparisonSummary
         private var progress = ComparisonProgress()
@@ -65,7 +64,7 @@ package struct Comparison: Sendable {
 
         init(
             pool: ComparerPool, options: ComparisonOptions,
-            onDifference: @escaping @Sendable (KeyDifference) throws(ComparisonError) -> Void,
+            onDifference: @escaping @Sendable (KeyDifference) -> Void,
             onProgress: @escaping @Sendable (ComparisonProgress) -> Void
         ) {
             self.pool = pool
@@ -75,7 +74,7 @@ package struct Comparison: Sendable {
             summary = ComparisonSummary(mode: options.mode)
         }
 
-        mutating func run() async throws(ComparisonError) {
+        mutating func run() async throws(ServerError) {
             let pool = pool
             let (source, target) = (pool.source, pool.target)
             let sourceCounts = try await source.keyCounts()
@@ -92,13 +91,13 @@ package struct Comparison: Sendable {
                 progress.database = database
                 progress.step = .comparing
                 var pages = KeyPages(server: source, database: database, selection: selection, count: options.pageKeys)
-                try await compareAll(in: database) { () async throws(ComparisonError) in
+                try await compareAll(in: database) { () async throws(ServerError) in
                     guard let keys = try await pages.next() else { return nil }
                     return keys
                 }
                 progress.step = .searching
                 pages = KeyPages(server: target, database: database, selection: selection, count: options.pageKeys)
-                try await compareAll(in: database, areExtra: true) { () async throws(ComparisonError) in
+                try await compareAll(in: database, areExtra: true) { () async throws(ServerError) in
                     guard let keys = try await pages.next() else { return nil }
                     return try await pool.keysMissingAtSource(keys, database: database)
                 }
@@ -108,7 +107,7 @@ package struct Comparison: Sendable {
         }
 
         /// The checkpoints' keys of all tasks that the target knows.
-        private func checkpointKeys() async throws(ComparisonError) -> Set<String> {
+        private func checkpointKeys() async throws(ServerError) -> Set<String> {
             let replies = try await pool.target.requests([
                 command("SELECT", "0"), command("HKEYS", TaskRegistry.key),
             ])
@@ -118,11 +117,11 @@ package struct Comparison: Sendable {
         /// Compares pages of keys, as many at the same time as there are comparers.
         private mutating func compareAll(
             in database: UInt32, areExtra: Bool = false,
-            _ nextPage: () async throws(ComparisonError) -> [[UInt8]]?
-        ) async throws(ComparisonError) {
-            let outcome = await withTaskGroup(of: ComparedPage.self) { group -> Result<Void, ComparisonError> in
+            _ nextPage: () async throws(ServerError) -> [[UInt8]]?
+        ) async throws(ServerError) {
+            let outcome = await withTaskGroup(of: ComparedPage.self) { group -> Result<Void, ServerError> in
                 var free = pool.comparers
-                do throws(ComparisonError) {
+                do throws(ServerError) {
                     while let keys = try await nextPage() {
                         if keys.isEmpty { continue }
                         if free.isEmpty, let page = await group.next() {
@@ -153,10 +152,10 @@ package struct Comparison: Sendable {
             try outcome.get()
         }
 
-        private mutating func add(_ page: ComparedPage, areExtra: Bool) throws(ComparisonError) {
+        private mutating func add(_ page: ComparedPage, areExtra: Bool) throws(ServerError) {
             let findings = try page.findings.get()
             if !areExtra { summary.keys += page.keys.count - findings.goneCount }
-            try count(findings)
+            count(findings)
             for finding in findings.different {
                 let key = PendingKey(database: page.database, key: finding.difference.key)
                 pending[key] = Sighting(digest: finding.digest)
@@ -164,16 +163,16 @@ package struct Comparison: Sendable {
             report()
         }
 
-        private mutating func count(_ findings: KeyComparer.Findings) throws(ComparisonError) {
-            try addLeftOut(findings)
+        private mutating func count(_ findings: KeyComparer.Findings) {
+            addLeftOut(findings)
             summary.lateTTLs += findings.lateTTLs
             for (type, count) in findings.unread { summary.unread[type, default: 0] += count }
         }
 
-        private mutating func addLeftOut(_ findings: KeyComparer.Findings) throws(ComparisonError) {
+        private mutating func addLeftOut(_ findings: KeyComparer.Findings) {
             for difference in findings.leftOut {
                 summary.leftOut[difference.type, default: 0] += 1
-                try onDifference(difference)
+                onDifference(difference)
             }
         }
 
@@ -188,7 +187,7 @@ package struct Comparison: Sendable {
         // MARK: Reading again
 
         /// Reads the keys that were different again, until each is equal, or different and unchanged.
-        private mutating func confirm() async throws(ComparisonError) {
+        private mutating func confirm() async throws(ServerError) {
             progress.step = .confirming
             for _ in 0..<options.rounds {
                 if pending.isEmpty { return }
@@ -206,7 +205,7 @@ package struct Comparison: Sendable {
 
         private mutating func readAgain(
             _ keys: [[UInt8]], in database: UInt32, _ before: [PendingKey: Sighting]
-        ) async throws(ComparisonError) {
+        ) async throws(ServerError) {
             var rest = keys[...]
             let pages = await withTaskGroup(of: ComparedPage.self) { group in
                 var (free, pages) = (pool.comparers, [ComparedPage]())
@@ -224,7 +223,7 @@ package struct Comparison: Sendable {
             }
             for page in pages {
                 let findings = try page.findings.get()
-                try addLeftOut(findings)
+                addLeftOut(findings)
                 for finding in findings.different {
                     let key = PendingKey(database: database, key: finding.difference.key)
                     let sighting = Sighting(digest: finding.digest, after: before[key])
@@ -233,7 +232,7 @@ package struct Comparison: Sendable {
                         continue
                     }
                     summary.differences[finding.difference.kind, default: [:]][finding.difference.type, default: 0] += 1
-                    try onDifference(finding.difference)
+                    onDifference(finding.difference)
                 }
             }
         }
@@ -262,13 +261,13 @@ private struct ComparedPage: Sendable {
     let comparer: KeyComparer
     let database: UInt32
     let keys: [[UInt8]]
-    let findings: Result<KeyComparer.Findings, ComparisonError>
+    let findings: Result<KeyComparer.Findings, ServerError>
 
     init(comparer: KeyComparer, database: UInt32, keys: [[UInt8]]) async {
         self.comparer = comparer
         self.database = database
         self.keys = keys
-        findings = await .catching { () async throws(ComparisonError) in
+        findings = await .catching { () async throws(ServerError) in
             try await comparer.compare(keys, database: database)
         }
     }
@@ -282,7 +281,7 @@ struct ComparerPool: Sendable {
     let position: AppliedPosition
     let scope: PolicyScope
 
-    init(_ servers: ServerPair, _ options: ComparisonOptions) async throws(ComparisonError) {
+    init(_ servers: ServerPair, _ options: ComparisonOptions) async throws(ServerError) {
         let pacers =
             options.commandsPerSecond > 0
             ? (
@@ -290,7 +289,7 @@ struct ComparerPool: Sendable {
                 target: Pacer(commandsPerSecond: options.commandsPerSecond)
             ) : nil
         var open: [ServerConnection] = []
-        do throws(ComparisonError) {
+        do throws(ServerError) {
             source = try await .source(servers.source, role: "check", pacer: pacers?.source)
             open.append(source)
             target = try await .target(servers.target, role: "check", pacer: pacers?.target)
@@ -321,7 +320,7 @@ struct ComparerPool: Sendable {
     /// Those of `keys` that the source lacks.
     func keysMissingAtSource(
         _ keys: [[UInt8]], database: UInt32
-    ) async throws(ComparisonError) -> [[UInt8]] {
+    ) async throws(ServerError) -> [[UInt8]] {
         if keys.isEmpty { return [] }
         let exists = Array("EXISTS".utf8)
         let select = command("SELECT", "\(database)")

@@ -1,3 +1,4 @@
+import Servers
 import Wire
 
 /// The first piece of a value, which is all of most values: asked for with one command on either side, the same on both.

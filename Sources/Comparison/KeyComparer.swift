@@ -1,3 +1,4 @@
+import Servers
 import Wire
 
 /// Compares keys over one connection to either side, a page of them in few round trips.
@@ -58,7 +59,7 @@ struct KeyComparer: Sendable {
 
     /// 1. The source says the types, 2. each side reads the value as the source's type asks for it, 3. what that leaves open is
     /// asked for: the type of what the target could not read as the source's, and values of keys that are different already.
-    func compare(_ keys: [[UInt8]], database: UInt32) async throws(ComparisonError) -> Findings {
+    func compare(_ keys: [[UInt8]], database: UInt32) async throws(ServerError) -> Findings {
         var findings = Findings()
         var left = try await types(of: keys, database: database)
         let questions = zip(keys, left).map { $1.isMissing ? nil : question($1.type ?? "", $0) }
@@ -88,7 +89,7 @@ struct KeyComparer: Sendable {
     private func select(_ database: UInt32) -> Command { [Self.selectCommand, Array("\(database)".utf8)] }
 
     /// The source's types and deadlines.
-    private func types(of keys: [[UInt8]], database: UInt32) async throws(ComparisonError) -> [Sight] {
+    private func types(of keys: [[UInt8]], database: UInt32) async throws(ServerError) -> [Sight] {
         var commands = [select(database)]
         commands.reserveCapacity(keys.count * 2 + 1)
         for key in keys {
@@ -97,7 +98,7 @@ struct KeyComparer: Sendable {
         }
         let replies = try await source.requests(commands)
         try refuseErrors(in: replies, to: commands, of: source)
-        return try keys.indices.map { (place) throws(ComparisonError) in
+        return try keys.indices.map { (place) throws(ServerError) in
             guard let type = replies[place * 2 + 1].text else { throw source.violation("TYPE") }
             return Sight(type: type, expiresAt: try deadline(replies[place * 2 + 2], of: source) ?? -1)
         }
@@ -106,7 +107,7 @@ struct KeyComparer: Sendable {
     /// What the target has, and both sides' values as `questions` ask for them; where there is none, the target's type.
     private func values(
         of keys: [[UInt8]], _ questions: [Command?], database: UInt32, _ left: inout [Sight]
-    ) async throws(ComparisonError) -> [Sight] {
+    ) async throws(ServerError) -> [Sight] {
         var commands = [select(database)]
         commands.reserveCapacity(keys.count * 2 + 1)
         for (key, question) in zip(keys, questions) {
@@ -139,7 +140,7 @@ struct KeyComparer: Sendable {
         return right
     }
 
-    private func addTypes(of keys: [[UInt8]], _ sights: inout [Sight]) async throws(ComparisonError) {
+    private func addTypes(of keys: [[UInt8]], _ sights: inout [Sight]) async throws(ServerError) {
         let open = keys.indices.filter { sights[$0].type == nil }
         if open.isEmpty { return }
         let commands = open.map { [Self.typeCommand, keys[$0]] }
@@ -150,14 +151,14 @@ struct KeyComparer: Sendable {
 
     private func refuseErrors(
         in replies: [RESPValue], to commands: [Command], of server: ServerConnection
-    ) throws(ComparisonError) {
+    ) throws(ServerError) {
         for (reply, command) in zip(replies, commands) {
             if case .error(let text) = reply { throw server.refusal(text, of: command) }
         }
     }
 
     /// - Returns: Unix milliseconds, -1 for never; `nil` when there is no such key.
-    private func deadline(_ reply: RESPValue, of server: ServerConnection) throws(ComparisonError) -> Int64? {
+    private func deadline(_ reply: RESPValue, of server: ServerConnection) throws(ServerError) -> Int64? {
         guard let milliseconds = reply.int else { throw server.violation("PEXPIRETIME") }
         return milliseconds == -2 ? nil : milliseconds
     }
@@ -190,7 +191,7 @@ struct KeyComparer: Sendable {
     }
 
     /// Values of keys that are different already, where they have not been read.
-    private func readDifferent(_ candidates: inout [Candidate]) async throws(ComparisonError) {
+    private func readDifferent(_ candidates: inout [Candidate]) async throws(ServerError) {
         var (places, questions): ([Int], [Command]) = ([], [])
         for (place, candidate) in candidates.enumerated() {
             guard case .differs = candidate.known, mode != .value || candidate.values == nil,
@@ -209,7 +210,7 @@ struct KeyComparer: Sendable {
 
     private func compareValues(
         of candidate: Candidate, database: UInt32, _ findings: inout Findings
-    ) async throws(ComparisonError) {
+    ) async throws(ServerError) {
         var digest = candidate.digest
         var verdict = candidate.known
         if let question = candidate.question, let answers = candidate.values {

@@ -1,5 +1,6 @@
 import Link
 import Redis
+import Servers
 import Wire
 
 /// Walks the keys of a server's database, page by page; of a cluster, master by master.
@@ -20,7 +21,7 @@ struct KeyPages {
     }
 
     /// - Returns: `nil` when there are no more.
-    mutating func next() async throws(ComparisonError) -> [[UInt8]]? {
+    mutating func next() async throws(ServerError) -> [[UInt8]]? {
         if places == nil { places = try await server.walkPlaces() }
         guard let place = places?.first else { return nil }
         var scan = command("SCAN", cursor, "COUNT", "\(count)")

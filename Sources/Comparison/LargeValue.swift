@@ -1,3 +1,4 @@
+import Servers
 import Wire
 
 /// Compares a value piece by piece: neither side's is in memory whole.
@@ -18,7 +19,7 @@ struct LargeValue {
         (self.type, self.key, self.source, self.target) = (type, key, source, target)
     }
 
-    mutating func compare() async throws(ComparisonError) -> ValueVerdict {
+    mutating func compare() async throws(ServerError) -> ValueVerdict {
         guard let question = FirstPiece.lengthQuestion(type, key) else { return .equal }
         guard let (left, right) = try await both(question) else { return .hasChanged }
         let length = left.int ?? 0
@@ -41,14 +42,14 @@ struct LargeValue {
     /// The answers of both sides to one command; `nil` when the key is no longer what it was.
     private mutating func both(
         _ command: Command
-    ) async throws(ComparisonError) -> (source: RESPValue, target: RESPValue)? {
+    ) async throws(ServerError) -> (source: RESPValue, target: RESPValue)? {
         guard let (left, right) = try await requestBoth([command], source, target) else { return nil }
         digest.add(left[0])
         digest.add(right[0])
         return (left[0], right[0])
     }
 
-    private mutating func compareBytes(_ length: Int64) async throws(ComparisonError) -> ValueVerdict {
+    private mutating func compareBytes(_ length: Int64) async throws(ServerError) -> ValueVerdict {
         for start in stride(from: 0, to: length, by: Self.bytes) {
             let piece = command("GETRANGE", key, start, start + Int64(Self.bytes) - 1)
             guard let (left, right) = try await both(piece) else { return .hasChanged }
@@ -57,7 +58,7 @@ struct LargeValue {
         return .equal
     }
 
-    private mutating func compareElements(_ length: Int64) async throws(ComparisonError) -> ValueVerdict {
+    private mutating func compareElements(_ length: Int64) async throws(ServerError) -> ValueVerdict {
         for start in stride(from: 0, to: length, by: Self.elements) {
             let piece = command("LRANGE", key, start, start + Int64(Self.elements) - 1)
             guard let (left, right) = try await both(piece) else { return .hasChanged }
@@ -68,7 +69,7 @@ struct LargeValue {
 
     private mutating func compareScan(
         _ scan: String, lookup: String, width: Int
-    ) async throws(ComparisonError) -> ValueVerdict {
+    ) async throws(ServerError) -> ValueVerdict {
         var cursor = "0"
         repeat {
             let page = command(scan, key, cursor, "COUNT", Self.elements)
@@ -100,7 +101,7 @@ struct LargeValue {
 
     // MARK: Streams
 
-    private mutating func compareStream() async throws(ComparisonError) -> ValueVerdict {
+    private mutating func compareStream() async throws(ServerError) -> ValueVerdict {
         guard let info = try await both(command("XINFO", "STREAM", key)) else { return .hasChanged }
         let lastIDs = [info.source, info.target].map { Self.field("last-generated-id", of: $0)?.text ?? "" }
         guard lastIDs[0] == lastIDs[1] else { return .differs(.value, source: lastIDs[0], target: lastIDs[1]) }
@@ -118,7 +119,7 @@ struct LargeValue {
         return try await compareGroups()
     }
 
-    private mutating func compareGroups() async throws(ComparisonError) -> ValueVerdict {
+    private mutating func compareGroups() async throws(ServerError) -> ValueVerdict {
         guard let groups = try await both(command("XINFO", "GROUPS", key)) else { return .hasChanged }
         let (left, right) = (Self.positions(groups.source), Self.positions(groups.target))
         guard left == right else {
@@ -188,7 +189,7 @@ private struct PendingEntries: Equatable {
 /// - Returns: `nil` when an answer says that a key is no longer what it was.
 func requestBoth(
     _ commands: [Command], _ source: ServerConnection, _ target: ServerConnection
-) async throws(ComparisonError) -> (source: [RESPValue], target: [RESPValue])? {
+) async throws(ServerError) -> (source: [RESPValue], target: [RESPValue])? {
     let (left, right) = try await answersOfBoth(commands, commands, source, target)
     for (place, command) in commands.enumerated() {
         if try isChange(left[place], of: command, on: source) { return nil }
@@ -200,9 +201,9 @@ func requestBoth(
 /// Sends each side its commands at the same time. Error replies are values.
 func answersOfBoth(
     _ toSource: [Command], _ toTarget: [Command], _ source: ServerConnection, _ target: ServerConnection
-) async throws(ComparisonError) -> (source: [RESPValue], target: [RESPValue]) {
-    async let left = Result.catching { () async throws(ComparisonError) in try await source.requests(toSource) }
-    let right = await Result.catching { () async throws(ComparisonError) in try await target.requests(toTarget) }
+) async throws(ServerError) -> (source: [RESPValue], target: [RESPValue]) {
+    async let left = Result.catching { () async throws(ServerError) in try await source.requests(toSource) }
+    let right = await Result.catching { () async throws(ServerError) in try await target.requests(toTarget) }
     return (try await left.get(), try right.get())
 }
 
@@ -211,7 +212,7 @@ func answersOfBoth(
 /// - Throws: any other error reply.
 func isChange(
     _ reply: RESPValue, of command: Command, on server: ServerConnection
-) throws(ComparisonError) -> Bool {
+) throws(ServerError) -> Bool {
     guard case .error(let text) = reply else { return false }
     if text.hasPrefix("WRONGTYPE") || text.hasPrefix("ERR no such key") || text.hasPrefix("NOGROUP") { return true }
     throw server.refusal(text, of: command)

@@ -1,4 +1,5 @@
 import Redis
+import Servers
 
 /// What of the source a policy leaves out, as the target is.
 struct PolicyScope: Sendable {
@@ -7,8 +8,8 @@ struct PolicyScope: Sendable {
     private let databaseCount: UInt32?
     private let skippedDatabases: Set<UInt32>
 
-    /// - Throws: `ComparisonError`, where the target has to be asked.
-    init(_ options: ComparisonOptions, _ target: TargetSettings) async throws(ComparisonError) {
+    /// - Throws: `ServerError`, where the target has to be asked.
+    init(_ options: ComparisonOptions, _ target: TargetSettings) async throws(ServerError) {
         skippedDatabases = options.skippedDatabases
         guard options.leavesOutUnsupported else {
             (profile, databaseCount) = (nil, nil)

@@ -1,5 +1,6 @@
 import Dragonfly
 import Redis
+package import Servers
 import Wire
 
 /// Looks whether the target may be one: a Dragonfly that is compared with itself is equal, and two servers that are in each
@@ -9,8 +10,8 @@ package struct ServerKinds: Sendable {
 
     package init(_ servers: ServerPair) { self.servers = servers }
 
-    /// - Throws: `ComparisonError`, when the target is a Dragonfly. One that does not say what it is counts as fit.
-    package func demand() async throws(ComparisonError) {
+    /// - Throws: `ServerError`, when the target is a Dragonfly. One that does not say what it is counts as fit.
+    package func demand() async throws(ServerError) {
         guard let target = try? await ServerConnection.target(servers.target, role: "kinds") else { return }
         let info = try? await target.info("server")
         await target.close()

@@ -4,6 +4,7 @@ package import Link
 import Logging
 import Redis
 import Replication
+import Servers
 
 /// `df2redis check`: compares both sides of a task, and reports what differs.
 package struct ComparisonService: Sendable {
@@ -68,24 +69,26 @@ package struct ComparisonService: Sendable {
         options.apply(settings)
 
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
-        do throws(ComparisonError) {
-            let servers = ServerPair(source: settings.source, target: settings.visitor("check"))
-            try await ServerKinds(servers).demand()
-            let file: DifferenceFile
-            do throws(SystemError) { file = try DifferenceFile(path: path) } catch { throw .file(error) }
-            let comparison = Comparison(
-                servers, options: options,
-                onDifference: { difference throws(ComparisonError) in file.append(difference) },
-                onProgress: onProgress)
-            let summary = try await comparison.run()
-            let empty = (request.databases ?? []).subtracting(summary.databases)
-                .subtracting(summary.leftOutDatabases.keys)
-            return Outcome(
-                summary: summary, file: path, emptyDatabases: empty.sorted(), fileFailure: file.failure)
-        } catch {
-            throw Failure(description: error.description, exitCode: error.exitCode)
+        let servers = ServerPair(source: settings.source, target: settings.visitor("check"))
+        do throws(ServerError) { try await ServerKinds(servers).demand() } catch { throw Failure(error) }
+        let file: DifferenceFile
+        // No comparison has begun: what fails later costs the list and not the result (`Outcome.fileFailure`).
+        do throws(SystemError) { file = try DifferenceFile(path: path) } catch {
+            throw Failure(
+                description: "the differing keys cannot be written: \(error); --output names another file",
+                exitCode: .cantCreate)
         }
+        let comparison = Comparison(
+            servers, options: options, onDifference: { file.append($0) }, onProgress: onProgress)
+        let summary: ComparisonSummary
+        do throws(ServerError) { summary = try await comparison.run() } catch { throw Failure(error) }
+        let empty = (request.databases ?? []).subtracting(summary.databases).subtracting(summary.leftOutDatabases.keys)
+        return Outcome(summary: summary, file: path, emptyDatabases: empty.sorted(), fileFailure: file.failure)
     }
+}
+
+extension ComparisonService.Failure {
+    fileprivate init(_ error: ServerError) { self.init(description: error.description, exitCode: error.exitCode) }
 }
 
 extension ComparisonOptions {
@@ -112,13 +115,11 @@ extension ReplicatorSettings {
     }
 }
 
-extension ComparisonError {
+extension ServerError {
     var exitCode: ExitCode {
         switch self {
         case .source(let error): ReplicationError(error).exitCode
         case .target(let error): ReplicationError(error).exitCode
-        // No comparison has begun: what fails later costs the list and not the result (`Outcome.fileFailure`).
-        case .file: .cantCreate
         case .cancelled: .software
         }
     }

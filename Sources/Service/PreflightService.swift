@@ -1,7 +1,8 @@
-package import Comparison
 import Link
+package import Preflight
 import Redis
 import Replication
+import Servers
 
 /// `df2redis preflight`: looks at both sides and at this host before a task runs.
 package struct PreflightService: Sendable {
@@ -28,7 +29,7 @@ package struct PreflightService: Sendable {
         options.spoolDiskBytes = configuration.spool.diskBytes
         options.spoolMemoryBytes = configuration.spool.memoryBytes
         let servers = ServerPair(source: settings.source, target: settings.visitor("preflight"))
-        var findings = await Preflight(servers, options: options).run()
+        var findings = await StartPreflight(servers, options: options).run()
         let look = RivalLook(
             source: servers.source, target: servers.target, checkpoint: checkpoint, policy: settings.policy)
         if let refusal = await look.refusal() {

@@ -2,6 +2,7 @@ import Comparison
 import Dragonfly
 import Redis
 import Replication
+import Servers
 
 extension Scrub {
     /// Commands that comparing one key takes at either side, about.
@@ -27,7 +28,7 @@ extension Scrub {
             options.mostPending = max(Self.pageKeys, keysPerSecond * 2)
             let comparison = Comparison(
                 servers, options: options,
-                onDifference: { difference throws(ComparisonError) in
+                onDifference: { difference in
                     guard difference.kind != .leftOut else { return }
                     onFinding(
                         Finding(
@@ -35,7 +36,7 @@ extension Scrub {
                             isExtra: difference.kind == .extra))
                 },
                 onProgress: { onProgress(Progress($0)) })
-            do throws(ComparisonError) {
+            do throws(ServerError) {
                 _ = try await comparison.run()
             } catch {
                 throw Failure(error.description, isTransient: error.isTransient, exitStatus: error.exitCode.rawValue)
@@ -50,12 +51,12 @@ extension Scrub.Progress {
     }
 }
 
-extension ComparisonError {
+extension ServerError {
     fileprivate var isTransient: Bool {
         switch self {
         case .source(let error): error.isTransient
         case .target(let error): error.isTransient
-        case .file, .cancelled: true
+        case .cancelled: true
         }
     }
 }

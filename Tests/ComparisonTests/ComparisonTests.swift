@@ -4,6 +4,7 @@ import Foundation
 import Lab
 import Link
 import Redis
+import Servers
 import Testing
 
 @Suite struct `Two servers` {
@@ -269,14 +270,14 @@ import Testing
         do {
             _ = try await servers.compare()
             Issue.record("there was no target")
-        } catch ComparisonError.target(let error) {
+        } catch ServerError.target(let error) {
             #expect(error.code == .unreachable)
         }
         servers.source.stop()
         do {
             _ = try await servers.compare()
             Issue.record("there was no source")
-        } catch ComparisonError.source(let error) {
+        } catch ServerError.source(let error) {
             #expect(error.code == .unreachable)
         }
     }
@@ -288,7 +289,7 @@ import Testing
         do {
             _ = try await servers.compare()
             Issue.record("the command was allowed")
-        } catch ComparisonError.source(let error) {
+        } catch ServerError.source(let error) {
             #expect(error.code == .permission)
             #expect(error.message.contains("+pexpiretime"))
         }

@@ -3,6 +3,7 @@ import Dragonfly
 import Lab
 import Link
 import Redis
+import Servers
 import Testing
 
 /// Two real servers to compare; a redis-server takes the source's place, which is asked for nothing that it lacks but its

@@ -1,5 +1,6 @@
-import Comparison
+import Preflight
 import Replication
+import Servers
 
 /// The preflight of the moment: whether the task, the source and the target are fit to be cut over now.
 struct CutoverMoment {

@@ -1,5 +1,6 @@
 import Link
 import Redis
+import Servers
 import Wire
 
 /// What a look at the target has given.
@@ -30,9 +31,9 @@ struct TargetPreflight: Sendable {
             if side.findings.contains(where: { $0.level == .fail }) { return side }
         }
         let control = TargetControl(connector: TargetConnector(settings: settings), role: "control")
-        do throws(ComparisonError) {
+        do throws(ServerError) {
             let server = try await ServerConnection.target(settings, role: "preflight")
-            do throws(ComparisonError) {
+            do throws(ServerError) {
                 try await look(server, control, &side)
                 await server.close()
             } catch {
@@ -51,7 +52,7 @@ struct TargetPreflight: Sendable {
 
     private func look(
         _ server: ServerConnection, _ control: TargetControl, _ side: inout TargetSide
-    ) async throws(ComparisonError) {
+    ) async throws(ServerError) {
         let (roundTrip, ahead) = try await ClockReading.take(server)
         side.aheadMilliseconds = ahead
         side.findings.append(
@@ -91,7 +92,7 @@ struct TargetPreflight: Sendable {
     /// Memory and persistence, of a cluster master by master.
     private func state(
         _ server: ServerConnection, _ side: inout TargetSide
-    ) async throws(ComparisonError) -> [PreflightFinding] {
+    ) async throws(ServerError) -> [PreflightFinding] {
         var findings: [PreflightFinding] = []
         for place in try await server.walkPlaces() {
             let info = try await server.info("all", at: place)
@@ -125,7 +126,7 @@ struct TargetPreflight: Sendable {
         return []
     }
 
-    private func rights(_ control: TargetControl) async throws(ComparisonError) -> [PreflightFinding] {
+    private func rights(_ control: TargetControl) async throws(ServerError) -> [PreflightFinding] {
         let user = settings.user ?? "default"
         do throws(TargetError) {
             let rights = try await control.rights(ownKey: options.checkpointKey)
@@ -186,7 +187,7 @@ struct TargetPreflight: Sendable {
 
     private func persistence(
         _ server: ServerConnection, _ info: ServerInfo, at place: Endpoint?
-    ) async throws(ComparisonError) -> PreflightFinding {
+    ) async throws(ServerError) -> PreflightFinding {
         if info["rdb_last_bgsave_status"] == "err" {
             return PreflightFinding(
                 .fail, .target, "persistence", "the last BGSAVE of the target failed: it may refuse writes (MISCONF)",
@@ -222,7 +223,7 @@ struct TargetPreflight: Sendable {
     }
 
     /// Other tasks, a process that runs this one, and keys of others.
-    private func contents(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    private func contents(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         let owner = OwnershipRecord.key(
             checkpoint: options.checkpointKey, isInCluster: server.cluster != nil)
         // One key a command: in a cluster they are at different nodes.

@@ -1,26 +1,15 @@
 package import Dragonfly
-import Link
+package import Link
 package import Redis
-import Wire
-
-/// The two servers that are compared.
-package struct ServerPair: Sendable {
-    package let source: SourceSettings
-    package let target: TargetSettings
-
-    package init(source: SourceSettings, target: TargetSettings) {
-        self.source = source
-        self.target = target
-    }
-}
+package import Wire
 
 /// A command and its arguments.
-typealias Command = [[UInt8]]
+package typealias Command = [[UInt8]]
 
-func command(_ words: String...) -> Command { words.map { Array($0.utf8) } }
+package func command(_ words: String...) -> Command { words.map { Array($0.utf8) } }
 
 /// A connection to one of the servers, for commands that read.
-struct ServerConnection: Sendable {
+package struct ServerConnection: Sendable {
     enum Side: Sendable { case source, target }
 
     private enum Way: Sendable {
@@ -35,9 +24,10 @@ struct ServerConnection: Sendable {
     /// As long as a leave waits for a FIN: a busy source must not be answered with RST.
     private static let finWait = Duration.seconds(1)
 
-    static func source(
+    /// - Throws: `ServerError`.
+    package static func source(
         _ settings: SourceSettings, role: String, pacer: Pacer? = nil
-    ) async throws(ComparisonError) -> ServerConnection {
+    ) async throws(ServerError) -> ServerConnection {
         do {
             let connection = try await settings.connect(label: "df2redis.\(role).source")
             return ServerConnection(
@@ -47,9 +37,10 @@ struct ServerConnection: Sendable {
         }
     }
 
-    static func target(
+    /// - Throws: `ServerError`.
+    package static func target(
         _ settings: TargetSettings, role: String, pacer: Pacer? = nil
-    ) async throws(ComparisonError) -> ServerConnection {
+    ) async throws(ServerError) -> ServerConnection {
         let connector = TargetConnector(settings: settings)
         do {
             let way: Way
@@ -68,10 +59,10 @@ struct ServerConnection: Sendable {
     }
 
     /// All connections that the reading of a cluster needs, for what is not about a key; `nil`: it is a server by itself.
-    var cluster: ClusterConnections? { if case .cluster(let connections) = way { connections } else { nil } }
+    package var cluster: ClusterConnections? { if case .cluster(let connections) = way { connections } else { nil } }
 
     /// Sends all commands, then reads all replies. Error replies are values.
-    func requests(_ commands: [Command]) async throws(ComparisonError) -> [RESPValue] {
+    package func requests(_ commands: [Command]) async throws(ServerError) -> [RESPValue] {
         do {
             if let pacer { try await pacer.take(commands.count) }
             switch way {
@@ -84,13 +75,13 @@ struct ServerConnection: Sendable {
     }
 
     /// The servers that a walk over all keys goes to, one after the other; `nil` is the one server that there is.
-    func walkPlaces() async throws(ComparisonError) -> [Endpoint?] {
+    package func walkPlaces() async throws(ServerError) -> [Endpoint?] {
         guard let cluster else { return [nil] }
         do { return try await cluster.masters().map(\.endpoint) } catch { throw .target(error) }
     }
 
     /// Sends commands to one of `walkPlaces`.
-    func requests(_ commands: [Command], at place: Endpoint?) async throws(ComparisonError) -> [RESPValue] {
+    package func requests(_ commands: [Command], at place: Endpoint?) async throws(ServerError) -> [RESPValue] {
         guard let place, let cluster else { return try await requests(commands) }
         do {
             if let pacer { try await pacer.take(commands.count) }
@@ -101,7 +92,7 @@ struct ServerConnection: Sendable {
     }
 
     /// When the first of the server's certificates ends, in Unix seconds, and whose it is; `nil` in plaintext.
-    func certificateEnd() async throws(ComparisonError) -> (end: Int64, endpoint: Endpoint)? {
+    package func certificateEnd() async throws(ServerError) -> (end: Int64, endpoint: Endpoint)? {
         do {
             switch way {
             case .server(let connection): return await connection.certificateEnd.map { ($0, connection.endpoint) }
@@ -113,18 +104,18 @@ struct ServerConnection: Sendable {
     }
 
     /// - Throws: for an error reply too.
-    func demand(_ command: Command) async throws(ComparisonError) -> RESPValue {
+    package func demand(_ command: Command) async throws(ServerError) -> RESPValue {
         let reply = try await requests([command])[0]
         if case .error(let text) = reply { throw refusal(text, of: command) }
         return reply
     }
 
-    func demand(_ words: String...) async throws(ComparisonError) -> RESPValue {
+    package func demand(_ words: String...) async throws(ServerError) -> RESPValue {
         try await demand(words.map { Array($0.utf8) })
     }
 
     /// What an error reply to `command` means.
-    func refusal(_ text: String, of command: Command) -> ComparisonError {
+    package func refusal(_ text: String, of command: Command) -> ServerError {
         let name = String(decoding: command[0], as: UTF8.self)
         return switch side {
         case .source: .source(.reply(text, toQuestion: name))
@@ -132,7 +123,7 @@ struct ServerConnection: Sendable {
         }
     }
 
-    private func failure(_ error: any Error) -> ComparisonError {
+    private func failure(_ error: any Error) -> ServerError {
         if error is CancellationError { return .cancelled }
         if case RequestFailure.cancelled = error { return .cancelled }
         return switch side {
@@ -142,7 +133,7 @@ struct ServerConnection: Sendable {
     }
 
     /// A reply that is no answer to what was asked.
-    func violation(_ what: String) -> ComparisonError {
+    package func violation(_ what: String) -> ServerError {
         switch side {
         case .source: .source(SourceError(.protocolViolation, "the source's answer to \(what) cannot be read"))
         case .target: .target(TargetError(.protocolViolation, "the target's answer to \(what) cannot be read"))
@@ -150,7 +141,7 @@ struct ServerConnection: Sendable {
     }
 
     /// FIN-first.
-    func close() async {
+    package func close() async {
         switch way {
         case .server(let connection): _ = await connection.leave(within: Self.finWait)
         case .cluster(let connections): await connections.close(within: Self.finWait)
@@ -158,11 +149,11 @@ struct ServerConnection: Sendable {
     }
 
     /// A section of INFO; of a cluster, some master's.
-    func info(_ section: String) async throws(ComparisonError) -> ServerInfo {
+    package func info(_ section: String) async throws(ServerError) -> ServerInfo {
         try await info(section, at: walkPlaces()[0])
     }
 
-    func info(_ section: String, at place: Endpoint?) async throws(ComparisonError) -> ServerInfo {
+    package func info(_ section: String, at place: Endpoint?) async throws(ServerError) -> ServerInfo {
         let question = command("INFO", section)
         let reply = try await requests([question], at: place)[0]
         if case .error(let text) = reply { throw refusal(text, of: question) }
@@ -170,26 +161,11 @@ struct ServerConnection: Sendable {
     }
 
     /// Keys by database, those that are not empty.
-    func keyCounts() async throws(ComparisonError) -> [UInt32: Int] {
+    package func keyCounts() async throws(ServerError) -> [UInt32: Int] {
         var counts: [UInt32: Int] = [:]
         for place in try await walkPlaces() {
             counts.merge(try await info("keyspace", at: place).keyCounts, uniquingKeysWith: +)
         }
         return counts
-    }
-}
-
-/// Lets at most so many commands a second go to a server, over all connections to it.
-actor Pacer {
-    private let interval: Duration
-    private var next = ContinuousClock.now
-
-    init(commandsPerSecond: Int) { interval = .seconds(1) / commandsPerSecond }
-
-    /// Waits until `count` commands may be sent.
-    func take(_ count: Int) async throws {
-        let start = max(next, .now)
-        next = start + interval * count
-        if start > .now { try await Task.sleep(until: start, clock: .continuous) }
     }
 }

@@ -1,12 +1,12 @@
 import Link
-import Redis
+package import Redis
 import Wire
 
 /// The connections of one reader to the nodes of a cluster: each command goes to the node that serves its key, and after it
 /// where it is sent on.
 ///
 /// A command without a key goes to some master. Only for commands that read: one may be sent twice.
-actor ClusterConnections {
+package actor ClusterConnections {
     /// How often a command is sent on, or sent again, before its error is the answer.
     private static let attempts = 40
     private static let pause = Duration.milliseconds(50)
@@ -34,7 +34,7 @@ actor ClusterConnections {
     }
 
     /// The topology as it was read last.
-    func topology() async throws(TargetError) -> ClusterTopology { try await cluster.current().topology }
+    package func topology() async throws(TargetError) -> ClusterTopology { try await cluster.current().topology }
 
     /// Sends all commands, each to the node of its key, and answers their replies in order. Error replies are values.
     func requests(_ commands: [Command]) async throws -> [RESPValue] {

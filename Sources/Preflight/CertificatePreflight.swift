@@ -1,4 +1,5 @@
 import Link
+import Servers
 import Wire
 
 /// Looks at how long a server's certificates are good.
@@ -15,7 +16,7 @@ struct CertificatePreflight: Sendable {
     /// Unix seconds.
     var now = WallClock.milliseconds() / 1000
 
-    func findings(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    func findings(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         guard let tls else { return [] }
         guard let (end, endpoint) = try await server.certificateEnd() else {
             return [

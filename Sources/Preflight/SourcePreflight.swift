@@ -1,6 +1,7 @@
 import Dragonfly
 import Link
 import Redis
+import Servers
 import Wire
 
 /// What a look at the source has given.
@@ -37,9 +38,9 @@ struct SourcePreflight: Sendable {
 
     func run() async -> SourceSide {
         var side = SourceSide()
-        do throws(ComparisonError) {
+        do throws(ServerError) {
             let server = try await ServerConnection.source(settings, role: "preflight")
-            do throws(ComparisonError) {
+            do throws(ServerError) {
                 try await look(server, &side)
                 await server.close()
             } catch {
@@ -55,7 +56,7 @@ struct SourcePreflight: Sendable {
         return side
     }
 
-    private func look(_ server: ServerConnection, _ side: inout SourceSide) async throws(ComparisonError) {
+    private func look(_ server: ServerConnection, _ side: inout SourceSide) async throws(ServerError) {
         let (roundTrip, ahead) = try await ClockReading.take(server)
         side.aheadMilliseconds = ahead
         side.findings.append(
@@ -103,7 +104,7 @@ struct SourcePreflight: Sendable {
 
     private func role(
         _ server: ServerConnection, _ info: ServerInfo
-    ) async throws(ComparisonError) -> PreflightFinding {
+    ) async throws(ServerError) -> PreflightFinding {
         let reply = try await server.requests([command("ROLE")])[0]
         let role = reply.array?.first?.text ?? info["role"] ?? "unknown"
         guard role == "master" else {
@@ -120,7 +121,7 @@ struct SourcePreflight: Sendable {
     }
 
     /// What the user may not do of a session's commands, as far as the source says it.
-    private func rights(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    private func rights(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         let asked = try await server.requests([
             command("ACL", "WHOAMI"), command("DFLY", "REPLICAOFFSET"), command("TIME"),
         ])
@@ -185,7 +186,7 @@ struct SourcePreflight: Sendable {
 
     private func rates(
         _ server: ServerConnection, _ before: ServerInfo, _ version: SourceVersion?, _ side: inout SourceSide
-    ) async throws(ComparisonError) {
+    ) async throws(ServerError) {
         let start = ContinuousClock.now
         let first = try await offsets(server)
         do { try await Task.sleep(for: options.interval) } catch { throw .cancelled }
@@ -232,7 +233,7 @@ struct SourcePreflight: Sendable {
     }
 
     /// The next LSN of each shard; `nil` when the source does not say.
-    private func offsets(_ server: ServerConnection) async throws(ComparisonError) -> [UInt64]? {
+    private func offsets(_ server: ServerConnection) async throws(ServerError) -> [UInt64]? {
         let reply = try await server.requests([command("DFLY", "REPLICAOFFSET")])[0]
         return reply.array.map { $0.compactMap { $0.int.map { UInt64(clamping: $0) } } }
     }
@@ -240,7 +241,7 @@ struct SourcePreflight: Sendable {
     // MARK: Data
 
     /// Looks at the types of some keys of each database.
-    private func sample(_ server: ServerConnection, _ side: inout SourceSide) async throws(ComparisonError) {
+    private func sample(_ server: ServerConnection, _ side: inout SourceSide) async throws(ServerError) {
         var reserved = 0
         for database in side.databases.sorted() {
             var (cursor, left) = ("0", options.sampleKeys / max(1, side.databases.count))

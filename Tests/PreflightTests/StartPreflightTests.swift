@@ -3,10 +3,11 @@ import DragonflySimulator
 import Lab
 import Link
 import Redis
+import Servers
 import Testing
 import Wire
 
-@testable import Comparison
+@testable import Preflight
 
 @Suite struct `A preflight` {
     private static func findings(
@@ -22,7 +23,7 @@ import Wire
             target: TargetSettings(
                 endpoint: Endpoint(host: "127.0.0.1", port: target), user: user?.name, password: user?.password,
                 clientName: "df2redis-preflight:test"))
-        return await Preflight(servers, options: options).run()
+        return await StartPreflight(servers, options: options).run()
     }
 
     /// `level subject topic` of what is not ok.
@@ -165,7 +166,7 @@ struct `A preflight of a real Dragonfly` {
                 clientID: "", displayName: ""),
             target: TargetSettings(
                 endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientName: "df2redis-preflight:test"))
-        return await Preflight(servers, options: options).run()
+        return await StartPreflight(servers, options: options).run()
     }
 
     @Test func `knows its shards, its types, its databases and what a user lacks`() async throws {
@@ -210,7 +211,7 @@ struct `A preflight of a real Dragonfly` {
             var options = PreflightOptions(checkpointKey: "df2redis:checkpoint:test")
             options.stateDirectory = "/tmp"
             options.interval = .milliseconds(50)
-            let findings = await Preflight(servers, options: options).run()
+            let findings = await StartPreflight(servers, options: options).run()
             #expect(
                 findings.contains {
                     $0.level == .fail && $0.subject == .target && $0.message.hasPrefix("the target is a Dragonfly")

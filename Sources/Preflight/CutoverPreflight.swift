@@ -1,6 +1,7 @@
 import Dragonfly
 import Link
 import Redis
+package import Servers
 import Wire
 
 /// What a cut-over has to know of the task's two servers, at the moment of it. Nothing is written.
@@ -63,7 +64,7 @@ package struct CutoverPreflight: Sendable {
 
     // MARK: The source
 
-    private func lookAtSource(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    private func lookAtSource(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         let offsets = try await server.requests([command("DFLY", "REPLICAOFFSET")])[0]
         if let text = offsets.errorText { throw server.refusal(text, of: command("DFLY")) }
         let shards = offsets.array?.count ?? 0
@@ -80,7 +81,7 @@ package struct CutoverPreflight: Sendable {
         return findings
     }
 
-    private func rights(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    private func rights(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         var commands = needs.pauses ? ["CLIENT"] : []
         if needs.compares { commands += ["SELECT", "SCAN", "TYPE", "PEXPIRETIME", "GET", "INFO"] }
         guard !commands.isEmpty else { return [] }
@@ -112,7 +113,7 @@ package struct CutoverPreflight: Sendable {
 
     // MARK: The target
 
-    private func lookAtTarget(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    private func lookAtTarget(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         let info = try await server.info("all")
         var findings: [PreflightFinding] = []
         let role = info["role"] ?? "unknown"
@@ -149,7 +150,7 @@ package struct CutoverPreflight: Sendable {
         ]
     }
 
-    private func cluster(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    private func cluster(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         let text = try await server.requests([command("CLUSTER", "INFO")])[0].text ?? ""
         let isFine = text.contains("cluster_state:ok")
         return [

@@ -1,12 +1,13 @@
 import Link
 import Redis
+import Servers
 import Wire
 
 /// Looks at a cluster as a whole: its slots, its replicas, what may evict keys.
 struct ClusterPreflight: Sendable {
     let connections: ClusterConnections
 
-    func findings(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    func findings(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         let topology: ClusterTopology
         do { topology = try await connections.topology() } catch { throw .target(error) }
         return Self.findings(of: topology) + (try await states(server))
@@ -42,7 +43,7 @@ struct ClusterPreflight: Sendable {
     }
 
     /// What each master says of the cluster: the flows wait for the one that says no.
-    private func states(_ server: ServerConnection) async throws(ComparisonError) -> [PreflightFinding] {
+    private func states(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         var failing: [String] = []
         for case let place? in try await server.walkPlaces() {
             let text = try await server.requests([command("CLUSTER", "INFO")], at: place)[0].text ?? ""

@@ -1,0 +1,17 @@
+package import Dragonfly
+package import Redis
+
+/// Why a server of the two could not be asked.
+package enum ServerError: Error, Sendable, CustomStringConvertible {
+    case source(SourceError)
+    case target(TargetError)
+    case cancelled
+
+    package var description: String {
+        switch self {
+        case .source(let error): error.description
+        case .target(let error): error.description
+        case .cancelled: "asking the servers was cancelled"
+        }
+    }
+}
