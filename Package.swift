@@ -66,7 +66,8 @@ let package = Package(
         .target(
             name: "Comparison", dependencies: ["Servers", "Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
         .target(
-            name: "Preflight", dependencies: ["Servers", "Dragonfly", "Redis", "Link", "Wire"], swiftSettings: strict),
+            name: "Preflight", dependencies: ["Replication", "Servers", "Dragonfly", "Redis", "Link", "Wire"],
+            swiftSettings: strict),
         .target(name: "Systemd", dependencies: ["Base", "CSystemd", logging], swiftSettings: strict),
         .target(
             name: "Dashboard",
@@ -125,7 +126,9 @@ let package = Package(
         .testTarget(
             name: "PreflightTests",
             dependencies: [
-                "Preflight", "Servers", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis", "Wire", logging,
+                "Preflight", "Replication", "Servers", "Dragonfly", "DragonflySimulator", "Lab", "Link", "Redis",
+                "Wire",
+                logging,
             ],
             swiftSettings: strict),
         .testTarget(name: "SystemdTests", dependencies: ["Base", "Lab", "Systemd"], swiftSettings: strict),

@@ -1,5 +1,5 @@
 import Link
-import Wire
+package import Wire
 
 /// What a master says of its data set at one moment.
 package struct SourceFigures: Equatable, Sendable {
@@ -92,6 +92,12 @@ package actor SourceInspector {
 
     /// - Throws: `SourceError`.
     package func replicationID() async throws(SourceError) -> String? { try await info("replication")["master_replid"] }
+
+    /// - Returns: `nil` for what is no release.
+    /// - Throws: `SourceError`.
+    package func version() async throws(SourceError) -> SourceVersion? {
+        try await info("server")["dragonfly_version"].flatMap { SourceVersion($0) }
+    }
 
     private func info(_ section: String) async throws(SourceError) -> ServerInfo {
         let reply = try await request("INFO", section)

@@ -120,9 +120,12 @@ package final class Daemon {
     ///
     /// - Returns: its exit code, and what it has printed.
     package func run(_ command: String, _ options: String...) throws -> (code: Int32, output: String) {
+        let (output, errors) = (folder.file("output of \(command)"), folder.file("errors of \(command)"))
+        // Of the time before.
+        for path in [output, errors] { unlink(path) }
         let process = try ChildProcess(
-            BuiltProgram.daemon.path, [command, "--config", folder.file("\(task).yaml")] + options,
-            output: folder.file("output of \(command)"), error: folder.file("errors of \(command)"))
+            BuiltProgram.daemon.path, [command, "--config", folder.file("\(task).yaml")] + options, output: output,
+            error: errors)
         guard case .exited(let code) = try process.waitForEnd(timeout: .seconds(120)) else {
             throw LabError("\(command) was killed:\n\(process.outputTail())")
         }

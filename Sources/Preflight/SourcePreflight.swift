@@ -1,6 +1,7 @@
 import Dragonfly
 import Link
 import Redis
+import Replication
 import Servers
 import Wire
 
@@ -23,18 +24,13 @@ struct SourceSide: Sendable {
 struct SourcePreflight: Sendable {
     /// The first release whose streams are known.
     private static let oldest = SourceVersion(1, 31, 0)
-    /// From here on a restart can continue.
-    private static let resumable = SourceVersion(1, 35, 0)
     /// `shard_repl_backlog_len` as a master has it, which does not say it (Protocol 2.10).
-    private static let backlogRecords = 8192
+    static let backlogRecords = 8192
 
-    private let settings: SourceSettings
     private let options: PreflightOptions
+    private var settings: SourceSettings { options.settings.source }
 
-    init(_ settings: SourceSettings, options: PreflightOptions) {
-        self.settings = settings
-        self.options = options
-    }
+    init(_ options: PreflightOptions) { self.options = options }
 
     func run() async -> SourceSide {
         var side = SourceSide()
@@ -94,10 +90,10 @@ struct SourcePreflight: Sendable {
                 .fail, .source, "version", "Dragonfly \(version); \(Self.oldest) or later is needed",
                 remedy: "upgrade the source")
         }
-        if version < Self.resumable {
+        if version < SourceVersion.continuing {
             return PreflightFinding(
                 .warn, .source, "version", "Dragonfly \(version): every restart makes a full sync",
-                remedy: "\(Self.resumable) or later continues where a restart has left")
+                remedy: "\(SourceVersion.continuing) or later continues where a restart has left")
         }
         return PreflightFinding(.ok, .source, "version", "Dragonfly \(version)")
     }

@@ -1,5 +1,6 @@
 import Link
 import Redis
+import Replication
 import Servers
 import Wire
 
@@ -16,13 +17,10 @@ struct TargetSide: Sendable {
 
 /// Looks at the target.
 struct TargetPreflight: Sendable {
-    private let settings: TargetSettings
     private let options: PreflightOptions
+    private var settings: TargetSettings { options.settings.target }
 
-    init(_ settings: TargetSettings, options: PreflightOptions) {
-        self.settings = settings
-        self.options = options
-    }
+    init(_ options: PreflightOptions) { self.options = options }
 
     func run() async -> TargetSide {
         var side = TargetSide()
@@ -86,7 +84,7 @@ struct TargetPreflight: Sendable {
         side.findings += try await rights(control)
         side.findings += try await state(server, &side)
         do throws(TargetError) { side.databaseCount = try await control.databaseCount() } catch { throw .target(error) }
-        side.findings += try await contents(server)
+        side.findings += try await tasks(server)
     }
 
     /// Memory and persistence, of a cluster master by master.
@@ -222,27 +220,25 @@ struct TargetPreflight: Sendable {
         }
     }
 
-    /// Other tasks, a process that runs this one, and keys of others.
-    private func contents(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
+    /// Other tasks, a process that runs this one, and keys that are in their way.
+    private func tasks(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         let owner = OwnershipRecord.key(
             checkpoint: options.checkpointKey, isInCluster: server.cluster != nil)
         // One key a command: in a cluster they are at different nodes.
         let replies = try await server.requests([
             command("SELECT", "0"), command("GET", owner), command("HGETALL", TaskRegistry.key),
-            command("EXISTS", options.checkpointKey), command("EXISTS", owner), command("EXISTS", TaskRegistry.key),
             command("HGETALL", options.checkpointKey),
         ])
         var findings = strangers([
-            (owner, replies[1]), (TaskRegistry.key, replies[2]), (options.checkpointKey, replies[6]),
+            (owner, replies[1]), (TaskRegistry.key, replies[2]), (options.checkpointKey, replies[3]),
         ])
-        let fields = (replies[6].array ?? []).map(\.text)
-        if stride(from: 0, to: fields.count, by: 2).contains(where: { fields[$0] == options.cutOverField }) {
+        if TaskFindings.fields(replies[3])[CheckpointKey.cutOverField] != nil {
             findings.append(
                 PreflightFinding(
                     .fail, .target, "cut-over",
                     "the task has been cut over, as its checkpoint says: clients write to the target since",
                     remedy:
-                        "df2redis cutover \(options.task) --undo, if it is to follow the source again and overwrite what they wrote"
+                        "\(options.settings.undoCommand), if it is to follow the source again and overwrite what they wrote"
                 ))
         }
         if let text = replies[1].text, options.hasEnded(text) {
@@ -267,20 +263,6 @@ struct TargetPreflight: Sendable {
                     remedy:
                         "give each task databases of its own; HDEL \(TaskRegistry.key) removes one that is gone for good"
                 ))
-        }
-        let own = replies[3...].reduce(0) { $0 + Int($1.int ?? 0) }
-        let keys = try await server.keyCounts().values.reduce(0, +) - own
-        if replies[3].int == 1 {
-            findings.append(PreflightFinding(.ok, .target, "contents", "the task has a position here: it continues"))
-        } else if keys > 0, others.isEmpty {
-            findings.append(
-                PreflightFinding(
-                    .warn, .target, "contents", "the target holds \(counted(keys, "key")), none of them this task's",
-                    remedy:
-                        "the first full sync replaces those that the source has and leaves the others (fullSync.existing); empty the target if both are to be equal"
-                ))
-        } else if others.isEmpty {
-            findings.append(PreflightFinding(.ok, .target, "contents", "empty"))
         }
         return findings
     }

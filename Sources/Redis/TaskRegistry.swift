@@ -114,6 +114,8 @@ package struct OtherTasks: Equatable, Sendable, CustomStringConvertible {
     package var databases: [String: Set<UInt32>]
     package var sources: [String: FollowedSource] = [:]
 
+    package init(databases: [String: Set<UInt32>]) { self.databases = databases }
+
     package var isEmpty: Bool { databases.isEmpty }
 
     /// Those that fill a database: a task whose first start has failed is only named.

@@ -2,7 +2,6 @@ import Link
 package import Preflight
 import Redis
 import Replication
-import Servers
 
 /// `df2redis preflight`: looks at both sides and at this host before a task runs.
 package struct PreflightService: Sendable {
@@ -15,28 +14,20 @@ package struct PreflightService: Sendable {
     }
 
     package func run() async -> PreflightReport {
-        let settings = ReplicatorSettings(configuration, mode: .replicate)
-        let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
-        var options = PreflightOptions(checkpointKey: checkpoint.name)
-        options.ownPrefixes.insert(settings.checkpoint.keyPrefix)
-        options.stopsAtUnsupported = configuration.policy.onUnsupported == .stop
-        options.skippedDatabases = settings.policy.skippedDatabases
-        options.task = settings.task
-        options.cutOverField = CheckpointKey.cutOverField
-        options.hasEnded = { ProcessIdentity.hasEnded($0) }
+        var settings = ReplicatorSettings(configuration, mode: .replicate)
+        settings.target = settings.visitor("preflight")
+        let mark = CutoverMark(configuration)
+        var options = PreflightOptions(settings)
+        options.isCutOver = mark.isSet
         options.stateDirectory = configuration.stateDirectory
-        options.spoolDirectory = configuration.spool.directory
-        options.spoolDiskBytes = configuration.spool.diskBytes
-        options.spoolMemoryBytes = configuration.spool.memoryBytes
-        let servers = ServerPair(source: settings.source, target: settings.visitor("preflight"))
-        var findings = await StartPreflight(servers, options: options).run()
+        var findings = await StartPreflight(options).run()
+        let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
         let look = RivalLook(
-            source: servers.source, target: servers.target, checkpoint: checkpoint, policy: settings.policy)
+            source: settings.source, target: settings.target, checkpoint: checkpoint, policy: settings.policy)
         if let refusal = await look.refusal() {
             findings.append(
                 PreflightFinding(.fail, .target, "tasks", refusal, remedy: "one task follows a source into a target"))
         }
-        let mark = CutoverMark(configuration)
         if mark.isSet {
             findings.append(
                 PreflightFinding(

@@ -4,7 +4,6 @@ import Lab
 import Link
 import Preflight
 import Redis
-import Servers
 import Testing
 
 /// Looks at a cluster as the target.
@@ -13,17 +12,14 @@ import Testing
 private func preflight(
     source: UInt16, _ cluster: RedisCluster, _ change: (inout PreflightOptions) -> Void = { _ in }
 ) async -> [PreflightFinding] {
-    var options = PreflightOptions(checkpointKey: "df2redis:checkpoint:test")
-    options.stateDirectory = "/tmp"
-    options.interval = .milliseconds(50)
-    change(&options)
     var target = TargetSettings(
         endpoint: Endpoint(host: "127.0.0.1", port: cluster.nodes[0].port), clientName: "df2redis-preflight:test")
     target.cluster = ClusterAddresses(seeds: [target.endpoint])
-    let servers = ServerPair(
+    var options = preflightOptions(
         source: SourceSettings(endpoint: Endpoint(host: "127.0.0.1", port: source), clientID: "", displayName: ""),
         target: target)
-    return await StartPreflight(servers, options: options).run()
+    change(&options)
+    return await StartPreflight(options).run()
 }
 
 extension [PreflightFinding] {

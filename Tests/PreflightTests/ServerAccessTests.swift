@@ -4,19 +4,15 @@ import Link
 import Logging
 import Preflight
 import Redis
-import Servers
 import Testing
 
 @Suite(.serialized) struct `A preflight of what leads to a server` {
     private static func findings(
         source: Endpoint, _ sourceTLS: TLSSettings?, _ target: TargetSettings
     ) async -> [PreflightFinding] {
-        var options = PreflightOptions(checkpointKey: "df2redis:checkpoint:test")
-        options.stateDirectory = "/tmp"
-        options.interval = .milliseconds(50)
         var settings = SourceSettings(endpoint: source, clientID: "", displayName: "")
         settings.tls = sourceTLS
-        return await StartPreflight(ServerPair(source: settings, target: target), options: options).run()
+        return await StartPreflight(preflightOptions(source: settings, target: target)).run()
     }
 
     @Test func `says when certificates end, of both servers`() async throws {

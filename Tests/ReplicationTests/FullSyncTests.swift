@@ -40,14 +40,11 @@ import Testing
 }
 
 @Suite struct `Why a full sync is needed` {
-    private let session = SessionStateMachine.Session(
-        replicationID: "abc", syncID: "SYNC1", flowCount: 2, protocolVersion: 4)
-
     private func reason(
         _ fields: [String: String], hasFollowed: Bool = false, resumeBlocker: FullSyncReason? = nil
     ) -> FullSyncReason? {
         FullSyncReason(
-            CheckpointStore.Opening(fields: fields), session: session, hasFollowed: hasFollowed,
+            CheckpointStore.Opening(fields: fields), replicationID: "abc", flowCount: 2, hasFollowed: hasFollowed,
             resumeBlocker: resumeBlocker)
     }
 

@@ -32,6 +32,20 @@ import Testing
         return watch
     }
 
+    @Test
+    func `a flow goes back to an older mark of the same source, never forward and not over a command of several slots`()
+    {
+        let older = NodeWatch.Verdict.older(mark(1))
+        #expect(older.restart(of: "id", before: 9, after: nil) == 5)
+        #expect(older.restart(of: "id", before: 3, after: nil) == 3)
+        #expect(older.restart(of: "other", before: 9, after: nil) == nil)
+        #expect(older.restart(of: "id", before: 9, after: CrossingNote(lsn: 4)) == 5)
+        #expect(older.restart(of: "id", before: 9, after: CrossingNote(lsn: 5)) == nil)
+        for verdict in [NodeWatch.Verdict.older(nil), .unremoved(mark(1)), .doubtful, .complete] {
+            #expect(verdict.restart(of: "id", before: 9, after: nil) == nil)
+        }
+    }
+
     @Test func `a node with the last mark, or a later one, is complete; one with an older one is not`() {
         var watch = watched()
         #expect(watch.expectedSlots == [KeySlot(0), KeySlot(100)])

@@ -64,3 +64,28 @@ struct FilledDatabases {
         return fields
     }
 }
+
+extension ReplicatorSettings.Existing {
+    /// Whether a full sync removes, at its end, what the source no longer has.
+    ///
+    /// - Parameters:
+    ///   - filled: what the task has filled before it.
+    ///   - wasPending: an earlier one was ended before it had removed it.
+    func reconciles(_ filled: FilledDatabases, wasPending: Bool) -> Bool {
+        switch self {
+        case .auto: filled.hasOwn || wasPending
+        case .reconcile: true
+        case .replace, .flush: false
+        }
+    }
+
+    /// The databases that it looks through.
+    func reconciled(_ filled: FilledDatabases) -> Set<UInt32> { self == .auto ? filled.own : filled.known }
+}
+
+extension ReplicatorSettings {
+    /// In a full sync `conflict.policy` would take what the task has brought before for keys of others.
+    func takesOwnKeysForOthers(after checkpoint: CheckpointStore.Opening) -> Bool {
+        existing != .flush && policy.onConflict != .overwrite && (checkpoint.isKnown || checkpoint.isRecalled)
+    }
+}

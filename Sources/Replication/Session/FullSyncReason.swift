@@ -37,11 +37,13 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case databasesEmptied(Set<UInt32>)
 
     /// - Parameters:
+    ///   - replicationID: the source's.
+    ///   - flowCount: its shards.
     ///   - hasFollowed: this process has followed the source before.
     ///   - resumeBlocker: why the position is not to be resumed at.
     /// - Returns: `nil` for the task's first full sync.
     init?(
-        _ opening: CheckpointStore.Opening, session: SessionStateMachine.Session, hasFollowed: Bool,
+        _ opening: CheckpointStore.Opening, replicationID: String, flowCount: Int, hasFollowed: Bool,
         resumeBlocker: FullSyncReason?
     ) {
         guard opening.isKnown, !opening.isRecalled else {
@@ -58,10 +60,10 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         } else if opening.isReconciling {
             self = .notReconciled
         } else if let point = opening.position, opening.databases != nil {
-            if point.replicationID != session.replicationID {
+            if point.replicationID != replicationID {
                 self = .otherMaster
-            } else if point.nextLSNs.count != session.flowCount {
-                self = .otherShardCount(session.flowCount, was: point.nextLSNs.count)
+            } else if point.nextLSNs.count != flowCount {
+                self = .otherShardCount(flowCount, was: point.nextLSNs.count)
             } else {
                 self = .bufferTooShort
             }

@@ -24,12 +24,7 @@ final class ReconciliationRun {
     ///
     /// - Parameter wasPending: an earlier one was ended before it had.
     func decide(wasPending: Bool) {
-        isPending =
-            switch scope.task.settings.existing {
-            case .auto: databases.hasOwn || wasPending
-            case .reconcile: true
-            case .replace, .flush: false
-            }
+        isPending = databases.areReconciled(wasPending: wasPending)
     }
 
     /// Counts what the target holds, before anything of another source comes to it.

@@ -114,33 +114,11 @@ final class SessionOpening {
         guard settings.mode == .replicate else { return plan }
         // A source that is not there says so better at the handshake.
         plan.calls = try? await scope.source.inspector.calls()
-        plan.blocker = scope.history.resumeBlocker ?? roleChange(since: checkpoint, plan.calls)
-        if plan.blocker == nil { plan.blocker = try await emptied(since: checkpoint) }
-        // The databases are noted when a full sync is complete: positions without them are what idle flows of a target
-        // that was emptied have written since.
-        let mayResume =
-            !checkpoint.isReconciling && !checkpoint.isStopped && checkpoint.databases != nil && plan.blocker == nil
-        plan.resumePoint = mayResume ? checkpoint.position : nil
+        var blocker = scope.history.resumeBlocker
+        if blocker == nil { blocker = try await checkpoint.emptied(of: scope.task.checkpointKey, on: scope.control) }
+        let decision = ResumeDecision(checkpoint, calls: plan.calls, blocker: blocker)
+        (plan.resumePoint, plan.blocker) = (decision.position, decision.blocker)
         return plan
-    }
-
-    /// What was a replica since the checkpoint may hold anything, under the same replication id.
-    private func roleChange(since checkpoint: CheckpointStore.Opening, _ calls: SourceCalls?) -> FullSyncReason? {
-        guard checkpoint.position != nil, let calls, let before = checkpoint.note?.calls?.roleChanges,
-            calls.roleChanges > before
-        else { return nil }
-        return .roleChanged(calls: calls.roleChanges, before: before)
-    }
-
-    /// Databases of the target that somebody has emptied since: the checkpoint is in another one.
-    ///
-    /// - Throws: `TargetError`.
-    private func emptied(since checkpoint: CheckpointStore.Opening) async throws -> FullSyncReason? {
-        guard checkpoint.position != nil, !checkpoint.marked.isEmpty, !scope.control.isInCluster else { return nil }
-        let key = scope.task.checkpointKey
-        let found = try await scope.control.marks(of: key.task, in: checkpoint.marked, with: key.name)
-        let emptied = DatabaseMark.lacking(checkpoint.marked, in: found.marks)
-        return emptied.isEmpty ? nil : .databasesEmptied(emptied)
     }
 
     // MARK: 4 The source
@@ -193,7 +171,8 @@ final class SessionOpening {
         }
         let history = scope.history
         let reason = FullSyncReason(
-            checkpoint, session: session, hasFollowed: history.hasFollowed, resumeBlocker: plan.blocker)
+            checkpoint, replicationID: session.replicationID, flowCount: session.flowCount,
+            hasFollowed: history.hasFollowed, resumeBlocker: plan.blocker)
         if let reason, settings.mode == .replicate {
             logger.warning("a full sync is needed: \(reason)", metadata: ["event": "resync"])
         }
@@ -204,9 +183,7 @@ final class SessionOpening {
             )
         }
         scope.task.counters.fullSyncBegan(reason)
-        if settings.existing != .flush, settings.policy.onConflict != .overwrite,
-            checkpoint.isKnown || checkpoint.isRecalled
-        {
+        if settings.takesOwnKeysForOthers(after: checkpoint) {
             throw ReplicationError(
                 .policy,
                 "this task has written to the target before, and conflict.policy cannot tell its keys from others: set it to "

@@ -44,11 +44,15 @@ final class TaskDatabases {
     /// The databases that a resumed flow may write to at once.
     var known: Set<UInt32> { filled.known }
 
-    /// Some database was empty before the task, so stale keys can be identified.
-    var hasOwn: Bool { filled.hasOwn }
+    /// A full sync removes what the source no longer has.
+    ///
+    /// - Parameter wasPending: an earlier one was ended before it had.
+    func areReconciled(wasPending: Bool) -> Bool {
+        scope.task.settings.existing.reconciles(filled, wasPending: wasPending)
+    }
 
-    /// Where a full sync removes what the source no longer has.
-    var reconciled: Set<UInt32> { scope.task.settings.existing == .auto ? filled.own : filled.known }
+    /// Where a full sync does so.
+    var reconciled: Set<UInt32> { scope.task.settings.existing.reconciled(filled) }
 
     /// Where a key that the source does not have may be removed.
     var removable: Set<UInt32> { scope.task.settings.existing == .replace ? [] : reconciled }

@@ -442,20 +442,10 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, message: String) -> Retreat {
         let session = context.session
-        var start: LSN?
-        let found: SlotMark? =
-            switch verdict {
-            case .older(let mark): mark
-            case .unremoved(let mark): mark
-            case .complete, .doubtful, .emptied: nil
-            }
-        if let found, verdict == .older(found), found.replicationID == session.replicationID,
-            let here = position?.lsn, let lsn = found.position.map({ min($0.lsn, here) }),
-            lastCrossing.map({ $0.lsn < lsn }) ?? true
-        {
-            start = LSN(lsn)
-        }
-        runner?.watch.accept(found, in: slot)
+        let start = position.flatMap {
+            verdict.restart(of: session.replicationID, before: $0.lsn, after: lastCrossing)
+        }.map { LSN($0) }
+        runner?.watch.accept(verdict.found, in: slot)
         let words = start.map { "the source is asked for everything since record \($0)" } ?? "a full sync is needed"
         return Retreat(
             position: start.map {

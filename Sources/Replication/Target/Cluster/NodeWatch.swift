@@ -215,3 +215,29 @@ struct NodeWatch {
         if let found { entries[slot]?.stamp = found.stamp } else { entries[slot] = nil }
     }
 }
+
+extension NodeWatch.Verdict {
+    /// The mark that was found where another one was expected.
+    var found: SlotMark? {
+        switch self {
+        case .older(let mark): mark
+        case .unremoved(let mark): mark
+        case .complete, .doubtful, .emptied: nil
+        }
+    }
+
+    /// Where a flow goes back to: everything since may be done again.
+    ///
+    /// - Parameters:
+    ///   - replicationID: of the flow's positions.
+    ///   - here: where the flow is: it never goes forward, since another node may be the reason that it is there.
+    ///   - crossing: the last record that was done over several slots.
+    /// - Returns: `nil`: nowhere, a full sync is needed.
+    func restart(of replicationID: String, before here: UInt64, after crossing: CrossingNote?) -> UInt64? {
+        guard case .older(let mark?) = self, mark.replicationID == replicationID, let found = mark.position else {
+            return nil
+        }
+        let lsn = min(found.lsn, here)
+        return crossing.map { $0.lsn < lsn } ?? true ? lsn : nil
+    }
+}

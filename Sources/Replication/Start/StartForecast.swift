@@ -1,0 +1,110 @@
+import Dragonfly
+import Redis
+package import Wire
+
+/// What a task's start will do, by the decisions of a session's opening. Pure.
+struct StartForecast {
+    /// What the source says of itself.
+    struct Source: Equatable {
+        var replicationID: String
+        /// Of each shard.
+        var nextLSNs: [LSN]
+        var keys: [UInt32: Int] = [:]
+        /// `nil`: it does not say.
+        var calls: SourceCalls?
+        /// `nil`: it is no release.
+        var version: SourceVersion?
+    }
+
+    /// What the target holds.
+    struct Target: Equatable {
+        /// By database; none of df2redis' own.
+        var keys: [UInt32: Int] = [:]
+        var others = OtherTasks(databases: [:])
+        /// Why it does not have what the position says: the nodes of a cluster lack what no record brings again, or a database
+        /// was emptied.
+        var blocker: FullSyncReason?
+    }
+
+    let settings: ReplicatorSettings
+    /// Of a cluster whose nodes lack records: with the position that the flows will go back to.
+    let checkpoint: CheckpointStore.Opening
+    let source: Source
+    let target: Target
+
+    var outlook: StartOutlook {
+        if checkpoint.isCutOver { return .cutOver }
+        let decision = ResumeDecision(checkpoint, calls: source.calls, blocker: target.blocker)
+        let reason = FullSyncReason(
+            checkpoint, replicationID: source.replicationID, flowCount: source.nextLSNs.count, hasFollowed: false,
+            resumeBlocker: decision.blocker)
+        let fullSync = fullSync(reason)
+        guard let position = decision.position, let records = records(since: position) else {
+            return .fullSync(fullSync)
+        }
+        return .continues(records: records, otherwise: fullSync)
+    }
+
+    /// - Returns: how many records the flow that is the farthest back has to get; `nil`: the source cannot continue there.
+    private func records(since position: ResumePoint) -> UInt64? {
+        guard position.replicationID == source.replicationID, position.nextLSNs.count == source.nextLSNs.count,
+            source.version.map({ $0 >= .continuing }) ?? true
+        else { return nil }
+        let ends = zip(position.nextLSNs, source.nextLSNs)
+        // What lies ahead of the source, it has forgotten.
+        guard ends.allSatisfy({ $0 <= $1 }) else { return nil }
+        return ends.map { $1.value - $0.value }.max() ?? 0
+    }
+
+    // MARK: The full sync
+
+    private func fullSync(_ reason: FullSyncReason?) -> FullSyncOutlook {
+        FullSyncOutlook(
+            reason: reason.map { "\($0)" }, effect: effect, targetKeys: target.keys,
+            sourceKeys: source.keys.filter { !settings.policy.skippedDatabases.contains($0.key) }.values.reduce(0, +),
+            hasOtherTasks: !target.others.filling.isEmpty)
+    }
+
+    private var effect: FullSyncOutlook.Effect {
+        if settings.takesOwnKeysForOthers(after: checkpoint) { return .refusesConflict }
+        let before = FilledDatabases(checkpoint)
+        let after = filled(after: before)
+        switch settings.existing {
+        case .flush: return .empties(alone(after.known))
+        case .auto, .reconcile, .replace:
+            guard settings.existing.reconciles(before, wasPending: checkpoint.isReconciling) else { return .replaces }
+            let present = settings.existing.reconciled(before)
+            if settings.existing == .auto, isLoss(of: present) { return .refusesLoss(of: present) }
+            return .removes(from: alone(settings.existing.reconciled(after)))
+        }
+    }
+
+    /// The databases that the task has filled when the full sync has brought what the source has.
+    private func filled(after before: FilledDatabases) -> FilledDatabases {
+        var filled = before
+        for database in Set(source.keys.keys).subtracting(settings.policy.skippedDatabases).subtracting(before.all) {
+            filled.setFilling(database, over: target.keys[database] ?? 0)
+        }
+        filled.markNoted(filled.all)
+        return filled
+    }
+
+    /// Those that hold keys, and that no other task fills.
+    private func alone(_ databases: Set<UInt32>) -> Set<UInt32> {
+        databases.filter { target.keys[$0] ?? 0 > 0 && !target.others.fill($0) }
+    }
+
+    /// As `ReconciliationRun.refuseLoss` will find it.
+    private func isLoss(of databases: Set<UInt32>) -> Bool {
+        let keys = databases.reduce(0) { $0 + (target.keys[$1] ?? 0) }
+        let brought = source.keys.filter { !settings.policy.skippedDatabases.contains($0.key) }.values.reduce(0, +)
+        if brought == 0 { return keys > 0 && !alone(databases).isEmpty }
+        guard FilledFrom(checkpoint.source, next: source.replicationID) != nil else { return false }
+        return RemovalBrake.stops(bringing: brought, over: keys)
+    }
+}
+
+extension SourceVersion {
+    /// The first release that continues a replica's stream after the replica was away.
+    package static let continuing = SourceVersion(1, 35, 0)
+}

@@ -1,0 +1,16 @@
+import Dragonfly
+import Link
+import Preflight
+import Redis
+import Replication
+
+/// Of the task `test` with these two servers, which has run nowhere yet.
+func preflightOptions(source: SourceSettings, target: TargetSettings) -> PreflightOptions {
+    var settings = ReplicatorSettings(
+        task: "test", mode: .replicate, source: source, target: target, clock: { WallClock.milliseconds() })
+    settings.stateDirectory = "/tmp"
+    settings.diskBytes = 0
+    var options = PreflightOptions(settings)
+    options.interval = .milliseconds(50)
+    return options
+}
