@@ -89,6 +89,7 @@ private final class Scene {
         #expect(check.code == 0 && check.output.hasPrefix("equal: "), "\(check)")
         let preflight = try first.run("preflight")
         #expect(preflight.output.contains("all 16384 are served, by 3 masters"), "\(preflight)")
+        #expect(preflight.output.contains("the next start continues where it has left"), "\(preflight)")
 
         let meanwhile = try RandomWriter(port: scene.master.port, databases: [0], keys: 60, seed: seed &+ 100)
         try wait(until: "the source has gone on") { meanwhile.commandCount > 1000 }
@@ -102,6 +103,35 @@ private final class Scene {
             !second.log.components(separatedBy: "resuming at").dropFirst().joined().contains("full sync begins"))
         let last = try scene.ownKeys()
         #expect(last == Scene.remains)
+        #expect(scene.master.violations == [])
+    }
+
+    @Test func `has a preflight that sees what a node lacks, as the next start does`() throws {
+        let scene = try Scene()
+        let first = try scene.start()
+        try first.wait(forLine: "stable: following")
+        for index in 0..<100 { scene.master.execute("SET k:\(index) v") }
+        try scene.waitUntilEqual(first)
+        try wait(until: "both flows expect something of the nodes") {
+            try ["nodes:0", "nodes:1"].allSatisfy {
+                try scene.cluster.command(["HGET", Scene.checkpoint, $0], key: Scene.checkpoint).text?.contains(" ")
+                    == true
+            }
+        }
+        first.process.kill()
+        let whole = try first.run("preflight")
+        #expect(whole.output.contains("the next start continues where it has left"), "\(whole)")
+        for node in try scene.cluster.masters() {
+            let client = try node.client()
+            for mark in try client.command("KEYS", "*df2redis:node:*").array ?? [] {
+                try client.command("DEL", mark.text ?? "")
+            }
+        }
+        let reason = "a node of the target has come back without what had been written there"
+        let lacking = try first.run("preflight")
+        #expect(lacking.output.contains("the next start makes a full sync: \(reason)"), "\(lacking)")
+        let second = try scene.start()
+        try second.wait(forLine: "came back without writes that the cluster had confirmed: a full sync is needed")
         #expect(scene.master.violations == [])
     }
 
