@@ -92,7 +92,12 @@ package actor FlowConnection {
                             room.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<taken]))
                             return taken
                         })
-                    else { return }
+                    else {
+                        // As in `readArrived`: the source must not wait, whatever becomes of what it sends.
+                        isDiscarding = true
+                        onEvent(.overflowed(flow))
+                        return
+                    }
                     rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
                 }
             }
