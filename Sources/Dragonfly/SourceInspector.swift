@@ -25,18 +25,15 @@ package struct SourceCalls: Equatable, Sendable {
 
 /// Asks a master, on an ordinary connection of its own, what its journal does not show.
 package actor SourceInspector {
-    /// As long as a leave waits for the master's FIN: a busy source must not be answered with RST.
-    private static let finWait = Duration.seconds(1)
+    private let timeout: Duration
+    private let connection: SourceConnection
 
-    private let settings: SourceSettings
-    private let socketStore: any SocketKeeper
-    private var connection: RequestConnection?
-
-    /// - Parameter socketStore: gets the connection too: a master that answers the close_notify of a socket nobody has any more
-    ///   would be answered with RST.
+    /// - Parameter socketStore: gets the connection too.
     package init(settings: SourceSettings, socketStore: any SocketKeeper) {
-        self.settings = settings
-        self.socketStore = socketStore
+        timeout = settings.connectTimeout
+        connection = SourceConnection(
+            settings: settings, socketStore: socketStore, socketName: KeptSocketName.inspector,
+            label: "df2redis.inspector")
     }
 
     /// - Throws: `SourceError`.
@@ -107,31 +104,12 @@ package actor SourceInspector {
 
     private func request(_ words: String...) async throws(SourceError) -> RESPValue {
         do {
-            return try await open().request(words.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+            return try await connection.open().request(words.map { Array($0.utf8) }, timeout: timeout)
         } catch {
             throw SourceError(ordinary: error)
         }
     }
 
-    private func open() async throws -> RequestConnection {
-        if let connection, await !connection.isBroken { return connection }
-        let connection = try await RequestConnection.connect(
-            to: settings.endpoint, tls: settings.tls, label: "df2redis.inspector", timeout: settings.connectTimeout)
-        if self.connection != nil { socketStore.release(name: KeptSocketName.inspector) }
-        self.connection = connection
-        if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: KeptSocketName.inspector) }
-        if let arguments = authentication(user: settings.user, password: settings.password) {
-            let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
-            if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH").ofLogin(at: settings) }
-        }
-        return connection
-    }
-
     /// FIN-first.
-    package func close() async {
-        guard let connection else { return }
-        _ = await connection.leave(within: Self.finWait)
-        self.connection = nil
-        socketStore.release(name: KeptSocketName.inspector)
-    }
+    package func close() async { await connection.close() }
 }

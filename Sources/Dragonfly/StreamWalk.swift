@@ -5,7 +5,6 @@ import Wire
 package actor StreamWalk {
     /// What the user needs beyond replication.
     package static let rights = "+SCAN +XINFO +SELECT ~*"
-    private static let finWait = Duration.seconds(1)
     private static let answerTimeout = Duration.seconds(30)
     /// Keys of all types that a step looks at, about.
     private static let stepKeys = 200
@@ -19,13 +18,12 @@ package actor StreamWalk {
         package init() {}
     }
 
-    private let settings: SourceSettings
-    private let socketStore: any SocketKeeper
-    private var connection: RequestConnection?
+    private let connection: SourceConnection
 
     package init(settings: SourceSettings, socketStore: any SocketKeeper) {
-        self.settings = settings
-        self.socketStore = socketStore
+        connection = SourceConnection(
+            settings: settings, socketStore: socketStore, socketName: KeptSocketName.streams,
+            label: "df2redis.streams")
     }
 
     /// - Parameter place: moves on.
@@ -56,11 +54,7 @@ package actor StreamWalk {
     private func databases() async throws(SourceError) -> [UInt32] {
         let reply = try await ask([["INFO", "keyspace"].map { Array($0.utf8) }])[0]
         if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
-        // db0:keys=1,expires=0,avg_ttl=-1
-        return (reply.text ?? "").split(whereSeparator: \.isNewline).compactMap { line in
-            guard line.hasPrefix("db"), let end = line.firstIndex(of: ":") else { return nil }
-            return UInt32(line[line.startIndex..<end].dropFirst(2))
-        }.sorted()
+        return ServerInfo(reply.text).keyCounts.keys.sorted()
     }
 
     private func withGroups(_ keys: [[UInt8]], in database: UInt32) async throws(SourceError) -> [[UInt8]] {
@@ -84,27 +78,12 @@ package actor StreamWalk {
 
     private func ask(_ commands: [[[UInt8]]]) async throws(SourceError) -> [RESPValue] {
         do {
-            let connection = try await open()
-            return try await connection.requests(commands, timeout: Self.answerTimeout)
+            return try await connection.open().requests(commands, timeout: Self.answerTimeout)
         } catch {
             throw SourceError(ordinary: error)
         }
     }
 
-    private func open() async throws -> RequestConnection {
-        if let connection, await !connection.isBroken { return connection }
-        let connection = try await settings.connect(label: "df2redis.streams")
-        if self.connection != nil { socketStore.release(name: KeptSocketName.streams) }
-        self.connection = connection
-        if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: KeptSocketName.streams) }
-        return connection
-    }
-
     /// FIN-first.
-    package func close() async {
-        guard let connection else { return }
-        self.connection = nil
-        _ = await connection.leave(within: Self.finWait)
-        socketStore.release(name: KeptSocketName.streams)
-    }
+    package func close() async { await connection.close() }
 }

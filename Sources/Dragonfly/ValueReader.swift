@@ -23,15 +23,10 @@ package struct SourceReading: Sendable {
 package actor ValueReader {
     /// What the user needs beyond replication.
     package static let rights = "+DUMP +PEXPIRETIME +SELECT +MEMORY ~*"
-    private static let finWait = Duration.seconds(1)
     private static let answerTimeout = Duration.seconds(30)
 
-    private let settings: SourceSettings
-    private let replicationID: String
     private let flowCount: Int
-    private let socketStore: any SocketKeeper
-    private let socketName: String
-    private var connection: RequestConnection?
+    private let connection: SourceConnection
 
     /// - Parameters:
     ///   - replicationID: of the session: nobody else's values are wanted.
@@ -40,11 +35,18 @@ package actor ValueReader {
         settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketKeeper,
         socketName: String = KeptSocketName.values
     ) {
-        self.socketName = socketName
-        self.settings = settings
-        self.replicationID = replicationID
         self.flowCount = flowCount
-        self.socketStore = socketStore
+        connection = SourceConnection(
+            settings: settings, socketStore: socketStore, socketName: socketName, label: "df2redis.values"
+        ) { connection in
+            // Another process may have the address by now.
+            let reply = try await connection.request("INFO", "replication", timeout: settings.connectTimeout)
+            if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
+            guard ServerInfo(reply.text)["master_replid"] == replicationID else {
+                throw SourceError(
+                    .notReady, "the source at \(settings.endpoint) is another one than that which is followed")
+            }
+        }
     }
 
     /// How many bytes each key takes, as far as the source says; 0 where it does not. A failure: the source does not have the
@@ -206,8 +208,7 @@ package actor ValueReader {
             add(edge, owner: groups - 1)
         }
         do {
-            let connection = try await open()
-            let replies = try await connection.requests(commands, timeout: Self.answerTimeout)
+            let replies = try await connection.open().requests(commands, timeout: Self.answerTimeout)
             var answers = [[RESPValue]](repeating: [], count: groups)
             var refusals = [SourceError?](repeating: nil, count: groups)
             // Of the last SELECT: what follows it was asked in another database.
@@ -234,29 +235,6 @@ package actor ValueReader {
         }
     }
 
-    private func open() async throws -> RequestConnection {
-        if let connection, await !connection.isBroken { return connection }
-        let connection = try await settings.connect(label: "df2redis.values")
-        if self.connection != nil { socketStore.release(name: socketName) }
-        self.connection = connection
-        if let descriptor = await connection.descriptor { socketStore.keep(descriptor, name: socketName) }
-        // Another process may have the address by now.
-        let reply = try await connection.request("INFO", "replication", timeout: settings.connectTimeout)
-        if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
-        let isSame = (reply.text ?? "").split(whereSeparator: \.isNewline).contains("master_replid:\(replicationID)")
-        guard isSame else {
-            await close()
-            throw SourceError(
-                .notReady, "the source at \(settings.endpoint) is another one than that which is followed")
-        }
-        return connection
-    }
-
     /// FIN-first.
-    package func close() async {
-        guard let connection else { return }
-        self.connection = nil
-        _ = await connection.leave(within: Self.finWait)
-        socketStore.release(name: socketName)
-    }
+    package func close() async { await connection.close() }
 }
