@@ -6,7 +6,8 @@ import Wire
 /// ```
 /// df2redis:database:<task>  ->  3     the number of the database that it was written to
 /// ```
-/// In a server by itself only: no transaction of a cluster reaches over two slots.
+/// In a server by itself only: no transaction of a cluster reaches over two slots. Database 0 needs none where the checkpoint's
+/// hash is there, which has a field for each marked database.
 package enum DatabaseMark {
     package static func key(task: String) -> String { "df2redis:database:\(task)" }
 

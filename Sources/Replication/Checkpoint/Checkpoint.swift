@@ -11,7 +11,7 @@ import Wire
 ///                              databases ->  0,3        those that the task has filled
 ///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
 ///                                                       keys of others were there before
-///                              marked    ->  3,5        those of them that have a mark (`DatabaseMark`)
+///                              marked:<n> -> 1         database n has its mark (`DatabaseMark`); of 0 this field is the mark
 ///                              source    ->  <replication id>   what the target's keys of this task were last made equal to
 ///                              counts    ->  0 12 <run id> 0 0   how the two sides' key counts differed (`DataSetNote`)
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
@@ -92,7 +92,7 @@ extension ResumePoint {
 struct TaskRecord: Equatable {
     static let databasesField = "databases"
     static let fillingField = "filling"
-    static let markedField = "marked"
+    static let markedPrefix = "marked:"
     static let reconcileField = "reconcile"
     static let sourceField = "source"
 
@@ -100,7 +100,7 @@ struct TaskRecord: Equatable {
     var databases: Set<UInt32>?
     /// Databases that a full sync which was not completed has begun to fill, and how many keys were there before.
     var filling: [UInt32: Int] = [:]
-    /// Databases that have a mark: one that lacks it has been emptied.
+    /// Databases that have a mark: one that lacks it has been emptied. Of 0 this is the mark itself.
     var marked: Set<UInt32>
     /// A full sync brought its keys, and was ended before it had removed the old ones.
     var isReconciling: Bool
@@ -110,7 +110,7 @@ struct TaskRecord: Equatable {
 
     init(_ fields: [String: String]) {
         databases = fields[Self.databasesField].map(Self.databases)
-        marked = fields[Self.markedField].map(Self.databases) ?? []
+        marked = Set(fields.keys.filter(Self.isOfMark).compactMap { UInt32($0.dropFirst(Self.markedPrefix.count)) })
         filling = Self.filling(fields[Self.fillingField])
         isReconciling = fields[Self.reconcileField] != nil
         source = fields[Self.sourceField]
@@ -129,6 +129,13 @@ struct TaskRecord: Equatable {
 
     static func text(_ filling: [UInt32: Int]) -> String {
         filling.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: ",")
+    }
+
+    static func isOfMark(_ field: String) -> Bool { field.hasPrefix(markedPrefix) }
+
+    /// Written with the marks, each once: a hash that somebody has removed lacks them, whatever is written to it later.
+    static func markFields(_ databases: Set<UInt32>) -> [(field: String, value: String)] {
+        databases.sorted().map { (markedPrefix + "\($0)", "1") }
     }
 
     private static func databases(_ text: String) -> Set<UInt32> {

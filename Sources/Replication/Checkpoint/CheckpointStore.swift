@@ -121,6 +121,8 @@ actor CheckpointStore {
                 (opening.position, opening.mayRepeat) = (fromFile.position, fromFile.mayRepeat)
                 opening.marked = fromFile.marked
             }
+            // A key there it has only where a file has the position.
+            if isInFile, !fromFile.isKnown { opening.marked.remove(0) }
         }
         if isFirstOpening, !settings.isEnabled, opening.position != nil {
             opening.position = nil
@@ -263,12 +265,12 @@ actor CheckpointStore {
         var (fields, obsolete): ([String: String], [String]) = ([:], [])
         if let databases = record.databases { fields[TaskRecord.databasesField] = TaskRecord.text(databases) }
         if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
-        if let marked = record.marked, !marked.isEmpty { fields[TaskRecord.markedField] = TaskRecord.text(marked) }
+        for (field, value) in TaskRecord.markFields(record.marked ?? []) { fields[field] = value }
         // A first full sync has nothing there yet, and notes it with the first database.
         if !found.isEmpty, let source = record.source { fields[TaskRecord.sourceField] = source }
         switch beginning {
         case .fullSync:
-            obsolete = [CheckpointKey.stopped.field, DataSetNote.field, TaskRecord.markedField]
+            obsolete = [CheckpointKey.stopped.field, DataSetNote.field] + found.keys.filter(TaskRecord.isOfMark)
             if record.isReconciling {
                 fields[TaskRecord.reconcileField] = "pending"
             } else {
@@ -310,15 +312,15 @@ actor CheckpointStore {
     private func register(
         _ databases: Set<UInt32>, marking new: Set<UInt32>, with notes: [[String]], on control: TargetControl
     ) async throws {
-        let marked = (record.marked ?? []).union(new)
         var requests = isInFile ? [] : notes
         if !isInFile, !new.isEmpty {
-            requests.append(["HSET", key.name, TaskRecord.markedField, TaskRecord.text(marked)])
+            requests.append(["HSET", key.name] + TaskRecord.markFields(new).flatMap { [$0.field, $0.value] })
         }
         // A hash that names a mark is written with it, a file after it.
         try await control.register(
-            databases, in: registry, marking: new, of: key.task, with: requests, at: key.name)
-        if !new.isEmpty { record.marked = marked }
+            databases, in: registry, marking: isInFile ? new : new.subtracting([0]), of: key.task, with: requests,
+            at: key.name)
+        if !new.isEmpty { record.marked = (record.marked ?? []).union(new) }
         if isInFile { writeIfPossible() }
     }
 
@@ -496,8 +498,8 @@ extension CheckpointStore.Opening {
         note = DataSetNote(fields[DataSetNote.field])
         // A session that has not got far may have left that it switched the import mode on; and counts alone are what a
         // comparison has noted just after the target was emptied. Marks say nothing by themselves.
-        let besides = [ImportMode.field.name, DataSetNote.field, TaskRecord.markedField]
-        isKnown = fields.keys.contains { !besides.contains($0) }
+        let besides = [ImportMode.field.name, DataSetNote.field]
+        isKnown = fields.keys.contains { !besides.contains($0) && !TaskRecord.isOfMark($0) }
     }
 
     /// What is known of the task's past is what either says.

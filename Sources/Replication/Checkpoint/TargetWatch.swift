@@ -79,12 +79,13 @@ actor TargetWatch {
     /// comes back from before has neither.
     private func look() async throws(TargetError) -> (isThere: Bool, lacking: Set<UInt32>) {
         let record = TaskRecord(try await control.hash(key.name))
-        guard record.databases != nil, !record.marked.isEmpty, !control.isInCluster else {
+        let marked = record.marked.subtracting([0])
+        guard record.databases != nil, !marked.isEmpty, !control.isInCluster else {
             return (record.databases != nil, [])
         }
-        let found = try await control.marks(of: key.task, in: record.marked, with: key.name)
+        let found = try await control.marks(of: key.task, in: marked, with: key.name)
         let now = TaskRecord(found.fields)
-        let lacking = DatabaseMark.lacking(now.marked.intersection(record.marked), in: found.marks)
+        let lacking = DatabaseMark.lacking(now.marked.intersection(marked), in: found.marks)
         return (now.databases != nil, lacking)
     }
 

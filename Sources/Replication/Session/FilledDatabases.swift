@@ -60,8 +60,7 @@ struct FilledDatabases {
         } else if !filling.isEmpty {
             fields.append((TaskRecord.fillingField, TaskRecord.text(filling)))
         }
-        if !marked.isEmpty { fields.append((TaskRecord.markedField, TaskRecord.text(marked))) }
-        return fields
+        return fields + TaskRecord.markFields(marked)
     }
 }
 

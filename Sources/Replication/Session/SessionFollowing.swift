@@ -139,6 +139,7 @@ final class SessionFollowing {
             metadata: ["phase": "full sync", "event": "fullSyncDone"])
         if settings.existing == .flush { try await databases.emptyUnused() }
         try await databases.store()
+        try await databases.checkMarks()
         checkpoint.storeInFile(0)
         try await reconciliation.refuseLoss(broughtKeys: keys)
         if settings.mode == .migrate {

@@ -115,7 +115,10 @@ final class SessionOpening {
         // A source that is not there says so better at the handshake.
         plan.calls = try? await scope.source.inspector.calls()
         var blocker = scope.history.resumeBlocker
-        if blocker == nil { blocker = try await checkpoint.emptied(of: scope.task.checkpointKey, on: scope.control) }
+        if blocker == nil {
+            blocker = try await checkpoint.emptied(
+                of: scope.task.checkpointKey, in: settings.checkpoint.store, on: scope.control)
+        }
         let decision = ResumeDecision(checkpoint, calls: plan.calls, blocker: blocker)
         (plan.resumePoint, plan.blocker) = (decision.position, decision.blocker)
         return plan

@@ -31,11 +31,27 @@ final class TaskDatabases {
     /// The target has evicted the marks of these: they get new ones with the next note.
     func forgetMarks(of databases: Set<UInt32>) { filled.forgetMarks(of: databases) }
 
-    /// Those of `databases` that are to get their marks. Where the target has the position, database 0 needs none.
+    /// Those of `databases` that are to get their marks.
     private func unmarked(_ databases: Set<UInt32>) -> Set<UInt32> {
-        let settings = scope.task.settings
-        guard settings.mode == .replicate, !scope.control.isInCluster else { return [] }
-        return databases.subtracting(filled.marked).subtracting(settings.checkpoint.store == .target ? [0] : [])
+        guard scope.task.settings.mode == .replicate, !scope.control.isInCluster else { return [] }
+        return databases.subtracting(filled.marked)
+    }
+
+    /// A full sync is complete. Whoever has emptied the target meanwhile, or a database of it, has removed what was written
+    /// there before its first key and never again.
+    ///
+    /// - Throws: `ReplicationError` when somebody has; `TargetError`.
+    func checkMarks() async throws {
+        let (control, key, marked) = (scope.control, scope.task.checkpointKey, filled.marked)
+        guard !marked.isEmpty else { return }
+        let isInTarget = scope.task.settings.checkpoint.store == .target
+        let keys = isInTarget ? marked.subtracting([0]) : marked
+        let found = try await scope.retry { try await control.marks(of: key.task, in: keys, with: key.name) }
+        var emptied = DatabaseMark.lacking(keys, in: found.marks)
+        if isInTarget { emptied.formUnion(marked.subtracting(TaskRecord(found.fields).marked)) }
+        // What may be the target's own doing it would do again in each full sync.
+        guard !emptied.isEmpty, try await !scope.retry({ try await control.figures().evictsMarks }) else { return }
+        throw ReplicationError(dataReplaced: .databasesEmptied(emptied))
     }
 
     /// The checkpoint names the databases: a full sync has been completed.

@@ -29,7 +29,8 @@ package struct StartLook {
                 opening.position = try await nodesSay(position, opening.fields, on: control, of: cluster)
                 if opening.position == nil { (opening.position, target.blocker) = (position, .nodeIncomplete) }
             } else {
-                target.blocker = try await opening.emptied(of: checkpoint, on: control)
+                target.blocker = try await opening.emptied(
+                    of: checkpoint, in: settings.checkpoint.store, on: control)
             }
             let forecast = StartForecast(
                 settings: settings, checkpoint: opening, source: try await source(inspector), target: target)
