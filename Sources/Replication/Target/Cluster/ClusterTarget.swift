@@ -13,7 +13,9 @@ import Wire
 /// | a command over several slots | `CrossSlotCommand` |
 /// | what is done in slots, wherever they are | `SlotRunner`, `SlotWork` |
 /// | connections | `NodePool`, `NodeLink` |
-/// | a node without the last writes | `NodeWatch` |
+/// | what is read before anything is written | `ClusterTargetOpening` |
+/// | a node without the last writes | `NodeWatch`, `FlowRollback` |
+/// | what is removed in the end | `ClusterCleanup` |
 ///
 /// The flow's position moves on when every node has confirmed the batch. In-doubt parts it resolves by itself, so it reports a
 /// loss only of what cannot be sent again.
@@ -22,8 +24,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let batch: CommandBatch
         var steps: ArraySlice<BatchStep>
         var irregularities: [BatchOutcome.Irregularity] = []
-        /// What is removed once the position is stored.
-        var rubbish: [SlotWork] = []
+        /// What is to be done once the position is stored.
+        var cleanups: [SlotWork] = []
     }
 
     private let flow: FlowID
@@ -32,9 +34,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private let queue: DispatchQueue
     private let resumesAt: LSN?
     private let splitter: BatchSplitter
-    private let slotField: MarkField
-    private let nodeField: MarkField
+    private let cleanup: ClusterCleanup
     private var runner: SlotRunner?
+    private var waiter: WorkWaiter?
     /// What was expected of the nodes when the target was closed.
     private var keptWatch = NodeWatch()
     private var marking: NodeMarking?
@@ -50,19 +52,13 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     /// A process that was killed may have left values under temporary names.
     private var mayHaveTemporaries = false
     private var hasOpened = false
-    /// An earlier process has left fields of the flow, and marks perhaps.
-    private var hasPredecessor = false
     private var run: Run?
     private var long: LongCommand?
     private var failing: Task<Void, Never>?
-    /// A work that somebody waits for, and how many there were.
-    private var opening:
-        (number: Int, continuation: CheckedContinuation<SlotWork, any Error>, began: ContinuousClock.Instant)?
-    private var works = 0
     private static let retiringLimit = Duration.seconds(2)
     private static let openingPatience = Duration.seconds(5)
-    /// Replaced by a later `open`, or closed.
-    private var generation = 0
+    /// Of earlier connections.
+    private var closed: [SlotRunner] = []
     var onEvent: (FlowTargetEvent) -> Void = { _ in }
 
     /// - Parameters:
@@ -73,8 +69,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         self.resumesAt = resumesAt
         position = resumesAt.map { FlowPosition(lsn: $0.value) }
         splitter = BatchSplitter(task: context.task, flow: flow.index, replicationID: context.session.replicationID)
-        slotField = .ofSlots(task: context.task, flow: flow.index)
-        nodeField = .ofNodes(task: context.task, flow: flow.index)
+        cleanup = ClusterCleanup(flow, context)
         stamp = FlowStamp(epoch: UInt64(max(context.clock(), 1)), number: 0)
     }
 
@@ -87,128 +82,62 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             flow, context: context, cluster: cluster, view: view, queue: queue,
             nodeMark: { [unowned self] in nodeMark() },
             onReport: { [weak self] in self?.report($0) })
-        self.runner = runner
-        let finding = try await readCheckpoint()
-        try await checkNodes()
-        if resumesAt != nil { try await readMarks() }
+        let waiter = WorkWaiter(runner, queue: queue)
+        (self.runner, self.waiter) = (runner, waiter)
+        let opening = ClusterTargetOpening(flow: flow, context: context, waiter: waiter)
+        let checkpoint = try await opening.readCheckpoint()
+        if let checkpoint { adopt(checkpoint, runner) }
+        try await checkNodes(runner, waiter)
+        if resumesAt != nil { adoptMarks(try await opening.readMarks(cleanup.slotField)) }
         mayHaveTemporaries = resumesAt == nil || lastCrossing != nil
         if mayHaveTemporaries, !marks.areRelevant {
-            // Later on the marks are this session's own.
-            _ = try await done(temporariesToRemove(marks: resumesAt == nil && hasPredecessor && !hasOpened))
+            // A full sync needs none of the marks that earlier processes have left. Later on the marks are this session's own.
+            let removesMarks = resumesAt == nil && checkpoint?.hasPredecessor == true && !hasOpened
+            _ = try await waiter.run(temporariesToRemove(removesMarks: removesMarks))
         }
         hasOpened = true
         runner.looksAfterNodes = true
-        return finding
+        return checkpoint?.finding ?? FlowTargetFinding(runID: context.targetRunID)
     }
 
-    private func readCheckpoint(isolation: isolated (any Actor)? = #isolation) async throws -> FlowTargetFinding {
-        guard context.checkpoint.store == .target else { return FlowTargetFinding(runID: context.targetRunID) }
-        let (key, field) = (Array(context.checkpointKey.name.utf8), context.checkpointKey.field(flow))
-        let beside = context.checkpointKey.besideField(flow)
-        let work = SlotWork.inquiry(in: [KeySlot(of: key)]) { _ in
-            [Array("HMGET".utf8), key]
-                + [field, ClusterFields.nodes(flow), ClusterFields.crossing(flow), beside].map { Array($0.utf8) }
-        }
-        let fields = try await done(work).values[0]?.array?.map(\.text) ?? []
-        guard fields.count == 4 else { return FlowTargetFinding(runID: context.targetRunID) }
-        hasPredecessor = fields.contains { $0 != nil }
-        let earlier = NodeWatch(text: fields[1] ?? "")
-        if hasOpened { runner?.watch = keptWatch } else if resumesAt != nil { runner?.watch = earlier }
-        if resumesAt != nil {
-            lastCrossing = fields[2].flatMap { $0 }.flatMap { CrossingNote(text: $0) }
-            isCrossingStored = true
-        }
-        stamp.epoch = max(stamp.epoch, max(earlier.lastEpoch, runner?.watch.lastEpoch ?? 0) + 1)
-        if resumesAt == nil, !hasOpened { runner?.watch.fullSyncBegins(at: stamp) }
-        return FlowTargetFinding(
-            runID: context.targetRunID, checkpoint: fields[0], beside: CheckpointKey.beside(fields[3]))
+    private func adopt(_ checkpoint: ClusterTargetOpening.Checkpoint, _ runner: SlotRunner) {
+        if hasOpened { runner.watch = keptWatch } else if resumesAt != nil { runner.watch = checkpoint.watch }
+        if resumesAt != nil { (lastCrossing, isCrossingStored) = (checkpoint.lastCrossing, true) }
+        stamp.epoch = max(stamp.epoch, max(checkpoint.watch.lastEpoch, runner.watch.lastEpoch) + 1)
+        if resumesAt == nil, !hasOpened { runner.watch.fullSyncBegins(at: stamp) }
     }
 
-    /// Each node has all of what an earlier process had confirmed there.
-    private func checkNodes(isolation: isolated (any Actor)? = #isolation) async throws {
-        mustAskNodes = false
-        guard let slots = runner?.watch.expectedSlots, !slots.isEmpty else { return }
-        let question = SlotWork.inquiry(in: slots, nodeField.question)
-        if let retreat = retreat(after: try await done(question), about: slots) {
-            throw await Self.store(retreat, flow, at: context.checkpointKey, of: cluster)
-        }
-    }
-
-    /// - Returns: `nil` when no node lacks anything.
-    private func retreat(after answers: SlotWork, about slots: [KeySlot]) -> Retreat? {
-        guard let runner else { return nil }
-        for (place, slot) in slots.enumerated() {
-            let mark = answers.values[place]?.text.flatMap { SlotMark($0) }
-            let verdict = runner.watch.check(mark, in: slot, of: runner.view.topology)
-            if verdict != .complete { return retreat(verdict, in: slot, at: "the node of slot \(slot)") }
-        }
-        return nil
-    }
-
-    private func readMarks(isolation: isolated (any Actor)? = #isolation) async throws {
-        let work = try await done(SlotWork.inquiry(in: KeySlot.all, slotField.question))
-        for (place, slot) in KeySlot.all.enumerated() {
-            let mark = work.values[place]?.text.flatMap { SlotMark($0) }
-            if let mark { stamp.epoch = max(stamp.epoch, mark.stamp.epoch + 1) }
+    private func adoptMarks(_ found: [(slot: KeySlot, mark: SlotMark)]) {
+        for (slot, mark) in found {
+            stamp.epoch = max(stamp.epoch, mark.stamp.epoch + 1)
             marks.found(mark, in: slot, replicationID: context.session.replicationID)
         }
         if let position { marks.passed(position) }
     }
 
-    /// - Parameter marks: of the flow, too: a full sync needs none of those that earlier processes have left.
-    private func temporariesToRemove(marks removesMarks: Bool = false) -> SlotWork {
+    /// Each node has all of what an earlier process had confirmed there.
+    private func checkNodes(
+        _ runner: SlotRunner, _ waiter: WorkWaiter, isolation: isolated (any Actor)? = #isolation
+    ) async throws {
+        mustAskNodes = false
+        guard let inquiry = NodeInquiry(runner.watch, cleanup.nodeField) else { return }
+        _ = try await waiter.run(inquiry.work)
+        guard let rollback = rollback(after: inquiry, runner) else { return }
+        runner.watch = rollback.watch
+        throw await cluster.store(rollback, of: flow, at: context.checkpointKey)
+    }
+
+    /// - Returns: `nil` when no node lacks anything.
+    private func rollback(after inquiry: NodeInquiry, _ runner: SlotRunner) -> FlowRollback? {
+        inquiry.gap(runner.watch, in: runner.view.topology).map { slot, verdict in
+            FlowRollback(verdict, in: slot, at: "the node of slot \(slot)", from: start)
+        }
+    }
+
+    private func temporariesToRemove(removesMarks: Bool = false) -> SlotWork {
         mayHaveTemporaries = false
-        let work = SlotWork.maintenance()
         // A full sync finds those in other databases (`ElementsInCluster.forget`).
-        let databases = lastCrossing?.databases ?? [0]
-        for slot in KeySlot.all {
-            let names = (0..<2).map { SlotMark.temporaryKey(task: context.task, flow: flow.index, number: $0) }
-            let part = work.addPart(slot)
-            for database in databases.sorted() {
-                // One by one: no node removes both while the slot is open between two of them.
-                for name in names {
-                    work.append(
-                        [Array("UNLINK".utf8), SlotTag.key(name, in: slot)], to: part, database: database,
-                        mayRepeat: true)
-                }
-            }
-            guard removesMarks else { continue }
-            for field in [slotField, nodeField] {
-                work.append(field.removal(in: slot), to: work.addPart(slot), mayRepeat: true)
-            }
-        }
-        work.endDatabases()
-        return work
-    }
-
-    /// - Parameter limit: how long the cluster may take.
-    /// - Throws: `TargetError`, when it has failed, or the target was closed meanwhile.
-    private func done(
-        _ work: SlotWork, within limit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation
-    ) async throws -> SlotWork {
-        let generation = generation
-        let work = try await withCheckedThrowingContinuation {
-            (continuation: CheckedContinuation<SlotWork, any Error>) in
-            guard let runner, generation == self.generation else {
-                return continuation.resume(throwing: TargetError(.unreachable, "the target was closed"))
-            }
-            works += 1
-            opening = (works, continuation, .now)
-            runner.run(work) { [weak self] in self?.opened(.success($0)) }
-            queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self, works] in
-                guard let self, opening?.number == works else { return }
-                let obstacle = work.obstacle.map { ": \($0)" } ?? ""
-                opened(.failure(TargetError(.unreachable, "the cluster does not answer within \(limit)\(obstacle)")))
-            }
-        }
-        if let failure = work.failure { throw failure }
-        return work
-    }
-
-    private func opened(_ result: Result<SlotWork, any Error>) {
-        let continuation = opening?.continuation
-        opening = nil
-        continuation?.resume(with: result)
+        return cleanup.temporaries(in: lastCrossing?.databases ?? [0], removesMarks: removesMarks)
     }
 
     // MARK: Batches
@@ -233,13 +162,13 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     /// A master may have been replaced just before its mark was expected, and be connected to.
     private func askNodes(before batch: CommandBatch) {
         mustAskNodes = false
-        guard let runner, case let slots = runner.watch.expectedSlots, !slots.isEmpty else { return deliver(batch) }
+        guard let runner, let inquiry = NodeInquiry(runner.watch, cleanup.nodeField) else { return deliver(batch) }
         run = Run(batch: batch, steps: [])
-        runner.run(SlotWork.inquiry(in: slots, nodeField.question)) { [weak self] work in
-            guard let self, run != nil else { return }
+        runner.run(inquiry.work) { [weak self] work in
+            guard let self, run != nil, let runner = self.runner else { return }
             run = nil
             if let failure = work.failure { return fail(ReplicationError(failure, flow: flow)) }
-            if let retreat = retreat(after: work, about: slots) { return perform(retreat) }
+            if let rollback = rollback(after: inquiry, runner) { return perform(rollback) }
             deliver(batch)
         }
     }
@@ -269,7 +198,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             guard let work = command.next(stamp: { nextStamp() }) else {
                 run?.steps.removeFirst()
                 if let refusal = command.refusal { run?.irregularities.append(refusal) }
-                if let rubbish = command.tidy() { run?.rubbish.append(rubbish) }
+                if let cleanup = command.tidy() { run?.cleanups.append(cleanup) }
                 return proceed()
             }
             perform(work) { [weak self] in
@@ -317,14 +246,14 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         work.append([Array("HSET".utf8), key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
         perform(work) { [weak self] _ in
             self?.isCrossingStored = true
-            self?.tidy()
+            self?.cleanUp()
         }
     }
 
-    private func tidy() {
-        if mayHaveTemporaries, !marks.areRelevant { run?.rubbish = [temporariesToRemove()] }
-        guard let rubbish = run?.rubbish.popLast() else { return complete() }
-        perform(rubbish) { [weak self] _ in self?.tidy() }
+    private func cleanUp() {
+        if mayHaveTemporaries, !marks.areRelevant { run?.cleanups = [temporariesToRemove()] }
+        guard let cleanup = run?.cleanups.popLast() else { return complete() }
+        perform(cleanup) { [weak self] _ in self?.cleanUp() }
     }
 
     private func complete() {
@@ -338,7 +267,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private func begin(_ batch: CommandBatch) {
         let mark = SlotMark(
             replicationID: context.session.replicationID, position: nil, stamp: nextStamp())
-        long = LongCommand(batch, SlotWork(of: batch, leaving: mark, in: slotField))
+        long = LongCommand(batch, SlotWork(of: batch, leaving: mark, in: cleanup.slotField))
         guard let long else {
             return onEvent(.lost(TargetError(.protocolViolation, "a value in pieces was begun in the middle")))
         }
@@ -368,11 +297,11 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         case .away(let error): if run != nil { onEvent(.away(error)) } else { noteWhileOpening(error) }
         case .back: onEvent(.back)
         case .failed(let error):
-            if opening != nil { return opened(.failure(error)) }
+            if let waiter, waiter.isWaiting { return waiter.end(.failure(error)) }
             fail(ReplicationError(error, flow: flow))
         case .refused(let bytes, let words): giveUp(argumentBytes: bytes, words)
         case .incomplete(let endpoint, let slot, let verdict):
-            perform(retreat(verdict, in: slot, at: "\(endpoint)"))
+            perform(FlowRollback(verdict, in: slot, at: "\(endpoint)", from: start))
         }
     }
 
@@ -390,87 +319,36 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     /// A command over several slots was done by an earlier process, and home has lost it since.
     private func giveUp(_ command: CrossSlotCommand) {
-        perform(
-            retreat(
-                .doubtful, in: command.home,
-                message: "the node of slot \(command.home) has lost what a command over several slots had made"))
+        let reason = "the node of slot \(command.home) has lost what a command over several slots had made"
+        perform(FlowRollback(.doubtful, in: command.home, because: reason, from: start))
     }
 
-    private func perform(_ retreat: Retreat) {
+    private var start: FlowRollback.Start {
+        .init(
+            session: context.session, position: position, lastCrossing: lastCrossing,
+            watch: runner?.watch ?? NodeWatch())
+    }
+
+    private func perform(_ rollback: FlowRollback) {
+        runner?.watch = rollback.watch
         guard failing == nil else { return }
         runner?.close()
         failing = Task { [flow, cluster, queue, key = context.checkpointKey] in
-            let error = await Self.store(retreat, flow, at: key, of: cluster)
+            let error = await cluster.store(rollback, of: flow, at: key)
             queue.async { self.fail(error) }
         }
     }
 
     /// A failover may be on; after that, whoever opens it decides for how long it is tried.
     private func noteWhileOpening(_ error: TargetError) {
-        guard let began = opening?.began, began.duration(to: .now) > Self.openingPatience else { return }
-        opened(.failure(error))
+        guard let waiter, let begin = waiter.waitsSince, begin.duration(to: .now) > Self.openingPatience else { return }
+        waiter.end(.failure(error))
     }
 
     private func fail(_ error: ReplicationError) {
-        if opening != nil { return opened(.failure(error)) }
+        if let waiter, waiter.isWaiting { return waiter.end(.failure(error)) }
         (run, long) = (nil, nil)
         onEvent(.failed(error))
-    }
-
-    /// Where a flow goes back to, when a node lacks what its predecessor had confirmed.
-    private struct Retreat: Sendable {
-        var position: CheckpointValue
-        var nodes: String
-        var message: String
-        /// Why a full sync is needed; `nil`: none is.
-        var reason: FullSyncReason?
-    }
-
-    /// The position goes back to where the mark that was found was written, if everything since may be done again; else it is
-    /// given up. Never forward: another node may be the reason that it is where it is.
-    private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, at node: String) -> Retreat {
-        let what =
-            switch verdict {
-            case .complete, .older: "came back without writes that the cluster had confirmed"
-            case .unremoved:
-                "came back without a flush, or a full sync, that the cluster had confirmed: it has what was there before"
-            case .doubtful: "has slots that came to its master shortly before it took its place"
-            case .emptied: "was emptied"
-            }
-        return retreat(verdict, in: slot, message: "\(node) \(what)")
-    }
-
-    private func retreat(_ verdict: NodeWatch.Verdict, in slot: KeySlot, message: String) -> Retreat {
-        let session = context.session
-        let start = position.flatMap {
-            verdict.restart(of: session.replicationID, before: $0.lsn, after: lastCrossing)
-        }.map { LSN($0) }
-        runner?.watch.accept(verdict.found, in: slot)
-        let words = start.map { "the source is asked for everything since record \($0)" } ?? "a full sync is needed"
-        return Retreat(
-            position: start.map {
-                .stable(replicationID: session.replicationID, flowCount: session.flowCount, next: $0)
-            } ?? .snapshot(replicationID: session.replicationID, syncID: session.syncID, batch: 0),
-            nodes: runner?.watch.text ?? "",
-            message: "\(message): \(words)",
-            reason: start != nil ? nil : verdict == .emptied ? .nodeEmptied : .nodeIncomplete)
-    }
-
-    /// - Returns: the error to stop with.
-    private static func store(
-        _ retreat: Retreat, _ flow: FlowID, at key: CheckpointKey, of cluster: ClusterConnector
-    ) async -> ReplicationError {
-        var message = retreat.message
-        do throws(TargetError) {
-            // What was written beside the stream at this position or later counts as lost.
-            _ = try await cluster.ask(
-                "HSET", key.name, key.field(flow), retreat.position.text, key.besideField(flow), "0",
-                ClusterFields.nodes(flow), retreat.nodes)
-        } catch {
-            message += "; that could not be stored: \(error)"
-        }
-        guard let reason = retreat.reason else { return ReplicationError(.targetChanged, flow: flow, message) }
-        return ReplicationError(lackingNode: message, flow: flow, reason)
     }
 
     func hasFoundNodesComplete(isolation: isolated (any Actor)? = #isolation) async -> Bool {
@@ -501,31 +379,19 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     func retire(isolation: isolated (any Actor)? = #isolation) async {
         // Marks that are ahead of the position say what the next session must not do again.
-        guard isIdle, !marks.areRelevant, let slots = runner?.watch.markedSlots,
+        guard isIdle, !marks.areRelevant, let waiter, let slots = runner?.watch.markedSlots,
             !(slots.isEmpty && marks.slots.isEmpty)
         else { return }
+        let removal = cleanup.marks(ofNodes: slots, ofSlots: marks.slots.sorted())
         // First nobody expects them.
-        let key = Array(context.checkpointKey.name.utf8)
-        let fields = [ClusterFields.nodes(flow), ClusterFields.crossing(flow)].map { Array($0.utf8) }
-        let notes = SlotWork.maintenance()
-        let part = notes.addPart(KeySlot(of: key))
-        notes.append([Array("HDEL".utf8), key] + fields, to: part, mayRepeat: true)
-        // A flow at rest has no flush before it: whoever has the notice still has lost its removal.
-        let notice = Array(FlushNotice.key(ofCheckpoint: context.checkpointKey.name).utf8)
-        notes.append([Array("UNLINK".utf8), notice], to: part, mayRepeat: true)
-        let work = SlotWork.maintenance()
-        for (field, slots) in [(nodeField, slots), (slotField, marks.slots.sorted())] {
-            for slot in slots { work.append(field.removal(in: slot), to: work.addPart(slot), mayRepeat: true) }
-        }
-        guard (try? await done(notes, within: Self.retiringLimit)) != nil,
-            (try? await done(work, within: Self.retiringLimit)) != nil
+        guard (try? await waiter.run(cleanup.expectations(), within: Self.retiringLimit)) != nil,
+            (try? await waiter.run(removal, within: Self.retiringLimit)) != nil
         else { return }
         marks.removeAll()
         runner?.watch.forget()
     }
 
     func close() {
-        generation += 1
         if let runner {
             runner.close()
             keptWatch = runner.watch
@@ -533,10 +399,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         }
         runner = nil
         (run, long) = (nil, nil)
-        opened(.failure(TargetError(.unreachable, "the target was closed")))
+        waiter?.close()
+        waiter = nil
     }
-
-    private var closed: [SlotRunner] = []
 
     func join(isolation: isolated (any Actor)? = #isolation) async {
         failing?.cancel()

@@ -1,0 +1,63 @@
+import Dragonfly
+import Redis
+
+/// The works that remove what a flow has of its own in a cluster. Pure.
+struct ClusterCleanup {
+    let flow: FlowID
+    let task: String
+    let checkpoint: CheckpointKey
+    let slotField: MarkField
+    let nodeField: MarkField
+
+    init(_ flow: FlowID, _ context: FlowContext) {
+        (self.flow, task, checkpoint) = (flow, context.task, context.checkpointKey)
+        slotField = .ofSlots(task: context.task, flow: flow.index)
+        nodeField = .ofNodes(task: context.task, flow: flow.index)
+    }
+
+    /// Values that are left under temporary names.
+    ///
+    /// - Parameter removesMarks: the flow's marks are removed too.
+    func temporaries(in databases: Set<UInt32>, removesMarks: Bool) -> SlotWork {
+        let work = SlotWork.maintenance()
+        let names = (0..<2).map { SlotMark.temporaryKey(task: task, flow: flow.index, number: $0) }
+        for slot in KeySlot.all {
+            let part = work.addPart(slot)
+            for database in databases.sorted() {
+                // One by one: no node removes both while the slot is open between two of them.
+                for name in names {
+                    work.append(
+                        [Array("UNLINK".utf8), SlotTag.key(name, in: slot)], to: part, database: database,
+                        mayRepeat: true)
+                }
+            }
+            guard removesMarks else { continue }
+            for field in [slotField, nodeField] {
+                work.append(field.removal(in: slot), to: work.addPart(slot), mayRepeat: true)
+            }
+        }
+        work.endDatabases()
+        return work
+    }
+
+    /// What is stored beside the flow's position, so that nobody expects the marks any more.
+    func expectations() -> SlotWork {
+        let key = Array(checkpoint.name.utf8)
+        let fields = [ClusterFields.nodes(flow), ClusterFields.crossing(flow)].map { Array($0.utf8) }
+        let work = SlotWork.maintenance()
+        let part = work.addPart(KeySlot(of: key))
+        work.append([Array("HDEL".utf8), key] + fields, to: part, mayRepeat: true)
+        // A flow at rest has no flush before it: whoever has the notice still has lost its removal.
+        let notice = Array(FlushNotice.key(ofCheckpoint: checkpoint.name).utf8)
+        work.append([Array("UNLINK".utf8), notice], to: part, mayRepeat: true)
+        return work
+    }
+
+    func marks(ofNodes nodes: [KeySlot], ofSlots slots: [KeySlot]) -> SlotWork {
+        let work = SlotWork.maintenance()
+        for (field, slots) in [(nodeField, nodes), (slotField, slots)] {
+            for slot in slots { work.append(field.removal(in: slot), to: work.addPart(slot), mayRepeat: true) }
+        }
+        return work
+    }
+}

@@ -1,0 +1,54 @@
+import Dragonfly
+import Redis
+import Wire
+
+/// What a flow reads in a cluster before it writes there.
+///
+/// Confined to the queue of its flow.
+struct ClusterTargetOpening {
+    /// What an earlier process, or an earlier connection, has stored of the flow.
+    struct Checkpoint {
+        let finding: FlowTargetFinding
+        /// What was expected of the nodes.
+        let watch: NodeWatch
+        let lastCrossing: CrossingNote?
+        /// There are fields of the flow, and marks perhaps.
+        let hasPredecessor: Bool
+
+        /// - Parameter fields: position, nodes, crossing, `beside`; `nil` where the hash has no such field.
+        init?(_ fields: [String?], runID: String) {
+            guard fields.count == 4 else { return nil }
+            finding = FlowTargetFinding(runID: runID, checkpoint: fields[0], beside: CheckpointKey.beside(fields[3]))
+            watch = NodeWatch(text: fields[1] ?? "")
+            lastCrossing = fields[2].flatMap { CrossingNote(text: $0) }
+            hasPredecessor = fields.contains { $0 != nil }
+        }
+    }
+
+    let flow: FlowID
+    let context: FlowContext
+    let waiter: WorkWaiter
+
+    /// - Returns: `nil` where a file keeps the checkpoint.
+    func readCheckpoint(isolation: isolated (any Actor)? = #isolation) async throws -> Checkpoint? {
+        guard context.checkpoint.store == .target else { return nil }
+        let (key, field) = (Array(context.checkpointKey.name.utf8), context.checkpointKey.field(flow))
+        let beside = context.checkpointKey.besideField(flow)
+        let work = SlotWork.inquiry(in: [KeySlot(of: key)]) { _ in
+            [Array("HMGET".utf8), key]
+                + [field, ClusterFields.nodes(flow), ClusterFields.crossing(flow), beside].map { Array($0.utf8) }
+        }
+        let fields = try await waiter.run(work).values[0]?.array?.map(\.text) ?? []
+        return Checkpoint(fields, runID: context.targetRunID)
+    }
+
+    /// How far the flow has been applied in each slot that has a mark.
+    func readMarks(
+        _ field: MarkField, isolation: isolated (any Actor)? = #isolation
+    ) async throws -> [(slot: KeySlot, mark: SlotMark)] {
+        let work = try await waiter.run(SlotWork.inquiry(in: KeySlot.all, field.question))
+        return KeySlot.all.enumerated().compactMap { place, slot in
+            work.values[place]?.text.flatMap { SlotMark($0) }.map { (slot: slot, mark: $0) }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+import Redis
+import Wire
+
+/// The question to every node whether it has all that a flow knows to be confirmed there.
+struct NodeInquiry {
+    let work: SlotWork
+    private let slots: [KeySlot]
+
+    /// - Returns: `nil` when nothing is expected of any node.
+    init?(_ watch: NodeWatch, _ field: MarkField) {
+        slots = watch.expectedSlots
+        if slots.isEmpty { return nil }
+        work = SlotWork.inquiry(in: slots, field.question)
+    }
+
+    /// - Returns: what the first node that lacks anything has, when `work` is done; `nil`: no node does.
+    func gap(_ watch: NodeWatch, in topology: ClusterTopology) -> (slot: KeySlot, verdict: NodeWatch.Verdict)? {
+        for (place, slot) in slots.enumerated() {
+            let mark = work.values[place]?.text.flatMap { SlotMark($0) }
+            let verdict = watch.check(mark, in: slot, of: topology)
+            if verdict != .complete { return (slot, verdict) }
+        }
+        return nil
+    }
+}
