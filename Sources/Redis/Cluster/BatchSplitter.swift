@@ -1,7 +1,7 @@
 import Link
 import Wire
 
-/// A part of a batch that is done before the next one begins.
+/// A step of a batch, which is done before the next one begins.
 package enum BatchStep {
     /// Commands whose keys are in one slot each.
     case slots(SlotWork)
@@ -34,7 +34,7 @@ package final class BatchSplitter {
     ) -> [BatchStep] {
         var filling = Filling(batch: batch, masters: masters, marks: marks)
         batch.visitPlaced { command, reader in
-            take(command, reader, &filling, stamp: stamp)
+            split(command, reader, &filling, stamp: stamp)
         }
         finishWork(&filling, at: batch.progress.nextLSN.map { FlowPosition(lsn: $0) }, stamp: stamp)
         return filling.steps
@@ -51,6 +51,21 @@ package final class BatchSplitter {
         /// Commands for `work`, with the slots that they are for.
         var pending: [Pending] = []
         var database: UInt32 = 0
+
+        /// - Parameters:
+        ///   - words: of the command in this slot; `nil`: as it is encoded in the batch.
+        ///   - mayRepeat: `nil`: as the command may.
+        mutating func add(
+            _ command: Command, in slot: KeySlot, _ words: [[UInt8]]? = nil, mayRepeat: Bool? = nil
+        ) {
+            if let position = command.position, marks.cover(position, in: slot) { return }
+            let placed = command.placed
+            pending.append(
+                Pending(
+                    slot: slot, number: placed.number, range: words == nil ? placed.range : nil, words: words ?? [],
+                    database: database, mayRepeat: mayRepeat ?? command.mayRepeat,
+                    hasOneKey: command.kind.hasOneKey(placed.arguments)))
+        }
     }
 
     private struct Pending {
@@ -64,8 +79,17 @@ package final class BatchSplitter {
         var hasOneKey: Bool
     }
 
-    private func take(
-        _ command: CommandBatch.Placed, _ reader: ByteReader, _ filling: inout Filling, stamp: () -> FlowStamp
+    /// A command with its place in the stream.
+    private struct Command {
+        let placed: CommandBatch.Placed
+        let kind: ClusterCommand
+        /// Before it, with the step within its record.
+        var position: FlowPosition?
+        let mayRepeat: Bool
+    }
+
+    private func split(
+        _ placed: CommandBatch.Placed, _ reader: ByteReader, _ filling: inout Filling, stamp: () -> FlowStamp
     ) {
         var ahead = ByteReader(reader.bytes, offset: reader.offset)
         guard let word = ahead.readBulkArgument() else { return }
@@ -75,67 +99,78 @@ package final class BatchSplitter {
             return
         }
         let kind = ClusterCommand.named(name)
-        var position = command.position
-        if position?.lsn != filling.record { (filling.record, filling.crossings) = (position?.lsn, 0) }
-        position?.step = 2 * filling.crossings
-        let mayBeRepeated = kind.mayRepeat(reader, command.arguments)
-        func add(_ slot: KeySlot, _ words: [[UInt8]]? = nil, mayRepeat: Bool? = nil) {
-            if let position, filling.marks.cover(position, in: slot) { return }
-            filling.pending.append(
-                Pending(
-                    slot: slot, number: command.number, range: words == nil ? command.range : nil, words: words ?? [],
-                    database: filling.database, mayRepeat: mayRepeat ?? mayBeRepeated,
-                    hasOneKey: kind.hasOneKey(command.arguments)))
-        }
+        var command = Command(
+            placed: placed, kind: kind, position: placed.position,
+            mayRepeat: kind.mayRepeat(reader, placed.arguments))
+        if placed.position?.lsn != filling.record { (filling.record, filling.crossings) = (placed.position?.lsn, 0) }
+        command.position?.step = 2 * filling.crossings
         switch kind.keys {
-        case .none: for slot in filling.masters { add(slot) }
+        case .none: for slot in filling.masters { filling.add(command, in: slot) }
         case .at(let place):
             for _ in 1..<place { _ = ahead.readBulkArgument() }
             // Without its key the server refuses it, whichever that is.
-            guard place < command.arguments, let key = ahead.readBulkArgument() else {
-                return add(filling.masters.first ?? KeySlot(0))
+            guard place < placed.arguments, let key = ahead.readBulkArgument() else {
+                return filling.add(command, in: filling.masters.first ?? KeySlot(0))
             }
-            add(KeySlot(of: key))
+            filling.add(command, in: KeySlot(of: key))
         default:
-            let words = Self.words(reader, command.arguments)
-            let keys = kind.keys(of: words)
-            let slots = keys.map { KeySlot(of: words[$0.place]) }
-            if kind.keys == .script, words.count > 2, words[1].isText(CommandBatch.deadlineScript) {
-                for (slot, words) in Self.dividedDeadlines(words, slots) { add(slot, words, mayRepeat: true) }
-                return
-            }
-            guard let first = slots.first, slots.contains(where: { $0 != first }) else {
-                return add(slots.first ?? filling.masters.first ?? KeySlot(0))
-            }
-            if case .every(let step) = kind.keys {
-                var groups: [(slot: KeySlot, words: [[UInt8]])] = []
-                // In the journal it has succeeded.
-                let name = name == "MSETNX" ? Array("MSET".utf8) : words[0]
-                for (key, slot) in zip(keys, slots) {
-                    let arguments = words[key.place..<min(key.place + step, words.count)]
-                    if let place = groups.firstIndex(where: { $0.slot == slot }) {
-                        groups[place].words += arguments
-                    } else {
-                        groups.append((slot, [name] + arguments))
-                    }
-                }
-                for group in groups { add(group.slot, group.words) }
-                return
-            }
-            filling.crossings += 1
-            position?.step += 1
-            finishWork(&filling, at: position, stamp: stamp)
-            let crossing = CrossSlotCommand(
-                words, keys: keys, number: command.number, batch: filling.batch, task: task, flow: flow,
-                lsn: position?.lsn, database: filling.database, keepsDeadlines: kind.keepsDeadlines,
-                mark: { [replicationID] in
-                    SlotMark(
-                        replicationID: replicationID,
-                        position: position.map { FlowPosition(lsn: $0.lsn, step: $0.step + 1) }, stamp: $0)
-                },
-                isApplied: { [marks = filling.marks] slot in position.map { marks.cover($0, in: slot) } ?? false })
-            filling.steps.append(.crossing(crossing))
+            divideByKeys(command, name, Self.words(reader, placed.arguments), &filling, stamp: stamp)
         }
+    }
+
+    /// A command that may have several keys goes to their slot, is divided, or crosses slots.
+    private func divideByKeys(
+        _ command: Command, _ name: CommandName, _ words: [[UInt8]], _ filling: inout Filling,
+        stamp: () -> FlowStamp
+    ) {
+        let keys = command.kind.keys(of: words)
+        let slots = keys.map { KeySlot(of: words[$0.place]) }
+        if command.kind.keys == .script, words.count > 2, words[1].isText(CommandBatch.deadlineScript) {
+            for (slot, words) in Self.dividedDeadlines(words, slots) {
+                filling.add(command, in: slot, words, mayRepeat: true)
+            }
+            return
+        }
+        guard let first = slots.first, slots.contains(where: { $0 != first }) else {
+            return filling.add(command, in: slots.first ?? filling.masters.first ?? KeySlot(0))
+        }
+        guard case .every(let step) = command.kind.keys else {
+            return cross(command, words, keys, &filling, stamp: stamp)
+        }
+        var groups: [(slot: KeySlot, words: [[UInt8]])] = []
+        // The journal has an MSETNX only if it has set its keys.
+        let name = name == "MSETNX" ? Array("MSET".utf8) : words[0]
+        for (key, slot) in zip(keys, slots) {
+            let arguments = words[key.place..<min(key.place + step, words.count)]
+            if let place = groups.firstIndex(where: { $0.slot == slot }) {
+                groups[place].words += arguments
+            } else {
+                groups.append((slot, [name] + arguments))
+            }
+        }
+        for group in groups { filling.add(command, in: group.slot, group.words) }
+    }
+
+    /// A command that cannot be divided is a step of its own.
+    private func cross(
+        _ command: Command, _ words: [[UInt8]], _ keys: [ClusterCommand.Key], _ filling: inout Filling,
+        stamp: () -> FlowStamp
+    ) {
+        var position = command.position
+        filling.crossings += 1
+        position?.step += 1
+        finishWork(&filling, at: position, stamp: stamp)
+        let crossing = CrossSlotCommand(
+            words, keys: keys, number: command.placed.number, batch: filling.batch, task: task, flow: flow,
+            lsn: position?.lsn, database: filling.database, keepsDeadlines: command.kind.keepsDeadlines,
+            mark: { [replicationID, position] in
+                SlotMark(
+                    replicationID: replicationID,
+                    position: position.map { FlowPosition(lsn: $0.lsn, step: $0.step + 1) }, stamp: $0)
+            },
+            isApplied: { [marks = filling.marks, position] slot in position.map { marks.cover($0, in: slot) } ?? false }
+        )
+        filling.steps.append(.crossing(crossing))
     }
 
     /// The script that changes deadlines, for the keys of each slot. What it changes it knows by what it was: it may be
@@ -186,7 +221,7 @@ package final class BatchSplitter {
 }
 
 extension ClusterCommand {
-    /// The deadline of a key that is read counts too.
+    /// What the command makes has the deadline of the key that it reads.
     var keepsDeadlines: Bool { keys == .copy }
 }
 
