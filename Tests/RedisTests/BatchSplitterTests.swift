@@ -511,8 +511,8 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
                 ["MULTI", "RESTORE foo 0 AFTER REPLACE ABSTTL", mark(foo), "EXEC"],
             ])
         let crossing = try #require(crossings(split(["SMOVE foo bar m"], next: 5)).first)
-        #expect(try crossing.tidy()?.lines() == [bar: ["UNLINK \(copy)"]])
-        #expect(crossings(split(["SUNIONSTORE bar foo"], next: 5)).first?.tidy() == nil)
+        #expect(try crossing.cleanup()?.lines() == [bar: ["UNLINK \(copy)"]])
+        #expect(crossings(split(["SUNIONSTORE bar foo"], next: 5)).first?.cleanup() == nil)
         #expect(
             try script("RENAME foo bar", answers: ["foo": ("BEFORE", 9)])[3] == [
                 "MULTI", "UNLINK foo", mark(foo), "EXEC",
@@ -528,7 +528,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         let steps = try script("RENAME foo bar", answers: answers, limits: limits) {
             let excess = TargetLimits.Excess.argument(bytes: 7, limit: 6)
             #expect($0.refusal == .init(command: 0, kind: .tooLarge(excess)))
-            #expect($0.tidy() == nil)
+            #expect($0.cleanup() == nil)
         }
         #expect(steps == [["DUMP foo", "PEXPIRETIME foo"]], "nothing is changed anywhere")
     }
@@ -550,8 +550,8 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         // All is done.
         #expect(try steps(marks(foo, bar)) == ["DUMP"])
         // It was done, and home has lost it.
-        #expect(crossings(split(["SMOVE foo bar m"], next: 5, marks: marks(foo))).first?.isTorn == true)
-        #expect(crossings(split(["SMOVE foo bar m"], next: 5, marks: marks(bar))).first?.isTorn == false)
+        #expect(crossings(split(["SMOVE foo bar m"], next: 5, marks: marks(foo))).first?.isPartlyApplied == true)
+        #expect(crossings(split(["SMOVE foo bar m"], next: 5, marks: marks(bar))).first?.isPartlyApplied == false)
         #expect(try script("SUNIONSTORE bar foo", answers: answers, marks: marks(bar)).isEmpty)
     }
 }

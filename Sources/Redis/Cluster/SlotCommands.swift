@@ -1,7 +1,7 @@
 import Wire
 
-/// What is sent for each part of a `SlotWork`: its commands in their order, encoded by the batch that they are of or here, and the
-/// replies that each of them is owed.
+/// What is sent for each part of a `SlotWork`: its commands in their order, encoded by their batch or here, and which replies each of
+/// them is owed.
 ///
 /// Pure.
 struct SlotCommands: ~Copyable {
@@ -75,7 +75,7 @@ struct SlotCommands: ~Copyable {
         answerCount += 1
     }
 
-    /// A part whose only command is written by somebody else, between `beginLong` and `endLong`.
+    /// A part with one command, which the caller writes between `beginLong` and `endLong`.
     mutating func addLong(_ number: Int, in slot: KeySlot, database: UInt32, mayRepeat: Bool) -> Int {
         let part = addPart(slot)
         select(database, in: part)
@@ -247,7 +247,7 @@ struct SlotCommands: ~Copyable {
         }
     }
 
-    // MARK: A command that somebody else writes
+    // MARK: A long command
 
     /// - Returns: how many replies are to come until the end, those of what `endLong` writes too.
     func beginLong(_ part: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) -> Int32 {

@@ -129,9 +129,9 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// Marks are in database 0, and so is every connection between two parts.
     package func endDatabases() { commands.endDatabases() }
 
-    // MARK: A command that somebody else writes
+    // MARK: A long command
 
-    /// A part whose only command is written by somebody else, between `beginLong` and `endLong`.
+    /// A part with one command, which the caller writes between `beginLong` and `endLong`.
     package func addLong(_ number: Int, in slot: KeySlot, database: UInt32, mayRepeat: Bool) -> Int {
         addProgress()
         return commands.addLong(number, in: slot, database: database, mayRepeat: mayRepeat)

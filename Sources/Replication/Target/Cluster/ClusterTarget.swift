@@ -189,7 +189,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             run?.steps.removeFirst()
             perform(work) { [weak self] _ in self?.proceed() }
         case .crossing(let command):
-            if command.isTorn { return giveUp(command) }
+            if command.isPartlyApplied { return giveUp(command) }
             // From here on it cannot be done a second time everywhere.
             if let lsn = command.lsn, let note = lastCrossing.noting(lsn, in: command.database) {
                 (lastCrossing, isCrossingStored) = (note, false)
@@ -198,7 +198,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             guard let work = command.next(stamp: { nextStamp() }) else {
                 run?.steps.removeFirst()
                 if let refusal = command.refusal { run?.irregularities.append(refusal) }
-                if let cleanup = command.tidy() { run?.cleanups.append(cleanup) }
+                if let cleanup = command.cleanup() { run?.cleanups.append(cleanup) }
                 return proceed()
             }
             perform(work) { [weak self] in
