@@ -5,6 +5,8 @@ import Replication
 
 /// `df2redis preflight`: looks at both sides and at this host before a task runs.
 package struct PreflightService: Sendable {
+    private static let cutOver = "cut-over"
+
     private let configuration: Configuration
     private let configurationFile: String
 
@@ -29,12 +31,16 @@ package struct PreflightService: Sendable {
                 PreflightFinding(.fail, .target, "tasks", refusal, remedy: "one task follows a source into a target"))
         }
         if mark.isSet {
+            // The target's own note says the same.
+            findings.removeAll { $0.topic == Self.cutOver }
             findings.append(
                 PreflightFinding(
-                    .fail, .task, "cut-over",
+                    .fail, .task, Self.cutOver,
                     mark.refusal(configuration, file: ReplicationService.absolute(configurationFile)),
                     remedy: "start it only if it is to follow the source again"))
         }
+        // It does not go on from where it is.
+        if findings.contains(where: { $0.topic == Self.cutOver }) { findings.removeAll { $0.topic == "contents" } }
         return PreflightReport(findings: findings)
     }
 }

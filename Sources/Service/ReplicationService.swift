@@ -96,8 +96,8 @@ package struct ReplicationService: Sendable {
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
         report.setIncidents { [weak replicator] in replicator?.recentIncidents ?? [] }
         report.setPositions { [weak replicator] in replicator?.nextLSNs ?? [] }
-        let stop = Lock(TaskControl.Stop())
-        // As systemd would ask for it.
+        let orders = LeaveOrders()
+        let (place, undo) = (configuration.target.place, settings.undoCommand)
         await server.start(
             TaskControl(demands: replicator.demands) { wish in
                 if wish.isCutover {
@@ -107,43 +107,39 @@ package struct ReplicationService: Sendable {
                         return "the task cannot note that it is cut over, and goes on: \(error)"
                     }
                 }
-                stop.withLock { stop in
-                    stop.drains = stop.drains && wish.drains
-                    stop.isCutover = stop.isCutover || wish.isCutover
-                }
-                kill(getpid(), SIGTERM)
+                logger.notice(
+                    "\(wish.announcement(target: place, undo: undo))",
+                    metadata: wish.isCutover ? ["event": "cutOver"] : [:])
+                orders.add(wish)
                 return nil
             })
         let code = await run(
-            replicator, settings: settings, stop: stop, signals: &signals, notifier: notifier, logger: logger,
+            replicator, settings: settings, orders: orders, signals: &signals, notifier: notifier, logger: logger,
             onEnd: server.beSilent)
         await server.stop()
         return code
     }
 
     private func run(
-        _ replicator: Replicator, settings: ReplicatorSettings, stop: Lock<TaskControl.Stop>,
-        signals: inout SignalWatcher,
+        _ replicator: Replicator, settings: ReplicatorSettings, orders: LeaveOrders, signals: inout SignalWatcher,
         notifier: ServiceNotifier, logger: Logger, onEnd: () -> Void
     ) async -> ExitCode {
-        let (leaveRequests, leaveContinuation) = AsyncStream.makeStream(of: Void.self)
-        signals.watch { [limit = settings.leaveLimit] name in
+        signals.watch { name in
             logger.notice("\(name) received")
-            notifier.stopping(status: "leaving the source")
-            // Beyond the unit's TimeoutStopSec= only where shutdown.drainSeconds is long.
-            notifier.extendTimeout(limit)
-            leaveContinuation.yield()
+            orders.add(TaskControl.Stop())
         }
         defer { withExtendedLifetime(signals) {} }
         // Owned by this call, which waits for its end.
-        let leaving = Task {
-            for await _ in leaveRequests {
-                let wish = stop.withLock { $0 }
-                await replicator.leave(drains: wish.drains, isCutover: wish.isCutover)
+        let leaving = Task { [limit = settings.leaveLimit] in
+            for await order in orders.stream {
+                notifier.stopping(status: "leaving the source")
+                // Beyond the unit's TimeoutStopSec= only where shutdown.drainSeconds is long.
+                notifier.extendTimeout(limit)
+                await replicator.leave(drains: order.drains, isCutover: order.isCutover)
             }
         }
         let code = await exitCode(of: replicator, logger, notifier, onEnd: onEnd)
-        leaveContinuation.finish()
+        orders.end()
         await leaving.value
         return code
     }

@@ -12,6 +12,8 @@ package struct TaskTable: Sendable {
     /// Why a task has not said how it is.
     package enum Absence: String, Sendable {
         case notRunning = "not running"
+        /// It does not run, and does not start: clients write to its target.
+        case cutOver = "cut over"
         /// Its process is there, and hangs or says nothing of use.
         case noAnswer = "no answer"
         case noPermission = "no permission"

@@ -30,6 +30,8 @@ package enum EventID: String, CaseIterable, Sendable {
     case leaving
     /// The source was left, and how.
     case left
+    /// Clients write to the target from now on: the task leaves, and does not start again.
+    case cutOver
     /// The task ends because something could not be applied and the policy says stop.
     case policyStop
     /// The monitor has found something wrong at the source.
@@ -55,6 +57,7 @@ package enum EventID: String, CaseIterable, Sendable {
         case .targetMoved: "3cab371cedb0437998a6448188853a8c"
         case .leaving: "5e4c030834de425fb2c61f4eaaf2b117"
         case .left: "f29994321cb0416492926a8184e22aa7"
+        case .cutOver: "9a4d1c7be2f04b6d8c35e0a7f1926b58"
         case .policyStop: "d327dbd457c147b08edaf7ad37fc42ed"
         case .alertRaised: "c1b3a5f0e2d74f4b9a1d5c8e60f7b392"
         case .alertCleared: "7d0e9c42b8f14a6fa35c2b9e41d806c7"

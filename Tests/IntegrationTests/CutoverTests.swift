@@ -279,6 +279,9 @@ private func waited(_ output: String) -> Double? {
         let scene = try CutoverScene()
         #expect(try scene.run().end == .exited(0))
         try scene.daemon.expectExit(0)
+        #expect(scene.daemon.logs("event=cutOver"), "\(scene.daemon.log)")
+        #expect(scene.daemon.logs("clients write to 127.0.0.1:\(scene.redis.port) from now on"))
+        #expect(!scene.daemon.logs("SIGTERM received"))
         // Clients write to the target.
         let target = try scene.redis.client()
         try target.command("SET", "kept", "newer")
@@ -291,13 +294,15 @@ private func waited(_ output: String) -> Double? {
         let elsewhere = try Daemon(.replicate, configuration)
         try elsewhere.expectExit(78)
         #expect(elsewhere.logs("this task has been cut over: clients write to the target since"))
-        for daemon in [again, elsewhere] {
+        for (number, daemon) in [again, elsewhere].enumerated() {
             let preflight = try ChildProcess(
                 BuiltProgram.daemon.path, ["preflight", "--config", daemon.folder.file("lab.yaml")],
-                output: scene.folder.file("preflight"), error: scene.folder.file("preflight.errors"))
+                output: scene.folder.file("preflight.\(number)"), error: scene.folder.file("preflight.errors"))
             #expect(try preflight.waitForEnd(timeout: .seconds(60)) == .exited(65), "\(preflight.output)")
             #expect(preflight.output.contains("has been cut over"), "\(preflight.output)")
             #expect(preflight.output.contains("df2redis cutover lab --undo"), "\(preflight.output)")
+            #expect(preflight.output.matches(of: /fail +\w+ +cut-over/).count == 1, "\(preflight.output)")
+            #expect(!preflight.output.contains("has a position here"), "\(preflight.output)")
         }
         #expect(try target.command("GET", "kept").text == "newer")
 

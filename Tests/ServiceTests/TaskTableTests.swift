@@ -53,6 +53,23 @@ import Testing
         #expect(TaskTable([.running(leaving)]).text.contains("prod  leaving"))
     }
 
+    @Test func `has a task that has been cut over as such, with the command that lets it start`() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.write(
+            "stateDir: \(folder.path)\nsource: {addr: \"a:1\"}\ntarget: {addr: \"b:2\"}\n", to: "prod.yaml")
+        let directory = RuntimeDirectory(environment: ["RUNTIME_DIRECTORY": folder.path])
+        func overview() -> TaskOverview {
+            TaskOverview(tasks: ["prod"], in: directory, configurations: folder.path)
+        }
+        #expect(TaskTable(overview().rows).text.contains("prod  not running"))
+        try CutoverMark(ConfigurationLoader(environment: [:]).load(file).configuration).set()
+        let text = TaskTable(overview().rows).text
+        #expect(text.contains("prod  cut over "))
+        #expect(text.contains("clients write to b:2 since"))
+        #expect(text.contains("df2redis cutover prod --undo"))
+        #expect(overview().exitCode == .sourceUnavailable)
+    }
+
     @Test func `says why a task has not answered`() {
         #expect(TaskTable.Absence(.notRunning("/x")) == .notRunning)
         #expect(TaskTable.Absence(.silent("no answer")) == .noAnswer)
