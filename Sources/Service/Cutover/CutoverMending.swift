@@ -4,7 +4,6 @@ import Replication
 /// Before anybody is paused: compares both sides, has what differs mended, and waits until the streams are known that
 /// consumers have read without a record.
 struct CutoverMending {
-    private static let linePause = Duration.seconds(10)
     private static let pause = Duration.milliseconds(200)
 
     private let task: CutoverTask
@@ -31,7 +30,7 @@ struct CutoverMending {
     }
 
     private func verify() async throws {
-        let last = Lock(ContinuousClock.now)
+        let lines = Lock(ComparisonLines(at: .now))
         let outcome: VerificationDocument
         do {
             outcome = try await TaskVerification(task.questions).wait(
@@ -41,12 +40,7 @@ struct CutoverMending {
                     )
                 },
                 onProgress: { [say] document in
-                    let isDue = last.withLock { last in
-                        guard last.duration(to: .now) >= Self.linePause else { return false }
-                        last = .now
-                        return true
-                    }
-                    if isDue { say(document.progress) }
+                    if let line = lines.withLock({ $0.next(document, at: .now) }) { say(line) }
                 })
         } catch ControlClient.Failure.impossible(let reason) {
             return say("both sides are not compared before: \(reason)")

@@ -110,6 +110,10 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
 
     var isOver: Bool { Verification.Phase(rawValue: state)?.isOver ?? true }
 
+    /// Not begun, or interrupted.
+    var isWaiting: Bool { state == Verification.Phase.waiting.rawValue }
+    var isComparing: Bool { state == Verification.Phase.comparing.rawValue }
+
     /// Both sides have been compared, and nothing is read at the source before an operator acts.
     var isObstructed: Bool { state == Verification.Phase.mending.rawValue && waiting > 0 && obstacle != nil }
 
