@@ -70,16 +70,17 @@ struct TargetPreflight: Sendable {
                 PreflightFinding(
                     .ok, .target, "version", "\(profile)\(settings.cluster == nil ? ", a primary" : "")"))
         } catch {
+            if error.code == .unreachable { throw .target(error) }
             side.findings.append(
                 PreflightFinding(
-                    .fail, .target, "version", error.message,
+                    .fail, .target, "version", error.fault,
                     remedy: error.code == .permission
-                        ? "give the user of target.username the right that this names, such as +info"
-                        : "set target.addr to a primary of Redis or Valkey, \(TargetProfile.oldestVersion) or later"
+                        ? "give the user of target.username this right, then run preflight again: nothing more could be asked"
+                        : error.remedy
+                            ?? "set target.addr to a primary of Redis or Valkey, \(TargetProfile.oldestVersion) or later"
                 ))
-            if error.code == .unreachable || error.code == .permission { throw .target(error) }
-            // Of what is no server to write to, nothing else is asked.
-            if error.code == .unsuitable { return }
+            // Of what is no server to write to, or does not say what it is, nothing else is asked.
+            if error.code == .unsuitable || error.code == .permission { return }
         }
         side.findings += try await rights(control)
         side.findings += try await state(server, &side)

@@ -76,10 +76,8 @@ package struct ProfileQuestions {
         let isClusterNode = fields["cluster_enabled"] == "1"
         if isClusterNode != settings.isClusterNode {
             throw TargetError(
-                .unsuitable,
-                isClusterNode
-                    ? "the target \(settings.endpoint) is a node of a cluster: set target.type: cluster"
-                    : "the target \(settings.endpoint) is no node of a cluster: set target.type: standalone")
+                .unsuitable, "the target \(settings.endpoint) is \(isClusterNode ? "a" : "no") node of a cluster",
+                remedy: "set target.type: \(isClusterNode ? "cluster" : "standalone")")
         }
         if fields["role"] == "slave" {
             throw TargetError(

@@ -47,9 +47,21 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     /// The reply by which a cluster's node sends a request elsewhere, or has it sent again; nothing was executed.
     package var redirection: String?
 
+    /// The end of the message, where it says what to do.
+    package private(set) var remedy: String?
+
     package init(_ code: Code, _ message: String) {
         self.init(code, message, lastWords: nil)
     }
+
+    /// - Parameter remedy: what an operator is to do; the message says it last.
+    init(_ code: Code, _ fault: String, remedy: String) {
+        self.init(code, "\(fault): \(remedy)")
+        self.remedy = remedy
+    }
+
+    /// The message without the remedy.
+    package var fault: String { String(message.dropLast(remedy.map { $0.count + 2 } ?? 0)) }
 
     private init(_ code: Code, _ message: String, lastWords: String?) {
         self.code = code

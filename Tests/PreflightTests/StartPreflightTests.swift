@@ -148,6 +148,25 @@ import Wire
         #expect(findings.first { $0.subject == .target }?.message.contains("target.password") == true)
     }
 
+    @Test func `says once what is wrong, with the remedy that mends it`() async throws {
+        let (node, redis) = (try RedisServer(["--cluster-enabled", "yes"]), try RedisServer())
+        defer {
+            node.stop()
+            redis.stop()
+        }
+        func failures(_ target: UInt16, user: (String, String)? = nil) async -> [PreflightFinding] {
+            await Self.findings(source: 1, target: target, user: user)
+                .filter { $0.level == .fail && $0.subject == .target }
+        }
+        var found = await failures(node.port)
+        #expect(found.map(\.message) == ["the target 127.0.0.1:\(node.port) is a node of a cluster"])
+        #expect(found.map(\.remedy) == ["set target.type: cluster"])
+        try redis.client().command("ACL", "SETUSER", "blind", "on", ">p", "~*", "+@all", "-info")
+        found = await failures(redis.port, user: ("blind", "p"))
+        #expect(found.count == 1, "\(found)")
+        #expect(found.first?.message.contains("add +info") == true, "\(found)")
+    }
+
     @Test func `is a line of JSON each`() {
         let finding = PreflightFinding(.warn, .host, "open files", "a \"word\"", remedy: "do\nit")
         #expect(
