@@ -16,6 +16,6 @@ package struct ServerKinds: Sendable {
         let info = try? await target.info("server")
         await target.close()
         guard let info else { return }
-        do throws(TargetError) { try ProfileQuestions.refuseDragonfly(info) } catch { throw .target(error) }
+        do throws(TargetError) { try ProfileQuestions.refuseOtherKinds(info) } catch { throw .target(error) }
     }
 }

@@ -53,16 +53,23 @@ package struct ProfileQuestions {
         return ServerInfo(text)
     }
 
-    /// - Throws: `TargetError` for a Dragonfly.
-    package static func refuseDragonfly(_ fields: ServerInfo) throws(TargetError) {
+    /// - Parameter fields: of INFO, or of its section `server`.
+    /// - Throws: `TargetError` for a Dragonfly, and for a sentinel.
+    package static func refuseOtherKinds(_ fields: ServerInfo) throws(TargetError) {
         if fields["dragonfly_version"] != nil {
             throw TargetError(
                 .unsuitable, "the target is a Dragonfly; df2redis writes to Redis or Valkey (target.addr)")
         }
+        if fields["redis_mode"] == "sentinel" {
+            throw TargetError(
+                .unsuitable, "target.addr is a sentinel's, which holds no data",
+                remedy:
+                    "set target.sentinel.addrs to the sentinels and target.sentinel.master to the name of their master")
+        }
     }
 
     private func profile(_ fields: ServerInfo) throws(TargetError) -> TargetProfile {
-        try Self.refuseDragonfly(fields)
+        try Self.refuseOtherKinds(fields)
         guard let versionText = fields["redis_version"] else {
             throw TargetError(.unsuitable, "the target does not tell its redis_version: it is no Redis or Valkey")
         }

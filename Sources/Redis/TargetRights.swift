@@ -110,7 +110,7 @@ package struct TargetRights: Equatable, Sendable {
     /// - Parameter replies: to `beginning`.
     /// - Returns: `nil`, when they are; what the user lacks, when it may not use what would show it.
     private static func lacking(_ replies: [RESPValue]) throws(TargetError) -> TargetRights? {
-        if let info = replies[0].text.map({ ServerInfo($0) }) { try ProfileQuestions.refuseDragonfly(info) }
+        if let info = replies[0].text.map({ ServerInfo($0) }) { try ProfileQuestions.refuseOtherKinds(info) }
         guard replies[1].isOK else { throw TargetError.reply(replies[1].errorText ?? "no OK", to: "MULTI") }
         let found = replies.dropFirst(3)
         guard replies[2].errorText != nil, found.allSatisfy({ $0.text == "QUEUED" || $0.errorText != nil }) else {

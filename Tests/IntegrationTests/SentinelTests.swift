@@ -171,6 +171,29 @@ import Wire
         }
     }
 
+    @Test func `is not one of the sentinels themselves, which is said with the settings to use`() throws {
+        let source = try startedMaster()
+        let group = try SentinelGroup()
+        let folder = try TemporaryFolder("sentinel-as-target")
+        defer {
+            group.stop()
+            source.stop()
+        }
+        let daemon = try Daemon(.replicate, .init(source: source.port, target: group.sentinels[0].port), folder: folder)
+        defer { daemon.process.kill() }
+        try daemon.expectExit(78)
+        let text = "target.addr is a sentinel's, which holds no data"
+        #expect(daemon.logs("\(text): set target.sentinel.addrs to the sentinels and target.sentinel.master"))
+        for (command, status) in [("check", 78), ("preflight", 65)] as [(String, Int32)] {
+            let process = try ChildProcess(
+                BuiltProgram.daemon.path, [command, "--config", folder.file("lab.yaml")],
+                output: folder.file("\(command).out"), error: folder.file("\(command).err"))
+            #expect(try process.waitForEnd(timeout: .seconds(60)) == .exited(status), "\(command)")
+            let said = process.output + process.errorOutput
+            #expect(said.contains(text) && said.contains("set target.sentinel.addrs"), "\(said)")
+        }
+    }
+
     @Test func `is found while a sentinel is away and another one is of an old opinion, which is said`() throws {
         let source = try startedMaster()
         let group = try SentinelGroup()
