@@ -161,19 +161,25 @@ struct TargetPreflight: Sendable {
         side.usedBytes = (side.usedBytes ?? 0) + number("used_memory")
         side.memoryBytes = (side.memoryBytes ?? 0) + (limit > 0 ? limit : number("total_system_memory"))
         let policy = info["maxmemory_policy"] ?? "unknown"
-        if limit > 0, policy == "noeviction", number("used_memory") - number("mem_not_counted_for_evict") > limit {
+        // A policy for keys with a TTL removes none where none has one.
+        let sparesPersistent = policy.hasPrefix("volatile-")
+        let removesNothing = policy == "noeviction" || (sparesPersistent && info.expiringKeys == 0)
+        if limit > 0, removesNothing, number("used_memory") - number("mem_not_counted_for_evict") > limit {
+            let why = sparesPersistent ? "no key has a TTL, so \(policy) evicts nothing" : "nothing is evicted"
             return [
                 PreflightFinding(
                     .fail, .target, "memory",
-                    "maxmemory of \(SizeText.bytes(limit)) is used up and nothing is evicted: the target refuses writes (OOM)",
+                    "maxmemory of \(SizeText.bytes(limit)) is used up and \(why): the target refuses writes (OOM)",
                     remedy: "raise the target's maxmemory, or remove keys there")
             ]
         }
         if limit > 0, policy != "noeviction" {
+            let what = sparesPersistent ? "keys with a TTL" : "keys"
             return [
                 PreflightFinding(
                     .warn, .target, "eviction",
-                    "maxmemory-policy is \(policy): the target removes keys when \(SizeText.bytes(limit)) are full",
+                    "maxmemory-policy is \(policy): the target removes \(what) when \(SizeText.bytes(limit)) are full"
+                        + (sparesPersistent ? ", and refuses writes when there are none" : ""),
                     remedy: "on the target: CONFIG SET maxmemory-policy noeviction, and in its file")
             ]
         }

@@ -13,13 +13,19 @@ package struct ServerInfo: Equatable, Sendable {
     package subscript(name: String) -> String? { fields[name] }
 
     /// Keys by database, of the section `keyspace`: `db0:keys=5,expires=1,...`. A database without keys has no line.
-    package var keyCounts: [UInt32: Int] {
+    package var keyCounts: [UInt32: Int] { keyspace("keys") }
+
+    /// Keys with a TTL, in all databases.
+    package var expiringKeys: Int { keyspace("expires").values.reduce(0, +) }
+
+    /// A figure of each database in the section `keyspace`.
+    private func keyspace(_ figure: String) -> [UInt32: Int] {
         var counts: [UInt32: Int] = [:]
         for (name, value) in fields {
             guard name.hasPrefix("db"), let database = UInt32(name.dropFirst(2)),
-                let keys = value.split(separator: ",").first(where: { $0.hasPrefix("keys=") })
+                let text = value.split(separator: ",").first(where: { $0.hasPrefix("\(figure)=") })
             else { continue }
-            counts[database] = Int(keys.dropFirst("keys=".count))
+            counts[database] = Int(text.dropFirst(figure.utf8.count + 1))
         }
         return counts
     }

@@ -127,7 +127,11 @@ import Wire
         }
         try client.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "500000")
         #expect(await failures() == ["fail target memory"])
+        // It removes keys with a TTL only, and there is none.
+        try client.command("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+        #expect(await failures() == ["fail target memory"])
         try client.command("CONFIG", "SET", "maxmemory", "0")
+        #expect(ServerInfo("db0:keys=5,expires=1,avg_ttl=0\ndb3:keys=2,expires=2").expiringKeys == 3)
 
         // A process that has ended keeps nobody from starting.
         try client.command("SET", "\(checkpoint):owner", "1 host 17 machine start")
