@@ -436,8 +436,41 @@ private func waited(_ output: String) -> Double? {
         scene.daemon.process.kill()
         #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(69))
         #expect(cutover.errorOutput.contains("nothing listens on"))
+        #expect(
+            cutover.errorOutput.contains("writers at 127.0.0.1:\(scene.master.port) go on. The task has ended"),
+            "\(cutover.errorOutput)")
+        #expect(!cutover.errorOutput.contains("nothing was changed"))
         #expect(!scene.master.isPaused)
         #expect(scene.master.pauseCalls.ended == 1)
+    }
+
+    @Test func `that is not done within the limit, since the target hangs, says so`() throws {
+        let scene = try CutoverScene()
+        scene.loseRecords()
+        let cutover = try scene.start("--no-verify", "--pause-limit", "5")
+        try wait(until: "writers are paused") { scene.master.isPaused }
+        scene.redis.pause()
+        defer { scene.redis.resume() }
+        #expect(try cutover.waitForEnd(timeout: .seconds(60)) == .exited(75), "\(cutover.output)")
+        let said = cutover.errorOutput
+        #expect(said.contains("10 records were not applied in time, of 10: the target"), "\(said)")
+        #expect(said.contains("no answer from 127.0.0.1:\(scene.redis.port)"), "\(said)")
+        #expect(!said.contains("--pause-limit"), "\(said)")
+        #expect(said.contains("and so does the task"), "\(said)")
+        #expect(scene.master.pauseCalls == (1, 1))
+    }
+
+    @Test func `of a source that dies in the middle does not promise that the pause goes on`() throws {
+        let scene = try CutoverScene()
+        scene.loseRecords()
+        let cutover = try scene.start("--no-verify", "--pause-limit", "60")
+        try wait(until: "writers are paused") { scene.master.isPaused }
+        scene.master.stop()
+        #expect(try cutover.waitForEnd(timeout: .seconds(60)) != .exited(0))
+        let said = cutover.errorOutput
+        #expect(said.contains("if its process has ended, so has the pause"), "\(said)")
+        #expect(!said.contains("CLIENT UNPAUSE"), "\(said)")
+        #expect(said.contains("the task goes on: "), "\(said)")
     }
 
     @Test func `without the right to pause changes nothing`() throws {

@@ -56,9 +56,9 @@ struct CutoverArrival {
             let left = Self.missing(now, goal)
             if left == 0 { return missing }
             guard ContinuousClock.now < deadline else {
-                let why = now.targetLost ? "the target does not serve" : "--pause-limit allows more time"
                 throw CutoverFailure(
-                    "\(left) records were not applied in time, of \(missing): \(why)", .targetUnavailable)
+                    "\(left) records were not applied in time, of \(missing)", .targetUnavailable,
+                    advice: now.targetLost ? "the target does not serve" : "--pause-limit allows more time")
             }
             try await Task.sleep(for: Self.pause)
             now = try await task.positions()

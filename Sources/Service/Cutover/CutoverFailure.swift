@@ -6,10 +6,13 @@ import Replication
 package struct CutoverFailure: Error, CustomStringConvertible {
     package private(set) var description: String
     package let exitCode: ExitCode
+    /// What would have helped, unless a server is why: said once that is known (`explain`).
+    private(set) var advice: String?
 
-    init(_ description: String, _ exitCode: ExitCode) {
+    init(_ description: String, _ exitCode: ExitCode, advice: String? = nil) {
         self.description = description
         self.exitCode = exitCode
+        self.advice = advice
     }
 
     init(_ error: any Error) {
@@ -22,6 +25,13 @@ package struct CutoverFailure: Error, CustomStringConvertible {
         case let error as ControlClient.Failure: self.init(error.description, error.exitCode)
         default: self.init("\(error)", .software)
         }
+    }
+
+    /// - Parameter faults: what is wrong with the servers; none: the advice is what there is to say.
+    mutating func explain(by faults: [String]) {
+        guard let advice else { return }
+        description += ": \(faults.isEmpty ? advice : faults.joined(separator: "; "))"
+        self.advice = nil
     }
 
     /// On a line of its own.

@@ -12,13 +12,15 @@ struct CutoverMoment {
         self.request = request
     }
 
-    func findings() async -> [PreflightFinding] {
+    func findings() async -> [PreflightFinding] { [phase(), files()] + lag() + incidents() + (await servers()) }
+
+    func servers() async -> [PreflightFinding] {
         var needs = CutoverPreflight.Needs()
         needs.pauses = request.pauses
         needs.compares = request.check != .none || (request.verifies && task.settings.scrub != nil)
         needs.flows = task.flows
         let pair = ServerPair(source: task.settings.source, target: task.settings.visitor("cutover"))
-        return [phase(), servers()] + lag() + incidents() + (await CutoverPreflight(pair, needs: needs).run())
+        return await CutoverPreflight(pair, needs: needs).run()
     }
 
     private func phase() -> PreflightFinding {
@@ -40,7 +42,7 @@ struct CutoverMoment {
     }
 
     /// The file may have been changed since the task has been started.
-    private func servers() -> PreflightFinding {
+    private func files() -> PreflightFinding {
         guard task.status.source == task.source, task.status.target == task.target else {
             return PreflightFinding(
                 .fail, .task, "servers",

@@ -177,8 +177,10 @@ package struct CutoverService: Sendable {
         }
         guard let outcome else {
             throw CutoverFailure(
-                "the comparison was not done in time: give it more with --pause-limit, take a smaller sample, or run 'df2redis check' before and use --check none",
-                .targetUnavailable)
+                "the comparison was not done in time", .targetUnavailable,
+                advice:
+                    "give it more with --pause-limit, take a smaller sample, or run 'df2redis check' before and use --check none"
+            )
         }
         guard outcome.summary.isEqual else {
             throw CutoverFailure(
@@ -193,25 +195,41 @@ package struct CutoverService: Sendable {
 
     // MARK: Back, or on
 
-    /// Lifts the pause, whatever has become of the caller.
+    /// Lifts the pause, whatever has become of the caller, and says what has become of the task.
     private func takeBack(_ pause: WritePause, _ task: CutoverTask, after error: any Error) async -> CutoverFailure {
         var failure = failure(error)
-        guard await pause.end != nil else {
-            await pause.close()
-            failure.add("nothing was changed: the task goes on")
-            return failure
+        let wasPaused = await pause.end != nil
+        let obstacle = await obstacle(lifting: pause, at: task.source)
+        await pause.close()
+        let aftermath = CutoverAftermath(task, request)
+        // Nobody waits any more.
+        if failure.advice != nil { failure.explain(by: turn.isInterrupted ? [] : await aftermath.faults()) }
+        let fate = await aftermath.fate()
+        if let obstacle {
+            failure.add(obstacle)
+            if case .goesOn(let summary?) = fate { failure.add("the task goes on: \(summary)") }
         }
-        do {
+        if obstacle == nil || fate.isNews {
+            failure.add(fate.line(freed: wasPaused && obstacle == nil ? task.source : nil, unit: task.unit))
+        }
+        return failure
+    }
+
+    /// - Returns: why the pause could not be lifted, and when it ends; `nil`: it is over, or there was none.
+    private func obstacle(lifting pause: WritePause, at source: String) async -> String? {
+        do throws(SourceError) {
             try await pause.lift()
-            failure.add("writers at \(task.source) go on, and so does the task: nothing was changed")
+            return nil
         } catch {
             let rest = await pause.end.map { max(.zero, ContinuousClock.now.duration(to: $0)) } ?? .zero
-            failure.add(
-                "the pause could not be lifted (\(error)): it ends by itself in \(rest.tenths) s. Or run CLIENT UNPAUSE at \(task.source)"
-            )
+            if error.code == .unreachable {
+                return
+                    "\(source) cannot be asked to lift the pause (\(error)): if its process has ended, so has the pause; else it "
+                    + "ends by itself in \(rest.tenths) s"
+            }
+            return
+                "the pause could not be lifted (\(error)): it ends by itself in \(rest.tenths) s. Or run CLIENT UNPAUSE at \(source)"
         }
-        await pause.close()
-        return failure
     }
 
     /// Step 7.
