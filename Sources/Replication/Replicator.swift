@@ -117,7 +117,11 @@ package actor Replicator {
                 if !error.isTransient, history.ownsImportMode, task.lease.loss == nil { await endImportMode() }
                 throw error
             }
-            guard let attempt = history.beginAttempt(givingUpAfter: settings.giveUp) else { throw error }
+            guard let attempt = history.beginAttempt(givingUpAfter: settings.giveUp) else {
+                logger.error(
+                    "the task ends: reconnect.giveUpSeconds (\(settings.giveUp?.components.seconds ?? 0)) have passed")
+                throw error
+            }
             let wait = min(
                 settings.retry.wait(before: attempt), history.hasBegun ? settings.retry.maximum : .seconds(2))
             let failure = SessionFailure(error)

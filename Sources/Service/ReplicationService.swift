@@ -36,6 +36,13 @@ package struct ReplicationService: Sendable {
     }
 
     package func run() async -> ExitCode {
+        let (began, isService) = (ContinuousClock.now, RestartPace.isService)
+        let code = await perform()
+        await RestartPace.wait(before: code, since: began, isService: isService)
+        return code
+    }
+
+    private func perform() async -> ExitCode {
         var signals = SignalWatcher()
         let output = LogOutput.bootstrap(
             level: configuration.log.level,

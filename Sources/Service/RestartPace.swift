@@ -1,0 +1,26 @@
+import Glibc
+
+/// How long a run lasts at least that ends since a peer cannot be reached, under systemd.
+///
+/// It starts the task again after `RestartSec=`, and gives up for good after `StartLimitBurst=` starts in
+/// `StartLimitIntervalSec=`: at a server that is down a start fails within milliseconds, and it would be given up within minutes.
+enum RestartPace {
+    /// With `RestartSec=500ms`: 110 starts in ten minutes, of the 120 that the unit allows.
+    static let shortestRun = Duration.seconds(5)
+
+    /// Whether systemd waits for this process to be up.
+    static var isService: Bool { getenv("NOTIFY_SOCKET") != nil }
+
+    static func pause(before code: ExitCode, after elapsed: Duration, isService: Bool) -> Duration {
+        guard isService, code == .sourceUnavailable || code == .targetUnavailable else { return .zero }
+        return max(.zero, shortestRun - elapsed)
+    }
+
+    /// Nothing is left to be done in order: a signal ends the process at once.
+    static func wait(before code: ExitCode, since began: ContinuousClock.Instant, isService: Bool) async {
+        let pause = pause(before: code, after: began.duration(to: .now), isService: isService)
+        guard pause > .zero else { return }
+        for number in [SIGTERM, SIGINT, SIGQUIT] { signal(number, SIG_DFL) }
+        try? await Task.sleep(for: pause)
+    }
+}

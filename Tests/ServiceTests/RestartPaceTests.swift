@@ -1,0 +1,28 @@
+import Foundation
+import Testing
+
+@testable import Service
+
+@Suite struct `The pace of starts that fail` {
+    private func pause(_ code: ExitCode, after elapsed: Duration, isService: Bool = true) -> Duration {
+        RestartPace.pause(before: code, after: elapsed, isService: isService)
+    }
+
+    @Test func `is slow under systemd where a peer cannot be reached, and where else is not`() {
+        for code in ExitCode.allCases {
+            let isSlow = code == .sourceUnavailable || code == .targetUnavailable
+            #expect(pause(code, after: .seconds(1)) == (isSlow ? .seconds(4) : .zero), "\(code)")
+            #expect(pause(code, after: .seconds(6)) == .zero)
+            #expect(pause(code, after: .zero, isService: false) == .zero)
+        }
+    }
+
+    @Test func `never comes to the limit at which systemd gives the unit up`() throws {
+        var path = URL(fileURLWithPath: #filePath)
+        for _ in 0..<3 { path.deleteLastPathComponent() }
+        let unit = try String(contentsOf: path.appendingPathComponent("systemd/df2redis@.service"), encoding: .utf8)
+        #expect(unit.contains("\nStartLimitIntervalSec=10min\nStartLimitBurst=120\n"))
+        #expect(unit.contains("\nRestartSec=500ms\n"))
+        #expect(Duration.seconds(600) / (RestartPace.shortestRun + .milliseconds(500)) < 120)
+    }
+}
