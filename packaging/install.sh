@@ -49,7 +49,8 @@ if command -v journalctl >/dev/null; then journalctl --update-catalog; fi
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 cat <<END
 df2redis is installed. A first task, here named 'prod':
-  cp $sysconfdir/df2redis/example.yaml $sysconfdir/df2redis/prod.yaml     and set source.addr and target.addr
+  install -m 0640 -g df2redis $sysconfdir/df2redis/example.yaml $sysconfdir/df2redis/prod.yaml
+                                                   and set source.addr and target.addr in it
   df2redis config --check $sysconfdir/df2redis/prod.yaml
   systemctl enable --now df2redis.target df2redis@prod
 END

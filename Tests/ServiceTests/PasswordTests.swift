@@ -106,6 +106,10 @@ import Testing
             PasswordResolver.message(about: "/p", TextFile.Failure(errno: EACCES))
                 == "cannot read /p: Permission denied; a unit runs as df2redis: chown root:df2redis /p && chmod 0640 /p"
         )
+        #expect(
+            TextFile.Failure(errno: EACCES).text("cannot read the configuration", of: "/c")
+                == "cannot read the configuration: Permission denied; a unit runs as df2redis: chown root:df2redis /c && chmod 0640 /c"
+        )
 
         try folder.write("\n", to: "empty")
         error = try #require(throws: ConfigurationError.self) { try load("passwordFile: empty") }

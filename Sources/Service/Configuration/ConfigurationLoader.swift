@@ -42,7 +42,8 @@ package struct ConfigurationLoader: Sendable {
         do {
             text = try TextFile.read(file)
         } catch {
-            let problem = ConfigurationProblem(file: file, message: "cannot read the configuration: \(error.reason)")
+            let problem = ConfigurationProblem(
+                file: file, message: error.text("cannot read the configuration", of: file))
             throw ConfigurationError(
                 code: .unreadable, message: "the configuration cannot be read", problems: [problem])
         }

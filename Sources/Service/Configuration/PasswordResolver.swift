@@ -48,9 +48,7 @@ struct PasswordResolver {
     }
 
     static func message(about file: String, _ failure: TextFile.Failure) -> String {
-        let text = "cannot read \(file): \(failure.reason)"
-        guard failure.isForbidden else { return text }
-        return "\(text); a unit runs as df2redis: chown root:df2redis \(file) && chmod 0640 \(file)"
+        failure.text("cannot read \(file)", of: file)
     }
 
     private func credential(_ base: String) throws(Failure) -> (name: String, password: Secret)? {

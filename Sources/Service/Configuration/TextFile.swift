@@ -40,4 +40,11 @@ extension TextFile.Failure {
     init(errno code: Int32) {
         self.init(reason: String(cString: strerror(code)), isMissing: code == ENOENT, isForbidden: code == EACCES)
     }
+
+    /// - Parameter what: such as "cannot read /etc/f", the beginning of the sentence.
+    func text(_ what: String, of file: String) -> String {
+        let text = "\(what): \(reason)"
+        guard isForbidden else { return text }
+        return "\(text); a unit runs as df2redis: chown root:df2redis \(file) && chmod 0640 \(file)"
+    }
 }
