@@ -9,6 +9,8 @@ package struct TaskHealthCheck: Sendable {
         case absent(String)
         /// It says that its source is lost, and tries again by itself: a restart would not be better at it.
         case waiting(String)
+        /// This user may not ask it: nothing is known of it.
+        case forbidden(String)
         /// It hangs, or does not answer.
         case ill(String)
     }
@@ -47,8 +49,7 @@ package struct TaskHealthCheck: Sendable {
             let reason = health.reason ?? health.code ?? "no reason given"
             return health.code == "source-lost" ? .waiting(reason) : .ill(reason)
         } catch {
-            if case .notRunning = error { return .absent("\(error)") }
-            return .ill("\(error)")
+            return Verdict(error)
         }
     }
 
@@ -63,5 +64,17 @@ package struct TaskHealthCheck: Sendable {
         } catch {
             return "\(error)"
         }
+    }
+}
+
+extension TaskHealthCheck.Verdict {
+    /// - Parameter failure: why the task has not said how it is.
+    init(_ failure: ControlClient.Failure) {
+        self =
+            switch failure {
+            case .notRunning: .absent("\(failure)")
+            case .notPermitted, .forbidden: .forbidden("\(failure)")
+            case .silent, .failed, .refused, .impossible, .outdated: .ill("\(failure)")
+            }
     }
 }

@@ -24,7 +24,8 @@ struct Health: ParsableCommand {
         abstract: "Ask a running task how it is; restart it if it hangs.",
         discussion: """
             A task that waits for its target is well, and one that has lost its source tries again by itself: neither is \
-            restarted. Exit status: 0 it is well, waits, or was restarted; 69 it does not run; 75 it is ill.
+            restarted. Exit status: 0 it is well, waits, or was restarted; 69 it does not run; 75 it is ill; \
+            77 this user may not ask it.
             """)
 
     @Argument(help: ArgumentHelp("The task's name.", valueName: "task"))
@@ -53,6 +54,9 @@ struct Health: ParsableCommand {
         case .absent(let reason):
             Console.complain("\(task): does not run: \(reason)")
             code = .sourceUnavailable
+        case .forbidden(let reason):
+            Console.complain("\(task): \(reason)")
+            code = .noPermission
         case .ill(let reason):
             Console.complain("\(task): ill: \(reason)")
             code = .targetUnavailable
