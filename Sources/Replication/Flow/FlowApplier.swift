@@ -37,6 +37,7 @@ package actor FlowApplier {
     private var machine: FlowStateMachine
     private var progress: AppliedProgress
     private var silence: SilenceWatch
+    private var unrecordedTTLs = FailureSpell()
     private var connecting: Task<Void, Never>?
     private var probing: Task<Void, Never>?
     private var quietWaiters = Waiters()
@@ -370,11 +371,7 @@ package actor FlowApplier {
     /// - Parameter isLate: the process was held: what came meanwhile may be in its sockets still.
     private func ticked(_ count: Int, isLate: Bool) -> Bool {
         if case .closed = machine.state { return false }
-        if let failure = encoder.expiryGuard?.keyExpiries.takeFailure() {
-            context.logger.error(
-                "TTLs cannot be recorded, and are unprotected until they can: \(failure)", metadata: ["flow": "\(flow)"]
-            )
-        }
+        noteUnrecordedTTLs()
         if machine.isCaughtUp {
             encoder.oldestSent = machine.oldestOnItsWay?.sentAt
             encoder.adjustDeadlines(oldestArrival: nil)
@@ -382,6 +379,21 @@ package actor FlowApplier {
         if count % 2 == 1, !isLate { sweep() }
         pump()
         return true
+    }
+
+    private func noteUnrecordedTTLs() {
+        let failure = encoder.expiryGuard?.keyExpiries.takeFailure()
+        switch unrecordedTTLs.note(hasFailed: failure != nil, at: .now) {
+        case .begun:
+            context.logger.error(
+                "TTLs cannot be recorded, and are unprotected until they can (look at the disk under stateDir): \(failure.map { "\($0)" } ?? "")",
+                metadata: ["flow": "\(flow)"])
+        case .over:
+            context.logger.notice(
+                "no TTL has failed to be recorded for \(FailureSpell.calm.components.seconds) s",
+                metadata: ["flow": "\(flow)"])
+        case nil: break
+        }
     }
 
     /// Ends elements whose TTLs the target cannot keep: what is due goes, and never ahead of the stream, since a command
