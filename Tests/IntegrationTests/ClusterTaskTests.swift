@@ -355,6 +355,24 @@ private final class Scene {
         try daemon.leave()
     }
 
+    @Test func `names the node that is silent, and no other`() throws {
+        let scene = try Scene()
+        for node in scene.cluster.nodes {
+            try node.client().command("CONFIG", "SET", "cluster-node-timeout", "120000")
+        }
+        let daemon = try scene.start(.replicate, ["target": ["silentSeconds: 3"]])
+        try daemon.wait(forLine: "stable: following")
+        // A connection to each node.
+        for number in 0..<300 { scene.master.execute("SET before:\(number) v") }
+        try scene.waitUntilEqual(daemon)
+        let silent = scene.cluster.nodes[2]
+        silent.server.pause()
+        defer { silent.server.resume() }
+        for number in 0..<300 { scene.master.execute("SET silent:\(number) v") }
+        try daemon.wait(forLine: "the target's node \(silent.address) has been silent for")
+        #expect(!daemon.log.contains("\(scene.cluster.nodes[0].address) has been silent"))
+    }
+
     @Test func `says how a target of the other kind is to be named`() throws {
         let scene = try Scene(masters: 1)
         let redis = try RedisServer()

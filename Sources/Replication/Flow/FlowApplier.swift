@@ -424,9 +424,9 @@ package actor FlowApplier {
         if machine.isConnecting { return }
         switch silence.update(time) {
         case .silent:
-            let peer = context.connector.settings.place
-            machine.lost(
-                TargetError(.notReady, "the target \(peer) has been silent for \(time.components.seconds) s"))
+            let who =
+                target.silentNode.map { "the target's node \($0)" } ?? "the target \(context.connector.settings.place)"
+            machine.lost(TargetError(.notReady, "\(who) has been silent for \(time.components.seconds) s"))
         case .heard: machine.found()
         case nil: return
         }

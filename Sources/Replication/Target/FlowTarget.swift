@@ -1,4 +1,5 @@
 import Dragonfly
+import Link
 import Redis
 
 /// What a flow writes to. It takes sealed batches and reports what became of each, in their order; nothing above it knows
@@ -23,6 +24,8 @@ protocol FlowTarget: AnyObject {
     var isIdle: Bool { get }
     /// How long the target has owed an answer and given no sign of life; zero when it owes none.
     var silence: Duration { get }
+    /// The node that has been silent for so long, where the target has more than one.
+    var silentNode: Endpoint? { get }
 
     /// Bytes that may be sent while other batches are on their way, if it does not matter which of them is applied first.
     var room: Int { get }
@@ -58,6 +61,7 @@ protocol FlowTarget: AnyObject {
 }
 
 extension FlowTarget {
+    var silentNode: Endpoint? { nil }
     var room: Int { 0 }
     var batchBytes: Int { 0 }
     func nodeMarking(next: LSN?) -> NodeMarking? { nil }

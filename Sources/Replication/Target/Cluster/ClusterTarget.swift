@@ -145,6 +145,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     var isIdle: Bool { runner?.isIdle == true && run == nil && long == nil }
 
     var silence: Duration { runner?.silence ?? .zero }
+    var silentNode: Endpoint? { runner?.silentNode }
 
     func deliver(_ batch: CommandBatch) {
         guard runner != nil else { return }

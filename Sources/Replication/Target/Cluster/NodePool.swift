@@ -75,6 +75,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
     var isIdle: Bool { links.allSatisfy(\.isIdle) }
 
     var silence: Duration { links.map(\.silence).max() ?? .zero }
+    var silentNode: Endpoint? { links.max { $0.silence < $1.silence }?.endpoint }
 
     func silence(of endpoint: Endpoint) -> Duration {
         if case .up(let link)? = nodes[endpoint] { link.silence } else { .zero }

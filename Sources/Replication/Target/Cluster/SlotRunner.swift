@@ -88,6 +88,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     var isIdle: Bool { work == nil && !isClosed }
     var silence: Duration { pool.silence }
+    var silentNode: Endpoint? { pool.silentNode }
 
     /// - Parameter onDone: called later, on the queue, when all of it is done or it has failed.
     func run(_ work: SlotWork, onDone: @escaping (SlotWork) -> Void) {
