@@ -92,7 +92,9 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         func starts(_ prefix: String) -> Bool { text.hasPrefix(prefix) }
         if starts("NOAUTH") {
             return .init(
-                .permission, "the source requires a password: set source.password (it answered \(text) to \(step))")
+                .permission,
+                "the source requires a password: set source.password, source.passwordFile, or the systemd credential <task>.source-password, which by hand root alone can read (it answered \(text) to \(step))"
+            )
         }
         if starts("WRONGPASS") || text.contains("invalid username-password") {
             return .init(.permission, "\(refusedLogin): \(text)")

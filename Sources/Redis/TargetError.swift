@@ -151,7 +151,10 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
     /// - Parameter key: the key that the request was about, if it was about one.
     package static func reply(_ text: String, to step: String, key: String = "") -> TargetError {
         if text.hasPrefix("NOAUTH") {
-            return .init(.permission, "the target requires a password: set target.password (\(text))")
+            return .init(
+                .permission,
+                "the target requires a password: set target.password, target.passwordFile, or the systemd credential <task>.target-password, which by hand root alone can read (\(text))"
+            )
         }
         if text.hasPrefix("WRONGPASS") || text.contains("invalid password") || text.contains("without any password") {
             return .init(.permission, "\(refusedLogin): \(text)")

@@ -38,6 +38,7 @@ package struct ReplicationService: Sendable {
     package func run() async -> ExitCode {
         let (began, isService) = (ContinuousClock.now, RestartPace.isService)
         let code = await perform()
+        StateTakeover(configuration).end()
         await RestartPace.wait(before: code, since: began, isService: isService)
         return code
     }
@@ -65,11 +66,6 @@ package struct ReplicationService: Sendable {
                 """)
         }
 
-        if let reason = StateOwner.refusal(of: configuration.stateDirectory) {
-            logger.critical("\(reason)")
-            notifier.failure(reason)
-            return .cantCreate
-        }
         if let (key, error) = makeFolders() {
             logger.critical("\(key): \(error)")
             notifier.failure(errno: error.errno, "\(key): \(error)")

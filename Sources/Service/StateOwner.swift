@@ -1,12 +1,23 @@
 import Glibc
+import Link
 
-/// Whose the state directory is: what root writes there, the task's service could neither replace nor remove.
-enum StateOwner {
-    /// - Returns: why this process is not to use `folder`; `nil`: it may.
-    static func refusal(of folder: String, runner: uid_t = geteuid()) -> String? {
+/// Whose a task's state directory is. What root writes there, the task's service could neither replace nor remove: a task that
+/// root runs by hand goes on as its owner (`StateTakeover`).
+struct StateOwner: Equatable {
+    let user: uid_t
+    let group: gid_t
+    /// In `/etc/passwd`; `nil`: it has none there.
+    let name: String?
+
+    init(user: uid_t, group: gid_t, name: String?) { (self.user, self.group, self.name) = (user, group, name) }
+
+    /// - Returns: `nil`: there is no such folder, and whoever makes it owns it.
+    init?(of folder: String) {
         var info = stat()
         guard stat(folder, &info) == 0 else { return nil }
-        return refusal(of: folder, owner: info.st_uid, name: name(of: info.st_uid), runner: runner)
+        let entry = getpwuid(info.st_uid)
+        let name = entry?.pointee.pw_name.map { String(cString: $0) }
+        self.init(user: info.st_uid, group: entry?.pointee.pw_gid ?? info.st_gid, name: name)
     }
 
     /// Whose a file is to be that root makes at `path`; `nil` for anybody else, whose files are their own.
@@ -17,14 +28,30 @@ enum StateOwner {
         return (info.st_uid, info.st_gid)
     }
 
-    static func refusal(of folder: String, owner: uid_t, name: String, runner: uid_t) -> String? {
-        guard runner == 0, owner != 0 else { return nil }
-        return "\(folder) belongs to \(name), who could not replace what root writes there: run it as \(name): "
-            + "sudo -u '\(name)' df2redis ..."
+    var title: String { name ?? "#\(user)" }
+
+    /// A process of root's is to become it.
+    func isToTakeOver(from runner: uid_t = geteuid()) -> Bool { runner == 0 && user != 0 }
+
+    /// What this process starts is the owner's from here on; there is no way back. (The main thread, which has ended for the C
+    /// library once Dispatch has taken over from it, stays root's until another program is started.)
+    ///
+    /// - Throws: `SystemError`
+    func takeOver() throws(SystemError) {
+        let groups = name.map { initgroups($0, group) } ?? withUnsafePointer(to: group) { setgroups(1, $0) }
+        guard groups == 0 else { throw SystemError("setgroups", errno: errno, peer: title) }
+        guard setgid(group) == 0 else { throw SystemError("setgid", errno: errno, peer: title) }
+        guard setuid(user) == 0 else { throw SystemError("setuid", errno: errno, peer: title) }
     }
 
-    private static func name(of user: uid_t) -> String {
-        guard let entry = getpwuid(user), let name = entry.pointee.pw_name else { return "#\(user)" }
-        return String(cString: name)
+    /// The owner's, with a folder that the unit's `RuntimeDirectory=` would make: it may not make one in /run itself.
+    func give(_ folder: String) {
+        var built = ""
+        for part in folder.split(separator: "/") {
+            built += "/\(part)"
+            _ = mkdir(built, built.utf8.count < folder.utf8.count ? 0o755 : 0o750)
+        }
+        // Without it the task runs all the same, and says that it has no socket.
+        _ = lchown(folder, user, group)
     }
 }

@@ -35,6 +35,7 @@ struct Config: ParsableCommand {
         let loaded = try ConfigurationLoader().load(file, taskName: taskName)
         try Console.say(loaded.configuration.yaml, terminator: "")
         for warning in loaded.warnings { Console.complain("warning: \(warning)") }
+        if let note = HiddenCredentials.note(loaded.configuration) { Console.complain(note) }
         try Console.say("OK")
     }
 }

@@ -16,6 +16,12 @@ struct TaskOptions: ParsableArguments {
     /// Loads the configuration, runs the task to its end and leaves with its exit code.
     func run(_ mode: ReplicationService.Mode) async throws {
         let loaded = try ConfigurationLoader().load(file, taskName: taskName)
+        do throws(StateTakeover.Refusal) {
+            try StateTakeover(loaded.configuration).run { Console.complain($0) }
+        } catch {
+            Console.complain(error.description)
+            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
+        }
         let service = ReplicationService(
             configuration: loaded.configuration, mode: mode, warnings: loaded.warnings, configurationFile: file)
         throw ArgumentParser.ExitCode(await service.run().rawValue)

@@ -72,6 +72,17 @@ scene_edit wrong-target-password 's/^target:/target:\n  password: wrong/'
 fails wrong-target-password 77 'the target refuses the password'
 scene_task no-target-password 6379 6391
 fails no-target-password 77 'the target requires a password: set target.password'
+# What root alone may read, by hand: the unit has run, so the state is its user's.
+printf secret | booted_run install -D -m 0600 /dev/stdin /etc/credstore/no-target-password.target-password
+output=$(booted_run df2redis migrate --config /etc/df2redis/no-target-password.yaml 2>&1)
+check "root migrates by hand with a password in /etc/credstore" 0 $?
+check "and says as whom" yes "$(scene_has 'running as df2redis, to whom /var/lib/df2redis/no-target-password belongs' <<<"$output")"
+check "all of the state stays the unit's" "" \
+    "$(booted_run find /var/lib/df2redis/no-target-password ! -user df2redis)"
+check "another user is led there" yes \
+    "$(booted_run setpriv --reuid=df2redis --regid=df2redis --clear-groups df2redis config \
+        --check /etc/df2redis/no-target-password.yaml 2>&1 | scene_has 'what /etc/credstore may have .* run this as root')"
+booted_run rm /etc/credstore/no-target-password.target-password
 scene_task no-source 1 6380
 fails no-source 69 'connect 127.0.0.1:1: Connection refused'
 scene_task no-target 6379 1

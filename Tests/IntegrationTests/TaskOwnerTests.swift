@@ -150,3 +150,40 @@ import Wire
         #expect(try scene.owner == nil)
     }
 }
+
+@Suite struct `A task that root runs by hand` {
+    /// As with a password in /etc/credstore, and a state directory of the unit's user.
+    @Test(.enabled(if: geteuid() == 0, "becoming another user takes root"))
+    func `reads what root alone may, and runs as the owner of its state`() throws {
+        let (master, redis) = (try startedMaster(), try RedisServer())
+        let folder = try TemporaryFolder("root")
+        let nobody = uid_t(65534)
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        try redis.client().command("CONFIG", "SET", "requirepass", "secret")
+        #expect(chmod(folder.path, 0o755) == 0)
+        #expect(mkdir(folder.file("state"), 0o700) == 0 && chown(folder.file("state"), nobody, nobody) == 0)
+        let credentials = folder.file("credentials")
+        #expect(mkdir(credentials, 0o700) == 0)
+        try folder.write("secret\n", to: "credentials/target-password")
+        let daemon = try Daemon(
+            .replicate,
+            .init(source: master.port, target: redis.port), folder: folder,
+            environment: ["CREDENTIALS_DIRECTORY": credentials])
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "to whom \(folder.file("state")) belongs")
+        try daemon.wait(forLine: "stable: following")
+        let status = try String(contentsOfFile: "/proc/\(daemon.process.pid)/status", encoding: .utf8)
+        #expect(status.contains("\nUid:\t65534\t65534\t65534\t65534\n"))
+        for file in ["state/lab.lock", "run/lab/control.sock"] {
+            var info = stat()
+            #expect(stat(folder.file(file), &info) == 0 && info.st_uid == nobody, "\(file)")
+        }
+        let copy = folder.file("run/lab/credentials/target-password")
+        #expect(FileManager.default.fileExists(atPath: copy))
+        try daemon.leave()
+        #expect(!FileManager.default.fileExists(atPath: copy))
+    }
+}
