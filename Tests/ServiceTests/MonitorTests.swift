@@ -92,6 +92,14 @@ import Testing
         #expect(try log.lines() == ["five"])
     }
 
+    @Test func `is no folder, and of a unit with a name`() throws {
+        let folder = try Lab.TemporaryFolder("log")
+        var log = LogFollower(folder.path)
+        #expect(throws: SystemError("open", errno: EISDIR, peer: folder.path)) { try log.lines() }
+        let yaml = "source: {addr: \"a:1\"}\ntarget: {addr: \"b:2\"}\nmonitor: {log: 'journal:'}\n"
+        #expect(problems(of: yaml) == ["3:16: monitor.log: names no unit: journal:<unit> of the source"])
+    }
+
     @Test func `is bounded in lines and bytes`() throws {
         let folder = try Lab.TemporaryFolder("log")
         let path = try folder.write("", to: "dragonfly.log")

@@ -218,6 +218,9 @@ extension ConfigurationReading {
                 ? "reconnect.initialMilliseconds" : "reconnect.maxSeconds"
             fail(key, "the first wait (initialMilliseconds) is longer than the longest (maxSeconds)")
         }
+        if configuration.monitor.log == LogFollower.journalPrefix {
+            fail("monitor.log", "names no unit: journal:<unit> of the source")
+        }
         let (policy, existing) = (configuration.conflict.policy, configuration.fullSync.existing)
         if policy != .overwrite, existing == .flush || existing == .reconcile {
             fail(

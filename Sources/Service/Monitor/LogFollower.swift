@@ -15,6 +15,9 @@ struct LogFollower {
     private static let limit = 1 << 20
     private static let longestLine = 16 << 10
 
+    /// What a unit's name comes after.
+    static let journalPrefix = "journal:"
+
     private let place: Place
     private var descriptor: Int32 = -1
     private var file: (device: dev_t, inode: ino_t)?
@@ -24,7 +27,8 @@ struct LogFollower {
 
     /// - Parameter place: a path, or `journal:<unit>`.
     init(_ place: String) {
-        self.place = place.hasPrefix("journal:") ? .unit(String(place.dropFirst("journal:".count))) : .file(place)
+        let prefix = Self.journalPrefix
+        self.place = place.hasPrefix(prefix) ? .unit(String(place.dropFirst(prefix.count))) : .file(place)
     }
 
     /// - Throws: `SystemError`
@@ -56,6 +60,10 @@ struct LogFollower {
             close()
             isFirst = false
             throw SystemError("stat", errno: code, peer: path)
+        }
+        if now.st_mode & S_IFMT == S_IFDIR {
+            close()
+            throw SystemError("open", errno: EISDIR, peer: path)
         }
         if descriptor >= 0, let file, file.device == now.st_dev, file.inode == now.st_ino {
             // Cut short: copytruncate of logrotate.
