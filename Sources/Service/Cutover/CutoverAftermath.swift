@@ -1,4 +1,4 @@
-import Comparison
+import Preflight
 
 /// What there is to say after a cut-over that was not made: what has become of the task, and which server does not serve.
 struct CutoverAftermath {
