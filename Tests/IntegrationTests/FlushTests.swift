@@ -54,3 +54,28 @@ struct FlushTests {
         #expect(master.violations == [])
     }
 }
+
+@Suite(.serialized) struct `A database that is left out` {
+    @Test func `leaves out no FLUSHALL of its clients`() throws {
+        let master = try startedMaster()
+        defer { master.stop() }
+        let redis = try RedisServer()
+        defer { redis.stop() }
+        let client = try redis.client()
+        for index in 0..<100 { master.execute("SET key:\(index) v", database: 1) }
+        let daemon = try Daemon(
+            .replicate,
+            .init(source: master.port, target: redis.port, sections: ["target": ["database: {0: skip, 1: 1}"]]))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "stable: following")
+        try client.command("SELECT", "1")
+        #expect(try client.command("EXISTS", "key:7").int == 1)
+        // Where every client is at first.
+        master.execute("FLUSHALL")
+        master.execute("INCR n", database: 1)
+        try daemon.wait(forLine: "FLUSHALL applied")
+        try wait(until: "it is applied") { try client.command("GET", "n").text == "1" }
+        #expect(try client.command("EXISTS", "key:7").int == 0)
+        try daemon.leave()
+    }
+}
