@@ -285,7 +285,7 @@ import Wire
         let fields = try scene.client.command("HKEYS", "ours/lab").array?.compactMap(\.text) ?? []
         #expect(
             fields.filter { !$0.hasPrefix("beside:") }.sorted() == [
-                "counts", "databases", "flow:0", "flow:1", "source",
+                "counts", "databases", "flow:0", "flow:1", "marked:0", "source",
             ])
         #expect(try !scene.hasKey)
     }
