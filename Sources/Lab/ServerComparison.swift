@@ -14,6 +14,11 @@ package struct ServerComparison {
 
     package var isEqual: Bool { differenceCount == 0 }
 
+    /// Those of `ownKeys` that are no marks of a cluster's masters, which stay with the task's position.
+    package var ownKeysBesidesNodeMarks: Set<String> {
+        Set(ownKeys.map { String(decoding: $0, as: UTF8.self) }).filter { !$0.contains("df2redis:node:") }
+    }
+
     /// Compares what `target` holds with what `source` holds.
     ///
     /// - Parameter limit: differences to keep.

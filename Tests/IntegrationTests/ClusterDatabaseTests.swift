@@ -62,10 +62,7 @@ struct `A cluster of Valkeys` {
 
         /// Keys of df2redis' own.
         func remains() throws -> Set<String> {
-            Set(
-                try ServerComparison(source: source, target: cluster).ownKeys.map {
-                    String(decoding: $0, as: UTF8.self)
-                })
+            try ServerComparison(source: source, target: cluster).ownKeysBesidesNodeMarks
         }
 
         func keyCounts() throws -> [Int: Int] {

@@ -98,6 +98,28 @@ private final class Scene {
         #expect(scene.master.violations == [])
     }
 
+    @Test(arguments: [true, false])
+    func `a replica that took its place without the last writes while no task ran is noticed at the start`(
+        wasOrderly: Bool
+    ) throws {
+        let scene = try Scene()
+        let node = try scene.other()
+        for index in 0..<300 { scene.master.execute("INCR n:\(index)") }
+        try scene.waitUntilEqual()
+        try scene.replace(node) {
+            for index in 0..<300 { scene.master.execute("INCR n:\(index)") }
+            try scene.waitUntilEqual()
+            if wasOrderly { try scene.daemon.leave() } else { scene.daemon.process.kill() }
+        }
+        try scene.startAgain()
+        // After an orderly end no slot says what it has of the records since then.
+        try scene.daemon.wait(forLine: wasOrderly ? "came back without a flush" : "came back without writes")
+        for index in 0..<300 { scene.master.execute("INCR n:\(index)") }
+        try scene.waitUntilEqual()
+        try scene.daemon.leave()
+        #expect(scene.master.violations == [])
+    }
+
     @Test func `a master that somebody empties is noticed with the next write there`() throws {
         let scene = try Scene(replicas: 0)
         let node = try scene.other()

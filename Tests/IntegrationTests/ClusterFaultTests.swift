@@ -180,8 +180,7 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
             // What a leave on a busy machine has no time for, the next one does.
             let remains: Set = ["df2redis:checkpoint:\(Daemon.taskName)", "df2redis:tasks"]
             func own() throws -> Set<String> {
-                let comparison = try ServerComparison(source: source, target: cluster)
-                return Set(comparison.ownKeys.map { String(decoding: $0, as: UTF8.self) })
+                try ServerComparison(source: source, target: cluster).ownKeysBesidesNodeMarks
             }
             for _ in 0..<3 where try own() != remains {
                 daemon = try Daemon(.replicate, configuration, folder: folder)

@@ -20,6 +20,16 @@ import Testing
         #expect(history.resumeBlocker == nil)
     }
 
+    @Test func `what an opening finds missing at the target, the next session begins with`() {
+        var history = SessionHistory()
+        let incomplete = ReplicationError(lackingNode: "", flow: FlowID(0), .nodeIncomplete)
+        #expect(history.next(after: incomplete, of: Self.nothing) == .atOnce)
+        #expect(history.resumeBlocker == .nodeIncomplete)
+        for _ in 1..<10 { #expect(history.next(after: error(.targetChanged), of: Self.nothing) == .atOnce) }
+        #expect(history.next(after: error(.targetChanged), of: Self.nothing) == .retry)
+        #expect(history.next(after: error(.targetChanged), of: Self.followed) == .retry)
+    }
+
     @Test func `a full sync that is put off waits for its turn and changes nothing`() {
         var history = SessionHistory()
         _ = history.next(after: error(.source(.resumeRefused)), of: Self.nothing)

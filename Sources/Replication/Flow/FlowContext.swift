@@ -19,6 +19,8 @@ package struct FlowContext: Sendable {
     /// A target that answers nothing for so long is reported as lost.
     package var silenceLimit = Duration.seconds(30)
     package var checkpoint = CheckpointSettings()
+    /// The position stays when the session ends: the next one goes on there.
+    package var keepsPosition = true
     /// The target's process as the session found it.
     package var targetRunID = ""
     /// The nodes of a cluster remove marks, too, when their memory is full.

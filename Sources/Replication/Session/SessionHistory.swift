@@ -6,6 +6,9 @@ struct SessionHistory {
     /// Sessions of this process, with the one that begins.
     var sessions = 0
     /// A session has got as far as a sync.
+    private static let mostChanges = 10
+    /// Openings in a row that have ended by what the target no longer has.
+    private var changesFound = 0
     private(set) var hasBegun = false
     /// A session has followed the source.
     private(set) var hasFollowed = false
@@ -39,6 +42,13 @@ struct SessionHistory {
             return .atOnce
         }
         if error.code == .postponed { return .paced }
+        // The opening has found out what the target lacks, node by node of a cluster, and the next session begins with that.
+        if error.code == .targetChanged, !session.hasBegun, changesFound < Self.mostChanges {
+            changesFound += 1
+            resumeBlocker = error.resumeBlocker ?? resumeBlocker
+            return .atOnce
+        }
+        changesFound = 0
         // Until a full sync has replaced it, the position is that of another stream, or of other data.
         let isLasting = resumeBlocker != .mixedFlowModes && !session.hasBegun
         resumeBlocker = error.resumeBlocker ?? (isLasting ? resumeBlocker : nil)

@@ -40,13 +40,20 @@ struct ClusterCleanup {
         return work
     }
 
-    /// What is stored beside the flow's position, so that nobody expects the marks any more.
-    func expectations() -> SlotWork {
+    /// What is noted in the checkpoint's slot besides the flow's position.
+    ///
+    /// - Parameter watch: what is expected of the nodes from here on; `nil`: nothing.
+    func notes(expecting watch: NodeWatch?) -> SlotWork {
         let key = Array(checkpoint.name.utf8)
-        let fields = [ClusterFields.nodes(flow), ClusterFields.crossing(flow)].map { Array($0.utf8) }
         let work = SlotWork.maintenance()
         let part = work.addPart(KeySlot(of: key))
-        work.append([Array("HDEL".utf8), key] + fields, to: part, mayRepeat: true)
+        let (nodes, crossing) = (Array(ClusterFields.nodes(flow).utf8), Array(ClusterFields.crossing(flow).utf8))
+        if let watch {
+            work.append([Array("HSET".utf8), key, nodes, Array(watch.text.utf8)], to: part, mayRepeat: true)
+            work.append([Array("HDEL".utf8), key, crossing], to: part, mayRepeat: true)
+        } else {
+            work.append([Array("HDEL".utf8), key, nodes, crossing], to: part, mayRepeat: true)
+        }
         // A flow at rest has no flush before it: whoever has the notice still has lost its removal.
         let notice = Array(FlushNotice.key(ofCheckpoint: checkpoint.name).utf8)
         work.append([Array("UNLINK".utf8), notice], to: part, mayRepeat: true)

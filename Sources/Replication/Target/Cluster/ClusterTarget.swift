@@ -380,16 +380,19 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     func retire(isolation: isolated (any Actor)? = #isolation) async {
         // Marks that are ahead of the position say what the next session must not do again.
-        guard isIdle, !marks.areRelevant, let waiter, let slots = runner?.watch.markedSlots,
-            !(slots.isEmpty && marks.slots.isEmpty)
-        else { return }
-        let removal = cleanup.marks(ofNodes: slots, ofSlots: marks.slots.sorted())
-        // First nobody expects them.
-        guard (try? await waiter.run(cleanup.expectations(), within: Self.retiringLimit)) != nil,
+        guard isIdle, !marks.areRelevant, let waiter, let watch = runner?.watch else { return }
+        // By the nodes' marks the next session notices a node that has come back without what was confirmed.
+        let nodes = context.keepsPosition ? watch.obsoleteSlots : watch.markedSlots
+        guard !(watch.markedSlots.isEmpty && marks.slots.isEmpty) else { return }
+        let removal = cleanup.marks(ofNodes: nodes, ofSlots: marks.slots.sorted())
+        if context.keepsPosition { runner?.watch.slotMarksGo(at: nextStamp()) }
+        // First nobody expects what is removed.
+        let notes = cleanup.notes(expecting: context.keepsPosition ? runner?.watch : nil)
+        guard (try? await waiter.run(notes, within: Self.retiringLimit)) != nil,
             (try? await waiter.run(removal, within: Self.retiringLimit)) != nil
         else { return }
         marks.removeAll()
-        runner?.watch.forget()
+        if context.keepsPosition { runner?.watch.forgetObsolete() } else { runner?.watch.forget() }
     }
 
     func close() {

@@ -40,8 +40,8 @@ struct NodeWatch {
     private var open: [Endpoint: Set<KeySlot>] = [:]
     /// Marks on their way, in order.
     private var pending: [Endpoint: [(slot: KeySlot, entry: Entry)]] = [:]
-    /// When a full sync began, or keys were last removed otherwise than by the flow: the flow cannot do once more what a node with
-    /// nothing but an older mark lacks.
+    /// When a full sync began, keys were last removed otherwise than by the flow, or the flow ended with everything applied: the flow
+    /// cannot do once more what a node with nothing but an older mark lacks.
     private var floor: FlowStamp?
 
     enum Verdict: Equatable {
@@ -94,6 +94,9 @@ struct NodeWatch {
 
     /// Slots that have a mark, whether anything is expected of it or not.
     var markedSlots: [KeySlot] { obsolete.union(entries.keys).sorted() }
+
+    /// Slots that have a mark of which nothing is expected.
+    var obsoleteSlots: [KeySlot] { obsolete.subtracting(entries.keys).sorted() }
 
     var lastEpoch: UInt64 { max(entries.values.map(\.stamp.epoch).max() ?? 0, floor?.epoch ?? 0) }
 
@@ -184,6 +187,13 @@ struct NodeWatch {
 
     /// Nothing is expected any more.
     mutating func forget() { (entries, obsolete, slots, open, floor) = ([:], [], [:], [:], nil) }
+
+    /// The marks of the slots are about to be removed: nobody could say any more what of the flow's records a slot has, and no flow
+    /// goes back to before `stamp`.
+    mutating func slotMarksGo(at stamp: FlowStamp) { floor = stamp }
+
+    /// The obsolete marks have been removed.
+    mutating func forgetObsolete() { obsolete = [] }
 
     /// Masters whose own mark has gone with its slot to another node.
     func unmarked(in topology: ClusterTopology) -> [Endpoint] {
