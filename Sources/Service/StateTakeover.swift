@@ -31,9 +31,11 @@ package struct StateTakeover {
     package func run(_ say: (String) -> Void) throws(Refusal) {
         guard let owner = StateOwner(of: state), owner.isToTakeOver() else { return }
         do throws(SystemError) {
+            let credentials = readCredentials()
             owner.give(socket)
-            try copyCredentials(to: owner)
             try owner.takeOver()
+            // As the owner: in folders that are the owner's, root could be led elsewhere by a link.
+            try write(credentials)
             say("running as \(owner.title), to whom \(state) belongs")
             throw restart()
         } catch {
@@ -58,23 +60,40 @@ package struct StateTakeover {
         return SystemError("execv", errno: errno, peer: program)
     }
 
-    private func copyCredentials(to owner: StateOwner) throws(SystemError) {
+    private struct Credential {
+        let name: String
+        let text: String
+    }
+
+    /// - Returns: `nil` where there is no folder of credentials.
+    private func readCredentials() -> [Credential]? {
         let files = CredentialFiles(
             taskName: task, directory: getenv(Self.variable).map { String(cString: $0) }, places: CredentialPlaces())
-        guard let folder = files.directory else { return }
+        guard let folder = files.directory else { return nil }
         // In a folder of all tasks a name begins with the task's.
         let prefix = files.isShared ? "\(task)." : ""
-        try owner.own(copies, mkdir(copies, 0o700) == 0 || errno == EEXIST, "mkdir")
-        for name in RuntimeDirectory.names(in: folder) where name.hasPrefix(prefix) {
-            let copy = "\(copies)/\(name.dropFirst(prefix.count))"
-            guard let text = try? TextFile.read("\(folder)/\(name)") else { continue }
+        return RuntimeDirectory.names(in: folder).filter { $0.hasPrefix(prefix) }.compactMap { name in
+            (try? TextFile.read("\(folder)/\(name)")).map {
+                Credential(name: String(name.dropFirst(prefix.count)), text: $0)
+            }
+        }
+    }
+
+    private func write(_ credentials: [Credential]?) throws(SystemError) {
+        guard let credentials else { return }
+        guard mkdir(copies, 0o700) == 0 || errno == EEXIST else {
+            throw SystemError("mkdir", errno: errno, peer: copies)
+        }
+        for credential in credentials {
+            let copy = "\(copies)/\(credential.name)"
             unlink(copy)
             let descriptor = open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o400)
             guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: copy) }
-            let bytes = Array(text.utf8)
-            let isWritten = write(descriptor, bytes, bytes.count) == bytes.count
-            close(descriptor)
-            try owner.own(copy, isWritten, "write")
+            defer { close(descriptor) }
+            let bytes = Array(credential.text.utf8)
+            guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count else {
+                throw SystemError("write", errno: errno, peer: copy)
+            }
         }
         setenv(Self.variable, copies, 1)
     }
@@ -84,16 +103,5 @@ package struct StateTakeover {
         guard let folder = getenv(Self.variable).map({ String(cString: $0) }), folder == copies else { return }
         for name in RuntimeDirectory.names(in: folder) { unlink("\(folder)/\(name)") }
         rmdir(folder)
-    }
-}
-
-extension StateOwner {
-    /// Gives a file away.
-    ///
-    /// - Parameters:
-    ///   - isThere: whether `call` has made it.
-    fileprivate func own(_ path: String, _ isThere: Bool, _ call: String) throws(SystemError) {
-        guard isThere else { throw SystemError(call, errno: errno, peer: path) }
-        guard lchown(path, user, group) == 0 else { throw SystemError("chown", errno: errno, peer: path) }
     }
 }
