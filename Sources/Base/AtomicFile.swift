@@ -21,6 +21,7 @@ package struct AtomicFile: Sendable {
         let written = retryingInterrupts { Glibc.write(descriptor, contents, contents.count) }
         var failure: SystemError?
         if written < contents.count {
+            // A file takes less than it is given only when the disk is full.
             failure = SystemError("write", errno: written < 0 ? errno : ENOSPC, peer: temporary)
         } else if isDurable, fsync(descriptor) != 0 {
             failure = SystemError("fsync", errno: errno, peer: temporary)

@@ -38,6 +38,7 @@ enum Page {
         <form id="login" class="card" hidden>
           <label for="token">This task's figures need a token (dashboard.token)</label>
           <div><input id="token" type="password" autocomplete="off"> <button>Show</button></div>
+          <p id="refusal" class="soft" role="alert" hidden>This is not the task's token.</p>
         </form>
         <main id="main">
           <section class="card lead">

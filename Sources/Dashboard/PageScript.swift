@@ -29,7 +29,12 @@ enum PageScript {
           try {
             const headers = state.token ? { Authorization: "Bearer " + state.token } : {};
             const answer = await fetch(path, { headers, signal: abort.signal, cache: "no-store" });
-            if (answer.status === 401) { $("login").hidden = false; $("main").hidden = true; throw new Error("token"); }
+            if (answer.status === 401) {
+              $("login").hidden = false;
+              $("main").hidden = true;
+              $("refusal").hidden = !state.token;
+              throw new Error("token");
+            }
             if (!answer.ok) throw new Error("status " + answer.status);
             $("login").hidden = true;
             $("main").hidden = false;
@@ -96,7 +101,7 @@ enum PageScript {
           });
         }
 
-        function showFlows(flows) {
+        function showFlows(flows, isLagKnown) {
           const seen = new Set();
           for (const flow of flows) {
             seen.add(flow.flow);
@@ -115,8 +120,10 @@ enum PageScript {
             row.lags.push(flow.lagSeconds);
             if (row.lags.length > kept) row.lags.shift();
             draw(row.element.children[1], row.lags, 300, 26, 1);
-            row.element.children[2].textContent = flow.lagSeconds.toFixed(1) + " s";
+            row.element.children[2].textContent = isLagKnown ? flow.lagSeconds.toFixed(1) + " s" : "–";
           }
+          // The lag from before the source was lost says nothing now.
+          if (!isLagKnown) for (const row of state.flows.values()) row.element.children[2].textContent = "–";
           // Between two sessions there are no flows; what was seen of them stays until there are others.
           if (flows.length) for (const [number, row] of state.flows) {
             if (!seen.has(number)) { row.element.remove(); state.flows.delete(number); }
@@ -161,7 +168,7 @@ enum PageScript {
           set("lagRecords", s.lagRecords === null ? "–" : (s.isLagEstimated ? "about " : "") + int(s.lagRecords));
           set("lagBytes", bytes(s.lagBytes));
           set("queued", bytes(s.queuedBytes) + " (" + bytes(s.queuedDiskBytes) + ")");
-          showFlows(s.flows);
+          showFlows(s.flows, s.lagSeconds !== null);
 
           set("recordRate", int(rate("records", 5)));
           set("byteRate", bytes(rate("bytes", 5)));
@@ -175,8 +182,9 @@ enum PageScript {
           draw($("throughput"), speeds, 300, 80, 1024);
           set("peak", speeds.length ? "peak " + bytes(Math.max(...speeds)) + "/s" : "");
 
-          set("sourceTrip", trip(s.sourceRoundTripMilliseconds));
-          set("targetTrip", trip(s.targetRoundTripMilliseconds));
+          const hasSource = s.phase !== "waiting" && s.phase !== "connecting" && s.phase !== "catching up";
+          set("sourceTrip", hasSource ? trip(s.sourceRoundTripMilliseconds) : "–");
+          set("targetTrip", s.targetLost ? "–" : trip(s.targetRoundTripMilliseconds));
           set("sessions", int(s.sessions));
           const reasons = Object.entries(s.fullSyncReasons).map(([why, n]) => n + " " + why).join(", ");
           set("fullSyncs", int(s.fullSyncs));
@@ -221,7 +229,8 @@ enum PageScript {
           try {
             const [events, incidents, check] = [await ask("api/events"), await ask("api/incidents"), await ask("api/check/latest")];
             fill($("events"), events.events.slice(-30).reverse(), e =>
-              row(e.type, [["time", moment(Date.parse(e.timestamp))], ["text", (e.flow ? "flow " + e.flow + ": " : "") + e.message]]));
+              row(e.type, [["time", moment(Date.parse(e.timestamp))], ["text", (e.flow && !e.message.startsWith("flow ") ? "flow " + e.flow + ": " : "") + e.message]]));
+            $("incidents").closest("table").hidden = incidents.incidents.length === 0;
             fill($("incidents"), incidents.incidents.slice(-20).reverse(), i =>
               row("", [["time", moment(Date.parse(i.timestamp))], ["kind", i.kind],
                 ["key", i.key + (i.database ? " in database " + i.database : "")], ["text", i.subject + ": " + i.reason]]));

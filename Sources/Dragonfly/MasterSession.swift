@@ -8,6 +8,8 @@ package struct SourceSettings: Sendable {
     package var endpoint: Endpoint
     package var user: String?
     package var password: String?
+    /// Reads the password again, since passwords are changed while a task runs; `nil`: it does not change.
+    package var readPassword: (@Sendable () -> String?)?
     /// Where the password has come from, for people; `nil`: not known.
     package var passwordOrigin: String?
     /// How its connections are encrypted; `nil`: not at all.
@@ -20,6 +22,9 @@ package struct SourceSettings: Sendable {
     package var connectTimeout: Duration = .seconds(10)
     /// DFLY SYNC and STARTSTABLE take a global transaction on the master.
     package var phaseTimeout: Duration = .seconds(120)
+
+    /// What a connection logs in with now.
+    package var currentPassword: String? { readPassword?() ?? password }
 
     package init(
         endpoint: Endpoint, user: String? = nil, password: String? = nil, clientID: String, displayName: String
@@ -56,7 +61,7 @@ package actor MasterSession {
         self.socketStore = socketStore
         self.onEvent = onEvent
         machine = SessionStateMachine(
-            user: settings.user, password: settings.password, clientID: settings.clientID,
+            user: settings.user, password: settings.currentPassword, clientID: settings.clientID,
             displayName: settings.displayName, resumePoint: resumePoint)
     }
 
@@ -103,7 +108,7 @@ package actor MasterSession {
         for (index, command) in commands.enumerated() {
             let connection = try await connect(label: "df2redis.flow.\(index).handshake")
             openings.append(connection)
-            if let arguments = authentication(user: settings.user, password: settings.password) {
+            if let arguments = authentication(user: settings.user, password: settings.currentPassword) {
                 let reply = try await connection.request(
                     arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
                 if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH of flow \(index)") }

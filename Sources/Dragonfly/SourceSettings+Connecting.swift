@@ -10,7 +10,7 @@ extension SourceSettings {
             let connection = try await RequestConnection.connect(
                 to: endpoint, tls: tls, label: label, timeout: connectTimeout)
             do {
-                if let arguments = authentication(user: user, password: password) {
+                if let arguments = authentication(user: user, password: currentPassword) {
                     let reply = try await connection.request(
                         arguments.map { Array($0.utf8) }, timeout: connectTimeout)
                     if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH").ofLogin(at: self) }

@@ -149,12 +149,6 @@ package final class Channel {
         return result
     }
 
-    /// Bytes that the kernel holds for us.
-    package var unreadBytes: Int {
-        var count: Int32 = 0
-        return ioctl(descriptor, UInt(FIONREAD), &count) == 0 ? Int(count) : 0
-    }
-
     // MARK: Writing
 
     /// Sets what is called when something has happened to bytes that wait to be written.

@@ -40,7 +40,10 @@ struct PairPreflight {
         }
         let beyond = source.databases.subtracting(skipped).filter { $0 >= count }
         guard !beyond.isEmpty else {
-            let text = "\(count), the source has \(counted(source.keys, "key")) in \(source.databases.count)"
+            // Of a source that could not be asked there are no figures.
+            guard source.hasCounted else { return findings }
+            let text =
+                "\(counted(Int(count), "database")); the source has \(counted(source.keys, "key")) in \(source.databases.count)"
             return findings + [PreflightFinding(.ok, .target, "databases", text)]
         }
         let needed = (beyond.max() ?? 0) + 1

@@ -8,6 +8,8 @@ import Wire
 /// What a look at the source has given.
 struct SourceSide: Sendable {
     var findings: [PreflightFinding] = []
+    /// It has been asked how many keys it has.
+    var hasCounted = false
     var usedBytes: Int?
     var databases: Set<UInt32> = []
     var keys = 0
@@ -71,6 +73,7 @@ struct SourcePreflight: Sendable {
         let counts = try await server.keyCounts()
         side.databases = Set(counts.filter { $0.value > 0 }.keys)
         side.keys = counts.values.reduce(0, +)
+        side.hasCounted = true
         try await sample(server, &side)
     }
 
@@ -200,7 +203,9 @@ struct SourcePreflight: Sendable {
             return
         }
         side.findings.append(
-            PreflightFinding(.ok, .source, "flows", "\(second.count) shards, one connection each and three more"))
+            PreflightFinding(
+                .ok, .source, "flows", "\(counted(second.count, "shard")): a task makes \(second.count + 3) connections"
+            ))
         guard second.contains(where: { $0 > 0 }) else {
             side.findings.append(
                 PreflightFinding(

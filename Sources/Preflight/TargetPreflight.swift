@@ -211,7 +211,7 @@ struct TargetPreflight: Sendable {
         }
         return PreflightFinding(
             .warn, .target, "persistence",
-            "neither an append-only file nor snapshots: a restart of the target is a full sync",
+            "neither an append-only file nor snapshots: after a restart the target is empty, and a full sync is needed",
             remedy: "on the target: CONFIG SET appendonly yes, and in its file")
     }
 

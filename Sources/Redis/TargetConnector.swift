@@ -11,6 +11,8 @@ package struct TargetSettings: Sendable {
     package var locator: SentinelLocator?
     package var user: String?
     package var password: String?
+    /// Reads the password again, since passwords are changed while a task runs; `nil`: it does not change.
+    package var readPassword: (@Sendable () -> String?)?
     /// Where the password has come from, for people; `nil`: not known.
     package var passwordOrigin: String?
     /// How its connections are encrypted; `nil`: not at all.
@@ -28,6 +30,9 @@ package struct TargetSettings: Sendable {
     package var isClusterNode = false
     /// It is a node that the configuration names.
     var isSeed = false
+
+    /// What a connection logs in with now.
+    package var currentPassword: String? { readPassword?() ?? password }
 
     package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientName: String) {
         self.endpoint = endpoint
@@ -156,7 +161,7 @@ package struct TargetConnector: Sendable {
     private func greet(
         _ connection: RequestConnection, name: String, replacing: Bool, asking questions: [[[UInt8]]]
     ) async throws -> [RESPValue] {
-        let login = authentication(user: settings.user, password: settings.password)
+        let login = authentication(user: settings.user, password: settings.currentPassword)
         var commands = login.map { [$0] } ?? []
         commands.append(["CLIENT", "SETNAME", name])
         if settings.locator != nil { commands.append(["INFO", "replication"]) }

@@ -204,9 +204,8 @@ package final class TransactionLink {
                     return lose(TargetError(.unreachable, "the target \(channel.peer) closed the connection"))
                 }
                 try readReplies()
-                // An outcome may have made the owner give the link up. And it has made the owner send the next batch: a
-                // target that answers at once must not keep the queue from everything else for as long as there is a backlog.
-                // What is left is read at the next turn.
+                // The callback may have closed the link, or sent the next batch: return, so that other work on the queue
+                // runs. What is left is read at the next turn.
                 if isLost || hasSettled { return }
             }
         } catch {

@@ -1,3 +1,4 @@
+import Link
 import Logging
 import Redis
 
@@ -20,13 +21,13 @@ extension IncidentLog {
 
     func reportEvicted(_ count: Int, policy: String) {
         record(count, ofKind: .evicted) { total in
-            "the target has evicted \(total) keys since this task began (maxmemory-policy \(policy)): they are missing there. Set maxmemory-policy noeviction, give it more memory, then empty it for a full sync"
+            "the target has evicted \(counted(total, "key")) since this task began (maxmemory-policy \(policy)): they are missing there. Set maxmemory-policy noeviction, give it more memory, then empty it for a full sync"
         }
     }
 
     func reportExpired(_ count: Int) {
         record(count, ofKind: .expiredAtTarget, level: .notice) { total in
-            "the target has expired \(total) keys by its own clock since this task began: keys of others, or keys that are overdue and whose end the source has not journaled yet"
+            "the target has expired \(counted(total, "key")) by its own clock since this task began: keys of others, or keys that are overdue and whose end the source has not journaled yet"
         }
     }
 

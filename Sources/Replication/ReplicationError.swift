@@ -90,7 +90,7 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         case let error as RequestFailure: self.init(TargetError(error), flow: flow)
         case let error as SystemError: self.init(.file, flow: flow, "", cause: error)
         case is CancellationError: self.init(.cancelled, flow: flow, "given up for the sake of a leave")
-        default: self.init(.defect, flow: flow, "an error that nobody expects", cause: error)
+        default: self.init(.defect, flow: flow, "unexpected error", cause: error)
         }
     }
 

@@ -47,7 +47,7 @@ extension ExitCode {
             "`check`, or `cutover --check`, found keys that differ. Or `verify`, `refresh` or `cutover` could not mend some."
         case .usage: "The command line is wrong; `df2redis --help` shows the right form."
         case .policyStop:
-            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key. Or the source has come back empty, or as another one with hardly any key. Or `preflight` found what would stop the task, or `cutover` that this is no moment for it."
+            "The target cannot take some data and `policy` or `conflict.policy` says stop; the log names the key. Or the source has come back empty, or with another replication id and hardly any key. Or `preflight` found what would stop the task, or `cutover` that this is no moment for it."
         case .sourceUnavailable: "The source cannot be reached, or stayed away longer than `reconnect.giveUpSeconds`."
         case .software: "A defect of df2redis; please report it with the log."
         case .osError: "The operating system refused a basic service (socket, thread, memory)."

@@ -5,6 +5,11 @@ import Redis
 import Replication
 
 extension ReplicatorSettings {
+    /// A file that is being replaced may be gone, or empty, for a moment.
+    private static func reader(of passwordFile: String) -> @Sendable () -> String? {
+        { (try? PasswordResolver.read(passwordFile))?.reveal() }
+    }
+
     /// What the replicator needs of a task's configuration.
     init(_ configuration: Configuration, mode: ReplicationService.Mode) {
         let source = configuration.source
@@ -22,6 +27,8 @@ extension ReplicatorSettings {
             clock: { WallClock.milliseconds() })
         self.source.passwordOrigin = source.passwordOrigin
         self.target.passwordOrigin = target.passwordOrigin
+        self.source.readPassword = source.usedPasswordFile.map(Self.reader(of:))
+        self.target.readPassword = target.usedPasswordFile.map(Self.reader(of:))
         self.source.tls = TLSSettings(source.tls, section: "source.tls")
         self.target.tls = TLSSettings(target.tls, section: "target.tls")
         self.target.sentinel = SentinelSettings(target.sentinel)

@@ -33,7 +33,7 @@ struct Replicate: AsyncParsableCommand {
         abstract: "Copy everything, then follow the source until stopped.",
         discussion: """
             After the full copy each change at the source is applied to the target as it happens. A restart goes on \
-            where the last run ended. Stop it with SIGTERM or Ctrl-C: it takes leave of the source in order and exits \
+            where the last run ended. Stop it with SIGTERM or Ctrl-C: it disconnects from the source cleanly and exits \
             with 0.
             """)
 

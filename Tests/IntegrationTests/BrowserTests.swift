@@ -143,12 +143,16 @@ import Testing
         try scene.open()
         try wait(until: "it asks") { try scene.browser.evaluate("document.getElementById('login')?.hidden") == "false" }
         #expect(try scene.browser.text("source").isEmpty)
-        try scene.browser.call(
-            "Runtime.evaluate",
-            [
-                "expression":
-                    "document.getElementById('token').value = 's3cret'; document.querySelector('#login button').click()"
-            ])
+        func enter(_ token: String) throws {
+            let script =
+                "document.getElementById('token').value = '\(token)'; document.querySelector('#login button').click()"
+            try scene.browser.call("Runtime.evaluate", ["expression": script])
+        }
+        let isRefused = "document.getElementById('refusal').hidden === false"
+        #expect(try scene.browser.evaluate(isRefused) == "false")
+        try enter("wrong")
+        try wait(until: "it says that this is not the token") { try scene.browser.evaluate(isRefused) == "true" }
+        try enter("s3cret")
         try scene.wait(for: "Stable", in: "sentence")
         #expect(try scene.browser.evaluate("document.getElementById('login')?.hidden") == "true")
     }

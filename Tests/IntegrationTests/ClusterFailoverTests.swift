@@ -214,7 +214,7 @@ private final class Scene {
         try keeper.server.restart()
         try scene.cluster.settle()
         if memory != .process { try scene.startAgain() }
-        try scene.daemon.wait(forLine: "keys removed that the source no longer has")
+        try scene.daemon.wait(forLine: "removed that the source does not have")
         #expect(scene.daemon.logs("a full sync is needed: the target no longer holds this task's checkpoint"))
         try scene.waitUntilEqual()
     }

@@ -113,6 +113,20 @@ import Wire
         #expect(try target.command("PEXPIRETIME", "read") == .integer(-1))
     }
 
+    @Test func `A leave while the target hangs says that the TTLs are not the source's`() throws {
+        let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
+        defer { scene.stop() }
+        try scene.follow()
+        let source = try scene.source.client()
+        for index in 0..<200 { try source.command("SET", "k:\(index)", "v", "EX", "60") }
+        try wait(until: "they are there") { try scene.redis.client().command("DBSIZE").int ?? 0 > 200 }
+        scene.redis.pause()
+        let daemon = try #require(scene.daemon)
+        try daemon.leave()
+        #expect(daemon.logs("keys near their end are left with a TTL later than the source's"))
+        #expect(!daemon.log.contains("TTLs are the source's"))
+    }
+
     @Test func `A leave while the source is away ends with the source's TTLs too`() throws {
         let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }

@@ -31,7 +31,7 @@ import Wire
         master.forgetBacklog()
         let second = try Daemon(.replicate, configuration, folder: folder)
         defer { second.process.kill() }
-        try second.wait(forLine: "reconciled: 1 keys removed")
+        try second.wait(forLine: "reconciled: 1 key removed")
         #expect(try client.command("EXISTS", "goes").int == 0)
         #expect(try client.command("EXISTS", "stays").int == 1)
         try second.leave()

@@ -389,6 +389,24 @@ import Wire
         #expect(try scene.get("k") == "v")
     }
 
+    @Test func `a password that is changed together with its file is taken`() throws {
+        let scene = try Scene()
+        let folder = try TemporaryFolder("password")
+        try scene.client.command("CONFIG", "SET", "requirepass", "first")
+        let daemon = try scene.start(
+            sections: [
+                "target": ["passwordFile: \(try folder.write("first\n", to: "target"))"],
+                "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"],
+            ])
+        try daemon.wait(forLine: "stable:")
+        _ = try folder.write("second\n", to: "target")
+        try scene.client.command("CONFIG", "SET", "requirepass", "second")
+        try scene.client.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        scene.master.execute("SET k v")
+        try wait(until: "the task goes on") { try scene.get("k") == "v" }
+        try daemon.leave()
+    }
+
     @Test func `a target whose user may not write says so`() throws {
         let scene = try Scene()
         try scene.client.command("ACL", "SETUSER", "reader", "on", ">right", "~*", "&*", "+@all", "-set")

@@ -145,7 +145,7 @@ struct ReconcileTests {
         _ = master.execute("DEL old:1")
         let stopped = try Daemon(.replicate, configuration)
         defer { stopped.process.kill() }
-        try stopped.wait(forLine: "reconciled: 1 keys removed")
+        try stopped.wait(forLine: "reconciled: 1 key removed")
         master.send(journal: [JournalEntry("JSON.SET j $ 1")], flow: 0)
         try stopped.expectExit(65)
         #expect(try client.command("HGET", record, "databases").text == "0")
@@ -153,7 +153,7 @@ struct ReconcileTests {
         _ = master.execute("DEL old:2")
         let last = try Daemon(.replicate, configuration)
         defer { last.process.kill() }
-        try last.wait(forLine: "reconciled: 1 keys removed")
+        try last.wait(forLine: "reconciled: 1 key removed")
         try last.leave()
         #expect(try ServerData(reading: client).withoutCheckpoints.count == 98)
     }

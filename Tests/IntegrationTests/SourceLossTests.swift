@@ -155,7 +155,7 @@ import Wire
         for index in 0..<50 { scene.master.execute("SET k:\(index) v") }
         try scene.startAnother()
         // Database 0 was written to in the last second before the leave, and was noted with it.
-        try scene.daemon.wait(forLine: "reconciled: 1 keys removed")
+        try scene.daemon.wait(forLine: "reconciled: 1 key removed")
         try scene.expectEqual()
         scene.expectReason("the source has 3 shards, the checkpoint is of 2")
         try scene.daemon.leave()

@@ -279,8 +279,8 @@ import Wire
             try scene.breakConnection(ofFlow: 0)
         }
         try wait(until: "the fourth is shown") { scene.daemon.status?["fullSyncs"] as? Int == 4 }
-        #expect(scene.count("the last 1 full syncs did not last: the next one begins in") == 1)
-        #expect(scene.count("the last 3 full syncs did not last: the next one begins in") == 1)
+        #expect(scene.count("1 full sync in a row did not last: the next one begins in") == 1)
+        #expect(scene.count("3 full syncs in a row did not last: the next one begins in") == 1)
         try scene.expectEqual()
         try scene.daemon.leave()
         #expect(scene.master.violations == [])
@@ -332,7 +332,7 @@ import Wire
         let first = try Daemon(.replicate, configuration)
         defer { first.process.kill() }
         try first.wait(forLine: "(raise spool.memoryBytes or spool.diskBytes)")
-        try first.wait(forLine: "full syncs did not last: the next one begins in")
+        try first.wait(forLine: "in a row did not last: the next one begins in")
         try first.leave()
 
         configuration.sections["spool"] = ["memoryBytes: 67108864", "diskBytes: 67108864"]

@@ -85,7 +85,7 @@ import Wire
         scene.master.execute("DEL last:s")
         scene.master.forgetBacklog()
         let next = try scene.start()
-        try next.wait(forLine: "reconciled: 1 keys removed")
+        try next.wait(forLine: "reconciled: 1 key removed")
         try scene.waitUntilEqual()
         try next.leave()
         #expect(scene.master.violations == [])

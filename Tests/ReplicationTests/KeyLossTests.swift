@@ -18,6 +18,17 @@ import Wire
         #expect(loss.update(figures("b", evicted: 4, expired: 1)) == .init(evicted: 4, expired: 1), "another process")
     }
 
+    @Test func `are not the owner's record, which ends while the target hangs, whoever notices it first`() {
+        var late = ExpiredKeys(lapses: 0)
+        #expect(late.update(expired: 3, lapses: 0) == 0)
+        #expect(late.update(expired: 0, lapses: 1) == 2)
+        #expect(late.update(expired: 0, lapses: 1) == 0)
+        var early = ExpiredKeys(lapses: 4)
+        #expect(early.update(expired: 0, lapses: 5) == 0)
+        #expect(early.update(expired: 1, lapses: 5) == 0)
+        #expect(early.update(expired: 0, lapses: 5) == 0)
+    }
+
     @Test func `are expected unless there is room without end or the policy is noeviction`() {
         func mayEvict(_ limit: Int, _ policy: String) -> Bool {
             TargetFigures(ServerInfo("# Memory\r\nmaxmemory:\(limit)\r\nmaxmemory_policy:\(policy)\r\n")).mayEvict

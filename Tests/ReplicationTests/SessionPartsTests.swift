@@ -182,7 +182,7 @@ private actor Gate {
 
     @Test func `what nobody expects is a defect, and a leave none`() {
         #expect(ReplicationError(Strange()).code == .defect)
-        #expect(ReplicationError(Strange()).message == "an error that nobody expects: strange")
+        #expect(ReplicationError(Strange()).message == "unexpected error: strange")
         #expect(!ReplicationError(Strange()).isTransient)
         #expect(ReplicationError(CancellationError()).code == .cancelled)
     }

@@ -165,6 +165,7 @@ package final class ClusterConnector: Sendable {
         var target = TargetSettings(
             endpoint: endpoint, user: settings.target.user, password: settings.target.password,
             clientName: settings.target.clientName)
+        target.readPassword = settings.target.readPassword
         target.tls = settings.target.tls
         target.timeout = timeout ?? settings.target.timeout
         target.passwordOrigin = settings.target.passwordOrigin

@@ -35,13 +35,13 @@ package struct ElementExpiry: Sendable, Equatable {
 
     package static func shadowPrefix(task: String) -> [UInt8] { Array("df2redis:ttl:\(task):".utf8) }
     package static func dueKey(task: String, flow: Int) -> [UInt8] { dueKeys(task: task) + Array("\(flow)".utf8) }
-    /// What the due lists of all flows begin with.
     /// Flows that a task may have had.
     private static let maxFlows = 1024
 
     /// The due lists of all flows that a task may have had.
     static func dueKeys(ofTask task: String) -> [[UInt8]] { (0..<maxFlows).map { dueKey(task: task, flow: $0) } }
 
+    /// What the due lists of all flows begin with.
     static func dueKeys(task: String) -> [UInt8] { Array("df2redis:ttl-due:\(task):".utf8) }
 
     package init(

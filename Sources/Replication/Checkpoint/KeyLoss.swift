@@ -29,3 +29,27 @@ struct KeyLoss: Equatable, Sendable {
             expired: figures.expiredKeys - (isSame ? expired : 0))
     }
 }
+
+/// Counts the keys that the target has expired, but for the owner's record of this task, which ends while the target does not
+/// answer (`TaskLease`). Whether that is what has ended the lease finds out a moment later: so a count waits for one poll.
+struct ExpiredKeys: Equatable, Sendable {
+    private var waiting = 0
+    private var explainedLapses: Int
+
+    /// - Parameter lapses: how often the record has ended so far.
+    init(lapses: Int) { explainedLapses = lapses }
+
+    /// - Parameters:
+    ///   - expired: keys since the last poll.
+    ///   - lapses: how often the record has ended so far.
+    /// - Returns: how many keys up to the last poll are to be reported.
+    mutating func update(expired: Int, lapses: Int) -> Int {
+        let explained = min(waiting, lapses - explainedLapses)
+        explainedLapses += explained
+        defer { waiting = expired }
+        return waiting - explained
+    }
+
+    /// What has ended so far is of no interest.
+    mutating func forget(lapses: Int) { (waiting, explainedLapses) = (0, lapses) }
+}

@@ -21,30 +21,32 @@ struct ExactTTLRestorer {
     var dueMargin: Int64 = 0
 
     /// - Parameter flows: `nil`: all that have left something.
-    /// - Returns: about how many keys are left with a later deadline, because time ran out or the target is away.
-    func run(flows: Set<FlowID>? = nil, within limit: Duration) async -> Int {
+    /// - Returns: the flows of which keys are left with a later deadline, because time ran out or the target is away.
+    func run(flows: Set<FlowID>? = nil, within limit: Duration) async -> [FlowID] {
         let deadline = ContinuousClock.now + limit
-        var left = 0
+        var unfinished: [FlowID] = []
         var isTargetAway = false
         for name in WheelFolder.entries(of: folder) {
             guard let number = Int(name), flows?.contains(FlowID(number)) != false,
                 let wheel = ExpiryWheel(reopening: "\(folder)/\(name)")
             else { continue }
+            var isThrough = false
             do {
-                if !isTargetAway { try await restore(wheel, until: deadline) }
+                if !isTargetAway { isThrough = try await restore(wheel, until: deadline) }
             } catch {
                 isTargetAway = true
                 logger.warning(
                     "the source's exact TTLs cannot be restored: \(error)",
                     metadata: ["flow": "\(name)", "phase": "leaving"])
             }
-            left += wheel.unreported
+            if !isThrough { unfinished.append(FlowID(number)) }
             wheel.close()
         }
-        return left
+        return unfinished
     }
 
-    private func restore(_ wheel: ExpiryWheel, until deadline: ContinuousClock.Instant) async throws {
+    /// - Returns: `false` when time ran out.
+    private func restore(_ wheel: ExpiryWheel, until deadline: ContinuousClock.Instant) async throws -> Bool {
         let margins = ExpiryGuard.margins(and: [wheel.margin])
         let restartEnd = clock() + dueMargin
         var group: [(key: [UInt8], deadline: Int64)] = []
@@ -54,12 +56,17 @@ struct ExactTTLRestorer {
             try await control.setDeadlines(group, database: database, margin: margin, margins: margins)
             group = []
         }
-        while ContinuousClock.now < deadline, let (entry, time) = wheel.next(now: 0, margin: 0) {
+        while ContinuousClock.now < deadline {
+            guard let (entry, time) = wheel.next(now: 0, margin: 0) else {
+                try await flush()
+                return true
+            }
             let own = time < restartEnd ? dueMargin : 0
             if entry.database != database || own != margin || group.count == Self.keysPerCommand { try await flush() }
             (database, margin) = (entry.database, own)
             group.append((entry.key, time))
         }
         try await flush()
+        return false
     }
 }

@@ -36,8 +36,6 @@ final class ExpiryWheel {
     private var lastWalk: Int64 = 0
     /// Keys that are gone, with entries in distant buckets.
     private var goneKeys = 0
-    /// Near keys that are still to be reported again.
-    private(set) var unreported = 0
     private var indexFailure: SystemError?
 
     /// Opens the wheel in `folder`, or begins a new one.
@@ -281,7 +279,6 @@ final class ExpiryWheel {
 
     private func walk(reports: Bool) {
         guard let bucket = buckets.drain(Self.nearBucket) else { return }
-        if reports { unreported += nearEntries }
         nearEntries = 0
         draining.append((bucket, reports))
     }
@@ -294,10 +291,9 @@ final class ExpiryWheel {
         while let (bucket, reports) = draining.first {
             guard let entry = bucket.next() else {
                 draining.removeFirst()
-                if bucket.bucket == Self.nearBucket { (nearEntriesKept, unreported) = (nearEntries, 0) }
+                if bucket.bucket == Self.nearBucket { nearEntriesKept = nearEntries }
                 continue
             }
-            if bucket.bucket == Self.nearBucket { unreported = max(unreported - 1, 0) }
             if let deadline = moveOn(entry, from: bucket.bucket, reports: reports, now: now, margin: margin) {
                 return (entry, deadline)
             }

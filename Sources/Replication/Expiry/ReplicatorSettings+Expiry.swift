@@ -42,20 +42,21 @@ extension ReplicatorSettings {
         logger: Logger
     ) async -> Bool {
         let control = partingControl(role: "settling")
-        var left = 0
+        var unfinished: [FlowID] = []
         if let expiryFolder, flows?.isEmpty != true {
             let restorer = ExactTTLRestorer(
                 folder: expiryFolder, control: control, logger: logger, clock: clock,
                 dueMargin: mode == .migrate ? 0 : ExpiryGuard.leaveMargin)
-            left = await restorer.run(flows: flows, within: limit)
+            unfinished = await restorer.run(flows: flows, within: limit)
         }
-        if left > 0 {
+        for flow in unfinished {
             logger.warning(
-                "about \(left) keys are left with a TTL later than the source's", metadata: ["phase": "leaving"])
+                "keys near their end are left with a TTL later than the source's",
+                metadata: ["flow": "\(flow)", "phase": "leaving"])
         }
         await endImportMode(importMode, on: control, logger: logger)
         await control.close()
-        return left == 0
+        return unfinished.isEmpty
     }
 
     func endImportMode(_ owner: ImportMode.Owner?, on control: TargetControl, logger: Logger) async {

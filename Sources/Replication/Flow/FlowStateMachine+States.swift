@@ -94,9 +94,9 @@ extension FlowStateMachine {
         case resend(CommandBatch, BatchTrial.Evidence, words: String?)
         /// The link broke while the batch was being written, and it was not kept.
         case failLong(CommandBatch, TargetError)
-        /// Ask the target for keys (`answered`).
+        /// Ask the target which keys it has; `decoded` follows.
         case probe
-        /// Ask the session to prepare databases (`databasesReady`).
+        /// Ask the session to prepare databases; `decoded` follows.
         case prepareDatabases
         case report(FlowEvent)
         /// Nothing is on its way, and nothing will be until `release`.

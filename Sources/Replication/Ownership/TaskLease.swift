@@ -133,7 +133,7 @@ actor TaskLease {
                         continue
                     }
                     logger.info(
-                        "the task was last run by \(OwnershipRecord.description(of: found)): whether it still is shows within \(OwnershipRecord.lifetime.components.seconds) s",
+                        "the task was last run by \(OwnershipRecord.description(of: found)): waiting up to \(OwnershipRecord.lifetime.components.seconds) s to see whether it still runs",
                         metadata: ["phase": "connecting"])
                     rival = (found, holder.endsIn, .now)
                 }

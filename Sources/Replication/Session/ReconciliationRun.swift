@@ -1,3 +1,4 @@
+import Link
 import Logging
 import Redis
 
@@ -71,7 +72,7 @@ final class ReconciliationRun {
             let doomed = try await reconciler(on: control).countWork(in: databases.reconciled)
             if doomed > 0 {
                 logger.warning(
-                    "removing \(doomed) keys from the target that the source no longer has",
+                    "removing \(counted(Int(doomed), "key")) from the target that the source does not have",
                     metadata: ["event": "removing"])
             }
             let removed = try await remove(through: control)
@@ -81,7 +82,7 @@ final class ReconciliationRun {
             isPending = false
             // A target that comes back with what was removed, and with the note that it is to be, is known by the mark of a flow.
             await scope.flows.appliers.first?.noteBeside()
-            logger.notice("reconciled: \(removed) keys removed that the source no longer has")
+            logger.notice("reconciled: \(counted(Int(removed), "key")) removed that the source does not have")
         } catch {
             await control.close()
             throw error

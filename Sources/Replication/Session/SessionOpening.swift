@@ -93,7 +93,7 @@ final class SessionOpening {
         }
         databases.learn(checkpoint)
         logger.info(
-            "target \(settings.target.place) is \(profile), \(databaseCount) databases",
+            "target \(settings.target.place) is \(profile), \(counted(Int(databaseCount), "database"))",
             metadata: ["phase": "connecting"])
         return checkpoint
     }
@@ -182,7 +182,7 @@ final class SessionOpening {
         if let wait = history.pacing.wait() {
             throw ReplicationError(
                 .postponed,
-                "the last \(history.pacing.failures) full syncs did not last: the next one begins in \(wait.milliseconds) ms"
+                "\(counted(history.pacing.failures, "full sync")) in a row did not last: the next one begins in \(wait.milliseconds) ms"
             )
         }
         scope.task.counters.fullSyncBegan(reason)

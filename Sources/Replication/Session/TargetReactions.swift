@@ -9,7 +9,7 @@ final class TargetReactions {
     private let checkpoint: SessionCheckpoint
     private let reconciliation: ReconciliationRun
     private let logger: Logger
-    private var reportedLapses: Int
+    private var expired: ExpiredKeys
 
     init(
         _ scope: SessionScope, databases: TaskDatabases, checkpoint: SessionCheckpoint,
@@ -20,7 +20,7 @@ final class TargetReactions {
         self.checkpoint = checkpoint
         self.reconciliation = reconciliation
         logger = scope.task.logger
-        reportedLapses = scope.task.lease.lapses
+        expired = ExpiredKeys(lapses: scope.task.lease.lapses)
     }
 
     /// At the beginning of a session: what has been lost since the last one.
@@ -74,10 +74,11 @@ final class TargetReactions {
         incidents.reportEviction(findings.figures, isInCluster: scope.control.isInCluster)
         incidents.reportEvicted(findings.loss.evicted, policy: findings.figures.evictionPolicy)
         // (With exact TTLs both sides' clocks end a key at the same time.)
-        guard scope.sync.phase == .stable, scope.task.settings.expiryGuard > .zero else { return }
         let lapses = scope.task.lease.lapses
-        incidents.reportExpired(findings.loss.expired - (lapses - reportedLapses))
-        reportedLapses = lapses
+        guard scope.sync.phase == .stable, scope.task.settings.expiryGuard > .zero else {
+            return expired.forget(lapses: lapses)
+        }
+        incidents.reportExpired(expired.update(expired: findings.loss.expired, lapses: lapses))
     }
 
     /// Writes the checkpoint that the target has evicted anew. Every flow comes to rest meanwhile: what is noted is what

@@ -15,6 +15,8 @@ extension Configuration {
         package var passwordOrigin: String?
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
+        /// The file that it was read from; nil when it is from elsewhere.
+        package var usedPasswordFile: String?
         /// An expiry that is no further ahead than this is what a plain GETEX has left in the journal.
         package var expiryMargin = Duration.milliseconds(500)
         package var tls = TLS()
@@ -43,6 +45,8 @@ extension Configuration {
         package var passwordOrigin: String?
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
+        /// The file that it was read from; nil when it is from elsewhere.
+        package var usedPasswordFile: String?
         /// How long the target may owe an answer before it is reported as lost.
         package var silence = Duration.seconds(30)
         package var tls = TLS()

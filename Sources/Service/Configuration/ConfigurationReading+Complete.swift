@@ -159,8 +159,16 @@ extension ConfigurationReading {
                 let choice = try resolver.password(of: side, passwordFile: passwordFile, inline: inline)
                 configuration[keyPath: place] = choice?.password
                 let origin = choice.map { $0.isCredential ? $0.origin : "\(side).\($0.origin)" }
-                if side == "source" { configuration.source.passwordOrigin = origin }
-                if side == "target" { configuration.target.passwordOrigin = origin }
+                if side == "source" {
+                    (configuration.source.passwordOrigin, configuration.source.usedPasswordFile) = (
+                        origin, choice?.file
+                    )
+                }
+                if side == "target" {
+                    (configuration.target.passwordOrigin, configuration.target.usedPasswordFile) = (
+                        origin, choice?.file
+                    )
+                }
                 for key in choice?.shadowed ?? [] {
                     warn("\(side).\(key)", "is not used: \(choice?.origin ?? "") overrides it")
                 }

@@ -15,6 +15,8 @@ struct PasswordResolver {
         let origin: String
         let shadowed: [String]
         var isCredential = false
+        /// Where it may be read again.
+        var file: String?
     }
 
     struct Failure: Error {
@@ -38,11 +40,11 @@ struct PasswordResolver {
         if let passwordFile {
             let password: Secret
             do {
-                password = try read(passwordFile)
+                password = try Self.read(passwordFile)
             } catch {
                 throw Failure(message: Self.message(about: passwordFile, error), isOfPasswordFile: true)
             }
-            return Choice(password: password, origin: "\(word)File", shadowed: inlineKey)
+            return Choice(password: password, origin: "\(word)File", shadowed: inlineKey, file: passwordFile)
         }
         return inline.map { Choice(password: $0, origin: word, shadowed: []) }
     }
@@ -55,7 +57,7 @@ struct PasswordResolver {
         for name in credentials.names(of: base) {
             guard let path = credentials.path(named: name) else { return nil }
             do {
-                return (name, try read(path))
+                return (name, try Self.read(path))
             } catch  where error.isMissing {
                 continue
             } catch {
@@ -67,7 +69,7 @@ struct PasswordResolver {
     }
 
     /// Returns the content of a file, without the newline at its end.
-    private func read(_ path: String) throws(TextFile.Failure) -> Secret {
+    static func read(_ path: String) throws(TextFile.Failure) -> Secret {
         var text = try TextFile.read(path, limit: 64 << 10)
         if text.last == "\n" || text.last == "\r\n" { text.removeLast() }
         guard !text.isEmpty else { throw TextFile.Failure(reason: "it is empty") }

@@ -175,7 +175,7 @@ extension Setting {
             Keys the target already has. replace: those of the snapshot are replaced, others stay;
             flush: the task's databases are emptied first; reconcile: also those are removed that the
             source does not have; auto: replace in a task's first full sync, reconcile in later ones, and
-            stop when the source has come back empty, or as another one with hardly any key.
+            stop when the source has come back empty, or with another replication id and hardly any key.
             """),
         Setting(
             "conflict.policy", \.conflict.policy, .choice(),

@@ -59,7 +59,7 @@ package struct CutoverService: Sendable {
         let work = Task { await perform() }
         signals.watch { [turn, say] name in
             if turn.interrupt() {
-                say("\(name): taking it back")
+                say("\(name): undoing the pause")
                 work.cancel()
             } else {
                 say("\(name): the task is leaving already, there is no way back")
@@ -92,7 +92,7 @@ package struct CutoverService: Sendable {
         let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
         say(report.text)
         guard report.exitCode == .ok else {
-            throw CutoverFailure("this is no moment to cut over; nothing was changed", report.exitCode)
+            throw CutoverFailure("the task is not ready for a cut-over; nothing was changed", report.exitCode)
         }
         if request.isDryRun {
             for line in CutoverPlan(task, request).lines { say(line) }
@@ -117,7 +117,7 @@ package struct CutoverService: Sendable {
         let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
         if report.exitCode == .ok { return task }
         say(report.text)
-        throw CutoverFailure("this is no moment to cut over any more; nothing was changed", report.exitCode)
+        throw CutoverFailure("the task is no longer ready for a cut-over; nothing was changed", report.exitCode)
     }
 
     // MARK: The switch

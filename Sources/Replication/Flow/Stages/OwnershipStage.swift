@@ -4,8 +4,6 @@ import Wire
 
 /// Leaves out copies that the source keeps of a key in shards that do not own it (`KeyOwnership`): they are no data.
 final class OwnershipStage: RecordStage {
-    /// Names them in counters and the log.
-
     private let reports: EncoderReports
     private var ownership: KeyOwnership
     /// In a full sync: strings that may be such copies, until it is known.
