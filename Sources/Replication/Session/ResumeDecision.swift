@@ -1,5 +1,4 @@
 import Dragonfly
-import Redis
 
 /// Whether a session is to resume at the checkpoint's position: out of what the checkpoint says, what the sessions before it have
 /// come to, and how often the source's role was changed. Pure, so that a preflight decides as the session does.
@@ -29,21 +28,5 @@ struct ResumeDecision {
             calls.roleChanges > before
         else { return nil }
         return .roleChanged(calls: calls.roleChanges, before: before)
-    }
-}
-
-extension CheckpointStore.Opening {
-    /// Databases of the target that somebody has emptied since the position was stored: the checkpoint is in another one.
-    ///
-    /// - Parameter store: where the position is: with it database 0 needs no mark.
-    /// - Throws: `TargetError`.
-    func emptied(
-        of key: CheckpointKey, in store: CheckpointSettings.Store, on control: TargetControl
-    ) async throws(TargetError) -> FullSyncReason? {
-        let marked = marked.subtracting(store == .target ? [0] : [])
-        guard position != nil, !marked.isEmpty, !control.isInCluster else { return nil }
-        let found = try await control.marks(of: key.task, in: marked, with: key.name)
-        let emptied = DatabaseMark.lacking(marked, in: found.marks)
-        return emptied.isEmpty ? nil : .databasesEmptied(emptied)
     }
 }
