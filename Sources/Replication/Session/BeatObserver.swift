@@ -2,16 +2,18 @@ import Dispatch
 import Logging
 import Synchronization
 
-/// Reports that the coordinator's beats have stopped, which it cannot report itself. On a queue of its own; it does not
-/// beat in the coordinator's place.
+/// Reports that the coordinator has stopped beating, which the coordinator cannot report itself. The observer has a queue
+/// of its own and does not beat in the coordinator's place.
 final class BeatObserver: Sendable {
     private let beats = Atomic<Int>(0)
 
-    /// The coordinator has had its turn.
+    /// Records that the coordinator has run. Called by the coordinator.
     func beat() { beats.add(1, ordering: .relaxed) }
 
-    /// - Parameter limit: seconds that a beat may be late.
-    /// - Returns: the timer, which lives until it is cancelled.
+    /// Starts to watch the beats, once a second.
+    ///
+    /// - Parameter limit: the number of seconds that a beat may be late.
+    /// - Returns: the timer, which runs until it is cancelled.
     func start(limit: Int, logger: Logger) -> any DispatchSourceTimer {
         let timer = DispatchSource.makeTimerSource(queue: DispatchQueue(label: "df2redis.beats"))
         var (last, missed) = (0, 0)

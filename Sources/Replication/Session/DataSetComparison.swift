@@ -1,7 +1,8 @@
 import Dragonfly
 import Redis
 
-/// The session's comparison of both sides' data sets, from the building of the flows to the leave (`DataSetWatch`).
+/// The session's comparison of both sides' data sets (`DataSetWatch`). It exists from the building of the flows until the
+/// session leaves.
 @SessionActor
 final class DataSetComparison {
     private let checkpointStore: CheckpointStore
@@ -20,15 +21,15 @@ final class DataSetComparison {
 
     func stop() async { await watch?.stop() }
 
-    /// A global command has been applied.
+    /// Reports that a global command has been applied.
     ///
-    /// - Returns: what is to be noted with it.
+    /// - Returns: the note to store together with it.
     func flushed(_ command: GlobalCommand) async -> DataSetNote? { await watch?.flushed(command) }
 
-    /// What the next session must know.
+    /// The note for the next session.
     func note() async -> DataSetNote? { await watch?.note }
 
-    /// The next session continues the comparison where this one leaves it.
+    /// Stores the note, so that the next session continues the comparison.
     ///
     /// - Throws: `TargetError`.
     func storeNote() async throws {

@@ -1,82 +1,85 @@
 import Dragonfly
 
-/// Decides from figures of both sides whether the source holds data that its journal has not brought: DFLY LOAD, DEBUG
-/// RELOAD and a time as a replica replace a data set, and leave no record but a FLUSHALL.
+/// Decides from key counts and other figures of both sides whether the source holds data that its journal has not brought.
+/// DFLY LOAD, DEBUG RELOAD and a period as a replica replace the data set and leave no record except a FLUSHALL.
 ///
 /// ```
 /// lacking   = sum over the databases of (keys of the source - keys of the target, where positive)
 /// in doubt  : lacking - slack > allowed = accepted + keys that the target has lost by itself + incidents
 /// ```
-/// The slack is what records between the two counts can have changed, so that a stream of inserts and deletes never puts a
-/// count in doubt. Keys of others in the target can hide what is lacking, and never be taken for it. What is in doubt
-/// several times in a row differs.
+/// The slack is the number of keys that records between the two counts can have changed, so a stream of inserts and deletes
+/// never puts a count in doubt. Keys of others in the target can hide missing keys, but never cause a doubt. If several
+/// counts in a row are in doubt, the data sets differ.
 struct DataSetJudge {
-    /// So many counts in a row must agree that something is lacking.
+    /// The number of counts in a row that must agree that keys are lacking.
     static let confirmations = 3
 
-    /// Both sides at nearly the same place of the stream.
+    /// The figures of both sides at nearly the same position of the stream.
     struct Sample: Equatable {
         var sourceKeys: [UInt32: Int]
-        /// Without the task's checkpoint.
+        /// Keys of the target, without the keys that belong to df2redis, such as the task's checkpoint.
         var targetKeys: [UInt32: Int]
-        /// By how many keys either count may be off: what the records in between can have added or removed.
+        /// The number of keys by which either count may be off, because records between the counts can have added or
+        /// removed them.
         var slack: Int
-        /// Keys that the target has expired and evicted by itself since its start.
+        /// Keys that the target itself has expired and evicted since its start.
         var targetLosses: Int
         var targetRunID: String
-        /// Commands and keys that could not be replicated, so far.
+        /// The number of commands and keys that could not be replicated so far.
         var incidents: Int
-        /// The source removes elements whose TTLs have passed when it sees fit: keys may be there and not here.
+        /// The target holds elements with TTLs. The source removes expired elements at a time of its choice, so it may
+        /// still have keys that the target no longer has.
         var hasElementExpiries = false
-        /// `nil`: the source does not say.
+        /// `nil` if the source does not report them.
         var calls: SourceCalls?
-        /// FLUSHALL and FLUSHDB applied by the session, before and after the calls were asked for.
+        /// The number of FLUSHALL and FLUSHDB records that the session had applied before and after it asked for `calls`.
         var flushRecords: ClosedRange<Int> = 0...0
-        /// Keys that come back without a full sync (`MissingKeys`).
+        /// The number of keys that come back without a full sync (`MissingKeys`).
         var mendable = 0
     }
 
     enum Verdict: Equatable {
         case fits
-        /// Worth another comparison soon.
+        /// The next comparison should follow soon.
         case inDoubt
-        /// So many keys are missing, and come back without a full sync.
+        /// This number of keys is missing; they come back without a full sync.
         case mending(Int)
         case differs(FullSyncReason)
     }
 
-    /// What the next session must know.
+    /// The note for the next session.
     private(set) var note: DataSetNote
-    /// A FLUSHALL has been applied, and no count has fitted since: the target holds what records have brought, to the key.
+    /// A FLUSHALL has been applied and no count has fitted since, so the target holds exactly the keys that later records
+    /// have brought.
     private var isAfterFlush = false
     private var incidentsMark: Int?
-    /// Flush records that are more than calls, as of the last count that fitted.
+    /// How many more flush records than flush calls there were at the last count that fitted.
     private var surplusMark: Int?
     private var keyDoubts = 0
     private var flushDoubts = 0
 
     /// - Parameters:
-    ///   - note: what the session before has left; `nil` for a full sync.
-    ///   - calls: as of a moment before the full sync.
+    ///   - note: the note of the previous session; `nil` for a full sync.
+    ///   - calls: the source's calls at a moment before the full sync.
     init(note: DataSetNote?, callsBefore calls: SourceCalls?) {
         self.note = note ?? DataSetNote()
         if let calls = note?.calls ?? (note == nil ? calls : nil) { surplusMark = -calls.flushes }
         if note == nil { self.note.calls = calls }
     }
 
-    /// A FLUSHALL has been applied to the target.
+    /// Reports that a FLUSHALL has been applied to the target.
     ///
-    /// - Parameter incidents: as `Sample.incidents`, before anything that comes after it.
+    /// - Parameter incidents: `Sample.incidents` before anything that follows the FLUSHALL.
     mutating func flushedAll(incidents: Int) {
         isAfterFlush = true
         (keyDoubts, flushDoubts) = (0, 0)
         (note.accepted, note.targetLosses, incidentsMark) = (0, nil, incidents)
     }
 
-    /// So many keys more that the source counts the target need not have.
+    /// Accepts `count` more keys that the source counts and the target lacks.
     mutating func accept(_ count: Int) { note.accepted = note.accepted.map { $0 + count } }
 
-    /// The last count was of another process than `runID`'s.
+    /// Whether the last count was of a target process other than `runID`.
     func hasOtherTarget(than runID: String) -> Bool { note.targetRunID.map { $0 != runID } ?? false }
 
     mutating func judge(_ sample: Sample) -> Verdict {
@@ -109,7 +112,7 @@ struct DataSetJudge {
     private mutating func judgeKeys(_ sample: Sample) -> Verdict {
         let lacking = sample.sourceKeys.reduce(0) { $0 + max(0, $1.value - sample.targetKeys[$1.key, default: 0]) }
         if note.targetRunID != sample.targetRunID {
-            // What a restart has cost is not known; after a FLUSHALL there was nothing to lose.
+            // Nobody knows how many keys a restart has cost. After a FLUSHALL there were none to lose.
             if note.targetRunID != nil, !isAfterFlush { note.accepted = nil }
             (note.targetRunID, note.targetLosses) = (sample.targetRunID, nil)
         }
@@ -134,7 +137,7 @@ struct DataSetJudge {
         }
         keyDoubts = 0
         note.accepted = isFuzzy ? lacking + sample.slack : min(allowed ?? .max, lacking + sample.slack)
-        // What is accepted has the losses and incidents so far in it.
+        // The accepted number includes all losses and incidents so far.
         (note.targetLosses, incidentsMark) = (sample.targetLosses, sample.incidents)
         return .fits
     }

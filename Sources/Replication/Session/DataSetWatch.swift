@@ -9,12 +9,13 @@ import Redis
 /// changes decoded so far → source: loading? keys, calls, LSNs → all flows have applied up to there → target: keys → again
 /// └──────────────────────────────── what the records between can have changed: the slack ────────────────────────────┘
 /// ```
-/// It asks on connections of its own, and decides nothing itself (`DataSetJudge`). A side that does not answer is asked
-/// again later: that it is lost is for others to notice.
+/// The watch has its own connections and decides nothing itself (`DataSetJudge`). If a side does not answer, the watch asks
+/// again later; other parts notice that a side is lost.
 actor DataSetWatch {
     private static let interval = Duration.seconds(5)
     private static let doubtInterval = Duration.milliseconds(300)
-    /// How long the flows may take to come to where the source was; else it is left for the next time.
+    /// How long to wait until the flows have applied what the source had at its count. After that the comparison is given
+    /// up until the next one.
     private static let catchUpLimit = Duration.seconds(2)
 
     private let inspector: SourceInspector
@@ -29,7 +30,7 @@ actor DataSetWatch {
     private let onDifference: @Sendable (FullSyncReason) -> Void
 
     private var judge: DataSetJudge
-    /// `nil`: nothing is read at the source beside the stream.
+    /// `nil` if no keys are read at the source beside the stream.
     private var missingKeys: MissingKeys?
     private var flushRecords = 0
     private var storedNote: DataSetNote?
@@ -63,7 +64,7 @@ actor DataSetWatch {
         watching = Task { await self.watch() }
     }
 
-    /// Ends the comparisons and their connections; notes what the next session must know.
+    /// Ends the comparisons and closes their connections.
     func stop() async {
         isStopped = true
         watching?.cancel()
@@ -72,9 +73,9 @@ actor DataSetWatch {
         await control.close()
     }
 
-    /// A FLUSHALL or FLUSHDB has been applied to the target.
+    /// Reports that a FLUSHALL or FLUSHDB has been applied to the target.
     ///
-    /// - Returns: what is to be noted with it.
+    /// - Returns: the note to store together with it.
     func flushed(_ command: GlobalCommand) -> DataSetNote {
         switch command {
         case .flushAll:
@@ -90,7 +91,7 @@ actor DataSetWatch {
 
     var note: DataSetNote { judge.note }
 
-    /// Commands and keys that could not be replicated, so far.
+    /// The number of commands and keys that could not be replicated so far.
     private var incidentCount: Int { incidents.totals.values.reduce(0, +) }
 
     private func watch() async {
@@ -132,7 +133,9 @@ actor DataSetWatch {
         storedNote = note
     }
 
-    /// - Returns: `nil` when the two sides were not near enough to each other.
+    /// Compares both sides once.
+    ///
+    /// - Returns: `nil` if the counts of the two sides were too far apart in the stream to compare.
     private func compare() async throws -> DataSetJudge.Verdict? {
         let changes = keyChanges
         let mendable = missingKeys?.mendable ?? 0
@@ -142,12 +145,12 @@ actor DataSetWatch {
         let calls = try await inspector.calls()
         let flushesAfter = flushRecords
         guard source.nextLSNs.count == progress.count, try await hasApplied(source.nextLSNs) else { return nil }
-        // In a cluster, flows leave marks in ever more slots meanwhile.
+        // In a cluster, the flows write marks to more and more slots meanwhile.
         let ownBefore = try await control.isInCluster ? ownKeys() : nil
         let target = try await control.keyspaceFigures()
         guard flushRecords == flushesBefore else { return nil }
-        // Of a master that was replaced, or restarted, what is missing must not count as accepted before its marks have shown
-        // that nothing is.
+        // If a master was replaced or restarted, missing keys must not be accepted before its marks have shown that nothing
+        // is missing.
         if judge.hasOtherTarget(than: target.runID) {
             for applier in appliers where await !applier.hasFoundNodesComplete() { return nil }
         }
@@ -155,7 +158,7 @@ actor DataSetWatch {
             sourceKeys: source.keys, targetKeys: target.keys, slack: keyChanges - changes, targetLosses: target.losses,
             targetRunID: target.runID, incidents: incidentCount, calls: calls,
             flushRecords: flushesBefore...flushesAfter)
-        // Keys come into the queue, and out of it, meanwhile.
+        // Keys enter and leave the queue meanwhile.
         sample.mendable = max(mendable, missingKeys?.mendable ?? 0)
         let own = try await ownKeys()
         if let ownBefore { sample.slack += abs(own - ownBefore) + progress.count }
@@ -163,7 +166,7 @@ actor DataSetWatch {
         for database in target.keys.keys where database != 0 {
             sample.targetKeys[database, default: 0] -= try await ownKeys(in: database)
         }
-        // What of the target is other tasks' nobody counts.
+        // Keys of other tasks in the target cannot be told from this task's, so there is nothing to compare.
         guard try await control.others(in: registry).isEmpty else { return .fits }
         for applier in appliers where await applier.hasElementExpiries { sample.hasElementExpiries = true }
         guard flushRecords == flushesBefore else { return nil }
@@ -174,7 +177,7 @@ actor DataSetWatch {
         try await control.ownKeyCount(checkpoint: checkpoint.name, task: checkpoint.task, in: database)
     }
 
-    /// How many keys the records decoded so far can have added and removed.
+    /// The number of keys that the records decoded so far can have added and removed.
     private var keyChanges: Int { progress.reduce(0) { $0 + $1.keyChanges } }
 
     private func hasApplied(_ nextLSNs: [LSN]) async throws -> Bool {

@@ -2,8 +2,8 @@
     import Dispatch
     import Glibc
 
-    /// A part of the daemon that is made to hang, for the test of the watchdog: `DF2REDIS_DEBUG_HANG=applier:5` blocks the
-    /// applier of flow 0 five beats after the start. In debug builds only.
+    /// Makes a part of the daemon hang, to test the watchdog. `DF2REDIS_DEBUG_HANG=applier:5` blocks the applier of flow 0
+    /// five beats after the start. Debug builds only.
     struct DebugHang {
         enum Part: String {
             case applier, reader, coordinator
@@ -21,13 +21,13 @@
             self.beats = beats
         }
 
-        /// - Returns: `true` at the beat at which it is to hang.
+        /// - Returns: `true` at the beat at which the part must hang.
         mutating func beat() -> Bool {
             beats -= 1
             return beats == 0
         }
 
-        /// Makes the part hang: a queue from its next turn on, the coordinator by never returning.
+        /// Makes the part hang. A queue hangs from its next turn on; the coordinator hangs because the call never returns.
         func hang(applier: DispatchQueue?, reader: DispatchQueue?) {
             switch part {
             case .applier: applier?.async { Self.hang() }

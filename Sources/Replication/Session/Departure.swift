@@ -2,7 +2,7 @@ import Dragonfly
 import Link
 import Logging
 
-/// The log of a leave: each step with the time since its beginning.
+/// The log of a leave. Each line has the time since the leave began.
 struct Departure {
     let logger: Logger
     let start = ContinuousClock.now

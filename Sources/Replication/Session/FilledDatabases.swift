@@ -1,15 +1,15 @@
-/// Which of the target's databases the task has filled, as the checkpoint has it.
+/// The target's databases that the task has filled, as noted in the checkpoint.
 struct FilledDatabases {
     /// Databases that the task has filled.
     private(set) var known: Set<UInt32> = []
-    /// `known` is in the checkpoint: a full sync has been completed.
+    /// The checkpoint has `known`, so a full sync has been completed.
     private(set) var areNoted = false
-    /// Others that a full sync which has not been completed has begun to fill, by the number of keys that were there
-    /// before the task's first write.
+    /// Further databases that an incomplete full sync has begun to fill, each with the number of keys that it held before
+    /// the task's first write.
     private(set) var filling: [UInt32: Int] = [:]
-    /// Those that have had their mark since the session's position, or since its full sync began (`DatabaseMark`).
+    /// Databases that got their mark since the session's position, or since its full sync began (`DatabaseMark`).
     private(set) var marked: Set<UInt32> = []
-    /// Whatever the full sync comes to has been filled before.
+    /// The task filled every database before that the full sync reaches.
     private var areAllOwn = false
 
     init() {}
@@ -19,26 +19,26 @@ struct FilledDatabases {
         areNoted = opening.databases != nil
         marked = opening.marked
         filling = opening.filling.filter { !known.contains($0.key) }
-        // Which databases it were is lost, and that they have been filled is known.
+        // The checkpoint no longer says which databases the task filled, only that it filled some.
         areAllOwn = opening.isReconciling && opening.databases == nil && opening.filling.isEmpty
     }
 
-    /// All that the task has written to.
+    /// All databases that the task has written to.
     var all: Set<UInt32> { known.union(filling.keys) }
 
-    /// Some database was empty before the task, so stale keys can be identified.
+    /// Whether at least one database was empty before the task, so that stale keys can be identified.
     var hasOwn: Bool { areNoted || filling.values.contains(0) || areAllOwn }
 
-    /// Where everything is the task's. Keys of others that were in a database before the task's first full sync are not
-    /// removed at its end, however often that was begun.
+    /// The databases whose keys all belong to the task. If a database held keys of others before the task's first full
+    /// sync, no keys are removed there after a full sync, no matter how often the first one was started.
     var own: Set<UInt32> { known.filter { areAllOwn || filling[$0, default: 0] == 0 } }
 
     func isKnown(_ database: UInt32) -> Bool { known.contains(database) }
 
-    /// A first full sync comes to a database that held so many keys.
+    /// Notes that the task's first full sync reaches a database that held `keys` keys.
     mutating func setFilling(_ database: UInt32, over keys: Int) { filling[database] = keys }
 
-    /// The database is empty now.
+    /// Notes that the database is empty now.
     mutating func markEmpty(_ database: UInt32) {
         filling[database] = nil
         marked.remove(database)
@@ -46,13 +46,13 @@ struct FilledDatabases {
 
     mutating func setMarked(_ databases: Set<UInt32>) { marked.formUnion(databases) }
 
-    /// These have lost their marks, and nothing else.
+    /// Notes that the databases have lost their marks, but none of their data.
     mutating func forgetMarks(of databases: Set<UInt32>) { marked.subtract(databases) }
 
-    /// The checkpoint has these by now.
+    /// Notes that the checkpoint has these databases now.
     mutating func markNoted(_ databases: Set<UInt32>) { (known, areNoted) = (databases, true) }
 
-    /// What the checkpoint's hash holds of it.
+    /// The fields of the checkpoint's hash that store this value.
     var fields: [(field: String, value: String)] {
         var fields: [(field: String, value: String)] = []
         if areNoted {
@@ -65,11 +65,11 @@ struct FilledDatabases {
 }
 
 extension ReplicatorSettings.Existing {
-    /// Whether a full sync removes, at its end, what the source no longer has.
+    /// Whether a full sync ends by removing the keys that the source no longer has.
     ///
     /// - Parameters:
-    ///   - filled: what the task has filled before it.
-    ///   - wasPending: an earlier one was ended before it had removed it.
+    ///   - filled: the databases that the task filled before this full sync.
+    ///   - wasPending: an earlier full sync ended before it had removed them.
     func reconciles(_ filled: FilledDatabases, wasPending: Bool) -> Bool {
         switch self {
         case .auto: filled.hasOwn || wasPending
@@ -78,12 +78,12 @@ extension ReplicatorSettings.Existing {
         }
     }
 
-    /// The databases that it looks through.
+    /// The databases in which those keys are removed.
     func reconciled(_ filled: FilledDatabases) -> Set<UInt32> { self == .auto ? filled.own : filled.known }
 }
 
 extension ReplicatorSettings {
-    /// In a full sync `conflict.policy` would take what the task has brought before for keys of others.
+    /// Whether `conflict.policy` would take this task's own keys for keys of others in a full sync.
     func takesOwnKeysForOthers(after checkpoint: CheckpointStore.Opening) -> Bool {
         existing != .flush && policy.onConflict != .overwrite && (checkpoint.isKnown || checkpoint.isRecalled)
     }

@@ -1,18 +1,18 @@
-/// Spaces out full syncs of which none lasts: a target that is emptied again and again, or takes less than the source
-/// sends, must not cost the source a snapshot every few seconds.
+/// Spaces out full syncs if none of them lasts. A target that is emptied again and again, or that takes less than the
+/// source sends, must not cost the source a snapshot every few seconds.
 struct FullSyncPacing {
-    /// A session that has followed the source for so long has been worth its full sync.
+    /// A full sync counts as successful if the session stayed stable at least this long.
     static let lastingTime = Duration.seconds(60)
     private static let waits = RetryPolicy(initial: .seconds(1), maximum: .seconds(300))
 
     /// Full syncs in a row that did not last.
     private(set) var failures = 0
-    /// No full sync begins before.
+    /// The time before which no full sync may begin.
     private(set) var earliest: ContinuousClock.Instant?
 
-    /// A session has ended that was to last.
+    /// Records that a session has ended which was not meant to end.
     ///
-    /// - Parameter stableTime: how long it has followed the source; `nil`: it did not get so far.
+    /// - Parameter stableTime: how long the session was stable; `nil` if it never was.
     mutating func sessionEnded(wasFullSync: Bool, stableTime: Duration?, at now: ContinuousClock.Instant = .now) {
         if let stableTime, stableTime >= Self.lastingTime {
             self = FullSyncPacing()
@@ -22,7 +22,7 @@ struct FullSyncPacing {
         }
     }
 
-    /// How long a full sync has still to wait; `nil`: not at all.
+    /// The time until the next full sync may begin; `nil` if it may begin now.
     func wait(at now: ContinuousClock.Instant = .now) -> Duration? {
         guard let earliest, earliest > now else { return nil }
         return now.duration(to: earliest)

@@ -2,13 +2,13 @@ import Dragonfly
 
 /// Why a session that could have resumed at the checkpoint begins with a full sync instead.
 enum FullSyncReason: Equatable, CustomStringConvertible {
-    /// The target holds nothing of this task, though this process has followed the source before.
+    /// The target has no checkpoint of this task, although this process has followed the source before.
     case checkpointGone
-    /// The checkpoint's own reason.
+    /// The checkpoint itself gives a reason not to trust it.
     case notBelieved(String)
     case notCompleted
     case notReconciled
-    /// A migration before it, say.
+    /// The checkpoint has no position, for example because the task last ran as a migration.
     case noPosition
     case stoppedByPolicy
     case otherMaster
@@ -16,31 +16,33 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     case bufferTooShort
     case mixedFlowModes
     case recordsLost
-    /// The source has been a replica since: what it holds now is what its master had.
+    /// The source has been a replica since then and now holds its former master's data.
     case wasReplica
     /// REPLICAOF, SLAVEOF or REPLTAKEOVER was run at the source since the checkpoint.
     case roleChanged(calls: Int, before: Int)
-    /// The source loads a data set, which leaves no records.
+    /// The source is loading a data set, which leaves no journal records.
     case loading
-    /// A FLUSHALL of the journal was not a client's: such as DFLY LOAD and DEBUG RELOAD run it.
+    /// The journal has a FLUSHALL that no client ran. DFLY LOAD and DEBUG RELOAD write such a record.
     case flushWithoutCall
-    /// The source holds keys that no record has brought.
+    /// The source holds keys that no journal record has brought.
     case keysMissing(Int, source: Int, target: Int)
-    /// A flush of the source has left the task's own keys in databases that another task fills too: what comes for such a key
-    /// is not to build on its old value, and a full sync knows which keys it has brought.
+    /// A flush of the source has left this task's keys in databases that another task fills too. Later records must not
+    /// build on their old values, and a full sync knows which keys it has brought.
     case keysLeft(Set<UInt32>)
-    /// A node of the target has come back without what no record brings again.
+    /// A node of the target has come back without writes that no record will bring again.
     case nodeIncomplete
     /// Somebody has emptied a node of the target.
     case nodeEmptied
-    /// Somebody has emptied databases of the target, or exchanged them for others.
+    /// Somebody has emptied databases of the target, or swapped them with others.
     case databasesEmptied(Set<UInt32>)
 
+    /// Finds the reason for a full sync.
+    ///
     /// - Parameters:
-    ///   - replicationID: the source's.
-    ///   - flowCount: its shards.
+    ///   - replicationID: the source's replication id.
+    ///   - flowCount: the number of the source's shards.
     ///   - hasFollowed: this process has followed the source before.
-    ///   - resumeBlocker: why the position is not to be resumed at.
+    ///   - resumeBlocker: why the session must not resume at the position.
     /// - Returns: `nil` for the task's first full sync.
     init?(
         _ opening: CheckpointStore.Opening, replicationID: String, flowCount: Int, hasFollowed: Bool,
@@ -74,7 +76,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         }
     }
 
-    /// Without figures, for counters.
+    /// The reason without its figures, for counters.
     var kind: FullSyncKind {
         switch self {
         case .checkpointGone: .checkpointGone
@@ -138,9 +140,9 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     }
 }
 
-/// What full syncs are counted by.
+/// The kinds of full syncs that are counted.
 package enum FullSyncKind: String, CaseIterable, Sendable {
-    /// There was nothing to go on from.
+    /// The task's first full sync: there was no position to resume at.
     case first = "first"
     case checkpointGone = "checkpoint-gone"
     case notBelieved = "checkpoint-not-believed"

@@ -1,16 +1,17 @@
 import Dragonfly
 import Redis
 
-/// Where the flows meet at a global command: it runs once, when every flow has reached it (Protocol 5.2).
+/// The barrier at which all flows meet for a global command. The command runs once, when every flow has reached it
+/// (Protocol 5.2).
 ///
-/// The flows' orders agree, since the master runs these commands alone. FLUSHSLOTS has no transaction id, so the command
-/// itself is compared as well.
+/// The master runs these commands alone, so they have the same order in all flows. FLUSHSLOTS has no transaction id, so the
+/// command itself is compared as well.
 struct GlobalBarrier {
     enum Arrival: Equatable {
         case waiting
-        /// All flows are here.
+        /// All flows have arrived.
         case complete
-        /// This flow has come to another command than the others.
+        /// This flow is at another command than the others.
         case mismatch(expected: String, found: String)
     }
 
@@ -33,7 +34,7 @@ struct GlobalBarrier {
         return arrived.count == flowCount ? .complete : .waiting
     }
 
-    /// Opens the barrier for the next command.
+    /// Resets the barrier for the next command.
     mutating func reset() {
         command = nil
         arrived = []

@@ -2,7 +2,7 @@ import Dragonfly
 import Logging
 import Redis
 
-/// Runs a global command once, when all flows have come to it (Architecture 5).
+/// Runs a global command once, when all flows have reached it (Architecture 5).
 @SessionActor
 final class GlobalCommands {
     private let scope: SessionScope
@@ -18,9 +18,10 @@ final class GlobalCommands {
 
     func expect(flowCount: Int) { barrier = GlobalBarrier(flowCount: flowCount) }
 
-    /// Everything of a flow before `command` is applied, and the flow waits.
+    /// Handles a flow that has applied everything before `command` and now waits; runs the command if it is the last flow
+    /// to arrive.
     ///
-    /// - Throws: `ReplicationError` when the flows are not at the same command; `TargetError`.
+    /// - Throws: `ReplicationError` if the flows are at different commands; `TargetError`.
     func reached(_ flow: FlowID, _ command: GlobalCommand, _ transactionID: UInt64) async throws {
         switch barrier.arrive(flow, command, transactionID: transactionID) {
         case .waiting: return

@@ -1,9 +1,9 @@
 import Link
 
-/// A sleep that others can end early. One at a time.
+/// A sleep that others can end early. Only one sleep at a time.
 ///
-/// It begins on the caller's actor, without a suspension before it can be ended: what the actor has looked at before is true
-/// until then.
+/// The sleep begins on the caller's actor. There is no suspension before `end` can end it, so what the caller has checked
+/// on its actor still holds then.
 final class InterruptibleSleep: Sendable {
     private let current = Lock<Task<Void, Never>?>(nil)
 
@@ -12,9 +12,10 @@ final class InterruptibleSleep: Sendable {
         await sleep { _ = try? await Task.sleep(for: duration) }
     }
 
-    /// Returns after `wait`, which ends when it is cancelled, or as the other form does.
+    /// Returns when `wait` returns, when `end` is called, or when the caller is cancelled. The latter two cancel `wait`,
+    /// which then returns.
     nonisolated(nonsending) func sleep(_ wait: @escaping @Sendable () async -> Void) async {
-        // Owned by this call, which waits for it.
+        // This call owns the task and waits for it.
         let sleep = Task { await wait() }
         current.withLock { $0 = sleep }
         await withTaskCancellationHandler {
@@ -25,6 +26,6 @@ final class InterruptibleSleep: Sendable {
         current.withLock { $0 = nil }
     }
 
-    /// Ends the sleep that is under way, if there is one.
+    /// Ends the current sleep, if there is one.
     func end() { current.withLock { $0 }?.cancel() }
 }

@@ -1,15 +1,15 @@
 import Redis
 
-/// What a session has learned of its target; nothing before the opening's second step.
+/// What a session has learned about its target. It is empty before the opening's second step.
 @SessionActor
 final class KnownTarget {
-    /// What the target's ACL allows us.
+    /// The commands that the target's ACL allows.
     private(set) var rights = TargetRights()
     private(set) var databaseCount: UInt32 = 0
     private(set) var profile: TargetProfile?
-    /// Other tasks fill the target as well.
+    /// Other tasks fill the target too.
     private(set) var hasOtherTasks = false
-    /// What its databases held just before the session began; `nil`: not known, or no longer true.
+    /// The contents of the databases just before the session began; `nil` if unknown or no longer true.
     private var survey: DatabaseSurvey?
 
     func learn(_ profile: TargetProfile, _ rights: TargetRights, databaseCount: UInt32, hasOtherTasks: Bool) {
@@ -19,10 +19,10 @@ final class KnownTarget {
 
     func learn(_ survey: DatabaseSurvey?) { self.survey = survey }
 
-    /// So long after it was made others are taken not to have written to an empty database.
+    /// How long after a survey an empty database is assumed to be still empty.
     static let surveyLifetime = Duration.seconds(1)
 
-    /// Hands on what was found, which is true until somebody has had the time to do something; `nil`: it is too old.
+    /// Returns the survey once, and `nil` if it is too old to rely on.
     func takeSurvey(at now: ContinuousClock.Instant = .now) -> DatabaseSurvey? {
         defer { survey = nil }
         return survey.flatMap { $0.made.duration(to: now) < Self.surveyLifetime ? $0 : nil }

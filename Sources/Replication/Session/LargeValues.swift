@@ -4,22 +4,24 @@ import Link
 import Logging
 import Redis
 
-/// Reads values at the source that are too large for one DUMP, piece by piece, and has each built at the target under a
-/// name of our own, which the flow then publishes where the value is true (`ValueBuilder`, `FlowRefresher`).
+/// Reads large values at the source piece by piece, because one DUMP would be too large. Each value is built at the target
+/// under a temporary name of df2redis. The flow then renames it at the position of the stream where the value is valid
+/// (`ValueBuilder`, `FlowRefresher`).
 ///
 /// ```
 /// o1, type, deadline ─▶ (piece ─▶ target confirms it) ... ─▶ o2 ─▶ whole ─▶ flow: RENAME, or nothing if it is stale
 /// ```
-/// One value at a time, and of it one piece; at the pace of `refresh.keysPerSecond`, a piece counting as a key. A value
-/// that a record has touched meanwhile is given up at once, and read again after growing waits.
+/// Only one value is read at a time, one piece after the other, at the rate of `refresh.keysPerSecond`; each piece counts
+/// as one key. If a record touches the value meanwhile, the value is given up at once and read again after increasing
+/// waits.
 @SessionActor
 final class LargeValues {
-    /// In milliseconds; it grows (`RefreshSchedule`).
+    /// In milliseconds. The wait increases with each attempt (`RefreshSchedule`).
     nonisolated static let shortestWait: Int64 = 1000
     private static let pollPause = Duration.milliseconds(20)
     private static let idlePause = Duration.milliseconds(100)
     private static let failurePause = Duration.seconds(1)
-    /// How long a value that is on its way to its name may take when the session ends.
+    /// How long the session waits at its end for a value that is about to be renamed.
     private nonisolated static let leavingLimit = Duration.seconds(2)
 
     private let task: TaskContext
@@ -31,12 +33,12 @@ final class LargeValues {
     private let atOnce: @SessionActor (RefreshRequest, Int) async -> Void
     private let removal = ShieldedWork()
     private var waiting: Deque<(request: RefreshRequest, size: Int)> = []
-    /// The source's user has no rights to read in pieces.
+    /// The source's user lacks the rights to read in pieces.
     private var isForbidden = false
 
     /// - Parameters:
-    ///   - reader: nobody else's.
-    ///   - atOnce: reads a value that cannot be read in pieces, of so many bytes.
+    ///   - reader: a reader that nobody else uses.
+    ///   - atOnce: reads a value of the given size in bytes that cannot be read in pieces.
     init(
         _ task: TaskContext, flows: SessionFlows, queue: RefreshQueue, reader: ValueReader,
         atOnce: @escaping @SessionActor (RefreshRequest, Int) async -> Void
@@ -48,10 +50,10 @@ final class LargeValues {
         note = BuildingNote(path: settings.stateDirectory.map { "\($0)/\(settings.task).refresh-value" })
     }
 
-    /// - Parameter size: bytes that it takes at the source.
+    /// - Parameter size: the size of the value at the source in bytes.
     func add(_ request: RefreshRequest, _ size: Int) { waiting.append((request, size)) }
 
-    /// Until it is cancelled.
+    /// Reads the values that wait, until it is cancelled.
     func run() async {
         await removeLeftover()
         while !Task.isCancelled {
@@ -84,7 +86,7 @@ final class LargeValues {
         guard let begun = await applier.refresh({ $0.begin([key]) }) else {
             return queue.retry(key, wasStale: false, notBefore: Self.shortestWait)
         }
-        // Else it is watched already, and comes again.
+        // Otherwise the flow watches the key already, and the key comes again.
         guard begun.contains(key) else { return }
         let names = await builder.names(for: key.key, in: key.database)
         do {
@@ -140,13 +142,13 @@ final class LargeValues {
         return .answered
     }
 
-    /// Removes what has come to nothing, once it is decided that it has.
+    /// Removes the temporary keys as soon as the flow no longer needs them.
     private func remove(_ names: ValueBuilder.Names, _ key: RefreshKey, _ applier: FlowApplier) async {
         while !Task.isCancelled, await isPending(key, applier) { try? await Task.sleep(for: Self.pollPause) }
         await removal.run { [builder, note] in
             let deadline = ContinuousClock.now + Self.leavingLimit
             while await self.isPending(key, applier) {
-                // The next session removes it.
+                // The next session removes the temporary keys.
                 if ContinuousClock.now > deadline { return }
                 try? await Task.sleep(for: Self.pollPause)
             }
@@ -188,7 +190,7 @@ final class LargeValues {
         try? await Task.sleep(for: Self.failurePause)
     }
 
-    /// What a process before this one was building.
+    /// Removes what an earlier process was building.
     private func removeLeftover() async {
         while let text = note.read(), !Task.isCancelled {
             guard let names = ValueBuilder.Names(text, task: task.settings.task) else { return note.clear() }

@@ -1,12 +1,12 @@
-/// Whether the operator has asked to leave: once, or again because it is urgent.
+/// Whether the operator has asked to leave, and whether a second request has made it urgent.
 @SessionActor
 final class LeaveRequest {
     private(set) var isMade = false
-    /// It was made twice: the drain is cut short.
+    /// A second request was made, which cuts the drain short.
     private(set) var isHurried = false
     /// Clients write to the target from now on.
     private(set) var isCutover = false
-    /// `false`: everything that the source has sent is applied, and it sends nothing more.
+    /// `false` if everything that the source has sent is applied and the source sends nothing more.
     private var drains = true
     private var cancelWork: (() -> Void)?
     private let drainSleep = InterruptibleSleep()
@@ -20,14 +20,14 @@ final class LeaveRequest {
         if isHurried { drainSleep.end() }
     }
 
-    /// A drain has been left out, since nothing is on its way; or it is cut short.
+    /// There is no drain, because nothing is on its way or because a second request cut it short.
     var isWithoutDrain: Bool { isHurried || !drains }
 
-    /// Runs `work` until it has ended; a request to leave, an earlier one too, or the caller's cancellation cancels it.
+    /// Runs `work` until it ends. A request to leave, even one made before, and the caller's cancellation cancel `work`.
     func run<Result: Sendable>(
         _ work: @escaping @SessionActor @Sendable () async throws -> Result
     ) async throws -> Result {
-        // Owned by this call, which waits for it.
+        // This call owns the task and waits for it.
         let task = Task { try await work() }
         cancelWork = { task.cancel() }
         defer { cancelWork = nil }
@@ -39,9 +39,9 @@ final class LeaveRequest {
         }
     }
 
-    /// The drain of a leave.
+    /// Waits for the drain of a leave.
     ///
-    /// - Returns: `false` when it is left out: for the hurry, or because nothing is on its way.
+    /// - Returns: `false` if there is no drain, because the leave is urgent or nothing is on its way.
     func drain(for time: Duration) async -> Bool {
         if isWithoutDrain { return false }
         await drainSleep.sleep(for: time)

@@ -1,25 +1,26 @@
 import Logging
 
-/// How many keys that the target lacks come back without a full sync: those that wait to be read at the source, and a few
-/// that comparing both sides finds, as when somebody has deleted them at the target.
+/// Estimates how many of the keys that the target lacks come back without a full sync. These are the keys that wait to be
+/// read at the source, and a few that the comparison of both sides finds, for example after somebody deleted them at the
+/// target.
 ///
-/// Only where that is certain to be soon: both sides are being compared, and a whole pass takes minutes at most. Else a full
-/// sync brings them. What two whole passes have not found missing is no key that a client of the source sees, such as the
-/// copies that a PFMERGE leaves in other shards.
+/// The comparison counts only if it will find the keys soon: it is running, and a whole pass takes minutes at most.
+/// Otherwise a full sync brings the keys. If two whole passes do not find a key missing, no client of the source can see
+/// it. PFMERGE, for example, leaves such copies in other shards.
 struct MissingKeys {
-    /// Keys that comparing may bring back.
+    /// The number of keys that the comparison may bring back.
     static let most = 100
     static let longestPass = Duration.seconds(600)
-    /// The one that was under way may have been past the key.
+    /// Three passes, because the pass that was under way may already have been past the key.
     static let passes = 3
 
     private let refreshes: RefreshQueue
     private let scrubbing: ScrubRecord?
     private let logger: Logger
-    /// When keys were counted to be missing.
+    /// The figures of the comparison when keys were first counted as missing.
     private var before: (passes: Int, unplaced: Int)?
 
-    /// - Parameter scrubbing: `nil`: nobody compares both sides.
+    /// - Parameter scrubbing: `nil` if both sides are not compared.
     init(_ refreshes: RefreshQueue, scrubbing: ScrubRecord?, logger: Logger) {
         (self.refreshes, self.scrubbing, self.logger) = (refreshes, scrubbing, logger)
     }
@@ -37,7 +38,7 @@ struct MissingKeys {
         return pass <= Self.longestPass
     }
 
-    /// Every key of the source has been found at the target since some were counted to be missing.
+    /// Whether all keys of the source were found at the target since some were counted as missing.
     var areNone: Bool {
         guard let before, let figures = scrubbing?.figures, isCompared, refreshes.figures.waiting == 0 else {
             return false

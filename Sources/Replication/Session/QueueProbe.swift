@@ -1,10 +1,10 @@
 package import Dispatch
 import Synchronization
 
-/// Asks a queue whether it still gets its turn.
+/// Checks whether a queue still runs its work.
 ///
-/// At each poll the queue is handed a closure, unless it has not run the last one. Polls are counted, not seconds: a
-/// process that was stopped as a whole, or whose machine slept, has not hung.
+/// Each poll enqueues a closure, unless the queue has not run the previous one yet. The probe counts polls, not seconds,
+/// because a process that was stopped as a whole, or whose machine was asleep, has not hung.
 package final class QueueProbe: Sendable {
     package let name: String
     private let queue: DispatchQueue
@@ -12,19 +12,19 @@ package final class QueueProbe: Sendable {
     private let hasAnswered = Atomic<Bool>(true)
     private let missed = Atomic<Int>(0)
 
-    /// - Parameter body: what else is done in the queue's turn.
+    /// - Parameter body: additional work for each of the queue's turns.
     package init(_ name: String, queue: DispatchQueue, body: @escaping @Sendable () -> Void = {}) {
         self.name = name
         self.queue = queue
         self.body = body
     }
 
-    /// The queue has had its turn since the last poll.
+    /// Whether the queue has run the closure of the last poll.
     package var isAnswered: Bool { hasAnswered.load(ordering: .acquiring) }
 
-    /// From one thread at a time.
+    /// Polls the queue. Call it from one thread at a time.
     ///
-    /// - Returns: at how many polls in a row the queue had not answered.
+    /// - Returns: the number of polls in a row that found no answer.
     package func poll() -> Int {
         guard hasAnswered.exchange(false, ordering: .acquiringAndReleasing) else {
             return missed.add(1, ordering: .relaxed).newValue
@@ -38,7 +38,7 @@ package final class QueueProbe: Sendable {
     }
 }
 
-/// What hangs, as it is reported: once when it begins and once when it is over.
+/// The parts that hang. Each is reported once when it begins to hang and once when it has recovered.
 struct HangReport {
     enum Change: Equatable {
         case hangs(String)

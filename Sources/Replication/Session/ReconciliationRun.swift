@@ -2,17 +2,17 @@ import Link
 import Logging
 import Redis
 
-/// A full sync over old data: what the source no longer has goes.
+/// Removes keys that the source no longer has after a full sync over old data.
 @SessionActor
 final class ReconciliationRun {
     private let scope: SessionScope
     private let databases: TaskDatabases
     private let logger: Logger
     private let inDoubt = ShieldedWork()
-    /// This full sync removes the keys that the source no longer has, and has not done so yet.
+    /// This full sync must still remove the keys that the source no longer has.
     private(set) var isPending = false
-    /// Whose keys the target held when a full sync from another source began, and how many; `nil`: it is the same source, or
-    /// an operator has said what is to be done.
+    /// Which source the target's keys came from, and how many keys it held when a full sync from another source began.
+    /// `nil` if the source is the same, or if the operator has said what to do.
     private var before: (source: FilledFrom, keys: Int)?
 
     init(_ scope: SessionScope, databases: TaskDatabases) {
@@ -21,18 +21,18 @@ final class ReconciliationRun {
         logger = scope.task.logger
     }
 
-    /// Whether the full sync that begins is to remove what the source no longer has.
+    /// Decides whether the full sync that begins must remove the keys that the source no longer has.
     ///
-    /// - Parameter wasPending: an earlier one was ended before it had.
+    /// - Parameter wasPending: an earlier full sync ended before it had removed them.
     func decide(wasPending: Bool) {
         isPending = databases.areReconciled(wasPending: wasPending)
     }
 
-    /// Counts what the target holds, before anything of another source comes to it.
+    /// Counts the target's keys before any key of another source is written.
     ///
     /// - Parameters:
-    ///   - replicationID: of the source that the full sync is from.
-    ///   - source: that of the source which the target was last filled from; `nil`: it is not known.
+    ///   - replicationID: the replication id of the source of this full sync.
+    ///   - source: the replication id of the source that last filled the target; `nil` if unknown.
     /// - Throws: `TargetError`.
     func countBefore(_ replicationID: String, over source: String?) async throws {
         guard isPending, mayRefuse, let source = FilledFrom(source, next: replicationID) else { return }
@@ -47,7 +47,7 @@ final class ReconciliationRun {
         before = (source, keys)
     }
 
-    /// Begins to remove, beside the stream.
+    /// Starts the removal beside the stream. It is repeated until it succeeds.
     func begin() {
         scope.sideTasks.start(.reconciliation) { [self] in
             var attempt = 0
@@ -62,11 +62,11 @@ final class ReconciliationRun {
         }
     }
 
-    /// Removes what the source no longer has.
+    /// Removes the keys that the source no longer has.
     ///
-    /// - Throws: `TargetError`; what was removed until then was rightly removed.
+    /// - Throws: `TargetError`; all keys removed until then were rightly removed.
     func run() async throws {
-        // A connection of its own: the session's may be in the middle of a transaction.
+        // A separate connection, because the session's may be in the middle of a transaction.
         let control = scope.task.control(role: "reconcile")
         do {
             let doomed = try await reconciler(on: control).countWork(in: databases.reconciled)
@@ -80,7 +80,7 @@ final class ReconciliationRun {
             for applier in scope.flows.appliers { await applier.endReconciling(remembers: hasOtherTasks) }
             try await scope.task.checkpointStore.noteReconciled(on: control)
             isPending = false
-            // A target that comes back with what was removed, and with the note that it is to be, is known by the mark of a flow.
+            // If the target comes back in a state from before the removal, pending note included, a flow's mark shows it.
             await scope.flows.appliers.first?.noteBeside()
             logger.notice("reconciled: \(counted(Int(removed), "key")) removed that the source does not have")
         } catch {
@@ -90,7 +90,8 @@ final class ReconciliationRun {
         await control.close()
     }
 
-    /// In a cluster again where a master was replaced meanwhile: its successor may have what was removed before.
+    /// Removes the keys; in a cluster, repeats this if a master was replaced meanwhile, because its successor may still
+    /// have removed keys.
     private func remove(through control: TargetControl) async throws -> Int {
         let reconciler = reconciler(on: control)
         guard control.isInCluster else { return try await reconciler.run(databases: databases.reconciled) }
@@ -105,15 +106,15 @@ final class ReconciliationRun {
         return removed
     }
 
-    /// The flows are closed: nobody waits any more for what became of a removal.
+    /// Ends the wait for removals whose outcome is unknown. Called after the flows are closed.
     func end() { inDoubt.end() }
 
-    /// A source that has lost its data, or that is not the one that was meant, would take the copy of them with it, which is
-    /// what a copy is for.
+    /// Refuses the removal if the source seems to have lost its data or to be the wrong one: removing would destroy the
+    /// copy, which exists for that case.
     ///
-    /// - Parameter keys: those that the snapshot has brought.
-    /// - Throws: `ReplicationError` when the source has no key, or is another one with hardly any (`RemovalBrake`), unless the
-    ///   removal was asked for by name or the source was seen to be emptied.
+    /// - Parameter keys: the number of keys that the snapshot has brought.
+    /// - Throws: `ReplicationError` if the source has no keys, or if it is another source with hardly any (`RemovalBrake`),
+    ///   unless the operator asked for the removal explicitly or the source was seen to be emptied.
     func refuseLoss(broughtKeys keys: Int) async throws {
         guard isPending, mayRefuse else { return }
         let (reconciler, reconciled) = (reconciler(on: scope.control), databases.reconciled)
@@ -149,16 +150,16 @@ final class ReconciliationRun {
     }
 }
 
-/// Whose keys the target holds, where it is not known to be those of the source that a full sync is from.
+/// Where the target's keys come from, if that is not known to be the source of the full sync.
 enum FilledFrom: Equatable, CustomStringConvertible {
     case another
-    /// An earlier version has noted it with the positions only, or a cluster has lost the note.
+    /// An earlier version noted the source together with the positions only, or a cluster has lost the note.
     case unknown
 
     /// - Parameters:
-    ///   - source: the replication id of the source that the target was last filled from, if that is known.
-    ///   - next: that of the source that it is to be filled from.
-    /// - Returns: `nil` when it is the same one.
+    ///   - source: the replication id of the source that last filled the target, if known.
+    ///   - next: the replication id of the source of the full sync.
+    /// - Returns: `nil` if both are the same.
     init?(_ source: String?, next: String) {
         if source == next { return nil }
         self = source == nil ? .unknown : .another
@@ -172,17 +173,18 @@ enum FilledFrom: Equatable, CustomStringConvertible {
     }
 }
 
-/// When a full sync from another source than the one before, of which nobody has said that it may, removes nothing: a source
-/// that has lost its data gets some again as soon as its clients are back.
+/// Decides when a full sync from another source, which the operator has not explicitly allowed to remove keys, removes
+/// nothing. A source that has lost its data soon gets some new keys once its clients are back.
 enum RemovalBrake {
-    /// Fewer are soon filled in again, and a source that somebody tries out is often restarted without its data.
+    /// Fewer keys are filled in again quickly, and a source that somebody tries out is often restarted without its data.
     static let leastKeys = 1000
-    /// A source with more than a key for so many of the target's is another data set, not what is left of one.
+    /// If the source has more than one key for this many of the target's, it holds another data set, not the rest of a lost
+    /// one.
     static let ratio = 100
 
     /// - Parameters:
-    ///   - keys: those that the snapshot has brought.
-    ///   - keysBefore: those of the task that the target held before.
+    ///   - keys: the number of keys that the snapshot has brought.
+    ///   - keysBefore: the number of the task's keys that the target held before.
     static func stops(bringing keys: Int, over keysBefore: Int) -> Bool {
         keysBefore >= leastKeys && keys < keysBefore / ratio
     }

@@ -1,6 +1,6 @@
 import Logging
 
-/// One session: from the target's greeting to the master's last FIN.
+/// One session, from the target's greeting to the master's last FIN.
 ///
 /// | what | who |
 /// |---|---|
@@ -53,7 +53,9 @@ final class ReplicationSession {
         leaving = SessionLeaving(scope, checkpoint: checkpoint, reconciliation: reconciliation, ttls: ttls)
     }
 
-    /// - Throws: `ReplicationError`; the session has been left by then.
+    /// Opens the session, follows the source and leaves it.
+    ///
+    /// - Throws: `ReplicationError`, after the session has left.
     func run() async throws -> End {
         do {
             let end = try await scope.leaveRequest.run { [opening, following] in
@@ -75,12 +77,12 @@ final class ReplicationSession {
         }
     }
 
-    /// Leaves after an error.
+    /// Leaves the source after an error.
     ///
-    /// - Throws: `error`, or a worse one that has come up meanwhile.
+    /// - Throws: `error`, or a worse one that came up meanwhile.
     private func end(after error: ReplicationError) async throws -> End {
         if scope.leaveRequest.isMade, error.isTransient {
-            // Whatever was being waited for has been given up for the sake of the leave.
+            // The wait that the error interrupted was given up because of the request to leave.
             await leaving.leave(because: "asked to", .init(applies: true, isFinal: true))
             await leaving.clearUp()
             return .left
@@ -97,9 +99,9 @@ final class ReplicationSession {
         throw error
     }
 
-    /// Applies what was received before there was no room left.
+    /// Applies what was received before the room ran out.
     ///
-    /// - Returns: an error that no other session mends.
+    /// - Returns: an error that another session cannot recover from.
     private func catchUp() async -> ReplicationError? {
         do {
             try await following.catchUp()
@@ -112,7 +114,7 @@ final class ReplicationSession {
         }
     }
 
-    /// The operator wants to leave; a second time: soon.
+    /// Handles the operator's request to leave; a second request makes it urgent.
     func requestLeave(drains: Bool = true, isCutover: Bool = false) {
         scope.leaveRequest.make(drains: drains, isCutover: isCutover)
     }
@@ -121,9 +123,9 @@ final class ReplicationSession {
 
     var status: ReplicationStatus { scope.status }
 
-    /// Once a second, from the replicator.
+    /// Called once a second by the replicator.
     ///
-    /// - Returns: the figures, and what hangs.
+    /// - Returns: the status, and the names of the parts that hang.
     func beat() -> (status: ReplicationStatus, hanging: Set<String>) {
         #if DEBUG
             if debugHang?.beat() == true {
@@ -135,14 +137,14 @@ final class ReplicationSession {
         return (scope.status, scope.health.beat(limit: scope.task.settings.hangBeats))
     }
 
-    /// For the sessions after this one.
+    /// The result of the session, for the sessions after it.
     var outcome: SessionOutcome {
         SessionOutcome(
             hasBegun: scope.sync.hasBegun, isFullSync: scope.sync.isFullSync, stableTime: scope.sync.stableTime,
             ownsImportMode: ttls.ownsImportMode)
     }
 
-    /// Adds what the session did to the summary.
+    /// Adds this session's counts to the summary.
     func contribute(to summary: inout ReplicationSummary) async {
         for applier in scope.flows.appliers {
             let counts = await applier.snapshotCounts

@@ -1,6 +1,6 @@
 import Dragonfly
 
-/// One comparison of both sides, whose findings are read at the source.
+/// One comparison of both sides. The keys that it finds to differ are read at the source.
 @SessionActor
 struct ScrubPass {
     private let task: TaskContext
@@ -11,8 +11,8 @@ struct ScrubPass {
     private let origin: RefreshOrigin
 
     /// - Parameters:
-    ///   - removable: databases in which a key goes that only the target has.
-    ///   - origin: `demand`: while what it finds waits, more is read in a second.
+    ///   - removable: the databases in which a key is removed if only the target has it.
+    ///   - origin: with `demand`, more keys are read per second while the findings wait.
     init(
         _ task: TaskContext, _ scrub: Scrub, _ queue: RefreshQueue, _ flows: SessionFlows, removable: Set<UInt32>,
         origin: RefreshOrigin
@@ -38,7 +38,7 @@ struct ScrubPass {
         let unplaced = UnplacedFindings(
             placement, task, flows, onPlaced: ask, onUnplaced: { onFinding(.unplaced) })
         do throws(Scrub.Failure) {
-            // Cancelled, and waited for, at the end of this.
+            // Cancelled and awaited at the end of this scope.
             async let _ = unplaced.run()
             try await scrub.pass(
                 keysPerSecond,

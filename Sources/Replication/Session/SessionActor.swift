@@ -1,7 +1,8 @@
-/// Where a session is coordinated: its parts are classes of this actor, and share their state without locks and copies.
+/// The actor that coordinates a session. The session's parts are classes on this actor and share their state without locks
+/// or copies.
 ///
-/// Orders and events pass here, never bytes, and nothing blocks on it (Architecture 4). A process runs one session at a
-/// time; tests that run several share the actor.
+/// Only orders and events pass through this actor, never bytes, and nothing blocks it (Architecture 4). A process runs one
+/// session at a time; tests that run several share the actor.
 @globalActor actor SessionActor {
     static let shared = SessionActor()
 }

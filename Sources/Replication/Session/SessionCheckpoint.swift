@@ -1,7 +1,7 @@
 import Dragonfly
 import Redis
 
-/// The session's checkpoint as a whole: what all flows have applied together, and what is written with it.
+/// The session's checkpoint as a whole: the position that all flows have applied, and the fields that are written with it.
 @SessionActor
 final class SessionCheckpoint {
     private let scope: SessionScope
@@ -21,8 +21,8 @@ final class SessionCheckpoint {
 
     var isInTarget: Bool { scope.task.settings.checkpoint.store == .target }
 
-    /// All fields of the hash, with the positions first: the target forgets all that it knew of the task when it is
-    /// flushed. Where a file has the positions, only what is kept in the target nevertheless.
+    /// All fields of the hash, positions included, because a flush makes the target forget everything about the task. If
+    /// the positions are in a file, only the fields that are kept in the target nevertheless.
     func fields(at position: ResumePoint) -> [(field: String, value: String)] {
         let own = ttls.fields
         guard isInTarget else { return own }
@@ -40,9 +40,9 @@ final class SessionCheckpoint {
         return positions + besides + databases.fields + [state] + own
     }
 
-    /// Where a file keeps the positions: every so many seconds, not waited for.
+    /// Stores the positions in the file if they are kept there, at the configured interval, without waiting for the disk.
     ///
-    /// - Parameter ticks: seconds since the session began to follow; 0: now in any case.
+    /// - Parameter ticks: seconds since the session began to follow the source; 0 stores them in any case.
     func storeInFile(_ ticks: Int) {
         guard case .file(let interval) = scope.task.settings.checkpoint.store, let position = scope.flows.position,
             ticks % max(Int(interval.components.seconds), 1) == 0
@@ -50,15 +50,15 @@ final class SessionCheckpoint {
         store.storeSoon(position)
     }
 
-    /// The flows are closed: where a file keeps the positions, the last ones.
+    /// Stores the last positions after the flows are closed, if a file keeps them.
     ///
-    /// - Parameter isExact: nothing after them has been applied.
+    /// - Parameter isExact: nothing after the positions has been applied.
     func storeLast(isExact: Bool) async {
         if let position = scope.flows.position { await store.store(position, isExact: isExact) }
     }
 
-    /// What the next session must know of the last seconds: where the task has written, a later full sync removes what the
-    /// source has deleted.
+    /// Stores what the next session must know of the last seconds: the databases that the task has written to, in which a
+    /// later full sync removes what the source has deleted, and the note on the data sets.
     func storeRecords() async {
         guard databases.areNoted else { return }
         try? await databases.store()

@@ -2,7 +2,7 @@ import Base
 import Dragonfly
 import Logging
 
-/// Does what an operator asks a task for, as long as the session is stable (`TaskDemands`).
+/// Carries out what an operator asks of a task, as long as the session is stable (`TaskDemands`).
 @SessionActor
 final class SessionDemands {
     private static let pause = Duration.milliseconds(200)
@@ -18,17 +18,17 @@ final class SessionDemands {
         (self.task, self.flows, self.target, self.sideTasks) = (task, flows, target, sideTasks)
     }
 
-    /// Every flow is a journal.
+    /// Starts the work. Called when every flow is in its journal.
     ///
     /// - Parameters:
-    ///   - own: databases in which everything is the task's.
-    ///   - wake: wakes whoever reads keys at the source.
+    ///   - own: the databases whose keys all belong to the task.
+    ///   - wake: wakes the part that reads keys at the source.
     func start(own: @escaping @SessionActor @Sendable () -> Set<UInt32>, wake: @escaping @Sendable () -> Void) {
         guard let queue = task.refreshes, let verification = task.demands.verificationAtWork else { return }
         sideTasks.start(.demands) { [self] in
             while !Task.isCancelled {
                 task.demands.learn(await flows.placement(), wake: wake)
-                // What is to be removed would be found to differ.
+                // Keys that are still to be removed would be found to differ.
                 if let scrub = task.settings.scrub, !sideTasks.isRunning(.reconciliation) {
                     let removable = target.hasOtherTasks ? [] : own()
                     await pass(
@@ -40,7 +40,7 @@ final class SessionDemands {
         }
     }
 
-    /// Compares both sides, if somebody has asked for it.
+    /// Compares both sides if an operator has asked for it.
     private func pass(_ pass: ScrubPass, _ verification: Verification) async {
         let stop = PassStop()
         guard let order = verification.take(stop: { stop.request() }) else { return }
@@ -48,7 +48,7 @@ final class SessionDemands {
         logger.log(
             level: order.isTriedAgain ? .debug : .notice, "comparing both sides at \(rate) keys a second, as asked",
             metadata: ["phase": "stable"])
-        // Owned by this call, which waits for its end.
+        // This call owns the task and waits for its end.
         let work = Task { () -> Result<Void, Scrub.Failure> in
             do throws(Scrub.Failure) {
                 return .success(
@@ -84,7 +84,7 @@ final class SessionDemands {
     }
 }
 
-/// Stops a pass that may not have begun yet.
+/// Stops a pass, even if the pass has not begun yet.
 private final class PassStop: Sendable {
     private let state = Lock((isRequested: false, stop: Optional<@Sendable () -> Void>.none))
 

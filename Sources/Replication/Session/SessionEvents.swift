@@ -1,21 +1,21 @@
 import Dragonfly
 
-/// What happens to a session. Flows, connections, side tasks and the clock report here, from any thread; the session
-/// handles one event after the other.
+/// The events of a session. Flows, connections, side tasks and the clock report them from any thread; the session handles
+/// one event after the other.
 struct SessionEvents: Sendable {
     enum Event: Sendable {
         case flow(FlowEvent)
         case connection(FlowConnectionEvent)
-        /// Once a second.
+        /// The clock's tick, once a second.
         case tick
         /// The source holds other data than its journal has brought.
         case dataReplaced(FullSyncReason)
-        /// Check whether what was received is applied.
+        /// Time to check whether everything that was received is applied.
         case poll
         case pingFailed(any Error)
         /// The checkpoint was not where it should be.
         case checkpointMissing
-        /// What a poll of the target has found.
+        /// The findings of a poll of the target.
         case target(TargetWatch.Findings)
     }
 

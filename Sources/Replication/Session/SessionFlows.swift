@@ -3,7 +3,7 @@ import Dragonfly
 import Logging
 import Redis
 
-/// The flows of a session: what each is made of, and which of them are stable, have ended or have lost their target.
+/// The flows of a session: their parts, and which of them are stable, have ended or have lost their target.
 @SessionActor
 final class SessionFlows {
     private let logger: Logger
@@ -11,26 +11,26 @@ final class SessionFlows {
     private(set) var progress: [FlowProgress] = []
     private var connections: [FlowConnection] = []
     private(set) var replicationID: String?
-    /// What the source does with what it journals.
+    /// How this version of the source writes its journal.
     private(set) var behaviour = SourceBehaviour(version: nil)
     private var stable: Set<FlowID> = []
     private var ended: Set<FlowID> = []
     private var lost: Set<FlowID> = []
-    /// Why the target does not serve, as it was said last; `nil`: it serves every flow.
+    /// The last reported reason why the target does not serve; `nil` if it serves every flow.
     private(set) var targetLoss: String?
 
     init(logger: Logger) { self.logger = logger }
 
     // MARK: Opening
 
-    /// The source's answer: as many flows as it has shards.
+    /// Stores the source's answer: there are as many flows as the source has shards.
     func learn(_ session: SessionStateMachine.Session) {
         replicationID = session.replicationID
         behaviour = session.behaviour
         progress = (0..<session.flowCount).map { _ in FlowProgress() }
     }
 
-    /// In the order of their numbers.
+    /// Adds the next applier. Appliers are added in the order of their flows' numbers.
     func add(_ applier: FlowApplier) { appliers.append(applier) }
 
     func setConnections(_ connections: [FlowConnection]) { self.connections = connections }
@@ -41,12 +41,12 @@ final class SessionFlows {
 
     var isEmpty: Bool { appliers.isEmpty }
 
-    /// Every flow has applied its snapshot, if it had one to apply in this session.
+    /// Whether every flow has applied its snapshot, if it had one to apply in this session.
     var areAllStable: Bool { stable.count == appliers.count }
 
     func markStable(_ flow: FlowID) { stable.insert(flow) }
 
-    /// The source has ended a flow.
+    /// Whether the source has ended a flow.
     var hasLostFlow: Bool { !ended.isEmpty }
 
     func markEnded(_ flow: FlowID) { ended.insert(flow) }
@@ -60,7 +60,7 @@ final class SessionFlows {
 
     func isTargetLost(_ flow: FlowID) -> Bool { lost.contains(flow) }
 
-    /// The target does not serve this flow: one notice, not one a flow.
+    /// Reports that the target does not serve this flow. Only the first flow causes a warning.
     func reportTargetLost(_ flow: FlowID, _ error: TargetError) {
         let text: Logger.Message = "\(error); what arrives is kept meanwhile"
         if lost.isEmpty {
@@ -81,15 +81,15 @@ final class SessionFlows {
 
     // MARK: Positions
 
-    /// What all flows have applied, as one unit: no flow is between the two sides of a global command, since those are
-    /// handled by the same loop. `nil` before the stable stream.
+    /// The position that all flows have applied, as one unit. No flow can be before a global command while another is after
+    /// it, because the same loop handles both. `nil` before the stable stream.
     var position: ResumePoint? {
         let nextLSNs = progress.compactMap(\.appliedLSN)
         guard let replicationID, !nextLSNs.isEmpty, nextLSNs.count == appliers.count else { return nil }
         return ResumePoint(replicationID: replicationID, nextLSNs: nextLSNs)
     }
 
-    /// All flows are at a global command: their position after it.
+    /// The position after a global command that all flows have reached.
     func positionAfterGlobal() async -> ResumePoint {
         var position = ResumePoint(replicationID: replicationID ?? "", nextLSNs: [])
         for applier in appliers { position.nextLSNs.append(await applier.positionAfterGlobal) }
@@ -98,7 +98,10 @@ final class SessionFlows {
 
     // MARK: Marks at the masters of a cluster
 
-    /// - Parameter position: the flows' after what the marks are for; `nil`: as it is.
+    /// The marks that the flows want to leave at the masters.
+    ///
+    /// - Parameter position: the flows' position after the write that the marks belong to; `nil` for their current
+    ///   positions.
     func nodeMarkings(next position: ResumePoint? = nil) async -> [NodeMarking] {
         var markings: [NodeMarking] = []
         for applier in appliers {
@@ -108,8 +111,8 @@ final class SessionFlows {
         return markings
     }
 
-    /// Keys have been removed at the masters of a cluster: has every flow expect a mark of each after that. Nothing where the
-    /// target is no cluster.
+    /// Leaves new marks at the masters of a cluster after keys were removed there, and makes every flow expect them. Does
+    /// nothing if the target is not a cluster.
     ///
     /// - Throws: `TargetError`.
     func markNodes(of task: TaskContext, through control: TargetControl) async throws {
@@ -126,34 +129,34 @@ final class SessionFlows {
 
     // MARK: What the flows know
 
-    /// Databases that they have written to.
+    /// The databases that the flows have written to.
     func databases() async -> Set<UInt32> {
         var databases: Set<UInt32> = []
         for applier in appliers { databases.formUnion(await applier.databases) }
         return databases
     }
 
-    /// Which flow a key comes by, as far as they know.
+    /// Which flow brings which key, as far as the flows know.
     func placement() async -> KeyPlacement {
         var evidence: [(isByKey: Bool, isByTag: Bool)] = []
         for applier in appliers { evidence.append(await applier.placementEvidence) }
         return KeyPlacement(evidence)
     }
 
-    /// The target holds elements whose TTLs it cannot keep.
+    /// Whether the target holds elements whose TTLs it cannot keep itself.
     func haveElementExpiries() async -> Bool {
         for applier in appliers where await applier.hasElementExpiries { return true }
         return false
     }
 
-    /// Keys of our own under which values were being built.
+    /// df2redis' own keys under which values were being built.
     func partialKeys() async -> [(database: UInt32, key: [UInt8])] {
         var keys: [(database: UInt32, key: [UInt8])] = []
         for applier in appliers { keys += await applier.partialKeys }
         return keys
     }
 
-    /// Something received can still be applied.
+    /// Whether something that was received can still be applied.
     func haveMore() async -> Bool {
         for applier in appliers where await applier.hasMore { return true }
         return false
@@ -170,14 +173,14 @@ final class SessionFlows {
         }
     }
 
-    /// For a test of the watchdog: the first flow's queues.
+    /// The queues of the first flow, for a test of the watchdog.
     var firstQueues: (applier: DispatchQueue?, reader: DispatchQueue?) {
         (appliers.first?.queue, connections.first?.queue)
     }
 
     // MARK: Coming to rest
 
-    /// Runs `body` while nothing of any flow is on its way to the target.
+    /// Runs `body` while no flow has commands on their way to the target.
     func whileQuiet(_ body: @SessionActor () async -> Void) async {
         for applier in appliers { await applier.quiesce() }
         await body()
@@ -186,7 +189,7 @@ final class SessionFlows {
 
     /// Waits until every flow has applied what it has received, or until `deadline`.
     ///
-    /// - Returns: the flows that have.
+    /// - Returns: the flows that have applied everything.
     func drain(until deadline: ContinuousClock.Instant) async -> Set<FlowID> {
         await withTaskGroup(of: FlowID?.self) { group in
             for applier in appliers {

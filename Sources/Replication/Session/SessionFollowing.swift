@@ -2,11 +2,11 @@ import Dragonfly
 import Logging
 import Redis
 
-/// Handles what happens while a session runs, one event after the other: through the full sync to the stable phase, and
-/// after the source was left for want of room.
+/// Handles a session's events one after the other, through the full sync into the stable phase, and also after the session
+/// left the source because there was no room.
 @SessionActor
 final class SessionFollowing {
-    /// Ticks between two pings of the source, and between two polls of the target.
+    /// The number of ticks between two pings of the source, and between two polls of the target.
     private static let askingTicks = 5
     private static let catchUpInterval = Duration.milliseconds(50)
 
@@ -33,7 +33,7 @@ final class SessionFollowing {
 
     /// Follows the source until the operator wants to leave or a migration is complete.
     ///
-    /// - Throws: what ends the session.
+    /// - Throws: the error that ends the session.
     func follow() async throws -> ReplicationSession.End {
         var ticks = 0
         for await event in scope.events.stream {
@@ -69,7 +69,8 @@ final class SessionFollowing {
         if asks { reactions.poll() }
     }
 
-    /// A session is as a whole: with one flow it ends (Protocol 6.1).
+    /// The error for the loss of a flow, or for a flow that has no room left. The loss of one flow ends the whole session
+    /// (Protocol 6.1).
     private func sessionEnd(_ event: FlowConnectionEvent) -> ReplicationError {
         switch event {
         case .ended(let flow, let cause):
@@ -117,6 +118,8 @@ final class SessionFollowing {
         }
     }
 
+    /// Notes that a flow has applied its snapshot.
+    ///
     /// - Returns: `true` when a migration is complete.
     private func becameStable(_ flow: FlowID, _ version: String?) async throws -> Bool {
         let flows = scope.flows
@@ -131,6 +134,8 @@ final class SessionFollowing {
         return try await fullSyncDone(keys: flows.keys, version)
     }
 
+    /// Finishes the full sync after every flow has become stable.
+    ///
     /// - Returns: `true` when a migration is complete.
     private func fullSyncDone(keys: Int, _ version: String?) async throws -> Bool {
         let settings = scope.task.settings
@@ -143,7 +148,7 @@ final class SessionFollowing {
         checkpoint.storeInFile(0)
         try await reconciliation.refuseLoss(broughtKeys: keys)
         if settings.mode == .migrate {
-            // As long as the target has keys, each request with a limit of its own.
+            // This takes as long as the target has keys; each request has a limit of its own.
             scope.health.begin("reconciling", atMost: .seconds(86_400))
             if reconciliation.isPending { try await reconciliation.run() }
             return true
@@ -159,7 +164,7 @@ final class SessionFollowing {
 
     // MARK: Without the source
 
-    /// Applies all that was received before there was no room left: the next session begins after it, and finds memory and
+    /// Applies everything that was received before the room ran out. The next session begins after it and finds memory and
     /// disk free again.
     func catchUp() async throws {
         scope.sync.enterCatchingUp()

@@ -1,22 +1,22 @@
-/// What of a session is alive: its queues, and the coordinator, which may be at something long.
+/// Which parts of a session are alive: its queues, and the coordinator, which may be busy with something long.
 @SessionActor
 final class SessionHealth {
     private var probes: [QueueProbe] = []
-    /// What the coordinator is at, and how many beats it has been and may be at it.
+    /// The coordinator's current step, the number of beats since the step began, and the number of beats that it may take.
     private var step = (name: "", beats: 0, limit: 0)
 
     func watch(_ probes: [QueueProbe]) { self.probes += probes }
 
-    /// The coordinator begins something that may take so long, or begins again.
+    /// Begins a step of the coordinator that may take up to `limit`, or restarts the time of the current step.
     func begin(_ name: String, atMost limit: Duration) {
         step = (name, 0, Int(limit.components.seconds))
     }
 
-    /// Once a second.
+    /// Counts a beat. Called once a second.
     ///
-    /// - Parameter limit: beats that a queue may wait for its turn.
-    /// - Returns: what hangs: queues that do not get their turn, and the coordinator if it is at something for longer than
-    ///   that can take. What waits for a peer does not hang.
+    /// - Parameter limit: the number of beats that a queue may wait for its turn.
+    /// - Returns: the names of the parts that hang: queues that do not get their turn, and the coordinator if a step takes
+    ///   longer than its limit. A part that waits for a peer does not hang.
     func beat(limit: Int) -> Set<String> {
         step.beats += 1
         var hanging = Set(probes.filter { $0.poll() >= limit }.map(\.name))

@@ -3,20 +3,20 @@ import Link
 import Logging
 import Redis
 
-/// Leaves the source FIN-first, whatever the reason, and what of the target a session has to clear up.
+/// Leaves the source FIN-first, whatever the reason, and clears up what the session has left in the target.
 @SessionActor
 final class SessionLeaving {
     /// How a session is left.
     struct Plan {
-        /// What was received and not applied is applied, as far as the time allows.
+        /// Whether received records that are not applied yet are still applied, as far as the time allows.
         var applies: Bool
-        /// `false` when it is applied afterwards, however long that takes.
+        /// `false` if the records are applied after the leave, however long that takes.
         var closesFlows = true
         /// No other session resumes where this one ends, so TTLs become exact.
         var isFinal = false
     }
 
-    /// How long a leave goes on applying what was received: before its FIN and after it together.
+    /// How long a leave continues to apply what was received, before and after its FIN together.
     private static let applyLimit = Duration.milliseconds(700)
     private static let cleaningLimit = Duration.seconds(3)
 
@@ -38,17 +38,17 @@ final class SessionLeaving {
 
     private var settings: ReplicatorSettings { scope.task.settings }
 
-    /// Leaves: acknowledgements stop, what is in flight drains, every flow is half-closed and read to the master's FIN, then
-    /// closed; the main connection last. What arrives between our FIN and the master's is applied too, as far as the time
-    /// allows.
+    /// Leaves the source. Acknowledgements stop, and what is in flight drains. Then every flow is half-closed, read until
+    /// the master's FIN, and closed; the main connection is closed last. Data that arrives between our FIN and the master's
+    /// is applied too, as far as the time allows.
     func leave(because reason: String, _ plan: Plan) async {
         var plan = plan
-        // A snapshot that is cut short is of no use to the next session, which begins with another.
+        // An incomplete snapshot is of no use to the next session, which begins with a new one.
         plan.applies = plan.applies && (scope.sync.phase == .stable || scope.flows.areAllStable)
         let fetchesStreams = plan.isFinal && plan.applies && canFetchStreams
         scope.sync.enterLeaving()
         scope.health.begin("leaving", atMost: settings.drain + settings.finWait + .seconds(30))
-        // 1. What runs beside the flows ends.
+        // 1. The side tasks end.
         scope.sideTasks.cancelAll(but: fetchesStreams ? .refresh : nil)
         await scope.dataSets.stop()
         await scope.source.inspector.close()
@@ -58,17 +58,17 @@ final class SessionLeaving {
         }
         let departure = Departure(logger: logger)
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
-        // 2. Nothing is acknowledged any more.
+        // 2. Acknowledgements stop.
         await master.stopAcknowledging()
         departure.log("acknowledgements stopped")
-        // 3. What is on its way arrives and is applied; groups that consumers have read are fetched meanwhile.
+        // 3. What is on its way arrives and is applied. Meanwhile, streams whose groups consumers have read are fetched.
         let fetched = fetchesStreams ? scope.task.demands.fetchStreamsNow() : 0
         await drain(master, plan, departure)
         scope.sideTasks.cancelAll()
         let deadline = ContinuousClock.now + (plan.applies && plan.closesFlows ? Self.applyLimit : .zero)
         if plan.applies { _ = await scope.flows.drain(until: deadline) }
         if fetched > 0 { report(fetched: fetched, departure) }
-        // 4. FIN on every flow, and reading on to the master's.
+        // 4. FIN is sent on every flow, and the flows are read until the master's FIN.
         await master.halfCloseFlows()
         departure.log("FIN sent on \(await master.flows.count) flows")
         let ends = await master.waitForMasterFIN(within: settings.finWait)
@@ -76,7 +76,7 @@ final class SessionLeaving {
         report(ends, drained: drained, applies: plan.applies, departure)
         // 5. The flows are closed, then the main connection.
         await master.close(within: settings.finWait)
-        // 6. The target has what the next session must know.
+        // 6. The target gets what the next session must know.
         if !drained.isEmpty { await within(.seconds(1)) { [checkpoint] in await checkpoint.storeRecords() } }
         if scope.leaveRequest.isCutover {
             await within(.seconds(1)) { [scope] in await scope.task.checkpointStore.noteCutOver(on: scope.control) }
@@ -84,12 +84,12 @@ final class SessionLeaving {
         if plan.closesFlows {
             await closeFlows(isExact: plan.applies && drained.count == scope.flows.appliers.count)
         }
-        // 7. TTLs are the source's own.
+        // 7. The target's TTLs become the source's exact ones.
         if plan.isFinal { await restoreExactTTLs(of: drained, departure) }
         departure.end()
     }
 
-    /// The handshake may be under way.
+    /// Leaves before the sync has begun, possibly in the middle of the handshake.
     private func leaveBeforeSync(isFinal: Bool) async {
         await scope.source.master?.close()
         await scope.flows.close()
@@ -107,7 +107,7 @@ final class SessionLeaving {
         if await scope.leaveRequest.drain(for: settings.drain) { departure.log("drained") }
     }
 
-    /// Nobody is in a hurry, and both sides serve.
+    /// Whether streams can be fetched: the leave is not urgent, and both sides serve.
     private var canFetchStreams: Bool {
         scope.sync.phase == .stable && !scope.flows.hasLostFlow && !scope.flows.isTargetLost
             && !scope.leaveRequest.isWithoutDrain && settings.drain > .zero && scope.task.demands.hasStreams
@@ -143,7 +143,7 @@ final class SessionLeaving {
         }
     }
 
-    /// The disk last: the source has been left by now.
+    /// Closes the flows and then stores the last position, which may wait for the disk. The source has been left by now.
     func closeFlows(isExact: Bool) async {
         await scope.flows.close()
         reconciliation.end()
@@ -152,15 +152,15 @@ final class SessionLeaving {
 
     private func restoreExactTTLs(of drained: Set<FlowID>, _ departure: Departure) async {
         let limit = scope.leaveRequest.isHurried ? Duration.seconds(1) : ReplicatorSettings.restoreLimit
-        // Time is left after it for the end of the target's import mode.
+        // The extra time is for ending the target's import mode.
         await within(limit + .seconds(2)) { [ttls] in await ttls.restoreExact(of: drained, departure, within: limit) }
     }
 
     // MARK: After leaving
 
-    /// The session is over: what is left of it in the target goes, and its connections there.
+    /// Removes what the session has left in the target, and closes the session's connections to it.
     ///
-    /// - Parameter error: what has ended it, if it was an error.
+    /// - Parameter error: the error that ended the session, if any.
     func clearUp(after error: ReplicationError? = nil) async {
         await removePartialKeys()
         if let error { await note(error) }
@@ -169,7 +169,7 @@ final class SessionLeaving {
         await scope.control.close()
     }
 
-    /// Keys of our own under which values were being built. A target that does not answer keeps them.
+    /// Removes df2redis' own keys under which values were being built. They stay if the target does not answer.
     private func removePartialKeys() async {
         let keys = await scope.flows.partialKeys()
         guard !keys.isEmpty else { return }
@@ -184,9 +184,10 @@ final class SessionLeaving {
         let store = scope.task.checkpointStore
         switch error.code {
         case .policy:
-            // The target differs from here on: the next start must not continue as if nothing had happened.
+            // The target differs from now on. The next start must not continue as if nothing had happened.
             if scope.sync.hasBegun { await store.noteStopped(on: scope.control) }
-        // What came after the gap has been counted, and stored, as what is in it; or the data are others by now.
+        // If the source left out records, later ones were counted and stored under the LSNs of the missing ones. Otherwise
+        // the source's data has been replaced.
         case _ where error.resumeBlocker != nil && (scope.sync.hasBegun || scope.history.hasBegun):
             await store.forgetPosition(on: scope.control)
         default: break

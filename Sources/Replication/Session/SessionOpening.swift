@@ -3,15 +3,15 @@ import Link
 import Logging
 import Redis
 
-/// Opens a session, from the target's greeting to the first byte of the flows, in numbered steps.
+/// Opens a session in numbered steps, from the target's greeting to the first byte of the flows.
 ///
-/// A step that fails, or is given up for a leave, throws; what the steps before it have made is in the session's parts,
-/// where the leave finds it (`SessionLeaving`). Which step it was is `SyncProgress.step`.
+/// A step throws if it fails or if the session is leaving. The results of the earlier steps are stored in the session's
+/// parts, where the leave finds them (`SessionLeaving`). `SyncProgress.step` names the current step.
 @SessionActor
 final class SessionOpening {
-    /// A difference of the two clocks that is worth a line.
+    /// The difference of the two clocks from which on it is logged.
     private static let reportedSkewMilliseconds: Int64 = 1000
-    /// Each request has a limit of its own, which a slow source with many flows may need for each.
+    /// This covers many requests. Each has its own limit, which it may need if a slow source has many flows.
     private static let stepLimit = Duration.seconds(600)
 
     private let scope: SessionScope
@@ -39,30 +39,30 @@ final class SessionOpening {
 
     /// - Throws: the error of the step that failed: `TargetError`, `SourceError`, `SystemError`, `ReplicationError`.
     func run() async throws {
-        // 1. One process runs the task, and nothing of an earlier one is connected to the target.
+        // 1. One process runs the task, and no earlier process of it is connected to the target.
         try begin(.claimTask)
         let claim = try await scope.task.lease.claim()
-        // 2. What the target is, what it allows, and what it holds of this task.
+        // 2. Find out what the target is, what it allows, and what it holds of this task.
         try begin(.learnTarget)
         let checkpoint = try await learnTarget(claim)
-        // 3. Where to resume, or why a full sync is needed.
+        // 3. Decide where to resume, or why a full sync is needed.
         try begin(.decideResume)
         let plan = try await decideResume(checkpoint)
-        // 4. The source's answer, which may be a full sync nevertheless.
+        // 4. The source answers, and its answer may still be a full sync.
         try begin(.handshake)
         let source = try await handshake(plan)
-        // 5. The target knows what comes before anything of it is applied.
+        // 5. The target is told what the session will do before anything is applied.
         try begin(.prepareTarget)
         try await prepareTarget(claim, checkpoint, plan, source.session)
-        // 6. For each flow an intake and an applier.
+        // 6. Each flow gets an intake and an applier.
         try begin(.buildFlows)
         try await buildFlows(claim, checkpoint, plan, source)
-        // 7. The flows connect to the target; readers run, then the source is asked to send.
+        // 7. The flows connect to the target and the readers start; then the source is asked to send.
         try begin(.beginSync)
         try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
     }
 
-    /// - Throws: `CancellationError` when the operator wants to leave.
+    /// - Throws: `CancellationError` if the operator wants to leave.
     private func begin(_ step: OpeningStep) throws {
         try Task.checkCancellation()
         scope.sync.enter(step)
@@ -101,18 +101,18 @@ final class SessionOpening {
     // MARK: 3 Resume or full sync
 
     private struct Plan {
-        /// `nil`: a full sync.
+        /// `nil` for a full sync.
         var resumePoint: ResumePoint?
-        /// Why the checkpoint's position is not to be resumed at.
+        /// Why the session must not resume at the checkpoint's position.
         var blocker: FullSyncReason?
-        /// What the source's clients had called before; `nil`: it does not say.
+        /// How often the source's clients had called certain commands before; `nil` if the source does not report it.
         var calls: SourceCalls?
     }
 
     private func decideResume(_ checkpoint: CheckpointStore.Opening) async throws -> Plan {
         var plan = Plan()
         guard settings.mode == .replicate else { return plan }
-        // A source that is not there says so better at the handshake.
+        // If the source is not reachable, the handshake gives the better error.
         plan.calls = try? await scope.source.inspector.calls()
         var blocker = scope.history.resumeBlocker
         if blocker == nil {
@@ -230,14 +230,15 @@ final class SessionOpening {
         scope.health.watch(flows.appliers.map(\.probe))
     }
 
-    /// What the target has of what was written beside the stream; where a file keeps the position, a target that has lost
-    /// something gets a full sync.
+    /// The number of batches beside the stream that the target has, from the checkpoint. 0 if a file keeps the position,
+    /// because then a target that has lost writes gets a full sync.
     private func beside(_ flow: FlowID, in checkpoint: CheckpointStore.Opening) -> UInt64 {
         guard settings.checkpoint.store == .target else { return 0 }
         return scope.task.checkpointKey.beside(flow, in: checkpoint.fields)
     }
 
-    /// In a cluster, what has been applied after the position is known slot by slot, and some of it is repeated.
+    /// Whether records may be applied again. In a cluster, the progress after the position is known only slot by slot, so
+    /// some records are repeated.
     private func mayRepeat(after checkpoint: CheckpointStore.Opening) -> Bool {
         checkpoint.mayRepeat || settings.target.cluster != nil
     }
@@ -261,9 +262,9 @@ final class SessionOpening {
             expiryMarginMilliseconds: expiryMargin(source.master.sourceClock))
     }
 
-    /// How each flow begins.
+    /// How each flow starts.
     ///
-    /// - Parameter databases: those of the target that hold keys.
+    /// - Parameter databases: the target's databases that hold keys.
     private func starts(
         _ source: Source, resume: ResumePoint?, mayRepeat: Bool, databases held: [UInt32]
     ) async throws -> [FlowStart] {
@@ -285,7 +286,8 @@ final class SessionOpening {
         }
     }
 
-    /// Where the source does not say its time, its clock may be further off than the setting allows for.
+    /// The margin that is added to TTLs near their end. If the source does not report its time, its clock may be off by
+    /// more than the setting allows, so the margin has a minimum.
     private func expiryMargin(_ clock: SourceClock) -> Int64 {
         let margin = settings.expiryMargin.milliseconds
         return clock.isMeasured ? margin : max(margin, JournalRewriter.expiryMarginMilliseconds)
@@ -308,12 +310,15 @@ final class SessionOpening {
 
     // MARK: 7 The sync
 
-    /// - Parameter databases: those of the target that hold keys.
+    /// Connects the flows and asks the source to send.
+    ///
+    /// - Parameter databases: the target's databases that hold keys.
     private func beginSync(_ master: MasterSession, mayRepeat: Bool, databases held: [UInt32]) async throws {
-        // Before the source is asked: a target that does not take the flows costs it no snapshot, however often it is tried.
+        // The flows connect before the source is asked, so that a target which refuses them costs the source no snapshot,
+        // however often this is repeated.
         try await connectFlows(held)
         let (sync, flows, counters) = (scope.sync, scope.flows, scope.task.counters)
-        // For whoever watches the progress; a source that does not say costs them only the percentage.
+        // The key count is only for showing progress. If the source does not report it, just the percentage is missing.
         if sync.isFullSync {
             counters.sourceHas(keys: try? await scope.source.inspector.keyCount())
             scope.task.refreshes?.fullSyncBegins()
@@ -345,9 +350,9 @@ final class SessionOpening {
         scope.task.notice(.ready(scope.status))
     }
 
-    /// Connects every flow to the target, all at the same time: a target far away takes as long for many as for one.
+    /// Connects all flows to the target concurrently, so that a distant target takes no longer for many flows than for one.
     ///
-    /// - Parameter databases: those of the target that hold keys.
+    /// - Parameter databases: the target's databases that hold keys.
     /// - Throws: `ReplicationError`.
     private func connectFlows(_ databases: [UInt32]) async throws {
         do {
@@ -362,9 +367,9 @@ final class SessionOpening {
         }
     }
 
-    /// Looks through the target's databases, and removes what an earlier session has left of elements' TTLs.
+    /// Surveys the target's databases, and removes what an earlier session has left of elements' TTLs.
     ///
-    /// - Parameter databases: those that hold keys.
+    /// - Parameter databases: the databases that hold keys.
     private func surveyDatabases(_ databases: [UInt32]) async throws {
         if ttls.takesOverElements { return }
         let control = scope.control
@@ -374,11 +379,12 @@ final class SessionOpening {
         try await ttls.forgetOldElements(in: survey?.withElementLists ?? databases)
     }
 
-    /// What the source has by now is as far as anything can have been applied, or been waiting, before.
+    /// Tells the flows where catching up ends: at the source's current LSNs. Records that earlier sessions applied or left
+    /// waiting are all before them.
     private func reportCatchUpEnd(isNeeded: Bool) async throws {
         let appliers = scope.flows.appliers
         var isNeeded = isNeeded
-        // What gives an element the first TTL may be among what has waited.
+        // One of the records that waited may give the first TTL to an element.
         if ttls.keepsElements { isNeeded = true }
         let ends =
             isNeeded

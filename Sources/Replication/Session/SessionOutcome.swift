@@ -1,9 +1,9 @@
-/// What a session has come to: what the next one must know of it.
+/// The result of a session, which decides how the next session starts.
 struct SessionOutcome: Sendable {
-    /// It has got as far as a sync.
+    /// The session got as far as a sync.
     var hasBegun: Bool
     var isFullSync: Bool
-    /// How long it has followed the source; `nil`: it did not get so far.
+    /// How long the session was stable; `nil` if it never was.
     var stableTime: Duration?
     /// This process has switched the target's import mode on.
     var ownsImportMode: Bool

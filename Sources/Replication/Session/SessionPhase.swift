@@ -1,4 +1,4 @@
-/// The steps in which a session is opened, as `SessionOpening.run` numbers them.
+/// The steps of opening a session, numbered as in `SessionOpening.run`.
 package enum OpeningStep: Int, CaseIterable, Sendable, CustomStringConvertible {
     case claimTask = 1
     case learnTarget
@@ -20,20 +20,20 @@ package enum OpeningStep: Int, CaseIterable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// `step 4 of 7, the handshake with the source`.
+    /// The step's place and name, for example `step 4 of 7, the handshake with the source`.
     var place: String { "step \(rawValue) of \(Self.allCases.count), \(self)" }
 }
 
-/// Where in a session's life an error came up.
+/// The phase of a session in which an error came up.
 package enum SessionPhase: Equatable, Sendable, CustomStringConvertible {
     case opening(OpeningStep)
     case fullSync
     case stable
-    /// What was received before there was no room left is being applied.
+    /// The session applies what it received before the room ran out.
     case catchingUp
     case leaving
 
-    /// As the field `failedPhase` of a log line has it: `opening 4`.
+    /// The value of a log line's field `failedPhase`, for example `opening 4`.
     package var name: String {
         switch self {
         case .opening(let step): "opening \(step.rawValue)"

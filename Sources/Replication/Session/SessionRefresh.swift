@@ -3,23 +3,24 @@ import Logging
 import Redis
 import Wire
 
-/// Reads keys at the source of which the stream does not say enough, and hands their values to the flows, as long as the
-/// session is stable (`RefreshQueue`, `FlowRefresher`).
+/// Reads keys at the source whose records do not say enough, and hands their values to the flows, as long as the session is
+/// stable (`RefreshQueue`, `FlowRefresher`).
 @SessionActor
 final class SessionRefresh {
-    /// Keys of one question, and where an operator asks for speed.
+    /// The most keys per request: at ordinary rates, and at the fast rates that an operator can ask for.
     private static let mostKeys = (ordinary: 16, fast: 128)
     private static let fastRate = 5000
-    /// A value that takes more bytes at the source is read in pieces: a DUMP of 4 MiB keeps a shard of v1.36.0 for some
-    /// 300 ms, of 1 MiB for some 80.
+    /// Values that take more bytes at the source are read in pieces. In v1.36.0 a DUMP of 4 MiB blocks its shard for about
+    /// 300 ms, one of 1 MiB for about 80 ms.
     static let mostBytesAtOnce = 1 << 20
-    /// What cannot be read in pieces, and takes more bytes at the source, is left as it is.
+    /// Values that cannot be read in pieces and take more bytes at the source are not read, and stay as they are at the
+    /// target.
     static let mostBytes = 32 << 20
-    /// Values that are read together.
+    /// The most bytes of values that are read together.
     private static let mostBytesTogether = 1 << 20
     private static let idlePause = Duration.milliseconds(100)
     private static let failurePause = Duration.seconds(1)
-    /// Until it is tried again whether an operator has done something about an obstacle.
+    /// The wait before another check whether an operator has removed an obstacle.
     private static let obstaclePause = Duration.seconds(10)
 
     private let task: TaskContext
@@ -32,7 +33,7 @@ final class SessionRefresh {
         (self.task, self.flows, self.sideTasks) = (task, flows, sideTasks)
     }
 
-    /// Every flow is a journal.
+    /// Starts to read keys. Called when every flow is in its journal.
     func start() {
         guard let queue = task.refreshes, let replicationID = flows.replicationID else { return }
         let reader = ValueReader(
@@ -48,7 +49,7 @@ final class SessionRefresh {
             queue.sessionEnded()
             queue.setObstacle(nil)
             do {
-                // Cancelled, and waited for, at the end of this.
+                // Cancelled and awaited at the end of this scope.
                 async let _ = largeValues.run()
                 await run(queue, reader, largeValues)
             }
@@ -57,7 +58,7 @@ final class SessionRefresh {
         }
     }
 
-    /// There is something to read that should not wait.
+    /// Wakes the reader, because there are keys to read that should not wait.
     nonisolated func wake() { idle.end() }
 
     private func run(_ queue: RefreshQueue, _ reader: ValueReader, _ largeValues: LargeValues) async {
@@ -73,7 +74,7 @@ final class SessionRefresh {
             do {
                 try await refresh(requests, queue, reader, largeValues)
                 queue.setObstacle(nil)
-                // Urgent ones come alone.
+                // Urgent keys are taken alone and without a pause.
                 if requests[0].origin.isUrgent { continue }
                 try? await Task.sleep(until: began + .seconds(requests.count) / rate, clock: .continuous)
             } catch {
@@ -88,7 +89,7 @@ final class SessionRefresh {
         }
     }
 
-    /// An operator must act: until then the keys are only counted.
+    /// Reports an obstacle that an operator must remove. Until then the keys are only counted.
     private func report(_ error: SourceError, _ queue: RefreshQueue) {
         let remedy =
             error.code == .permission
@@ -98,7 +99,7 @@ final class SessionRefresh {
         task.incidents.reportOnce(remedy, level: .warning)
     }
 
-    /// Asks for some keys; what becomes of each the queue learns.
+    /// Reads some keys at the source. The queue learns the result for each key.
     private func refresh(
         _ requests: [RefreshRequest], _ queue: RefreshQueue, _ reader: ValueReader, _ largeValues: LargeValues
     ) async throws(SourceError) {
@@ -136,7 +137,7 @@ final class SessionRefresh {
         _ requests: [RefreshRequest], _ queue: RefreshQueue, _ reader: ValueReader
     ) async throws(SourceError) {
         let applied = flows.appliers
-        // From before the question on each flow notes which records touch them.
+        // Each flow notes which records touch the keys, starting before the keys are read.
         var watched: [RefreshRequest] = []
         for (index, group) in Dictionary(grouping: requests, by: \.flow.index).sorted(by: { $0.key < $1.key }) {
             guard index < applied.count else {
@@ -173,7 +174,7 @@ final class SessionRefresh {
         }
     }
 
-    /// A large value that cannot be read in pieces.
+    /// Reads a large value with one DUMP because it cannot be read in pieces.
     private func readAtOnce(
         _ request: RefreshRequest, _ size: Int, _ queue: RefreshQueue, _ reader: ValueReader
     ) async {
@@ -185,7 +186,7 @@ final class SessionRefresh {
         }
     }
 
-    /// The source does not have the key's database.
+    /// Gives up a key whose database the source does not have.
     private func leaveOut(_ request: RefreshRequest, because error: SourceError, _ queue: RefreshQueue) {
         leaveOut(
             request, .noDatabase, "it cannot be read in database \(request.key.database) of the source: \(error)",

@@ -2,14 +2,14 @@ import Dragonfly
 import Link
 import Redis
 
-/// What the parts of one session share: the task it is of, and the small objects that hold its state, one job each.
+/// The state that the parts of one session share: the task, and small objects with one job each.
 @SessionActor
 struct SessionScope {
     let task: TaskContext
-    /// What the sessions before this one have come to.
+    /// The results of the earlier sessions.
     let history: SessionHistory
     let events = SessionEvents()
-    /// The session's own connection to the target for questions.
+    /// The session's own connection to the target for requests outside the flows.
     let control: TargetControl
     let target = KnownTarget()
     let sync = SyncProgress()
@@ -60,9 +60,9 @@ struct SessionScope {
         return status
     }
 
-    /// Every flow is a journal: keys of which it says too little may be read at the source.
+    /// Starts the work that reads keys at the source. Called when every flow is in its journal.
     ///
-    /// - Parameter own: databases in which everything is the task's.
+    /// - Parameter own: the databases whose keys all belong to the task.
     func startRefreshing(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
         refreshes.start()
         scrub.start(own: own)
@@ -70,6 +70,6 @@ struct SessionScope {
         streams.start()
     }
 
-    /// The phase, or what is done in it, has changed.
+    /// Reports that the phase, or the step within it, has changed.
     func reportPhase() { task.notice(.phase(status)) }
 }

@@ -2,7 +2,7 @@ import Dragonfly
 import Link
 import Logging
 
-/// Compares both sides over and over while the session is stable, and has what differs read at the source (`Scrub`).
+/// Compares both sides over and over while the session is stable. Keys that differ are read at the source (`Scrub`).
 @SessionActor
 final class SessionScrub {
     private static let pauseBetweenPasses = Duration.seconds(1)
@@ -18,15 +18,15 @@ final class SessionScrub {
         (self.task, self.flows, self.target, self.sideTasks) = (task, flows, target, sideTasks)
     }
 
-    /// Every flow is a journal.
+    /// Starts the comparisons. Called when every flow is in its journal.
     ///
-    /// - Parameter own: databases in which everything is the task's.
+    /// - Parameter own: the databases whose keys all belong to the task.
     func start(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
         let rate = task.settings.verifiesPerSecond
         guard let scrub = task.settings.scrub, let queue = task.refreshes, rate > 0 else { return }
         sideTasks.start(.scrub) { [self] in
             while !Task.isCancelled {
-                // What is to be removed would be found to differ.
+                // Keys that are still to be removed would be found to differ.
                 guard !sideTasks.isRunning(.reconciliation) else {
                     try? await Task.sleep(for: Self.pauseBetweenPasses)
                     continue
@@ -61,9 +61,9 @@ final class SessionScrub {
     }
 }
 
-/// The figures of comparing, over all sessions.
+/// The figures of the comparisons, over all sessions.
 final class ScrubRecord: Sendable {
-    /// What becomes of a key that was different.
+    /// What happens with a key that was found to differ.
     enum Fate { case asked, foreign, unplaced, leftOut }
 
     private let state = Lock((figures: ScrubFigures(), began: ContinuousClock.now, foundBefore: 0))
@@ -106,7 +106,7 @@ final class ScrubRecord: Sendable {
             case .asked: $0.figures.asked += 1
             case .foreign: $0.figures.foreign += 1
             case .unplaced: $0.figures.unplaced += 1
-            // The queue counts it as failed.
+            // The queue counts the key as failed.
             case .leftOut: break
             }
         }

@@ -1,10 +1,10 @@
 import Dispatch
 import Dragonfly
 
-/// The session's side of the source: the replication session there, and an ordinary connection for questions.
+/// The session's two connections to the source: the replication session, and an ordinary connection for queries.
 @SessionActor
 final class SessionSource {
-    /// How long without an answer to PING on the main connection until the source counts as lost.
+    /// How long a PING on the main connection may stay unanswered until the source counts as lost.
     private static let pingTimeout = Duration.seconds(30)
 
     let inspector: SourceInspector
@@ -23,9 +23,9 @@ final class SessionSource {
         inspector = SourceInspector(settings: settings.source, socketStore: settings.socketStore)
     }
 
-    /// The handshake.
+    /// Does the handshake.
     ///
-    /// - Parameter resumePoint: where to resume; `nil`: a full sync is asked for.
+    /// - Parameter resumePoint: the position to resume at; `nil` asks for a full sync.
     /// - Throws: `SourceError`.
     func open(
         at resumePoint: ResumePoint?
@@ -40,13 +40,15 @@ final class SessionSource {
         return (master, session, modes)
     }
 
-    /// - Returns: `true` when it was the last snapshot, and the source has switched to the journal.
+    /// Reports that a flow's snapshot is complete.
+    ///
+    /// - Returns: `true` if it was the last snapshot and the source has switched to the journal.
     /// - Throws: `SourceError`.
     func snapshotCompleted(_ flow: FlowID) async throws -> Bool {
         try await master?.snapshotCompleted(flow) ?? false
     }
 
-    /// From here on the source learns what of a flow is applied.
+    /// Starts to acknowledge what a flow has applied.
     func startAcknowledging(_ applier: FlowApplier, _ progress: FlowProgress) async {
         guard let flows = await master?.flows, applier.flow.index < flows.count else { return }
         let connection = flows[applier.flow.index]
@@ -54,7 +56,7 @@ final class SessionSource {
         await applier.acknowledge(on: connection)
     }
 
-    /// Asks the source whether it is still there; the answer, if it is none, is an event.
+    /// Pings the source. A failure is reported as an event.
     func ping() {
         guard let master else { return }
         sideTasks.start(.ping) { [events, counters] in

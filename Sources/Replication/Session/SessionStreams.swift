@@ -1,11 +1,11 @@
 import Dragonfly
 import Logging
 
-/// Finds the streams of the source that have groups of consumers, where the session resumes at a checkpoint and no snapshot
-/// has shown them (`ConsumedStreams`).
+/// Finds the source's streams that have consumer groups, if the session resumes at a checkpoint and no snapshot has shown
+/// them (`ConsumedStreams`).
 @SessionActor
 final class SessionStreams {
-    /// Between two steps, so that no client of the source notices.
+    /// The pause between two steps, so that no client of the source notices the walk.
     private static let pause = Duration.milliseconds(20)
     private static let failurePause = Duration.seconds(5)
 
@@ -17,7 +17,7 @@ final class SessionStreams {
         (self.task, self.flows, self.sideTasks) = (task, flows, sideTasks)
     }
 
-    /// Every flow is a journal.
+    /// Starts the walk. Called when every flow is in its journal.
     func start() {
         let streams = task.demands.streams
         guard task.refreshes != nil, streams.beginWalk() else { return }
@@ -28,7 +28,9 @@ final class SessionStreams {
         }
     }
 
-    /// - Returns: whether every stream has been seen.
+    /// Walks the streams of the source.
+    ///
+    /// - Returns: whether every stream was seen.
     private func walk(_ walk: StreamWalk, _ streams: ConsumedStreams) async -> Bool {
         let placement = await flows.placement()
         var place = StreamWalk.Place()

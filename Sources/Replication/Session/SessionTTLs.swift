@@ -3,8 +3,8 @@ import Link
 import Logging
 import Redis
 
-/// TTLs at the two ends of a session: the target's import mode, the source's deadlines that were put off, and those of
-/// elements.
+/// TTLs at both ends of a session: the target's import mode, the source's deadlines that were postponed at the target, and
+/// the TTLs of elements.
 @SessionActor
 final class SessionTTLs {
     private let scope: SessionScope
@@ -20,13 +20,13 @@ final class SessionTTLs {
 
     // MARK: Import mode
 
-    /// The target expires nothing by itself.
+    /// Whether the target expires nothing by itself.
     var isInImportMode: Bool { importMode != .off }
 
-    /// This process is to end it.
+    /// Whether this process must end the import mode.
     var ownsImportMode: Bool { scope.history.ownsImportMode || importMode == .ours }
 
-    /// What the checkpoint's hash holds of it.
+    /// The fields of the checkpoint's hash about the import mode.
     var fields: [(field: String, value: String)] {
         importMode == .ours ? [(field: ImportMode.field.name, value: ImportMode.field.value)] : []
     }
@@ -38,10 +38,10 @@ final class SessionTTLs {
 
     // MARK: Deadlines
 
-    /// Keeps the target from expiring keys before the stream does.
+    /// Prevents the target from expiring keys before the stream removes them.
     ///
-    /// - Parameter resume: where a resumed session begins; `nil` for a full sync.
-    /// - Returns: what each flow needs for it; `nil` for all where there is no state directory.
+    /// - Parameter resume: the position of a resumed session; `nil` for a full sync.
+    /// - Returns: what each flow needs for this; always `nil` if there is no state directory.
     func prepareDeadlines(
         _ session: SessionStateMachine.Session, resume: ResumePoint?
     ) async throws -> (FlowID) -> FlowStart.Expiry? {
@@ -53,7 +53,7 @@ final class SessionTTLs {
         if resume == nil {
             try WheelFolder.remove(folder)
         } else if isInImportMode {
-            // Margins of the last leave, or of a time without import mode.
+            // Removes the margins that remain from the last leave, or from a time without import mode.
             _ = await ExactTTLRestorer(folder: folder, control: scope.control, logger: logger, clock: settings.clock)
                 .run(within: ReplicatorSettings.restoreLimit)
         }
@@ -63,12 +63,12 @@ final class SessionTTLs {
         return { FlowStart.Expiry(folder: "\(folder)/\($0)", origin: origin, window: window) }
     }
 
-    /// The leave of a session that has not begun: what the one before has left.
+    /// Restores the TTLs that the previous session has left, at a leave before the session has begun.
     func restoreWithoutFlows() async {
         await settings.restoreExactTTLs(importMode: ownsImportMode ? .ours : nil, logger: logger)
     }
 
-    /// Gives keys the source's deadlines, and ends the import mode.
+    /// Gives keys the source's exact deadlines, and ends the import mode.
     ///
     /// - Parameter drained: the flows that have applied everything.
     func restoreExact(of drained: Set<FlowID>, _ departure: Departure, within limit: Duration) async {
@@ -85,36 +85,40 @@ final class SessionTTLs {
         if areExact, drained.count == flows.count { departure.log("TTLs are the source's") }
     }
 
-    /// A migration is complete: what was noted of deadlines goes.
+    /// Removes the noted deadlines after a migration is complete.
     func forgetDeadlines() {
         if let folder = settings.expiryFolder { try? WheelFolder.remove(folder) }
     }
 
     // MARK: Elements
 
-    /// The configuration's, as far as the target lets us follow it: without scripts nobody ends the TTLs of elements.
+    /// The configured policy, as far as the target's ACL permits it. Without scripts nobody can end the TTLs of elements.
     var policy: ReplicationPolicy {
         var policy = settings.policy
         if !scope.target.rights.allows("EVAL") { policy.elementExpiry = .unsupported }
         return policy
     }
 
-    /// A session that resumes takes over what the one before has left in the target; a full sync brings all anew.
+    /// Whether the session takes over the elements that the previous one has left in the target. A full sync brings all of
+    /// them anew.
     var takesOverElements: Bool { !scope.sync.isFullSync && keepsElements }
 
     var keepsElements: Bool { scope.target.profile.map { policy.keepsElements(of: $0) } ?? false }
 
-    /// - Parameter databases: those of the target that hold keys.
-    /// - Returns: by flow and database, the keys whose elements have TTLs.
+    /// Finds the keys whose elements have TTLs, if the session takes them over.
+    ///
+    /// - Parameter databases: the target's databases that hold keys.
+    /// - Returns: the keys, by flow and database.
     /// - Throws: `TargetError`.
     func elementsTakenOver(flowCount: Int, in databases: [UInt32]) async throws -> [[UInt32: [[UInt8]]]] {
         guard takesOverElements else { return [[UInt32: [[UInt8]]]](repeating: [:], count: flowCount) }
         return try await TaskElements(settings.task, on: scope.control).dueKeys(flows: flowCount, databases: databases)
     }
 
-    /// Forgets what an earlier session has left, where it is not taken over. Before anything is sent to the target.
+    /// Removes what an earlier session has left of elements' TTLs, unless this session takes it over. Must run before
+    /// anything is sent to the target.
     ///
-    /// - Parameter databases: those of the target that may hold some.
+    /// - Parameter databases: the target's databases that may hold such TTLs.
     /// - Throws: `TargetError`.
     func forgetOldElements(in databases: [UInt32]) async throws {
         if takesOverElements { return }
@@ -126,7 +130,7 @@ final class SessionTTLs {
         }
     }
 
-    /// After the leave: what stays until the task runs again.
+    /// Reports, after the leave, the elements that stay until the task runs again.
     func reportOutstandingElements() async {
         guard await scope.flows.haveElementExpiries() else { return }
         let control = settings.partingControl(role: "outstanding")

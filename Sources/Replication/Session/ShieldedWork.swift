@@ -1,14 +1,14 @@
 import Link
 
-/// Work that is finished even if whoever waits for it is cancelled, until its owner ends it. One piece at a time.
+/// Work that is finished even if its waiting caller is cancelled, unless its owner ends it. One piece of work at a time.
 final class ShieldedWork: Sendable {
     private let state = Lock<(task: Task<Void, Never>?, isEnded: Bool)>((nil, false))
 
     /// Runs `body` and waits for it.
     ///
-    /// - Parameter body: ends soon when it is cancelled, which the caller's cancellation does not do.
+    /// - Parameter body: must end soon after it is cancelled. The caller's cancellation does not cancel it.
     func run(_ body: @escaping @Sendable () async -> Void) async {
-        // Owned by this call, which waits for it.
+        // This call owns the task and waits for it.
         let task = Task { await body() }
         let isEnded = state.withLock { state in
             state.task = task
@@ -19,7 +19,7 @@ final class ShieldedWork: Sendable {
         state.withLock { $0.task = nil }
     }
 
-    /// Cancels the work of now and of later.
+    /// Cancels the current work and all later work.
     func end() {
         let task = state.withLock { state in
             state.isEnded = true

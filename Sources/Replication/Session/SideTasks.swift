@@ -1,25 +1,25 @@
-/// Owns every task that runs beside a session's loop: starts it, cancels it when the session leaves, and waits for its end
-/// before the session's own.
+/// Owns every task that runs beside a session's loop. It starts a task, cancels it when the session leaves, and waits for
+/// its end before the session ends.
 @SessionActor
 final class SideTasks {
     enum Job: Hashable {
-        /// Asks the source whether it is still there.
+        /// Pings the source.
         case ping
-        /// Asks what the target has done to the task's keys by itself.
+        /// Asks the target which of the task's keys it has removed by itself.
         case targetPoll
-        /// Writes an evicted checkpoint anew.
+        /// Writes a checkpoint again after the target has evicted it.
         case restoration
-        /// Removes what the source no longer has.
+        /// Removes the keys that the source no longer has.
         case reconciliation
-        /// Reads keys at the source that the stream does not say enough of.
+        /// Reads keys at the source whose records do not say enough.
         case refresh
-        /// Compares both sides, over and over.
+        /// Compares both sides over and over.
         case scrub
-        /// Does what an operator asks for.
+        /// Carries out what an operator asks for.
         case demands
-        /// Walks the source's streams for those that have groups of consumers.
+        /// Walks the source's streams to find those that have consumer groups.
         case streams
-        /// Looks whether what was received is applied.
+        /// Checks whether everything that was received is applied.
         case catchUpPoll
     }
 
@@ -27,7 +27,7 @@ final class SideTasks {
 
     /// Starts `job`, unless it is still running.
     ///
-    /// - Parameter body: ends soon when it is cancelled.
+    /// - Parameter body: must end soon after it is cancelled.
     func start(_ job: Job, _ body: @escaping @SessionActor @Sendable () async -> Void) {
         guard running[job] == nil else { return }
         running[job] = Task {
@@ -40,10 +40,12 @@ final class SideTasks {
 
     func cancel(_ job: Job) { running[job]?.cancel() }
 
-    /// - Parameter spared: goes on.
+    /// Cancels all jobs.
+    ///
+    /// - Parameter spared: a job that continues.
     func cancelAll(but spared: Job? = nil) { for (job, task) in running where job != spared { task.cancel() } }
 
-    /// Cancels all, and waits until they have ended.
+    /// Cancels all jobs and waits until they have ended.
     func end() async {
         cancelAll()
         while let task = running.values.first { await task.value }

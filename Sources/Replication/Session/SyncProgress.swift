@@ -2,15 +2,15 @@
 @SessionActor
 final class SyncProgress {
     private(set) var phase = Phase.connecting
-    /// The opening's, until the sync has begun.
+    /// The current step of the opening; it stays at the last step once the sync has begun.
     private(set) var step = OpeningStep.claimTask
-    /// The source sends a snapshot; `false` before that is known, and where it resumes.
+    /// The source sends a snapshot. `false` before that is known, and if the session resumes.
     private(set) var isFullSync = false
     /// The session has got as far as a sync.
     private(set) var hasBegun = false
     private var stableSince: ContinuousClock.Instant?
 
-    /// Where an error that comes up now belongs.
+    /// The phase for an error that comes up now.
     var errorPhase: SessionPhase {
         switch phase {
         case .leaving: .leaving
@@ -21,14 +21,14 @@ final class SyncProgress {
         }
     }
 
-    /// For how long it has followed the source; `nil`: not yet.
+    /// How long the session has been stable; `nil` if it is not stable yet.
     var stableTime: Duration? { stableSince?.duration(to: .now) }
 
     func enter(_ step: OpeningStep) { self.step = step }
 
     func setFullSync(_ isFullSync: Bool) { self.isFullSync = isFullSync }
 
-    /// The flows are built, and the sync is asked for.
+    /// The flows are built, and the source is about to be asked for the sync.
     func enterSync() { phase = isFullSync ? .fullSync : .stable }
 
     /// The source has begun the sync.

@@ -1,7 +1,7 @@
 import Logging
 import Redis
 
-/// What the session does about what the target does to the task's keys by itself (`TargetWatch`).
+/// Decides what the session does when the target removes keys of the task by itself (`TargetWatch`).
 @SessionActor
 final class TargetReactions {
     private let scope: SessionScope
@@ -23,10 +23,10 @@ final class TargetReactions {
         expired = ExpiredKeys(lapses: scope.task.lease.lapses)
     }
 
-    /// At the beginning of a session: what has been lost since the last one.
+    /// Reports, at the beginning of a session, the keys that were lost since the last one.
     func begin(_ findings: TargetWatch.Findings) { report(findings) }
 
-    /// Asks the target; what it answers is an event.
+    /// Polls the target. The answer arrives as an event.
     func poll() {
         let expected = expected
         scope.sideTasks.start(.targetPoll) { [events = scope.events, watch = scope.task.targetWatch] in
@@ -35,7 +35,7 @@ final class TargetReactions {
         }
     }
 
-    /// What ought to be in the target now.
+    /// What a poll should find in the target now.
     private var expected: TargetWatch.Expectation {
         let isApplying = scope.sync.phase == .stable || scope.sync.phase == .catchingUp
         guard isApplying, databases.areNoted else { return .nothing }
@@ -43,14 +43,17 @@ final class TargetReactions {
         return .marks(databases.marked, runID: scope.target.profile?.runID ?? "")
     }
 
-    /// The source is found to have keys that the target lacks: somebody may have emptied the target just now.
+    /// Polls the target at once, because the source has keys that the target lacks: somebody may have just emptied the
+    /// target.
     ///
-    /// - Throws: `ReplicationError` when that is so.
+    /// - Throws: `ReplicationError` if the target was emptied.
     func look() async throws {
         if let findings = await scope.task.targetWatch.poll(expecting: expected) { try handle(findings) }
     }
 
-    /// - Throws: `ReplicationError` when the checkpoint is gone, and what has been applied with it, or a database's keys are.
+    /// Handles the findings of a poll.
+    ///
+    /// - Throws: `ReplicationError` if the checkpoint is gone together with the data, or if a database has lost its keys.
     func handle(_ findings: TargetWatch.Findings) throws {
         report(findings)
         databases.forgetMarks(of: findings.evicted)
@@ -73,7 +76,7 @@ final class TargetReactions {
         let incidents = scope.task.incidents
         incidents.reportEviction(findings.figures, isInCluster: scope.control.isInCluster)
         incidents.reportEvicted(findings.loss.evicted, policy: findings.figures.evictionPolicy)
-        // (With exact TTLs both sides' clocks end a key at the same time.)
+        // With exact TTLs, the clocks of both sides end a key at the same time, so expired keys are not reported.
         let lapses = scope.task.lease.lapses
         guard scope.sync.phase == .stable, scope.task.settings.expiryGuard > .zero else {
             return expired.forget(lapses: lapses)
@@ -81,8 +84,8 @@ final class TargetReactions {
         incidents.reportExpired(expired.update(expired: findings.loss.expired, lapses: lapses))
     }
 
-    /// Writes the checkpoint that the target has evicted anew. Every flow comes to rest meanwhile: what is noted is what
-    /// is applied.
+    /// Writes the checkpoint again after the target has evicted it. Every flow is quiet meanwhile, so the stored position
+    /// is exactly what is applied.
     private func restoreCheckpoint() {
         scope.sideTasks.start(.restoration) { [self] in
             let control = scope.task.control(role: "restore")

@@ -1,7 +1,7 @@
 import Logging
 import Redis
 
-/// Repeats requests to a target that is away.
+/// Repeats requests while the target is unreachable.
 @SessionActor
 struct TargetRetry {
     private static let maxAttempts = 1000
@@ -12,8 +12,10 @@ struct TargetRetry {
     let leaveRequest: LeaveRequest
     let flows: SessionFlows
 
-    /// - Parameter body: may be run any number of times.
-    /// - Throws: `TargetError` when no other attempt helps or the operator wants to leave; any other error of `body`
+    /// Runs `body` until it succeeds.
+    ///
+    /// - Parameter body: may run any number of times.
+    /// - Throws: `TargetError` if another attempt would not help or the operator wants to leave; any other error of `body`
     ///   at once.
     func callAsFunction<R>(_ body: @SessionActor () async throws -> R) async throws -> R {
         var attempt = 0

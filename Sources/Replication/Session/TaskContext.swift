@@ -1,7 +1,7 @@
 import Logging
 import Redis
 
-/// What belongs to a task and outlives each of its sessions.
+/// The parts that belong to a task and outlive each of its sessions.
 struct TaskContext: Sendable {
     let settings: ReplicatorSettings
     let logger: Logger
@@ -15,12 +15,13 @@ struct TaskContext: Sendable {
     let targetLimits = KnownTargetLimits()
     let counters = TaskCounters()
     let positions = LivePositions()
-    /// `nil`: nothing is read at the source beside the stream.
+    /// `nil` if no keys are read at the source beside the stream.
     let refreshes: RefreshQueue?
     let scrubbing = ScrubRecord()
     let demands: TaskDemands
 
-    /// - Parameter settings: without the owner of the target's connections, which is this process.
+    /// - Parameter settings: without the owner record of the target's connections, which the initializer adds for this
+    ///   process.
     init(
         settings: ReplicatorSettings, logger: Logger, notice: @escaping @Sendable (ReplicatorNotice) -> Void
     ) {
@@ -52,7 +53,7 @@ struct TaskContext: Sendable {
         targetWatch = TargetWatch(connector: TargetConnector(settings: settings.target), key: key)
     }
 
-    /// A connection to the target for questions, named for its role.
+    /// A connection to the target for requests outside the flows, named after its role.
     func control(role: String = "control") -> TargetControl {
         TargetControl(connector: TargetConnector(settings: settings.target), role: role)
     }

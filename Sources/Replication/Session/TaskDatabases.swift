@@ -2,16 +2,16 @@ import Dragonfly
 import Logging
 import Redis
 
-/// The target's databases that the task fills: noted in the checkpoint before a flow writes to one, emptied where the
-/// configuration wants it, and named to whoever removes keys.
+/// The target's databases that the task fills. They are noted in the checkpoint before a flow writes to them, emptied if
+/// the configuration says so, and given to the parts that remove keys.
 @SessionActor
 final class TaskDatabases {
     private let scope: SessionScope
     private let logger: Logger
     private var filled = FilledDatabases()
-    /// Databases that the stable stream has come to, each with the flows that wait until it is noted.
+    /// Databases that the stable stream has reached, each with the flows that wait until it is noted.
     private var awaited: [UInt32: Set<FlowID>] = [:]
-    /// Databases that this full sync has come to.
+    /// Databases that this full sync has reached.
     private var opened: Set<UInt32> = []
 
     init(_ scope: SessionScope) {
@@ -19,28 +19,28 @@ final class TaskDatabases {
         logger = scope.task.logger
     }
 
-    /// What the checkpoint says.
+    /// Takes over the databases that the checkpoint names.
     func learn(_ opening: CheckpointStore.Opening) { filled = FilledDatabases(opening) }
 
-    /// A full sync begins: whatever has become of the databases, it fills them again, and gives them new marks.
+    /// Begins a full sync. It fills the databases again and gives them new marks, whatever has happened to them.
     func beginFullSync() { filled.forgetMarks(of: filled.marked) }
 
-    /// Databases that have a mark, by which it is seen that somebody has emptied one.
+    /// The databases that have a mark. A missing mark shows that somebody has emptied the database.
     var marked: Set<UInt32> { filled.marked }
 
-    /// The target has evicted the marks of these: they get new ones with the next note.
+    /// Notes that the target has evicted the marks of these databases. They get new marks with the next note.
     func forgetMarks(of databases: Set<UInt32>) { filled.forgetMarks(of: databases) }
 
-    /// Those of `databases` that are to get their marks.
+    /// The databases among `databases` that must still get a mark.
     private func unmarked(_ databases: Set<UInt32>) -> Set<UInt32> {
         guard scope.task.settings.mode == .replicate, !scope.control.isInCluster else { return [] }
         return databases.subtracting(filled.marked)
     }
 
-    /// A full sync is complete. Whoever has emptied the target meanwhile, or a database of it, has removed what was written
-    /// there before its first key and never again.
+    /// Checks the marks after a full sync. They were written before the first key of each database and never again, so if
+    /// somebody has emptied a database or the whole target meanwhile, the marks are missing.
     ///
-    /// - Throws: `ReplicationError` when somebody has; `TargetError`.
+    /// - Throws: `ReplicationError` if a mark is missing; `TargetError`.
     func checkMarks() async throws {
         let (control, key, marked) = (scope.control, scope.task.checkpointKey, filled.marked)
         guard !marked.isEmpty else { return }
@@ -49,49 +49,50 @@ final class TaskDatabases {
         let found = try await scope.retry { try await control.marks(of: key.task, in: keys, with: key.name) }
         var emptied = DatabaseMark.lacking(keys, in: found.marks)
         if isInTarget { emptied.formUnion(marked.subtracting(TaskRecord(found.fields).marked)) }
-        // What may be the target's own doing it would do again in each full sync.
+        // If the target may have evicted the marks itself, it would evict them again in each full sync.
         guard !emptied.isEmpty, try await !scope.retry({ try await control.figures().evictsMarks }) else { return }
         throw ReplicationError(dataReplaced: .databasesEmptied(emptied))
     }
 
-    /// The checkpoint names the databases: a full sync has been completed.
+    /// Whether the checkpoint names the databases, which means that a full sync has been completed.
     var areNoted: Bool { filled.areNoted }
 
     /// The databases that a resumed flow may write to at once.
     var known: Set<UInt32> { filled.known }
 
-    /// A full sync removes what the source no longer has.
+    /// Whether a full sync removes the keys that the source no longer has.
     ///
-    /// - Parameter wasPending: an earlier one was ended before it had.
+    /// - Parameter wasPending: an earlier full sync ended before it had removed them.
     func areReconciled(wasPending: Bool) -> Bool {
         scope.task.settings.existing.reconciles(filled, wasPending: wasPending)
     }
 
-    /// Where a full sync does so.
+    /// The databases in which a full sync removes those keys.
     var reconciled: Set<UInt32> { scope.task.settings.existing.reconciled(filled) }
 
-    /// Where a key that the source does not have may be removed.
+    /// The databases in which a key may be removed if the source does not have it.
     var removable: Set<UInt32> { scope.task.settings.existing == .replace ? [] : reconciled }
 
-    /// What the checkpoint's hash holds of them.
+    /// The fields of the checkpoint's hash that store the databases.
     var fields: [(field: String, value: String)] { filled.fields }
 
     // MARK: Before a flow writes
 
-    /// A flow is about to write to `database` for the first time in this session, and waits for it.
+    /// Prepares a database for a flow that is about to write to it for the first time in this session, and that waits.
     ///
-    /// That the task fills the database is noted before it does: were the sync ended early, the next one would take what
-    /// this one has brought for keys of others, and leave for ever what the source deletes meanwhile.
+    /// The checkpoint notes that the task fills the database before the first write. Otherwise, if the sync ended early,
+    /// the next one would take this one's keys for keys of others, and never remove those that the source deletes
+    /// meanwhile.
     func prepare(_ database: UInt32, for flow: FlowID) async throws {
         if !scope.sync.isFullSync || scope.flows.areAllStable {
-            // After a full sync whatever comes to a database is the task's.
+            // After a full sync, all keys that come to a database belong to the task.
             awaited[database, default: []].insert(flow)
             return try await noteAwaited()
         } else if opened.insert(database).inserted {
-            // The first database is reached just after the opening has looked through all.
+            // The first database is reached just after the opening has surveyed all databases.
             let survey = scope.target.takeSurvey()
             let task = scope.task
-            // Another task of the same source may fill what is not named.
+            // If this task does not claim the database, another task of the same source may fill it.
             try await scope.retry { try await task.lease.claimDatabases([database]) }
             let isFlushed = task.settings.existing == .flush
             if isFlushed { try await empty(database) }
@@ -100,8 +101,8 @@ final class TaskDatabases {
         await scope.flows[flow].open(database)
     }
 
-    /// Notes the databases that the stable stream has come to, and lets their flows go on; while the target is away they
-    /// wait, and everything else goes on.
+    /// Notes the databases that the stable stream has reached, and lets the waiting flows continue. While the target is
+    /// unreachable, they wait and everything else continues.
     func noteAwaited() async throws {
         let awaited = awaited
         guard !awaited.isEmpty else { return }
@@ -121,7 +122,9 @@ final class TaskDatabases {
         }
     }
 
-    /// - Parameter survey: what the target holds, if that is known.
+    /// Notes that the full sync begins to fill a database, and writes the database's mark.
+    ///
+    /// - Parameter survey: the contents of the target's databases, if known.
     private func noteFilling(_ database: UInt32, _ survey: DatabaseSurvey?) async throws {
         let (task, control, new) = (scope.task, scope.control, unmarked([database]))
         guard !filled.isKnown(database), filled.filling[database] == nil else {
@@ -143,12 +146,14 @@ final class TaskDatabases {
 
     // MARK: In the checkpoint
 
-    /// Notes the databases that the task fills: what a later full sync looks through.
+    /// Notes the databases that the task fills, so that a later full sync looks through them.
     func store() async throws {
         try await note(filled.all.union(await scope.flows.databases()))
     }
 
-    /// - Returns: why it cannot be done now: the target is away, and is asked again later.
+    /// Notes `all` as the databases that the task fills.
+    ///
+    /// - Returns: the error if the target is unreachable now; the caller tries again later.
     @discardableResult
     private func note(_ all: Set<UInt32>) async throws -> TargetError? {
         let (store, new) = (scope.task.checkpointStore, unmarked(all))
@@ -170,10 +175,11 @@ final class TaskDatabases {
 
     // MARK: Emptying
 
-    /// Empties what the task has filled before, and the source uses no longer.
+    /// Empties the databases that the task filled before and that the source no longer uses.
     func emptyUnused() async throws {
         for database in filled.all.subtracting(opened).sorted() {
-            // Database 0 of a cluster has the marks of all masters, which the flows have written by now: key by key they stay.
+            // In a cluster, database 0 has the marks of all masters, which the flows have written by now. So its keys are
+            // removed one by one, and the marks stay.
             try await empty(database, keepsMarks: database == 0 && scope.control.isInCluster)
         }
     }
@@ -195,9 +201,9 @@ final class TaskDatabases {
         logger.notice("emptying database \(database) of the target (fullSync.existing: flush)")
     }
 
-    /// A flush of the source, as this task may carry it out.
+    /// Creates the form of the source's flush that this task may run at the target.
     ///
-    /// - Parameter fields: what the checkpoint holds afterwards.
+    /// - Parameter fields: the fields of the checkpoint after the flush.
     func flush(_ command: GlobalCommand, fields: [(field: String, value: String)]) -> Flush {
         let task = scope.task
         var flush = Flush(
@@ -205,7 +211,7 @@ final class TaskDatabases {
             registry: task.registry)
         (flush.databases, flush.marked) = (filled.all, filled.marked)
         flush.canFlush = scope.target.rights.canFlush
-        // A session that has begun with a full sync knows what it has brought.
+        // A session that began with a full sync knows which keys it has brought.
         if scope.sync.isFullSync, scope.target.hasOtherTasks {
             flush.brought = { [appliers = scope.flows.appliers] keys, database in
                 var brought: [[UInt8]] = []
@@ -216,7 +222,7 @@ final class TaskDatabases {
         return flush
     }
 
-    /// The first full sync was ended early, over keys of others.
+    /// Warns about databases that held keys of others before the first full sync, which ended early.
     func reportShared() {
         for (database, count) in filled.filling.sorted(by: { $0.key < $1.key }) where count > 0 {
             logger.warning(

@@ -1,10 +1,10 @@
-/// Runs `body`, and cancels it when `limit` has passed: a wait for a peer's answer ends then, however many are to come.
+/// Runs `body`, and cancels it when `limit` has passed, which ends all its waits for a peer.
 ///
-/// The caller's cancellation does not reach `body`, which is part of a leave as a rule.
+/// The caller's cancellation does not reach `body`, which is usually part of a leave.
 func within<Result: Sendable>(
     _ limit: Duration, _ body: @escaping @Sendable () async -> Result
 ) async -> Result {
-    // Both are owned by this call, which waits for them.
+    // This call owns both tasks and waits for them.
     let work = Task { await body() }
     let timer = Task {
         if (try? await Task.sleep(for: limit)) != nil { work.cancel() }

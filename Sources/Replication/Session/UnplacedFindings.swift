@@ -2,15 +2,16 @@ import Dragonfly
 import Link
 import Logging
 
-/// Keys that were found to differ, and of which the flows have not shown which shard they are in: the source is asked.
+/// Keys that were found to differ and whose shard the flows have not shown. The source is asked for the shard.
 ///
-/// With a tag in its name a key is in the shard of its tag or of its whole name, as flags of the source say that nobody can
-/// read. `DEBUG OBJECT` gives the shard of a key. Of a key that the source does not have, other keys decide; before any
-/// has, the mode that the source says it is in: there is nothing to be put into the stream too late, but a removal.
+/// A key with a hash tag is in the shard of its tag or in that of its whole name, depending on flags of the source that
+/// nobody can read. `DEBUG OBJECT` reports the shard of an existing key. For a key that the source does not have, the
+/// shards of other keys decide. If none is known yet, the mode that the source reports decides: such a key can only be
+/// removed, so nothing can enter the stream too late.
 @SessionActor
 final class UnplacedFindings {
     private static let pause = Duration.seconds(1)
-    /// More wait for the next pass.
+    /// The limit of waiting findings. Further ones wait for the next pass.
     private nonisolated static let most = 10_000
 
     private let task: TaskContext
@@ -23,7 +24,7 @@ final class UnplacedFindings {
 
     /// - Parameters:
     ///   - onPlaced: called with a finding and the flow of its shard.
-    ///   - onUnplaced: called for one of which the source says no shard, or for which there is no room.
+    ///   - onUnplaced: called for a finding whose shard the source does not report, or for which there is no room.
     init(
         _ placement: KeyPlacement, _ task: TaskContext, _ flows: SessionFlows,
         onPlaced: @escaping @Sendable (Scrub.Finding, FlowID) -> Void, onUnplaced: @escaping @Sendable () -> Void
@@ -45,7 +46,7 @@ final class UnplacedFindings {
         if !isKept { onUnplaced() }
     }
 
-    /// Until it is cancelled.
+    /// Places the findings that wait, until it is cancelled.
     func run() async {
         while !Task.isCancelled {
             await place()
