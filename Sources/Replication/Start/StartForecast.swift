@@ -2,32 +2,32 @@ import Dragonfly
 import Redis
 package import Wire
 
-/// What a task's start will do, by the decisions of a session's opening. Pure.
+/// Predicts what the start of a task will do, using the decisions of a session's opening. Pure.
 struct StartForecast {
-    /// What the source says of itself.
+    /// What the source reports about itself.
     struct Source: Equatable {
         var replicationID: String
-        /// Of each shard.
+        /// The next LSN of each shard.
         var nextLSNs: [LSN]
         var keys: [UInt32: Int] = [:]
-        /// `nil`: it does not say.
+        /// `nil` if the source does not report it.
         var calls: SourceCalls?
-        /// `nil`: it is no release.
+        /// `nil` if the source is not a release.
         var version: SourceVersion?
     }
 
-    /// What the target holds.
+    /// The contents of the target.
     struct Target: Equatable {
-        /// By database; none of df2redis' own.
+        /// The number of keys by database, without df2redis' own.
         var keys: [UInt32: Int] = [:]
         var others = OtherTasks(databases: [:])
-        /// Why it does not have what the position says: the nodes of a cluster lack what no record brings again, or a database
-        /// was emptied.
+        /// Why the target does not hold the data that the position stands for: nodes of a cluster lack writes that no
+        /// record will bring again, or a database was emptied.
         var blocker: FullSyncReason?
     }
 
     let settings: ReplicatorSettings
-    /// Of a cluster whose nodes lack records: with the position that the flows will go back to.
+    /// The checkpoint. If nodes of a cluster lack records, it has the position to which the flows will go back.
     let checkpoint: CheckpointStore.Opening
     let source: Source
     let target: Target
@@ -45,13 +45,14 @@ struct StartForecast {
         return .continues(records: records, otherwise: fullSync)
     }
 
-    /// - Returns: how many records the flow that is the farthest back has to get; `nil`: the source cannot continue there.
+    /// - Returns: the number of records that the flow farthest behind must get; `nil` if the source cannot continue at the
+    ///   position.
     private func records(since position: ResumePoint) -> UInt64? {
         guard position.replicationID == source.replicationID, position.nextLSNs.count == source.nextLSNs.count,
             source.version.map({ $0 >= .continuing }) ?? true
         else { return nil }
         let ends = zip(position.nextLSNs, source.nextLSNs)
-        // What lies ahead of the source, it has forgotten.
+        // If the position is ahead of the source, the source has lost the records before it.
         guard ends.allSatisfy({ $0 <= $1 }) else { return nil }
         return ends.map { $1.value - $0.value }.max() ?? 0
     }
@@ -79,7 +80,7 @@ struct StartForecast {
         }
     }
 
-    /// The databases that the task has filled when the full sync has brought what the source has.
+    /// The databases that the task will have filled after the full sync.
     private func filled(after before: FilledDatabases) -> FilledDatabases {
         var filled = before
         for database in Set(source.keys.keys).subtracting(settings.policy.skippedDatabases).subtracting(before.all) {
@@ -89,12 +90,12 @@ struct StartForecast {
         return filled
     }
 
-    /// Those that hold keys, and that no other task fills.
+    /// The databases among `databases` that hold keys and that no other task fills.
     private func alone(_ databases: Set<UInt32>) -> Set<UInt32> {
         databases.filter { target.keys[$0] ?? 0 > 0 && !target.others.fill($0) }
     }
 
-    /// As `ReconciliationRun.refuseLoss` will find it.
+    /// Whether `ReconciliationRun.refuseLoss` will refuse the removal.
     private func isLoss(of databases: Set<UInt32>) -> Bool {
         let keys = databases.reduce(0) { $0 + (target.keys[$1] ?? 0) }
         let brought = source.keys.filter { !settings.policy.skippedDatabases.contains($0.key) }.values.reduce(0, +)

@@ -4,19 +4,19 @@ import Link
 import Logging
 import Redis
 
-/// Looks what the next start of a task will do: nothing is written, and no session is made at the source.
+/// Finds out what the next start of a task will do. It writes nothing and creates no session at the source.
 package struct StartLook {
     private let settings: ReplicatorSettings
     private let checkpoint: CheckpointKey
 
-    /// - Parameter settings: of a task that would replicate; the target, as a command visits it.
+    /// - Parameter settings: the settings of a task that would replicate, with the target as a command connects to it.
     package init(_ settings: ReplicatorSettings) {
         self.settings = settings
         checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
     }
 
-    /// - Parameter targetRunID: of the target's process.
-    /// - Throws: `ReplicationError`; with `.configuration` a start would end with it too.
+    /// - Parameter targetRunID: the run id of the target's process.
+    /// - Throws: `ReplicationError`; an error with `.configuration` would also end a start.
     package func outlook(targetRunID: String) async throws(ReplicationError) -> StartOutlook {
         let inspector = SourceInspector(settings: settings.source, socketStore: NoSocketKeeper())
         let connector = TargetConnector(settings: settings.target)
@@ -61,7 +61,7 @@ package struct StartLook {
     private func opening(on control: TargetControl, targetRunID: String) async throws -> CheckpointStore.Opening {
         try demandReadableState()
         let registry = TaskRegistry(checkpoint: checkpoint.name)
-        // The task's own line says what a cluster's checkpoint may have lost.
+        // The task's own line in the registry shows what a cluster's checkpoint may have lost.
         _ = try await control.others(in: registry)
         let store = CheckpointStore(
             task: settings.task, settings: settings.checkpoint, registry: registry,
@@ -70,7 +70,8 @@ package struct StartLook {
             try await control.hash(checkpoint.name), on: control, targetRunID: targetRunID)
     }
 
-    /// - Throws: `SystemError` when this user may not see whether there are files that keep the position or give it up.
+    /// - Throws: `SystemError` if this user's permissions hide whether the files exist that keep the position or give it
+    ///   up.
     private func demandReadableState() throws(SystemError) {
         for path in [settings.checkpoint.path, settings.checkpoint.resyncMark?.path].compactMap(\.self)
         where access(path, F_OK) != 0 && errno == EACCES {
@@ -91,9 +92,9 @@ package struct StartLook {
         return target
     }
 
-    /// Where the flows go back to, as the marks of a cluster's nodes have it.
+    /// The position to which the flows will go back according to the marks of a cluster's nodes.
     ///
-    /// - Returns: `nil` when a node lacks what no record brings again.
+    /// - Returns: `nil` if a node lacks writes that no record will bring again.
     private func nodesSay(
         _ position: ResumePoint, _ fields: [String: String], on control: TargetControl, of cluster: ClusterConnector
     ) async throws(TargetError) -> ResumePoint? {

@@ -1,35 +1,36 @@
-/// What the next start of a task will do, as far as both servers say it before.
+/// What the next start of a task will do, as far as both servers show it beforehand.
 package enum StartOutlook: Equatable, Sendable {
-    /// It goes on where the target is.
+    /// The task resumes at its position.
     ///
     /// - Parameters:
-    ///   - records: that the flow which is the farthest back has to get from the source.
-    ///   - otherwise: if the source does not have them any more.
+    ///   - records: the number of records that the flow farthest behind must get from the source.
+    ///   - otherwise: the full sync that follows if the source no longer has these records.
     case continues(records: UInt64, otherwise: FullSyncOutlook)
     case fullSync(FullSyncOutlook)
-    /// The task has been cut over: it does not start.
+    /// The task has been cut over and does not start.
     case cutOver
 }
 
-/// What a full sync will do to what the target holds.
+/// What a full sync will do to the target's keys.
 package struct FullSyncOutlook: Equatable, Sendable {
     package enum Effect: Equatable, Sendable {
-        /// Keys that the source has replace those of the target; others stay.
+        /// The source's keys replace those of the same name; other keys stay.
         case replaces
-        /// The same, and what the source does not have is removed from these databases.
+        /// As `replaces`; in addition, keys that the source does not have are removed from these databases.
         case removes(from: Set<UInt32>)
         /// These databases are emptied first.
         case empties(Set<UInt32>)
-        /// It is refused: the task's own keys are not to be distinguished from others by `conflict.policy`.
+        /// The full sync is refused, because `conflict.policy` cannot tell the task's own keys from others.
         case refusesConflict
-        /// It ends before it removes anything: the source has hardly a key for those that it would remove from these databases.
+        /// The full sync ends before it removes anything, because the source has hardly any keys compared to those that it
+        /// would remove from these databases.
         case refusesLoss(of: Set<UInt32>)
     }
 
-    /// Why; `nil`: it is the task's first.
+    /// The reason for the full sync; `nil` if it is the task's first.
     package var reason: String?
     package var effect: Effect
-    /// Keys of the target, none of df2redis' own, by database.
+    /// The number of the target's keys by database, without df2redis' own.
     package var targetKeys: [UInt32: Int]
     package var sourceKeys: Int
     /// Other tasks fill the target too.
