@@ -2,24 +2,24 @@ package import Dragonfly
 import Redis
 import Wire
 
-/// The hash in the target's database 0 that says how far each flow has been applied.
+/// The hash in the target's database 0 that stores how far each flow has been applied.
 ///
 /// ```
 /// df2redis:checkpoint:<task>   flow:<n>  ->  stable <replication id> <number of flows> <next LSN>
 ///                                            snapshot <replication id> <sync id> <number of the batch>
-///                              beside:<n> -> 17        batches that have left the position where it was (`StreamMark`)
-///                              databases ->  0,3        those that the task has filled
-///                              filling   ->  0:0,5:17   those that its first full sync has begun to fill, and how many
-///                                                       keys of others were there before
-///                              marked:<n> -> 1         database n has its mark (`DatabaseMark`); of 0 this field is the mark
-///                              source    ->  <replication id>   what the target's keys of this task were last made equal to
+///                              beside:<n> -> 17        batches that did not advance the position (`StreamMark`)
+///                              databases ->  0,3        databases that the task has filled
+///                              filling   ->  0:0,5:17   databases that its first full sync has begun to fill, each with the
+///                                                       number of keys of others that were there before
+///                              marked:<n> -> 1         database n has its mark (`DatabaseMark`); for 0 this field is the mark
+///                              source    ->  <replication id>   the source that the task's keys were last made equal to
 ///                              counts    ->  0 12 <run id> 0 0   how the two sides' key counts differed (`DataSetNote`)
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
-///                              stopped   ->  by policy  there is no position to go on from
-///                              cutover   ->  1796000000  when the task was cut over: it does not start again
+///                              stopped   ->  by policy  there is no position to resume at
+///                              cutover   ->  1796000000  when the task was cut over; it does not start again
 /// ```
-/// A flow's field is written in the same transaction as the data it speaks of. Where a file keeps the position there is
-/// no such hash.
+/// A flow's field is written in the same transaction as the data that it covers. If a file keeps the position, the hash
+/// holds at most the note on the import mode and `cutover`.
 package struct CheckpointKey: Equatable, Sendable {
     package static let prefix = "df2redis:checkpoint:"
 
@@ -30,11 +30,10 @@ package struct CheckpointKey: Equatable, Sendable {
 
     func field(_ flow: FlowID) -> String { "flow:\(flow)" }
 
-    /// What the hash holds after a stop by policy: the task has written to the target, and there is no position to resume
-    /// at.
+    /// The field that marks a stop by policy: the task has written to the target, and there is no position to resume at.
     static let stopped = (field: "stopped", value: "by policy")
 
-    /// The field of a task that has been cut over; its value is when that was, in seconds of Unix time.
+    /// The field that marks a task as cut over. Its value is the time of the cut-over in seconds of Unix time.
     package static let cutOverField = "cutover"
 }
 
@@ -50,7 +49,8 @@ package enum CheckpointValue: Equatable, Sendable {
         }
     }
 
-    /// An earlier version wrote a zero before the LSN of every other batch that left the position where it was.
+    /// Parses a value. An earlier version wrote a zero before the LSN of every second batch that did not advance the
+    /// position; such values are accepted.
     package init?(_ text: String) {
         let words = text.split(separator: " ", omittingEmptySubsequences: false)
         guard words.count == 4 else { return nil }
@@ -69,7 +69,7 @@ package enum CheckpointValue: Equatable, Sendable {
 }
 
 extension ResumePoint {
-    /// The point that all flows' fields give together; `nil` unless each flow is there, stable, and of one master.
+    /// Creates the point from the fields of all flows; `nil` unless every flow has a stable position of the same master.
     package init?(checkpoint fields: [String: String]) {
         var positions: [Int: LSN] = [:]
         var origin: (id: String, flows: Int)?
@@ -88,7 +88,7 @@ extension ResumePoint {
     }
 }
 
-/// What the checkpoint's hash holds besides positions.
+/// The fields of the checkpoint's hash other than positions.
 struct TaskRecord: Equatable {
     static let databasesField = "databases"
     static let fillingField = "filling"
@@ -96,16 +96,17 @@ struct TaskRecord: Equatable {
     static let reconcileField = "reconcile"
     static let sourceField = "source"
 
-    /// Databases that the task has filled; `nil` when it has not finished a full sync.
+    /// Databases that the task has filled; `nil` if it has not completed a full sync.
     var databases: Set<UInt32>?
-    /// Databases that a full sync which was not completed has begun to fill, and how many keys were there before.
+    /// Databases that an incomplete full sync has begun to fill, with the number of keys that were there before.
     var filling: [UInt32: Int] = [:]
-    /// Databases that have a mark: one that lacks it has been emptied. Of 0 this is the mark itself.
+    /// Databases that have a mark. If the mark of one is missing, that database has been emptied. For database 0 this field
+    /// is the mark.
     var marked: Set<UInt32>
-    /// A full sync brought its keys, and was ended before it had removed the old ones.
+    /// A full sync brought its keys but ended before it had removed the old ones.
     var isReconciling: Bool
-    /// The replication id of the source that the target holds the keys of: of the last full sync that has left no old keys, or
-    /// of the one that continues it. It outlives the positions.
+    /// The replication id of the source whose keys the target holds: the source of the last full sync that left no old
+    /// keys, or the source of a session that resumed after it. It is kept even if the positions are removed.
     var source: String?
 
     init(_ fields: [String: String]) {
@@ -121,7 +122,7 @@ struct TaskRecord: Equatable {
         for entry in text?.split(separator: ",") ?? [] {
             let numbers = entry.split(separator: ":")
             guard numbers.count == 2, let database = UInt32(numbers[0]) else { continue }
-            // What cannot be read may be keys of others.
+            // An unreadable number may stand for keys of others.
             filling[database] = Int(numbers[1]) ?? 1
         }
         return filling
@@ -133,7 +134,8 @@ struct TaskRecord: Equatable {
 
     static func isOfMark(_ field: String) -> Bool { field.hasPrefix(markedPrefix) }
 
-    /// Written with the marks, each once: a hash that somebody has removed lacks them, whatever is written to it later.
+    /// The fields of the marks. Each is written once, together with its mark, so a hash that somebody has removed lacks
+    /// them, whatever is written to it later.
     static func markFields(_ databases: Set<UInt32>) -> [(field: String, value: String)] {
         databases.sorted().map { (markedPrefix + "\($0)", "1") }
     }

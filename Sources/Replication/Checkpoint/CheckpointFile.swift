@@ -3,47 +3,48 @@ import Glibc
 import Link
 import Wire
 
-/// What a task's checkpoint file holds: the positions of all flows as one unit, and what the task has done to the target.
+/// The contents of a task's checkpoint file: the positions of all flows as one unit, and what the task has done to the
+/// target.
 struct CheckpointRecord: Equatable, Sendable, Codable {
     var task: String
-    /// The server process that the positions speak of: another one may have lost what the one before had confirmed.
+    /// The run id of the server process that the positions belong to. Another process may have lost confirmed writes.
     var targetRunID = ""
     var replicationID: String?
-    /// By flow number; empty when there is no position to resume at.
+    /// The next LSNs by flow number; empty if there is no position to resume at.
     var nextLSNs: [UInt64] = []
-    /// Nothing after the positions has been applied: the task has left in order.
+    /// Nothing after the positions has been applied, because the task left in order.
     var isExact = false
-    /// Databases that the task has filled; `nil` when it has not finished a full sync.
+    /// Databases that the task has filled; `nil` if it has not completed a full sync.
     var databases: Set<UInt32>?
-    /// As `TaskRecord.filling`, in its text.
+    /// `TaskRecord.filling` as text.
     var filling: String?
     /// Databases that have a mark.
     var marked: Set<UInt32>?
-    /// A full sync brought its keys, and was ended before it had removed the old ones.
+    /// A full sync brought its keys but ended before it had removed the old ones.
     var isReconciling = false
     /// As `TaskRecord.source`.
     var source: String?
     /// Why there is no position.
     var stopped: String?
-    /// `DataSetNote`, in its text.
+    /// `DataSetNote` as text.
     var counts: String?
 
     init(task: String) { self.task = task }
 }
 
-/// The checkpoint file: replaced as a whole, so that a crash leaves the old one or the new one.
+/// The checkpoint file. It is replaced as a whole, so a crash leaves either the old file or the new one.
 ///
 /// ```
 /// {"df2redis-checkpoint":1,"crc64":"<16 hex digits>","record":{...}}\n
 /// ```
-/// The checksum is that of the bytes of the record.
+/// The checksum covers the bytes of the record.
 struct CheckpointFile: Sendable {
     enum Contents: Equatable {
         case missing
         case record(CheckpointRecord)
-        /// A checkpoint file that cannot be believed.
+        /// A checkpoint file that cannot be trusted.
         case damaged(String)
-        /// Something else, which is not ours to replace.
+        /// Another file, which df2redis must not replace.
         case foreign(String)
     }
 
@@ -51,13 +52,13 @@ struct CheckpointFile: Sendable {
     private static let head = Array(#"{"df2redis-checkpoint":1,"crc64":""#.utf8)
     private static let middle = Array(#"","record":"#.utf8)
     private static let end = Array("}\n".utf8)
-    /// 4,096 flows take a tenth of it.
+    /// 4,096 flows need a tenth of this.
     private static let maxBytes = 1 << 20
 
     let path: String
     let task: String
 
-    /// - Throws: `SystemError` when the file is there and cannot be read.
+    /// - Throws: `SystemError` if the file exists and cannot be read.
     func read() throws(SystemError) -> Contents {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
@@ -105,7 +106,7 @@ struct CheckpointFile: Sendable {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// Writes a new file, brings it to the disk, and lets it take the old one's name.
+    /// Writes a new file, syncs it to the disk, and renames it over the old one.
     func write(_ record: CheckpointRecord) throws(SystemError) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
@@ -115,6 +116,6 @@ struct CheckpointFile: Sendable {
         try AtomicFile(path: path).write(bytes, isDurable: true)
     }
 
-    /// - Throws: `SystemError` when it is there and cannot be removed.
+    /// - Throws: `SystemError` if the file exists and cannot be removed.
     func remove() throws(SystemError) { try AtomicFile(path: path).remove() }
 }

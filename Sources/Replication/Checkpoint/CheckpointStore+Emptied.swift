@@ -1,9 +1,11 @@
 import Redis
 
 extension CheckpointStore.Opening {
-    /// Databases of the target that somebody has emptied since the position was stored: the checkpoint is in another one.
+    /// Finds databases of the target that somebody has emptied since the position was stored, although the checkpoint
+    /// itself survived in another database.
     ///
-    /// - Parameter store: where the position is: with it database 0 needs no mark.
+    /// - Parameter store: where the position is stored. If the target stores it, database 0 needs no mark.
+    /// - Returns: `.databasesEmptied`, or `nil` if there are none.
     /// - Throws: `TargetError`.
     func emptied(
         of key: CheckpointKey, in store: CheckpointSettings.Store, on control: TargetControl

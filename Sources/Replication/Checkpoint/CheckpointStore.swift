@@ -8,59 +8,61 @@ import Redis
 /// How a task keeps its position.
 package struct CheckpointSettings: Equatable, Sendable {
     package enum Store: Equatable, Sendable {
-        /// In the target, in the transaction of the data it speaks of: exactly once.
+        /// In the target, in the same transaction as the data that it covers: exactly once.
         case target
-        /// In a file, so often: at least once.
+        /// In a file, at this interval: at least once.
         case file(every: Duration)
     }
 
     package var store = Store.target
-    /// Positions that an earlier process has left are resumed at.
+    /// Whether to resume at positions that an earlier process has left.
     package var isEnabled = true
-    /// The task's key in the target is this and the task's name.
+    /// The prefix of the task's key in the target; the task's name follows it.
     package var keyPrefix = CheckpointKey.prefix
-    /// The file; with `Store.target` too, since the task may have kept it before. `nil`: none.
+    /// The path of the file, also with `Store.target`, because the task may have used a file before. `nil` if there is
+    /// none.
     package var path: String?
-    /// Whether the position is given up, wherever it is; `nil`: never.
+    /// The mark that gives up the position, wherever it is stored; `nil` if there is none.
     package var resyncMark: ResyncMark?
 
     package init() {}
 }
 
 /// Stores what a task must know at its next session, in the target or in a file, and moves it from one to the other when
-/// the configuration does.
+/// the configuration changes.
 ///
-/// It lives as long as the process: what could not be written is still known here. On a queue of its own, since a disk
-/// may be slow.
+/// The store lives as long as the process, so it still knows values that could not be written. It has its own queue,
+/// because a disk may be slow.
 actor CheckpointStore {
-    /// What a session begins with.
+    /// What the stores hold when a session begins.
     struct Opening: Sendable {
-        /// What the target's hash holds.
+        /// The fields of the target's hash.
         var fields: [String: String] = [:]
         var position: ResumePoint?
-        /// There are positions of flows, if only of some.
+        /// There are positions of flows, perhaps not of all.
         var hasPositions = false
-        /// Some of what follows the position may have been applied.
+        /// Some records after the position may have been applied.
         var mayRepeat = false
         var databases: Set<UInt32>?
-        /// As in `TaskRecord`.
+        /// See `TaskRecord`.
         var filling: [UInt32: Int] = [:]
-        /// As in `TaskRecord`, of where the position is.
+        /// See `TaskRecord`; from the store that has the position.
         var marked: Set<UInt32> = []
         var isReconciling = false
-        /// The replication id of the source that the target holds the keys of; `nil`: nothing says so.
+        /// The replication id of the source whose keys the target holds; `nil` if unknown.
         var source: String?
         /// A policy has stopped the task.
         var isStopped = false
-        /// Clients write to the target, and not to the source any more.
+        /// Clients now write to the target, no longer to the source.
         var isCutOver = false
-        /// The task has been at this target before.
+        /// The task has written to this target before.
         var isKnown = false
-        /// A cluster has lost the checkpoint, and perhaps not all that the task has filled, which is known from elsewhere.
+        /// A cluster has lost the checkpoint, but perhaps not all of the task's data. What the task has filled is known
+        /// from elsewhere.
         var isRecalled = false
-        /// Why there is no position although the task has been here.
+        /// Why there is no position although the task has written here before.
         var reason: String?
-        /// What the session before has found of the two sides' data sets.
+        /// What the previous session found about the two sides' data sets.
         var note: DataSetNote?
     }
 
@@ -78,9 +80,9 @@ actor CheckpointStore {
     private let file: CheckpointFile?
     private let logger: Logger
     private var record: CheckpointRecord
-    /// What a full sync that has not removed the old keys yet is from.
+    /// The source of the current full sync. It becomes the record's source when the old keys are removed.
     private var nextSource: String?
-    /// The record speaks of this process's last session.
+    /// The record describes a session of this process.
     private var isRecordCurrent = false
     private var isFileFailing = false
     private var isFirstOpening = true
@@ -99,11 +101,11 @@ actor CheckpointStore {
 
     // MARK: The beginning of a session
 
-    /// Reads what there is.
+    /// Reads what the stores hold.
     ///
     /// - Parameters:
-    ///   - fields: what the target's hash holds.
-    ///   - control: asked only where a file has a position.
+    ///   - fields: the fields of the target's hash.
+    ///   - control: queried in a cluster, and if a file has a position.
     /// - Throws: `TargetError`, `ReplicationError`.
     func open(_ fields: [String: String], on control: TargetControl, targetRunID: String) async throws -> Opening {
         var opening = Opening(fields: fields)
@@ -112,7 +114,7 @@ actor CheckpointStore {
         if let file {
             let fromFile = try await readFile(file, targetRunID: targetRunID, on: control)
             opening.add(fromFile)
-            // If both stores hold a position, we crashed while switching stores.
+            // If both stores have a position, the task crashed while it switched stores.
             if isInFile, fromFile.isKnown {
                 (opening.position, opening.mayRepeat, opening.reason) =
                     (fromFile.position, fromFile.mayRepeat, fromFile.reason)
@@ -121,7 +123,8 @@ actor CheckpointStore {
                 (opening.position, opening.mayRepeat) = (fromFile.position, fromFile.mayRepeat)
                 opening.marked = fromFile.marked
             }
-            // A key there it has only where a file has the position.
+            // Database 0 has a mark key of its own only if a file keeps the position. Here the hash kept it, so there is no
+            // such key.
             if isInFile, !fromFile.isKnown { opening.marked.remove(0) }
         }
         if isFirstOpening, !settings.isEnabled, opening.position != nil {
@@ -137,8 +140,8 @@ actor CheckpointStore {
         return opening
     }
 
-    /// The master that had the checkpoint may have lost its data, and the others not. Then what the task has filled is known to
-    /// this process, by its line in the list of tasks, or at least by marks.
+    /// Recovers what the task has filled if the master with the checkpoint has lost its data and others have not. This
+    /// process knows it, or the task's line in the list of tasks, or at least marks show it.
     private func recall(_ opening: inout Opening, on control: TargetControl) async throws {
         guard opening.databases == nil, opening.filling.isEmpty else { return }
         if isRecordCurrent {
@@ -152,7 +155,7 @@ actor CheckpointStore {
             opening.isReconciling = true
         }
         guard opening.databases != nil || !opening.filling.isEmpty || opening.isReconciling else { return }
-        // What is there of positions, idle flows have written since.
+        // Any positions that exist now were written by idle flows afterwards.
         (opening.position, opening.isRecalled) = (nil, true)
     }
 
@@ -167,7 +170,7 @@ actor CheckpointStore {
             case .record(let record): found = record
             case .damaged(let reason):
                 guard isInFile else { return opening }
-                // The task has been here; which databases it has filled, this full sync will show.
+                // The task has written here before. This full sync will show which databases it has filled.
                 (opening.isKnown, opening.isReconciling) = (true, true)
                 opening.reason = "the checkpoint file \(file.path) is damaged: \(reason)"
                 return opening
@@ -200,14 +203,14 @@ actor CheckpointStore {
         return opening
     }
 
-    /// The target holds no key but df2redis' own.
+    /// Whether the target holds no keys except df2redis' own.
     private func isEmpty(_ control: TargetControl) async throws -> Bool {
         try await control.isEmpty(besides: ReservedKeys(checkpoint: key.name, isInCluster: control.isInCluster))
     }
 
-    /// Notes what the session does, before anything of it is applied; what another store holds goes.
+    /// Notes what the session will do, before any of it is applied, and removes what the other store holds.
     ///
-    /// Where the target holds it already, nothing is written.
+    /// Fields that the target already has are not written again.
     func begin(
         _ beginning: Beginning, _ opening: Opening, targetRunID: String, on control: TargetControl
     ) async throws {
@@ -250,7 +253,7 @@ actor CheckpointStore {
         }
     }
 
-    /// No position is left that it would keep from being resumed at.
+    /// Removes the resync mark when a full sync begins: there is no position left that the mark must block.
     private func removeResyncMark(_ beginning: Beginning) {
         guard case .fullSync = beginning, let mark = settings.resyncMark, mark.isSet else { return }
         do throws(SystemError) { try mark.remove() } catch {
@@ -258,7 +261,7 @@ actor CheckpointStore {
         }
     }
 
-    /// - Parameter found: what the task's key holds.
+    /// - Parameter found: the fields that the task's key holds.
     private func beginInTarget(
         _ beginning: Beginning, over found: [String: String], on control: TargetControl
     ) async throws {
@@ -266,7 +269,7 @@ actor CheckpointStore {
         if let databases = record.databases { fields[TaskRecord.databasesField] = TaskRecord.text(databases) }
         if let filling = record.filling { fields[TaskRecord.fillingField] = filling }
         for (field, value) in TaskRecord.markFields(record.marked ?? []) { fields[field] = value }
-        // A first full sync has nothing there yet, and notes it with the first database.
+        // Before the first full sync there are no fields yet; it notes the source together with the first database.
         if !found.isEmpty, let source = record.source { fields[TaskRecord.sourceField] = source }
         switch beginning {
         case .fullSync:
@@ -288,7 +291,7 @@ actor CheckpointStore {
 
     // MARK: In the course of a session
 
-    /// Databases that an unfinished full sync begins to fill, before it does.
+    /// Notes the databases that an unfinished full sync begins to fill, before it does.
     ///
     /// - Throws: `TargetError`.
     func note(filling: [UInt32: Int], marking new: Set<UInt32>, on control: TargetControl) async throws {
@@ -299,16 +302,17 @@ actor CheckpointStore {
         try await register(Set(filling.keys), marking: new, with: [note], on: control)
     }
 
-    /// Gives databases that the task fills their marks, which a target that is emptied loses (`DatabaseMark`).
+    /// Gives marks to databases that the task fills. A target loses them when it is emptied (`DatabaseMark`).
     ///
     /// - Throws: `TargetError`.
     func mark(_ new: Set<UInt32>, on control: TargetControl) async throws {
         try await register([], marking: new, with: [], on: control)
     }
 
-    /// Writes itself into the list of tasks, gives databases their marks, and notes both where the position is.
+    /// Writes the databases into the list of tasks, gives databases their marks, and notes both in the store that has the
+    /// position.
     ///
-    /// - Parameter notes: of the target's hash, where that has the position.
+    /// - Parameter notes: commands for the target's hash, used if the hash has the position.
     private func register(
         _ databases: Set<UInt32>, marking new: Set<UInt32>, with notes: [[String]], on control: TargetControl
     ) async throws {
@@ -316,7 +320,7 @@ actor CheckpointStore {
         if !isInFile, !new.isEmpty {
             requests.append(["HSET", key.name] + TaskRecord.markFields(new).flatMap { [$0.field, $0.value] })
         }
-        // A hash that names a mark is written with it, a file after it.
+        // The hash is written in the same transaction as the marks that it names, a file after them.
         try await control.register(
             databases, in: registry, marking: isInFile ? new : new.subtracting([0]), of: key.task, with: requests,
             at: key.name)
@@ -324,9 +328,9 @@ actor CheckpointStore {
         if isInFile { writeIfPossible() }
     }
 
-    /// The databases that the task fills.
+    /// Notes the databases that the task fills.
     ///
-    /// - Returns: `false` when what was noted before is gone: then nothing is noted, or nobody would see that it is.
+    /// - Returns: `false` if the earlier note is gone. Then nothing is written, because a new note would hide the loss.
     /// - Throws: `TargetError`.
     func note(
         _ databases: Set<UInt32>, isFirst: Bool, marking new: Set<UInt32>, on control: TargetControl
@@ -347,15 +351,16 @@ actor CheckpointStore {
         return true
     }
 
-    /// Writes a hash that the target has evicted anew; what has been written to it since stays.
+    /// Writes the hash again after the target has evicted it. Fields that were written to it since then stay.
     ///
-    /// - Parameter fields: in this order; the databases, which make it a checkpoint, after the positions.
+    /// - Parameter fields: the fields in the order of writing. The databases, which make the hash a checkpoint, must follow
+    ///   the positions.
     /// - Throws: `TargetError`.
     func restore(_ fields: [(field: String, value: String)], on control: TargetControl) async throws {
         for (field, value) in fields { try await control.setIfMissing(key.name, field: field, value) }
     }
 
-    /// What the next session must know of the two sides' data sets.
+    /// Stores the note about the two sides' data sets for the next session.
     ///
     /// - Throws: `TargetError`.
     func note(_ note: DataSetNote, on control: TargetControl) async throws {
@@ -364,7 +369,7 @@ actor CheckpointStore {
         try await control.update(key.name, set: [DataSetNote.field: note.text], remove: [])
     }
 
-    /// What the source no longer has is removed.
+    /// Notes that the keys which the source no longer has are removed.
     func noteReconciled(on control: TargetControl) async throws {
         record.isReconciling = false
         record.source = nextSource
@@ -373,7 +378,7 @@ actor CheckpointStore {
             key.name, set: nextSource.map { [TaskRecord.sourceField: $0] } ?? [:], remove: [TaskRecord.reconcileField])
     }
 
-    /// The target differs from here on: there is no position to go on from.
+    /// Notes a stop by policy: the target differs from now on, and there is no position to resume at.
     func noteStopped(on control: TargetControl) async {
         clearPosition()
         record.stopped = CheckpointKey.stopped.value
@@ -387,8 +392,8 @@ actor CheckpointStore {
         }
     }
 
-    /// Clients write to the target from now on: no task of this name is to overwrite what they write. Wherever the position
-    /// is kept, this is in the target.
+    /// Notes the cut-over: clients write to the target from now on, and no task of this name may overwrite their writes.
+    /// The note is in the target even if a file keeps the position.
     func noteCutOver(on control: TargetControl) async {
         do {
             let time = "\(WallClock.milliseconds() / 1000)"
@@ -398,10 +403,10 @@ actor CheckpointStore {
         }
     }
 
-    /// There is no position to go on from. What the task has filled stays known, or a later full sync would leave for ever
-    /// what the source has deleted meanwhile.
+    /// Removes the position. What the task has filled stays noted; otherwise a later full sync would never remove keys that
+    /// the source has deleted meanwhile.
     ///
-    /// - Parameter flowCount: the flows that have written positions; `nil`: not known.
+    /// - Parameter flowCount: the number of flows that have written positions; `nil` if unknown.
     func forgetPosition(of flowCount: Int? = nil, on control: TargetControl) async {
         clearPosition()
         guard !isInFile else { return _ = try? writeOrRemove() }
@@ -419,16 +424,16 @@ actor CheckpointStore {
         }
     }
 
-    /// Keeps a position in the file; nothing where the target does.
+    /// Stores a position in the file. Does nothing if the target keeps the position.
     ///
-    /// - Parameter isExact: nothing after it has been applied.
+    /// - Parameter isExact: nothing after the position has been applied.
     func store(_ position: ResumePoint, isExact: Bool) {
         guard isInFile else { return }
         setPosition(position, isExact: isExact)
         writeIfPossible()
     }
 
-    /// As `store`, not waited for; left out while the one before is not on the disk yet.
+    /// Like `store`, but does not wait. Skipped if the previous call has not started to write yet.
     nonisolated func storeSoon(_ position: ResumePoint) {
         let isBusy = isStoring.withLock { isStoring in
             defer { isStoring = true }
@@ -462,7 +467,7 @@ actor CheckpointStore {
             if isFileFailing { logger.notice("the checkpoint file can be written again") }
             isFileFailing = false
         } catch {
-            // The old one is an earlier position of all flows: more would be applied again, and nothing lost.
+            // The old file has an earlier position of all flows. Resuming there would repeat records, but lose none.
             if !isFileFailing {
                 logger.warning("cannot write the checkpoint file, the previous one stays: \(error)")
             }
@@ -470,8 +475,8 @@ actor CheckpointStore {
         }
     }
 
-    /// - Returns: `false` when there is no file now.
-    /// - Throws: `SystemError` when the old file, which no longer is right, cannot be removed either.
+    /// - Returns: `false` if there is no file now.
+    /// - Throws: `SystemError` if the old file, which is no longer right, cannot be removed either.
     private func writeOrRemove() throws -> Bool {
         isFileFailing = false
         writeIfPossible()
@@ -481,7 +486,7 @@ actor CheckpointStore {
 }
 
 extension CheckpointStore.Opening {
-    /// What the target's hash says.
+    /// Reads the fields of the target's hash.
     init(fields: [String: String]) {
         self.fields = fields
         let record = TaskRecord(fields)
@@ -491,18 +496,19 @@ extension CheckpointStore.Opening {
         filling = record.filling
         marked = record.marked
         isReconciling = record.isReconciling
-        // An earlier version has not noted it beside the positions.
+        // An earlier version stored the source only with the positions.
         source = record.source ?? (record.isReconciling ? nil : position?.replicationID)
         isStopped = fields[CheckpointKey.stopped.field] != nil
         isCutOver = fields[CheckpointKey.cutOverField] != nil
         note = DataSetNote(fields[DataSetNote.field])
-        // A session that has not got far may have left that it switched the import mode on; and counts alone are what a
-        // comparison has noted just after the target was emptied. Marks say nothing by themselves.
+        // These fields alone do not show that the task has written here: a session that ended early may have left its note
+        // on the import mode, a comparison may have noted counts just after the target was emptied, and marks prove nothing
+        // alone.
         let besides = [ImportMode.field.name, DataSetNote.field]
         isKnown = fields.keys.contains { !besides.contains($0) && !TaskRecord.isOfMark($0) }
     }
 
-    /// What is known of the task's past is what either says.
+    /// Adds what the other store knows of the task's past.
     fileprivate mutating func add(_ other: Self) {
         if let found = other.databases { databases = (databases ?? []).union(found) }
         filling.merge(other.filling) { max($0, $1) }

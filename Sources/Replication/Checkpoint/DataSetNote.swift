@@ -1,19 +1,19 @@
 import Dragonfly
 
-/// What the next session must know to compare the two sides' data sets, as the checkpoint keeps it.
+/// What the next session must know to compare the two sides' data sets, in the form of the checkpoint.
 ///
 /// ```
-/// counts -> <accepted> <target losses> <target run id> <flush calls> <role changes>        "-" for what is not known
+/// counts -> <accepted> <target losses> <target run id> <flush calls> <role changes>        "-" for an unknown value
 /// ```
 struct DataSetNote: Equatable, Sendable {
     static let field = "counts"
 
-    /// Keys of the source that the target has never had, or has lost by itself.
+    /// The number of the source's keys that the target never had or has lost by itself.
     var accepted: Int?
-    /// Keys that the target had expired and evicted by itself when they were counted, and the process that had.
+    /// The number of keys that the target process `targetRunID` had expired and evicted by itself at the count.
     var targetLosses: Int?
     var targetRunID: String?
-    /// All records of the flush calls are before the checkpoint's position.
+    /// The source's calls. The records of all these flush calls are before the checkpoint's position.
     var calls: SourceCalls?
 
     init() {}
@@ -34,7 +34,7 @@ struct DataSetNote: Equatable, Sendable {
         return (words + counts).map { $0 ?? "-" }.joined(separator: " ")
     }
 
-    /// Apart from figures that change all the time, and may be old.
+    /// Compares the notes without `targetLosses`, which changes all the time and may be outdated.
     func says(theSameAs other: DataSetNote?) -> Bool {
         accepted == other?.accepted && targetRunID == other?.targetRunID && calls == other?.calls
     }

@@ -2,9 +2,9 @@ import Redis
 
 /// Counts the keys that the target has removed by itself since the task began.
 ///
-/// A server's counters begin anew with its process, and with CONFIG RESETSTAT.
+/// A server's counters restart with its process and with CONFIG RESETSTAT.
 struct KeyLoss: Equatable, Sendable {
-    /// Keys that are gone since the last poll.
+    /// The number of keys removed since the last poll.
     struct Change: Equatable, Sendable {
         var evicted = 0
         var expired = 0
@@ -13,10 +13,10 @@ struct KeyLoss: Equatable, Sendable {
     private var runID: String?
     private var evicted = 0
     private var expired = 0
-    /// Keys that the target held at the last poll.
+    /// The number of keys that the target held at the last poll.
     private(set) var lastKeys = 0
 
-    /// - Returns: what has been lost since the last call; nothing at the first one.
+    /// - Returns: the losses since the last call; none at the first call.
     mutating func update(_ figures: TargetFigures) -> Change {
         defer {
             runID = figures.runID
@@ -30,19 +30,20 @@ struct KeyLoss: Equatable, Sendable {
     }
 }
 
-/// Counts the keys that the target has expired, but for the owner's record of this task, which ends while the target does not
-/// answer (`TaskLease`). Whether that is what has ended the lease finds out a moment later: so a count waits for one poll.
+/// Counts the keys that the target has expired, without the owner record of this task, which expires while the target does
+/// not answer (`TaskLease`). The lease finds out a moment later whether its record has expired, so each count is held back
+/// for one poll.
 struct ExpiredKeys: Equatable, Sendable {
     private var waiting = 0
     private var explainedLapses: Int
 
-    /// - Parameter lapses: how often the record has ended so far.
+    /// - Parameter lapses: how often the record has expired so far.
     init(lapses: Int) { explainedLapses = lapses }
 
     /// - Parameters:
-    ///   - expired: keys since the last poll.
-    ///   - lapses: how often the record has ended so far.
-    /// - Returns: how many keys up to the last poll are to be reported.
+    ///   - expired: the number of keys expired since the last poll.
+    ///   - lapses: how often the record has expired so far.
+    /// - Returns: the number of keys up to the previous poll that should be reported.
     mutating func update(expired: Int, lapses: Int) -> Int {
         let explained = min(waiting, lapses - explainedLapses)
         explainedLapses += explained
@@ -50,6 +51,6 @@ struct ExpiredKeys: Equatable, Sendable {
         return waiting - explained
     }
 
-    /// What has ended so far is of no interest.
+    /// Ignores everything that has expired so far.
     mutating func forget(lapses: Int) { (waiting, explainedLapses) = (0, lapses) }
 }

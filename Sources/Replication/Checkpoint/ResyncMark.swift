@@ -1,10 +1,10 @@
 package import Base
 
-/// That a task's position is given up: the target holds what the source's journal knows nothing of, such as what clients
-/// have written there after a cut-over that was taken back.
+/// The mark that a task's position is given up, because the target holds data that the source's journal does not know. For
+/// example, clients may have written to the target after a cut-over that was taken back.
 ///
-/// A file of the state directory, `<task>.resync`, which does not need the target. It is there until a full sync has begun,
-/// which from then on is known to be unfinished wherever the checkpoint is.
+/// The mark is a file in the state directory, `<task>.resync`, so it does not depend on the target. It exists until a full
+/// sync has begun; from then on, the checkpoint shows that the full sync is unfinished.
 package struct ResyncMark: Equatable, Sendable {
     private let file: MarkerFile
 
@@ -12,7 +12,7 @@ package struct ResyncMark: Equatable, Sendable {
 
     package var path: String { file.path }
 
-    /// Also where nobody can say that it is not.
+    /// Whether the file exists; also `true` if this cannot be determined.
     package var isSet: Bool { file.isSet }
 
     /// - Throws: `SystemError`

@@ -1,26 +1,26 @@
 import Redis
 
-/// Asks now and then what the target has done to the task's keys by itself: whether it evicts, and whether the task's
-/// checkpoint, and the mark of each database that the task fills (`DatabaseMark`), are still there.
+/// Polls the target for what it does to the task's keys by itself: whether it evicts keys, and whether the task's
+/// checkpoint and the mark of each database that the task fills (`DatabaseMark`) still exist.
 ///
-/// Somebody else may empty the target, or one of its databases, which breaks no connection: flows that go on writing would
-/// only note their positions anew, over data that are gone. It lives as long as the process, so that nothing is missed between
-/// two sessions, and has a connection of its own, since a poll waits as long as the target does.
+/// Somebody else may empty the target or one of its databases, which breaks no connection. Flows that continued to write
+/// would only store new positions although the data are gone. The watch lives as long as the process, so it misses nothing
+/// between two sessions. It has its own connection, because a poll waits as long as the target does.
 actor TargetWatch {
-    /// What ought to be in the target.
+    /// What the target should hold.
     enum Expectation: Equatable, Sendable {
         case nothing
-        /// The checkpoint, and the marks that it names.
+        /// The checkpoint and the marks that it names.
         case checkpoint
-        /// These marks, in the server process of which a file keeps the position.
+        /// These marks, in the server process whose position is in a file.
         case marks(Set<UInt32>, runID: String)
     }
 
     enum Checkpoint: Equatable, Sendable {
-        /// It is there, or nobody has asked for it.
+        /// The checkpoint exists, or was not checked.
         case intact
         case evicted
-        /// With everything else, or by somebody's hand.
+        /// The checkpoint disappeared along with all other keys, or somebody deleted it.
         case gone
     }
 
@@ -28,18 +28,18 @@ actor TargetWatch {
         var figures: TargetFigures
         var loss: KeyLoss.Change
         var checkpoint: Checkpoint
-        /// Databases that somebody has emptied, or exchanged for others.
+        /// Databases that somebody has emptied or swapped with others.
         var emptied: Set<UInt32> = []
         /// Databases whose marks the target has evicted.
         var evicted: Set<UInt32> = []
-        /// How long the target took to say its figures.
+        /// How long the target took to answer with its figures.
         var roundTrip = Duration.zero
     }
 
     private let control: TargetControl
     private let key: CheckpointKey
     private var keyLoss = KeyLoss()
-    /// Of the last poll: the checkpoint may have gone between its two questions.
+    /// The evictions that the last poll found. The checkpoint may have been evicted between the two requests of that poll.
     private var lastEvicted = 0
     private var lastKeysByDatabase: [UInt32: Int] = [:]
     private var isPolling = false
@@ -49,7 +49,9 @@ actor TargetWatch {
         self.key = key
     }
 
-    /// - Returns: `nil` while another poll is under way, and when the target does not answer: the flows notice that by
+    /// Polls the target.
+    ///
+    /// - Returns: `nil` while another poll is under way, and if the target does not answer, which the flows notice by
     ///   themselves.
     func poll(expecting expected: Expectation) async -> Findings? {
         guard !isPolling else { return nil }
@@ -66,7 +68,7 @@ actor TargetWatch {
             }
             let start = ContinuousClock.now
             let figures = try await control.figures()
-            // Of another process nothing is known but from the session that begins with it.
+            // If this is another server process, only the session that begins with it can judge its marks.
             if case .marks(_, let runID) = expected, figures.runID != runID { lacking = [] }
             return findings(
                 in: figures, roundTrip: start.duration(to: .now), isCheckpointThere: isThere, lacking: lacking)
@@ -75,8 +77,8 @@ actor TargetWatch {
         }
     }
 
-    /// Whether the checkpoint is there, and which databases lack the marks that it names at the same moment: a server that
-    /// comes back from before has neither.
+    /// Checks whether the checkpoint exists and, in the same transaction, which databases lack the marks that it names. A
+    /// server that comes back with an older state lacks both a mark and the field that names it.
     private func look() async throws(TargetError) -> (isThere: Bool, lacking: Set<UInt32>) {
         let record = TaskRecord(try await control.hash(key.name))
         let marked = record.marked.subtracting([0])
@@ -89,7 +91,7 @@ actor TargetWatch {
         return (now.databases != nil, lacking)
     }
 
-    /// What follows from figures that somebody else has asked for, who does not expect a checkpoint.
+    /// Evaluates figures that another part requested; a missing checkpoint is no error here.
     func findings(in figures: TargetFigures, roundTrip: Duration) -> Findings {
         findings(in: figures, roundTrip: roundTrip, isCheckpointThere: true, lacking: [])
     }
@@ -99,7 +101,7 @@ actor TargetWatch {
     ) -> Findings {
         let (keysBefore, before) = (keyLoss.lastKeys, lastKeysByDatabase)
         let loss = keyLoss.update(figures)
-        // Who empties a server, or a database, leaves a few keys at most that have been written since.
+        // After somebody has emptied a server or a database, it holds only the few keys that were written since.
         let evicts = loss.evicted + lastEvicted > 0
         let isEvicted = evicts && figures.keys * 2 >= keysBefore
         let evicted = lacking.filter { evicts && figures.keysByDatabase[$0, default: 0] * 2 >= before[$0, default: 0] }
@@ -109,6 +111,6 @@ actor TargetWatch {
             emptied: lacking.subtracting(evicted), evicted: evicted, roundTrip: roundTrip)
     }
 
-    /// Until the next poll.
+    /// Closes the connection; the next poll opens it again.
     func close() async { await control.close() }
 }
