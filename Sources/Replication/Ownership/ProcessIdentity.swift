@@ -1,12 +1,12 @@
 import Glibc
 
-/// Which process this is, among all machines and boots: what the record of a task's owner holds.
+/// Identifies this process among all machines and boots. The record of a task's owner holds this text.
 ///
 /// ```
 /// <instance> <host> <pid> <machine> <start>
-/// instance   16 hex digits, drawn at the start
-/// machine    boot id and PID namespace: where <pid> means something; "-": not known
-/// start      the process's start in clock ticks since the boot, so that a pid that is used again is not mistaken
+/// instance   16 hex digits, random, drawn at the start of the process
+/// machine    boot id and PID namespace, in which <pid> is valid; "-" if unknown
+/// start      the start of the process in clock ticks since the boot, which distinguishes processes that reuse a pid
 /// ```
 package struct ProcessIdentity: Equatable, Sendable {
     var instance: String
@@ -21,7 +21,7 @@ package struct ProcessIdentity: Equatable, Sendable {
 
     var text: String { "\(instance) \(host) \(pid) \(machine) \(start)" }
 
-    /// Whether the process that `text` names has certainly ended: it ran on this machine, and does no more.
+    /// Whether the process that `text` names has certainly ended: it ran on this machine and no longer does.
     package static func hasEnded(_ text: String) -> Bool {
         let words = text.split(separator: " ").map(String.init)
         guard words.count == 5, let pid = Int32(words[2]), pid > 0, words[3] != "-", words[3] == current.machine else {
@@ -48,14 +48,14 @@ package struct ProcessIdentity: Equatable, Sendable {
         return "\(String(UInt64(bitPattern: boot), radix: 16))-\(String(decoding: namespace, as: UTF8.self))"
     }
 
-    /// Field 22 of `/proc/<pid>/stat`; `nil` where it cannot be read.
+    /// Field 22 of `/proc/<pid>/stat`; `nil` if it cannot be read.
     private static func startTime(of pid: Int32) -> String? {
         let descriptor = open("/proc/\(pid)/stat", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 1024)
         let count = read(descriptor, &bytes, bytes.count)
-        // The name, in brackets, may hold anything.
+        // The name, in parentheses, may contain any character.
         let text = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
         guard let name = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: name)...].split(separator: " ")

@@ -1,8 +1,8 @@
 package import Dragonfly
 package import Redis
 
-/// Looks whether another task's process follows the source into the target already, before a task starts: nothing is
-/// written.
+/// Checks, before a task starts, whether the process of another task already follows the source into the target. Writes
+/// nothing.
 package struct RivalLook {
     private let source: SourceSettings
     private let target: TargetSettings
@@ -15,8 +15,8 @@ package struct RivalLook {
         (self.source, self.target, self.checkpoint, self.policy) = (source, target, checkpoint, policy)
     }
 
-    /// - Returns: why a start would be refused; `nil`: for nothing that is known here. Whoever cannot be asked is named by the
-    ///   rest of a preflight.
+    /// - Returns: why a start would be refused; `nil` if no reason is known here. Other parts of a preflight report a
+    ///   server that does not answer.
     package func refusal() async -> String? {
         let inspector = SourceInspector(settings: source, socketStore: NoSocketKeeper())
         let replicationID = try? await inspector.replicationID()

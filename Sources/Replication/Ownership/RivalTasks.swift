@@ -1,34 +1,34 @@
 import Redis
 
-/// Tasks of other names that follow the same source into the same target: what is applied once by each is applied twice.
+/// Finds tasks of other names that follow the same source into the same target, which would apply every record twice.
 struct RivalTasks {
     let registry: TaskRegistry
     let control: TargetControl
 
-    /// Writes `claim` into this task's line, then looks whether another task's process follows the same source. Of two that do
-    /// so at the same time the one goes on that has written first.
+    /// Writes `claim` into this task's line, then checks whether the process of another task follows the same source. If
+    /// two processes do so at the same time, the one that wrote first continues.
     ///
-    /// - Throws: `TargetError`; `taskTaken` when another one follows it: then nothing is left of the claim.
+    /// - Throws: `TargetError`; `taskTaken` if another process follows the source. The claim is withdrawn then.
     func demandNone(beside claim: SourceClaim) async throws(TargetError) {
         let before = registry.claim(claim)
         let others = try await control.exchangeLines(registry)
         guard let rival = try await rival(of: claim, among: others) else { return }
         registry.withdraw(to: before == .claimed(claim) ? nil : before)
-        // Should that fail: without the owner's record, which goes with the process, it means nothing.
+        // A failure here does no harm: the line means nothing without the owner record, which goes with the process.
         try? await control.renew(registry)
         throw rival.refusal
     }
 
-    /// The same, of a task that is not to begin yet: nothing is written.
+    /// Makes the same check for a task that does not start yet. Writes nothing.
     func demandNone(following replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
         let claim = SourceClaim(replicationID: replicationID, instance: "", scope: scope)
         if let rival = try await rival(of: claim, among: try await control.others(in: registry)) { throw rival.refusal }
     }
 
-    /// A task's process that follows the source already.
+    /// The process of another task that already follows the source.
     private struct Rival {
         var checkpoint: String
-        /// Its owner's record.
+        /// The owner record of that task.
         var owner: String
 
         var refusal: TargetError {
@@ -41,14 +41,15 @@ struct RivalTasks {
         }
     }
 
-    /// The first by its checkpoint's key.
+    /// The first rival in the order of the checkpoint keys.
     private func rival(
         of claim: SourceClaim, among others: OtherTasks
     ) async throws(TargetError) -> Rival? {
         for (checkpoint, source) in others.sources.sorted(by: { $0.key < $1.key }) {
             guard try await mayCollide(claim, checkpoint, source) else { continue }
             guard let owner = try await control.owner(ofCheckpoint: checkpoint) else { continue }
-            // What an earlier process of that task has followed means nothing: its present one comes to look, and finds this one.
+            // A claim of an earlier process of that task means nothing. Its current process will make this check too and
+            // find this task.
             if case .claimed(let other) = source, other.instance != OwnershipRecord.instance(of: owner) { continue }
             return Rival(checkpoint: checkpoint, owner: owner)
         }
@@ -61,7 +62,7 @@ struct RivalTasks {
         switch source {
         case .none: return false
         case .claimed(let other): return other.collides(with: claim)
-        // Of an earlier version the positions say it, where it has some in the target.
+        // A task of an earlier version. Its positions name the source, if they are in the target.
         case .unsaid:
             return try await control.hash(checkpoint).contains {
                 isPosition($0.key, $0.value, of: claim.replicationID)

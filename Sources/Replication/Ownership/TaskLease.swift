@@ -2,18 +2,18 @@ import Link
 import Logging
 import Redis
 
-/// Keeps the task this process's own, by a record in the target that every process of the task reads
-/// (`OwnershipRecord`): of two processes, on two hosts perhaps, the first one goes on and the second one ends.
+/// Makes sure that only one process runs the task. Every process of the task reads a record in the target
+/// (`OwnershipRecord`). If two processes run, perhaps on two hosts, the first one continues and the second one ends.
 ///
-/// An owner is dead, and its record is replaced, when it ran on this machine and runs no more, when none of its connections
-/// is left in the target, or when nobody has renewed its record for `OwnershipRecord.lifetime` by the target's clock. The
-/// clocks of the hosts do not matter.
+/// An owner counts as dead, and its record is replaced, if it ran on this machine and no longer does, if none of its
+/// connections is left in the target, or if nobody has renewed its record for `OwnershipRecord.lifetime` by the target's
+/// clock. The clocks of the hosts do not matter.
 ///
-/// It lives as long as the process, and has a connection of its own, since it must not wait for the data's.
+/// The lease lives as long as the process. It has its own connection, because it must not wait for the data's.
 actor TaskLease {
     private static let interval = Duration.seconds(3)
     private static let pollInterval = Duration.milliseconds(300)
-    /// A record that lasts so much longer than it would by itself has been renewed.
+    /// A record counts as renewed if its TTL is at least this much longer than expected.
     private static let renewalMilliseconds: Int64 = 500
     private static let releaseLimit = Duration.seconds(2)
 
@@ -25,20 +25,20 @@ actor TaskLease {
     private let ownKeys: Set<String>
     private let logger: Logger
     private var renewal: Task<Void, Never>?
-    /// A renewal under way: its end is the end of every WATCH on the connection.
+    /// The renewal that is under way. Its end removes every WATCH from the connection.
     private var renewing: Task<Bool, Never>?
-    /// The record is watched, on the connection that renews it too.
+    /// A claim is under way. It may watch keys on the connection that renewals use too.
     private var isClaiming = false
     private var hasOwned = false
     private var hasReportedTrouble = false
     private nonisolated let ended = Lock(0)
-    /// Another process has taken the task: this one is to end.
+    /// Another process has taken over the task, so this process must end.
     private nonisolated let takenBy = Lock<TargetError?>(nil)
 
     /// - Parameters:
-    ///   - settings: those of the task's other connections, which name `record` as the owner's.
+    ///   - settings: the settings of the task's other connections, which name `record` as the owner's.
     ///   - checkpoint: the key of the task's checkpoint.
-    ///   - keyPrefix: what the names of the checkpoint's keys begin with.
+    ///   - keyPrefix: the prefix of the checkpoints' keys.
     init(
         settings: TargetSettings, record: OwnershipRecord, registry: TaskRegistry, checkpoint: String,
         keyPrefix: String, logger: Logger
@@ -60,10 +60,11 @@ actor TaskLease {
     /// Why this process no longer owns the task; `nil` while it does.
     nonisolated var loss: TargetError? { takenBy.withLock { $0 } }
 
-    /// How often the record has ended while this process owned the task: keys with a TTL that are no data.
+    /// How often the record has expired while this process owned the task. The target counts each as an expired key, which
+    /// is not data.
     nonisolated var lapses: Int { ended.withLock { $0 } }
 
-    /// What a session begins with.
+    /// What the claim has found out for the session.
     struct Claim: Sendable {
         var target: TargetGreeting
         var rights: TargetRights
@@ -72,14 +73,14 @@ actor TaskLease {
         var profile: TargetProfile { target.profile }
     }
 
-    /// Asks whether the task can run there at all, makes it this process's own, or renews that, ends whatever else is
-    /// connected for it, and reads what the target holds then.
+    /// Checks whether the task can run with this target, takes or renews the ownership, ends all other connections of the
+    /// task, and reads what the target then holds.
     ///
-    /// Three round trips: what the target is, with the beginning of the question what it allows; the rest of that; the
-    /// record.
+    /// This takes three round trips: the first asks what the target is and begins to ask what it allows, the second
+    /// completes the latter, and the third writes the record.
     ///
-    /// - Throws: `TargetError`; `taskTaken` when another process runs the task, `permission` when a right is missing: then
-    ///   nothing has been written.
+    /// - Throws: `TargetError`; `taskTaken` if another process runs the task, `permission` if a right is missing. In both
+    ///   cases nothing has been written.
     func claim() async throws(TargetError) -> Claim {
         isClaiming = true
         defer { isClaiming = false }
@@ -97,7 +98,7 @@ actor TaskLease {
         return Claim(target: target, rights: rights, task: task)
     }
 
-    /// - Parameter holder: what the record's key holds.
+    /// - Parameter holder: the value of the record's key.
     private func takeRecord(from holder: RecordHolder) async throws(TargetError) -> TaskFindings {
         var holder = holder
         var rival: (text: String, endsIn: Int64, seen: ContinuousClock.Instant)?
@@ -121,11 +122,11 @@ actor TaskLease {
                 guard let found else { continue }
                 if hasOwned { throw lose(to: found) }
                 if let rival {
-                    // Somebody else has been quicker, or it has been renewed: it lives.
+                    // Another process was faster, or the owner has renewed the record, so the owner is alive.
                     let elapsed = rival.seen.duration(to: .now)
                     let isRenewed = holder.endsIn > rival.endsIn - elapsed.milliseconds + Self.renewalMilliseconds
                     guard rival.text == found, !isRenewed else { throw refusal(found) }
-                    // A record without an end is nobody's who is alive.
+                    // A record that lasts this long without being renewed has no TTL, and no living process owns it.
                     if elapsed > OwnershipRecord.lifetime * 1.5 { abandoned = found }
                 } else {
                     if try await control.hasOtherConnections() == false {
@@ -140,7 +141,7 @@ actor TaskLease {
                 try await waitForRival()
                 holder = try await ownership.holder()
             } catch {
-                // Another one that waited has been quicker, and has ended our connection: its record says so.
+                // Another waiting process may have been faster and have ended our connection. Its record shows that.
                 guard rival != nil, error.code == .unreachable, !hasRetried else { throw error }
                 hasRetried = true
                 holder = try await ownership.holder()
@@ -150,19 +151,20 @@ actor TaskLease {
 
     // MARK: The source
 
-    /// Notes in the target which source this process is about to follow, unless another task's process does (`RivalTasks`).
+    /// Notes in the target which source this process is about to follow, unless the process of another task follows it
+    /// (`RivalTasks`).
     ///
-    /// - Parameter scope: the databases that it may fill.
-    /// - Throws: `TargetError`; `taskTaken` when another one follows it.
+    /// - Parameter scope: the databases that this process may fill.
+    /// - Throws: `TargetError`; `taskTaken` if another process follows the source.
     func claimSource(_ replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
-        // A renewal writes the line too, and reads nothing.
+        // A renewal would write the line too, without reading the lines of others.
         isClaiming = true
         defer { isClaiming = false }
         _ = await renewing?.value
         try await note(SourceClaim(replicationID: replicationID, instance: record.instance, scope: scope))
     }
 
-    /// The same for databases that the stream comes to, and that the configuration does not name.
+    /// Does the same for databases that the stream reaches and that the configuration does not name.
     func claimDatabases(_ databases: Set<UInt32>) async throws(TargetError) {
         guard var claim = registry.claim, !databases.allSatisfy(claim.scope.contains) else { return }
         claim.scope.add(databases)
@@ -211,7 +213,9 @@ actor TaskLease {
         }
     }
 
-    /// - Returns: `false` when the task has been lost.
+    /// Renews the record once.
+    ///
+    /// - Returns: `false` if the task has been lost.
     private func renewOnce() async -> Bool {
         do {
             let (isRenewed, found) = try await control.exchange(record.key, with: record) {
@@ -221,7 +225,8 @@ actor TaskLease {
             if !isRenewed { return false }
             if found.text == nil {
                 ended.withLock { $0 += 1 }
-                // Without the record another task may have taken this process for dead, and may follow the source by now.
+                // While the record was missing, another task may have taken this process for dead and may now follow the
+                // source.
                 if let claim = registry.claim { try await note(claim) }
             }
             try await control.renew(registry)
@@ -230,7 +235,7 @@ actor TaskLease {
             takenBy.withLock { if $0 == nil { $0 = error } }
             return false
         } catch {
-            // The flows notice an absent target by themselves.
+            // The flows notice by themselves that the target is unreachable.
             guard !error.isTransient, !hasReportedTrouble else { return true }
             hasReportedTrouble = true
             logger.warning("cannot record in the target that this process runs the task: \(error)")
@@ -238,7 +243,7 @@ actor TaskLease {
         return true
     }
 
-    /// Leaves the task to the next process; one that has lost it already leaves the record as it is.
+    /// Leaves the task to the next process. If another process has already taken it, the record stays as it is.
     func release() async {
         renewal?.cancel()
         let isSettled = await endRenewal()
@@ -259,9 +264,9 @@ actor TaskLease {
         await control.close()
     }
 
-    /// Waits for a renewal that is under way, as long as the release may take.
+    /// Waits for a renewal that is under way, at most as long as the release may take.
     ///
-    /// - Returns: `false` when it was given up: the target does not answer.
+    /// - Returns: `false` if it gave up because the target does not answer.
     private func endRenewal() async -> Bool {
         let (step, renewal) = (renewing, renewal)
         let isSettled = await within(Self.releaseLimit) {
