@@ -1,11 +1,11 @@
 import Glibc
 import Link
 
-/// The keys that a full sync has brought so far, as 64-bit fingerprints in a file without a name.
+/// The keys that a full sync has brought so far, as 64-bit fingerprints in an unnamed file.
 ///
-/// Memory stays bounded however many keys there are (`MappedTable`). Two different keys share a fingerprint with a
-/// probability of n²/2⁶⁵ (one in 4,000 with 100 million keys); such a key would be kept where it should go, never the other
-/// way round.
+/// The memory is bounded, however many keys there are (`MappedTable`). Two of n keys share a fingerprint with a probability
+/// of n²/2⁶⁵ (one in 4,000 with 100 million keys). A collision can keep a key that should be removed, but never remove a
+/// key that should stay.
 ///
 /// Not Sendable: it belongs to one flow.
 final class KeySet {
@@ -35,8 +35,8 @@ final class KeySet {
 
     func contains(_ fingerprint: UInt64) -> Bool { table[fingerprint] != nil }
 
-    /// - Returns: `false` when it was there already.
-    /// - Throws: `SystemError` when the set has to grow and the disk has no room; it holds what it held before.
+    /// - Returns: `false` if the fingerprint was already in the set.
+    /// - Throws: `SystemError` if the set must grow and the disk has no room; the set stays as it was.
     @discardableResult
     func insert(_ fingerprint: UInt64) throws(SystemError) -> Bool {
         guard !contains(fingerprint) else { return false }

@@ -2,24 +2,24 @@ import Dragonfly
 import Logging
 import Redis
 
-/// One flow, as the reconciler needs it.
+/// The part of a flow that the reconciler needs.
 protocol ReconciledFlow: Sendable {
-    /// Those of `keys` that the flow has not brought.
+    /// The keys in `keys` that the flow has not brought.
     func notBrought(_ keys: [[UInt8]], database: UInt32) async -> [[UInt8]]
-    /// Waits until nothing is in flight to the target, and keeps it so until `release`.
+    /// Waits until nothing is in flight to the target, and keeps the flow quiet until `release`.
     func quiesce() async
     func release() async
-    /// It will never send anything again.
+    /// Whether the flow will never send anything again.
     var hasEnded: Bool { get async }
 }
 
 extension FlowApplier: ReconciledFlow {}
 
-/// The target, as the reconciler needs it.
+/// The part of the target that the reconciler needs.
 protocol ReconciledTarget: Sendable {
     func scan(database: UInt32, cursor: String) async throws(TargetError) -> (cursor: String, keys: [[UInt8]])
     func unlink(_ keys: [[UInt8]], database: UInt32) async throws(TargetError)
-    /// Answers when what was sent before has taken effect or never will.
+    /// Returns when earlier requests have taken effect or never will.
     func renew() async throws(TargetError)
 }
 
@@ -27,21 +27,23 @@ extension TargetControl: ReconciledTarget {}
 
 /// Removes from the target, after a full sync, the keys that the source no longer has.
 ///
-/// The target's keys are walked a page at a time. Those of a page that no flow has brought are checked again while every
-/// flow is quiet between two transactions, and removed; a write that comes later comes after the removal.
+/// It scans the target's keys page by page. Keys of a page that no flow has brought are checked again while every flow is
+/// quiet between two transactions, and then removed. A later write of a flow follows the removal.
 struct Reconciler {
     let control: any ReconciledTarget
     let flows: [any ReconciledFlow]
     let retry: RetryPolicy
     let logger: Logger
     let reserved: ReservedKeys
-    /// Waits for the fate of a removal; ended by the owner when no flow writes any more.
+    /// Waits for the outcome of an uncertain removal. The owner ends it when no flow writes any more.
     var inDoubt = ShieldedWork()
-    /// Another task fills the database too; asked after keys of it have been read (`TaskRegistry`).
+    /// Whether another task fills the database too. Called after keys of the database have been read (`TaskRegistry`).
     var isShared: @Sendable (UInt32) async throws -> Bool = { _ in false }
 
-    /// - Returns: the number of keys removed.
-    /// - Throws: `TargetError`; what was removed until then was rightly removed.
+    /// Removes the keys.
+    ///
+    /// - Returns: the number of removed keys.
+    /// - Throws: `TargetError`; all keys removed until then were rightly removed.
     func run(databases: Set<UInt32>) async throws -> Int {
         var removed = 0
         for database in databases.sorted() {
@@ -64,7 +66,7 @@ struct Reconciler {
         return removed
     }
 
-    /// - Returns: whether there is anything to remove.
+    /// - Returns: whether there are any keys to remove.
     func hasWork(in databases: Set<UInt32>) async throws -> Bool {
         for database in databases.sorted() {
             var cursor = "0"
@@ -78,7 +80,7 @@ struct Reconciler {
         return false
     }
 
-    /// - Returns: how many keys there are to remove; those of databases that another task fills too stay.
+    /// - Returns: the number of keys to remove, without databases that another task fills too.
     func countWork(in databases: Set<UInt32>) async throws -> Int {
         var count = 0
         for database in databases.sorted() {
@@ -105,11 +107,11 @@ struct Reconciler {
         let doomed = await unknown(keys, database: database)
         var outcome = Result<Int, any Error>.success(doomed.count)
         if Task.isCancelled {
-            // Called off while the flows came to rest: nobody may be there any more to wait for the removal.
+            // The removal was cancelled while the flows became quiet. The caller may no longer be there to wait for it.
             outcome = .failure(CancellationError())
         } else if !doomed.isEmpty {
             do { try await control.unlink(doomed, database: database) } catch {
-                // Whoever is cancelled or out of patience leaves the removal in the target's socket.
+                // A cancellation or a timeout leaves the request in the target's socket, so its outcome is unknown.
                 await inDoubt.run { await resolveInDoubt() }
                 outcome = .failure(error)
             }
@@ -118,8 +120,9 @@ struct Reconciler {
         return try outcome.get()
     }
 
-    /// Waits until a removal of unknown fate has taken effect or never will: what a flow writes next could be overtaken by
-    /// it, and lost. Not cancelled with the removal; it ends when the target answers, or when no flow will write any more.
+    /// Waits until a removal with unknown outcome has taken effect or never will. Otherwise the removal could overtake a
+    /// flow's next write and delete it. Cancelling the removal does not cancel this wait. It ends when the target answers,
+    /// or when no flow will write any more.
     private func resolveInDoubt() async {
         var attempt = 0
         while true {

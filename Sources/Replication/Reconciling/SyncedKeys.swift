@@ -1,30 +1,30 @@
 import Link
 import Wire
 
-/// What one flow of a reconciling full sync has brought: everything else in the task's databases is from an earlier life of
-/// the source, and must go (`ReconcileStage`).
+/// The keys that one flow of a full sync has brought. In a reconciling full sync, all other keys of the task's databases
+/// are left over from earlier and must be removed (`ReconcileStage`).
 final class SyncedKeys {
     private let directory: String
     private let keys: KeySet
-    /// Without it the full sync cannot be completed.
+    /// The full sync cannot be completed without this set.
     var isEssential: Bool
     private(set) var failure: SystemError?
 
-    /// - Throws: `SystemError` when there is no room for the set.
+    /// - Throws: `SystemError` if there is no room for the set.
     init(directory: String, isEssential: Bool = true) throws(SystemError) {
         self.directory = directory
         self.isEssential = isEssential
         keys = try KeySet(directory: directory)
     }
 
-    /// A new one that holds nothing.
+    /// Creates an empty set of the same kind.
     func emptied() throws(SystemError) -> SyncedKeys {
         try SyncedKeys(directory: directory, isEssential: isEssential)
     }
 
-    /// The key is the source's from here on.
+    /// Notes that the key is the source's from now on.
     ///
-    /// - Returns: `true` when it was not before: what the target has under it is old.
+    /// - Returns: `true` if it was not before, so the target's value of the key is old.
     @discardableResult
     func markSynced(_ key: RawSpan, database: UInt32) -> Bool {
         guard failure == nil else { return false }
@@ -41,22 +41,22 @@ final class SyncedKeys {
     }
 }
 
-/// What a flow has brought, as those see it who remove keys.
+/// The flow's knowledge of which keys it has brought, for the parts that remove keys.
 extension FlowApplier {
-    /// The full sync has removed what it has not brought.
+    /// Ends the reconciliation after the full sync has removed the keys that it did not bring.
     ///
-    /// - Parameter remembers: a later flush may have to distinguish this flow's keys from others.
+    /// - Parameter remembers: a later flush may have to tell this flow's keys from others.
     package func endReconciling(remembers: Bool) { encoder.reconcile.end(remembers: remembers) }
 
-    /// All that the flow has brought is removed.
+    /// Forgets the keys that the flow has brought, because all of them have been removed.
     package func forgetBroughtKeys() throws { try encoder.reconcile.forget() }
 
-    /// Those of `keys` that this flow has certainly brought.
+    /// The keys in `keys` that this flow has certainly brought.
     package func brought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
         encoder.reconcile.synced(keys, database: database)
     }
 
-    /// Those of `keys` that this flow has certainly not brought.
+    /// The keys in `keys` that this flow has certainly not brought.
     package func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] {
         encoder.reconcile.unsynced(keys, database: database)
     }
