@@ -11,7 +11,7 @@ import Wire
 ///                              databases ->  0,3        databases that the task has filled
 ///                              filling   ->  0:0,5:17   databases that its first full sync has begun to fill, each with the
 ///                                                       number of keys of others that were there before
-///                              marked:<n> -> 1         database n has its mark (`DatabaseMark`); for 0 this field is the mark
+///                              marked:<n> -> 1         database n has its mark (`DatabaseMark`); for 0 it is this field
 ///                              source    ->  <replication id>   the source that the task's keys were last made equal to
 ///                              counts    ->  0 12 <run id> 0 0   how the two sides' key counts differed (`DataSetNote`)
 ///                              reconcile ->  pending    a full sync has not removed the old keys yet
