@@ -1,10 +1,10 @@
 package import Redis
 
-/// What an incident is counted by: a fixed word, in the log, the dead-letter file and the metrics.
+/// The kind by which an incident is counted: a fixed word in the log, the dead-letter file and the metrics.
 package struct IncidentKind: Hashable, Sendable, CaseIterable, CustomStringConvertible {
-    /// Kinds that have no list of their own.
+    /// Kinds that belong to no other type.
     enum Other: String, CaseIterable {
-        /// The target has a key already, which a conflict policy protects.
+        /// The target already has a key that a conflict policy protects.
         case conflict = "conflict"
         case evicted = "evicted"
         case expiredAtTarget = "expired-at-target"
@@ -22,7 +22,8 @@ package struct IncidentKind: Hashable, Sendable, CaseIterable, CustomStringConve
         case tooLarge = "too-large"
     }
 
-    /// All there are: a counter that begins with its first incident is one whose first incident Prometheus does not see.
+    /// All kinds. Their counters must exist from the start, because Prometheus does not see the first increment of a
+    /// counter that begins with it.
     package static var allCases: [IncidentKind] {
         Unsupported.allCases.map { Self($0) } + Divergence.allCases.map { Self($0) }
             + ExpectedRefusal.allCases.map { Self($0) } + Other.allCases.map { Self($0) }

@@ -2,11 +2,12 @@ import Link
 import Logging
 import Redis
 
-/// What the target, and others who use it, do to the task's keys.
+/// Reports what the target, and others who use it, do to the task's keys.
 extension IncidentLog {
-    /// The target may remove keys when its memory is full.
+    /// Warns that the target may remove keys when its memory is full.
     ///
-    /// - Parameter isInCluster: what is applied is known by keys in the slots themselves, and those may go as well.
+    /// - Parameter isInCluster: in a cluster, keys in the slots themselves record what is applied, and these may be evicted
+    ///   too.
     func reportEviction(_ figures: TargetFigures, isInCluster: Bool) {
         guard figures.mayEvict else { return }
         if isInCluster, figures.evictsMarks {
@@ -39,7 +40,8 @@ extension IncidentLog {
         )
     }
 
-    /// - Parameter databases: where a global command has removed nothing, or not everything that it should have.
+    /// - Parameter databases: the databases in which a global command has removed nothing, or not everything that it should
+    ///   have.
     func reportShared(_ databases: Set<UInt32>, _ command: GlobalCommand) {
         record(databases.count, ofKind: .sharedDatabase) { _ in
             let list = databases.sorted().map(String.init).joined(separator: ", ")

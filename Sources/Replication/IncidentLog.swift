@@ -5,10 +5,10 @@ package import Logging
 import Redis
 import Synchronization
 
-/// What could not be replicated: counted by kind, logged with its key, kept in the dead-letter file.
+/// Records what could not be replicated: counts it by kind, logs it with its key, and keeps it in the dead-letter file.
 ///
-/// Values never appear. The log shows the first of a kind and then every power of two. The file names each key once a
-/// kind, as far as they are remembered, and is bounded; the counters go on.
+/// Values never appear. The log shows the first incident of a kind, then every one whose number is a power of two. The file
+/// has one entry per key and kind, as far as keys are remembered, and its size is bounded; the counters continue.
 package final class IncidentLog: Sendable {
     package struct Incident: Sendable {
         package enum Severity: Sendable {
@@ -16,7 +16,7 @@ package final class IncidentLog: Sendable {
             case missing
             /// The key may differ from the source's.
             case diverging
-            /// It is no data of the source's, and not wanted in the target.
+            /// The key or command does not belong to the source's data, and is not wanted in the target.
             case leftOut
         }
 
@@ -24,10 +24,10 @@ package final class IncidentLog: Sendable {
         package var kind: IncidentKind
         package var flow: FlowID
         package var database: UInt32
-        /// Printable, in quotes.
+        /// Printable and in quotes.
         package var key: String
         package var reason: String
-        /// The command's name or the value's type.
+        /// The name of the command or the type of the value.
         package var subject: String
 
         package init(
@@ -44,7 +44,7 @@ package final class IncidentLog: Sendable {
         }
     }
 
-    /// An incident and when it was, in seconds of Unix time.
+    /// An incident and its time in seconds of Unix time.
     package struct Recent: Sendable {
         package var time: Int64
         package var incident: Incident
@@ -55,11 +55,11 @@ package final class IncidentLog: Sendable {
     private let latest = Lock<[Recent]>([])
     private static let keptIncidents = 50
     private let counts = Lock<[IncidentKind: Int]>([:])
-    /// Keys of the file, as many as are remembered.
+    /// Keys that the file already names, as far as they are remembered.
     private let namedKeys = Lock<Set<String>>([])
     private let reportedOnce = Lock<Set<String>>([])
     private static let rememberedKeys = 100_000
-    /// Kinds that come by the thousand and mean no data.
+    /// Kinds that occur by the thousand and concern no data.
     private static let countedOnly: Set<IncidentKind> = [.init(.throttle), .init(.strayCopy)]
     private let file = Lock((descriptor: Int32(-1), size: 0))
     private let maxFileBytes: Int
@@ -67,8 +67,8 @@ package final class IncidentLog: Sendable {
     private let hasFileFailed = Atomic<Bool>(false)
 
     /// - Parameters:
-    ///   - path: the dead-letter file, made with the first entry; `nil`: none.
-    ///   - maxFileBytes: nothing is added to a file of so many bytes.
+    ///   - path: the path of the dead-letter file, which is created with the first entry; `nil` for no file.
+    ///   - maxFileBytes: the size at which nothing more is added to the file.
     package init(logger: Logger, path: String?, maxFileBytes: Int = 64 << 20) {
         self.logger = logger
         self.path = path
@@ -77,21 +77,21 @@ package final class IncidentLog: Sendable {
 
     deinit { file.withLock { if $0.descriptor >= 0 { close($0.descriptor) } } }
 
-    /// Incidents by kind.
+    /// The number of incidents by kind.
     package var totals: [String: Int] {
         let counts = counts.withLock { $0 }
         return [String: Int](uniqueKeysWithValues: counts.map { ($0.key.description, $0.value) })
     }
 
-    /// Commands that the target did not take.
+    /// The number of commands that the target refused.
     var refusedByTarget: Int {
         counts.withLock { $0[.init(.targetError), default: 0] + $0[.init(.overLimit), default: 0] }
     }
 
-    /// The last incidents with a key, oldest first; each key once a kind.
+    /// The last incidents with a key, oldest first; one per key and kind.
     package var recent: [Recent] { latest.withLock { $0 } }
 
-    /// Records `incident` unless its kind has been recorded of its key already, as far as keys are remembered.
+    /// Records `incident` unless an incident of its kind was already recorded for its key, as far as keys are remembered.
     func recordOnce(_ incident: Incident) {
         if namedKeys.withLock({ !$0.contains(Self.name(incident)) }) { record(incident) }
     }
@@ -118,9 +118,9 @@ package final class IncidentLog: Sendable {
         append(incident)
     }
 
-    /// Counts `number` incidents that have no key, and logs the first of a kind and then every power of two that is passed.
+    /// Counts `number` incidents that have no key. Logs the first of a kind, then whenever the total passes a power of two.
     ///
-    /// - Parameter text: what is logged, with all of the kind.
+    /// - Parameter text: creates the log text from the total of the kind.
     func record(
         _ number: Int, ofKind kind: IncidentKind.Other, level: Logger.Level = .warning, _ text: (_ total: Int) -> String
     ) {
@@ -175,7 +175,7 @@ package final class IncidentLog: Sendable {
                 return nil
             }
             let code = written < 0 ? errno : ENOSPC
-            // Half a line would spoil the next one.
+            // A partial line would spoil the next one.
             if written > 0 { _ = ftruncate(file.descriptor, off_t(file.size)) }
             return code
         }
@@ -184,7 +184,7 @@ package final class IncidentLog: Sendable {
                 "the dead-letter file \(path) has its \(maxFileBytes) bytes: further entries are only counted and logged, until the file is moved away and the task restarted"
             )
         }
-        // Once, until it can be written again.
+        // Logs the failure once, until the file can be written again.
         guard let failure else { return hasFileFailed.store(false, ordering: .relaxed) }
         if !hasFileFailed.exchange(true, ordering: .relaxed) {
             logger.error("the dead-letter file cannot be written: \(SystemError("write", errno: failure, peer: path))")

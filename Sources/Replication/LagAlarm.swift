@@ -1,11 +1,11 @@
-/// Reports once that the lag is high, and once that it is not any more: below half of the limit.
+/// Reports once when the lag exceeds the limit, and once when it has fallen below half of the limit.
 struct LagAlarm: Equatable {
     enum Change: Equatable {
         case high
         case normal
     }
 
-    /// `nil`: never.
+    /// `nil` reports nothing.
     let limit: Duration?
     private(set) var isHigh = false
 

@@ -4,50 +4,50 @@ package import Logging
 package import Redis
 package import Wire
 
-/// Why replication ended: what went wrong, at which flow, in which phase, and the error underneath.
+/// Why replication ended: the error, its flow, its phase, and the underlying error.
 ///
-/// Whoever decides what comes next looks at `code` (`SessionHistory.next`, `ExitCode`); `description` is for people.
+/// Code that decides what happens next uses `code` (`SessionHistory.next`, `ExitCode`); `description` is for people.
 package struct ReplicationError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
         case source(SourceError.Code)
         case target(TargetError.Code)
         /// The bytes of a flow cannot be decoded.
         case undecodable
-        /// The source numbers its records as if some had come that have not.
+        /// The source's record numbers show that it has left out records.
         case recordsLost
         /// The source holds data that no record of its journal has brought.
         case dataReplaced
-        /// A policy says stop.
+        /// A policy requires a stop.
         case policy
-        /// Memory and disk for what the target has not taken are spent.
+        /// Memory and disk for what the target has not taken are full.
         case overflow
-        /// The target's data are not what the checkpoint says: a full sync is needed.
+        /// The target's data do not match the checkpoint, so a full sync is needed.
         case targetChanged
-        /// The stream itself asks for a new full sync.
+        /// The stream itself requires a new full sync.
         case resync
-        /// A full sync is needed, and it is too early for another one.
+        /// A full sync is needed, but it is too early for another one.
         case postponed
-        /// A file of ours.
+        /// One of df2redis' own files cannot be used.
         case file
         /// The operator must change the configuration.
         case configuration
-        /// Clients write to the target, and not to the source any more.
+        /// Clients now write to the target, no longer to the source.
         case cutOver
-        /// A leave has cut short what was being waited for.
+        /// A leave has interrupted a wait.
         case cancelled
-        /// Nothing that anybody outside has done: a defect of df2redis.
+        /// A defect of df2redis itself, not caused from outside.
         case defect
     }
 
     package let code: Code
     package let flow: FlowID?
-    /// The error underneath; `nil` where there is none.
+    /// The underlying error; `nil` if there is none.
     package let cause: (any Error)?
-    /// Where in the session's life it came up; `nil` outside of one.
+    /// The phase of the session in which the error came up; `nil` outside of a session.
     package private(set) var phase: SessionPhase?
-    /// Why no later session may resume at the checkpoint; `nil` where one may.
+    /// Why no later session may resume at the checkpoint; `nil` if a session may.
     let resumeBlocker: FullSyncReason?
-    /// What this error adds to its cause; empty where the cause says it all.
+    /// What this error adds to its cause; empty if the cause says everything.
     private let words: String
 
     package init(_ code: Code, flow: FlowID? = nil, _ words: String, cause: (any Error)? = nil) {
@@ -63,7 +63,7 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
             }
     }
 
-    /// The source's data set is another one than what the stream has brought.
+    /// The source's data set is not the one that the stream has brought.
     init(dataReplaced reason: FullSyncReason) {
         code = .dataReplaced
         flow = nil
@@ -72,14 +72,14 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         resumeBlocker = reason
     }
 
-    /// A node of the target lacks what no record brings again.
+    /// A node of the target lacks writes that no record will bring again.
     init(lackingNode words: String, flow: FlowID, _ reason: FullSyncReason) {
         (code, self.flow, self.words, cause) = (.targetChanged, flow, words, nil)
         resumeBlocker = reason
     }
 
-    /// Gives an error of any layer its code. Whoever talks to the source throws a `SourceError`, so that what is left of
-    /// requests and connections is about the target, and of the system about files. Anything else is a defect.
+    /// Wraps an error of any layer and finds its code. All parts that talk to the source throw `SourceError`, so any other
+    /// request error concerns the target, and any other system error concerns a file. Everything else is a defect.
     package init(_ error: any Error, flow: FlowID? = nil) {
         switch error {
         case let error as ReplicationError: self = error
@@ -94,20 +94,20 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The same error, in `phase` unless it has one.
+    /// The same error with `phase`, unless it already has a phase.
     func during(_ phase: SessionPhase) -> ReplicationError {
         var error = self
         error.phase = self.phase ?? phase
         return error
     }
 
-    /// The chain from here to the first cause.
+    /// The texts of this error and its causes.
     package var message: String {
         guard let cause else { return words }
         return words.isEmpty ? "\(cause)" : "\(words): \(cause)"
     }
 
-    /// What a log line about this error carries besides its text; no cause that is the whole text.
+    /// The metadata of a log line about this error. The cause is left out if it is already the whole text.
     package var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [:]
         if let flow { metadata["flow"] = "\(flow)" }
@@ -116,14 +116,14 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         return metadata
     }
 
-    /// The chain with flow and phase.
+    /// The message with flow and phase.
     package var description: String {
         "\(flow.map { "flow \($0): " } ?? "")\(message)\(phase.map { " (\($0))" } ?? "")"
     }
 }
 
 extension ReplicationError.Code {
-    /// What it means that a flow cannot be decoded.
+    /// The code for a flow that cannot be decoded.
     package init(_ error: WireError) {
         if case .noMemory = error { self = .source(.exhausted) } else { self = .undecodable }
     }
@@ -139,7 +139,7 @@ extension ReplicationError {
             "the target has evicted this task's checkpoint (maxmemory-policy \(policy)): set noeviction")
     }
 
-    /// Another session may do better with nothing changed by hand.
+    /// Whether another session may succeed although nobody has changed anything.
     package var isTransient: Bool {
         switch code {
         case .source(let code): SourceError(code, "").isTransient
@@ -149,9 +149,9 @@ extension ReplicationError {
         }
     }
 
-    /// The peer says that it is loading its data.
+    /// Whether the peer reports that it is loading its data.
     package var isLoading: Bool { code == .source(.loading) || code == .target(.loading) }
 
-    /// What was received last is not to be applied.
+    /// Whether the data received last must not be applied.
     var forbidsApplying: Bool { [.policy, .undecodable, .recordsLost].contains(code) }
 }

@@ -7,7 +7,7 @@ package enum Phase: String, CaseIterable, Sendable {
     case fullSync = "full sync"
     case stable = "stable"
     case waiting = "waiting"
-    /// There was no room left: what was received is applied before the source is tried again.
+    /// The room ran out. What was received is applied before the source is tried again.
     case catchingUp = "catching up"
     case leaving = "leaving"
 }
@@ -19,29 +19,31 @@ package enum Phase: String, CaseIterable, Sendable {
 /// ```
 package struct ReplicationStatus: Equatable, Sendable {
     package struct Flow: Equatable, Sendable {
-        /// A record's bytes, as long as no average is known: those of a short key with a short value.
+        /// The assumed size of a record, that of a short key with a short value. Used until an average is known.
         private static let assumedBytesPerRecord = 64.0
 
         package var flow: FlowID
-        /// Bytes of the flow that have been received, in this session as all figures of a flow are.
+        /// Bytes of the flow that have been received. Like all figures of a flow, this counts from the start of the
+        /// session.
         package var receivedBytes: UInt64 = 0
-        /// Bytes of the flow that the target has confirmed, or that mean nothing to it.
+        /// Bytes of the flow that the target has confirmed or that contain nothing for it.
         package var appliedBytes: UInt64 = 0
         /// Bytes that wait to be decoded, in memory and on disk.
         package var queuedBytes = 0
-        /// Of them, those on disk.
+        /// The part of `queuedBytes` that is on disk.
         package var spooledBytes = 0
-        /// The next LSN to be decoded, to be applied, and last acknowledged; `nil` before the stable stream.
+        /// The next LSN to be decoded, the next one to be applied, and the last one acknowledged; `nil` before the stable
+        /// stream.
         package var decodedLSN: LSN?
         package var appliedLSN: LSN?
         package var acknowledgedLSN: LSN?
         package var keys = 0
         package var records = 0
-        /// Bytes of a journal record on the average; `nil` while none is known.
+        /// The average size of a journal record in bytes; `nil` while none is known.
         package var bytesPerRecord: Double?
-        /// How long ago the oldest byte arrived that is not applied; zero when everything is.
+        /// The time since the oldest byte that is not applied arrived; zero if everything is applied.
         package var lag = Duration.zero
-        /// How long the target has owed an answer.
+        /// How long the target has owed a reply.
         package var targetSilence = Duration.zero
 
         package init(_ flow: FlowID) { self.flow = flow }
@@ -52,7 +54,7 @@ package struct ReplicationStatus: Equatable, Sendable {
             records = progress.appliedRecords
             targetSilence = progress.targetSilence
             acknowledgedLSN = acknowledged
-            // Each figure after those that may not be larger than it.
+            // Each figure is read after those that must not exceed it.
             appliedLSN = progress.appliedLSN
             decodedLSN = progress.decodedLSN
             appliedBytes = progress.appliedBytes
@@ -66,8 +68,8 @@ package struct ReplicationStatus: Equatable, Sendable {
 
         package var lagBytes: UInt64 { receivedBytes - min(appliedBytes, receivedBytes) }
 
-        /// Records received and not applied. What waits to be decoded is counted by the average size of a record, or before
-        /// the first one by an assumed size.
+        /// Records received and not applied. The number of records that wait to be decoded is estimated from the average
+        /// size of a record, or from an assumed size before the first record.
         package var lagRecords: UInt64 {
             guard let decodedLSN, let appliedLSN else { return 0 }
             return decodedLSN.value - min(appliedLSN.value, decodedLSN.value) + queuedRecords
@@ -86,25 +88,25 @@ package struct ReplicationStatus: Equatable, Sendable {
     package var target: String
     /// Empty while no flow is open.
     package var flows: [Flow]
-    /// Incidents by kind.
+    /// The number of incidents by kind.
     package var incidents: [String: Int]
     package var fullSyncs: Int
     /// The target does not serve.
     package var isTargetLost = false
-    /// Why, as a connection to it has said last.
+    /// The last reason that a connection to the target reported for this.
     package var targetLoss: String?
-    /// What is being waited for.
+    /// What the task is waiting for.
     package var detail: String?
-    /// The event that the end of the last session was logged with, such as `sourceLost`, until another one is tried.
+    /// The event of the log line about the last session's end, such as `sourceLost`, until the next session begins.
     package var failure: String?
     /// The number of the session in this process, from 1.
     package var session = 0
     package var counters = TaskCounters.Values()
-    /// Keys that are read at the source beside the stream; `nil`: none are.
+    /// The keys that are read at the source beside the stream; `nil` if none are.
     package var refreshes: RefreshQueue.Figures?
-    /// How far both sides have been compared; `nil`: they are not.
+    /// The progress of the comparison of both sides; `nil` if they are not compared all the time.
     package var scrub: ScrubFigures?
-    /// The last comparison that an operator has asked for; `nil`: none was.
+    /// The last comparison that an operator requested; `nil` if there was none.
     package var verification: Verification.Figures?
 
     package init(
@@ -128,9 +130,9 @@ package struct ReplicationStatus: Equatable, Sendable {
     package var appliedBytes: UInt64 { flows.reduce(0) { $0 + $1.appliedBytes } }
     package var lagRecords: UInt64 { flows.reduce(0) { $0 + $1.lagRecords } }
     package var lagBytes: UInt64 { flows.reduce(0) { $0 + $1.lagBytes } }
-    /// How long ago the oldest byte of any flow arrived that is not applied.
+    /// The time since the oldest byte of any flow that is not applied arrived.
     package var lag: Duration { flows.map(\.lag).max() ?? .zero }
-    /// Part of `lagRecords` is counted by the average size of a record.
+    /// Part of `lagRecords` is estimated from the size of records.
     package var isLagEstimated: Bool { flows.contains(where: \.isLagEstimated) }
 
     private var targetState: String {
@@ -158,7 +160,7 @@ package struct ReplicationStatus: Equatable, Sendable {
 }
 
 extension Duration {
-    /// Seconds with one decimal, rounded up: only nothing is 0.0.
+    /// Seconds with one decimal, rounded up, so only zero gives 0.0.
     package var tenths: String {
         let tenths = (self / .milliseconds(100)).rounded(.up)
         let whole = Int64(clamping: Int(tenths))
@@ -166,20 +168,20 @@ extension Duration {
     }
 }
 
-/// What an operator or the service manager wants to know when it happens.
+/// Events that interest an operator or the service manager.
 package enum ReplicatorNotice: Sendable {
     case phase(ReplicationStatus)
-    /// A session is over: its last figures. Later ones of the same session mean nothing.
+    /// A session has ended; these are its last figures. Later figures of the same session are meaningless.
     case sessionEnded(ReplicationStatus)
     /// The flows are open and the sync has begun.
     case ready(ReplicationStatus)
-    /// Once a second, from the coordinator. `isAlive`: it and all that moves data get their turn.
+    /// Once a second, from the coordinator. `isAlive` if the coordinator and all parts that move data are running.
     case beat(ReplicationStatus, isAlive: Bool)
-    /// Before the sync has begun: a peer says that it is loading its data, and is asked again within this time.
+    /// The sync has not begun, because a peer reports that it is loading its data. It is asked again within `next`.
     case loading(ReplicationStatus, next: Duration)
 }
 
-/// What a run came to.
+/// The result of a run.
 package struct ReplicationSummary: Sendable {
     package var keys = 0
     package var records = 0
@@ -187,7 +189,7 @@ package struct ReplicationSummary: Sendable {
     package var conflictingKeys = 0
     package var incidents: [String: Int] = [:]
     package var fullSyncs = 0
-    /// A migration was asked to leave before everything was applied.
+    /// A migration left before everything was applied, because it was asked to.
     package var isUnfinished = false
 
     package init() {}

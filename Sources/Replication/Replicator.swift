@@ -4,12 +4,12 @@ import Link
 package import Logging
 import Redis
 
-/// A task's life: sessions, one after the other, until the operator or an error ends it.
+/// Runs a task: one session after the other, until the operator or an error ends it.
 ///
-/// 1. open a session: target, checkpoint, source, flows (`SessionOpening`)
-/// 2. full sync, or resume at the checkpoint; then stable
-/// 3. on loss: leave FIN-first, wait, and again from 1
-/// 4. asked to leave: leave
+/// 1. Open a session: target, checkpoint, source, flows (`SessionOpening`).
+/// 2. Do a full sync or resume at the checkpoint, then follow the source.
+/// 3. If a side is lost, leave FIN-first, wait, and continue with 1.
+/// 4. If asked to leave, leave.
 package actor Replicator {
     private let task: TaskContext
     private var settings: ReplicatorSettings { task.settings }
@@ -31,20 +31,20 @@ package actor Replicator {
         alarm = LagAlarm(limit: settings.lagHigh)
     }
 
-    /// The last incidents with a key, oldest first; each key once a kind.
+    /// The last incidents with a key, oldest first; one per key and kind.
     package nonisolated var recentIncidents: [IncidentLog.Recent] { task.incidents.recent }
 
-    /// The next LSN of each flow that the target has not confirmed yet, at this moment; `nil` before the stable stream.
+    /// For each flow, the next LSN that the target has not confirmed yet; `nil` before the stable stream.
     package nonisolated var nextLSNs: [LSN?] { task.positions.nextLSNs }
 
-    /// What an operator may ask for while it runs.
+    /// The requests that an operator may make while the task runs.
     package nonisolated var demands: TaskDemands { task.demands }
 
-    /// Runs until the task has ended.
+    /// Runs the task until it ends.
     ///
-    /// - Throws: `ReplicationError`, when it did not end as asked.
+    /// - Throws: `ReplicationError` if it did not end because it was asked to.
     package func run() async throws -> ReplicationSummary {
-        // Owned by this call, which waits for its end.
+        // This call owns the task and waits for its end.
         let beating = Task {
             while true {
                 try? await Task.sleep(for: .seconds(1))
@@ -95,9 +95,9 @@ package actor Replicator {
         }
     }
 
-    /// Waits until it is time for the next session.
+    /// Waits until the next session may begin.
     ///
-    /// - Throws: `error`, when there is to be none.
+    /// - Throws: `error` if no other session follows.
     private func wait(
         for next: SessionHistory.Next, after error: ReplicationError, _ history: inout SessionHistory
     ) async throws {
@@ -110,10 +110,10 @@ package actor Replicator {
             log(error, "\(error)", ["event": "resync", "phase": "waiting"])
             await pause(for: history.pacing.wait() ?? .zero)
         case .retry:
-            // At the start an unreachable peer is the operator's to know; later it is ours to wait for. One that is
-            // loading its data will serve by itself.
+            // At the start, an unreachable peer ends the task, so that the operator learns of it. Later the task waits for
+            // the peer. It always waits for a peer that is loading its data, which will serve by itself.
             guard error.isTransient, history.hasBegun || error.isLoading else {
-                // (Who has taken the task over takes the import mode over as well.)
+                // A process that has taken over the task takes over the import mode too.
                 if !error.isTransient, history.ownsImportMode, task.lease.loss == nil { await endImportMode() }
                 throw error
             }
@@ -140,7 +140,7 @@ package actor Replicator {
         logger.warning(text, metadata: error.metadata.merging(metadata) { $1 })
     }
 
-    /// The leave without a session.
+    /// Leaves while there is no session.
     private func summaryWithoutSession(
         _ summary: ReplicationSummary, _ history: SessionHistory
     ) async -> ReplicationSummary {
@@ -153,7 +153,8 @@ package actor Replicator {
         return summary
     }
 
-    /// After an error that no other start mends: a target in import mode would expire nothing ever more.
+    /// Ends the import mode after an error that another session cannot recover from. Otherwise the target would never
+    /// expire keys again.
     private func endImportMode() async {
         let control = settings.partingControl(role: "settling")
         await settings.endImportMode(.ours, on: control, logger: logger)
@@ -168,7 +169,7 @@ package actor Replicator {
 
     // MARK: Health
 
-    /// Once a second, with or without a session: figures, alarms, and the sign of life if nothing hangs.
+    /// Updates figures and alarms, and reports whether the task is alive. Called once a second, with or without a session.
     private func beat() async {
         observer.beat()
         let (status, hanging) = await session?.beat() ?? (idleStatus, [])
@@ -199,7 +200,7 @@ package actor Replicator {
         }
     }
 
-    /// While there is no session.
+    /// The status while there is no session.
     private var idleStatus: ReplicationStatus {
         var status = ReplicationStatus(
             phase: lastFailure == nil ? .connecting : .waiting, source: settings.source.endpoint.description,
@@ -212,11 +213,11 @@ package actor Replicator {
 
     // MARK: Leaving
 
-    /// Leaves; called again, it shortens the drain.
+    /// Leaves the source. A second call shortens the drain.
     ///
     /// - Parameters:
-    ///   - drains: `false` when the caller knows that everything is applied and the source sends nothing more.
-    ///   - isCutover: the target keeps a note that clients write to it from now on.
+    ///   - drains: `false` if the caller knows that everything is applied and that the source sends nothing more.
+    ///   - isCutover: the target stores a note that clients write to it from now on.
     package func leave(drains: Bool = true, isCutover: Bool = false) async {
         isLeaving = true
         pause.end()

@@ -1,20 +1,20 @@
 package import Dragonfly
 package import Redis
 
-/// One task, as the replicator needs to know it.
+/// The settings of one task, in the form that the replicator needs.
 package struct ReplicatorSettings: Sendable {
     package enum Mode: Sendable {
-        /// Follow until asked to leave.
+        /// Follows the source until the task is asked to leave.
         case replicate
-        /// One full sync, then leave.
+        /// Does one full sync and then leaves.
         case migrate
     }
 
-    /// What happens to keys of the target that a full sync finds there.
+    /// What a full sync does with keys that the target already holds.
     package enum Existing: String, Sendable, CaseIterable {
         /// `replace` in a task's first full sync, `reconcile` in later ones into a target that it has filled.
         case auto
-        /// Keys of the snapshot replace those of the target, others stay.
+        /// Keys of the snapshot replace those of the target; other keys stay.
         case replace
         /// The databases are emptied first.
         case flush
@@ -24,44 +24,45 @@ package struct ReplicatorSettings: Sendable {
 
     package var task: String
     package var mode: Mode
-    /// What an operator enters to have a task follow again that has been cut over.
+    /// The command with which an operator makes a task follow the source again after a cut-over.
     package var undoCommand: String
     package var source: SourceSettings
     package var target: TargetSettings
     package var policy = ReplicationPolicy()
     package var checkpoint = CheckpointSettings()
     package var existing = Existing.auto
-    /// Where the spool and the dead-letter file go; `nil`: nowhere.
+    /// The directory of the task's files, such as the dead-letter file; `nil` for none.
     package var stateDirectory: String?
+    /// The directory of the spool and other temporary files; `nil` for none.
     package var spoolDirectory: String?
-    /// How long the target, the network or the process may be stopped without a key being lost that the source keeps.
+    /// How long the target, the network or the process may be stopped without losing a key that the source keeps.
     package var expiryGuard = Duration.seconds(60)
     package var memoryBytes = 256 << 20
     package var diskBytes = 8 << 30
-    /// Commands of one transaction at most.
+    /// The most commands of one transaction.
     package var batchCommands = Int.max
-    /// Over all flows; `nil`: no limit.
+    /// The limit over all flows together; `nil` for no limit.
     package var commandsPerSecond: Int?
-    /// Keys that are read at the source because the stream does not say enough of them; 0: none are.
+    /// How many keys per second are read at the source because their records do not say enough; 0 reads none.
     package var refreshesPerSecond = 50
-    /// Compares both sides while the task follows; `nil`: nobody can.
+    /// Compares both sides while the task follows the source; `nil` if the task cannot compare.
     package var scrub: Scrub?
-    /// Keys that are compared all the time; 0: only when an operator asks for it.
+    /// How many keys per second are compared all the time; 0 compares only when an operator asks for it.
     package var verifiesPerSecond = 0
     package var drain = Duration.seconds(2)
     package var finWait = Duration.seconds(1)
     package var retry = RetryPolicy()
-    /// How long a source or a target may stay away; `nil`: for ever.
+    /// How long a source or a target may be unreachable; `nil` for no limit.
     package var giveUp: Duration? = .seconds(300)
-    /// A target that owes an answer and gives no sign of life for so long is reported as lost.
+    /// A target that owes a reply and gives no sign of life for this long is reported as lost.
     package var targetSilence = Duration.seconds(30)
-    /// An expiry that lies no further ahead than this, by the source's clock, is what a plain GETEX has left in the journal.
+    /// An expiry that is no further ahead than this, by the source's clock, is taken for the record of a plain GETEX.
     package var expiryMargin = Duration.milliseconds(500)
-    /// A lag beyond this is reported; `nil`: never.
+    /// The lag above which a warning is logged; `nil` for never.
     package var lagHigh: Duration? = .seconds(30)
-    /// For so many beats, one a second, a part of us may not get its turn until it counts as hanging.
+    /// The number of beats, one a second, that a part may miss before it counts as hanging.
     package var hangBeats = 5
-    /// Keeps the sockets of the session open should this process be killed.
+    /// Keeps the session's sockets open if this process is killed.
     package var socketStore: any SocketKeeper = NoSocketKeeper()
     /// Unix time in milliseconds.
     package var clock: @Sendable () -> Int64

@@ -1,25 +1,26 @@
 import Link
 
-/// What a task has done since its process began, over all its sessions: figures that never go back, and the last of those
-/// that are measured now and then.
+/// The counters of a task since its process began, over all its sessions. They never decrease. Values that
+/// are measured from time to time have their last value.
 package final class TaskCounters: Sendable {
     package struct Values: Equatable, Sendable {
-        /// Sessions that have got as far as a sync.
+        /// Sessions that got as far as a sync.
         package var sessions = 0
         /// Full syncs that have begun, by `FullSyncKind`.
         package var fullSyncs: [String: Int] = [:]
-        /// How often a session has ended by an error, by `SessionFailure`.
+        /// Sessions that ended with an error, by `SessionFailure`.
         package var sessionFailures: [String: Int] = [:]
-        /// How often the target stopped serving while a session went on.
+        /// How often the target stopped serving during a session.
         package var targetLosses = 0
-        /// How long the target took for each batch, from its first byte to the reply of its `EXEC`.
+        /// The time that the target took for each batch, from the batch's first byte to the reply to its `EXEC`.
         package var batches = LatencyHistogram()
         package var sourceRoundTrip: Duration?
         package var targetRoundTrip: Duration?
-        /// Keys of the source when the last full sync began; `nil` while it has not said.
+        /// The number of the source's keys when the last full sync began; `nil` if the source has not reported it.
         package var sourceKeys: Int?
-        /// Keys of the target, in all databases: at the first look of this process, and at the last.
+        /// The number of the target's keys in all databases, at this process's first poll.
         package var targetKeysBefore: Int?
+        /// The same at the last poll.
         package var targetKeys: Int?
 
         package init() {}
@@ -54,12 +55,12 @@ package final class TaskCounters: Sendable {
     }
 }
 
-/// What an error that ends a session is about: the event that it is logged with.
+/// The kind of error that ended a session, which is also the event of the log line.
 package enum SessionFailure: String, CaseIterable, Sendable {
     case sourceLost, targetLost
-    /// There is no room left for what waits for the target.
+    /// There is no room left for records that wait for the target.
     case overflow
-    /// What the stream has brought is not all that the source holds.
+    /// The stream has not brought everything that the source holds.
     case resync
 
     init(_ error: ReplicationError) {
@@ -73,16 +74,16 @@ package enum SessionFailure: String, CaseIterable, Sendable {
     }
 }
 
-/// How often something took how long.
+/// The distribution of durations.
 package struct LatencyHistogram: Equatable, Sendable {
-    /// Upper ends of the buckets; what took longer is in one more.
+    /// Upper bounds of the buckets. Longer durations are in one additional bucket.
     package static let bounds: [Duration] = [
         .microseconds(500), .milliseconds(1), .microseconds(2500), .milliseconds(5), .milliseconds(10),
         .milliseconds(25), .milliseconds(50), .milliseconds(100), .milliseconds(250), .milliseconds(500), .seconds(1),
         .milliseconds(2500), .seconds(5), .seconds(10),
     ]
 
-    /// By bucket, each by itself.
+    /// The count of each bucket, not cumulative.
     package private(set) var counts = [Int](repeating: 0, count: bounds.count + 1)
     package private(set) var sum = Duration.zero
 
