@@ -1,20 +1,20 @@
 import Glibc
 import Link
 
-/// The sockets of a session whose process died, as its successor finds them: left in order before anything else happens.
+/// The sockets of a session whose process died. The next process leaves them in order before it does anything else.
 ///
 /// ```
 /// read what has piled up │ FIN on every flow │ read to the master's FIN │ FIN on the main connection, read │ close
 /// ```
-/// Nothing is applied: what is read here was never acknowledged, and comes again after the checkpoint. It runs on the
-/// calling thread, before there are others; the master's writers wait for the first read.
+/// Nothing is applied: the data read here was never acknowledged and comes again after the checkpoint. This runs on the
+/// calling thread, before there are other threads. The master's writers wait for the first read.
 package struct AbandonedSession: Sendable {
     /// How one connection was left.
     package struct Departure: Equatable, Sendable {
         package var name: String
         package var sawMasterFIN: Bool
         package var discardedBytes: Int
-        /// The connection was broken already, and by what.
+        /// The error if the connection was already broken.
         package var errno: Int32?
 
         package init(name: String, sawMasterFIN: Bool, discardedBytes: Int, errno: Int32? = nil) {
@@ -25,7 +25,7 @@ package struct AbandonedSession: Sendable {
         }
     }
 
-    /// What is read of one socket before its FIN goes out: at full load a flow is never empty.
+    /// The most bytes read from one socket before its FIN is sent. At full load a flow is never empty.
     private static let bytesBeforeFIN = 64 << 20
 
     private struct Socket {
@@ -37,7 +37,9 @@ package struct AbandonedSession: Sendable {
 
     private var sockets: [Socket] = []
 
-    /// - Parameter sockets: what a `SocketKeeper` kept, by name; they are taken over.
+    /// Leaves the sockets in order.
+    ///
+    /// - Parameter sockets: the sockets that a `SocketKeeper` kept, by name. This call takes ownership of them.
     package static func leave(
         _ sockets: [String: [Int32]], within limit: Duration, socketStore: any SocketKeeper
     ) -> [Departure] {
@@ -72,7 +74,7 @@ package struct AbandonedSession: Sendable {
         }
     }
 
-    /// Reads every socket until those that `matter` have ended.
+    /// Reads every socket until those for which `matter` is true have ended.
     private mutating func readToEnd(until deadline: ContinuousClock.Instant, _ matter: (Socket) -> Bool) {
         while sockets.contains(where: { matter($0) && !$0.hasEnded }) {
             let left = ContinuousClock.now.duration(to: deadline)

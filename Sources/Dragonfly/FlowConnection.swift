@@ -6,29 +6,29 @@ import Wire
 
 /// Takes a flow's bytes at line speed, on the flow's queue. It never makes the flow wait.
 package protocol FlowReceiver: AnyObject, Sendable {
-    /// Offers free memory; `body` fills it and answers how many bytes it wrote.
+    /// Offers free memory. `body` fills it and returns the number of bytes it wrote.
     ///
-    /// - Returns: `false` when nothing more can be taken: the flow must be left.
+    /// - Returns: `false` if nothing more can be taken, so that the flow must be left.
     func receive(_ body: (UnsafeMutableRawBufferPointer) -> Int) -> Bool
-    /// Nothing comes any more.
+    /// Called when no more bytes will come.
     func endOfFlow()
 }
 
 /// What a flow's connection reports to the session.
 package enum FlowConnectionEvent: Sendable {
-    /// The master's FIN, or the error that took its place.
+    /// The master's FIN, or the error that occurred instead.
     case ended(FlowID, ChannelError?)
-    /// Memory and disk for what has been received are spent.
+    /// Memory and disk for received bytes are full.
     case overflowed(FlowID)
 }
 
-/// The connection of one flow: read from the first byte to the last, acknowledged once a second, left FIN-first.
+/// The connection of one flow. It is read from the first byte to the last, acknowledged once a second, and left FIN-first.
 package actor FlowConnection {
     /// How often a position is acknowledged even when it did not change (Protocol 4.5).
     package static let acknowledgeInterval = DispatchTimeInterval.seconds(1)
-    /// What is read in one turn of the queue, so that timers and acknowledgements get their turn too.
+    /// The most bytes read in one turn of the queue, so that timers and acknowledgements can run too.
     private static let turnBytes = 8 << 20
-    /// How long a busy flow is read before others get their turn.
+    /// How long a busy flow is read before other work of the queue can run.
     private static let longestTurn = Duration.milliseconds(10)
 
     private let executor: QueueExecutor
@@ -51,7 +51,7 @@ package actor FlowConnection {
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
     package private(set) var receivedBytes: UInt64 = 0
     private nonisolated let lastAcknowledged = Atomic<UInt64>(0)
-    /// The last position acknowledged.
+    /// The last acknowledged position.
     package nonisolated var acknowledged: LSN? {
         let lsn = lastAcknowledged.load(ordering: .acquiring)
         return lsn == 0 ? nil : LSN(lsn)
@@ -74,7 +74,7 @@ package actor FlowConnection {
         socketStore.keep(socket.descriptor, name: KeptSocketName.flow(flow))
     }
 
-    /// Begins to read: before DFLY SYNC is sent.
+    /// Starts to read. Must be called before DFLY SYNC is sent.
     package func start() {
         guard !isClosed else { return }
         let channel = Channel(socket, peer: peer, queue: executor.queue)
@@ -93,7 +93,7 @@ package actor FlowConnection {
                             return taken
                         })
                     else {
-                        // As in `readArrived`: the source must not wait, whatever becomes of what it sends.
+                        // As in `readArrived`, the source must not wait, whatever happens to the data that it sends.
                         isDiscarding = true
                         onEvent(.overflowed(flow))
                         return
@@ -105,7 +105,7 @@ package actor FlowConnection {
         channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
     }
 
-    /// Reads what has arrived; of a busy flow what arrives in the next milliseconds, too.
+    /// Reads what has arrived. For a busy flow, also reads what arrives in the next milliseconds.
     private func readAvailable() {
         let start = ContinuousClock.now
         while let channel, !hasEnded {
@@ -114,12 +114,12 @@ package actor FlowConnection {
             guard let pause = pace.turnEnded(bytes: bytes, at: now), start.duration(to: now) < Self.longestTurn else {
                 return
             }
-            // The queue is the flow's own: nobody else waits for its thread.
+            // The queue belongs to the flow, so nobody else waits for its thread.
             usleep(UInt32(pause.components.attoseconds / 1_000_000_000_000))
         }
     }
 
-    /// - Returns: how many bytes there were; `nil` when there are more, or will be none.
+    /// - Returns: the number of bytes read; `nil` if there are more, or if there will be none.
     private func readArrived(_ channel: Channel) -> Int? {
         var turn = 0
         while turn < Self.turnBytes {
@@ -158,7 +158,7 @@ package actor FlowConnection {
     }
 
     private func writeFailed(_ error: SystemError) {
-        // What the master sent before can still be read, and comes first.
+        // Data that the master sent before can still be read, and is handled first.
         readAvailable()
         end(.system(error))
     }
@@ -187,7 +187,7 @@ package actor FlowConnection {
         timer.activate()
     }
 
-    /// Acknowledges at once: many records have been applied since the last time.
+    /// Acknowledges at once, because many records have been applied since the last acknowledgement.
     package nonisolated func acknowledgeSoon() {
         executor.queue.async { [weak self] in self?.assumeIsolated { $0.acknowledge() } }
     }
@@ -199,7 +199,7 @@ package actor FlowConnection {
 
     private func acknowledge() {
         guard acknowledgeTimer != nil, let channel, !channel.hasSentFIN, let lsn = acknowledgeable?() else { return }
-        // An unsent acknowledgement is worth nothing once there is a newer one.
+        // While an earlier acknowledgement is still unsent, none is added; a later one has a newer position anyway.
         guard channel.unwrittenBytes == 0 else { return }
         lastAcknowledged.store(lsn.value, ordering: .releasing)
         channel.write { outgoing in
@@ -212,10 +212,10 @@ package actor FlowConnection {
 
     // MARK: Leaving
 
-    /// From here on what arrives is read and dropped.
+    /// Reads and drops everything that arrives from now on.
     package func discard() { isDiscarding = true }
 
-    /// Our FIN. Reading goes on until the master's.
+    /// Sends our FIN. Reading continues until the master's FIN.
     package func halfClose() {
         stopAcknowledging()
         channel?.shutdownWrite()
@@ -223,7 +223,7 @@ package actor FlowConnection {
 
     /// Waits for the master's FIN.
     ///
-    /// - Returns: `false` when it did not come within `limit`.
+    /// - Returns: `false` if the FIN did not come within `limit`.
     package func waitForEnd(within limit: Duration) async -> Bool {
         if hasEnded { return true }
         executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
@@ -236,7 +236,7 @@ package actor FlowConnection {
         return hasEnded
     }
 
-    /// Closes the socket; nothing unread is left in it, so the kernel sends no RST.
+    /// Closes the socket. No unread data is left in it, so the kernel sends no RST.
     package func close() {
         guard !isClosed else { return }
         isClosed = true

@@ -1,4 +1,4 @@
-/// A flow of a session: the number of the master's shard it carries.
+/// A flow of a session, identified by the number of the master's shard that it carries.
 package struct FlowID: Hashable, Comparable, Sendable, CustomStringConvertible {
     package let index: Int
 
@@ -9,8 +9,8 @@ package struct FlowID: Hashable, Comparable, Sendable, CustomStringConvertible {
     package static func < (a: FlowID, b: FlowID) -> Bool { a.index < b.index }
 }
 
-/// A journal sequence number of one flow. Positions are always the **next** LSN wanted: what is acknowledged, stored
-/// and asked for (Protocol 4.4).
+/// A journal sequence number of one flow. A position is always the **next** LSN wanted, whether it is acknowledged, stored
+/// or requested (Protocol 4.4).
 package struct LSN: Hashable, Comparable, Sendable, CustomStringConvertible {
     package var value: UInt64
 
@@ -21,7 +21,7 @@ package struct LSN: Hashable, Comparable, Sendable, CustomStringConvertible {
     package static func < (a: LSN, b: LSN) -> Bool { a.value < b.value }
 }
 
-/// Where a master's streams can be taken up again: its replication id and the next LSN of every flow, as one unit.
+/// The position at which a master's streams can be resumed: its replication id and the next LSN of every flow, as one unit.
 package struct ResumePoint: Equatable, Sendable {
     package var replicationID: String
     /// By flow number.

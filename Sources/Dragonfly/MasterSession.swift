@@ -3,27 +3,27 @@ package import Link
 import Logging
 import Wire
 
-/// How to reach a master and what to call ourselves there.
+/// How to reach a master, and the names that we use there.
 package struct SourceSettings: Sendable {
     package var endpoint: Endpoint
     package var user: String?
     package var password: String?
-    /// Reads the password again, since passwords are changed while a task runs; `nil`: it does not change.
+    /// Reads the password again, because passwords may change while a task runs; `nil` if it does not change.
     package var readPassword: (@Sendable () -> String?)?
-    /// Where the password has come from, for people; `nil`: not known.
+    /// The origin of the password, for messages; `nil` if unknown.
     package var passwordOrigin: String?
-    /// How its connections are encrypted; `nil`: not at all.
+    /// How the connections are encrypted; `nil` for no encryption.
     package var tls: TLSSettings?
     /// 40 hex digits that name this replica.
     package var clientID: String
-    /// What the master's ROLE and INFO show in the place of a replica's address; the port they show is 0, for
-    /// nothing listens here. Without spaces, commas and '=', which INFO uses.
+    /// The name that the master's ROLE and INFO show instead of a replica's address. They show port 0, because nothing
+    /// listens here. The name must not contain spaces, commas and '=', which INFO uses.
     package var displayName: String
     package var connectTimeout: Duration = .seconds(10)
-    /// DFLY SYNC and STARTSTABLE take a global transaction on the master.
+    /// The timeout of DFLY SYNC and STARTSTABLE, which need a global transaction on the master.
     package var phaseTimeout: Duration = .seconds(120)
 
-    /// What a connection logs in with now.
+    /// The password with which a connection logs in now.
     package var currentPassword: String? { readPassword?() ?? password }
 
     package init(
@@ -37,7 +37,7 @@ package struct SourceSettings: Sendable {
     }
 }
 
-/// One replication session: the main connection and a connection a flow, driven by `SessionStateMachine`.
+/// One replication session: the main connection and one connection per flow, driven by `SessionStateMachine`.
 package actor MasterSession {
     private let settings: SourceSettings
     private let socketStore: any SocketKeeper
@@ -65,9 +65,9 @@ package actor MasterSession {
             displayName: settings.displayName, resumePoint: resumePoint)
     }
 
-    /// Connects, authenticates, makes the session and opens its flows.
+    /// Connects, authenticates, creates the session and opens its flows.
     ///
-    /// - Throws: `SourceError`; what was opened is closed FIN-first.
+    /// - Throws: `SourceError`, after all opened connections have been closed FIN-first.
     package func open() async throws -> (session: SessionStateMachine.Session, modes: [SessionStateMachine.FlowMode]) {
         do {
             let main = try await connect(label: "df2redis.main")
@@ -104,7 +104,8 @@ package actor MasterSession {
     }
 
     private func openFlows(_ commands: [[String]]) async throws {
-        // In the order of their numbers, each answered before the next: a master with many shards is not swamped.
+        // The flows are opened in the order of their numbers, each after the reply to the previous one, so that a master
+        // with many shards is not swamped.
         for (index, command) in commands.enumerated() {
             let connection = try await connect(label: "df2redis.flow.\(index).handshake")
             openings.append(connection)
@@ -120,7 +121,7 @@ package actor MasterSession {
 
     /// Gives each flow its receiver, starts the readers, and begins the sync.
     ///
-    /// - Returns: `true` when the flows go on where they were (PARTIAL), `false` for a full sync.
+    /// - Returns: `true` if the flows continue at their positions (PARTIAL), `false` for a full sync.
     package func begin(receivers: [any FlowReceiver]) async throws -> Bool {
         precondition(receivers.count == openings.count, "each flow has a receiver")
         do {
@@ -154,9 +155,9 @@ package actor MasterSession {
         return action
     }
 
-    /// A flow has delivered FULLSYNC_END.
+    /// Reports that a flow has delivered FULLSYNC_END.
     ///
-    /// - Returns: `true` when it was the last one and the master has switched to stable sync.
+    /// - Returns: `true` if it was the last flow and the master has switched to stable sync.
     package func snapshotCompleted(_ flow: FlowID) async throws -> Bool {
         do {
             guard case .send(let command) = try machine.snapshotCompleted(flow) else { return false }
@@ -166,7 +167,7 @@ package actor MasterSession {
         }
     }
 
-    /// Asks the master on the main connection whether it is still there, and what its clock shows.
+    /// Pings the master on the main connection, and measures its clock if the master reports its time.
     package func ping(timeout: Duration) async throws {
         guard let main else { return }
         do {
@@ -199,7 +200,7 @@ package actor MasterSession {
         for flow in flows { await flow.halfClose() }
     }
 
-    /// Reads on until the master's FIN on every flow, or until `limit` has passed.
+    /// Reads every flow until the master's FIN, or until `limit` has passed.
     package func waitForMasterFIN(within limit: Duration) async -> [FlowDeparture] {
         await withTaskGroup(of: FlowDeparture.self) { group in
             for flow in flows {
@@ -214,9 +215,9 @@ package actor MasterSession {
         }
     }
 
-    /// Closes the flows, which have sent their FIN before; then the main connection, FIN-first too.
+    /// Closes the flows, whose FIN has been sent before, then the main connection, also FIN-first.
     ///
-    /// - Parameter limit: how long the master's FIN on the main connection is waited for.
+    /// - Parameter limit: how long to wait for the master's FIN on the main connection.
     package func close(within limit: Duration = .milliseconds(500)) async {
         guard !isClosed else { return }
         isClosed = true

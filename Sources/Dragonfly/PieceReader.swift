@@ -1,35 +1,36 @@
 package import Wire
 
-/// Reads one value at a master with ordinary commands, piece by piece, so that none of them keeps the key's shard long.
+/// Reads one value at a master piece by piece with ordinary commands, so that no command blocks the key's shard for long.
 ///
-/// It does not know whether the value changes meanwhile: whoever has both positions does (Protocol 2.11). A `DUMP` of a hash
-/// of 300,000 fields keeps a shard of v1.36.0 for seconds; `HSCAN` of 1,000 of them for some 10 ms.
+/// The reader does not know whether the value changes meanwhile; the caller can tell from the positions before and after
+/// (Protocol 2.11). In v1.36.0 a `DUMP` of a hash with 300,000 fields blocks a shard for seconds, and an `HSCAN` of 1,000
+/// of them for about 10 ms.
 package struct PieceReader: Sendable {
     package enum Step: Sendable, Equatable {
         case piece(ValuePiece)
         case end
-        /// The key is not what it was when the reading began.
+        /// The key no longer holds what it held when the reading began.
         case changed
     }
 
-    /// A kind of value that can be read so.
+    /// The kinds of values that can be read in pieces.
     package enum Kind: String, Sendable, CaseIterable { case string, list, set, hash, zset, stream }
 
-    /// What the user needs beside `ValueReader.rights`.
+    /// The rights that the user needs in addition to `ValueReader.rights`.
     package static let rights =
         "+TYPE +STRLEN +GETRANGE +LRANGE +HSCAN +SSCAN +FIELDTTL +ZRANGE +XRANGE +XINFO +XPENDING"
-    /// A piece is to have so many bytes. One of an element that has more is as large as that.
+    /// The intended size of a piece in bytes. A larger element makes a larger piece.
     package static let pieceBytes = 128 << 10
-    /// The source copies a whole string for each part of it: the parts of a long one are longer.
+    /// The source copies the whole string for each part, so longer strings are read in larger parts.
     private static let stringParts = 32
     private static let stringBytes = (least: 1 << 20, most: 8 << 20)
     private static let elements = (first: 64, most: 2048)
-    /// Times that the deadlines of a piece are asked for, as long as a second begins in between.
+    /// How often the deadlines of a piece are requested at most. They are requested again if a new second began meanwhile.
     private static let attempts = 4
 
     private enum Place {
         case start
-        /// Of a string or a list, or in the order of the scores.
+        /// The offset in a string, in a list, or in a sorted set in the order of the scores.
         case offset(Int64, of: Int64)
         case cursor([UInt8])
         case entries(after: [UInt8]?)
@@ -43,7 +44,7 @@ package struct PieceReader: Sendable {
     private let key: [UInt8]
     private let reader: ValueReader
     private var place = Place.start
-    /// Elements of the next piece.
+    /// The number of elements of the next piece.
     private var count = Self.elements.first
     private var groups: [[UInt8]] = []
     private var ready: [ValuePiece] = []
@@ -52,6 +53,8 @@ package struct PieceReader: Sendable {
         (self.kind, self.database, self.key, self.reader) = (kind, database, key, reader)
     }
 
+    /// Reads the next piece.
+    ///
     /// - Throws: `SourceError`.
     package mutating func next() async throws(SourceError) -> Step {
         if !ready.isEmpty { return .piece(ready.removeFirst()) }
@@ -75,7 +78,7 @@ package struct PieceReader: Sendable {
 
     private func words(_ words: [Any]) -> [[UInt8]] { words.map { $0 as? [UInt8] ?? Array("\($0)".utf8) } }
 
-    /// - Returns: `nil` when the key is not what it was.
+    /// - Returns: `nil` if the key no longer holds what it held.
     private func ask(_ words: Any...) async throws(SourceError) -> RESPValue? {
         try await ask([self.words(words)])?.first
     }
@@ -94,7 +97,7 @@ package struct PieceReader: Sendable {
         SourceError(.protocolViolation, "the source's answer to \(command) cannot be read")
     }
 
-    /// The next piece has about as many bytes as it is to have.
+    /// Adapts the number of elements, so that the next piece has about the intended size.
     private mutating func adapt(to pieces: [[UInt8]]) {
         let bytes = max(pieces.reduce(0) { $0 + $1.count + 16 }, 1)
         let fitting = count * Self.pieceBytes / bytes
@@ -127,7 +130,7 @@ package struct PieceReader: Sendable {
         guard let elements = reply.array?.compactMap(\.bytes) else { throw violation("LRANGE, ZRANGE") }
         guard !elements.isEmpty else {
             place = .end
-            // Nothing at all: the key is gone.
+            // If there are no elements at all, the key is gone.
             return offset == 0 ? .changed : .end
         }
         place = .offset(last + 1, of: 0)
@@ -164,9 +167,9 @@ package struct PieceReader: Sendable {
         return .piece(kind == .set ? .set(timed) : .hash(timed))
     }
 
-    /// The source gives whole seconds from now, and keeps whole seconds.
+    /// Adds the deadlines of the elements. The source stores whole seconds, and reports the seconds that are left.
     ///
-    /// - Returns: without elements that have ended meanwhile; `nil` when the key is not what it was.
+    /// - Returns: the elements without those that have expired meanwhile; `nil` if the key no longer holds what it held.
     private func withDeadlines(_ elements: [ValuePiece.Element]) async throws(SourceError) -> [ValuePiece.Element]? {
         let questions =
             [words(["TIME"])] + elements.map { words(["FIELDTTL", key, $0.name]) } + [words(["TIME"])]

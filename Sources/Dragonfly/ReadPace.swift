@@ -1,27 +1,28 @@
 import Link
 
-/// When a flow is read again after all that had arrived was read. Pure: the time is passed in.
+/// Decides when to read a flow again after everything that had arrived was read. Pure: the time is passed in.
 ///
-/// A source writes a flow in pieces of a few KiB. Each piece that is waited for by itself costs several changes of threads,
-/// which the source may have to do without on a machine that both share. So a flow that brings a little again and again
-/// is read every two milliseconds, about as long as its batch would wait for more anyway, and every four as soon as that is
-/// many records; a quiet flow at once; and one that brings much, as fast as it comes.
+/// A source writes a flow in pieces of a few KiB. Waiting for each piece separately costs several thread switches, which
+/// take CPU time from the source if both share a machine. So a flow that repeatedly brings a little is read every two
+/// milliseconds, which is about as long as its batch would wait for more anyway. If that brings many records, it is read
+/// every four. A quiet flow is read at once, and a flow that brings much as fast as it comes.
 struct ReadPace {
-    /// A flow that brings something again so soon is busy.
+    /// A flow is busy if it brings something again within this time.
     static let busyInterval = Duration.microseconds(1500)
     static let shortPause = Duration.milliseconds(2)
     static let longPause = Duration.milliseconds(4)
-    /// A flow that brings so much in a turn is read after the long pause.
+    /// A flow that brings at least this many bytes in a turn is read after the long pause.
     static let longPauseBytes = 8 << 10
-    /// So much in a turn is read on at once: the kernel's room for the flow may be little more.
+    /// A flow that brings at least this many bytes in a turn is read on without a pause, because the kernel's buffer for
+    /// the flow may be little larger.
     static let fastTurnBytes = 64 << 10
 
     private var lastTurn: ContinuousClock.Instant?
     private var isPausing = false
 
-    /// All that had arrived has been read: `bytes`.
+    /// Records that a turn has read everything that had arrived, `bytes` in all.
     ///
-    /// - Returns: how long to wait before the next turn; `nil`: until the kernel reports something.
+    /// - Returns: how long to wait before the next turn; `nil` to wait until the kernel reports new data.
     mutating func turnEnded(bytes: Int, at now: ContinuousClock.Instant) -> Duration? {
         let isBusy = isPausing || lastTurn.map { $0.duration(to: now) < Self.busyInterval } ?? false
         lastTurn = now

@@ -1,24 +1,24 @@
 import Link
 package import Wire
 
-/// The order of a replication session, as a pure state machine: no I/O, each event answers what to do next.
+/// The sequence of a replication session as a pure state machine, without I/O. Each event returns the next action.
 ///
 /// ```
 ///  AUTH? PING TIME INFO         │ DFLY FLOW x n │ all FULL:    DFLY SYNC ... DFLY STARTSTABLE
 ///  ip-address capa dragonfly    │               │ all PARTIAL: DFLY STARTSTABLE
 ///  CLIENT-ID CLIENT-VERSION     │               │
 /// ```
-/// Some orders of commands crash a master (Protocol 0.3, 1.6, 2.7). They cannot be produced here: CLIENT-VERSION
-/// comes only out of a state that holds a session; SYNC only out of one whose flows all answered FULL; STARTSTABLE only
-/// after SYNC and FULLSYNC_END of every flow, or when all answered PARTIAL; `capa dragonfly` is sent once.
+/// Some sequences of commands crash a master (Protocol 0.3, 1.6, 2.7). This state machine cannot produce them:
+/// CLIENT-VERSION is sent only in a state that has a session; SYNC only if all flows answered FULL; STARTSTABLE only after
+/// SYNC and the FULLSYNC_END of every flow, or if all flows answered PARTIAL; and `capa dragonfly` only once.
 package struct SessionStateMachine: ~Copyable {
-    /// What the master says of itself in the reply to `capa dragonfly`.
+    /// What the master reports in its reply to `capa dragonfly`.
     package struct Session: Equatable, Sendable {
         package var replicationID: String
         package var syncID: String
         package var flowCount: Int
         package var protocolVersion: Int?
-        /// Its release, out of INFO; `nil` when it is not known.
+        /// The master's release according to INFO; `nil` if unknown.
         package var version: SourceVersion?
 
         package init(
@@ -33,25 +33,25 @@ package struct SessionStateMachine: ~Copyable {
     }
 
     package enum FlowMode: Equatable, Sendable {
-        /// A snapshot, ended by this token, then the journal.
+        /// A snapshot that ends with this token, followed by the journal.
         case full(token: [UInt8])
-        /// The journal from the LSN that was asked for.
+        /// The journal from the requested LSN on.
         case partial
     }
 
     package enum Action: Equatable, Sendable {
-        /// Send on the main connection and hand in the reply.
+        /// Send the command on the main connection, and pass the reply to the state machine.
         case send([String])
-        /// Open a connection for each flow, send the command on it and hand in the reply.
+        /// Open a connection for each flow, send the flow's command on it, and pass the reply to the state machine.
         case openFlows([[String]])
-        /// Every flow has a reader; then send on the main connection and hand in the reply.
+        /// Start a reader for every flow, then send the command on the main connection and pass on the reply.
         case startReadersThenSend([String])
         case wait
-        /// Every flow is a journal from here on.
+        /// From now on, every flow brings its journal.
         case stable
     }
 
-    /// The protocol version announced: 4 is VER4 or VER5 to every master in range, and keeps later ones from sending
+    /// The announced protocol version. All supported masters take 4 for VER4 or VER5, and later masters then send no
     /// opcodes of VER6 (Protocol 1.7).
     package static let announcedVersion = 4
     package static let maxFlows = 1024
@@ -92,7 +92,7 @@ package struct SessionStateMachine: ~Copyable {
         self.resumePoint = resumePoint
     }
 
-    /// The session, once the master has made it.
+    /// The session, after the master has created it.
     package var session: Session? {
         switch state {
         case .initial, .authenticating, .pinging, .askingTime, .askingVersion, .naming, .announcing, .failed: nil
@@ -103,7 +103,7 @@ package struct SessionStateMachine: ~Copyable {
         }
     }
 
-    /// The connection to the master is made.
+    /// Call this when the connection to the master is established.
     package mutating func connected() -> Action {
         guard case .initial = state else { preconditionFailure("a session begins once") }
         if let command = authentication(user: user, password: password) {
@@ -114,7 +114,7 @@ package struct SessionStateMachine: ~Copyable {
         return .send(["PING"])
     }
 
-    /// A reply on the main connection.
+    /// Handles a reply on the main connection.
     package mutating func mainReplied(_ reply: RESPValue) throws(SourceError) -> Action {
         do throws(SourceError) {
             return try advance(reply)
@@ -135,15 +135,16 @@ package struct SessionStateMachine: ~Copyable {
             state = .askingTime
             return .send(SourceClock.question)
         case .askingTime:
-            // For the owner's `SourceClock`; a user of the ACL may not be allowed to ask.
+            // The reply is only for the owner's `SourceClock`. An ACL may forbid TIME.
             state = .askingVersion
             return .send(["INFO", "server"])
         case .askingVersion:
-            // A continued flow brings no `df-ver`. Nor need INFO be allowed.
+            // The version comes from INFO, because a resumed flow brings no `df-ver`. An ACL may forbid INFO too.
             state = .naming(reply.text.flatMap(Self.version))
             return .send(["REPLCONF", "ip-address", displayName])
         case .naming(let version):
-            // What ROLE and INFO show; it is copied into the session, so it comes first. A refusal changes nothing.
+            // ROLE and INFO show the name just sent. The master copies it into the session, so it must come first. A
+            // refusal changes nothing.
             state = .announcing(version)
             return .send(["REPLCONF", "capa", "dragonfly"])
         case .announcing(let version):
@@ -152,7 +153,7 @@ package struct SessionStateMachine: ~Copyable {
             state = .identifying(session)
             return .send(["REPLCONF", "CLIENT-ID", clientID])
         case .identifying(let session):
-            // Old masters do not know CLIENT-ID; it is a courtesy, so a refusal changes nothing.
+            // Old masters do not know CLIENT-ID. It is optional, so a refusal changes nothing.
             state = .versioning(session)
             return .send(["REPLCONF", "CLIENT-VERSION", String(Self.announcedVersion)])
         case .versioning(let session):
@@ -167,7 +168,8 @@ package struct SessionStateMachine: ~Copyable {
             if isContinuing, case .error(let text) = reply {
                 let refusal = SourceError.reply(text, to: "DFLY STARTSTABLE")
                 if refusal.code == .notReady || refusal.code == .loading { throw refusal }
-                // What was asked for has just left the buffer; or the master, before v1.35, continues in a way of its own.
+                // Either the requested position has just left the buffer, or the master is older than v1.35 and continues
+                // in its own way.
                 throw SourceError(
                     .resumeRefused, "the source cannot continue after all (it answered \(text)): a full sync is needed")
             }
@@ -180,7 +182,7 @@ package struct SessionStateMachine: ~Copyable {
     }
 
     private func flowCommands(_ session: Session) -> [[String]] {
-        // A position is asked for only when it fits this master: an LSN of another one would mean other data.
+        // A position is requested only if it belongs to this master. An LSN of another master would mean other data.
         let resumes =
             resumePoint?.replicationID == session.replicationID
             && resumePoint?.nextLSNs.count == session.flowCount
@@ -191,7 +193,7 @@ package struct SessionStateMachine: ~Copyable {
         }
     }
 
-    /// The reply to a flow's DFLY FLOW.
+    /// Handles the reply to a flow's DFLY FLOW.
     package mutating func flowReplied(_ flow: FlowID, _ reply: RESPValue) throws(SourceError) -> Action {
         guard case .openingFlows(let session, var modes) = state else {
             preconditionFailure("a flow answers while flows are being opened")
@@ -225,13 +227,13 @@ package struct SessionStateMachine: ~Copyable {
         return .wait
     }
 
-    /// The modes of all flows, once all have answered alike.
+    /// The modes of all flows, after all have answered with the same mode.
     package var flowModes: [FlowMode]? {
         if case .ready(_, let modes) = state { return modes }
         return nil
     }
 
-    /// Every flow is open and has its way to the target: begin.
+    /// Begins the sync. Every flow must be open and have its way to the target.
     package mutating func begin() -> Action {
         guard case .ready(let session, let modes) = state else {
             preconditionFailure("a session begins when its flows are open")
@@ -244,7 +246,7 @@ package struct SessionStateMachine: ~Copyable {
         return .startReadersThenSend(["DFLY", "SYNC", session.syncID])
     }
 
-    /// A flow has delivered FULLSYNC_END; the flow's bytes may be ahead of the reply to SYNC.
+    /// Handles the FULLSYNC_END of a flow, which may arrive before the reply to SYNC.
     package mutating func snapshotCompleted(_ flow: FlowID) throws(SourceError) -> Action {
         switch state {
         case .startingSync(let session, var completed):
@@ -279,7 +281,7 @@ package struct SessionStateMachine: ~Copyable {
         try requireOK(reply, to: step)
     }
 
-    /// - Parameter info: the answer to INFO.
+    /// - Parameter info: the reply to INFO.
     private static func version(in info: String) -> SourceVersion? {
         ServerInfo(info)["dragonfly_version"].flatMap { SourceVersion($0) }
     }

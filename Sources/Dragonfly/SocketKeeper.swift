@@ -1,8 +1,8 @@
-/// Holds copies of a session's sockets outside of this process, such as in systemd's file descriptor store.
+/// Holds copies of a session's sockets outside of this process, for example in systemd's file descriptor store.
 ///
-/// If this process is killed the kernel sends neither FIN nor RST on a socket of which there is a copy elsewhere, and the
-/// next process can leave the master in order (`AbandonedSession`). As long as there is a copy a `close` does not end the
-/// connection, so each socket is released once it has been left.
+/// If this process is killed, the kernel sends neither FIN nor RST on a socket while a copy exists elsewhere. The next
+/// process can then leave the master in order (`AbandonedSession`). While a copy exists, `close` does not end the
+/// connection, so each socket is released after it has been left.
 package protocol SocketKeeper: Sendable {
     /// Keeps a copy of `descriptor` under `name`.
     func keep(_ descriptor: Int32, name: String)
@@ -10,7 +10,7 @@ package protocol SocketKeeper: Sendable {
     func release(name: String)
 }
 
-/// Keeps nothing.
+/// A socket keeper that keeps nothing.
 package struct NoSocketKeeper: SocketKeeper {
     package init() {}
     package func keep(_ descriptor: Int32, name: String) {}

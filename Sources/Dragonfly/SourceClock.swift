@@ -1,12 +1,12 @@
 import Synchronization
 package import Wire
 
-/// How far the master's clock is ahead of ours: measured when a session begins and every few seconds from then on, since
-/// clocks drift and are set.
+/// How far the master's clock is ahead of ours. It is measured when a session begins and every few seconds after that,
+/// because clocks drift and are adjusted.
 package final class SourceClock: Sendable {
     static let question = ["TIME"]
 
-    /// Milliseconds. The master's time lies somewhere within the request: a longer one says too little.
+    /// In milliseconds. The master reads its time somewhere during the request, so a longer request is too inaccurate.
     private static let longestRequest: Int64 = 200
 
     private let milliseconds = Atomic<Int64>(0)
@@ -14,20 +14,20 @@ package final class SourceClock: Sendable {
 
     package init() {}
 
-    /// Milliseconds, negative when its clock is slow; 0 as long as the master has not given its time.
+    /// In milliseconds; negative if the master's clock is behind ours, and 0 until the master has reported its time.
     package var skew: Int64 { milliseconds.load(ordering: .relaxed) }
 
     package var isMeasured: Bool { hasMeasured.load(ordering: .relaxed) }
 
-    /// The master answered TIME with `reply` between `start` and `end`, which are Unix milliseconds of our clock. Other
-    /// replies give nothing.
+    /// Evaluates the master's `reply` to TIME, which came between `start` and `end`, in Unix milliseconds of our clock.
+    /// Other replies are ignored.
     package func answered(_ reply: RESPValue, between start: Int64, and end: Int64) {
         guard let time = Self.parse(reply), end - start <= Self.longestRequest || !isMeasured else { return }
         milliseconds.store(time - (start + (end - start) / 2), ordering: .relaxed)
         hasMeasured.store(true, ordering: .relaxed)
     }
 
-    /// `seconds, microseconds`: integers of a Dragonfly, where a Redis sends strings.
+    /// Parses `seconds, microseconds`. Dragonfly sends integers, Redis strings.
     private static func parse(_ reply: RESPValue) -> Int64? {
         guard case .array(let parts?) = reply, parts.count == 2, let seconds = parts[0].int,
             let microseconds = parts[1].int, (0..<(1 << 40)).contains(seconds),

@@ -1,12 +1,12 @@
 package import Link
 
-/// An ordinary connection to a master, for the questions of one part of the session: opened when it is needed, and again when
-/// it has broken.
+/// An ordinary connection to a master for the requests of one part of the session. It is opened when it is needed, and
+/// again after it has broken.
 ///
-/// Nobody gets one before it is authenticated and approved of. A copy of its socket is kept (`SocketKeeper`), since a master
-/// that answers the close_notify of a socket nobody has any more would be answered with RST.
+/// The connection is handed out only after it is authenticated and approved. A copy of its socket is kept (`SocketKeeper`),
+/// because a master that answers the close_notify of a socket that no process holds any more would get an RST.
 package actor SourceConnection {
-    /// As long as a leave waits for the master's FIN: a busy source must not be answered with RST.
+    /// The same time that a leave waits for the master's FIN, so that a busy source does not get an RST.
     private static let finWait = Duration.seconds(1)
 
     private let settings: SourceSettings
@@ -17,9 +17,9 @@ package actor SourceConnection {
     private var connection: RequestConnection?
 
     /// - Parameters:
-    ///   - socketName: of the connection in `socketStore`.
-    ///   - label: of its queue.
-    ///   - approve: throws where a new connection is not to be used.
+    ///   - socketName: the connection's name in `socketStore`.
+    ///   - label: the label of the connection's queue.
+    ///   - approve: throws if a new connection must not be used.
     package init(
         settings: SourceSettings, socketStore: any SocketKeeper, socketName: String, label: String,
         approve: @escaping @Sendable (RequestConnection) async throws -> Void = { _ in }
@@ -28,7 +28,9 @@ package actor SourceConnection {
         (self.label, self.approve) = (label, approve)
     }
 
-    /// - Throws: `SourceError`, and what `approve` throws.
+    /// Returns the connection, and opens it if necessary.
+    ///
+    /// - Throws: `SourceError`, and whatever `approve` throws.
     package func open() async throws -> RequestConnection {
         if let connection, await !connection.isBroken { return connection }
         let opened = try await settings.connect(label: label)
@@ -36,7 +38,7 @@ package actor SourceConnection {
             _ = await opened.leave(within: Self.finWait)
             throw error
         }
-        // Somebody else may have opened one meanwhile.
+        // Another caller may have opened one meanwhile.
         if let connection, await !connection.isBroken {
             _ = await opened.leave(within: Self.finWait)
             return connection
@@ -47,12 +49,12 @@ package actor SourceConnection {
         return opened
     }
 
-    /// FIN-first.
+    /// Closes the connection FIN-first.
     package func close() async {
         guard let connection else { return }
         self.connection = nil
         _ = await connection.leave(within: Self.finWait)
-        // One that was opened meanwhile has the same name.
+        // A connection that was opened meanwhile has the same name.
         if self.connection == nil { socketStore.release(name: socketName) }
     }
 }

@@ -1,29 +1,30 @@
 import Link
 
-/// Why a session with the master cannot begin or go on, in words for a DBA.
+/// Why a session with the master cannot begin or continue, in words for a DBA.
 package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
-        /// Refused, reset, timed out: worth another try.
+        /// Refused, reset or timed out; another attempt may succeed.
         case unreachable
-        /// It loads its data set, and will serve by itself.
+        /// The master is loading its data set and will serve by itself.
         case loading
-        /// The operating system refuses a socket, a thread or memory: worth another try.
+        /// The operating system refuses a socket, a thread or memory; another attempt may succeed.
         case exhausted
-        /// SHUTTING_DOWN, too many clients, a session that the master has dropped: worth another try.
+        /// SHUTTING_DOWN, too many clients, or a session that the master has dropped; another attempt may succeed.
         case notReady
-        /// Password, user or ACL: an operator must act.
+        /// The password, the user or the ACL is wrong; an operator must act.
         case permission
-        /// TLS is not agreed on. At a start an operator must act; later it may be the moment at which certificates change.
+        /// TLS could not be negotiated. At a start an operator must act; later, certificates may just be changing.
         case tls
-        /// The master wants a client certificate, or another one; as `tls`.
+        /// The master requires a client certificate, or a different one. Handled like `tls`.
         case clientCertificate
         /// Not a Dragonfly.
         case notAMaster
-        /// A replica itself, at present: it takes no replicas, and holds what its master has. It may be promoted.
+        /// The master is itself a replica now, so it takes no replicas and holds its master's data. It may be promoted.
         case replica
-        /// The answers break the protocol as we know it.
+        /// The replies violate the protocol as we know it.
         case protocolViolation
-        /// Some flows offered to continue and others did not, or the position is gone: begin again with a full sync.
+        /// Some flows offered to resume and others did not, or the position is gone. The next session begins with a full
+        /// sync.
         case resumeRefused
     }
 
@@ -35,7 +36,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         self.message = message
     }
 
-    /// Why a connection to the source cannot be made or used; `nil` for an error that is of no connection.
+    /// Why a connection to the source cannot be created or used; `nil` if the error does not concern a connection.
     package init?(_ error: any Error) {
         switch error {
         case let error as SourceError: self = error
@@ -53,11 +54,11 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         }
     }
 
-    /// What begins an error that names an address alone: whose it is, and the key that says where.
+    /// The beginning of messages that would otherwise name only an address: it says whose address, and which key sets it.
     private static let title = "the source (source.addr)"
     private static let refusedLogin = "the source refuses the password or the user"
 
-    /// The same error; of a refused password, with the server and where the password has come from.
+    /// The same error. If it is a refused password, the message also names the server and the origin of the password.
     func ofLogin(at settings: SourceSettings) -> SourceError {
         guard message.hasPrefix(Self.refusedLogin) else { return self }
         let origin = settings.passwordOrigin.map { "; the password is of \($0)" } ?? ""
@@ -79,7 +80,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
 
     package var description: String { message }
 
-    /// Another attempt may succeed without anybody changing anything.
+    /// Whether another attempt may succeed although nobody has changed anything.
     package var isTransient: Bool {
         switch code {
         case .unreachable, .exhausted, .loading, .notReady, .tls, .clientCertificate, .replica, .resumeRefused: true
@@ -87,7 +88,7 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         }
     }
 
-    /// What an error reply to `step` means. Source: Protocol 1.8, 2.2.
+    /// The meaning of an error reply to `step`. Source: Protocol 1.8, 2.2.
     static func reply(_ text: String, to step: String) -> SourceError {
         func starts(_ prefix: String) -> Bool { text.hasPrefix(prefix) }
         if starts("NOAUTH") {
@@ -133,14 +134,14 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         return .init(.protocolViolation, "the source refuses \(step): \(text)")
     }
 
-    /// Its INFO names no version of a Dragonfly.
+    /// The server's INFO has no Dragonfly version.
     package static func notADragonfly(_ settings: SourceSettings) -> SourceError {
         .init(.notAMaster, "the source \(settings.endpoint) (source.addr) is not a Dragonfly")
     }
 
     /// The source has ended a connection.
     ///
-    /// - Parameter reason: the error line that it sent before, unasked.
+    /// - Parameter reason: the error line that the source sent, unasked, before it closed the connection.
     static func closed(by peer: String, _ reason: String?) -> SourceError {
         guard let reason else { return .init(.unreachable, "the source \(peer) closed the connection") }
         let refusal = reply(reason, to: "the connection")
@@ -148,15 +149,15 @@ package struct SourceError: Error, Equatable, Sendable, CustomStringConvertible 
         return .init(.unreachable, "the source \(peer) closed the connection: \(reason)")
     }
 
-    /// What an error reply to a command of a session that the master has made means: unless it is known for more, it is
-    /// the master's state that is in the way (a slot migration, a takeover, an allocation), and that passes.
+    /// The meaning of an error reply to a command that follows the creation of a session. Unless the reply is known to mean
+    /// something else, a temporary state of the master blocks the command (a slot migration, a takeover, an allocation).
     static func reply(_ text: String, toSessionCommand step: String) -> SourceError {
         let error = reply(text, to: step)
         guard error.code == .protocolViolation else { return error }
         return .init(.notReady, error.message)
     }
 
-    /// What an error line means that the master puts where a record of a flow belongs: its answer to an acknowledgement.
+    /// The meaning of an error line that the master sends in place of a journal record: its reply to an acknowledgement.
     package static func replyOnFlow(_ text: String) -> SourceError {
         let error = reply(text, toSessionCommand: "REPLCONF ACK")
         return .init(error.code, "the source answers an error on the flow: \(error.message)")

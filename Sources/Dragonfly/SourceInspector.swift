@@ -1,34 +1,36 @@
 import Link
 package import Wire
 
-/// What a master says of its data set at one moment.
+/// What a master reports about its data set at one moment.
 package struct SourceFigures: Equatable, Sendable {
-    /// A data set is being loaded, from a file or from another master: its keys leave no records.
+    /// A data set is being loaded, from a file or from another master. Its keys leave no records.
     package var isLoading = false
-    /// Keys by database. One whose TTL has passed is among them until the master finds it.
+    /// The number of keys by database. Expired keys are included until the master finds them.
     package var keys: [UInt32: Int] = [:]
-    /// The next LSN of each shard, asked for after the keys were counted; empty while it is loading.
+    /// The next LSN of each shard, requested after the keys were counted; empty while a data set is being loaded.
     package var nextLSNs: [LSN] = []
 
     package init() {}
 }
 
-/// How often clients have called commands that change a whole data set, since the master's start or CONFIG RESETSTAT.
+/// How often clients have called commands that change a whole data set, since the master's start or the last CONFIG
+/// RESETSTAT.
 package struct SourceCalls: Equatable, Sendable {
-    /// FLUSHALL and FLUSHDB. What DFLY LOAD and DEBUG RELOAD empty themselves is journaled alike and counted nowhere.
+    /// Calls of FLUSHALL and FLUSHDB. When DFLY LOAD and DEBUG RELOAD empty a data set, the same record is journaled, but
+    /// no call is counted.
     package var flushes: Int
-    /// REPLICAOF, SLAVEOF and REPLTAKEOVER.
+    /// Calls of REPLICAOF, SLAVEOF and REPLTAKEOVER.
     package var roleChanges: Int
 
     package init(flushes: Int, roleChanges: Int) { (self.flushes, self.roleChanges) = (flushes, roleChanges) }
 }
 
-/// Asks a master, on an ordinary connection of its own, what its journal does not show.
+/// Queries a master, on its own ordinary connection, for what the journal does not show.
 package actor SourceInspector {
     private let timeout: Duration
     private let connection: SourceConnection
 
-    /// - Parameter socketStore: gets the connection too.
+    /// - Parameter socketStore: also keeps this connection.
     package init(settings: SourceSettings, socketStore: any SocketKeeper) {
         timeout = settings.connectTimeout
         connection = SourceConnection(
@@ -64,7 +66,7 @@ package actor SourceInspector {
         return offsets.map { LSN(UInt64(clamping: $0)) }
     }
 
-    /// Keys in all databases.
+    /// The number of keys in all databases.
     ///
     /// - Throws: `SourceError`.
     package func keyCount() async throws(SourceError) -> Int {
@@ -90,7 +92,7 @@ package actor SourceInspector {
     /// - Throws: `SourceError`.
     package func replicationID() async throws(SourceError) -> String? { try await info("replication")["master_replid"] }
 
-    /// - Returns: `nil` for what is no release.
+    /// - Returns: `nil` if the master is not a release.
     /// - Throws: `SourceError`.
     package func version() async throws(SourceError) -> SourceVersion? {
         try await info("server")["dragonfly_version"].flatMap { SourceVersion($0) }
@@ -110,6 +112,6 @@ package actor SourceInspector {
         }
     }
 
-    /// FIN-first.
+    /// Closes the connection FIN-first.
     package func close() async { await connection.close() }
 }

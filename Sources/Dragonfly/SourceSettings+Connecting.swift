@@ -2,7 +2,8 @@ package import Link
 import Wire
 
 extension SourceSettings {
-    /// An ordinary connection, authenticated, for questions: no session, nothing that the master counts as a replica.
+    /// Opens an ordinary, authenticated connection for queries. It creates no session, and the master does not count it as
+    /// a replica.
     ///
     /// - Throws: `SourceError`.
     package func connect(label: String) async throws(SourceError) -> RequestConnection {
@@ -27,12 +28,13 @@ extension SourceSettings {
 }
 
 extension SourceError {
-    /// What broke an ordinary connection to the source: whatever is of no connection is worth another try.
+    /// The error that broke an ordinary connection to the source. An error that does not concern a connection is worth
+    /// another attempt.
     package init(ordinary error: any Error) {
         self = SourceError(error) ?? SourceError(.unreachable, "the source: \(error)")
     }
 
-    /// An error reply to a command that reads.
+    /// The meaning of an error reply to a command that only reads.
     package static func reply(_ text: String, toQuestion step: String) -> SourceError {
         guard text.hasPrefix("NOPERM") else { return reply(text, to: step) }
         let rule = "+\(step.lowercased().replacing(" ", with: "|"))"

@@ -1,17 +1,17 @@
 import Link
 import Wire
 
-/// Walks a master's streams for those that have groups of consumers, in small steps, on an ordinary connection of its own.
+/// Walks through a master's streams to find those with consumer groups, in small steps, on its own ordinary connection.
 package actor StreamWalk {
-    /// What the user needs beyond replication.
+    /// The rights that the user needs in addition to those for replication.
     package static let rights = "+SCAN +XINFO +SELECT ~*"
     private static let answerTimeout = Duration.seconds(30)
-    /// Keys of all types that a step looks at, about.
+    /// The approximate number of keys of all types that one step looks at.
     private static let stepKeys = 200
 
-    /// Where a walk is.
+    /// The position of a walk.
     package struct Place: Sendable {
-        /// Databases that are left, the present one first; `nil` before the walk.
+        /// The remaining databases, starting with the current one; `nil` before the walk.
         fileprivate var databases: [UInt32]?
         fileprivate var cursor = "0"
 
@@ -26,9 +26,11 @@ package actor StreamWalk {
             label: "df2redis.streams")
     }
 
-    /// - Parameter place: moves on.
-    /// - Returns: streams with groups; `nil` when there are no more.
-    /// - Throws: `SourceError`; `place` is as it was.
+    /// Does one step of the walk.
+    ///
+    /// - Parameter place: where the step begins.
+    /// - Returns: the streams with consumer groups, and where the next step begins; `nil` if the walk is complete.
+    /// - Throws: `SourceError`; the step can then be repeated.
     package func step(
         _ place: Place
     ) async throws(SourceError) -> (found: [(database: UInt32, key: [UInt8])], place: Place)? {
@@ -66,7 +68,7 @@ package actor StreamWalk {
             if case .error(let text) = reply {
                 let error = SourceError.reply(text, toQuestion: "XINFO")
                 if error.code == .permission { throw error }
-                // It has gone, or is no stream any more.
+                // The key is gone, or is no longer a stream.
                 continue
             }
             if reply.array?.isEmpty == false { found.append(key) }
@@ -84,6 +86,6 @@ package actor StreamWalk {
         }
     }
 
-    /// FIN-first.
+    /// Closes the connection FIN-first.
     package func close() async { await connection.close() }
 }

@@ -3,25 +3,25 @@ import Wire
 
 /// A value at a master.
 package struct SourceValue: Sendable {
-    /// As `DUMP` gives it; `nil`: there is no such key.
+    /// The value in the format of `DUMP`; `nil` if there is no such key.
     package var payload: [UInt8]?
-    /// Unix time in milliseconds; `nil`: never.
+    /// Unix time in milliseconds; `nil` if the key has no TTL.
     package var expiresAt: Int64?
 
     package init(payload: [UInt8]?, expiresAt: Int64?) { (self.payload, self.expiresAt) = (payload, expiresAt) }
 }
 
-/// Values, with the next LSN of each shard before the first was read and after the last.
+/// Values, with the next LSN of each shard before the first value was read and after the last one.
 package struct SourceReading: Sendable {
     package var before: [LSN]
     package var after: [LSN]
-    /// In the order of the question; `nil` for a key that changed, or went, while it was read.
+    /// In the order of the request; `nil` for a key that changed or disappeared while it was read.
     package var values: [SourceValue?]
 }
 
-/// Reads values at a master on an ordinary connection of its own (Protocol 2.11).
+/// Reads values at a master on its own ordinary connection (Protocol 2.11).
 package actor ValueReader {
-    /// What the user needs beyond replication.
+    /// The rights that the user needs in addition to those for replication.
     package static let rights = "+DUMP +PEXPIRETIME +SELECT +MEMORY ~*"
     private static let answerTimeout = Duration.seconds(30)
 
@@ -29,8 +29,8 @@ package actor ValueReader {
     private let connection: SourceConnection
 
     /// - Parameters:
-    ///   - replicationID: of the session: nobody else's values are wanted.
-    ///   - socketName: of the connection in `socketStore`.
+    ///   - replicationID: the session's replication id; values of any other master are refused.
+    ///   - socketName: the connection's name in `socketStore`.
     package init(
         settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketKeeper,
         socketName: String = KeptSocketName.values
@@ -39,7 +39,7 @@ package actor ValueReader {
         connection = SourceConnection(
             settings: settings, socketStore: socketStore, socketName: socketName, label: "df2redis.values"
         ) { connection in
-            // Another process may have the address by now.
+            // Another process may have this address by now.
             let reply = try await connection.request("INFO", "replication", timeout: settings.connectTimeout)
             if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
             guard ServerInfo(reply.text)["master_replid"] == replicationID else {
@@ -49,8 +49,8 @@ package actor ValueReader {
         }
     }
 
-    /// How many bytes each key takes, as far as the source says; 0 where it does not. A failure: the source does not have the
-    /// key's database.
+    /// The size of each key in bytes, as far as the source reports it; otherwise 0. The result is a failure if the source
+    /// does not have the key's database.
     ///
     /// - Throws: `SourceError`.
     package func sizes(
@@ -65,7 +65,7 @@ package actor ValueReader {
         }
     }
 
-    /// Reads all `keys` between two questions for the shards' positions.
+    /// Reads all `keys` between two requests for the shards' positions.
     ///
     /// - Throws: `SourceError`.
     package func read(_ keys: [(database: UInt32, key: [UInt8])]) async throws(SourceError) -> SourceReading {
@@ -83,11 +83,11 @@ package actor ValueReader {
 
     // MARK: In pieces
 
-    /// What is at a key, with the positions of the shards before it was asked for.
+    /// What a key holds, with the shards' positions before it was read.
     package struct Head: Sendable {
-        /// As `TYPE` says it; "none": there is no such key.
+        /// The reply to `TYPE`; "none" if there is no such key.
         package var type: String
-        /// Unix time in milliseconds; `nil`: never.
+        /// Unix time in milliseconds; `nil` if the key has no TTL.
         package var expiresAt: Int64?
         package var before: [LSN]
     }
@@ -116,10 +116,10 @@ package actor ValueReader {
         return try lsns(try Self.replies(replies[0])[0])
     }
 
-    /// Which shard a key is in, as the source says it.
+    /// The shard that a key is in, according to the source.
     ///
-    /// - Returns: `nil` when the source has no such key.
-    /// - Throws: `SourceError`, of code `permission` where the user has no right to `DEBUG`.
+    /// - Returns: `nil` if the source does not have the key.
+    /// - Throws: `SourceError`, with the code `permission` if the user may not use `DEBUG`.
     package func shard(of key: [UInt8], in database: UInt32) async throws(SourceError) -> FlowID? {
         let reply = try await answers(to: [[Array("DEBUG".utf8), Array("OBJECT".utf8), key]], in: database)[0]
         if case .error(let text) = reply {
@@ -131,7 +131,7 @@ package actor ValueReader {
         return word.flatMap { Int($0.dropFirst("shard:".count)) }.flatMap { $0 < flowCount ? FlowID($0) : nil }
     }
 
-    /// Only the tags of keys are hashed: the source is in a cluster's mode.
+    /// Whether the source hashes only the tags of keys, because it is in cluster mode.
     ///
     /// - Throws: `SourceError`.
     package func hashesTags() async throws(SourceError) -> Bool {
@@ -140,9 +140,9 @@ package actor ValueReader {
         return (reply.text ?? "").split(whereSeparator: \.isNewline).contains("cluster_enabled:1")
     }
 
-    /// The replies to `commands` about one key; error replies are values.
+    /// The replies to `commands` about one key. Error replies are returned as values.
     ///
-    /// - Throws: `SourceError` when the connection breaks.
+    /// - Throws: `SourceError` if the connection breaks.
     func answers(to commands: [[[UInt8]]], in database: UInt32) async throws(SourceError) -> [RESPValue] {
         try await ask([(database, [])]) { _ in commands }[0].get()
     }
@@ -157,7 +157,7 @@ package actor ValueReader {
             throw SourceError(.protocolViolation, "the source does not answer PEXPIRETIME with a number")
         }
         let payload = replies[1].bytes
-        // -2: there was no such key.
+        // -2 means that there was no such key.
         guard (payload == nil) == (expiresAt == -2) else { return nil }
         return SourceValue(payload: payload, expiresAt: expiresAt < 0 ? nil : expiresAt)
     }
@@ -179,14 +179,15 @@ package actor ValueReader {
         try answer.get()
     }
 
-    /// - Parameter edge: the first and the last command.
-    /// - Returns: the replies of each key, or why its database cannot be selected; those of `edge` before and after them.
+    /// - Parameter edge: a command that is sent before and after all others.
+    /// - Returns: the replies for each key, or why its database cannot be selected. The replies to `edge` come first and
+    ///   last.
     private func ask(
         _ keys: [(database: UInt32, key: [UInt8])], around edge: [[UInt8]]? = nil,
         _ questions: ([UInt8]) -> [[[UInt8]]]
     ) async throws(SourceError) -> [Result<[RESPValue], SourceError>] {
         var commands: [[[UInt8]]] = []
-        // Which replies are of whom; -1: of nobody.
+        // For each command, the index of the answer that its reply belongs to; -1 if it belongs to none.
         var owners: [Int] = []
         var groups = keys.count
         func add(_ command: [[UInt8]], owner: Int) {
@@ -211,7 +212,7 @@ package actor ValueReader {
             let replies = try await connection.open().requests(commands, timeout: Self.answerTimeout)
             var answers = [[RESPValue]](repeating: [], count: groups)
             var refusals = [SourceError?](repeating: nil, count: groups)
-            // Of the last SELECT: what follows it was asked in another database.
+            // The error of the last SELECT. The commands after it ran in another database.
             var refusal: SourceError?
             for (owner, reply) in zip(owners, replies) {
                 if owner >= 0 {
@@ -219,7 +220,7 @@ package actor ValueReader {
                     if edge == nil || (owner > 0 && owner < groups - 1) { refusals[owner] = refusal }
                 } else if case .error(let text) = reply {
                     let error = SourceError.reply(text, toQuestion: "SELECT")
-                    // Else it is about this database: no operator can do anything about it.
+                    // An unknown error concerns only this database, and no operator can do anything about it.
                     guard error.code == .protocolViolation else { throw error }
                     refusal = error
                 } else {
@@ -235,6 +236,6 @@ package actor ValueReader {
         }
     }
 
-    /// FIN-first.
+    /// Closes the connection FIN-first.
     package func close() async { await connection.close() }
 }

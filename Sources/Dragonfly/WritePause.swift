@@ -1,19 +1,20 @@
 import Link
 import Wire
 
-/// Keeps the source's clients from writing for a bounded time: CLIENT PAUSE (Protocol 5.7), over an ordinary connection.
+/// Prevents the source's clients from writing for a limited time with CLIENT PAUSE (Protocol 5.7), on an ordinary
+/// connection.
 ///
-/// The source ends a pause by itself, so one whose owner has been killed is over in time too.
+/// The source ends a pause by itself, so a pause also ends in time if its owner was killed.
 package actor WritePause {
     private static let finWait = Duration.seconds(1)
-    /// The source waits for commands that run, `--pause_wait_timeout` seconds (1), and refuses when they go on.
+    /// The source waits `--pause_wait_timeout` seconds (1) for running commands, and refuses the pause if they continue.
     private static let attempts = 3
 
     private let settings: SourceSettings
     private let connection: RequestConnection
-    /// When the pause ends by itself, counted from before it was asked for; `nil`: none was asked for.
+    /// When the pause ends by itself, counted from before it was requested; `nil` if no pause is in force.
     package private(set) var end: ContinuousClock.Instant?
-    /// When the first pause was asked for.
+    /// When the first pause was requested.
     package private(set) var began: ContinuousClock.Instant?
 
     /// - Throws: `SourceError`
@@ -22,10 +23,10 @@ package actor WritePause {
         connection = try await settings.connect(label: "df2redis.pause")
     }
 
-    /// Pauses all writers for `limit`, from now on; one that is in force already is made longer. Once it returns, no write
-    /// is under way.
+    /// Pauses all writers for `limit` from now on, or extends a pause that is in force. When it returns, no write is under
+    /// way.
     ///
-    /// - Throws: `SourceError`; the source may have been paused by then.
+    /// - Throws: `SourceError`; the source may be paused nevertheless.
     package func begin(for limit: Duration) async throws(SourceError) {
         let milliseconds = "\(max(1, limit.milliseconds))"
         for attempt in 1...Self.attempts {
@@ -43,9 +44,9 @@ package actor WritePause {
         }
     }
 
-    /// Ends every pause of the source, over another connection where this one is lost.
+    /// Ends every pause of the source. If this connection is lost, another one is used.
     ///
-    /// - Throws: `SourceError`; then the pause ends at `end`.
+    /// - Throws: `SourceError`; the pause then ends at `end`.
     package func lift() async throws(SourceError) {
         guard end != nil else { return }
         do throws(SourceError) {
@@ -81,7 +82,8 @@ package actor WritePause {
         return numbers
     }
 
-    /// What was asked for is asked for whatever becomes of the caller: a pause must not come after its end.
+    /// Sends a request to its end even if the caller is cancelled, so that a pause cannot arrive after the request that
+    /// ends it.
     private func uncancelled(_ words: [String]) async throws(SourceError) -> RESPValue {
         let work = Task { try await request(words) }
         do {
@@ -99,6 +101,6 @@ package actor WritePause {
         }
     }
 
-    /// FIN-first. A pause that is in force stays so.
+    /// Closes the connection FIN-first. A pause that is in force continues.
     package func close() async { _ = await connection.leave(within: Self.finWait) }
 }
