@@ -5,7 +5,7 @@ import Link
 /// A source writes a flow in pieces of a few KiB. Waiting for each piece separately costs several thread switches, which
 /// take CPU time from the source if both share a machine. So a flow that repeatedly brings a little is read every two
 /// milliseconds, which is about as long as its batch would wait for more anyway. If that brings many records, it is read
-/// every four. A quiet flow is read at once, and a flow that brings much as fast as it comes.
+/// every four milliseconds. A quiet flow is read at once, and a flow that brings much as fast as it comes.
 struct ReadPace {
     /// A flow is busy if it brings something again within this time.
     static let busyInterval = Duration.microseconds(1500)

@@ -12,7 +12,8 @@ package actor WritePause {
 
     private let settings: SourceSettings
     private let connection: RequestConnection
-    /// When the pause ends by itself, counted from before it was requested; `nil` if no pause is in force.
+    /// When the pause ends by itself, counted from before it was requested; `nil` if none was requested, or after it was
+    /// lifted.
     package private(set) var end: ContinuousClock.Instant?
     /// When the first pause was requested.
     package private(set) var began: ContinuousClock.Instant?

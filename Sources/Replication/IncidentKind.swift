@@ -2,7 +2,7 @@ package import Redis
 
 /// The kind by which an incident is counted: a fixed word in the log, the dead-letter file and the metrics.
 package struct IncidentKind: Hashable, Sendable, CaseIterable, CustomStringConvertible {
-    /// Kinds that belong to no other type.
+    /// Kinds that are not defined by another enum.
     enum Other: String, CaseIterable {
         /// The target already has a key that a conflict policy protects.
         case conflict = "conflict"

@@ -22,7 +22,7 @@ struct CheckpointRecord: Equatable, Sendable, Codable {
     var marked: Set<UInt32>?
     /// A full sync brought its keys but ended before it had removed the old ones.
     var isReconciling = false
-    /// As `TaskRecord.source`.
+    /// See `TaskRecord.source`.
     var source: String?
     /// Why there is no position.
     var stopped: String?

@@ -13,7 +13,7 @@ final class KeySet {
     private var table: MappedTable<UInt64>
     var count: Int { table.count }
 
-    /// - Throws: `SystemError` when the disk has no room.
+    /// - Throws: `SystemError` if the disk has no room.
     init(directory: String, capacity: Int = 1 << 16) throws(SystemError) {
         self.directory = directory
         table = try Self.table(slotCount: capacity, in: directory)

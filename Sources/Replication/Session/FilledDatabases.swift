@@ -9,7 +9,7 @@ struct FilledDatabases {
     private(set) var filling: [UInt32: Int] = [:]
     /// Databases that got their mark since the session's position, or since its full sync began (`DatabaseMark`).
     private(set) var marked: Set<UInt32> = []
-    /// The task filled every database before that the full sync reaches.
+    /// The task has filled every database before that the full sync will reach.
     private var areAllOwn = false
 
     init() {}

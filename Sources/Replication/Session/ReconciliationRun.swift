@@ -90,8 +90,8 @@ final class ReconciliationRun {
         await control.close()
     }
 
-    /// Removes the keys; in a cluster, repeats this if a master was replaced meanwhile, because its successor may still
-    /// have removed keys.
+    /// Removes the keys. In a cluster, this is repeated if a master was replaced meanwhile, because its successor may still
+    /// hold keys that were removed.
     private func remove(through control: TargetControl) async throws -> Int {
         let reconciler = reconciler(on: control)
         guard control.isInCluster else { return try await reconciler.run(databases: databases.reconciled) }

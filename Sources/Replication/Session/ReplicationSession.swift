@@ -8,11 +8,11 @@ import Logging
 /// | events, one after the other | `SessionFollowing` |
 /// | the leave, in seven steps | `SessionLeaving` |
 /// | the flows, and the source that they come from | `SessionFlows`, `SessionSource` |
-/// | how far the session is | `SyncProgress` |
-/// | the operator's wish to leave | `LeaveRequest` |
-/// | what runs beside the loop | `SideTasks` |
+/// | the phase and the progress | `SyncProgress` |
+/// | the operator's request to leave | `LeaveRequest` |
+/// | tasks beside the event loop | `SideTasks` |
 /// | databases, global commands, removing what the source no longer has | `TaskDatabases`, `GlobalCommands`, `ReconciliationRun` |
-/// | the checkpoint, and what the target does by itself | `SessionCheckpoint`, `TargetReactions` |
+/// | the checkpoint, and reactions to what the target does by itself | `SessionCheckpoint`, `TargetReactions` |
 /// | TTLs at both ends | `SessionTTLs` |
 @SessionActor
 final class ReplicationSession {

@@ -286,8 +286,8 @@ final class SessionOpening {
         }
     }
 
-    /// The margin that is added to TTLs near their end. If the source does not report its time, its clock may be off by
-    /// more than the setting allows, so the margin has a minimum.
+    /// The tolerance for comparing deadlines in the journal with the current time. If the source does not report its time,
+    /// its clock may be off by more than the setting allows, so the tolerance has a minimum.
     private func expiryMargin(_ clock: SourceClock) -> Int64 {
         let margin = settings.expiryMargin.milliseconds
         return clock.isMeasured ? margin : max(margin, JournalRewriter.expiryMarginMilliseconds)

@@ -92,7 +92,7 @@ final class TaskDatabases {
             // The first database is reached just after the opening has surveyed all databases.
             let survey = scope.target.takeSurvey()
             let task = scope.task
-            // If this task does not claim the database, another task of the same source may fill it.
+            // Another task of the same source may fill a database that the configuration does not name.
             try await scope.retry { try await task.lease.claimDatabases([database]) }
             let isFlushed = task.settings.existing == .flush
             if isFlushed { try await empty(database) }

@@ -6,8 +6,8 @@ import Logging
 ///
 /// A key with a hash tag is in the shard of its tag or in that of its whole name, depending on flags of the source that
 /// nobody can read. `DEBUG OBJECT` reports the shard of an existing key. For a key that the source does not have, the
-/// shards of other keys decide. If none is known yet, the mode that the source reports decides: such a key can only be
-/// removed, so nothing can enter the stream too late.
+/// shards of other keys decide. If none is known yet, the mode that the source reports decides: for such a key, only a
+/// removal could enter the stream too late, never a value.
 @SessionActor
 final class UnplacedFindings {
     private static let pause = Duration.seconds(1)
