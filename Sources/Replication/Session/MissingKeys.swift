@@ -5,8 +5,8 @@ import Logging
 /// target.
 ///
 /// The comparison counts only if it will find the keys soon: it is running, and a whole pass takes minutes at most.
-/// Otherwise a full sync brings the keys. If two whole passes do not find a key missing, no client of the source can see
-/// it. PFMERGE, for example, leaves such copies in other shards.
+/// Otherwise a full sync brings the keys. If two whole passes find no missing key, the source counts keys that no client
+/// can see, such as the copies that a PFMERGE leaves in other shards.
 struct MissingKeys {
     /// The number of keys that the comparison may bring back.
     static let most = 100

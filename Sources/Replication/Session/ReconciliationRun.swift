@@ -2,7 +2,7 @@ import Link
 import Logging
 import Redis
 
-/// Removes keys that the source no longer has after a full sync over old data.
+/// After a full sync over old data, removes the keys that the source no longer has.
 @SessionActor
 final class ReconciliationRun {
     private let scope: SessionScope
