@@ -1,9 +1,9 @@
 import Dragonfly
 import Redis
 
-/// Notes what the target has confirmed, for everybody who wants to know: the figures, the session, the source.
+/// Passes on what the target has confirmed: to the figures, to the session, and to the source as acknowledgements.
 struct AppliedProgress {
-    /// Records after which the position is acknowledged at once (Protocol, 4.5).
+    /// The number of applied records after which the position is acknowledged at once (Protocol, 4.5).
     private static let recordsPerAcknowledgement = 1024
 
     private let flow: FlowID
@@ -12,10 +12,11 @@ struct AppliedProgress {
     private let onEvent: @Sendable (FlowEvent) -> Void
     private var didReportSnapshot: Bool
     private var didReportStable: Bool
-    /// The position after the snapshot is stored even when no record follows it, and so is a mark that has moved on.
+    /// Whether the current position has been sent. A position is stored even if no record follows it: after the snapshot,
+    /// and after the flow's mark has moved on.
     var hasSentPosition: Bool
     private var recordsSinceAcknowledgement = 0
-    /// The flow's own, when it is acknowledged.
+    /// The flow's own connection, if records are acknowledged on it.
     var connection: FlowConnection?
 
     init(
@@ -30,7 +31,7 @@ struct AppliedProgress {
         if isContinued, let mark = start.mark { figures.setResumePoint(mark) }
     }
 
-    /// The snapshot is decoded.
+    /// Reports that the snapshot is decoded.
     mutating func snapshotCompleted() {
         if !didReportSnapshot { onEvent(.snapshotCompleted(flow)) }
         didReportSnapshot = true

@@ -2,38 +2,38 @@ import Dragonfly
 import Redis
 import Wire
 
-/// Makes one batch after the other, each of which selects its databases anew: it may be sent on a new connection.
+/// Builds one batch after another. Each batch selects its databases anew, because it may be sent on a new connection.
 ///
 /// Lives on its flow's queue.
 final class BatchBuilder {
-    /// A batch of so many bytes is sent; also the size at which decoding waits for the batch before.
+    /// The size at which a batch is sent. A flow also stops decoding at this size until the previous batch is confirmed.
     static let batchBytes = 256 << 10
-    /// The same for batches that go one at a time: more, where the target is far away.
+    /// The same limit for batches that are sent one at a time. It is larger if the target is far away.
     var orderedBatchBytes = batchBytes
 
     private(set) var batch = CommandBatch()
-    /// Batches of the past whose memory is used again.
+    /// Applied batches whose memory is used again.
     private var spare: [CommandBatch] = []
     private(set) var selectedDatabase: UInt32?
     /// Databases that this flow has written to.
     private(set) var databases: Set<UInt32> = []
-    /// Which databases are prepared; `nil`: none has to be.
+    /// The databases that are prepared; `nil` if none has to be.
     var gate: DatabaseGate?
-    /// What is written is of the journal, not of the snapshot.
+    /// Whether the commands come from the journal rather than from the snapshot.
     private(set) var isJournal: Bool
 
     private let keepsDatabase: (UInt32) -> Bool
     private let isForCluster: Bool
-    /// Consecutive plain strings are one command.
+    /// Whether consecutive plain strings become one command.
     private var joinsStrings: Bool
     private let batchCommands: Int
-    /// What the snapshot writes replaces what the target has.
+    /// Whether the snapshot's values replace keys that the target already has.
     let isOverwriting: Bool
 
     init(_ context: FlowContext, isJournal: Bool, openDatabases: Set<UInt32>? = nil) {
         keepsDatabase = { context.keeps($0) }
         isForCluster = context.cluster != nil
-        // A run would have to be of one slot.
+        // In a cluster, the keys of one MSET would all have to be in one slot.
         joinsStrings = context.cluster == nil
         batchCommands = context.batchCommands
         isOverwriting = context.policy.onConflict == .overwrite
@@ -42,17 +42,17 @@ final class BatchBuilder {
         beginBatch()
     }
 
-    /// The batch is to be sent before more is decoded.
+    /// Whether the batch must be sent before more is decoded.
     var isFull: Bool {
         let batch = batch
         let count = batch.byteCount
         if count >= Self.batchBytes, count >= orderedBatchBytes || batch.isUnordered { return true }
         guard batchCommands < .max || isForCluster, !batch.isInCommand else { return false }
-        // A cluster's node gets a long command by itself.
+        // A node of a cluster gets a long command in a batch of its own.
         return batch.operationCount >= batchCommands || (isForCluster && batch.hugeCommand != nil)
     }
 
-    /// Nothing may be written before the session has prepared a database.
+    /// Whether writing must wait until the session has prepared a database.
     var isGateClosed: Bool { gate?.isClosed == true }
 
     func beginJournal() {
@@ -60,7 +60,7 @@ final class BatchBuilder {
         batch.beginJournal()
     }
 
-    /// Hands over the batch and begins the next one.
+    /// Returns the batch and begins the next one.
     func takeBatch() -> CommandBatch {
         defer {
             batch = spare.popLast().map { CommandBatch(inMemoryOf: $0) } ?? CommandBatch()
@@ -70,10 +70,10 @@ final class BatchBuilder {
         return batch
     }
 
-    /// How many batches wait to be used again, and how large they may be: each flow has some.
+    /// How many batches each flow keeps for reuse, and their maximum size.
     private static let (spareBatches, spareBytes) = (1, 1 << 20)
 
-    /// The batch is applied, and nobody asks for its commands any more.
+    /// Takes back a batch that is applied and whose commands nobody needs any more.
     func reuse(_ batch: CommandBatch) {
         if spare.count < Self.spareBatches, batch.memoryBytes <= Self.spareBytes { spare.append(batch) }
     }
@@ -84,20 +84,20 @@ final class BatchBuilder {
         if isJournal { batch.beginJournal() }
     }
 
-    /// Batches from the next one on have a command of its own for each string.
+    /// Writes each string with a command of its own, from the next batch on.
     ///
-    /// - Returns: `false` when they had that already.
+    /// - Returns: `false` if strings were already written one by one.
     func writeSingleStrings() -> Bool {
         defer { (joinsStrings, batch.joinsStrings) = (false, false) }
         return joinsStrings
     }
 
-    /// Ends the batch's commands in database 0, where the checkpoint is.
+    /// Selects database 0, which holds the checkpoint, at the end of the batch.
     func prepareForCheckpoint() {
         if selectedDatabase != 0 { appendSelect(0) }
     }
 
-    /// - Returns: `false` when the target has no such database.
+    /// - Returns: `false` if the target has no such database or the database is left out.
     @discardableResult
     func select(_ database: UInt32) -> Bool {
         guard database != selectedDatabase else { return true }
@@ -108,14 +108,14 @@ final class BatchBuilder {
 
     private func appendSelect(_ database: UInt32) {
         batch.append("SELECT", Int64(database))
-        // Each batch selects its databases itself.
+        // A SELECT does not make the batch depend on others, because each batch selects its databases itself.
         batch.noteUnordered()
         selectedDatabase = database
     }
 
-    /// The batch is going to write to `database`.
+    /// Notes that the batch is going to write to `database`.
     ///
-    /// - Returns: `false` when the target has no such database.
+    /// - Returns: `false` if the target has no such database or the database is left out.
     @discardableResult
     func touch(_ database: UInt32) -> Bool {
         guard keepsDatabase(database) else { return false }
@@ -123,7 +123,7 @@ final class BatchBuilder {
         return true
     }
 
-    /// The source has a value at `key` that the target cannot hold: what the target has there is older.
+    /// Removes the target's value at `key`, which is outdated: the source has a value there that the target cannot hold.
     func removeReplaced(_ key: RawSpan) {
         if isJournal || isOverwriting { batch.append("UNLINK", key) }
     }

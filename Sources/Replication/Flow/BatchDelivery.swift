@@ -2,22 +2,22 @@ import Logging
 import Redis
 import Wire
 
-/// Hands one batch after the other to the target: whole, or in parts where the target's limits or connections that end ask
-/// for it.
+/// Delivers one batch after another to the target. A batch is delivered in parts if it exceeds the target's limits or if
+/// connections end while it is being delivered.
 final class BatchDelivery {
-    /// What follows.
+    /// The next step of a delivery.
     enum Step {
-        /// The target gets this; it is to be sealed, unless it is.
+        /// Send this batch to the target; seal it first unless it is sealed.
         case deliver(CommandBatch)
-        /// All of the batch is applied.
+        /// The whole batch is applied.
         case done
-        /// What of the batch may be applied is, and the task stops.
+        /// Everything that may be applied is applied, and the task must stop.
         case failed(ReplicationError)
     }
 
     private let context: FlowContext
     private let classifier: ReplyClassifier
-    /// The batch that is being delivered, if it is in parts.
+    /// The batch that is being delivered, if it is delivered in parts.
     private var parts: BatchInParts?
 
     init(context: FlowContext, classifier: ReplyClassifier) {
@@ -25,12 +25,12 @@ final class BatchDelivery {
         self.classifier = classifier
     }
 
-    /// How often in a row the part on its way has lost its connection.
+    /// The number of connections in a row that the part on its way has lost.
     var losses: Int { parts?.trial.losses ?? 0 }
 
     var isInParts: Bool { parts != nil }
 
-    /// A sealed batch is to be delivered.
+    /// Begins to deliver a sealed batch.
     func begin(_ batch: CommandBatch) -> Step {
         let limits = context.targetLimits.limits
         guard batch.bytes.count > limits.safeBatchBytes else { return .deliver(batch) }
@@ -39,23 +39,23 @@ final class BatchDelivery {
         return next()
     }
 
-    /// What was on its way has been applied.
+    /// Reports that the batch or part on its way has been applied.
     func delivered() -> Step {
         parts?.delivered()
         return next()
     }
 
-    /// Commands of what was on its way are refused, and nothing of it was applied.
+    /// Reports that the target refused some commands of the batch or part on its way and applied none of it.
     func refused(_ indices: [Int], of batch: CommandBatch) -> Step {
         guard parts != nil else { return .deliver(batch.removing(Set(indices))) }
         parts?.leaveOutOfPart(indices)
         return next()
     }
 
-    /// Runs of strings in what was on its way are refused, and nothing of it was applied.
+    /// Reports that the target refused runs of strings in the batch on its way and applied none of it.
     func runsRefused(of batch: CommandBatch) -> Step { .deliver(batch.inSingleCommands()) }
 
-    /// What was on its way has not been applied by the connection that ended.
+    /// Reports that the connection ended before the batch or part on its way was applied.
     ///
     /// - Parameter words: what the target said before it ended the connection.
     func resend(_ batch: CommandBatch, _ evidence: BatchTrial.Evidence, words: String?) -> Step {
@@ -78,7 +78,7 @@ final class BatchDelivery {
         return failure.map(Step.failed) ?? .done
     }
 
-    // MARK: What the target does not take
+    // MARK: Commands that the target does not take
 
     private func leaveOutExcesses(_ limits: TargetLimits) {
         for (command, excess) in parts?.excesses(limits) ?? [] where parts?.failure == nil {

@@ -1,23 +1,23 @@
 import Redis
 
-/// A sealed batch that is delivered in parts: because it is beyond the target's limits as a whole, or to find out what of it
+/// A sealed batch that is delivered in parts, because the whole exceeds the target's limits or to find out which command
 /// ends the connections.
 ///
-/// Each part is a transaction with the position that it brings the flow to, so a crash between two parts applies nothing
-/// twice.
+/// Each part is a transaction that includes the position it brings the flow to, so a crash between two parts applies
+/// nothing twice.
 struct BatchInParts {
     let batch: CommandBatch
     private let units: [CommandBatch.Unit]
     private let sizes: [CommandBatch.Size]
     private(set) var trial: BatchTrial
-    /// What takes the place of commands, by number.
+    /// The commands that replace a command, by the number of the command.
     private var replacements: [Int: [[[UInt8]]]] = [:]
-    /// The numbers in `batch` of the commands of the part on its way.
+    /// The numbers in `batch` of the commands of the part on its way, by their index in the part.
     private var numbers: [Int: Int] = [:]
-    /// Why nothing follows the last part.
+    /// Why nothing follows the last part; `nil` if all parts are delivered normally.
     private(set) var failure: ReplicationError?
 
-    /// - Parameter limit: bytes of a part at most.
+    /// - Parameter limit: the maximum size of a part in bytes.
     init(_ batch: CommandBatch, limit: Int = .max) {
         let batch = batch.inSingleCommands()
         self.batch = batch
@@ -26,7 +26,7 @@ struct BatchInParts {
         trial = BatchTrial(sizes: units.map(\.bytes), limit: limit == .max ? .max : limit - TargetLimits.frameBytes)
     }
 
-    /// Every command that is beyond `limits`, with its size.
+    /// Every command that exceeds `limits` and has not been left out, with the excess.
     func excesses(_ limits: TargetLimits) -> [(command: Int, excess: TargetLimits.Excess)] {
         sizes.enumerated().compactMap { number, size in
             guard replacements[number] == nil else { return nil }
@@ -45,12 +45,12 @@ struct BatchInParts {
         trial.leftOut()
     }
 
-    /// Commands of the part on its way are refused.
+    /// Leaves out commands of the part on its way, which the target has refused.
     mutating func leaveOutOfPart(_ indices: some Sequence<Int>) {
         for index in indices { if let number = numbers[index] { replacements[number] = [] } }
     }
 
-    /// The task stops at `command`: what comes before its unit is still sent.
+    /// Ends the delivery at `command`, where the task stops. Units before the command's own are still sent.
     mutating func end(before command: Int, because error: ReplicationError) {
         guard failure == nil else { return }
         failure = error
@@ -61,7 +61,7 @@ struct BatchInParts {
 
     mutating func delivered() { trial.delivered() }
 
-    /// The next part, not sealed; `nil` when all are delivered.
+    /// The next part, not sealed; `nil` if all parts are delivered.
     mutating func nextPart() -> CommandBatch? {
         guard let range = trial.pending.first else { return nil }
         let part = batch.part(units[range], isLast: range.upperBound == units.count, replacing: replacements)

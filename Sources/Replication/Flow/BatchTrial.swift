@@ -1,15 +1,16 @@
 import Redis
 
-/// Which part of a batch is sent next, when the target or the network ends the connections that carry it.
+/// Decides which part of a batch is sent next if the target or the network ends the connections that carry it.
 ///
-/// A batch that has ended two connections in a row is sent in halves, in order, each with a position of its own, until what
-/// the target does not take is alone. Dividing harms nothing, so little evidence suffices for it. Blaming a unit loses data:
-/// it takes a complaint of the target at each of two losses, or, where the target ends connections without a word, a unit
-/// so large that a limit may forbid it and four losses in a row of a target that serves at once each time.
+/// A batch that has ended two connections in a row is divided into halves, which are sent in order, each with a position of
+/// its own. Halving goes on until the command that the target does not take is alone. Dividing does no harm, so little
+/// evidence is enough for it. Blaming a unit loses data and needs either a complaint of the target at each of two losses
+/// or, if the target ends connections without a word, a unit so large that a limit may forbid it and four losses in a row
+/// of a target that serves again at once each time.
 ///
 /// Pure: units are numbered, and only their sizes are known here.
 struct BatchTrial: Equatable {
-    /// What the loss of a connection says about the part that was on its way.
+    /// What a lost connection says about the part that was on its way.
     enum Evidence: Equatable {
         /// The target named the request as the reason.
         case complaint
@@ -20,13 +21,13 @@ struct BatchTrial: Equatable {
     }
 
     enum Finding: Equatable {
-        /// The same part is sent again.
+        /// Send the same part again.
         case again
-        /// The part is sent in two.
+        /// Send the part in two halves.
         case divided
-        /// The target does not take the unit: something is to be left out of it.
+        /// The target does not take the unit; some of it must be left out.
         case blamed(unit: Int)
-        /// It looks as if the target did not take the unit, but nothing proves it: it is sent again.
+        /// The target seems not to take the unit, but nothing proves it. Send it again.
         case suspected(unit: Int)
     }
 
@@ -39,15 +40,15 @@ struct BatchTrial: Equatable {
     private let sizes: [Int]
     /// Ranges of units that have not been confirmed, in order.
     private(set) var pending: [Range<Int>]
-    /// Losses in a row of the first of them.
+    /// The number of losses in a row of the first of them.
     private(set) var losses = 0
     private var complaints = 0
-    /// A part of a divided batch has something in it that ends connections, or one of the others has.
+    /// Whether the batch has been divided, so that one of its parts contains something that ends connections.
     private var isDivided = false
 
     /// - Parameters:
-    ///   - sizes: encoded bytes of each unit; there is one at least.
-    ///   - limit: bytes of a part at most, unless it is one unit.
+    ///   - sizes: the encoded bytes of each unit; there is at least one.
+    ///   - limit: the maximum number of bytes of a part, unless the part is a single unit.
     init(sizes: [Int], limit: Int = .max) {
         precondition(!sizes.isEmpty, "a batch has a unit")
         self.sizes = sizes
@@ -65,13 +66,13 @@ struct BatchTrial: Equatable {
 
     var isDone: Bool { pending.isEmpty }
 
-    /// The first part has been applied.
+    /// Reports that the first part has been applied.
     mutating func delivered() {
         pending.removeFirst()
         (losses, complaints) = (0, 0)
     }
 
-    /// Nothing from `unit` on is to be sent.
+    /// Drops all units from `unit` on.
     mutating func end(before unit: Int) {
         pending = pending.compactMap { part in
             let rest = part.clamped(to: 0..<unit)
@@ -79,10 +80,10 @@ struct BatchTrial: Equatable {
         }
     }
 
-    /// What was blamed is left out from here on.
+    /// Reports that a command which was blamed, or which exceeds a limit, is left out from here on.
     mutating func leftOut() { (losses, complaints) = (0, 0) }
 
-    /// The connection ended while the first part was on its way, and the part has not been applied.
+    /// Reports that the connection ended before the first part, which was on its way, was applied.
     mutating func lost(_ evidence: Evidence) -> Finding {
         guard let part = pending.first else { return .again }
         switch evidence {
@@ -94,7 +95,7 @@ struct BatchTrial: Equatable {
         }
         losses += 1
         if part.count > 1 {
-            // What is in it has ended two connections before it was divided.
+            // The whole batch has already ended two connections, so one complaint is enough to divide a part of it.
             guard losses >= Self.lossesUntilDivided || (isDivided && complaints > 0) else { return .again }
             let middle = part.lowerBound + part.count / 2
             pending.replaceSubrange(0..<1, with: [part.lowerBound..<middle, middle..<part.upperBound])

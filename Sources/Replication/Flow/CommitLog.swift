@@ -1,26 +1,27 @@
 import Dragonfly
 import Redis
 
-/// How far the target has confirmed a flow, and what the checkpoint says of a batch whose fate is unknown. Pure.
+/// Knows how far the target has confirmed a flow, and decides from the checkpoint what became of a batch in doubt. Pure.
 ///
-/// In the target the checkpoint is written with the batch, and says whether the batch was applied. Where a file keeps it, the
-/// batch is sent again: at least once. What the target may have lost by a restart no file can say.
+/// If the checkpoint is in the target, it is written together with the batch and shows whether the batch was applied. If a
+/// file keeps the checkpoint, the batch is sent again, so each batch is applied at least once. A file cannot show what the
+/// target may have lost in a restart.
 struct CommitLog {
     private let key: CheckpointKey
     private let flow: FlowID
     private let session: SessionStateMachine.Session
     private let isInTarget: Bool
-    /// The target's process that a file's positions are bound to.
+    /// The run ID of the target process to which the positions in a file are bound.
     private let targetRunID: String
-    /// What the checkpoint holds if nothing after it has been applied; `nil`: nothing.
+    /// What the checkpoint holds if nothing later has been applied; `nil` if it holds nothing.
     private(set) var confirmed: String?
-    /// Of the confirmed mark.
+    /// The `beside` count of the confirmed mark.
     private(set) var confirmedBeside: UInt64 = 0
-    /// What the batch that was sealed last writes there.
+    /// What the last sealed batch writes to the checkpoint.
     private var latest: String?
     private var latestBeside: UInt64 = 0
     private var batchNumber: UInt64 = 0
-    /// Records before it may have been applied by an earlier session.
+    /// The LSN before which an earlier session may have applied records.
     private(set) var repeatsUntil: LSN?
     private var sealedNext: UInt64 = 0
 
@@ -32,11 +33,11 @@ struct CommitLog {
         targetRunID = context.targetRunID
     }
 
-    // MARK: Where it begins
+    // MARK: The start
 
-    /// The flow goes on at `mark`.
+    /// Lets the flow continue at `mark`.
     ///
-    /// - Parameter repeating: some of what follows may have been applied; `repeats(until:)` says how far.
+    /// - Parameter repeating: whether some of what follows may have been applied; `repeats(until:)` says how far.
     mutating func setResumePoint(_ mark: StreamMark, repeating: Bool) {
         let next = mark.next
         sealedNext = next.value
@@ -45,15 +46,15 @@ struct CommitLog {
         repeatsUntil = repeating ? LSN(.max) : nil
     }
 
-    /// The source was at `end` after the session had begun.
+    /// Notes that the source was at `end` after the session had begun, so only records before `end` may be repeated.
     mutating func repeats(until end: LSN) { if repeatsUntil != nil { repeatsUntil = end } }
 
     // MARK: Batches
 
-    /// Ends a batch with the flow's position in it.
+    /// Seals a batch with the flow's position in it.
     mutating func seal(_ batch: CommandBatch) { batch.seal(checkpoint: checkpoint(of: batch)) }
 
-    /// Some of the next batch, which brings the flow to `next`, may have been applied before.
+    /// Whether some of the next batch, which brings the flow to `next`, may have been applied before.
     mutating func isRepeating(to next: UInt64?) -> Bool {
         guard let next, let end = repeatsUntil else { return false }
         defer { sealedNext = next }
@@ -81,7 +82,7 @@ struct CommitLog {
         (confirmed, confirmedBeside) = (String(decoding: value, as: UTF8.self), batch.progress.beside)
     }
 
-    /// A global command has been applied, with the checkpoints of all flows.
+    /// Notes that a global command has been applied together with the checkpoints of all flows.
     mutating func confirmGlobal(next: LSN) {
         confirmed = CheckpointValue(of: next, session).text
         latest = confirmed
@@ -94,13 +95,13 @@ struct CommitLog {
         case upToDate
         case applied
         case notApplied
-        /// It may have been applied, and is sent again.
+        /// The batch may have been applied; it is sent again.
         case repeated
-        /// The target's data are not what the flow has written: why.
+        /// The target does not hold the data that the flow has written, for this reason.
         case changed(String)
     }
 
-    /// The first connection of a session: the target still holds the position that the session found there.
+    /// Checks at the session's first connection that the target still holds the position that the session found there.
     func resolveStart(_ finding: FlowTargetFinding) -> Resolution {
         guard isInTarget, repeatsUntil == nil else { return .upToDate }
         guard isAtConfirmedPosition(finding) else {
@@ -112,17 +113,17 @@ struct CommitLog {
     private static let lostBeside =
         "the target came back without the last of what was written beside the stream: values that were read at the source, TTLs"
 
-    /// The same position may be there in another spelling, of an earlier version.
+    /// Whether the target holds the confirmed position. An earlier version may have written it in another form.
     private func isAtConfirmedPosition(_ finding: FlowTargetFinding) -> Bool {
         if finding.checkpoint == confirmed { return true }
         guard let found = finding.checkpoint, let confirmed, let value = CheckpointValue(found) else { return false }
         return value == CheckpointValue(confirmed)
     }
 
-    /// What became of the batch that was on its way.
+    /// Decides what became of the batch that was on its way.
     ///
-    /// - Parameter others: unordered batches that were on their way after it, or are to be sent again: any of them may have
-    ///   been applied last.
+    /// - Parameter others: unordered batches that were on their way after it or wait to be sent again. Any of them may have
+    ///   been the last one applied.
     func resolveInDoubt(
         _ batch: CommandBatch?, _ finding: FlowTargetFinding, others: some Sequence<CommandBatch> = []
     ) -> Resolution {

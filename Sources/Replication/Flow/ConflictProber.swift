@@ -3,7 +3,7 @@ import Link
 import Redis
 import Wire
 
-/// Asks the target for keys that a conflict policy protects (`ConflictStage`), on connections of its own.
+/// Asks the target which keys exist that a conflict policy protects (`ConflictStage`), on a connection of its own.
 final class ConflictProber {
     private let context: FlowContext
     private let control: TargetControl
@@ -13,10 +13,10 @@ final class ConflictProber {
         control = TargetControl(connector: context.connector, role: "conflicts-\(flow)", replacesAny: true)
     }
 
-    /// Asks until the target answers, or the task is cancelled.
+    /// Asks again until the target answers or the task is cancelled.
     ///
-    /// - Returns: those of `questions` that the target has.
-    /// - Throws: `TargetError`, when no other attempt mends it.
+    /// - Returns: those of `questions` that exist in the target.
+    /// - Throws: `TargetError` if another attempt cannot help or the task is cancelled.
     func existing(
         _ questions: [ConflictStage.Place], isolation: isolated (any Actor)? = #isolation
     ) async throws -> [ConflictStage.Place] {

@@ -2,7 +2,9 @@ import Dragonfly
 import Redis
 import Wire
 
-/// What the target cannot have as the source has it: counted, listed, and by policy the end. And why decoding halts.
+/// Reports what the target cannot hold as the source does, and keeps the reason why decoding halts.
+///
+/// Incidents are counted and listed, and stop the task if the policy says so.
 ///
 /// Lives on its flow's queue.
 final class EncoderReports {
@@ -11,15 +13,15 @@ final class EncoderReports {
     private let policy: ReplicationPolicy
     private let refreshes: RefreshQueue?
     private let consumedStreams: ConsumedStreams?
-    /// A value that was read at the source is being written: what is to be said of its key has been said.
+    /// Whether a value read at the source is being written. Incidents of its key have been reported before.
     var isRefreshing = false
-    /// Keys whose values the target has refused since they were read at the source.
+    /// Keys whose values, which were read at the source, the target has refused.
     private var refusedRefreshes: Set<RefreshKey> = []
     private var handOns = UnconfirmedHandOns()
     private(set) var halt: FlowEncoder.Halt? { didSet { isHalted = halt != nil } }
-    /// Asked for with each entry: the reason itself would be retained each time.
+    /// A copy of `halt != nil`. It is checked for each entry, and reading `halt` would retain the reason each time.
     private(set) var isHalted = false
-    /// Keys of the snapshot that had expired, and those that the target had of its own.
+    /// The numbers of snapshot keys that had expired and of keys that the target already had.
     private(set) var counts = (expired: 0, conflicts: 0)
 
     init(_ flow: FlowID, _ context: FlowContext) {
@@ -32,12 +34,12 @@ final class EncoderReports {
 
     // MARK: Halting
 
-    /// The first reason is the one to act on; only a failure comes before others.
+    /// Halts decoding. The first reason stays; only `fail` replaces it.
     func halt(_ reason: FlowEncoder.Halt) {
         if halt == nil { halt = reason }
     }
 
-    /// What decoding was halted for is done; a failure stays.
+    /// Ends the halt, because its cause has been handled. A failure stays.
     func resume() {
         if case .failure = halt { return }
         halt = nil
@@ -56,34 +58,34 @@ final class EncoderReports {
 
     func record(_ incident: IncidentLog.Incident) { incidents.record(incident) }
 
-    /// Of a key that may be looked at again and again.
+    /// Records an incident of a key that may be checked repeatedly, but only once.
     func recordOnce(_ incident: IncidentLog.Incident) { incidents.recordOnce(incident) }
 
-    /// Policy: the task goes on without what the target has no place for.
+    /// Whether the policy lets the task continue without data that the target cannot hold.
     var leavesOutUnsupported: Bool { policy.onUnsupported == .skip }
 
-    /// Policy: the task goes on without a database that the target lacks, or that is left out on purpose.
+    /// Whether the policy lets the task continue without a database that the target lacks, or leaves it out on purpose.
     func leavesOut(_ database: UInt32) -> Bool { leavesOutUnsupported || policy.skippedDatabases.contains(database) }
 
     func countExpired() { counts.expired += 1 }
 
     func countConflict() { counts.conflicts += 1 }
 
-    /// Keys are read at the source.
+    /// Whether keys are read at the source.
     var canRefresh: Bool { refreshes != nil }
 
-    /// The key waits to be read at the source: what the target has there may be anything.
+    /// Whether the key waits to be read at the source, so the target's value may be anything.
     func isStale(_ key: RefreshKey) -> Bool { refreshes?.waits(key) ?? false }
 
-    /// The key is to be read at the source: what the stream says of it is not enough.
+    /// Asks for the key to be read at the source, because the stream does not say enough about it.
     func refresh(_ key: RawSpan, database: UInt32) {
         guard let refreshes, !isRefreshing, key.byteCount > 0 else { return }
         let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
         refreshes.ask(RefreshRequest(key, flow: flow))
     }
 
-    /// `subject` brings the key here from database `origin`, which the target lacks or which is left out: it is to be read at the
-    /// source.
+    /// Reports a key that `subject` brings here from database `origin`, which the target lacks or which is left out, and
+    /// asks for it to be read at the source.
     func refreshMissing(_ key: RawSpan, subject: String, from origin: UInt32, database: UInt32) {
         if isRefreshing { return }
         record(
@@ -94,10 +96,10 @@ final class EncoderReports {
         refresh(key, database: database)
     }
 
-    /// By what the target answers to a command, it does not have what the source has at `keys`: they are to be read at the
-    /// source, and so are the keys that have got their values since.
+    /// Asks for `keys` to be read at the source, because a reply of the target shows that it does not have the source's
+    /// values. Keys that have received their values from them since are read too.
     ///
-    /// - Parameter lsn: of the command's record; `nil`: any that is not confirmed.
+    /// - Parameter lsn: the LSN of the command's record; `nil` includes all values handed on that are not confirmed.
     func refresh(_ keys: [RefreshKey], since lsn: UInt64?) {
         guard let refreshes, !isRefreshing else { return }
         for key in keys + handOns.destinations(of: keys, since: lsn ?? 0) where !key.key.isEmpty {
@@ -105,18 +107,18 @@ final class EncoderReports {
         }
     }
 
-    /// The target does not take the key's value that was read at the source: it is not asked for again.
+    /// Notes that the target refuses the key's value that was read at the source, so that the key is not read again.
     func noteRefusedRefresh(of key: RefreshKey) {
         if refreshes != nil { refusedRefreshes.insert(key) }
     }
 
     func takeRefusedRefresh(of key: RefreshKey) -> Bool { refusedRefreshes.remove(key) != nil }
 
-    /// Where `command` gives a key the value that the target has of another one: what is still to be read at the source of the
-    /// one is to be read of the other too, also when the target has yet to say so.
+    /// Notes that `command` gives keys the values that other keys have in the target. If a source key of such a hand-on has
+    /// to be read at the source, now or after a later answer of the target, its destination has to be read too.
     ///
-    /// - Parameter lsn: of the record; 0 inside the snapshot.
-    /// - Returns: how many keys are handed on, to be counted in the batch.
+    /// - Parameter lsn: the LSN of the record; 0 inside the snapshot.
+    /// - Returns: the number of values handed on, to be counted in the batch.
     func handOn(_ command: borrowing JournalCommand, database: UInt32, at lsn: UInt64) -> Int {
         guard !isRefreshing, refreshes != nil || consumedStreams != nil else { return 0 }
         var count = 0
@@ -132,7 +134,7 @@ final class EncoderReports {
         return count
     }
 
-    /// The target has confirmed a batch, and all that it says of it has been classified.
+    /// Notes that the target has confirmed a batch and all its replies have been classified.
     func confirmed(_ progress: CommandBatch.Progress) { handOns.confirm(progress.handOns) }
 
     func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
@@ -144,7 +146,7 @@ final class EncoderReports {
         }
     }
 
-    /// Of a key that is not to be read at the source, or has been asked for.
+    /// Reports a divergence of a key that need not be read at the source, or for which that has been requested.
     func report(_ divergence: Divergence, subject: String, printableKey key: String, database: UInt32) {
         if isRefreshing { return }
         record(
@@ -153,9 +155,10 @@ final class EncoderReports {
                 reason: divergence.reason, subject: subject))
     }
 
-    /// What is written to a database that the target lacks, or whose keys are left out on purpose.
+    /// Reports a write to a database that the target lacks or whose keys are left out on purpose.
     ///
-    /// - Parameter database: of the command, where it moves its key to `missing`.
+    /// - Parameter database: the command's own database. It differs from `missing` if the command moves its key to
+    ///   `missing`.
     func reportLeftOut(_ missing: UInt32, subject: String, key: RawSpan, database: UInt32) {
         guard policy.skippedDatabases.contains(missing) else {
             return report(.database, subject: subject, key: key, database: database)
@@ -171,7 +174,7 @@ final class EncoderReports {
         if unsupported.hasReadableValue { refresh(key, database: database) }
     }
 
-    /// - Returns: the error to stop with, if the policy says so; decoding has been halted with it.
+    /// - Returns: the error to stop with if the policy says so. Decoding has then been halted with it.
     @discardableResult
     func report(
         _ unsupported: Unsupported, subject: String, printableKey key: String, database: UInt32

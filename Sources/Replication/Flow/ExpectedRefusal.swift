@@ -1,15 +1,16 @@
-/// An error of the target that does not say that it differs: the source journals some commands whether it takes them or not,
-/// and takes numbers that no Redis does (Protocol 5.6 rows 20 and 21). The raw value names it in logs, counters and the
-/// dead-letter file.
+/// An error of the target that does not prove that its data differ.
+///
+/// The source journals some commands whether it accepts them or not, and accepts numbers that Redis does not (Protocol 5.6
+/// rows 20 and 21). The raw value names the refusal in logs, counters and the dead-letter file.
 enum ExpectedRefusal: String, CaseIterable {
-    /// The source refuses such a command as well, as far as the journal says.
+    /// As far as the journal shows, the source refuses such a command as well.
     case command = "refused-alike"
-    /// The source took it: it reads numbers and stream ids less strictly, or has another value there.
+    /// The source accepted the command: it parses numbers and stream IDs less strictly, or has another value there.
     case number = "number-format"
 
     /// - Parameters:
-    ///   - name: of the command.
-    ///   - isStore: it is a SORT or GEORADIUS ... STORE, or runs one.
+    ///   - name: the name of the command.
+    ///   - isStore: whether the command is a SORT or GEORADIUS ... STORE, or a script that runs one.
     init?(_ text: String, of name: String, isStore: Bool) {
         if isStore || Self.isOfCommand(text, name) {
             self = .command
@@ -22,7 +23,7 @@ enum ExpectedRefusal: String, CaseIterable {
 
     private static func isOfCommand(_ text: String, _ name: String) -> Bool {
         if text.hasPrefix("WRONGTYPE") {
-            // (Of a FIELDEXPIRE by its script.)
+            // (The script for FIELDEXPIRE has an error text of its own.)
             return ofAnyType.contains(name) || text.hasPrefix("WRONGTYPE FIELDEXPIRE")
         }
         return text.hasPrefix("ERR resulting score is not a number")

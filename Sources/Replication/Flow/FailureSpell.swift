@@ -1,8 +1,8 @@
-/// A failure that comes up again and again: news when it begins, and when it has not come up for a while.
+/// Turns a recurring failure into news: once when it begins, and once when it has not recurred for a while.
 struct FailureSpell {
     enum News { case begun, over }
 
-    /// So long without a failure ends it.
+    /// The time without a failure that ends the spell.
     static let calm = Duration.seconds(60)
 
     private var last: ContinuousClock.Instant?

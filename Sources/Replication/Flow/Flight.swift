@@ -1,12 +1,12 @@
 import DequeModule
 import Redis
 
-/// Batches on their way to the target, the oldest first. There is at least one.
+/// The batches on their way to the target, the oldest first. There is at least one.
 ///
-/// There is more than one only of unordered batches (`CommandBatch.isUnordered`): the whole values of a snapshot. A key
-/// comes in two of them only if nothing has changed it in between, since each change is a record of the journal, whose
-/// batch goes by itself. So it does no harm when one of them is refused and those after it are not, or when one is
-/// applied twice.
+/// There is more than one only if all are unordered (`CommandBatch.isUnordered`): they hold whole values of a snapshot. A
+/// key can be in two of them only if nothing has changed it in between, because each change is a record of the journal,
+/// whose batch is sent by itself. So it does no harm if one of them is refused and later ones are not, or if one is applied
+/// twice.
 struct Flight {
     private var batches: Deque<CommandBatch>
 
@@ -18,14 +18,14 @@ struct Flight {
 
     var followers: Deque<CommandBatch>.SubSequence { batches.dropFirst() }
 
-    /// Others may be sent before the fate of these is known.
+    /// Whether other unordered batches may be sent before the result of these is known.
     var mayBeFollowed: Bool { batches.allSatisfy(\.isUnordered) }
 
     mutating func append(_ batch: CommandBatch) { batches.append(batch) }
 
-    /// The fate of the oldest is known.
+    /// The flight without the oldest batch, whose result is known.
     ///
-    /// - Returns: the rest; `nil` when there is none.
+    /// - Returns: the rest; `nil` if there is none.
     func landed() -> Flight? {
         guard isFollowed else { return nil }
         var rest = self

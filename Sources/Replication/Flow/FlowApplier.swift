@@ -6,9 +6,9 @@ import Logging
 package import Redis
 import Wire
 
-/// Decodes one flow and applies it, on one queue: drives the flow's state machine.
+/// Decodes one flow and applies it to the target, on one queue. The applier drives the flow's state machine.
 ///
-/// | what | who |
+/// | task | type |
 /// |---|---|
 /// | what is done next | `FlowStateMachine` |
 /// | bytes to commands | `FlowFeed`, `FlowEncoder` |
@@ -43,7 +43,7 @@ package actor FlowApplier {
     private var quietWaiters = Waiters()
     private var drainWaiters = Waiters()
 
-    /// - Throws: `SystemError`, when there is no room for what the flow has to remember.
+    /// - Throws: `SystemError` if there is no room for what the flow must remember.
     package init(
         flow: FlowID, start: FlowStart, intake: Intake, context: FlowContext, profile: TargetProfile,
         onEvent: @escaping @Sendable (FlowEvent) -> Void
@@ -73,9 +73,9 @@ package actor FlowApplier {
         silence = SilenceWatch(limit: context.silenceLimit)
     }
 
-    /// Connects to the target; the flow's bytes may already be arriving.
+    /// Connects to the target. The flow's bytes may already be arriving.
     ///
-    /// - Throws: `TargetError`; `ReplicationError` when the target's position is not the session's.
+    /// - Throws: `TargetError`; `ReplicationError` if the target does not hold the session's position.
     package func start() async throws {
         target.onEvent = { [weak self] event in self?.assumeIsolated { $0.handle(event) } }
         let finding = try await target.open(isolation: self)
@@ -132,7 +132,7 @@ package actor FlowApplier {
             mayFollow: mayFollow)
     }
 
-    /// The encoder's batch can be sent before the fate of those on their way is known.
+    /// Whether the encoder's batch can be sent before the result of the batches on their way is known.
     private var mayFollow: Bool {
         guard encoder.isBatchUnordered else { return false }
         return encoder.batch.bytes.count <= min(target.room, context.targetLimits.limits.safeBatchBytes)
@@ -178,8 +178,8 @@ package actor FlowApplier {
         target.deliver(batch)
     }
 
-    /// A batch is written while it is being built; what comes before its long command goes ahead where both together are
-    /// over the target's limit.
+    /// Begins to write a batch that is still being built. If the batch with its long command would exceed the target's
+    /// limit, the commands before the long one are sent first in a batch of their own; in a cluster always.
     private func begin() {
         if mustWaitForPace() { return }
         let batch = encoder.batch
@@ -253,7 +253,8 @@ package actor FlowApplier {
         if machine.isFollowed, !outcome.isApplied { return machine.heldBack() }
         switch classifier.verdict(on: outcome, of: batch) {
         case .applied(let failure):
-            // Reported before the batch's progress: a migration that this batch completes must not end as if all were well.
+            // Report the failure before the batch's progress: a migration that this batch completes must not end as if all
+            // were well.
             if let failure {
                 machine.fail(failure)
                 report()
@@ -262,7 +263,7 @@ package actor FlowApplier {
             encoder.refresher?.confirmed(batch.progress)
             encoder.reports.confirmed(batch.progress)
             progress.applied(batch, masterVersion: encoder.masterVersion)
-            // A part of a batch, and what a cluster's nodes have got, may still be asked for.
+            // The commands of a part of a batch, or of a batch sent to a cluster's nodes, may still be needed.
             let isOver = context.cluster == nil && !delivery.isInParts
             take(delivery.delivered())
             if isOver { encoder.reuse(batch) }
@@ -280,7 +281,7 @@ package actor FlowApplier {
         }
     }
 
-    /// Reports go out before what follows them.
+    /// Sends pending reports at once, before anything that follows them.
     private func report() {
         while let event = machine.takeReport() { onEvent(event) }
     }
@@ -331,7 +332,7 @@ package actor FlowApplier {
         }
     }
 
-    /// The session has prepared the database.
+    /// Lets the flow write to `database`, which the session has prepared.
     package func open(_ database: UInt32) {
         encoder.open(database)
         guard machine.isActive else { return }
@@ -339,7 +340,7 @@ package actor FlowApplier {
         pump()
     }
 
-    /// The position after the global command that the flow waits at.
+    /// The position after the global command at which the flow waits.
     package var positionAfterGlobal: LSN { LSN(encoder.nextLSN + 1) }
 
     /// See `FlowTarget`.
@@ -347,7 +348,7 @@ package actor FlowApplier {
     func nodesMarked(_ masters: [MarkedMaster]) { target.nodesMarked(masters) }
     func hasFoundNodesComplete() async -> Bool { await target.hasFoundNodesComplete(isolation: self) }
 
-    /// The global command has been applied, with the checkpoints of all flows.
+    /// Continues after the global command, which has been applied together with the checkpoints of all flows.
     package func resumeAfterGlobal() {
         guard machine.globalDone(next: positionAfterGlobal) else { return }
         target.globalCommandDone(next: positionAfterGlobal)
@@ -358,7 +359,7 @@ package actor FlowApplier {
 
     // MARK: Time
 
-    /// Each half second: what comes up while nothing arrives.
+    /// Does every half second what is due even if nothing arrives.
     private nonisolated func tick(_ count: Int) {
         let begun = ContinuousClock.now
         queue.asyncAfter(deadline: .now() + .milliseconds(500)) { [weak self] in
@@ -368,7 +369,7 @@ package actor FlowApplier {
         }
     }
 
-    /// - Parameter isLate: the process was held: what came meanwhile may be in its sockets still.
+    /// - Parameter isLate: whether the process was held up. Bytes that arrived meanwhile may still be in its sockets.
     private func ticked(_ count: Int, isLate: Bool) -> Bool {
         if case .closed = machine.state { return false }
         noteUnrecordedTTLs()
@@ -396,21 +397,21 @@ package actor FlowApplier {
         }
     }
 
-    /// Ends elements whose TTLs the target cannot keep: what is due goes, and never ahead of the stream, since a command
-    /// that waits to be applied may have extended a TTL in time.
+    /// Removes elements whose TTLs the target cannot keep and which are due, but never ahead of the stream: a command that
+    /// waits to be applied may have extended a TTL in time.
     private func sweep() {
         if machine.isFlowing { encoder.sweepElements(upTo: feed.oldestWaiting ?? context.clock()) }
     }
 
-    /// The last sweep has left some: at once again.
+    /// Sweeps again at once if the last sweep has left some elements.
     private func sweepRest() {
         guard let memberTTLs = encoder.memberTTLs, memberTTLs.wantsSweep else { return }
         memberTTLs.wantsSweep = false
         sweep()
     }
 
-    /// Whether the applier gets its turn; and, in it, how long the target has been silent. An applier that waits for its
-    /// target has not hung: its queue answers.
+    /// Checks that the applier gets its turn and, in that turn, how long the target has been silent. An applier that waits
+    /// for its target does not hang: its queue answers.
     package nonisolated var probe: QueueProbe {
         QueueProbe("the applier of flow \(flow)", queue: queue) { [weak self] in
             self?.assumeIsolated { $0.noteSilence() }
@@ -435,34 +436,36 @@ package actor FlowApplier {
 
     // MARK: Orders
 
-    /// Records may be acknowledged at once on the flow's own connection.
+    /// Lets the applier acknowledge records at once on the flow's own connection.
     package func acknowledge(on connection: FlowConnection) { progress.connection = connection }
 
-    /// The source was at `end` after the session had begun: what lies before may be old.
+    /// Notes that the source was at `end` after the session had begun: records before `end` may be old.
     package func setCatchUpEnd(_ end: LSN) {
         machine.repeats(until: end)
         encoder.setCatchUpEnd(end.value)
     }
 
-    /// Something has been written beside the stream, by somebody else: the flow's mark moves on.
+    /// Moves the flow's mark on, because somebody else has written something beside the stream.
     func noteBeside() {
         progress.hasSentPosition = false
         machine.bytesAvailable()
         pump()
     }
 
-    /// Hands something to what puts values that are read at the source into the stream.
+    /// Passes the flow's refresher to `body`.
+    ///
+    /// - Returns: `nil` if the flow has no refresher, has ended or is not in the stable stream.
     func refresh<R: Sendable>(_ body: @Sendable (FlowRefresher) -> R) -> R? {
         guard let refresher = encoder.refresher, machine.isActive, encoder.isStable else { return nil }
         defer {
-            // What has been read may be true where the stream is now.
+            // A value that has been read may be due at the stream's current position.
             machine.bytesAvailable()
             pump()
         }
         return body(refresher)
     }
 
-    /// Waits until nothing is on its way, and keeps it so until `release`.
+    /// Waits until nothing is on its way, and sends nothing until `release`.
     func quiesce() async {
         machine.quiesce()
         pump()
@@ -476,7 +479,7 @@ package actor FlowApplier {
 
     /// Waits until everything received has been applied, or until `limit` has passed.
     ///
-    /// - Returns: `true` when it has been applied.
+    /// - Returns: `true` if everything has been applied.
     package func drain(within limit: Duration) async -> Bool {
         machine.bytesAvailable()
         machine.drain()
@@ -493,7 +496,7 @@ package actor FlowApplier {
         return machine.isAtRest && !fill.hasContent && feed.isEmpty
     }
 
-    /// Something received can still be applied: now, or when the target is back.
+    /// Whether something received can still be applied, now or when the target is back.
     package var hasMore: Bool { machine.hasMore(fill, isEmpty: feed.isEmpty) }
 
     package func close() async {
@@ -503,7 +506,7 @@ package actor FlowApplier {
         encoder.expiryGuard?.keyExpiries.close()
         if isAtRest { await target.retire(isolation: self) }
         target.close()
-        // What they may still send would meet the next session, or a target that has been left.
+        // Anything that they still sent would meet the next session, or a target that has been left.
         connecting?.cancel()
         probing?.cancel()
         await connecting?.value
@@ -516,7 +519,7 @@ package actor FlowApplier {
     }
 }
 
-// MARK: - What the session asks for
+// MARK: - Queries by the session
 
 extension FlowApplier {
     package var hasElementExpiries: Bool { encoder.memberTTLs?.isEmpty == false }
@@ -526,11 +529,11 @@ extension FlowApplier {
     /// Databases that the flow has written to.
     package var databases: Set<UInt32> { encoder.databases }
 
-    /// Keys of our own that an unfinished value has left in the target.
+    /// Keys of df2redis' own that an unfinished value has left in the target.
     package var partialKeys: [(database: UInt32, key: [UInt8])] { encoder.partialKeys }
 
     package var snapshotCounts: (expired: Int, conflicts: Int) { encoder.reports.counts }
 
-    /// Nothing is sent any more.
+    /// Whether the flow has failed or is closed, so that nothing is sent any more.
     var hasEnded: Bool { !machine.isActive }
 }

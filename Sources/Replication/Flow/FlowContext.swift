@@ -2,55 +2,57 @@ package import Dragonfly
 package import Logging
 package import Redis
 
-/// What all flows of a session share.
+/// The settings and objects that all flows of a session share.
 package struct FlowContext: Sendable {
     package var task: String
     package var policy: ReplicationPolicy
     package var session: SessionStateMachine.Session
     package var targetDatabases: UInt32
     package var connector: TargetConnector
-    /// Where the target is a cluster.
+    /// Connects to the cluster; `nil` if the target is a single server.
     var cluster: ClusterConnector? { connector.cluster }
     package var incidents: IncidentLog
     package var logger: Logger
-    /// By flow number.
+    /// The progress of each flow, by flow number.
     package var allProgress: [FlowProgress]
     package var retry: RetryPolicy
-    /// A target that answers nothing for so long is reported as lost.
+    /// A target that owes an answer for this long is reported as lost.
     package var silenceLimit = Duration.seconds(30)
     package var checkpoint = CheckpointSettings()
-    /// The position stays when the session ends: the next one goes on there.
+    /// Whether the position stays when the session ends, so that the next session can continue there.
     package var keepsPosition = true
-    /// The target's process as the session found it.
+    /// The run ID of the target process that the session found.
     package var targetRunID = ""
-    /// The nodes of a cluster remove marks, too, when their memory is full.
+    /// Whether the nodes of a cluster may evict marks, too, when their memory is full.
     package var targetEvictsMarks = false
-    /// Outlives the session.
+    /// The target's limits as far as they are known. They outlive the session.
     package var targetLimits = KnownTargetLimits()
     package var counters = TaskCounters()
-    /// Keys to be read at the source; `nil`: none are.
+    /// The keys to be read at the source; `nil` if none are read.
     package var refreshes: RefreshQueue?
-    /// `nil`: nobody wants to know.
+    /// Collects streams whose groups are read without a record; `nil` if nobody needs them.
     package var consumedStreams: ConsumedStreams?
 
-    /// Commands of one transaction at most; those of one record stay together.
+    /// The maximum number of commands in one transaction. Commands of one record stay together.
     package var batchCommands = Int.max
     package var pacer: CommandPacer?
-    /// Where files without a name go; `nil`: nowhere.
+    /// The folder for unnamed files; `nil` if there is none.
     package var directory: String?
-    /// Unix time in milliseconds.
+    /// Returns the Unix time in milliseconds.
     package var clock: @Sendable () -> Int64 = { 0 }
 
     var checkpointKey: CheckpointKey { CheckpointKey(task: task, prefix: checkpoint.keyPrefix) }
     package var sourceClock = SourceClock()
-    /// How far the source's clock is ahead of ours, in milliseconds.
+    /// How far the source's clock is ahead of df2redis' clock, in milliseconds.
     var clockSkew: Int64 { sourceClock.skew }
-    /// A PEXPIREAT of so soon is what a plain GETEX has left in the journal.
+    /// The tolerance for comparing a deadline with the time, in milliseconds. A PEXPIREAT of an older source whose time is
+    /// at most this far ahead was left in the journal by a plain GETEX. A deadline counts as passed only if it lies this
+    /// far in the past.
     package var expiryMarginMilliseconds = JournalRewriter.expiryMarginMilliseconds
 
     package var flowCount: Int { session.flowCount }
 
-    /// The keys of a database of the source go to the target.
+    /// Whether the keys of the source's `database` are replicated to the target.
     func keeps(_ database: UInt32) -> Bool {
         database < targetDatabases && !policy.skippedDatabases.contains(database)
     }
@@ -58,7 +60,7 @@ package struct FlowContext: Sendable {
     func progress(_ flow: FlowID) -> FlowProgress { allProgress[flow.index] }
 }
 
-/// How long to wait before another attempt: doubling, with jitter, up to a limit.
+/// The wait before another attempt: it doubles each time up to a limit, and has jitter.
 package struct RetryPolicy: Equatable, Sendable {
     package var initial: Duration
     package var maximum: Duration
@@ -68,7 +70,7 @@ package struct RetryPolicy: Equatable, Sendable {
         self.maximum = maximum
     }
 
-    /// The wait before attempt number `attempt` (from 1), between half of its length and all of it.
+    /// Returns the wait before attempt number `attempt` (from 1): a random part of the full length, at least half of it.
     package func wait(before attempt: Int) -> Duration {
         var length = initial
         for _ in 1..<max(attempt, 1) where length < maximum { length = length * 2 }

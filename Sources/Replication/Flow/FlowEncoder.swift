@@ -3,30 +3,31 @@ import Dragonfly
 import Redis
 import Wire
 
-/// What a flow's bytes mean for the target: the decoder's sink, which fills batches with commands.
+/// Turns a flow's bytes into commands for the target: the decoder's sink, which fills batches.
 ///
-/// A journal record goes down a line of stages (`FlowStages`), a value of the snapshot to the `SnapshotPhase`. Here is what
-/// is common to both: which record is the next, why decoding halts, when a batch is full.
+/// A journal record passes through a line of stages (`FlowStages`), and a value of the snapshot through `SnapshotPhase`.
+/// The encoder does what both have in common: it counts records, knows why decoding halts and when a batch is full.
 ///
 /// Lives on its applier's queue.
 final class FlowEncoder: FlowSink {
-    /// Why decoding must not go on before somebody acts.
+    /// Why decoding must stop until somebody acts.
     enum Halt {
-        /// Every flow meets before and after this command.
+        /// A global command, before and after which all flows meet.
         case global(GlobalCommand, transactionID: UInt64)
-        /// The source was emptied during the snapshot: begin again.
+        /// The source was emptied during the snapshot, so the full sync must begin again.
         case restart(GlobalCommand)
-        /// The target is to be asked for keys (`ConflictStage`).
+        /// The target must be asked for keys (`ConflictStage`).
         case questions
         case failure(ReplicationError)
     }
 
-    /// The stream is to have most of a batch: adjusted deadlines get so many bytes of it while more waits to be decoded.
+    /// The limit for adjusted deadlines in a batch, in bytes, while more waits to be decoded. It leaves most of a batch to
+    /// the stream.
     static let deadlineBytes = BatchBuilder.batchBytes / 4
 
     let flow: FlowID
     let reports: EncoderReports
-    /// For those who remove keys that the source no longer has.
+    /// Knows the synced keys, for code that removes keys which the source no longer has.
     var reconcile: ReconcileStage { stages.reconcile }
     var memberTTLs: MemberTTLStage? { stages.memberTTLs }
     var expiryGuard: ExpiryGuard? { stages.expiryGuard }
@@ -36,19 +37,19 @@ final class FlowEncoder: FlowSink {
     private let stages: FlowStages
     private let builder: BatchBuilder
     private let position: StreamPosition
-    /// `nil`: the flow is a journal from here on.
+    /// The snapshot's state; `nil` once the flow has reached the journal.
     private var snapshot: SnapshotPhase?
     private let flowCount: Int
     private let sourceClock: SourceClock
     private let progress: FlowProgress
-    /// Values that are read at the source; `nil`: none are.
+    /// Writes values that are read at the source; `nil` if none are read.
     let refresher: FlowRefresher?
-    /// A batch holds one sweep at most.
+    /// Whether the batch already holds a sweep. A batch holds at most one.
     private var hasSwept = false
-    /// When the oldest batch on its way to the target was sent; `nil`: none is on its way.
+    /// When the oldest batch on its way to the target was sent; `nil` if none is on its way.
     var oldestSent: ContinuousClock.Instant?
 
-    /// - Throws: `SystemError`, when there is no room for what the flow has to remember.
+    /// - Throws: `SystemError` if there is no room for what the flow must remember.
     init(flow: FlowID, start: FlowStart, context: FlowContext, profile: TargetProfile) throws {
         self.flow = flow
         stages = try FlowStages(flow: flow, start: start, context: context, profile: profile)
@@ -65,33 +66,31 @@ final class FlowEncoder: FlowSink {
         }
     }
 
-    // MARK: How far it is
+    // MARK: Progress
 
     var batch: CommandBatch { builder.batch }
     var selectedDatabase: UInt32? { builder.selectedDatabase }
     /// Databases that this flow has written to.
     var databases: Set<UInt32> { builder.databases }
     var halt: Halt? { reports.halt }
-    /// The flow is a journal.
+    /// Whether the flow has reached the journal.
     var isStable: Bool { builder.isJournal }
-    /// All values of the snapshot have come.
+    /// Whether all values of the snapshot have arrived.
     var hasCompletedSnapshot: Bool { snapshot?.isComplete ?? true }
-    /// The LSN of the next record; 0 until the flow has said it.
+    /// The LSN of the next record; 0 until the flow has announced it.
     var nextLSN: UInt64 { position.nextLSN }
 
     var isPaused: Bool { reports.isHalted || isGateClosed || isBatchFull }
 
-    /// The batch is to be sent before more is decoded.
+    /// Whether the batch must be sent before more is decoded.
     var isBatchFull: Bool { builder.isFull }
 
-    /// Keys of our own under which values were being built, with their databases.
+    /// Keys of df2redis' own under which values were being built, with their databases.
     var partialKeys: [(database: UInt32, key: [UInt8])] { snapshot?.partialKeys ?? [] }
 
     // MARK: Batches
 
-    /// Ends the batch, which brings the flow to `flowBytes` and to the position so far, and begins the next one.
-    ///
-    /// - Returns: the batch, to be sealed.
+    /// Ends the batch, which brings the flow to `flowBytes` and to the current position, and begins the next one.
     func endBatch(flowBytes: UInt64) -> CommandBatch {
         builder.prepareForCheckpoint()
         hasSwept = false
@@ -102,43 +101,48 @@ final class FlowEncoder: FlowSink {
         return batch
     }
 
-    /// The batch is applied, and nobody asks for its commands any more.
+    /// Takes back a batch that is applied and whose commands nobody needs any more.
     func reuse(_ batch: CommandBatch) { builder.reuse(batch) }
 
-    /// How many bytes a batch is to have that goes by itself; never less than it has to a near target.
+    /// Sets the size of batches that are sent one at a time. It is never less than for a near target.
     func setBatchBytes(_ bytes: Int) { builder.orderedBatchBytes = max(bytes, BatchBuilder.batchBytes) }
 
-    /// The batch so far may be sent while others of the kind are on their way.
+    /// Whether the batch so far may be sent while other unordered batches are on their way.
     var isBatchUnordered: Bool { batch.isUnordered && snapshot?.isComplete == false }
 
-    /// Batches from the next one on have a command of its own for each string.
+    /// Writes each string with a command of its own, from the next batch on.
     ///
-    /// - Returns: `false` when they had that already.
+    /// - Returns: `false` if strings were already written one by one.
     func writeSingleStrings() -> Bool { builder.writeSingleStrings() }
 
     // MARK: Databases
 
-    /// The session has to prepare a database first.
+    /// Whether the session has to prepare a database first.
     var isGateClosed: Bool { builder.isGateClosed }
 
-    /// Databases that the session has not been asked for yet.
+    /// Returns databases that the session has not been asked to prepare yet.
     func takeUnreportedDatabases() -> [UInt32] { builder.gate?.takeUnreported() ?? [] }
 
     func open(_ database: UInt32) { builder.gate?.open(database) }
 
     // MARK: Time
 
-    /// What is decoded next arrived between `oldest` and `newest`, in Unix milliseconds by our clock.
+    /// Notes that the bytes decoded next arrived between `oldest` and `newest`, in Unix milliseconds by df2redis' clock.
     func setArrival(newest: Int64, oldest: Int64) {
         let skew = sourceClock.skew
         position.setArrival(newest: newest + skew, oldest: oldest + skew)
         stages.rewrite.setOldestArrival(oldest + skew)
     }
 
-    /// Records before `end` may have been written long before they arrived.
+    /// Notes that records before `end` may have been written long before they arrived.
     func setCatchUpEnd(_ end: UInt64) { position.catchUpEnd = end }
 
-    /// Brings the target's deadlines in line with the lag; `oldestArrival` is `nil` when nothing waits to be decoded.
+    /// Adjusts the target's deadlines to the lag.
+    ///
+    /// - Parameters:
+    ///   - - oldestArrival: the Unix time in milliseconds at which the oldest waiting bytes arrived; `nil` if nothing waits
+    ///     to be decoded.
+    ///   - - limit: the size of the batch in bytes at which no more deadlines are added.
     func adjustDeadlines(oldestArrival: Int64?, limit: Int = BatchBuilder.batchBytes) {
         guard let expiryGuard, !batch.isInCommand, halt == nil else { return }
         expiryGuard.updateLag(
@@ -149,8 +153,7 @@ final class FlowEncoder: FlowSink {
         batch.noteOutsideStream(from: count)
     }
 
-    /// Removes elements whose TTLs have passed: those that had before anything that arrived at `time`, by our clock, was
-    /// done at the source.
+    /// Removes elements whose TTLs had passed before the source did anything that arrived at `time`, by df2redis' clock.
     func sweepElements(upTo time: Int64) {
         guard let memberTTLs, !memberTTLs.isEmpty, isStable, !isPaused, !hasSwept, !batch.isInCommand,
             !position.isCatchingUp
@@ -166,17 +169,17 @@ final class FlowEncoder: FlowSink {
 
     func fail(_ code: ReplicationError.Code, _ message: String) { reports.fail(code, message) }
 
-    /// What the target is to be asked for.
+    /// The keys that the target must be asked for.
     var questions: [ConflictStage.Place] { snapshot?.conflicts?.questions ?? [] }
 
-    /// The target has said which of the keys in question it has.
+    /// Continues after the target has said which of the keys in question it has.
     func resumeAfterQuestions(existing: [ConflictStage.Place]) {
         guard case .questions = halt else { return }
         reports.resume()
         snapshot?.conflicts?.resolve(existing: existing) { write($0, at: $1) }
     }
 
-    /// The global command has been applied to the target.
+    /// Continues after the global command has been applied to the target.
     func resumeAfterGlobal() {
         reports.resume()
         refresher?.seeFlush()
@@ -185,9 +188,9 @@ final class FlowEncoder: FlowSink {
 
     // MARK: Values that were read at the source
 
-    /// Between two records: writes what has been read and is true here.
+    /// Writes the values that have been read at the source and are valid at this position, between two records.
     ///
-    /// - Parameter now: Unix time in milliseconds, by our clock.
+    /// - Parameter now: the Unix time in milliseconds, by df2redis' clock.
     func writeRefreshes(at now: Int64) {
         guard let refresher, refresher.dueLSN <= nextLSN, canWriteRefreshes else { return }
         setArrival(newest: now, oldest: now)
@@ -227,7 +230,7 @@ final class FlowEncoder: FlowSink {
     }
 
     private func countRecord() {
-        // The position stays before a record that the task stops at, even if the stop itself cannot be noted.
+        // The position stays before a record at which the task stops, even if the stop itself cannot be noted.
         if case .failure = halt { return }
         position.nextLSN += 1
         batch.endRecord()

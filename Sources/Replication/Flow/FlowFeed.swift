@@ -1,22 +1,20 @@
 import Wire
 
-/// Feeds a flow's decoder out of its intake: whole chunks where they lie, and the units that straddle two of them through
-/// a small window.
-///
-/// Not Sendable: it lives on its applier's queue.
+/// Feeds a flow's decoder from its intake. Whole chunks are decoded in place; units that straddle two chunks pass through a
+/// small window.
 final class FlowFeed {
     private let intake: Intake
     private let progress: FlowProgress
     private var decoder: FlowDecoder
-    /// Bytes that the decoder wants to see again, with more after them.
+    /// Bytes that the decoder must see again with more bytes after them.
     private var window = ByteBuffer(capacity: 16 << 10)
-    /// What of the intake's last chunk has not been decoded.
+    /// The intake's last chunk and the offset of its first byte that is not decoded.
     private var chunk: (bytes: IntakeChunk, offset: Int)?
-    /// Bytes of the flow that the decoder has consumed.
+    /// The number of the flow's bytes that the decoder has consumed.
     private(set) var decodedBytes: UInt64 = 0 {
         didSet { progress.decoded(bytes: decodedBytes) }
     }
-    /// Unix time in milliseconds at which the oldest of what is being decoded arrived.
+    /// The Unix time in milliseconds at which the oldest of the bytes being decoded arrived.
     private var oldestArrival: Int64 = 0
 
     init(intake: Intake, decoder: consuming FlowDecoder, progress: FlowProgress) {
@@ -25,18 +23,18 @@ final class FlowFeed {
         self.decoder = decoder
     }
 
-    /// Nothing more can be decoded before more arrives.
+    /// Whether nothing more can be decoded before more bytes arrive.
     var isEmpty: Bool { chunk == nil && intake.queuedBytes == 0 }
 
-    /// Unix time in milliseconds at which the oldest bytes arrived that wait to be decoded; `nil` when none wait.
+    /// The Unix time in milliseconds at which the oldest bytes arrived that wait to be decoded; `nil` if none wait.
     var oldestWaiting: Int64? {
         if chunk != nil || !window.isEmpty { return oldestArrival }
         return intake.oldestArrival
     }
 
-    /// Decodes what there is, up to a full batch.
+    /// Decodes one chunk or the rest of one, up to a full batch.
     ///
-    /// - Returns: `false` when nothing more can be decoded now.
+    /// - Returns: `false` if nothing more can be decoded now.
     func decodeMore(into encoder: FlowEncoder) -> Bool {
         if chunk == nil {
             switch intake.next() {
@@ -48,7 +46,7 @@ final class FlowFeed {
             }
         }
         guard let (bytes, offset) = chunk else { return false }
-        // A unit that began in the chunk before is as old as that.
+        // A unit that began in the previous chunk is as old as that chunk.
         oldestArrival = window.isEmpty ? bytes.oldestArrival : min(oldestArrival, bytes.oldestArrival)
         encoder.setArrival(newest: bytes.arrivedAt, oldest: oldestArrival)
         encoder.adjustDeadlines(oldestArrival: oldestArrival, limit: FlowEncoder.deadlineBytes)
@@ -76,11 +74,11 @@ final class FlowFeed {
         return consumed
     }
 
-    /// After a decode that began at the chunk's bytes: what is left waits, here if the decoder paused, in the window if it
-    /// needs more.
+    /// Keeps the bytes that a decode of the chunk has left: in the chunk if the decoder paused, in the window if the
+    /// decoder needs more bytes.
     private func keepRest(of bytes: IntakeChunk, from offset: Int, isPaused: Bool) {
         if isPaused {
-            // Even with no byte left: the decoder may hold more, out of a compressed blob.
+            // Even if no byte is left, the decoder may hold more data from a compressed blob.
             chunk = (bytes, offset)
         } else if offset == bytes.count {
             chunk = nil
@@ -90,12 +88,12 @@ final class FlowFeed {
         }
     }
 
-    /// The window holds the beginning of a unit whose end is in this chunk, or further on. Only as much of the chunk as is
-    /// needed is copied after it.
+    /// Decodes a unit whose beginning is in the window and whose end is in this chunk or a later one. Only as much of the
+    /// chunk as needed is copied to the window.
     private func decodeAcross(
         _ bytes: IntakeChunk, from start: Int, into encoder: FlowEncoder
     ) throws(FlowDecodingError) {
-        // The window leaves `self` for the time, so that its bytes can be read while `self` changes.
+        // Take the window out of `self` meanwhile, so that its bytes can be read while `self` changes.
         var window = ByteBuffer()
         swap(&window, &self.window)
         defer { swap(&window, &self.window) }
@@ -110,7 +108,7 @@ final class FlowFeed {
             let consumed = try decoder.decode(window.bytes, into: &sink)
             decodedBytes += UInt64(consumed)
             if consumed >= before {
-                // The window's own bytes are through: the rest is decoded where it lies.
+                // The window's old bytes are consumed; the rest is decoded in the chunk.
                 offset -= window.count - consumed
                 window.removeAll()
                 break

@@ -2,7 +2,7 @@ package import Dragonfly
 import Link
 import Synchronization
 
-/// How far one flow is. Written by its applier, read by everybody.
+/// How far one flow has come. Written by its applier and read by anybody.
 package final class FlowProgress: Sendable {
     private let decodedNext = Atomic<UInt64>(0)
     private let appliedNext = Atomic<UInt64>(0)
@@ -11,7 +11,7 @@ package final class FlowProgress: Sendable {
     private let records = Atomic<Int>(0)
     private let bytes = Atomic<UInt64>(0)
     private let consumedBytes = Atomic<UInt64>(0)
-    /// Where the journal begins: the next LSN and the byte of the flow, a chunk too early at most.
+    /// Where the journal begins: the next LSN, and the offset in the flow's bytes, which may be up to a chunk too early.
     private let journalStart = Atomic<UInt64>(0)
     private let journalStartBytes = Atomic<UInt64>(0)
     private let silenceMilliseconds = Atomic<Int64>(0)
@@ -21,20 +21,20 @@ package final class FlowProgress: Sendable {
 
     /// The next LSN to be decoded; `nil` before the stable stream.
     package var decodedLSN: LSN? { Self.lsn(decodedNext) }
-    /// The next LSN to be applied: what is acknowledged.
+    /// The next LSN to be applied, which is what df2redis acknowledges.
     package var appliedLSN: LSN? { Self.lsn(appliedNext) }
-    /// Batches that have left the position where it was.
+    /// The number of batches that did not change the position.
     package var appliedBeside: UInt64 { appliedBesideCount.load(ordering: .acquiring) }
-    /// Keys of the snapshot that the target has confirmed.
+    /// The number of the snapshot's keys that the target has confirmed.
     package var appliedKeys: Int { keys.load(ordering: .relaxed) }
-    /// Journal records that the target has confirmed.
+    /// The number of journal records that the target has confirmed.
     package var appliedRecords: Int { records.load(ordering: .relaxed) }
-    /// Bytes of the flow that are decoded.
+    /// The number of the flow's bytes that are decoded.
     package var decodedBytes: UInt64 { consumedBytes.load(ordering: .acquiring) }
-    /// Bytes of the flow that the target has confirmed, or that mean nothing to it.
+    /// The number of the flow's bytes that the target has confirmed or that contain nothing for the target.
     package var appliedBytes: UInt64 { bytes.load(ordering: .acquiring) }
 
-    /// Bytes of a journal record on the average of those decoded so far; `nil` while there is none.
+    /// The average size in bytes of the journal records decoded so far; `nil` if there are none.
     package var bytesPerRecord: Double? {
         let next = decodedNext.load(ordering: .acquiring)
         let start = journalStart.load(ordering: .relaxed)
@@ -43,7 +43,8 @@ package final class FlowProgress: Sendable {
         return Double(end - first) / Double(next - start)
     }
 
-    /// How many keys the journal records decoded so far can have added and removed at most, but for whole databases.
+    /// The maximum number of keys that the journal records decoded so far can have added and removed, not counting commands
+    /// on whole databases.
     package var keyChanges: Int { changes.load(ordering: .relaxed) }
 
     /// How long the target has owed an answer.
@@ -54,7 +55,7 @@ package final class FlowProgress: Sendable {
         return next == 0 ? nil : LSN(next)
     }
 
-    /// The flow is a journal from its first byte on.
+    /// Starts at `mark`, for a flow that is a journal from its first byte on.
     func setResumePoint(_ mark: StreamMark) {
         decoded(next: mark.next.value)
         applied(beside: mark.beside)
@@ -78,7 +79,7 @@ package final class FlowProgress: Sendable {
     func applied(next: UInt64?, keys: Int, records: Int, bytes: UInt64) {
         self.keys.add(keys, ordering: .relaxed)
         self.records.add(records, ordering: .relaxed)
-        // A batch of a snapshot that was sent again may be later than the one after it.
+        // A snapshot batch that was sent again may be confirmed after its successor.
         self.bytes.store(max(bytes, appliedBytes), ordering: .releasing)
         if let next { appliedNext.store(next, ordering: .releasing) }
     }
@@ -87,6 +88,6 @@ package final class FlowProgress: Sendable {
         silenceMilliseconds.store(silence.milliseconds, ordering: .relaxed)
     }
 
-    /// What is decoded and not applied has no commands, such as a record that only counts.
+    /// Notes that everything decoded but not applied contains no commands, only records that are counted.
     func nothingIsPending() { bytes.store(decodedBytes, ordering: .releasing) }
 }

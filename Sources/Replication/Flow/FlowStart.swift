@@ -2,15 +2,15 @@ package import Dragonfly
 import Redis
 import Wire
 
-/// How a flow begins: all that its applier has to know before the first byte is decoded.
+/// How a flow begins: everything that its applier must know before the first byte is decoded.
 package struct FlowStart: Sendable {
-    /// Keeps the target from expiring keys before the stream does.
+    /// The settings that keep the target from expiring keys before the stream does.
     package struct Expiry: Sendable {
-        /// Where the flow's deadlines are noted.
+        /// The folder where the flow's deadlines are noted.
         package var folder: String
-        /// Of the positions in there.
+        /// A digest of the replication ID and the flow count to which the notes belong.
         package var origin: Int64
-        /// `nil`: the target does not expire anything by itself.
+        /// The guard window; `nil` if the target does not expire anything by itself.
         package var window: Duration?
 
         package init(folder: String, origin: Int64, window: Duration?) {
@@ -20,25 +20,26 @@ package struct FlowStart: Sendable {
 
     /// How the master answered this flow.
     package var mode: SessionStateMachine.FlowMode
-    /// Where a continued flow begins; `nil` for a full sync.
+    /// The LSN at which a continued flow begins; `nil` for a full sync.
     package var next: LSN?
-    /// What had been written beside the stream by then.
+    /// The `beside` count of the mark at `next`.
     package var beside: UInt64 = 0
-    /// Some of what follows `next` may have been applied; `setCatchUpEnd` says how far.
+    /// Whether some of what follows `next` may have been applied; `setCatchUpEnd` says how far.
     package var mayRepeat = false
-    /// Every other database is to be prepared before the flow writes to it; `nil`: none has to be.
+    /// The databases that are prepared; every other one must be prepared before the flow writes to it. `nil` if none has to
+    /// be.
     package var openDatabases: Set<UInt32>?
-    /// Where a full sync remembers which keys it brings; `nil`: it does not.
+    /// The folder where the flow remembers which keys it brings; `nil` if it does not remember them.
     package var keyFolder: String?
-    /// The full sync removes all other keys at its end.
+    /// Whether the full sync needs to remember its keys, because it removes all others at its end.
     package var areKeysEssential = true
-    /// Where a full sync remembers which of the target's own keys it protects; `nil`: none.
+    /// The folder where a full sync remembers which keys of the target it protects; `nil` if it protects none.
     package var conflictFolder: String?
-    /// Keys that an earlier session has left with TTLs of elements, by database.
+    /// Keys with TTLs of elements that an earlier session has left, by database.
     package var elementKeys: [UInt32: [[UInt8]]] = [:]
     package var expiry: Expiry?
 
-    /// The flow is a journal from its first byte on.
+    /// Whether the flow is a journal from its first byte on.
     var isContinued: Bool {
         if case .partial = mode { true } else { false }
     }

@@ -11,41 +11,41 @@ extension FlowStateMachine {
         case closed
     }
 
-    /// How far the flow's bytes are decoded, and what the next of them wait for.
+    /// How far the flow's bytes are decoded, and what decoding waits for.
     enum Stream {
         /// Bytes may wait to be decoded.
         case readable
-        /// All that has arrived is decoded.
+        /// Everything that has arrived is decoded.
         case exhausted
-        /// The session prepares databases.
+        /// Decoding waits until the session has prepared databases.
         case waitingForDatabases
-        /// The target is asked for keys.
+        /// Decoding waits until the target has said which keys it has.
         case waitingForAnswers
-        /// What comes before a global command is being applied.
+        /// Everything before a global command is being applied.
         case beforeGlobal(GlobalCommand, transactionID: UInt64)
-        /// Everything before it is applied; the flow waits for the others.
+        /// Everything before the global command is applied; the flow waits for the other flows.
         case atGlobal
-        /// What was decoded before a fault is being applied; then it ends.
+        /// Everything decoded before a fault is being applied; then the flow ends.
         case ending(ReplicationError)
     }
 
     enum Link {
         case connecting(Connecting)
         case idle
-        /// A batch with a command too large to keep is written while it is being built.
+        /// A batch is written while it is being built, because it has a command too large to keep.
         case growing(CommandBatch, hasNews: Bool)
-        /// Sealed batches are on their way.
+        /// Sealed batches are on their way to the target.
         case sending(Flight)
     }
 
     enum Connecting {
-        /// For the first time.
+        /// The flow connects for the first time.
         case first
-        /// With nothing on its way, as a target does that closes idle connections.
+        /// Nothing was on its way when the connection ended; a target may close idle connections.
         case idle
-        /// With a batch in doubt, after a loss.
+        /// A batch is in doubt, because its connection was lost.
         case inDoubt(CommandBatch, TargetError)
-        /// The target has turned the batch away for a reason that passes.
+        /// The target has turned the batch away for a temporary reason.
         case turnedAway(CommandBatch)
 
         var batch: CommandBatch? {
@@ -56,70 +56,71 @@ extension FlowStateMachine {
         }
     }
 
-    /// Whether somebody else works on the target, and nothing may be on its way meanwhile.
+    /// Whether another part works on the target, so that nothing may be on its way.
     enum Quiescence { case none, requested, quiet }
 
-    /// How what has been received is applied: as it comes, or at once because the flow is to end.
+    /// How received data are applied: as they come, or at once because the flow is to end.
     enum Pace { case normal, draining }
 
-    /// What has been reported of the target.
+    /// The last report about the target's availability.
     enum Reach { case found, lost }
 
     // MARK: Actions
 
     enum Action {
-        /// Nothing is to be done before the next event.
+        /// Do nothing before the next event.
         case wait
-        /// `resume` is to be called then.
+        /// Call `resume` after this time.
         case wake(after: Duration)
-        /// Decode some of what has arrived, and say how it went (`decoded`).
+        /// Decode some of the bytes that have arrived, and report the result (`decoded`).
         case decode
-        /// The encoder's batch is to be sealed and sent (`sent`), unless it has to wait for its turn (`mustPace`).
+        /// Seal the encoder's batch and send it (`sent`, or `joined` if others are on their way), unless it has to wait for
+        /// its turn (`mustPace`).
         case send
-        /// The batch, which was sent together with others, is to be sent again by itself (`sent`).
+        /// Send the batch again by itself (`sent`); it was sent together with others before.
         case sendAgain(CommandBatch)
-        /// The encoder's batch is to be sent while it grows (`began`).
+        /// Begin to send the encoder's batch while it grows (`began`).
         case begin
-        /// The batch that is being written has grown.
+        /// Tell the target that the batch being written has grown.
         case grow
-        /// The batch that is being written is complete (`sealed`).
+        /// Seal the batch being written, which is complete (`sealed`).
         case seal
         /// Connect, after a wait or at once.
         case connect(ReconnectPlan)
-        /// The batch that was in doubt has been applied: as if it had been completed.
+        /// Treat the batch that was in doubt as completed, because it has been applied.
         case confirmInDoubt(CommandBatch)
-        /// The batch that was in doubt has not been applied, or may be repeated.
+        /// Send the batch that was in doubt again, because it has not been applied or may be repeated.
         ///
         /// - `words`: what the target said before the connection ended.
         case resend(CommandBatch, BatchTrial.Evidence, words: String?)
-        /// The link broke while the batch was being written, and it was not kept.
+        /// Fail, because the connection was lost while the batch, which was not kept, was being written.
         case failLong(CommandBatch, TargetError)
         /// Ask the target which keys it has; `decoded` follows.
         case probe
         /// Ask the session to prepare databases; `decoded` follows.
         case prepareDatabases
         case report(FlowEvent)
-        /// Nothing is on its way, and nothing will be until `release`.
+        /// Tell the waiters that nothing is on its way, and nothing will be until `release`.
         case becameQuiet
-        /// Everything received is applied, or nothing more will be.
+        /// Tell the waiters that everything received is applied, or that nothing more will be.
         case drained
     }
 
-    /// What of the encoder's batch there is.
+    /// The state of the encoder's batch.
     struct Fill: Equatable {
-        /// It is to be sent before more is decoded.
+        /// The batch must be sent before more is decoded.
         var isFull = false
-        /// A command is written in pieces, and not complete.
+        /// A command is being written in pieces and is not complete.
         var isInCommand = false
-        /// There are commands, or a position to note.
+        /// The batch has commands, or a position to note.
         var hasContent = false
-        /// It may be sent while others of its kind are on their way (`joined`).
+        /// The batch may be sent while other unordered batches are on their way (`joined`).
         var mayFollow = false
     }
 
     /// Why decoding has paused.
     enum Decoded {
-        /// There may be more.
+        /// There may be more to decode.
         case more
         case nothingMore
         case databases

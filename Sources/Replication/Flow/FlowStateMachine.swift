@@ -2,10 +2,10 @@ import DequeModule
 import Dragonfly
 import Redis
 
-/// What a flow does next, from its first connection to the target until it is closed.
+/// Decides what a flow does next, from its first connection to the target until it is closed.
 ///
-/// Pure: it does no I/O and knows no clock. Events change the state; `next` answers what is to be done, until that is to
-/// wait. The driver (`FlowApplier`) does it.
+/// Pure: it does no I/O and has no clock. Events change the state; `next` returns the next action, again and again until
+/// the action is to wait. The driver (`FlowApplier`) carries the actions out.
 ///
 /// ```
 ///               linkUp                     sent, began
@@ -14,10 +14,11 @@ import Redis
 ///       └── linkLost ─────┘ └─────────────────────────────────┤
 ///       └──────────────────────────────────────── linkLost ───┘  (the batch is in doubt)
 /// ```
-/// Batches that need no order (`Flight`) are sent while others are on their way. What becomes of one that is not applied
-/// is decided when nothing else is: until then it waits in `backlog`, from which each is sent by itself.
+/// Unordered batches (`Flight`) are sent while others are on their way. If one of them is not applied, the decision about
+/// it waits until nothing else is on its way. Until then the batch waits in `backlog`, from which each batch is sent by
+/// itself.
 ///
-/// The link's state and the stream's are independent: a flow may wait at a global command while its link is down.
+/// The link's state and the stream's state are independent: a flow may wait at a global command while its link is down.
 struct FlowStateMachine: ~Copyable {
     let flow: FlowID
     private(set) var state = State.active(.readable, .connecting(.first))
@@ -31,7 +32,7 @@ struct FlowStateMachine: ~Copyable {
     private var servingRunID: String
     /// Unordered batches that were sent with others and were not applied, or are in doubt.
     private var backlog: Deque<CommandBatch> = []
-    /// What is to be done before anything else.
+    /// Actions that come before anything else.
     private var pending: Deque<Action> = []
 
     init(flow: FlowID, log: CommitLog, targetRunID: String) {
@@ -41,7 +42,7 @@ struct FlowStateMachine: ~Copyable {
     }
 }
 
-// MARK: - What is to be done next
+// MARK: - The next action
 
 extension FlowStateMachine {
     mutating func next(_ fill: Fill, at now: ContinuousClock.Instant) -> Action {
@@ -72,7 +73,7 @@ extension FlowStateMachine {
     ) -> Action {
         if mayDecode(stream, fill) { return .decode }
         switch stream {
-        // What has been appended last may be for a database that is not prepared.
+        // The last commands appended may be for a database that is not prepared.
         case .waitingForDatabases, .waitingForAnswers: return .wait
         case .ending(let error) where fill.isInCommand:
             fail(error)
@@ -136,7 +137,7 @@ extension FlowStateMachine {
     }
 }
 
-// MARK: - What happens
+// MARK: - Events
 
 extension FlowStateMachine {
     // MARK: Bytes
@@ -145,7 +146,7 @@ extension FlowStateMachine {
         if case .active(.exhausted, let link) = state { state = .active(.readable, link) }
     }
 
-    /// Some has been decoded, or what decoding waited for has come.
+    /// Reports the result of decoding, or that what decoding waited for is there.
     mutating func decoded(_ result: Decoded) {
         guard case .active(let stream, var link) = state else { return }
         switch stream {
@@ -171,9 +172,10 @@ extension FlowStateMachine {
         }
     }
 
-    /// The global command has been applied, with the checkpoints of all flows: this one goes on at `next`.
+    /// Reports that the global command has been applied together with the checkpoints of all flows, and that this flow
+    /// continues at `next`.
     ///
-    /// - Returns: `false` when the flow does not wait for it.
+    /// - Returns: `false` if the flow does not wait for it.
     mutating func globalDone(next: LSN) -> Bool {
         guard case .active(.atGlobal, let link) = state else { return false }
         log.confirmGlobal(next: next)
@@ -183,14 +185,14 @@ extension FlowStateMachine {
 
     // MARK: Batches
 
-    /// The encoder's batch has been sealed and is handed over.
+    /// Reports that a sealed batch is being sent.
     mutating func sent(_ batch: CommandBatch, at now: ContinuousClock.Instant) {
         guard case .active(let stream, _) = state else { return }
         schedule.sent(at: now)
         state = .active(stream, .sending(Flight(batch)))
     }
 
-    /// The encoder's batch has been sealed and is handed over while others are on their way.
+    /// Reports that a sealed batch is being sent while others are on their way.
     mutating func joined(_ batch: CommandBatch, at now: ContinuousClock.Instant) {
         guard case .active(let stream, .sending(var flight)) = state else { return }
         schedule.sent(at: now)
@@ -198,39 +200,39 @@ extension FlowStateMachine {
         state = .active(stream, .sending(flight))
     }
 
-    /// The oldest batch on its way has not been applied. What is to be done about it is asked again when those after it are
-    /// through: it is sent by itself then.
+    /// Reports that the oldest batch on its way has not been applied. The batch is sent again by itself after those that
+    /// follow it, and its result is judged then.
     mutating func heldBack() {
         guard case .active(let stream, .sending(let flight)) = state, let rest = flight.landed() else { return }
         backlog.append(flight.oldest)
         state = .active(stream, .sending(rest))
     }
 
-    /// The encoder's batch is handed over while it grows.
+    /// Reports that the encoder's batch is being sent while it grows.
     mutating func began(_ batch: CommandBatch) {
         guard case .active(let stream, .idle) = state else { return }
         state = .active(stream, .growing(batch, hasNews: false))
     }
 
-    /// The batch that is being written is sealed.
+    /// Reports that the batch being written is sealed.
     mutating func sealed() {
         guard case .active(let stream, .growing(let batch, _)) = state else { return }
         state = .active(stream, .sending(Flight(batch)))
     }
 
-    /// The target has room for more of the batch that is being written.
+    /// Reports that the target has room for more of the batch being written.
     mutating func hasRoom() {
         guard case .active(let stream, .growing(let batch, _)) = state else { return }
         state = .active(stream, .growing(batch, hasNews: true))
     }
 
-    /// A batch has to wait until `resume`.
+    /// Reports that a batch has to wait until `resume`.
     mutating func mustPace() { schedule.mustPace() }
 
-    /// A pause has passed.
+    /// Reports that a pause has ended.
     mutating func resume() { schedule.resume() }
 
-    /// The oldest batch on its way has been applied, all of it.
+    /// Reports that the oldest batch on its way has been applied completely.
     mutating func completed() {
         guard case .active(let stream, .sending(let flight)) = state else { return }
         refusals = 0
@@ -242,12 +244,12 @@ extension FlowStateMachine {
 
     mutating func seal(_ batch: CommandBatch) { log.seal(batch) }
 
-    /// Some of the next batch may have been applied before.
+    /// Whether some of the next batch may have been applied before.
     mutating func isRepeating(to next: UInt64?) -> Bool { log.isRepeating(to: next) }
 
     mutating func repeats(until end: LSN) { log.repeats(until: end) }
 
-    /// The target turns the batch on its way away for the time being.
+    /// Reports that the target has turned the batch on its way away temporarily.
     mutating func turnedAway(_ batch: CommandBatch, _ reason: String) {
         guard case .active(let stream, .sending) = state else { return }
         lost(TargetError(.notReady, "the target refuses writes: \(reason)"))
@@ -257,7 +259,7 @@ extension FlowStateMachine {
 
     // MARK: The link
 
-    /// - Parameter losses: how often in a row the batch on its way has lost its connection.
+    /// - Parameter losses: how many connections in a row the batch on its way has lost.
     mutating func linkLost(_ error: TargetError, losses: Int) {
         guard case .active(let stream, let link) = state else { return }
         switch link {
@@ -289,7 +291,7 @@ extension FlowStateMachine {
         lost(error)
     }
 
-    /// - Parameter isAtFirstAttempt: the target served as soon as it was asked.
+    /// - Parameter isAtFirstAttempt: whether the target served at the first attempt.
     mutating func linkUp(_ finding: FlowTargetFinding, isAtFirstAttempt: Bool) {
         guard case .active(let stream, .connecting(let cause)) = state else { return }
         let isServing = isAtFirstAttempt && finding.runID == servingRunID
@@ -306,7 +308,7 @@ extension FlowStateMachine {
             pending.append(.confirmInDoubt(batch))
         case .notApplied: resend(stream, cause, isServing: isServing)
         case .repeated:
-            // What needs no order meets nothing of its own when it is repeated: an error is one.
+            // Repeating an unordered batch causes no errors by itself, so an error is a real one.
             if let batch = cause.batch, !batch.isUnordered { batch.mayHaveBeenApplied = true }
             resend(stream, cause, isServing: isServing)
         }
@@ -329,7 +331,7 @@ extension FlowStateMachine {
         state = .active(stream, .idle)
     }
 
-    /// A loss is reported once, until the target has been found again.
+    /// Reports a loss once, until the target has been found again.
     mutating func lost(_ error: TargetError) {
         guard case .found = reach else { return }
         reach = .lost
@@ -342,9 +344,9 @@ extension FlowStateMachine {
         pending.append(.report(.targetFound(flow)))
     }
 
-    // MARK: Orders
+    // MARK: Requests
 
-    /// Nothing is to be on its way until `release`.
+    /// Requests that nothing is on its way until `release`.
     mutating func quiesce() {
         switch state {
         case .active: quiescence = .requested
@@ -354,7 +356,7 @@ extension FlowStateMachine {
 
     mutating func release() { quiescence = .none }
 
-    /// What has been received is to be applied at once, and `drained` to be said.
+    /// Requests that everything received is applied at once, and that `drained` follows.
     mutating func drain() {
         switch state {
         case .active: pace = .draining
@@ -362,7 +364,7 @@ extension FlowStateMachine {
         }
     }
 
-    /// Time for it is up.
+    /// Ends the drain, because its time limit has passed.
     mutating func stopDraining() { pace = .normal }
 
     mutating func fail(_ error: ReplicationError) {
@@ -383,21 +385,21 @@ extension FlowStateMachine {
         (state, quiescence, pace) = (end, .none, .normal)
     }
 
-    // MARK: Questions
+    // MARK: Queries
 
-    /// The next thing to be done is a report: for a driver that must not do anything else yet.
+    /// Returns the next action if it is a report, for a driver that must not do anything else yet.
     mutating func takeReport() -> FlowEvent? {
         guard case .report(let event)? = pending.first else { return nil }
         pending.removeFirst()
         return event
     }
 
-    /// Somebody waits for `becameQuiet`.
+    /// Whether a caller waits for `becameQuiet`.
     var isComingToRest: Bool {
         if case .requested = quiescence { true } else { false }
     }
 
-    /// Somebody waits for `drained`.
+    /// Whether a caller waits for `drained`.
     var isDraining: Bool {
         if case .draining = pace { true } else { false }
     }
@@ -406,17 +408,17 @@ extension FlowStateMachine {
         if case .active = state { true } else { false }
     }
 
-    /// Batches are on their way.
+    /// Whether sealed batches are on their way.
     var isSending: Bool {
         if case .active(_, .sending) = state { true } else { false }
     }
 
-    /// Others follow the oldest batch on its way.
+    /// Whether other batches follow the oldest one on its way.
     var isFollowed: Bool {
         if case .active(_, .sending(let flight)) = state { flight.isFollowed } else { false }
     }
 
-    /// The batch whose fate is known next.
+    /// The batch whose result is known next.
     var oldestOnItsWay: CommandBatch? {
         switch state {
         case .active(_, .sending(let flight)): flight.oldest
@@ -429,12 +431,12 @@ extension FlowStateMachine {
         if case .active(_, .connecting) = state { true } else { false }
     }
 
-    /// As `isCaughtUp`, and nothing is on its way.
+    /// Whether everything that has arrived is decoded, the link is up and nothing is on its way.
     var isAtRest: Bool {
         if case .active(.exhausted, .idle) = state { backlog.isEmpty } else { false }
     }
 
-    /// All that has arrived is decoded, and the link is up.
+    /// Whether everything that has arrived is decoded and the link is up.
     var isCaughtUp: Bool {
         switch state {
         case .active(.exhausted, .connecting): false
@@ -443,7 +445,7 @@ extension FlowStateMachine {
         }
     }
 
-    /// The stream waits for nothing but bytes or room.
+    /// Whether the stream waits for nothing but bytes or room.
     var isFlowing: Bool {
         switch state {
         case .active(.readable, .connecting), .active(.exhausted, .connecting): false
@@ -452,10 +454,10 @@ extension FlowStateMachine {
         }
     }
 
-    /// Something received can still be applied: now, or when the target is back.
+    /// Whether something received can still be applied, now or when the target is back.
     func hasMore(_ fill: Fill, isEmpty: Bool) -> Bool {
         switch state {
-        // The others may never come to the command where this one waits.
+        // The other flows may never reach the command at which this one waits.
         case .active(.atGlobal, let link):
             if case .connecting = link { true } else { false }
         case .active(_, .idle): fill.hasContent || !isEmpty || !backlog.isEmpty

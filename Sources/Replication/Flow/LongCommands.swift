@@ -2,7 +2,7 @@ import Dragonfly
 import Redis
 import Wire
 
-/// What a command asks for that is written to the target while it is being built, and not kept.
+/// Handles a command that is written to the target while it is being built, and is not kept.
 struct LongCommands {
     private let flow: FlowID
     private let limits: KnownTargetLimits
@@ -12,10 +12,10 @@ struct LongCommands {
         self.limits = limits
     }
 
-    /// Takes the commands before the long one out of `batch`, where both together are over the target's limit.
+    /// Takes the commands before the long one out of `batch` if both together exceed the target's limit.
     ///
-    /// - Parameter database: the one that is selected at the end of the batch.
-    /// - Returns: a batch to be sealed and sent first; `nil` when all can be sent as it is.
+    /// - Parameter database: the database that is selected at the end of the batch.
+    /// - Returns: a batch to be sealed and sent first; `nil` if the batch can be sent as it is.
     func takeCommandsAhead(in batch: CommandBatch, database: UInt32) -> CommandBatch? {
         guard let limit = limits.limits.transactionBytes, let command = batch.hugeCommand,
             batch.bytes.count + command.argumentBytes + TargetLimits.frameBytes > limit
@@ -23,7 +23,9 @@ struct LongCommands {
         return batch.takeCommandsBeforeLongOne(in: database)
     }
 
-    /// The connection ended in the middle of the command: the session ends, and the next one knows the command by its size.
+    /// Reports that the connection ended in the middle of the command.
+    ///
+    /// - Returns: the error that ends the session. The next session recognizes the command by its size.
     func lost(_ batch: CommandBatch, _ error: TargetError) -> ReplicationError {
         let name = batch.hugeCommand.map { "\($0.label) of \($0.argumentBytes) bytes," } ?? "a value"
         if let command = batch.hugeCommand {

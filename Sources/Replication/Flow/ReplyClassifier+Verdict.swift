@@ -2,16 +2,16 @@ import Link
 import Redis
 import Wire
 
-/// What the target's answer to a batch means.
+/// Decides what the target's answer to a batch means.
 extension ReplyClassifier {
     enum Verdict {
-        /// It took effect; the error is one to stop with.
+        /// The batch took effect; the error, if any, stops the task.
         case applied(ReplicationError?)
-        /// Nothing took effect, and the rest is to be sent without the commands of these numbers.
+        /// Nothing took effect. The batch must be sent without the commands with these numbers.
         case refused([Int])
-        /// Nothing took effect, and the rest is to be sent with a command of its own for each string.
+        /// Nothing took effect. The batch must be sent with a command of its own for each string.
         case runsRefused(String)
-        /// Nothing took effect, for a reason that passes.
+        /// Nothing took effect, for a temporary reason.
         case turnedAway(String)
         case failed(ReplicationError)
     }
@@ -35,16 +35,16 @@ extension ReplyClassifier {
             return turnedAway(batch, passing)
         }
         if batch.checkpointValue != nil, let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
-            // Without the checkpoint nothing may be applied.
+            // Nothing may be applied without the checkpoint.
             return .failed(
                 ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "the checkpoint"), flow: flow))
         }
         if let refusal = refusals.first(where: { batch.label(ofCommand: $0.command).name == "SELECT" }) {
-            // Without it what follows would go to another database.
+            // Without the SELECT, the following commands would go to another database.
             return .failed(ReplicationError(TargetError.reply(refusal.errorText ?? "", to: "SELECT"), flow: flow))
         }
         if batch.isRetained, let refusal = refusals.first(where: { batch.isRun($0.command) }) {
-            // Which of the strings it is for, if not for all, is known when each is by itself.
+            // If the refusal is not for all strings, sending them one by one shows which it is for.
             return .runsRefused(refusal.errorText ?? "")
         }
         if let failure = stop(for: refusals, of: batch) { return .failed(failure) }
@@ -62,7 +62,7 @@ extension ReplyClassifier {
         return .turnedAway(reason)
     }
 
-    /// - Returns: the first error to stop with; all are recorded.
+    /// - Returns: the first error to stop with. All irregularities are recorded.
     private func stop(for irregularities: [BatchOutcome.Irregularity], of batch: CommandBatch) -> ReplicationError? {
         var failure: ReplicationError?
         for irregularity in irregularities {
@@ -71,9 +71,9 @@ extension ReplyClassifier {
         return failure
     }
 
-    /// The target has these keys of its own.
+    /// Records conflicts with keys that the target already has.
     ///
-    /// - Returns: the error to stop with, if it is to stop.
+    /// - Returns: the error to stop with if the policy says so.
     func conflicts(_ existing: [ConflictStage.Place]) -> ReplicationError? {
         var failure: ReplicationError?
         for place in existing {

@@ -15,9 +15,9 @@ struct ReplyClassifier {
 
     var flow: FlowID { reports.flow }
 
-    /// What an error, or a null where there should be none, means.
+    /// Decides what an error, or an unexpected null, zero or empty reply, means.
     ///
-    /// - Returns: the error to stop with, if it is to stop.
+    /// - Returns: the error to stop with, or `nil` if the task continues.
     func classify(_ irregularity: BatchOutcome.Irregularity, of batch: CommandBatch) -> ReplicationError? {
         if let guarded = batch.guardedKey(ofCommand: irregularity.command), irregularity.kind.meansConflict {
             return conflict(guarded)
@@ -50,16 +50,16 @@ struct ReplyClassifier {
             if policy.onError != .stop { refreshKeys(of: irregularity, in: batch) }
             return overLimit(label, .crossing(excess), leaving: .unchanged)
         case .error(let text) where label.name == "SELECT":
-            // No policy goes on: what followed it was executed in another database.
+            // No policy continues here: the commands that followed were executed in another database.
             return ReplicationError(
                 .targetChanged, flow: flow, "the target has refused to select a database of the source: \(text)")
         case .error(let text) where Self.isDenial(text, storing) && label.name != "SCRIPT":
-            // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy
+            // A missing ACL right is no fault of the data. After the rule is added the task continues here, so no policy
             // leaves the key out.
             return ReplicationError(
                 TargetError.forbidden(storing ?? label.name, key: label.key, text), flow: flow)
         case .error("ERR no such key") where label.name == "RENAME" && isBuiltValue(irregularity, in: batch):
-            // It has been published before, or the target has lost it: read again.
+            // The built value was renamed before, or the target has lost it. Read it at the source again.
             refreshKeys(of: irregularity, in: batch)
             return nil
         case .error("ERR no such key") where label.name == "RENAME" && !batch.mayHaveBeenApplied:
@@ -67,11 +67,11 @@ struct ReplyClassifier {
             refreshKeys(of: irregularity, in: batch)
             return nil
         case .error(let text) where label.name == "XSETID" && Self.isRefusalOfXSETID(text):
-            // The source journals an XSETID that it refuses itself; nothing is lost.
+            // The source journals an XSETID even if it refuses the command itself; nothing is lost.
             return nil
         case .error(let text)
         where label.name == "HPEXPIREAT" && text.hasPrefix("WRONGTYPE") || text == "WRONGTYPE FIELDEXPIRE of a set":
-            // FIELDEXPIRE does not say whether its key is a hash or a set.
+            // The record of a FIELDEXPIRE does not say whether its key is a hash or a set.
             return reports.report(
                 .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
         case .error(let text) where batch.mayHaveBeenApplied:
@@ -84,7 +84,7 @@ struct ReplyClassifier {
                     subject: label.name))
             return nil
         case .error(let text) where batch.isRefreshing(irregularity.command):
-            // The key was named when it was asked for; without its new value it is as it was.
+            // The key was reported when it was requested. Without the new value it stays as it was.
             for (database, key) in CommandKeys(ofCommand: irregularity.command, in: batch).all
             where !ReservedKeys.isOwn(key) {
                 reports.noteRefusedRefresh(of: RefreshKey(database: database, key: key))
@@ -98,7 +98,7 @@ struct ReplyClassifier {
                     subject: label.name))
             return nil
         case .error(let text) where label.name == "SCRIPT":
-            // The source runs Lua 5.4, the target 5.1. A script is no data: who wants it loaded loads it.
+            // The source runs Lua 5.4, the target 5.1. A script is not data: its users load it when they need it.
             reports.record(
                 .init(
                     severity: .diverging, kind: .init(.script), flow: flow, database: 0, key: "\"LOAD\"",
@@ -141,7 +141,7 @@ struct ReplyClassifier {
         }
     }
 
-    /// The target does not have what the source has at the command's keys.
+    /// Asks for the command's keys to be read at the source, because the target's values differ.
     private func refreshKeys(of irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) {
         let keys = CommandKeys(ofCommand: irregularity.command, in: batch).all
             .filter { !ReservedKeys.isOwn($0.key) }
@@ -149,7 +149,7 @@ struct ReplyClassifier {
         reports.refresh(keys, since: batch.lsn(ofCommand: irregularity.command))
     }
 
-    /// A key of the command waits to be read at the source, which may have had something else there.
+    /// Whether a key of the command waits to be read at the source, so the target's value there may be outdated.
     private func isStale(_ irregularity: BatchOutcome.Irregularity, in batch: CommandBatch) -> Bool {
         CommandKeys(ofCommand: irregularity.command, in: batch).all
             .contains { reports.isStale(RefreshKey(database: $0.database, key: $0.key)) }
@@ -159,13 +159,13 @@ struct ReplyClassifier {
         CommandKeys(ofCommand: irregularity.command, in: batch).all.contains { BuiltValue.isName($0.key) }
     }
 
-    /// Why the target does not take a command at all.
+    /// Why the target does not take a command in any form.
     enum Obstacle {
-        /// Its limits forbid it.
+        /// The command exceeds the target's limits.
         case excess(TargetLimits.Excess)
-        /// Of a key that it needs in another slot.
+        /// A key that the command needs from another slot exceeds the limits.
         case crossing(TargetLimits.Excess)
-        /// Its connections end with the command.
+        /// The target ends each connection that brings the command.
         case fatal(size: CommandBatch.Size, words: String?)
 
         var reason: String {
@@ -184,10 +184,10 @@ struct ReplyClassifier {
         }
     }
 
-    /// The target takes a command in no way.
+    /// Records a command that the target does not take in any form.
     ///
-    /// - Parameter effect: what is written in the command's place, if the task goes on.
-    /// - Returns: the error to stop with, if it is to stop.
+    /// - Parameter effect: what is written in the command's place if the task continues.
+    /// - Returns: the error to stop with, or `nil` if the task continues.
     func overLimit(
         _ label: CommandBatch.Label, _ obstacle: Obstacle, leaving effect: CommandBatch.Remainder.Effect
     ) -> ReplicationError? {
@@ -210,9 +210,9 @@ struct ReplyClassifier {
             "\(label) in database \(label.database): \(reason) (policy.onError: stop; skip goes on without it)")
     }
 
-    /// The target's user may not do it.
+    /// Whether the target's user lacks the right for the command.
     ///
-    /// - Parameter storing: what a script runs, whose refusal says so in words of its own.
+    /// - Parameter storing: the command that a script runs. A denial inside a script has an error text of its own.
     private static func isDenial(_ text: String, _ storing: String?) -> Bool {
         if text.hasPrefix("NOPERM") { return true }
         guard storing != nil else { return false }
@@ -224,9 +224,9 @@ struct ReplyClassifier {
         text == "ERR no such key" || text.hasPrefix("ERR The ID specified in XSETID is smaller")
     }
 
-    /// A key of the target's own is in the way.
+    /// Records that a key which the target already has is in the way.
     ///
-    /// - Returns: the error to stop with, if it is to stop.
+    /// - Returns: the error to stop with, or `nil` if the task continues.
     func conflict(_ label: CommandBatch.Label) -> ReplicationError? {
         reports.countConflict()
         reports.record(
@@ -241,7 +241,8 @@ struct ReplyClassifier {
 }
 
 extension BatchOutcome.Irregularity.Kind {
-    /// The key is there already: SET NX answers null, RENAMENX 0, RESTORE without REPLACE an error.
+    /// Whether the reply says that the key already exists: SET NX answers null, RENAMENX 0, RESTORE without REPLACE an
+    /// error.
     fileprivate var meansConflict: Bool {
         switch self {
         case .null, .zero: true
@@ -259,7 +260,7 @@ extension BatchOutcome.Irregularity {
 }
 
 extension IncidentLog.Incident {
-    /// A command that succeeded at the source finds no key at the target.
+    /// An incident for a command that succeeded at the source but found no key in the target.
     fileprivate static func missingKey(_ label: CommandBatch.Label, flow: FlowID) -> Self {
         .init(
             severity: .missing, kind: .init(.missingKey), flow: flow, database: label.database, key: label.key,

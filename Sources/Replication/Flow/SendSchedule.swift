@@ -1,22 +1,23 @@
 import Link
 
-/// When a batch that is not full is sent, and when one has to wait for `advanced.qps`. Pure: the time is passed in.
+/// Decides when a batch that is not full is sent and when a batch has to wait for `advanced.qps`. Pure: the caller passes
+/// the time.
 struct SendSchedule {
-    /// How long a batch waits for more after the one before was sent.
+    /// How long after the previous send a batch waits for more commands.
     static let linger = Duration.milliseconds(1)
 
     private enum Pause {
         case none
-        /// For more to come.
+        /// A batch waits for more commands.
         case lingering
-        /// For its turn.
+        /// A batch waits for its turn under `advanced.qps`.
         case pacing
     }
 
     private var pause = Pause.none
     private var lastSend: ContinuousClock.Instant?
 
-    /// A batch waits for its turn.
+    /// Whether a batch waits for its turn under `advanced.qps`.
     var isPacing: Bool {
         if case .pacing = pause { true } else { false }
     }
@@ -28,19 +29,19 @@ struct SendSchedule {
 
     mutating func mustPace() { pause = .pacing }
 
-    /// What the pause was for may have come.
+    /// Ends the pause.
     mutating func resume() { pause = .none }
 
     enum Turn: Equatable {
         case now
-        /// Somebody is to call `resume` then.
+        /// Not yet. The caller must call `resume` after this time.
         case after(Duration)
-        /// As before, and somebody will.
+        /// Not yet. A call of `resume` is already scheduled.
         case waiting
     }
 
-    /// In a quiet flow a batch goes at once; in a busy one it waits a moment for more, since each transaction costs both
-    /// sides a turn.
+    /// Decides whether a batch is sent now. In a quiet flow it is sent at once; in a busy flow it waits a moment for more
+    /// commands, because each transaction costs both sides a turn.
     mutating func turn(at now: ContinuousClock.Instant) -> Turn {
         guard let lastSend, now < lastSend + Self.linger else { return .now }
         if case .lingering = pause { return .waiting }

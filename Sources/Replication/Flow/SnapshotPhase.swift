@@ -2,17 +2,17 @@ import Dragonfly
 import Redis
 import Wire
 
-/// What only a full sync needs: writes the snapshot's values, whole or in pieces, and knows what of them has to wait.
+/// Writes the snapshot's values, whole or in pieces, and keeps the state that only a full sync needs.
 ///
-/// Made for a full sync, and dropped when the flow is a journal. Lives on its flow's queue.
+/// It is made for a full sync and dropped once the flow reaches the journal. Lives on its flow's queue.
 final class SnapshotPhase {
-    /// Under a conflict policy.
+    /// Protects keys that the target already has; `nil` without a conflict policy.
     let conflicts: ConflictStage?
-    /// The snapshot is decoded: FULLSYNC_END.
+    /// Whether the snapshot is decoded: FULLSYNC_END was reached.
     private(set) var isComplete = false
 
     private let stages: FlowStages
-    // What each value is asked about, without a way through `stages`.
+    // Objects that each value needs, kept here to avoid the indirection through `stages`.
     private let builder: BatchBuilder
     private let reports: EncoderReports
     private let ownership: OwnershipStage
@@ -23,12 +23,12 @@ final class SnapshotPhase {
     private let context: FlowContext
     private let profile: TargetProfile
     private let reserved: ReservedKeys
-    /// Values that come in pieces.
+    /// The writers of values that arrive in pieces.
     private var writers: [ChunkStreamID: ValueWriter] = [:]
     private var uncertainMoves = UncertainMoves()
     private var scratch = ByteBuffer()
 
-    /// - Throws: `SystemError`, when there is no room for what has to be remembered.
+    /// - Throws: `SystemError` if there is no room for what must be remembered.
     init(_ stages: FlowStages, start: FlowStart, context: FlowContext, profile: TargetProfile) throws {
         self.stages = stages
         builder = stages.builder
@@ -102,7 +102,7 @@ final class SnapshotPhase {
         ended(writer)
     }
 
-    /// A stream whose groups are read from now on without a record of it.
+    /// Reports a stream with groups if the source does not journal reads of groups.
     private func reportGroups(_ head: EntryHead, key: RawSpan, body: RawSpan) {
         guard stages.rewrite.source.has(.readsGroupsWithoutRecord), streamHasGroups(head.type, body: body) else {
             return
@@ -156,7 +156,7 @@ final class SnapshotPhase {
             elementExpiry: memberTTLs?.expiry, deadlines: stages.expiryGuard)
     }
 
-    /// Where a value is built that then gets the name `key`: in a cluster in the key's slot.
+    /// The key under which a value is built before it is renamed to `key`; in a cluster a key in the same slot.
     private func partialKey(of key: RawSpan, _ stream: ChunkStreamID) -> [UInt8] {
         let name = "df2redis:partial:\(context.task):\(flow):\(stream)"
         return context.cluster == nil ? Array(name.utf8) : SlotTag.key(name, in: KeySlot(of: key))
@@ -181,7 +181,8 @@ final class SnapshotPhase {
         ended(writer)
     }
 
-    /// The target does not take an element of the value: nothing of it is written, and nothing older stays.
+    /// Leaves out a value, one of whose elements the target does not take. Nothing of the value is written, and no older
+    /// value stays.
     private func leaveOut(_ writer: ValueWriter, _ excess: TargetLimits.Excess) {
         let label = CommandBatch.Label(
             name: writer.head.type.name, key: writer.keyDescription, database: writer.head.database)
@@ -208,14 +209,15 @@ final class SnapshotPhase {
         }
     }
 
-    /// Keys of our own under which values were being built, with their databases.
+    /// Keys of df2redis' own under which values were being built, with their databases.
     var partialKeys: [(database: UInt32, key: [UInt8])] {
         writers.values.compactMap { writer in writer.partialKey.map { (writer.head.database, $0) } }
     }
 
     // MARK: Before a value
 
-    /// Selects the key's database and sorts out what has expired.
+    /// Selects the key's database and decides whether the value is written. Values of reserved names or left-out databases,
+    /// and values that have expired, are not.
     private func admit(_ head: EntryHead, key: RawSpan) -> Bool {
         let database = head.database
         if reserved.contains(key) {
@@ -246,17 +248,18 @@ final class SnapshotPhase {
 
     // MARK: Records within the snapshot
 
-    /// A record has been written.
+    /// Notes a record that has been written: a MOVE in the snapshot is uncertain.
     func wrote(_ command: borrowing JournalCommand, at place: RecordPlace) {
         guard !isComplete, let destination = command.moveDestination else { return }
         let key = command.argument(at: 1)
         reports.report(.moveInSnapshot, subject: "MOVE", key: key, database: place.database)
-        // Where it would have gone to may be wrong as well.
+        // The target's value in the destination database may be wrong as well.
         reports.refresh(key, database: destination)
         uncertainMoves.note(key, from: place.database, to: destination)
     }
 
-    /// A value of the snapshot is older than any MOVE to its place: the source moved nothing, since the place was taken.
+    /// Moves a key back if a MOVE in the snapshot moved it to the place of this value. The value is older than any MOVE to
+    /// its place, so the source moved nothing: the place was taken.
     private func undoMove(to database: UInt32, key: RawSpan) {
         guard let origin = uncertainMoves.take(key, in: database) else { return }
         if let memberTTLs, memberTTLs.mayHave(key, database: database) {
@@ -267,7 +270,7 @@ final class SnapshotPhase {
 
     // MARK: The end
 
-    /// All values have come.
+    /// Reports that all values have arrived.
     func complete() {
         ownership.endSnapshot()
         stages.rewrite.completeSnapshot()

@@ -1,22 +1,23 @@
 import Redis
 
-/// Where in its stream a flow's encoder is: the LSN of the next record, and when what is being decoded arrived.
+/// The position of a flow's encoder in its stream: the LSN of the next record, and the arrival time of what is being
+/// decoded.
 ///
-/// Times are Unix milliseconds by the source's clock, as those in the stream are.
+/// Times are Unix milliseconds by the source's clock, as in the stream.
 final class StreamPosition {
-    /// The LSN of the next record; 0 until the flow has said it.
+    /// The LSN of the next record; 0 until the flow has announced it.
     var nextLSN: UInt64
-    /// Records before it may have been written long before they arrived.
+    /// The LSN before which records may have been written long before they arrived.
     var catchUpEnd: UInt64
-    /// When what is being decoded arrived.
+    /// When the newest bytes being decoded arrived.
     private(set) var arrival: Int64 = 0
-    /// When the oldest of it did.
+    /// When the oldest bytes being decoded arrived.
     private(set) var oldestArrival: Int64 = 0
 
-    /// - Parameter next: where a continued flow begins; `nil` for a full sync.
+    /// - Parameter next: the LSN at which a continued flow begins; `nil` for a full sync.
     init(next: UInt64?) {
         nextLSN = next ?? 0
-        // How far what comes is older than the session, the source says when it has begun.
+        // In a continued flow every record may be old until the source has said at which LSN it was when the session began.
         catchUpEnd = next == nil ? 0 : .max
     }
 
@@ -24,7 +25,7 @@ final class StreamPosition {
 
     var isCatchingUp: Bool { nextLSN < catchUpEnd }
 
-    /// When the source did what is being decoded.
+    /// The time span in which the source executed what is being decoded.
     var window: ExecutionWindow {
         let earliest = isCatchingUp ? 0 : oldestArrival - ElementExpiry.transitMilliseconds
         return ExecutionWindow(earliest: min(earliest, arrival), latest: arrival)

@@ -1,4 +1,4 @@
-/// Tasks that wait for the same thing, until it is there.
+/// Tasks that wait for the same event.
 ///
 /// Not Sendable: it belongs to one actor.
 struct Waiters {

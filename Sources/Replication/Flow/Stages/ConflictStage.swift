@@ -2,12 +2,12 @@ import Link
 import Redis
 import Wire
 
-/// Under `conflict.policy` skip or panic: keeps the journal of a full sync off keys that the target has of its own.
+/// Keeps the journal of a full sync off keys that the target already has, under `conflict.policy` skip or panic.
 ///
-/// Values of the snapshot are written with commands that leave an existing key alone. A key that was made, changed or
-/// removed at the source since the sync began comes as a command, for which there is no such form: before the first one that
-/// writes to a key which this sync has not synced, the target is asked whether it has that key. What comes after that
-/// command meanwhile is deferred in order. It ends with the snapshot: from then on the keys are the task's.
+/// Values of the snapshot are written with commands that leave an existing key alone. A key that was created, changed or
+/// deleted at the source after the sync began arrives as a command, which has no such form. Before the first command that
+/// writes to a key which this sync has not synced, the target is asked whether it has that key. Commands that follow
+/// meanwhile are deferred in order. The stage ends with the snapshot: from then on the keys belong to the task.
 final class ConflictStage: RecordStage {
     struct Place: Hashable, Sendable {
         var database: UInt32
@@ -18,13 +18,13 @@ final class ConflictStage: RecordStage {
     private let reports: EncoderReports
     private let reserved: ReservedKeys
     private let keys: KeySet
-    /// Keys that the target has of its own.
+    /// Keys that the target had before the task.
     private var foreign: Set<Place> = []
     private var deferredCommands: [(command: StoredJournalCommand, place: RecordPlace)] = []
-    /// What the target is to be asked.
+    /// The keys that the target must be asked for.
     private(set) var questions: [Place] = []
 
-    /// - Throws: `SystemError` when there is no room for the set.
+    /// - Throws: `SystemError` if there is no room for the set.
     init(
         directory: String, _ builder: BatchBuilder, _ reports: EncoderReports, reserved: ReservedKeys
     ) throws(SystemError) {
@@ -34,7 +34,7 @@ final class ConflictStage: RecordStage {
         keys = try KeySet(directory: directory)
     }
 
-    /// The snapshot has a value for the key.
+    /// Notes that the snapshot has a value for the key.
     func markSynced(_ key: RawSpan, database: UInt32) { insert(KeySet.fingerprint(key, database: database)) }
 
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
@@ -45,7 +45,7 @@ final class ConflictStage: RecordStage {
         var isForeign = false
         var unknown: [Place] = []
         command.forEachWrittenKey(in: place.database) { key, database in
-            // What is in a database is asked for once it has been prepared.
+            // The target is asked for keys of a database only after the database has been prepared.
             guard builder.touch(database), !reserved.contains(key) else { return }
             if !keys.contains(KeySet.fingerprint(key, database: database)) {
                 unknown.append(Place(database: database, key: key.withUnsafeBytes { Array($0) }))
@@ -63,9 +63,11 @@ final class ConflictStage: RecordStage {
         return isForeign ? .drop : .pass
     }
 
-    /// The questions are answered: `existing` are those of them that the target has.
+    /// Continues with the answers to the questions.
     ///
-    /// - Parameter body: is given what was deferred, in order; it asks `admit` again.
+    /// - Parameters:
+    ///   - - existing: the questions' keys that the target has.
+    ///   - - body: gets the deferred commands in order; it calls `admit` again.
     func resolve(existing: [Place], _ body: (borrowing JournalCommand, RecordPlace) -> Void) {
         for place in questions { insert(KeySet.fingerprint(place.key.span.bytes, database: place.database)) }
         foreign.formUnion(existing)

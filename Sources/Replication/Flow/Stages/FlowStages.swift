@@ -2,15 +2,15 @@ import Dragonfly
 import Redis
 import Wire
 
-/// The stages of one flow, in their order, and what they share.
+/// The stages of one flow, in their order, and the objects that they share.
 ///
-/// | shared | by |
+/// | shared | used by |
 /// |---|---|
-/// | `builder` | all that write commands |
-/// | `reports` | all that leave something out, or halt the flow |
-/// | `position` | those to which it matters when a command ran |
+/// | `builder` | stages that write commands |
+/// | `reports` | stages that leave something out or halt the flow |
+/// | `position` | stages that depend on when a command ran |
 ///
-/// A class, not a struct: that many references would be retained with each copy.
+/// A class, not a struct: a struct with this many references would retain each of them with every copy.
 final class FlowStages {
     let builder: BatchBuilder
     let reports: EncoderReports
@@ -21,15 +21,16 @@ final class FlowStages {
     let reconcile: ReconcileStage
     let reservedNames: ReservedNamesStage
     let otherDatabase: OtherDatabaseStage
-    /// TTLs of elements; `nil`: nobody keeps them but the target.
+    /// Keeps the TTLs of elements; `nil` if only the target keeps them, or nobody.
     let memberTTLs: MemberTTLStage?
-    /// `nil`: `memberTTLs` knows better, or the target has no TTLs of fields.
+    /// Handles TTLs of hash fields without scripts; `nil` if `memberTTLs` keeps the TTLs or the target has no TTLs of
+    /// fields.
     let fieldDoubts: FieldDoubts?
     let rewrite: RewriteStage
-    /// Keeps the target from expiring what the stream has not expired; `nil`: deadlines are written as they come.
+    /// Keeps the target from expiring keys that the stream has not expired; `nil` if deadlines are written as they come.
     let expiryGuard: ExpiryGuard?
 
-    /// - Throws: `SystemError`, when there is no room for what has to be remembered.
+    /// - Throws: `SystemError` if there is no room for what must be remembered.
     init(flow: FlowID, start: FlowStart, context: FlowContext, profile: TargetProfile) throws {
         let next = start.isContinued ? start.next?.value : nil
         builder = BatchBuilder(context, isJournal: start.isContinued, openDatabases: start.openDatabases)
@@ -65,8 +66,10 @@ final class FlowStages {
         }
     }
 
-    /// - Parameter conflicts: in a full sync under a conflict policy.
-    /// - Returns: what the first stage says that does not let the record pass; the last one lets none pass.
+    /// Passes a command through the stages.
+    ///
+    /// - Parameter conflicts: the conflict stage of a full sync under a conflict policy; otherwise `nil`.
+    /// - Returns: the result of the first stage that does not pass the record on. The last stage passes none on.
     func admit(
         _ command: borrowing JournalCommand, at place: RecordPlace, conflicts: ConflictStage?
     ) -> Admission {

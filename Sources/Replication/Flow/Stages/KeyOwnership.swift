@@ -3,16 +3,17 @@ import Wire
 
 /// Distinguishes the keys that a flow's shard owns from copies that a master leaves in other shards.
 ///
-/// PFMERGE over several shards stores its result in each of them, under the one key, and journals each as a SET (seen at
-/// v1.36.0; the same in the sources of August 2026). Clients of the master only ever see the owner's: a copy goes stale,
-/// and outlives a DEL. Replicated in its flow's own time it would take the place of newer values, or stay for good.
+/// PFMERGE over several shards stores its result in each of them under the same key, and journals each copy as a SET (seen
+/// at v1.36.0; the same in the sources of August 2026). Clients of the master only ever see the owner's copy. Any other
+/// copy becomes outdated and survives a DEL. If copies were replicated, in the time of their own flows, they would replace
+/// newer values or stay for good.
 ///
-/// The owner of a key follows from a hash of it, or of its `{tag}` where flags of the master say so, which a replica does
-/// not see. So a flow is watched first: no key is called a copy before keys that are certainly the flow's own have
-/// proven what is hashed.
+/// The owner of a key follows from a hash of the key, or of its `{tag}` if flags of the master say so, which a replica does
+/// not see. So a flow is observed first: no key counts as a copy before keys that certainly belong to the flow have proven
+/// what is hashed.
 struct KeyOwnership {
     private static let seed: UInt64 = 120_577_240_643
-    /// Confidence in bits: a wrong guess passes with probability 2^-n.
+    /// The required confidence in bits: a wrong guess passes with probability 2^-n.
     private static let evidenceBits = 20
 
     private let flow: UInt64
@@ -21,7 +22,7 @@ struct KeyOwnership {
     private var isByKey = true
     private var isByTag = true
     private var gatheredBits = 0
-    /// Hashes of what has been evidence: the same key, or tag, is none twice.
+    /// The hashes of keys or tags that have been evidence. The same one does not count twice.
     private var learned: [UInt64] = []
 
     init(flow: FlowID, flowCount: Int) {
@@ -30,10 +31,10 @@ struct KeyOwnership {
         bitsPerKey = UInt64.bitWidth - 1 - self.flowCount.leadingZeroBitCount
     }
 
-    /// More keys are wanted.
+    /// Whether more keys are needed as evidence.
     var needsEvidence: Bool { gatheredBits < Self.evidenceBits && bitsPerKey > 0 && (isByKey || isByTag) }
 
-    /// `key` is the flow's own.
+    /// Learns from `key`, which belongs to the flow's shard.
     mutating func learn(fromOwnKey key: RawSpan) {
         let hash = Self.hash(Self.tag(of: key))
         isByKey = isByKey && owns(key)
@@ -43,7 +44,7 @@ struct KeyOwnership {
         gatheredBits += bitsPerKey
     }
 
-    /// Another flow's shard owns `key`.
+    /// Whether `key` is known to belong to another flow's shard.
     func isCopy(_ key: RawSpan) -> Bool {
         guard gatheredBits >= Self.evidenceBits, isByKey || isByTag else { return false }
         return !(isByKey && owns(key)) && !(isByTag && owns(Self.tag(of: key)))
@@ -51,12 +52,12 @@ struct KeyOwnership {
 
     private func owns(_ text: RawSpan) -> Bool { Self.hash(text) % flowCount == flow }
 
-    /// What has not been ruled out.
+    /// The ways of hashing that have not been ruled out.
     var evidence: (isByKey: Bool, isByTag: Bool) { (isByKey, isByTag) }
 
     static func hash(_ text: RawSpan) -> UInt64 { XXH64.hash(text, seed: seed) }
 
-    /// What is between the first brace and the one that closes it; the whole key where nothing is.
+    /// The part between the first opening brace and the next closing brace; the whole key if there is no such part.
     @_lifetime(copy key)
     static func tag(of key: RawSpan) -> RawSpan {
         guard let open = index(of: 0x7B, in: key, from: 0), let close = index(of: 0x7D, in: key, from: open + 1),

@@ -1,8 +1,8 @@
 import Redis
 import Wire
 
-/// Drops a MOVE or COPY to a database that the target lacks, or that is left out on purpose. A key that is moved leaves the one it was in; a copy's source
-/// stays.
+/// Drops a MOVE or COPY to a database that the target lacks or that is left out on purpose. A moved key is removed from its
+/// old database; the source of a copy stays.
 final class OtherDatabaseStage: RecordStage {
     private let context: FlowContext
     private let builder: BatchBuilder

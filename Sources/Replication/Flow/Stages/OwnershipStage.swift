@@ -2,11 +2,12 @@ import Dragonfly
 import Redis
 import Wire
 
-/// Leaves out copies that the source keeps of a key in shards that do not own it (`KeyOwnership`): they are no data.
+/// Leaves out copies of keys that the source keeps in shards which do not own them (`KeyOwnership`). Such copies are not
+/// data.
 final class OwnershipStage: RecordStage {
     private let reports: EncoderReports
     private var ownership: KeyOwnership
-    /// In a full sync: strings that may be such copies, until it is known.
+    /// Strings of a full sync that may be such copies, until it is known; `nil` outside a snapshot.
     private var undecided: UndecidedHLLs?
 
     init(_ flow: FlowID, _ context: FlowContext, _ reports: EncoderReports) {
@@ -14,21 +15,21 @@ final class OwnershipStage: RecordStage {
         ownership = KeyOwnership(flow: flow, flowCount: context.flowCount)
     }
 
-    /// What the flow's keys have shown of how the master distributes keys.
+    /// What the flow's keys have shown about how the master distributes keys.
     var placementEvidence: (isByKey: Bool, isByTag: Bool) { ownership.evidence }
 
     // MARK: The snapshot
 
-    /// Strings of a snapshot may wait from here on, and are given to `write` when it is known that they are data.
+    /// Begins a snapshot. From here on strings may wait, and are passed to `write` once it is known that they are data.
     func beginSnapshot(_ write: @escaping (UndecidedHLLs.Entry) -> Void) { undecided = UndecidedHLLs(write: write) }
 
-    /// Nothing that waits is lost when the snapshot ends.
+    /// Ends the snapshot and decides about all strings that wait.
     func endSnapshot() {
         resolveUndecided()
         undecided = nil
     }
 
-    /// A string of the snapshot can be written now; otherwise it waits, or has been reported as a copy.
+    /// Decides about a string of the snapshot: it is written now, waits, or has been reported as a copy.
     func admit(_ head: EntryHead, key: RawSpan, value: RawSpan) -> Admission {
         guard value.isDenseHyperLogLog else {
             learn(fromOwnKey: key)
@@ -46,7 +47,7 @@ final class OwnershipStage: RecordStage {
         }
     }
 
-    /// The flow's own `key` may be evidence of what the master hashes.
+    /// Uses `key`, which belongs to the flow, as evidence of what the master hashes, if evidence is still needed.
     func learn(fromOwnKey key: RawSpan) {
         guard ownership.needsEvidence else { return }
         ownership.learn(fromOwnKey: key)
@@ -55,9 +56,9 @@ final class OwnershipStage: RecordStage {
 
     // MARK: The journal
 
-    /// Drops a record that writes such a copy, or is its end by eviction.
+    /// Drops a record that writes such a copy or removes it (by eviction).
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
-        // What a record builds on is written before it.
+        // The values on which a record builds must be written before it.
         if let undecided, undecided.mayConcern(command, database: place.database) { resolveUndecided() }
         guard command.argumentCount >= 2 else { return .pass }
         if command.setsHyperLogLog || (command.name == "DEL" && command.argumentCount == 2) {
@@ -83,7 +84,7 @@ final class OwnershipStage: RecordStage {
 }
 
 extension JournalCommand {
-    /// The first argument is a key, and surely of the flow's own shard.
+    /// Whether the first argument is a key that certainly belongs to the flow's own shard.
     fileprivate var isOfItsFirstKey: Bool {
         switch name {
         case "SET", "INCR", "INCRBY", "APPEND", "HSET", "LPUSH", "RPUSH", "SADD", "ZADD", "XADD", "PFADD", "PEXPIREAT":

@@ -1,39 +1,39 @@
 import Wire
 
-/// One step of the line that a journal record goes down before it is commands of a batch.
+/// One of the stages that a journal record passes before it becomes commands of a batch.
 ///
 /// | stage | drops or holds back |
 /// |---|---|
-/// | `TargetDatabaseStage` | what is in a database that the target lacks |
+/// | `TargetDatabaseStage` | commands in a database that the target lacks |
 /// | `OwnershipStage` | copies that the source keeps in shards that do not own their key |
-/// | `ConflictStage`, in a full sync | what would change keys that the target has of its own |
+/// | `ConflictStage`, in a full sync | commands that would change keys that the target already has |
 /// | `ReconcileStage` | nothing: it removes older values that a command would build on |
-/// | `ReservedNamesStage` | what is done to df2redis' own names |
+/// | `ReservedNamesStage` | what commands do to df2redis' own names |
 /// | `OtherDatabaseStage` | a MOVE or COPY to a database that the target lacks |
-/// | `MemberTTLStage` | what gives members TTLs: it writes these itself |
-/// | `RewriteStage` | what halts the flow |
+/// | `MemberTTLStage` | commands that give members TTLs: it writes these itself |
+/// | `RewriteStage` | commands that halt the flow |
 ///
-/// A stage lives on its flow's queue, and shares with the others only what `FlowStages` names.
+/// A stage lives on its flow's queue, and shares with other stages only what `FlowStages` names.
 protocol RecordStage: AnyObject {
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission
 }
 
-/// Where a record was found.
+/// The place where a record was found.
 struct RecordPlace: Equatable {
-    /// The one that the command ran in.
+    /// The database in which the command ran.
     var database: UInt32
-    /// Within a full sync, where records have no LSN to count.
+    /// Whether the record was found within a full sync, where records have no LSN to count.
     var isInSnapshot = false
 }
 
-/// What a stage says of a record.
+/// A stage's decision about a record.
 enum Admission: Equatable {
-    /// The next stage is to see it.
+    /// The record goes to the next stage.
     case pass
-    /// The target does not get it, or not as it is.
+    /// The target does not get the record, or not in this form.
     case drop
-    /// It is in the batch, and no other stage is to see it.
+    /// The record is in the batch and goes to no other stage.
     case written
-    /// It takes effect later, or after a halt.
+    /// The record takes effect later or after a halt.
     case wait
 }

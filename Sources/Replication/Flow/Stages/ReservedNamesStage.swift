@@ -1,7 +1,7 @@
 import Redis
 import Wire
 
-/// Leaves out what a command does to df2redis' own names, and reports it; the rest of the command is written.
+/// Leaves out and reports what a command does to df2redis' own names. The rest of the command is written.
 final class ReservedNamesStage: RecordStage {
     let names: ReservedKeys
     private let builder: BatchBuilder
@@ -28,7 +28,7 @@ final class ReservedNamesStage: RecordStage {
             }
         let isMovedAway = command.name.hasPrefix("RENAME") && !names.contains(command.argument(at: 1))
         command.forEachWrittenKey(in: place.database) { key, database in
-            // A key that only a reserved one could give its value is missing as well.
+            // A key that would get its value from a reserved key is missing as well.
             guard names.contains(key) || (step == 0 && !isMovedAway) else { return }
             reports.report(.reservedKey, subject: command.nameText, key: key, database: database)
         }
@@ -42,7 +42,7 @@ final class ReservedNamesStage: RecordStage {
         return .drop
     }
 
-    /// A command of `step` arguments a key, without those of reserved keys.
+    /// Writes a command that has `step` arguments per key, without reserved keys.
     private func writeRest(of command: borrowing JournalCommand, step: Int) {
         var arguments = command.arguments
         _ = arguments.next()

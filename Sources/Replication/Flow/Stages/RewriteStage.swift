@@ -2,8 +2,8 @@ import Dragonfly
 import Redis
 import Wire
 
-/// The last stage: writes a record as commands that a Redis understands (`JournalRewriter`), and reports what the target
-/// cannot have as the source has it.
+/// The last stage: writes a record as commands that Redis understands (`JournalRewriter`), and reports what the target
+/// cannot hold as the source does.
 final class RewriteStage: RecordStage {
     private var rewriter: JournalRewriter
     private let builder: BatchBuilder
@@ -21,19 +21,19 @@ final class RewriteStage: RecordStage {
         self.rewriter.isInSnapshot = !isSnapshotComplete
     }
 
-    /// What the source does with what it journals.
+    /// How the source behaves, as far as its version decides what it journals.
     var source: SourceBehaviour {
         get { rewriter.source }
         set { rewriter.source = newValue }
     }
 
-    /// The oldest of what is decoded next arrived at `time`, by the source's clock.
+    /// Notes that the oldest of the bytes decoded next arrived at `time`, by the source's clock.
     func setOldestArrival(_ time: Int64) { rewriter.oldestArrival = time }
 
-    /// Every key that a command reads has come.
+    /// Notes that the snapshot is complete, so every key that a command reads has arrived.
     func completeSnapshot() { rewriter.isInSnapshot = false }
 
-    /// A snapshot's value with this deadline had expired when it was sent.
+    /// Whether a snapshot's value with this deadline had expired when it was sent.
     func hadPassed(_ deadline: Int64) -> Bool { rewriter.hadPassed(deadline, now: position.arrival) }
 
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
@@ -65,7 +65,7 @@ final class RewriteStage: RecordStage {
             reports.report(
                 .expiryInThePast, subject: command.nameText, key: command.keyOrEmpty, database: database)
         case .skippedDiverging(let divergence):
-            // In a fragment everything that is no option may be a key that the command has written.
+            // In a fragment, every argument that is not an option may be a key that the command has written.
             var arguments = command.arguments
             _ = arguments.next()
             while let argument = arguments.next() {
@@ -84,13 +84,14 @@ final class RewriteStage: RecordStage {
 }
 
 extension JournalCommand {
-    /// How many keys, of all databases together, the command can add or remove at most. Whole databases apart.
+    /// The maximum number of keys in all databases together that the command can add or remove, not counting commands on
+    /// whole databases.
     var keyChangeLimit: Int {
         let isOfMany = name == "DEL" || name == "UNLINK" || name.hasPrefix("MSET") || name == "JSON.MSET"
         return isOfMany ? argumentCount : 2
     }
 
-    /// What follows the last STORE or STOREDIST; the first key where there is none.
+    /// The argument after the last STORE or STOREDIST; the first key if there is none.
     fileprivate var storedKey: RawSpan {
         @_lifetime(copy self)
         get {
@@ -102,7 +103,7 @@ extension JournalCommand {
         }
     }
 
-    /// The first key; empty when there is none.
+    /// The first key; empty if there is none.
     var keyOrEmpty: RawSpan {
         @_lifetime(copy self)
         get {

@@ -1,7 +1,7 @@
 import Redis
 import Wire
 
-/// Drops what is in a database that the target lacks, or that is left out on purpose.
+/// Drops commands in a database that the target lacks or that is left out on purpose.
 final class TargetDatabaseStage: RecordStage {
     private let context: FlowContext
     private let reports: EncoderReports
@@ -15,7 +15,7 @@ final class TargetDatabaseStage: RecordStage {
         if context.keeps(place.database) || command.isOfNoDatabase { return .pass }
         reports.reportLeftOut(
             place.database, subject: command.nameText, key: command.keyOrEmpty, database: place.database)
-        // A MOVE or COPY to a database that is kept: the target does not have the value.
+        // The target lacks the value of a MOVE or COPY to a database that is kept.
         command.forEachValueHandedOn(in: place.database) { _, key, database in
             guard context.keeps(database) else { return }
             reports.refreshMissing(key, subject: command.nameText, from: place.database, database: database)
@@ -25,6 +25,6 @@ final class TargetDatabaseStage: RecordStage {
 }
 
 extension JournalCommand {
-    /// It does the same in each database that a client may have selected.
+    /// Whether the command does the same in each database that a client may have selected.
     fileprivate var isOfNoDatabase: Bool { name == "FLUSHALL" || name == "DFLYCLUSTER" || name == "SCRIPT" }
 }

@@ -1,11 +1,13 @@
 import Wire
 
-/// MOVEs of a full sync that may not have moved anything at the source: it journals those as well, and whether the place
-/// was taken the target does not know before the snapshot has brought what was there.
+/// MOVEs of a full sync that may not have moved anything at the source.
+///
+/// The source also journals a MOVE whose destination key existed. The target cannot know whether it did before the snapshot
+/// has brought that key.
 struct UncertainMoves {
-    /// More bytes of keys are not noted, the moves only reported.
+    /// The maximum number of bytes that are noted. Moves beyond it are only reported.
     private static let mostBytes = 16 << 20
-    /// What a key takes besides its bytes.
+    /// The bytes that a key takes in addition to its name.
     private static let bytesPerKey = 100
 
     private struct Place: Hashable {
@@ -18,7 +20,7 @@ struct UncertainMoves {
         }
     }
 
-    /// The databases that keys came from, by where they would have moved to.
+    /// The database that each key came from, by the place it would have moved to.
     private var origins: [Place: UInt32] = [:]
     private var bytes = 0
 
@@ -31,9 +33,9 @@ struct UncertainMoves {
         }
     }
 
-    /// The snapshot has a value for `key` in `database`.
+    /// Removes the note about `key` in `database`, because the snapshot has a value there.
     ///
-    /// - Returns: where a key that has been moved there has to go back to; `nil` when none was.
+    /// - Returns: the database to which a key that was moved there must return; `nil` if none was moved.
     mutating func take(_ key: RawSpan, in database: UInt32) -> UInt32? {
         guard let origin = origins.removeValue(forKey: Place(key, in: database)) else { return nil }
         bytes -= key.byteCount + Self.bytesPerKey

@@ -1,7 +1,7 @@
 import Redis
 import Wire
 
-/// HyperLogLogs of a snapshot of which nobody knows yet whether they are copies in a shard that does not own their key.
+/// HyperLogLogs of a snapshot that may be copies in a shard that does not own their key.
 final class UndecidedHLLs {
     struct Entry {
         let head: EntryHead
@@ -9,18 +9,18 @@ final class UndecidedHLLs {
         let value: [UInt8]
     }
 
-    /// More of them do not wait.
+    /// The maximum number of entries that wait.
     private static let most = 16
 
     let write: (Entry) -> Void
     private var entries: [Entry] = []
 
-    /// - Parameter write: takes an entry that is known to be data.
+    /// - Parameter write: gets an entry that is known to be data.
     init(write: @escaping (Entry) -> Void) { self.write = write }
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// - Returns: `false` when there is no room.
+    /// - Returns: `false` if there is no room.
     func append(_ head: EntryHead, key: RawSpan, value: RawSpan) -> Bool {
         guard entries.count < Self.most else { return false }
         entries.append(
@@ -34,7 +34,7 @@ final class UndecidedHLLs {
         return entries
     }
 
-    /// `command` writes to one of them.
+    /// Whether `command` writes to one of the keys that wait.
     func mayConcern(_ command: borrowing JournalCommand, database: UInt32) -> Bool {
         guard !entries.isEmpty else { return false }
         var isConcerned = false
