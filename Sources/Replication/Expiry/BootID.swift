@@ -1,13 +1,15 @@
 import Glibc
 
-/// Which boot of the machine this is: what a process has written survives it, what a machine had not brought to its disk
-/// is lost when it stops without order.
+/// Identifies the current boot of the machine.
+///
+/// What a process has written survives the process. What has not reached the disk is lost if the machine stops without a
+/// shutdown.
 enum BootID {
-    /// The unit passes it on: its sandbox hides the kernel's file.
+    /// The unit passes the ID in this variable, because its sandbox hides the kernel's file.
     private static let variable = "DF2REDIS_BOOT_ID"
     private static let path = "/proc/sys/kernel/random/boot_id"
 
-    /// A digest; `nil` where nothing says.
+    /// A digest of the boot ID; `nil` if the ID is not available.
     static var current: Int64? { digest(of: getenv(variable).map { String(cString: $0) } ?? contents(of: path)) }
 
     /// - Parameter text: 32 hexadecimal digits, with hyphens or without.

@@ -2,26 +2,28 @@ import Dragonfly
 import Logging
 import Redis
 
-/// Gives the target the source's exact deadlines at the end of a task: from then on it lives by its own clock.
+/// Gives the target the source's exact deadlines at the end of a task; after that the target lives by its own clock.
 ///
-/// Whether the end is for good or for a restart nobody knows, and the source goes on putting off deadlines meanwhile. So
-/// what would fall due within the restart is given `dueMargin`.
+/// Nobody knows whether the end is final or a restart, and the source may extend deadlines meanwhile. So a deadline that
+/// would pass during a restart gets `dueMargin`.
 ///
-/// Only for flows that have applied everything they received, and when nothing of them is in flight: what is yet to be
-/// applied may put those very deadlines off.
+/// It is run only for flows that have applied everything they received and have nothing on its way: a command that is yet
+/// to be applied may extend one of these deadlines.
 struct ExactTTLRestorer {
     private static let keysPerCommand = 500
 
-    /// `<task>.expiry`.
+    /// The folder `<task>.expiry`.
     let folder: String
     let control: TargetControl
     let logger: Logger
     let clock: @Sendable () -> Int64
-    /// What falls due within so many milliseconds is given so many more: 0, or `ExpiryGuard.leaveMargin`.
+    /// A deadline within this many milliseconds is set this many milliseconds later: 0, or `ExpiryGuard.leaveMargin`.
     var dueMargin: Int64 = 0
 
-    /// - Parameter flows: `nil`: all that have left something.
-    /// - Returns: the flows of which keys are left with a later deadline, because time ran out or the target is away.
+    /// Restores the deadlines.
+    ///
+    /// - Parameter flows: the flows to restore; `nil` for all that have left notes.
+    /// - Returns: the flows with keys that keep a later deadline, because time ran out or the target is away.
     func run(flows: Set<FlowID>? = nil, within limit: Duration) async -> [FlowID] {
         let deadline = ContinuousClock.now + limit
         var unfinished: [FlowID] = []
@@ -45,7 +47,7 @@ struct ExactTTLRestorer {
         return unfinished
     }
 
-    /// - Returns: `false` when time ran out.
+    /// - Returns: `false` if time ran out.
     private func restore(_ wheel: ExpiryWheel, until deadline: ContinuousClock.Instant) async throws -> Bool {
         let margins = ExpiryGuard.margins(and: [wheel.margin])
         let restartEnd = clock() + dueMargin

@@ -4,42 +4,44 @@ import Logging
 import Redis
 import Wire
 
-/// Keeps the target from expiring by its own clock what the stream has not expired yet.
+/// Keeps the target from expiring keys by its own clock before the stream expires them.
 ///
-/// A Redis expires keys by its own clock, and nothing switches that off. So it is given later deadlines than the source's
-/// where the source's come near; the source journals each expiry as a DEL, which removes the key in time.
+/// Redis expires keys by its own clock, and no option disables that. So a deadline that is near is written to the target
+/// later than the source has it. The source journals each expiry as a DEL, which removes the key in time.
 ///
-/// | the flow is | a deadline within `horizon` is written with | any other |
+/// | state of the flow | margin of a deadline within `horizon` | margin of any other |
 /// |---|---|---|
-/// | level | `levelMargin` | as it is |
-/// | lagging, or catching up: in a full sync, or continued | a day | as it is |
+/// | level | `levelMargin` | none |
+/// | lagging, or catching up: in a full sync, or continued | a day | none |
 ///
-/// The margin while level is there because nothing can be written to a target that has stopped: whatever falls due
-/// meanwhile, for up to the guard window W, must carry its margin before. Margin and horizon are 1.5 W, since up to W / 4 of
-/// lag still counts as level. Once the flow lags, what is near gets the day before anything more is applied, as the lag may
-/// grow to any length; when it is level again, the margin for that; at the leave, its exact deadline (`ExactTTLRestorer`).
-/// A full sync has megabytes on their way to the target: how long that takes a slow one shows only when it is too late.
+/// The margin while level exists because nothing can be written to a target that has stopped. A deadline that passes while
+/// it is stopped, for up to the guard window W, must have its margin before. Margin and horizon are 1.5 W, because up to W
+/// / 4 of lag still counts as level. Once the flow lags, near deadlines get a margin of a day before anything more is
+/// applied, because the lag may grow to any length. When the flow is level again they get the margin for that, and at the
+/// leave the exact deadlines (`ExactTTLRestorer`). In a full sync, megabytes are on their way to the target. If a slow
+/// target takes long for them, that shows only when it is too late.
 ///
-/// A margin while level cannot be avoided: a Redis that has stopped deletes at its first step what is overdue by its clock,
-/// so a key that is to survive a stop of W must read W or more at every moment before it.
+/// A margin while level cannot be avoided: after a stop, Redis first deletes keys that are overdue by its clock. So a key
+/// that is to survive a stop of W must have a TTL of W or more in the target at every moment before the stop.
 ///
-/// A target in import mode (`ImportMode`) expires nothing until the leave: no margins are written, but what is near is
-/// known.
+/// A target in import mode (`ImportMode`) expires nothing until the leave. No margins are written then, but near deadlines
+/// are still noted.
 ///
-/// The margins end in odd milliseconds, so that a deadline with one is not mistaken for another one without.
+/// The margins end in odd milliseconds, so that a deadline with a margin is not mistaken for another deadline without one.
 ///
 /// Not Sendable: it lives on its applier's queue.
 final class ExpiryGuard: TargetDeadlines {
     struct Window: Equatable, Sendable {
-        /// How long the target, the network or this process may stop without a key being lost.
+        /// How long the target, the network or this process may stop without losing a key.
         var milliseconds: Int64
 
         init(_ length: Duration) { milliseconds = length.milliseconds }
 
-        /// At least what a leave has to know of (`leaveMargin`).
+        /// The time ahead within which a deadline is near. It is at least the time that a leave has to know about
+        /// (`leaveMargin`).
         var horizon: Int64 { max(milliseconds * 3 / 2, 12_000) }
         var levelMargin: Int64 { milliseconds == 0 ? 0 : milliseconds * 3 / 2 + 337 }
-        /// With so much lag the flow is no longer level, and below the other it is again.
+        /// The lag above which the flow is no longer level, and the lag below which it is level again.
         var laggingThreshold: Int64 { max(milliseconds / 4, 500) }
         var levelThreshold: Int64 { laggingThreshold / 2 }
     }
@@ -47,23 +49,24 @@ final class ExpiryGuard: TargetDeadlines {
     enum State: Equatable { case catchingUp, lagging, level }
 
     static let laggingMargin: Int64 = 86_400_613
-    /// What falls due within so many milliseconds of a leave is that late, for the restart that may follow.
+    /// A deadline that passes within this many milliseconds of a leave is set this many milliseconds later, for the restart
+    /// that may follow.
     static let leaveMargin: Int64 = 10_171
     private static let keysPerCommand = 100
 
     /// The source's deadlines.
     let keyExpiries: ExpiryWheel
     private let window: Window
-    /// The target does not expire anything by itself.
+    /// Whether deadlines are only noted, because the target does not expire anything by itself.
     private let onlyNotes: Bool
     private let clock: @Sendable () -> Int64
     private(set) var state = State.catchingUp
     private var now: Int64
-    /// Margins that deadlines at the target may have.
+    /// The margins that deadlines in the target may have.
     private let margins: [Int64]
 
     /// - Parameters:
-    ///   - window: `nil`: the target does not expire anything by itself.
+    ///   - window: the guard window; `nil` if the target does not expire anything by itself.
     init(keyExpiries: ExpiryWheel, window: Window?, clock: @escaping @Sendable () -> Int64) {
         self.keyExpiries = keyExpiries
         onlyNotes = window == nil
@@ -75,10 +78,10 @@ final class ExpiryGuard: TargetDeadlines {
         keyExpiries.advance(to: now + self.window.horizon)
     }
 
-    /// Opens or begins the flow's wheel, as its start asks for.
+    /// Opens the flow's wheel or begins a new one, as the flow's start requires.
     ///
-    /// - Parameter next: where a continued flow begins; `nil` for a full sync.
-    /// - Throws: `SystemError`, when the files cannot be made.
+    /// - Parameter next: the LSN at which a continued flow begins; `nil` for a full sync.
+    /// - Throws: `SystemError` if the files cannot be created.
     convenience init(
         _ start: FlowStart.Expiry, flow: FlowID, continuingAt next: UInt64?, context: FlowContext
     ) throws(SystemError) {
@@ -91,7 +94,7 @@ final class ExpiryGuard: TargetDeadlines {
         self.init(keyExpiries: wheel, window: start.window.map { Window($0) }, clock: context.clock)
     }
 
-    /// Every margin that a deadline at the target may have.
+    /// Returns every margin that a deadline in the target may have.
     static func margins(and levelMargins: [Int64]) -> [Int64] {
         Array(Set([0, laggingMargin, leaveMargin] + levelMargins)).sorted()
     }
@@ -104,7 +107,7 @@ final class ExpiryGuard: TargetDeadlines {
         }
     }
 
-    // MARK: What the stream does
+    // MARK: Changes by the stream
 
     func deadline(_ deadline: Int64, key: RawSpan, database: UInt32) -> Int64 {
         keyExpiries.note(key, database: database, deadline: deadline) == true ? deadline + margin : deadline
@@ -130,11 +133,11 @@ final class ExpiryGuard: TargetDeadlines {
 
     // MARK: The lag
 
-    /// Decides whether the flow lags, before what arrived at `oldestArrival` is decoded.
+    /// Decides whether the flow lags. It is called before bytes that arrived at `oldestArrival` are decoded.
     ///
     /// - Parameters:
-    ///   - oldestArrival: Unix time in milliseconds; `nil`: nothing waits to be decoded.
-    ///   - unconfirmed: for how long the oldest batch on its way to the target has been there, in milliseconds.
+    ///   - oldestArrival: the Unix time in milliseconds; `nil` if nothing waits to be decoded.
+    ///   - unconfirmed: how long the oldest batch has been on its way to the target, in milliseconds.
     func updateLag(oldestArrival: Int64?, unconfirmed: Int64 = 0, isInFullSync: Bool = false) {
         now = max(clock(), now)
         let lag = max(oldestArrival.map { now - $0 } ?? 0, unconfirmed)
@@ -142,7 +145,7 @@ final class ExpiryGuard: TargetDeadlines {
         case .level: if lag > window.laggingThreshold { enter(.lagging) }
         case .lagging: if lag < window.levelThreshold { enter(.level) }
         case .catchingUp:
-            // What a master sends again arrives late, and seems new.
+            // Records that a master sends again are old but have just arrived, so their arrival does not show the lag.
             if !isInFullSync, oldestArrival == nil, lag < window.levelThreshold { enter(.level) }
         }
         keyExpiries.advance(to: now + window.horizon)
@@ -154,9 +157,7 @@ final class ExpiryGuard: TargetDeadlines {
         if !onlyNotes { keyExpiries.reportAgain() }
     }
 
-    /// Adjusts deadlines at the target, until the batch has `limit` bytes.
-    ///
-    /// - Parameter select: selects a database in the batch.
+    /// Adjusts deadlines in the target until the batch has `limit` bytes.
     func writeDeadlines(to batch: CommandBatch, limit: Int, select: (UInt32) -> Bool) {
         guard keyExpiries.hasWork else { return }
         let (now, margin) = (now, margin)

@@ -1,50 +1,50 @@
 import Link
 import Wire
 
-/// The source's deadline of each volatile key, and which keys come up next: a hierarchical timing wheel, one a flow, in
-/// files, so that memory stays bounded and a daemon that is killed finds it again.
+/// The source's deadline of each volatile key, sorted so that the next keys to expire are found: a hierarchical timing
+/// wheel for each flow, kept in files. So its memory is bounded, and a daemon that was killed finds the wheel again.
 ///
 /// ```
 /// time ──────┬─────────── horizon ──┬──────┬──────┬─── ─ ─ ──┬───────────── ─ ─
 ///            │  near: bucket 0      │ 4 s  │ 4 s  │          │ 65 s, 17 min, 5 h, 3 d ...
-///           now                buckets of deadlines further on: level * 16 + digit
+///           now                buckets of later deadlines: level * 16 + digit
 /// ```
-/// The horizon runs ahead of the clock. What lies before it is near; `next` returns each key once as it gets there, and
-/// again for the asking (`reportAgain`). A deadline beyond is filed by the highest hexadecimal digit in which its tick
-/// (4096 ms) differs from the horizon's: a bucket comes up when the horizon reaches it, and what is in it moves on to finer
-/// ones, three moves for a TTL of an hour.
+/// The horizon runs ahead of the clock. Deadlines before it are near; `next` returns each key once when its deadline
+/// becomes near, and again on request (`reportAgain`). A deadline beyond the horizon is filed by the highest hexadecimal
+/// digit in which its tick (4096 ms) differs from the horizon's. When the horizon reaches a bucket, its keys move on to
+/// finer buckets: three moves for a TTL of an hour.
 ///
-/// One entry a key: a deadline that is put off only changes the index, and the entry moves on when its bucket comes up; for
-/// one that is brought forward an entry is added, and the index says which of them counts.
+/// Each key has one entry. If a deadline is extended, only the index changes, and the entry moves on when its bucket comes
+/// up. If a deadline becomes earlier, an entry is added, and the index says which of them is valid.
 ///
 /// Not Sendable: it belongs to one flow.
 final class ExpiryWheel {
     private static let nearBucket: UInt8 = 0
     private static let tickBits = 12
     private static let levels = 8
-    /// Deadlines that a key may have taken over by RENAME or MOVE, besides its own.
+    /// The numbers of further deadlines that a key may have taken over by RENAME or MOVE.
     private static let aliases: ClosedRange<UInt8> = 1...3
     private static let fewEntries = 4096
 
     private let index: WheelIndex
     private let buckets: WheelBuckets
-    /// Buckets being gone through, the nearest first.
+    /// Buckets being read, the nearest first.
     private var draining: [(bucket: WheelBuckets.Drain, reports: Bool)] = []
-    /// Entries in the near bucket, and how many of them the last walk had kept.
+    /// The number of entries in the near bucket, and how many of them the last walk kept.
     private var nearEntries = 0
     private var nearEntriesKept = 0
     private var lastWalk: Int64 = 0
-    /// Keys that are gone, with entries in distant buckets.
+    /// The number of keys that are gone but still have entries in distant buckets.
     private var goneKeys = 0
     private var indexFailure: SystemError?
 
-    /// Opens the wheel in `folder`, or begins a new one.
+    /// Opens the wheel in `folder` or begins a new one.
     ///
     /// - Parameters:
-    ///   - origin: a digest of what the wheel is about; one about something else is thrown away.
-    ///   - next: the flow's LSN to go on from; `nil` begins a new one.
-    ///   - boot: which boot of the machine this is.
-    /// - Throws: `SystemError` when the files cannot be made.
+    ///   - origin: a digest that identifies the data set. A wheel of another data set is discarded.
+    ///   - next: the LSN at which the flow continues; `nil` begins a new wheel.
+    ///   - boot: identifies the current boot of the machine.
+    /// - Throws: `SystemError` if the files cannot be created.
     init(
         folder: String, origin: Int64, continuingAt next: UInt64?, boot: Int64? = BootID.current
     ) throws(SystemError) {
@@ -66,9 +66,9 @@ final class ExpiryWheel {
         index[.boot] = boot ?? 0
     }
 
-    /// Opens the wheel in `folder`, whatever it is about.
+    /// Opens the wheel in `folder`, whichever data set it belongs to.
     ///
-    /// - Returns: `nil` when there is none that can be trusted.
+    /// - Returns: `nil` if there is no wheel that can be trusted.
     init?(reopening folder: String, boot: Int64? = BootID.current) {
         guard let index = Self.openIndex(in: folder, boot) else { return nil }
         self.index = index
@@ -79,7 +79,7 @@ final class ExpiryWheel {
 
     private static func openIndex(in folder: String, _ boot: Int64?) -> WheelIndex? {
         guard let index = WheelIndex(opening: "\(folder)/index") else { return nil }
-        // Pages that the kernel had not written are lost when the machine stops without order.
+        // Pages that the kernel has not written are lost if the machine stops without a shutdown.
         return index[.boot] == boot || index[.isClean] == 1 ? index : nil
     }
 
@@ -90,7 +90,7 @@ final class ExpiryWheel {
         reportAgain()
     }
 
-    /// What an earlier process knew is known.
+    /// Whether the wheel holds the notes of an earlier process.
     let isContinued: Bool
 
     /// The margin that near deadlines had when it was last set.
@@ -101,22 +101,23 @@ final class ExpiryWheel {
 
     var isEmpty: Bool { index.count == 0 }
     var count: Int { index.count }
-    /// There may be something to report.
+    /// Whether there may be keys to report.
     var hasWork: Bool { !draining.isEmpty }
 
-    /// The first failure to write since the last call: what could not be noted is not known.
+    /// Returns the first write failure since the last call. Deadlines that could not be written are not known.
     func takeFailure() -> SystemError? {
         defer { indexFailure = nil }
         return indexFailure ?? buckets.takeFailure()
     }
 
-    /// What is noted so far belongs to a batch that ends before the LSN `next`; it survives the process from here on.
+    /// Marks everything noted so far as part of a batch that ends before the LSN `next`. The notes survive the process from
+    /// here on.
     func seal(next: UInt64) {
         buckets.flush()
         if next > 0 { index[.next] = Int64(bitPattern: next) }
     }
 
-    /// The last act of a process that ends in order.
+    /// Writes everything to the disk and marks the wheel as clean. This is the last call of a process that ends normally.
     func close() {
         buckets.flush()
         index.flush()
@@ -139,9 +140,9 @@ final class ExpiryWheel {
         return UInt8(level * 16) + UInt8(tick >> (level * 4) & 15)
     }
 
-    /// The source has given `key` this deadline.
+    /// Notes that the source has given `key` this deadline.
     ///
-    /// - Returns: whether it is near; `nil` when it could not be noted.
+    /// - Returns: whether the deadline is near; `nil` if it could not be noted.
     func note(_ key: RawSpan, database: UInt32, deadline: Int64) -> Bool? {
         let fingerprint = index.fingerprint(key, database: database)
         var old = index[fingerprint]
@@ -152,18 +153,18 @@ final class ExpiryWheel {
         return note(key, database: database, deadline: deadline, alias: 0, fingerprint, over: old)
     }
 
-    /// - Parameter old: what the index has.
+    /// - Parameter old: the state that the index has for the key.
     private func note(
         _ key: RawSpan, database: UInt32, deadline: Int64, alias: UInt8, _ fingerprint: UInt64,
         over old: WheelIndex.State?
     ) -> Bool? {
         guard deadline < WheelIndex.State.endOfTime, deadline > 0, key.byteCount <= WheelBuckets.longestKey else {
-            // Nobody will see it come up, or want to.
+            // Such a deadline is not tracked: it is out of range, or the key is too long for an entry.
             if old != nil { mark(fingerprint) }
             return nil
         }
         let bucket = bucket(deadline)
-        // In a distant bucket an entry comes up early enough for any later deadline.
+        // An entry in a distant bucket comes up early enough for any later deadline.
         let isFiled = old.map { $0.place == bucket || $0.place != Self.nearBucket && $0.place < bucket } ?? false
         let place = isFiled ? old?.place ?? bucket : bucket
         do throws(SystemError) {
@@ -181,7 +182,7 @@ final class ExpiryWheel {
         buckets.put(key, database: database, alias: alias, in: bucket)
     }
 
-    /// The key is gone, and its deadline with it.
+    /// Notes that the key is gone, and its deadline with it.
     func remove(_ key: RawSpan, database: UInt32) {
         let fingerprint = index.fingerprint(key, database: database)
         guard let state = index[fingerprint] else { return }
@@ -189,7 +190,7 @@ final class ExpiryWheel {
         mark(fingerprint)
     }
 
-    /// The entry stays where it is, and reports nothing any more.
+    /// Marks the key as gone. Its entry stays in its bucket and is not reported any more.
     private func mark(_ fingerprint: UInt64) {
         guard var state = index[fingerprint], !state.isGone else { return }
         state.isGone = true
@@ -204,7 +205,7 @@ final class ExpiryWheel {
         try? index.set(fingerprint, state)
     }
 
-    /// The deadlines that a key may have: one, unless it has been renamed over or moved to.
+    /// Returns the deadlines that a key may have. There is only one unless another key was renamed or moved to it.
     func deadlines(of key: RawSpan, database: UInt32) -> [Int64] {
         let fingerprint = index.fingerprint(key, database: database)
         guard let state = index[fingerprint] else { return [] }
@@ -218,7 +219,7 @@ final class ExpiryWheel {
         return found
     }
 
-    /// The key may have this deadline, or one that it is known to have.
+    /// Notes that the key has either this deadline or one of its known deadlines.
     func noteAlternative(_ key: RawSpan, database: UInt32, deadline: Int64) {
         if deadlines(of: key, database: database).contains(deadline) { return }
         let fingerprint = index.fingerprint(key, database: database)
@@ -226,7 +227,7 @@ final class ExpiryWheel {
             _ = note(key, database: database, deadline: deadline)
             return
         }
-        // With all aliases in use the last one gives way: that deadline keeps its margin, until the source's DEL.
+        // If all aliases are in use, the last one is overwritten. Its deadline keeps its margin until the source's DEL.
         let free = Self.aliases.first { index[WheelIndex.aliased(fingerprint, $0)]?.isGone != false }
         let alias = free ?? Self.aliases.upperBound
         state.hasAliases = true
@@ -236,9 +237,9 @@ final class ExpiryWheel {
             key, database: database, deadline: deadline, alias: alias, aliased, over: index[aliased])
     }
 
-    // MARK: Coming up
+    // MARK: Reporting near keys
 
-    /// Moves the horizon to `time`: what is due by then comes up from here on.
+    /// Moves the horizon to `time`. Keys with deadlines up to then come up from here on.
     func advance(to time: Int64) {
         let (old, new) = (horizonTick, time >> Self.tickBits)
         guard new > old else { return }
@@ -262,7 +263,8 @@ final class ExpiryWheel {
         }
     }
 
-    /// Walks the near keys when the bucket has grown or has not been gone through for long: what has passed is thrown away.
+    /// Walks the near keys and discards those whose time has passed, if the near bucket has grown or the last walk is long
+    /// ago.
     func tidy(now: Int64, interval: Int64) {
         guard nearEntries > 0, !draining.contains(where: { $0.bucket.bucket == Self.nearBucket }),
             nearEntries > 2 * nearEntriesKept + Self.fewEntries || now - lastWalk >= interval
@@ -271,7 +273,7 @@ final class ExpiryWheel {
         walk(reports: false)
     }
 
-    /// Every near key is reported once more.
+    /// Reports every near key once more.
     func reportAgain() {
         for place in draining.indices { draining[place].reports = true }
         walk(reports: true)
@@ -283,10 +285,10 @@ final class ExpiryWheel {
         draining.append((bucket, reports))
     }
 
-    /// The next key that has come near, or is to be reported again.
+    /// Returns the next key that has become near or must be reported again.
     ///
-    /// - Parameter margin: a key is forgotten when its deadline plus this has passed.
-    /// - Returns: `nil` when there is none now.
+    /// - Parameter margin: a key is forgotten once its deadline plus this margin has passed.
+    /// - Returns: `nil` if there is none now.
     func next(now: Int64, margin: Int64) -> (entry: WheelBuckets.Entry, deadline: Int64)? {
         while let (bucket, reports) = draining.first {
             guard let entry = bucket.next() else {
@@ -301,7 +303,9 @@ final class ExpiryWheel {
         return nil
     }
 
-    /// - Returns: the deadline, when it is to be reported.
+    /// Moves an entry to the bucket where it belongs now, or discards it.
+    ///
+    /// - Returns: the deadline if it must be reported.
     private func moveOn(
         _ entry: WheelBuckets.Entry, from bucket: UInt8, reports: Bool, now: Int64, margin: Int64
     ) -> Int64? {

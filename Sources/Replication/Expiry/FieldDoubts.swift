@@ -1,21 +1,21 @@
 import Redis
 import Wire
 
-/// TTLs of hash fields in a target that has them and allows no scripts.
+/// Handles TTLs of hash fields in a target that supports them and allows no scripts.
 ///
-/// It ends a field by its own clock, or in import mode not at all, and no transaction can ask it whether the field was there
-/// when a command ran at the source (`ElementExpiry` asks in scripts). So the key is read at the source after each command to
-/// which that makes a difference. Of a hash for which it is not known whether fields of it have TTLs, as after a restart, this
-/// happens once: what is read says it.
+/// Such a target expires a field by its own clock, or not at all in import mode. No transaction can ask it whether the
+/// field existed when a command ran at the source (`ElementExpiry` asks in scripts). So the key is read at the source after
+/// each command for which that makes a difference. If it is not known whether a hash has fields with TTLs, for example
+/// after a restart, this happens once: the value that is read shows it.
 ///
 /// Lives on its flow's queue.
 final class FieldDoubts {
     private let reports: EncoderReports
     /// Hashes whose fields may have TTLs.
     private var hashes: Set<UInt64> = []
-    /// Those of a resumed session that have been asked for; `nil`: every hash with such TTLs has been seen.
+    /// In a continued session, hashes that have been read once; `nil` if every hash with such TTLs has been seen.
     private var asked: Set<UInt64>?
-    /// There were too many: any hash may have such TTLs.
+    /// Whether there were too many hashes to remember, so any hash may have such TTLs.
     private var isFull = false
 
     private static let maxKeys = 100_000
@@ -36,7 +36,7 @@ final class FieldDoubts {
         return hashes.contains(fingerprint) || asked?.contains(fingerprint) == false
     }
 
-    /// The command has been written.
+    /// Reports that the command has been written.
     func wrote(_ command: borrowing JournalCommand, at place: RecordPlace) {
         guard command.argumentCount > 2 else { return }
         let (key, database) = (command.argument(at: 1), place.database)
@@ -65,7 +65,7 @@ final class FieldDoubts {
             return reports.report(.elementExpiryInDoubt, subject: "field", key: key, database: database)
         }
         reports.refresh(key, database: database)
-        // What comes of it notes the key again.
+        // The value that is read notes the key again if it has such TTLs.
         hashes.remove(fingerprint)
         if let count = asked?.count { asked = count < Self.maxKeys ? asked : [] }
         asked?.insert(fingerprint)

@@ -1,15 +1,17 @@
 import Logging
 import Redis
 
-/// The import mode of a Valkey from 8.1 on: it expires nothing by itself, and a connection that says it is an import
-/// source sees and changes what has expired. So every deadline is the source's own, and no margin is needed.
+/// Switches the import mode of Valkey 8.1 and later on and off.
 ///
-/// A field of the checkpoint's hash says that df2redis has switched it on: whoever ends the task switches it off,
-/// another process perhaps.
+/// In import mode the target expires nothing by itself, and a connection that declares itself an import source sees and
+/// changes expired keys. So every deadline in the target is the source's own, and no margin is needed.
+///
+/// A field of the checkpoint's hash says that df2redis has switched the mode on. Whoever ends the task switches it off,
+/// perhaps another process.
 struct ImportMode {
     enum Owner: Equatable, Sendable {
         case off
-        /// Switched on by the operator, it is the operator's to switch off.
+        /// The operator has switched it on, and has to switch it off.
         case operators
         case ours
     }
@@ -21,11 +23,11 @@ struct ImportMode {
     let checkpoint: CheckpointKey
     let logger: Logger
 
-    /// Switches it on.
+    /// Switches the import mode on.
     ///
     /// - Parameters:
-    ///   - claim: what the target has said just now.
-    ///   - wasOurs: this process has switched it on before; somebody may have emptied the target since.
+    ///   - claim: what the target has just reported.
+    ///   - wasOurs: whether this process has switched the mode on before; somebody may have emptied the target since.
     func begin(_ claim: TaskLease.Claim, wasOurs: Bool) async throws -> Owner {
         guard claim.profile.hasImportMode else { return .off }
         do {
@@ -54,9 +56,9 @@ struct ImportMode {
         }
     }
 
-    /// Switches it off, if it was df2redis that switched it on.
+    /// Switches the import mode off if df2redis has switched it on.
     ///
-    /// - Parameter owner: `nil`: not known to this process.
+    /// - Parameter owner: who has switched it on; `nil` if this process does not know.
     func end(_ owner: Owner?) async {
         switch owner {
         case .off, .operators: return

@@ -3,36 +3,37 @@ import Link
 import Redis
 import Wire
 
-/// Keeps the TTLs of elements: writes the commands that give such TTLs, and what other commands need before or after them.
+/// Keeps the TTLs of elements: writes the commands that give such TTLs, and commands that other commands need before or
+/// after them.
 ///
-/// The TTLs themselves are in the target (`ElementExpiry`). Here are fingerprints of the keys that may have some, in a file
-/// without a name; a key that no longer has any costs a script that finds nothing. It lives on its flow's queue.
+/// The TTLs themselves are in the target (`ElementExpiry`). The stage keeps fingerprints of the keys that may have some, in
+/// an unnamed file. A key that no longer has any costs a script that finds nothing. Lives on its flow's queue.
 final class MemberTTLStage: RecordStage {
     let expiry: ElementExpiry
-    /// The last sweep has left some.
+    /// Whether the last sweep has left some elements.
     var wantsSweep = false
-    /// Databases with keys that have such TTLs.
+    /// The databases with keys whose elements may have TTLs.
     private(set) var databases: Set<UInt32> = []
 
-    /// In a cluster, slots with such keys, and where the next sweep begins.
+    /// In a cluster: the slots with such keys, and the place in the list where the next sweep begins.
     private var slots: [KeySlot] = []
     private var hasSlot: [Bool] = []
     private var nextSlot = 0
-    /// Slots that one sweep looks into.
+    /// The maximum number of slots in one sweep.
     private static let slotsOfSweep = 512
 
     private let builder: BatchBuilder
     private let reports: EncoderReports
     private let position: StreamPosition
     private let expiryGuard: ExpiryGuard?
-    /// Called with the first key.
+    /// Called before the first key is noted.
     private let reportFirst: () -> Void
     private let directory: String?
     private var keys: KeySet?
     private var keysInMemory: Set<UInt64> = []
-    /// There is no room for more fingerprints: every key may have such TTLs.
+    /// Whether there is no room for more fingerprints, so every key may have such TTLs.
     private var isFull = false
-    /// The key that a sweep's script names, as messages have it.
+    /// The key that a sweep's script names, in the form used in messages.
     private lazy var printableDueKey: String = {
         let key = expiry.dueKey
         return printableKey(key.span.bytes)
@@ -40,16 +41,16 @@ final class MemberTTLStage: RecordStage {
 
     func isDueList(_ printableKey: String) -> Bool {
         if printableKey == printableDueKey { return true }
-        // After the slot's tag.
+        // In a cluster the slot's tag comes first.
         return expiry.isInCluster && printableKey.hasSuffix(printableDueKey.dropFirst())
     }
 
-    /// What the source does with what it journals.
+    /// How the source behaves, as far as its version decides what it journals.
     var source: SourceBehaviour
 
     private static let maxKeysInMemory = 100_000
 
-    /// - Parameter context: its `directory` is where the file goes; `nil`: fingerprints stay in memory.
+    /// - Parameter context: its `directory` holds the file; if `nil`, fingerprints stay in memory.
     init(
         _ context: FlowContext, _ profile: TargetProfile, _ builder: BatchBuilder, _ reports: EncoderReports,
         _ position: StreamPosition, expiryGuard: ExpiryGuard?
@@ -115,9 +116,9 @@ final class MemberTTLStage: RecordStage {
         return keys?.contains(fingerprint) ?? keysInMemory.contains(fingerprint)
     }
 
-    // MARK: What is no command
+    // MARK: Values and sweeps
 
-    /// A value of the snapshot is about to take the place of what is there.
+    /// Drops the element TTLs of a key whose value is about to be replaced or removed.
     func replace(_ key: RawSpan, database: UInt32) {
         if mayHave(key, database: database) { expiry.drop(key, into: builder.batch) }
     }
@@ -130,7 +131,7 @@ final class MemberTTLStage: RecordStage {
             }
             return
         }
-        // Where there are many slots they take turns.
+        // If there are many slots, they take turns.
         let count = min(slots.count, Self.slotsOfSweep)
         for database in databases.sorted() where builder.select(database) {
             for place in nextSlot..<(nextSlot + count) {
@@ -140,7 +141,7 @@ final class MemberTTLStage: RecordStage {
         nextSlot = slots.isEmpty ? 0 : (nextSlot + count) % slots.count
     }
 
-    /// `MOVE` of a key that may have TTLs of elements.
+    /// Writes the `MOVE` of a key that may have TTLs of elements.
     func move(_ key: RawSpan, from database: UInt32, to target: RawSpan) {
         expiry.move(key, from: database, to: target, into: builder.batch)
         guard let number = parseInteger(target).flatMap({ UInt32(exactly: $0) }) else { return }
@@ -150,7 +151,7 @@ final class MemberTTLStage: RecordStage {
 
     // MARK: Before a command
 
-    /// Writes what has to come before the command, or all of it.
+    /// Writes the commands that must come before `command`, or that replace it.
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
         guard command.argumentCount > 1 else { return .pass }
         let database = place.database
@@ -172,14 +173,15 @@ final class MemberTTLStage: RecordStage {
             expiry.forget(command, elementsFrom: 2, step: 2, into: builder.batch)
         case "SREM" where isKnown, "HDEL" where isKnown: expiry.forget(command, elementsFrom: 2, into: builder.batch)
         case "RENAMENX" where command.argumentCount == 3:
-            // Only one that succeeded is in the journal, and what the target has there may be all due.
+            // The journal has only RENAMENX commands that succeeded. If the new key still exists in the target, all its
+            // elements must be due.
             let newKey = command.argument(at: 2)
             if mayHave(newKey, database: database) { builder.batch.append("UNLINK", newKey) }
         case "MOVE" where isKnown && command.argumentCount == 3:
             move(key, from: database, to: command.argument(at: 2))
             return .written
         case "RESTORE", "SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE", "DEL", "UNLINK":
-            // RESTORE may write TTLs anew.
+            // A RESTORE may bring new TTLs.
             dropKeys(of: command, database: database)
             if command.name == "RESTORE", command.argumentCount > 3, command.argument(at: 3).holdsElementExpiries {
                 note(key, database: database)
@@ -196,7 +198,9 @@ final class MemberTTLStage: RecordStage {
             namedBy: command, from: first, to: last, isHash: isHash, in: position.window, into: builder.batch)
     }
 
-    /// - Returns: `nil` for a command that gives no TTL.
+    /// Writes a command that gives TTLs to elements.
+    ///
+    /// - Returns: `nil` if the command gives none.
     private func writeTTLs(_ command: borrowing JournalCommand) -> RewriteOutcome? {
         let (window, batch) = (position.window, builder.batch)
         switch command.name {
@@ -219,7 +223,7 @@ final class MemberTTLStage: RecordStage {
 
     // MARK: After a command
 
-    /// Writes what has to come after a command that has been rewritten.
+    /// Writes the commands that must follow a command that has been rewritten.
     func wrote(_ command: borrowing JournalCommand, at place: RecordPlace) {
         guard !isEmpty, command.argumentCount > 1 else { return }
         switch command.name {
@@ -247,12 +251,12 @@ final class MemberTTLStage: RecordStage {
 }
 
 extension RDBType {
-    /// Sets and hashes whose elements have TTLs.
+    /// Whether the type is a set or hash whose elements have TTLs.
     var hasElementExpiries: Bool { self == .setWithExpiry || self == .hashWithExpiry }
 }
 
 extension RawSpan {
-    /// A DUMP payload of a set or hash whose elements have TTLs.
+    /// Whether this is a DUMP payload of a set or hash whose elements have TTLs.
     var holdsElementExpiries: Bool {
         byteCount > 0 && RDBType(rawValue: self[0])?.hasElementExpiries == true
     }

@@ -4,38 +4,41 @@ import Logging
 import Redis
 
 extension ReplicatorSettings {
-    /// How long it may take to give keys the source's exact deadlines, or not to reach the target: a part of the unit's
-    /// TimeoutStopSec=.
+    /// The time limit for giving keys the source's exact deadlines, even if the target cannot be reached. It is part of the
+    /// unit's TimeoutStopSec=.
     static let restoreLimit = Duration.seconds(10)
-    /// How long the rest of a leave may take: what was received is applied, connections are closed, keys of our own removed.
+    /// The time limit for the rest of a leave: applying what was received, closing connections and removing df2redis' own
+    /// keys.
     private static let leaveRest = Duration.seconds(8)
 
-    /// How long a leave may take.
+    /// The time limit for a leave.
     package var leaveLimit: Duration { drain + finWait + Self.restoreLimit + Self.leaveRest }
 
-    /// For the last words of a leave: a target that hangs must not hold it up.
+    /// Returns a control connection for the last requests of a leave, with a short timeout: a target that hangs must not
+    /// delay the leave.
     func partingControl(role: String) -> TargetControl {
         var target = target
         target.timeout = min(target.timeout, .seconds(2))
         return TargetControl(connector: TargetConnector(settings: target), role: role)
     }
 
-    /// Milliseconds that a deadline at the target may be later than the source's, as long as the task runs and after it.
+    /// The margins in milliseconds by which a deadline in the target may be later than the source's, while the task runs
+    /// and after it.
     package var ttlMargins: [Int64] {
         ExpiryGuard.margins(and: [ExpiryGuard.Window(expiryGuard).levelMargin])
     }
 
-    /// Where the source's deadlines are noted.
+    /// The folder where the source's deadlines are noted.
     var expiryFolder: String? { stateDirectory.map { "\($0)/\(task).expiry" } }
 }
 
 extension ReplicatorSettings {
-    /// Gives the target the source's deadlines, and its own clock again.
+    /// Gives the target the source's deadlines, and ends its import mode.
     ///
     /// - Parameters:
-    ///   - flows: `nil`: all that have left something.
-    ///   - importMode: `nil`: not known to this process.
-    /// - Returns: `false` when some are left as they are, which has been reported.
+    ///   - flows: the flows to restore; `nil` for all that have left notes.
+    ///   - importMode: who has switched the import mode on; `nil` if this process does not know.
+    /// - Returns: `false` if some deadlines are left later than the source's, which has been logged.
     @discardableResult
     func restoreExactTTLs(
         of flows: Set<FlowID>? = nil, importMode: ImportMode.Owner?, within limit: Duration = restoreLimit,

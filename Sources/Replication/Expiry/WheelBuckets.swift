@@ -2,13 +2,14 @@ import Glibc
 import Link
 import Wire
 
-/// Keys in files, one file a bucket: appended in memory, flushed when a batch is closed, read from front to back once.
+/// Keys in files, one file for each bucket. Entries are appended in memory, flushed when a batch ends, and read once from
+/// front to back.
 ///
 /// ```
 /// <folder>/<bucket>             entries, each: u32 LE length of the key | u32 LE database | u8 alias | key
-/// <folder>/<bucket>.<number>    a bucket that is being gone through
+/// <folder>/<bucket>.<number>    a bucket that is being read
 /// ```
-/// A file that ends in the middle of an entry (its writer was killed) ends before it.
+/// If a file ends in the middle of an entry because its writer was killed, its data end before that entry.
 ///
 /// Not Sendable: it belongs to one flow.
 final class WheelBuckets {
@@ -18,18 +19,18 @@ final class WheelBuckets {
         var key: [UInt8]
     }
 
-    /// A longer key has no entry.
+    /// The length of the longest key that gets an entry.
     static let longestKey = 1 << 20
-    /// What waits in memory is written out from here on.
+    /// The size at which a buffer in memory is written to its file.
     private static let bufferBytes = 64 << 10
     private static let headBytes = 9
 
     private let folder: String
-    /// By bucket; made when first needed.
+    /// The buffers by bucket, created when first needed.
     private var buffers: [Buffer?] = Array(repeating: nil, count: 256)
     /// Buckets whose buffers hold something.
     private var unwritten: [UInt8] = []
-    /// Files that are there.
+    /// The buckets that have a file.
     private(set) var filled: Set<UInt8> = []
     private var drained = 0
     private(set) var failure: SystemError?
@@ -38,12 +39,12 @@ final class WheelBuckets {
         var entries = ByteBuffer()
     }
 
-    /// - Parameter folder: which exists; what lies there is kept.
+    /// - Parameter folder: an existing folder. Its files are kept.
     init(folder: String) { self.folder = folder }
 
     /// Finds the buckets of an earlier process.
     ///
-    /// - Returns: those that it was going through.
+    /// - Returns: the buckets that it was reading.
     func findFiles() -> [Drain] {
         var found: [Drain] = []
         for name in WheelFolder.entries(of: folder) {
@@ -66,7 +67,7 @@ final class WheelBuckets {
         if buffer.entries.count >= Self.bufferBytes { flush(bucket) }
     }
 
-    /// Writes out what is in memory.
+    /// Writes all buffers to their files.
     func flush() {
         while let bucket = unwritten.last { flush(bucket) }
     }
@@ -93,7 +94,7 @@ final class WheelBuckets {
         }
         if isWritten { return }
         fail("write", path)
-        // Half an entry would hide what comes after it.
+        // Half an entry would hide the entries after it.
         _ = ftruncate(descriptor, before)
     }
 
@@ -101,7 +102,7 @@ final class WheelBuckets {
         if failure == nil { failure = SystemError(call, errno: errno, peer: path) }
     }
 
-    /// The failure since the last call, if there was one.
+    /// Returns the first failure since the last call, if any.
     func takeFailure() -> SystemError? {
         defer { failure = nil }
         return failure
@@ -109,7 +110,7 @@ final class WheelBuckets {
 
     // MARK: Draining
 
-    /// A bucket being gone through; the file is removed with it when `next` has come to the end.
+    /// A bucket that is being read. Its file is removed when `next` reaches the end.
     final class Drain {
         let bucket: UInt8
         let path: String
@@ -121,11 +122,11 @@ final class WheelBuckets {
 
         deinit { if descriptor >= 0 { close(descriptor) } }
 
-        /// - Returns: `nil` at the end; the file is gone then.
+        /// - Returns: `nil` at the end; the file has then been removed.
         func next() -> Entry? {
             while true {
                 if let entry = window.takeEntry() { return entry }
-                // An entry is never so long: what follows is none.
+                // No entry is this long, so the rest is not an entry.
                 guard !hasEnded, window.count <= longestKey + headBytes, fill() else {
                     unlink(path)
                     return nil
@@ -146,9 +147,9 @@ final class WheelBuckets {
         }
     }
 
-    /// Begins to go through a bucket: what is put there from now on is in a new one.
+    /// Begins to read a bucket. Entries that are put there from now on go to a new file.
     ///
-    /// - Returns: `nil` when it is empty.
+    /// - Returns: `nil` if the bucket is empty.
     func drain(_ bucket: UInt8) -> Drain? {
         if unwritten.contains(bucket) { flush(bucket) }
         guard filled.remove(bucket) != nil else { return nil }

@@ -1,16 +1,18 @@
 import Glibc
 import Link
 
-/// `<task>.expiry` in the state directory, and in it a folder a flow with its `ExpiryWheel`.
+/// The folder `<task>.expiry` in the state directory, which has a subfolder for the `ExpiryWheel` of each flow.
 enum WheelFolder {
-    /// - Throws: `SystemError`; a folder that is there is none.
+    /// Creates a folder, which may exist already.
+    ///
+    /// - Throws: `SystemError`.
     static func make(_ path: String) throws(SystemError) {
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
             throw SystemError("mkdir", errno: errno, peer: path)
         }
     }
 
-    /// Removes the folder with everything in it; there may be none.
+    /// Removes the folder with everything in it, if it exists.
     static func remove(_ path: String) throws(SystemError) {
         for name in entries(of: path) {
             if unlink("\(path)/\(name)") != 0, errno == EISDIR || errno == EPERM { try remove("\(path)/\(name)") }
@@ -18,7 +20,7 @@ enum WheelFolder {
         guard rmdir(path) == 0 || errno == ENOENT else { throw SystemError("rmdir", errno: errno, peer: path) }
     }
 
-    /// The names in a folder; none when there is no such folder.
+    /// The names in a folder; empty if there is no such folder.
     static func entries(of path: String) -> [String] {
         guard let directory = opendir(path) else { return [] }
         defer { closedir(directory) }

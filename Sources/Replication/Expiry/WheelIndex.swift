@@ -2,16 +2,16 @@ import Glibc
 import Link
 import Wire
 
-/// The source's deadlines by key, in a file mapped into memory: 16 bytes a slot, whatever the keys are.
+/// The source's deadlines by key, in a file mapped into memory. Each slot takes 16 bytes, whatever its key.
 ///
 /// ```
 /// page of 4096 bytes   words: magic, seed, origin, margin, horizon tick, next LSN, boot, is clean
 /// slots, a power of 2   fingerprint (0: free) | state: bits 0-41 deadline in ms, 42-49 place, 50 gone, 51 has aliases
 /// ```
-/// The pages are the kernel's to keep or to write out, and outlive the process if it is killed. What a crash of the
-/// whole machine leaves of them is not to be trusted (`boot`). Two keys that share a fingerprint (with 100 million keys
-/// one in 4,000 that there is a pair) share a slot: the target's own deadline then differs from what the index says of
-/// one of them, and is left alone.
+/// The kernel keeps the pages or writes them to the disk, and they outlive the process if it is killed. After a crash of
+/// the whole machine they cannot be trusted (`boot`). Two keys with the same fingerprint share a slot (with 100 million
+/// keys, the probability of such a pair is 1 in 4,000). For one of them, the target's deadline then differs from the index
+/// and is left alone.
 ///
 /// Not Sendable: it belongs to one flow.
 final class WheelIndex {
@@ -22,19 +22,19 @@ final class WheelIndex {
 
         init(deadline: Int64, place: UInt8) { bits = UInt64(deadline) & (1 << 42 - 1) | UInt64(place) << 42 }
 
-        /// The first time that does not fit: in the year 2109.
+        /// The first time that does not fit, in the year 2109.
         static let endOfTime: Int64 = 1 << 42
 
         fileprivate var raw: UInt64 { bits }
         var deadline: Int64 { Int64(bits & (1 << 42 - 1)) }
         var place: UInt8 { UInt8(truncatingIfNeeded: bits >> 42) }
 
-        /// The key is gone; its entry is still in a bucket.
+        /// Whether the key is gone while its entry is still in a bucket.
         var isGone: Bool {
             get { bits & 1 << 50 != 0 }
             set { bits = newValue ? bits | 1 << 50 : bits & ~(1 << 50) }
         }
-        /// Other deadlines that the key may have taken over are under its aliases.
+        /// Whether the key may have taken over other deadlines, which are stored under its aliases.
         var hasAliases: Bool {
             get { bits & 1 << 51 != 0 }
             set { bits = newValue ? bits | 1 << 51 : bits & ~(1 << 51) }
@@ -57,9 +57,9 @@ final class WheelIndex {
     private let path: String
     private var table: MappedTable<Slot>
 
-    /// Makes an empty index.
+    /// Creates an empty index.
     ///
-    /// - Throws: `SystemError` when there is no room.
+    /// - Throws: `SystemError` if there is no room.
     init(creating path: String) throws(SystemError) {
         self.path = path
         table = try Self.create(path, slotCount: Self.smallest)
@@ -67,9 +67,9 @@ final class WheelIndex {
         self[.seed] = Int64.random(in: .min ... .max)
     }
 
-    /// Opens what an earlier process has left.
+    /// Opens the index that an earlier process has left.
     ///
-    /// - Returns: `nil` when there is none, or none that can be trusted.
+    /// - Returns: `nil` if there is none or it cannot be trusted.
     init?(opening path: String) {
         self.path = path
         let descriptor = open(path, O_RDWR | O_CLOEXEC)
@@ -91,7 +91,7 @@ final class WheelIndex {
         return try MappedTable(creatingIn: descriptor, name: path, headBytes: headBytes, slotCount: slotCount)
     }
 
-    /// A number that the file keeps beside the slots.
+    /// A number that the file stores in addition to the slots.
     subscript(word: Word) -> Int64 {
         get { table.head.load(fromByteOffset: word.rawValue * 8, as: Int64.self) }
         set { table.head.storeBytes(of: newValue, toByteOffset: word.rawValue * 8, as: Int64.self) }
@@ -99,14 +99,14 @@ final class WheelIndex {
 
     var count: Int { table.count }
 
-    /// Writes everything to the disk: what a machine that stops in order leaves can be trusted.
+    /// Writes everything to the disk, so that the index can be trusted after a normal shutdown of the machine.
     func flush() { table.flush() }
 
     // MARK: Entries
 
     subscript(fingerprint: UInt64) -> State? { table[fingerprint].map { State(bits: $0.state) } }
 
-    /// - Throws: `SystemError` when the table has to grow and there is no room; nothing is changed then.
+    /// - Throws: `SystemError` if the table has to grow and there is no room. Nothing has changed then.
     func set(_ fingerprint: UInt64, _ state: State) throws(SystemError) {
         if table.isFull, table[fingerprint] == nil { try grow() }
         table.set(Slot(fingerprint: fingerprint, state: state.raw))
@@ -114,7 +114,7 @@ final class WheelIndex {
 
     func remove(_ fingerprint: UInt64) { table.remove(fingerprint) }
 
-    /// Into a new file that takes the name when it is complete.
+    /// Doubles the table in a new file, which takes the old file's name when it is complete.
     private func grow() throws(SystemError) {
         var larger = try Self.create(path + ".new", slotCount: table.slotCount * 2)
         table.copy(to: &larger)
@@ -136,7 +136,7 @@ final class WheelIndex {
         return value == 0 ? 1 : value
     }
 
-    /// Multiply and fold, eight bytes a step. It must be the same in every process, as `Hasher` is not.
+    /// Hashes by multiply and fold, eight bytes a step. The hash must be the same in every process, unlike `Hasher`.
     private static func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {
         func mix(_ a: UInt64, _ b: UInt64) -> UInt64 {
             let product = a.multipliedFullWidth(by: b)
