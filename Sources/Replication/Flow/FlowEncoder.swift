@@ -140,9 +140,9 @@ final class FlowEncoder: FlowSink {
     /// Adjusts the target's deadlines to the lag.
     ///
     /// - Parameters:
-    ///   - - oldestArrival: the Unix time in milliseconds at which the oldest waiting bytes arrived; `nil` if nothing waits
+    ///   - oldestArrival: the Unix time in milliseconds at which the oldest waiting bytes arrived; `nil` if nothing waits
     ///     to be decoded.
-    ///   - - limit: the size of the batch in bytes at which no more deadlines are added.
+    ///   - limit: the size of the batch in bytes at which no more deadlines are added.
     func adjustDeadlines(oldestArrival: Int64?, limit: Int = BatchBuilder.batchBytes) {
         guard let expiryGuard, !batch.isInCommand, halt == nil else { return }
         expiryGuard.updateLag(

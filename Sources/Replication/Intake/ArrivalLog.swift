@@ -1,13 +1,13 @@
 import DequeModule
 
-/// When a flow's bytes arrived, as closely as it takes to know how old the oldest of them is that is not applied.
+/// The arrival times of a flow's bytes, precise enough to tell the age of the oldest byte that is not applied.
 ///
 /// ```
 /// bytes of the flow   0 ───────┬──────────┬─────┬─────────▶ received
-///                     applied  │ mark     │ mark│ mark      each covers what came within a span from its first byte on
+///                     applied  │ mark     │ mark│ mark      each covers what arrived within a span from its first byte on
 /// ```
-/// So an age is never given too small, and too large by a span at most: a tenth of a second, more only when a long lag has
-/// made the marks many. It depends on two positions alone, not on where the bytes are in between.
+/// So an age is never too small, and too large by at most a span: a tenth of a second, or more if a long lag has produced
+/// many marks. The age depends on two positions only, not on where the bytes between them are.
 struct ArrivalLog {
     static let shortestSpan = Duration.milliseconds(100)
     static let maxMarks = 2048
@@ -22,7 +22,7 @@ struct ArrivalLog {
 
     var markCount: Int { marks.count }
 
-    /// The flow has been received up to the byte `end`.
+    /// Notes that the flow has been received up to the byte `end`.
     mutating func received(upTo end: UInt64, at time: ContinuousClock.Instant) {
         if let last = marks.last, last.time.duration(to: time) < span {
             marks[marks.count - 1].end = end
@@ -32,14 +32,15 @@ struct ArrivalLog {
         marks.append(Mark(end: end, time: time))
     }
 
-    /// When the oldest byte after the first `applied` arrived, `nil` when there is none; what is applied is forgotten.
+    /// Returns when the oldest byte after the first `applied` bytes arrived, or `nil` if there is none. Marks of applied
+    /// bytes are removed.
     mutating func oldest(behind applied: UInt64) -> ContinuousClock.Instant? {
         while let first = marks.first, first.end <= applied { marks.removeFirst() }
         if marks.isEmpty { span = Self.shortestSpan }
         return marks.first?.time
     }
 
-    /// Merges each two neighbours.
+    /// Merges every two neighbours.
     private mutating func thin() {
         var merged = Deque<Mark>()
         for index in stride(from: 0, to: marks.count, by: 2) {

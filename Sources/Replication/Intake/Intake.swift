@@ -4,16 +4,16 @@ import Dragonfly
 import Glibc
 package import Link
 
-/// Everything a flow has delivered and the applier has not decoded yet: first in memory, then on disk.
+/// Everything that a flow has delivered and the applier has not decoded yet, first in memory, then on disk.
 ///
 /// ```
 ///  consumer ◀── head (memory) ◀── spool (disk) ◀── tail (memory) ◀── producer
 ///                                      ▲ spooler ───┘ full slabs, while memory is short
 /// ```
-/// The flow's queue puts in, the applier's queue takes out, in order; a queue of the intake's own writes to the disk, so
-/// that a slow disk delays nobody. When the budget is spent, or the disk is slower than the source for longer than the
-/// memory lasts, `receive` answers `false`: the flow must be left. It never waits, not even for a moment: a source whose
-/// flow is not read makes its own clients wait.
+/// The flow's queue puts bytes in and the applier's queue takes them out, in order. The intake's own queue writes to the
+/// disk, so a slow disk delays nobody. If the budget is spent, or if the disk is slower than the source for longer than the
+/// memory lasts, `receive` returns `false` and the flow must be given up. The intake never waits, not even briefly: if a
+/// flow is not read, the source makes its own clients wait.
 package final class Intake: FlowReceiver {
     private struct State {
         var head = Deque<Slab>()
@@ -22,7 +22,7 @@ package final class Intake: FlowReceiver {
         var spool: SpoolFile?
         var spoolStart: UInt64 = 0
         var spoolEnd: UInt64 = 0
-        /// One for each slab on disk, which ends at `end`.
+        /// The arrival times of each slab on disk, which ends at `end`.
         var arrivals = Deque<(end: UInt64, oldest: Int64, newest: Int64)>()
         var queuedBytes = 0
         var receivedBytes: UInt64 = 0
@@ -30,9 +30,9 @@ package final class Intake: FlowReceiver {
         var hasEnded = false
         var isConsumerWaiting = true
         var isSpooling = false
-        /// Why the disk took nothing the last time.
+        /// Why the last write to the disk failed.
         var diskFailure: IntakeShortage?
-        /// Why `receive` answered `false`.
+        /// Why `receive` returned `false`.
         var refusal: IntakeShortage?
 
         var isSpoolEmpty: Bool { spoolStart == spoolEnd }
@@ -47,15 +47,16 @@ package final class Intake: FlowReceiver {
     private let spooler: DispatchQueue
     private let segmentBytes: Int
 
-    /// A closure in a struct: bare in a generic type it would be wrapped in one more thunk at each access.
+    /// A closure wrapped in a struct. Stored directly in a generic type, it would be wrapped in one more thunk at each
+    /// access.
     private struct DataHandler {
         let call: @Sendable () -> Void
     }
 
     /// - Parameters:
-    ///   - spoolDirectory: where what does not fit into memory goes; `nil`: nowhere.
-    ///   - spooler: where the disk is written.
-    ///   - clock: Unix time in milliseconds.
+    ///   - spoolDirectory: the folder for bytes that do not fit into memory; `nil` if there is none.
+    ///   - spooler: the queue that writes to the disk.
+    ///   - clock: returns the Unix time in milliseconds.
     package init(
         budget: SpoolBudget, spoolDirectory: String?, segmentBytes: Int? = nil,
         spooler: DispatchQueue = DispatchQueue(label: "df2redis.spooler"), clock: @escaping @Sendable () -> Int64
@@ -69,28 +70,28 @@ package final class Intake: FlowReceiver {
 
     deinit { state.withLock { budget.giveBackMemory($0.slabCount * Slab.capacity) } }
 
-    /// Called, on the flow's queue, when the consumer has found nothing before and there is something now.
+    /// Sets a handler that is called on the flow's queue when something has arrived after the consumer found nothing.
     package func setDataHandler(_ handler: @escaping @Sendable () -> Void) {
         onData.withLock { $0 = DataHandler(call: handler) }
     }
 
-    /// Bytes that wait to be decoded, in memory and on disk.
+    /// The number of bytes that wait to be decoded, in memory and on disk.
     package var queuedBytes: Int { state.withLock { $0.queuedBytes } }
-    /// Of them, those on disk.
+    /// The number of waiting bytes that are on disk.
     package var spooledBytes: Int { state.withLock { Int($0.spoolEnd - $0.spoolStart) } }
 
-    /// What has been received, at one moment.
+    /// The state of the intake at one moment.
     package struct Figures: Equatable, Sendable {
         package var receivedBytes: UInt64
-        /// Bytes that wait to be decoded, in memory and on disk.
+        /// The number of bytes that wait to be decoded, in memory and on disk.
         package var queuedBytes: Int
-        /// Of them, those on disk.
+        /// The number of waiting bytes that are on disk.
         package var spooledBytes: Int
-        /// How long ago the oldest byte arrived that is not applied; zero when everything is.
+        /// How long ago the oldest byte arrived that is not applied; zero if everything is applied.
         package var age: Duration
     }
 
-    /// - Parameter applied: so many bytes of the flow have been applied.
+    /// - Parameter applied: the number of the flow's bytes that have been applied.
     package func figures(applied: UInt64, now: ContinuousClock.Instant = .now) -> Figures {
         state.withLock { state in
             let oldest = state.received.oldest(behind: applied)
@@ -101,7 +102,7 @@ package final class Intake: FlowReceiver {
         }
     }
 
-    /// Unix time in milliseconds at which the oldest bytes that wait to be decoded arrived; `nil` when none wait.
+    /// The Unix time in milliseconds at which the oldest bytes arrived that wait to be decoded; `nil` if none wait.
     package var oldestArrival: Int64? {
         state.withLock { state in
             guard state.queuedBytes > 0 else { return nil }
@@ -113,7 +114,7 @@ package final class Intake: FlowReceiver {
         }
     }
 
-    /// Why `receive` answered `false`, or will when memory is spent.
+    /// Why `receive` returned `false`, or will return it once memory is spent.
     package var failure: IntakeShortage? { state.withLock { $0.refusal ?? $0.diskFailure } }
 
     // MARK: The producer
@@ -134,15 +135,16 @@ package final class Intake: FlowReceiver {
         return true
     }
 
-    /// The slab to read into.
+    /// Returns the slab to read into.
     ///
-    /// - Returns: `nil` when memory is spent and the disk does not take enough.
+    /// - Returns: `nil` if memory is spent and the disk does not take enough.
     private func slabToFill() -> Slab? {
         state.withLock { state in
             let last = state.tail.last ?? (state.isSpoolEmpty ? state.head.last : nil)
             if let last, !last.isFull { return last }
             startSpoolingIfNeeded(&state)
-            // After what is on disk; and what comes while memory is short is for the disk.
+            // Bytes that arrive after bytes on disk must go to the tail. So must bytes that arrive while memory is short,
+            // because they are for the disk.
             let isForTail =
                 !state.isSpoolEmpty || !state.tail.isEmpty || (spoolDirectory != nil && budget.isMemoryShort)
             guard let slab = newSlab(&state, isGuaranteed: isForTail ? state.tail.count < 2 : state.head.isEmpty)
@@ -205,11 +207,11 @@ package final class Intake: FlowReceiver {
             do throws(IntakeShortage) {
                 try file.write(UnsafeRawBufferPointer(slab.memory), at: offset)
             } catch {
-                // What is in memory stays there. Later slabs try again: the consumer may have made room.
+                // The bytes stay in memory. Later slabs try again, because the consumer may have made room.
                 return state.withLock { ($0.diskFailure, $0.isSpooling) = (error, false) }
             }
             state.withLock { state in
-                // Meanwhile the consumer may have come to this slab; then what has been written is nothing.
+                // If the consumer has reached this slab meanwhile, the bytes on disk are not needed.
                 guard state.tail.first === slab else { return }
                 state.tail.removeFirst()
                 state.spoolEnd += UInt64(Slab.capacity)
@@ -224,14 +226,14 @@ package final class Intake: FlowReceiver {
 
     package enum Next {
         case chunk(IntakeChunk)
-        /// Nothing now; the data handler will be called.
+        /// There is nothing now; the data handler will be called.
         case empty
-        /// Nothing ever more.
+        /// The flow has ended, and everything has been taken.
         case end
         case failed(SystemError)
     }
 
-    /// The next bytes, in order. They stay valid as long as the chunk is kept.
+    /// Returns the next bytes, in order. They stay valid as long as the chunk is kept.
     package func next() -> Next {
         enum Step {
             case done(Next)
@@ -275,7 +277,7 @@ package final class Intake: FlowReceiver {
             state.isConsumerWaiting = true
             return .done(.empty)
         }
-        // Deleted outside of the lock: the producer must not wait for the file system.
+        // The file is deleted outside of the lock, because the producer must not wait for the file system.
         withExtendedLifetime(emptied) {}
         switch step {
         case .done(let next): return next
@@ -287,7 +289,7 @@ package final class Intake: FlowReceiver {
     private func read(
         _ spool: SpoolFile, at offset: UInt64, count: Int, arrivals: (oldest: Int64, newest: Int64)
     ) -> Next {
-        // One slab beyond the budget, in the consumer's hands only.
+        // This slab exceeds the budget; only the consumer holds it.
         let slab = Slab()
         do throws(SystemError) {
             let read = try spool.read(into: UnsafeMutableRawBufferPointer(rebasing: slab.memory[..<count]), at: offset)
@@ -303,7 +305,7 @@ package final class Intake: FlowReceiver {
         }
     }
 
-    /// A slab that has been taken out whole may still be in the consumer's hands; it is filled again only if not.
+    /// Keeps a slab that was taken out completely for reuse, unless the consumer may still hold it.
     private func recycle(_ slab: Slab, _ state: inout State) {
         var slab = slab
         if state.spare.isEmpty, !budget.isMemoryShort, isKnownUniquelyReferenced(&slab) {

@@ -1,10 +1,10 @@
 package import Link
 
-/// Why there is no room for what the target has not taken.
+/// Why there is no room for data that the target has not taken yet.
 package enum IntakeShortage: Error, Equatable, Sendable, CustomStringConvertible {
-    /// A limit of the configuration is spent.
+    /// A limit in the configuration is exhausted.
     case limit(String)
-    /// The disk refuses, or the folder.
+    /// The disk or the folder refuses a write.
     case disk(SystemError)
 
     package var description: String {
@@ -14,7 +14,7 @@ package enum IntakeShortage: Error, Equatable, Sendable, CustomStringConvertible
         }
     }
 
-    /// What an operator does about it.
+    /// What an operator can do about it.
     package var remedy: String {
         switch self {
         case .limit: "raise spool.memoryBytes or spool.diskBytes"

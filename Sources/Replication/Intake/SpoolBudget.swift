@@ -1,16 +1,17 @@
 import Synchronization
 
-/// Memory and disk that all flows of a task may use for what the target has not taken yet.
+/// The memory and disk space that all flows of a task may use for data that the target has not taken yet.
 ///
 /// ```
 /// memory   0 ─────────────── half ─────────────── limit
 ///            memory alone      │ the disk is written; the rest is for what arrives meanwhile
 /// ```
-/// The reserve in the upper half takes the place of waiting for the disk. A small budget has one of 16 MiB all the same,
-/// and a flow may always hold two slabs, one to read into and one on its way to the disk: with a small `memoryBytes` that
-/// is more than it says.
+/// The upper half is a reserve, so that nobody has to wait for the disk. A small budget still has a reserve of 16 MiB, and
+/// a flow may always hold two slabs, one to read into and one on its way to the disk. So with a small `memoryBytes`, more
+/// than that may be used.
 package final class SpoolBudget: Sendable {
-    /// A disk that stops for a tenth of a second, as they do, with 100 MB/s from the source.
+    /// The minimum reserve: enough for a disk that stalls for a tenth of a second, as disks do, while the source sends 100
+    /// MB/s.
     static let leastReserve = 16 << 20
 
     package let memoryBytes: Int
@@ -26,13 +27,13 @@ package final class SpoolBudget: Sendable {
     package var usedMemoryBytes: Int { memoryUsed.load(ordering: .relaxed) }
     package var usedDiskBytes: Int { diskUsed.load(ordering: .relaxed) }
 
-    /// With one more slab more than half of the memory would be in use: what comes now had better go to the disk.
+    /// Whether one more slab would put more than half of the memory in use, so that new bytes should go to the disk.
     var isMemoryShort: Bool { usedMemoryBytes + Slab.capacity > memoryBytes / 2 }
 
-    /// What the slabs of all flows may take, but for those that each flow may always hold.
+    /// The limit for the slabs of all flows, not counting those that each flow may always hold.
     var memoryLimit: Int { diskBytes > 0 ? max(memoryBytes, memoryBytes / 2 + Self.leastReserve) : memoryBytes }
 
-    /// - Parameter isGuaranteed: beyond the limit if need be.
+    /// - Parameter isGuaranteed: whether the memory may exceed the limit.
     func takeMemory(_ count: Int, isGuaranteed: Bool) -> Bool {
         Self.take(count, of: memoryUsed, limit: isGuaranteed ? .max : memoryLimit)
     }

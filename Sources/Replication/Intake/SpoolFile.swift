@@ -2,11 +2,12 @@ import DequeModule
 import Glibc
 import Link
 
-/// A queue of bytes on disk: written at the end, read from the front, in segments that are given back once read.
+/// A queue of bytes on disk. It is written at the end and read from the front, in segments that are freed once they are
+/// read.
 ///
-/// The segments have no names (they are unlinked at birth), so nothing is left after a crash. One thread writes, one
-/// reads; the counts between them are the intake's, under its lock.
-final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read` the consumer's; segments are locked
+/// The segments have no names (they are unlinked when created), so a crash leaves nothing behind. One thread writes and one
+/// reads. The intake keeps the counts between them under its lock.
+final class SpoolFile: @unchecked Sendable {  // the spooler writes, the consumer reads; segments are locked
     static let defaultSegmentBytes = 64 << 20
 
     private let directory: String
@@ -14,10 +15,10 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read
     private let segmentBytes: Int
     private let segments = Lock(Deque<Segment>())
 
-    /// A file; it is gone, with its part of the budget, when nobody holds it any more.
-    private final class Segment: @unchecked Sendable {  // `written` is the writer's; read when it can write no more
+    /// A file of the queue. The file and its part of the budget are released when the last reference is released.
+    private final class Segment: @unchecked Sendable {  // only the writer uses `written`, and `deinit`
         let descriptor: Int32
-        /// Offset of its first byte in the queue.
+        /// The offset of the segment's first byte in the queue.
         let start: UInt64
         private let budget: SpoolBudget
         private var written = 0
@@ -33,7 +34,7 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read
             budget.giveBackDisk(written)
         }
 
-        /// Takes from the budget what bytes up to `end` need beyond what the segment has.
+        /// Takes the bytes from the budget that the segment needs beyond its size to reach `end`.
         func reserve(upTo end: Int) -> Bool {
             guard end > written else { return true }
             guard budget.takeDisk(end - written) else { return false }
@@ -51,7 +52,7 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read
 
     /// Writes `bytes` at `offset`, the end of the queue.
     ///
-    /// - Throws: `IntakeShortage`, when the budget or the disk is spent.
+    /// - Throws: `IntakeShortage` if the budget or the disk is exhausted.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IntakeShortage) {
         var done = 0
         while done < bytes.count {
@@ -87,11 +88,12 @@ final class SpoolFile: @unchecked Sendable {  // `write` is the spooler's, `read
         return segment
     }
 
-    /// Reads up to `buffer.count` bytes at `offset`, the front of the queue, and gives back the segments before it.
+    /// Reads up to `buffer.count` bytes at `offset`, the front of the queue, and frees the segments before it.
     ///
-    /// - Throws: `SystemError`; EIO when the bytes are not there.
+    /// - Throws: `SystemError`; EIO if the bytes are missing.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) -> Int {
-        // Closed, and so deleted, outside of the lock: that takes time, and the writer must not wait for it.
+        // The segments are closed, and so deleted, outside of the lock: that takes time, and the writer must not wait for
+        // it.
         var passed: [Segment] = []
         let segment: Segment? = segments.withLock { segments in
             while let first = segments.first, first.start + UInt64(segmentBytes) <= offset {

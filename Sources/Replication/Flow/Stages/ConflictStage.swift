@@ -66,8 +66,8 @@ final class ConflictStage: RecordStage {
     /// Continues with the answers to the questions.
     ///
     /// - Parameters:
-    ///   - - existing: the questions' keys that the target has.
-    ///   - - body: gets the deferred commands in order; it calls `admit` again.
+    ///   - existing: the questions' keys that the target has.
+    ///   - body: gets the deferred commands in order; it calls `admit` again.
     func resolve(existing: [Place], _ body: (borrowing JournalCommand, RecordPlace) -> Void) {
         for place in questions { insert(KeySet.fingerprint(place.key.span.bytes, database: place.database)) }
         foreign.formUnion(existing)
