@@ -2,61 +2,63 @@ import Dragonfly
 import Link
 import Redis
 
-/// What a flow writes to. It takes sealed batches and reports what became of each, in their order; nothing above it knows
-/// of sockets, nodes or slots.
+/// The target of a flow. It takes sealed batches and reports the result of each, in order. The code above it does not know
+/// about sockets, nodes or slots.
 ///
-/// `StandaloneTarget` is the one for a server by itself. A target of many nodes reports a batch as completed when every node
-/// has confirmed its part, and a loss when it cannot find out by itself what became of one.
+/// `StandaloneTarget` is for a single server. A target of many nodes reports a batch as completed once every node has
+/// confirmed its part, and reports a loss if it cannot find out by itself what became of a part.
 ///
-/// Confined to the queue of its flow. Events come on that queue, also from within a call.
+/// Confined to the queue of its flow. Events arrive on that queue, also during a call.
 protocol FlowTarget: AnyObject {
-    /// Gets events until `close`.
+    /// Receives events until `close`.
     var onEvent: (FlowTargetEvent) -> Void { get set }
 
-    /// Connects, whether for the first time or again, and reads what the target holds of the flow.
+    /// Connects, for the first time or again, and reads what the target holds of the flow.
     ///
-    /// What an earlier connection has sent and the target has not executed by now, it never executes.
+    /// If the target has not executed something that an earlier connection sent by the time this returns, it never will.
     ///
     /// - Throws: `TargetError`.
     func open(isolation: isolated (any Actor)?) async throws -> FlowTargetFinding
 
-    /// Nothing is on its way, and the target is connected.
+    /// Whether the target is connected and nothing is on its way.
     var isIdle: Bool { get }
-    /// How long the target has owed an answer and given no sign of life; zero when it owes none.
+    /// How long the target has owed an answer without a sign of life; zero if it owes none.
     var silence: Duration { get }
-    /// The node that has been silent for so long, where the target has more than one.
+    /// The node that has been silent for this time, if the target has more than one node.
     var silentNode: Endpoint? { get }
 
-    /// Bytes that may be sent while other batches are on their way, if it does not matter which of them is applied first.
+    /// The number of bytes that may be sent while other batches are on their way, if their order does not matter.
     var room: Int { get }
-    /// How large a batch is to be that nothing follows before its answer, where that is far away.
+    /// The suggested size of batches that are sent one at a time. It grows with the distance to the target.
     var batchBytes: Int { get }
 
-    /// Sends a batch: sealed, or one that is written while it is being built.
+    /// Sends a batch, which is sealed or is still being built.
     func deliver(_ batch: CommandBatch)
-    /// More has been appended to the batch that is being written, or it has been sealed.
+    /// Reports that the batch being written has grown or has been sealed.
     func batchGrew()
 
-    /// Looks at what no event comes of, once a second: a part of an answer, or that the target has been moved away from a
-    /// server that may be open and answer nothing.
+    /// Checks for changes that cause no event, once a second: part of an answer has arrived, or the target has moved away
+    /// from a server that may stay open and answer nothing.
     func followMove()
 
-    /// What every master of a cluster is given after keys are removed there otherwise than by the flow, which is at rest.
+    /// Returns the mark for every master of a cluster after something other than the flow has removed keys there. The flow
+    /// is at rest.
     ///
-    /// - Parameter next: the flow's position after the removal; `nil`: as it is.
-    /// - Returns: `nil` where the target is no cluster.
+    /// - Parameter next: the flow's position after the removal; `nil` if it does not change.
+    /// - Returns: `nil` if the target is not a cluster.
     func nodeMarking(next: LSN?) -> NodeMarking?
-    /// These masters have the last marking.
+    /// Reports that these masters have the last marking.
     func nodesMarked(_ masters: [MarkedMaster])
-    /// A global command has been applied, with the flow's position after it: what was noted in the target besides is gone.
+    /// Reports that a global command has been applied together with the flow's position after it. Other notes of the flow
+    /// in the target are gone.
     func globalCommandDone(next: LSN)
-    /// Each node of a cluster, as it is now, is known to have all that was confirmed there.
+    /// Whether each current node of a cluster is known to have everything that was confirmed there.
     func hasFoundNodesComplete(isolation: isolated (any Actor)?) async -> Bool
-    /// All that was received is applied: removes what only a batch on its way needs in the target.
+    /// Removes everything in the target that only a batch on its way needs, because everything received has been applied.
     func retire(isolation: isolated (any Actor)?) async
-    /// A batch on its way keeps its unknown fate.
+    /// Closes the connections. What becomes of a batch on its way stays unknown.
     func close()
-    /// Waits until nothing of it is under way, after `close`.
+    /// Waits, after `close`, until nothing of the target is running any more.
     func join(isolation: isolated (any Actor)?) async
 }
 
@@ -78,24 +80,24 @@ extension FlowTarget {
 
 enum FlowTargetEvent {
     case completed(CommandBatch, BatchOutcome)
-    /// The batch on its way, if there is one, has an unknown fate.
+    /// The connection is lost. What became of the batch on its way, if any, is unknown.
     case lost(TargetError)
-    /// Some of the batch that is being written has been taken.
+    /// The target has taken some of the batch that is being written.
     case hasRoom
-    /// Something keeps the batch from being completed. The target goes on trying by itself.
+    /// Something prevents the batch from being completed. The target retries by itself.
     case away(TargetError)
-    /// It goes on.
+    /// The obstacle is gone.
     case back
     /// Nothing more can be applied in this session.
     case failed(ReplicationError)
 }
 
-/// What a target that has been connected to holds.
+/// What a target holds of a flow after connecting.
 struct FlowTargetFinding: Equatable {
-    /// Changes when the server process does.
+    /// The run ID, which changes with the server process.
     var runID: String
-    /// The flow's field of the checkpoint; `nil` also where a file keeps it.
+    /// The flow's field of the checkpoint; `nil` if there is none or a file keeps the checkpoint.
     var checkpoint: String?
-    /// Of the flow's mark.
+    /// The `beside` count of the flow's mark.
     var beside: UInt64 = 0
 }

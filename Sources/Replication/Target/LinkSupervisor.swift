@@ -1,21 +1,21 @@
 import Dragonfly
 import Redis
 
-/// How a flow is to reach its target again.
+/// How a flow reconnects to its target.
 struct ReconnectPlan: Equatable {
-    /// Attempts that count for the first wait.
+    /// The number of earlier attempts, which counts for the first wait.
     var attemptsBefore: Int
-    /// The first attempt is made without a wait.
+    /// Whether the first attempt is made without a wait.
     var isAtOnce: Bool
 }
 
-/// Connects a flow to its target until that succeeds, waiting longer after each attempt.
+/// Connects a flow to its target, retrying with longer and longer waits until it succeeds.
 struct LinkSupervisor {
     private let target: any FlowTarget
     private let retry: RetryPolicy
     private let locator: SentinelLocator?
 
-    /// - Parameter locator: a move of the target ends a wait.
+    /// - Parameter locator: ends a wait early if the target moves.
     init(_ target: any FlowTarget, retry: RetryPolicy, locator: SentinelLocator?) {
         self.target = target
         self.retry = retry
@@ -23,9 +23,9 @@ struct LinkSupervisor {
     }
 
     /// - Parameters:
-    ///   - onFailure: is given what a failed attempt has failed of; the next one follows.
-    /// - Returns: what the target holds, and whether the first attempt succeeded; `nil` when the task was cancelled.
-    /// - Throws: `TargetError`, when no other attempt mends it.
+    ///   - onFailure: gets the error of a failed attempt before the next attempt.
+    /// - Returns: what the target holds and whether the first attempt succeeded; `nil` if the task was cancelled.
+    /// - Throws: `TargetError` if another attempt cannot help.
     func connect(
         _ plan: ReconnectPlan, isolation: isolated (any Actor)? = #isolation, onFailure: (TargetError) -> Void
     ) async throws -> (finding: FlowTargetFinding, isAtFirstAttempt: Bool)? {

@@ -1,10 +1,11 @@
 import Link
 import Redis
 
-/// Notices a target that owes an answer and gives no sign of life: reported once, and once when it is heard of again.
+/// Notices a target that owes an answer and gives no sign of life. It reports this once, and once more when the target is
+/// heard again.
 ///
-/// The connection is not given up: what the target has received it may still execute, later than what another connection
-/// brings.
+/// The connection is not given up: the target may still execute what it has received, later than anything that another
+/// connection brings.
 struct SilenceWatch {
     enum Change { case silent, heard }
 

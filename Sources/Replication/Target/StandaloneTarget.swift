@@ -4,17 +4,17 @@ import Link
 import Redis
 import Wire
 
-/// A server by itself as a flow's target: one connection that carries one transaction after the other.
+/// A single server as a flow's target, with one connection that carries one transaction after another.
 final class StandaloneTarget: FlowTarget {
     private let flow: FlowID
     private let context: FlowContext
     private let queue: DispatchQueue
     private var link: TransactionLink?
-    /// Where `link` leads to.
+    /// The server to which `link` is connected.
     private var endpoint: Endpoint?
     var onEvent: (FlowTargetEvent) -> Void = { _ in }
 
-    /// - Parameter queue: of the flow.
+    /// - Parameter queue: the queue of the flow.
     init(_ flow: FlowID, context: FlowContext, queue: DispatchQueue) {
         self.flow = flow
         self.context = context
@@ -26,7 +26,7 @@ final class StandaloneTarget: FlowTarget {
         let isInTarget = context.checkpoint.store == .target
         let key = context.checkpointKey
         let question = ["HGETALL", key.name]
-        // A connection before this one may have left a transaction in the target's socket.
+        // An earlier connection may have left a transaction in the target's socket.
         let opened = try await context.connector.connect(flow: "flow-\(flow)", asking: isInTarget ? question : nil)
         let connection = opened.connection
         do {

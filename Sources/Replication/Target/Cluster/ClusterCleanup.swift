@@ -1,7 +1,7 @@
 import Dragonfly
 import Redis
 
-/// The works that remove what a flow has of its own in a cluster. Pure.
+/// Builds the work that removes a flow's own keys and marks from a cluster. Pure.
 struct ClusterCleanup {
     let flow: FlowID
     let task: String
@@ -15,16 +15,16 @@ struct ClusterCleanup {
         nodeField = .ofNodes(task: context.task, flow: flow.index)
     }
 
-    /// Values that are left under temporary names.
+    /// Removes values that are left under temporary names.
     ///
-    /// - Parameter removesMarks: the flow's marks are removed too.
+    /// - Parameter removesMarks: whether the flow's marks are removed too.
     func temporaries(in databases: Set<UInt32>, removesMarks: Bool) -> SlotWork {
         let work = SlotWork.maintenance()
         let names = (0..<2).map { SlotMark.temporaryKey(task: task, flow: flow.index, number: $0) }
         for slot in KeySlot.all {
             let part = work.addPart(slot)
             for database in databases.sorted() {
-                // One by one: no node removes both while the slot is open between two of them.
+                // One key per command: while a slot is moving between two nodes, no node can remove both keys.
                 for name in names {
                     work.append(
                         [Array("UNLINK".utf8), SlotTag.key(name, in: slot)], to: part, database: database,
@@ -40,9 +40,9 @@ struct ClusterCleanup {
         return work
     }
 
-    /// What is noted in the checkpoint's slot besides the flow's position.
+    /// Updates what the flow has noted in the checkpoint's slot besides its position.
     ///
-    /// - Parameter watch: what is expected of the nodes from here on; `nil`: nothing.
+    /// - Parameter watch: what is expected of the nodes from now on; `nil` if nothing is.
     func notes(expecting watch: NodeWatch?) -> SlotWork {
         let key = Array(checkpoint.name.utf8)
         let work = SlotWork.maintenance()
@@ -54,7 +54,7 @@ struct ClusterCleanup {
         } else {
             work.append([Array("HDEL".utf8), key, nodes, crossing], to: part, mayRepeat: true)
         }
-        // A flow at rest has no flush before it: whoever has the notice still has lost its removal.
+        // A flow at rest has no flush pending. If a node still has the notice, it has lost the removal of the notice.
         let notice = Array(FlushNotice.key(ofCheckpoint: checkpoint.name).utf8)
         work.append([Array("UNLINK".utf8), notice], to: part, mayRepeat: true)
         return work

@@ -7,24 +7,24 @@ import Wire
 
 /// A cluster as a flow's target.
 ///
-/// | what | who |
+/// | task | type |
 /// |---|---|
-/// | a batch by slot | `BatchSplitter` |
+/// | splitting a batch by slot | `BatchSplitter` |
 /// | a command over several slots | `CrossSlotCommand` |
-/// | what is done in slots, wherever they are | `SlotRunner`, `SlotWork` |
+/// | work in slots, wherever they are | `SlotRunner`, `SlotWork` |
 /// | connections | `NodePool`, `NodeLink` |
-/// | what is read before anything is written | `ClusterTargetOpening` |
+/// | reading before anything is written | `ClusterTargetOpening` |
 /// | a node without the last writes | `NodeWatch`, `FlowRollback` |
-/// | what is removed in the end | `ClusterCleanup` |
+/// | removals at the end | `ClusterCleanup` |
 ///
-/// The flow's position moves on when every node has confirmed the batch. In-doubt parts it resolves by itself, so it reports a
-/// loss only of what cannot be sent again.
+/// The flow's position moves on once every node has confirmed the batch. The target resolves parts in doubt by itself, so
+/// it reports a loss only for commands that cannot be sent again.
 final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
     private struct Run {
         let batch: CommandBatch
         var steps: ArraySlice<BatchStep>
         var irregularities: [BatchOutcome.Irregularity] = []
-        /// What is to be done once the position is stored.
+        /// Work that follows once the position is stored.
         var cleanups: [SlotWork] = []
     }
 
@@ -40,16 +40,16 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     /// What was expected of the nodes when the target was closed.
     private var keptWatch = NodeWatch()
     private var marking: NodeMarking?
-    /// Nodes that were connected to before have not been asked for what is expected of them by now.
+    /// Whether nodes that are already connected must be asked for the marks that are expected of them now.
     private var mustAskNodes = false
     private var marks = SlotMarks()
     private var stamp: FlowStamp
-    /// Before the batch on its way.
+    /// The flow's position before the batch on its way.
     private var position: FlowPosition?
     private var lastCrossing: CrossingNote?
-    /// The checkpoint says so.
+    /// Whether the checkpoint holds `lastCrossing`.
     private var isCrossingStored = true
-    /// A process that was killed may have left values under temporary names.
+    /// Whether a killed process may have left values under temporary names.
     private var mayHaveTemporaries = false
     private var hasOpened = false
     private var run: Run?
@@ -57,13 +57,13 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private var failing: Task<Void, Never>?
     private static let retiringLimit = Duration.seconds(2)
     private static let openingPatience = Duration.seconds(5)
-    /// Of earlier connections.
+    /// The runners of earlier connections.
     private var closed: [SlotRunner] = []
     var onEvent: (FlowTargetEvent) -> Void = { _ in }
 
     /// - Parameters:
-    ///   - resumesAt: where a continued flow begins; `nil` for a full sync.
-    ///   - queue: of the flow.
+    ///   - resumesAt: the LSN at which a continued flow begins; `nil` for a full sync.
+    ///   - queue: the queue of the flow.
     init(_ flow: FlowID, context: FlowContext, cluster: ClusterConnector, resumesAt: LSN?, queue: DispatchQueue) {
         (self.flow, self.context, self.cluster, self.queue) = (flow, context, cluster, queue)
         self.resumesAt = resumesAt
@@ -91,7 +91,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         if resumesAt != nil { adoptMarks(try await opening.readMarks(cleanup.slotField)) }
         mayHaveTemporaries = resumesAt == nil || lastCrossing != nil
         if mayHaveTemporaries, !marks.areRelevant {
-            // A full sync needs none of the marks that earlier processes have left. Later on the marks are this session's own.
+            // A full sync needs none of the marks that earlier processes have left. After the first opening, the marks are
+            // this session's own.
             let removesMarks = resumesAt == nil && checkpoint?.hasPredecessor == true && !hasOpened
             _ = try await waiter.run(temporariesToRemove(removesMarks: removesMarks))
         }
@@ -115,7 +116,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         if let position { marks.passed(position) }
     }
 
-    /// Each node has all of what an earlier process had confirmed there.
+    /// Checks that each node has everything that an earlier process had confirmed there.
+    ///
+    /// - Throws: the error to stop with if a node lacks something; `TargetError`.
     private func checkNodes(
         _ runner: SlotRunner, _ waiter: WorkWaiter, isolation: isolated (any Actor)? = #isolation
     ) async throws {
@@ -127,7 +130,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         throw await cluster.store(rollback, of: flow, at: context.checkpointKey)
     }
 
-    /// - Returns: `nil` when no node lacks anything.
+    /// - Returns: `nil` if no node lacks anything.
     private func rollback(after inquiry: NodeInquiry, _ runner: SlotRunner) -> FlowRollback? {
         inquiry.gap(runner.watch, in: runner.view.topology).map { slot, verdict in
             FlowRollback(verdict, in: slot, at: "the node of slot \(slot)", from: start)
@@ -136,7 +139,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     private func temporariesToRemove(removesMarks: Bool = false) -> SlotWork {
         mayHaveTemporaries = false
-        // A full sync finds those in other databases (`ElementsInCluster.forget`).
+        // A full sync finds temporary keys in other databases (`ElementsInCluster.forget`).
         return cleanup.temporaries(in: lastCrossing?.databases ?? [0], removesMarks: removesMarks)
     }
 
@@ -160,7 +163,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         proceed()
     }
 
-    /// A master may have been replaced just before its mark was expected, and be connected to.
+    /// Asks the nodes for their marks before `batch` is sent. A master may have been replaced just before its mark was
+    /// expected, while its successor was already connected.
     private func askNodes(before batch: CommandBatch) {
         mustAskNodes = false
         guard let runner, let inquiry = NodeInquiry(runner.watch, cleanup.nodeField) else { return deliver(batch) }
@@ -191,7 +195,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             perform(work) { [weak self] _ in self?.proceed() }
         case .crossing(let command):
             if command.isPartlyApplied { return giveUp(command) }
-            // From here on it cannot be done a second time everywhere.
+            // From here on the command cannot be repeated in every slot.
             if let lsn = command.lsn, let note = lastCrossing.noting(lsn, in: command.database) {
                 (lastCrossing, isCrossingStored) = (note, false)
             }
@@ -220,15 +224,15 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         }
     }
 
-    /// A right is missing. With it added the task goes on here: so nothing follows in any slot, whose mark would then count
-    /// what has been left out as applied.
+    /// Ends the batch because the target's user lacks an ACL right. Once the right is added, the task continues here. So
+    /// nothing more may be written in any slot: its mark would count the commands that were left out as applied.
     private func cutShort() {
         guard let run else { return }
         self.run = nil
         onEvent(.completed(run.batch, .cutShort(run.irregularities)))
     }
 
-    /// All of the batch is done but its position.
+    /// Stores the position, after everything else in the batch is done.
     private func storePosition() {
         guard let run else { return }
         if let lsn = run.batch.progress.nextLSN {
@@ -291,7 +295,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         storePosition()
     }
 
-    // MARK: What goes wrong
+    // MARK: Failures
 
     private func report(_ report: SlotRunner.Report) {
         switch report {
@@ -306,8 +310,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         }
     }
 
-    /// The session ends, since what other slots have got of the batch is not sent again in it; the next one goes on at the
-    /// position and knows by its size what is not to be sent.
+    /// Ends the session, because parts that other slots have applied are not sent again in this session. The next session
+    /// continues at the position and knows by its size which argument it must not send.
     private func giveUp(argumentBytes bytes: Int, _ words: String) {
         if words.contains("invalid bulk length") { context.targetLimits.refused(argumentBytes: bytes) }
         runner?.close()
@@ -318,7 +322,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             ))
     }
 
-    /// A command over several slots was done by an earlier process, and home has lost it since.
+    /// Goes back, because the home slot has lost what an earlier process made of a command over several slots.
     private func giveUp(_ command: CrossSlotCommand) {
         let reason = "the node of slot \(command.home) has lost what a command over several slots had made"
         perform(FlowRollback(.doubtful, in: command.home, because: reason, from: start))
@@ -340,7 +344,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         }
     }
 
-    /// A failover may be on; after that, whoever opens it decides for how long it is tried.
+    /// Ends an opening that has waited longer than a failover may take. The caller then decides how long to retry.
     private func noteWhileOpening(_ error: TargetError) {
         guard let waiter, let begin = waiter.waitsSince, begin.duration(to: .now) > Self.openingPatience else { return }
         waiter.end(.failure(error))
@@ -379,14 +383,14 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     }
 
     func retire(isolation: isolated (any Actor)? = #isolation) async {
-        // Marks that are ahead of the position say what the next session must not do again.
+        // Marks ahead of the position tell the next session what it must not repeat.
         guard isIdle, !marks.areRelevant, let waiter, let watch = runner?.watch else { return }
-        // By the nodes' marks the next session notices a node that has come back without what was confirmed.
+        // The next session needs the nodes' marks to notice a node that has come back without confirmed writes.
         let nodes = context.keepsPosition ? watch.obsoleteSlots : watch.markedSlots
         guard !(watch.markedSlots.isEmpty && marks.slots.isEmpty) else { return }
         let removal = cleanup.marks(ofNodes: nodes, ofSlots: marks.slots.sorted())
         if context.keepsPosition { runner?.watch.slotMarksGo(at: nextStamp()) }
-        // First nobody expects what is removed.
+        // The expectations must be removed before the marks.
         let notes = cleanup.notes(expecting: context.keepsPosition ? runner?.watch : nil)
         guard (try? await waiter.run(notes, within: Self.retiringLimit)) != nil,
             (try? await waiter.run(removal, within: Self.retiringLimit)) != nil
@@ -415,10 +419,10 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     }
 }
 
-/// Fields of the checkpoint's hash beside a flow's own.
+/// Fields of the checkpoint's hash in addition to a flow's position.
 enum ClusterFields {
-    /// What is expected of the nodes: `NodeWatch`.
+    /// The marks that are expected of the nodes: `NodeWatch`.
     static func nodes(_ flow: FlowID) -> String { "nodes:\(flow)" }
-    /// The last record whose commands crossed slots.
+    /// The last record whose commands crossed slots: `CrossingNote`.
     static func crossing(_ flow: FlowID) -> String { "crossing:\(flow)" }
 }

@@ -2,20 +2,20 @@ import Dragonfly
 import Redis
 import Wire
 
-/// What a flow reads in a cluster before it writes there.
+/// Reads what a flow must know about a cluster before it writes there.
 ///
 /// Confined to the queue of its flow.
 struct ClusterTargetOpening {
-    /// What an earlier process, or an earlier connection, has stored of the flow.
+    /// The flow's fields in the checkpoint, stored by an earlier process or connection.
     struct Checkpoint {
         let finding: FlowTargetFinding
-        /// What was expected of the nodes.
+        /// The marks that are expected of the nodes.
         let watch: NodeWatch
         let lastCrossing: CrossingNote?
-        /// There are fields of the flow, and marks perhaps.
+        /// Whether the checkpoint has fields of the flow, so that there may be marks too.
         let hasPredecessor: Bool
 
-        /// - Parameter fields: position, nodes, crossing, `beside`; `nil` where the hash has no such field.
+        /// - Parameter fields: position, nodes, crossing, `beside`; `nil` for a field that the hash does not have.
         init?(_ fields: [String?], runID: String) {
             guard fields.count == 4 else { return nil }
             finding = FlowTargetFinding(runID: runID, checkpoint: fields[0], beside: CheckpointKey.beside(fields[3]))
@@ -29,7 +29,9 @@ struct ClusterTargetOpening {
     let context: FlowContext
     let waiter: WorkWaiter
 
-    /// - Returns: `nil` where a file keeps the checkpoint.
+    /// Reads the flow's fields of the checkpoint.
+    ///
+    /// - Returns: `nil` if a file keeps the checkpoint.
     func readCheckpoint(isolation: isolated (any Actor)? = #isolation) async throws -> Checkpoint? {
         guard context.checkpoint.store == .target else { return nil }
         let (key, field) = (Array(context.checkpointKey.name.utf8), context.checkpointKey.field(flow))
@@ -42,7 +44,7 @@ struct ClusterTargetOpening {
         return Checkpoint(fields, runID: context.targetRunID)
     }
 
-    /// How far the flow has been applied in each slot that has a mark.
+    /// Reads how far the flow has been applied in each slot that has a mark.
     func readMarks(
         _ field: MarkField, isolation: isolated (any Actor)? = #isolation
     ) async throws -> [(slot: KeySlot, mark: SlotMark)] {

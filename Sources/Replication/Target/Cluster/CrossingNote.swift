@@ -1,5 +1,5 @@
-/// The last record of a flow whose commands crossed slots, and the databases in which any did: temporary keys may be left
-/// there.
+/// The last record of a flow whose commands crossed slots, and all databases in which such commands ran, where temporary
+/// keys may be left.
 ///
 /// ```
 /// <LSN>               only database 0
@@ -25,7 +25,9 @@ struct CrossingNote: Equatable, Sendable {
 }
 
 extension CrossingNote? {
-    /// - Returns: the note with a record of `database`; `nil` where nothing has changed.
+    /// Adds a record in `database` to the note.
+    ///
+    /// - Returns: the new note; `nil` if nothing has changed.
     func noting(_ lsn: UInt64, in database: UInt32) -> CrossingNote? {
         let note = CrossingNote(lsn: lsn, databases: (self?.databases ?? []).union([database]))
         return note == self ? nil : note

@@ -1,12 +1,13 @@
 import Dragonfly
 import Redis
 
-/// Where a flow goes back to, because a node lacks what had been confirmed there.
+/// The position to which a flow goes back, because a node lacks confirmed writes.
 ///
-/// The flow goes back to where the mark that was found was written, if it can do everything since then again. If it cannot, it
-/// gives up its position. It never goes forward: its position may be that of another node that lacks more. Pure.
+/// The flow goes back to the position of the mark that was found, if it can repeat everything since then. Otherwise it
+/// gives up its position and needs a full sync. It never goes forward, because its position may come from another node that
+/// lacks more. Pure.
 struct FlowRollback: Sendable {
-    /// What the flow knows before it goes back.
+    /// The state of the flow before it goes back.
     struct Start {
         var session: SessionStateMachine.Session
         var position: FlowPosition?
@@ -15,13 +16,13 @@ struct FlowRollback: Sendable {
     }
 
     let position: CheckpointValue
-    /// What is expected of the nodes from then on.
+    /// The marks that are expected of the nodes from then on.
     let watch: NodeWatch
     let message: String
-    /// Why a full sync is needed; `nil`: none is.
+    /// Why a full sync is needed; `nil` if none is.
     let reason: FullSyncReason?
 
-    /// - Parameter node: in words.
+    /// - Parameter node: the node as named in messages.
     init(_ verdict: NodeWatch.Verdict, in slot: KeySlot, at node: String, from start: Start) {
         let what =
             switch verdict {
@@ -52,11 +53,13 @@ struct FlowRollback: Sendable {
 }
 
 extension ClusterConnector {
+    /// Stores the rollback in the checkpoint.
+    ///
     /// - Returns: the error to stop with.
     func store(_ rollback: FlowRollback, of flow: FlowID, at key: CheckpointKey) async -> ReplicationError {
         var message = rollback.message
         do throws(TargetError) {
-            // What was written beside the stream at this position or later counts as lost.
+            // Values written beside the stream at this position or later count as lost.
             _ = try await ask(
                 "HSET", key.name, key.field(flow), rollback.position.text, key.besideField(flow), "0",
                 ClusterFields.nodes(flow), rollback.watch.text)

@@ -1,19 +1,21 @@
 import Redis
 import Wire
 
-/// The question to every node whether it has all that a flow knows to be confirmed there.
+/// Asks every node whether it has everything that the flow knows to be confirmed there.
 struct NodeInquiry {
     let work: SlotWork
     private let slots: [KeySlot]
 
-    /// - Returns: `nil` when nothing is expected of any node.
+    /// - Returns: `nil` if nothing is expected of any node.
     init?(_ watch: NodeWatch, _ field: MarkField) {
         slots = watch.expectedSlots
         if slots.isEmpty { return nil }
         work = SlotWork.inquiry(in: slots, field.question)
     }
 
-    /// - Returns: what the first node that lacks anything has, when `work` is done; `nil`: no node does.
+    /// Evaluates the answers once `work` is done.
+    ///
+    /// - Returns: the verdict on the first node that lacks anything; `nil` if none does.
     func gap(_ watch: NodeWatch, in topology: ClusterTopology) -> (slot: KeySlot, verdict: NodeWatch.Verdict)? {
         for (place, slot) in slots.enumerated() {
             let mark = work.values[place]?.text.flatMap { SlotMark($0) }

@@ -1,25 +1,26 @@
 import Dragonfly
 import Redis
 
-/// A flow's mark for every master of a cluster, after keys are removed there otherwise than by the flow, which is at rest.
+/// A flow's mark for every master of a cluster after something other than the flow has removed keys there. The flow is at
+/// rest.
 struct NodeMarking: Sendable {
     let flow: FlowID
     let mark: SlotMark
-    /// What the flow expects of the masters so far.
+    /// What the flow has expected of the masters so far.
     private let watch: NodeWatch
 
     init(_ flow: FlowID, _ mark: SlotMark, _ watch: NodeWatch) {
         (self.flow, self.mark, self.watch) = (flow, mark, watch)
     }
 
-    /// What the flow expects once these masters have the mark.
+    /// Returns what the flow expects once these masters have the mark.
     func watch(after masters: [MarkedMaster]) -> NodeWatch {
         var watch = watch
         watch.removed(mark.stamp, at: masters)
         return watch
     }
 
-    /// Those of all flows; `nil`: there are none, as the target is no cluster.
+    /// Combines the marks of all flows; `nil` if there are none, because the target is not a cluster.
     static func marks(_ all: [NodeMarking], task: String) -> NodeMarks? {
         guard !all.isEmpty else { return nil }
         return NodeMarks(task: task, all.map { ("\($0.flow)", $0.mark) }) { masters in

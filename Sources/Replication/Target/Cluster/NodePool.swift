@@ -5,21 +5,21 @@ import Link
 import Redis
 import Wire
 
-/// A flow's connections to the nodes of a cluster, one for each; made when they are asked for, and again, with longer and
-/// longer waits, as long as they are.
+/// A flow's connections to the nodes of a cluster, one for each node. A connection is made on request, and again with
+/// longer and longer waits as long as it is requested.
 ///
 /// Confined to the queue of its flow.
 final class NodePool: @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
     struct Handlers {
         var onReply: (Endpoint, NodeReply, NodeExpectation, Int?) -> Void
         var onRest: () -> Void
-        /// A connection has ended, with these parts on their way.
+        /// A connection has ended with these parts on their way.
         var onLost: (Endpoint, Set<Int>, TargetError) -> Void
-        /// A node is connected, and has answered the questions that it was to be asked first.
+        /// A node is connected and has answered the questions that come first.
         var onUp: (Endpoint, [(slot: KeySlot, mark: SlotMark?)]) -> Void
         var onFailed: (Endpoint, TargetError) -> Void
         var onRoom: () -> Void
-        /// What a node is asked before it is used.
+        /// Returns the slots whose marks a node is asked for before it is used.
         var questions: (Endpoint) -> [KeySlot]
     }
 
@@ -37,13 +37,13 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
     private let handlers: Handlers
     private var nodes: [Endpoint: Node] = [:]
     private var tasks: [Endpoint: Task<Void, Never>] = [:]
-    /// Connections in a row that have ended with requests on their way.
+    /// The number of connections in a row that have ended with requests on their way, by node.
     private var losses: [Endpoint: Int] = [:]
-    /// Of connections that are made, and end.
+    /// Limits how often connections are made that end again.
     private var paces: [Endpoint: RetryPace] = [:]
     private var isClosed = false
 
-    /// - Parameter markField: of the nodes' marks.
+    /// - Parameter markField: the field of the nodes' marks.
     init(
         _ flow: FlowID, cluster: ClusterConnector, retry: RetryPolicy, markField: MarkField, queue: DispatchQueue,
         _ handlers: Handlers
@@ -52,7 +52,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         (self.queue, self.handlers) = (queue, handlers)
     }
 
-    /// The connection to a node; `nil`: there is none, and it is being made.
+    /// Returns the connection to a node; `nil` if there is none yet. It is then made, now or after a wait.
     func link(to endpoint: Endpoint) -> NodeLink? {
         switch nodes[endpoint] {
         case .up(let link): return link
@@ -66,12 +66,12 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         }
     }
 
-    /// There is a connection, and what was to be asked first is answered.
+    /// Whether the node is connected and has answered the questions that come first.
     func isConnected(to endpoint: Endpoint) -> Bool {
         if case .up? = nodes[endpoint] { true } else { false }
     }
 
-    /// No node owes an answer.
+    /// Whether no node owes an answer.
     var isIdle: Bool { links.allSatisfy(\.isIdle) }
 
     var silence: Duration { links.map(\.silence).max() ?? .zero }
@@ -85,7 +85,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         nodes.values.compactMap { if case .up(let link) = $0 { link } else { nil } }
     }
 
-    /// Nodes that owe an answer and have been silent for `limit`.
+    /// The nodes that owe an answer and have been silent for `limit`.
     func silentNodes(for limit: Duration) -> [Endpoint] {
         links.filter { $0.silence >= limit }.map(\.endpoint)
     }
@@ -98,7 +98,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         let role = "flow-\(flow)"
         tasks[endpoint] = Task { [cluster, queue] in
             do {
-                // A connection before this one may have left something in the node's socket.
+                // An earlier connection may have left something in the node's socket.
                 let connection = try await cluster.connect(to: endpoint, role: role, replacing: true)
                 do {
                     let connected = try await Self.ask(questions, on: connection, of: cluster)
@@ -124,9 +124,9 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
             var reply = try await connection.request(question)
             if let text = reply.errorText {
                 switch ClusterRedirection(text, cluster.reading(from: connection.endpoint)) {
-                // Its slot is elsewhere: it is asked for there.
+                // The slot is at another node, which is asked instead.
                 case .moved: continue
-                // Its slot is on its way, and the mark has gone before.
+                // The slot is being moved, and the mark has already moved.
                 case .ask(_, let destination?):
                     reply = try await cluster.request(question, at: destination, isAsking: true, role: markRole)
                 default: throw TargetError.reply(text, to: "HGET")
@@ -166,7 +166,8 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         }
     }
 
-    /// The node is connected to again at once after the first loss, and with longer and longer waits after those that follow.
+    /// Handles the end of a connection. The node is connected again at once after the first loss, and with longer and
+    /// longer waits after further losses.
     private func lost(_ endpoint: Endpoint, _ error: TargetError) {
         guard case .up(let link)? = nodes[endpoint] else { return }
         nodes[endpoint] = nil
@@ -178,10 +179,10 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         handlers.onLost(endpoint, link.outstandingParts, error)
     }
 
-    /// What was asked of the nodes is done: none of them ends its connections because of it.
+    /// Reports that the work of the nodes is done, so no node ends its connections because of it.
     func isDone() { if !losses.isEmpty { losses = [:] } }
 
-    /// Gives up a connection: to a node that serves no slot any more, or one that the node itself is ending.
+    /// Gives up a connection to a node that serves no slot any more, or one that the node itself is ending.
     func drop(_ endpoint: Endpoint, because error: TargetError) {
         guard case .up(let link)? = nodes[endpoint] else { return }
         link.close()
@@ -195,7 +196,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         nodes = [:]
     }
 
-    /// Waits until nothing of it is under way, after `close`.
+    /// Waits, after `close`, until no task of the pool is running.
     func join(isolation: isolated (any Actor)? = #isolation) async {
         for task in Array(tasks.values) { await task.value }
     }

@@ -1,26 +1,27 @@
 import Link
 import Redis
 
-/// Notices a master that was promoted, or came back, without the last of what its predecessor had confirmed.
+/// Notices a master that was promoted or came back without the last writes that its predecessor had confirmed.
 ///
-/// With everything that a flow writes to a node it writes a mark into a slot of that node, last. A node replicates in order: one
-/// that has the mark has all that came before it. What is expected of each such slot is stored with the flow's position, so
-/// that the next process can look too.
+/// With everything that a flow writes to a node, it writes a mark into one of the node's slots, last. Nodes replicate in
+/// order, so a node that has the mark has everything before it. The marks that are expected are stored with the flow's
+/// position, so that the next process can check them too.
 ///
-/// Slots that were handed over to a master and with it, before a mark was written there, to the replica in its place may have
-/// lost their keys on the way: that cannot be seen by a mark, and counts as lost.
+/// A slot may be moved to a master shortly before its replica takes over, before a mark was written there. Keys of the slot
+/// may be lost then. A mark cannot show this, so the slot counts as lost.
 ///
-/// After a removal of keys that is not the flow's own (a flush, a reconciliation) every master has a mark, and one without it
-/// lacks what no flow does again. So does one with a mark of before a full sync only: what that has brought is in no record. Pure.
+/// After something other than the flow has removed keys (a flush, a reconciliation), every master has a mark. A master
+/// without it lacks the removal, which no flow repeats. The same is true of a master that only has a mark from before a
+/// full sync: no record has what the full sync brought. Pure.
 struct NodeWatch {
-    /// A mark that was confirmed, and the master that had it.
+    /// A confirmed mark and the master that had it.
     private struct Entry: Equatable {
         var stamp: FlowStamp
-        /// The first digits of its id.
+        /// The first digits of the master's ID.
         var node: Substring
-        /// Of the slots that it served.
+        /// A digest of the slots that the master served.
         var digest: UInt64
-        /// The first mark that this master had with these slots: without it some of them may not have come.
+        /// The first mark that this master had with these slots. Without it some of the slots may not have arrived.
         var since: FlowStamp
 
         init(stamp: FlowStamp, node: Substring, digest: UInt64, since: FlowStamp? = nil) {
@@ -33,33 +34,35 @@ struct NodeWatch {
     }
 
     private var entries: [KeySlot: Entry] = [:]
-    /// Slots with a mark that nothing is expected of any more: they have moved to a node that has a younger one.
+    /// Slots with a mark that is not expected any more, because the slot has moved to a node with a younger mark.
     private var obsolete: Set<KeySlot> = []
     private var slots: [Endpoint: KeySlot] = [:]
-    /// Slots that took no mark, being on their way to another node.
+    /// Slots that did not take a mark, because they are being moved to another node.
     private var open: [Endpoint: Set<KeySlot>] = [:]
-    /// Marks on their way, in order.
+    /// The marks on their way, in order.
     private var pending: [Endpoint: [(slot: KeySlot, entry: Entry)]] = [:]
-    /// When a full sync began, keys were last removed otherwise than by the flow, or the flow ended with everything applied: the flow
-    /// cannot do once more what a node with nothing but an older mark lacks.
+    /// The stamp at which a full sync began, something other than the flow last removed keys, or the flow ended with
+    /// everything applied. If a node has only an older mark, the flow cannot repeat what the node lacks.
     private var floor: FlowStamp?
 
     enum Verdict: Equatable {
         case complete
-        /// All of the flow is there that was written before this mark; `nil`: none of it is known to be.
+        /// The node has everything that the flow wrote before this mark; `nil` if it is not known to have anything.
         case older(SlotMark?)
-        /// It lacks what the flow does not do again as well: a flush, or what a full sync has brought and removed.
+        /// The node also lacks something that the flow does not repeat: a flush, or what a full sync has brought and
+        /// removed.
         case unremoved(SlotMark)
-        /// Slots have come to it that a master before it may not have had for long enough.
+        /// Slots came to the node's predecessor so late that the node may lack their keys.
         case doubtful
-        /// It had the mark, and has lost it while it was connected.
+        /// The node had the mark and has lost it while it was connected.
         case emptied
     }
 
     init() {}
 
-    /// As `text` has it: `floor:<epoch>:<number>`, `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, with
-    /// `:<epoch>:<number>` of its first mark where that is another, `<slot>` of an obsolete mark, with blanks between.
+    /// Parses `text`: `floor:<epoch>:<number>`, and `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, followed by
+    /// `:<epoch>:<number>` of its first mark if that is another one, and `<slot>` of each obsolete mark, separated by
+    /// blanks.
     init(text: String) {
         for entry in text.split(separator: " ") {
             let words = entry.split(separator: ":")
@@ -92,17 +95,17 @@ struct NodeWatch {
 
     var expectedSlots: [KeySlot] { entries.keys.sorted() }
 
-    /// Slots that have a mark, whether anything is expected of it or not.
+    /// The slots that have a mark, whether it is expected or not.
     var markedSlots: [KeySlot] { obsolete.union(entries.keys).sorted() }
 
-    /// Slots that have a mark of which nothing is expected.
+    /// The slots that have a mark which is not expected.
     var obsoleteSlots: [KeySlot] { obsolete.subtracting(entries.keys).sorted() }
 
     var lastEpoch: UInt64 { max(entries.values.map(\.stamp.epoch).max() ?? 0, floor?.epoch ?? 0) }
 
     // MARK: Writing
 
-    /// Where the node at `endpoint` gets its mark; `nil`: it serves no slot that takes one.
+    /// Returns the slot in which the node at `endpoint` gets its mark; `nil` if it serves no slot that takes one.
     mutating func slot(at endpoint: Endpoint, in topology: ClusterTopology) -> KeySlot? {
         if let known = slots[endpoint], topology.master(of: known)?.endpoint == endpoint { return known }
         let open = open[endpoint] ?? []
@@ -112,7 +115,7 @@ struct NodeWatch {
         if open.isEmpty {
             slot = own ?? shard.flatMap { topology.firstSlot(of: $0.master) }
         } else {
-            // Slots are moved from the lowest on: where one of them is open, the highest is the safest.
+            // Slots are moved from the lowest on. If one of them is being moved, the highest is the safest.
             slot = own ?? shard?.slots.joined().map { KeySlot($0) }.filter { !open.contains($0) }.max()
         }
         slots[endpoint] = slot
@@ -127,7 +130,7 @@ struct NodeWatch {
 
     private static let digits = 12
 
-    /// FNV-1a of the slots that a master serves.
+    /// The FNV-1a hash of the slots that a master serves.
     private static func digest(of shard: ClusterTopology.Shard) -> UInt64 {
         shard.slots.sorted { $0.lowerBound < $1.lowerBound }.reduce(0xcbf2_9ce4_8422_2325) { hash, range in
             let numbers = UInt64(range.lowerBound) << 16 | UInt64(range.upperBound)
@@ -135,31 +138,31 @@ struct NodeWatch {
         }
     }
 
-    /// Where the node was to write over an older mark with the oldest on its way; `nil`: it had none.
+    /// The slot in which the oldest mark on its way to the node overwrites an older mark; `nil` if the slot had none.
     func replacedSlot(at endpoint: Endpoint) -> KeySlot? {
         pending[endpoint]?.first.flatMap { entries[$0.slot] == nil ? nil : $0.slot }
     }
 
-    /// The oldest mark on its way to the node has been written.
+    /// Reports that the oldest mark on its way to the node has been written.
     mutating func confirmed(at endpoint: Endpoint, in topology: ClusterTopology) {
         guard var mark = pending[endpoint]?.first else { return }
         pending[endpoint]?.removeFirst()
-        // The same master with the same slots, whichever of these has had the mark.
+        // Find the same master with the same slots, in whichever of these the mark was.
         let earlier = entries.values.first { $0.node == mark.entry.node && $0.digest == mark.entry.digest }
         if let earlier, !earlier.node.isEmpty { mark.entry.since = min(earlier.since, mark.entry.since) }
         entries[mark.slot] = mark.entry
         obsolete.remove(mark.slot)
-        // Slots with marks of other nodes that have come here since: this mark is younger.
+        // Marks in slots that have come here from other nodes are older than this one.
         for slot in entries.keys where slot != mark.slot && topology.master(of: slot)?.endpoint == endpoint {
             entries[slot] = nil
             obsolete.insert(slot)
         }
     }
 
-    /// The oldest mark on its way was refused.
+    /// Reports that the oldest mark on its way was refused.
     ///
-    /// - Parameter slotIsOpen: because its slot is on its way to another node.
-    /// - Returns: whether another slot takes the mark. If none does, all are tried anew.
+    /// - Parameter slotIsOpen: whether the reason is that its slot is being moved to another node.
+    /// - Returns: whether another slot takes the mark. If none does, all slots are tried again.
     mutating func refused(at endpoint: Endpoint, slotIsOpen: Bool, in topology: ClusterTopology) -> Bool {
         slots[endpoint] = nil
         if let mark = pending[endpoint]?.first {
@@ -173,11 +176,11 @@ struct NodeWatch {
 
     mutating func lost(_ endpoint: Endpoint) { pending[endpoint] = nil }
 
-    /// A full sync begins, whose marks come after `stamp`.
+    /// Reports that a full sync begins, whose marks come after `stamp`.
     mutating func fullSyncBegins(at stamp: FlowStamp) { floor = stamp }
 
-    /// Keys have been removed otherwise than by the flow, which was at rest, and these masters have been given its mark after
-    /// that.
+    /// Reports that something other than the flow, which was at rest, has removed keys, and that these masters then got the
+    /// flow's mark.
     mutating func removed(_ stamp: FlowStamp, at masters: [MarkedMaster]) {
         obsolete.formUnion(entries.keys)
         obsolete.subtract(masters.map(\.slot))
@@ -185,25 +188,25 @@ struct NodeWatch {
         (slots, open, pending, floor) = ([:], [:], [:], stamp)
     }
 
-    /// Nothing is expected any more.
+    /// Removes all expectations.
     mutating func forget() { (entries, obsolete, slots, open, floor) = ([:], [], [:], [:], nil) }
 
-    /// The marks of the slots are about to be removed: nobody could say any more what of the flow's records a slot has, and no flow
-    /// goes back to before `stamp`.
+    /// Reports that the marks of the slots are about to be removed. After that nobody can tell which of the flow's records
+    /// a slot has, so no flow goes back to before `stamp`.
     mutating func slotMarksGo(at stamp: FlowStamp) { floor = stamp }
 
-    /// The obsolete marks have been removed.
+    /// Reports that the obsolete marks have been removed.
     mutating func forgetObsolete() { obsolete = [] }
 
-    /// Masters whose own mark has gone with its slot to another node.
+    /// The masters whose own mark has moved to another node with its slot.
     func unmarked(in topology: ClusterTopology) -> [Endpoint] {
         slots.filter { topology.master(of: $0.value)?.endpoint != $0.key }.map(\.key)
             .filter { endpoint in topology.masters.contains { $0.endpoint == endpoint } }
     }
 
-    // MARK: Looking
+    // MARK: Checking
 
-    /// Slots whose mark the node at `endpoint` is to be asked for.
+    /// The slots for whose marks the node at `endpoint` must be asked.
     func questions(to endpoint: Endpoint, in topology: ClusterTopology) -> [KeySlot] {
         entries.keys.filter { topology.master(of: $0)?.endpoint == endpoint }.sorted()
     }
@@ -220,14 +223,14 @@ struct NodeWatch {
         return Self.digest(of: topology.shards[place]) == expected.digest ? .complete : .doubtful
     }
 
-    /// What was found is what there is.
+    /// Expects the mark that was found from now on.
     mutating func accept(_ found: SlotMark?, in slot: KeySlot) {
         if let found { entries[slot]?.stamp = found.stamp } else { entries[slot] = nil }
     }
 }
 
 extension NodeWatch.Verdict {
-    /// The mark that was found where another one was expected.
+    /// The mark that was found in place of the expected one.
     var found: SlotMark? {
         switch self {
         case .older(let mark): mark
@@ -236,13 +239,14 @@ extension NodeWatch.Verdict {
         }
     }
 
-    /// Where a flow goes back to: everything since may be done again.
+    /// Returns the LSN to which a flow goes back, since when everything may be repeated.
     ///
     /// - Parameters:
-    ///   - replicationID: of the flow's positions.
-    ///   - here: where the flow is: it never goes forward, since another node may be the reason that it is there.
-    ///   - crossing: the last record that was done over several slots.
-    /// - Returns: `nil`: nowhere, a full sync is needed.
+    ///   - replicationID: the replication ID of the flow's positions.
+    ///   - here: the flow's position. The flow never goes forward, because another node may be the reason for this
+    ///     position.
+    ///   - crossing: the last record whose commands crossed slots.
+    /// - Returns: `nil` if the flow cannot go back and a full sync is needed.
     func restart(of replicationID: String, before here: UInt64, after crossing: CrossingNote?) -> UInt64? {
         guard case .older(let mark?) = self, mark.replicationID == replicationID, let found = mark.position else {
             return nil

@@ -1,18 +1,19 @@
-/// Bounds how often something is done again that is done at once wherever it is needed: reading the topology, connecting to a
-/// node that lets go of its connections.
+/// Limits how often an operation is repeated that is otherwise started at once whenever it is needed: reading the topology,
+/// or connecting to a node that ends its connections.
 ///
-/// The first times follow each other at once, the next ones after longer and longer pauses, up to four a second. Pure.
+/// The first operations are not delayed; later ones follow after longer and longer pauses, until there are four a second.
+/// Pure.
 struct RetryPace {
     private static let unpaced = 2
     private static let shortest = Duration.milliseconds(20)
     static let longest = Duration.milliseconds(250)
-    /// After so long a time without it begins anew.
+    /// After this time without the operation, the pauses begin anew.
     static let calm = Duration.seconds(5)
 
     private var count = 0
     private var last: ContinuousClock.Instant?
 
-    /// How long to wait before it is done next.
+    /// Returns how long to wait before the next operation.
     func pause(at now: ContinuousClock.Instant) -> Duration {
         guard let last, count >= Self.unpaced, last.duration(to: now) < Self.calm else { return .zero }
         var length = Self.shortest
@@ -25,6 +26,6 @@ struct RetryPace {
         (count, last) = (count + 1, now)
     }
 
-    /// It has brought something new.
+    /// Resets the pauses, because the operation has brought something new.
     mutating func reset() { count = 0 }
 }

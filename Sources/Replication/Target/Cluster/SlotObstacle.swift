@@ -1,7 +1,7 @@
 import Redis
 
 extension SlotWork {
-    /// Which slot keeps it from being done, and why; `nil`: answers are outstanding, and nothing else.
+    /// The slot that prevents the work from being done, and why; `nil` if only answers are outstanding.
     var obstacle: String? {
         for part in 0..<partCount where state(of: part) != .done {
             if let trouble = troubles[part] { return "slot \(slot(of: part)): \(trouble.cause.text)" }

@@ -4,30 +4,30 @@ import Link
 import Redis
 import Wire
 
-/// Does the work of a flow in the slots of a cluster, wherever they are: follows redirections, waits for nodes that are away,
-/// and finds out what became of what was on its way when a connection ended.
+/// Does the work of a flow in the slots of a cluster, wherever they are. It follows redirections, waits for nodes that are
+/// away, and finds out what became of requests that were on their way when a connection ended.
 ///
 /// Confined to the queue of its flow.
 final class SlotRunner: @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
     enum Report {
-        /// Something keeps the work from going on; it is tried again.
+        /// Something prevents the work from being done; it is retried.
         case away(TargetError)
-        /// It goes on.
+        /// The obstacle is gone.
         case back
         case failed(TargetError)
-        /// A node ends each connection that brings it a request with an argument of so many bytes, in these words.
+        /// A node ends each connection that brings a request with an argument of this size, with these words.
         case refused(argumentBytes: Int, String)
-        /// A node lacks what its predecessor had confirmed, or may lack it.
+        /// A node lacks, or may lack, writes that its predecessor had confirmed.
         case incomplete(Endpoint, KeySlot, NodeWatch.Verdict)
     }
 
-    /// How long a node may be silent until it is looked whether another one has taken its place.
+    /// How long a node may be silent before the runner checks whether another node has taken its place.
     private static let silenceLimit = Duration.seconds(2)
     private static let refreshInterval = Duration.seconds(1)
-    /// How often it is looked, without work too, whether the nodes are still the masters.
+    /// How often the runner checks, also without work, that the nodes are still the masters.
     private static let lookInterval = Duration.seconds(3)
     private static let longestWait = Duration.milliseconds(500)
-    /// What is redirected so often is not worth a word.
+    /// The number of attempts after which a part that is still not done is reported.
     private static let attemptsUntilReported = 8
 
     private let flow: FlowID
@@ -49,23 +49,23 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             questions: { [unowned self] in watch.questions(to: $0, in: view.topology) }))
     private(set) var view: ClusterConnector.View
     var watch = NodeWatch()
-    /// What a node's mark says, and when.
+    /// Returns the mark for a node: the current position and a new stamp.
     var nodeMark: () -> SlotMark
-    /// Nodes are connected to and asked for their marks even while nothing is to be done.
+    /// Whether nodes are connected and asked for their marks even without work.
     var looksAfterNodes = false
 
     private var work: SlotWork?
     private var onDone: ((SlotWork) -> Void)?
     private var long: Long?
-    /// Parts that are to be sent, or asked about.
+    /// Parts that must be sent or asked about.
     private var waiting: [Int] = []
     private var later: [(part: Int, time: ContinuousClock.Instant)] = []
     private var askingAt: [Int: Endpoint] = [:]
-    /// Where slots are that have moved since the topology was read.
+    /// The nodes of slots that have moved since the topology was read.
     private var moved: [KeySlot: Endpoint] = [:]
-    /// What has been sent since the node's last mark that was confirmed, in order.
+    /// The parts sent since the node's last confirmed mark, in order.
     private var pipelines: [Endpoint: [(parts: [Int], hasMark: Bool)]] = [:]
-    /// Nodes that are to get a mark.
+    /// Nodes that must get a mark.
     private var unmarked: Set<Endpoint> = []
     private var refreshing: Task<Void, Never>?
     private var lastRefresh = ContinuousClock.now
@@ -90,7 +90,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     var silence: Duration { pool.silence }
     var silentNode: Endpoint? { pool.silentNode }
 
-    /// - Parameter onDone: called later, on the queue, when all of it is done or it has failed.
+    /// - Parameter onDone: called later, on the queue, when all work is done or the work has failed.
     func run(_ work: SlotWork, onDone: @escaping (SlotWork) -> Void) {
         precondition(self.work == nil, "one work at a time")
         (self.work, self.onDone) = (work, onDone)
@@ -116,13 +116,13 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         let command: LongCommand
         let onEnd: (TargetError?) -> Void
         let onRoom: () -> Void
-        /// Where it goes, once it has begun.
+        /// The node that gets the command, once it has begun.
         var endpoint: Endpoint?
     }
 
     /// - Parameters:
-    ///   - onEnd: called when it is done, or cannot be: it is not sent again.
-    ///   - onRoom: some of it has been taken.
+    ///   - onEnd: called when the command is done or has failed; it is not sent again.
+    ///   - onRoom: called when some of the command has been taken.
     func run(_ command: LongCommand, onEnd: @escaping (TargetError?) -> Void, onRoom: @escaping () -> Void) {
         precondition(work == nil, "one work at a time")
         long = Long(command: command, onEnd: onEnd, onRoom: onRoom)
@@ -131,7 +131,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         longGrew()
     }
 
-    /// It has grown, or its batch has been sealed.
+    /// Reports that the command has grown or its batch has been sealed.
     func longGrew() {
         guard let long, !isClosed else { return }
         let command = long.command
@@ -216,7 +216,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func send(_ parts: [Int], to endpoint: Endpoint, of work: SlotWork) {
         guard let link = pool.link(to: endpoint) else { return waiting += parts }
-        // A node without slots, where one is going, gets its mark when it has the slot.
+        // A node without slots to which a slot is being moved gets its mark once it has the slot.
         let markSlot = work.changesData ? watch.slot(at: endpoint, in: view.topology) : nil
         if work.changesData { pipelines[endpoint, default: []].append((parts, markSlot != nil)) }
         link.send { out, expected in
@@ -250,7 +250,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         }
     }
 
-    // MARK: What nodes answer
+    // MARK: Replies
 
     private func received(_ endpoint: Endpoint, _ reply: NodeReply, _ expectation: NodeExpectation, _ element: Int?) {
         if element == nil, long == nil, case .error(let text) = reply, TargetError.blamesRequest(text) {
@@ -277,7 +277,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func marked(_ endpoint: Endpoint, _ reply: NodeReply) {
         guard case .error(let text) = reply else {
-            // The mark before this one was there: nothing but somebody's flush takes it away.
+            // The field is new although it held an earlier mark. Only a flush by somebody removes that.
             if case .shape(_, isZero: false) = reply, !evictsMarks, let slot = watch.replacedSlot(at: endpoint) {
                 return onReport(.incomplete(endpoint, slot, .emptied))
             }
@@ -295,7 +295,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         }
         switch redirection {
         case .ask, .tryAgain:
-            // A mark in another slot of the node says the same.
+            // A mark in another slot of the node is as good.
             if watch.refused(at: endpoint, slotIsOpen: true, in: view.topology) { return }
             away(TargetError(.notReady, "all slots of \(endpoint) are being moved: it takes no mark (\(text))"))
             refresh()
@@ -315,8 +315,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         if trouble.attempts > 3 { wait = min(retry.wait(before: trouble.attempts - 3), Self.longestWait) }
         switch trouble.cause {
         case .redirected(.moved(let slot, let endpoint)):
-            // A node that was no master may have taken the place of one, without its last writes: nothing is written there
-            // before the topology says whose place, and the node has been asked for the mark.
+            // A node that was not a master may have taken the place of one without its last writes. Nothing is written
+            // there before the topology shows whose place it took and the node has been asked for the mark.
             if view.topology.masters.contains(where: { $0.endpoint == endpoint }) {
                 moved[slot] = endpoint
             } else {
@@ -366,13 +366,13 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private func failed(_ endpoint: Endpoint, _ error: TargetError) {
         guard error.isTransient else { return onReport(.failed(error)) }
         if work != nil { away(error) }
-        // The slot's master says where what was to go there is to go now.
+        // The slots' masters say where the parts for this node must be sent now.
         askingAt = askingAt.filter { $0.value != endpoint }
         refresh()
     }
 
     private func lost(_ endpoint: Endpoint, _ parts: Set<Int>, _ error: TargetError) {
-        // What it has confirmed after its last mark, the node that takes its place may lack.
+        // The node's successor may lack everything that the node confirmed after its last mark.
         let doubtful = parts.union((pipelines.removeValue(forKey: endpoint) ?? []).flatMap(\.parts))
         watch.lost(endpoint)
         if long != nil {
@@ -418,7 +418,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         switch result {
         case .success(let newer): adopt(newer)
         case .failure(let error):
-            // Whoever has work for a node says so; without any, the connections that there are do.
+            // With work, the failure is reported. Without work, the existing connections notice lost nodes.
             guard let work else { return }
             guard error.isTransient else { return onReport(.failed(error)) }
             if !work.isDone { away(error) }
@@ -434,7 +434,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         if newer.topology != view.topology { refreshPace.reset() }
         view = newer
         moved = [:]
-        // Connected before it was the master, it has not been asked what it has of its predecessor's.
+        // A node that was connected before it became a master has not been asked for its predecessor's mark.
         for endpoint in Set(newMasters) {
             pool.drop(
                 endpoint, because: TargetError(.unreachable, "the target \(endpoint) has become a master"))
@@ -448,7 +448,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     // MARK: Without work
 
-    /// A node that has lost what is expected of it, or another one in its place, is noticed when it is asked.
+    /// Connects to the nodes and refreshes the topology, because a node that lacks expected writes, or its successor, is
+    /// noticed when it is asked.
     private func look() {
         guard looksAfterNodes, case let slots = watch.expectedSlots, !slots.isEmpty else { return }
         if lastRefresh.duration(to: .now) > Self.lookInterval { refresh() }
@@ -457,9 +458,9 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         }
     }
 
-    /// Every node of which something is expected is connected, and has what is expected.
+    /// Whether every node with an expected mark is connected and has that mark.
     ///
-    /// - Parameter newer: the cluster as somebody else has seen it.
+    /// - Parameter newer: the cluster as another part has read it.
     func hasFoundNodesComplete(in newer: ClusterConnector.View) -> Bool {
         if isClosed { return false }
         if newer.generation > view.generation {

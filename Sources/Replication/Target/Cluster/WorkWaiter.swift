@@ -2,16 +2,16 @@ import Base
 import Dispatch
 import Redis
 
-/// Runs works in slots whose end somebody waits for, one at a time, until the target is closed.
+/// Runs work in slots for a caller that waits for its end, one piece at a time, until the target is closed.
 ///
 /// Confined to the queue of its flow.
 final class WorkWaiter: @unchecked Sendable {  // confined to the queue of its flow; its timer hops back to it
     private let runner: SlotRunner
     private let queue: DispatchQueue
-    /// The work that is waited for, and the number of works so far.
+    /// The number and the caller of the work that is running.
     private var waiting: (number: Int, continuation: CheckedContinuation<SlotWork, any Error>)?
     private var works = 0
-    /// `nil`: nobody waits.
+    /// When the caller began to wait; `nil` if nobody waits.
     private(set) var waitsSince: ContinuousClock.Instant?
     private var isClosed = false
 
@@ -20,7 +20,7 @@ final class WorkWaiter: @unchecked Sendable {  // confined to the queue of its f
     var isWaiting: Bool { waiting != nil }
 
     /// - Parameter limit: how long the cluster may take.
-    /// - Throws: `TargetError`, when it has failed, or the target was closed meanwhile.
+    /// - Throws: `TargetError` if the work fails or takes too long, or if the target is closed meanwhile.
     func run(
         _ work: SlotWork, within limit: Duration = .seconds(30), isolation: isolated (any Actor)? = #isolation
     ) async throws -> SlotWork {
@@ -40,7 +40,7 @@ final class WorkWaiter: @unchecked Sendable {  // confined to the queue of its f
         return work
     }
 
-    /// Ends the wait, if anybody waits.
+    /// Ends the wait, if a caller waits.
     func end(_ result: Result<SlotWork, any Error>) {
         let continuation = waiting?.continuation
         (waiting, waitsSince) = (nil, nil)
