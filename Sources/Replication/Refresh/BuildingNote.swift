@@ -1,13 +1,13 @@
 import Glibc
 import Link
 
-/// Remembers beyond a crash where a value is being built, in a file of the state directory.
+/// Notes in a file of the state directory where a value is being built, so that the place is known after a crash.
 ///
-/// Without it what a killed process leaves ends by itself, later (`ValueBuilder`).
+/// Without the note, the keys that a killed process leaves expire by themselves, later (`ValueBuilder`).
 struct BuildingNote: Sendable {
     private static let mostBytes = 64
 
-    /// `nil`: nothing is remembered.
+    /// The path of the file; `nil` if nothing is noted.
     let path: String?
 
     func write(_ text: String) {
@@ -19,7 +19,7 @@ struct BuildingNote: Sendable {
         close(descriptor)
     }
 
-    /// - Returns: `nil` when nothing is being built.
+    /// - Returns: `nil` if nothing is being built.
     func read() -> String? {
         guard let path else { return nil }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -1,20 +1,21 @@
 import Base
 package import Dragonfly
 
-/// The streams of the source that have groups of consumers, where a group's reads leave no record (before v1.37): what the
-/// target has of them grows old, until they are read at the source at a leave or a cut-over.
+/// The source's streams that have consumer groups, if reads by a group leave no record in the journal (before v1.37). The
+/// target's copies become outdated until they are read at the source at a leave or a cut-over.
 ///
-/// They come by the snapshot and by the records of groups; where a session resumes at a checkpoint, by a walk over the
-/// source's streams (`SessionStreams`). Bounded: what there is no room for is counted. Used from every flow's queue.
+/// The streams are found in the snapshot and in the records of groups. If a session resumes at a checkpoint, a walk over
+/// the source's streams finds them (`SessionStreams`). The number of streams is limited; those beyond the limit are
+/// counted. Used from every flow's queue.
 package final class ConsumedStreams: Sendable {
     package struct Figures: Equatable, Sendable {
-        /// Streams that are known.
+        /// The number of streams that are known.
         package var count = 0
-        /// Streams, some of them more than once, that there was no room for, or whose flow is not known.
+        /// The number of streams, some counted more than once, for which there was no room or whose flow is not known.
         package var leftOut = 0
-        /// Every stream with a group is known, but for those left out.
+        /// Whether every stream with a group is known, except those left out.
         package var isComplete = true
-        /// The source's streams are being walked.
+        /// Whether the source's streams are being walked.
         package var isWalking = false
 
         package init() {}
@@ -24,7 +25,7 @@ package final class ConsumedStreams: Sendable {
         var flows: [RefreshKey: FlowID] = [:]
         var bytes = 0
         var leftOut = 0
-        /// Groups' reads leave no record.
+        /// Whether reads by groups leave no record.
         var isNeeded = false
         var isComplete = false
         var isWalking = false
@@ -39,11 +40,11 @@ package final class ConsumedStreams: Sendable {
         self.mostBytes = mostBytes
     }
 
-    /// A session begins to follow.
+    /// Notes that a session begins to follow the source.
     ///
     /// - Parameters:
-    ///   - isNeeded: groups' reads leave no record in this source's journal.
-    ///   - isFullSync: every stream is about to come.
+    ///   - isNeeded: whether reads by groups leave no record in this source's journal.
+    ///   - isFullSync: whether every stream is about to arrive.
     package func begin(isNeeded: Bool, isFullSync: Bool) {
         state.withLock { state in
             if isFullSync || !isNeeded { state = State() }
@@ -52,9 +53,9 @@ package final class ConsumedStreams: Sendable {
         }
     }
 
-    /// A stream with a group, or of which a record says that it has one.
+    /// Notes a stream that has a group, or has one according to a record.
     ///
-    /// - Parameter flow: `nil`: it is not known which one it comes by.
+    /// - Parameter flow: the flow that brings the stream; `nil` if it is not known.
     package func note(_ key: RefreshKey, flow: FlowID?) {
         state.withLock { state in
             guard state.isNeeded, state.flows[key] == nil else { return }
@@ -66,13 +67,15 @@ package final class ConsumedStreams: Sendable {
         }
     }
 
-    /// `destination`, of the same flow, gets the groups that the target has of `key`.
+    /// Notes that `destination`, in the same flow, gets the groups that `key` has in the target.
     func handOn(_ key: RefreshKey, to destination: RefreshKey) {
         guard let flow = state.withLock({ $0.flows[key] }) else { return }
         note(destination, flow: flow)
     }
 
-    /// - Returns: `false` when every stream is known.
+    /// Begins a walk over the source's streams.
+    ///
+    /// - Returns: `false` if no walk is needed, because every stream is known or reads leave records.
     package func beginWalk() -> Bool {
         state.withLock { state in
             state.isWalking = state.isNeeded && !state.isComplete
@@ -80,7 +83,7 @@ package final class ConsumedStreams: Sendable {
         }
     }
 
-    /// - Parameter isComplete: the source's streams have been walked.
+    /// - Parameter isComplete: whether all of the source's streams have been walked.
     package func endWalk(isComplete: Bool) {
         state.withLock { state in
             state.isWalking = false
@@ -99,7 +102,7 @@ package final class ConsumedStreams: Sendable {
         }
     }
 
-    /// What is to be read at the source.
+    /// Requests to read all known streams at the source.
     package var requests: [RefreshRequest] {
         state.withLock { $0.flows.map { RefreshRequest($0.key, flow: $0.value, origin: .group) } }
     }

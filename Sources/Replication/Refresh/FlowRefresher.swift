@@ -3,11 +3,11 @@ import Dragonfly
 import Redis
 import Wire
 
-/// Puts values that were read at the source into one flow's stream, where they are true (`RefreshRule`).
+/// Writes values that were read at the source into one flow's stream, at positions where they are valid (`RefreshRule`).
 ///
-/// A value goes down the line of stages as the `RESTORE` would that a RENAME or COPY leaves in the journal: policies, TTLs of
-/// elements, reserved names and slots are the same for it. It takes no LSN. What the target has confirmed is done; after a
-/// crash the queue still has it.
+/// A value passes through the stages like the `RESTORE` that a RENAME or COPY leaves in the journal, so policies, TTLs of
+/// elements, reserved names and slots are handled in the same way. It takes no LSN. A value is done once the target has
+/// confirmed it; after a crash the queue still has its key.
 ///
 /// Lives on its flow's queue.
 final class FlowRefresher {
@@ -15,24 +15,24 @@ final class FlowRefresher {
     private let stages: FlowStages
     private let profile: TargetProfile
     private var watch = KeyWatch()
-    /// Written and not confirmed, in the order of the stream.
+    /// The keys that are written but not confirmed, in the order of the stream.
     private var unconfirmed: Deque<(key: RefreshKey, end: RefreshQueue.End)> = []
 
-    /// A batch may be applied twice, where a file keeps the position.
+    /// Whether a batch may be applied twice, because a file keeps the position.
     private let mayRepeat: Bool
 
     init(_ queue: RefreshQueue, _ stages: FlowStages, profile: TargetProfile, mayRepeat: Bool) {
         (self.queue, self.stages, self.profile, self.mayRepeat) = (queue, stages, profile, mayRepeat)
     }
 
-    /// Something is written, or read again, when the next record has this LSN.
+    /// The LSN of the next record at which a value becomes due to be written or read again.
     var dueLSN: UInt64 { watch.dueLSN }
 
-    // MARK: Questions and answers
+    // MARK: Readings
 
-    /// The keys are going to be asked for.
+    /// Begins to watch keys that are about to be read.
     ///
-    /// - Returns: those that may be.
+    /// - Returns: the keys that may be read now.
     func begin(_ keys: [RefreshKey]) -> [RefreshKey] {
         keys.filter { key in
             if watch.begin(key, next: stages.position.nextLSN) { return true }
@@ -45,23 +45,23 @@ final class FlowRefresher {
         if !watch.answer(key, answer) { queue.retry(key, wasStale: false) }
     }
 
-    /// Nothing is decided about the key, or confirmed.
+    /// Whether the key is still being read or its value is not confirmed.
     func isPending(_ key: RefreshKey) -> Bool { watch.contains(key) || unconfirmed.contains { $0.key == key } }
 
     func isStale(_ key: RefreshKey, since position: UInt64) -> Bool { watch.isStale(key, since: position) }
 
-    /// Who keeps the TTLs of elements of a value that is built.
+    /// How the element TTLs of a value that is built are kept.
     var memberTTLs: ValueBuilder.MemberTTLs {
         .init(stages.memberTTLs?.expiry, hasNativeFields: profile.hasFieldExpiry)
     }
 
-    /// The source has not said.
+    /// Gives up a reading to which the source has not replied. The key is read again later.
     func abandon(_ key: RefreshKey) {
         watch.end(key)
         queue.retry(key, wasStale: false)
     }
 
-    /// The key is not watched any more; what becomes of it its owner says.
+    /// Stops watching the key. The caller decides what becomes of it.
     func drop(_ key: RefreshKey) { watch.end(key) }
 
     // MARK: The stream
@@ -72,7 +72,7 @@ final class FlowRefresher {
 
     func seeFlush() { watch.seeFlush(lsn: stages.position.nextLSN) }
 
-    /// Between two records: what is due is written.
+    /// Writes the values that are due, between two records.
     func writeDue() {
         for outcome in watch.takeDue(next: stages.position.nextLSN) {
             switch outcome {
@@ -107,7 +107,7 @@ final class FlowRefresher {
             Array("RESTORE".utf8), key.key, Array("\(answer.expiresAt ?? 0)".utf8), payload, Array("REPLACE".utf8),
             Array("ABSTTL".utf8),
         ])
-        // What cannot be kept of it has been reported when it came.
+        // Anything that the target cannot hold of the value has been reported before.
         stages.reports.isRefreshing = true
         restore.withCommand { _ = stages.admit($0, at: RecordPlace(database: key.database), conflicts: nil) }
         stages.reports.isRefreshing = false
@@ -126,8 +126,8 @@ final class FlowRefresher {
         stages.builder.batch.append("UNLINK", name)
     }
 
-    /// The target can have no such value: what it has there is older. Where that is a reason to stop, the task has stopped at
-    /// the command that made the value.
+    /// Leaves out a value that the target cannot hold, and removes an older value in its place. If that is a reason to
+    /// stop, the task has already stopped at the command that created the value.
     private func leaveOut(_ key: RefreshKey, _ type: RDBType, _ unsupported: Unsupported) {
         let reports = stages.reports
         reports.recordOnce(
@@ -144,7 +144,7 @@ final class FlowRefresher {
         let (batch, name, database) = (stages.builder.batch, key.key.span.bytes, key.database)
         stages.memberTTLs?.replace(name, database: database)
         if value.hasElementDeadlines { stages.memberTTLs?.note(name, database: database) }
-        // Whether it has any.
+        // The key is noted whether it has TTLs of fields or not.
         stages.fieldDoubts?.note(name, database: database)
         if expiresAt == nil { stages.expiryGuard?.removed(name, database: database) }
         let deadline = expiresAt.map { stages.expiryGuard?.deadline($0, key: name, database: database) ?? $0 }
@@ -160,7 +160,7 @@ final class FlowRefresher {
         stages.builder.batch.progress.refreshes += 1
     }
 
-    /// The target has confirmed a batch.
+    /// Reports that the target has confirmed a batch.
     func confirmed(_ progress: CommandBatch.Progress) {
         let mark = progress.nextLSN.map { StreamMark(next: LSN($0), beside: progress.beside) }
         for _ in 0..<min(progress.refreshes, unconfirmed.count) {

@@ -1,6 +1,7 @@
-/// A Bloom filter of 16 MiB over fingerprints of keys: it never says no of one that is in it, and rarely yes of another.
+/// A Bloom filter of 16 MiB over fingerprints of keys. It never denies a key that it contains, and rarely affirms another
+/// one.
 ///
-/// | keys in it | yes of how many others |
+/// | keys in the filter | share of other keys that it affirms |
 /// |---|---|
 /// | 1,000,000 | 1 in 1,000,000 |
 /// | 5,000,000 | 0.04 % |

@@ -1,20 +1,20 @@
 import Dragonfly
 import Wire
 
-/// Which flow a key comes by, as far as the flows have shown what their master hashes (Protocol 2.3).
+/// Tells which flow a key belongs to, as far as the flows have shown what their master hashes (Protocol 2.3).
 struct KeyPlacement: Sendable {
     private let flowCount: UInt64
     private var isByKey: Bool
     private var isByTag: Bool
 
-    /// - Parameter evidence: of each flow, what it has not ruled out.
+    /// - Parameter evidence: for each flow, the ways of hashing that it has not ruled out.
     init(_ evidence: [(isByKey: Bool, isByTag: Bool)]) {
         flowCount = UInt64(max(evidence.count, 1))
         isByKey = evidence.allSatisfy(\.isByKey)
         isByTag = evidence.allSatisfy(\.isByTag)
     }
 
-    /// The source has said in which shard a key is.
+    /// Learns from a key whose shard the source has told.
     mutating func learn(_ key: [UInt8], isIn flow: FlowID) {
         let tag = KeyOwnership.hash(KeyOwnership.tag(of: key.span.bytes)) % flowCount
         let whole = KeyOwnership.hash(key.span.bytes) % flowCount
@@ -23,13 +23,13 @@ struct KeyPlacement: Sendable {
         isByTag = isByTag && tag == UInt64(flow.index)
     }
 
-    /// Decides it where nothing else has.
+    /// Sets what is hashed if the evidence has not decided it.
     mutating func assume(hashesTags: Bool) {
         guard isByKey == isByTag else { return }
         (isByKey, isByTag) = (!hashesTags, hashesTags)
     }
 
-    /// - Returns: `nil` where it depends on what is not known.
+    /// - Returns: `nil` if the flow depends on what is hashed and that is not known.
     func flow(of key: [UInt8]) -> FlowID? {
         let whole = KeyOwnership.hash(key.span.bytes) % flowCount
         let tag = KeyOwnership.hash(KeyOwnership.tag(of: key.span.bytes)) % flowCount

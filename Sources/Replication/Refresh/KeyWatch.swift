@@ -3,16 +3,17 @@ import Wire
 
 /// The keys of one flow that are being refreshed: which records have touched them, and what has been read.
 ///
-/// Pure: it knows neither the source nor the target. A key is watched from before it is asked for, so that no record from
-/// the first of the two positions on is missed; bounded by the number of keys that are asked for at once.
+/// Pure: it knows neither the source nor the target. The watch of a key begins before the key is read, so that no record
+/// from the first of the reading's two positions on is missed. The number of keys is limited by the number of keys that are
+/// read at once.
 struct KeyWatch {
-    /// What the source has said of a key.
+    /// The source's reply about a key.
     struct Answer: Sendable {
-        /// As `DUMP` gives it; `nil`, unless it is built: there is no such key.
+        /// The payload of `DUMP`; `nil` if the value is built in the target (`built`) or the key does not exist.
         var payload: [UInt8]?
-        /// The value is at the target already, under a name of our own.
+        /// The value that is already in the target, under a name of df2redis' own.
         var built: BuiltValue?
-        /// Unix time in milliseconds; `nil`: never.
+        /// The Unix time in milliseconds; `nil` if the key does not expire.
         var expiresAt: Int64?
         var reading: RefreshRule.Reading
 
@@ -21,18 +22,18 @@ struct KeyWatch {
         }
     }
 
-    /// What has become of a key that was watched.
+    /// The result for a key that was watched.
     enum Outcome {
         case write(RefreshKey, Answer)
-        /// It has changed since it was read.
+        /// The key has changed since it was read.
         case stale(RefreshKey, isBuilt: Bool)
-        /// A record has removed it: both sides have nothing there.
+        /// A record has removed the key, so both sides have nothing there.
         case removed(RefreshKey)
     }
 
     private struct Watched {
         let key: RefreshKey
-        /// The flow's next LSN when the watch began: the source is never before it.
+        /// The flow's next LSN when the watch began. The source is never before it.
         let begin: UInt64
         var touch: UInt64?
         var isRemoved = false
@@ -40,9 +41,9 @@ struct KeyWatch {
     }
 
     private let rule: RefreshRule
-    /// By the key's fingerprint. Two keys that share one are not watched at once.
+    /// The keys by fingerprint. Two keys with the same fingerprint are not watched at the same time.
     private var keys: [UInt64: Watched] = [:]
-    /// The next LSN at which something can be decided; `max`: nothing has been answered.
+    /// The next LSN at which something can be decided; `max` if no key has an answer.
     private(set) var dueLSN = UInt64.max
 
     init(rule: RefreshRule = .exact) { self.rule = rule }
@@ -53,7 +54,7 @@ struct KeyWatch {
     // MARK: Watching
 
     /// - Parameter next: the LSN of the stream's next record.
-    /// - Returns: `false` when the key cannot be watched now.
+    /// - Returns: `false` if the key cannot be watched now.
     mutating func begin(_ key: RefreshKey, next: UInt64) -> Bool {
         let fingerprint = Self.fingerprint(of: key)
         guard keys[fingerprint] == nil else { return false }
@@ -63,16 +64,17 @@ struct KeyWatch {
 
     func contains(_ key: RefreshKey) -> Bool { keys[Self.fingerprint(of: key)] != nil }
 
-    /// A record from `position` on has touched the key: what has been read of it since is of no use.
+    /// Whether a value of the key read since `position` is useless: a record at `position` or later has touched the key, or
+    /// the key is not watched.
     func isStale(_ key: RefreshKey, since position: UInt64) -> Bool {
         guard let watched = keys[Self.fingerprint(of: key)] else { return true }
         return watched.touch.map { $0 >= position } ?? false
     }
 
-    /// It is not to be read after all.
+    /// Stops watching the key, because it is not read after all.
     mutating func end(_ key: RefreshKey) { keys[Self.fingerprint(of: key)] = nil }
 
-    /// - Returns: `false` when the answer cannot be of the flow's master, or when nobody has asked.
+    /// - Returns: `false` if the answer cannot come from the flow's master or the key is not watched.
     mutating func answer(_ key: RefreshKey, _ answer: Answer) -> Bool {
         let fingerprint = Self.fingerprint(of: key)
         guard let watched = keys[fingerprint] else { return false }
@@ -87,12 +89,12 @@ struct KeyWatch {
 
     // MARK: The stream
 
-    /// A record of the stream, before it takes effect.
+    /// Notes the keys that a record touches, before the record takes effect.
     mutating func see(_ command: borrowing JournalCommand, database: UInt32, lsn: UInt64) {
         guard !keys.isEmpty else { return }
         let name = command.name
         let removes = name == "DEL" || name == "UNLINK"
-        // Of some SORTs and GEORADIUSes every argument may be a key (Protocol 5.6 rows 6 and 7).
+        // In some SORT and GEORADIUS records every argument may be a key (Protocol 5.6 rows 6 and 7).
         if name == "SORT" || name.hasPrefix("GEORADIUS") {
             var arguments = command.arguments
             _ = arguments.next()
@@ -112,7 +114,7 @@ struct KeyWatch {
         if keys[fingerprint]?.answer != nil { dueLSN = 0 }
     }
 
-    /// A record of the stream that may have touched every key.
+    /// Notes a record that may have touched every key.
     mutating func seeFlush(lsn: UInt64) {
         for fingerprint in keys.keys { keys[fingerprint]?.touch = lsn }
         if !keys.isEmpty { dueLSN = 0 }
@@ -120,7 +122,7 @@ struct KeyWatch {
 
     // MARK: Decisions
 
-    /// What is decided where the stream is now; those keys are no longer watched.
+    /// Returns the results that can be decided at the stream's current position. Their keys are no longer watched.
     mutating func takeDue(next: UInt64) -> [Outcome] {
         guard next >= dueLSN else { return [] }
         var outcomes: [Outcome] = []

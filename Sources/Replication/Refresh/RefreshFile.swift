@@ -3,19 +3,19 @@ import Glibc
 import Link
 import Wire
 
-/// The keys that wait to be refreshed, in a file of the task: first come, first served.
+/// The keys that wait to be refreshed, in a file of the task, in the order of the requests.
 ///
 /// ```
 /// head:     "df2rfsh1" | u64 LE offset of the first request that is not done
 /// request:  u32 LE bytes of the key | u32 LE database | u16 LE flow | u8 origin | u8 0 | u32 LE check | key
 /// ```
-/// The check is the low half of XXH64 over the request without it. A request is written when it comes, so that a process
-/// that is killed loses none; a machine that fails may lose the last ones. A request that is read twice costs a question at
-/// the source, no more.
+/// The check is the low half of XXH64 over the request without the check. A request is written when it arrives, so a killed
+/// process loses none; a machine that fails may lose the last ones. A request that is read twice only costs another reading
+/// at the source.
 ///
 /// Not Sendable: it belongs to its queue.
 final class RefreshFile {
-    /// Where a request is.
+    /// The position of a request in the file.
     struct Place: Equatable {
         var offset: Int
         var end: Int
@@ -24,22 +24,22 @@ final class RefreshFile {
     private static let magic = Array("df2rfsh1".utf8)
     private static let headBytes = 16
     private static let requestHeadBytes = 16
-    /// A longer key is no key.
+    /// The length of the longest possible key.
     private static let longestKey = 512 << 20
     private static let readBytes = 256 << 10
-    /// A done part at the front that is worth a new file.
+    /// The size of the done part at the front that makes a new file worthwhile.
     private static let worthMoving = 16 << 20
 
     let path: String
     private var descriptor: Int32
-    /// Where the next request goes.
+    /// The offset of the next request.
     private(set) var end: Int
-    /// Everything before it is done.
+    /// The offset before which everything is done.
     private(set) var head: Int
 
-    /// Opens the file, or makes it. What is no file of ours, or is damaged, is begun anew.
+    /// Opens or creates the file. A file of another kind, or a damaged one, is begun anew.
     ///
-    /// - Parameter body: called with the key of each request that is in it, and its database, in their order.
+    /// - Parameter body: called with the key and the database of each request in the file, in order.
     /// - Throws: `SystemError`.
     init(path: String, _ body: (RawSpan, UInt32) -> Void = { _, _ in }) throws(SystemError) {
         self.path = path
@@ -53,7 +53,7 @@ final class RefreshFile {
         }
         head = start
         end = try visitRequests(size: size, body)
-        // What a crash has cut short is cut off.
+        // Remove the rest of a request that a crash has cut short.
         if end < size { _ = ftruncate(descriptor, off_t(end)) }
     }
 
@@ -73,7 +73,7 @@ final class RefreshFile {
 
     // MARK: Writing
 
-    /// - Throws: `SystemError`; the file is as it was.
+    /// - Throws: `SystemError`; the file is unchanged then.
     func append(_ request: RefreshRequest) throws(SystemError) -> Place {
         var bytes = ByteBuffer(capacity: Self.requestHeadBytes + request.key.key.count)
         bytes.append(littleEndian: UInt32(request.key.key.count))
@@ -96,7 +96,7 @@ final class RefreshFile {
         return place
     }
 
-    /// Everything before `offset` is done.
+    /// Notes that everything before `offset` is done.
     func setHead(_ offset: Int) throws(SystemError) {
         guard offset != head else { return }
         head = offset
@@ -115,16 +115,16 @@ final class RefreshFile {
         }
     }
 
-    /// Nothing waits any more.
+    /// Empties the file, because nothing waits any more.
     func reset() throws(SystemError) {
         guard ftruncate(descriptor, 0) == 0 else { throw SystemError("ftruncate", errno: errno, peer: path) }
         (head, end) = (Self.headBytes, Self.headBytes)
         try writeHead()
     }
 
-    /// Makes the file shorter by what is done, where that is worth it.
+    /// Removes the done part at the front of the file, if it is large enough.
     ///
-    /// - Returns: by how much places have moved to the front; 0: not at all.
+    /// - Returns: the number of bytes by which places have moved to the front; 0 if nothing was removed.
     func compact() throws(SystemError) -> Int {
         guard head - Self.headBytes > max(Self.worthMoving, (end - head)) else { return 0 }
         let temporary = path + ".new"
@@ -160,10 +160,10 @@ final class RefreshFile {
         let flow: FlowID
         let origin: RefreshOrigin
         private let check: UInt32
-        /// Of all before the check.
+        /// The hash of everything before the check.
         private let hash: UInt64
 
-        /// - Returns: `nil` where no request is.
+        /// - Returns: `nil` if the bytes are not the head of a request.
         init?(_ bytes: RawSpan) {
             var reader = ByteReader(bytes)
             guard let count = reader.readLittleEndian(UInt32.self), count <= longestKey,
@@ -179,7 +179,7 @@ final class RefreshFile {
         func isOf(_ key: RawSpan) -> Bool { UInt32(truncatingIfNeeded: XXH64.hash(key, seed: hash)) == check }
     }
 
-    /// - Returns: `nil` at the end, and where no request is.
+    /// - Returns: `nil` at the end, or if there is no valid request at `offset`.
     func read(at offset: Int) throws(SystemError) -> (request: RefreshRequest, place: Place)? {
         var bytes = [UInt8](repeating: 0, count: Self.requestHeadBytes)
         guard retryingInterrupts({ pread(descriptor, &bytes, bytes.count, off_t(offset)) }) == bytes.count,
@@ -195,12 +195,12 @@ final class RefreshFile {
         return (request, place)
     }
 
-    /// Calls `body` with each request from the head on. There may be many millions of them: they are read in blocks.
+    /// Calls `body` with each request from the head on. There may be many millions, so they are read in blocks.
     ///
-    /// - Returns: where the last whole one ends.
+    /// - Returns: the end of the last complete request.
     private func visitRequests(size: Int, _ body: (RawSpan, UInt32) -> Void) throws(SystemError) -> Int {
         var block = [UInt8](repeating: 0, count: Self.readBytes)
-        /// Of the block's first byte.
+        /// The offset of the block's first byte in the file.
         var offset = head
         var filled = 0
         while true {
@@ -221,7 +221,8 @@ final class RefreshFile {
         }
     }
 
-    /// - Returns: how many bytes whole requests have, and how many the one after them has at least; `nil`: there is none.
+    /// - Returns: the number of bytes of complete requests, and the minimum number of bytes of the next one; `nil` if no
+    ///   valid request follows.
     private static func visitRequests(
         in bytes: RawSpan, _ body: (RawSpan, UInt32) -> Void
     ) -> (whole: Int, next: Int?) {

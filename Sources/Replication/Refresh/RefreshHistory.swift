@@ -3,18 +3,18 @@ import Glibc
 import Link
 import Wire
 
-/// The keys that were refreshed last, and what the flow's mark was then, in files of the task.
+/// The keys that were refreshed last, each with the flow's mark at that time, in files of the task.
 ///
-/// A target that comes back without its last writes lacks their values, and no record brings them again.
+/// If a target comes back without its last writes, it lacks the values of these keys, and no record brings them again.
 ///
 /// ```
-/// head:  "df2rfdn1" | u64 LE 1 when some have been dropped of which nothing is known, else 0
+/// head:  "df2rfdn1" | u64 LE 1 if entries have been dropped of which nothing is known, else 0
 /// entry: u32 LE bytes of the key | u32 LE database | u16 LE flow | u8 origin | u8 0
 ///        | u64 LE next LSN | u64 LE count beside the stream | u32 LE check | key
 /// ```
-/// The check is the low half of XXH64 over the entry without it. A file that is full becomes `<path>.old` in place of the one
-/// before, of which it keeps the last mark of each flow, as an entry without a key. A process that is killed loses none; a
-/// machine that fails may lose the last ones.
+/// The check is the low half of XXH64 over the entry without the check. A full file is renamed to `<path>.old` and replaces
+/// the previous one, of which the new file keeps the last mark of each flow as an entry without a key. A killed process
+/// loses no entry; a machine that fails may lose the last ones.
 ///
 /// Not Sendable: it belongs to its queue.
 final class RefreshHistory {
@@ -22,14 +22,14 @@ final class RefreshHistory {
         var request: RefreshRequest
         var mark: StreamMark
 
-        /// Has the last mark of its flow of what has been dropped.
+        /// Whether the entry is the last mark of its flow among dropped entries.
         var isOfDropped: Bool { request.key.key.isEmpty }
     }
 
-    /// What a target lacks.
+    /// The refreshed keys that a target lacks.
     struct Lost {
         var requests: [RefreshRequest] = []
-        /// It may lack older ones too, which are not remembered.
+        /// Whether the target may also lack older ones, which are not remembered.
         var mayBeMore = false
     }
 
@@ -44,7 +44,7 @@ final class RefreshHistory {
     private var hasDropped = false
     private var older: String { path + ".old" }
 
-    /// Opens the file, or makes it. What is no file of ours is begun anew.
+    /// Opens or creates the file. A file of another kind is begun anew.
     ///
     /// - Throws: `SystemError`.
     init(path: String, mostBytes: Int = 8 << 20) throws(SystemError) {
@@ -54,7 +54,7 @@ final class RefreshHistory {
         guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }
         if let found = try Self.read(descriptor, path, { _ in }) {
             (end, hasDropped) = (found.end, found.hasDropped)
-            // What a crash has cut short is cut off.
+            // Remove the rest of an entry that a crash has cut short.
             _ = ftruncate(descriptor, off_t(end))
         } else {
             try begin(descriptor)
@@ -65,7 +65,7 @@ final class RefreshHistory {
 
     // MARK: Writing
 
-    /// - Throws: `SystemError`: then it counts as dropped.
+    /// - Throws: `SystemError`; the entry counts as dropped then.
     func append(_ request: RefreshRequest, at mark: StreamMark) throws(SystemError) {
         do throws(SystemError) {
             if end >= mostBytes { try makeRoom() }
@@ -117,7 +117,7 @@ final class RefreshHistory {
         try Self.write(head, to: descriptor, at: 0, path)
     }
 
-    /// A full sync brings every key.
+    /// Removes all entries, because a full sync brings every key.
     func forget() throws(SystemError) {
         hasDropped = false
         unlink(older)
@@ -126,7 +126,9 @@ final class RefreshHistory {
 
     // MARK: A target that comes back
 
-    /// - Parameter marks: of each flow, what the target has.
+    /// Returns the keys that were refreshed after the target's marks.
+    ///
+    /// - Parameter marks: the mark of each flow that the target has.
     func lost(after marks: [StreamMark]) throws(SystemError) -> Lost {
         var lost = Lost()
         var flows: Set<FlowID> = []
@@ -137,13 +139,13 @@ final class RefreshHistory {
                 return
             }
             if isLost { lost.requests.append(entry.request) }
-            // Where the first one that is left of a flow is lost, those before it may be.
+            // If the first remembered entry of a flow is lost, the dropped ones before it may be lost too.
             if flows.insert(entry.request.flow).inserted, isLost, hasDropped { lost.mayBeMore = true }
         }
         return lost
     }
 
-    /// What the target lacks waits to be refreshed again, or has been reported.
+    /// Removes the entries that the target lacks: their keys wait to be refreshed again or have been reported.
     func forgetLost(after marks: [StreamMark]) throws(SystemError) {
         var kept = ByteBuffer(capacity: 0)
         try visitEntries { if !Self.isLost($0, after: marks) { Self.append($0, to: &kept) } }
@@ -171,7 +173,7 @@ final class RefreshHistory {
 
     // MARK: Entries
 
-    /// All that are remembered, the oldest first.
+    /// Calls `body` with all entries, the oldest first.
     private func visitEntries(_ body: (Entry) -> Void) throws(SystemError) {
         try readOlder(body)
         _ = try Self.read(descriptor, path, body)
@@ -206,7 +208,7 @@ final class RefreshHistory {
         UInt32(truncatingIfNeeded: XXH64.hash(key, seed: XXH64.hash(head, seed: 0)))
     }
 
-    /// - Returns: where the last whole entry ends; `nil` when it is no file of ours.
+    /// - Returns: the end of the last complete entry; `nil` if the file is of another kind.
     private static func read(
         _ descriptor: Int32, _ path: String, _ body: (Entry) -> Void
     ) throws(SystemError) -> (end: Int, hasDropped: Bool)? {

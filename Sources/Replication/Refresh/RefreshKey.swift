@@ -1,6 +1,6 @@
 package import Dragonfly
 
-/// A key whose value is to be read at the source.
+/// A key whose value must be read at the source.
 package struct RefreshKey: Hashable, Sendable {
     package var database: UInt32
     package var key: [UInt8]
@@ -8,21 +8,22 @@ package struct RefreshKey: Hashable, Sendable {
     package init(database: UInt32, key: [UInt8]) { (self.database, self.key) = (database, key) }
 }
 
-/// Why a key is to be refreshed. The raw value is what the queue's file has.
+/// Why a key must be refreshed. The raw value is stored in the queue's file.
 package enum RefreshOrigin: UInt8, Sendable, CaseIterable {
-    /// A record, or what the target made of it, says that the key may differ.
+    /// A record, or the target's reply to it, shows that the key may differ.
     case stream = 0
-    /// Both sides have been compared.
+    /// A comparison of both sides found a difference.
     case scrub = 1
-    /// An operator has asked for it.
+    /// An operator requested it.
     case demand = 2
-    /// A stream that consumers read without a record of it, at a leave or a cut-over: before all others, and unpaced.
+    /// A stream that consumers read without a record. At a leave or a cut-over such streams are read before all other keys,
+    /// and without a rate limit.
     case group = 3
 
     var isUrgent: Bool { self == .group }
 }
 
-/// A key to be refreshed, with the flow whose shard owns it.
+/// A request to refresh a key, with the flow whose shard owns the key.
 package struct RefreshRequest: Equatable, Sendable {
     package var key: RefreshKey
     package var flow: FlowID

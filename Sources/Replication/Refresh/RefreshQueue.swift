@@ -3,50 +3,52 @@ import Link
 package import Logging
 import Wire
 
-/// The keys of a task that are to be read at the source: each once, bounded in memory, the rest in a file of the state
-/// directory, where all of them are after a restart too.
+/// The keys of a task that must be read at the source, each once.
+///
+/// Only a limited number of keys is in memory. A file of the state directory has all keys except urgent ones, so that they
+/// survive a restart.
 ///
 /// Used from every flow's queue and from the session.
 package final class RefreshQueue: Sendable {
-    /// What has been done since the process began.
+    /// The numbers of keys since the process began.
     package struct Figures: Equatable, Sendable {
-        /// Keys that were asked for.
+        /// Keys that were requested.
         package var asked = 0
         /// Keys that were read, and written to the target.
         package var refreshed = 0
-        /// Of those, keys that the source did not have any more.
+        /// Keys among the refreshed ones that the source no longer had.
         package var removed = 0
-        /// Readings that were too late: the key had changed.
+        /// Readings that came too late, because the key had changed.
         package var retried = 0
         /// Keys that a record removed before they were read.
         package var overtaken = 0
         /// Keys that a policy leaves out, such as those of a type that the target lacks.
         package var leftOut = 0
-        /// Keys that could not be refreshed: refused, too large, or for want of room.
+        /// Keys that could not be refreshed: they were refused, were too large, or there was no room for them.
         package var failed = 0
         /// Keys that wait.
         package var waiting = 0
-        /// Why nothing is refreshed at present, in words for an operator; `nil`: keys are being refreshed.
+        /// Why nothing is refreshed at present, in words for an operator; `nil` if keys are being refreshed.
         package var obstacle: String?
 
         package init() {}
     }
 
-    /// Keys in memory at once.
+    /// The maximum number of keys in memory.
     private let mostInMemory: Int
     private let mostFileBytes: Int
-    /// What came so far after a key that still waits that it is written to the end again.
+    /// The distance in the file after which a key that still waits is appended to the end again.
     private static let stragglerBytes = 1 << 20
 
-    /// What becomes of a key that is asked for.
+    /// The result of a request.
     package enum Admission: Sendable {
         case added
-        /// It waits already.
+        /// The key already waits.
         case known
         case noRoom
     }
 
-    /// While keys that an operator has asked for wait, more are read in a second.
+    /// A higher rate that applies while keys which an operator requested wait.
     private struct Hurry {
         var mark: UInt64
         var keysPerSecond: Int
@@ -58,13 +60,13 @@ package final class RefreshQueue: Sendable {
         var figures = Figures()
         var file: RefreshFile?
         var history: RefreshHistory?
-        /// Of the file: what follows has not been read back.
+        /// The offset in the file from which keys have not been read back.
         var readOffset = 0
         var onDisk = 0
-        /// Of the keys on the disk, so that a key is there once.
+        /// The fingerprints of the keys on disk, so that a key is there only once.
         var fingerprints: WaitingFingerprints
         var headNotedAt: Int64 = 0
-        /// Of the next key that is asked for. Those on the disk have the last ones before it.
+        /// The number of the next requested key. The keys on disk have the last numbers before it.
         var nextNumber: UInt64 = 1
         var hurry: Hurry?
         var failure: String?
@@ -75,9 +77,10 @@ package final class RefreshQueue: Sendable {
     private let clock: @Sendable () -> Int64
 
     /// - Parameters:
-    ///   - path: the queue's file; `nil`: what memory does not hold is left out.
-    ///   - historyPath: of the keys that were refreshed last; `nil`: none is known when the target loses its last writes.
-    ///   - clock: milliseconds, never going back.
+    ///   - path: the queue's file; if `nil`, keys that do not fit into memory are left out.
+    ///   - historyPath: the file of the keys that were refreshed last; if `nil`, none are known after the target loses its
+    ///     last writes.
+    ///   - clock: returns milliseconds and never goes back.
     package init(
         path: String?, historyPath: String? = nil, logger: Logger, mostInMemory: Int = 10_000,
         mostFileBytes: Int = 1 << 30, mostHistoryBytes: Int = 8 << 20, mostFingerprints: Int = 200_000,
@@ -122,9 +125,9 @@ package final class RefreshQueue: Sendable {
         }
     }
 
-    // MARK: Asking
+    // MARK: Requests
 
-    /// The key may differ from the source's.
+    /// Requests that a key is read, because it may differ from the source's.
     @discardableResult
     package func ask(_ request: RefreshRequest) -> Admission {
         let now = clock()
@@ -133,7 +136,8 @@ package final class RefreshQueue: Sendable {
         return admission
     }
 
-    /// `destination` gets the value that the target has of `key`: where the one is to be read, the other is too.
+    /// Notes that `destination` gets the value that `key` has in the target. If `key` must be read, `destination` must be
+    /// read too.
     func handOn(_ key: RefreshKey, to destination: RefreshKey, flow: FlowID) {
         let now = clock()
         let failure = state.withLock { state -> String? in
@@ -143,10 +147,11 @@ package final class RefreshQueue: Sendable {
         if let failure { logger.warning("\(failure)") }
     }
 
-    /// Whether a key waits to be read at the source; of very many on the disk, a few are said to that do not.
+    /// Whether a key waits to be read at the source. If very many keys are on disk, this is `true` for a few keys that do
+    /// not wait.
     func waits(_ key: RefreshKey) -> Bool { state.withLock { origin(of: key, $0) != nil } }
 
-    /// Why a key waits; `nil`: it does not. Where there are very many on the disk, a few are said to wait that do not.
+    /// Why a key waits; `nil` if it does not. If very many keys are on disk, a few keys that do not wait get a reason.
     private func origin(of key: RefreshKey, _ state: State) -> RefreshOrigin? {
         if let origin = state.schedule.origin(of: key) { return origin }
         guard state.onDisk > 0 else { return nil }
@@ -157,7 +162,7 @@ package final class RefreshQueue: Sendable {
         KeySet.fingerprint(key.key.span.bytes, database: key.database)
     }
 
-    /// - Returns: also what is to be logged.
+    /// - Returns: the admission, and a failure to be logged.
     private func add(
         _ request: RefreshRequest, now: Int64, _ state: inout State
     ) -> (Admission, failure: String?) {
@@ -166,7 +171,7 @@ package final class RefreshQueue: Sendable {
             return (.known, nil)
         }
         if request.origin.isUrgent {
-            // As many as there are streams with groups, which are bounded elsewhere; nobody needs them after a restart.
+            // Urgent keys are streams with groups, whose number is limited elsewhere. They are not needed after a restart.
             state.figures.asked += 1
             _ = state.schedule.add(request, at: nil, number: state.nextNumber, now: now)
             return (.added, nil)
@@ -212,15 +217,15 @@ package final class RefreshQueue: Sendable {
         return state.nextNumber
     }
 
-    /// Once a kind of failure.
+    /// Returns the failure if it must be logged: it differs from the last one.
     private func report(_ failure: String, _ state: inout State) -> String? {
         defer { state.failure = failure }
         return state.failure == failure ? nil : failure
     }
 
-    // MARK: Working
+    // MARK: Reading and finishing keys
 
-    /// The next keys that are due; urgent ones alone.
+    /// Returns the next keys that are due. Urgent keys are returned by themselves.
     package func take(atMost limit: Int, urgent: Int = 0) -> [RefreshRequest] {
         let now = clock()
         let (requests, failure) = state.withLock { state in
@@ -233,7 +238,9 @@ package final class RefreshQueue: Sendable {
         return requests
     }
 
-    /// - Returns: what is to be logged.
+    /// Reads keys back from the file while there is room in memory.
+    ///
+    /// - Returns: a failure to be logged.
     private func refill(_ state: inout State, now: Int64) -> String? {
         guard let file = state.file else { return nil }
         while state.onDisk > 0, state.schedule.count < mostInMemory {
@@ -241,7 +248,7 @@ package final class RefreshQueue: Sendable {
             do throws(SystemError) {
                 next = try file.read(at: state.readOffset)
             } catch {
-                // They stay in the file, and are read at the next turn.
+                // The keys stay in the file and are read the next time.
                 return report("the keys to be refreshed cannot be read from a file: \(error)", &state)
             }
             guard let (request, place) = next else {
@@ -263,7 +270,7 @@ package final class RefreshQueue: Sendable {
         return nil
     }
 
-    /// Once a second: what is done need not be read again.
+    /// Notes once a second in the file which keys are done, so that they are not read again.
     private func noteHead(_ state: inout State, now: Int64) {
         guard let file = state.file, now - state.headNotedAt >= 1000 else { return }
         state.headNotedAt = now
@@ -286,14 +293,14 @@ package final class RefreshQueue: Sendable {
                 state.schedule.moveOffsets(by: moved)
             }
         } catch {
-            // What is done would be done again after a restart.
+            // Done keys would be refreshed again after a restart.
             state.failure = "\(error)"
         }
     }
 
-    /// The key is to be read again, later.
+    /// Schedules the key to be read again later.
     ///
-    /// - Parameter wait: at least so many milliseconds later.
+    /// - Parameter wait: the minimum wait in milliseconds.
     package func retry(_ key: RefreshKey, wasStale: Bool, notBefore wait: Int64 = 0) {
         let now = clock()
         state.withLock { state in
@@ -302,14 +309,14 @@ package final class RefreshQueue: Sendable {
         }
     }
 
-    /// What has become of a key.
+    /// The result for a key.
     package enum End: Sendable { case written, removed, overtaken, leftOut, failed }
 
-    /// - Parameter mark: of the batch that the target has confirmed; `nil`: nothing has been written.
+    /// - Parameter mark: the mark of the confirmed batch; `nil` if nothing has been written.
     package func finish(_ key: RefreshKey, _ end: End, at mark: StreamMark? = nil) {
         let now = clock()
         let failure = state.withLock { state in
-            // Before the key is forgotten.
+            // This must come before the schedule forgets the key.
             let failure = mark.flatMap { remember(key, at: $0, &state) }
             switch end {
             case .written: state.figures.refreshed += 1
@@ -329,7 +336,7 @@ package final class RefreshQueue: Sendable {
     private static let notRemembered =
         "keys that have been refreshed cannot be noted, and stay as they are if the target loses its last writes"
 
-    /// - Returns: what is to be logged.
+    /// - Returns: a failure to be logged.
     private func remember(_ key: RefreshKey, at mark: StreamMark, _ state: inout State) -> String? {
         guard let history = state.history, let request = state.schedule.request(key) else { return nil }
         do throws(SystemError) {
@@ -340,12 +347,13 @@ package final class RefreshQueue: Sendable {
         }
     }
 
-    /// A session goes on at `marks`: what was refreshed later is read again. The target has lost it; or a file keeps the
-    /// position, is older than the target's data, and the records since are applied to them a second time.
+    /// Requests the keys again that were refreshed after `marks`, at which a session continues. Either the target has lost
+    /// them, or the position is in a file and older than the target's data, so that the records since then are applied to
+    /// those values a second time.
     ///
     /// - Parameters:
-    ///   - marks: of each flow.
-    ///   - isOfFile: a file has the position, not the target.
+    ///   - marks: the mark of each flow.
+    ///   - isOfFile: whether a file has the position, not the target.
     package func resume(at marks: [StreamMark], isOfFile: Bool = false) {
         let now = clock()
         var (count, mayBeMore, failures) = (0, false, [String]())
@@ -383,10 +391,10 @@ package final class RefreshQueue: Sendable {
         for failure in failures { logger.warning("\(failure)") }
     }
 
-    /// What was asked for belonged to a session that is over.
+    /// Makes keys due again whose readings belonged to the ended session.
     package func sessionEnded() { state.withLock { $0.schedule.resetAsked() } }
 
-    /// A full sync brings every key.
+    /// Removes all keys, because a full sync brings every key.
     package func fullSyncBegins() {
         state.withLock { state in
             state.schedule.removeAll()
@@ -397,12 +405,12 @@ package final class RefreshQueue: Sendable {
         }
     }
 
-    // MARK: What an operator has asked for
+    // MARK: Requests by an operator
 
-    /// What has been asked for so far comes before it.
+    /// A mark after everything requested so far.
     package var mark: UInt64 { state.withLock { $0.nextNumber } }
 
-    /// Keys that were asked for before `mark`: those that wait, and those that change whenever they are read, which are not
+    /// Returns how many keys requested before `mark` still wait, and how many change whenever they are read and need not be
     /// waited for.
     package func outstanding(before mark: UInt64) -> (waiting: Int, changing: Int) {
         state.withLock { outstanding(before: mark, $0) }
@@ -416,7 +424,7 @@ package final class RefreshQueue: Sendable {
         return outstanding
     }
 
-    /// Until all that has been asked for so far is done, so many keys more are read in a second.
+    /// Reads `keysPerSecond` more keys each second until everything requested so far is done.
     package func hurry(by keysPerSecond: Int) {
         let now = clock()
         state.withLock { state in
@@ -425,10 +433,10 @@ package final class RefreshQueue: Sendable {
         }
     }
 
-    /// Nothing is written at the source any more: all keys that wait are due.
+    /// Makes all waiting keys due, because nothing is written at the source any more.
     func hasten() { state.withLock { $0.schedule.hasten() } }
 
-    /// Keys that are to be read in a second.
+    /// Returns how many keys may be read in a second.
     func rate(_ usual: Int) -> Int {
         let now = clock()
         return state.withLock { state in
@@ -444,7 +452,7 @@ package final class RefreshQueue: Sendable {
         }
     }
 
-    /// Urgent keys that wait.
+    /// The number of urgent keys that wait.
     package var urgentCount: Int { state.withLock { $0.schedule.urgentCount } }
 
     package func setObstacle(_ obstacle: String?) { state.withLock { $0.figures.obstacle = obstacle } }

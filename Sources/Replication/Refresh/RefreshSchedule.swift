@@ -1,33 +1,33 @@
 import DequeModule
 
-/// Which key is asked for next, and when: the part of the queue that is in memory.
+/// Decides which key is read next, and when: the part of the queue that is in memory.
 ///
 /// ```
-/// waiting ──take──▶ asked ──finish──▶ (gone; again not before a pause, if it comes again)
+/// waiting ──take──▶ asked ──finish──▶ (gone; if requested again, not before a pause)
 ///    ▲                │
 ///    └─ after a wait ─┘ retry
 /// ```
-/// Pure; times are milliseconds of any clock that does not go back.
+/// Pure. Times are milliseconds of any clock that does not go back.
 struct RefreshSchedule {
-    /// Waits of a key that changes while it is read, and of one that comes again and again.
+    /// The limits for the wait of a key that changes while it is read, or that is requested again and again.
     static let shortestWait: Int64 = 100
     static let longestWait: Int64 = 60_000
-    /// Keys whose last refresh is remembered.
+    /// The maximum number of keys whose last refresh is remembered.
     private static let mostPauses = 10_000
-    /// Readings that came too late one after the other until a key counts as one that changes all the time.
+    /// The number of readings in a row that come too late before a key counts as one that changes all the time.
     private static let changingReadings = 8
 
     private struct Entry {
         var request: RefreshRequest
-        /// In the queue's file; `nil`: in none.
+        /// The request's place in the queue's file; `nil` if it is not there.
         var place: RefreshFile.Place?
-        /// In the order in which keys were asked for.
+        /// The number of the request, in the order of requests.
         var number: UInt64
         var wait: Int64 = 0
-        /// Readings that came too late.
+        /// The number of readings that came too late.
         var staleReadings = 0
         var isAsked = false
-        /// Has come again since it was asked for, and why.
+        /// The reason of a new request since the key was taken; `nil` if there is none.
         var comesAgain: RefreshOrigin?
 
         var isUrgent: Bool { request.origin.isUrgent || comesAgain?.isUrgent == true }
@@ -40,9 +40,9 @@ struct RefreshSchedule {
 
     private var entries: [RefreshKey: Entry] = [:]
     private var ready: Deque<RefreshKey> = []
-    /// Of `ready`, those that come first.
+    /// Ready keys that come before those in `ready`.
     private var urgent: Deque<RefreshKey> = []
-    /// By the second in which they are due.
+    /// Waiting keys by the second in which they are due.
     private var later: [Int64: [RefreshKey]] = [:]
     private var pauses: [RefreshKey: Pause] = [:]
 
@@ -50,7 +50,7 @@ struct RefreshSchedule {
 
     enum Admission: Equatable {
         case added
-        /// It waits already, or is asked for again when it has been read.
+        /// The key already waits, or will be read again after the current reading.
         case known
     }
 
@@ -72,7 +72,7 @@ struct RefreshSchedule {
             entries[key] = entry
             urgent.append(key)
         } else if let pause = pauses[key], pause.end > now {
-            // A key that each record makes differ is not read for each record.
+            // A key that differs after each record is not read for each record.
             entry.wait = pause.wait
             entries[key] = entry
             schedule(key, at: pause.end)
@@ -86,12 +86,12 @@ struct RefreshSchedule {
     func contains(_ key: RefreshKey) -> Bool { entries[key] != nil }
 
     func request(_ key: RefreshKey) -> RefreshRequest? { entries[key]?.request }
-    /// Why a key waits; `nil`: it does not.
+    /// Why a key waits; `nil` if it does not.
     func origin(of key: RefreshKey) -> RefreshOrigin? { entries[key].map { $0.isUrgent ? .group : $0.request.origin } }
 
     private mutating func schedule(_ key: RefreshKey, at time: Int64) { later[time / 1000, default: []].append(key) }
 
-    /// The next keys that are due; they count as asked for. Urgent ones come alone.
+    /// Returns the next keys that are due and marks them as asked for. Urgent keys are returned by themselves.
     mutating func take(atMost limit: Int, urgent urgentLimit: Int = 0, now: Int64) -> [RefreshRequest] {
         let first = take(from: \.urgent, atMost: urgentLimit)
         if !first.isEmpty { return first }
@@ -113,9 +113,9 @@ struct RefreshSchedule {
         return requests
     }
 
-    /// The key has changed meanwhile, or could not be read.
+    /// Schedules a key again that has changed meanwhile or could not be read.
     ///
-    /// - Returns: how long it waits, in milliseconds.
+    /// - Returns: how long the key waits, in milliseconds.
     @discardableResult
     mutating func retry(_ key: RefreshKey, wasStale: Bool = false, now: Int64, notBefore wait: Int64 = 0) -> Int64 {
         guard var entry = entries[key], entry.isAsked else { return 0 }
@@ -129,7 +129,8 @@ struct RefreshSchedule {
         return entry.wait
     }
 
-    /// Nothing is written at the source any more: no key has to wait until it changes less often.
+    /// Makes all keys due, because nothing is written at the source any more and no key has to wait until it changes less
+    /// often.
     mutating func hasten() {
         for keys in later.values { for key in keys { ready.append(key) } }
         (later, pauses) = ([:], [:])
@@ -143,7 +144,7 @@ struct RefreshSchedule {
         if entries[key]?.request.origin.isUrgent == true { urgent.append(key) } else { ready.append(key) }
     }
 
-    /// The key is what it is at the source, or nothing is to be done for it.
+    /// Removes a key that now equals the source's, or for which nothing needs to be done.
     mutating func finish(_ key: RefreshKey, now: Int64) {
         guard let entry = entries.removeValue(forKey: key) else { return }
         let last = pauses[key].map { $0.end + $0.wait > now ? $0.wait * 2 : Self.shortestWait } ?? Self.shortestWait
@@ -160,7 +161,7 @@ struct RefreshSchedule {
         }
     }
 
-    /// Nothing is asked for any more: what was is to be asked for again.
+    /// Makes keys ready again that were asked for, because those readings have ended.
     mutating func resetAsked() {
         for (key, entry) in entries where entry.isAsked {
             entries[key]?.isAsked = false
@@ -168,9 +169,9 @@ struct RefreshSchedule {
         }
     }
 
-    // MARK: How far it is
+    // MARK: Progress
 
-    /// Keys that were asked for before `mark`: those that wait, and those that change whenever they are read.
+    /// Returns how many keys requested before `mark` still wait, and how many change whenever they are read.
     func outstanding(before mark: UInt64) -> (waiting: Int, changing: Int) {
         var (waiting, changing) = (0, 0)
         for entry in entries.values where entry.number < mark {
@@ -185,10 +186,10 @@ struct RefreshSchedule {
 
     // MARK: The file
 
-    /// The first place in the file of a key that is not done.
+    /// The first offset in the file of a key that is not done.
     var firstOffset: Int? { entries.values.lazy.compactMap { $0.place?.offset }.min() }
 
-    /// The file has become shorter at its front.
+    /// Adjusts the places after the file has become shorter at its front.
     mutating func moveOffsets(by bytes: Int) {
         for key in entries.keys {
             entries[key]?.place?.offset -= bytes
@@ -196,7 +197,7 @@ struct RefreshSchedule {
         }
     }
 
-    /// Keys that keep waiting although what came `distance` bytes after them is done.
+    /// Returns the keys that still wait while the file has been read `distance` bytes beyond them.
     func stragglers(before end: Int, distance: Int) -> [RefreshRequest] {
         entries.values.compactMap { entry in
             guard let place = entry.place, end - place.end > distance else { return nil }

@@ -1,19 +1,19 @@
-/// Compares both sides' keys with ordinary commands: over and over (`verify.keysPerSecond`), and when an operator asks for it.
+/// Compares both sides' keys with ordinary commands, continuously (`verify.keysPerSecond`) or when an operator requests it.
 package struct Scrub: Sendable {
-    /// A key that is different, time and again while nothing wrote to it.
+    /// A key that differed in repeated comparisons while nothing wrote to it.
     package struct Finding: Sendable {
         package var key: RefreshKey
-        /// The target has it, and the source does not.
+        /// Whether only the target has the key.
         package var isExtra: Bool
 
         package init(_ key: RefreshKey, isExtra: Bool) { (self.key, self.isExtra) = (key, isExtra) }
     }
 
-    /// How far a pass has come, in keys of the source.
+    /// The progress of a pass, in keys of the source.
     package struct Progress: Equatable, Sendable {
         package var keys = 0
         package var expectedKeys = 0
-        /// Keys that a policy leaves out: they do not differ.
+        /// Keys that a policy leaves out. They do not count as different.
         package var leftOut = 0
 
         package init(keys: Int, expectedKeys: Int, leftOut: Int = 0) {
@@ -23,9 +23,9 @@ package struct Scrub: Sendable {
 
     package struct Failure: Error, Sendable, CustomStringConvertible {
         package let description: String
-        /// Another attempt may succeed without anybody changing anything.
+        /// Whether another attempt may succeed without any change by somebody.
         package let isTransient: Bool
-        /// The exit status of a command that ends for it.
+        /// The exit status of a command that ends because of the failure.
         package let exitStatus: Int32
 
         package init(_ description: String, isTransient: Bool, exitStatus: Int32) {
@@ -33,7 +33,7 @@ package struct Scrub: Sendable {
         }
     }
 
-    /// Compares every key once; ends soon when it is cancelled.
+    /// Compares every key once; ends soon after it is cancelled.
     package var pass:
         @Sendable (
             _ keysPerSecond: Int, _ onFinding: @escaping @Sendable (Finding) -> Void,
@@ -50,12 +50,12 @@ package struct Scrub: Sendable {
     }
 }
 
-/// A comparison of both sides that is over.
+/// A finished comparison of both sides.
 package struct FinishedPass: Equatable, Sendable {
-    /// Unix time in milliseconds.
+    /// The Unix time in milliseconds.
     package var at: Int64
     package var progress: Scrub.Progress
-    /// Keys that were different.
+    /// The number of keys that were different.
     package var found: Int
 
     package init(at: Int64, progress: Scrub.Progress, found: Int) {
@@ -63,27 +63,27 @@ package struct FinishedPass: Equatable, Sendable {
     }
 }
 
-/// What has been compared since the process began.
+/// The comparisons since the process began.
 package struct ScrubFigures: Equatable, Sendable {
-    /// Times that every key has been compared.
+    /// How many times every key has been compared.
     package var passes = 0
-    /// Of the pass that is under way.
+    /// The progress of the current pass.
     package var progress = Scrub.Progress(keys: 0, expectedKeys: 0)
-    /// How long the last whole pass took; `nil` before the first.
+    /// How long the last complete pass took; `nil` before the first.
     package var lastPass: Duration?
-    /// How long the one under way will take, as far as it is known.
+    /// How long the current pass will still take, if that is known.
     package var timeLeft: Duration?
-    /// Keys that were different.
+    /// The number of keys that were different.
     package var found = 0
-    /// Of those, keys that are to be read at the source.
+    /// The different keys that are read at the source.
     package var asked = 0
-    /// Of those, keys that only the target has, in a database that others write to as well: they stay.
+    /// The different keys that only the target has, in a database to which others write as well. They stay.
     package var foreign = 0
-    /// Of those, keys of which it is not known which shard of the source has them.
+    /// The different keys whose shard at the source is not known.
     package var unplaced = 0
     /// Why nothing is compared at present, in words for an operator.
     package var obstacle: String?
-    /// The last whole pass; `nil` before the first.
+    /// The last complete pass; `nil` before the first.
     package var finished: FinishedPass?
 
     package init() {}

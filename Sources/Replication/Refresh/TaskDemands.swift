@@ -1,16 +1,16 @@
 import Base
 
-/// What an operator may ask a task for while it runs: a comparison of both sides, keys to be read at the source again, and
-/// the streams that consumers have read. Nothing here waits: each question has its answer at once.
+/// Takes an operator's requests to a running task: a comparison of both sides, keys to be read at the source again, and the
+/// streams that consumers have read. No request waits; each is answered at once.
 ///
-/// Used from the server of the task's Unix socket; the session does the work (`SessionDemands`, `SessionRefresh`).
+/// Used from the server of the task's Unix socket. The session does the work (`SessionDemands`, `SessionRefresh`).
 package final class TaskDemands: Sendable {
-    /// Why nothing is done.
+    /// Why a request is refused.
     package struct Refusal: Error, Sendable, CustomStringConvertible {
         package enum Code: String, Sendable {
-            /// The task would have to be configured otherwise.
+            /// The task's configuration does not allow the request.
             case impossible
-            /// Later it may be done.
+            /// The request may succeed later.
             case notNow
         }
 
@@ -18,25 +18,25 @@ package final class TaskDemands: Sendable {
         package let description: String
     }
 
-    /// What became of keys that were asked for.
+    /// The result of a request for keys.
     package struct Receipt: Equatable, Sendable {
-        /// Keys that are read now, with those that waited already.
+        /// The number of keys that are read now, including those that already waited.
         package var asked = 0
-        /// Keys of which it is not known which shard of the source has them.
+        /// The number of keys whose shard at the source is not known.
         package var unplaced = 0
-        /// Keys that the queue had no room for.
+        /// The number of keys for which the queue had no room.
         package var noRoom = 0
-        /// Where to ask how far they are.
+        /// The mark for `rest(before:)`, which tells how far these keys are.
         package var mark: UInt64 = 0
-        /// Of `Rest`, before these keys were asked for.
+        /// The values of `Rest` before these keys were requested.
         package var failedBefore = 0
         package var leftOutBefore = 0
     }
 
-    /// How far the keys are that were asked for before a mark.
+    /// The state of the keys that were requested before a mark.
     package struct Rest: Equatable, Sendable {
         package var waiting = 0
-        /// Keys that have changed each time they were read.
+        /// Keys that changed each time they were read.
         package var changing = 0
         /// Keys that could not be read or written, since the process began.
         package var failed = 0
@@ -49,9 +49,9 @@ package final class TaskDemands: Sendable {
     private let verifying: Verification?
     private let incidents: IncidentLog
     package let streams = ConsumedStreams()
-    /// Of the session that is stable; `nil`: none is.
+    /// The key placement of the stable session; `nil` if no session is stable.
     private let placement = Lock<KeyPlacement?>(nil)
-    /// Wakes whoever reads keys at the source.
+    /// Wakes the session's reader of keys.
     private let wake = Lock<(@Sendable () -> Void)?>(nil)
 
     init(_ settings: ReplicatorSettings, queue: RefreshQueue?, incidents: IncidentLog) {
@@ -65,7 +65,7 @@ package final class TaskDemands: Sendable {
 
     var verificationAtWork: Verification? { verifying }
 
-    /// A session is stable, and keys can be asked for.
+    /// Notes that a session is stable, so keys can be requested.
     func learn(_ placement: KeyPlacement, wake: @escaping @Sendable () -> Void) {
         self.placement.withLock { $0 = placement }
         self.wake.withLock { $0 = wake }
@@ -76,7 +76,7 @@ package final class TaskDemands: Sendable {
         wake.withLock { $0 = nil }
     }
 
-    // MARK: Both sides compared
+    // MARK: Comparisons
 
     package func verify(
         keysPerSecond: Int
@@ -89,7 +89,8 @@ package final class TaskDemands: Sendable {
         return verifying.begin(keysPerSecond: keysPerSecond)
     }
 
-    /// Somebody may have done something about the obstacle: if it is still there, it is known at the next question.
+    /// Clears the obstacle and tries again, because somebody may have removed it. If it still exists, it is known at the
+    /// next query.
     private func tryAgain(_ queue: RefreshQueue?) {
         guard let queue, queue.figures.obstacle != nil else { return }
         queue.setObstacle(nil)
@@ -109,7 +110,8 @@ package final class TaskDemands: Sendable {
 
     // MARK: Keys
 
-    /// Has keys read at the source, before long at so many a second more than usual.
+    /// Requests that `keys` are read at the source. Until they are, `keysPerSecond` more keys than usual are read each
+    /// second.
     package func refresh(_ keys: [RefreshKey], keysPerSecond: Int) throws(Refusal) -> Receipt {
         guard let queue else { throw noRefreshes }
         guard let placement = placement.withLock({ $0 }) else { throw notStable }
@@ -132,7 +134,7 @@ package final class TaskDemands: Sendable {
         return receipt
     }
 
-    /// Has all keys that wait read at the source at once, where nothing is written any more.
+    /// Makes all waiting keys due at once. It is meant for a time when nothing is written at the source any more.
     package func refreshWaiting(keysPerSecond: Int) throws(Refusal) -> Receipt {
         guard let queue else { throw noRefreshes }
         guard placement.withLock({ $0 }) != nil else { throw notStable }
@@ -157,7 +159,7 @@ package final class TaskDemands: Sendable {
 
     private func failedKeys(_ queue: RefreshQueue) -> Int { queue.figures.failed + incidents.refusedByTarget }
 
-    /// Why no key is read at the source at present; `nil`: keys are read.
+    /// Why no key is read at the source at present; `nil` if keys are read.
     package var obstacle: String? { queue?.figures.obstacle }
 
     private var notStable: Refusal {
@@ -166,9 +168,9 @@ package final class TaskDemands: Sendable {
 
     // MARK: Streams that consumers have read
 
-    /// Has them read at the source before all other keys, and as fast as that goes.
+    /// Requests that these streams are read at the source, before all other keys and without a rate limit.
     ///
-    /// - Returns: how many.
+    /// - Returns: the number of streams.
     package func fetchStreams() throws(Refusal) -> Int {
         let requests = streams.requests
         if requests.isEmpty { return 0 }
@@ -177,10 +179,10 @@ package final class TaskDemands: Sendable {
         return fetch(requests, queue)
     }
 
-    /// There are streams to be read, and they may be read.
+    /// Whether there are streams to be read and keys can be read.
     var hasStreams: Bool { queue != nil && streams.figures.count > 0 }
 
-    /// As `fetchStreams`, for a leave.
+    /// Does the same as `fetchStreams`, for a leave.
     func fetchStreamsNow() -> Int {
         let requests = streams.requests
         guard let queue, !requests.isEmpty else { return 0 }
@@ -193,6 +195,6 @@ package final class TaskDemands: Sendable {
         return requests.count
     }
 
-    /// Streams that are not written yet.
+    /// The number of streams that are not written yet.
     package var unfetchedStreams: Int { queue?.urgentCount ?? 0 }
 }

@@ -1,33 +1,33 @@
 import DequeModule
 
-/// Which keys have got the values of other keys by records that the target has not confirmed. Pure.
+/// Knows which keys have received the values of other keys by records that the target has not confirmed. Pure.
 ///
-/// The target's answer to a command comes when records after it have been written already: a key of which it says that it
-/// differs may have got another name by then. Bounded by what is not confirmed.
+/// The target's reply to a command arrives after later records have been written. A key whose value differs according to
+/// the reply may have another name by then. The size is limited by what is not confirmed.
 struct UnconfirmedHandOns {
     private struct HandOn {
         var destination: RefreshKey
-        /// Of the record; 0 inside the snapshot.
+        /// The LSN of the record; 0 inside the snapshot.
         var lsn: UInt64
-        /// In the order of the stream.
+        /// The number of the hand-on, in the order of the stream.
         var number: UInt64
     }
 
     private var byKey: [RefreshKey: Deque<HandOn>] = [:]
-    /// The keys of all of them, in the order of the stream.
+    /// The source keys of all hand-ons, in the order of the stream.
     private var keys: Deque<RefreshKey> = []
     private var nextNumber: UInt64 = 1
 
     var count: Int { keys.count }
 
-    /// The record `lsn` gives `destination` the value that the target has of `key`.
+    /// Notes that the record `lsn` gives `destination` the value that `key` has in the target.
     mutating func note(_ key: RefreshKey, to destination: RefreshKey, at lsn: UInt64) {
         byKey[key, default: []].append(HandOn(destination: destination, lsn: lsn, number: nextNumber))
         keys.append(key)
         nextNumber += 1
     }
 
-    /// The target has confirmed the oldest `count`.
+    /// Notes that the target has confirmed the oldest `count` hand-ons.
     mutating func confirm(_ count: Int) {
         for _ in 0..<min(count, keys.count) {
             let key = keys.removeFirst()
@@ -36,11 +36,11 @@ struct UnconfirmedHandOns {
         }
     }
 
-    /// The keys that have got the values of `keys` from the record `lsn` on, over any number of steps.
+    /// Returns the keys that have received the values of `keys` from the record `lsn` on, over any number of steps.
     func destinations(of keys: [RefreshKey], since lsn: UInt64) -> [RefreshKey] {
         guard count > 0 else { return [] }
         var found: [RefreshKey] = []
-        // From which hand-on on a key has a value that was handed on.
+        // The number of the hand-on since which a key has one of the values.
         var starts: [RefreshKey: UInt64] = [:]
         var open = keys
         for key in keys { starts[key] = 0 }

@@ -1,16 +1,17 @@
 import Base
 
-/// The pass over both sides that an operator has asked for: one at a time, through all sessions of the process.
+/// The pass over both sides that an operator has requested. There is one at a time, and it spans all sessions of the
+/// process.
 ///
 /// ```
 /// idle ─begin─▶ waiting ─take─▶ comparing ─compared─▶ mending ─▶ done
-///                  ▲               │ │                all keys that were asked for are read and written
+///                  ▲               │ │                all requested keys are read and written
 ///                  └─ interrupted ─┘ └─ stopped, failed
 /// ```
 package final class Verification: Sendable {
     package enum Phase: String, Sendable {
         case idle
-        /// The session is not stable, or removes what the source no longer has.
+        /// The session is not stable, or still removes keys that the source no longer has.
         case waiting
         case comparing
         /// Keys that were found to differ are read at the source.
@@ -28,47 +29,47 @@ package final class Verification: Sendable {
     }
 
     package struct Figures: Equatable, Sendable {
-        /// Of the passes of this process, from 1.
+        /// The number of the pass in this process, from 1.
         package var number = 0
         package var phase = Phase.idle
         package var keysPerSecond = 0
         package var progress = Scrub.Progress(keys: 0, expectedKeys: 0)
-        /// Keys that were different.
+        /// The number of keys that were different.
         package var found = 0
-        /// Of those, keys that only the target has, in a database that others write to as well: they stay.
+        /// The different keys that only the target has, in a database to which others write as well. They stay.
         package var foreign = 0
-        /// Of those, keys of which it is not known which shard of the source has them.
+        /// The different keys whose shard at the source is not known.
         package var unplaced = 0
-        /// Of those, keys that the queue had no room for.
+        /// The different keys for which the queue had no room.
         package var leftOut = 0
-        /// Keys that are still to be read.
+        /// Keys that still have to be read.
         package var waiting = 0
-        /// Keys that have changed each time they were read.
+        /// Keys that changed each time they were read.
         package var changing = 0
         /// Keys that could not be read or written meanwhile.
         package var failed = 0
-        /// Why both sides cannot be compared at present, or could not.
+        /// Why both sides cannot be compared, or could not.
         package var failure: String?
         /// The exit status that goes with `failure`.
         package var exitStatus: Int32 = 0
-        /// When it was over, in Unix milliseconds; `nil`: it is not.
+        /// When the pass ended, in Unix milliseconds; `nil` if it has not ended.
         package var finishedAt: Int64?
 
         package init() {}
 
-        /// What was found and could not be mended.
+        /// The different keys that could not be mended.
         package var remaining: Int { unplaced + leftOut + changing + failed }
         package var mended: Int { max(0, found - foreign - remaining) }
     }
 
     private struct State {
         var figures = Figures()
-        /// Keys that had failed before it began.
+        /// The number of keys that had failed before the pass began.
         var failedBefore = 0
-        /// What was asked for in the pass comes before it.
+        /// The queue's mark after everything that the pass requested.
         var mark: UInt64 = 0
         var stop: (@Sendable () -> Void)?
-        /// It has been begun before, and could not be ended.
+        /// Whether the pass was begun before and could not be finished.
         var isTriedAgain = false
 
         mutating func end(_ phase: Phase) {
@@ -81,15 +82,17 @@ package final class Verification: Sendable {
     private let queue: RefreshQueue
     private let failures: @Sendable () -> Int
 
-    /// - Parameter failures: keys that could not be written to the target since the process began.
+    /// - Parameter failures: returns the number of keys that could not be written to the target since the process began.
     init(_ queue: RefreshQueue, failures: @escaping @Sendable () -> Int) {
         self.queue = queue
         self.failures = failures
     }
 
-    // MARK: The operator
+    // MARK: Requests by the operator
 
-    /// - Returns: whether it was under way already, at the pace that it has.
+    /// Begins a pass unless one is running.
+    ///
+    /// - Returns: the figures, and whether a pass was already running, which keeps its pace.
     func begin(keysPerSecond: Int) -> (figures: Figures, isJoined: Bool) {
         let failed = failedKeys
         return state.withLock { state in
@@ -104,7 +107,7 @@ package final class Verification: Sendable {
         }
     }
 
-    /// Ends pass `number`, if that is the one under way. What it has found is mended nevertheless.
+    /// Ends pass `number` if it is running. Keys that it has found are mended nevertheless.
     func stop(_ number: Int) {
         let stop = state.withLock { state -> (@Sendable () -> Void)? in
             guard state.figures.number == number, !state.figures.phase.isOver else { return nil }
@@ -137,15 +140,17 @@ package final class Verification: Sendable {
 
     // MARK: The session
 
-    /// What is to be done now.
+    /// A pass that the session must make now.
     struct Order: Equatable {
         var keysPerSecond: Int
-        /// The pass has been begun before, and whoever watches knows of it.
+        /// Whether the pass was begun before, so that watchers know about it.
         var isTriedAgain = false
     }
 
+    /// Takes the pass that waits.
+    ///
     /// - Parameter stop: ends the pass early.
-    /// - Returns: `nil`: no pass is to be made.
+    /// - Returns: `nil` if no pass waits.
     func take(stop: @escaping @Sendable () -> Void) -> Order? {
         state.withLock { state in
             guard state.figures.phase == .waiting else { return nil }
@@ -172,7 +177,7 @@ package final class Verification: Sendable {
         }
     }
 
-    /// Every key has been compared.
+    /// Reports that every key has been compared.
     func compared() {
         let mark = queue.mark
         state.withLock { state in
@@ -183,7 +188,7 @@ package final class Verification: Sendable {
         }
     }
 
-    /// The pass is to be made again, in the next session or a little later.
+    /// Reports that the pass was interrupted. It is made again in the next session or a little later.
     func interrupted(_ failure: Scrub.Failure?) {
         state.withLock { state in
             state.stop = nil
@@ -193,7 +198,7 @@ package final class Verification: Sendable {
         }
     }
 
-    /// Both sides cannot be compared, before an operator has done something about it.
+    /// Ends the pass because both sides cannot be compared until an operator does something about it.
     func failed(_ failure: Scrub.Failure) {
         state.withLock { state in
             state.stop = nil
