@@ -15,11 +15,11 @@ import Wire
 /// | lagging, or catching up: in a full sync, or continued | a day | none |
 ///
 /// The margin while level exists because nothing can be written to a target that has stopped. A deadline that passes while
-/// it is stopped, for up to the guard window W, must have its margin before. Margin and horizon are 1.5 W, because up to W
-/// / 4 of lag still counts as level. Once the flow lags, near deadlines get a margin of a day before anything more is
-/// applied, because the lag may grow to any length. When the flow is level again they get the margin for that, and at the
-/// leave the exact deadlines (`ExactTTLRestorer`). In a full sync, megabytes are on their way to the target. If a slow
-/// target takes long for them, that shows only when it is too late.
+/// it is stopped, for up to the guard window W, must have its margin before. Margin and horizon are 1.5 W, because a lag of
+/// up to a quarter of W still counts as level. Once the flow lags, near deadlines get a margin of a day before anything
+/// more is applied, because the lag may grow to any length. When the flow is level again they get the margin for that, and
+/// at the leave the exact deadlines (`ExactTTLRestorer`). In a full sync, megabytes are on their way to the target. If a
+/// slow target takes long for them, that shows only when it is too late.
 ///
 /// A margin while level cannot be avoided: after a stop, Redis first deletes keys that are overdue by its clock. So a key
 /// that is to survive a stop of W must have a TTL of W or more in the target at every moment before the stop.

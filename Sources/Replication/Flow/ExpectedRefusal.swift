@@ -1,7 +1,7 @@
 /// An error of the target that does not prove that its data differ.
 ///
-/// The source journals some commands whether it accepts them or not, and accepts numbers that Redis does not (Protocol 5.6
-/// rows 20 and 21). The raw value names the refusal in logs, counters and the dead-letter file.
+/// The source journals some commands whether it accepts them or not, and accepts numbers that Redis does not
+/// (Protocol 5.6 rows 20 and 21). The raw value names the refusal in logs, counters and the dead-letter file.
 enum ExpectedRefusal: String, CaseIterable {
     /// As far as the journal shows, the source refuses such a command as well.
     case command = "refused-alike"

@@ -37,7 +37,7 @@ final class FlowEncoder: FlowSink {
     private let stages: FlowStages
     private let builder: BatchBuilder
     private let position: StreamPosition
-    /// The snapshot's state; `nil` once the flow has reached the journal.
+    /// The snapshot's state; `nil` once the flow has reached the stable stream.
     private var snapshot: SnapshotPhase?
     private let flowCount: Int
     private let sourceClock: SourceClock
@@ -73,7 +73,7 @@ final class FlowEncoder: FlowSink {
     /// Databases that this flow has written to.
     var databases: Set<UInt32> { builder.databases }
     var halt: Halt? { reports.halt }
-    /// Whether the flow has reached the journal.
+    /// Whether the flow has reached the stable stream.
     var isStable: Bool { builder.isJournal }
     /// Whether all values of the snapshot have arrived.
     var hasCompletedSnapshot: Bool { snapshot?.isComplete ?? true }

@@ -5,7 +5,7 @@ package import Redis
 package enum FlowEvent: Sendable {
     /// The snapshot of this flow is decoded: FULLSYNC_END was reached.
     case snapshotCompleted(FlowID)
-    /// The end of the snapshot is applied; from here on the flow is in the journal.
+    /// The end of the snapshot is applied; from here on the flow is in the stable stream.
     case stable(FlowID, masterVersion: String?)
     /// The flow is about to write to a database for the first time, and waits until the session permits it.
     case reachedDatabase(FlowID, UInt32)

@@ -249,7 +249,7 @@ extension FlowStateMachine {
 
     mutating func repeats(until end: LSN) { log.repeats(until: end) }
 
-    /// Reports that the target has turned the batch on its way away temporarily.
+    /// Reports that the target refuses the batch on its way for the time being.
     mutating func turnedAway(_ batch: CommandBatch, _ reason: String) {
         guard case .active(let stream, .sending) = state else { return }
         lost(TargetError(.notReady, "the target refuses writes: \(reason)"))

@@ -4,7 +4,7 @@ import Wire
 
 /// Writes the snapshot's values, whole or in pieces, and keeps the state that only a full sync needs.
 ///
-/// It is made for a full sync and dropped once the flow reaches the journal. Lives on its flow's queue.
+/// It is made for a full sync and dropped once the flow reaches the stable stream. Lives on its flow's queue.
 final class SnapshotPhase {
     /// Protects keys that the target already has; `nil` without a conflict policy.
     let conflicts: ConflictStage?
@@ -181,8 +181,8 @@ final class SnapshotPhase {
         ended(writer)
     }
 
-    /// Leaves out a value, one of whose elements the target does not take. Nothing of the value is written, and no older
-    /// value stays.
+    /// Leaves out a value if the target does not take one of its elements. Nothing of the value is written, and no older
+    /// value stays unless a conflict policy protects it.
     private func leaveOut(_ writer: ValueWriter, _ excess: TargetLimits.Excess) {
         let label = CommandBatch.Label(
             name: writer.head.type.name, key: writer.keyDescription, database: writer.head.database)

@@ -10,8 +10,8 @@ import Synchronization
 /// a flow may always hold two slabs, one to read into and one on its way to the disk. So with a small `memoryBytes`, more
 /// than that may be used.
 package final class SpoolBudget: Sendable {
-    /// The minimum reserve: enough for a disk that stalls for a tenth of a second, as disks do, while the source sends 100
-    /// MB/s.
+    /// The minimum reserve: enough for a disk that stalls for a tenth of a second, as disks do, at 100 MB/s from the
+    /// source.
     static let leastReserve = 16 << 20
 
     package let memoryBytes: Int

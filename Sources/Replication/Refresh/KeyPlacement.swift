@@ -14,7 +14,7 @@ struct KeyPlacement: Sendable {
         isByTag = evidence.allSatisfy(\.isByTag)
     }
 
-    /// Learns from a key whose shard the source has told.
+    /// Learns from a key whose shard the source has reported.
     mutating func learn(_ key: [UInt8], isIn flow: FlowID) {
         let tag = KeyOwnership.hash(KeyOwnership.tag(of: key.span.bytes)) % flowCount
         let whole = KeyOwnership.hash(key.span.bytes) % flowCount

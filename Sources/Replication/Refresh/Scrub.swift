@@ -23,7 +23,7 @@ package struct Scrub: Sendable {
 
     package struct Failure: Error, Sendable, CustomStringConvertible {
         package let description: String
-        /// Whether another attempt may succeed without any change by somebody.
+        /// Whether another attempt may succeed although nobody changes anything.
         package let isTransient: Bool
         /// The exit status of a command that ends because of the failure.
         package let exitStatus: Int32

@@ -124,7 +124,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
             var reply = try await connection.request(question)
             if let text = reply.errorText {
                 switch ClusterRedirection(text, cluster.reading(from: connection.endpoint)) {
-                // The slot is at another node, which is asked instead.
+                // The slot is at another node, where its mark is asked for.
                 case .moved: continue
                 // The slot is being moved, and the mark has already moved.
                 case .ask(_, let destination?):

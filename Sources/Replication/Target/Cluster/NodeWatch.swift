@@ -7,8 +7,8 @@ import Redis
 /// order, so a node that has the mark has everything before it. The marks that are expected are stored with the flow's
 /// position, so that the next process can check them too.
 ///
-/// A slot may be moved to a master shortly before its replica takes over, before a mark was written there. Keys of the slot
-/// may be lost then. A mark cannot show this, so the slot counts as lost.
+/// A slot may be moved to a master shortly before a replica takes that master's place, and before a mark was written there.
+/// Its keys may be lost on the way. A mark cannot show this, so the slot counts as lost.
 ///
 /// After something other than the flow has removed keys (a flush, a reconciliation), every master has a mark. A master
 /// without it lacks the removal, which no flow repeats. The same is true of a master that only has a mark from before a
