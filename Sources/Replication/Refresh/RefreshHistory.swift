@@ -12,9 +12,9 @@ import Wire
 /// entry: u32 LE bytes of the key | u32 LE database | u16 LE flow | u8 origin | u8 0
 ///        | u64 LE next LSN | u64 LE count beside the stream | u32 LE check | key
 /// ```
-/// The check is the low half of XXH64 over the entry without the check. A full file is renamed to `<path>.old` and replaces
-/// the previous one, of which the new file keeps the last mark of each flow as an entry without a key. A killed process
-/// loses no entry; a machine that fails may lose the last ones.
+/// The check is the low half of XXH64 over the entry without the check. A full file becomes `<path>.old` in place of the
+/// previous one. Before that, the last mark of each flow in the previous one is appended to the full file, as an entry
+/// without a key. A killed process loses no entry; a machine that fails may lose the last ones.
 ///
 /// Not Sendable: it belongs to its queue.
 final class RefreshHistory {

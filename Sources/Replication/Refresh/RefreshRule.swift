@@ -1,8 +1,8 @@
 /// Decides when a value that was read at the source may be written into the stream of its shard.
 ///
-/// The source returns its shard's next LSN before a value is read and again afterwards. If no record from the first to the
-/// second LSN touches the key, the key had that value at every moment in between. It still has the value at any later
-/// position of the stream, as long as no record since has touched the key.
+/// The source returns its shard's next LSN before a value is read and again afterwards. If no record from the first LSN up
+/// to, but not including, the second one touches the key, the key had that value at every moment in between. It still has
+/// the value at any later position of the stream, as long as no record since has touched the key.
 ///
 /// ```
 /// records of the shard   ... 41   42   43   44   45 ...
