@@ -1,11 +1,11 @@
 import Link
 import Wire
 
-/// A step of a batch, which is done before the next one begins.
+/// A step of a batch. Each step is completed before the next one begins.
 package enum BatchStep {
-    /// Commands whose keys are in one slot each.
+    /// Commands with all their keys in one slot.
     case slots(SlotWork)
-    /// A command whose keys are in several slots, and which cannot be divided.
+    /// A command that has keys in several slots and cannot be divided.
     case crossing(CrossSlotCommand)
 }
 
@@ -25,10 +25,10 @@ package final class BatchSplitter {
     }
 
     /// - Parameters:
-    ///   - batch: sealed and kept; its checkpoint is left out.
-    ///   - masters: a slot of each master, for what is about no key.
-    ///   - marks: what has been applied of it by an earlier process.
-    ///   - stamp: of each mark that is left.
+    ///   - batch: the batch, sealed and kept. Its checkpoint is left out of the steps.
+    ///   - masters: one slot of each master, for commands that concern no key.
+    ///   - marks: what an earlier process has applied of the batch.
+    ///   - stamp: makes the stamp of each mark that is left.
     package func steps(
         of batch: CommandBatch, masters: [KeySlot], marks: SlotMarks, stamp: () -> FlowStamp
     ) -> [BatchStep] {
@@ -45,16 +45,16 @@ package final class BatchSplitter {
         let masters: [KeySlot]
         let marks: SlotMarks
         var steps: [BatchStep] = []
-        /// The record that is being divided, and its commands so far that cross slots.
+        /// The record that is being divided, and the number of its commands so far that cross slots.
         var record: UInt64?
         var crossings: UInt32 = 0
-        /// Commands for `work`, with the slots that they are for.
+        /// Commands for the next `SlotWork`, with their slots.
         var pending: [Pending] = []
         var database: UInt32 = 0
 
         /// - Parameters:
-        ///   - words: of the command in this slot; `nil`: as it is encoded in the batch.
-        ///   - mayRepeat: `nil`: as the command may.
+        ///   - words: the command as it is sent to this slot; `nil` to send it as the batch encodes it.
+        ///   - mayRepeat: whether the command may be repeated; `nil` to take that from the command.
         mutating func add(
             _ command: Command, in slot: KeySlot, _ words: [[UInt8]]? = nil, mayRepeat: Bool? = nil
         ) {
@@ -71,7 +71,7 @@ package final class BatchSplitter {
     private struct Pending {
         var slot: KeySlot
         var number: Int
-        /// Encoded in the batch; `nil`: `words` are.
+        /// Where the batch encodes the command; `nil` if `words` are the command.
         var range: Range<Int>?
         var words: [[UInt8]] = []
         var database: UInt32
@@ -83,7 +83,7 @@ package final class BatchSplitter {
     private struct Command {
         let placed: CommandBatch.Placed
         let kind: ClusterCommand
-        /// Before it, with the step within its record.
+        /// The position before the command, with its step within the record.
         var position: FlowPosition?
         let mayRepeat: Bool
     }
@@ -108,7 +108,7 @@ package final class BatchSplitter {
         case .none: for slot in filling.masters { filling.add(command, in: slot) }
         case .at(let place):
             for _ in 1..<place { _ = ahead.readBulkArgument() }
-            // Without its key the server refuses it, whichever that is.
+            // A command without its key is refused by every server, so any node will do.
             guard place < placed.arguments, let key = ahead.readBulkArgument() else {
                 return filling.add(command, in: filling.masters.first ?? KeySlot(0))
             }
@@ -118,7 +118,7 @@ package final class BatchSplitter {
         }
     }
 
-    /// A command that may have several keys goes to their slot, is divided, or crosses slots.
+    /// Sends a command that may have several keys to their common slot, divides it, or makes it a step that crosses slots.
     private func divideByKeys(
         _ command: Command, _ name: CommandName, _ words: [[UInt8]], _ filling: inout Filling,
         stamp: () -> FlowStamp
@@ -138,7 +138,7 @@ package final class BatchSplitter {
             return cross(command, words, keys, &filling, stamp: stamp)
         }
         var groups: [(slot: KeySlot, words: [[UInt8]])] = []
-        // The journal has an MSETNX only if it has set its keys.
+        // The journal contains an MSETNX only if it has set its keys.
         let name = name == "MSETNX" ? Array("MSET".utf8) : words[0]
         for (key, slot) in zip(keys, slots) {
             let arguments = words[key.place..<min(key.place + step, words.count)]
@@ -151,7 +151,7 @@ package final class BatchSplitter {
         for group in groups { filling.add(command, in: group.slot, group.words) }
     }
 
-    /// A command that cannot be divided is a step of its own.
+    /// Makes a step of a command that cannot be divided.
     private func cross(
         _ command: Command, _ words: [[UInt8]], _ keys: [ClusterCommand.Key], _ filling: inout Filling,
         stamp: () -> FlowStamp
@@ -173,8 +173,9 @@ package final class BatchSplitter {
         filling.steps.append(.crossing(crossing))
     }
 
-    /// The script that changes deadlines, for the keys of each slot. What it changes it knows by what it was: it may be
-    /// repeated.
+    /// Divides the script that changes deadlines into one call for each slot.
+    ///
+    /// The script compares each deadline with the old one before it changes it, so it may be repeated.
     private static func dividedDeadlines(_ words: [[UInt8]], _ slots: [KeySlot]) -> [(KeySlot, [[UInt8]])] {
         let (count, margins) = (slots.count, words[(3 + slots.count)...])
         guard margins.count > count else { return [] }
@@ -213,7 +214,7 @@ package final class BatchSplitter {
         filling.steps.append(.slots(work))
     }
 
-    /// - Parameter reader: at the first argument.
+    /// - Parameter reader: a reader at the first argument.
     private static func words(_ reader: ByteReader, _ count: Int) -> [[UInt8]] {
         var reader = ByteReader(reader.bytes, offset: reader.offset)
         return (0..<count).compactMap { _ in reader.readBulkArgument()?.withUnsafeBytes { Array($0) } }
@@ -221,31 +222,31 @@ package final class BatchSplitter {
 }
 
 extension ClusterCommand {
-    /// What the command makes has the deadline of the key that it reads.
+    /// Whether the key that the command makes gets the deadline of the key that it reads.
     var keepsDeadlines: Bool { keys == .copy }
 }
 
 extension CommandBatch {
-    /// A command that is too large to keep: the only one of a batch that is being built.
+    /// A command that is too large to keep in memory. It is the only command of a batch that is being built.
     package struct Long {
         package var number: Int
         package var database: UInt32
         package var key: [UInt8]
-        /// Encoded.
+        /// The encoded size.
         package var bytes: Int
         package var mayRepeat: Bool
     }
 
-    /// What is in front of the long command is dropped, so that it is the next to be written.
+    /// Drops everything before the long command, so that it is the next to be written.
     ///
-    /// - Returns: `nil` when there are other commands before it, or some of it has been written.
+    /// - Returns: `nil` if other commands precede it or some of it has been written.
     package func takeLongCommand() -> Long? {
         guard isRetained, isInCommand, let hugeCommand, hugeCommand.index < 2 else { return nil }
         var start = 15  // MULTI
         let long = bytes.withUnsafeBytes { memory -> Long? in
             var reader = ByteReader(RawSpan(_unsafeBytes: memory), offset: start)
             var database: UInt32 = 0
-            // A SELECT, if anything.
+            // At most a SELECT precedes it.
             for _ in 0..<hugeCommand.index {
                 for _ in 0..<(reader.readDecimalLine(after: UInt8(ascii: "*")) ?? 0) {
                     guard let word = reader.readBulkArgument() else { continue }
@@ -272,15 +273,15 @@ extension CommandBatch {
     /// A command of the batch, and its place in it and in the stream.
     struct Placed {
         var number: Int
-        /// Encoded, in `bytes`.
+        /// Where the command is encoded in `bytes`.
         var range: Range<Int>
-        /// The name included.
+        /// The number of arguments, including the name.
         var arguments: Int
-        /// Before its record; `nil` inside the snapshot, and for what is not of the stream.
+        /// The position before the command's record; `nil` inside the snapshot, and for commands outside the stream.
         var position: FlowPosition?
     }
 
-    /// Calls `body` with each command but the checkpoint's, and a reader at its first argument.
+    /// Calls `body` with each command except the checkpoint's, and a reader at its first argument.
     func visitPlaced(_ body: (Placed, ByteReader) -> Void) {
         precondition(isRetained && runs.isEmpty, "only a batch that is kept can be divided")
         let count = dataCommandCount

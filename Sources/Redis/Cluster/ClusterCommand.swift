@@ -1,47 +1,50 @@
 import Wire
 
-/// Where a command's keys are among its arguments, and whether it may be repeated: for every command that a batch can hold.
+/// Says for every command that a batch can hold where its keys are among its arguments, and whether it may be repeated.
 struct ClusterCommand: Equatable, Sendable {
-    /// Places are those of arguments, the name being 0.
+    /// Places are numbers of arguments; the name is 0.
     enum Keys: Equatable, Sendable {
         case none
         case at(Int)
-        /// One in so many arguments from the first on: keys of several slots make a command for each slot.
+        /// Every n-th argument, beginning with the first. If the keys are in several slots, each slot gets a command of its
+        /// own.
         case every(Int)
         /// The first two, and both are changed.
         case both
-        /// The second is made of the first.
+        /// The second key is made from the first.
         case copy
-        /// The one at `place` is made of all from `sources` on.
+        /// The key at `at` is made from all keys beginning at `of`.
         case made(at: Int, of: Int)
         /// `dst n key...`
         case madeOfCounted
         /// `dst src ...`
         case madeOfOne
-        /// The first is read; the one after STORE or STOREDIST is made of it.
+        /// The first key is read; the key after STORE or STOREDIST is made from it.
         case firstAndStored
         /// `EVAL script n key...`
         case script
     }
 
-    /// Whether running a command, others of its slot after it, and then all of them again ends as running them once does.
+    /// Whether it is harmless to run a command, then others of its slot, and then all of them again: the result must be the
+    /// same as after running them once.
     ///
-    /// Only what is sure: commands that say what a key or an element is to be, whatever it was. Errors are possible while
-    /// repeating (a key has the type that a later command gives it), and mean nothing.
+    /// Only commands for which this is certain may be repeated. They state the new value of a key or element regardless of
+    /// the old one. A repetition can meet errors, which mean nothing: the key may already have the type that a later command
+    /// gives it.
     enum Repetition: Equatable, Sendable {
         case no, yes
-        /// Without options that look at what is there.
+        /// A SET without options that depend on the old value.
         case plainSet
-        /// Where the argument after the key is a number, and no option.
+        /// The command may be repeated if the argument after the key is a number rather than an option.
         case numberFirst
-        /// With REPLACE, and a deadline that is absolute.
+        /// The command may be repeated if it has REPLACE and an absolute deadline.
         case replacing
     }
 
     var keys: Keys
     var repetition = Repetition.no
 
-    /// Of a name that no table has: the first argument, once.
+    /// The command of a name that is not in the table. Its first argument counts as its only key.
     static let unknown = ClusterCommand(keys: .at(1))
 
     static func named(_ name: CommandName) -> ClusterCommand { table[name] ?? unknown }
@@ -114,7 +117,7 @@ struct ClusterCommand: Equatable, Sendable {
         case .firstAndStored:
             guard words.count > 1 else { return [] }
             var keys = [Key(place: 1, isChanged: false)]
-            // The last one counts, as for the server.
+            // The last one counts, as it does for the server.
             for place in 2..<max(2, words.count - 1) {
                 let word = words[place]
                 guard word.isWord("STORE") || word.isWord("STOREDIST") else { continue }
@@ -126,7 +129,7 @@ struct ClusterCommand: Equatable, Sendable {
             let end = min(words.count, 3 + Int(clamping: count))
             let declared = (3..<max(3, end)).map { Key(place: $0, isChanged: true) }
             guard words[1].isText(JournalRewriter.storeIfThere) else { return declared }
-            // It runs the command that its arguments are, if its key is there.
+            // The script runs the command in its arguments if its key exists.
             let inner = Array(words[end...])
             guard let name = inner.first?.asName else { return declared }
             return declared.map { Key(place: $0.place, isChanged: false) }
@@ -134,9 +137,9 @@ struct ClusterCommand: Equatable, Sendable {
         }
     }
 
-    /// The server looks at one key at most to find out where the command belongs.
+    /// Whether the server looks at one key at most to find out where the command belongs.
     ///
-    /// - Parameter count: of arguments, the name included.
+    /// - Parameter count: the number of arguments, including the name.
     func hasOneKey(_ count: Int) -> Bool {
         switch keys {
         case .none, .at: true
@@ -150,8 +153,8 @@ struct ClusterCommand: Equatable, Sendable {
     }
 
     /// - Parameters:
-    ///   - reader: at the first argument.
-    ///   - count: of arguments, the name included.
+    ///   - reader: a reader at the first argument.
+    ///   - count: the number of arguments, including the name.
     func mayRepeat(_ reader: borrowing ByteReader, _ count: Int) -> Bool {
         switch repetition {
         case .no: return false
@@ -180,7 +183,7 @@ struct ClusterCommand: Equatable, Sendable {
 }
 
 extension ByteReader {
-    /// An argument from here on, the cursor stays.
+    /// Returns the argument at `place`, counted from the cursor, without moving the cursor.
     @_lifetime(copy self)
     fileprivate func argument(_ place: Int) -> RawSpan? {
         var reader = ByteReader(bytes, offset: offset)
@@ -189,7 +192,7 @@ extension ByteReader {
     }
 }
 
-/// An argument by itself.
+/// Reads of a single argument.
 extension [UInt8] {
     var asInteger: Int64? { parseInteger(span.bytes) }
     var asName: CommandName { CommandName(span.bytes) }

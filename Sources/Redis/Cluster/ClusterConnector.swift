@@ -3,20 +3,22 @@ package import Wire
 
 /// How to reach a cluster.
 package struct ClusterSettings: Sendable {
-    /// Members to begin with.
+    /// The members that are asked first.
     package var seeds: [Endpoint]
-    /// What each connection to a node is opened with; its endpoint is replaced.
+    /// The settings for each connection to a node; only the endpoint is replaced.
     package var target: TargetSettings
-    /// From an announced address to the one that it is reached by.
+    /// Maps an announced address to the address at which the node can be reached.
     package var addressMap: [Endpoint: Endpoint] = [:]
-    /// Nodes are reached at their TLS ports.
+    /// Whether nodes are reached at their TLS ports.
     package var usesTLS: Bool { target.tls != nil }
 
     package init(seeds: [Endpoint], target: TargetSettings) { (self.seeds, self.target) = (seeds, target) }
 }
 
-/// Where a cluster's nodes were when they were last asked: all connectors of a task share it, so that each finds the cluster as
-/// long as any node of it is where it was, whatever has become of the seeds.
+/// The addresses of a cluster's nodes when they were last read.
+///
+/// All connectors of a task share this list. So each connector finds the cluster as long as at least one node still has its
+/// address, even if no seed answers any more.
 package final class ClusterNodes: Sendable {
     private let endpoints = Lock<[Endpoint]>([])
 
@@ -30,16 +32,17 @@ package final class ClusterNodes: Sendable {
     }
 }
 
-/// Knows where a cluster's slots are, and opens connections to its nodes. Each reads the topology itself, by nodes that all of
-/// a task know (`ClusterNodes`).
+/// Knows which node serves which slot, and opens connections to the nodes.
+///
+/// Each connector reads the topology itself. All connectors of a task share the addresses of the nodes (`ClusterNodes`).
 package final class ClusterConnector: Sendable {
-    /// A topology, and how many have been read before it.
+    /// A topology, and the number of the read that returned it.
     package struct View: Equatable, Sendable {
         package var topology: ClusterTopology
         package var generation: Int
     }
 
-    /// Of the connections that ask for the topology, each of which is closed when it has.
+    /// The role of connections that only ask for the topology and are closed afterwards.
     static let topologyRole = "topology"
     /// How long a node may take to answer about the topology before the next one is asked.
     private static let haste = Duration.seconds(1)
@@ -51,13 +54,13 @@ package final class ClusterConnector: Sendable {
 
     package init(settings: ClusterSettings) { self.settings = settings }
 
-    /// Nodes expire nothing by themselves: as `TargetConnector.usesImportMode`.
+    /// Whether nodes are stopped from expiring keys by themselves, as in `TargetConnector.usesImportMode`.
     package var usesImportMode: Bool {
         get { importMode.withLock { $0 } }
         set { importMode.withLock { $0 = newValue } }
     }
 
-    /// How many databases the session counts on at each node: as `TargetConnector.databaseCount`.
+    /// The number of databases that the session expects at each node, as in `TargetConnector.databaseCount`.
     package var databaseCount: UInt32? {
         get { databases.withLock { $0 } }
         set { databases.withLock { $0 = newValue } }
@@ -65,7 +68,7 @@ package final class ClusterConnector: Sendable {
 
     // MARK: Topology
 
-    /// The topology as it was read last; read now, if it never was.
+    /// Returns the topology that was read last, or reads it if none has been read yet.
     ///
     /// - Throws: `TargetError`.
     package func current() async throws(TargetError) -> View {
@@ -75,8 +78,8 @@ package final class ClusterConnector: Sendable {
 
     /// Reads the topology anew, unless somebody has done so since `generation`.
     ///
-    /// - Parameter informed: a node that is said to know better than the others.
-    /// - Throws: `TargetError`, when no node answers.
+    /// - Parameter informed: a node that is said to know better than the others, and is asked first.
+    /// - Throws: `TargetError` if no node answers.
     package func refresh(after generation: Int, asking informed: Endpoint? = nil) async throws(TargetError) -> View {
         let known = view.withLock { $0 }
         if let known, known.generation > generation { return known }
@@ -86,7 +89,8 @@ package final class ClusterConnector: Sendable {
         candidates = candidates.enumerated().filter { candidates.firstIndex(of: $0.element) == $0.offset }.map(
             \.element)
         var failures: [TargetError] = []
-        // A node that is cut off from the others knows nothing new. But where the cluster is down, all say so.
+        // A node that is cut off from the others knows nothing new, so another one is asked. If the cluster is down, all say
+        // so.
         var doubtful: ClusterTopology?
         func accept(_ topology: ClusterTopology) -> View {
             nodes?.learn(topology)
@@ -96,11 +100,11 @@ package final class ClusterConnector: Sendable {
                 return next
             }
         }
-        // A node that hangs holds nobody up as long as another one answers.
+        // A node that hangs delays nobody as long as another one answers.
         let patience = settings.target.timeout
         let limits = candidates.count > 1 && patience > Self.haste ? [Self.haste, patience] : [patience]
         for (candidate, limit) in limits.flatMap({ limit in candidates.map { ($0, limit) } }) {
-            // All have been asked.
+            // All nodes have been asked.
             if let doubtful, limit != limits[0] { return accept(doubtful) }
             do throws(TargetError) {
                 let (topology, isServing) = try await read(at: candidate, within: limit)
@@ -111,7 +115,7 @@ package final class ClusterConnector: Sendable {
                 if isServing { return accept(topology) }
                 doubtful = doubtful ?? topology
             } catch {
-                // A password that is refused, or a server that is no cluster, no other node mends.
+                // No other node helps if a password is refused or the server is not in cluster mode.
                 if !error.isTransient { throw error }
                 failures.append(error)
             }
@@ -122,7 +126,7 @@ package final class ClusterConnector: Sendable {
             ? first : TargetError(first.code, "none of \(candidates.count) nodes of the cluster answers: \(first)")
     }
 
-    /// - Returns: also whether the node counts the cluster as serving.
+    /// - Returns: the topology, and whether the node considers the cluster to be serving.
     private func read(
         at endpoint: Endpoint, within limit: Duration
     ) async throws(TargetError) -> (ClusterTopology, isServing: Bool) {
@@ -152,14 +156,14 @@ package final class ClusterConnector: Sendable {
         throw TargetError.reply(text, to: "CLUSTER SLOTS")
     }
 
-    /// How addresses are read that a node reached at `endpoint` names.
+    /// How to read addresses that the node at `endpoint` announces.
     package func reading(from endpoint: Endpoint) -> ClusterTopology.Reading {
         .init(origin: endpoint, usesTLS: settings.usesTLS, addressMap: settings.addressMap)
     }
 
     // MARK: Connections
 
-    /// Opens connections to one node. They do not look at the task's owner, whose record may be at another node:
+    /// Opens connections to one node. These connections do not check the task's owner, whose record may be at another node;
     /// `connect(to:)` does.
     package func connector(for endpoint: Endpoint, timeout: Duration? = nil) -> TargetConnector {
         var target = TargetSettings(
@@ -177,7 +181,7 @@ package final class ClusterConnector: Sendable {
         return connector
     }
 
-    /// Connects to a node, and looks at the owner's record: as `TargetConnector.connect`.
+    /// Connects to a node and checks the owner's record, like `TargetConnector.connect`.
     ///
     /// - Throws: `TargetError`.
     package func connect(
@@ -186,13 +190,13 @@ package final class ClusterConnector: Sendable {
         try await connect(to: endpoint, role: role, replacing: replacing, asking: []).connection
     }
 
-    /// The same, with the answers to some questions, which change nothing.
+    /// Connects in the same way, and asks some questions that change nothing.
     func connect(
         to endpoint: Endpoint, role: String, replacing: Bool, asking questions: [[[UInt8]]]
     ) async throws(TargetError) -> TargetConnector.Opened {
         let opened = try await connector(for: endpoint).connect(role: role, replacing: replacing, asking: questions)
         do throws(TargetError) {
-            // After the connection has its name: see `TargetConnector.connect`.
+            // The check follows after the connection has got its name: see `TargetConnector.connect`.
             try await checkOwner()
             return opened
         } catch {
@@ -214,15 +218,15 @@ package final class ClusterConnector: Sendable {
             .notReady, "no node of the cluster serves slot \(slot): \(view.topology.uncovered) slots are not covered")
     }
 
-    /// - Throws: `TargetError` when another process owns the task.
+    /// - Throws: `TargetError` if another process owns the task.
     private func checkOwner() async throws(TargetError) {
         guard let owner = settings.target.owner else { return }
         try owner.check(try await ask("GET", owner.key).text)
     }
 
-    /// A request about one key, wherever it is now.
+    /// Sends a request about one key to the node that has the key now.
     ///
-    /// - Throws: `TargetError`, for an error reply too.
+    /// - Throws: `TargetError`, also for an error reply.
     package func ask(_ name: String, _ key: String, _ rest: String...) async throws(TargetError) -> RESPValue {
         let slot = KeySlot(of: key)
         let words = ([name, key] + rest).map { Array($0.utf8) }
@@ -253,9 +257,9 @@ package final class ClusterConnector: Sendable {
         }
     }
 
-    /// A request at one node, on a connection of its own.
+    /// Sends a request to one node on a connection of its own.
     ///
-    /// - Parameter isAsking: the slot of its key is on its way to this node.
+    /// - Parameter isAsking: whether the key's slot is being moved to this node, so that the request needs `ASKING`.
     /// - Returns: the reply, which may be an error.
     package func request(
         _ words: [[UInt8]], at endpoint: Endpoint, isAsking: Bool, role: String

@@ -1,19 +1,20 @@
 import Wire
 
-/// A FLUSHALL or FLUSHDB of the source at every master of a cluster, for a task that is alone there.
+/// Runs a FLUSHALL or FLUSHDB of the source at every master of a cluster, for a task that is alone there.
 ///
 /// ```
-/// 1  SET {tag}df2redis:flushing:<checkpoint>   a task that comes sees it, and waits (`ClusterFlush.refuse`)
-/// 2  HGETALL df2redis:tasks                    others: nothing is done
-/// 3  MULTI, flush, marks, EXEC at each master but the one that has the checkpoint
-/// 4  MULTI, flush, marks, owner's record, checkpoint, EXEC at that one: the flush has happened, and its notice of 1 is gone
+/// 1  SET {tag}df2redis:flushing:<checkpoint>   a task that starts meanwhile sees it and waits (`ClusterFlush.refuse`)
+/// 2  HGETALL df2redis:tasks                    if there are other tasks, nothing is done
+/// 3  MULTI, flush, marks, EXEC                 at each master except the one that has the checkpoint
+/// 4  MULTI, flush, marks, owner's record, checkpoint, EXEC at that one: the flush is complete, and the notice of 1 is gone
 /// ```
-/// The marks are expected from then on: a replica without them has not got the flush (`NodeMarks`).
+/// From then on the marks are expected: a replica that takes a master's place without them lacks the flush (`NodeMarks`).
 ///
-/// The checkpoint moves on last and at once. Should anything break before, the flows come to the same command again and
-/// everything is flushed again, before any later record is applied.
+/// The checkpoint advances last and in the same transaction. If anything fails earlier, the flows reach the same command
+/// again and everything is flushed again before any later record is applied.
 struct ClusterFlush: Sendable {
-    /// Longer than any flush takes; should its process be killed, another task waits no longer than this.
+    /// The lifetime of the notice. It is longer than any flush takes, and another task waits no longer than this if the
+    /// process is killed.
     private static let noticeMilliseconds = 540_000
 
     let servers: TargetServers
@@ -23,8 +24,9 @@ struct ClusterFlush: Sendable {
     let registry: TaskRegistry
     var marks: NodeMarks?
 
-    /// - Parameter fields: of the checkpoint, after the flush, besides what is noted of the marks; `nil`: those it has.
-    /// - Returns: the masters, with the slots of their marks; `nil` when the task is not alone, and nothing has been done.
+    /// - Parameter fields: the checkpoint's fields after the flush, in addition to the note about the marks; `nil` to keep
+    ///   the fields it has.
+    /// - Returns: the masters and the slots of their marks; `nil` if the task is not alone, in which case nothing is done.
     func run(_ fields: [(field: String, value: String)]?) async throws(TargetError) -> [MarkedMaster]? {
         let notice = FlushNotice.key(ofCheckpoint: checkpointKey)
         _ = try await demand(["SET", notice, "1", "PX", "\(Self.noticeMilliseconds)"], at: notice)
@@ -37,7 +39,8 @@ struct ClusterFlush: Sendable {
             let layout = try await ClusterLayout.read(servers)
             masters = markedMasters(in: layout)
             guard let last = try await keeper(in: layout) else { throw Self.moved }
-            // Where slots are on their way, keys may come to a master that has been flushed, but none leaves one that has.
+            // While slots are moving, keys may arrive at a master that is already flushed, but no key leaves a flushed one.
+            // So a second pass removes what arrived during the first.
             try await empty(layout.openSlots.filter { $0.source == last.node?.id }, at: last)
             for _ in 0..<(layout.openSlots.isEmpty ? 1 : 2) {
                 for server in layout.servers where server.node != last.node { try await flush(server, masters) }
@@ -45,12 +48,13 @@ struct ClusterFlush: Sendable {
             guard try await ClusterLayout.read(servers).fingerprint == layout.fingerprint else { continue }
             if try await complete(at: last, fields, masters) { break }
         }
-        // Not in that transaction, as it is in another slot; before it nobody could come.
+        // The registry is in another slot, so it cannot be in that transaction. Until then the notice has kept other tasks
+        // out.
         _ = try await demand(registry.command, at: TaskRegistry.key)
         return masters
     }
 
-    /// The keys of a transaction are in one slot.
+    /// Chooses the slots of the marks. All keys of a transaction must be in one slot.
     private func markedMasters(in layout: ClusterLayout) -> [MarkedMaster] {
         let others = [TaskRegistry.key, checkpointKey].map { KeySlot(of: $0) }
         return layout.markedMasters.map { master in
@@ -71,7 +75,7 @@ struct ClusterFlush: Sendable {
         }
     }
 
-    /// The master that has the checkpoint.
+    /// The master that serves the checkpoint's slot.
     private func keeper(in layout: ClusterLayout) async throws(TargetError) -> TargetServers.Server? {
         let node = try await servers.cluster?.current().topology.master(of: KeySlot(of: checkpointKey))
         return layout.servers.first { $0.node == node }
@@ -84,7 +88,7 @@ struct ClusterFlush: Sendable {
         }
     }
 
-    /// What gives a server its marks; `nil`: it gets none.
+    /// The command that writes a server's marks; `nil` if the server gets none.
     private func markCommand(for server: TargetServers.Server, _ masters: [MarkedMaster]) -> [[UInt8]]? {
         let slot = masters.first { $0.shard.master == server.node }?.slot
         return slot.flatMap { marks?.command(in: $0) }
@@ -105,7 +109,7 @@ struct ClusterFlush: Sendable {
         }
     }
 
-    /// Removes the keys of slots that leave the master which is flushed last.
+    /// Removes the keys of slots that are moving away from the master that is flushed last.
     private func empty(_ slots: [ClusterLayout.OpenSlot], at server: TargetServers.Server) async throws(TargetError) {
         guard !slots.isEmpty else { return }
         let reserved = ReservedKeys(checkpoint: checkpointKey, isInCluster: true)
@@ -117,12 +121,12 @@ struct ClusterFlush: Sendable {
             let reply = try await server.demand(
                 "CLUSTER", "GETKEYSINSLOT", "\(open.slot)", "\(Int32.max)", in: database)
             let keys = (reply.array ?? []).compactMap(\.bytes).filter { !reserved.contains($0) }
-            // One by one: a command about keys of which some have left is refused.
+            // The keys are removed one by one, because a command is refused if some of its keys have left.
             _ = try await server.requests.pipeline(keys.map { [Array("UNLINK".utf8), $0] }, in: database)
         }
     }
 
-    /// - Returns: `false` when the checkpoint was written to meanwhile, and everything is to be done again.
+    /// - Returns: `false` if the checkpoint was changed meanwhile, and everything must be done again.
     private func complete(
         at server: TargetServers.Server, _ fields: [(field: String, value: String)]?, _ masters: [MarkedMaster]
     ) async throws(TargetError) -> Bool {
@@ -136,7 +140,7 @@ struct ClusterFlush: Sendable {
             let kept = (texts.map { $0.map { Array($0.utf8) } } ?? found.compactMap(\.bytes)) + notes
             try await sequence.demand("MULTI")
             for command in flushWords { try await sequence.demand(command) }
-            // A flush of another database than 0 leaves it.
+            // A flush of a database other than 0 does not remove the notice.
             try await sequence.demand(["DEL", FlushNotice.key(ofCheckpoint: checkpointKey)])
             if let mark { try await sequence.demand(mark) }
             if let owner { try await sequence.demand(owner.command) }
@@ -154,11 +158,11 @@ struct ClusterFlush: Sendable {
         }
     }
 
-    // MARK: What other tasks see of it
+    // MARK: What other tasks see
 
-    /// - Parameter others: tasks that are in the registry after this one has written itself into it: so either they see
-    ///   this one, or it sees their notice.
-    /// - Throws: `TargetError` while one of them is flushing the cluster.
+    /// - Parameter others: the tasks found in the registry after this one has registered itself. So either they see this
+    ///   task, or this task sees their notice.
+    /// - Throws: `TargetError` if one of them is flushing the cluster.
     static func refuse(_ others: OtherTasks, _ servers: TargetServers) async throws(TargetError) {
         for key in others.databases.keys.sorted() {
             let notice = Array(FlushNotice.key(ofCheckpoint: key).utf8)
@@ -173,8 +177,10 @@ struct ClusterFlush: Sendable {
     }
 }
 
-/// The key that says that the task of a checkpoint is flushing the cluster. It is in the checkpoint's slot, so that it goes last;
-/// a master that takes the place of another one may have it still.
+/// The key which says that the task of a checkpoint is flushing the cluster.
+///
+/// It is in the checkpoint's slot, so that the flush removes it last. A replica that takes a master's place may still have
+/// it.
 package enum FlushNotice {
     package static func key(ofCheckpoint checkpoint: String) -> String {
         String(

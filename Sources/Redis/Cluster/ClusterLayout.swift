@@ -1,24 +1,25 @@
 import Link
 import Wire
 
-/// Who serves which slot, and which slots are on their way from one master to another: whoever reads or removes everything
-/// in a cluster finds out by it whether something has escaped meanwhile.
+/// Which master serves which slot, and which slots are being moved from one master to another.
+///
+/// Code that reads or removes all keys of a cluster compares layouts to find out whether keys have escaped it meanwhile.
 struct ClusterLayout: Sendable {
-    /// A slot that is being moved: keys leave one master for the other one, never back.
+    /// A slot that is being moved. Its keys leave the source for the destination and never come back.
     struct OpenSlot: Hashable, Sendable {
         var slot: UInt16
-        /// Ids of nodes.
+        /// Node IDs.
         var source: String
         var destination: String
     }
 
-    /// Of the masters and their slots.
+    /// A hash of the masters and their slots.
     let ownership: Int
     let openSlots: Set<OpenSlot>
     let servers: [TargetServers.Server]
     private let shards: [ClusterTopology.Shard]
 
-    /// Asks all masters.
+    /// Reads the layout from all masters.
     static func read(_ servers: TargetServers) async throws(TargetError) -> ClusterLayout {
         while true {
             let all = try await servers.all()
@@ -27,13 +28,13 @@ struct ClusterLayout: Sendable {
                 open.formUnion(openSlots(in: try await server.demand("CLUSTER", "NODES").text ?? ""))
             }
             let shards = try await servers.cluster?.current().topology.shards ?? []
-            // Somebody else may have read the topology anew meanwhile.
+            // Another caller may have read a new topology meanwhile.
             guard all.compactMap(\.node) == shards.map(\.master) else { continue }
             return ClusterLayout(ownership: ownership(of: shards), openSlots: open, servers: all, shards: shards)
         }
     }
 
-    /// Each master with a slot for marks: one that stays where it is, if there is one.
+    /// Each master with a slot for marks, if possible a slot that is not being moved.
     var markedMasters: [MarkedMaster] {
         let open = Set(openSlots.map(\.slot))
         return shards.compactMap { shard in
@@ -43,7 +44,7 @@ struct ClusterLayout: Sendable {
         }
     }
 
-    /// Of the topology as it was read last.
+    /// The hash of the masters and their slots in the topology that was read last.
     static func ownership(_ servers: TargetServers) async throws(TargetError) -> Int {
         guard let view = try await servers.cluster?.current() else { return 0 }
         return ownership(of: view.topology.shards)
@@ -58,8 +59,10 @@ struct ClusterLayout: Sendable {
         return hasher.finalize()
     }
 
-    /// - Parameter nodes: the reply to CLUSTER NODES; slots of the node that answers are in it as `[93->-<id>]`, on their
-    ///   way to another one, or `[77-<-<id>]`, from it.
+    /// Finds the slots that the answering node is moving.
+    ///
+    /// - Parameter nodes: the reply to CLUSTER NODES. The line of the answering node contains `[93->-<id>]` for a slot that
+    ///   moves to another node, and `[77-<-<id>]` for a slot that comes from another node.
     static func openSlots(in nodes: String) -> Set<OpenSlot> {
         guard let own = nodes.split(separator: "\n").first(where: { $0.contains("myself") }) else { return [] }
         let words = own.split(separator: " ")
@@ -84,18 +87,19 @@ struct ClusterLayout: Sendable {
     }
 }
 
-/// A walk over all keys of one database of a cluster, page by page, master by master.
+/// Walks over all keys of one database of a cluster, page by page and master by master.
 ///
 /// ```
-/// cursor   <fingerprint of the layout> <place of the master> <cursor of that master's SCAN>
+/// cursor   <fingerprint of the layout> <index of the master> <cursor of that master's SCAN>
 /// ```
-/// A slot that is handed over during the walk may escape it, from a master that has not been walked to one that has: the
-/// walk begins again then. The keys of a slot that is being moved are read once more at the end, first where they leave.
+/// A slot that is handed over during the walk, from a master that has not been walked to one that has, would be missed. The
+/// walk starts again in this case. Keys of slots that are being moved are read once more at the end, first at the source and
+/// then at the destination.
 struct ClusterWalk: Sendable {
     let servers: TargetServers
     let database: UInt32
 
-    /// - Returns: a page, and the cursor of the next one: "0" at the end.
+    /// - Returns: a page, and the cursor of the next one, which is "0" at the end.
     func page(after cursor: String) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
         let words = cursor.split(separator: " ")
         guard words.count == 3, let place = Int(words[1]) else { return (try await beginning(), []) }

@@ -1,22 +1,22 @@
 package import Link
 
-/// An error reply by which a cluster's node says that a command is to be sent elsewhere, or again. Nothing was executed.
+/// An error reply of a cluster node that asks for a command to be sent elsewhere or again. Nothing was executed.
 package enum ClusterRedirection: Equatable, Sendable {
     /// Another node serves the slot from now on.
     case moved(KeySlot, Endpoint?)
-    /// The key, if there is one, is at the node where its slot is going: one request, after `ASKING`.
+    /// If the key exists, it is at the node to which its slot is moving. One request goes there, after `ASKING`.
     case ask(KeySlot, Endpoint?)
-    /// Keys of one command are at both nodes between which their slot is moving.
+    /// The keys of one command are split between the two nodes between which their slot is moving.
     case tryAgain
-    /// The cluster, the node or its master does not serve for the time being.
+    /// The cluster, the node or its master is temporarily not serving.
     case down(String)
 
     /// - Parameters:
-    ///   - text: of the error reply.
-    ///   - reading: how an address in it is read.
+    ///   - text: the text of the error reply.
+    ///   - reading: how to read an address in the text.
     /// - Returns: `nil` for any other error.
     package init?(_ text: String, _ reading: ClusterTopology.Reading) {
-        // EXEC names a state that has come up since its commands were queued as the reason of its refusal.
+        // EXEC gives the reason for its refusal if a state has come up since its commands were queued.
         let discarded = "EXECABORT Transaction discarded because of: "
         let text = text.hasPrefix(discarded) ? String(text.dropFirst(discarded.count)) : text
         let words = text.split(separator: " ")

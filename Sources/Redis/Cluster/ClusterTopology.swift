@@ -1,10 +1,10 @@
 package import Link
 package import Wire
 
-/// Which master of a cluster serves which slot, as one of its nodes sees it.
+/// Which master of a cluster serves which slot, as seen by one of its nodes.
 package struct ClusterTopology: Equatable, Sendable {
     package struct Node: Hashable, Sendable, CustomStringConvertible {
-        /// 40 hex digits, for as long as the node is a member.
+        /// 40 hex digits, which stay the same as long as the node is a member.
         package var id: String
         package var endpoint: Endpoint
 
@@ -26,9 +26,9 @@ package struct ClusterTopology: Equatable, Sendable {
 
     private static let nobody = UInt16.max
 
-    /// Those that have slots, by the lowest of them.
+    /// The shards that have slots, sorted by their lowest slot.
     package let shards: [Shard]
-    /// The place in `shards` of each slot's master, or `nobody`.
+    /// The index in `shards` of each slot's master, or `nobody`.
     private let owners: [UInt16]
 
     package init(_ shards: [Shard]) {
@@ -43,19 +43,19 @@ package struct ClusterTopology: Equatable, Sendable {
 
     package var masters: [Node] { shards.map(\.master) }
 
-    /// - Returns: `nil` when no node serves the slot.
+    /// - Returns: `nil` if no node serves the slot.
     package func master(of slot: KeySlot) -> Node? {
         let place = owners[Int(slot.number)]
         return place == Self.nobody ? nil : shards[Int(place)].master
     }
 
-    /// The place in `shards` of the one that serves `slot`; `nil`: none does.
+    /// The index in `shards` of the shard that serves `slot`; `nil` if there is none.
     package func shard(of slot: KeySlot) -> Int? {
         let place = owners[Int(slot.number)]
         return place == Self.nobody ? nil : Int(place)
     }
 
-    /// Slots that no node serves.
+    /// The number of slots that no node serves.
     package var uncovered: Int { owners.count { $0 == Self.nobody } }
 
     /// The lowest slot that `node` serves.
@@ -63,26 +63,26 @@ package struct ClusterTopology: Equatable, Sendable {
         shards.first { $0.master.id == node.id }.flatMap { $0.slots.map(\.lowerBound).min() }.map { KeySlot($0) }
     }
 
-    /// Every member that is known, masters first.
+    /// Every known member, masters first.
     package var nodes: [Node] { masters + shards.flatMap(\.replicas) }
 }
 
 // MARK: - As a node reports it
 
 extension ClusterTopology {
-    /// How addresses that nodes announce are read.
+    /// How to read the addresses that nodes announce.
     package struct Reading: Sendable {
-        /// The address that the answering node was reached by: a node that announces no host is there too.
+        /// The address at which the answering node was reached. It also applies to nodes that announce no host.
         package var origin: Endpoint
         package var usesTLS: Bool
-        /// From an announced address to the one that it is reached by, as after NAT.
+        /// Maps an announced address to the address at which the node can be reached, for example through NAT.
         package var addressMap: [Endpoint: Endpoint]
 
         package init(origin: Endpoint, usesTLS: Bool = false, addressMap: [Endpoint: Endpoint] = [:]) {
             (self.origin, self.usesTLS, self.addressMap) = (origin, usesTLS, addressMap)
         }
 
-        /// - Returns: `nil` without a usable port.
+        /// - Returns: `nil` if the port is not usable.
         func endpoint(host: String?, port: Int64?) -> Endpoint? {
             guard let port = port.flatMap({ UInt16(exactly: $0) }), port > 0 else { return nil }
             let isUnknown = host == nil || host == "" || host == "?"
@@ -91,9 +91,9 @@ extension ClusterTopology {
         }
     }
 
-    /// The answer to `CLUSTER SHARDS`: maps, which RESP2 brings as flat arrays of names and values.
+    /// Reads the answer to `CLUSTER SHARDS`. Its maps arrive as flat arrays of names and values in RESP2.
     ///
-    /// - Returns: `nil` when it is no such answer.
+    /// - Returns: `nil` if the reply has another form.
     package init?(shards reply: RESPValue, _ reading: Reading) {
         guard let entries = reply.array else { return nil }
         var shards: [Shard] = []
@@ -122,10 +122,10 @@ extension ClusterTopology {
         self.init(shards)
     }
 
-    /// The answer to `CLUSTER SLOTS`: `[first, last, [host, port, id, ...] of the master, and of each replica]`. The port is
-    /// the one for connections such as the asking one.
+    /// Reads the answer to `CLUSTER SLOTS`: `[first, last, [host, port, id, ...] of the master, and of each replica]`. The
+    /// port is the TLS port if the asking connection uses TLS, and the plain port otherwise.
     ///
-    /// - Returns: `nil` when it is no such answer.
+    /// - Returns: `nil` if the reply has another form.
     package init?(slots reply: RESPValue, _ reading: Reading) {
         guard let entries = reply.array else { return nil }
         var shards: [String: Shard] = [:]
@@ -145,7 +145,7 @@ extension ClusterTopology {
         self.init(Array(shards.values))
     }
 
-    /// Pairs of first and last.
+    /// Reads pairs of first and last slots.
     private static func ranges(_ bounds: [Int64?]) -> [ClosedRange<UInt16>]? {
         guard bounds.count % 2 == 0 else { return nil }
         var ranges: [ClosedRange<UInt16>] = []
@@ -160,7 +160,7 @@ extension ClusterTopology {
 }
 
 extension RESPValue {
-    /// A value of a map that came as a flat array.
+    /// The value of a name in a map that arrived as a flat array.
     fileprivate func field(_ name: String) -> RESPValue? {
         guard let words = array else { return nil }
         for place in stride(from: 0, to: words.count - 1, by: 2) where words[place].text == name {

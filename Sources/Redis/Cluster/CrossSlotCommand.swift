@@ -1,31 +1,33 @@
 import Wire
 
-/// A command whose keys are in several slots, although they were in one shard of the source. It is run in the slot of the key
-/// that it makes (home), and the others are copied there under temporary names:
+/// A command whose keys are in several slots, although they were in one shard of the source.
 ///
+/// The command runs in the slot of the key that it makes, called home. The other keys are copied there under temporary
+/// names:
 /// | step | where | what |
 /// |---|---|---|
 /// | fetch | the other slots | `DUMP`, `PEXPIRETIME` of each key |
-/// | run | home | in one transaction: `RESTORE` of each under a temporary name, the command, `UNLINK` of those that it only read, the mark |
-/// | look | home | `DUMP`, `PEXPIRETIME` of those that it may have changed |
-/// | return | their slots | in one transaction each: `RESTORE` or `UNLINK`, the mark |
-/// | (clean up) | home | `UNLINK` of the temporary names, once the position of the batch is stored |
+/// | run | home | in one transaction: `RESTORE` of each key under a temporary name, the command, `UNLINK` of keys that it only read, the mark |
+/// | look | home | `DUMP`, `PEXPIRETIME` of the keys that it may have changed |
+/// | return | their slots | in one transaction for each slot: `RESTORE` or `UNLINK`, the mark |
+/// | (clean up) | home | `UNLINK` of the temporary names, after the position of the batch is stored |
 ///
-/// The flow sends the command when everything before it is confirmed, and sends nothing after it until it is done. So what is
-/// fetched is what the command found in the source. If a process ends before `run`, the next one begins with `fetch` again. After
-/// `run` home has the command's mark, and the next process goes on with `look`, for which it needs the temporary names. So
-/// these are removed only when the position is stored, and nobody does any step again.
+/// The flow sends the command after everything before it is confirmed, and sends nothing else until the command is done. So
+/// the fetched values are the ones that the command found in the source. If a process ends before `run`, the next one begins
+/// with `fetch` again. After `run`, home has the command's mark and the next process continues with `look`, for which it
+/// needs the temporary names. So these are only removed after the position is stored, when no process repeats a step any
+/// more.
 ///
-/// Pure: it makes the work of each step, which somebody else does. Confined to the queue of its flow.
+/// Pure: it prepares the work of each step, which the caller carries out. Confined to the queue of its flow.
 package final class CrossSlotCommand: @unchecked Sendable {  // confined to the queue of the flow that it belongs to
-    /// A key in another slot than home, and its value on the way there and back.
+    /// A key in a slot other than home, and its value on the way to home and back.
     private struct RemoteKey {
         let key: [UInt8]
         let slot: KeySlot
         let temporary: [UInt8]
         var isChanged: Bool
         var payload: [UInt8]?
-        /// Unix milliseconds; `nil`: none.
+        /// In Unix milliseconds; `nil` if the key has no deadline.
         var deadline: Int64?
     }
 
@@ -38,18 +40,20 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     private let mark: (FlowStamp) -> SlotMark
     private let markField: MarkField
     package let home: KeySlot
-    /// Of its record; `nil` inside the snapshot.
+    /// The LSN of the command's record; `nil` inside the snapshot.
     package let lsn: UInt64?
     package let database: UInt32
     private var remoteKeys: [RemoteKey] = []
-    /// Slots where what they get is there already.
+    /// Slots to which the new values have already been returned.
     private var returned: Set<KeySlot> = []
     private var step = Step.fetch
-    /// What the target takes in one request.
+    /// The limits of the target for one request.
     package var limits = TargetLimits()
-    /// Why it has not been done: a value that is brought to another slot is one argument of a request.
+    /// Why the command cannot be run: a value that is copied to another slot is one argument of a request and may be too
+    /// large.
     package private(set) var refusal: BatchOutcome.Irregularity?
-    /// An earlier process did it. Since then home has lost the result, and another slot has not: it cannot be done again.
+    /// Whether the command can neither be completed nor run again. An earlier process ran it; since then home has lost the
+    /// result, but another slot still has its mark.
     package private(set) var isPartlyApplied = false
 
     init(
@@ -94,7 +98,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
 
     private var changed: [RemoteKey] { remoteKeys.filter(\.isChanged) }
 
-    /// The work of the next step; `nil`: all is done.
+    /// Returns the work of the next step; `nil` if all steps are done.
     package func next(stamp: () -> FlowStamp) -> SlotWork? {
         switch step {
         case .fetch: return asking(remoteKeys) { ($0.slot, $0.key) }
@@ -112,7 +116,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         }
     }
 
-    /// A step's work is done.
+    /// Takes the result of a step's work.
     package func finished(_ work: SlotWork) {
         switch step {
         case .fetch:
@@ -133,7 +137,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         }
     }
 
-    /// What `PEXPIRETIME` answers about a key that there is not; about one without a deadline it is -1.
+    /// The reply of `PEXPIRETIME` if the key does not exist. The reply for a key without a deadline is -1.
     private static let noKey: Int64 = -2
 
     private func take(_ work: SlotWork, _ answer: Int, into index: Int) {
@@ -187,7 +191,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
 
     /// Removes the temporary names.
     ///
-    /// - Returns: `nil` when there are none.
+    /// - Returns: `nil` if there are none.
     package func cleanup() -> SlotWork? {
         guard !changed.isEmpty, refusal == nil else { return nil }
         let work = SlotWork.maintenance(changesData: true)

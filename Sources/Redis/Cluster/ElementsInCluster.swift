@@ -1,17 +1,18 @@
 import Wire
 
-/// What `ElementExpiry` keeps of a task in a cluster: due lists and shadows in the slots of their keys.
+/// Reads and removes what `ElementExpiry` keeps for a task in a cluster: the due lists and shadows in the slots of their
+/// keys.
 struct ElementsInCluster: Sendable {
     private let servers: TargetServers
     private let task: String
 
-    /// - Returns: `nil` where the target is a server by itself.
+    /// - Returns: `nil` if the target is a single server.
     init?(_ servers: TargetServers, task: String) {
         guard servers.cluster != nil else { return nil }
         (self.servers, self.task) = (servers, task)
     }
 
-    /// The keys in the due lists of a database, by flow. Most slots have no list of any flow, and are asked once.
+    /// The keys in the due lists of a database, by flow. Most slots have no list of any flow and are asked only once.
     func keys(flows: Int, _ database: UInt32) async throws(TargetError) -> [[[UInt8]]] {
         let slots = try await slots(flows: flows, database)
         var keys: [[[UInt8]]] = []
@@ -25,13 +26,13 @@ struct ElementsInCluster: Sendable {
         return keys
     }
 
-    /// Those with a due list.
+    /// The slots that have a due list.
     private func slots(flows: Int, _ database: UInt32) async throws(TargetError) -> [KeySlot] {
         let lists = (0..<flows).map { ElementExpiry.dueKey(task: task, flow: $0) }
         return try await servers.count(of: lists, in: database).filter { $0.count > 0 }.map(\.slot)
     }
 
-    /// How many there are of all flows.
+    /// The number of keys in the due lists of all flows.
     func count(flows: Int, _ database: UInt32) async throws(TargetError) -> Int {
         var count = 0
         let slots = try await slots(flows: flows, database)
@@ -45,9 +46,10 @@ struct ElementsInCluster: Sendable {
         return count
     }
 
-    /// Removes all due lists and shadows of the task, whatever flows it had.
+    /// Removes all due lists and shadows of the task, no matter how many flows it had.
     ///
-    /// - Parameter temporaries: what an interrupted command over several slots has left, too; nobody goes on with it.
+    /// - Parameter temporaries: whether to remove the temporary keys of an interrupted cross-slot command, too. Pass `true`
+    ///   only if no process continues that command.
     /// - Returns: the number of shadows.
     func forget(in databases: [UInt32], temporaries isAll: Bool) async throws(TargetError) -> Int {
         let (shadows, lists) = (ElementExpiry.shadowPrefix(task: task), ElementExpiry.dueKeys(task: task))

@@ -1,5 +1,7 @@
-/// One of the 16384 slots of a cluster, in which a key lies: CRC-16 (XMODEM) of its hash tag, or of the whole key, modulo
-/// 16384. Source: Redis cluster specification, "Key distribution model".
+/// One of the 16384 slots of a cluster.
+///
+/// The slot of a key is the CRC-16 (XMODEM) of its hash tag, or of the whole key, modulo 16384. Source: Redis cluster
+/// specification, "Key distribution model".
 package struct KeySlot: Hashable, Comparable, Sendable, CustomStringConvertible {
     package static let count = 16384
 
@@ -24,7 +26,7 @@ package struct KeySlot: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     package var description: String { "\(number)" }
 
-    /// What is between the first `{` and the next `}`, unless that is nothing; else all of the key.
+    /// The part between the first `{` and the next `}` if it is not empty, otherwise the whole key.
     private static func hashedPart(of key: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         guard let open = key.firstIndex(of: UInt8(ascii: "{")) else { return key }
         let rest = UnsafeRawBufferPointer(rebasing: key[(open + 1)...])

@@ -2,18 +2,18 @@ package import Dispatch
 package import Link
 package import Wire
 
-/// One connection to a node of a cluster, which carries many requests at a time. Replies come in order.
+/// A connection to a node of a cluster, which carries many requests at a time. Replies arrive in order.
 ///
-/// Not Sendable: it lives on its owner's queue.
+/// Not Sendable: it is confined to its owner's queue.
 package final class NodeLink {
-    /// What is done with replies.
+    /// What the owner does with replies and events.
     package struct Handlers {
-        /// With the element's number inside an EXEC's array, and `nil` for a reply as a whole.
+        /// Called with each reply. The number is the index of an element in an EXEC's array, and `nil` for a complete reply.
         package var onReply: (NodeReply, NodeExpectation, Int?) -> Void
-        /// What has arrived is read.
+        /// Called after everything that has arrived is read.
         package var onRest: () -> Void
         package var onLost: (TargetError) -> Void
-        /// The node has taken bytes that had to wait.
+        /// Called when the node has taken bytes that had to wait.
         package var onRoom: () -> Void
 
         package init(
@@ -28,9 +28,9 @@ package final class NodeLink {
     private let channel: Channel
     private let handlers: Handlers
     private var expected: [NodeExpectation] = []
-    /// The first of `expected` that is outstanding.
+    /// The index of the first outstanding entry of `expected`.
     private var head = 0
-    /// Elements of an EXEC's array that have been read, and how many there are.
+    /// The number of elements of an EXEC's array that have been read, and the number of all its elements.
     private var elements: (read: Int, count: Int)?
     private var replies = ByteBuffer(capacity: 16 << 10)
     private var lastError: String?
@@ -43,24 +43,24 @@ package final class NodeLink {
         self.handlers = handlers
         channel = Channel(socket, peer: endpoint.description, queue: queue)
         channel.startWriting(progress: { [weak self] in self?.handlers.onRoom() }) { [weak self] error in
-            // The node may have said why; a reset does not drop what came before it.
+            // The node may have given a reason. A reset does not drop what arrived before it.
             self?.socketIsReadable()
             self?.lose(TargetError(error))
         }
         channel.startReading { [weak self] in self?.socketIsReadable() }
     }
 
-    /// It owes nothing.
+    /// Whether no reply is outstanding.
     package var isIdle: Bool { head == expected.count }
     package var hasFailed: Bool { isLost }
     package var unwrittenBytes: Int { channel.unwrittenBytes }
 
-    /// How long the node has owed an answer and given no sign of life; zero when it owes none.
+    /// How long the node has owed a reply without a sign of life; zero if it owes none.
     package var silence: Duration {
         isIdle || isLost ? .zero : max(sent, channel.lastTraffic).duration(to: .now)
     }
 
-    /// Writes what `body` appends, of which it says what replies follow.
+    /// Writes what `body` appends. `body` also appends the expected replies.
     package func send(_ body: (inout ByteBuffer, inout [NodeExpectation]) -> Void) {
         if isIdle {
             sent = .now
@@ -71,7 +71,7 @@ package final class NodeLink {
         channel.write { bytes in body(&bytes, &expected) }
     }
 
-    /// Writes some of a request whose reply is expected already.
+    /// Writes more of a request whose reply is already expected.
     package func append(_ bytes: UnsafeRawBufferPointer) { channel.write { $0.append(bytes) } }
 
     private func socketIsReadable() {
@@ -90,7 +90,7 @@ package final class NodeLink {
                 if result == .endOfStream {
                     return lose(TargetError(.unreachable, "the target \(endpoint) closed the connection"))
                 }
-                // Other work on the queue gets its turn: the socket is still readable.
+                // Other work on the queue gets its turn. The socket stays readable, so reading continues afterwards.
                 if isIdle { break }
             }
         } catch {
@@ -100,7 +100,7 @@ package final class NodeLink {
     }
 
     private func readReplies() throws {
-        // The replies leave `self` for the time, so that they can be read while `self` changes.
+        // The replies are moved out of `self` meanwhile, so that they can be read while `self` changes.
         var received = ByteBuffer()
         swap(&received, &replies)
         var reader = ByteReader(received.bytes)
@@ -154,7 +154,7 @@ package final class NodeLink {
         handlers.onReply(.shape(.array(elements: Int(expectation.replies), errors: 0), isZero: false), expectation, nil)
     }
 
-    /// Parts that replies are outstanding of.
+    /// The parts of which replies are outstanding.
     package var outstandingParts: Set<Int> { Set(expected[head...].lazy.compactMap(\.part).map { Int($0) }) }
 
     private func lose(_ error: TargetError) {
@@ -164,7 +164,7 @@ package final class NodeLink {
         handlers.onLost(error.code == .unreachable ? error.after(words: lastError) : error)
     }
 
-    /// Sends FIN and closes. Requests that are outstanding keep their unknown fate.
+    /// Sends FIN and closes. The fate of outstanding requests stays unknown.
     package func close() {
         isLost = true
         channel.close()
@@ -172,7 +172,7 @@ package final class NodeLink {
 }
 
 extension ByteReader {
-    /// - Returns: `nil`, without moving, when the reply has not arrived.
+    /// - Returns: `nil`, without moving the cursor, if the reply has not arrived completely.
     fileprivate mutating func readReply(wantsValue: Bool) throws(WireError) -> NodeReply? {
         let start = offset
         if peekUInt8() == UInt8(ascii: "-") || wantsValue {

@@ -1,4 +1,4 @@
-/// A master that has been given marks, and the slot of it that has them.
+/// A master that has been given marks, and its slot that holds them.
 package struct MarkedMaster: Equatable, Sendable {
     package var shard: ClusterTopology.Shard
     package var slot: KeySlot
@@ -6,15 +6,16 @@ package struct MarkedMaster: Equatable, Sendable {
     package init(shard: ClusterTopology.Shard, slot: KeySlot) { (self.shard, self.slot) = (shard, slot) }
 }
 
-/// Marks of a task's flows for every master of a cluster, after something is removed there that no flow removes: a replica
-/// that takes a master's place without them may lack the removal.
+/// Marks of a task's flows that are written at every master after a removal that no flow makes.
+///
+/// A replica that takes a master's place without these marks may lack the removal.
 package struct NodeMarks: Sendable {
-    /// What the checkpoint is to say of them.
+    /// Makes the checkpoint's note about the marked masters.
     let note: @Sendable ([MarkedMaster]) -> [(field: String, value: String)]
     private let name: String
     private let marks: [[UInt8]]
 
-    /// - Parameter marks: of each flow, by its field.
+    /// - Parameter marks: the mark of each flow, with the name of its field.
     package init(
         task: String, _ marks: [(field: String, mark: SlotMark)],
         note: @escaping @Sendable ([MarkedMaster]) -> [(field: String, value: String)]
@@ -28,12 +29,12 @@ package struct NodeMarks: Sendable {
 }
 
 extension TargetControl {
-    /// A flow of the task has left a mark of the stable stream at some master of a cluster.
+    /// Whether a flow of the task has left a mark of the stable stream at any master of a cluster.
     package func hasStableMarks(of task: String) async throws(TargetError) -> Bool {
         try await servers.hasStableMarks(of: task)
     }
 
-    /// Gives every master its marks, once all that this control has done there is confirmed.
+    /// Writes the marks at every master, after everything else that this control did there is confirmed.
     package func leave(_ marks: NodeMarks) async throws(TargetError) -> [MarkedMaster] {
         while true {
             let layout = try await ClusterLayout.read(servers)
@@ -42,12 +43,12 @@ extension TargetControl {
                 let command = marks.command(in: master.slot)
                 _ = try await demand(command, at: command[1], in: 0)
             }
-            // Else a mark may have come to another master than the one that it is for.
+            // If slots have moved, a mark may have been written at another master than intended.
             if try await ClusterLayout.read(servers).ownership == layout.ownership { return masters }
         }
     }
 
-    /// The same, and notes it in the checkpoint.
+    /// Writes the marks at every master and notes them in the checkpoint.
     package func leave(_ marks: NodeMarks, notedIn checkpoint: String) async throws(TargetError) -> [MarkedMaster] {
         let masters = try await leave(marks)
         let words = marks.note(masters).flatMap { [$0.field, $0.value] }

@@ -1,23 +1,23 @@
 package import Wire
 
-/// What a node owes one reply for.
+/// A reply that a node owes.
 package struct NodeExpectation: Equatable, Sendable {
     package enum Kind: UInt8, Sendable {
         case asking, command, multi, queued, queuedMark, exec
-        /// Whether a part whose connection was lost has been applied.
+        /// The reply says whether a part whose connection was lost has been applied.
         case question
-        /// The node's mark.
+        /// The reply to the command that writes the node's mark.
         case nodeMark
     }
 
-    /// `nil`: it is of no part.
+    /// The part to which the reply belongs; `nil` if it belongs to none.
     package var part: Int32?
-    /// `nil`: it is of none of the part's commands.
+    /// The command of the part to which the reply belongs; `nil` if it belongs to none.
     package var command: CommandIndex?
     package var kind: Kind
-    /// The reply itself is wanted, not just its shape.
+    /// Whether the reply itself is needed and not just its shape.
     package var wantsValue = false
-    /// In the array that an EXEC answers.
+    /// The number of replies in the array of an EXEC.
     package var replies: Int32 = 0
 
     package init(_ kind: Kind) { self.kind = kind }
@@ -28,9 +28,9 @@ package struct NodeExpectation: Equatable, Sendable {
     }
 }
 
-/// A reply of a node, as far as anybody needs it.
+/// A node's reply, reduced to what is needed.
 package enum NodeReply: Equatable, Sendable {
-    /// - `isZero`: it is the integer 0.
+    /// - `isZero`: whether the reply is the integer 0.
     case shape(RESPReplyShape, isZero: Bool)
     case value(RESPValue)
     case error(String)

@@ -1,24 +1,24 @@
-/// A command's place among those of a `SlotWork`.
+/// The index of a command among the commands of a `SlotWork`.
 package struct CommandIndex: Hashable, Sendable {
     let value: Int32
 
     init(_ place: Int) { value = Int32(place) }
 }
 
-/// A command of `SlotWork`, as it is sent.
+/// A command of a `SlotWork` in the form in which it is sent.
 struct SlotCommand {
-    /// In the batch; `nil`: it is none of the batch's.
+    /// The command's number in the batch; `nil` if it is not a command of the batch.
     var number: Int32?
-    /// Encoded by `SlotCommands`, not by the batch.
+    /// Whether `SlotCommands` encodes the command rather than the batch.
     var isOwn: Bool
     var mayRepeat: Bool
-    /// The server looks at one key, if at any, to find out where it belongs.
+    /// Whether the server looks at one key at most to find out where the command belongs.
     var hasOneKey = true
-    /// Where it is encoded.
+    /// Where the command is encoded.
     var range: Range<Int>
-    /// The place of its reply among those that are kept; `nil`: its reply is not.
+    /// The index of its reply among the kept replies; `nil` if its reply is not kept.
     var answer: Int32?
     var isSelect = false
-    /// The one after it in its part; `nil`: it is the last one.
+    /// The next command of its part; `nil` if it is the last one.
     var next: CommandIndex?
 }

@@ -1,27 +1,28 @@
 import Wire
 
-/// What is sent for each part of a `SlotWork`: its commands in their order, encoded by their batch or here, and which replies each of
-/// them is owed.
+/// The commands that are sent for each part of a `SlotWork`, in order.
+///
+/// The commands are encoded by their batch or here. `SlotCommands` also says which replies each of them is owed.
 ///
 /// Pure.
 struct SlotCommands: ~Copyable {
-    /// The commands of a part, each of which names the next.
+    /// The commands of a part, linked in a list.
     private struct Chain {
         let slot: KeySlot
         var first: CommandIndex?
         var last: CommandIndex?
         var count: Int32 = 0
-        /// It has a command that may not be repeated.
+        /// Whether the part contains a command that may not be repeated.
         var isTransaction = false
-        /// The database that its last command is in. (A cluster may have several from Valkey 9 on; each slot is in all.)
+        /// The database of the last command. (A cluster may have several from Valkey 9 on; each slot exists in all of them.)
         var database: UInt32 = 0
         var selects = false
     }
 
     private let batch: CommandBatch?
-    /// What a transaction leaves in its slot, and where; `nil`: there are no transactions.
+    /// The mark that a transaction leaves in its slot, and the field for it; `nil` if there are no transactions.
     private let mark: (mark: SlotMark, field: MarkField)?
-    /// The replies are kept.
+    /// Whether the replies are kept.
     private let wantsValues: Bool
     private var own = ByteBuffer()
     private var commands: [SlotCommand] = []
@@ -32,25 +33,25 @@ struct SlotCommands: ~Copyable {
         (self.batch, self.mark, wantsValues) = (batch, (mark, field), false)
     }
 
-    /// Commands that are none of the stream's.
+    /// Makes commands that do not belong to the stream.
     init(wantsValues: Bool) { (batch, mark, self.wantsValues) = (nil, nil, wantsValues) }
 
     var partCount: Int { chains.count }
     func slot(of part: Int) -> KeySlot { chains[part].slot }
     func isTransaction(_ part: Int) -> Bool { chains[part].isTransaction }
-    /// Slots where a mark is left.
+    /// The slots in which a mark is left.
     var markedSlots: [KeySlot] { chains.filter(\.isTransaction).map(\.slot) }
     func first(of part: Int) -> CommandIndex? { chains[part].first }
     subscript(index: CommandIndex) -> SlotCommand { commands[Int(index.value)] }
 
-    // MARK: What is to be done
+    // MARK: Adding commands
 
     mutating func addPart(_ slot: KeySlot) -> Int {
         chains.append(Chain(slot: slot))
         return chains.count - 1
     }
 
-    /// A command of the batch, as it is encoded there.
+    /// Adds a command of the batch as it is encoded there.
     mutating func append(
         _ number: Int, _ range: Range<Int>, to part: Int, database: UInt32, mayRepeat: Bool, hasOneKey: Bool
     ) {
@@ -61,7 +62,7 @@ struct SlotCommands: ~Copyable {
             to: part)
     }
 
-    /// - Parameter number: of the command of the batch that it is; `nil`: of none.
+    /// - Parameter number: the number of the batch's command that this is; `nil` if it is none.
     mutating func append(_ words: [[UInt8]], for number: Int?, to part: Int, database: UInt32, mayRepeat: Bool) {
         select(database, in: part)
         let start = own.count
@@ -75,7 +76,7 @@ struct SlotCommands: ~Copyable {
         answerCount += 1
     }
 
-    /// A part with one command, which the caller writes between `beginLong` and `endLong`.
+    /// Adds a part with one command, which the caller writes between `beginLong` and `endLong`.
     mutating func addLong(_ number: Int, in slot: KeySlot, database: UInt32, mayRepeat: Bool) -> Int {
         let part = addPart(slot)
         select(database, in: part)
@@ -84,7 +85,7 @@ struct SlotCommands: ~Copyable {
         return part
     }
 
-    /// Marks are in database 0, and so is every connection between two parts.
+    /// Ends every part in database 0, where the marks are. A connection is always in database 0 between two parts.
     mutating func endDatabases() { for part in chains.indices { select(0, in: part) } }
 
     private mutating func select(_ database: UInt32, in part: Int) {
@@ -111,7 +112,7 @@ struct SlotCommands: ~Copyable {
         if !command.mayRepeat, mark != nil { chains[part].isTransaction = true }
     }
 
-    /// What a node has refused is not sent again.
+    /// Removes commands that a node has refused, so that they are not sent again.
     mutating func remove(_ refused: Set<CommandIndex>, from part: Int) {
         var (next, last): (CommandIndex?, CommandIndex?) = (chains[part].first, nil)
         (chains[part].first, chains[part].count) = (nil, 0)
@@ -128,7 +129,7 @@ struct SlotCommands: ~Copyable {
 
     // MARK: Sending
 
-    /// Whether the part was applied: its slot's mark says so.
+    /// Asks the slot's mark whether the part was applied.
     func sendQuestion(
         about part: Int, asking: Bool, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]
     ) {
@@ -154,11 +155,11 @@ struct SlotCommands: ~Copyable {
         sendMarkAndExec(of: part, into: &out, &expected)
     }
 
-    /// The commands of a part without a transaction.
+    /// Sends the commands of a part without a transaction.
     ///
     /// - Parameters:
-    ///   - start: what is before it is not sent; `nil`: all is.
-    ///   - redirected: only these are sent, each with `ASKING`; `nil`: all are, without it.
+    ///   - start: the first command to send; `nil` to send all.
+    ///   - redirected: the only commands to send, each with `ASKING`; `nil` to send all without it.
     func send(
         _ part: Int, from start: CommandIndex?, redirected: [CommandIndex]?, into out: inout ByteBuffer,
         _ expected: inout [NodeExpectation]
@@ -182,7 +183,7 @@ struct SlotCommands: ~Copyable {
         }
     }
 
-    /// The commands that `send` sends, with those that select their databases.
+    /// The commands that `send` sends, including the SELECTs that they need.
     private func selection(
         of part: Int, from start: CommandIndex?, redirected: [CommandIndex]?
     ) -> [CommandIndex] {
@@ -203,7 +204,7 @@ struct SlotCommands: ~Copyable {
             }
             next = self[index].next
         }
-        // Back to database 0.
+        // This selects database 0 again.
         if let select, redirected != nil { selection.append(select) }
         return selection
     }
@@ -238,7 +239,7 @@ struct SlotCommands: ~Copyable {
         return command.isOwn ? own.withUnsafeBytes(slice) : batch?.bytes.withUnsafeBytes(slice)
     }
 
-    /// The bytes of a command's longest argument.
+    /// The size of a command's longest argument in bytes.
     func longestArgument(of index: CommandIndex) -> Int? {
         withBytes(of: index) { bytes in
             var reader = ByteReader(RawSpan(_unsafeBytes: bytes))
@@ -249,7 +250,7 @@ struct SlotCommands: ~Copyable {
 
     // MARK: A long command
 
-    /// - Returns: how many replies are to come until the end, those of what `endLong` writes too.
+    /// - Returns: the number of replies until the end, including those of what `endLong` writes.
     func beginLong(_ part: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) -> Int32 {
         let chain = chains[part]
         if chain.isTransaction { sendMulti(of: part, into: &out, &expected) }
@@ -266,7 +267,7 @@ struct SlotCommands: ~Copyable {
 
     func endLong(_ part: Int, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
         let chain = chains[part]
-        // Back to database 0, from another one.
+        // This selects database 0 again if the command was in another one.
         if let last = chain.last, self[last].number == nil {
             write(last, to: &out)
             expected.append(NodeExpectation(chain.isTransaction ? .queued : .command, part: part, command: last))

@@ -1,28 +1,29 @@
 import Link
 
-/// Commands of a part of `SlotWork` that are to be sent with `ASKING` to the node where their slot is going, and no others: that
-/// node would run any command about one key, also where the key is still at the node that the slot is leaving, and so make a
-/// second one of it.
+/// Commands of a part of a `SlotWork` that must be sent with `ASKING` to the node to which their slot is moving.
 ///
-/// Keys that have left a node do not come back to it as long as the slot is leaving it. So a later command about the same key
-/// has been redirected too, and one about another key may be done before. Of a command about several keys nobody knows which
-/// of them were there: what follows it is repeated.
+/// Only the redirected commands may go there. The node would run any command about one key, even if the key is still at the
+/// node that the slot is leaving, and so create a second copy of the key.
 ///
-/// Pure. Of parts without a transaction, whose commands may be repeated.
+/// While a slot is leaving a node, its keys do not come back there. So later commands about a redirected key have been
+/// redirected, too, and commands about other keys may be run before them. For a command with several keys it is unknown
+/// which of them have moved, so everything after it is repeated.
+///
+/// Pure. Used only for parts without a transaction, whose commands may be repeated.
 struct SlotDetour {
-    /// A command by its place among those of the work.
+    /// A command of the detour, identified by its index in the work.
     struct Command {
         var place: CommandIndex
-        /// `nil`: it is the last of its part.
+        /// The next command of the part; `nil` if it is the last one.
         var next: CommandIndex?
         var hasOneKey: Bool
     }
 
     let destination: Endpoint?
     private(set) var commands: [CommandIndex] = []
-    /// Where the part goes on after them; `nil`: all else is done.
+    /// Where the part continues after the detour; `nil` if everything else is done.
     private(set) var rest: CommandIndex?
-    /// What has been sent after the last of them is sent again.
+    /// Whether everything that was sent after the last of the commands must be sent again.
     private(set) var isClosed = false
 
     init(to destination: Endpoint?, _ command: Command) {
@@ -35,9 +36,9 @@ struct SlotDetour {
         if !command.hasOneKey { (isClosed, rest) = (true, command.next) }
     }
 
-    /// A command after them was answered by an error.
+    /// Takes the error reply of a later command of the part.
     ///
-    /// - Returns: `false` for an error that is an answer.
+    /// - Returns: `false` if the error is a final answer and has nothing to do with the moving slot.
     mutating func met(_ text: String, by command: Command, _ reading: ClusterTopology.Reading) -> Bool {
         let redirection = ClusterRedirection(text, reading)
         if case .ask(_, let place)? = redirection, place == destination {

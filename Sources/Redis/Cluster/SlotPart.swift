@@ -1,13 +1,13 @@
-/// How far what `SlotWork` has to do in one slot has come.
+/// The progress of the work that a `SlotWork` has to do in one slot.
 struct SlotPart {
     var state = SlotWork.State.ready
-    /// What is sent begins with this command; `nil`: with the first one.
+    /// The command from which the part is sent; `nil` for the first one.
     var from: CommandIndex?
-    /// Some of it may have been executed before.
+    /// Whether some of the commands may have been executed before.
     var isRepeated = false
     var outstanding: Int32 = 0
-    /// The command that the next element of an EXEC's reply is of; `nil`: the mark.
+    /// The command to which the next element of an EXEC's reply belongs; `nil` for the mark.
     var element: CommandIndex?
-    /// What has been sent of it last are the commands of its detour.
+    /// Whether the commands that were sent last are those of the part's detour.
     var isOnDetour = false
 }

@@ -1,11 +1,12 @@
-/// Keys of our own in the slot of a key of the source: `{<tag>}df2redis:...`, where the hash tag alone decides the slot.
+/// Names of df2redis' own keys in a given slot: `{<tag>}df2redis:...`, in which the hash tag alone decides the slot.
 ///
-/// A slot's tag is the first of the words `0`...`z`, `00`...`zz`, ... (digits and lower-case letters, the last character
-/// counting fastest) that lies in it: three characters for nearly all. Names in a target depend on it, so it never changes.
+/// A slot's tag is the first word of the sequence `0`...`z`, `00`...`zz`, ... (digits and lower-case letters, the last
+/// character counting fastest) that lies in the slot. Nearly all tags have three characters. Names in a target depend on the
+/// tags, so they never change.
 package enum SlotTag {
     private static let letters = Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
 
-    /// No tag is longer.
+    /// The maximum length of a tag.
     static let maxBytes = 4
 
     private static let table: [[UInt8]] = {
@@ -35,12 +36,12 @@ package enum SlotTag {
 
     package static func tag(of slot: KeySlot) -> [UInt8] { table[Int(slot.number)] }
 
-    /// `{tag}name`: a key called `name` in `slot`.
+    /// Returns `{tag}name`: a key called `name` in `slot`.
     package static func key(_ name: [UInt8], in slot: KeySlot) -> [UInt8] {
         [UInt8(ascii: "{")] + tag(of: slot) + [UInt8(ascii: "}")] + name
     }
 
-    /// The name after the tag of a key of df2redis' own; any other key as it is.
+    /// Removes the tag from a key of df2redis' own; returns any other key unchanged.
     static func untagged(_ key: [UInt8]) -> ArraySlice<UInt8> {
         guard key.first == UInt8(ascii: "{"), let end = key.prefix(maxBytes + 2).firstIndex(of: UInt8(ascii: "}")),
             key[(end + 1)...].starts(with: TargetControl.ownPrefix)

@@ -1,29 +1,30 @@
 import Link
 package import Wire
 
-/// What a flow has to do in some slots before it goes on: a part for each slot, which is sent to whatever node serves it
-/// until it is done.
+/// The work that a flow must complete in some slots before it continues. It has a part for each slot, which is sent to the
+/// node that serves the slot until the part is done.
 ///
-/// A part with a command that may not be repeated is a transaction with the slot's mark; after a lost connection the mark says
-/// whether it was applied. Any other part is sent again, from where it was interrupted.
+/// A part with a command that may not be repeated is sent as a transaction that includes the slot's mark. After a lost
+/// connection the mark shows whether the transaction was applied. Any other part is sent again from where it was
+/// interrupted.
 ///
 /// Pure: it does no I/O. Confined to the queue of its flow.
 package final class SlotWork: @unchecked Sendable {  // confined to the queue of the flow that it belongs to
     package enum State: Equatable, Sendable {
-        /// To be sent.
+        /// The part must be sent.
         case ready
-        /// Its replies are outstanding.
+        /// The part's replies are outstanding.
         case sent
-        /// Its connection was lost, and its slot's mark is to be asked for.
+        /// The part's connection was lost, and its slot's mark must be read.
         case inDoubt
         case done
     }
 
-    /// Why a part is to be sent again.
+    /// Why a part must be sent again.
     package struct Trouble: Equatable, Sendable {
         package enum Cause: Equatable, Sendable {
             case redirected(ClusterRedirection)
-            /// The node is in a state that passes, in its own words.
+            /// The node is in a temporary state, which its error text describes.
             case passing(String)
         }
 
@@ -31,57 +32,57 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         package var attempts = 1
     }
 
-    /// The batch that it is of; `nil`: the work is not the stream's.
+    /// The batch to which the work belongs; `nil` if it does not belong to the stream.
     private let batch: CommandBatch?
-    /// What a transaction leaves in its slot; `nil`: there are no transactions.
+    /// The mark that a transaction leaves in its slot; `nil` if there are no transactions.
     private let mark: SlotMark?
-    /// It changes what the target holds.
+    /// Whether the work changes data in the target.
     package let changesData: Bool
     private var commands: SlotCommands
     private var parts: [SlotPart] = []
     private var open = 0
 
-    /// By part.
+    /// The trouble of each part.
     package private(set) var troubles: [Int: Trouble] = [:]
-    /// Parts that a reply to what is on its way has interrupted: they are sent again when all of it is answered.
+    /// Parts that a reply has interrupted. They are sent again after all outstanding replies have arrived.
     private var interruptedParts: Set<Int> = []
     private var detours: [Int: SlotDetour] = [:]
-    /// Of transactions that are on their way. Without a command: of the mark.
+    /// Refused commands of transactions that are on their way, by part. The command is `nil` for the mark.
     private var refused: [Int: [(command: CommandIndex?, text: String)]] = [:]
-    /// By command, in the order in which they were added with their words.
+    /// The kept replies, by the order in which their commands were added as words.
     package private(set) var values: [Int: RESPValue] = [:]
-    /// Replies that are not what the batch's commands hoped for.
+    /// Unexpected replies to commands of the batch.
     package private(set) var irregularities: [BatchOutcome.Irregularity] = []
-    /// The task lacks a right that it cannot do without: what needed the right has not been done, the rest may have been.
+    /// Whether the task lacks a right that it needs. Commands that need the right have not been run; others may have been.
     package private(set) var isForbidden = false
-    /// Why the work cannot be done at all.
+    /// Why the work cannot be completed at all.
     package private(set) var failure: TargetError?
-    /// How often a node has ended its connection with a complaint about a command.
+    /// How often nodes have ended their connection with a complaint about a command.
     private var complaints: [CommandIndex: Int] = [:]
 
-    /// Work of the stream.
+    /// Makes work that belongs to the stream.
     ///
-    /// - Parameter mark: what each transaction leaves in its slot, in `field`.
+    /// - Parameter mark: the mark that each transaction leaves in its slot, in `field`.
     package init(of batch: CommandBatch, leaving mark: SlotMark, in field: MarkField) {
         (self.batch, self.mark, changesData) = (batch, mark, true)
         commands = SlotCommands(of: batch, leaving: mark, in: field)
     }
 
-    /// Work that is not the stream's: it leaves no marks, and an error reply fails it.
+    /// Makes work that does not belong to the stream. It leaves no marks, and an error reply fails it.
     private init(keepsReplies: Bool, changesData: Bool) {
         (batch, mark, self.changesData) = (nil, nil, changesData)
         commands = SlotCommands(wantsValues: keepsReplies)
     }
 
-    /// Work on df2redis' own keys.
+    /// Makes work on df2redis' own keys.
     package static func maintenance(changesData: Bool = false) -> SlotWork {
         SlotWork(keepsReplies: false, changesData: changesData)
     }
 
-    /// Questions, whose replies are kept in `values`.
+    /// Makes work that asks questions and keeps the replies in `values`.
     static func inquiry() -> SlotWork { SlotWork(keepsReplies: true, changesData: false) }
 
-    /// One question in each slot.
+    /// Makes work that asks one question in each slot.
     package static func inquiry(
         in slots: some Sequence<KeySlot>, _ question: (KeySlot) -> [[UInt8]]
     ) -> SlotWork {
@@ -95,12 +96,12 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     package var partCount: Int { parts.count }
     package func slot(of part: Int) -> KeySlot { commands.slot(of: part) }
     package func state(of part: Int) -> State { parts[part].state }
-    /// Slots where a mark is left.
+    /// The slots in which a mark is left.
     package var markedSlots: [KeySlot] { commands.markedSlots }
     /// Whether a part is sent as a transaction, which leaves a mark.
     package func isTransaction(_ part: Int) -> Bool { commands.isTransaction(part) }
 
-    // MARK: What is to be done
+    // MARK: Adding commands
 
     package func addPart(_ slot: KeySlot) -> Int {
         addProgress()
@@ -112,26 +113,27 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         open += 1
     }
 
-    /// A command of the batch, as it is encoded there.
+    /// Adds a command of the batch as it is encoded there.
     func append(
         _ number: Int, _ range: Range<Int>, to part: Int, database: UInt32 = 0, mayRepeat: Bool, hasOneKey: Bool
     ) {
         commands.append(number, range, to: part, database: database, mayRepeat: mayRepeat, hasOneKey: hasOneKey)
     }
 
-    /// - Parameter number: of the command of the batch that it is; `nil`: of none, and an error reply fails the work.
+    /// - Parameter number: the number of the batch's command that this is; `nil` if it is none, so that an error reply fails
+    ///   the work.
     package func append(
         _ words: [[UInt8]], for number: Int? = nil, to part: Int, database: UInt32 = 0, mayRepeat: Bool
     ) {
         commands.append(words, for: number, to: part, database: database, mayRepeat: mayRepeat)
     }
 
-    /// Marks are in database 0, and so is every connection between two parts.
+    /// Ends every part in database 0, where the marks are. A connection is always in database 0 between two parts.
     package func endDatabases() { commands.endDatabases() }
 
     // MARK: A long command
 
-    /// A part with one command, which the caller writes between `beginLong` and `endLong`.
+    /// Adds a part with one command, which the caller writes between `beginLong` and `endLong`.
     package func addLong(_ number: Int, in slot: KeySlot, database: UInt32, mayRepeat: Bool) -> Int {
         addProgress()
         return commands.addLong(number, in: slot, database: database, mayRepeat: mayRepeat)
@@ -148,10 +150,10 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
 
     // MARK: Sending
 
-    /// Appends a part that is ready, or the question about one in doubt.
+    /// Appends a part that is ready, or the question about a part in doubt.
     ///
-    /// - Parameter asking: to the node that an `ASK` has named. Of a part without a transaction only the commands that were told
-    ///   to go there are sent.
+    /// - Parameter asking: whether the part goes to the node that an `ASK` has named. If the part is not a transaction, only
+    ///   the commands that were redirected to that node are sent.
     package func send(_ index: Int, asking: Bool, into out: inout ByteBuffer, _ expected: inout [NodeExpectation]) {
         let state = parts[index].state
         precondition(state == .ready || state == .inDoubt, "a part is sent once at a time")
@@ -173,12 +175,12 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
 
     // MARK: Replies
 
-    /// A reply has come.
+    /// Takes a reply.
     ///
     /// - Parameters:
-    ///   - element: of the array that EXEC answers; `nil`: no element.
-    ///   - reading: how addresses in it are read.
-    /// - Returns: the part, when it is ready again or done, so that somebody has to look at it.
+    ///   - element: the index of an element in the array of an EXEC; `nil` for a complete reply.
+    ///   - reading: how to read addresses in the reply.
+    /// - Returns: the part if it is ready again or done, so that the caller must look at it.
     package func receive(
         _ reply: NodeReply, for expectation: NodeExpectation, element: Int? = nil, _ reading: ClusterTopology.Reading
     ) -> Int? {
@@ -218,7 +220,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         _ reply: NodeReply, to command: CommandIndex, in index: Int, _ reading: ClusterTopology.Reading
     ) {
         if interruptedParts.contains(index) {
-            // It is sent again with what was before it, but for what came between commands that go elsewhere.
+            // The command is sent again with everything before it, except for commands between those that take a detour.
             guard detours[index]?.isClosed == false else { return }
             if case .error(let text) = reply, detours[index]?.met(text, by: onDetour(command), reading) == true {
                 if detours[index]?.isClosed == true { parts[index].isRepeated = true }
@@ -241,7 +243,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         parts[index].element = commands[command].next
     }
 
-    /// EXEC has not run.
+    /// Handles an EXEC that has not run.
     private func receiveAbort(_ text: String, of index: Int, _ reading: ClusterTopology.Reading) {
         if interruptedParts.contains(index) || noteTrouble(index, text, at: commands.first(of: index), reading) {
             return refused[index] = nil
@@ -255,31 +257,31 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             }
             note(.error(text), of: command, isRepeated: false)
         }
-        // With the right added all of it is to be done, so nothing of it is now.
+        // The whole transaction must be applied after the right is granted, so none of it is applied now.
         if isForbidden { return }
         commands.remove(Set(refusals.compactMap(\.command)), from: index)
         interruptedParts.insert(index)
     }
 
-    /// The slot's mark says whether a part in doubt was applied.
+    /// Takes a slot's mark, which says whether the part in doubt was applied.
     private func receiveMark(_ reply: NodeReply, of index: Int, _ reading: ClusterTopology.Reading) -> Int? {
         switch reply {
         case .error(let text): interrupt(index, by: text, at: commands.first(of: index), reading)
         case .value(let value) where value.text == mark?.text: finish(index)
         case .value, .shape: parts[index].state = .ready
         }
-        // Whether it was applied is still open, if the question could not be asked.
+        // If the question could not be answered, the part stays in doubt.
         if interruptedParts.remove(index) != nil { parts[index].state = .inDoubt }
         return index
     }
 
-    /// An error that another attempt does not mend fails the work.
+    /// Interrupts a part so that it is sent again. An error that another attempt does not resolve fails the work.
     private func interrupt(_ index: Int, by text: String, at command: CommandIndex?, _ reading: ClusterTopology.Reading)
     {
         if !noteTrouble(index, text, at: command, reading) { fail(TargetError.reply(text, to: "a request")) }
     }
 
-    /// - Returns: `false` for an error that another attempt does not mend.
+    /// - Returns: `false` if another attempt does not resolve the error.
     private func noteTrouble(
         _ index: Int, _ text: String, at command: CommandIndex?, _ reading: ClusterTopology.Reading
     ) -> Bool {
@@ -300,7 +302,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             if detour.isClosed { parts[index].isRepeated = true }
             return true
         }
-        // What follows it may have been executed, and is repeated: so all of the slot is in order.
+        // Commands after it may have been executed. They are repeated, so that the slot's commands stay in order.
         detours[index] = nil
         (parts[index].from, parts[index].isRepeated) = (command, true)
         return true
@@ -310,7 +312,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         .init(place: command, next: commands[command].next, hasOneKey: commands[command].hasOneKey)
     }
 
-    /// The part goes to the slot's master again, from the first command that was to make a detour.
+    /// Sends the part to the slot's master again, beginning with the first command of the detour.
     private func endDetour(of index: Int) {
         guard !detours.isEmpty, let first = detours.removeValue(forKey: index)?.commands.first else { return }
         (parts[index].from, parts[index].isRepeated) = (first, true)
@@ -325,7 +327,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             guard let number, let batch else { return fail(TargetError.reply(text, to: "a request")) }
             let irregularity = BatchOutcome.Irregularity(command: number, kind: .error(text))
             if irregularity.isMissingRight(in: batch) { isForbidden = true }
-            // A command that is repeated may meet what later commands have made of its key.
+            // A repeated command may find a value that later commands have written to its key.
             if isRepeats(command, isRepeated), text.hasPrefix("WRONGTYPE") { return }
             irregular(number, .error(text))
         case .shape(let shape, let isZero):
@@ -347,7 +349,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
 
     private func irregular(_ number: Int, _ kind: BatchOutcome.Irregularity.Kind) {
         let irregularity = BatchOutcome.Irregularity(command: number, kind: kind)
-        // A command may have been divided.
+        // A command may have been divided and so report the same twice.
         if !irregularities.contains(irregularity) { irregularities.append(irregularity) }
     }
 
@@ -361,13 +363,14 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
 
     // MARK: Losses
 
-    /// How often a node names a request as the reason to end its connection until the request is blamed.
+    /// The number of times a node must name a request as the reason for ending its connection before the request is blamed.
     private static let complaintsUntilBlamed = 2
 
-    /// A node ends its connection because of a request. Replies come in order, so the request is the one that its words came
-    /// for; it counts as not answered.
+    /// Notes that a node ended its connection because of a request. Replies arrive in order, so the node's words belong to
+    /// the first request without a reply.
     ///
-    /// - Returns: the bytes of the request's longest argument, when it is to blame: nobody takes it.
+    /// - Returns: the size of the request's longest argument in bytes if the request is to blame, because no node accepts
+    ///   it.
     package func complained(about expectation: NodeExpectation) -> Int? {
         guard let command = expectation.command else { return nil }
         complaints[command, default: 0] += 1
@@ -375,9 +378,10 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         return commands.longestArgument(of: command)
     }
 
-    /// The connection that carried a part has ended.
+    /// Notes that the connection which carried a part has ended.
     ///
-    /// What it has confirmed since the node's last mark, another node in its place may lack: a part may be open again.
+    /// A part that was done may be open again: a replica that takes the node's place may lack what the node confirmed after
+    /// its last mark.
     package func lost(_ index: Int) {
         if parts[index].state == .done { open += 1 }
         parts[index].outstanding = 0

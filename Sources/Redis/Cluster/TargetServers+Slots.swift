@@ -1,13 +1,14 @@
 import Wire
 
-/// Keys of df2redis' own that may be in any slot of a cluster.
+/// Access to df2redis' own keys that may be in any slot of a cluster.
 extension TargetServers {
-    /// Requests of one pipeline.
+    /// The maximum number of requests in one pipeline.
     private static let pipelineLength = 2048
 
-    /// How many of some keys there are in every slot, from their names without the tag.
+    /// Counts how many of some keys exist in every slot. The names are given without the tag.
     ///
-    /// They are asked for together; in a slot that is open between two nodes, neither of which may have them all, one by one.
+    /// One request asks for all keys of a slot. In a slot that is being moved, neither node may have them all, so the keys
+    /// are asked for one by one.
     func count(of names: [[UInt8]], in database: UInt32) async throws(TargetError) -> [(slot: KeySlot, count: Int)] {
         let exists = Array("EXISTS".utf8)
         let replies = try await inEachSlot(of: database) { slot in
@@ -18,10 +19,11 @@ extension TargetServers {
         return replies.map { ($0.slot, Int($0.reply.int ?? 0)) }
     }
 
-    /// Makes a request in every slot, or in some.
+    /// Makes a request in every slot or in some slots.
     ///
-    /// - Parameter apart: requests, answered by numbers, whose sum is the answer where one for all their keys fails.
-    /// - Throws: `TargetError`, for an error reply too.
+    /// - Parameter apart: requests that are made if the single request for all keys of a slot fails. They are answered by
+    ///   numbers, whose sum is the reply.
+    /// - Throws: `TargetError`, also for an error reply.
     func inEachSlot(
         of database: UInt32, amongst slots: [KeySlot] = Array(KeySlot.all), _ request: @Sendable (KeySlot) -> [[UInt8]],
         apart: (@Sendable (KeySlot) -> [[[UInt8]]])? = nil
@@ -37,7 +39,7 @@ extension TargetServers {
             for start in stride(from: 0, to: slots.count, by: Self.pipelineLength) {
                 let some = slots[start..<min(start + Self.pipelineLength, slots.count)]
                 let requests = some.map(request)
-                // A node that is lost is found out about below.
+                // If the node is lost, the requests below find out.
                 let replies = try? await server?.requests.pipeline(requests, in: database)
                 for (place, slot) in some.enumerated() {
                     if let reply = replies?[place], reply.errorText == nil {
@@ -59,13 +61,14 @@ extension TargetServers {
         return answers
     }
 
-    /// Marks of a task's flows, in slots and of nodes.
+    /// The number of hashes with marks of a task's flows, in slots and of nodes.
     func markCount(of task: String) async throws(TargetError) -> Int {
         let names = [SlotMark.slotKey(task: task), SlotMark.nodeKey(task: task)].map { Array($0.utf8) }
         return try await count(of: names, in: 0).reduce(0) { $0 + $1.count }
     }
 
-    /// A flow of the task has left a mark of the stable stream at some master: it has got through a full sync.
+    /// Whether a flow of the task has left a mark of the stable stream at any master, which means that it completed a full
+    /// sync.
     func hasStableMarks(of task: String) async throws(TargetError) -> Bool {
         let name = SlotMark.nodeKey(task: task)
         let replies = try await inEachSlot(of: 0) { [Array("HVALS".utf8), SlotTag.key(name, in: $0)] }
