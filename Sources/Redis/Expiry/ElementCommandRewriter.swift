@@ -1,11 +1,11 @@
 import Wire
 
-/// Commands about TTLs of fields and members where nobody keeps these but the target (`ElementExpiry` does otherwise): relative
-/// seconds are made absolute with the time of arrival, and what the target cannot hold is left out.
+/// Rewrites commands about TTLs of fields and members for a target that alone keeps these TTLs. (`ElementExpiry` handles the
+/// other case.) Relative seconds are made absolute with the time of arrival, and what the target cannot hold is left out.
 struct ElementCommandRewriter {
     let profile: TargetProfile
 
-    /// `SADDEX key [KEEPTTL] seconds member...` without its TTL.
+    /// Writes `SADDEX key [KEEPTTL] seconds member...` without its TTL.
     func addMembersWithExpiry(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
         guard command.argumentCount >= 4 else { return .unsupported(.unknownCommand) }
         let skipped = command.argument(at: 2).isWord("KEEPTTL") ? 4 : 3
@@ -17,7 +17,7 @@ struct ElementCommandRewriter {
         return .writtenWithout(.memberExpiry)
     }
 
-    /// `FIELDEXPIRE key seconds field...`, on a hash; on a set the target answers WRONGTYPE.
+    /// Writes `FIELDEXPIRE key seconds field...` for a hash. If the key is a set, the target answers WRONGTYPE.
     func expireFields(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
         guard command.argumentCount >= 4, let seconds = parseInteger(command.argument(at: 2)), seconds >= 0,
             seconds < 1 << 32
@@ -33,7 +33,7 @@ struct ElementCommandRewriter {
         return .written
     }
 
-    /// `HSETEX`, in either form. A condition is the target's to decide: it has what the source had.
+    /// Writes `HSETEX` in either form. The target evaluates a condition itself, because it has the same value as the source.
     func setFieldsWithExpiry(
         _ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -67,7 +67,7 @@ struct ElementCommandRewriter {
         return profile.hasFieldExpiry || fields.expiry == .none ? .written : .writtenWithout(.fieldExpiry)
     }
 
-    /// HSET ends the TTL of a field.
+    /// Restores the TTLs of fields where necessary, because HSET removes the TTL of a field.
     private static let setFields: StaticString = """
         local K,at,mode,keep=KEYS[1],ARGV[1],ARGV[2],ARGV[3]=='1'
         if mode=='FNX' or mode=='FXX' then for i=4,#ARGV,2 do
@@ -85,7 +85,7 @@ struct ElementCommandRewriter {
         end
         """
 
-    /// `HGETEX`: a read that may give fields a TTL, or take it.
+    /// Writes `HGETEX`, a read that may give fields a TTL or remove it.
     func expireReadFields(
         _ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -115,7 +115,7 @@ struct ElementCommandRewriter {
         return .written
     }
 
-    /// `HEXPIRE key seconds [NX|XX|GT|LT] FIELDS n field...`; 0 seconds deletes the fields.
+    /// Writes `HEXPIRE key seconds [NX|XX|GT|LT] FIELDS n field...`; 0 seconds deletes the fields.
     func hashExpire(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
         guard command.argumentCount >= 6, let seconds = parseInteger(command.argument(at: 2)), seconds >= 0,
             seconds < 1 << 32

@@ -1,14 +1,16 @@
 import Wire
 
-/// When an element's TTL ends, as its key's shadow has it: Unix milliseconds, with a half more where the source's end may be
-/// any earlier one, since nobody saw when the command came that gave the TTL in seconds.
+/// The time at which an element's TTL ends, as its key's shadow stores it, in Unix milliseconds.
+///
+/// Half a millisecond is added if the TTL may end earlier at the source, because it is given in seconds and it is unknown
+/// exactly when its command ran.
 struct ElementDeadline: CommandArgument {
     let milliseconds: Int64
     let isExact: Bool
 
     /// - Parameters:
-    ///   - isRelative: it is counted from when the command ran.
-    ///   - window: when that was.
+    ///   - isRelative: whether the deadline is counted from the time at which the command ran.
+    ///   - window: when the command ran.
     init(_ milliseconds: Int64, isRelative: Bool, in window: ExecutionWindow) {
         self.milliseconds = milliseconds
         isExact = !isRelative || window.latest - window.earliest <= ElementExpiry.marginMilliseconds

@@ -1,9 +1,10 @@
 package import Wire
 
-/// What commands about elements become: scripts that first end what had ended at the source before the command ran.
+/// Rewrites commands about elements as scripts. Each script first ends the TTLs that had ended at the source before the
+/// command ran.
 ///
-/// Where the window leaves open whether an element had ended, or the target has ended it by itself and may have been too early,
-/// an empty reply reports the doubt: the key is read at the source. Until then the element stays, without a TTL.
+/// The window may leave open whether an element had ended, or the target may have ended it by itself too early. In these
+/// cases an empty reply reports the doubt, and the key is read at the source. Until then the element stays, without a TTL.
 extension ElementExpiry {
     private static let maxSeconds: Int64 = 1 << 32
 
@@ -11,8 +12,9 @@ extension ElementExpiry {
         parseInteger(text).flatMap { $0 >= least && $0 < Self.maxSeconds ? $0 : nil }
     }
 
-    /// ARGV: what had ended by the first time had ended at the source, what ends after the second had not; 1 where the target
-    /// keeps TTLs of the key's elements too. `N` says the same, `score` of an element when its TTL ends.
+    /// The functions of the scripts. If an element's TTL ends by ARGV[1], the element had ended at the source; if the TTL
+    /// ends after ARGV[2], it had not. ARGV[3] is 1 if the target keeps TTLs of the key's elements, too; `N` says the same.
+    /// `score` returns the time at which an element's TTL ends.
     private static let lifetimes: StaticString = """
         local N,doubt=ARGV[3]=='1',false
         local function score(e)
@@ -45,11 +47,11 @@ extension ElementExpiry {
 
         """
 
-    /// Appends a script about elements of `key`, with the arguments that `arguments` appends after the first three.
+    /// Appends a script about elements of `key`. `arguments` appends the arguments after the first three.
     ///
     /// - Parameters:
-    ///   - type: of the key.
-    ///   - hasNative: the target may keep the TTLs too.
+    ///   - type: Lua that sets `T` to the key's type.
+    ///   - hasNative: whether the target may keep the TTLs, too.
     private func evaluate(
         _ type: StaticString, _ script: StaticString, key: RawSpan, hasNative: Bool, in window: ExecutionWindow,
         into batch: CommandBatch, _ arguments: (inout ArgumentList) -> Void
@@ -72,9 +74,9 @@ extension ElementExpiry {
     private static let ofHash: StaticString = "local T='hash'\n"
     private static let ofEither: StaticString = "local T=redis.call('TYPE',K).ok\n"
 
-    /// Removes elements whose TTLs have passed, ahead of a command to which that makes a difference.
+    /// Removes elements whose TTLs have passed, before a command whose result depends on that.
     ///
-    /// - Parameter isHash: of fields; otherwise of members.
+    /// - Parameter isHash: whether the elements are fields; otherwise they are members.
     package func removeExpired(
         namedBy command: borrowing JournalCommand, from first: Int, to last: Int, isHash: Bool,
         in window: ExecutionWindow, into batch: CommandBatch
@@ -91,10 +93,10 @@ extension ElementExpiry {
         }
     }
 
-    /// `SADDEX key [KEEPTTL] seconds member...`: a member that is there keeps what TTL it has with KEEPTTL, and gets the new
-    /// one without.
+    /// Writes `SADDEX key [KEEPTTL] seconds member...`. An existing member keeps its TTL with KEEPTTL, and gets the new TTL
+    /// without it.
     ///
-    /// - Parameter keepsPermanent: where a member that is there has no TTL, it gets none.
+    /// - Parameter keepsPermanent: whether an existing member without a TTL stays without one.
     package func addMembers(
         _ command: borrowing JournalCommand, in window: ExecutionWindow, keepsPermanent: Bool, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -123,7 +125,7 @@ extension ElementExpiry {
         return .written
     }
 
-    /// `FIELDEXPIRE key seconds element...`, of a set or a hash.
+    /// Writes `FIELDEXPIRE key seconds element...` for a set or a hash.
     package func expireElements(
         _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -155,7 +157,7 @@ extension ElementExpiry {
         return .written
     }
 
-    /// `HSETEX`, in either form.
+    /// Writes `HSETEX` in either form.
     package func setFields(
         _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -187,7 +189,7 @@ extension ElementExpiry {
         return .written
     }
 
-    /// `HGETEX`: a read that may give fields a TTL, or take it.
+    /// Writes `HGETEX`, a read that may give fields a TTL or remove it.
     package func expireReadFields(
         _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -221,7 +223,7 @@ extension ElementExpiry {
         }
     }
 
-    /// `HEXPIRE key seconds [NX|XX|GT|LT] FIELDS n field...`; 0 seconds removes the fields.
+    /// Writes `HEXPIRE key seconds [NX|XX|GT|LT] FIELDS n field...`; 0 seconds removes the fields.
     package func expireFields(
         _ command: borrowing JournalCommand, in window: ExecutionWindow, into batch: CommandBatch
     ) -> RewriteOutcome {
@@ -237,7 +239,8 @@ extension ElementExpiry {
         return .written
     }
 
-    /// Gives the fields from argument `first` on `deadline`, where `condition`, an argument of the command, is met.
+    /// Gives the fields from argument `first` on the deadline `deadline` if `condition` is met, the index of an argument of
+    /// the command.
     private func expireFields(
         _ command: borrowing JournalCommand, from first: Int, condition: Int? = nil, deadline: ElementDeadline,
         removes: Bool, in window: ExecutionWindow, into batch: CommandBatch

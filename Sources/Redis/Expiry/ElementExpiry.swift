@@ -1,47 +1,49 @@
 package import Wire
 
-/// TTLs of set members and of hash fields, kept in the target itself beside the data.
+/// TTLs of set members and hash fields, which are kept in the target beside the data.
 ///
-/// Fields have their TTLs here also where the target keeps TTLs of fields, and gets them too: it ends a field without a word,
-/// by its own clock, while a command waits that has extended the TTL in time, and in import mode it ends none. What it has
-/// ended, or has not, the shadow says.
+/// The TTLs of fields are kept here even if the target supports field TTLs and gets them as well. Such a target is not
+/// enough: it removes a field silently by its own clock, possibly while a command that extended the TTL in time is still on
+/// its way, and in import mode it removes none. The shadow shows which fields the target has or has not removed.
 ///
 /// ```
 /// df2redis:ttl:<task>:<key>        zset  element -> deadline                        in the key's database: the key's shadow
 /// df2redis:ttl-due:<task>:<flow>   zset  key -> its earliest deadline, or earlier   in each database
 /// ```
-/// In a cluster each begins with the tag of the key's slot, `{<tag>}df2redis:...`, and there is a due list in each slot.
+/// In a cluster, each name begins with the tag of the key's slot, `{<tag>}df2redis:...`, and each slot has a due list of its
+/// own.
 ///
-/// Deadlines are Unix milliseconds, and end in .5 where the source's may be any earlier one (`ElementDeadline`). Both are written in the transaction of the data that they belong to, so a crash leaves
-/// all of it or nothing. A key with a shadow is in its flow's due list; a shadow without its key is removed when it is due.
+/// Deadlines are Unix milliseconds. They end in .5 if the source's deadline may be earlier (`ElementDeadline`). The shadow
+/// and the due list are written in the transaction of the data to which they belong, so a crash leaves all of it or nothing.
+/// A key with a shadow is in its flow's due list. A shadow without its key is removed when it is due.
 ///
 /// Commands arrive after they ran; `ExecutionWindow` bounds when a command ran on the source.
 package struct ElementExpiry: Sendable, Equatable {
-    /// A deadline that is counted from when a command arrived may be so much later than the source's.
+    /// The most by which a deadline that is counted from a command's arrival may be later than the source's.
     package static let marginMilliseconds: Int64 = 1000
-    /// What a command may take from its execution at the source to us.
+    /// The time that a command may take from its execution at the source to its arrival here.
     package static let transitMilliseconds: Int64 = 200
-    /// Elements that one script removes at most.
+    /// The maximum number of elements that one script removes.
     private static let sweepSize = 1000
 
     private let shadowPrefix: [UInt8]
-    /// Without its slot's tag.
+    /// The name of the due list, without its slot's tag.
     package let dueKey: [UInt8]
     package let isInCluster: Bool
-    /// The target expires hash fields itself, by its own clock and without a word: it gets their TTLs as well.
+    /// Whether the target itself expires hash fields, silently and by its own clock. It gets their TTLs as well.
     package let hasNativeFields: Bool
-    /// TTLs of set members are kept; otherwise those of hash fields alone.
+    /// Whether TTLs of set members are kept; otherwise only those of hash fields are.
     package let keepsMembers: Bool
 
     package static func shadowPrefix(task: String) -> [UInt8] { Array("df2redis:ttl:\(task):".utf8) }
     package static func dueKey(task: String, flow: Int) -> [UInt8] { dueKeys(task: task) + Array("\(flow)".utf8) }
-    /// Flows that a task may have had.
+    /// The maximum number of flows that a task may have had.
     private static let maxFlows = 1024
 
     /// The due lists of all flows that a task may have had.
     static func dueKeys(ofTask task: String) -> [[UInt8]] { (0..<maxFlows).map { dueKey(task: task, flow: $0) } }
 
-    /// What the due lists of all flows begin with.
+    /// The prefix of the due lists of all flows.
     static func dueKeys(task: String) -> [UInt8] { Array("df2redis:ttl-due:\(task):".utf8) }
 
     package init(
@@ -93,7 +95,7 @@ package struct ElementExpiry: Sendable, Equatable {
         }
     }
 
-    /// Elements that a command has removed, or given a new value, have no TTL any more.
+    /// Removes the TTLs of elements that a command has removed or given a new value.
     package func forget(
         _ command: borrowing JournalCommand, elementsFrom first: Int, step: Int = 1, into batch: CommandBatch
     ) {
@@ -104,13 +106,13 @@ package struct ElementExpiry: Sendable, Equatable {
         }
     }
 
-    /// The key is gone, or another one has taken its place.
+    /// Removes the TTLs of a key that is gone or has been replaced by another one.
     package func drop(_ key: RawSpan, into batch: CommandBatch) {
         batch.append("UNLINK", shadow(of: key))
         batch.append("ZREM", due(of: key), key)
     }
 
-    /// A command may have made something else of the key.
+    /// Removes the TTLs of a key if a command has changed its type.
     package func check(_ key: RawSpan, into batch: CommandBatch) {
         evaluate(
             """
@@ -119,7 +121,8 @@ package struct ElementExpiry: Sendable, Equatable {
             """, key: key, into: batch)
     }
 
-    /// Ahead of the RENAMENX that gives a value built under `partial` its name.
+    /// Renames the shadow of a value that was built under the name `partial`. Comes before the RENAMENX that publishes the
+    /// value.
     func publish(_ partial: [UInt8], as key: [UInt8], into batch: CommandBatch) {
         evaluate(
             """
@@ -132,7 +135,7 @@ package struct ElementExpiry: Sendable, Equatable {
         }
     }
 
-    /// After a RENAME.
+    /// Moves the TTLs of a key after a RENAME.
     package func renamed(_ key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
         if isInCluster, KeySlot(of: key) != KeySlot(of: newKey) {
             return moveShadow(of: key, to: newKey, into: batch)
@@ -153,7 +156,7 @@ package struct ElementExpiry: Sendable, Equatable {
         }
     }
 
-    /// The same between two slots of a cluster, by commands that cross slots by themselves.
+    /// Moves the TTLs of a key between two slots of a cluster, by commands that may cross slots themselves.
     private func moveShadow(of key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
         let (old, new) = (shadow(of: key), shadow(of: newKey))
         batch.append([Array("UNLINK".utf8), new])
@@ -163,7 +166,7 @@ package struct ElementExpiry: Sendable, Equatable {
         evaluate("due()", key: newKey, into: batch)
     }
 
-    /// `MOVE key database`, with its shadow when it moves.
+    /// Writes `MOVE key database`, and moves the shadow if the key moves.
     package func move(_ key: RawSpan, from database: UInt32, to target: RawSpan, into batch: CommandBatch) {
         evaluate(
             """
@@ -184,7 +187,7 @@ package struct ElementExpiry: Sendable, Equatable {
 
     /// Removes elements that are due by `time` in the selected database. An empty reply reports that there are more.
     ///
-    /// - Parameter slot: of a cluster; `nil`: the target is none.
+    /// - Parameter slot: the slot of a cluster; `nil` if the target is not a cluster.
     package func sweep(until time: Int64, in slot: KeySlot? = nil, into batch: CommandBatch) {
         batch.reportsEmptyReplies = true
         batch.append("EVAL") {

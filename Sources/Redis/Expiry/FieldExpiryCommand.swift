@@ -1,14 +1,14 @@
 import Wire
 
-/// `HSETEX` and `HGETEX`, in Dragonfly's own form and in that of Redis 8, taken apart.
+/// A parsed `HSETEX` or `HGETEX`, in Dragonfly's own form or in that of Redis 8.
 ///
 /// ```
 /// HSETEX key [NX|FNX|FXX] [KEEPTTL] seconds field value ...                                  v1.39 added FNX and FXX
 /// HSETEX key [FNX|FXX] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL] FIELDS n field value ...          from v1.39
 /// HGETEX key [EX s|PX ms|EXAT s|PXAT ms|PERSIST] FIELDS n field ...                          from v1.40
 /// ```
-/// Each is in the journal as the client sent it, also when it changed nothing; with fields whose TTLs had passed removed
-/// by an HDEL before it (from v1.40). Options come in any order.
+/// The journal has each command as the client sent it, even if the command changed nothing. From v1.40 on, fields whose TTLs
+/// had passed are removed by an HDEL before it. Options come in any order.
 struct FieldExpiryCommand {
     enum Condition {
         case always, eachMissing, allMissing, allPresent
@@ -24,27 +24,27 @@ struct FieldExpiryCommand {
     }
 
     enum Expiry: Equatable {
-        /// HGETEX only: as it is.
+        /// The TTL stays as it is (HGETEX only).
         case unchanged
         case none
-        /// Unix milliseconds of a whole second: the source counts in seconds.
+        /// Unix milliseconds of a whole second, because the source counts in seconds.
         case at(Int64)
     }
 
     var condition = Condition.always
-    /// A field keeps the TTL that it has.
+    /// Whether a field keeps the TTL that it has.
     var keepsExpiry = false
     var expiry = Expiry.none
-    /// The TTL is relative and 0: HGETEX removes the fields.
+    /// Whether the TTL is relative and 0, so that HGETEX removes the fields.
     var isDue = false
-    /// The TTL is counted from when the command ran.
+    /// Whether the TTL is counted from the time at which the command ran.
     private(set) var isRelative = false
-    /// Where the fields begin, and how many arguments belong to them.
+    /// The index of the first field, and the number of arguments for fields and their values.
     var first = 0
     var count = 0
 
-    /// - Parameter now: Unix milliseconds at which the command ran at the source, at the latest.
-    /// - Returns: `nil` when the command has another form.
+    /// - Parameter now: the latest time at which the command ran at the source, in Unix milliseconds.
+    /// - Returns: `nil` if the command has another form.
     init?(_ command: borrowing JournalCommand, now: Int64) {
         let isSet = command.name == "HSETEX"
         if !isSet { expiry = .unchanged }
@@ -90,8 +90,8 @@ struct FieldExpiryCommand {
         return nil
     }
 
-    /// - Parameter window: whose end the deadline is counted from.
-    /// - Returns: `nil` where the command gives none.
+    /// - Parameter window: when the command ran. It decides whether the deadline is exact.
+    /// - Returns: `nil` if the command gives no deadline.
     func deadline(in window: ExecutionWindow) -> ElementDeadline? {
         guard case .at(let deadline) = expiry else { return nil }
         return ElementDeadline(deadline, isRelative: isRelative, in: window)
@@ -123,7 +123,7 @@ struct FieldExpiryCommand {
             }
         }
 
-        /// What is left of a second counts as one.
+        /// The deadline in Unix milliseconds, rounded up to whole seconds.
         func deadline(_ value: Int64, now: Int64) -> Int64 {
             let seconds = (value * milliseconds + 999) / 1000
             return (isRelative ? now / 1000 + seconds : seconds) * 1000
@@ -131,7 +131,7 @@ struct FieldExpiryCommand {
     }
 }
 
-/// The deadline; an empty argument where there is none.
+/// Encodes the deadline, or an empty argument if there is none.
 extension FieldExpiryCommand.Expiry: CommandArgument {
     func appendBulk(to buffer: inout ByteBuffer) {
         if case .at(let deadline) = self { buffer.appendBulk(decimal: deadline) } else { buffer.appendBulk("") }

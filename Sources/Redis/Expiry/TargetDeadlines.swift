@@ -1,24 +1,24 @@
 import Wire
 
-/// Decides which deadline the target is given for a key, and is called with what the stream does to deadlines.
+/// Decides which deadlines the target gets, and is told what the stream does to deadlines.
 ///
-/// All times are Unix milliseconds. It lives on the queue of the flow whose commands it accompanies.
+/// All times are Unix milliseconds. Confined to the queue of its flow.
 package protocol TargetDeadlines: AnyObject {
-    /// What to write where the source's deadline is `deadline`.
+    /// The deadline to write if the source's deadline is `deadline`.
     func deadline(_ deadline: Int64, key: RawSpan, database: UInt32) -> Int64
-    /// The source has given the key a deadline, as far as is known.
+    /// Whether the source may have given the key a deadline, as far as is known.
     func mayExpire(_ key: RawSpan, database: UInt32) -> Bool
-    /// The key is gone.
+    /// Notes that the key is gone.
     func removed(_ key: RawSpan, database: UInt32)
-    /// The value of `key`, with its deadline, may be at `destination` from here on.
+    /// Notes that the value of `key` may now be at `destination`, with its deadline.
     ///
-    /// - Parameter mayStay: and at `key` still.
+    /// - Parameter mayStay: whether the value may also still be at `key`.
     func moved(
         _ key: RawSpan, database: UInt32, to destination: RawSpan, database destinationDatabase: UInt32, mayStay: Bool)
 }
 
 extension (any TargetDeadlines)? {
-    /// As it is where nobody decides.
+    /// Returns the deadline unchanged if nobody decides.
     package func deadline(_ deadline: Int64, _ key: RawSpan, _ database: UInt32) -> Int64 {
         guard let self else { return deadline }
         return self.deadline(deadline, key: key, database: database)
@@ -26,8 +26,8 @@ extension (any TargetDeadlines)? {
 }
 
 extension CommandBatch {
-    /// Changes deadlines that are what they are taken for, and only those: a key that has been removed, persisted or
-    /// given another deadline since is left alone.
+    /// A script that changes deadlines that still have an expected value. Keys that have been removed, persisted or given
+    /// another deadline since are left alone.
     static let deadlineScript: StaticString = """
         local m=tonumber(ARGV[1]) local n=tonumber(ARGV[2])
         for i=1,#KEYS do local d=tonumber(ARGV[2+n+i]) local t=redis.call('PEXPIRETIME',KEYS[i])
@@ -36,9 +36,10 @@ extension CommandBatch {
         return 1
         """
 
-    /// Gives each of `keys` the deadline beside it plus `margin`, where it now has that deadline plus one of `margins`.
+    /// Sets the deadline of each key to its entry in `deadlines` plus `margin`, if it now is the entry plus one of
+    /// `margins`.
     ///
-    /// - Parameter deadlines: one a key.
+    /// - Parameter deadlines: one deadline for each key.
     package func appendDeadlines(
         keys: borrowing ArgumentBuffer, deadlines: borrowing ArgumentBuffer, margin: Int64, margins: [Int64]
     ) {
@@ -55,7 +56,7 @@ extension CommandBatch {
 }
 
 extension TargetControl {
-    /// Gives each of `keys` the deadline beside it plus `margin`, where it now has that deadline plus one of `margins`.
+    /// Sets the deadline of each key to its `deadline` plus `margin`, if it now is the `deadline` plus one of `margins`.
     package func setDeadlines(
         _ keys: [(key: [UInt8], deadline: Int64)], database: UInt32, margin: Int64, margins: [Int64]
     ) async throws(TargetError) {

@@ -1,6 +1,6 @@
 import Wire
 
-/// The elements' TTLs of a whole task, between two sessions.
+/// Access to the TTLs of elements of a whole task, between two sessions.
 package struct TaskElements: Sendable {
     private let task: String
     private let control: TargetControl
@@ -26,7 +26,7 @@ package struct TaskElements: Sendable {
                 "1000",
             ]
         }
-        // The first page of each, which often has all.
+        // Often the first page of a list contains all of it.
         let firstPages = try await servers.ask(places.map { .init(scan($0.flow, "0"), in: $0.database) }) ?? []
         for ((flow, database), answer) in zip(places, firstPages) {
             if case .error(let text) = answer { throw TargetError.reply(text, to: "ZSCAN") }
@@ -49,7 +49,7 @@ package struct TaskElements: Sendable {
         return (stride(from: 0, to: pairs.count, by: 2).compactMap { pairs[$0].bytes }, next)
     }
 
-    /// Keys with elements whose TTLs nobody but the task ends.
+    /// The number of keys with elements whose TTLs only this task ends.
     package func count(flowCount: Int) async throws(TargetError) -> Int {
         var count = 0
         let own = ElementsInCluster(servers, task: task)
@@ -63,12 +63,12 @@ package struct TaskElements: Sendable {
         return count
     }
 
-    /// Forgets all elements' TTLs; the elements stay. Before anything of the task is under way.
+    /// Removes the TTLs of all elements; the elements stay. Call this before anything of the task is running.
     ///
     /// - Parameters:
-    ///   - databases: those that may hold some.
-    ///   - isFullSync: in a cluster, what an interrupted command over several slots has left goes too.
-    /// - Returns: the number of keys that had some.
+    ///   - databases: the databases that may hold some.
+    ///   - isFullSync: whether to remove also what an interrupted cross-slot command has left in a cluster.
+    /// - Returns: the number of keys that had such TTLs.
     package func forget(in databases: [UInt32], isFullSync: Bool = false) async throws(TargetError) -> Int {
         if let own = ElementsInCluster(servers, task: task) {
             return try await own.forget(in: databases, temporaries: isFullSync)
