@@ -1,8 +1,8 @@
 import Wire
 
 extension JournalCommand {
-    /// A `BITFIELD` that subtracts from an unsigned number which is not to leave its range (`OVERFLOW SAT`): below 0 the source
-    /// makes it the highest number, a Redis 0.
+    /// Whether this `BITFIELD` subtracts from an unsigned number with `OVERFLOW SAT`. If the result is below 0, the source
+    /// stores the highest number, and a Redis stores 0.
     var saturatesBelowZero: Bool {
         var isSaturating = false
         var operations = arguments
@@ -12,7 +12,7 @@ extension JournalCommand {
                 isSaturating = second.isWord("SAT")
                 continue
             }
-            // The offset.
+            // Skips the offset.
             _ = operations.next()
             if operation.isWord("GET") { continue }
             guard let number = operations.next() else { return false }

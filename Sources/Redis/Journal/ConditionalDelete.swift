@@ -1,12 +1,14 @@
 import Wire
 
-/// `DELEX key IFEQ value|IFNE value|IFDEQ digest|IFDNE digest`, since v1.37: in the journal as the client sent it, also when
-/// it deleted nothing. It is about a string, and the target's is the source's: it decides alike.
+/// A parsed `DELEX key IFEQ value|IFNE value|IFDEQ digest|IFDNE digest`, which exists since v1.37.
+///
+/// The journal has the command as the client sent it, even if it deleted nothing. The key is a string, and the target has
+/// the same string as the source, so the condition gives the same result.
 struct ConditionalDelete {
     private let comparesDigests: Bool
     private let deletesEqual: Bool
 
-    /// - Returns: `nil` when the command has another form.
+    /// - Returns: `nil` if the command has another form.
     init?(_ command: borrowing JournalCommand) {
         guard command.argumentCount == 4 else { return nil }
         let condition = command.argument(at: 2)
@@ -15,7 +17,9 @@ struct ConditionalDelete {
         guard comparesDigests || deletesEqual || condition.isWord("IFNE") else { return nil }
     }
 
-    /// Appends a script that deletes the key of `command`, which this was made of, where the source did.
+    /// Appends a script that deletes the key if the source did.
+    ///
+    /// - Parameter command: the command from which this value was made.
     func append(_ command: borrowing JournalCommand, to batch: CommandBatch) {
         batch.append("EVAL") {
             $0.append(comparesDigests ? ValueDigest.script : Self.value, followedBy: Self.script)

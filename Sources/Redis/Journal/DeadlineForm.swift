@@ -1,6 +1,6 @@
 import Wire
 
-/// How a command gives a deadline: in seconds or milliseconds, from now or from 1970.
+/// The form in which a command gives a deadline: in seconds or milliseconds, relative or since 1970.
 struct DeadlineForm {
     var isSeconds: Bool
     var isRelative: Bool
@@ -9,7 +9,7 @@ struct DeadlineForm {
         (self.isSeconds, self.isRelative) = (isSeconds, isRelative)
     }
 
-    /// That of an option of SET; `nil`: the option gives no deadline.
+    /// Makes the form of an option of SET; `nil` if the option gives no deadline.
     init?(option: RawSpan) {
         if option.isWord("PXAT") {
             self.init(isSeconds: false, isRelative: false)
@@ -24,7 +24,7 @@ struct DeadlineForm {
         }
     }
 
-    /// The Unix milliseconds that `value` means; `nil`: out of range.
+    /// The deadline that `value` means, in Unix milliseconds; `nil` if it is out of range.
     func deadline(_ value: Int64, now: Int64) -> Int64? {
         let (product, overflows) = value.multipliedReportingOverflow(by: isSeconds ? 1000 : 1)
         let (sum, passes) = product.addingReportingOverflow(isRelative ? now : 0)

@@ -1,17 +1,19 @@
 import Wire
 
-/// `INCRBYFLOAT key by` and `HINCRBYFLOAT key field by`, which the source computes in double and a Redis in long double
-/// (Protocol 5.6 row 13): a script adds as the source does, and writes the sum as the source writes it.
+/// A parsed `INCRBYFLOAT key by` or `HINCRBYFLOAT key field by`.
+///
+/// The source computes the sum in double and a Redis computes it in long double (Protocol 5.6 row 13). So a script adds like
+/// the source and formats the sum like the source.
 struct FloatSum {
     private let isInField: Bool
 
-    /// - Returns: `nil` when the command has another form.
+    /// - Returns: `nil` if the command has another form.
     init?(_ command: borrowing JournalCommand) {
         isInField = command.name == "HINCRBYFLOAT"
         guard command.argumentCount == (isInField ? 4 : 3) else { return nil }
     }
 
-    /// Appends a script that does what `command` does, which this was made of.
+    /// Appends a script that has the same effect as `command`, from which this value was made.
     func append(_ command: borrowing JournalCommand, to batch: CommandBatch, profile: TargetProfile) {
         let store: StaticString =
             isInField ? (profile.hasFieldExpiry ? Self.setFieldKeepingExpiry : Self.setField) : Self.setKey
@@ -22,10 +24,11 @@ struct FloatSum {
         }
     }
 
-    /// What is no number is not added to: the source has something else there, as after the end of a field's TTL.
+    /// Nothing is added to a value that is not a number: the source has something else there, for example because the TTL of
+    /// the field has ended.
     ///
-    /// Doubles are Lua's numbers. The fewest digits that read back as the same number are 15 without the zeros at their
-    /// end, or 16, or 17; fewer below the normal numbers. The exponent form begins at 1e21 and below 1e-6.
+    /// Lua's numbers are doubles. The shortest text that reads back as the same number has 15 digits without trailing zeros,
+    /// or 16, or 17; subnormal numbers have fewer. The exponent form is used from 1e21 on and below 1e-6.
     private static let add: StaticString = """
         local function add(old, by)
         old = tonumber(old or '0')
@@ -56,7 +59,7 @@ struct FloatSum {
         redis.call('HSET', KEYS[1], ARGV[1], sum)
         """
 
-    /// HSET ends the TTL of a field, which the source keeps.
+    /// Keeps the TTL of the field, as the source does, although HSET removes it.
     private static let setFieldKeepingExpiry: StaticString = """
         local K, f = KEYS[1], ARGV[1]
         local sum = add(redis.call('HGET', K, f), ARGV[2])

@@ -1,4 +1,4 @@
-/// A command that concerns every flow and meets them at a barrier (Protocol 5.2).
+/// A command that concerns every flow; all flows meet at a barrier for it (Protocol 5.2).
 package enum GlobalCommand: Equatable, Sendable {
     case flushAll
     case flushDatabase(UInt32)
@@ -14,7 +14,8 @@ package enum GlobalCommand: Equatable, Sendable {
     }
 }
 
-/// What the target cannot hold as the source does. The raw value names it in logs, counters and the dead-letter file.
+/// Something that the target cannot hold like the source. The raw value is its name in logs, counters and the dead-letter
+/// file.
 package enum Unsupported: String, Sendable, CaseIterable {
     case json = "json"
     case bloom = "bloom-filter"
@@ -31,8 +32,8 @@ package enum Unsupported: String, Sendable, CaseIterable {
     case reservedKey = "reserved-key"
     case scripting = "no-scripts"
 
-    /// Whether it is a reason to stop, where the policy is to stop: search indexes are no data, a rate limiter's state is
-    /// of no use elsewhere, and reserved keys are df2redis' own.
+    /// Whether it stops the task if the policy is to stop. Search indexes are not data, the state of a rate limiter is
+    /// useless elsewhere, and reserved keys are df2redis' own.
     package var mayStop: Bool {
         switch self {
         case .searchIndex, .throttle, .reservedKey: false
@@ -40,7 +41,8 @@ package enum Unsupported: String, Sendable, CaseIterable {
         }
     }
 
-    /// The source has nothing else at the key of a command of this kind, so an older value in the target is wrong.
+    /// Whether the source has only the unsupported value at the command's key, so that an older value in the target is
+    /// wrong.
     package var takesTheKey: Bool {
         switch self {
         case .json, .bloom, .countMinSketch, .topK, .cuckoo, .payload: true
@@ -49,7 +51,7 @@ package enum Unsupported: String, Sendable, CaseIterable {
         }
     }
 
-    /// The command cannot be run, but what it has made at the source may be of a type that the target knows.
+    /// Whether the command cannot be run but may have made a value at the source whose type the target knows.
     package var hasReadableValue: Bool {
         switch self {
         case .unknownCommand, .scripting, .payload: true
@@ -79,7 +81,7 @@ package enum Unsupported: String, Sendable, CaseIterable {
     }
 }
 
-/// Where the source's stream does not say enough to stay equal (Protocol 5.6).
+/// A case in which the source's stream does not contain enough to keep the target equal (Protocol 5.6).
 package enum Divergence: String, Sendable, CaseIterable {
     case fragmentedSort = "fragmented-sort"
     case sortByPattern = "sort-by-pattern"
@@ -133,17 +135,17 @@ package enum Divergence: String, Sendable, CaseIterable {
     }
 }
 
-/// What `JournalRewriter` made of a record.
+/// The result of rewriting a record by `JournalRewriter`.
 package enum RewriteOutcome: Equatable, Sendable {
-    /// Commands are in the batch.
+    /// Commands were added to the batch.
     case written
-    /// Commands are in the batch; the key may differ from the source's from here on.
+    /// Commands were added to the batch; the key may differ from the source's from here on.
     case writtenDiverging(Divergence)
     /// There is nothing to do.
     case nothing
-    /// Nothing was written: the key may differ from here on.
+    /// Nothing was written, and the key may differ from here on.
     case skippedDiverging(Divergence)
-    /// All but what is named was written.
+    /// Everything except the named part was written.
     case writtenWithout(Unsupported)
     /// Nothing was written.
     case unsupported(Unsupported)

@@ -1,14 +1,16 @@
 import Wire
 
-/// `SORT key [options] [STORE destination]`, taken apart. Over several shards the master takes every argument for a key, and
-/// sends each shard the arguments that would be its keys: many of these fragments have no form that a SORT has.
+/// A parsed `SORT key [options] [STORE destination]`.
+///
+/// If the command spans several shards, the source treats every argument as a key and sends each shard the arguments that
+/// would be its keys. Many of these fragments are not valid SORT commands.
 struct SortCommand {
     private(set) var stores = false
-    /// It reads keys that a pattern of BY or GET names.
+    /// Whether it reads keys that a pattern of BY or GET names.
     private(set) var readsByPattern = false
     private(set) var hasGet = false
 
-    /// - Returns: `nil` for what can only be a fragment.
+    /// - Returns: `nil` if the command can only be a fragment.
     init?(_ command: borrowing JournalCommand) {
         guard command.argumentCount > 1 else { return nil }
         var arguments = command.arguments
@@ -26,7 +28,7 @@ struct SortCommand {
                 stores = true
                 if value.isSortWord { lacksName = true }
             } else if option.isWord("BY") || option.isWord("GET") {
-                // `BY nosort` names no key, and `GET #` the element itself.
+                // `BY nosort` names no key, and `GET #` means the element itself.
                 if value.isPattern { readsByPattern = true }
                 if option.isWord("GET") { hasGet = true }
             } else {
@@ -38,13 +40,13 @@ struct SortCommand {
 }
 
 extension RawSpan {
-    /// The text has a place for an element, as patterns of SORT have.
+    /// Whether the text has a placeholder for an element, like the patterns of SORT.
     fileprivate var isPattern: Bool {
         for place in 0..<byteCount where self[place] == UInt8(ascii: "*") { return true }
         return false
     }
 
-    /// The text is an option of SORT.
+    /// Whether the text is an option of SORT.
     package var isSortWord: Bool {
         isWord("ASC") || isWord("DESC") || isWord("ALPHA") || isWord("LIMIT") || isWord("BY") || isWord("GET")
             || isWord("STORE")

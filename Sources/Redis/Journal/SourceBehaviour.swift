@@ -1,21 +1,21 @@
 package import Wire
 
-/// What releases of Dragonfly do differently with commands that read alike in the journal.
+/// Differences between releases of Dragonfly in commands that look alike in the journal.
 ///
-/// A record says what was asked for; what came of it at the source depends on the release that ran it. Each difference
-/// that a target has to imitate is a `Trait`, and `borders` says in which releases it is there. A version that is not
-/// known, or newer than all that were looked at, behaves as the newest one.
+/// A record says what was requested, but the effect at the source depends on the release that ran it. Each difference that a
+/// target has to imitate is a `Trait`, and `borders` says which releases have it. A version that is unknown, or newer than
+/// all that were examined, counts as the newest one.
 package struct SourceBehaviour: Equatable, Sendable {
     package enum Trait: Int, CaseIterable, Sendable {
-        /// `RENAME a b` in one shard: `b` keeps its own TTL where both keys have one.
+        /// `RENAME a b` in one shard: `b` keeps its own TTL if both keys have one.
         case renameKeepsDestinationTTL
         /// XREADGROUP leaves no record: groups and pending entries go stale.
         case readsGroupsWithoutRecord
         /// A GETEX without options leaves `PEXPIREAT k <now>`, and the key lives on.
         case plainGETEXLeavesPEXPIREAT
-        /// SADDEX leaves a member that has no TTL without one.
+        /// SADDEX leaves an existing member without a TTL if it has none.
         case addKeepsPermanentMembers
-        /// S*STORE, Z*STORE and GEORADIUS ... STORE keep their destination's TTL and journal nothing of it.
+        /// S*STORE, Z*STORE and GEORADIUS ... STORE keep their destination's TTL and do not journal that.
         case storesKeepTTL
         /// Z*STORE and GEORADIUS ... STORE journal scores rounded to 6 digits.
         case storesRoundedScores
@@ -24,15 +24,16 @@ package struct SourceBehaviour: Equatable, Sendable {
     /// The releases that have a trait.
     package struct Border: Sendable {
         package var trait: Trait
-        /// The first release that has it; `nil`: every one that was looked at.
+        /// The first release that has the trait; `nil` if all examined releases have it up to `until`.
         package var since: SourceVersion?
-        /// The first release that has it no more; `nil`: the newest has it.
+        /// The first release that no longer has the trait; `nil` if the newest release has it.
         package var until: SourceVersion?
-        /// How it was found.
+        /// How the border was found.
         package var evidence: String
     }
 
-    /// Found in Dragonfly's history by `git log -S` on the line that does it, and `git tag --contains` of what changed it.
+    /// The borders were found in Dragonfly's history by `git log -S` on the responsible line, and by `git tag --contains` of
+    /// the commit that changed it.
     package static let borders: [Border] = [
         Border(
             trait: .renameKeepsDestinationTTL, until: SourceVersion(1, 38, 0),
@@ -54,17 +55,17 @@ package struct SourceBehaviour: Equatable, Sendable {
             evidence: "882c43f0a, on main after v1.40.1: ZSetFamily::OpAdd uses FormatDouble; read only"),
     ]
 
-    /// The last release before the protocol's version 5.
+    /// The last release before version 5 of the protocol.
     private static let lastBeforeVersion5 = SourceVersion(1, 36, 0)
 
     private var traits: UInt32 = 0
 
-    /// - Parameter version: `nil`: newer than all that were looked at.
+    /// - Parameter version: `nil` if it is newer than all releases that were examined.
     package init(version: SourceVersion?) {
         for border in Self.borders where border.covers(version) { traits |= Self.bit(border.trait) }
     }
 
-    /// - Parameter protocolVersion: what the source announced; decides where its release is not known.
+    /// - Parameter protocolVersion: the version that the source announced. It decides if the release is not known.
     package init(version: SourceVersion?, protocolVersion: Int?) {
         self.init(version: version ?? ((protocolVersion ?? 0) >= 5 ? nil : Self.lastBeforeVersion5))
     }
@@ -75,7 +76,7 @@ package struct SourceBehaviour: Equatable, Sendable {
 }
 
 extension SourceBehaviour.Border {
-    /// - Parameter version: `nil`: newer than all that were looked at.
+    /// - Parameter version: `nil` if it is newer than all releases that were examined.
     fileprivate func covers(_ version: SourceVersion?) -> Bool {
         guard let version else { return until == nil }
         return version >= since ?? version && until.map { version < $0 } ?? true

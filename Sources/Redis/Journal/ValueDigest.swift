@@ -1,7 +1,8 @@
-/// XXH3 of 64 bits without a seed, as 16 hex digits, in Lua: the digest that `DELEX key IFDEQ digest` compares with.
+/// The 64-bit XXH3 without a seed, as 16 hex digits, computed in Lua: the digest with which `DELEX key IFDEQ digest`
+/// compares.
 enum ValueDigest {
-    /// `what(value)`: the value's digest. A number of 64 bits is two of 32, the high one first. Source: the specification of
-    /// xxHash, "XXH3 Algorithm Description".
+    /// Defines `what(value)`, which returns the value's digest. A 64-bit number is represented by two 32-bit numbers, the
+    /// high one first. Source: the specification of xxHash, "XXH3 Algorithm Description".
     static let script: StaticString = """
         local floor,xor32,byte=math.floor,bit.bxor,string.byte
         local W=4294967296
