@@ -1,6 +1,6 @@
 public import Wire
 
-/// What can be an argument of a command.
+/// A type that can be an argument of a command.
 @usableFromInline package protocol CommandArgument: ~Copyable, ~Escapable {
     borrowing func appendBulk(to buffer: inout ByteBuffer)
 }
@@ -29,33 +29,34 @@ extension StreamID: CommandArgument {}
 
 extension ListpackElement: CommandArgument {}
 
-/// The arguments of a command that is being appended to a batch (`CommandBatch.append`), counted as they come.
+/// The arguments of a command that is being appended to a batch (`CommandBatch.append`). It counts them as they are
+/// appended.
 @usableFromInline package struct ArgumentList: ~Copyable {
     @usableFromInline let batch: CommandBatch
-    /// The command's name is one of them.
+    /// The number of arguments, including the command's name.
     @usableFromInline var count = 1
 
     @inlinable init(batch: CommandBatch) { self.batch = batch }
 
-    /// A literal is a `StaticString`.
+    /// Appends a text. A literal is a `StaticString`.
     @inlinable package mutating func append(_ text: StaticString) {
         batch.bytes.appendBulk(text)
         count += 1
     }
 
-    /// A number as its decimal text.
+    /// Appends an argument. A number becomes its decimal text.
     @inlinable package mutating func append(_ argument: borrowing some CommandArgument & ~Copyable & ~Escapable) {
         argument.appendBulk(to: &batch.bytes)
         count += 1
     }
 
-    /// All of `arguments`.
+    /// Appends all of `arguments`.
     package mutating func append(contentsOf arguments: borrowing ArgumentBuffer) {
         batch.bytes.append(contentsOf: arguments.bytes)
         count += arguments.count
     }
 
-    /// The arguments `first...last` of `command`, or one in `step` of them.
+    /// Appends the arguments `first...last` of `command`, or every `step`-th of them.
     package mutating func append(
         contentsOf command: borrowing JournalCommand, from first: Int, to last: Int = .max, step: Int = 1
     ) {
@@ -67,7 +68,7 @@ extension ListpackElement: CommandArgument {}
         }
     }
 
-    /// One argument of two texts: a script and what it begins with.
+    /// Appends one argument that consists of two texts, for example a script and its beginning.
     mutating func append(_ first: StaticString, followedBy second: StaticString) {
         append(byteCount: first.utf8CodeUnitCount + second.utf8CodeUnitCount) { buffer in
             buffer.append(first)
@@ -75,7 +76,7 @@ extension ListpackElement: CommandArgument {}
         }
     }
 
-    /// One argument of four texts.
+    /// Appends one argument that consists of four texts.
     mutating func append(
         _ first: StaticString, followedBy second: StaticString, _ third: StaticString, _ fourth: StaticString
     ) {
@@ -88,7 +89,7 @@ extension ListpackElement: CommandArgument {}
         }
     }
 
-    /// One argument of `byteCount` bytes, which `write` appends.
+    /// Appends one argument of `byteCount` bytes, which `write` appends.
     mutating func append<E: Error>(byteCount: Int, _ write: (inout ByteBuffer) throws(E) -> Void) throws(E) {
         batch.bytes.appendBulkHead(byteCount)
         let start = batch.bytes.count
@@ -99,7 +100,7 @@ extension ListpackElement: CommandArgument {}
     }
 }
 
-/// Encoded arguments that wait for their command, and how many they are.
+/// Encoded arguments that wait for their command, and their number.
 package struct ArgumentBuffer: ~Copyable {
     package private(set) var bytes = ByteBuffer()
     package private(set) var count = 0
@@ -113,7 +114,7 @@ package struct ArgumentBuffer: ~Copyable {
         count += 1
     }
 
-    /// The shortest decimal text that gives `score` back to the last bit.
+    /// Appends the shortest decimal text that gives `score` back to the last bit.
     mutating func append(score: Double) {
         bytes.appendBulk(score: score)
         count += 1
@@ -134,16 +135,16 @@ package struct ArgumentBuffer: ~Copyable {
         }
     }
 
-    /// A place between two arguments.
+    /// A position between two arguments.
     struct Place {
         fileprivate var byteCount = 0
         fileprivate var count = 0
     }
 
-    /// After the last argument.
+    /// The position after the last argument.
     var end: Place { Place(byteCount: bytes.count, count: count) }
 
-    /// Something follows `place`, or could.
+    /// Whether the buffer still extends to `place`.
     func reaches(_ place: Place) -> Bool { count >= place.count && bytes.count >= place.byteCount }
 
     /// Removes the arguments after `place`.

@@ -1,7 +1,7 @@
 import Wire
 
 extension ByteReader {
-    /// `<prefix><decimal>\r\n` of our own making.
+    /// Reads `<prefix><decimal>\r\n` from text that df2redis has encoded.
     mutating func readDecimalLine(after prefix: UInt8) -> Int? {
         guard readUInt8() == prefix else { return nil }
         var value = 0
@@ -9,7 +9,7 @@ extension ByteReader {
         return skip(1) ? value : nil
     }
 
-    /// The next argument of a command of our own making; `nil` at the end.
+    /// Reads the next argument of a command that df2redis has encoded; `nil` at the end.
     @_lifetime(copy self)
     mutating func readBulkArgument() -> RawSpan? {
         guard let count = readDecimalLine(after: UInt8(ascii: "$")), let bytes = readSpan(count), skip(2) else {

@@ -1,30 +1,30 @@
 import Wire
 
-/// Where a batch may be divided, and what of it a target does not take.
+/// Divides a batch at its units, and measures which commands a target does not take.
 extension CommandBatch {
     /// Commands that must take effect together: those of one journal record, or one command of the snapshot.
     package struct Unit: Equatable, Sendable {
         package var commands: Range<Int>
-        /// Encoded.
+        /// The encoded size.
         package var bytes: Int
-        /// The flow's next LSN after it; `nil` inside the snapshot.
+        /// The flow's next LSN after the unit; `nil` inside the snapshot.
         package var nextLSN: UInt64?
-        /// Journal records that end with it.
+        /// The number of journal records that end with the unit.
         package var records = 0
     }
 
     /// A command's size.
     package struct Size: Equatable, Sendable {
-        /// Encoded.
+        /// The encoded size.
         package var bytes = 0
         package var longestArgument = 0
         package var allArguments = 0
     }
 
-    /// Commands between MULTI and EXEC, without the checkpoint's.
+    /// The number of commands between MULTI and EXEC, without the checkpoint's.
     var dataCommandCount: Int { checkpointValue == nil ? commandCount : commandCount - 1 }
 
-    /// The size of each command, the checkpoint's left out.
+    /// The size of each command except the checkpoint's.
     package func sizes() -> [Size] {
         precondition(runs.isEmpty, "a batch is divided when its runs are taken apart")
         var sizes: [Size] = []
@@ -45,7 +45,7 @@ extension CommandBatch {
         return sizes
     }
 
-    /// The units of a sealed batch, in order; together they are all of it.
+    /// The units of a sealed batch, in order. Together they contain all of its commands.
     package func units(_ sizes: [Size]) -> [Unit] {
         let journal = firstOfJournal ?? sizes.count
         var units: [Unit] = []
@@ -63,7 +63,7 @@ extension CommandBatch {
         if units.isEmpty {
             add(0..<sizes.count, next: nil, records: 0)
         } else if start < sizes.count {
-            // What follows the last record belongs to no other.
+            // Commands after the last record go with its unit, because they belong to no other.
             let last = units.removeLast()
             add(last.commands.lowerBound..<sizes.count, next: last.nextLSN, records: last.records)
         }
@@ -71,8 +71,8 @@ extension CommandBatch {
         return units
     }
 
-    /// The LSN of the record that the command number `index` is of; `nil` where that is not known: inside the snapshot, of
-    /// what is of no record, and in a part of a batch.
+    /// The LSN of the record to which the command number `index` belongs; `nil` if it is unknown. It is unknown inside the
+    /// snapshot, for commands outside the stream, and in a part of a batch.
     package func lsn(ofCommand index: Int) -> UInt64? {
         guard let next = progress.nextLSN, let firstOfJournal, !isOutsideStream(index) else { return nil }
         let operation = runs.operation(ofCommand: index)
@@ -82,9 +82,9 @@ extension CommandBatch {
         return next - UInt64(recordEnds.count - record)
     }
 
-    /// The commands of `units` as a batch of their own, to be sealed by the caller.
+    /// Makes a separate batch of the commands of `units`, which the caller must seal.
     ///
-    /// - Returns: the batch, and this batch's number of each of its commands.
+    /// - Returns: the batch, and the number in this batch of each of its commands.
     package func part(
         _ units: ArraySlice<Unit>, isLast: Bool, replacing replacements: [Int: [[[UInt8]]]]
     ) -> (batch: CommandBatch, numbers: [Int: Int]) {

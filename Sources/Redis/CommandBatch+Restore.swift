@@ -1,15 +1,15 @@
 package import Wire
 
 extension CommandBatch {
-    /// `RESTORE key ttl payload ABSTTL [REPLACE]` of a value as it is in a snapshot: cheaper for the target than the
-    /// commands that would build it, and exact to the last field of a stream.
+    /// Appends `RESTORE key ttl payload ABSTTL [REPLACE]` with a value as the snapshot encodes it. This is cheaper for the
+    /// target than the commands that would build the value, and exact to the last field of a stream.
     ///
     /// ```
     /// payload:  type byte | value | u16 LE RDB version | u64 LE CRC-64 of all before it
     /// ```
     /// Source: Protocol 3.7.6.
     ///
-    /// - Parameter guardedIn: the key's database, when an existing key is not to be replaced.
+    /// - Parameter guardedIn: the key's database if an existing key must not be replaced; otherwise `nil`.
     package func appendRestore(
         key: RawSpan, type: RDBType, body: RawSpan, expiryMilliseconds: Int64?, guardedIn: UInt32? = nil
     ) {

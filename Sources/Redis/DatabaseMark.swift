@@ -1,31 +1,33 @@
 import Wire
 
-/// A key of df2redis' own in each database that a task fills, older than the task's keys there: whoever empties the database
-/// removes it with them, and an exchange for another database brings the mark of that one, or none.
+/// A key of df2redis' own in each database that a task fills, written before the task's keys there.
+///
+/// Whoever empties the database removes the mark with the task's keys. After a SWAPDB the database has the mark of the other
+/// database or none.
 ///
 /// ```
 /// df2redis:database:<task>  ->  3     the number of the database that it was written to
 /// ```
-/// In a server by itself only: no transaction of a cluster reaches over two slots. Database 0 needs none where the checkpoint's
-/// hash is there, which has a field for each marked database.
+/// Marks exist only in a single server, because no transaction of a cluster spans two slots. Database 0 needs no mark if it
+/// holds the checkpoint's hash, which has a field for each marked database.
 package enum DatabaseMark {
     package static func key(task: String) -> String { "df2redis:database:\(task)" }
 
-    /// Gives databases their marks, from database 0, and goes back there.
+    /// The commands that write the marks of databases. They begin and end in database 0.
     static func commands(task: String, in databases: Set<UInt32>) -> [[String]] {
         if databases.isEmpty { return [] }
         let key = key(task: task)
         return databases.sorted().flatMap { [["SELECT", "\($0)"], ["SET", key, "\($0)"]] } + [["SELECT", "0"]]
     }
 
-    /// Those of `databases` that no longer have the mark which was written there.
+    /// The databases among `databases` that no longer have the mark which was written there.
     package static func lacking(_ databases: Set<UInt32>, in found: [UInt32: String]) -> Set<UInt32> {
         databases.filter { found[$0] != "\($0)" }
     }
 }
 
 extension Flush {
-    /// Databases whose marks it removes, where nobody goes from key to key.
+    /// The databases whose marks the flush removes, unless it removes keys one by one.
     var removedMarks: Set<UInt32> {
         switch command {
         case .flushAll: marked
@@ -35,9 +37,9 @@ extension Flush {
     }
 }
 
-/// What a server has at one moment.
+/// A hash and the marks of a server at one moment.
 package struct FoundMarks: Equatable, Sendable {
-    /// A hash of database 0.
+    /// The fields of a hash in database 0.
     package var fields: [String: String] = [:]
     /// The text of each database's mark.
     package var marks: [UInt32: String] = [:]
@@ -46,7 +48,8 @@ package struct FoundMarks: Equatable, Sendable {
 }
 
 extension TargetControl {
-    /// The marks of some databases and a hash of database 0, all at one moment: what says that there are marks, and the marks.
+    /// Reads the marks of some databases and a hash of database 0 at one moment, so that the marks match the hash that lists
+    /// them.
     package func marks(
         of task: String, in databases: Set<UInt32>, with hash: String
     ) async throws(TargetError) -> FoundMarks {
@@ -62,7 +65,7 @@ extension TargetControl {
                 guard let outcomes = replies.last?.array, outcomes.count == commands.count else {
                     throw TargetError(.protocolViolation, "the target's answer to EXEC is not one of each command")
                 }
-                // A database that could not be chosen: its mark was asked for in another one.
+                // If a database could not be selected, its mark was read in another one.
                 try RequestSequence.demandSuccess(outcomes[...], of: commands)
                 return outcomes
             }
@@ -73,9 +76,9 @@ extension TargetControl {
         return found
     }
 
-    /// The same as `register`, and gives databases their marks.
+    /// Registers databases like `register(_:in:with:at:)` and writes marks to the databases in `marked`.
     ///
-    /// - Parameter requests: about a key of database 0, in the same transaction.
+    /// - Parameter requests: requests about a key of database 0, which run in the same transaction.
     package func register(
         _ databases: Set<UInt32>, in registry: TaskRegistry, marking marked: Set<UInt32>, of task: String,
         with requests: [[String]], at key: String

@@ -1,7 +1,7 @@
-/// Which databases of the target a task may fill.
+/// The databases of the target that a task may fill.
 ///
 /// ```
-/// all   all-3-5   but those   0+5   only those
+/// all: every database   all-3-5: every database except these   0+5: only these
 /// ```
 package enum DatabaseScope: Equatable, Sendable {
     case all(except: Set<UInt32>)
@@ -9,7 +9,7 @@ package enum DatabaseScope: Equatable, Sendable {
 
     private static let all = "all"
 
-    /// What cannot be read may be any database.
+    /// Reads a text. A text that cannot be read may mean any database.
     init(_ text: some StringProtocol) {
         let text = String(text)
         let words = text.split(separator: "-")
@@ -36,7 +36,7 @@ package enum DatabaseScope: Equatable, Sendable {
         }
     }
 
-    /// Some database is in both.
+    /// Whether some database is in both.
     package func overlaps(_ other: Self) -> Bool {
         switch (self, other) {
         case (.all, .all): true

@@ -1,18 +1,18 @@
 import Wire
 
-/// What a target's databases held just before a session began to write to them.
+/// The contents of a target's databases just before a session began to write to them.
 package struct DatabaseSurvey: Sendable {
     private var counts: [UInt32: KeyCount] = [:]
-    /// Databases with keys, when it was made: others may have written to one since `databases` were listed.
+    /// The databases that held keys when the survey was made. Others may have written to one after `databases` were listed.
     private let held: Set<UInt32>
     package let made: ContinuousClock.Instant
-    /// Databases with elements' TTLs that an earlier session has left.
+    /// The databases with TTLs of elements that an earlier session has left.
     package private(set) var withElementLists: [UInt32] = []
 
-    /// Looks through databases in one round trip, with the greeting of the connection.
+    /// Examines databases in one round trip, together with the greeting of the connection.
     ///
     /// - Parameters:
-    ///   - databases: all that held keys a moment ago.
+    ///   - databases: the databases that held keys a moment ago.
     ///   - reserved: the task's own keys.
     /// - Returns: `nil` for a cluster.
     /// - Throws: `TargetError`.
@@ -38,7 +38,7 @@ package struct DatabaseSurvey: Sendable {
         }
     }
 
-    /// How many keys of others a database held; `nil`: not known.
+    /// The number of keys in a database that are not the task's own; `nil` if it is not known.
     package func keyCount(_ database: UInt32) -> Int? {
         if let count = counts[database] { return count.number }
         return held.contains(database) ? nil : 0

@@ -1,12 +1,12 @@
 import Wire
 
-/// A DUMP payload, checked and taken apart.
+/// A DUMP payload whose checksum has been checked, divided into its parts.
 package struct DumpPayload: ~Escapable {
     package let typeCode: UInt8
     package let rdbVersion: Int
     package let body: RawSpan
 
-    /// - Returns: `nil` when the bytes are no payload or their checksum is wrong.
+    /// - Returns: `nil` if the bytes are not a payload or their checksum is wrong.
     @_lifetime(copy bytes)
     package init?(_ bytes: RawSpan) {
         guard bytes.byteCount >= 11 else { return nil }
@@ -24,7 +24,8 @@ package struct DumpPayload: ~Escapable {
         body = bytes.extracting(1..<(count - 10))
     }
 
-    /// It is a collection without elements: the source has such (Protocol 5.6 row 8), where a Redis has no key.
+    /// Whether it is a collection without elements. The source has such collections (Protocol 5.6 row 8), whereas a Redis
+    /// has no key in this case.
     package var isEmptyCollection: Bool {
         guard body.byteCount > 0 else { return false }
         return switch RDBType(rawValue: typeCode) {

@@ -1,20 +1,21 @@
 import Wire
 
-/// How many keys of others a database holds, as far as its size and a first page of its keys say.
+/// The number of keys in a database that are not df2redis' own, as far as the database's size and a first page of its keys
+/// show it.
 struct KeyCount: Sendable {
-    /// Beyond so many keys those of ours among them are not looked for.
+    /// If a database has more keys than this, df2redis' own keys among them are not looked for.
     static let most = 1000
 
     static let questions = [["DBSIZE"], TargetControl.scanWords("0")]
 
-    /// `nil`: there are more pages.
+    /// `nil` if there are more pages.
     private(set) var number: Int?
-    /// Keys of others on the first page.
+    /// The keys on the first page that are not df2redis' own.
     private(set) var others: Set<[UInt8]> = []
-    /// Where the next page begins.
+    /// The cursor of the next page.
     private(set) var cursor = "0"
 
-    /// - Parameter replies: to `questions`.
+    /// - Parameter replies: the replies to `questions`.
     init(_ replies: ArraySlice<RESPValue>, besides reserved: ReservedKeys) throws(TargetError) {
         let (size, page) = (replies[replies.startIndex], replies[replies.startIndex + 1])
         if case .error(let text) = size { throw TargetError.reply(text, to: "DBSIZE") }

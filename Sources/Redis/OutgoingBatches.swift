@@ -1,10 +1,10 @@
 import Link
 
-/// Batches that are written one after the other. Confined to the queue of their flow.
+/// Batches that are written one after another. Confined to the queue of their flow.
 final class OutgoingBatches: OutgoingBytes {
     private var batches: [CommandBatch] = []
 
-    /// The last batch may grow, if it is the only one.
+    /// Appends a batch. The last batch may still grow if it is the only one.
     func append(_ batch: CommandBatch) {
         batches.removeAll { $0.unwrittenBytes == 0 }
         batches.append(batch)

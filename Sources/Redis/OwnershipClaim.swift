@@ -1,19 +1,19 @@
 package import Wire
 
-/// What a target says of itself before a session begins there.
+/// What a target reports about itself before a session begins.
 package struct TargetGreeting: Sendable {
     package var profile: TargetProfile
     package var databaseCount: UInt32
     package var figures: TargetFigures
-    /// It expires nothing by itself; `nil`: it has no such mode, does not say, or is a cluster.
+    /// Whether the target expires nothing by itself; `nil` if it has no such mode, does not say, or is a cluster.
     package var isInImportMode: Bool?
-    /// How long the target took to say so.
+    /// How long the target took to answer.
     package var roundTrip: Duration
-    /// What the key of the task's record holds, which is watched from here on; an error where the target does not say.
+    /// What the key of the task's record holds, or the error if the target does not say. The key is watched from here on.
     package var holder: Result<RecordHolder, TargetError>
 }
 
-/// What a target holds when the task's record in it is ours.
+/// What a target holds after this process has written the task's record there.
 package struct TaskFindings: Sendable {
     /// The hash of the task's checkpoint.
     package var checkpoint: [String: String]
@@ -21,7 +21,7 @@ package struct TaskFindings: Sendable {
     /// The databases that hold keys.
     package var databases: [UInt32]
 
-    /// - Parameter reply: to HGETALL.
+    /// - Parameter reply: the reply to HGETALL.
     package static func fields(_ reply: RESPValue) -> [String: String] {
         let pairs = reply.array ?? []
         var fields: [String: String] = [:]
@@ -32,14 +32,16 @@ package struct TaskFindings: Sendable {
     }
 }
 
-/// How a process makes a task its own. Of a server by itself it takes two round trips, between which its owner decides:
+/// Makes a process the owner of a task.
+///
+/// With a single server this takes two round trips, between which the caller decides:
 ///
 /// | trip | what is asked |
 /// |---|---|
 /// | 1 `greet` | the greeting; what the server is, its parameters and figures; `WATCH`, `GET`, `PTTL` of the record |
-/// | 2 `take` | `MULTI`, this task's line among the tasks, the record, `EXEC`; who else is connected for the task; the checkpoint, the tasks, the databases |
+/// | 2 `take` | `MULTI`, this task's line in the registry, the record, `EXEC`; other connections of the task; the checkpoint, the tasks, the databases |
 ///
-/// All goes over one connection, which nobody else uses in between.
+/// Everything goes over one connection, which nobody else uses in between.
 package struct OwnershipClaim: Sendable {
     package let record: OwnershipRecord
     private let registry: TaskRegistry
@@ -57,7 +59,7 @@ package struct OwnershipClaim: Sendable {
 
     // MARK: 1
 
-    /// Connects, if it is not connected, and learns what the target is, and whose the task is.
+    /// Connects if necessary, and finds out what the target is and which process owns the task.
     package func greet() async throws(TargetError) -> TargetGreeting {
         let start = ContinuousClock.now
         let questions = ProfileQuestions.all + RecordHolder.questions(record.key)
@@ -74,7 +76,7 @@ package struct OwnershipClaim: Sendable {
             isInImportMode: findings.isInImportMode, roundTrip: roundTrip, holder: holder)
     }
 
-    /// Of a cluster: node by node.
+    /// Greets a cluster node by node.
     private func greetNodes() async throws(TargetError) -> TargetGreeting {
         let profile = try await control.profile()
         let start = ContinuousClock.now
@@ -85,15 +87,16 @@ package struct OwnershipClaim: Sendable {
             holder: .success(try await holder()))
     }
 
-    /// Looks again at what the record's key holds, which is watched from here on.
+    /// Reads again what the record's key holds. The key is watched from here on.
     package func holder() async throws(TargetError) -> RecordHolder {
         let key = record.key
         return try await servers.at(Array(key.utf8)) { [servers] (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
-                // What was watched before may have changed.
+                // What was watched before may have changed, which would fail the next transaction.
                 let replies = try await sequence.demandAll([["UNWATCH"]] + RecordHolder.questions(key))
-                // Of a cluster the connection to another node may be the next one's: `take` looks for itself.
+                // In a cluster, the next request may use the connection to another node, so `take` compares the record
+                // itself.
                 if servers.cluster != nil { try await sequence.demand("UNWATCH") }
                 return try RecordHolder(replies.dropFirst(), watcher: sequence.number)
             }
@@ -102,10 +105,10 @@ package struct OwnershipClaim: Sendable {
 
     // MARK: 2
 
-    /// Makes the task this process's own, if its record's key still holds what `holder` says; ends whatever else is connected
-    /// for the task (`TargetConnector.evictPredecessors`); and reads what the target holds then.
+    /// Makes this process the owner of the task if the record's key still holds `holder`. Then ends all other connections of
+    /// the task (`TargetConnector.evictPredecessors`) and reads what the target holds.
     ///
-    /// - Returns: `nil` when the key holds something else by now, or nobody has watched it since `holder`.
+    /// - Returns: `nil` if the key holds something else by now, or if it has not been watched since `holder` was read.
     package func take(from holder: RecordHolder) async throws(TargetError) -> TaskFindings? {
         guard servers.cluster == nil else {
             try await control.renew(registry)
@@ -116,7 +119,7 @@ package struct OwnershipClaim: Sendable {
                 checkpoint: try await control.hash(checkpoint), others: try await control.others(in: registry),
                 databases: try await control.databasesWithKeys())
         }
-        // The line among the tasks first: a task is in it before it has any key in the target.
+        // The registry comes first: a task is listed there before it has any key in the target.
         let change = [registry.command, record.command]
         let questions = [["HGETALL", checkpoint], ["HGETALL", TaskRegistry.key], ["INFO", "keyspace"]]
         return try await servers.at([]) { [registry] (server) throws(TargetError) in
@@ -124,9 +127,9 @@ package struct OwnershipClaim: Sendable {
                 // The connection that watches the key may have been lost.
                 guard sequence.number == holder.watcher else { return nil }
                 let listing = TargetConnector.listing
-                // Databases may have been counted by trying.
+                // Counting the databases may have selected another one.
                 try await sequence.demand("SELECT", "0")
-                // A null: somebody has changed the record, or it has ended, since WATCH.
+                // A null means that the record was changed, or has expired, since WATCH.
                 guard let replies = try await sequence.transaction(change, asking: listing + questions) else {
                     return nil
                 }
@@ -135,7 +138,7 @@ package struct OwnershipClaim: Sendable {
                     do { _ = try await server.connector.end(doomed, on: sequence.connection) } catch {
                         throw TargetError(error)
                     }
-                    // What they have sent may have changed the answers.
+                    // Commands of the ended connections may have changed the answers.
                     answers = try await sequence.askAll(questions)
                 }
                 try RequestSequence.demandSuccess(answers[...], of: questions)

@@ -6,18 +6,18 @@ import Wire
 /// ```
 /// <the checkpoint's key>:owner   string with a TTL   <instance> <host> <pid> <machine> <start>
 /// ```
-/// Its owner renews the TTL; the target's own clock ends it. Every connection of the task reads the key before it is used,
-/// and is closed when it names another process.
+/// The owner renews the TTL, and the key expires by the target's own clock. Every connection of the task reads the key
+/// before it is used, and is closed if the key names another process.
 package struct OwnershipRecord: Equatable, Sendable {
     package static let suffix = ":owner"
-    /// How long a record lasts that nobody renews.
+    /// How long a record lasts if nobody renews it.
     package static let lifetime = Duration.seconds(15)
 
     package let key: String
-    /// The value, of five words.
+    /// The value, which consists of five words.
     package let text: String
 
-    /// - Parameter isInCluster: the record's key is to be in the slot of the checkpoint's.
+    /// - Parameter isInCluster: whether the record's key must be in the slot of the checkpoint's.
     package init(checkpoint: String, text: String, isInCluster: Bool = false) {
         key = Self.key(checkpoint: checkpoint, isInCluster: isInCluster)
         self.text = text
@@ -29,7 +29,7 @@ package struct OwnershipRecord: Equatable, Sendable {
         return String(decoding: SlotTag.key(name, in: KeySlot(of: checkpoint)), as: UTF8.self)
     }
 
-    /// The keys that each task has besides data: its checkpoint, this record, its line in the registry.
+    /// The keys that each task has besides data: its checkpoint, this record and the registry with its line.
     static func companions(of checkpoint: String, isInCluster: Bool) -> [String] {
         [checkpoint, key(checkpoint: checkpoint, isInCluster: isInCluster), TaskRegistry.key]
     }
@@ -37,12 +37,12 @@ package struct OwnershipRecord: Equatable, Sendable {
     /// `SET key text PX lifetime`
     var command: [String] { ["SET", key, text, "PX", "\(Self.lifetime.milliseconds)"] }
 
-    /// Which process a record's text names: drawn at its start.
+    /// The process that a record's text names: the random ID that the process chose at its start.
     package static func instance(of text: String) -> Substring { text.prefix { $0 != " " } }
 
     package var instance: Substring { Self.instance(of: text) }
 
-    /// Whose process a record's text names, in words for a DBA.
+    /// Describes the process that a record's text names, in words for a DBA.
     package static func description(of text: String) -> String {
         let words = text.split(separator: " ")
         guard words.count >= 3 else { return "an unknown process" }
@@ -50,7 +50,7 @@ package struct OwnershipRecord: Equatable, Sendable {
     }
 
     /// - Parameter found: what the key holds.
-    /// - Throws: `TargetError` when it is another process's.
+    /// - Throws: `TargetError` if it names another process.
     func check(_ found: String?) throws(TargetError) {
         guard let found, found != text else { return }
         throw TargetError(
@@ -62,19 +62,19 @@ package struct OwnershipRecord: Equatable, Sendable {
 
 /// What the key of a record holds.
 package struct RecordHolder: Equatable, Sendable {
-    /// `nil`: nothing.
+    /// The record's text; `nil` if the key does not exist.
     package var text: String?
-    /// Milliseconds until it ends; -1: never.
+    /// The milliseconds until the key expires; -1 if it never does.
     package var endsIn: Int64
     /// The connection that watches the key (`TargetRequests.connectionNumber`).
     var watcher: Int
 
-    /// Begins to watch the key, and asks what it holds.
+    /// Requests that begin to watch the key and read it.
     static func questions(_ key: String) -> [[String]] { [["WATCH", key], ["GET", key], ["PTTL", key]] }
 
     /// - Parameters:
-    ///   - replies: to `questions`.
-    ///   - watcher: the connection that has asked.
+    ///   - replies: the replies to `questions`.
+    ///   - watcher: the connection that asked.
     init(_ replies: some Collection<RESPValue>, watcher: Int) throws(TargetError) {
         self.watcher = watcher
         let replies = Array(replies)
@@ -86,25 +86,25 @@ package struct RecordHolder: Equatable, Sendable {
     }
 }
 
-/// The record as its owner sees and changes it.
+/// Access to the record for its owner.
 extension TargetControl {
-    /// The text of the record of the task with this checkpoint; `nil`: no process runs it.
+    /// Returns the text of the record of the task with this checkpoint; `nil` if no process runs the task.
     package func owner(ofCheckpoint checkpoint: String) async throws(TargetError) -> String? {
         let key = OwnershipRecord.key(checkpoint: checkpoint, isInCluster: servers.cluster != nil)
         return try await demand(["GET", key], at: key, in: 0).text
     }
 
-    /// Replaces what `key` holds, if `mayReplace` says so, and nobody else does at the same time.
+    /// Replaces what `key` holds if `mayReplace` allows it and nobody else changes the key at the same time.
     ///
     /// - Parameters:
-    ///   - record: what is written; `nil`: the key is removed.
-    ///   - mayReplace: asked with what the key holds; `nil`: nothing.
-    /// - Returns: `isReplaced`; and what the key held.
+    ///   - record: the new record; `nil` to remove the key.
+    ///   - mayReplace: called with what the key holds; `nil` if the key does not exist.
+    /// - Returns: whether the key was replaced, and what it held before.
     package func exchange(
         _ key: String, with record: OwnershipRecord?, mayReplace: @Sendable (String?) -> Bool
     ) async throws(TargetError) -> (isReplaced: Bool, found: RecordHolder) {
         let command = record?.command ?? ["DEL", key]
-        // On one connection, since another one would know nothing of WATCH.
+        // All requests go over one connection, because WATCH applies to a single connection.
         return try await servers.at(Array(key.utf8)) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
@@ -116,7 +116,7 @@ extension TargetControl {
                         return (false, found)
                     }
                     let outcome = try await sequence.demandAll([["MULTI"], command, ["EXEC"]])
-                    // A null: somebody has changed it, or it has ended, since WATCH.
+                    // A null means that the key was changed, or has expired, since WATCH.
                     if case .array(.some)? = outcome.last { return (true, found) }
                 }
             }

@@ -1,4 +1,4 @@
-/// What a batch writes to the checkpoint's hash: the field of the flow's position and its new value.
+/// The fields that a batch writes to the checkpoint's hash: the field of the flow's position and its new value.
 package struct PositionFields: Equatable, Sendable {
     package var key: [UInt8]
     package var field: [UInt8]

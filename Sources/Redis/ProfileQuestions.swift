@@ -1,8 +1,8 @@
 package import Wire
 
-/// The questions that say what a server is, and what it answers.
+/// The questions that determine what a server is, and the evaluation of the answers.
 package struct ProfileQuestions {
-    /// None of them needs the answer to another.
+    /// The questions. None of them depends on the answer to another.
     static let all: [[String]] =
         [["INFO"]] + ["JSON.SET", "BF.ADD", "HPEXPIREAT"].map { ["COMMAND", "INFO", $0] }
         + [["CONFIG", "GET", argumentLimit, transactionLimit, databases, importMode]]
@@ -15,19 +15,19 @@ package struct ProfileQuestions {
     struct Findings {
         var profile: TargetProfile
         var figures: TargetFigures
-        /// Of a server by itself; `nil`: CONFIG is forbidden.
+        /// The number of databases of a single server; `nil` if CONFIG is forbidden.
         var databaseCount: UInt32?
-        /// The server expires nothing by itself; `nil`: it has no such mode, or CONFIG is forbidden.
+        /// Whether the server expires nothing by itself; `nil` if it has no such mode or CONFIG is forbidden.
         var isInImportMode: Bool?
     }
 
     private let settings: TargetSettings
 
-    /// - Parameter settings: of the connection that asks.
+    /// - Parameter settings: the settings of the connection that asks.
     init(_ settings: TargetSettings) { self.settings = settings }
 
-    /// - Parameter answers: to `all`; more may follow.
-    /// - Throws: `TargetError` for a server that we cannot replicate into.
+    /// - Parameter answers: the answers to `all`; more may follow.
+    /// - Throws: `TargetError` for a server that cannot be a target.
     func findings(in answers: ArraySlice<RESPValue>) throws(TargetError) -> Findings {
         let answers = Array(answers)
         let fields = try info(answers[0])
@@ -53,8 +53,8 @@ package struct ProfileQuestions {
         return ServerInfo(text)
     }
 
-    /// - Parameter fields: of INFO, or of its section `server`.
-    /// - Throws: `TargetError` for a Dragonfly, and for a sentinel.
+    /// - Parameter fields: the fields of INFO, or of its section `server`.
+    /// - Throws: `TargetError` if the server is a Dragonfly or a sentinel.
     package static func refuseOtherKinds(_ fields: ServerInfo) throws(TargetError) {
         if fields["dragonfly_version"] != nil {
             throw TargetError(
@@ -95,13 +95,13 @@ package struct ProfileQuestions {
         return TargetProfile(flavor: flavor, version: version, runID: fields["run_id"] ?? "")
     }
 
-    /// - Parameter fields: of a replica's INFO.
+    /// - Parameter fields: the fields of a replica's INFO.
     private static func primary(_ fields: ServerInfo) -> String {
         guard let host = fields["master_host"] else { return "another server" }
         return fields["master_port"].map { "\(host):\($0)" } ?? host
     }
 
-    /// - Parameter reply: to CONFIG GET.
+    /// - Parameter reply: the reply to CONFIG GET.
     private static func parameters(_ reply: RESPValue) -> [String: String] {
         let words = reply.array ?? []
         var parameters: [String: String] = [:]
@@ -111,7 +111,7 @@ package struct ProfileQuestions {
         return parameters
     }
 
-    /// - Parameter reply: to COMMAND INFO.
+    /// - Parameter reply: the reply to COMMAND INFO.
     private static func isKnown(_ reply: RESPValue) -> Bool {
         guard case .array(let entries?) = reply, let entry = entries.first else { return false }
         return !entry.isNull

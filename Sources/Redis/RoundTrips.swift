@@ -1,24 +1,27 @@
 import Link
 
-/// How far away a target is, by how soon it answers when nothing else is on its way. Pure: the time is passed in.
+/// Estimates how far away a target is from how soon it answers when nothing else is on its way.
+///
+/// Pure: the time is passed in.
 struct RoundTrips {
-    /// Of a target that is near: one batch is executed while the next is on its way.
+    /// The window of a target that is near: one batch is executed while the next is on its way.
     static let leastWindowBytes = 512 << 10
     static let mostWindowBytes = 4 << 20
-    /// No flow brings more to one target.
+    /// The most that a flow sends to one target.
     private static let bytesPerSecond = 64_000_000.0
 
-    /// A wake-up for the first reply alone is spent on so many requests at first, and then on one of so many.
+    /// The number of requests that are measured at the beginning. After them one request in this many is measured. Measuring
+    /// costs a wake-up for the first reply alone.
     private static let measured = 16
 
     private var askedAt: ContinuousClock.Instant?
     private var count = 0
-    /// The first reply is waited for by itself.
+    /// Whether the next reply is being measured and therefore awaited by itself.
     var isMeasuring: Bool { askedAt != nil }
-    /// The quickest answer, forgotten little by little, since a path may become longer.
+    /// The shortest round trip. It grows slowly with later answers, because a path may become longer.
     private(set) var least = Duration.zero
 
-    /// A request has been sent, and there was none before that the target had to answer.
+    /// Notes that a request has been sent while no other was outstanding.
     mutating func asked(at now: ContinuousClock.Instant) {
         count += 1
         askedAt = count <= Self.measured || count % Self.measured == 0 ? now : nil
@@ -31,11 +34,11 @@ struct RoundTrips {
         least = least == .zero ? time : min(time, least * 1.1)
     }
 
-    /// What has to be on its way for the target to have something to do all the time.
+    /// The number of bytes that must be on their way to keep the target busy all the time.
     var windowBytes: Int {
         min(Self.leastWindowBytes + Int(least.secondsAsDouble * Self.bytesPerSecond), Self.mostWindowBytes)
     }
 
-    /// The same for transactions that are sent one at a time, in bytes of one.
+    /// The size of a transaction that keeps the target busy if transactions are sent one at a time.
     var batchBytes: Int { min(Int(least.secondsAsDouble * Self.bytesPerSecond / 2), Self.mostWindowBytes / 2) }
 }

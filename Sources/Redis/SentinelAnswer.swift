@@ -1,12 +1,13 @@
 import Link
 import Wire
 
-/// What one sentinel says of a master.
+/// The answer of one sentinel to the question where a master is.
 package struct SentinelAnswer: Sendable {
     enum Content: Sendable {
-        /// - epoch: of the sentinel's configuration; a failover makes a greater one. 0: it does not tell.
+        /// - epoch: the epoch of the sentinel's configuration, which grows with each failover; 0 if the sentinel does not
+        ///   say.
         case master(Endpoint, epoch: Int64)
-        /// It has no master of this name, but these.
+        /// The sentinel has no master of this name, but it has these.
         case unknown([String])
         case failure(TargetError)
     }
@@ -18,7 +19,7 @@ package struct SentinelAnswer: Sendable {
         (self.sentinel, self.content) = (sentinel, content)
     }
 
-    /// Asks all sentinels of `settings` at the same time; answers in their order.
+    /// Asks all sentinels of `settings` at the same time. The answers have the order of the sentinels.
     package static func askAll(_ settings: SentinelSettings, timeout: Duration) async -> [SentinelAnswer] {
         await withTaskGroup(of: (Int, SentinelAnswer).self) { group in
             for (index, endpoint) in settings.endpoints.enumerated() {
@@ -30,7 +31,7 @@ package struct SentinelAnswer: Sendable {
         }
     }
 
-    /// Asks `sentinel`. A sentinel that does not answer is a `failure`.
+    /// Asks `sentinel`. If the sentinel does not answer, the answer is a `failure`.
     static func ask(_ sentinel: Endpoint, _ settings: SentinelSettings, timeout: Duration) async -> SentinelAnswer {
         do throws(TargetError) {
             let connection = try await connect(to: sentinel, settings, timeout: timeout)
@@ -47,7 +48,7 @@ package struct SentinelAnswer: Sendable {
         }
     }
 
-    /// A connection that may ask.
+    /// Opens an authenticated connection to a sentinel.
     static func connect(
         to sentinel: Endpoint, _ settings: SentinelSettings, timeout: Duration
     ) async throws(TargetError) -> RequestConnection {

@@ -2,24 +2,24 @@ package import Link
 package import Logging
 import Wire
 
-/// Finds the target through its sentinels, and follows it when they move it.
+/// Finds the target through its sentinels and follows it when they move it.
 ///
-/// The sentinels are asked at each connect. `watch` listens for `+switch-master` at each of them, so that what is connected to
-/// the old master, which may answer nothing and yet be open, is given up at once.
+/// The sentinels are asked at each connect. `watch` listens for `+switch-master` at each of them, so that connections to the
+/// old master are given up at once. Such a connection may stay open although the old master no longer answers.
 package actor SentinelLocator {
     package nonisolated let settings: SentinelSettings
     private let logger: Logger
     private nonisolated let known = Lock<Endpoint?>(nil)
     private var followers: [Follower] = []
-    /// The question that is under way: connections of one moment share it.
+    /// The request that is under way. Connections that are opened at the same time share it.
     private var question: Task<Result<Endpoint, TargetError>, Never>?
     private var lastRemarks: [String] = []
 
-    /// A sentinel beyond this is as good as away.
+    /// A sentinel that takes longer than this counts as absent.
     private static let patience = Duration.seconds(1)
-    /// Without an announcement a listening connection is made anew after this, so that one that is dead is not trusted.
+    /// A listening connection is replaced after this time without an announcement, because it may be dead.
     private static let listening = Duration.seconds(60)
-    /// Between two looks of a wait that a move ends.
+    /// The interval at which a wait checks whether the master has moved.
     private static let pause = Duration.milliseconds(50)
 
     private struct Follower {
@@ -31,7 +31,7 @@ package actor SentinelLocator {
         self.logger = logger
     }
 
-    /// Where the master was when the sentinels were asked last; `nil`: nobody has asked.
+    /// Where the master was when the sentinels were asked last; `nil` if they have not been asked.
     package nonisolated var current: Endpoint? { known.withLock { $0 } }
 
     /// Asks where the master is.
@@ -76,14 +76,14 @@ package actor SentinelLocator {
         for connection in connections where connection.endpoint != master { await connection.giveUp() }
     }
 
-    /// Gives `connection` up when the master is elsewhere.
+    /// Gives up `connection` if the master is elsewhere, now or later.
     func follow(_ connection: RequestConnection) async {
         followers.removeAll { $0.connection == nil }
         followers.append(Follower(connection: connection))
         if let current, connection.endpoint != current { await connection.giveUp() }
     }
 
-    /// Waits, but no longer than until the master moves.
+    /// Waits for `time`, or until the master moves.
     package nonisolated func wait(for time: Duration) async {
         let (before, end) = (current, ContinuousClock.now + time)
         while current == before, ContinuousClock.now < end {
@@ -94,7 +94,7 @@ package actor SentinelLocator {
 
     // MARK: Announcements
 
-    /// Listens to the sentinels until it is cancelled.
+    /// Listens to the sentinels until the task is cancelled.
     package func watch() async {
         await withDiscardingTaskGroup { group in
             for endpoint in settings.endpoints { group.addTask { await self.watch(endpoint) } }
@@ -115,12 +115,12 @@ package actor SentinelLocator {
         do {
             let confirmation = try await connection.request("SUBSCRIBE", "+switch-master", timeout: Self.patience)
             if case .error = confirmation { return }
-            // What was announced before.
+            // A move may have been announced before the subscription.
             if current != nil { _ = try? await master() }
             while true {
                 let message = try await connection.receive(within: Self.listening)
                 guard let text = message.array?.last?.text, text.hasPrefix("\(settings.master) ") else { continue }
-                // The answers of the others may be of before.
+                // The answers of the other sentinels may still be outdated.
                 _ = try? await master()
             }
         } catch {}

@@ -1,6 +1,6 @@
 package import Link
 
-/// Whom to ask where the target is.
+/// The sentinels that know where the target is.
 package struct SentinelSettings: Equatable, Sendable {
     /// The master's name in the sentinels' configuration.
     package let master: String
@@ -8,7 +8,7 @@ package struct SentinelSettings: Equatable, Sendable {
     package let endpoints: [Endpoint]
     package var user: String?
     package var password: String?
-    /// How connections to the sentinels are encrypted; `nil`: not at all.
+    /// How connections to the sentinels are encrypted; `nil` if they are not.
     package var tls: TLSSettings?
 
     package init(master: String, endpoints: [Endpoint]) {

@@ -1,15 +1,15 @@
 package import Link
 
-/// Where the master is, by what the sentinels say.
+/// The location of the master according to the sentinels.
 package struct SentinelVerdict: Equatable {
     package let master: Endpoint
-    /// What an operator should know: sentinels that say something else, or nothing. One sentence each.
+    /// What an operator should know: sentinels that disagree or do not answer, in one sentence each.
     package let remarks: [String]
 
-    /// The greatest epoch of a configuration wins, as among the sentinels themselves: only a majority of them can have made
-    /// it. Where epochs are equal, what most of them say does.
+    /// Evaluates the answers. The greatest epoch of a configuration wins, as among the sentinels themselves, because only a
+    /// majority of them can have created it. If epochs are equal, the address that most sentinels name wins.
     ///
-    /// - Throws: `TargetError` when no sentinel names a master.
+    /// - Throws: `TargetError` if no sentinel names a master.
     package init(_ answers: [SentinelAnswer], name: String) throws(TargetError) {
         var votes: [Endpoint: (count: Int, epoch: Int64)] = [:]
         for case .master(let endpoint, let epoch) in answers.map(\.content) {
@@ -68,7 +68,7 @@ package struct SentinelVerdict: Equatable {
                 "the sentinels (\(asked.joined(separator: ", "))) know no master of the name '\(name)', but \(has): correct target.sentinel.master"
             )
         }
-        // What an operator can mend comes before what may pass.
+        // Errors that an operator must resolve come before temporary ones.
         for code in [TargetError.Code.permission, .clientCertificate, .tls, .sentinel] {
             if let failure = failures.first(where: { $0.error.code == code }) { return failure.error }
         }

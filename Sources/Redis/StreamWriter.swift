@@ -1,9 +1,10 @@
 import Wire
 
-/// Writes a stream as XADD, XSETID, XGROUP and XCLAIM: for streams too large for one RESTORE.
+/// Writes a stream as XADD, XSETID, XGROUP and XCLAIM, for streams that are too large for one RESTORE.
 ///
-/// Deleted entries are not written, but their traces are: last id, entries added, greatest deleted id. Pending entries of
-/// deleted ones are dropped by the target itself, and show as an empty reply (`CommandBatch.reportsEmptyReplies`). Source: Protocol 3.7.4, "Re-creation with exact semantics".
+/// Deleted entries are not written, but their traces are: last ID, entries added, greatest deleted ID. The target itself
+/// drops pending entries whose stream entries are deleted, and answers with an empty reply
+/// (`CommandBatch.reportsEmptyReplies`). Source: Protocol 3.7.4, "Re-creation with exact semantics".
 final class StreamWriter {
     private let key: [UInt8]
     private var entries: UInt64 = 0
@@ -12,7 +13,7 @@ final class StreamWriter {
     private var pending: [StreamID: StreamPendingEntry] = [:]
     private(set) var lostPendingEntries = 0
     private(set) var groupCount = 0
-    /// Why an entry could not be read: the value is not whole.
+    /// Why an entry could not be read; the value is incomplete in this case.
     private(set) var failure: WireError?
 
     init(key: [UInt8]) { self.key = key }
@@ -72,7 +73,7 @@ final class StreamWriter {
 
     private func finishEntries(_ info: StreamInfo, into batch: CommandBatch) {
         if entries == 0 {
-            // A stream without entries comes into being with a group, which goes again; no id is used up.
+            // A stream without entries is created by creating a group, which is destroyed again. This uses up no ID.
             batch.append("XGROUP") {
                 $0.append("CREATE")
                 $0.append(key)

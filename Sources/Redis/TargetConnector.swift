@@ -3,35 +3,35 @@ package import Wire
 
 /// How to reach the target.
 package struct TargetSettings: Sendable {
-    /// Where it is, unless sentinels are asked.
+    /// The address of the target, unless sentinels are asked.
     package var endpoint: Endpoint
-    /// Whom to ask where it is.
+    /// The sentinels to ask for the address; `nil` if there are none.
     package var sentinel: SentinelSettings?
-    /// Asks them; made by whoever runs the task.
+    /// Asks the sentinels. The code that runs the task creates it.
     package var locator: SentinelLocator?
     package var user: String?
     package var password: String?
-    /// Reads the password again, since passwords are changed while a task runs; `nil`: it does not change.
+    /// Reads the password again, because passwords may change while a task runs; `nil` if the password does not change.
     package var readPassword: (@Sendable () -> String?)?
-    /// Where the password has come from, for people; `nil`: not known.
+    /// The origin of the password, for messages; `nil` if it is not known.
     package var passwordOrigin: String?
-    /// How its connections are encrypted; `nil`: not at all.
+    /// How connections are encrypted; `nil` if they are not.
     package var tls: TLSSettings?
     /// Shown by CLIENT LIST on the target.
     package var clientName: String
     package var timeout: Duration = .seconds(10)
-    /// Who runs the task; a connection is not opened while the target names somebody else. `nil`: nobody asks.
+    /// The owner of the task. A connection fails to open if the target names another one. `nil` if the owner is not checked.
     package var owner: OwnershipRecord?
-    /// How the other nodes are found, where the target is a cluster; `endpoint` is one of the seeds.
+    /// How to find the other nodes if the target is a cluster; `endpoint` is one of the seeds.
     package var cluster: ClusterAddresses?
-    /// Where they were last; made by whoever runs the task.
+    /// The last known addresses of the nodes. The code that runs the task creates it.
     package var clusterNodes: ClusterNodes?
-    /// The server is to be a node of a cluster; else it is to be none.
+    /// Whether the server must be a node of a cluster. Otherwise it must not be one.
     package var isClusterNode = false
-    /// It is a node that the configuration names.
+    /// Whether it is a node that the configuration names.
     var isSeed = false
 
-    /// What a connection logs in with now.
+    /// The password for a login now.
     package var currentPassword: String? { readPassword?() ?? password }
 
     package init(endpoint: Endpoint, user: String? = nil, password: String? = nil, clientName: String) {
@@ -41,40 +41,41 @@ package struct TargetSettings: Sendable {
         self.clientName = clientName
     }
 
-    /// What begins an error that names an address alone: whose it is, and the key that says where.
+    /// The beginning of an error that names only an address: what the address belongs to, and the key that configures it.
     var title: String {
         if isClusterNode { return isSeed ? "the target's node (target.addr)" : "the target's node" }
         return sentinel == nil ? "the target (target.addr)" : "the target (target.sentinel)"
     }
 
-    /// Where the target is, for people: with sentinels where it was last.
+    /// The address of the target for messages; with sentinels, its last known address.
     package var place: String {
         guard let sentinel else { return endpoint.description }
         return locator?.current.map { "\($0) (\(sentinel.master))" } ?? sentinel.master
     }
 }
 
-/// Where a cluster's nodes are.
+/// The addresses of a cluster's nodes.
 package struct ClusterAddresses: Equatable, Sendable {
-    /// Nodes to ask for all others, in turn.
+    /// The nodes that are asked for all others, in turn.
     package var seeds: [Endpoint]
-    /// Where nodes are reached, by the addresses that they announce.
+    /// Maps announced addresses to the addresses at which nodes can be reached.
     package var map: [Endpoint: Endpoint] = [:]
 
     package init(seeds: [Endpoint], map: [Endpoint: Endpoint] = [:]) { (self.seeds, self.map) = (seeds, map) }
 }
 
-/// Opens connections to the target and learns what it is.
+/// Opens connections to the target and finds out what it is.
 package struct TargetConnector: Sendable {
     package let settings: TargetSettings
-    /// The server expires nothing by itself, and shows us what has expired; asked for anew on each connection, since a
-    /// restart may have ended it.
+    /// Whether the server must expire nothing by itself and show us expired keys. This is requested again on each
+    /// connection, because a restart may have ended the mode.
     package var usesImportMode = false { didSet { cluster?.usesImportMode = usesImportMode } }
-    /// How many databases the session counts on; `nil`: nobody has asked yet. Looked at on each new connection, since a server
-    /// that was restarted, or another one in its place, may have fewer: a transaction whose SELECT fails is executed all the
-    /// same, in the database before.
+    /// The number of databases that the session expects; `nil` if it has not been determined yet.
+    ///
+    /// It is checked on each new connection, because a restarted server, or another one in its place, may have fewer
+    /// databases: a transaction whose SELECT fails is executed nevertheless, in the database that was selected before.
     package var databaseCount: UInt32? { didSet { cluster?.databaseCount = databaseCount } }
-    /// The way to all nodes, where the target is a cluster: then nothing is to be asked of the connector itself.
+    /// Reaches all nodes if the target is a cluster. Do not send requests through this connector itself in that case.
     package let cluster: ClusterConnector?
 
     package init(settings: TargetSettings) {
@@ -88,25 +89,26 @@ package struct TargetConnector: Sendable {
 
     /// Connects, authenticates and names the connection.
     ///
-    /// - Parameter replacing: there was a connection of this role before, of unknown fate: it is ended first (`evict`).
+    /// - Parameter replacing: whether there was a connection of this role before whose fate is unknown. It is ended first
+    ///   (see `evictPredecessors`).
     /// - Throws: `TargetError`.
     package func connect(role: String, replacing: Bool = false) async throws(TargetError) -> RequestConnection {
         try await connect(role: role, replacing: replacing, asking: []).connection
     }
 
-    /// A connection, and what it was asked at first.
+    /// A connection, and the answers to its first questions.
     struct Opened {
         var connection: RequestConnection
-        /// An answer, or an error reply, to each question.
+        /// The answer, or an error reply, to each question.
         var answers: [RESPValue]
         /// How long the target took to answer.
         var roundTrip: Duration
     }
 
-    /// As `connect(role:replacing:)`, with the answers to some questions, which go out with the greeting: a target far away
-    /// answers once.
+    /// Connects like `connect(role:replacing:)` and asks some questions together with the greeting, so that a distant target
+    /// needs only one round trip.
     ///
-    /// - Parameter questions: change nothing: it is not known yet whether the connection may be used.
+    /// - Parameter questions: questions that change nothing, because it is not known yet whether the connection may be used.
     func connect(
         role: String, replacing: Bool, asking questions: [[[UInt8]]]
     ) async throws(TargetError) -> Opened {
@@ -124,7 +126,7 @@ package struct TargetConnector: Sendable {
                     asking: questions + needs.map { $0.map { Array($0.utf8) } })
                 let roundTrip = start.duration(to: .now)
                 if lastDatabase != nil { try demandDatabases(answers[questions.count], at: connection.endpoint) }
-                // Refused while the server is not in import mode.
+                // The server refuses this while it is not in import mode.
                 if usesImportMode, answers.last?.isOK != true {
                     try await demandAll(
                         [["CONFIG", "SET", "import-mode", "yes"], Self.importSource], on: connection)
@@ -142,10 +144,10 @@ package struct TargetConnector: Sendable {
 
     private static let importSource = ["CLIENT", "IMPORT-SOURCE", "ON"]
 
-    /// Selects the last database that the session counts on; every server has the first.
+    /// Selects the last database that the session expects; `nil` if it expects only the first one, which every server has.
     private var lastDatabase: [String]? { databaseCount.flatMap { $0 > 1 ? ["SELECT", "\($0 - 1)"] : nil } }
 
-    /// - Parameter reply: to `lastDatabase`.
+    /// - Parameter reply: the reply to `lastDatabase`.
     private func demandDatabases(_ reply: RESPValue, at endpoint: Endpoint) throws(TargetError) {
         guard case .error(let text) = reply, let databaseCount else { return }
         let refusal = TargetError.reply(text, to: "SELECT")
@@ -155,7 +157,7 @@ package struct TargetConnector: Sendable {
             "the target \(endpoint) has not the \(databaseCount) databases that the session began with: \(text)")
     }
 
-    /// All that a new connection asks at first, at once.
+    /// Sends all first requests of a new connection at once.
     ///
     /// - Returns: the answers to `questions`.
     private func greet(
@@ -165,8 +167,8 @@ package struct TargetConnector: Sendable {
         var commands = login.map { [$0] } ?? []
         commands.append(["CLIENT", "SETNAME", name])
         if settings.locator != nil { commands.append(["INFO", "replication"]) }
-        // After the name: whoever takes the task over writes its record first and looks for names then. So this
-        // connection is either found by it, or finds its record.
+        // The owner is read after the name is set. A process that takes the task over first writes its record and then looks
+        // for names. So either that process finds this connection, or this connection finds its record.
         if let owner = settings.owner { commands.append(["GET", owner.key]) }
         if replacing { commands += Self.listing }
         let all = commands.map { $0.map { Array($0.utf8) } } + questions
@@ -174,7 +176,7 @@ package struct TargetConnector: Sendable {
         if let login, case .error(let text)? = replies.popFirst() {
             throw TargetError.reply(text, to: login[0]).ofLogin(at: connection.endpoint, settings)
         }
-        // Errors in this name are of no interest, but the reply says whether we may talk at all.
+        // The name itself may be refused, but the reply shows whether we may talk to the server at all.
         if case .error(let text)? = replies.popFirst() {
             let refusal = TargetError.reply(text, to: "CLIENT SETNAME")
             let mayTalk = refusal.code == .unsuitable || text.hasPrefix("NOPERM")
@@ -192,17 +194,17 @@ package struct TargetConnector: Sendable {
         guard replacing, let doomed = try ids(in: replies.prefix(Self.listing.count), { $0 == name }), !doomed.isEmpty
         else { return answers }
         _ = try await end(doomed, on: connection)
-        // What the other connection has sent may have changed the answers.
+        // Commands of the ended connections may have changed the answers.
         return try await connection.requests(questions, timeout: settings.timeout)
     }
 
     /// Ends the other connections of this task, which a killed process or a broken network may have left behind.
     ///
-    /// What such a connection has sent may still lie in the target's socket, and a server that was stopped reads it when
-    /// it comes back: its transaction would then take effect behind a checkpoint that has been read already. A connection
-    /// that the target has closed cannot.
+    /// Commands of such a connection may still be in the target's socket buffer. A server that was stopped reads them when
+    /// it resumes, and their transaction would then take effect after the checkpoint has been read. This cannot happen after
+    /// the target has closed the connection.
     ///
-    /// - Returns: `false` when the target does not allow it.
+    /// - Returns: `false` if the target does not allow it.
     package func evictPredecessors(on connection: RequestConnection) async throws(TargetError) -> Bool {
         do {
             let replies = try await requests(Self.listing, on: connection)
@@ -213,10 +215,11 @@ package struct TargetConnector: Sendable {
         }
     }
 
-    /// Whether the target has connections of this task's name besides `connection`; `nil` when it does not say.
+    /// Whether the target has other connections with this task's name besides `connection`; `nil` if the target does not
+    /// say.
     func others(on connection: RequestConnection) async throws(TargetError) -> Bool? {
         do {
-            // Those that a process opens for one question, and closes, are perhaps still on the list.
+            // Connections that a process opens for a single question, and closes again, may still be on the list.
             let brief = [TargetRights.role, ClusterConnector.topologyRole].map { "\(settings.clientName):\($0)" }
             return try ids(in: try await requests(Self.listing, on: connection)[...]) {
                 $0.hasPrefix("\(settings.clientName):") && !brief.contains($0)
@@ -226,24 +229,24 @@ package struct TargetConnector: Sendable {
         }
     }
 
-    /// What `ids` reads the replies of.
+    /// The requests whose replies `ids` reads.
     static let listing = [["CLIENT", "ID"], ["CLIENT", "LIST"]]
 
-    /// The ids of the task's other connections; `nil` when the target does not say.
+    /// The IDs of the task's other connections; `nil` if the target does not say.
     ///
-    /// - Parameter replies: to `listing`.
+    /// - Parameter replies: the replies to `listing`.
     func predecessors(in replies: ArraySlice<RESPValue>) throws(TargetError) -> [String]? {
         try ids(in: replies) { $0.hasPrefix("\(settings.clientName):") }
     }
 
-    /// The ids of the other connections whose name is asked for; `nil` when the target does not say.
+    /// The IDs of the other connections whose names `isWanted` accepts; `nil` if the target does not say.
     ///
-    /// - Parameter replies: to `listing`.
+    /// - Parameter replies: the replies to `listing`.
     private func ids(
         in replies: ArraySlice<RESPValue>, _ isWanted: (String) -> Bool
     ) throws(TargetError) -> [String]? {
         for case .error(let text) in replies where TargetError.isTransientReply(text) {
-            // A target that is busy with a script answers nothing else: it is no answer to whether it is allowed.
+            // A target that is busy with a script refuses everything, which does not show whether the command is allowed.
             throw TargetError.reply(text, to: "CLIENT LIST")
         }
         guard let own = replies.first?.int, let list = replies.last?.text else { return nil }
@@ -257,22 +260,23 @@ package struct TargetConnector: Sendable {
         }
     }
 
-    /// - Parameter doomed: ids of connections.
-    /// - Returns: `false` when the target does not allow it.
+    /// - Parameter doomed: the IDs of the connections to end.
+    /// - Returns: `false` if the target does not allow it.
     func end(_ doomed: [String], on connection: RequestConnection) async throws -> Bool {
         for reply in try await requests(doomed.map { ["CLIENT", "KILL", "ID", $0] }, on: connection) {
             if case .error(let text) = reply {
                 if TargetError.isTransientReply(text) { throw TargetError.reply(text, to: "CLIENT KILL") }
-                // It may have gone by itself meanwhile.
+                // The connection may have ended by itself meanwhile.
                 if !text.contains("No such client") { return false }
             }
         }
         return true
     }
 
-    /// A master that has come back does not know yet that it is a replica now, or a sentinel does not.
+    /// Checks that the server is a master. After a failover, the old master may not yet know that it is a replica now, or a
+    /// sentinel may not know the new master.
     ///
-    /// - Parameter reply: to INFO.
+    /// - Parameter reply: the reply to INFO.
     private func demandMaster(
         _ locator: SentinelLocator, _ reply: RESPValue, on connection: RequestConnection
     ) throws(TargetError) {
@@ -285,7 +289,7 @@ package struct TargetConnector: Sendable {
         )
     }
 
-    /// Sends all at once.
+    /// Sends all commands at once.
     private func requests(_ commands: [[String]], on connection: RequestConnection) async throws -> [RESPValue] {
         try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: settings.timeout)
     }
@@ -296,7 +300,7 @@ package struct TargetConnector: Sendable {
         }
     }
 
-    /// Asks the target what it is, and refuses what we cannot replicate into.
+    /// Asks the target what it is, and throws if it cannot be a target.
     package func profile(on connection: RequestConnection) async throws(TargetError) -> TargetProfile {
         do {
             let answers = try await requests(ProfileQuestions.all, on: connection)
@@ -310,17 +314,17 @@ package struct TargetConnector: Sendable {
     package struct FlowConnection {
         package var connection: RequestConnection
         package var profile: TargetProfile
-        /// `nil`: nothing was asked.
+        /// `nil` if no question was asked.
         package var answer: RESPValue?
         /// How long the target took to answer.
         package var roundTrip: Duration
     }
 
-    /// Connects for a flow, and asks the target what it is, and one thing more, in one round trip.
+    /// Connects for a flow, and asks in one round trip what the target is and one more question.
     ///
-    /// Another connection of the role, of unknown fate, is ended first.
+    /// Another connection of the role, whose fate is unknown, is ended first.
     ///
-    /// - Parameter question: changes nothing.
+    /// - Parameter question: a question that changes nothing.
     package func connect(flow role: String, asking question: [String]?) async throws(TargetError) -> FlowConnection {
         let questions = ProfileQuestions.all + (question.map { [$0] } ?? [])
         let opened = try await connect(

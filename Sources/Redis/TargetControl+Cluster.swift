@@ -1,10 +1,10 @@
 import Link
 import Wire
 
-/// Whether a cluster can be written to as a whole.
+/// Checks whether a cluster can be written to as a whole.
 extension TargetControl {
-    /// - Throws: `TargetError` while a slot is served by nobody, or a master counts the cluster as failed; nothing where the
-    ///   target is a server by itself.
+    /// - Throws: `TargetError` if a slot is served by no node, or if a master considers the cluster to have failed. A single
+    ///   server always passes.
     func demandHealth() async throws(TargetError) {
         guard let cluster = servers.cluster else { return }
         let all = try await servers.all()

@@ -9,7 +9,7 @@ extension TargetControl {
             keys.formUnion(page.keys.filter { !reserved.contains($0) })
             cursor = page.cursor
         }
-        // The size, and a first page, which often has all.
+        // This asks for the size and a first page, which often has all keys.
         let requests = KeyCount.questions.map { $0.map { Array($0.utf8) } }
         if let replies = try await servers.pipeline(requests, in: database) {
             let count = try KeyCount(replies[...], besides: reserved)
@@ -27,8 +27,8 @@ extension TargetControl {
         return keys.count
     }
 
-    /// The number of keys in a database that are data: where there are many, of df2redis' own those are left out that a task has
-    /// at all times.
+    /// The number of keys in a database that are data. If there are many keys, only those of df2redis' own keys are
+    /// subtracted that a task always has.
     ///
     /// - Parameter checkpoint: the key of the task's checkpoint.
     package func dataKeyCount(
@@ -40,9 +40,9 @@ extension TargetControl {
         return count - (try await ownKeyCount(checkpoint: checkpoint, task: task, in: database))
     }
 
-    /// Removes all keys of a database but the task's own, unless there are other tasks.
+    /// Removes all keys of a database except the task's own, unless there are other tasks.
     ///
-    /// - Returns: `false` when there are: then nothing is removed.
+    /// - Returns: `false` if there are other tasks; nothing is removed in this case.
     package func emptyAlone(_ database: UInt32, _ flush: Flush) async throws(TargetError) -> Bool {
         let checkpointKey = flush.checkpointKey
         guard servers.cluster == nil else {
@@ -51,7 +51,7 @@ extension TargetControl {
                 owner: connector.settings.owner, registry: flush.registry
             ).run(nil) != nil
         }
-        // In one step: what the flows write to the hash meanwhile comes before or after.
+        // The script runs in one step, so whatever the flows write to the hash meanwhile comes before or after it.
         let script = """
             local kept,tasks=redis.call('HGETALL',KEYS[1]),redis.call('HGETALL',KEYS[2])
             for i=1,#tasks,2 do if tasks[i]~=KEYS[1] then return 0 end end
@@ -67,7 +67,7 @@ extension TargetControl {
         return try await demand(arguments + owner, at: checkpointKey, in: 0, timeout: Self.flushTimeout).int == 1
     }
 
-    /// The server holds no key in any database but df2redis' own.
+    /// Whether the server holds no keys in any database except df2redis' own.
     package func isEmpty(besides reserved: ReservedKeys) async throws(TargetError) -> Bool {
         for database in try await databasesWithKeys() {
             if try await keyCount(database: database, besides: reserved) > 0 { return false }
@@ -81,9 +81,9 @@ extension TargetControl {
         return Set(replies.flatMap { ServerInfo($0.text).keyCounts.keys }).sorted()
     }
 
-    /// Even without a thread for it, a server empties hundreds of millions of keys in that time.
+    /// The timeout of a flush. A server empties hundreds of millions of keys in this time even without a separate thread.
     private static let flushTimeout = Duration.seconds(540)
 
-    /// What the names of df2redis' own keys begin with.
+    /// The prefix of the names of df2redis' own keys.
     package static let ownPrefix = Array("df2redis:".utf8)
 }

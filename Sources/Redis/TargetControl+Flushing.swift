@@ -1,23 +1,23 @@
 import Link
 import Wire
 
-/// A flush of the source, as this task may carry it out at the target.
+/// A flush of the source, with everything this task needs to run it at the target.
 package struct Flush: Sendable {
     package var command: GlobalCommand
     package var task: String
     package var checkpointKey: String
-    /// What the checkpoint holds afterwards.
+    /// The fields of the checkpoint after the flush.
     package var fields: [(field: String, value: String)]
     package var registry: TaskRegistry
-    /// Databases that the task has filled.
+    /// The databases that the task has filled.
     package var databases: Set<UInt32> = []
-    /// Those of them that have a mark, which they are to have after it.
+    /// Those of them that have a mark. They get it again after the flush.
     package var marked: Set<UInt32> = []
-    /// The target allows FLUSHALL and FLUSHDB.
+    /// Whether the target allows FLUSHALL and FLUSHDB.
     package var canFlush = true
-    /// Those of some keys of a database that this task has brought; `nil`: not known.
+    /// Returns those of some keys of a database that this task has replicated; `nil` if that is not known.
     package var brought: (@Sendable ([[UInt8]], UInt32) async -> [[UInt8]])?
-    /// What every master of a cluster is given after it.
+    /// The marks that every master of a cluster gets after the flush.
     package var marks: NodeMarks?
 
     package init(
@@ -32,19 +32,19 @@ package struct Flush: Sendable {
     }
 }
 
-/// What has become of a flush.
+/// The result of a flush.
 package struct FlushOutcome: Equatable, Sendable {
-    /// Databases where keys of this task may be left, because another task fills them too.
+    /// Databases in which keys of this task may be left, because another task fills them, too.
     package var left: Set<UInt32> = []
-    /// Where its marks are: masters of a cluster.
+    /// The masters of a cluster that have got the flush's marks.
     package var marked: [MarkedMaster] = []
 }
 
-/// Global commands, and everything else that removes keys by the database.
+/// Runs global commands and everything else that removes all keys of a database.
 ///
-/// Alone in the target, the task flushes in one transaction with its checkpoint. Where other tasks are, or the target allows
-/// no flush, keys are removed page by page, and again should that be interrupted: of a database that another task fills as
-/// well, only those that this task is known to have brought.
+/// A task that is alone in the target flushes in one transaction with its checkpoint. If there are other tasks, or the
+/// target does not allow a flush, keys are removed page by page, and again if that is interrupted. If another task fills the
+/// same database, only keys that this task is known to have replicated are removed.
 extension TargetControl {
     /// Runs a global command and stores the checkpoint of every flow.
     package func run(_ flush: Flush) async throws(TargetError) -> FlushOutcome {
@@ -54,7 +54,7 @@ extension TargetControl {
         guard servers.cluster == nil else { return try await removeInCluster(flush) }
         let left = try await removeKeys(flush)
         let records = records(of: flush)
-        // On one connection: nothing of it must run outside of the transaction.
+        // All commands go over one connection, because none of them may run outside the transaction.
         try await servers.at([]) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("MULTI")
@@ -66,24 +66,24 @@ extension TargetControl {
         return FlushOutcome(left: left)
     }
 
-    /// Key by key, then the marks, then the position.
+    /// Removes the keys one by one, then writes the marks, and then the position.
     private func removeInCluster(_ flush: Flush) async throws(TargetError) -> FlushOutcome {
         var outcome = FlushOutcome()
         var masters: String
         repeat {
-            // Of a master that is replaced meanwhile, the successor may have what was removed before.
+            // If a master is replaced meanwhile, its successor may still have removed keys, so the removal is repeated.
             masters = try await figures().runID
             outcome.left = try await removeKeys(flush)
             if let marks = flush.marks { outcome.marked = try await leave(marks) }
         } while try await figures().runID != masters
         var flush = flush
         flush.fields += flush.marks?.note(outcome.marked) ?? []
-        // The position last.
+        // The position is written last.
         for (key, command) in records(of: flush) { _ = try await demand(command, at: key, in: 0) }
         return outcome
     }
 
-    /// - Returns: databases where keys of this task may be left.
+    /// - Returns: the databases in which keys of this task may be left.
     private func removeKeys(_ flush: Flush) async throws(TargetError) -> Set<UInt32> {
         var left: Set<UInt32> = []
         for database in try await databases(of: flush) where try await !removeKeys(database, flush) {
@@ -92,7 +92,8 @@ extension TargetControl {
         return left
     }
 
-    /// - Returns: masters of a cluster that have the marks; `nil` when the task is not alone, and nothing has been done.
+    /// - Returns: the masters of a cluster that have the marks; `nil` if the task is not alone, in which case nothing is
+    ///   done.
     private func flushAlone(_ flush: Flush) async throws(TargetError) -> [MarkedMaster]? {
         guard servers.cluster == nil else {
             return try await ClusterFlush(
@@ -123,7 +124,7 @@ extension TargetControl {
                     try await sequence.demand("SELECT", "0")
                     for (_, command) in records { try await sequence.demand(command) }
                     let replies = try await sequence.demand("EXEC")
-                    // A null: another task has come since.
+                    // A null means that another task has registered since.
                     if case .array(nil) = replies { continue }
                     try Self.check(replies, flush.command.name)
                     return []
@@ -132,7 +133,7 @@ extension TargetControl {
         }
     }
 
-    /// What a flush of database 0 removes of our own: commands, each with its key, the checkpoint last.
+    /// The commands that restore df2redis' own keys after a flush of database 0, each with its key. The checkpoint is last.
     private func records(of flush: Flush) -> [(key: String, command: [String])] {
         var records: [(key: String, command: [String])] = []
         if let owner = connector.settings.owner { records.append((owner.key, owner.command)) }
@@ -161,7 +162,7 @@ extension TargetControl {
         }
     }
 
-    /// - Returns: `false` when keys of this task may be left.
+    /// - Returns: `false` if keys of this task may be left.
     private func removeKeys(_ database: UInt32, _ flush: Flush) async throws(TargetError) -> Bool {
         let reserved = ReservedKeys(checkpoint: flush.checkpointKey, isInCluster: isInCluster)
         let shadows = ElementExpiry.shadowPrefix(task: flush.task)
@@ -175,7 +176,7 @@ extension TargetControl {
                 guard ranges.contains(where: { $0.contains(slot) }) else { return .stays }
                 return isShadow ? .goes : .goesIfOurs
             }
-            // What goes with data goes.
+            // Keys that belong to data go with the data.
             if isShadow || name.starts(with: dues) { return .goes }
             return reserved.contains(key) ? .stays : .goesIfOurs
         }
@@ -184,7 +185,7 @@ extension TargetControl {
 
     private enum Fate {
         case stays, goes
-        /// Where another task fills the database too, only if this one has brought it.
+        /// The key is removed; if another task fills the database, too, only if this task has replicated it.
         case goesIfOurs
     }
 
@@ -200,7 +201,7 @@ extension TargetControl {
                 page.keys.filter { fate($0) == .goes }, page.keys.filter { fate($0) == .goesIfOurs }
             )
             var doomed = others
-            // After the keys have been read: see `TaskRegistry`.
+            // The registry is read after the keys: see `TaskRegistry`.
             if !others.isEmpty || !ours.isEmpty, try await self.others(in: registry).fill(database) {
                 guard let brought else { return false }
                 doomed = await brought(others, database)
@@ -210,9 +211,9 @@ extension TargetControl {
         return true
     }
 
-    /// Removes all keys of a database but df2redis' own, before a full sync.
+    /// Removes all keys of a database except df2redis' own, before a full sync.
     ///
-    /// - Returns: `false` when another task fills it too: then nothing is removed.
+    /// - Returns: `false` if another task fills the database, too; nothing more is removed then.
     package func empty(_ database: UInt32, flush: Flush) async throws(TargetError) -> Bool {
         var flush = flush
         flush.brought = nil

@@ -1,16 +1,16 @@
 import Wire
 
-/// What the target says of its own keys.
+/// What the target reports about its keys.
 package struct KeyspaceFigures: Equatable, Sendable {
-    /// Keys by database, of whatever kind.
+    /// The number of keys by database, including all kinds of keys.
     package var keys: [UInt32: Int] = [:]
-    /// Keys and hash fields that it has expired, and keys that it has evicted, since its start.
+    /// The number of keys and hash fields that the target has expired, and of keys that it has evicted, since its start.
     package var losses = 0
     package var runID = ""
 }
 
 extension TargetControl {
-    /// How many keys of df2redis' own there are in a database, of those that a task has at all times.
+    /// The number of df2redis' own keys in a database, counting those that a task always has.
     package func ownKeyCount(
         checkpoint: String, task: String, in database: UInt32
     ) async throws(TargetError) -> Int {

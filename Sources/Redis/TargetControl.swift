@@ -1,18 +1,18 @@
 import Link
 import Wire
 
-/// The task's own requests to the target, apart from the flows' data: probes, checkpoints, global commands.
+/// The task's own requests to the target, apart from the flows' data: checks, checkpoints, global commands.
 ///
-/// Where the target is a cluster, what is about a key goes to the node that has it, and what is about everything to every
-/// master: whoever asks does not notice.
+/// In a cluster, a request about a key goes to the node that has the key, and a request about everything goes to every
+/// master. Callers need not distinguish the two kinds of target.
 package actor TargetControl {
     let connector: TargetConnector
     let servers: TargetServers
 
     /// - Parameters:
-    ///   - role: what its connections are called, besides the task.
-    ///   - replacesOwn: a new connection ends the one before, of unknown fate.
-    ///   - replacesAny: even the first one ends another of its role that the target may still hold.
+    ///   - role: the role of its connections, which is part of their names after the task's.
+    ///   - replacesOwn: whether a new connection ends the previous one, whose fate is unknown.
+    ///   - replacesAny: whether even the first connection ends another one of its role that the target may still hold.
     package init(
         connector: TargetConnector, role: String = "control", replacesOwn: Bool = true, replacesAny: Bool = false
     ) {
@@ -25,9 +25,9 @@ package actor TargetControl {
 
     // MARK: Requests
 
-    /// Sends a request about a key, to a database if one is named.
+    /// Sends a request about a key, in `database` if one is named.
     ///
-    /// - Throws: `TargetError`, for an error reply too.
+    /// - Throws: `TargetError`, also for an error reply.
     func demand(
         _ words: [String], at key: String, in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
@@ -44,7 +44,7 @@ package actor TargetControl {
 
     // MARK: What the target is
 
-    /// Connects, if it is not connected, and learns what the target is: of a cluster, what all its masters are.
+    /// Connects if necessary, and finds out what the target is. For a cluster the result covers all masters.
     package func profile() async throws(TargetError) -> TargetProfile {
         try await demandHealth()
         var profiles: [TargetProfile] = []
@@ -54,9 +54,9 @@ package actor TargetControl {
         return try TargetProfile(sharedBy: profiles, isCluster: servers.cluster != nil)
     }
 
-    /// Ends what earlier processes and sessions of this task have left connected: see `TargetConnector`.
+    /// Ends connections that earlier processes and sessions of this task have left: see `TargetConnector`.
     ///
-    /// - Returns: `false` when the target does not allow it.
+    /// - Returns: `false` if the target does not allow it.
     package func evictPredecessors() async throws(TargetError) -> Bool {
         var areEvicted = true
         for server in try await servers.all() {
@@ -66,7 +66,7 @@ package actor TargetControl {
         return areEvicted
     }
 
-    /// Whether other connections bear the task's name; `nil` when the target does not say.
+    /// Whether other connections have the task's name; `nil` if the target does not say.
     package func hasOtherConnections() async throws(TargetError) -> Bool? {
         var answers: [Bool?] = []
         for server in try await servers.all() {
@@ -75,7 +75,7 @@ package actor TargetControl {
         return answers.contains(true) ? true : answers.contains(nil) ? nil : false
     }
 
-    /// The number of databases that keys can be written to; of a cluster, those that each master has.
+    /// The number of databases to which keys can be written; for a cluster, the number that every master has.
     package func databaseCount() async throws(TargetError) -> UInt32 {
         var counts: [UInt32] = []
         for server in try await servers.all() {
@@ -87,7 +87,7 @@ package actor TargetControl {
         return counts.min() ?? 1
     }
 
-    /// A parameter of the server; `nil` when it has none of this name, and when the nodes of a cluster differ.
+    /// The value of a server parameter; `nil` if there is none of this name or if the nodes of a cluster differ.
     package func parameter(_ name: String) async throws(TargetError) -> String? {
         let values = Set(
             try await servers.demandEverywhere("CONFIG", "GET", name).map { reply -> String? in
@@ -102,7 +102,7 @@ package actor TargetControl {
         await servers.tellReplicas("CONFIG", "SET", name, value)
     }
 
-    /// The same, with a field of a hash in database 0 that says so: the field first.
+    /// Sets a parameter after noting it in a field of a hash in database 0.
     package func setParameter(
         _ name: String, to value: String, noting field: (name: String, value: String), in key: String
     ) async throws(TargetError) {
@@ -131,10 +131,10 @@ package actor TargetControl {
         try await demandAll(requests, at: key)
     }
 
-    /// Makes requests about a key of database 0 in this order; those to a server by itself all at once, in a transaction.
+    /// Makes requests about a key of database 0 in this order. A single server gets them all at once in a transaction.
     ///
-    /// - Throws: `TargetError`, for an error reply too: one by one, nothing after it has been done; in a transaction nothing at
-    ///   all has been, unless the request was refused only as it ran.
+    /// - Throws: `TargetError`, also for an error reply. In a cluster, no request after the refused one has been sent. In a
+    ///   transaction nothing has been done, unless the request was refused only when it ran.
     func demandAll(_ requests: [[String]], at key: String) async throws(TargetError) {
         guard servers.cluster == nil, requests.count > 1 else {
             for request in requests { _ = try await demand(request, at: key, in: 0) }
@@ -148,7 +148,7 @@ package actor TargetControl {
         }
     }
 
-    /// How many of `keys` there are in database 0.
+    /// The number of `keys` that exist in database 0.
     package func exist(_ keys: [String]) async throws(TargetError) -> Int {
         guard servers.cluster != nil else {
             return Int(try await demand(["EXISTS"] + keys, at: "", in: 0).int ?? 0)
@@ -169,7 +169,7 @@ package actor TargetControl {
 
     // MARK: All keys
 
-    /// One page of the keys of a database. The walk is over when the cursor is "0" again.
+    /// Returns one page of the keys of a database. The walk is over when the returned cursor is "0".
     package func scan(database: UInt32, cursor: String) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
         guard servers.cluster == nil else {
             return try await ClusterWalk(servers: servers, database: database).page(after: cursor)
@@ -193,7 +193,7 @@ package actor TargetControl {
 
     // MARK: Connections
 
-    /// Connects anew. What the connections before have sent has taken effect by then, or never will: see
+    /// Reconnects. Whatever the previous connections have sent has taken effect by then, or never will: see
     /// `TargetConnector`.
     package func renew() async throws(TargetError) { try await servers.renew() }
 

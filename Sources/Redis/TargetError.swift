@@ -3,32 +3,32 @@ import Link
 /// Why the target cannot be used, in words for a DBA.
 package struct TargetError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
-        /// Refused, reset, timed out: worth another try.
+        /// A connection was refused, reset or timed out: worth another try.
         case unreachable
-        /// It loads its data set, and will serve by itself.
+        /// The server is loading its data set and will serve without any action.
         case loading
         /// The operating system refuses a socket, a thread or memory: worth another try.
         case exhausted
         /// READONLY, OOM, MISCONF, too many clients ...: worth another try.
         case notReady
-        /// Password or ACL: an operator must act.
+        /// A password or ACL problem: an operator must act.
         case permission
-        /// TLS is not agreed on. At a start an operator must act; later it may be the moment at which certificates change.
+        /// The TLS handshake failed. At a start an operator must act; later, certificates may just be changing.
         case tls
-        /// The target wants a client certificate, or another one; as `tls`.
+        /// The target requires a client certificate, or another one. Treated like `tls`.
         case clientCertificate
-        /// No sentinel knows the master, or what was asked is none; as `tls`.
+        /// No sentinel knows the master, or the server asked is not a sentinel. Treated like `tls`.
         case sentinel
-        /// Too old, a cluster, not a Redis at all.
+        /// The server is too old, is or is not a cluster contrary to the configuration, or is not a Redis at all.
         case unsuitable
-        /// It is not what it was when the session began: the next one asks anew.
+        /// The target is no longer what it was when the session began. The next session asks again.
         case changed
         /// Another process runs the task.
         case taskTaken
         /// The replies do not fit the requests.
         case protocolViolation
 
-        /// Another attempt may succeed without anybody changing anything.
+        /// Whether another attempt may succeed without any change by a person.
         package var isTransient: Bool {
             switch self {
             case .unreachable, .exhausted, .loading, .notReady, .tls, .clientCertificate, .sentinel: true
@@ -37,24 +37,24 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         }
     }
 
-    /// It may pass, and does not by itself: whoever waits for it says so again.
+    /// Whether the error may pass but usually does not by itself, so that whoever waits for it reports it again.
     package var needsOperator: Bool { [.tls, .clientCertificate, .sentinel].contains(code) }
 
     package let code: Code
     package let message: String
-    /// The error that the target named, unasked, before it ended the connection.
+    /// The error that the target sent, unasked, before it ended the connection.
     package let lastWords: String?
-    /// The reply by which a cluster's node sends a request elsewhere, or has it sent again; nothing was executed.
+    /// The reply by which a node of a cluster redirects a request or asks for it to be sent again. Nothing was executed.
     package var redirection: String?
 
-    /// The end of the message, where it says what to do.
+    /// The end of the message that says what to do, if it does.
     package private(set) var remedy: String?
 
     package init(_ code: Code, _ message: String) {
         self.init(code, message, lastWords: nil)
     }
 
-    /// - Parameter remedy: what an operator is to do; the message says it last.
+    /// - Parameter remedy: what an operator should do; it is appended to the message.
     init(_ code: Code, _ fault: String, remedy: String) {
         self.init(code, "\(fault): \(remedy)")
         self.remedy = remedy
@@ -69,7 +69,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         self.lastWords = lastWords
     }
 
-    /// A connection has ended after the target had said `words`.
+    /// The error of a connection that ended after the target had sent `words`.
     package func after(words: String?) -> TargetError {
         guard let words else { return self }
         return TargetError(
@@ -77,13 +77,13 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         )
     }
 
-    /// The target ended the connection because of what it was sent.
+    /// Whether the target ended the connection because of what it was sent.
     package var blamesRequest: Bool { lastWords.map(Self.blamesRequest) == true }
 
-    /// After these words a target ends the connection, because of what it was sent.
+    /// Whether a target that sends these words ends the connection because of what it was sent.
     package static func blamesRequest(_ words: String) -> Bool { words.hasPrefix("ERR Protocol error") }
 
-    /// - Parameter title: begins what names an address alone.
+    /// - Parameter title: the beginning of a message that names only an address.
     package init(_ error: any Error, at title: String = "the target") {
         switch error {
         case let error as TargetError: self = error
@@ -101,7 +101,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
 
     private static let refusedLogin = "the target refuses the password or the user"
 
-    /// The same error; of a refused password, with the server and where the password has come from.
+    /// Returns the same error. If the password was refused, adds the server and the origin of the password.
     func ofLogin(at endpoint: Endpoint, _ settings: TargetSettings) -> TargetError {
         guard message.hasPrefix(Self.refusedLogin) else { return self }
         let origin = settings.passwordOrigin.map { "; the password is of \($0)" } ?? ""
@@ -109,7 +109,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
             code, "\(Self.refusedLogin) (\(endpoint)\(origin))\(message.dropFirst(Self.refusedLogin.count))")
     }
 
-    /// - Parameter whose: with whom TLS is not agreed on.
+    /// - Parameter whose: the server with which the TLS handshake failed.
     init(_ error: TLSError, of whose: String) {
         let code: Code =
             switch error.code {
@@ -124,21 +124,21 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
 
     package var isTransient: Bool { code.isTransient }
 
-    /// The state of the server that an error reply names, if it is one that passes.
+    /// Whether an error reply names a temporary state of the server.
     package static func isTransientReply(_ text: String) -> Bool {
         let prefixes = [
             "LOADING", "READONLY", "OOM", "MISCONF", "BUSY ", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN",
             "UNBLOCKED", "ERR max number of clients",
         ]
-        // EXEC tells a state that has come up since the commands were queued as the reason of its refusal.
+        // EXEC gives the reason for its refusal if a state has come up since its commands were queued.
         let discarded = "EXECABORT Transaction discarded because of: "
         let state = text.hasPrefix(discarded) ? text.dropFirst(discarded.count) : text[...]
         return prefixes.contains { state.hasPrefix($0) }
     }
 
-    /// The target has ended a connection.
+    /// The error for a connection that the target has ended.
     ///
-    /// - Parameter reason: the error line that it sent before, unasked.
+    /// - Parameter reason: the error line that the target sent before, unasked.
     package static func closed(by peer: String, _ reason: String?) -> TargetError {
         guard let reason else { return .init(.unreachable, "the target \(peer) closed the connection") }
         let refusal = reply(reason, to: "the connection")
@@ -146,9 +146,9 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         return .init(.unreachable, "the target \(peer) closed the connection: \(reason)")
     }
 
-    /// What an error reply to a request of the handshake means.
+    /// The error for an error reply to a request.
     ///
-    /// - Parameter key: the key that the request was about, if it was about one.
+    /// - Parameter key: the key that the request concerned, if any.
     package static func reply(_ text: String, to step: String, key: String = "") -> TargetError {
         if text.hasPrefix("NOAUTH") {
             return .init(
@@ -184,7 +184,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         return .init(.unsuitable, "the target refuses \(step): \(text)")
     }
 
-    /// A command that the target's ACL does not allow, with the rule to add.
+    /// The error for a command that the target's ACL does not allow, with the rule to add.
     package static func forbidden(_ step: String, key: String = "", _ text: String) -> TargetError {
         // "... to access one of the keys used as arguments", "No permissions to access a key"
         let isKey = text.contains(" access ")

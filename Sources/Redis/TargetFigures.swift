@@ -1,14 +1,14 @@
 import Link
 package import Wire
 
-/// What the target says of its memory and its keys.
+/// What the target reports about its memory and its keys.
 package struct TargetFigures: Equatable, Sendable {
-    /// Changes when the server process does.
+    /// The run ID, which changes with the server process.
     package var runID = ""
-    /// Keys that were removed for lack of memory, and because of their TTL, since the process began.
+    /// The number of keys that were removed for lack of memory, and because of their TTL, since the process began.
     package var evictedKeys = 0
     package var expiredKeys = 0
-    /// Zero: no limit but the machine's.
+    /// The value of maxmemory; zero if only the machine sets a limit.
     package var memoryLimitBytes = 0
     /// The value of maxmemory-policy.
     package var evictionPolicy = ""
@@ -26,30 +26,30 @@ package struct TargetFigures: Equatable, Sendable {
         keysByDatabase = info.keyCounts
     }
 
-    /// Those of a cluster, by those of its masters.
+    /// The figures of a cluster, from those of its masters.
     init(sumOf all: [TargetFigures]) {
         runID = TargetProfile.runID(ofAll: all.map(\.runID))
         evictedKeys = all.reduce(0) { $0 + $1.evictedKeys }
         expiredKeys = all.reduce(0) { $0 + $1.expiredKeys }
         for figures in all { keysByDatabase.merge(figures.keysByDatabase, uniquingKeysWith: +) }
-        // One that may evict counts for all.
+        // If one master may evict, this counts for all.
         let example = all.first(where: \.mayEvict) ?? all.first
         memoryLimitBytes = example?.memoryLimitBytes ?? 0
         evictionPolicy = example?.evictionPolicy ?? ""
     }
 
-    /// In all databases.
+    /// The number of keys in all databases.
     package var keys: Int { keysByDatabase.values.reduce(0, +) }
 
-    /// The target removes keys when its memory is full, instead of refusing writes.
+    /// Whether the target removes keys when its memory is full instead of refusing writes.
     package var mayEvict: Bool { memoryLimitBytes > 0 && !evictionPolicy.isEmpty && evictionPolicy != "noeviction" }
 
-    /// Keys without a TTL are among those that it removes, and df2redis' own have none.
+    /// Whether the target may evict keys without a TTL. df2redis' own keys have none.
     package var evictsMarks: Bool { mayEvict && evictionPolicy.hasPrefix("allkeys") }
 
-    /// Where the replicas of a master are.
+    /// The addresses of a master's replicas.
     ///
-    /// - Parameter info: the reply to INFO replication, with a line `slave<n>:ip=<host>,port=<port>,...` for each.
+    /// - Parameter info: the reply to INFO replication, with a line `slave<n>:ip=<host>,port=<port>,...` for each replica.
     static func replicas(in info: ServerInfo) -> [Endpoint] {
         let lines = info.fields.filter { $0.key.hasPrefix("slave") && Int($0.key.dropFirst(5)) != nil }
         return lines.values.compactMap { value in

@@ -1,6 +1,6 @@
 import Link
 
-/// What a target takes at most in one piece.
+/// The most that a target takes in one piece.
 ///
 /// | setting | what it bounds | what the target does beyond it |
 /// |---|---|---|
@@ -8,36 +8,37 @@ import Link
 /// | `client-query-buffer-limit` | the arguments of one transaction | closes without a word |
 /// Neither can be set to less than 1 MiB.
 package struct TargetLimits: Equatable, Sendable {
-    /// `nil`: not known.
+    /// `nil` if it is not known.
     package var argumentBytes: Int?
-    /// `nil`: not known.
+    /// `nil` if it is not known.
     package var transactionBytes: Int?
-    /// They are less than what the target has refused, which says little of what it is set to.
+    /// Whether the limits come from refusals. They are then just below what was refused and say little about the
+    /// configuration.
     package var areShown = false
 
     package init(argumentBytes: Int? = nil, transactionBytes: Int? = nil) {
         (self.argumentBytes, self.transactionBytes) = (argumentBytes, transactionBytes)
     }
 
-    /// A batch of so many bytes is within them, whatever is in it.
+    /// A batch of at most this size is within the limits, no matter what it contains.
     package var safeBatchBytes: Int { min(argumentBytes ?? .max, (transactionBytes ?? .max) - Self.frameBytes) }
 
     /// No target's limits are lower.
     package static let leastBytes = 1 << 20
 
-    /// What MULTI, SELECT, EXEC and the checkpoint add to a transaction at most.
+    /// The most that MULTI, SELECT, EXEC and the checkpoint add to a transaction.
     package static let frameBytes = 4 << 10
 
-    /// The limit that a command is beyond.
+    /// The limit that a command exceeds.
     package enum Excess: Equatable, Sendable {
-        /// - `limit` is `nil` where only a refusal has shown it.
+        /// - `limit` is `nil` if only a refusal has shown it.
         case argument(bytes: Int, limit: Int?)
         case transaction(bytes: Int, limit: Int?)
     }
 
     /// - Parameters:
-    ///   - argument: bytes of a command's longest argument.
-    ///   - all: bytes of all its arguments.
+    ///   - argument: the size of a command's longest argument in bytes.
+    ///   - all: the size of all its arguments in bytes.
     package func excess(ofArgument argument: Int, all: Int) -> Excess? {
         if let argumentBytes, argument > argumentBytes {
             return .argument(bytes: argument, limit: areShown ? nil : argumentBytes)
@@ -49,8 +50,8 @@ package struct TargetLimits: Equatable, Sendable {
     }
 }
 
-/// The target's limits, for as long as the task runs: those of its configuration, where that can be read, and those that
-/// its refusals have shown.
+/// The target's limits as known while the task runs: those of its configuration if it can be read, otherwise those that its
+/// refusals have shown.
 package final class KnownTargetLimits: Sendable {
     private struct State {
         var configured = TargetLimits()
@@ -59,7 +60,7 @@ package final class KnownTargetLimits: Sendable {
             shown.areShown = true
             return shown
         }()
-        /// Commands during which a connection has ended without a word, by name and key, and how often.
+        /// The commands during which a connection has ended silently, by name and key, and how often.
         var suspects: [String: Int] = [:]
     }
 
@@ -73,24 +74,24 @@ package final class KnownTargetLimits: Sendable {
         }
     }
 
-    /// The configuration could be read, so whoever changes it is believed.
+    /// Takes the limits from the configuration, which take precedence over those from refusals.
     package func configure(_ limits: TargetLimits) { state.withLock { $0.configured = limits } }
 
-    /// The target does not take an argument of `bytes`.
+    /// Notes that the target does not take an argument of `bytes`.
     package func refused(argumentBytes bytes: Int) {
         state.withLock { $0.shown.argumentBytes = min($0.shown.argumentBytes ?? .max, max(bytes, 1) - 1) }
     }
 
-    /// The target does not take a transaction with so many bytes of arguments.
+    /// Notes that the target does not take a transaction with `bytes` of arguments.
     package func refused(allArguments bytes: Int) {
         let limit = bytes + TargetLimits.frameBytes - 1
         state.withLock { $0.shown.transactionBytes = min($0.shown.transactionBytes ?? .max, limit) }
     }
 
-    /// A connection has ended during a command that is not kept: without a word it takes three sessions and a size that a
-    /// limit may forbid until the target counts as one that does not take it.
+    /// Notes that a connection has ended during a command that is not kept. If the target gives no reason, the command
+    /// counts as refused after three losses, provided that it is so large that a limit may forbid it.
     ///
-    /// - Parameter isBlamed: the target named the command as the reason.
+    /// - Parameter isBlamed: whether the target named the command as the reason.
     package func lost(_ label: String, argumentBytes: Int, isBlamed: Bool) {
         if isBlamed { return refused(argumentBytes: argumentBytes) }
         let losses = state.withLock { state in

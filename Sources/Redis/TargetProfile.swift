@@ -1,6 +1,6 @@
 package import Wire
 
-/// What the target is and what it understands, learnt once per connection to it.
+/// What the target is and what it supports, determined once for each connection.
 package struct TargetProfile: Equatable, Sendable {
     package enum Flavor: String, Sendable { case redis = "Redis", valkey = "Valkey" }
 
@@ -30,18 +30,18 @@ package struct TargetProfile: Equatable, Sendable {
 
     package var flavor: Flavor
     package var version: Version
-    /// Changes when the server process does.
+    /// The run ID, which changes with the server process.
     package var runID: String
     package var hasJSON: Bool
     package var hasBloom: Bool
     package var hasFieldExpiry: Bool
-    /// As its configuration has them; unknown where CONFIG is forbidden.
+    /// The limits of its configuration; unknown if CONFIG is forbidden.
     package var limits = TargetLimits()
-    /// Of a cluster; `nil`: it is a server by itself.
+    /// The number of masters of a cluster; `nil` for a single server.
     package var masterCount: Int?
-    /// The server can be told to expire nothing by itself.
+    /// Whether the server can be told to expire nothing by itself.
     package var hasImportMode: Bool
-    /// The server, and its ACL, let us use RESTORE and EVAL.
+    /// Whether the server and its ACL let us use RESTORE and EVAL.
     package var hasRestore = true
     package var hasScripts = true
 
@@ -58,9 +58,10 @@ package struct TargetProfile: Equatable, Sendable {
         hasImportMode = flavor == .valkey && version >= Version(8, 1)
     }
 
-    /// What all masters of a cluster, or the one server, have in common: the oldest version and the least ability count.
+    /// Combines the profiles of all masters of a cluster, or takes that of the one server. The oldest version and the
+    /// smallest abilities count.
     ///
-    /// - Throws: `TargetError` when there is none.
+    /// - Throws: `TargetError` if there is no server.
     init(sharedBy profiles: [TargetProfile], isCluster: Bool) throws(TargetError) {
         let oldest = profiles.min {
             ($0.rdbVersion, $0.hasImportMode ? 1 : 0, $0.version) < (
@@ -81,7 +82,7 @@ package struct TargetProfile: Equatable, Sendable {
             transactionBytes: profiles.compactMap(\.limits.transactionBytes).min())
     }
 
-    /// One id for the processes of all masters: it changes when one of them does.
+    /// One ID for the processes of all masters, which changes when one of the processes does.
     static func runID(ofAll runIDs: [String]) -> String {
         guard runIDs.count > 1 else { return runIDs.first ?? "" }
         let hash = runIDs.sorted().joined(separator: " ").utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) {
@@ -97,7 +98,7 @@ package struct TargetProfile: Equatable, Sendable {
         return 12
     }
 
-    /// RESTORE takes a value of `type` as Dragonfly encodes it (type 21 becomes 19 where it must).
+    /// Whether RESTORE takes a value of `type` as Dragonfly encodes it (type 21 becomes 19 if necessary).
     package func canRestore(_ type: RDBType) -> Bool {
         guard hasRestore else { return false }
         return switch type {
@@ -111,7 +112,7 @@ package struct TargetProfile: Equatable, Sendable {
         }
     }
 
-    /// RESTORE takes type 21; before Redis 7.2 consumers have no active time and the type is 19.
+    /// Whether RESTORE takes type 21. Before Redis 7.2 consumers have no active time and the type is 19.
     package var understandsStream3: Bool { rdbVersion >= 11 }
 }
 

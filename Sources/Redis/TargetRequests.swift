@@ -1,26 +1,25 @@
 import Link
 import Wire
 
-/// Requests of df2redis' own to one server, on one connection that is opened when it is needed.
+/// Sends df2redis' own requests to one server, over one connection that is opened when it is needed.
 ///
-/// What belongs together, a request with the choice of its database or a transaction, has the connection to itself
-/// meanwhile. Single requests to the database that is chosen already are sent one after the other, without waiting for the
-/// replies in between.
+/// Requests that belong together, such as a request with its SELECT or a transaction, have the connection to themselves.
+/// Single requests to the selected database are sent one after another without waiting for the replies in between.
 actor TargetRequests {
-    /// What a connection does to one of its role that the server may still hold.
+    /// Which other connections of its role a new connection ends, if the server may still hold one.
     enum Replacement: Sendable {
         case never
-        /// Ends one that this process has opened, of unknown fate.
+        /// Ends one that this process has opened and whose fate is unknown.
         case own
-        /// Ends any.
+        /// Ends any other.
         case any
     }
 
-    /// Connects; the first argument asks for the end of another connection of the role first, the second one is asked with
-    /// the greeting.
+    /// Connects. The first argument says whether to end another connection of the role first; the second one has questions
+    /// that are sent with the greeting.
     typealias Connect = @Sendable (Bool, [[[UInt8]]]) async throws(TargetError) -> TargetConnector.Opened
 
-    /// A connection that has been idle for so long may have been closed by a server with a `timeout`.
+    /// A connection that has been idle for this long may have been closed by a server with a `timeout`.
     private static let idleLimit = Duration.milliseconds(500)
 
     private let connect: Connect
@@ -28,12 +27,13 @@ actor TargetRequests {
     private let replacement: Replacement
     private var connection: RequestConnection?
     private var hasConnected = false
-    /// Connections that have been opened: the number of this one. What one watches another does not.
+    /// The number of connections that have been opened, which identifies the current one. A WATCH applies to one connection
+    /// only.
     private(set) var connectionNumber = 0
-    /// Which database `connection` is in.
+    /// The database in which `connection` is.
     private var selected = SelectedDatabase()
     private var isTaken = false
-    /// Single requests on their way.
+    /// The number of single requests on their way.
     private var sharers = 0
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
@@ -43,7 +43,7 @@ actor TargetRequests {
         self.replacement = replacement
     }
 
-    /// Runs `body` when nobody else uses the connection.
+    /// Runs `body` while nobody else uses the connection.
     private func alone<R: Sendable>(
         _ body: () async throws(TargetError) -> R
     ) async throws(TargetError) -> R {
@@ -59,14 +59,14 @@ actor TargetRequests {
         return try await body()
     }
 
-    /// Gives the connection to the next one that wants it alone, as soon as nobody uses it.
+    /// Gives the connection to the next caller that wants it alone, if nobody uses it.
     private func handOn() {
         guard !isTaken, sharers == 0, !waiting.isEmpty else { return }
         isTaken = true
         waiting.removeFirst().resume()
     }
 
-    /// The connection, opened if there is none that can be used.
+    /// Returns the connection, and opens one if there is none that can be used.
     func open() async throws(TargetError) -> RequestConnection {
         if let connection, try await isUsable(connection) { return connection }
         return try await open(asking: []).connection
@@ -81,7 +81,7 @@ actor TargetRequests {
         return opened
     }
 
-    /// Something to ask in a database.
+    /// A question and the database in which it is asked.
     struct Question: Sendable {
         var database: UInt32 = 0
         var words: [[UInt8]]
@@ -91,13 +91,13 @@ actor TargetRequests {
         init(_ words: [[UInt8]], in database: UInt32 = 0) { (self.words, self.database) = (words, database) }
     }
 
-    /// Asks what changes nothing, all at once, with the greeting of a connection that is opened for it.
+    /// Asks questions that change nothing, all at once. If a connection is opened for them, they go with its greeting.
     ///
-    /// - Returns: an answer, or an error reply, to each.
-    /// - Throws: `TargetError` when the connection cannot be opened, or breaks.
+    /// - Returns: the answer, or an error reply, to each question.
+    /// - Throws: `TargetError` if the connection cannot be opened or breaks.
     func ask(_ questions: [Question]) async throws(TargetError) -> [RESPValue] {
         try await alone { () throws(TargetError) in
-            // (A connection that has been closed shows itself: a question may be asked twice.)
+            // (A closed connection shows itself when it is used, because a question may be asked twice.)
             if let connection, await !connection.isBroken {
                 let (sent, isWanted) = Self.words(of: questions, from: selected.number)
                 do {
@@ -105,7 +105,7 @@ actor TargetRequests {
                     selected.number = 0
                     return zip(replies, isWanted).compactMap { $1 ? $0 : nil }
                 } catch {
-                    // As for `demand`: an idle connection may be closed with a request on its way.
+                    // As in `demand`, an idle connection may be closed while a request is on its way.
                     guard await connection.wasClosedInSilence else { throw TargetError(error) }
                 }
             }
@@ -114,7 +114,8 @@ actor TargetRequests {
         }
     }
 
-    /// The questions, each in its database, and back to database 0; and which of it are questions.
+    /// The requests for the questions, each in its database and ending in database 0, and which of the requests are
+    /// questions.
     private static func words(
         of questions: [Question], from database: UInt32?
     ) -> (sent: [[[UInt8]]], isWanted: [Bool]) {
@@ -134,8 +135,8 @@ actor TargetRequests {
         return (sent, isWanted)
     }
 
-    /// Whether a request can be sent on `connection`. One that may be closing already is asked first: what became of a
-    /// request that met its end, nobody would know.
+    /// Whether a request can be sent on `connection`. If the connection may be closing already, a PING is sent first,
+    /// because the fate of a request on a closing connection would be unknown.
     private func isUsable(_ connection: RequestConnection) async throws(TargetError) -> Bool {
         if await connection.isBroken { return false }
         guard await connection.idleTime >= Self.idleLimit else { return true }
@@ -149,10 +150,10 @@ actor TargetRequests {
         }
     }
 
-    /// Sends a request, to a database if one is named.
+    /// Sends a request, in `database` if one is named.
     ///
-    /// - Parameter isAsking: the key's slot is on its way to this server.
-    /// - Throws: `TargetError`, for an error reply too.
+    /// - Parameter isAsking: whether the key's slot is moving to this server.
+    /// - Throws: `TargetError`, also for an error reply.
     func demand(
         _ arguments: [[UInt8]], in database: UInt32? = nil, isAsking: Bool = false, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
@@ -162,8 +163,8 @@ actor TargetRequests {
             do throws(TargetError) {
                 return try await demand(arguments, in: database, isAsking, on: connection, timeout)
             } catch {
-                // An idle connection may be closed with a request on its way. Each of our requests may be made twice, and
-                // a new connection ends the one before first.
+                // An idle connection may be closed while a request is on its way. Each of our requests may be made twice,
+                // and a new connection first ends the previous one.
                 guard await connection.wasClosedInSilence else { throw error }
                 return try await demand(arguments, in: database, isAsking, on: open(), timeout)
             }
@@ -172,7 +173,7 @@ actor TargetRequests {
 
     /// Sends a request while others may be on their way.
     ///
-    /// - Returns: `nil` when that cannot be, or when it may not have arrived.
+    /// - Returns: `nil` if this is not possible, or if the request may not have arrived.
     private func shared(
         _ arguments: [[UInt8]], in database: UInt32?, _ timeout: Duration?
     ) async throws(TargetError) -> RESPValue? {
@@ -199,19 +200,19 @@ actor TargetRequests {
     ) async throws(TargetError) -> RESPValue {
         let sequence = RequestSequence(
             connection, selected, timeout: timeout ?? self.timeout, isAsking: isAsking)
-        // On one connection: another one would be in another database.
+        // Both requests use one connection, because another one may be in another database.
         if let database { _ = try await sequence.demand("SELECT", String(database)) }
         return try await sequence.demand(arguments)
     }
 
-    /// Sends requests that do not depend on each other, all at once, to a database; they are executed in this order.
+    /// Sends independent requests to a database, all at once. The server executes them in this order.
     ///
-    /// - Returns: a reply, or an error reply, to each.
-    /// - Throws: `TargetError` when the connection breaks.
+    /// - Returns: the reply, or an error reply, to each request.
+    /// - Throws: `TargetError` if the connection breaks.
     func pipeline(_ requests: [[[UInt8]]], in database: UInt32) async throws(TargetError) -> [RESPValue] {
         try await alone { () throws(TargetError) in
             let connection = try await open()
-            // By itself: where the database cannot be chosen, nothing else is to run.
+            // The SELECT goes separately: if it fails, nothing else may run.
             try await RequestSequence(connection, selected, timeout: timeout).demand("SELECT", String(database))
             do {
                 return try await connection.requests(requests, timeout: timeout)
@@ -221,8 +222,8 @@ actor TargetRequests {
         }
     }
 
-    /// Makes requests that belong together on one connection, which is closed when one of them fails: it may be in the
-    /// middle of a transaction.
+    /// Makes requests that belong together on one connection. If one of them fails, the connection is closed, because it may
+    /// be in the middle of a transaction.
     func sequence<R: Sendable>(
         isAsking: Bool = false, _ body: @Sendable (RequestSequence) async throws(TargetError) -> R
     ) async throws(TargetError) -> R {
@@ -237,7 +238,7 @@ actor TargetRequests {
         }
     }
 
-    /// Connects anew. What the connection before has sent has taken effect by then, or never will: see `TargetConnector`.
+    /// Reconnects. Whatever the previous connection has sent has taken effect by then, or never will: see `TargetConnector`.
     func renew() async throws(TargetError) {
         await close()
         _ = try await open()
@@ -253,26 +254,26 @@ actor TargetRequests {
 final class SelectedDatabase: Sendable {
     private let state = Lock<UInt32?>(0)
 
-    /// `nil`: it is not known.
+    /// The number of the database; `nil` if it is not known.
     var number: UInt32? {
         get { state.withLock { $0 } }
         set { state.withLock { $0 = newValue } }
     }
 }
 
-/// Requests on one connection, one after the other.
+/// Requests on one connection, one after another.
 struct RequestSequence: Sendable {
     let connection: RequestConnection
     private let selected: SelectedDatabase
     private let timeout: Duration
     private let isAsking: Bool
     private let isInTransaction = Lock(false)
-    /// Of the connection, among those that `TargetRequests` has opened.
+    /// The number of the connection among those that `TargetRequests` has opened.
     let number: Int
 
     /// - Parameters:
-    ///   - selected: of the connection.
-    ///   - isAsking: the slot of the keys is on its way to the server.
+    ///   - selected: the database in which the connection is.
+    ///   - isAsking: whether the slot of the keys is moving to the server.
     init(
         _ connection: RequestConnection, _ selected: SelectedDatabase, timeout: Duration, isAsking: Bool = false,
         number: Int = 0
@@ -289,7 +290,7 @@ struct RequestSequence: Sendable {
         try await demand(words.map { Array($0.utf8) })
     }
 
-    /// - Throws: `TargetError`, for an error reply too.
+    /// - Throws: `TargetError`, also for an error reply.
     @discardableResult
     func demand(_ arguments: [[UInt8]]) async throws(TargetError) -> RESPValue {
         let reply = try await send(arguments)
@@ -297,12 +298,13 @@ struct RequestSequence: Sendable {
         return reply
     }
 
-    /// As `demand`; an error reply is a value.
+    /// Sends a request like `demand`, but returns an error reply as a value.
     func ask(_ words: String...) async throws(TargetError) -> RESPValue {
         try await send(words.map { Array($0.utf8) })
     }
 
-    /// Sends commands at once that are no SELECT and begin and end outside of a transaction; an error reply is a value.
+    /// Sends commands at once and returns error replies as values. The commands must not contain a SELECT outside a
+    /// transaction, and must begin and end outside a transaction.
     func askAll(_ commands: [[String]]) async throws(TargetError) -> [RESPValue] {
         do {
             return try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: timeout)
@@ -313,10 +315,10 @@ struct RequestSequence: Sendable {
 
     /// Sends a transaction, and questions that are asked after it, all at once.
     ///
-    /// - Parameter questions: as for `askAll`.
-    /// - Returns: the answers to the questions; `nil` when a key that is watched has changed, and nothing has been done.
-    /// - Throws: `TargetError`, for a command that is refused too: nothing has been done then but what those did that were
-    ///   not refused when the transaction ran.
+    /// - Parameter questions: the commands after the transaction, with the same restrictions as for `askAll`.
+    /// - Returns: the answers to the questions; `nil` if a watched key has changed, in which case nothing is done.
+    /// - Throws: `TargetError`, also for a refused command. If it was refused when it was queued, nothing has been done; if
+    ///   it was refused when the transaction ran, the other commands have taken effect.
     func transaction(
         _ commands: [[String]], asking questions: [[String]] = []
     ) async throws(TargetError) -> [RESPValue]? {
@@ -338,9 +340,9 @@ struct RequestSequence: Sendable {
         try await demandAll(commands.map { words in words.map { Array($0.utf8) } })
     }
 
-    /// Sends requests at once, of which none needs the reply to another.
+    /// Sends requests at once, none of which depends on the reply to another.
     ///
-    /// - Throws: `TargetError`, for an error reply too: the first; the others have been sent.
+    /// - Throws: `TargetError`, also for the first error reply; the other requests have been sent, too.
     func demandAll(_ requests: [[[UInt8]]]) async throws(TargetError) -> [RESPValue] {
         var (sent, isReplyWanted): ([[[UInt8]]], [Bool]) = ([], [])
         for arguments in requests {
@@ -360,7 +362,7 @@ struct RequestSequence: Sendable {
         return zip(replies, isReplyWanted).compactMap { $1 ? $0 : nil }
     }
 
-    /// What an error reply means. The keys of these requests are df2redis' own, so that one of another type is named.
+    /// The error for an error reply. If the key has the wrong type, the error names the key, which is df2redis' own.
     private static func refusal(_ text: String, of arguments: [[UInt8]]) -> TargetError {
         let isOfKey = text.hasPrefix("WRONGTYPE") && arguments.count > 1
         return .reply(
@@ -369,17 +371,17 @@ struct RequestSequence: Sendable {
 
     private static func name(of arguments: [[UInt8]]) -> String { String(decoding: arguments[0], as: UTF8.self) }
 
-    /// What has to be sent before a request; notes what the request does to the connection.
+    /// The requests that must be sent before a request. Notes how the request changes the connection's state.
     private func preamble(to name: String) -> [[[UInt8]]] {
-        // It holds for one command, or for a whole transaction.
+        // ASKING applies to one command, or to a whole transaction.
         let asks = isAsking && name != "SELECT" && !isInTransaction.withLock { $0 }
         if name == "MULTI" || name == "EXEC" { isInTransaction.withLock { $0 = name == "MULTI" } }
-        // In a transaction it takes effect when that does, if at all.
+        // A SELECT in a transaction takes effect with the transaction, if at all.
         if name == "SELECT" { selected.number = nil }
         return asks ? [[Array("ASKING".utf8)]] : []
     }
 
-    /// A SELECT of the database that the connection is in is not sent.
+    /// Sends a request, unless it selects the database in which the connection already is.
     private func send(_ arguments: [[UInt8]]) async throws(TargetError) -> RESPValue {
         let name = Self.name(of: arguments)
         let selects = name == "SELECT" && !isInTransaction.withLock { $0 }

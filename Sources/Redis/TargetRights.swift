@@ -1,32 +1,33 @@
 import Link
 import Wire
 
-/// What the target's ACL, and an operator who renames commands, leave of what df2redis sends.
+/// What the target's ACL, and renamed commands, leave of the commands that df2redis sends.
 ///
-/// Asked for without any effect: between MULTI and the end of a connection, each command is queued or refused, for its name
-/// and for its keys, and none runs. A server that refuses a command and runs those after it, as a Dragonfly does, is
-/// recognised before it is sent anything that would do harm.
+/// The rights are determined without any effect: between MULTI and the end of a connection, each command is queued or
+/// refused, by its name and its keys, but none runs. A server that refuses a command and runs those after it, as a Dragonfly
+/// does, is recognised before anything that would do harm is sent to it.
 package struct TargetRights: Equatable, Sendable {
-    /// What becomes of a task that lacks a command.
+    /// What happens to a task that lacks a command.
     enum Use: Sendable {
-        /// It cannot go on without.
+        /// The task cannot run without the command.
         case needed
-        /// There is another way.
+        /// There is another way to do it.
         case replaceable
-        /// Only some sources ever make us send it: the log says so, and the task ends when it comes to it.
+        /// Only some sources make us send the command. The log mentions it, and the task ends when it needs the command.
         case seldom
     }
 
-    /// Commands that are not allowed or not known, in upper case and with their subcommand.
+    /// Commands that are forbidden or unknown, in upper case and with their subcommand.
     package private(set) var missing: Set<String> = []
-    /// Keys of df2redis' own are out of the user's reach.
+    /// Whether the user may not access df2redis' own keys.
     package private(set) var lacksOwnKeys = false
-    /// Some keys, of all that the source might have, are out of the user's reach.
+    /// Whether the user may not access some of the keys that the source might have.
     package private(set) var lacksSomeKeys = false
 
     package init() {}
 
-    /// Of the connection that asks: it is closed when it has, and nobody's sign of life.
+    /// The role of the connection that asks. The connection is closed afterwards, and is not a sign that a process runs the
+    /// task.
     static let role = "rights"
 
     package func allows(_ command: String) -> Bool { !missing.contains(command) }
@@ -54,10 +55,10 @@ package struct TargetRights: Equatable, Sendable {
         RESTORE K 0 v|EVAL return 1 K|SCRIPT LOAD return|CLIENT LIST|CLIENT KILL ID 0|CONFIG GET databases
         ZSCAN K 0|ZCARD K|FLUSHALL \(wrongOptions)|FLUSHDB \(wrongOptions)
         """
-    /// A command with these has a syntax error, which a server finds when it runs the command: a transaction takes it, and
-    /// nothing happens should it ever run.
+    /// Options that cause a syntax error. The server only finds the error when it runs the command, so it queues the command
+    /// in a transaction, and nothing would happen even if the command ran.
     private static let wrongOptions = "df2redis does-not-want-this"
-    /// Of a node of a cluster, besides.
+    /// Commands that a node of a cluster needs in addition.
     private static let neededOfNode =
         "ASKING|CLUSTER SLOTS|CLUSTER NODES|CLUSTER INFO|CLUSTER GETKEYSINSLOT 0 1|HMGET K f"
     private static let seldom = "SORT K|GEORADIUS K 0 0 1 m|GEORADIUSBYMEMBER K m 1 m"
@@ -75,7 +76,7 @@ package struct TargetRights: Equatable, Sendable {
     private static func samples(_ text: String, _ use: Use) -> [Sample] {
         text.split { $0 == "|" || $0 == "\n" }.map { line in
             var words = line.split(separator: " ").map(String.init)
-            // The script is one argument, and wants the number of its keys.
+            // The script is one argument and is followed by the number of its keys.
             if words[0] == "EVAL" { words = ["EVAL", "return 1", "1", "K"] }
             let hasSubcommand = ["XGROUP", "CLIENT", "CONFIG", "SCRIPT", "CLUSTER"].contains(words[0])
             return Sample(
@@ -89,12 +90,12 @@ package struct TargetRights: Equatable, Sendable {
 
     // MARK: Asking
 
-    /// Reads, of which a user who can do anything may use one at least.
+    /// Reads. A user with any useful rights may use at least one of them.
     private static let reads = samples("DBSIZE|INFO|SCAN 0|EXISTS K|GET K", .needed)
-    /// No server knows it.
+    /// A command that no server knows.
     private static let unknownCommand = "DF2REDIS.UNKNOWN"
 
-    /// What is asked with the greeting of a connection that `ask` gets.
+    /// The questions that are sent with the greeting of a connection for `ask`.
     static func beginning(ownKey: String) -> [[String]] {
         [["INFO", "server"], ["MULTI"], [unknownCommand]]
             + reads.map { command($0, ownKey) }
@@ -104,11 +105,11 @@ package struct TargetRights: Equatable, Sendable {
         sample.arguments.map { $0 == "K" ? ownKey : $0 }
     }
 
-    /// Whether commands are only queued from here on, also after one that is refused: what would do harm if it ran must not
-    /// be sent before.
+    /// Checks that commands are only queued from here on, even after one is refused. Nothing that would do harm if it ran
+    /// may be sent before this check.
     ///
-    /// - Parameter replies: to `beginning`.
-    /// - Returns: `nil`, when they are; what the user lacks, when it may not use what would show it.
+    /// - Parameter replies: the replies to `beginning`.
+    /// - Returns: `nil` if commands are only queued; what the user lacks if it may not even use the commands of this check.
     private static func lacking(_ replies: [RESPValue]) throws(TargetError) -> TargetRights? {
         if let info = replies[0].text.map({ ServerInfo($0) }) { try ProfileQuestions.refuseOtherKinds(info) }
         guard replies[1].isOK else { throw TargetError.reply(replies[1].errorText ?? "no OK", to: "MULTI") }
@@ -124,10 +125,10 @@ package struct TargetRights: Equatable, Sendable {
     }
 
     /// - Parameters:
-    ///   - connection: of no use afterwards.
+    ///   - connection: the connection, which cannot be used afterwards.
     ///   - begun: the replies to `beginning`.
     ///   - ownKey: a key of df2redis' own.
-    ///   - isInCluster: keys of df2redis' own have names with hash tags, too.
+    ///   - isInCluster: whether df2redis' own keys may also have names with hash tags.
     /// - Throws: `TargetError`, `RequestFailure`.
     static func ask(
         _ connection: RequestConnection, begun: [RESPValue], ownKey: String, isInCluster: Bool = false,
@@ -158,26 +159,27 @@ package struct TargetRights: Equatable, Sendable {
         }
     }
 
-    /// "... no permissions to access one of the keys ...", "No permissions to access a key"
+    /// Whether an error is about keys, such as "... no permissions to access one of the keys ..." or "No permissions to
+    /// access a key".
     private static func isAboutKeys(_ text: String) -> Bool { text.hasPrefix("NOPERM") && text.contains(" access ") }
 
-    /// What both leave.
+    /// Keeps only the rights that both have.
     mutating func narrow(to other: TargetRights) {
         missing.formUnion(other.missing)
         lacksOwnKeys = lacksOwnKeys || other.lacksOwnKeys
         lacksSomeKeys = lacksSomeKeys || other.lacksSomeKeys
     }
 
-    // MARK: What follows
+    // MARK: Consequences
 
-    /// What the user needs besides what it has, as rules of an ACL.
+    /// The ACL rules that the user needs in addition.
     private func rules(_ commands: Set<String>, keys: [String] = []) -> String {
         (commands.sorted().map { "+\($0.lowercased().replacing(" ", with: "|"))" } + keys.map { "~\($0)*" })
             .joined(separator: " ")
     }
 
-    /// - Parameter ownKeys: what the names of df2redis' own keys begin with.
-    /// - Throws: `TargetError` when a task cannot run with these rights.
+    /// - Parameter ownKeys: the prefixes of df2redis' own keys.
+    /// - Throws: `TargetError` if a task cannot run with these rights.
     package func demandNeeded(user: String?, ownKeys: Set<String>) throws(TargetError) {
         let commands = missing.intersection(Self.names(.needed))
         guard !commands.isEmpty || lacksOwnKeys else { return }
@@ -191,7 +193,7 @@ package struct TargetRights: Equatable, Sendable {
         )
     }
 
-    /// What is done another way, or not at all, for lack of rights: one sentence each.
+    /// What is done another way, or not at all, for lack of rights, in one sentence each.
     package var losses: [String] {
         var losses: [String] = []
         func forbids(_ commands: [String]) -> String? {
@@ -237,7 +239,7 @@ package struct TargetRights: Equatable, Sendable {
 }
 
 extension TargetControl {
-    /// What the target allows us; asked for on a connection of its own.
+    /// Determines what the target allows us, on a separate connection to each server.
     package func rights(ownKey: String) async throws(TargetError) -> TargetRights {
         var rights = TargetRights()
         for server in try await servers.all() {

@@ -1,12 +1,12 @@
 import Link
 import Wire
 
-/// Where requests of df2redis' own go: the one server of a standalone target, or the masters of a cluster.
+/// The servers that get df2redis' own requests: the one server of a standalone target, or the masters of a cluster.
 ///
-/// In a cluster a request about a key goes to the node that serves its slot, and after it where it is sent on; a request
-/// about everything goes to each master.
+/// In a cluster, a request about a key goes to the node that serves its slot and follows redirections. A request about
+/// everything goes to each master.
 final class TargetServers: Sendable {
-    /// How often a request is sent on, or sent again, before its error is reported. (A slot is handed over in one step.)
+    /// How often a request is sent before its error is reported. (A slot is handed over in one step.)
     private static let attempts = 8
     private static let pause = Duration.milliseconds(50)
 
@@ -24,17 +24,17 @@ final class TargetServers: Sendable {
         }
     }
 
-    /// `nil`: the target is a server by itself.
+    /// The cluster; `nil` for a single server.
     var cluster: ClusterConnector? { connector.cluster }
 
     /// One server of the target.
     struct Server: Sendable {
         var requests: TargetRequests
-        /// Opens further connections to it.
+        /// Opens further connections to the server.
         var connector: TargetConnector
-        /// The slots of the keys that are asked for are on their way to it.
+        /// Whether the slots of the requested keys are moving to this server.
         var isAsking = false
-        /// `nil`: it serves every key.
+        /// The node; `nil` if the server is not known as the master of a slot.
         var node: ClusterTopology.Node?
 
         func demand(
@@ -69,9 +69,10 @@ final class TargetServers: Sendable {
 
     // MARK: By key
 
-    /// Runs `body` with the server that serves `key`, and again where the key is sent on.
+    /// Runs `body` with the server that serves `key`, and again with another server if it is redirected.
     ///
-    /// - Parameter body: does nothing twice that may be done once only: nothing has been executed where a node sends it on.
+    /// - Parameter body: sends the requests. It may run several times and must not do anything that may be done only once.
+    ///   (If a node redirects a request, nothing has been executed.)
     func at<R: Sendable>(
         _ key: [UInt8], _ body: @Sendable (Server) async throws(TargetError) -> R
     ) async throws(TargetError) -> R {
@@ -103,7 +104,7 @@ final class TargetServers: Sendable {
                 case .ask(_, nil), .tryAgain:
                     try? await Task.sleep(for: Self.pause)
                 case .down, nil:
-                    // A failover, perhaps: if somebody else serves the slot by now, it is asked at once.
+                    // This may be a failover. If another node serves the slot by now, it is asked at once.
                     guard error.isTransient else { throw error }
                     let newer: ClusterConnector.View
                     do throws(TargetError) { newer = try await cluster.refresh(after: view.generation) } catch let other
@@ -118,10 +119,11 @@ final class TargetServers: Sendable {
         preconditionFailure("the loop ends by a return or an error")
     }
 
-    /// Makes one request for the keys of each slot, all of a node at once.
+    /// Makes one request for the keys of each slot. All requests to a node are sent at once.
     ///
-    /// - Parameter request: the arguments for some keys, by their places in `keys`; in a cluster all of one slot.
-    /// - Throws: `TargetError`, for an error reply too.
+    /// - Parameter request: returns the arguments for some keys, which are given by their indices in `keys`. In a cluster
+    ///   they all have the same slot.
+    /// - Throws: `TargetError`, also for an error reply.
     func each(
         _ keys: [[UInt8]], in database: UInt32, _ request: @Sendable ([Int]) -> [[UInt8]]
     ) async throws(TargetError) {
@@ -135,7 +137,7 @@ final class TargetServers: Sendable {
             let requests = slotsOfMaster.map { request(slots[$0] ?? []) }
             var replies: [RESPValue]?
             if let master {
-                // A node that is lost is found out about below.
+                // If the node is lost, the requests below find out.
                 replies = try? await server(cluster, at: master.endpoint, master).requests
                     .pipeline(requests, in: database)
             }
@@ -148,30 +150,31 @@ final class TargetServers: Sendable {
         }
     }
 
-    /// Sends requests at once to the one server, which executes them in this order.
+    /// Sends requests at once to the single server, which executes them in this order.
     ///
-    /// - Returns: the replies, of which some may be errors; `nil`: it is a cluster, and nothing has been sent.
+    /// - Returns: the replies, some of which may be errors; `nil` for a cluster, in which case nothing is sent.
     func pipeline(_ requests: [[[UInt8]]], in database: UInt32) async throws(TargetError) -> [RESPValue]? {
         cluster == nil ? try await single.pipeline(requests, in: database) : nil
     }
 
-    /// Asks the one server what changes nothing, all at once, with the greeting of a connection that is opened for it.
+    /// Asks the single server questions that change nothing, all at once. If a connection is opened for them, they go with
+    /// its greeting.
     ///
-    /// - Returns: an answer, or an error reply, to each; `nil`: it is a cluster, and nothing has been asked.
+    /// - Returns: the answer, or an error reply, to each question; `nil` for a cluster, in which case nothing is asked.
     func ask(_ questions: [TargetRequests.Question]) async throws(TargetError) -> [RESPValue]? {
         cluster == nil ? try await single.ask(questions) : nil
     }
 
-    /// Which of the connections to the one server is in use.
+    /// The number of the connection to the single server that is in use.
     var connectionNumber: Int {
         get async { await single.connectionNumber }
     }
 
     // MARK: Everywhere
 
-    /// The server, or all masters of the cluster as it is now.
+    /// The server, or all current masters of the cluster.
     ///
-    /// - Parameter isFresh: the cluster is asked who they are.
+    /// - Parameter isFresh: whether to read the topology of the cluster again.
     func all(isFresh: Bool = true) async throws(TargetError) -> [Server] {
         guard let cluster else { return [Server(requests: single, connector: connector)] }
         var view = try await cluster.current()
@@ -182,7 +185,7 @@ final class TargetServers: Sendable {
     /// Sends a request to every server.
     ///
     /// - Returns: the replies, in no particular order.
-    /// - Throws: `TargetError`, for an error reply too.
+    /// - Throws: `TargetError`, also for an error reply.
     func demandEverywhere(
         _ words: String..., in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> [RESPValue] {
@@ -194,8 +197,8 @@ final class TargetServers: Sendable {
         return replies
     }
 
-    /// Sends a request to the replicas of a cluster, or of a master that sentinels have named: one of them may become a master.
-    /// Those that do not answer do without.
+    /// Sends a request to the replicas of a cluster, or of a master that sentinels have named, because one of them may
+    /// become a master. Replicas that do not answer are skipped.
     func tellReplicas(_ words: String...) async {
         for connector in await replicas() {
             guard let connection = try? await connector.connect(role: role) else { continue }
@@ -221,9 +224,9 @@ final class TargetServers: Sendable {
 
     // MARK: Connections
 
-    /// Connects anew wherever there was a connection: what those have sent has taken effect by then, or never will.
+    /// Replaces every connection. Whatever the old ones have sent has taken effect by then, or never will.
     ///
-    /// A node that no longer is a master loses whatever it still executes.
+    /// A node that is no longer a master loses whatever it still executes.
     func renew() async throws(TargetError) {
         guard cluster != nil else { return try await single.renew() }
         let masters = try await all().map(\.requests)

@@ -1,10 +1,10 @@
-/// What `TaskRegistry` has of one task.
+/// The entry of one task in the `TaskRegistry`.
 ///
 /// ```
 /// 0,3,full,follows:<replication id>:<instance>:<databases>
 /// ```
-/// The databases that it fills; that it has completed a full sync; which source it follows (`FollowedSource`). Words that are not
-/// known are left out.
+/// The line lists the databases that the task fills, whether it has completed a full sync, and which source it follows
+/// (`FollowedSource`). Unknown words are ignored.
 struct TaskLine: Equatable, Sendable {
     private static let full = "full"
 
@@ -34,11 +34,11 @@ struct TaskLine: Equatable, Sendable {
     }
 }
 
-/// Which source a task follows, as its line says.
+/// The source that a task follows according to its line.
 package enum FollowedSource: Equatable, Sendable {
-    /// Nothing: an earlier version has written the line, or no process of the task has got as far as a source.
+    /// The line does not say: an earlier version has written it, or no process of the task has reached a source yet.
     case unsaid
-    /// None: its process has been refused, because another task followed the source.
+    /// No source: the task's process was refused because another task followed the source.
     case none
     case claimed(SourceClaim)
 
@@ -58,13 +58,15 @@ package enum FollowedSource: Equatable, Sendable {
     }
 }
 
-/// That a process fills the target from a source. It holds as long as the record of the task's owner is that process's: what an
-/// earlier one has left means nothing.
+/// The claim of a process that it fills the target from a source.
+///
+/// The claim is valid as long as the record of the task's owner names this process. A claim that an earlier process has left
+/// has no meaning.
 package struct SourceClaim: Equatable, Sendable {
     package var replicationID: String
-    /// Of the process (`OwnershipRecord.instance`).
+    /// The instance of the process (`OwnershipRecord.instance`).
     package var instance: Substring
-    /// Those that it may fill.
+    /// The databases that the process may fill.
     package var scope: DatabaseScope
 
     package init(replicationID: String, instance: Substring, scope: DatabaseScope) {
@@ -80,7 +82,7 @@ package struct SourceClaim: Equatable, Sendable {
 
     var text: String { "\(replicationID):\(instance):\(scope.text)" }
 
-    /// A process with either would apply what the other one applies.
+    /// Whether processes with these two claims would apply the same records to the same databases.
     package func collides(with other: Self) -> Bool {
         replicationID == other.replicationID && scope.overlaps(other.scope)
     }

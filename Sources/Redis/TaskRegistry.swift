@@ -1,13 +1,14 @@
 import Link
 import Wire
 
-/// The tasks that fill the target, so that none of them removes what another has written, and no two of them apply the same.
+/// The tasks that fill the target. The registry prevents a task from removing what another has written, and two tasks from
+/// applying the same source.
 ///
 /// ```
 /// df2redis:tasks   hash in database 0   <the checkpoint's key of a task> -> 0,3,full,follows:...   (`TaskLine`)
 /// ```
-/// A task is in it before it has any key in the target, and with a database before its first key goes there. So whoever has read keys, and reads the hash then, knows of
-/// every task that may have written them.
+/// A task is listed before it has any key in the target, and each database is listed before the task's first key goes there.
+/// So whoever reads keys first, and then the hash, knows of every task that may have written them.
 package final class TaskRegistry: Sendable {
     package static let key = "df2redis:tasks"
 
@@ -15,18 +16,18 @@ package final class TaskRegistry: Sendable {
     private let own: String
 
     private struct State {
-        /// Those that this task fills, as far as this process knows.
+        /// The databases that this task fills, as far as this process knows.
         var databases: Set<UInt32> = []
-        /// Among `databases` are those that earlier processes have filled.
+        /// Whether `databases` includes those that earlier processes have filled.
         var isComplete = false
-        /// The task has completed a full sync.
+        /// Whether the task has completed a full sync.
         var isFull = false
-        /// What this process follows; `nil`: it has come to no source yet, and what the line says is left.
+        /// What this process follows; `nil` if it has not reached a source yet, in which case the line keeps what it says.
         var source: FollowedSource?
-        /// Its line in the target, as it was read last; `nil`: there was none.
+        /// The task's line in the target as it was read last; `nil` if there was none.
         var named: TaskLine?
 
-        /// What the line is to say.
+        /// The line that the target should have.
         var line: TaskLine {
             var line = TaskLine()
             if let named, !isComplete { line = named }
@@ -43,7 +44,7 @@ package final class TaskRegistry: Sendable {
 
     fileprivate func add(_ new: Set<UInt32>) { state.withLock { $0.databases.formUnion(new) } }
 
-    /// The databases that the task's line in the target names, as it was read last, if a full sync had been completed.
+    /// The databases in the task's line as it was read last; `nil` unless the line says that a full sync was completed.
     package var filledBefore: Set<UInt32>? {
         state.withLock { state in state.named.flatMap { $0.isFull ? $0.databases : nil } }
     }
@@ -52,8 +53,8 @@ package final class TaskRegistry: Sendable {
 
     /// Adds databases that this task is known to fill.
     ///
-    /// - Parameter known: all that earlier processes have filled.
-    /// - Returns: `true` when the line in the target does not say the same.
+    /// - Parameter known: all databases that earlier processes have filled.
+    /// - Returns: `true` if the line in the target differs.
     package func learn(_ known: Set<UInt32>) -> Bool {
         state.withLock { state in
             state.databases.formUnion(known)
@@ -62,7 +63,8 @@ package final class TaskRegistry: Sendable {
         }
     }
 
-    /// Writes the line. Of a process that may not know yet what earlier ones have filled, and has not read it, theirs stays.
+    /// The command that writes the line. If this process has neither read the line nor learnt what earlier processes have
+    /// filled, and has nothing to say itself, an existing line is kept.
     var command: [String] {
         let (text, mayReplace) = state.withLock { ($0.line.text, $0.isComplete || $0.named != nil) }
         return [mayReplace || !text.isEmpty ? "HSET" : "HSETNX", Self.key, own, text]
@@ -70,14 +72,14 @@ package final class TaskRegistry: Sendable {
 
     // MARK: The source
 
-    /// What this process fills the target from, if its line is to say so.
+    /// The source from which this process fills the target, if its line should say so.
     package var claim: SourceClaim? {
         state.withLock { if case .claimed(let claim)? = $0.source { claim } else { nil } }
     }
 
-    /// From now on the line is to have `claim`.
+    /// Puts `claim` into the line from now on.
     ///
-    /// - Returns: what it has had of this process.
+    /// - Returns: what this process had in the line before.
     package func claim(_ claim: SourceClaim) -> FollowedSource? {
         state.withLock { state in
             defer { state.source = .claimed(claim) }
@@ -85,12 +87,12 @@ package final class TaskRegistry: Sendable {
         }
     }
 
-    /// Another task opposes the claim: the line is to have again what it has had of this process.
+    /// Withdraws the claim because another task opposes it. The line gets what this process had there before.
     package func withdraw(to before: FollowedSource?) { state.withLock { $0.source = before ?? FollowedSource.none } }
 
     // MARK: The others
 
-    /// - Parameter reply: that to HGETALL.
+    /// - Parameter reply: the reply to HGETALL.
     func others(in reply: RESPValue) -> OtherTasks {
         var others = OtherTasks(databases: [:])
         var named: TaskLine?
@@ -118,10 +120,10 @@ package struct OtherTasks: Equatable, Sendable, CustomStringConvertible {
 
     package var isEmpty: Bool { databases.isEmpty }
 
-    /// Those that fill a database: a task whose first start has failed is only named.
+    /// The tasks that fill a database. A task whose first start failed is listed without one.
     package var filling: OtherTasks { OtherTasks(databases: databases.filter { !$0.value.isEmpty }) }
 
-    /// Somebody else fills `database`.
+    /// Whether another task fills `database`.
     package func fill(_ database: UInt32) -> Bool { databases.values.contains { $0.contains(database) } }
 
     package var description: String {
@@ -132,13 +134,14 @@ package struct OtherTasks: Equatable, Sendable, CustomStringConvertible {
 }
 
 extension TargetControl {
-    /// Notes that this task fills `databases`, before it does.
+    /// Notes that this task fills `databases`. Call this before it does.
     package func register(_ databases: Set<UInt32>, in registry: TaskRegistry) async throws(TargetError) {
         registry.add(databases)
         try await renew(registry)
     }
 
-    /// The same, and then makes other requests about a key of database 0: all at once, where they go to the same server.
+    /// Registers databases, and then makes other requests about a key of database 0. They are sent all at once if they go to
+    /// the same server.
     package func register(
         _ databases: Set<UInt32>, in registry: TaskRegistry, with requests: [[String]], at key: String
     ) async throws(TargetError) {
@@ -150,14 +153,15 @@ extension TargetControl {
         try await demandAll([registry.command] + requests, at: key)
     }
 
-    /// Writes again what somebody may have removed.
+    /// Writes the line again, because somebody may have removed it.
     package func renew(_ registry: TaskRegistry) async throws(TargetError) {
         _ = try await demand(registry.command, at: TaskRegistry.key, in: 0)
-        // Where a flush takes more than one step, a task that comes must not write between two of them.
+        // In a cluster a flush takes more than one step, and a task that starts must not write between two of them.
         if servers.cluster != nil { try await ClusterFlush.refuse(others(in: registry), servers) }
     }
 
-    /// Writes the task's line and reads those of the others in one step: of two processes that do so, one sees the other's.
+    /// Writes the task's line and reads those of the others in one step, so that of two processes that do so, one sees the
+    /// other.
     package func exchangeLines(_ registry: TaskRegistry) async throws(TargetError) -> OtherTasks {
         let commands = [registry.command, ["HGETALL", TaskRegistry.key]]
         let reply = try await servers.at(Array(TaskRegistry.key.utf8)) { (server) throws(TargetError) in

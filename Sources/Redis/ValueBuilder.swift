@@ -1,20 +1,21 @@
 package import Wire
 
-/// Builds a value piece by piece under a name of our own, until it can take the name of its key (`CommandBatch.publish`).
+/// Builds a value piece by piece under a name of df2redis' own, until it can take the name of its key
+/// (`CommandBatch.publish`).
 ///
 /// ```
-/// df2redis:value:<task>:part     gets the pieces; ends by itself if nobody goes on with it
-/// df2redis:value:<task>:whole    what the first one is renamed to when all pieces are confirmed
+/// df2redis:value:<task>:part     gets the pieces; expires if nobody continues with it
+/// df2redis:value:<task>:whole    the name of the first one after all pieces are confirmed
 /// ```
-/// In a cluster both begin with the tag of the key's slot. A server that lost a piece, as a replica may that takes a
-/// master's place, has no whole value then; what it lost is found out by the number of elements that it counts.
+/// In a cluster both begin with the tag of the key's slot. A replica that takes a master's place may have lost a piece. Such
+/// a value never becomes whole: the loss shows in the number of elements that the server counts.
 ///
-/// Each request waits for its reply, so that the target has a piece at most on its way. One value at a time.
+/// Each request waits for its reply, so at most one piece is on its way to the target. One value is built at a time.
 package actor ValueBuilder {
-    /// Where a value is being built: what is to be removed if it comes to nothing.
+    /// The names under which a value is being built. They must be removed if the value is not completed.
     package struct Names: Equatable, Sendable {
         package let database: UInt32
-        /// `nil`: the target is no cluster.
+        /// The slot of the key; `nil` if the target is not a cluster.
         private let slot: KeySlot?
         fileprivate let part: [UInt8]
         fileprivate let whole: [UInt8]
@@ -30,7 +31,7 @@ package actor ValueBuilder {
             (part, whole) = (name("part"), name("whole"))
         }
 
-        /// To be remembered: `<database>` or `<database> <slot>`.
+        /// A text to be stored: `<database>` or `<database> <slot>`.
         package var text: String { slot.map { "\(database) \($0.number)" } ?? "\(database)" }
 
         package init?(_ text: String, task: String) {
@@ -42,12 +43,12 @@ package actor ValueBuilder {
         }
     }
 
-    /// A value of which a piece is missing at the target.
+    /// The error for a value of which the target has lost a piece.
     package struct Torn: Error, Sendable, CustomStringConvertible {
         package let description = "the target has lost a piece of a value"
     }
 
-    /// What keeps TTLs of elements, if anybody does.
+    /// Which TTLs of elements are kept, and where.
     package struct MemberTTLs: Sendable {
         package var expiry: ElementExpiry?
         package var hasNativeFields: Bool
@@ -57,9 +58,9 @@ package actor ValueBuilder {
         }
     }
 
-    /// What has been built and not published ends after so long.
+    /// The lifetime of a value that has been built and not published.
     private static let lifeMilliseconds: Int64 = 3_600_000
-    /// Elements of one command, and commands of one pipeline.
+    /// The maximum number of elements in one command, and of commands in one pipeline.
     private static let (mostElements, mostCommands) = (512, 512)
 
     private let task: String
@@ -71,13 +72,13 @@ package actor ValueBuilder {
     private var memberTTLs = MemberTTLs(nil, hasNativeFields: false)
     private var hasBegun = false
     private var hasElementDeadlines = false
-    /// Elements, or bytes, that the target has.
+    /// The number of elements, or bytes, that the target has.
     private var length: Int64 = 0
     private var entries = 0
-    /// Pending entries that the target does not make again.
+    /// The number of pending entries that the target does not create again.
     package private(set) var lostPendingEntries = 0
 
-    /// - Parameter clock: Unix time in milliseconds.
+    /// - Parameter clock: returns the Unix time in milliseconds.
     package init(connector: TargetConnector, task: String, clock: @escaping @Sendable () -> Int64) {
         self.task = task
         self.clock = clock
@@ -87,7 +88,7 @@ package actor ValueBuilder {
 
     // MARK: Building
 
-    /// - Returns: what to remember until the value is published or removed.
+    /// - Returns: the names, which must be stored until the value is published or removed.
     package func names(for key: [UInt8], in database: UInt32) -> Names {
         Names(task: task, database: database, slot: isInCluster ? KeySlot(of: key) : nil)
     }
@@ -108,11 +109,11 @@ package actor ValueBuilder {
         for start in stride(from: 0, to: commands.count, by: Self.mostCommands) {
             let some = Array(commands[start..<min(start + Self.mostCommands, commands.count)])
             let life = words("PEXPIREAT", names.part, clock() + Self.lifeMilliseconds)
-            // It ends by itself, and what has ended is noticed.
+            // The value expires by itself if it is abandoned, and the reply shows if it has expired.
             let all = hasBegun ? [life] + some : some + [life]
             let replies: [RESPValue]
             do throws(TargetError) { replies = try await send(all, about: names) } catch {
-                // Sent again after a failover, and there already.
+                // The entry exists already because the request was sent again after a failover.
                 if error.message.contains("equal or smaller") { throw Torn() }
                 throw error
             }
@@ -123,9 +124,9 @@ package actor ValueBuilder {
         }
     }
 
-    /// The value is whole.
+    /// Completes the value.
     ///
-    /// - Throws: `TargetError`; `Torn`, when it has no piece.
+    /// - Throws: `TargetError`; `Torn` if the value has no piece.
     package func finish() async throws -> BuiltValue {
         guard let names else { preconditionFailure("a value is begun before it ends") }
         guard hasBegun else { throw Torn() }
@@ -139,7 +140,7 @@ package actor ValueBuilder {
             name: names.whole, hasElementDeadlines: hasElementDeadlines, lostPendingEntries: lostPendingEntries)
     }
 
-    /// Removes what is left of a value; what has been published has another name by then.
+    /// Removes what is left of a value. A published value has another name by then and stays.
     ///
     /// - Throws: `TargetError`.
     package func remove(_ names: Names) async throws(TargetError) {
@@ -148,7 +149,7 @@ package actor ValueBuilder {
         _ = try await send([words("UNLINK") + keys + keys.map { expiry.shadow(of: $0) }], about: names)
     }
 
-    /// - Throws: `TargetError`, for an error reply too.
+    /// - Throws: `TargetError`, also for an error reply.
     private func send(_ commands: [[[UInt8]]], about names: Names) async throws(TargetError) -> [RESPValue] {
         try await servers.at(names.part) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
@@ -178,7 +179,7 @@ package actor ValueBuilder {
         case .position(let position):
             (entries > 0
                 ? []
-                // A stream without entries comes into being with a group, which goes again; no id is used up.
+                // A stream without entries is created by creating a group, which is destroyed again. This uses up no ID.
                 : [
                     words("XGROUP", "CREATE", name, "df2redis", "0", "MKSTREAM"),
                     words("XGROUP", "DESTROY", name, "df2redis"),
@@ -204,7 +205,7 @@ package actor ValueBuilder {
         return stride(from: 0, to: words.count, by: most).map { Array(words[$0..<min($0 + most, words.count)]) }
     }
 
-    /// TTLs of elements, as `ValueWriter` gives them.
+    /// The commands that set TTLs of elements, in the same way as `ValueWriter`.
     private func deadlines(_ elements: [ValuePiece.Element], _ name: [UInt8], isHash: Bool) -> [[[UInt8]]] {
         let timed = elements.compactMap { element in element.deadline.map { (element.name, $0) } }
         if timed.isEmpty { return [] }
@@ -234,10 +235,10 @@ package actor ValueBuilder {
     }
 }
 
-/// A value that is whole at the target, under a name of our own.
+/// A complete value at the target, under a name of df2redis' own.
 package struct BuiltValue: Equatable, Sendable {
     package let name: [UInt8]
-    /// Some of its elements have TTLs that df2redis keeps.
+    /// Whether some of its elements have TTLs that df2redis keeps.
     package let hasElementDeadlines: Bool
     package let lostPendingEntries: Int
 
@@ -245,23 +246,24 @@ package struct BuiltValue: Equatable, Sendable {
         (self.name, self.hasElementDeadlines, self.lostPendingEntries) = (name, hasElementDeadlines, lostPendingEntries)
     }
 
-    /// Whether a key is a value that is being built, or has been.
+    /// Whether a key is the name of a value that is being built, or has been.
     package static func isName(_ key: [UInt8]) -> Bool {
         SlotTag.untagged(key).starts(with: ValueBuilder.Names.prefix.utf8)
     }
 }
 
 extension CommandBatch {
-    /// Gives a value that has been built the name of its key, in place of what is there.
+    /// Renames a built value to its key, and replaces what is there.
     ///
     /// - Parameters:
-    ///   - deadline: of the key, Unix time in milliseconds.
-    ///   - expiry: keeps the TTLs of its elements, if it has any.
-    ///   - mayRepeat: it may come twice; the second RENAME finds nothing, and must find the key as the first has left it.
+    ///   - deadline: the deadline of the key, as Unix time in milliseconds; `nil` for none.
+    ///   - expiry: keeps the TTLs of the value's elements, if it has any.
+    ///   - mayRepeat: whether the commands may run twice. The second RENAME finds nothing, and the key must stay as the
+    ///     first run left it.
     package func publish(
         _ value: BuiltValue, as key: RawSpan, until deadline: Int64?, _ expiry: ElementExpiry?, mayRepeat: Bool
     ) {
-        // RENAME itself would free what is there in one go.
+        // RENAME itself would free the old value in one go.
         if !mayRepeat { append("UNLINK", key) }
         if value.hasElementDeadlines { expiry?.publish(value.name, as: key.withUnsafeBytes { Array($0) }, into: self) }
         append("RENAME", value.name, key)
@@ -269,5 +271,5 @@ extension CommandBatch {
     }
 }
 
-/// The arguments of a command: bytes, and texts and numbers.
+/// The arguments of a command, made of bytes, texts and numbers.
 private func words(_ parts: Any...) -> [[UInt8]] { parts.map { $0 as? [UInt8] ?? Array("\($0)".utf8) } }

@@ -1,11 +1,12 @@
 package import Wire
 
-/// Writes one value as commands of bounded size: a value too large for one RESTORE, or of a type that has none.
+/// Writes one value as commands of bounded size, for a value that is too large for one RESTORE or whose type cannot be
+/// restored.
 ///
-/// The key is replaced first (`UNLINK`), then filled piece by piece. Where an existing key must not be touched
-/// (`isGuarded`), the pieces go to a key of our own, which takes the name at the end (`RENAMENX`).
+/// The key is removed first (`UNLINK`) and then filled piece by piece. If an existing key must not be touched (`isGuarded`),
+/// the pieces go to a key of df2redis' own, which takes the name at the end (`RENAMENX`).
 package final class ValueWriter {
-    /// Elements are collected up to so many bytes or arguments, then sent as one command.
+    /// The number of bytes or arguments up to which elements are collected before they are sent as one command.
     private static let pieceBytes = 64 << 10
     private static let pieceArguments = 512
 
@@ -17,18 +18,18 @@ package final class ValueWriter {
     private let now: Int64
     private let elementExpiry: ElementExpiry?
     private let deadlines: (any TargetDeadlines)?
-    /// A TTL of a field or a member could not be kept.
+    /// The number of TTLs of fields or members that could not be kept.
     package private(set) var lostMemberExpiries = 0
-    /// Pending entries of a consumer group whose consumer or entry is missing.
+    /// The number of pending entries of a consumer group whose consumer or entry is missing.
     package private(set) var lostPendingEntries = 0
 
-    /// Why the value, though its encoding was sound, is malformed: nothing of it may count as replicated.
+    /// Why the value is malformed although its encoding was sound. In this case nothing of it may count as replicated.
     package var failure: WireError? { stream?.failure }
 
-    /// Consumer groups of the stream.
+    /// The number of consumer groups of the stream.
     package private(set) var groupCount = 0
 
-    /// Elements of the next command.
+    /// The elements of the next command.
     private var staged = ArgumentBuffer()
     /// Pairs of deadline and field, for HPEXPIREAT.
     private var fieldDeadlines = ArgumentBuffer()
@@ -36,21 +37,21 @@ package final class ValueWriter {
     private var elementDeadlines = ArgumentBuffer()
     private var earliestDeadline = Int64.max
     private var hasShadow = false
-    /// The first half of a pair whose second half has not come: a field, a zset's member.
+    /// The first half of a pair whose second half has not arrived: a field, or a member of a sorted set.
     private var pendingFirst = ByteBuffer()
     private var hasPendingFirst = false
-    /// The element before an expiry, to be taken back or given a TTL.
+    /// The element before an expiry event, which is then removed or gets a TTL.
     private var lastElement = ByteBuffer()
     private var placeOfElement = ArgumentBuffer.Place()
     private var elementBytesLeft = 0
-    /// The long element goes to `pendingFirst` until it is complete.
+    /// Whether a long element is collected in `pendingFirst` until it is complete.
     private var isCollectingElement = false
     private var hasBegun = false
     private var stream: StreamWriter?
 
     /// - Parameters:
-    ///   - now: Unix time in milliseconds; members that have expired by then are left out.
-    ///   - elementExpiry: keeps the TTLs of elements; `nil`: those that the target cannot keep itself are lost.
+    ///   - now: the Unix time in milliseconds; elements that have expired by then are left out.
+    ///   - elementExpiry: keeps the TTLs of elements; `nil` if TTLs that the target cannot keep itself are lost.
     package init(
         head: EntryHead, key: RawSpan, profile: TargetProfile, now: Int64, guardKey: [UInt8]? = nil,
         elementExpiry: ElementExpiry? = nil, deadlines: (any TargetDeadlines)? = nil
@@ -68,10 +69,11 @@ package final class ValueWriter {
 
     package let keyDescription: String
 
-    /// The key of our own under which the value is being built, if there is one.
+    /// The key of df2redis' own under which the value is being built, if there is one.
     package var partialKey: [UInt8]? { isGuarded && hasBegun ? writeKey : nil }
 
-    /// Ends the value in the middle: what has been written of it, and what it was to replace, is removed.
+    /// Ends the value in the middle and removes what has been written of it. If the key itself was being written, its old
+    /// value is gone as well.
     package func removeWritten(from batch: CommandBatch) {
         if !isGuarded || hasBegun { batch.append("UNLINK", writeKey) }
     }
@@ -190,7 +192,7 @@ package final class ValueWriter {
     private func expiry(_ time: Int64?, into batch: CommandBatch) {
         guard let time else { return }
         if time <= now {
-            // Already expired: as if it had never been there.
+            // The element has expired and counts as if it had never existed.
             if !staged.isEmpty, staged.reaches(placeOfElement) {
                 staged.removeAll(after: placeOfElement)
             } else {
@@ -211,7 +213,7 @@ package final class ValueWriter {
         earliestDeadline = min(earliestDeadline, time)
     }
 
-    /// Sends what is staged as one command, and the TTLs of its elements after it.
+    /// Sends the staged elements as one command, followed by their TTLs.
     private func flush(_ batch: CommandBatch) {
         if !staged.isEmpty {
             batch.append(commandName) {
@@ -259,15 +261,15 @@ package final class ValueWriter {
     private func beginLongElement(_ byteCount: Int, into batch: CommandBatch) {
         elementBytesLeft = byteCount
         if isSortedSet || head.type == .json || head.type == .setWithExpiry {
-            // ZADD wants the score first, JSON.SET one argument whole, a member's TTL the member again: these wait until
-            // they are complete.
+            // These elements wait until they are complete: ZADD needs the score first, JSON.SET needs one whole argument,
+            // and the TTL of a member needs the member again.
             isCollectingElement = true
             pendingFirst.removeAll()
             return
         }
         let isField = isHash && !hasPendingFirst
         if isField {
-            // The field is an argument in front of a value of unknown size: it waits for it.
+            // The field waits until it is complete, because it precedes a value of unknown size.
             isCollectingElement = true
             pendingFirst.removeAll()
             return
@@ -301,7 +303,7 @@ package final class ValueWriter {
     private func end(_ batch: CommandBatch) {
         flush(batch)
         if let expiry = head.expiryMilliseconds {
-            // Asked for now: a large value may have taken long.
+            // The deadline is determined only now, because writing a large value may have taken long.
             let name = key
             batch.append("PEXPIREAT", writeKey, deadlines.deadline(expiry, name.span.bytes, head.database))
         }

@@ -1,13 +1,13 @@
 import Wire
 
 extension JournalCommand {
-    /// Calls `body` with each key that the command writes, moves away from, or takes what it stores from; with the database
-    /// that the key is in.
+    /// Calls `body` with each key that the command writes, moves away from or stores from, and with the database of the key.
     ///
-    /// Rather one too many than one too few: a key named here that the source does not write is at worst removed before it
-    /// is brought. Of unknown commands, and of those whose shape is not known, it is the first argument.
+    /// It may report a key too many, but never one too few: a reported key that the source does not write is at worst
+    /// removed before it is replicated. For unknown commands, and for commands of unknown form, it reports the first
+    /// argument.
     ///
-    /// - Parameter database: the one that the command runs in.
+    /// - Parameter database: the database in which the command runs.
     package func forEachWrittenKey(in database: UInt32, _ body: (RawSpan, UInt32) -> Void) {
         var arguments = arguments
         _ = arguments.next()
@@ -37,7 +37,7 @@ extension JournalCommand {
         case .firstAndStored:
             if let key = arguments.next() { body(key, database) }
             while let option = arguments.next() {
-                // A member or a pattern may read like the option; then a key too many is named.
+                // A member or a pattern may look like the option; then a key too many is reported.
                 guard option.isWord("STORE") || option.isWord("STOREDIST") else { continue }
                 var following = arguments
                 if let key = following.next() { body(key, database) }
@@ -45,10 +45,10 @@ extension JournalCommand {
         }
     }
 
-    /// Calls `body` with the key whose value the command gives to another key as the target has it, with that other key, and
-    /// with the database of that one. Rather one too many than one too few.
+    /// Calls `body` with each key whose value the command copies or moves within the target, with the key that gets it, and
+    /// with the database of the latter. It may report a key too many, but never one too few.
     ///
-    /// Other commands that store what they read have the result in their records.
+    /// Other commands that store what they read have the result in their records, not here.
     package func forEachValueHandedOn(
         in database: UInt32, _ body: (_ key: RawSpan, _ destination: RawSpan, _ other: UInt32) -> Void
     ) {
@@ -71,11 +71,11 @@ extension JournalCommand {
         }
     }
 
-    /// Where `MOVE key db` moves to; `nil` for any other command.
+    /// The database to which `MOVE key db` moves the key; `nil` for any other command.
     package var moveDestination: UInt32? { name == "MOVE" ? otherDatabase : nil }
 
-    /// The database that `MOVE key db` or `COPY key to DB db` writes to, besides the one it runs in; no other command of a
-    /// Dragonfly names one.
+    /// The database to which `MOVE key db` or `COPY key to DB db` writes, if it names one. No other command of a Dragonfly
+    /// does.
     package var otherDatabase: UInt32? {
         if name == "MOVE" {
             guard argumentCount == 3 else { return nil }
@@ -94,10 +94,10 @@ extension JournalCommand {
 
     private enum KeyLayout {
         case none, first, second, firstTwo
-        /// One in so many arguments.
+        /// Every n-th argument, beginning with the first.
         case every(Int)
         case move, copy
-        /// The first, and those after STORE and STOREDIST.
+        /// The first argument, and those after STORE and STOREDIST.
         case firstAndStored
     }
 
