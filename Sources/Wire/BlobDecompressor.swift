@@ -1,7 +1,7 @@
 import CLZ4
 import CZstd
 
-/// How a compressed blob of a full sync is packed. Both are frame formats.
+/// The compression format of a blob in a full sync. Both are frame formats.
 package enum BlobFormat: Equatable, Sendable {
     case lz4
     case zstd
@@ -22,7 +22,7 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
         if let zstd { ZSTD_freeDCtx(zstd) }
     }
 
-    /// Appends what `source` holds; nothing when it throws.
+    /// Appends the content of `source`. If it throws, nothing is appended.
     ///
     /// - Throws: `malformed` for broken, truncated and trailing bytes, `tooLarge` above `Limits.blobBytes`, `noMemory`.
     package mutating func decompress(
@@ -115,7 +115,7 @@ package struct BlobDecompressor: ~Copyable, @unchecked Sendable {  // one owner,
     private mutating func zstdDecoder() throws(WireError) -> OpaquePointer {
         if let zstd { return zstd }
         guard let decoder = ZSTD_createDCtx() else { throw .noMemory("a ZSTD decoder", offset: 0) }
-        // the window is memory that a frame's head asks for: no more of it than a blob may hold
+        // The frame's head asks for the memory of the window, which must not be larger than a blob may be.
         ZSTD_DCtx_setParameter(decoder, ZSTD_d_windowLogMax, Int32(Limits.blobBytes.trailingZeroBitCount))
         zstd = decoder
         return decoder
@@ -127,7 +127,7 @@ private func checkBlobSize(_ count: UInt64) throws(WireError) {
     guard count <= limit else { throw .tooLarge("bytes of a compressed blob", value: count, limit: limit, offset: 0) }
 }
 
-/// How much room the next call of a decoder gets: all at once when the frame gives its size, else in growing pieces.
+/// The room that the next call of a decoder gets: all of it if the frame declares its size, otherwise growing pieces.
 private struct Pieces {
     private let declared: Int
     private var produced = 0
@@ -135,7 +135,7 @@ private struct Pieces {
     init(declared: UInt64) { self.declared = Int(declared) }
 
     func nextRoom() -> Int {
-        // a frame that is longer than it says gets one byte more and is refused by `add`
+        // A frame that is longer than it declares gets one byte more, so that `add` refuses it.
         if declared > 0 { return max(declared - produced, 1) }
         return min(max(produced, 64 << 10), Limits.blobBytes + 1 - produced)
     }

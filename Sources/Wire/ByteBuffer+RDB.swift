@@ -29,8 +29,8 @@ extension ByteBuffer {
 }
 
 extension RawSpan {
-    /// The number whose decimal text these bytes are, as a program prints it: no sign but `-`, no leading zero, no
-    /// `-0`. `nil` for anything else and for what an `Int64` cannot hold.
+    /// The number if these bytes are its canonical decimal text: no sign except `-`, no leading zero, no `-0`. `nil` for any
+    /// other text, and for a number that an `Int64` cannot hold.
     package var canonicalInteger: Int64? {
         let isNegative = byteCount > 0 && byte(at: 0) == UInt8(ascii: "-")
         let first = isNegative ? 1 : 0

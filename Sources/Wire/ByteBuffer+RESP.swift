@@ -19,8 +19,8 @@ extension ByteBuffer {
         return place
     }
 
-    /// Writes the number of arguments into the head at `place`. The head has room for one digit; with more of them the
-    /// arguments make room.
+    /// Writes the number of arguments into the head at `place`. The head has room for one digit; if the number has more
+    /// digits, the arguments are moved.
     @usableFromInline package mutating func endCommand(at place: Int, argumentCount: Int) {
         var digits = 1
         var limit = 10
@@ -43,14 +43,14 @@ extension ByteBuffer {
         appendBulk(value)
     }
 
-    /// Appends a pair to the `SET` at `place`, or to the `MSET` of one pair less, which becomes the `MSET` of `pairs` pairs.
+    /// Appends a pair to the `SET` or `MSET` at `place`, which becomes an `MSET` of `pairs` pairs.
     package mutating func appendPair(_ key: RawSpan, _ value: RawSpan, toRunAt place: Int, pairs: Int) {
         appendBulk(key)
         appendBulk(value)
         makeRun(at: place, pairs: pairs)
     }
 
-    /// Makes the `SET` at `place`, or the `MSET` of one pair less, the `MSET` of `pairs` pairs that follow its head.
+    /// Turns the head at `place`, of a `SET` or of an `MSET` with one pair less, into that of an `MSET` of `pairs` pairs.
     package mutating func makeRun(at place: Int, pairs: Int) {
         let count = 2 * pairs + 1
         if pairs == 2 {
@@ -60,7 +60,7 @@ extension ByteBuffer {
             overwrite(UInt8(ascii: "0") + UInt8(count), at: place + 1)
         } else {
             let digits = count < 100 ? 2 : 3
-            // One digit more than with one pair less.
+            // The number has one digit more than it had with one pair less.
             if count == 11 || count == 101 { makeRoom(1, at: place + 2) }
             var rest = count
             for digit in stride(from: digits, to: 0, by: -1) {
@@ -94,7 +94,7 @@ extension ByteBuffer {
         appendLineEnd()
     }
 
-    /// The decimal text of `value` as an argument.
+    /// Appends the decimal text of `value` as an argument.
     @usableFromInline package mutating func appendBulk(decimal value: Int64) {
         var digits = value < 0 ? 2 : 1
         var rest = value.magnitude
@@ -107,13 +107,13 @@ extension ByteBuffer {
         appendLineEnd()
     }
 
-    /// The shortest decimal text that gives `value` back to the last bit; `inf` and `-inf` as Redis spells them.
+    /// Appends the shortest decimal text that gives `value` back to the last bit; `inf` and `-inf` are spelled as in Redis.
     @usableFromInline package mutating func appendBulk(score value: Double) {
         appendBulk(utf8: value.description)
     }
 }
 
-/// Arguments that a class keeps: their spans could not outlive the access to the property.
+/// Overloads for arguments in a class's properties, whose spans could not outlive the access to the property.
 extension ByteBuffer {
     @usableFromInline package mutating func appendBulk(_ bytes: [UInt8]) { appendBulk(bytes.span.bytes) }
 

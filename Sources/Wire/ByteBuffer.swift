@@ -58,7 +58,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
         end = count
     }
 
-    /// Lets `body` write into at least `minimum` free bytes; it answers how many it wrote.
+    /// Lets `body` write into at least `minimum` free bytes. `body` returns the number of bytes that it has written.
     @discardableResult
     package mutating func appendUninitialized<E: Error>(
         minimum: Int, _ body: (UnsafeMutableRawBufferPointer) throws(E) -> Int
@@ -148,7 +148,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
     /// A mark, 19 digits and a line end.
     private static let longestHead = 22
 
-    /// - Returns: how many bytes were written.
+    /// - Returns: the number of bytes written.
     private static func storeHead(_ mark: UInt8, _ number: Int, at place: UnsafeMutableRawPointer) -> Int {
         place.storeBytes(of: mark, as: UInt8.self)
         var digits = 1
@@ -178,7 +178,7 @@ package struct ByteBuffer: ~Copyable, @unchecked Sendable {  // one owner, moved
         (base + start + place).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
     }
 
-    /// Moves the readable bytes from `place` on by `byteCount`; what is written there is the caller's to decide.
+    /// Moves the readable bytes from `place` on by `byteCount`. The caller must overwrite the gap.
     package mutating func makeRoom(_ byteCount: Int, at place: Int) {
         precondition(byteCount >= 0 && place >= 0 && place <= count, "room is made between readable bytes")
         reserve(byteCount)

@@ -1,9 +1,9 @@
 /// A cursor over bytes that somebody else keeps alive.
 ///
-/// `readX` moves the cursor and answers `nil`, without moving, when bytes are missing. Every read is guarded once:
-/// `n >= 0 && n <= count - offset`, and the offset is added to only after it.
+/// `readX` moves the cursor, or returns `nil` without moving it if bytes are missing. Every read is checked once: `n >= 0 &&
+/// n <= count - offset`. The offset is only increased after this check.
 package struct ByteReader: ~Escapable {
-    /// All the bytes, those before the cursor too.
+    /// All bytes, including those before the cursor.
     package let bytes: RawSpan
     /// The next byte to read: `0 ... bytes.byteCount`.
     package private(set) var offset: Int
@@ -18,13 +18,13 @@ package struct ByteReader: ~Escapable {
     /// Bytes that are left to read.
     package var remaining: Int { bytes.byteCount - offset }
 
-    /// Moves the cursor back to `offset`, a place it has been at: for a unit whose end has not arrived yet.
+    /// Moves the cursor back to `offset`, where it has been before, because the end of a unit has not arrived yet.
     package mutating func rewind(to offset: Int) {
         precondition(offset >= 0 && offset <= self.offset, "a cursor rewinds to where it has been")
         self.offset = offset
     }
 
-    /// The next byte, not consumed.
+    /// The next byte, without moving the cursor.
     package func peekUInt8() -> UInt8? {
         guard remaining >= 1 else { return nil }
         return bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
@@ -65,7 +65,7 @@ package struct ByteReader: ~Escapable {
         return span
     }
 
-    /// Moves over `count` bytes. `false`, without moving, when they have not all arrived.
+    /// Moves over `count` bytes. Returns `false`, without moving, if they have not all arrived.
     package mutating func skip(_ count: Int) -> Bool {
         guard count >= 0, count <= remaining else { return false }
         offset += count

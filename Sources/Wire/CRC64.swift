@@ -1,8 +1,8 @@
 /// The CRC-64 of DUMP payloads: Jones' polynomial AD93D23594C935A9, reflected, starting at 0, not inverted.
 ///
-/// The check value of "123456789" is E9C6D914C4B8D9CA. Eight bytes a step, a table for each.
+/// The check value of "123456789" is E9C6D914C4B8D9CA. Each step processes eight bytes, with a table for each of them.
 package struct CRC64: Sendable {
-    /// The checksum of what has been given so far.
+    /// The checksum of all bytes so far.
     package private(set) var value: UInt64 = 0
 
     package init() {}
@@ -35,7 +35,7 @@ package struct CRC64: Sendable {
         return crc
     }
 
-    /// Table k, at 256 k: what a byte does to the checksum when k zero bytes come after it.
+    /// Table k begins at 256 k. It holds what a byte does to the checksum if k zero bytes follow the byte.
     private static let tables: [UInt64] = {
         let reflected: UInt64 = 0x95AC_9329_AC4B_C9B5
         var tables: [UInt64] = []

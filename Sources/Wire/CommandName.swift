@@ -1,6 +1,6 @@
-/// The name of a command in upper case, comparable without a String: what a journal record is looked up by.
+/// The name of a command in upper case, comparable without a String. Journal records are looked up by it.
 ///
-/// The names that anybody knows have up to 24 bytes; a longer one is equal to none of them.
+/// All known names have up to 24 bytes. A longer name is equal to none of them.
 package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
     @usableFromInline let words: (UInt64, UInt64, UInt64)
 
@@ -33,7 +33,7 @@ package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
         self.words = words
     }
 
-    /// Eight letters at once: of each byte of `a` to `z` the bit 0x20 is cleared.
+    /// Converts eight letters at once: clears the bit 0x20 of each byte from `a` to `z`.
     private static func uppercase(_ letters: UInt64) -> UInt64 {
         let low = letters & 0x7F7F_7F7F_7F7F_7F7F
         let fromA = low &+ 0x1F1F_1F1F_1F1F_1F1F
@@ -54,7 +54,7 @@ package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
         withUnsafeBytes(of: words) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
-    /// The name begins with `prefix`.
+    /// Whether the name begins with `prefix`.
     package func hasPrefix(_ prefix: StaticString) -> Bool {
         withUnsafeBytes(of: words) { bytes in
             for index in 0..<prefix.utf8CodeUnitCount where bytes[index] != prefix.utf8Start[index] { return false }

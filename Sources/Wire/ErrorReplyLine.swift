@@ -1,8 +1,8 @@
 extension ByteReader {
-    /// An error reply where something else of a flow belongs: `-`, printable text, CR LF.
+    /// Reads an error reply in place of a flow's next unit: `-`, printable text, CR LF.
     ///
-    /// - Returns: the text; `nil`, without moving, when the end of the line has not arrived.
-    /// - Throws: `unsupported`, as for any other opcode that there is not, when it is no such line.
+    /// - Returns: the text; `nil`, without moving, if the end of the line has not arrived.
+    /// - Throws: `unsupported`, as for any other unknown opcode, if it is not such a line.
     @_lifetime(copy self)
     mutating func readErrorReply(insteadOf phase: FlowDecoder.Phase) throws(WireError) -> RawSpan? {
         let refusal = WireError.unsupported(

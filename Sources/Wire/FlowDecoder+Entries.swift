@@ -1,6 +1,6 @@
 /// Keys and their values.
 extension FlowDecoder {
-    /// Reads a key and its value; a large value is begun, and goes on in `continueValue`.
+    /// Reads a key and its value. A large value is only begun here; `continueValue` continues it.
     mutating func readEntry(
         _ reader: inout ByteReader, type: RDBType, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
@@ -16,7 +16,7 @@ extension FlowDecoder {
         }
     }
 
-    /// Where a key is: in the window, or, when it had to be made, in `keyScratch`.
+    /// Where the bytes of a key are: in the window, or in `keyScratch` if they had to be decoded.
     private enum Key {
         case window(Range<Int>)
         case scratch
@@ -48,7 +48,7 @@ extension FlowDecoder {
         switch key {
         case .window(let range): remember(window.extracting(range), database: database)
         case .scratch:
-            // The scratch leaves `self` for the time, so that its bytes can be read while `self` changes.
+            // The scratch is moved out of `self` meanwhile, so that its bytes can be read while `self` changes.
             var bytes = ByteBuffer()
             swap(&bytes, &keyScratch)
             remember(bytes.bytes, database: database)
@@ -60,7 +60,7 @@ extension FlowDecoder {
         EntryHead(database: database, expiryMilliseconds: expiryMilliseconds, type: type, isSticky: isSticky)
     }
 
-    /// What came before the key belonged to it alone.
+    /// Resets the attributes that preceded the key, because they apply to this key alone.
     private mutating func endHead(_ key: Key, in window: RawSpan) {
         (expiryMilliseconds, isSticky) = (nil, false)
         remember(key, in: window)
@@ -132,7 +132,7 @@ extension FlowDecoder {
     ) throws(WireError) -> Bool {
         let start = reader.offset
         guard let end = try endOfValue(at: start, in: reader.bytes, type: type) else {
-            // What is one string has no parts to give away; a sound master keeps those encodings small.
+            // A value that is one string cannot be handed over in parts; a sound master keeps these encodings small.
             if type.isOneString || reader.remaining < Self.wholeValueBytes { return false }
             extent = nil
             return try beginValue(&reader, type: type, key: key, into: &sink)
@@ -143,13 +143,13 @@ extension FlowDecoder {
         return true
     }
 
-    /// Where the value at `start` ends; `nil` when it is not complete, or larger than what is handed over whole.
+    /// The offset after the value at `start`; `nil` if it is incomplete, or larger than what is handed over whole.
     private mutating func endOfValue(at start: Int, in window: RawSpan, type: RDBType) throws(WireError) -> Int? {
         if type.isOneString {
             var reader = ByteReader(window, offset: start)
             return try reader.skipString() ? reader.offset : nil
         }
-        // The walk goes on where it stopped when the window held less of the value.
+        // The walk continues where it stopped when the window held less of the value.
         var walk = extent.take() ?? ValueExtent(type: type)
         let bounded = window.extracting(first: min(window.byteCount, start + Self.wholeValueBytes))
         if let end = try walk.advance(through: bounded, from: start) { return end }

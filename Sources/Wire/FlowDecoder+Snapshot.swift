@@ -1,8 +1,8 @@
 /// The opcodes of the snapshot, apart from keys and values.
 extension FlowDecoder {
-    /// Reads one opcode with what belongs to it; a value type is an opcode too.
+    /// Reads one opcode and its content. A value type is an opcode, too.
     ///
-    /// - Returns: `false` when it is not complete. The caller rewinds, unless a value has begun.
+    /// - Returns: `false` if it is not complete. The caller rewinds, unless a value has begun.
     mutating func readOpcode(
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
@@ -88,7 +88,7 @@ extension FlowDecoder {
         return true
     }
 
-    /// Unpacks a compressed blob, whose content is decoded before its bytes are consumed.
+    /// Unpacks a compressed blob. Its content is decoded before the blob's bytes are consumed.
     private mutating func readBlob(
         _ reader: inout ByteReader, format: BlobFormat, start: Int
     ) throws(WireError) -> Bool {
@@ -151,7 +151,7 @@ extension FlowDecoder {
         return true
     }
 
-    /// Reads on in the payload of the open chunk, which may arrive in parts as everything else.
+    /// Continues to read the payload of the open chunk, which may arrive in pieces like everything else.
     mutating func continueChunk(
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
@@ -166,7 +166,7 @@ extension FlowDecoder {
         _ = reader.skip(payload.offset - start)
         chunk.bytesLeft -= payload.offset - start
         if chunk.bytesLeft == 0 {
-            // What comes next would be written into the element's bytes.
+            // Otherwise the next bytes of the flow would be added to the element.
             guard !chunks.isInsideElement(chunk.id) else {
                 throw .malformed("a tagged chunk ends inside an element", offset: reader.offset)
             }

@@ -13,13 +13,13 @@
 ///
 /// Source: Protocol 3 and 4.
 package struct FlowDecoder: ~Copyable {
-    /// A value that is complete within so many bytes is handed over whole.
+    /// A value that is complete within this number of bytes is handed over whole.
     package static let wholeValueBytes = 256 << 10
 
     package enum Phase: Sendable { case header, entries, token, journal }
 
     package internal(set) var phase: Phase
-    /// Bytes of the flow that have been consumed.
+    /// The number of bytes of the flow that have been consumed.
     package private(set) var consumedBytes: UInt64 = 0
     private let token: [UInt8]
     let maxRecordBytes: Int
@@ -30,7 +30,7 @@ package struct FlowDecoder: ~Copyable {
     var database: UInt32 = 0
     var expiryMilliseconds: Int64?
     var isSticky = false
-    /// How far the value of an entry has been walked over that is not complete in the window yet.
+    /// The progress of the walk over an entry's value that is not complete in the window yet.
     var extent: ValueExtent?
     /// The value that is being handed over in parts.
     var value: ValueDecoder?
@@ -40,17 +40,17 @@ package struct FlowDecoder: ~Copyable {
     // The key that an error names.
     private var lastKey = ByteBuffer()
     private var lastKeyDatabase: UInt32?
-    /// As much of it as is kept.
+    /// The maximum number of its bytes that are kept.
     static let rememberedKeyBytes = 256
 
-    // Tagged chunks: one suspended decoder a stream id, and the chunk whose payload is arriving.
+    // One suspended decoder for each stream ID of tagged chunks, and the chunk whose payload is arriving.
     var chunks = TaggedChunks()
     var openChunk: (id: ChunkStreamID, bytesLeft: Int)?
 
     /// The content of the compressed blob that is being decoded.
     var blob = ByteBuffer()
     private var blobOffset = 0
-    /// Bytes of the blob in the window, which are consumed when its content is through; 0 outside a blob.
+    /// The size of the blob in the window, whose bytes are consumed after its content is decoded; 0 outside a blob.
     var packedBlobBytes = 0
     var decompressor = BlobDecompressor()
 
@@ -72,12 +72,12 @@ package struct FlowDecoder: ~Copyable {
 
     /// Decodes what is complete in `window`, until the sink pauses.
     ///
-    /// When it returns and the sink is not paused, more bytes are needed. While the sink is paused, what it has not seen
-    /// yet is still in the window.
+    /// If it returns while the sink is not paused, more bytes are needed. While the sink is paused, everything that the sink
+    /// has not seen yet is still in the window.
     ///
-    /// - Parameter window: the flow from the first byte on that has not been consumed.
-    /// - Returns: how many bytes of `window` were consumed; the caller removes them.
-    /// - Throws: `FlowDecodingError`; the flow cannot be read on after it.
+    /// - Parameter window: the flow, beginning with the first byte that has not been consumed.
+    /// - Returns: the number of bytes of `window` that were consumed; the caller removes them.
+    /// - Throws: `FlowDecodingError`; the flow cannot be read any further.
     package mutating func decode(
         _ window: RawSpan, into sink: inout some FlowSink & ~Copyable
     ) throws(FlowDecodingError) -> Int {
@@ -96,7 +96,7 @@ package struct FlowDecoder: ~Copyable {
         } catch {
             throw failure(error, blobOffset: reader.offset)
         }
-        // A unit that is incomplete leaves the reader at its start, or after the elements it has given away.
+        // An incomplete unit leaves the reader at the unit's start, or after the elements that were handed over.
         consumedBytes += UInt64(reader.offset)
         return reader.offset
     }
@@ -119,9 +119,9 @@ package struct FlowDecoder: ~Copyable {
         lastKey.append(key.extracting(first: Self.rememberedKeyBytes))
     }
 
-    /// - Returns: `true` when the blob is through, `false` when the sink paused inside it.
+    /// - Returns: `true` if the blob is decoded completely, `false` if the sink paused inside it.
     private mutating func decodeBlob(into sink: inout some FlowSink & ~Copyable) throws(WireError) -> Bool {
-        // The blob's memory leaves `self` for the time, so that its bytes can be read while `self` changes.
+        // The blob's memory is moved out of `self` meanwhile, so that its bytes can be read while `self` changes.
         var content = ByteBuffer()
         swap(&content, &blob)
         defer { swap(&content, &blob) }
@@ -144,13 +144,13 @@ package struct FlowDecoder: ~Copyable {
 
     /// Decodes one unit.
     ///
-    /// - Returns: `false` when it is not complete yet, or the sink paused inside it; the reader is where the next
-    ///   call must start.
+    /// - Returns: `false` if it is not complete yet, or if the sink paused inside it. The reader is where the next call must
+    ///   start.
     private mutating func step(
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
         let start = reader.offset
-        // No header, opcode, token or record begins so.
+        // No header, opcode, token or record begins with this byte.
         if !isInBlob, openChunk == nil, value == nil, reader.peekUInt8() == UInt8(ascii: "-") {
             guard let text = try reader.readErrorReply(insteadOf: phase) else { return false }
             sink.errorReply(text)

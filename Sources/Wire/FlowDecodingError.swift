@@ -17,7 +17,7 @@ package struct FlowDecodingError: Error, Equatable, Sendable, CustomStringConver
     }
 }
 
-/// Key names in messages: printable ASCII as it is, the rest as `\xNN`, at most 128 bytes of it, in quotes.
+/// Formats a key for messages, in quotes: printable ASCII as it is, other bytes as `\xNN`, at most the first 128 bytes.
 package func printableKey(_ key: RawSpan) -> String {
     let limit = 128
     var text = "\""

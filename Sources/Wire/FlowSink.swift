@@ -1,4 +1,4 @@
-/// Which value a `ValueEvent` belongs to: 0 is the flow's own sequence, others are stream ids of tagged chunks.
+/// The value to which a `ValueEvent` belongs: 0 for the flow's own sequence, otherwise the stream ID of tagged chunks.
 package typealias ChunkStreamID = UInt32
 
 /// One step of a value that is too large, or too foreign, to be handed over whole.
@@ -10,18 +10,18 @@ package enum ValueEvent: ~Escapable {
     case element(RawSpan)
     /// An integer element: its decimal text is the element.
     case integerElement(Int64)
-    /// An element of so many bytes begins; exactly those follow as `elementBytes`.
+    /// An element of `byteCount` bytes begins. Exactly this many bytes follow as `elementBytes`.
     case elementBegan(byteCount: Int)
     case elementBytes(RawSpan)
     case score(Double)
-    /// Unix time in milliseconds of the element before; `nil`: it does not expire.
+    /// The expiry of the preceding element as Unix time in milliseconds; `nil` if it does not expire.
     case expiry(Int64?)
     case streamNode(StreamID, listpack: RawSpan)
     case streamInfo(StreamInfo)
     case streamGroup(name: RawSpan, StreamGroupInfo)
     case streamPending(StreamPendingEntry)
     case streamConsumer(name: RawSpan, pendingCount: Int)
-    /// An id in the pending list of the consumer before.
+    /// An ID in the pending list of the preceding consumer.
     case streamConsumerPending(StreamID)
     case ended
 }
@@ -67,8 +67,8 @@ package struct StreamPendingEntry: Equatable, Sendable {
 
 /// What a `FlowDecoder` finds, in stream order. All spans are valid during the call only.
 package protocol FlowSink: ~Copyable {
-    /// Asked between items and between the elements of a value in parts: `true` makes the decoder return, with what it
-    /// has consumed.
+    /// Whether the decoder must return after what it has consumed. It asks between items and between the elements of a value
+    /// in parts.
     var isPaused: Bool { get }
 
     mutating func auxiliaryField(name: RawSpan, value: RawSpan)
@@ -83,20 +83,20 @@ package protocol FlowSink: ~Copyable {
     mutating func valueBegan(_ head: EntryHead, key: RawSpan, stream: ChunkStreamID)
     mutating func value(_ event: ValueEvent, stream: ChunkStreamID)
 
-    /// A write of the master. `inSnapshot`: it came inside the full sync, and has no LSN to count.
+    /// A write of the master. `inSnapshot` says that it came inside the full sync and so has no LSN to count.
     mutating func command(_ command: JournalCommand, database: UInt32, inSnapshot: Bool)
     mutating func journalPing(inSnapshot: Bool)
-    /// The LSN of the record just before.
+    /// The LSN of the preceding record.
     mutating func journalLSN(_ lsn: UInt64)
 
-    /// FULLSYNC_END: the snapshot is complete, STARTSTABLE may be sent once every flow has got here.
+    /// FULLSYNC_END: the snapshot is complete. STARTSTABLE may be sent after every flow has reached this point.
     mutating func snapshotCompleted()
     /// JOURNAL_OFFSET: the LSN of the first record of the stable stream.
     mutating func journalOffset(_ lsn: UInt64)
-    /// EOF and the right token have been read: from here on the flow is a journal.
+    /// EOF and the correct token have been read. From here on the flow is a journal.
     mutating func stableStreamBegan()
 
-    /// The master answers with an error where an opcode belongs, such as an ACK that it refuses. `text` is the line after
-    /// the `-`. What follows on the flow is no stream any more.
+    /// The master has sent an error where an opcode belongs, for example because it refuses an ACK. `text` is the line after
+    /// the `-`. The bytes after it are no longer a stream.
     mutating func errorReply(_ text: RawSpan)
 }

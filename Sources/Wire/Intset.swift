@@ -7,13 +7,13 @@
 package struct IntsetReader: ~Escapable {
     private let bytes: RawSpan
     private let width: Int
-    /// How many numbers there are.
+    /// The number of integers.
     package let count: Int
     private var offset = Self.headBytes
 
     private static let headBytes = 8
 
-    /// - Throws: `malformed` unless `bytes` has the length that width and count make.
+    /// - Throws: `malformed` unless the length of `bytes` matches width and count.
     @_lifetime(copy bytes)
     package init(_ bytes: RawSpan) throws(WireError) {
         guard bytes.byteCount >= Self.headBytes else { throw .malformed("truncated intset", offset: 0) }
@@ -40,9 +40,10 @@ package struct IntsetReader: ~Escapable {
         }
     }
 
-    /// The count of an intset whose numbers ascend: before it is passed on unchanged.
+    /// Checks an intset before it is passed on unchanged: its numbers must ascend.
     ///
-    /// - Throws: as `init`, and `malformed` for numbers out of order or twice.
+    /// - Returns: the number of integers.
+    /// - Throws: as `init`, and `malformed` for numbers that are out of order or repeated.
     package static func validate(_ bytes: RawSpan) throws(WireError) -> Int {
         var reader = try IntsetReader(bytes)
         var before: Int64?

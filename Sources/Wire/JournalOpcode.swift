@@ -6,7 +6,7 @@ enum JournalOpcode {
     static let ping: UInt64 = 13
     static let lsn: UInt64 = 15
 
-    /// Why a record with any other opcode ends the session: its length is not guessed.
+    /// The error for a record with any other opcode. It ends the session, because the record's length is not guessed.
     static func refusal(of opcode: UInt64, at offset: Int) -> WireError {
         switch opcode {
         case 0: .malformed("journal opcode NOOP, which no master writes to a replica", offset: offset)
@@ -30,8 +30,8 @@ extension ByteBuffer {
         append(packed: lsn)
     }
 
-    /// Begins a command of `argumentCount` arguments that have `argumentBytes` bytes together: as many
-    /// `append(journalArgument:)` must follow.
+    /// Begins a command of `argumentCount` arguments with `argumentBytes` bytes in all. The same number of
+    /// `append(journalArgument:)` calls must follow.
     package mutating func appendJournalCommandHead(
         argumentCount: Int, argumentBytes: Int, transactionID: UInt64 = 0, shardCount: UInt64 = 1, expired: Bool = false
     ) {
@@ -47,7 +47,7 @@ extension ByteBuffer {
         append(bytes)
     }
 
-    /// Appends a command, its name the first of `arguments`; without the SELECT that a master puts before it.
+    /// Appends a command without the SELECT that a master puts before it. The first of `arguments` is the name.
     package mutating func append(
         journalCommand arguments: [[UInt8]], transactionID: UInt64 = 0, shardCount: UInt64 = 1, expired: Bool = false
     ) {

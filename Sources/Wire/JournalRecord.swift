@@ -10,15 +10,15 @@
 ///
 /// Every number, the opcode too, is a packed integer. Source: Protocol 4.2.
 package enum JournalRecord: ~Escapable {
-    /// The commands after it are for `database`.
+    /// The following commands are for `database`.
     case select(database: UInt32)
     case command(JournalCommand)
     case ping
-    /// The LSN of the record before it.
+    /// The LSN of the preceding record.
     case lsn(UInt64)
 }
 
-/// A command of a journal: checked whole, its arguments not copied.
+/// A command of a journal. It is checked completely, and its arguments are not copied.
 ///
 /// ```
 /// payload = number of arguments, sum of their lengths, then each argument: length, bytes
@@ -28,9 +28,9 @@ package struct JournalCommand: ~Escapable {
     package let isExpired: Bool
     /// Zero for most commands of one shard, so not unique.
     package let transactionID: UInt64
-    /// Obsolete: the master says itself that it means nothing.
+    /// Obsolete: the master itself says that it has no meaning.
     package let shardCount: UInt64
-    /// The name of the command included: at least 1.
+    /// The number of arguments including the name: at least 1.
     package let argumentCount: Int
     /// Sum of the arguments' lengths.
     package let argumentBytes: Int
@@ -38,7 +38,7 @@ package struct JournalCommand: ~Escapable {
     package let payload: RawSpan
     package let name: CommandName
 
-    /// Only `readJournalRecord` makes one: the iterator below relies on its checks.
+    /// Only `readJournalRecord` creates commands, because the iterator below relies on its checks.
     @_lifetime(copy payload)
     fileprivate init(
         isExpired: Bool, transactionID: UInt64, shardCount: UInt64, argumentCount: Int, argumentBytes: Int,
@@ -72,7 +72,7 @@ package struct JournalCommand: ~Escapable {
         nameBytes.withUnsafeBytes { String(decoding: $0.prefix(64), as: UTF8.self) }
     }
 
-    /// The argument at `index`, the name being the first; walks over those before it.
+    /// The argument at `index`, where the name is 0. It walks over the arguments before it.
     @_lifetime(copy self)
     package func argument(at index: Int) -> RawSpan {
         precondition(index >= 0 && index < argumentCount, "the index is one of the command's arguments")
@@ -83,7 +83,7 @@ package struct JournalCommand: ~Escapable {
     }
 }
 
-/// A command that is kept when the bytes that it was read from are gone.
+/// A command that can be kept after the bytes from which it was read are gone.
 package struct StoredJournalCommand: Sendable {
     private let isExpired: Bool
     private let transactionID: UInt64
@@ -101,9 +101,9 @@ package struct StoredJournalCommand: Sendable {
         payload = command.payload.withUnsafeBytes { Array($0) }
     }
 
-    /// A command of no record, as one of a single shard.
+    /// Makes a command that belongs to no record. It looks like a command of a single shard.
     ///
-    /// - Parameter arguments: the name first.
+    /// - Parameter arguments: the arguments, the name first.
     package init(arguments: [[UInt8]]) {
         var encoded = ByteBuffer()
         for argument in arguments {
@@ -143,7 +143,7 @@ package struct JournalArguments: ~Escapable {
 }
 
 extension ByteReader {
-    /// The next record, whole and checked: the sum of the argument lengths, at least one argument.
+    /// Reads the next record completely, and checks the sum of the argument lengths and that there is at least one argument.
     ///
     /// - Throws: `unsupported` for an unknown opcode, `tooLarge` for arguments of more than `maxPayloadBytes`.
     /// - Returns: `nil`, without moving, when bytes are missing.
@@ -174,7 +174,7 @@ extension ByteReader {
         return nil
     }
 
-    /// A record after its opcode; may have moved when it answers `nil`.
+    /// Reads a record after its opcode. If it returns `nil`, it may have moved the cursor.
     @_lifetime(copy self)
     private mutating func readJournalCommand(
         isExpired: Bool, maxPayloadBytes: Int, start: Int
@@ -192,8 +192,8 @@ extension ByteReader {
             throw .tooLarge(
                 "bytes of a journal command", value: argumentBytes, limit: UInt64(maxPayloadBytes), offset: start)
         }
-        // Each argument has a length of a byte at least. Asked first, so that a command which comes in many pieces is
-        // walked once, not once a piece.
+        // Each argument has a length of at least one byte. This is checked first, so that a command which arrives in many
+        // pieces is walked once and not once for each piece.
         let count = Int(argumentCount)
         guard Int(argumentBytes) <= remaining - count else { return nil }
         let body = offset

@@ -10,10 +10,10 @@ package enum LZF {
     /// How far back a copy reaches.
     static let windowBytes = 1 << 13
 
-    /// No LZF byte yields more: 3 bytes make at most 264.
+    /// The most text that a byte of LZF can yield: 3 bytes make at most 264.
     static let greatestRatio = 88
 
-    /// Appends the `uncompressedCount` bytes that `source` holds; nothing when it throws.
+    /// Appends the text of `uncompressedCount` bytes that `source` holds. If it throws, nothing is appended.
     ///
     /// - Throws: `malformed` unless `source` is consumed to its last byte and makes exactly that many bytes.
     package static func decompress(

@@ -1,4 +1,4 @@
-/// Expands one LZF string piece by piece, so that neither its bytes nor its text is ever in memory whole.
+/// Expands one LZF string piece by piece, so that neither its bytes nor its text are ever completely in memory.
 ///
 /// Input may end anywhere. The last 8 KiB of text, which is as far as a copy reaches back, are kept here, so the
 /// caller may take the text out of its buffer after each call. The layout is at `LZF`.
@@ -6,22 +6,22 @@ package struct LZFDecoder: Sendable {
     private var state: State
     private var window = [UInt8](repeating: 0, count: LZF.windowBytes)
 
-    /// - Throws: `malformed` when so few bytes cannot hold so much text.
+    /// - Throws: `malformed` if `compressedCount` bytes cannot hold that much text.
     package init(compressedCount: Int, uncompressedCount: Int) throws(WireError) {
         try LZF.checkCounts(compressed: compressedCount, uncompressed: uncompressedCount)
         state = State(inputLeft: compressedCount, outputLeft: uncompressedCount)
     }
 
-    /// LZF bytes that are still to be read.
+    /// The number of LZF bytes that are still to be read.
     package var compressedLeft: Int { state.inputLeft }
-    /// True when all is read and all is given out.
+    /// Whether everything is read and given out.
     package var isFinished: Bool { state.isFinished }
 
     /// Expands what `reader` has of the string, up to its end, and appends up to `limit` bytes of text.
     ///
-    /// Takes no byte after the string. When it appended `limit` bytes there may be more without new input.
+    /// It takes no byte after the string. If it appended `limit` bytes, there may be more text without new input.
     ///
-    /// - Throws: `malformed` unless the string ends exactly where its text does. It is of no use after that.
+    /// - Throws: `malformed` unless the string ends exactly where its text does. The decoder cannot be used after that.
     /// - Returns: `isFinished`.
     @discardableResult
     package mutating func decode(
@@ -48,21 +48,21 @@ package struct LZFDecoder: Sendable {
 private struct State: Sendable {
     enum Step {
         case control
-        /// So many literal bytes follow.
+        /// This many literal bytes follow.
         case literal(Int)
         /// The length byte of a long copy follows, then its offset byte.
         case length(offsetHigh: Int)
         /// The offset byte of a copy of `count` bytes follows.
         case offset(offsetHigh: Int, count: Int)
-        /// So many bytes are still to be copied from `distance` back.
+        /// This many bytes are still to be copied from `distance` back.
         case copy(distance: Int, count: Int)
     }
 
     var step = Step.control
     var inputLeft: Int
-    /// Text that no step has given out yet, that of the current step included.
+    /// The number of bytes of text that have not been given out, including those of the current step.
     var outputLeft: Int
-    /// Text given out.
+    /// The number of bytes of text that have been given out.
     var produced = 0
 
     init(inputLeft: Int, outputLeft: Int) {
@@ -75,9 +75,9 @@ private struct State: Sendable {
         return inputLeft == 0 && outputLeft == 0
     }
 
-    /// Goes on until `input` is used up or `output` is full.
+    /// Continues until `input` is used up or `output` is full.
     ///
-    /// - Returns: the bytes written to `output`.
+    /// - Returns: the number of bytes written to `output`.
     mutating func run(
         _ input: RawSpan, consumed: inout Int, into output: UnsafeMutableRawBufferPointer, window: inout [UInt8]
     ) throws(WireError) -> Int {
@@ -120,7 +120,7 @@ private struct State: Sendable {
         }
     }
 
-    /// What comes after a control, length or offset byte.
+    /// The step after a control, length or offset byte.
     private func stepBehind(_ byte: Int, at offset: Int) throws(WireError) -> Step {
         switch step {
         case .length(let high): return .offset(offsetHigh: high, count: 9 + byte)

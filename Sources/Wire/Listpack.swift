@@ -43,11 +43,11 @@ package struct ListpackReader: ~Escapable {
     private let bytes: RawSpan
     /// The next element, or the closing FF: `6 ... bytes.byteCount - 1`.
     private(set) var offset = 6
-    /// Elements before `offset`.
+    /// The number of elements before `offset`.
     private var count = 0
 
     static let headBytes = 6
-    /// The count field when the number of elements does not fit it.
+    /// The value of the count field if the number of elements does not fit into it.
     static let unknownCount: UInt16 = 0xFFFF
 
     /// - Throws: `malformed` unless `bytes` is one listpack, by its own length and end mark.
@@ -63,7 +63,7 @@ package struct ListpackReader: ~Escapable {
         self.bytes = bytes
     }
 
-    /// The number of elements by the head; `nil` when only a walk gives it.
+    /// The number of elements according to the head; `nil` if only a walk can determine it.
     package var declaredCount: Int? {
         let count = bytes.littleEndian(UInt16.self, at: 4)
         return count == Self.unknownCount ? nil : Int(count)
@@ -113,8 +113,9 @@ package struct ListpackReader: ~Escapable {
         return true
     }
 
-    /// The number of elements of a listpack that is sound to its last byte: before it is passed on unchanged.
+    /// Checks a listpack to its last byte before it is passed on unchanged.
     ///
+    /// - Returns: the number of elements.
     /// - Throws: as `init` and `next`.
     package static func validate(_ bytes: RawSpan) throws(WireError) -> Int {
         var reader = try ListpackReader(bytes)
@@ -184,8 +185,8 @@ package struct ListpackReader: ~Escapable {
         }
     }
 
-    /// Bytes of the backlen of an element of `size` bytes. The bounds are one below what 7 bits a byte could hold:
-    /// that is how Redis writes them.
+    /// The size of the backlen of an element of `size` bytes. The bounds are one below what 7 bits a byte could hold,
+    /// because Redis writes them this way.
     static func backlenBytes(_ size: Int) -> Int {
         size <= 127 ? 1 : size < 16383 ? 2 : size < 2_097_151 ? 3 : size < 268_435_455 ? 4 : 5
     }

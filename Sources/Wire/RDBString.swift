@@ -18,7 +18,7 @@ package enum RDBStringHead: Equatable, Sendable {
 /// ```
 /// Source: Protocol 3.3.
 extension ByteReader {
-    /// The next length, where no string encoding may be.
+    /// Reads the next length where a string encoding is not allowed.
     ///
     /// - Throws: `unsupported` for a special encoding and for any other unknown first byte.
     /// - Returns: `nil`, without moving, when bytes are missing.
@@ -26,7 +26,7 @@ extension ByteReader {
         try readPacked("first byte of a length")
     }
 
-    /// The next length, as the number of things that follow.
+    /// Reads the next length as the number of things that follow.
     ///
     /// - Throws: `tooLarge` with the name `what` for more than `limit`.
     /// - Returns: `nil`, without moving, when bytes are missing.
@@ -115,8 +115,8 @@ extension ByteReader {
         return false
     }
 
-    /// Hands the next string to `body`: a raw one as a view of the bytes read from, any other decoded in `scratch`,
-    /// whose former contents are lost.
+    /// Hands the next string to `body`: a raw string as a view of the bytes read from, any other string decoded in
+    /// `scratch`, whose previous contents are lost.
     ///
     /// - Returns: false, without moving or calling `body`, when the string is not all there.
     package mutating func readInlineString(

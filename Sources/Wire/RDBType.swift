@@ -4,7 +4,7 @@
 package enum RDBType: UInt8, Sendable, CaseIterable {
     case string = 0
     case set = 2
-    /// Scores as text; no master in range sends it.
+    /// A sorted set with its scores as text. No supported master sends it.
     case zsetText = 3
     case hash = 4
     case zset = 5
@@ -47,7 +47,7 @@ package enum RDBType: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// The whole value is one RDB string.
+    /// Whether the whole value is one RDB string.
     package var isOneString: Bool {
         switch self {
         case .string, .setIntset, .zsetZiplist, .hashZiplist, .hashListpack, .zsetListpack, .setListpack, .json: true
@@ -56,13 +56,13 @@ package enum RDBType: UInt8, Sendable, CaseIterable {
     }
 }
 
-/// What comes before a key in the snapshot.
+/// The attributes of a key that precede it in the snapshot.
 package struct EntryHead: Equatable, Sendable {
     package var database: UInt32
     /// Absolute Unix time in milliseconds; `nil` for a key that does not expire.
     package var expiryMilliseconds: Int64?
     package var type: RDBType
-    /// Dragonfly's "never evict"; Redis has no equal for it, nothing is lost without it.
+    /// Dragonfly's "never evict". Redis has no equivalent, and nothing is lost without it.
     package var isSticky: Bool
 
     package init(database: UInt32, expiryMilliseconds: Int64?, type: RDBType, isSticky: Bool = false) {

@@ -1,4 +1,4 @@
-/// What a reply is, without its contents.
+/// The kind of a reply, without its contents.
 package enum RESPReplyShape: Equatable, Sendable {
     /// A simple string: `+OK`, `+QUEUED`.
     case simple
@@ -6,14 +6,14 @@ package enum RESPReplyShape: Equatable, Sendable {
     /// A null bulk string or a null array.
     case null
     case bulk
-    /// `errors` of the `elements` are error replies; what is in arrays further down is not counted.
+    /// `errors` of the `elements` are error replies. Elements of nested arrays are not counted.
     case array(elements: Int, errors: Int)
     case error
 }
 
 extension ByteReader {
-    /// Moves over one whole reply, its elements included. It was between the former `offset` and the new one: that
-    /// is where an error's text can be read again, with `readRESPValue`.
+    /// Moves over one complete reply, including its elements. The reply lies between the previous `offset` and the new one,
+    /// where `readRESPValue` can read the text of an error again.
     ///
     /// - Throws: as `readRESPValue`.
     /// - Returns: `nil`, without moving, when its end has not arrived.
@@ -41,9 +41,10 @@ extension ByteReader {
         return bytes.byte(at: offset + 8) == 0x0A && skip(9)
     }
 
-    /// Moves over the head of an array reply, to its first element: for the one error among the replies of an EXEC.
+    /// Moves over the head of an array reply to its first element, so that the one error among the replies of an EXEC can be
+    /// found.
     ///
-    /// - Returns: the number of elements; `nil`, without moving, when the reply is no array or has not arrived.
+    /// - Returns: the number of elements; `nil`, without moving, if the reply is not an array or has not arrived.
     package mutating func readReplyArrayHead() throws(WireError) -> Int? {
         guard peekUInt8() == UInt8(ascii: "*") else { return nil }
         let start = offset
@@ -52,9 +53,9 @@ extension ByteReader {
         return nil
     }
 
-    /// As `scanReply()`, but may have moved when it answers `nil`.
+    /// Moves over one complete reply like `scanReply()`, but may have moved if it returns `nil`.
     private mutating func scanReply(depth: Int) throws(WireError) -> RESPReplyShape? {
-        // "+OK\r\n" and "+QUEUED\r\n" are nearly all there is
+        // Nearly all replies are "+OK\r\n" and "+QUEUED\r\n".
         if skipPlainReply() { return .simple }
         let start = offset
         switch try readRESPHead() {

@@ -5,7 +5,7 @@ package enum RESPValue: Equatable, Sendable {
     case integer(Int64)
     /// A string of any bytes; `nil` is RESP2's null.
     case bulk([UInt8]?)
-    /// `nil` is RESP2's null array: an EXEC that WATCH made void.
+    /// `nil` is RESP2's null array, for example the reply to an EXEC that WATCH has cancelled.
     case array([RESPValue]?)
 }
 
@@ -30,7 +30,7 @@ extension RESPValue {
         if case .bulk(let bytes) = self { bytes } else { nil }
     }
 
-    /// The number, or the number whose decimal text a simple or bulk string is.
+    /// The number of an integer reply, or of a simple or bulk string that is the number's decimal text.
     package var int: Int64? {
         if case .integer(let value) = self { value } else { text.flatMap { Int64($0) } }
     }

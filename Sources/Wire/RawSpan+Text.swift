@@ -13,7 +13,7 @@ extension RawSpan {
 
     package func isText(_ text: StaticString) -> Bool { byteCount == text.utf8CodeUnitCount && startsWith(text) }
 
-    /// The text is `word`, in any case. `word` is in upper case.
+    /// Whether the text is `word` in upper or lower case. `word` itself must be in upper case.
     package func isWord(_ word: StaticString) -> Bool {
         guard byteCount == word.utf8CodeUnitCount else { return false }
         for offset in 0..<byteCount {

@@ -2,7 +2,7 @@
 package struct ServerInfo: Equatable, Sendable {
     package private(set) var fields: [String: String] = [:]
 
-    /// - Parameter text: `nil`, a reply that is no text, holds no field.
+    /// - Parameter text: the text of the reply; `nil` if the reply is not a text, which gives no fields.
     package init(_ text: String?) {
         for line in (text ?? "").split(whereSeparator: \.isNewline) where !line.hasPrefix("#") {
             guard let colon = line.firstIndex(of: ":") else { continue }
@@ -12,10 +12,11 @@ package struct ServerInfo: Equatable, Sendable {
 
     package subscript(name: String) -> String? { fields[name] }
 
-    /// Keys by database, of the section `keyspace`: `db0:keys=5,expires=1,...`. A database without keys has no line.
+    /// The number of keys by database, from the section `keyspace`: `db0:keys=5,expires=1,...`. A database without keys has
+    /// no line.
     package var keyCounts: [UInt32: Int] { keyspace("keys") }
 
-    /// Keys with a TTL, in all databases.
+    /// The number of keys with a TTL in all databases.
     package var expiringKeys: Int { keyspace("expires").values.reduce(0, +) }
 
     /// A figure of each database in the section `keyspace`.

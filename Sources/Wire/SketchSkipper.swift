@@ -1,5 +1,5 @@
-/// Moves over the probabilistic types, which no Redis can take: their bytes have no equal there, but their length is
-/// known, so that the keys after them can still be read.
+/// Moves over values of the probabilistic types, which no Redis can take. Redis has no equivalent of their bytes, but their
+/// length is known, so the keys after them can still be read.
 ///
 /// Source: Protocol 3.7.5 (bloom filters), 8.3 (count-min sketch, top-k, cuckoo filter).
 struct SketchSkipper {
@@ -12,13 +12,13 @@ struct SketchSkipper {
         case chunks(bytes: UInt64, filters: UInt64)
         case items(UInt64)
         case raw(UInt64)
-        /// Raw bytes within filters: `then` filters are left.
+        /// Raw bytes of a filter's piece; `bytes` of the filter and then `filters` more filters follow.
         case rawChunk(UInt64, bytes: UInt64, filters: UInt64)
     }
 
     init(type: RDBType) { self.type = type }
 
-    /// - Returns: `true` at the end of the value, `false` when more bytes are needed.
+    /// - Returns: `true` at the end of the value, `false` if more bytes are needed.
     mutating func resume(_ reader: inout ByteReader) throws(WireError) -> Bool {
         while true {
             let start = reader.offset
@@ -96,8 +96,8 @@ struct SketchSkipper {
         }
     }
 
-    /// The head of a piece of a filter, which is an RDB string in a bloom filter only: what follows it, and for how many
-    /// bytes of the current filter.
+    /// Reads the head of a filter's piece, which is an RDB string only in a bloom filter. Returns the number of bytes that
+    /// follow, and the number of bytes of the current filter that they represent.
     private func readPieceHead(_ reader: inout ByteReader) throws(WireError) -> (rawBytes: UInt64, filterBytes: UInt64)?
     {
         guard type == .bloomFilterChunked else { return try reader.readLength().map { ($0, $0) } }

@@ -8,9 +8,9 @@ package struct SourceVersion: Comparable, Hashable, Sendable, CustomStringConver
         (self.major, self.minor, self.patch) = (major, minor, patch)
     }
 
-    /// From `df-v1.36.0`, `v1.36.0` or `1.36.0`, whatever follows the numbers.
+    /// Reads `df-v1.36.0`, `v1.36.0` or `1.36.0`, with any text after the numbers.
     ///
-    /// - Returns: `nil` for anything else, as a build between two releases may send.
+    /// - Returns: `nil` for any other text, which a build between two releases may send.
     package init?(_ text: some StringProtocol) {
         let parts = text.drop { !$0.isNumber }.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3, let major = Int(parts[0]), let minor = Int(parts[1]),

@@ -51,7 +51,7 @@ extension ByteBuffer {
     /// Appends the decimal text of `value`.
     package mutating func append(unsignedDecimal value: UInt64) {
         if let small = Int64(exactly: value) { return append(decimal: small) }
-        // above 2^63 a tenth fits, and is not zero
+        // A tenth of a number above 2^63 fits, and is not zero.
         append(decimal: Int64(value / 10))
         append(UInt8(ascii: "0") + UInt8(value % 10))
     }

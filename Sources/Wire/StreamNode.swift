@@ -12,12 +12,12 @@
 package struct StreamNodeReader: ~Escapable {
     /// The id that the entries' ids are relative to.
     package let masterID: StreamID
-    /// Entries that are not deleted, by the master entry.
+    /// The number of entries that are not deleted, according to the master entry.
     package let liveCount: Int
-    /// Entries that are deleted, by the master entry.
+    /// The number of entries that are deleted, according to the master entry.
     package let deletedCount: Int
     private let masterFieldCount: Int
-    /// Is at the master's first field.
+    /// A reader at the master's first field.
     private let masterFields: ListpackReader
     private var elements: ListpackReader
     private var liveLeft: Int
@@ -52,7 +52,7 @@ package struct StreamNodeReader: ~Escapable {
 
     /// Reads a node of a stream: the 16 bytes of its key, and its listpack.
     ///
-    /// - Throws: as above, and for a key of another length.
+    /// - Throws: as `init(masterID:listpack:)`, and `malformed` for a key of another length.
     @_lifetime(copy listpack)
     package init(key: RawSpan, listpack: RawSpan) throws(WireError) {
         var reader = ByteReader(key)
@@ -62,7 +62,7 @@ package struct StreamNodeReader: ~Escapable {
         try self.init(masterID: masterID, listpack: listpack)
     }
 
-    /// The next entry, deleted ones too; `nil` after the last.
+    /// Reads the next entry, including deleted ones; `nil` after the last.
     ///
     /// - Throws: `malformed` for broken entries, ids that do not ascend, and other numbers of live and deleted entries
     ///   than the master entry says; `unsupported` for an unknown flag.
@@ -94,8 +94,8 @@ package struct StreamNodeReader: ~Escapable {
         return StreamEntry(id: id, isDeleted: isDeleted, fieldCount: fieldCount, fields: fields)
     }
 
-    /// The id of the entry at `start`. Redis writes the differences modulo 2^64, so that alone is no error; that an
-    /// entry comes after the one before it is what can be checked.
+    /// The ID of the entry at `start`. Redis writes the differences modulo 2^64, so an overflow alone is not an error. It
+    /// can only be checked that each entry comes after the previous one.
     private mutating func readID(at start: Int) throws(WireError) -> StreamID {
         let milliseconds = UInt64(bitPattern: try elements.readStreamInteger())
         let sequence = UInt64(bitPattern: try elements.readStreamInteger())
@@ -116,7 +116,7 @@ package struct StreamNodeReader: ~Escapable {
 /// One entry of a stream.
 package struct StreamEntry: ~Escapable {
     package let id: StreamID
-    /// The entry is no longer in the stream.
+    /// Whether the entry is no longer in the stream.
     package let isDeleted: Bool
     package let fieldCount: Int
     /// The fields with their values, from the first on.
@@ -143,7 +143,7 @@ package struct StreamField: ~Escapable {
     }
 }
 
-/// Walks the fields of one entry; those that it shares with the master entry have their names there.
+/// Walks over the fields of one entry. The names of fields that it shares with the master entry are stored there.
 package struct StreamFieldReader: ~Escapable {
     private var names: ListpackReader
     private var elements: ListpackReader
@@ -160,7 +160,7 @@ package struct StreamFieldReader: ~Escapable {
 
     /// The next field; `nil` after the last.
     ///
-    /// - Throws: never in truth: the node reader has walked these elements.
+    /// - Throws: never in practice, because the node reader has walked over these elements.
     @_lifetime(copy self)
     package mutating func next() throws(WireError) -> StreamField? {
         guard left > 0 else { return nil }
@@ -182,7 +182,7 @@ extension ListpackReader {
         return value
     }
 
-    /// The next element as a count. No node has more elements than bytes, so it never makes a loop long.
+    /// The next element as a count. No node has more elements than bytes, so a loop over the count stays short.
     fileprivate mutating func readStreamCount() throws(WireError) -> Int {
         let start = offset
         let value = try readStreamInteger()

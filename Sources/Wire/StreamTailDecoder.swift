@@ -5,7 +5,7 @@
 ///   group:    name | last id | [entries read] | pending count | pending: 16-byte id, i64 time, count
 ///             consumers | consumer: name | i64 seen | [i64 active] | pending count | 16-byte ids
 /// ```
-/// The parts in brackets: types 19 and 21; `active`: type 21 only. Source: Protocol 3.7.4.
+/// The parts in brackets occur in types 19 and 21, `active` only in type 21. Source: Protocol 3.7.4.
 struct StreamTailDecoder {
     private let type: RDBType
     private var stage = Stage.info
@@ -91,7 +91,7 @@ struct StreamTailDecoder {
         _ reader: inout ByteReader, stream: ChunkStreamID, scratch: inout ByteBuffer,
         into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> UInt64? {
-        // The name is looked at twice: first for its length, then, once the whole head has arrived, for itself.
+        // The name is read twice: first its length, and then, after the whole head has arrived, the name itself.
         let start = reader.offset
         guard try reader.skipString(), let last = try reader.readLengthStreamID() else { return nil }
         var entriesRead: UInt64?

@@ -1,10 +1,10 @@
-/// The values that a master (v1.38.2 and later) sends in tagged chunks: one suspended decoder a stream id.
+/// The values that a master (v1.38.2 and later) sends in tagged chunks, with one suspended decoder for each stream ID.
 ///
 /// The first chunk of an id holds `[EXPIRETIME_MS] [DF_MASK] type key` and the beginning of the value, the later ones
 /// only more of the value. The database is the one that was selected at the first chunk. Splits are at element
 /// boundaries, and a value ends at the end of a chunk. Source: Protocol 3.8.
 struct TaggedChunks: ~Copyable {
-    /// Values that may be open at once in a flow: the masters observed had two.
+    /// The number of values that may be open at once in a flow. The masters observed had two.
     static let openLimit = 1024
 
     private final class Open {
@@ -20,12 +20,12 @@ struct TaggedChunks: ~Copyable {
     }
 
     private var open: [ChunkStreamID: Open] = [:]
-    /// The key, shortened, whose chunk was decoded last: for error messages.
+    /// The shortened key of the chunk that was decoded last, for error messages.
     private(set) var currentKey: (name: [UInt8], database: UInt32)?
 
     var isEmpty: Bool { open.isEmpty }
 
-    /// Decodes what `payload` holds of the chunk of `id`; what it leaves unread is not complete yet.
+    /// Decodes what `payload` holds of the chunk of `id`. Bytes that it leaves unread belong to an incomplete element.
     ///
     /// - Returns: `true` at the end of the value.
     mutating func resume(
@@ -41,7 +41,7 @@ struct TaggedChunks: ~Copyable {
         return true
     }
 
-    /// The value of `id` is open, and what has come of it ends in the middle of an element.
+    /// Whether the value of `id` is open and its bytes so far end in the middle of an element.
     func isInsideElement(_ id: ChunkStreamID) -> Bool { open[id]?.decoder.isInsideElement ?? false }
 
     private mutating func begin(
@@ -64,7 +64,7 @@ struct TaggedChunks: ~Copyable {
         return value
     }
 
-    /// Reads the head of a value; its key is in `scratch` then.
+    /// Reads the head of a value. After that, the value's key is in `scratch`.
     private func readHead(
         _ payload: inout ByteReader, database: UInt32, scratch: inout ByteBuffer
     ) throws(WireError) -> EntryHead? {
@@ -92,7 +92,7 @@ struct TaggedChunks: ~Copyable {
     }
 }
 
-/// What DF_MASK says of the next key. Memcache flags are read and dropped: no Redis has them.
+/// What DF_MASK says about the next key. Memcache flags are read and dropped, because no Redis has them.
 struct AttributeMask {
     let isSticky: Bool
 }

@@ -1,15 +1,15 @@
 /// Decodes one value element by element, from bytes that arrive in pieces.
 ///
-/// `resume` consumes whole elements and answers `true` when the value is complete, `false` when it needs more bytes
-/// than the reader has or the sink paused; what it consumed is before the reader's offset, and the next call goes on
-/// from there. An element of more than `pieceBytes` is handed on as it arrives, so memory stays bounded whatever the
-/// value's size; only a listpack, an intset or a ziplist has to be there whole.
+/// `resume` consumes complete elements. It returns `true` if the value is complete, and `false` if it needs more bytes than
+/// the reader has or if the sink paused. The reader's offset is after the consumed bytes, and the next call continues there.
+/// An element of more than `pieceBytes` is handed on as it arrives, so memory stays bounded regardless of the value's size;
+/// only a listpack, an intset or a ziplist must have arrived completely.
 ///
 /// Source: Protocol 3.6 (bodies), 3.7.4 (streams), 3.7.5 and 8.3 (sketches).
 package struct ValueDecoder: ~Copyable {
     /// Elements up to this size are handed over in one span.
     package static let pieceBytes = 64 << 10
-    /// 2023-02-01 00:00:00 UTC, where member expiries are counted from (`kMemberExpiryBase`), in seconds.
+    /// 2023-02-01 00:00:00 UTC in seconds, from which member expiries are counted (`kMemberExpiryBase`).
     package static let memberExpiryBase: Int64 = 1_675_209_600
 
     package let type: RDBType
@@ -42,8 +42,8 @@ package struct ValueDecoder: ~Copyable {
         streamTail = StreamTailDecoder(type: type)
     }
 
-    /// - Returns: `true` at the end of the value, `false` when more bytes are needed or the sink paused. It pauses only
-    ///   while the reader has bytes left, so whoever comes back with them misses nothing.
+    /// - Returns: `true` at the end of the value, `false` if more bytes are needed or the sink paused. It pauses only while
+    ///   the reader has bytes left, so a caller that comes back with them misses nothing.
     package mutating func resume(
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {
@@ -82,10 +82,10 @@ package struct ValueDecoder: ~Copyable {
         }
     }
 
-    /// A long element has been begun and not ended.
+    /// Whether a long element has begun and not ended.
     var isInsideElement: Bool { longTextBytesLeft > 0 || longCompressed != nil }
 
-    /// - Returns: `false` when the long element, if there is one, goes on in bytes that have not come.
+    /// - Returns: `false` if there is a long element and it continues in bytes that have not arrived.
     private mutating func continueLongElement(
         _ reader: inout ByteReader, into sink: inout some FlowSink & ~Copyable
     ) throws(WireError) -> Bool {

@@ -1,12 +1,12 @@
 /// Finds the end of a value of many elements, over a window that grows until it holds the value whole.
 ///
-/// The types that nearly all keys have are walked string by string, without looking inside; the rare ones are decoded
-/// into nothing.
+/// Values of the types that nearly all keys have are walked over string by string, without looking inside. Values of the
+/// rare types are decoded, and the result is discarded.
 struct ValueExtent: ~Copyable {
     private let type: RDBType
-    /// Elements that have not been walked over; `nil` before their number is known.
+    /// The number of elements that have not been walked over; `nil` before their number is known.
     private var elementsLeft: UInt64?
-    /// Bytes of the value that have been walked over.
+    /// The number of bytes of the value that have been walked over.
     private var byteCount = 0
     private var decoder: ValueDecoder?
 
@@ -18,9 +18,9 @@ struct ValueExtent: ~Copyable {
         }
     }
 
-    /// Goes on with the value that begins at `start` of `window`.
+    /// Continues with the value that begins at `start` of `window`.
     ///
-    /// - Returns: the offset after the value; `nil` when it is not complete in `window`.
+    /// - Returns: the offset after the value; `nil` if it is not complete in `window`.
     mutating func advance(through window: RawSpan, from start: Int) throws(WireError) -> Int? {
         var reader = ByteReader(window, offset: start + byteCount)
         let isComplete: Bool
@@ -83,7 +83,7 @@ private struct DiscardingSink: ValueSink, ~Copyable {
     mutating func value(_ event: ValueEvent, stream: ChunkStreamID) {}
 }
 
-/// A sink for the events of one value, which is not in a flow: the rest of a flow's events do not come.
+/// A sink for the events of one value outside a flow. It gets no other events of a flow.
 package protocol ValueSink: FlowSink, ~Copyable {}
 
 extension ValueSink where Self: ~Copyable {

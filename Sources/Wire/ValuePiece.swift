@@ -24,7 +24,7 @@ package enum ValuePiece: Sendable, Equatable {
         package var name: [UInt8]
         /// Empty for a member of a set.
         package var value: [UInt8]
-        /// Unix time in milliseconds; `nil`: it stays.
+        /// The Unix time in milliseconds at which the element expires; `nil` if it does not.
         package var deadline: Int64?
 
         package init(_ name: [UInt8], _ value: [UInt8] = [], deadline: Int64? = nil) {
@@ -32,7 +32,7 @@ package enum ValuePiece: Sendable, Equatable {
         }
     }
 
-    /// A member of a sorted set; its score as the source writes it, which reads back as the same number.
+    /// A member of a sorted set. Its score is the source's text, which reads back as the same number.
     package struct Member: Sendable, Equatable {
         package var name: [UInt8]
         package var score: [UInt8]
@@ -42,13 +42,13 @@ package enum ValuePiece: Sendable, Equatable {
 
     package struct Entry: Sendable, Equatable {
         package var id: [UInt8]
-        /// Names and values in turn.
+        /// Alternating names and values.
         package var fields: [[UInt8]]
 
         package init(_ id: [UInt8], _ fields: [[UInt8]]) { (self.id, self.fields) = (id, fields) }
     }
 
-    /// What a stream counts on from.
+    /// The numbers from which a stream continues.
     package struct Position: Sendable, Equatable {
         package var lastID: [UInt8]
         package var entriesAdded: Int64

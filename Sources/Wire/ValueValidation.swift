@@ -1,9 +1,9 @@
-/// The packed forms inside a value that is passed on whole.
+/// Checks the packed forms inside a value that is passed on whole.
 ///
-/// A server that restores a payload trusts the inside of a listpack (`sanitize-dump-payload no` is its default): a broken
-/// one would be its crash, later. So what arrived over a network is walked before it is passed on.
+/// A server that restores a payload does not check the inside of a listpack by default (`sanitize-dump-payload no`), and a
+/// broken listpack would crash it later. So values that arrived over a network are walked over before they are passed on.
 package enum ValueValidation {
-    /// - Throws: `WireError` when a listpack, ziplist or intset of the value is malformed; offsets count from the body.
+    /// - Throws: `WireError` if a listpack, ziplist or intset of the value is malformed; offsets count from the body.
     package static func check(_ type: RDBType, body: RawSpan, scratch: inout ByteBuffer) throws(WireError) {
         var reader = ByteReader(body)
         switch type {

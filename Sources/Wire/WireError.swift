@@ -1,7 +1,7 @@
 /// A byte sequence that the format does not allow, or that we refuse to guess about.
 ///
-/// "More bytes are needed" is not an error: readers answer `nil` for it. `offset` counts bytes from the start of what
-/// the reader was given; `FlowDecoder` turns it into the offset within the flow.
+/// "More bytes are needed" is not an error: readers return `nil` for it. `offset` counts bytes from the start of what the
+/// reader was given; `FlowDecoder` turns it into the offset within the flow.
 package enum WireError: Error, Equatable, Sendable {
     /// The bytes break the format. `reason` is a fixed sentence that holds no data of the stream.
     case malformed(_ reason: StaticText, offset: Int)
@@ -12,7 +12,7 @@ package enum WireError: Error, Equatable, Sendable {
     /// A length, a count or a depth above the cap that guards memory.
     case tooLarge(_ what: StaticText, value: UInt64, limit: UInt64, offset: Int)
 
-    /// The bytes may be right: the system has no memory for what reads them.
+    /// The bytes may be correct, but the system has no memory to decode them.
     case noMemory(_ what: StaticText, offset: Int)
 
     /// The offset of the first byte of the unit at fault.
@@ -24,7 +24,8 @@ package enum WireError: Error, Equatable, Sendable {
         }
     }
 
-    /// The same error at `offset`: for bytes that are nowhere as they were read, such as the text of a compressed string.
+    /// The same error at `offset`, for bytes that are not in the input as they were read, such as the text of a compressed
+    /// string.
     package func placed(at offset: Int) -> WireError { shifted(by: offset - self.offset) }
 
     /// The same error, `delta` bytes further on: for a reader nested in another.

@@ -16,7 +16,7 @@
 package struct ZiplistReader: ~Escapable {
     private let bytes: RawSpan
     private var offset = Self.headBytes
-    /// Where the element before `offset` starts; the head of the list before the first.
+    /// The start of the element before `offset`; the end of the list's head if there is none.
     private var last = Self.headBytes
     private var count = 0
 
@@ -35,7 +35,7 @@ package struct ZiplistReader: ~Escapable {
         self.bytes = bytes
     }
 
-    /// The number of elements by the head; `nil` when only a walk gives it.
+    /// The number of elements according to the head; `nil` if only a walk can determine it.
     package var declaredCount: Int? {
         let count = bytes.littleEndian(UInt16.self, at: 8)
         return count == 0xFFFF ? nil : Int(count)
@@ -43,8 +43,9 @@ package struct ZiplistReader: ~Escapable {
 
     /// The next element; `nil` after the last.
     ///
-    /// - Throws: `unsupported` for an unknown encoding, `malformed` for an element that is cut off or gives another
-    ///   length of the one before it, for a wrong offset of the last and another number than the head says.
+    /// - Throws: `unsupported` for an unknown encoding, `malformed` for an element that is cut off or states a wrong length
+    ///   of the element before it, for a wrong offset of the last element, and for another number of elements than the head
+    ///   says.
     @_lifetime(copy self)
     package mutating func next() throws(WireError) -> ListpackElement? {
         let end = bytes.byteCount - 1
@@ -90,8 +91,9 @@ package struct ZiplistReader: ~Escapable {
         }
     }
 
-    /// The number of elements of a ziplist that is sound to its last byte.
+    /// Checks a ziplist to its last byte.
     ///
+    /// - Returns: the number of elements.
     /// - Throws: as `init` and `next`.
     package static func validate(_ bytes: RawSpan) throws(WireError) -> Int {
         var reader = try ZiplistReader(bytes)
@@ -99,7 +101,7 @@ package struct ZiplistReader: ~Escapable {
         return reader.count
     }
 
-    /// Where the encoding of the element at `offset` is, after the length of the element before it.
+    /// The offset of the encoding of the element at `offset`, after the length of the element before it.
     private func encodingPlace() throws(WireError) -> Int {
         let room = bytes.byteCount - 1 - offset
         let first = bytes.byte(at: offset)
