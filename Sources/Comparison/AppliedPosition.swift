@@ -1,14 +1,14 @@
 import Servers
 import Wire
 
-/// Waits until the target has what the source has journaled so far, as far as anybody says.
+/// Waits until the target has what the source has journaled so far, as far as this is known.
 ///
-/// The source gives the next LSN of each shard (Protocol 2.8), and the task's checkpoint, in the target, how far each flow
-/// has been applied. Where one of them is not known (no task runs, the position is kept in a file, the user may not ask),
-/// a fixed time has to do.
+/// The source reports the next LSN of each shard (Protocol 2.8). The task's checkpoint in the target shows how far each flow
+/// has been applied. If one of them is not known (no task runs, the position is kept in a file, or the user may not ask),
+/// the wait lasts a fixed time.
 struct AppliedPosition: Sendable {
     private static let pause = Duration.milliseconds(50)
-    /// A lag that lasts: what differs then differs for as long.
+    /// The longest wait. If the lag lasts longer, so do the differences that it causes.
     private static let longest = Duration.seconds(60)
 
     let source: ServerConnection
@@ -39,14 +39,14 @@ struct AppliedPosition: Sendable {
         }
     }
 
-    /// The next LSN of each shard; `nil` when the source does not say.
+    /// The next LSN of each shard; `nil` if the source does not report it.
     private func offsets() async throws(ServerError) -> [UInt64]? {
         guard let reply = try await source.requests([command("DFLY", "REPLICAOFFSET")])[0].array else { return nil }
         let offsets = reply.compactMap { $0.int.map { UInt64(clamping: $0) } }
         return offsets.isEmpty ? nil : offsets
     }
 
-    /// The next LSN that each flow has to apply; `nil` unless the checkpoint has one for each.
+    /// The next LSN that each flow has to apply; `nil` unless the checkpoint has one for each flow.
     private func positions(_ count: Int) async throws(ServerError) -> [UInt64]? {
         let replies = try await target.requests([
             command("SELECT", "0"),

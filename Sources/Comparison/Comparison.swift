@@ -5,16 +5,16 @@ import Wire
 
 /// Compares what two servers hold, key by key, while clients write to the source and a task follows it.
 ///
-/// 1. The source's keys are walked, and each page of them is read on both sides.
-/// 2. The target's keys are walked; those that the source lacks are read on both sides too.
-/// 3. A key that was different is read again, several times, each once the target has what the source had journaled. It is
-///    different when it is so each time and nothing has changed on either side in between; one that changes is counted as
-///    changing. A few times, since a key that comes and goes may look the same twice by chance.
+/// 1. The source's keys are walked page by page, and each page is read on both sides.
+/// 2. The target's keys are walked. Keys that the source lacks are read on both sides, too.
+/// 3. A key that was different is read again several times, each time after the target has what the source had journaled. It
+///    counts as different if it is different each time and nothing has changed on either side in between; otherwise it counts
+///    as changing. Several readings are needed because a key that comes and goes may look the same twice by chance.
 ///
-/// Nothing is written to either server. Of either data set a few pages are in memory, and the keys of step 3, whose number
-/// is limited: when there are too many, they are read again before the walk goes on.
+/// Nothing is written to either server. Only a few pages of each data set are in memory, and the keys of step 3. The number
+/// of these keys is limited: if there are too many, they are read again before the walk continues.
 package struct Comparison: Sendable {
-    /// How often a key is read again and must be as it was.
+    /// How often a key is read again and must be unchanged.
     private static let confirmations = 3
 
     private let servers: ServerPair
@@ -23,7 +23,7 @@ package struct Comparison: Sendable {
     private let onProgress: @Sendable (ComparisonProgress) -> Void
 
     /// - Parameters:
-    ///   - onDifference: called with each key that is different, and each that is left out by policy, once.
+    ///   - onDifference: called once with each key that is different, and with each key that a policy leaves out.
     ///   - onProgress: called after each page of keys.
     package init(
         _ servers: ServerPair, options: ComparisonOptions,
@@ -36,7 +36,7 @@ package struct Comparison: Sendable {
         self.onProgress = onProgress
     }
 
-    /// - Throws: `ServerError`; what was found until then is of no use as a result.
+    /// - Throws: `ServerError`; what was found until then cannot be used as a result.
     package func run() async throws(ServerError) -> ComparisonSummary {
         let start = ContinuousClock.now
         let pool = try await ComparerPool(servers, options)
@@ -106,7 +106,7 @@ package struct Comparison: Sendable {
             report()
         }
 
-        /// The checkpoints' keys of all tasks that the target knows.
+        /// The keys of the checkpoints of all tasks that the target knows.
         private func checkpointKeys() async throws(ServerError) -> Set<String> {
             let replies = try await pool.target.requests([
                 command("SELECT", "0"), command("HKEYS", TaskRegistry.key),
@@ -186,7 +186,7 @@ package struct Comparison: Sendable {
 
         // MARK: Reading again
 
-        /// Reads the keys that were different again, until each is equal, or different and unchanged.
+        /// Reads the differing keys again, until each is equal, or different and unchanged.
         private mutating func confirm() async throws(ServerError) {
             progress.step = .confirming
             for _ in 0..<options.rounds {
@@ -244,10 +244,10 @@ package struct Comparison: Sendable {
     }
 }
 
-/// How a key was when it was read last.
+/// The state of a key when it was read last.
 private struct Sighting {
     let digest: UInt64
-    /// How often it has been read again and was as before.
+    /// How often the key has been read again and was unchanged.
     let confirmations: Int
 
     init(digest: UInt64, after earlier: Sighting? = nil) {
@@ -273,7 +273,7 @@ private struct ComparedPage: Sendable {
     }
 }
 
-/// The connections of a comparison: one to either side for walking, and one to either side a comparer.
+/// The connections of a comparison: one to each side for walking, and for each comparer one to each side.
 struct ComparerPool: Sendable {
     let source: ServerConnection
     let target: ServerConnection
@@ -317,7 +317,7 @@ struct ComparerPool: Sendable {
             source: source, target: target, checkpointKey: options.checkpointKey, settle: options.settle)
     }
 
-    /// Those of `keys` that the source lacks.
+    /// The keys among `keys` that the source lacks.
     func keysMissingAtSource(
         _ keys: [[UInt8]], database: UInt32
     ) async throws(ServerError) -> [[UInt8]] {
@@ -331,7 +331,7 @@ struct ComparerPool: Sendable {
         return zip(keys, each.dropFirst()).compactMap { $1.int == 0 ? $0 : nil }
     }
 
-    /// FIN-first, all at the same time.
+    /// Closes all connections at the same time, each with a FIN first.
     func close() async {
         await withTaskGroup(of: Void.self) { group in
             for connection in [source, target] + comparers.flatMap({ [$0.source, $0.target] }) {

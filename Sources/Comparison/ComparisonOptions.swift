@@ -1,36 +1,36 @@
-/// What is compared, and how hard the servers may be asked.
+/// What is compared, and how much load the servers may get.
 package struct ComparisonOptions: Sendable {
     package enum Mode: String, Sendable, CaseIterable {
         /// Existence, type and TTL.
         case outline
-        /// These, and the number of elements or bytes.
+        /// Existence, type, TTL, and the number of elements or bytes.
         case length
-        /// These, and every element.
+        /// Existence, type, TTL, and every element.
         case value
     }
 
     package var mode = Mode.value
-    /// Of the keys, chosen by a hash of their names.
+    /// The share of the keys, which are chosen by a hash of their names.
     package var samplePercent = 100.0
-    /// A glob pattern, as SCAN takes it.
+    /// A glob pattern, as in SCAN.
     package var filter: String?
-    /// `nil`: all that hold a key on either side.
+    /// The databases to compare; `nil` for all that hold a key on either side.
     package var databases: Set<UInt32>?
-    /// At each server; 0: no limit.
+    /// The limit at each server; 0 for no limit.
     package var commandsPerSecond = 0
-    /// Pages of keys that are compared at the same time, each over a connection to either server.
+    /// The number of pages of keys that are compared at the same time, each over a connection to each server.
     package var parallel = 4
-    /// Keys that SCAN is asked for at once.
+    /// The number of keys that one SCAN asks for.
     package var pageKeys = 512
-    /// So many keys that differ are read again before the walk goes on.
+    /// If this many keys differ, they are read again before the walk continues.
     package var mostPending = 100_000
-    /// How long a key that differs must have been unchanged, where nobody says how far the target has come.
+    /// How long a differing key must have been unchanged if it is not known how far the target has come.
     package var settle = Duration.seconds(2)
-    /// How often a key that changes is read again.
+    /// The maximum number of times that a changing key is read again.
     package var rounds = 8
-    /// Milliseconds that a deadline at the target may be later than the source's.
+    /// The milliseconds by which a deadline at the target may be later than the source's.
     package var ttlMargins: Set<Int64> = []
-    /// Keys that the target has no place for are left out on purpose, and their absence is no difference.
+    /// Whether keys that the target cannot hold are left out on purpose, so that their absence is not a difference.
     package var leavesOutUnsupported = false
     /// Databases of the source that are left out on purpose.
     package var skippedDatabases: Set<UInt32> = []
@@ -40,7 +40,7 @@ package struct ComparisonOptions: Sendable {
     package init(checkpointKey: String) { self.checkpointKey = checkpointKey }
 }
 
-/// How far a comparison has come.
+/// The progress of a comparison.
 package struct ComparisonProgress: Sendable {
     package enum Step: String, Sendable {
         /// The source's keys are compared.
@@ -53,39 +53,40 @@ package struct ComparisonProgress: Sendable {
 
     package var step = Step.comparing
     package var database: UInt32 = 0
-    /// Of the source, so far.
+    /// The number of the source's keys so far.
     package var keys = 0
-    /// Of the source when the comparison began; more where a filter or a sample leaves some out.
+    /// The number of the source's keys when the comparison began. It is too high if a filter or a sample leaves some out.
     package var expectedKeys = 0
-    /// Keys that differed when they were read last, and have not been confirmed.
+    /// The number of keys that differed when they were read last and have not been confirmed.
     package var pending = 0
     package var different = 0
-    /// Keys that are left out by policy.
+    /// The number of keys that a policy leaves out.
     package var leftOut = 0
 }
 
-/// What a comparison has found.
+/// The result of a comparison.
 package struct ComparisonSummary: Sendable {
     package var mode: ComparisonOptions.Mode
     package var databases: [UInt32] = []
-    /// Keys of the source that were compared.
+    /// The number of the source's keys that were compared.
     package var keys = 0
-    /// By kind and type.
+    /// The number of differences by kind and type.
     package var differences: [KeyDifference.Kind: [String: Int]] = [:]
-    /// Keys that were different each time they were read and changed in between.
+    /// The number of keys that were different each time they were read, and changed in between.
     package var changing = 0
-    /// Keys whose deadline at the target is later by one of df2redis' margins.
+    /// The number of keys whose deadline at the target is later by one of df2redis' margins.
     package var lateTTLs = 0
-    /// Keys of types whose values cannot be read, by type; everything but their values was compared.
+    /// The number of keys of types whose values cannot be read, by type. Everything except their values was compared.
     package var unread: [String: Int] = [:]
-    /// Keys that a policy leaves out, and that the target lacks: of types that it has no place for, by type. No differences.
+    /// The number of keys, by type, that the target lacks because a policy leaves out types that it cannot hold. They are
+    /// not differences.
     package var leftOut: [String: Int] = [:]
-    /// Keys of databases that a policy leaves out, by database, as INFO counts them: they were not looked at.
+    /// The number of keys in databases that a policy leaves out, by database, as INFO counts them. These keys were not read.
     package var leftOutDatabases: [UInt32: Int] = [:]
     package var elapsed = Duration.zero
 
     package var differenceCount: Int { differences.values.reduce(0) { $0 + $1.values.reduce(0, +) } }
-    /// But for what is left out by policy.
+    /// Whether there are no differences, apart from what a policy leaves out.
     package var isEqual: Bool { differenceCount == 0 }
     package var leftOutCount: Int { (Array(leftOut.values) + Array(leftOutDatabases.values)).reduce(0, +) }
 

@@ -1,21 +1,21 @@
 import Servers
 import Wire
 
-/// Compares keys over one connection to either side, a page of them in few round trips.
+/// Compares keys over one connection to each side, a page of them in few round trips.
 struct KeyComparer: Sendable {
     /// A key that is different, as it was read.
     struct Finding: Sendable {
         let difference: KeyDifference
-        /// The same twice: nothing has changed on either side.
+        /// A hash of what was read. If it is the same twice, nothing has changed on either side.
         let digest: UInt64
     }
 
-    /// What a page has given.
+    /// The findings on a page of keys.
     struct Findings: Sendable {
         var different: [Finding] = []
-        /// Keys that the target lacks since a policy leaves them out.
+        /// Keys that the target lacks because a policy leaves them out.
         var leftOut: [KeyDifference] = []
-        /// Keys that are on neither side any more.
+        /// The number of keys that are no longer on either side.
         var goneCount = 0
         var lateTTLs = 0
         var unread: [String: Int] = [:]
@@ -31,34 +31,35 @@ struct KeyComparer: Sendable {
     private static let expiryCommand = Array("PEXPIRETIME".utf8)
     private static let selectCommand = Array("SELECT".utf8)
 
-    /// What one side says of a key.
+    /// What one side says about a key.
     private struct Sight {
-        /// "none": there is no such key; `nil`: it has not been asked for.
+        /// The type; "none" if there is no such key, and `nil` if it has not been asked for.
         var type: String?
-        /// Unix milliseconds; -1: never.
+        /// The deadline in Unix milliseconds; -1 if there is none.
         var expiresAt: Int64 = -1
-        /// The reply to the question for its value, if there was one; it may be an error.
+        /// The reply to the question for the value, if it was asked. It may be an error.
         var value: RESPValue?
 
         var isMissing: Bool { type == "none" }
     }
 
-    /// A key that is on one side at least.
+    /// A key that exists on at least one side.
     private struct Candidate {
         let key: [UInt8]
-        /// The source's, or the target's where the source has no such key.
+        /// The type at the source, or at the target if the source has no such key.
         let type: String
         let expiresAt: (source: Int64, target: Int64)
         let digest: KeyDigest
-        /// What is known without a look at the values; they are read all the same, for the digest.
+        /// What is known without reading the values. They are read nevertheless, for the digest.
         let known: ValueVerdict
-        /// What the values were asked for with, and the replies.
+        /// The command that asked for the values, and the replies.
         var question: Command?
         var values: (source: RESPValue, target: RESPValue)?
     }
 
-    /// 1. The source says the types, 2. each side reads the value as the source's type asks for it, 3. what that leaves open is
-    /// asked for: the type of what the target could not read as the source's, and values of keys that are different already.
+    /// Compares keys in three steps: 1. The source reports the types. 2. Each side reads the value with the command for the
+    /// source's type. 3. What is still open is asked for: the type of values that the target could not read as the source's
+    /// type, and the values of keys that are already known to differ.
     func compare(_ keys: [[UInt8]], database: UInt32) async throws(ServerError) -> Findings {
         var findings = Findings()
         var left = try await types(of: keys, database: database)
@@ -88,7 +89,7 @@ struct KeyComparer: Sendable {
 
     private func select(_ database: UInt32) -> Command { [Self.selectCommand, Array("\(database)".utf8)] }
 
-    /// The source's types and deadlines.
+    /// The types and deadlines at the source.
     private func types(of keys: [[UInt8]], database: UInt32) async throws(ServerError) -> [Sight] {
         var commands = [select(database)]
         commands.reserveCapacity(keys.count * 2 + 1)
@@ -104,7 +105,8 @@ struct KeyComparer: Sendable {
         }
     }
 
-    /// What the target has, and both sides' values as `questions` ask for them; where there is none, the target's type.
+    /// Asks the target for its deadlines and both sides for their values by `questions`. If a key has no question, the
+    /// target is asked for its type.
     private func values(
         of keys: [[UInt8]], _ questions: [Command?], database: UInt32, _ left: inout [Sight]
     ) async throws(ServerError) -> [Sight] {
@@ -157,7 +159,7 @@ struct KeyComparer: Sendable {
         }
     }
 
-    /// - Returns: Unix milliseconds, -1 for never; `nil` when there is no such key.
+    /// - Returns: the deadline in Unix milliseconds, -1 if there is none; `nil` if there is no such key.
     private func deadline(_ reply: RESPValue, of server: ServerConnection) throws(ServerError) -> Int64? {
         guard let milliseconds = reply.int else { throw server.violation("PEXPIRETIME") }
         return milliseconds == -2 ? nil : milliseconds
@@ -190,7 +192,7 @@ struct KeyComparer: Sendable {
         return candidate
     }
 
-    /// Values of keys that are different already, where they have not been read.
+    /// Reads the values of keys that are known to differ, if they have not been read yet.
     private func readDifferent(_ candidates: inout [Candidate]) async throws(ServerError) {
         var (places, questions): ([Int], [Command]) = ([], [])
         for (place, candidate) in candidates.enumerated() {
@@ -214,7 +216,7 @@ struct KeyComparer: Sendable {
         var digest = candidate.digest
         var verdict = candidate.known
         if let question = candidate.question, let answers = candidate.values {
-            // Errors say no more about a key that is known to be different, as of a command that one side lacks.
+            // If a key is known to differ, errors say no more about it. One side may lack a command, for example.
             if case .equal = verdict {
                 let isStale = try isChange(answers.source, of: question, on: source)
                 let isTargetStale = try isChange(answers.target, of: question, on: target)

@@ -1,34 +1,34 @@
 import Link
 
-/// A key that is not the same on both sides, time and again, while nothing wrote to it.
+/// A key that was different on both sides each time it was read, while nothing wrote to it.
 package struct KeyDifference: Equatable, Sendable {
     package enum Kind: String, Sendable, CaseIterable {
-        /// The source has the key, the target lacks it.
+        /// The source has the key and the target lacks it.
         case missing
-        /// The target has the key, the source lacks it.
+        /// The target has the key and the source lacks it.
         case extra
         case type
-        /// Numbers of elements, or of bytes, differ.
+        /// The numbers of elements or bytes differ.
         case length
         case value
-        /// A stream's groups: names, last delivered ids, pending entries.
+        /// The groups of a stream differ: names, last delivered IDs or pending entries.
         case groups
-        /// Absolute deadlines differ, by none of df2redis' own margins.
+        /// The absolute deadlines differ, and not by one of df2redis' own margins.
         case ttl
-        /// No difference to be mended: a policy leaves the key out, and the target lacks it.
+        /// Not a difference to repair: a policy leaves the key out, and the target lacks it.
         case leftOut = "left-out"
     }
 
     package let database: UInt32
     package let key: [UInt8]
     package let kind: Kind
-    /// The source's, or the target's where the source has no such key.
+    /// The type at the source, or at the target if the source has no such key.
     package let type: String
-    /// What differs, for people: a type, a number, a deadline; never a value.
+    /// What differs, for messages: a type, a number or a deadline, but never a value.
     package let source: String?
     package let target: String?
 
-    /// One line of JSON, without its line end. The key is text where its bytes are UTF-8, and hexadecimal always.
+    /// One line of JSON, without its line end. The key is given as text if its bytes are UTF-8, and always in hexadecimal.
     package var json: String {
         var fields = ["\"database\":\(database)", "\"kind\":\"\(kind.rawValue)\"", "\"type\":\(JSONText.quoted(type))"]
         if let text = String(validating: key, as: UTF8.self) { fields.append("\"key\":\(JSONText.quoted(text))") }

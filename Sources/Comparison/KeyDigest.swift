@@ -1,6 +1,6 @@
 import Wire
 
-/// A running hash of what was read of a key on both sides: the same twice means that nothing has changed in between.
+/// A running hash of what was read of a key on both sides. The same hash twice means that nothing has changed in between.
 struct KeyDigest {
     private(set) var value: UInt64 = 0
 

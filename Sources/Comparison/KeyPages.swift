@@ -3,24 +3,24 @@ import Redis
 import Servers
 import Wire
 
-/// Walks the keys of a server's database, page by page; of a cluster, master by master.
+/// Walks over the keys of a server's database page by page, and master by master in a cluster.
 ///
-/// A slot that is handed over meanwhile may escape the walk. A key may come more than once, as SCAN gives it. Copies of a key that a master keeps in shards which do not own it come
-/// too; TYPE answers for the key that clients see.
+/// A slot that is handed over meanwhile may escape the walk. SCAN may return a key more than once. It also returns copies of
+/// a key that a master keeps in shards which do not own the key; TYPE answers for the key that clients see.
 struct KeyPages {
     let server: ServerConnection
     let database: UInt32
     let selection: KeySelection
     private let count: Int
     private var cursor = "0"
-    /// The servers that are left, the one that is walked first; `nil` before the walk.
+    /// The servers that are left, beginning with the one that is being walked; `nil` before the walk.
     private var places: [Endpoint?]?
 
     init(server: ServerConnection, database: UInt32, selection: KeySelection, count: Int) {
         (self.server, self.database, self.selection, self.count) = (server, database, selection, count)
     }
 
-    /// - Returns: `nil` when there are no more.
+    /// - Returns: `nil` if there are no more keys.
     mutating func next() async throws(ServerError) -> [[UInt8]]? {
         if places == nil { places = try await server.walkPlaces() }
         guard let place = places?.first else { return nil }
@@ -39,7 +39,7 @@ struct KeyPages {
     }
 }
 
-/// Which keys are compared.
+/// Decides which keys are compared.
 struct KeySelection: Sendable {
     let filter: String?
     private let reserved: [ReservedKeys]
@@ -47,8 +47,8 @@ struct KeySelection: Sendable {
     private let seed = UInt64.random(in: 0 ... .max)
 
     /// - Parameters:
-    ///   - checkpointKeys: of all tasks that are known; their names may begin with anything.
-    ///   - isInCluster: names with a hash tag before them are reserved too.
+    ///   - checkpointKeys: the checkpoints' keys of all known tasks, which may have any prefix.
+    ///   - isInCluster: whether names with a hash tag in front of them are reserved, too.
     init(options: ComparisonOptions, checkpointKeys: Set<String>, isInCluster: Bool = false) {
         filter = options.filter
         reserved = checkpointKeys.map { ReservedKeys(checkpoint: $0, isInCluster: isInCluster) }

@@ -1,10 +1,10 @@
 import Servers
 import Wire
 
-/// Compares a value piece by piece: neither side's is in memory whole.
+/// Compares a value piece by piece, so that neither side's value is completely in memory.
 ///
-/// Elements that have no order are read from the source and looked up at the target; with as many elements on both sides,
-/// all of the source's at the target means that the values are equal.
+/// Unordered elements are read from the source and looked up at the target. If both sides have the same number of elements
+/// and the target has all of the source's, the values are equal.
 struct LargeValue {
     private static let elements = 512
     private static let bytes = 1 << 20
@@ -39,7 +39,7 @@ struct LargeValue {
         words.map { $0 as? [UInt8] ?? Array("\($0)".utf8) }
     }
 
-    /// The answers of both sides to one command; `nil` when the key is no longer what it was.
+    /// The answers of both sides to one command; `nil` if the key has changed meanwhile.
     private mutating func both(
         _ command: Command
     ) async throws(ServerError) -> (source: RESPValue, target: RESPValue)? {
@@ -126,7 +126,8 @@ struct LargeValue {
             return .differs(.groups, source: Self.text(left), target: Self.text(right))
         }
         for name in left.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            // How many are pending, the first and the last of them, and how many each consumer has.
+            // XPENDING returns the number of pending entries, the first and the last of them, and their number for each
+            // consumer.
             guard let pending = try await both(command("XPENDING", key, name)) else { return .hasChanged }
             let (left, right) = (PendingEntries(pending.source), PendingEntries(pending.target))
             guard left == right else {
@@ -136,7 +137,8 @@ struct LargeValue {
         return .equal
     }
 
-    /// The last id that each group has delivered, and how many consumers it has: one with nothing pending is nowhere else.
+    /// The last ID that each group has delivered and the number of its consumers. Consumers without pending entries are
+    /// counted only here.
     private static func positions(_ reply: RESPValue) -> [[UInt8]: String] {
         var positions: [[UInt8]: String] = [:]
         for group in reply.array ?? [] {
@@ -158,7 +160,7 @@ struct LargeValue {
         return place.map { parts[$0 + 1] }
     }
 
-    /// The least id after `id`.
+    /// The smallest ID after `id`.
     private static func successor(of id: String) -> String? {
         let parts = id.split(separator: "-").map { UInt64($0) }
         guard parts.count == 2, let milliseconds = parts[0], let sequence = parts[1] else { return nil }
@@ -166,7 +168,7 @@ struct LargeValue {
     }
 }
 
-/// A reply to XPENDING: servers spell that nothing is pending, and the consumers' counts, in different ways.
+/// A reply to XPENDING. Servers differ in how they encode that nothing is pending, and the consumers' counts.
 private struct PendingEntries: Equatable {
     var count: Int64 = 0
     var first: String?
@@ -186,7 +188,7 @@ private struct PendingEntries: Equatable {
 
 /// Sends the same commands to both sides at the same time.
 ///
-/// - Returns: `nil` when an answer says that a key is no longer what it was.
+/// - Returns: `nil` if an answer says that a key has changed meanwhile.
 func requestBoth(
     _ commands: [Command], _ source: ServerConnection, _ target: ServerConnection
 ) async throws(ServerError) -> (source: [RESPValue], target: [RESPValue])? {
@@ -198,7 +200,7 @@ func requestBoth(
     return (left, right)
 }
 
-/// Sends each side its commands at the same time. Error replies are values.
+/// Sends each side its commands at the same time. Error replies are returned as values.
 func answersOfBoth(
     _ toSource: [Command], _ toTarget: [Command], _ source: ServerConnection, _ target: ServerConnection
 ) async throws(ServerError) -> (source: [RESPValue], target: [RESPValue]) {

@@ -1,14 +1,14 @@
 import Redis
 import Servers
 
-/// What of the source a policy leaves out, as the target is.
+/// What a policy leaves out of the source, given what the target supports.
 struct PolicyScope: Sendable {
-    /// `nil`: no type is left out.
+    /// The target's profile; `nil` if no type is left out.
     private let profile: TargetProfile?
     private let databaseCount: UInt32?
     private let skippedDatabases: Set<UInt32>
 
-    /// - Throws: `ServerError`, where the target has to be asked.
+    /// - Throws: `ServerError` if the target must be asked and cannot be.
     init(_ options: ComparisonOptions, _ target: TargetSettings) async throws(ServerError) {
         skippedDatabases = options.skippedDatabases
         guard options.leavesOutUnsupported else {

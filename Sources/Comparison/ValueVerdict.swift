@@ -1,9 +1,9 @@
-/// What a look at the two values of a key has given.
+/// The result of comparing the two values of a key.
 enum ValueVerdict {
     case equal
     case differs(KeyDifference.Kind, source: String? = nil, target: String? = nil)
-    /// The first pieces do not reach the end of the values.
+    /// The first pieces do not reach the ends of the values.
     case isLarge
-    /// The key was given another type, or was removed, since its type was read.
+    /// The key has been removed, or has got another type, since its type was read.
     case hasChanged
 }
