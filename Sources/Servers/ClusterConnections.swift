@@ -2,12 +2,13 @@ import Link
 package import Redis
 import Wire
 
-/// The connections of one reader to the nodes of a cluster: each command goes to the node that serves its key, and after it
-/// where it is sent on.
+/// The connections of one reader to the nodes of a cluster. Each command goes to the node that serves its key, and follows
+/// redirections.
 ///
-/// A command without a key goes to some master. Only for commands that read: one may be sent twice.
+/// A command without a key goes to any master. The connections are only for commands that read, because a command may be
+/// sent twice.
 package actor ClusterConnections {
-    /// How often a command is sent on, or sent again, before its error is the answer.
+    /// How often a redirected command is sent before its error becomes the answer.
     private static let attempts = 40
     private static let pause = Duration.milliseconds(50)
 
@@ -20,23 +21,24 @@ package actor ClusterConnections {
     private let role: String
     private let timeout: Duration
     private var links: [Endpoint: Link] = [:]
-    /// Selected by the caller, for all that follows.
+    /// The database that the caller has selected for all following commands.
     private var database: UInt32 = 0
 
     init(_ cluster: ClusterConnector, role: String, timeout: Duration) {
         (self.cluster, self.role, self.timeout) = (cluster, role, timeout)
     }
 
-    /// The masters, as they are now.
+    /// The current masters.
     func masters() async throws(TargetError) -> [ClusterTopology.Node] {
         let view = try await cluster.current()
         return try await cluster.refresh(after: view.generation).topology.masters
     }
 
-    /// The topology as it was read last.
+    /// The topology that was read last.
     package func topology() async throws(TargetError) -> ClusterTopology { try await cluster.current().topology }
 
-    /// Sends all commands, each to the node of its key, and answers their replies in order. Error replies are values.
+    /// Sends all commands, each to the node of its key, and returns their replies in order. Error replies are returned as
+    /// values.
     func requests(_ commands: [Command]) async throws -> [RESPValue] {
         var replies = [RESPValue](repeating: .array(nil), count: commands.count)
         var places: [Endpoint: [Int]] = [:]
@@ -68,7 +70,7 @@ package actor ClusterConnections {
         return replies
     }
 
-    /// Sends commands to one node, whatever keys they are about.
+    /// Sends commands to one node, regardless of their keys.
     func requests(_ commands: [Command], at endpoint: Endpoint) async throws -> [RESPValue] {
         guard let first = commands.first, let number = Self.selected(by: first) else {
             return try await exchange(endpoint, commands).replies
@@ -83,7 +85,7 @@ package actor ClusterConnections {
         return UInt32(String(decoding: command[1], as: UTF8.self)) ?? 0
     }
 
-    /// - Returns: `nil` when the connection was lost: the commands are to be sent again.
+    /// - Returns: `nil` if the connection was lost, so that the commands must be sent again.
     private func answers(
         _ endpoint: Endpoint, _ commands: [Command]
     ) async throws -> (replies: [RESPValue], refusal: String?)? {
@@ -110,7 +112,7 @@ package actor ClusterConnections {
                 refusal = replies.removeFirst().errorText
                 if refusal == nil { links[endpoint]?.database = database }
             }
-            // In the database that was selected before, what follows would be the answer to another question.
+            // In the previously selected database, the other commands would have answered another question.
             if let refusal { return (commands.map { _ in .error(refusal) }, refusal) }
             if isAsking { replies = replies.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)[...] }
             return (Array(replies), nil)
@@ -128,7 +130,7 @@ package actor ClusterConnections {
         return link
     }
 
-    // MARK: Commands that are sent on
+    // MARK: Redirected commands
 
     private func follow(_ command: Command) async throws -> RESPValue {
         var view = try await cluster.current()
@@ -158,7 +160,7 @@ package actor ClusterConnections {
                 guard error.isTransient else { throw error }
                 last = (nil, error)
                 try await Task.sleep(for: Self.pause)
-                // While a failover is on, perhaps nobody answers.
+                // During a failover it is possible that no node answers.
                 if let newer = try? await cluster.refresh(after: view.generation) { view = newer }
             }
         }
@@ -178,7 +180,7 @@ package actor ClusterConnections {
         return place < command.count ? KeySlot(of: command[place]) : KeySlot(0)
     }
 
-    /// When the first certificate of a master ends, and whose it is.
+    /// When the first certificate of a master expires, and the master's endpoint.
     func certificateEnd() async throws -> (end: Int64, endpoint: Endpoint)? {
         var first: (end: Int64, endpoint: Endpoint)?
         for node in try await masters() {
@@ -188,7 +190,7 @@ package actor ClusterConnections {
         return first
     }
 
-    /// FIN-first, all at the same time.
+    /// Closes all connections at the same time, each with a FIN first.
     func close(within limit: Duration) async {
         let connections = links.values.map(\.connection)
         links = [:]

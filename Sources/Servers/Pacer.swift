@@ -1,4 +1,4 @@
-/// Lets at most so many commands a second go to a server, over all connections to it.
+/// Limits the number of commands a second that go to a server, over all connections to it.
 package actor Pacer {
     private let interval: Duration
     private var next = ContinuousClock.now

@@ -21,7 +21,7 @@ package struct ServerConnection: Sendable {
     private let way: Way
     private let timeout: Duration
     private let pacer: Pacer?
-    /// As long as a leave waits for a FIN: a busy source must not be answered with RST.
+    /// How long a leave waits for the peer's FIN. A busy source must not be answered with RST.
     private static let finWait = Duration.seconds(1)
 
     /// - Throws: `ServerError`.
@@ -46,7 +46,7 @@ package struct ServerConnection: Sendable {
             let way: Way
             if let cluster = connector.cluster {
                 let connections = ClusterConnections(cluster, role: role, timeout: settings.timeout)
-                // A node that is none says so here.
+                // If a node is not a cluster node, this reports it.
                 _ = try await connections.requests([command("PING")])
                 way = .cluster(connections)
             } else {
@@ -58,10 +58,10 @@ package struct ServerConnection: Sendable {
         }
     }
 
-    /// All connections that the reading of a cluster needs, for what is not about a key; `nil`: it is a server by itself.
+    /// The connections to the nodes of a cluster, for requests that concern no key; `nil` for a single server.
     package var cluster: ClusterConnections? { if case .cluster(let connections) = way { connections } else { nil } }
 
-    /// Sends all commands, then reads all replies. Error replies are values.
+    /// Sends all commands, then reads all replies. Error replies are returned as values.
     package func requests(_ commands: [Command]) async throws(ServerError) -> [RESPValue] {
         do {
             if let pacer { try await pacer.take(commands.count) }
@@ -74,7 +74,7 @@ package struct ServerConnection: Sendable {
         }
     }
 
-    /// The servers that a walk over all keys goes to, one after the other; `nil` is the one server that there is.
+    /// The servers that a walk over all keys must visit, one after another. A single server is represented by `nil`.
     package func walkPlaces() async throws(ServerError) -> [Endpoint?] {
         guard let cluster else { return [nil] }
         do { return try await cluster.masters().map(\.endpoint) } catch { throw .target(error) }
@@ -91,7 +91,7 @@ package struct ServerConnection: Sendable {
         }
     }
 
-    /// When the first of the server's certificates ends, in Unix seconds, and whose it is; `nil` in plaintext.
+    /// When the first of the server's certificates expires, in Unix seconds, and its endpoint; `nil` in plaintext.
     package func certificateEnd() async throws(ServerError) -> (end: Int64, endpoint: Endpoint)? {
         do {
             switch way {
@@ -103,7 +103,7 @@ package struct ServerConnection: Sendable {
         }
     }
 
-    /// - Throws: for an error reply too.
+    /// - Throws: `ServerError`, also for an error reply.
     package func demand(_ command: Command) async throws(ServerError) -> RESPValue {
         let reply = try await requests([command])[0]
         if case .error(let text) = reply { throw refusal(text, of: command) }
@@ -114,7 +114,7 @@ package struct ServerConnection: Sendable {
         try await demand(words.map { Array($0.utf8) })
     }
 
-    /// What an error reply to `command` means.
+    /// The error for an error reply to `command`.
     package func refusal(_ text: String, of command: Command) -> ServerError {
         let name = String(decoding: command[0], as: UTF8.self)
         return switch side {
@@ -132,7 +132,7 @@ package struct ServerConnection: Sendable {
         }
     }
 
-    /// A reply that is no answer to what was asked.
+    /// The error for a reply that does not fit the question.
     package func violation(_ what: String) -> ServerError {
         switch side {
         case .source: .source(SourceError(.protocolViolation, "the source's answer to \(what) cannot be read"))
@@ -140,7 +140,7 @@ package struct ServerConnection: Sendable {
         }
     }
 
-    /// FIN-first.
+    /// Closes the connection, with a FIN first.
     package func close() async {
         switch way {
         case .server(let connection): _ = await connection.leave(within: Self.finWait)
@@ -148,7 +148,7 @@ package struct ServerConnection: Sendable {
         }
     }
 
-    /// A section of INFO; of a cluster, some master's.
+    /// A section of INFO; for a cluster, that of any master.
     package func info(_ section: String) async throws(ServerError) -> ServerInfo {
         try await info(section, at: walkPlaces()[0])
     }
@@ -160,7 +160,7 @@ package struct ServerConnection: Sendable {
         return ServerInfo(reply.text)
     }
 
-    /// Keys by database, those that are not empty.
+    /// The number of keys by database, without empty databases.
     package func keyCounts() async throws(ServerError) -> [UInt32: Int] {
         var counts: [UInt32: Int] = [:]
         for place in try await walkPlaces() {

@@ -1,7 +1,7 @@
 package import Dragonfly
 package import Redis
 
-/// Why a server of the two could not be asked.
+/// Why the source or the target could not be asked.
 package enum ServerError: Error, Sendable, CustomStringConvertible {
     case source(SourceError)
     case target(TargetError)
