@@ -1,19 +1,19 @@
 import Glibc
 
-/// A file that is replaced as a whole: a reader sees the old contents or the new ones, never half of them.
+/// A file that is replaced as a whole: a reader sees either the old contents or the new ones.
 ///
-/// Ours and not Foundation's `Data.write(options: .atomic)`, which neither brings the bytes nor the name to the disk, and
-/// names no call in its errors.
+/// Foundation's `Data.write(options: .atomic)` is not used, because it flushes neither the bytes nor the name to the disk,
+/// and its errors do not name the call that failed.
 package struct AtomicFile: Sendable {
     package let path: String
-    /// Readable by the group, for whoever watches the task.
+    /// The file is readable by its group, for programs that watch the task.
     private static let mode: mode_t = 0o640
 
     package init(path: String) { self.path = path }
 
-    /// Writes a new file and lets it take the old one's name.
+    /// Writes a new file and renames it to the old one's name.
     ///
-    /// - Parameter isDurable: the contents and the name are on the disk when this returns.
+    /// - Parameter isDurable: whether the contents and the name must be on the disk when this returns.
     package func write(_ contents: [UInt8], isDurable: Bool) throws(SystemError) {
         let temporary = path + ".new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, Self.mode)
@@ -21,7 +21,7 @@ package struct AtomicFile: Sendable {
         let written = retryingInterrupts { Glibc.write(descriptor, contents, contents.count) }
         var failure: SystemError?
         if written < contents.count {
-            // A file takes less than it is given only when the disk is full.
+            // A file takes fewer bytes than it is given only if the disk is full.
             failure = SystemError("write", errno: written < 0 ? errno : ENOSPC, peer: temporary)
         } else if isDurable, fsync(descriptor) != 0 {
             failure = SystemError("fsync", errno: errno, peer: temporary)
@@ -35,9 +35,9 @@ package struct AtomicFile: Sendable {
         if isDurable { try syncFolder() }
     }
 
-    /// Removes the file, from the disk too.
+    /// Removes the file, on the disk as well.
     ///
-    /// - Throws: `SystemError` when it is there and cannot be removed.
+    /// - Throws: `SystemError` if the file exists and cannot be removed.
     package func remove() throws(SystemError) {
         if unlink(path) != 0 {
             if errno == ENOENT { return }
@@ -46,7 +46,7 @@ package struct AtomicFile: Sendable {
         try syncFolder()
     }
 
-    /// A name that is only in memory would be gone after a crash of the machine.
+    /// Flushes the folder. A name that is only in memory would be gone after a crash of the machine.
     private func syncFolder() throws(SystemError) {
         let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

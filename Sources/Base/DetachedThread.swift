@@ -2,7 +2,7 @@ import Glibc
 
 /// Runs `body` on a new detached thread, for calls that block.
 ///
-/// - Returns: 0, or the errno of a thread that could not be had: then `body` does not run.
+/// - Returns: 0, or the errno if no thread could be created; `body` does not run in this case.
 @discardableResult
 package func detachThread(_ body: @escaping @Sendable () -> Void) -> Int32 {
     final class Box: Sendable {

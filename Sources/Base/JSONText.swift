@@ -1,7 +1,7 @@
-/// Text in JSON.
+/// Encodes text in JSON.
 ///
-/// Ours and not Foundation's `JSONEncoder`: the lines of the log and of the dead-letter file are read by people too, who
-/// want their fields in one order, and are written where a failure to encode could not be reported.
+/// Foundation's `JSONEncoder` is not used: people read the lines of the log and of the dead-letter file, too, and need the
+/// fields in a fixed order. These lines are also written where a failure to encode could not be reported.
 package enum JSONText {
     /// `text` as a JSON string, quotes included. Control characters are escaped, those of ISO 8859 too.
     package static func quoted(_ text: String) -> String {

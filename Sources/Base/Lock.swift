@@ -3,7 +3,7 @@ public import Glibc
 /// A value behind a mutex, for small state that several queues share.
 ///
 /// `Synchronization.Mutex` would do, but gives false reports under the thread sanitizer (Swift 6.3 on Linux). Public for the
-/// reason that `MappedTable` is.
+/// same reason as `MappedTable`.
 public final class Lock<Value>: @unchecked Sendable {  // every access to `value` is between lock and unlock
     @usableFromInline let mutex: UnsafeMutablePointer<pthread_mutex_t>
     @usableFromInline var value: Value
@@ -21,7 +21,7 @@ public final class Lock<Value>: @unchecked Sendable {  // every access to `value
         mutex.deallocate()
     }
 
-    /// Specialized in other modules: the hot paths take one for each read.
+    /// Can be specialized in other modules, because hot paths take a lock for each read.
     @inlinable public func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }

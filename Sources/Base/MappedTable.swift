@@ -1,8 +1,8 @@
 import Glibc
 
-/// An entry of a `MappedTable`: found by its fingerprint, free when that is 0.
+/// An entry of a `MappedTable`. It is found by its fingerprint; a slot with the fingerprint 0 is free.
 public protocol MappedEntry: BitwiseCopyable {
-    /// What it is found by.
+    /// The number by which the entry is found.
     var fingerprint: UInt64 { get }
     /// A slot without an entry.
     static var free: Self { get }
@@ -11,39 +11,39 @@ public protocol MappedEntry: BitwiseCopyable {
 extension UInt64: MappedEntry {
     /// The number itself.
     @inlinable public var fingerprint: UInt64 { self }
-    /// No number that is kept.
+    /// The number 0, which cannot be kept.
     @inlinable public static var free: UInt64 { 0 }
 }
 
 /// An open-addressed hash table in a file that is mapped into memory.
 ///
 /// ```
-/// head: `headBytes` of the owner's │ slots, a power of 2: an entry each, at the slot of its fingerprint or behind it
+/// head: `headBytes` of the owner's │ slots, a power of 2: one entry each, at the slot of its fingerprint or after it
 /// ```
-/// The pages are the kernel's to keep or to write out, so memory stays bounded however many entries there are. At most half
-/// of the slots are in use: a search ends at a free one. There is no well-kept library for this: databases bring their own
-/// files, logs and caches, and what is needed here is one array and a dozen lines.
+/// The kernel decides which pages it keeps or writes out, so memory stays bounded regardless of the number of entries. At
+/// most half of the slots are in use, so a search ends at a free one. There is no well-kept library for this: databases
+/// bring their own files, logs and caches, and this needs only one array and a dozen lines.
 ///
-/// Public, though nobody outside the package can see it: a generic `package` type is not specialized in other modules
-/// (Swift 6.3), so that each copy of an entry there is a call through its metadata.
+/// Public, although nothing outside the package can see it: a generic `package` type is not specialized in other modules
+/// (Swift 6.3), so each copy of an entry there would be a call through its metadata.
 ///
-/// Not Sendable: it belongs to its owner's queue.
+/// Not Sendable: it is confined to its owner's queue.
 public struct MappedTable<Entry: MappedEntry>: ~Copyable {
     @usableFromInline var memory: UnsafeMutableRawBufferPointer
     @usableFromInline var slots: UnsafeMutableBufferPointer<Entry>
     @usableFromInline var used: Int
 
-    /// Maps a new, empty table into `descriptor`, an empty file, which stays the caller's.
+    /// Maps a new, empty table into `descriptor`, which must be an empty file. The descriptor still belongs to the caller.
     ///
     /// - Parameters:
-    ///   - slotCount: a power of 2.
-    ///   - name: of the file, in errors.
-    /// - Throws: `SystemError` when the disk has no room.
+    ///   - slotCount: the number of slots, a power of 2.
+    ///   - name: the name of the file in errors.
+    /// - Throws: `SystemError` if the disk has no room.
     package init(
         creatingIn descriptor: Int32, name: String, headBytes: Int = 0, slotCount: Int
     ) throws(SystemError) {
         precondition(slotCount > 0 && slotCount & (slotCount - 1) == 0, "the slots are a power of 2")
-        // Reserved now: a page that finds no room later would be a SIGBUS.
+        // The space is reserved now, because a page that finds no room later would cause a SIGBUS.
         let size = headBytes + slotCount * MemoryLayout<Entry>.stride
         var code = EINTR
         while code == EINTR { code = posix_fallocate(descriptor, 0, off_t(size)) }
@@ -54,7 +54,7 @@ public struct MappedTable<Entry: MappedEntry>: ~Copyable {
 
     /// Maps the table that an earlier process has left in `descriptor`.
     ///
-    /// - Throws: `SystemError`; EINVAL when the file is no such table.
+    /// - Throws: `SystemError`; EINVAL if the file is not such a table.
     package init(
         openingIn descriptor: Int32, name: String, headBytes: Int, smallest: Int
     ) throws(SystemError) {
@@ -66,7 +66,7 @@ public struct MappedTable<Entry: MappedEntry>: ~Copyable {
         else { throw SystemError("read", errno: EINVAL, peer: name) }
         let (memory, slots) = try Self.map(descriptor, name, headBytes, slotCount)
         let used = slots.reduce(0) { $0 + ($1.fingerprint == 0 ? 0 : 1) }
-        // A table without a free slot would be searched for ever.
+        // A search in a table without a free slot would never end.
         guard used <= slotCount / 2 else {
             munmap(memory.baseAddress, memory.count)
             throw SystemError("read", errno: EINVAL, peer: name)
@@ -90,7 +90,7 @@ public struct MappedTable<Entry: MappedEntry>: ~Copyable {
         )
     }
 
-    /// Slots in use.
+    /// The number of slots in use.
     @inlinable public var count: Int { used }
     package var slotCount: Int { slots.count }
 
@@ -104,18 +104,18 @@ public struct MappedTable<Entry: MappedEntry>: ~Copyable {
 
     // MARK: Entries, inlined: unspecialized, each copy of an entry would be a call.
 
-    /// The entry of a fingerprint; `nil` when there is none.
+    /// The entry of a fingerprint; `nil` if there is none.
     @inlinable public subscript(fingerprint: UInt64) -> Entry? {
         let entry = slots[place(of: fingerprint)]
         return entry.fingerprint == fingerprint ? entry : nil
     }
 
-    /// There is no room for another fingerprint: `copy(to:)` a table of twice the slots.
+    /// Whether there is no room for another fingerprint. In this case, `copy(to:)` a table with twice as many slots.
     @inlinable @inline(__always) public var isFull: Bool { used >= slots.count / 2 }
 
-    /// Puts an entry in, in place of the one with its fingerprint.
+    /// Inserts an entry, or replaces the one with its fingerprint.
     ///
-    /// - Returns: `true` when there was none.
+    /// - Returns: `true` if there was none.
     @discardableResult
     @inlinable @inline(__always) public mutating func set(_ entry: Entry) -> Bool {
         precondition(entry.fingerprint != 0, "0 marks a free slot")
@@ -140,7 +140,7 @@ public struct MappedTable<Entry: MappedEntry>: ~Copyable {
             next = (next + 1) & mask
             let moved = slots[next]
             if moved.fingerprint == 0 { break }
-            // It may fill the hole unless its own place lies behind the hole.
+            // The entry may fill the hole unless its own place comes after the hole.
             let home = Int(truncatingIfNeeded: moved.fingerprint) & mask
             if (next - home) & mask >= (next - hole) & mask {
                 slots[hole] = moved

@@ -1,12 +1,12 @@
 import Glibc
 
-/// A file that says something by being there; in it is when it was set, in Unix time.
+/// A file whose existence is a mark. It contains the Unix time at which it was set.
 package struct MarkerFile: Equatable, Sendable {
     package let path: String
 
     package init(_ path: String) { self.path = path }
 
-    /// The file is there, whatever is in it; one that cannot be looked for counts as there.
+    /// Whether the file exists, regardless of its contents. If this cannot be determined, the file counts as existing.
     package var isSet: Bool { access(path, F_OK) == 0 || errno != ENOENT }
 
     /// - Throws: `SystemError`

@@ -1,4 +1,4 @@
-/// Sebastiano Vigna's SplitMix64: small, and the same on every machine for the same seed.
+/// Sebastiano Vigna's SplitMix64. It is small and gives the same numbers on every machine for the same seed.
 package struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64
 

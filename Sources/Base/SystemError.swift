@@ -5,7 +5,7 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
     /// The call, as its manual page names it; `getaddrinfo` carries an `EAI_*` code in `errno`.
     package let call: String
     package let errno: Int32
-    /// The other end, or the file.
+    /// The peer or the file.
     package let peer: String
 
     package init(_ call: String, errno: Int32, peer: String) {
@@ -14,7 +14,8 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
         self.peer = peer
     }
 
-    /// The system itself is short of something: descriptors, threads, memory. No peer and no file is to blame.
+    /// Whether the system itself is short of something: descriptors, threads or memory. Neither the peer nor the file is to
+    /// blame.
     package var isExhaustion: Bool {
         switch errno {
         case EMFILE, ENFILE, ENOMEM, ENOBUFS: true
