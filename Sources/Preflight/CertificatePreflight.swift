@@ -2,18 +2,18 @@ import Link
 import Servers
 import Wire
 
-/// Looks at how long a server's certificates are good.
+/// Checks how long a server's certificates are valid.
 ///
-/// One that has ended by now is no line of this: nobody gets so far, unless nothing is verified.
+/// An expired certificate usually does not reach this check, because the connection fails unless verification is off.
 struct CertificatePreflight: Sendable {
-    /// Days that suffice for renewing one.
+    /// The number of days that is enough for renewing a certificate.
     private static let enoughDays: Int64 = 30
     private static let secondsOfDay: Int64 = 86_400
 
     let subject: PreflightFinding.Subject
-    /// `nil`: plaintext.
+    /// `nil` for plaintext.
     let tls: TLSSettings?
-    /// Unix seconds.
+    /// The time in Unix seconds.
     var now = WallClock.milliseconds() / 1000
 
     func findings(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
@@ -33,7 +33,7 @@ struct CertificatePreflight: Sendable {
         return findings
     }
 
-    /// - Parameter end: of the first certificate of the chain to end, in Unix seconds.
+    /// - Parameter end: when the first certificate of the chain expires, in Unix seconds.
     func finding(end: Int64, _ endpoint: Endpoint) -> PreflightFinding {
         let date = Self.date(end)
         let days = (end - now) / Self.secondsOfDay
@@ -53,7 +53,7 @@ struct CertificatePreflight: Sendable {
     }
 
     private static func date(_ seconds: Int64) -> String {
-        // Days from civil, the other way round (Hinnant, chrono-compatible low-level date algorithms).
+        // This is the inverse of days-from-civil (Hinnant, chrono-compatible low-level date algorithms).
         let shifted = seconds / secondsOfDay + 719_468
         let era = shifted / 146_097
         let dayOfEra = shifted - era * 146_097

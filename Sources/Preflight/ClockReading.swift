@@ -2,9 +2,10 @@ import Link
 import Servers
 import Wire
 
-/// How far another clock is ahead of ours, and how long a request takes.
+/// Measures how far another server's clock is ahead of ours, and how long a request takes.
 enum ClockReading {
-    /// - Returns: the shortest of five round trips; `nil` for the clock when the server does not give its time.
+    /// - Returns: the shortest of five round trips, and the clock's difference; `nil` for the latter if the server does not
+    ///   give its time.
     static func take(_ server: ServerConnection) async throws(ServerError) -> (Duration, aheadMilliseconds: Int64?) {
         var best = Duration.seconds(3600)
         for _ in 0..<5 {

@@ -3,7 +3,7 @@ import Redis
 import Servers
 import Wire
 
-/// Looks at a cluster as a whole: its slots, its replicas, what may evict keys.
+/// Checks a cluster as a whole: its slots, its replicas, and the state that each master reports.
 struct ClusterPreflight: Sendable {
     let connections: ClusterConnections
 
@@ -13,7 +13,7 @@ struct ClusterPreflight: Sendable {
         return Self.findings(of: topology) + (try await states(server))
     }
 
-    /// By the slots and replicas that a node knows of.
+    /// The findings on the slots and replicas that a node knows of.
     static func findings(of topology: ClusterTopology) -> [PreflightFinding] {
         var findings: [PreflightFinding] = []
         let example = topology.masters.first?.endpoint.description ?? "<node>"
@@ -42,7 +42,7 @@ struct ClusterPreflight: Sendable {
         return findings
     }
 
-    /// What each master says of the cluster: the flows wait for the one that says no.
+    /// The findings on the cluster's state as each master reports it. The flows wait for any master that reports a failure.
     private func states(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
         var failing: [String] = []
         for case let place? in try await server.walkPlaces() {

@@ -1,7 +1,7 @@
 import Link
 import Replication
 
-/// Says what the next start makes of what the target holds.
+/// Describes what the next start does with the contents of the target.
 struct ContentsPreflight {
     private let outlook: StartOutlook
     private let existing: ReplicatorSettings.Existing
@@ -11,7 +11,7 @@ struct ContentsPreflight {
         self.existing = existing
     }
 
-    /// `nil`: the task does not start, as another line says.
+    /// The finding; `nil` if the task does not start, which another finding reports.
     var finding: PreflightFinding? {
         switch outlook {
         case .cutOver: nil
@@ -52,7 +52,7 @@ struct ContentsPreflight {
             remedy: isHarmless ? nil : remedy(sync))
     }
 
-    /// What a full sync does, as a sentence.
+    /// Describes in a sentence what a full sync does.
     private func deed(_ sync: FullSyncOutlook) -> String {
         let setting = "fullSync.existing: \(existing.rawValue)"
         let all = sync.keys(nil)
@@ -100,7 +100,7 @@ struct ContentsPreflight {
 }
 
 extension FullSyncOutlook {
-    /// Keys that the target holds in these databases; `nil`: in all.
+    /// The number of keys that the target holds in these databases; `nil` for all databases.
     fileprivate func keys(_ databases: Set<UInt32>?) -> Int {
         targetKeys.filter { databases?.contains($0.key) ?? true }.values.reduce(0, +)
     }

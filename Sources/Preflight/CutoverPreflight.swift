@@ -4,14 +4,14 @@ import Redis
 package import Servers
 import Wire
 
-/// What a cut-over has to know of the task's two servers, at the moment of it. Nothing is written.
+/// Checks both servers of a task at the moment of a cut-over. Nothing is written.
 package struct CutoverPreflight: Sendable {
-    /// What is to be done at the source besides reading its position.
+    /// What must be possible at the source besides reading its position.
     package struct Needs: Sendable {
         package var pauses = true
-        /// Keys are compared, too.
+        /// Whether keys are compared, too.
         package var compares = false
-        /// Flows of the task; the source must have as many shards.
+        /// The number of flows of the task. The source must have as many shards.
         package var flows = 0
 
         package init() {}
@@ -86,7 +86,7 @@ package struct CutoverPreflight: Sendable {
         if needs.compares { commands += ["SELECT", "SCAN", "TYPE", "PEXPIRETIME", "GET", "INFO"] }
         guard !commands.isEmpty else { return [] }
         let whoAmI = try await server.requests([command("ACL", "WHOAMI")])[0]
-        // "User is default", where a Redis answers the name alone.
+        // A Dragonfly answers "User is default", whereas a Redis answers only the name.
         let user = whoAmI.text?.split(separator: " ").last.map(String.init) ?? servers.source.user ?? "default"
         let replies = try await server.requests(commands.map { command("ACL", "DRYRUN", user, $0) })
         let missing = zip(commands, replies).filter { $1.text?.contains("no permissions") == true }.map { "+\($0.0)" }

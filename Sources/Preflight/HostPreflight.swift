@@ -1,11 +1,11 @@
 import Glibc
 import Link
 
-/// Looks at the host that the task runs on: files and disk.
+/// Checks the host on which the task runs: files and disk.
 struct HostPreflight {
-    /// Sockets and files besides the flows'.
+    /// The number of sockets and files besides those of the flows.
     private static let otherDescriptors = 64
-    /// Of a flow: its sockets to both sides, its spool and its deadlines.
+    /// The number for each flow: its sockets to both sides, its spool and its deadlines.
     private static let descriptorsPerFlow = 8
 
     let options: PreflightOptions
@@ -54,7 +54,7 @@ struct HostPreflight {
         ]
     }
 
-    /// How long the queue lasts while the target takes nothing.
+    /// How long the queue lasts while the target takes nothing, as a part of a sentence.
     private var lasting: String {
         guard let rate = source.inputRate, rate >= 1024 else { return "" }
         let bytes = Double(options.spoolDiskBytes + options.spoolMemoryBytes)
@@ -62,7 +62,7 @@ struct HostPreflight {
             ": \(SizeText.seconds(bytes / rate)) without a target, at the present \(SizeText.bytes(Int(rate)))/s that clients send"
     }
 
-    /// `path`, or the nearest folder above it that there is.
+    /// `path`, or the nearest folder above it that exists.
     private static func nearest(_ path: String) -> (path: String, isThere: Bool) {
         var (folder, isThere) = (path.isEmpty ? "." : path, true)
         while access(folder, F_OK) != 0, let slash = folder.lastIndex(of: "/") {

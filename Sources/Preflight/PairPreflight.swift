@@ -1,9 +1,9 @@
 import Link
 import Redis
 
-/// Compares what the two servers have said of themselves.
+/// Compares what the two servers report about themselves.
 struct PairPreflight {
-    /// Milliseconds; below it a clock is right enough for TTLs.
+    /// In milliseconds. With a smaller difference a clock is accurate enough for TTLs.
     private static let clockTolerance: Int64 = 1000
 
     let source: SourceSide
@@ -40,7 +40,7 @@ struct PairPreflight {
         }
         let beyond = source.databases.subtracting(skipped).filter { $0 >= count }
         guard !beyond.isEmpty else {
-            // Of a source that could not be asked there are no figures.
+            // There are no figures of a source that could not be asked.
             guard source.hasCounted else { return findings }
             let text =
                 "\(counted(Int(count), "database")); the source has \(counted(source.keys, "key")) in \(source.databases.count)"

@@ -1,10 +1,10 @@
 import Link
 
-/// One line of a preflight: what was looked at, what was found, and what to do about it.
+/// One finding of a preflight: what was checked, what was found, and what to do about it.
 package struct PreflightFinding: Equatable, Sendable {
     package enum Level: String, Sendable, CaseIterable {
         case ok
-        /// The task can run; something will be lost, slower or in the way sooner or later.
+        /// The task can run, but something will be lost, slower or a problem sooner or later.
         case warn
         /// The task would not start, or would stop.
         case fail
@@ -16,10 +16,10 @@ package struct PreflightFinding: Equatable, Sendable {
 
     package let level: Level
     package let subject: Subject
-    /// What was looked at, in a word or two: `rights`, `memory`.
+    /// What was checked, in a word or two: `rights`, `memory`.
     package let topic: String
     package let message: String
-    /// What to do; `nil` where there is nothing to do.
+    /// What to do; `nil` if there is nothing to do.
     package let remedy: String?
 
     package init(

@@ -1,20 +1,20 @@
 package import Replication
 
-/// What a preflight has to know of the task.
+/// What a preflight must know about the task.
 package struct PreflightOptions: Sendable {
-    /// As it would run; the target as a command visits it.
+    /// The task's settings, but with the target's settings for a command that only visits the target.
     package let settings: ReplicatorSettings
     /// The key of the task's checkpoint in the target.
     package let checkpointKey: String
-    /// The names of all checkpoints of tasks begin with it.
+    /// The prefixes of df2redis' own keys in the target, including that of the checkpoints.
     package var ownPrefixes: Set<String> = ["df2redis:"]
-    /// Data that the target has no place for ends the task.
+    /// Whether data that the target cannot hold stops the task.
     package var stopsAtUnsupported: Bool
     /// Databases of the source that are left out on purpose.
     package var skippedDatabases: Set<UInt32>
     /// Whether the process that an owner's record names has certainly ended.
     package var hasEnded: @Sendable (_ owner: String) -> Bool = { ProcessIdentity.hasEnded($0) }
-    /// The task has been cut over, as a file of this host says.
+    /// Whether the task has been cut over, according to a file on this host.
     package var isCutOver = false
     package var stateDirectory: String
     package var spoolDirectory: String
@@ -22,7 +22,7 @@ package struct PreflightOptions: Sendable {
     package var spoolMemoryBytes: Int
     /// How long write rates are measured.
     package var interval = Duration.seconds(1)
-    /// Keys of the source whose types are looked at.
+    /// The number of the source's keys whose types are read.
     package var sampleKeys = 5000
 
     package init(_ settings: ReplicatorSettings) {

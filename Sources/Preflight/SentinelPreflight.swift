@@ -1,9 +1,9 @@
 import Link
 import Redis
 
-/// Looks at the sentinels that name the target.
+/// Checks the sentinels that name the target.
 struct SentinelPreflight: Sendable {
-    /// For a failover without a majority that one sentinel alone makes up.
+    /// The minimum number of sentinels for a failover that does not depend on a single one of them.
     private static let enough = 3
 
     let settings: SentinelSettings

@@ -1,4 +1,4 @@
-/// Sizes for people.
+/// Formats sizes and times for people.
 enum SizeText {
     static func bytes(_ count: Int) -> String {
         let units = ["B", "KiB", "MiB", "GiB", "TiB"]

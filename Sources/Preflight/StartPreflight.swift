@@ -1,16 +1,16 @@
 import Redis
 import Replication
 
-/// Looks at both servers and at this host before a task runs: nothing is written, and no session is made at the source.
+/// Checks both servers and this host before a task runs. Nothing is written, and no session is started at the source.
 ///
-/// The source is asked with PING, INFO, ROLE, ACL WHOAMI, ACL DRYRUN, SCAN, TYPE, TIME and DFLY REPLICAOFFSET only: some
-/// orders of a session's commands end a master (Protocol 0.3).
+/// The source is asked only with PING, INFO, ROLE, ACL WHOAMI, ACL DRYRUN, SCAN, TYPE, TIME and DFLY REPLICAOFFSET, because
+/// some sequences of a session's commands crash a master (Protocol 0.3).
 package struct StartPreflight: Sendable {
     private let options: PreflightOptions
 
     package init(_ options: PreflightOptions) { self.options = options }
 
-    /// All that was found, side by side: a server that cannot be reached is a finding too.
+    /// Returns all findings. A server that cannot be reached is a finding, too.
     package func run() async -> [PreflightFinding] {
         async let source = SourcePreflight(options).run()
         async let target = TargetPreflight(options).run()
@@ -23,9 +23,9 @@ package struct StartPreflight: Sendable {
         return findings
     }
 
-    /// What becomes of what the target holds.
+    /// The finding on what the next start does with the contents of the target.
     ///
-    /// - Parameter hasFailed: something has to be mended first, and may be why this cannot be said.
+    /// - Parameter hasFailed: whether something else must be fixed first, which may be why this cannot be determined.
     private func contents(_ target: TargetSide, hasFailed: Bool) async -> PreflightFinding? {
         guard let profile = target.profile, !options.isCutOver else { return nil }
         do throws(ReplicationError) {
