@@ -1,12 +1,12 @@
 import COpenSSL
 import Glibc
 
-/// When certificates of a server end.
+/// Finds out when the certificates of a server expire.
 enum CertificateEnd {
-    /// - Parameter ssl: after its handshake.
-    /// - Returns: of the server's certificate and those above it, the first end, in Unix seconds.
+    /// - Parameter ssl: an `SSL` after its handshake.
+    /// - Returns: the first expiry among the server's certificate and those above it, in Unix seconds.
     static func first(of ssl: OpaquePointer) -> Int64? {
-        // Without verification there is only what the server has sent, its own included.
+        // Without verification there is only the chain that the server has sent, including its own certificate.
         guard let chain = SSL_get0_verified_chain(ssl) ?? SSL_get_peer_cert_chain(ssl) else { return nil }
         return (0..<OPENSSL_sk_num(chain)).compactMap { place in
             OPENSSL_sk_value(chain, place).flatMap { end(of: OpaquePointer($0)) }

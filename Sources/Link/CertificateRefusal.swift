@@ -1,19 +1,19 @@
 import COpenSSL
 
-/// Which certificate of a server's chain did not pass, and why.
+/// The certificate of a server's chain that did not pass verification, and the reason.
 struct CertificateRefusal {
     /// `X509_V_ERR_...`
     let code: Int32
-    /// 0: the server's own; its authority's above.
+    /// The position in the chain: 0 for the server's own certificate, greater for its authorities.
     let depth: Int32
     let subject: String
     let issuer: String
-    /// The names and addresses that it is for.
+    /// The names and addresses for which the certificate is valid.
     let names: String
     let begin: String
     let end: String
 
-    /// - Parameter store: of a verification that has just failed.
+    /// - Parameter store: the context of a verification that has just failed.
     init(_ store: OpaquePointer) {
         code = X509_STORE_CTX_get_error(store)
         depth = X509_STORE_CTX_get_error_depth(store)
@@ -40,7 +40,7 @@ struct CertificateRefusal {
         return count > 0 ? String(decoding: text.prefix(Int(count)), as: UTF8.self) : "no name"
     }
 
-    /// - Parameter name: what the certificate was to carry.
+    /// - Parameter name: the name that the certificate should have carried.
     func error(peer: String, name: String, _ settings: TLSSettings) -> TLSError {
         let section = settings.section
         let whose =

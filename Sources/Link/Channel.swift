@@ -2,21 +2,21 @@ package import Dispatch
 import Glibc
 package import Wire
 
-/// One connected TCP socket, plain or with TLS, its Dispatch sources, and the bytes that wait to be written.
+/// A connected TCP socket, plain or with TLS, with its Dispatch sources and the bytes that wait to be written.
 ///
-/// Not Sendable: it belongs to the owner of `queue`, and every call and every handler is on that queue. The descriptor
-/// is closed once, after both sources have been cancelled.
+/// Not Sendable: it is confined to `queue`, on which its owner makes every call and gets every handler's call. The
+/// descriptor is closed once, after both sources have been cancelled.
 ///
-/// There is one write loop. What the kernel does not take at once waits here (`write(_:)` with a closure) or with whoever
-/// keeps it (`OutgoingBytes`), and goes out as there is room. Nothing is written after our FIN.
+/// There is one write loop. Bytes that the kernel does not take at once wait here (`write(_:)` with a closure) or with their
+/// owner (`OutgoingBytes`), and are sent when there is room. Nothing is written after our FIN.
 ///
-/// A `TLSSession` sits between the channel and the socket; one whose handshake is not complete gets `handshake` before
-/// anything is read or written.
+/// With TLS, a `TLSSession` is between the channel and the socket. If its handshake is not complete, `handshake` must be
+/// called before anything is read or written.
 package final class Channel {
     package enum ReadResult: Equatable {
         case bytes(Int)
         case wouldBlock
-        /// The peer's FIN: nothing comes any more.
+        /// The peer's FIN: nothing more arrives.
         case endOfStream
     }
 
@@ -25,9 +25,9 @@ package final class Channel {
     private let queue: DispatchQueue
     private let tls: TLSSession?
     private var onReadable: () -> Void = {}
-    /// Calls the read handler again, for what the kernel does not announce.
+    /// Calls the read handler again for bytes that the kernel does not announce.
     private var rereadSource: (any DispatchSourceUserDataAdd)?
-    /// The read handler has read to where nothing more had come, or to the end.
+    /// Whether the read handler has read until nothing more had arrived, or to the end.
     private var hasReadAll = false
     private var readSource: (any DispatchSourceRead)?
     private var writeSource: (any DispatchSourceWrite)?
@@ -36,10 +36,10 @@ package final class Channel {
     private var source: (any OutgoingBytes)?
     private var onWriteFailure: ((SystemError) -> Void)?
     private var hasWriteFailed = false
-    /// When the peer last took or sent something.
+    /// The time at which the peer last took or sent something.
     package private(set) var lastTraffic = ContinuousClock.now
     private var isReadingStopped = false
-    /// The read handler waits for so many bytes (SO_RCVLOWAT).
+    /// The number of bytes for which the read handler waits (SO_RCVLOWAT).
     private var expectedBytes = 1
     package private(set) var isClosed = false
     package private(set) var hasSentFIN = false
@@ -56,7 +56,8 @@ package final class Channel {
 
     // MARK: Reading
 
-    /// Calls `handler` whenever there is something to read, until `close`. It need not read everything: it is called again.
+    /// Calls `handler` whenever there is something to read, until `close`. The handler need not read everything, because it
+    /// is called again.
     package func startReading(_ handler: @escaping () -> Void) {
         precondition(readSource == nil && !isClosed, "reading starts once")
         onReadable = handler
@@ -67,7 +68,7 @@ package final class Channel {
         (readSource, self.rereadSource) = (source, rereadSource)
         source.activate()
         rereadSource.activate()
-        // What the session has read before it came here.
+        // The session may have read more before it was handed over.
         if tls?.mayHoldMore == true { rereadSource.add(data: 1) }
     }
 
@@ -78,14 +79,15 @@ package final class Channel {
         if !isClosed, hasUnannouncedBytes { rereadSource?.add(data: 1) }
     }
 
-    /// The kernel does not announce what the TLS session holds. And Dispatch, once it has called the handler of a connection
-    /// that has ended on both sides, watches it no more: what was left unread, the end itself too, is announced by nobody.
+    /// Whether there may be bytes that nobody announces. The kernel does not announce what the TLS session holds. And after
+    /// Dispatch has called the handler of a connection that has ended on both sides, it stops watching the connection, so
+    /// unread bytes and the end itself are not announced.
     private var hasUnannouncedBytes: Bool {
         if let tls { return tls.mayHoldMore || (!hasReadAll && hasHungUp) }
         return !hasReadAll && hasHungUp
     }
 
-    /// The connection has ended on both sides, or was reset.
+    /// Whether the connection has ended on both sides or was reset.
     private var hasHungUp: Bool {
         var state = pollfd(fd: descriptor, events: 0, revents: 0)
         return poll(&state, 1, 0) > 0
@@ -93,15 +95,16 @@ package final class Channel {
 
     // MARK: TLS
 
-    /// What the session itself has to say, such as new keys, goes out in a turn of its own: a write that fails calls the
-    /// owner, who is reading.
+    /// Sends what the TLS session itself has to send, such as new keys. This happens in a turn of its own, because a failed
+    /// write calls the owner, who is reading at this moment.
     private func sendAnswers(of tls: TLSSession) {
         if tls.unsentBytes > 0, !hasSentFIN, !hasWriteFailed { waitUntilWritable() }
     }
 
-    /// Goes on with the handshake as far as what has arrived allows: from the read handler, until it is complete.
+    /// Continues the handshake as far as the bytes that have arrived allow. Called from the read handler until it is
+    /// complete.
     ///
-    /// - Returns: whether it is complete; always, without TLS.
+    /// - Returns: whether the handshake is complete; always `true` without TLS.
     package func handshake() throws(ChannelError) -> Bool {
         precondition(!isClosed, "a closed channel agrees on nothing")
         guard let tls else { return true }
@@ -116,8 +119,8 @@ package final class Channel {
         readSource.suspend()
     }
 
-    /// The read handler is called only when so many bytes have come, or the connection has ended: one wake-up for an answer
-    /// whose least length is known. A TLS session gets its bytes as they come.
+    /// Makes the read handler wait until `bytes` bytes have arrived or the connection has ended. This saves wake-ups if the
+    /// minimum length of an answer is known. It has no effect with TLS.
     package func expect(_ bytes: Int) {
         let bytes = max(bytes, 1)
         guard tls == nil, !isClosed, bytes != expectedBytes else { return }
@@ -151,12 +154,12 @@ package final class Channel {
 
     // MARK: Writing
 
-    /// Sets what is called when something has happened to bytes that wait to be written.
+    /// Sets the handlers for bytes that wait to be written.
     ///
     /// - Parameters:
-    ///   - progress: the kernel has taken bytes that had to wait for room.
-    ///   - failure: the connection is broken; called once, also from within `write` and `flush`. What the peer sent before
-    ///     can still be read.
+    ///   - progress: called when the kernel has taken bytes that had to wait for room.
+    ///   - failure: called once if the connection is broken, possibly from within `write` and `flush`. What the peer sent
+    ///     before can still be read.
     package func startWriting(progress: @escaping () -> Void = {}, failure: @escaping (SystemError) -> Void) {
         precondition(writeSource == nil && !isClosed, "writing starts once")
         let source = DispatchSource.makeWriteSource(fileDescriptor: descriptor, queue: queue)
@@ -170,19 +173,19 @@ package final class Channel {
         onWriteFailure = failure
     }
 
-    /// Bytes that were handed over and that the kernel has not taken.
+    /// The number of bytes that were handed over and that the kernel has not taken.
     package var unwrittenBytes: Int {
         outgoing.count + (source?.unwrittenBytes ?? 0) + (tls?.unsentBytes ?? 0)
     }
 
-    /// Writes what `body` appends, behind everything that waits already.
+    /// Writes what `body` appends, after everything that waits already.
     package func write(_ body: (inout ByteBuffer) -> Void) {
         precondition(source == nil, "a channel writes its own bytes or somebody else's")
         body(&outgoing)
         flush()
     }
 
-    /// Writes the bytes that `source` keeps, without copying them. It may grow: `flush` follows then.
+    /// Writes the bytes that `source` keeps, without copying them. If `source` grows later, call `flush`.
     package func write(_ source: any OutgoingBytes) {
         let isThrough = self.source.map { $0 === source || $0.unwrittenBytes == 0 } ?? true
         precondition(outgoing.isEmpty && isThrough, "one source is written after the other")
@@ -190,7 +193,7 @@ package final class Channel {
         flush()
     }
 
-    /// Writes what the kernel takes now; the rest follows when it takes more.
+    /// Writes what the kernel takes now. The rest is written when it takes more.
     package func flush() {
         guard !isClosed, !hasSentFIN, !hasWriteFailed else { return }
         do throws(SystemError) {
@@ -216,7 +219,7 @@ package final class Channel {
         }
     }
 
-    /// - Returns: bytes that the kernel, or the TLS session, has taken; 0 when none are taken now.
+    /// - Returns: the number of bytes that the kernel or the TLS session has taken; 0 if it takes none now.
     private func writeOnce(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
         if let tls {
             let count = try tls.write(bytes)
@@ -246,8 +249,8 @@ package final class Channel {
 
     // MARK: Leaving
 
-    /// Half-close: our FIN goes out after everything written, with TLS after close_notify; what still waits is dropped.
-    /// Reading goes on.
+    /// Closes the write side: our FIN is sent after everything written, and with TLS after close_notify. Bytes that still
+    /// wait are dropped. Reading continues.
     package func shutdownWrite() {
         guard !isClosed, !hasSentFIN else { return }
         hasSentFIN = true
@@ -258,8 +261,8 @@ package final class Channel {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
-    /// Closes the socket. Unread bytes would make the kernel send RST instead of FIN, so whatever it still holds for us
-    /// is read and dropped first.
+    /// Closes the socket. Unread bytes would make the kernel send RST instead of FIN, so everything that it still holds for
+    /// us is read and dropped first.
     package func close() {
         guard !isClosed else { return }
         shutdownWrite()
@@ -267,18 +270,19 @@ package final class Channel {
         release { Glibc.close($0) }
     }
 
-    /// When the first certificate of the peer ends, in Unix seconds; `nil` in plaintext.
+    /// When the first certificate of the peer expires, in Unix seconds; `nil` in plaintext.
     var certificateEnd: Int64? { tls?.certificateEnd }
 
-    /// Gives the socket away as it is, without a FIN: `completion` gets it, on the queue, once no source watches it.
+    /// Gives the socket away as it is, without a FIN. `completion` gets it on the queue after no source watches it any more.
     package func detach(_ completion: @escaping (ConnectedSocket) -> Void) {
         precondition(!isClosed, "a closed channel has nothing to give away")
         let tls = tls
         release { completion(ConnectedSocket($0, tls: tls)) }
     }
 
-    /// Ends both sources. Only when both have said so may the descriptor be closed or watched by others: Dispatch takes
-    /// it out of its epoll set later than `cancel` returns, and would then hit whoever has the number by that time.
+    /// Cancels both sources. The descriptor may be closed or watched by others only after both have confirmed this: Dispatch
+    /// removes it from its epoll set after `cancel` has returned, and would otherwise affect whoever has the number by that
+    /// time.
     private func release(_ completion: @escaping (Int32) -> Void) {
         isClosed = true
         let pending = DispatchGroup()
@@ -287,7 +291,7 @@ package final class Channel {
             source.setCancelHandler { pending.leave() }
             source.cancel()
         }
-        // A source that is suspended never gets to its cancellation.
+        // A suspended source never reaches its cancellation.
         if let writeSource, !isWriteSourceArmed { writeSource.resume() }
         if let readSource, isReadingStopped { readSource.resume() }
         rereadSource?.cancel()

@@ -1,7 +1,7 @@
-/// A connected, non-blocking socket, and what encrypts it: everything that a channel needs to go on with a connection.
+/// A connected, non-blocking socket and its TLS session: everything that a channel needs to take over a connection.
 package struct ConnectedSocket: Sendable {
     package let descriptor: Int32
-    /// `nil`: plaintext.
+    /// The TLS session; `nil` for plaintext.
     package let tls: TLSSession?
 
     package init(_ descriptor: Int32, tls: TLSSession? = nil) {

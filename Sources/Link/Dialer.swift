@@ -1,18 +1,20 @@
 import Dispatch
 import Glibc
 
-/// Opens TCP connections, each attempt on a thread of its own: name resolution blocks, and a Dispatch worker that
-/// blocks takes one from everybody.
+/// Opens TCP connections. Each attempt has a thread of its own, because name resolution blocks, and a blocked Dispatch
+/// worker would be missing for all others.
 package enum Dialer {
-    /// A connected, non-blocking socket with TCP_NODELAY and keep-alive, set up.
+    /// Returns a connected, non-blocking socket with TCP_NODELAY and keep-alive, on which `setUp` has run.
     ///
-    /// The addresses of the host are tried in the resolver's order. Each gets its share of the time that is left: a first
-    /// one behind which nobody answers leaves enough for the others.
+    /// The addresses of the host are tried in the resolver's order. Each gets its share of the remaining time, so that a
+    /// first address at which nobody answers leaves enough for the others.
     ///
-    /// A cancelled caller does not wait; the attempt ends by itself, and what it opened is closed.
+    /// A cancelled caller does not wait. The attempt ends by itself, and the socket that it opened is closed.
     ///
-    /// - Parameter setUp: what is done with a socket as soon as it is connected, whoever waits for it; it does not block.
-    /// - Throws: `SystemError` of the last address tried; ETIMEDOUT when the time ran out, ECANCELED; what `setUp` throws.
+    /// - Parameter setUp: called with a socket as soon as it is connected, even if nobody waits for it any more. It must not
+    ///   block.
+    /// - Throws: the `SystemError` of the last address tried; ETIMEDOUT if the time ran out, ECANCELED; any error of
+    ///   `setUp`.
     package static func connect(
         to endpoint: Endpoint, timeout: Duration,
         setUp: @escaping @Sendable (Int32) throws -> ConnectedSocket = { ConnectedSocket($0) }
@@ -20,8 +22,8 @@ package enum Dialer {
         try await connect(to: endpoint, timeout: timeout, resolve: addresses, setUp: setUp)
     }
 
-    /// - Parameter resolve: the addresses of an endpoint; it may block for longer than `timeout`, which ends the attempt all
-    ///   the same.
+    /// - Parameter resolve: returns the addresses of an endpoint. It may block for longer than `timeout`, which ends the
+    ///   attempt nevertheless.
     static func connect(
         to endpoint: Endpoint, timeout: Duration,
         resolve: @escaping @Sendable (Endpoint) throws(SystemError) -> [Address],
@@ -32,7 +34,7 @@ package enum Dialer {
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 attempt.begin(continuation)
-                // The resolver of the system has limits of its own, and a thread that is in it cannot be called back.
+                // The system's resolver has limits of its own, and a thread inside it cannot be interrupted.
                 timers.asyncAfter(deadline: .now() + timeout.secondsAsDouble) {
                     if attempt.isResolving {
                         attempt.end(
@@ -64,7 +66,8 @@ package enum Dialer {
 
     private static let timers = DispatchQueue(label: "df2redis.dialer")
 
-    /// Whoever comes first answers: the attempt's thread or a cancellation, which may come before the beginning.
+    /// The result of an attempt. The first to end it decides: the attempt's thread, or a cancellation, which may come before
+    /// the start.
     private final class Attempt: Sendable {
         private enum State {
             case new
@@ -88,7 +91,7 @@ package enum Dialer {
             if let early { continuation.resume(with: early) }
         }
 
-        /// - Returns: `false` when the attempt has ended before.
+        /// - Returns: `false` if the attempt has ended before.
         @discardableResult
         func end(with result: Result<ConnectedSocket, any Error>) -> Bool {
             let before = state.withLock { state in
@@ -183,7 +186,8 @@ package enum Dialer {
             var code: Int32 = 0
             var size = socklen_t(MemoryLayout<Int32>.size)
             getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &size)
-            // A server may have taken the connection, said why it does not want it, and reset it: whoever reads finds out.
+            // The server may have accepted the connection, sent the reason for its refusal, and reset the connection. The
+            // reader of the socket will find out.
             var unread: Int32 = 0
             guard code == 0 || (ioctl(descriptor, UInt(FIONREAD), &unread) == 0 && unread > 0) else {
                 throw SystemError("connect", errno: code, peer: peer)
@@ -194,8 +198,8 @@ package enum Dialer {
         return descriptor
     }
 
-    /// Closes a socket that nothing was sent on, with RST if it is connected by now: a FIN as the first thing that a Dragonfly
-    /// hears on a port for TLS ends that master (Protocol 2.7).
+    /// Closes a socket on which nothing was sent, with RST if it is already connected. If a FIN is the first thing that a
+    /// Dragonfly receives on a TLS port, that master crashes (Protocol 2.7).
     private static func closeUnused(_ descriptor: Int32) {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))

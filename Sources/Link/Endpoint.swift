@@ -1,4 +1,4 @@
-/// Where a server listens: a host name or address, and a port.
+/// The address at which a server listens: a host name or address, and a port.
 package struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     package let host: String
     package let port: UInt16

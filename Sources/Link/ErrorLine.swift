@@ -1,8 +1,8 @@
 import Wire
 
-/// The text of an error reply that `bytes` begin with: what a server says unasked before it ends a connection.
+/// Reads the text of an error reply at the beginning of `bytes`, which a server sends unasked before it ends a connection.
 ///
-/// - Returns: `nil` when they begin with something else. A line that was cut off counts as far as it goes.
+/// - Returns: `nil` if `bytes` begin with something else. If the line was cut off, the part that is there.
 package func errorLine(in bytes: RawSpan) -> String? {
     var reader = ByteReader(bytes)
     guard reader.peekUInt8() == UInt8(ascii: "-") else { return nil }

@@ -1,2 +1,2 @@
-// Who uses a connection meets `SystemError`, `Lock` and the units of `Duration` everywhere.
+// Code that uses a connection needs `SystemError`, `Lock` and the units of `Duration` everywhere.
 @_exported public import Base

@@ -1,8 +1,8 @@
 import Wire
 
-/// Finds out on a connection of its own whether a server that does not answer as expected speaks TLS, or speaks none.
+/// Finds out, on a connection of its own, whether a server that does not answer as expected speaks TLS or plaintext.
 enum ProtocolProbe {
-    /// Whether an unencrypted PING is answered as one; a server that asks for TLS in words does not count.
+    /// Whether an unencrypted PING gets a reply. An error that asks for TLS does not count.
     static func speaksPlaintext(_ endpoint: Endpoint, within limit: Duration) async -> Bool {
         let connection = try? await RequestConnection.connect(
             to: endpoint, tls: nil, label: "df2redis.probe", timeout: limit)
@@ -13,7 +13,7 @@ enum ProtocolProbe {
         return reply != nil
     }
 
-    /// Whether a handshake is answered as one, whatever certificates it asks for and shows.
+    /// Whether a TLS handshake gets an answer, regardless of the certificates that it requires and presents.
     static func speaksTLS(_ endpoint: Endpoint, within limit: Duration) async -> Bool {
         var settings = TLSSettings(section: "")
         settings.skipsVerification = true

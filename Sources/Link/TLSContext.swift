@@ -1,15 +1,15 @@
 import COpenSSL
 import Glibc
 
-/// What connections trust and show: the files of `TLSSettings`, as they are now.
+/// The certificates that connections trust and present: the files of `TLSSettings` as they are now.
 package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the references of an `SSL_CTX` itself
     /// An `SSL_CTX`.
     let pointer: OpaquePointer
 
-    /// What one call of the kernel reads of a connection at most, and what each connection with unread bytes holds.
+    /// The most that one system call reads from a connection. Each connection with unread bytes holds a buffer of this size.
     private static let readBufferBytes = 64 << 10
 
-    /// - Throws: `TLSError` of a file that cannot be used, with its `key`.
+    /// - Throws: `TLSError` if a file cannot be used, with its `key`.
     package init(_ settings: TLSSettings) throws(TLSError) {
         guard let pointer = SSL_CTX_new(TLS_client_method()) else {
             throw TLSError(.unanswered, "OpenSSL has no memory for a connection")
@@ -51,7 +51,7 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
             path: settings.keyFile ?? path, section: settings.section,
             key: settings.keyFile == nil ? "certFile" : "keyFile")
         try key.demandReadable()
-        // OpenSSL would ask on the terminal.
+        // Without a callback, OpenSSL would ask for a passphrase on the terminal.
         var isEncrypted = false
         withUnsafeMutablePointer(to: &isEncrypted) { asked in
             SSL_CTX_set_default_passwd_cb_userdata(pointer, asked)
@@ -82,7 +82,7 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
 
         func fault(_ what: String) -> TLSError { TLSError(.file, "\(section).\(key): \(path) \(what)", key: key) }
 
-        /// What OpenSSL says of a file that it cannot open helps nobody.
+        /// Checks that the file can be read, because OpenSSL's errors for a file that it cannot open are not helpful.
         func demandReadable() throws(TLSError) {
             let descriptor = open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { throw fault("cannot be read: \(String(cString: strerror(errno)))") }
@@ -95,7 +95,8 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
 
         func unusable(orHolding what: String) -> TLSError {
             let error = ERR_peek_last_error()
-            // Others are reasons such as 'PEM lib'. What has the right form and is refused is too weak, for example.
+            // Other errors have reasons such as 'PEM lib'. A file of the right form may be refused because it is too weak,
+            // for example.
             guard ERR_GET_LIB(error) == ERR_LIB_SSL, (100..<1000).contains(ERR_GET_REASON(error)),
                 let reason = ERR_reason_error_string(error)
             else { return fault("holds no \(what) in PEM form") }

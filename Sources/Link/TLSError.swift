@@ -1,15 +1,16 @@
-/// Why a connection cannot be encrypted, in words for a DBA: they name the server, what is wrong, and the key to set.
+/// Why a connection cannot be encrypted, in words for a DBA: the message names the server, what is wrong, and the key to
+/// set.
 package struct TLSError: Error, Equatable, Sendable, CustomStringConvertible {
     package enum Code: Equatable, Sendable {
-        /// The server's certificate is not to be trusted.
+        /// The server's certificate is not trusted.
         case certificate
-        /// The server wants a certificate of ours, or another one.
+        /// The server requires a certificate from us, or another one.
         case clientCertificate
         /// The server does not speak TLS.
         case plaintext
-        /// The server speaks no TLS of a version or with ciphers that both have.
+        /// The server and we have no TLS version or no cipher in common.
         case version
-        /// One of our own files.
+        /// One of our own files cannot be used.
         case file
         /// The server does not answer, or ends the connection without a reason: worth another try.
         case unanswered
@@ -17,7 +18,7 @@ package struct TLSError: Error, Equatable, Sendable, CustomStringConvertible {
 
     package let code: Code
     package let message: String
-    /// The key within the section that names the file at fault.
+    /// The key within the section that names the faulty file.
     package let key: String?
 
     package init(_ code: Code, _ message: String, key: String? = nil) {

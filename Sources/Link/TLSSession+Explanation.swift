@@ -1,9 +1,9 @@
 import COpenSSL
 
 extension TLSSession {
-    /// What an error of OpenSSL means here.
+    /// Explains an error of OpenSSL.
     ///
-    /// - Parameter error: the first one of OpenSSL's queue; 0: none.
+    /// - Parameter error: the first error in OpenSSL's queue; 0 if there is none.
     func explanation(of error: UInt, hasReceivedFIN: Bool) -> TLSError {
         if let refusal { return refusal.error(peer: peer, name: expectedName, settings) }
         if !isEstablished, let first = firstBytes.first, !Self.beginsRecord(first) {
@@ -26,10 +26,10 @@ extension TLSSession {
         return TLSError(.unanswered, "TLS with \(peer) has failed: \(reason)")
     }
 
-    /// Types of records: change of cipher 20, alert 21, handshake 22, data 23.
+    /// Whether a byte is a record type: change of cipher 20, alert 21, handshake 22, data 23.
     private static func beginsRecord(_ byte: UInt8) -> Bool { (20...23).contains(byte) }
 
-    /// - Parameter alert: what the peer has said before it ended the session.
+    /// - Parameter alert: the alert that the peer sent before it ended the session.
     private func explanation(ofAlert alert: Int32) -> TLSError? {
         let section = settings.section
         func refused(_ why: String) -> TLSError {
@@ -45,7 +45,7 @@ extension TLSSession {
         }
         switch alert {
         case TLS13_AD_CERTIFICATE_REQUIRED: return required
-        // TLS 1.2 says no more than this for a certificate that is missing.
+        // TLS 1.2 has no more specific alert for a missing certificate.
         case SSL3_AD_HANDSHAKE_FAILURE where isAskedForCertificate && settings.certificateFile == nil: return required
         case SSL3_AD_HANDSHAKE_FAILURE, TLS1_AD_INSUFFICIENT_SECURITY:
             return TLSError(
@@ -68,7 +68,7 @@ extension TLSSession {
 }
 
 extension TLSError {
-    /// - Parameter answer: what came instead of a handshake; empty: nothing.
+    /// - Parameter answer: what arrived instead of a handshake; empty if nothing did.
     static func plaintext(peer: String, answer: [UInt8], _ settings: TLSSettings) -> TLSError {
         let line = String(decoding: answer.prefix(80).prefix { $0 != 10 && $0 != 13 }, as: UTF8.self)
         let answered = answer.isEmpty ? "" : " (it answered \(line.debugDescription))"

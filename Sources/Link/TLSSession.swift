@@ -2,52 +2,52 @@ import COpenSSL
 import Glibc
 import Wire
 
-/// TLS over a connected non-blocking socket, as a client: what a `Channel` reads and writes passes through here.
+/// TLS over a connected non-blocking socket, as a client. Everything that a `Channel` reads and writes passes through here.
 ///
 /// ```
 /// Channel.read  ◀── SSL_read ◀── BIO ◀── recv        what one call of the kernel brought and nobody has read yet
 /// Channel.write ──▶ SSL_write ──▶ BIO ──▶ outgoing ──▶ send     is held by OpenSSL: `mayHoldMore`
 /// ```
-/// OpenSSL never waits for room: its records wait in `outgoing`, and nothing is taken while some of them do. So a read
-/// that has to answer something, such as a change of keys, never fails of a full socket, and no write has to be repeated
-/// with the same bytes. After our FIN what OpenSSL would still write (alerts, answers) is dropped: on a half-closed flow
-/// a reply kills some masters (Protocol 6.5).
+/// OpenSSL never waits for room: its records wait in `outgoing`, and no more bytes are taken while some of them do. So a
+/// read that has to answer something, such as a change of keys, never fails because the socket is full, and no write has to
+/// be repeated with the same bytes. After our FIN, everything that OpenSSL would still write (alerts, answers) is dropped,
+/// because a reply on a half-closed flow kills some masters (Protocol 6.5).
 ///
-/// Belongs to one channel; `RequestConnection.detach` hands it to another together with the socket.
+/// It belongs to one channel; `RequestConnection.detach` hands it to another one together with the socket.
 package final class TLSSession: @unchecked Sendable {  // used by one channel at a time, on that channel's queue
     private let ssl: OpaquePointer
     private let descriptor: Int32
     let peer: String
     let settings: TLSSettings
-    /// What the server's certificate must carry.
+    /// The name that the server's certificate must carry.
     let expectedName: String
 
-    /// Records that the kernel has not taken.
+    /// Records that the kernel has not taken yet.
     private var outgoing = ByteBuffer()
     private var hasSentFIN = false
     private var hasReceivedFIN = false
-    /// The peer's close_notify: nothing comes any more but its FIN.
+    /// Whether the peer's close_notify has arrived. Only its FIN can follow.
     private var hasReceivedClose = false
     private var readErrno: Int32 = 0
     private var isReading = true
     private var failure: ChannelError?
     package private(set) var isEstablished = false
-    /// OpenSSL may hold bytes that the kernel does not announce any more.
+    /// Whether OpenSSL may hold bytes that the kernel no longer announces.
     private(set) var mayHoldMore = false
-    /// The first bytes of the peer.
+    /// The first bytes that the peer has sent.
     private(set) var firstBytes: [UInt8] = []
-    /// Why the server's certificate did not pass.
+    /// Why the server's certificate did not pass; `nil` if it has not been refused.
     private(set) var refusal: CertificateRefusal?
-    /// The server has asked for a certificate of ours.
+    /// Whether the server has asked for a certificate from us.
     private(set) var isAskedForCertificate = false
 
-    /// Records that are made before they are sent together.
+    /// The size up to which records are collected before they are sent together.
     private static let burstBytes = 64 << 10
 
-    /// Begins the handshake, without waiting for anything: a master on this port must not hear a FIN before our first message
-    /// (Protocol 2.7).
+    /// Begins the handshake without waiting for anything, because a master on this port must not receive a FIN before our
+    /// first message (Protocol 2.7).
     ///
-    /// - Parameter host: what is connected to; the certificate must carry it, unless the settings name something else.
+    /// - Parameter host: the host of the connection. The certificate must carry it, unless the settings name something else.
     /// - Throws: `TLSError`.
     package init(
         _ context: TLSContext, _ settings: TLSSettings, descriptor: Int32, host: String, peer: String
@@ -84,7 +84,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
 
     deinit { SSL_free(ssl) }
 
-    /// A numeric address is compared with the addresses in the certificate, and never announced (SNI is for names).
+    /// A numeric address is compared with the addresses in the certificate and never announced (SNI is for names only).
     private func expect(_ name: String) {
         let address = name.prefix { $0 != "%" }
         var binary = in6_addr()
@@ -96,7 +96,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
         }
     }
 
-    /// When the first certificate of the server's chain ends, in Unix seconds; `nil` before the handshake.
+    /// When the first certificate of the server's chain expires, in Unix seconds; `nil` before the handshake is complete.
     var certificateEnd: Int64? { isEstablished ? CertificateEnd.first(of: ssl) : nil }
 
     private func askedForCertificate() { isAskedForCertificate = true }
@@ -110,7 +110,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
 
     // MARK: Handshake
 
-    /// Sends our first message, and reads nothing: what has gone wrong by then is found by `handshake`.
+    /// Sends our first message and reads nothing. An error that has occurred by then is found by `handshake`.
     private func greet() {
         isReading = false
         SSL_do_handshake(ssl)
@@ -118,14 +118,14 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
         _ = try? flush()
     }
 
-    /// Goes on with the handshake as far as what has arrived allows.
+    /// Continues the handshake as far as the bytes that have arrived allow.
     ///
     /// - Returns: whether it is complete.
     func handshake() throws(ChannelError) -> Bool {
         ERR_clear_error()
         let result = SSL_do_handshake(ssl)
         let error = SSL_get_error(ssl, result)
-        // Also our alert, after a failure.
+        // After a failure this also sends our alert.
         defer { _ = try? flush() }
         if result == 1 {
             isEstablished = true
@@ -171,7 +171,8 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
         return try readToFIN()
     }
 
-    /// The peer has said that nothing comes any more. If we have too, its FIN is waited for; else it may wait for ours.
+    /// Reads to the peer's FIN after the peer has announced its end. If we have sent our FIN, the peer's is awaited;
+    /// otherwise the peer may be waiting for ours.
     private func readToFIN() throws(ChannelError) -> Channel.ReadResult {
         try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 16) { scratch throws(ChannelError) in
             while let address = scratch.baseAddress {
@@ -186,7 +187,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
         }
     }
 
-    /// - Returns: 0 after the peer's FIN; -1 when there is nothing now, or after an error (`readErrno`).
+    /// - Returns: 0 after the peer's FIN; -1 if there is nothing now, or after an error (`readErrno`).
     private func receive(_ room: UnsafeMutableRawPointer, _ size: Int) -> Int {
         if !isReading { return -1 }
         if hasReceivedFIN { return 0 }
@@ -206,12 +207,12 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
 
     // MARK: Writing
 
-    /// Bytes that the kernel has not taken.
+    /// The number of bytes that the kernel has not taken.
     var unsentBytes: Int { outgoing.count }
 
     /// Encrypts and sends.
     ///
-    /// - Returns: bytes of `bytes` that are taken; 0 while records wait for room.
+    /// - Returns: the number of bytes that are taken; 0 while records wait for room.
     func write(_ bytes: UnsafeRawBufferPointer) throws(SystemError) -> Int {
         guard try flush() else { return 0 }
         var count = 0
@@ -220,7 +221,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
             ERR_clear_error()
             let rest = UnsafeRawBufferPointer(rebasing: bytes[count...])
             guard SSL_write_ex(ssl, rest.baseAddress, rest.count, &piece) == 1 else {
-                // Only after the peer has ended the session: what it said is found by reading.
+                // This happens only after the peer has ended the session; reading finds the reason.
                 throw SystemError("write", errno: EPIPE, peer: peer)
             }
             count += piece
@@ -247,11 +248,11 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
 
     // MARK: Leaving
 
-    /// Sends close_notify as far as the kernel takes it, and writes nothing more: our FIN follows.
+    /// Sends close_notify as far as the kernel takes it, and writes nothing more. Our FIN follows.
     ///
-    /// A peer that has closed already gets none: its kernel might answer with RST.
+    /// A peer that has already closed gets none, because its kernel might answer with RST.
     ///
-    /// - Parameter saysSo: `false` on a connection that is broken already.
+    /// - Parameter saysSo: `false` if the connection is already broken, so that close_notify is not sent.
     func close(saysSo: Bool) {
         guard !hasSentFIN else { return }
         if saysSo, isEstablished, failure == nil, !hasReceivedClose, !hasReceivedFIN, readErrno == 0, outgoing.isEmpty {
@@ -263,7 +264,7 @@ package final class TLSSession: @unchecked Sendable {  // used by one channel at
         outgoing.removeFirst(outgoing.count)
     }
 
-    // MARK: The socket, to OpenSSL
+    // MARK: The socket as OpenSSL sees it
 
     private func append(_ bytes: UnsafeRawBufferPointer) {
         if !hasSentFIN { outgoing.append(bytes) }
