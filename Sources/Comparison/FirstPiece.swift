@@ -60,6 +60,7 @@ struct FirstPiece {
             guard let left = wholeScan(source), let right = wholeScan(target) else { return .isLarge }
             return compare(type, left, right)
         case "stream": return .isLarge
+        case "ReJSON-RL": return JSONDocument.areEqual(source.bytes, target.bytes) ? .equal : .differs(.value)
         default: return source == target ? .equal : .differs(.value)
         }
     }
