@@ -240,7 +240,7 @@ private final class Reporter: Sendable {
             if isAlive { notifier.watchdogPing() }
             notifier.status(status.summary)
             write()
-            output.tellSuppressed()
+            output.reportSuppressed()
             let beats = state.withLock { state in
                 state.beats += 1
                 return state.beats

@@ -19,16 +19,21 @@ package struct JournalLogHandler: LogHandler {
     package var metadataProvider: Logger.MetadataProvider?
     /// Takes what journald refuses.
     private var fallback: StderrLogHandler
+    private let queue: LogQueue
     private let send: @Sendable (LogRecord) -> Int32
 
     package init(level: Logger.Level = .info) {
-        self.init(level: level, fallback: StderrLogHandler(level: level)) { $0.send() }
+        self.init(level: level, fallback: StderrLogHandler(level: level), queue: .shared) { $0.send() }
     }
 
     /// - Parameter send: as `LogRecord.send()`.
-    init(level: Logger.Level, fallback: StderrLogHandler, send: @escaping @Sendable (LogRecord) -> Int32) {
+    init(
+        level: Logger.Level, fallback: StderrLogHandler, queue: LogQueue,
+        send: @escaping @Sendable (LogRecord) -> Int32
+    ) {
         logLevel = level
         self.fallback = fallback
+        self.queue = queue
         self.send = send
     }
 
@@ -39,7 +44,9 @@ package struct JournalLogHandler: LogHandler {
 
     package func log(event: LogEvent) {
         let metadata = merged(metadata, metadataProvider, event)
-        if send(Self.record(of: event, metadata)) < 0 {
+        let record = Self.record(of: event, metadata)
+        queue.add(bytes: record.byteCount) { [fallback, send] in
+            if send(record) >= 0 { return }
             var event = event
             event.metadata = metadata
             fallback.log(event: event)

@@ -1,3 +1,4 @@
+import Base
 package import Logging
 
 /// Where this process logs to, chosen once at its start.
@@ -44,13 +45,24 @@ package struct LogOutput: Sendable {
         makeHandler = { [handler] in RateLimitedLogHandler(handler, limiter: limiter) }
     }
 
-    /// Logs how many records were held back in the intervals that are over; for a timer of a few seconds.
-    package func tellSuppressed() {
+    /// Logs how many records were held back in the intervals that are over, or dropped; for a timer of a few seconds.
+    package func reportSuppressed() {
         for summary in limiter.dueSummaries() { unlimited.log(event: summary) }
+        reportDropped()
     }
 
-    /// Logs how many records were held back so far; before the process ends.
+    /// Logs how many records were held back so far, and waits a moment until all have been written; before the process ends.
     package func flush() {
         for summary in limiter.allSummaries() { unlimited.log(event: summary) }
+        reportDropped()
+        LogQueue.shared.flush()
+    }
+
+    private func reportDropped() {
+        let count = LogQueue.shared.takeDropped()
+        guard count > 0 else { return }
+        Logger(label: "df2redis.log") { _ in unlimited }.warning(
+            "\(counted(count, "log record")) were dropped, since nothing took them in time",
+            metadata: ["dropped": "\(count)"])
     }
 }

@@ -25,6 +25,8 @@ struct LogRecord: Sendable {
         ends.append(bytes.count)
     }
 
+    var byteCount: Int { bytes.count }
+
     /// The fields, each as `NAME=value`.
     var fields: [String] {
         zip([0] + ends, ends).map { String(decoding: bytes[$0..<$1], as: UTF8.self) }

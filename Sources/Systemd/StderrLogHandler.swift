@@ -24,7 +24,7 @@ package struct StderrLogHandler: LogHandler {
 
     /// - Parameters:
     ///   - now: the time since 1970-01-01T00:00:00Z.
-    ///   - write: takes a line with its newline.
+    ///   - write: takes a line with its newline, without waiting.
     package init(
         level: Logger.Level = .info, form: Form = .text, now: @escaping @Sendable () -> Duration = Self.sinceEpoch,
         write: @escaping @Sendable (String) -> Void = Self.writeToStderr
@@ -60,11 +60,8 @@ package struct StderrLogHandler: LogHandler {
 extension StderrLogHandler {
     package static let sinceEpoch: @Sendable () -> Duration = { WallClock.now() }
 
-    /// Lines of several threads do not mix, even where a pipe takes a line in two pieces.
-    private static let turn = Lock(())
-
     package static let writeToStderr: @Sendable (String) -> Void = { line in
-        turn.withLock { _ in writeAll(line, to: STDERR_FILENO) }
+        LogQueue.shared.add(bytes: line.utf8.count) { writeAll(line, to: STDERR_FILENO) }
     }
 
     /// Writes `line`; what a terminal or a pipe that is gone does not take is lost, for nobody is left to report to.

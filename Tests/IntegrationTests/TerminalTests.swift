@@ -77,6 +77,18 @@ struct `The daemon in a terminal` {
         #expect(scene.master.violations == [])
     }
 
+    @Test func `a terminal that is stopped holds nothing up`() throws {
+        let scene = try Scene()
+        defer { scene.stop() }
+        scene.type("\u{13}")
+        // The lines of the leave find nobody who takes them.
+        kill(scene.daemon, SIGTERM)
+        try wait(until: "the source is left", timeout: .seconds(30)) { scene.master.main?.clientEnd == .fin }
+        #expect(scene.master.violations == [])
+        scene.type("\u{11}")
+        #expect(try scene.terminal.waitForEnd() == .exited(0), "\(scene.terminal.outputTail())")
+    }
+
     @Test func `a terminal that is closed ends nothing, and SIGTERM leaves in order later`() throws {
         let scene = try Scene()
         defer { scene.stop() }

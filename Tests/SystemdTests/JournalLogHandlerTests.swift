@@ -8,12 +8,14 @@ import Testing
 struct JournalLogHandlerTests {
     private func fields(_ event: LogEvent, metadata: Logger.Metadata = [:]) -> [String] {
         let records = Lock<[LogRecord]>([])
-        var handler = JournalLogHandler(level: .trace, fallback: LogCapture().lineHandler()) { record in
+        let queue = LogQueue(limitBytes: 1 << 20)
+        var handler = JournalLogHandler(level: .trace, fallback: LogCapture().lineHandler(), queue: queue) { record in
             records.withLock { $0.append(record) }
             return 0
         }
         handler.metadata = metadata
         handler.log(event: event)
+        queue.flush()
         return records.withLock { $0 }.flatMap(\.fields)
     }
 
@@ -75,9 +77,11 @@ struct JournalLogHandlerTests {
 
     @Test func `what journald refuses goes to standard error with all of its context`() {
         let log = LogCapture()
-        var handler = JournalLogHandler(level: .info, fallback: log.lineHandler()) { _ in -ENOBUFS }
+        let queue = LogQueue(limitBytes: 1 << 20)
+        var handler = JournalLogHandler(level: .info, fallback: log.lineHandler(), queue: queue) { _ in -ENOBUFS }
         handler.metadata = ["task": "prod"]
         handler.log(event: event("left", metadata: ["flow": "3"]))
+        queue.flush()
         #expect(log.lines == ["2026-01-02T03:04:05.678Z info [task=prod flow=3] left\n"])
     }
 
@@ -98,7 +102,7 @@ struct LogOutputTests {
         let output = LogOutput(log.handler, metadata: ["task": "prod"], limiter: limiter)
         let logger = Logger(label: "test") { _ in output.makeHandler() }
         for number in 1...3 { logger.warning("try \(number)") }
-        output.tellSuppressed()
+        output.reportSuppressed()
         #expect(log.messages == ["try 1"])
         output.flush()
         #expect(log.messages == ["try 1", "2 more like this within 10.0 seconds not shown; the last: try 3"])

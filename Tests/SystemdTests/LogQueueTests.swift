@@ -1,0 +1,42 @@
+import Base
+import Dispatch
+import Testing
+
+@testable import Systemd
+
+struct LogQueueTests {
+    @Test func `records are delivered in order, by another thread`() {
+        let queue = LogQueue(limitBytes: 1000)
+        let delivered = Lock<[Int]>([])
+        for number in 0..<100 { queue.add(bytes: 10) { delivered.withLock { $0.append(number) } } }
+        queue.flush()
+        #expect(delivered.withLock { $0 } == Array(0..<100))
+        #expect(queue.takeDropped() == 0)
+    }
+
+    @Test func `nobody waits for a reader that takes nothing: what is beyond the limit is dropped and counted`() {
+        let queue = LogQueue(limitBytes: 100)
+        let (mayGoOn, delivered) = (DispatchSemaphore(value: 0), Lock(0))
+        queue.add(bytes: 40) { mayGoOn.wait() }
+        for _ in 0..<5 { queue.add(bytes: 20) { delivered.withLock { $0 += 1 } } }
+        #expect(queue.takeDropped() == 2)
+        #expect(queue.takeDropped() == 0)
+        mayGoOn.signal()
+        queue.flush()
+        #expect(delivered.withLock { $0 } == 3)
+        // Then there is room again, for a record of any size.
+        queue.add(bytes: 5000) { delivered.withLock { $0 += 1 } }
+        queue.flush()
+        #expect(delivered.withLock { $0 } == 4)
+        #expect(queue.takeDropped() == 0)
+    }
+
+    @Test func `the end of the process does not wait for such a reader for long`() async {
+        let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            StderrLogHandler.writeToStderr("this is written\n")
+            LogQueue.shared.add(bytes: 1) { DispatchSemaphore(value: 0).wait() }
+        }
+        let output = result.map { String(decoding: $0.standardErrorContent, as: UTF8.self) } ?? ""
+        #expect(output.contains("this is written"))
+    }
+}
