@@ -120,6 +120,44 @@ private final class Scene {
         #expect(scene.master.violations == [])
     }
 
+    enum Loss: CaseIterable { case end, outage, fullSync }
+
+    @Test(arguments: Loss.allCases)
+    func `the master of the checkpoint comes back from before the end of a session, or a full sync`(
+        _ loss: Loss
+    ) throws {
+        let scene = try Scene()
+        let keeper = try scene.cluster.master(of: Scene.checkpoint)
+        let count = { for index in 0..<300 { scene.master.execute("INCR n:\(index)") } }
+        count()
+        try scene.waitUntilEqual()
+        try scene.replace(keeper) {
+            count()
+            try scene.waitUntilEqual()
+            switch loss {
+            case .end: try scene.daemon.leave()
+            case .outage:
+                // Until well after the failover.
+                scene.master.refuse(Refusal.loading(times: 20))
+                scene.master.endSessions()
+                try scene.daemon.wait(forLine: "event=left")
+            case .fullSync:
+                scene.master.forgetBacklog()
+                scene.master.endSessions()
+                try scene.daemon.wait(forLine: "a full sync is needed")
+                try scene.waitUntilEqual()
+                scene.daemon.process.kill()
+            }
+        }
+        if loss != .outage { try scene.startAgain() }
+        // The other masters have what came since, and nothing there says which records it was.
+        try scene.daemon.wait(forLine: "that the node with the checkpoint has come back without", timeout: .seconds(60))
+        count()
+        try scene.waitUntilEqual()
+        try scene.daemon.leave()
+        #expect(scene.master.violations == [])
+    }
+
     @Test func `a master that somebody empties is noticed with the next write there`() throws {
         let scene = try Scene(replicas: 0)
         let node = try scene.other()

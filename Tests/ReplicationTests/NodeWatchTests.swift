@@ -41,7 +41,7 @@ import Testing
         #expect(older.restart(of: "other", before: 9, after: nil) == nil)
         #expect(older.restart(of: "id", before: 9, after: CrossingNote(lsn: 4)) == 5)
         #expect(older.restart(of: "id", before: 9, after: CrossingNote(lsn: 5)) == nil)
-        for verdict in [NodeWatch.Verdict.older(nil), .unremoved(mark(1)), .doubtful, .complete] {
+        for verdict in [NodeWatch.Verdict.older(nil), .unremoved(mark(1)), .doubtful, .ahead, .complete] {
             #expect(verdict.restart(of: "id", before: 9, after: nil) == nil)
         }
     }
@@ -154,6 +154,29 @@ import Testing
         #expect(watch.check(mark(9), in: KeySlot(0), of: topology) == .unremoved(mark(9)))
         #expect(NodeWatch(text: watch.text).check(mark(9), in: KeySlot(0), of: topology) == .unremoved(mark(9)))
         #expect(watch.check(mark(1, epoch: 2), in: KeySlot(0), of: topology) == .complete)
+    }
+
+    @Test(arguments: [NodeWatch.fullSyncBegins, NodeWatch.slotMarksGo])
+    func `a node that has been through more than the checkpoint knows is ahead`(
+        _ event: (inout NodeWatch) -> (FlowStamp) -> Void
+    ) {
+        let topology = topology(Self.a, Self.b)
+        let before = watched()
+        var after = before
+        event(&after)(mark(5).stamp)
+        var found = mark(6)
+        found.origin = after.origin
+        #expect(SlotMark(found.text) == found)
+        for slot in [KeySlot(0), KeySlot(7)] { #expect(before.check(found, in: slot, of: topology) == .ahead) }
+        for watch in [after, NodeWatch(text: after.text)] {
+            #expect(watch.check(found, in: KeySlot(0), of: topology) == .complete)
+            // The checkpoint notes it first.
+            #expect(watch.check(mark(1), in: KeySlot(0), of: topology) == .complete)
+            #expect(watch.text == after.text)
+        }
+        // It happened again.
+        event(&after)(mark(8).stamp)
+        #expect(after.check(found, in: KeySlot(0), of: topology) == .complete)
     }
 
     @Test func `after a removal every master has a mark, and one from before it is more than an old one`() {

@@ -24,6 +24,11 @@ package struct MarkField: Sendable {
     /// The command that removes the mark from a slot.
     package func removal(in slot: KeySlot) -> [[UInt8]] { [Array("HDEL".utf8), SlotTag.key(name, in: slot), field] }
 
+    /// The command that leaves a mark in a slot.
+    package func setting(_ mark: SlotMark, in slot: KeySlot) -> [[UInt8]] {
+        [Array("HSET".utf8), SlotTag.key(name, in: slot), field, Array(mark.text.utf8)]
+    }
+
     /// Appends the command that leaves a mark in a slot.
     package func append(_ mark: SlotMark, in slot: KeySlot, to out: inout ByteBuffer) {
         out.appendCommandHead(4)

@@ -18,6 +18,14 @@ package struct FlowStamp: Comparable, Hashable, Sendable {
 
     package init(epoch: UInt64, number: UInt64) { (self.epoch, self.number) = (epoch, number) }
 
+    /// - Parameter words: the epoch and the number.
+    /// - Returns: `nil` if they are not two numbers.
+    package init?(_ words: ArraySlice<Substring>) {
+        guard words.count == 2, let epoch = words.first.flatMap({ UInt64($0) }), let number = words.last.flatMap({ UInt64($0) })
+        else { return nil }
+        self.init(epoch: epoch, number: number)
+    }
+
     package static func < (a: FlowStamp, b: FlowStamp) -> Bool { (a.epoch, a.number) < (b.epoch, b.number) }
 }
 
@@ -25,7 +33,7 @@ package struct FlowStamp: Comparable, Hashable, Sendable {
 ///
 /// ```
 /// {<slot's tag>}df2redis:mark:<task>   hash   <flow> -> <replication id> <LSN> <step> <epoch> <number>   in each slot
-/// {<slot's tag>}df2redis:node:<task>   hash   <flow> -> the same                                     once for each master
+/// {<slot's tag>}df2redis:node:<task>   hash   <flow> -> the same, and [<epoch> <number>] of its origin  once for each master
 /// ```
 /// A slot's mark says that everything before its position has been applied in the slot; a node's, that everything before its
 /// position has been applied at the node. LSN and step are `-` inside a snapshot, where there are no positions.
@@ -33,21 +41,29 @@ package struct SlotMark: Equatable, Sendable {
     package var replicationID: String
     package var position: FlowPosition?
     package var stamp: FlowStamp
+    /// In a node's mark: when the flow last began a full sync, or the marks of its slots were last removed. No record from
+    /// before can be applied again at the node. `nil` if neither is known to have happened.
+    package var origin: FlowStamp?
 
-    package init(replicationID: String, position: FlowPosition?, stamp: FlowStamp) {
-        (self.replicationID, self.position, self.stamp) = (replicationID, position, stamp)
+    package init(replicationID: String, position: FlowPosition?, stamp: FlowStamp, origin: FlowStamp? = nil) {
+        (self.replicationID, self.position, self.stamp, self.origin) = (replicationID, position, stamp, origin)
     }
 
     package var text: String {
         let place = position.map { "\($0.lsn) \($0.step)" } ?? "- -"
-        return "\(replicationID) \(place) \(stamp.epoch) \(stamp.number)"
+        let origin = origin.map { " \($0.epoch) \($0.number)" } ?? ""
+        return "\(replicationID) \(place) \(stamp.epoch) \(stamp.number)\(origin)"
     }
 
     package init?(_ text: String) {
         let words = text.split(separator: " ", omittingEmptySubsequences: false)
-        guard words.count == 5, let epoch = UInt64(words[3]), let number = UInt64(words[4]) else { return nil }
+        guard words.count == 5 || words.count == 7, let stamp = FlowStamp(words[3...4]) else { return nil }
         replicationID = String(words[0])
-        stamp = FlowStamp(epoch: epoch, number: number)
+        self.stamp = stamp
+        if words.count == 7 {
+            guard let origin = FlowStamp(words[5...6]) else { return nil }
+            self.origin = origin
+        }
         if words[1] == "-" {
             position = nil
         } else {

@@ -60,6 +60,13 @@ struct ClusterCleanup {
         return work
     }
 
+    /// Writes marks of nodes.
+    func nodeMarks(in slots: [KeySlot], _ mark: () -> SlotMark) -> SlotWork {
+        let work = SlotWork.maintenance()
+        for slot in slots { work.append(nodeField.setting(mark(), in: slot), to: work.addPart(slot), mayRepeat: true) }
+        return work
+    }
+
     func marks(ofNodes nodes: [KeySlot], ofSlots slots: [KeySlot]) -> SlotWork {
         let work = SlotWork.maintenance()
         for (field, slots) in [(nodeField, nodes), (slotField, slots)] {

@@ -88,7 +88,10 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let checkpoint = try await opening.readCheckpoint()
         if let checkpoint { adopt(checkpoint, runner) }
         try await checkNodes(runner, waiter)
-        if resumesAt != nil { adoptMarks(try await opening.readMarks(cleanup.slotField)) }
+        if resumesAt != nil {
+            if !hasOpened { try await checkOrigins(opening, runner) }
+            adoptMarks(try await opening.readMarks(cleanup.slotField))
+        }
         mayHaveTemporaries = resumesAt == nil || lastCrossing != nil
         if mayHaveTemporaries, !marks.areRelevant {
             // A full sync needs none of the marks that earlier processes have left. After the first opening, the marks are
@@ -127,6 +130,16 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         _ = try await waiter.run(inquiry.work)
         guard let rollback = rollback(after: inquiry, runner) else { return }
         runner.watch = rollback.watch
+        throw await cluster.store(rollback, of: flow, at: context.checkpointKey)
+    }
+
+    /// Checks that no node has been through more than the checkpoint knows, not even a node without an expected mark.
+    private func checkOrigins(
+        _ opening: ClusterTargetOpening, _ runner: SlotRunner, isolation: isolated (any Actor)? = #isolation
+    ) async throws {
+        let found = try await opening.readMarks(cleanup.nodeField).first { runner.watch.isAhead($0.mark) }
+        guard let found else { return }
+        let rollback = FlowRollback(.ahead, in: found.slot, at: "the node of slot \(found.slot)", from: start)
         throw await cluster.store(rollback, of: flow, at: context.checkpointKey)
     }
 
@@ -184,7 +197,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     }
 
     private func nodeMark() -> SlotMark {
-        SlotMark(replicationID: context.session.replicationID, position: position, stamp: nextStamp())
+        SlotMark(
+            replicationID: context.session.replicationID, position: position, stamp: nextStamp(),
+            origin: (runner?.watch ?? keptWatch).origin)
     }
 
     private func proceed() {
@@ -390,11 +405,13 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         guard !(watch.markedSlots.isEmpty && marks.slots.isEmpty) else { return }
         let removal = cleanup.marks(ofNodes: nodes, ofSlots: marks.slots.sorted())
         if context.keepsPosition { runner?.watch.slotMarksGo(at: nextStamp()) }
-        // The expectations must be removed before the marks.
+        // The expectations must be removed before the marks. And every node must know that the marks go, in case the
+        // checkpoint comes back from before.
         let notes = cleanup.notes(expecting: context.keepsPosition ? runner?.watch : nil)
-        guard (try? await waiter.run(notes, within: Self.retiringLimit)) != nil,
-            (try? await waiter.run(removal, within: Self.retiringLimit)) != nil
-        else { return }
+        let nodeMarks = cleanup.nodeMarks(in: context.keepsPosition ? watch.expectedSlots : []) { nodeMark() }
+        for work in [notes, nodeMarks, removal] where !work.isEmpty {
+            guard (try? await waiter.run(work, within: Self.retiringLimit)) != nil else { return }
+        }
         marks.removeAll()
         if context.keepsPosition { runner?.watch.forgetObsolete() } else { runner?.watch.forget() }
     }

@@ -31,6 +31,8 @@ struct FlowRollback: Sendable {
                 "came back without a flush, a full sync, or the end of a session that the cluster had confirmed: it has what was there before"
             case .doubtful: "has slots that came to its master shortly before it took its place"
             case .emptied: "was emptied"
+            case .ahead:
+                "knows of a full sync, or of the end of a session, that the node with the checkpoint has come back without"
             }
         self.init(verdict, in: slot, because: "\(node) \(what)", from: start)
     }

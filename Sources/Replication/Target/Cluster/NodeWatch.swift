@@ -10,6 +10,10 @@ import Redis
 /// A slot may be moved to a master shortly before a replica takes that master's place, and before a mark was written there.
 /// Its keys may be lost on the way. A mark cannot show this, so the slot counts as lost.
 ///
+/// The node that lost writes may be the one that keeps the checkpoint, and with it the expectations. Then the other nodes have
+/// younger marks than expected. The marks of their slots tell which records they already have, unless a full sync has begun or
+/// these marks were removed since. Therefore each node's mark carries the time of the last such event (`SlotMark.origin`).
+///
 /// After something other than the flow has removed keys (a flush, a reconciliation), every master has a mark. A master
 /// without it lacks the removal, which no flow repeats. The same is true of a master that only has a mark from before a
 /// full sync: no record has what the full sync brought. Pure.
@@ -44,6 +48,9 @@ struct NodeWatch {
     /// The stamp at which a full sync began, something other than the flow last removed keys, or the flow ended with
     /// everything applied. If a node has only an older mark, the flow cannot repeat what the node lacks.
     private var floor: FlowStamp?
+    /// The stamp at which a full sync last began or the marks of the flow's slots were last removed. Each mark of a node carries
+    /// it from then on.
+    private(set) var origin: FlowStamp?
 
     enum Verdict: Equatable {
         case complete
@@ -56,30 +63,27 @@ struct NodeWatch {
         case doubtful
         /// The node had the mark and has lost it while it was connected.
         case emptied
+        /// The node has been through the beginning of a full sync, or the end of a session, that the checkpoint does not know.
+        case ahead
     }
 
     init() {}
 
-    /// Parses `text`: `floor:<epoch>:<number>`, and `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, followed by
+    /// Parses `text`: `floor:<epoch>:<number>`, `origin:<epoch>:<number>`, and `<slot>:<epoch>:<number>:<node>:<digest>` of each entry, followed by
     /// `:<epoch>:<number>` of its first mark if that is another one, and `<slot>` of each obsolete mark, separated by
     /// blanks.
     init(text: String) {
         for entry in text.split(separator: " ") {
             let words = entry.split(separator: ":")
-            if words.count == 3, words[0] == "floor", let epoch = UInt64(words[1]), let number = UInt64(words[2]) {
-                floor = FlowStamp(epoch: epoch, number: number)
-            }
+            if words.count == 3, words[0] == "floor" { floor = FlowStamp(words[1...]) }
+            if words.count == 3, words[0] == "origin" { origin = FlowStamp(words[1...]) }
             guard let slot = words.first.flatMap({ UInt16($0) }), slot < KeySlot.count else { continue }
             if words.count == 1 { obsolete.insert(KeySlot(slot)) }
-            guard words.count == 5 || words.count == 7, let epoch = UInt64(words[1]), let number = UInt64(words[2]),
+            guard words.count == 5 || words.count == 7, let stamp = FlowStamp(words[1...2]),
                 let digest = UInt64(words[4], radix: 16)
             else { continue }
-            var since: FlowStamp?
-            if words.count == 7, let epoch = UInt64(words[5]), let number = UInt64(words[6]) {
-                since = FlowStamp(epoch: epoch, number: number)
-            }
-            entries[KeySlot(slot)] = Entry(
-                stamp: FlowStamp(epoch: epoch, number: number), node: words[3], digest: digest, since: since)
+            let since = words.count == 7 ? FlowStamp(words[5...]) : nil
+            entries[KeySlot(slot)] = Entry(stamp: stamp, node: words[3], digest: digest, since: since)
         }
     }
 
@@ -89,8 +93,10 @@ struct NodeWatch {
             let since = entry.since == entry.stamp ? "" : ":\(entry.since.epoch):\(entry.since.number)"
             return "\(slot):\(entry.stamp.epoch):\(entry.stamp.number):\(entry.node):\(digest)\(since)"
         }
-        let removal = floor.map { ["floor:\($0.epoch):\($0.number)"] } ?? []
-        return (removal + expected + obsolete.sorted().map { "\($0)" }).joined(separator: " ")
+        let events = [("floor", floor), ("origin", origin)].compactMap { name, stamp in
+            stamp.map { "\(name):\($0.epoch):\($0.number)" }
+        }
+        return (events + expected + obsolete.sorted().map { "\($0)" }).joined(separator: " ")
     }
 
     var expectedSlots: [KeySlot] { entries.keys.sorted() }
@@ -177,7 +183,7 @@ struct NodeWatch {
     mutating func lost(_ endpoint: Endpoint) { pending[endpoint] = nil }
 
     /// Reports that a full sync begins, whose marks come after `stamp`.
-    mutating func fullSyncBegins(at stamp: FlowStamp) { floor = stamp }
+    mutating func fullSyncBegins(at stamp: FlowStamp) { (floor, origin) = (stamp, stamp) }
 
     /// Reports that something other than the flow, which was at rest, has removed keys, and that these masters then got the
     /// flow's mark.
@@ -189,11 +195,11 @@ struct NodeWatch {
     }
 
     /// Removes all expectations.
-    mutating func forget() { (entries, obsolete, slots, open, floor) = ([:], [], [:], [:], nil) }
+    mutating func forget() { (entries, obsolete, slots, open, floor, origin) = ([:], [], [:], [:], nil, nil) }
 
     /// Reports that the marks of the slots are about to be removed. After that nobody can tell which of the flow's records
     /// a slot has, so no flow goes back to before `stamp`.
-    mutating func slotMarksGo(at stamp: FlowStamp) { floor = stamp }
+    mutating func slotMarksGo(at stamp: FlowStamp) { (floor, origin) = (stamp, stamp) }
 
     /// Reports that the obsolete marks have been removed.
     mutating func forgetObsolete() { obsolete = [] }
@@ -212,6 +218,7 @@ struct NodeWatch {
     }
 
     func check(_ found: SlotMark?, in slot: KeySlot, of topology: ClusterTopology) -> Verdict {
+        if let found, isAhead(found) { return .ahead }
         guard let expected = entries[slot] else { return .complete }
         guard let found else { return .older(nil) }
         guard found.stamp >= expected.stamp else {
@@ -221,6 +228,12 @@ struct NodeWatch {
         let isMaster = topology.masters.contains { $0.id.hasPrefix(expected.node) }
         guard !isMaster, let place = topology.shard(of: slot) else { return .complete }
         return Self.digest(of: topology.shards[place]) == expected.digest ? .complete : .doubtful
+    }
+
+    /// Whether a node with this mark has been through more than the checkpoint knows.
+    func isAhead(_ found: SlotMark) -> Bool {
+        guard let later = found.origin else { return false }
+        return origin.map { $0 < later } ?? true
     }
 
     /// Expects the mark that was found from now on.
@@ -235,7 +248,7 @@ extension NodeWatch.Verdict {
         switch self {
         case .older(let mark): mark
         case .unremoved(let mark): mark
-        case .complete, .doubtful, .emptied: nil
+        case .complete, .doubtful, .emptied, .ahead: nil
         }
     }
 
