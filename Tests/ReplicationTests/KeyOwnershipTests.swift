@@ -1,4 +1,6 @@
 import Dragonfly
+import Logging
+import Redis
 import Testing
 import Wire
 
@@ -56,6 +58,17 @@ import Wire
         let lost = ownership(ownKeys: mixed)
         #expect(!lost.needsEvidence)
         #expect(!mixed.contains { isCopy($0, lost) })
+    }
+
+    @Test func `a single key that does not fit ends it, however late`() {
+        var ownership = ownership(ownKeys: Self.keys("k", of: 1) { $0 })
+        let foreign = Self.keys("user:", of: 2) { $0 }
+        #expect(isCopy(foreign[0], ownership))
+        // The flag --locktag_delimiter concerns keys with the delimiter only.
+        ownership.learn(fromOwnKey: Array(foreign[1].utf8).span.bytes)
+        #expect(ownership.placement.isContradicted)
+        #expect(!foreign.contains { isCopy($0, ownership) })
+        #expect(ownership.placement.flow(of: Array(foreign[0].utf8)) == nil)
     }
 
     @Test func `the same key again proves nothing, nor does another with the same tag`() {
@@ -116,6 +129,33 @@ import Wire
         #expect(lines.contains { $0.hasPrefix("SET \(own[20])") } && lines.contains("DEL \(own[21])"))
         #expect(scene.incidents.totals == ["stray-copy": 2])
         #expect(scene.encoder.nextLSN == 25)
+    }
+
+    @Test func `the first copy of a key has the key read at the source, by the flow that owns it`() throws {
+        let queue = RefreshQueue(path: nil, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+        let scene = EncoderScene(
+            context: {
+                $0.session.flowCount = 4
+                $0.refreshes = queue
+            })
+        scene.becomeStable()
+        for key in own.prefix(20) { try scene.journal("INCR \(key)", inSnapshot: false) }
+        try scene.journal("DEL \(copied)", inSnapshot: false)
+        try scene.journal("DEL \(copied)", inSnapshot: false)
+        let asked = queue.take(atMost: 10)
+        #expect(asked.map(\.key) == [RefreshKey(database: 0, key: Array(copied.utf8))])
+        #expect(asked.map(\.flow) == [FlowID(3)])
+        #expect(scene.incidents.totals == ["stray-copy": 2])
+    }
+
+    @Test func `once a key does not fit, removals of other keys are applied`() throws {
+        let scene = scene()
+        scene.becomeStable()
+        for key in own.prefix(20) { try scene.journal("INCR \(key)", inSnapshot: false) }
+        try scene.journal("SADD \(Self.keys(of: 2)[0]) x", inSnapshot: false)
+        try scene.journal("DEL \(copied)", inSnapshot: false)
+        #expect(try scene.lines().contains("DEL \(copied)"))
+        #expect(scene.incidents.totals == [:])
     }
 
     @Test func `in a snapshot that begins with one it waits until it is known`() throws {

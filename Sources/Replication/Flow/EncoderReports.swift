@@ -1,4 +1,5 @@
 import Dragonfly
+import Logging
 import Redis
 import Wire
 
@@ -61,6 +62,8 @@ final class EncoderReports {
     /// Records an incident of a key that may be checked repeatedly, but only once.
     func recordOnce(_ incident: IncidentLog.Incident) { incidents.recordOnce(incident) }
 
+    func reportOnce(_ message: String, level: Logger.Level) { incidents.reportOnce(message, level: level) }
+
     /// Whether the policy lets the task continue without data that the target cannot hold.
     var leavesOutUnsupported: Bool { policy.onUnsupported == .skip }
 
@@ -78,10 +81,12 @@ final class EncoderReports {
     func isStale(_ key: RefreshKey) -> Bool { refreshes?.waits(key) ?? false }
 
     /// Asks for the key to be read at the source, because the stream does not say enough about it.
-    func refresh(_ key: RawSpan, database: UInt32) {
+    ///
+    /// - Parameter owner: the flow that the key belongs to; `nil`: this one.
+    func refresh(_ key: RawSpan, database: UInt32, of owner: FlowID? = nil) {
         guard let refreshes, !isRefreshing, key.byteCount > 0 else { return }
         let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
-        refreshes.ask(RefreshRequest(key, flow: flow))
+        refreshes.ask(RefreshRequest(key, flow: owner ?? flow))
     }
 
     /// Reports a key that `subject` brings here from database `origin`, which the target lacks or which is left out, and

@@ -524,7 +524,7 @@ package actor FlowApplier {
 extension FlowApplier {
     package var hasElementExpiries: Bool { encoder.memberTTLs?.isEmpty == false }
 
-    var placementEvidence: (isByKey: Bool, isByTag: Bool) { encoder.placementEvidence }
+    var placement: KeyPlacement { encoder.placement }
 
     /// Databases that the flow has written to.
     package var databases: Set<UInt32> { encoder.databases }

@@ -31,7 +31,7 @@ final class FlowEncoder: FlowSink {
     var reconcile: ReconcileStage { stages.reconcile }
     var memberTTLs: MemberTTLStage? { stages.memberTTLs }
     var expiryGuard: ExpiryGuard? { stages.expiryGuard }
-    var placementEvidence: (isByKey: Bool, isByTag: Bool) { stages.ownership.placementEvidence }
+    var placement: KeyPlacement { stages.ownership.placement }
     private(set) var masterVersion: String?
 
     private let stages: FlowStages

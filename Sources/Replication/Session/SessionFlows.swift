@@ -138,9 +138,9 @@ final class SessionFlows {
 
     /// Which flow brings which key, as far as the flows know.
     func placement() async -> KeyPlacement {
-        var evidence: [(isByKey: Bool, isByTag: Bool)] = []
-        for applier in appliers { evidence.append(await applier.placementEvidence) }
-        return KeyPlacement(evidence)
+        var placements: [KeyPlacement] = []
+        for applier in appliers { placements.append(await applier.placement) }
+        return KeyPlacement(placements)
     }
 
     /// Whether the target holds elements whose TTLs it cannot keep itself.

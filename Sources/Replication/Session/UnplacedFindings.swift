@@ -79,7 +79,7 @@ final class UnplacedFindings {
         guard let reader, !Task.isCancelled else { return nil }
         do throws(SourceError) {
             if !isForbidden, let flow = try await reader.shard(of: key, in: finding.key.database) {
-                placement.learn(key, isIn: flow)
+                placement.learn(key.span.bytes, isIn: flow)
                 return flow
             }
             guard finding.isExtra else { return nil }

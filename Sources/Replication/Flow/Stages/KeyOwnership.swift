@@ -8,66 +8,45 @@ import Wire
 /// copy becomes outdated and survives a DEL. If copies were replicated, in the time of their own flows, they would replace
 /// newer values or stay for good.
 ///
-/// The owner of a key follows from a hash of the key, or of its `{tag}` if flags of the master say so, which a replica does
-/// not see. So a flow is observed first: no key counts as a copy before keys that certainly belong to the flow have proven
-/// what is hashed.
+/// How a master distributes keys shows in its keys only (`KeyPlacement`). So a flow is watched first: no key is called a copy
+/// before enough keys that certainly belong to the flow have fitted. The flow's keys are checked from then on too, since some
+/// flags of a master concern only some keys: once one key does not fit, no key of the flow is called a copy any more.
 struct KeyOwnership {
-    private static let seed: UInt64 = 120_577_240_643
-    /// The required confidence in bits: a wrong guess passes with probability 2^-n.
+    /// Confidence in bits: a wrong guess passes with probability 2^-n.
     private static let evidenceBits = 20
 
-    private let flow: UInt64
-    private let flowCount: UInt64
+    private let flow: FlowID
     private let bitsPerKey: Int
-    private var isByKey = true
-    private var isByTag = true
+    /// What the flow's keys have shown.
+    private(set) var placement: KeyPlacement
     private var gatheredBits = 0
-    /// The hashes of keys or tags that have been evidence. The same one does not count twice.
+    /// Hashes of the tags that have counted as evidence. The same tag counts once.
     private var learned: [UInt64] = []
 
     init(flow: FlowID, flowCount: Int) {
-        self.flow = UInt64(flow.index)
-        self.flowCount = UInt64(max(flowCount, 1))
-        bitsPerKey = UInt64.bitWidth - 1 - self.flowCount.leadingZeroBitCount
+        self.flow = flow
+        placement = KeyPlacement(flowCount: flowCount)
+        bitsPerKey = UInt64.bitWidth - 1 - UInt64(max(flowCount, 1)).leadingZeroBitCount
     }
 
-    /// Whether more keys are needed as evidence.
-    var needsEvidence: Bool { gatheredBits < Self.evidenceBits && bitsPerKey > 0 && (isByKey || isByTag) }
+    /// Whether more keys are needed before a key can be called a copy.
+    var needsEvidence: Bool { gatheredBits < Self.evidenceBits && canHaveCopies }
 
-    /// Learns from `key`, which belongs to the flow's shard.
+    private var canHaveCopies: Bool { bitsPerKey > 0 && !placement.isContradicted }
+
+    /// Learns from `key`, which belongs to the flow.
     mutating func learn(fromOwnKey key: RawSpan) {
-        let hash = Self.hash(Self.tag(of: key))
-        isByKey = isByKey && owns(key)
-        isByTag = isByTag && hash % flowCount == flow
+        guard canHaveCopies else { return }
+        placement.learn(key, isIn: flow)
+        guard gatheredBits < Self.evidenceBits else { return }
+        let hash = KeyPlacement.hash(KeyPlacement.tag(of: key))
         guard !learned.contains(hash) else { return }
         learned.append(hash)
         gatheredBits += bitsPerKey
     }
 
-    /// Whether `key` is known to belong to another flow's shard.
+    /// Whether another flow's shard owns `key`.
     func isCopy(_ key: RawSpan) -> Bool {
-        guard gatheredBits >= Self.evidenceBits, isByKey || isByTag else { return false }
-        return !(isByKey && owns(key)) && !(isByTag && owns(Self.tag(of: key)))
-    }
-
-    private func owns(_ text: RawSpan) -> Bool { Self.hash(text) % flowCount == flow }
-
-    /// The ways of hashing that have not been ruled out.
-    var evidence: (isByKey: Bool, isByTag: Bool) { (isByKey, isByTag) }
-
-    static func hash(_ text: RawSpan) -> UInt64 { XXH64.hash(text, seed: seed) }
-
-    /// The part between the first opening brace and the next closing brace; the whole key if there is no such part.
-    @_lifetime(copy key)
-    static func tag(of key: RawSpan) -> RawSpan {
-        guard let open = index(of: 0x7B, in: key, from: 0), let close = index(of: 0x7D, in: key, from: open + 1),
-            close > open + 1
-        else { return key }
-        return key.extracting(open + 1..<close)
-    }
-
-    private static func index(of byte: UInt8, in text: RawSpan, from start: Int) -> Int? {
-        for offset in start..<text.byteCount where text[offset] == byte { return offset }
-        return nil
+        gatheredBits >= Self.evidenceBits && canHaveCopies && placement.excludes(key, from: flow)
     }
 }

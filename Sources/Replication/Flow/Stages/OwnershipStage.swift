@@ -2,12 +2,19 @@ import Dragonfly
 import Redis
 import Wire
 
-/// Leaves out copies of keys that the source keeps in shards which do not own them (`KeyOwnership`). Such copies are not
-/// data.
+/// Leaves out copies that the source keeps of a key in shards that do not own it (`KeyOwnership`): they are no data.
+///
+/// A key is read at the source when a copy of it is left out for the first time. Should the key be no copy, because the source
+/// distributes its keys in another way than the flow has shown so far, the target has it right all the same.
 final class OwnershipStage: RecordStage {
+    /// The limit of `copies`.
+    private static let mostCopies = 1 << 16
+
     private let reports: EncoderReports
     private var ownership: KeyOwnership
-    /// Strings of a full sync that may be such copies, until it is known; `nil` outside a snapshot.
+    /// Hashes of the keys whose copies have been left out.
+    private var copies: Set<UInt64> = []
+    /// In a full sync: strings that may be such copies, until it is known.
     private var undecided: UndecidedHLLs?
 
     init(_ flow: FlowID, _ context: FlowContext, _ reports: EncoderReports) {
@@ -15,8 +22,8 @@ final class OwnershipStage: RecordStage {
         ownership = KeyOwnership(flow: flow, flowCount: context.flowCount)
     }
 
-    /// What the flow's keys have shown about how the master distributes keys.
-    var placementEvidence: (isByKey: Bool, isByTag: Bool) { ownership.evidence }
+    /// How the master distributes keys, as far as the flow's keys have shown.
+    var placement: KeyPlacement { ownership.placement }
 
     // MARK: The snapshot
 
@@ -47,11 +54,16 @@ final class OwnershipStage: RecordStage {
         }
     }
 
-    /// Uses `key`, which belongs to the flow, as evidence of what the master hashes, if evidence is still needed.
+    /// Learns from `key`, which belongs to the flow, how the master distributes keys.
     func learn(fromOwnKey key: RawSpan) {
-        guard ownership.needsEvidence else { return }
+        let (neededEvidence, wasContradicted) = (ownership.needsEvidence, placement.isContradicted)
         ownership.learn(fromOwnKey: key)
-        if !ownership.needsEvidence { resolveUndecided() }
+        if neededEvidence, !ownership.needsEvidence { resolveUndecided() }
+        if placement.isContradicted, !wasContradicted {
+            reports.reportOnce(
+                "the source distributes its keys by a flag that df2redis does not know, such as --locktag_delimiter: copies that PFMERGE leaves in other shards are not recognised, and written",
+                level: .notice)
+        }
     }
 
     // MARK: The journal
@@ -72,6 +84,10 @@ final class OwnershipStage: RecordStage {
 
     private func isCopy(_ key: RawSpan, database: UInt32, subject: @autoclosure () -> String) -> Bool {
         guard ownership.isCopy(key) else { return false }
+        if copies.count == Self.mostCopies { copies.removeAll() }
+        if copies.insert(KeyPlacement.hash(key) &+ UInt64(database)).inserted, let owner = placement.flow(of: key) {
+            reports.refresh(key, database: database, of: owner)
+        }
         reports.record(
             .init(
                 severity: .leftOut, kind: .init(.strayCopy), flow: reports.flow, database: database,
