@@ -17,7 +17,7 @@ enum JSONDocument: Equatable {
     /// - Parameter text: UTF-8; `nil`: there is no document.
     /// - Returns: `nil` if it is no JSON, or nested deeper than Foundation reads it (512 levels).
     init?(_ text: [UInt8]?) {
-        guard let text, let document = try? JSONDecoder().decode(JSONDocument.self, from: Data(text)) else { return nil }
+        guard let text, let document = try? JSONDecoder().decode(Self.self, from: Data(text)) else { return nil }
         self = document
     }
 

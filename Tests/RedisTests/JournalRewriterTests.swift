@@ -67,6 +67,20 @@ import Wire
         #expect(outcome == (isReported ? .writtenDiverging(.saturatedBits) : .written))
     }
 
+    @Test(arguments: [
+        ("JSON.MERGE k $.new 5", true), ("JSON.MERGE k $ {\"a\":1}", false), ("JSON.MERGE k . {}", false),
+        ("JSON.NUMINCRBY k $.a 5e-1", true), ("JSON.NUMINCRBY k $.a 1.5", true), ("JSON.NUMINCRBY k $.a -7", false),
+        ("JSON.NUMMULTBY k $.a 2", false), ("JSON.NUMMULTBY k $.a 0.5", true), ("JSON.SET k $.a 0.5", false),
+        ("JSON.DEL k", false),
+    ])
+    func `JSON commands that RedisJSON may take in another way are reported`(_ line: String, isReported: Bool) throws {
+        var profile = TargetUnderTest.redis70
+        profile.hasJSON = true
+        var rewriter = JournalRewriter(profile: profile, source: .v140)
+        let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: CommandBatch())
+        #expect(outcome == (isReported ? .writtenDiverging(.jsonModules) : .written))
+    }
+
     // MARK: Deadlines
 
     @Test func `a PEXPIREAT of about now is a plain GETEX, 0 is PERSIST, long ago is a deletion`() async throws {

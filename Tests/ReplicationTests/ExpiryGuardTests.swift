@@ -131,6 +131,13 @@ import Wire
         #expect(try scene.pass(250_000) == ["last 200000+90337", "last 300000+90337"])
     }
 
+    @Test func `a key that is renamed to itself keeps its deadline`() throws {
+        let scene = try Scene()
+        _ = scene.write("key", 200_000)
+        scene.rename("key", "key")
+        #expect(try scene.pass(250_000) == ["key 200000+90337"])
+    }
+
     @Test func `a window of 0 protects only while a lag is seen`() throws {
         let scene = try Scene(window: .zero)
         #expect(scene.write("near", 5_000) == 0)

@@ -30,7 +30,7 @@ import Wire
         switch divergence {
         case .fragmentedSort, .sortByPattern, .fragmentedGeoRadius, .storedScores, .storedExpiry, .expiryInThePast,
             .moveInSnapshot, .storeInSnapshot, .storeInDoubt, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
-            .elementExpiryInDoubt, .floatSum, .saturatedBits:
+            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules:
             true
         }
     }
@@ -215,6 +215,8 @@ import Wire
         (["SETBIT", "k", "+5", "1"], "ERR bit offset is not an integer or out of range", "number-format", ["0 k"]),
         (["LPOP", "k", "+2"], "ERR value is out of range, must be positive", "number-format", ["0 k"]),
         (["ZINCRBY", "k", "1e400", "m"], "ERR value is not a valid float", "number-format", ["0 k"]),
+        (["JSON.ARRPOP", "k", ".no"], "ERR Path '$.no' does not exist or not an array", "json-refused", ["0 k"]),
+        (["JSON.SET", "k", "$", "{}"], "Existing key has wrong Redis type", "json-refused", ["0 k"]),
         (["XDEL", "k", "5 "], "ERR Invalid stream ID specified as stream command argument", "number-format", ["0 k"]),
     ]
     private static let storeIfThere = "if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end"

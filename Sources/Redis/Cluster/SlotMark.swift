@@ -21,7 +21,8 @@ package struct FlowStamp: Comparable, Hashable, Sendable {
     /// - Parameter words: the epoch and the number.
     /// - Returns: `nil` if they are not two numbers.
     package init?(_ words: ArraySlice<Substring>) {
-        guard words.count == 2, let epoch = words.first.flatMap({ UInt64($0) }), let number = words.last.flatMap({ UInt64($0) })
+        guard words.count == 2, let first = words.first, let last = words.last, let epoch = UInt64(first),
+            let number = UInt64(last)
         else { return nil }
         self.init(epoch: epoch, number: number)
     }

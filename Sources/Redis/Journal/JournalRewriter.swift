@@ -116,7 +116,7 @@ package struct JournalRewriter {
         case .json:
             guard profile.hasJSON else { return .unsupported(.json) }
             batch.append(command)
-            return .written
+            return command.mayDifferInRedisJSON ? .writtenDiverging(.jsonModules) : .written
         case .bloom: return .unsupported(.bloom)
         case .search: return .unsupported(.searchIndex)
         case .throttle: return .unsupported(.throttle)

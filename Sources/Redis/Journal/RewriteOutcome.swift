@@ -98,6 +98,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case elementExpiryInDoubt = "element-ttl-in-doubt"
     case floatSum = "float-sum"
     case saturatedBits = "saturated-bitfield"
+    case jsonModules = "json-modules"
 
     package var reason: String {
         switch self {
@@ -130,6 +131,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "the target adds in long double where the source adds in double, and does not allow EVAL to this user"
         case .saturatedBits:
             "a BITFIELD with OVERFLOW SAT that goes below 0 of an unsigned number makes it the highest one at the source, and 0 at a Redis"
+        case .jsonModules:
+            "Dragonfly merges below the root of a document, and calculates with fractions, in another way than RedisJSON"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

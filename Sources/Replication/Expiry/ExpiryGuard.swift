@@ -125,6 +125,8 @@ final class ExpiryGuard: TargetDeadlines {
         _ key: RawSpan, database: UInt32, to destination: RawSpan, database destinationDatabase: UInt32, mayStay: Bool
     ) {
         guard !keyExpiries.isEmpty else { return }
+        // RENAME of a key to itself changes nothing.
+        if database == destinationDatabase, key.isEqual(to: destination) { return }
         for deadline in keyExpiries.deadlines(of: key, database: database) {
             keyExpiries.noteAlternative(destination, database: destinationDatabase, deadline: deadline)
         }

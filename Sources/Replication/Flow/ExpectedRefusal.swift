@@ -1,12 +1,14 @@
 /// An error of the target that does not prove that its data differ.
 ///
 /// The source journals some commands whether it accepts them or not, and accepts numbers that Redis does not
-/// (Protocol 5.6 rows 20 and 21). The raw value names the refusal in logs, counters and the dead-letter file.
+/// (Protocol 5.6 rows 20, 21 and 24). The raw value names the refusal in logs, counters and the dead-letter file.
 enum ExpectedRefusal: String, CaseIterable {
     /// As far as the journal shows, the source refuses such a command as well.
     case command = "refused-alike"
     /// The source accepted the command: it parses numbers and stream IDs less strictly, or has another value there.
     case number = "number-format"
+    /// A JSON command: the source journals one that it refuses as well, and RedisJSON refuses some that the source takes.
+    case json = "json-refused"
 
     /// - Parameters:
     ///   - name: the name of the command.
@@ -14,6 +16,8 @@ enum ExpectedRefusal: String, CaseIterable {
     init?(_ text: String, of name: String, isStore: Bool) {
         if isStore || Self.isOfCommand(text, name) {
             self = .command
+        } else if name.hasPrefix("JSON.") {
+            self = .json
         } else if Self.ofNumbers.contains(where: text.hasPrefix) {
             self = .number
         } else {
@@ -40,6 +44,8 @@ enum ExpectedRefusal: String, CaseIterable {
     var reason: String {
         switch self {
         case .command: "the source journals such a command even when it refuses it itself"
+        case .json:
+            "the source journals such a command even when it refuses it itself, and takes some that RedisJSON does not"
         case .number:
             "the source took it: it has another value there, or takes numbers and stream ids that no Redis does"
         }
