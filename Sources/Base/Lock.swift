@@ -1,6 +1,6 @@
 public import Glibc
 
-/// A value behind a mutex, for small state that several queues share.
+/// A value protected by a mutex, for small state that several queues share.
 ///
 /// `Synchronization.Mutex` would do, but gives false reports under the thread sanitizer (Swift 6.3 on Linux). Public for the
 /// same reason as `MappedTable`.

@@ -2,7 +2,7 @@ package import Wire
 
 /// Reads one value at a master piece by piece with ordinary commands, so that no command blocks the key's shard for long.
 ///
-/// The reader does not know whether the value changes meanwhile; the caller can tell from the positions before and after
+/// The reader does not know whether the value changes meanwhile; the caller knows from the positions before and after
 /// (Protocol 2.11). In v1.36.0 a `DUMP` of a hash with 300,000 fields blocks a shard for seconds, and an `HSCAN` of 1,000
 /// of them for about 10 ms.
 package struct PieceReader: Sendable {

@@ -2,7 +2,7 @@ import Base
 import Foundation
 import Wire
 
-/// Clients that write until they are told to stop or get no answer in time, and know what was acknowledged to each.
+/// Clients that write until they are asked to stop or get no answer in time, and know what was acknowledged to each.
 ///
 /// Client `i` sends `INCR counter:<i>` and `SET slot:<i>:<n % 50> <n>` together, for n from 1 on.
 package final class CountingWriters: Sendable {

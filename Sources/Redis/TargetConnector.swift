@@ -198,7 +198,7 @@ package struct TargetConnector: Sendable {
         return try await connection.requests(questions, timeout: settings.timeout)
     }
 
-    /// Ends the other connections of this task, which a killed process or a broken network may have left behind.
+    /// Ends the other connections of this task, which a killed process or a broken network may have left.
     ///
     /// Commands of such a connection may still be in the target's socket buffer. A server that was stopped reads them when
     /// it resumes, and their transaction would then take effect after the checkpoint has been read. This cannot happen after

@@ -122,7 +122,7 @@ struct TaskRecord: Equatable {
         for entry in text?.split(separator: ",") ?? [] {
             let numbers = entry.split(separator: ":")
             guard numbers.count == 2, let database = UInt32(numbers[0]) else { continue }
-            // An unreadable number may stand for keys of others.
+            // An unreadable number may mean keys of others.
             filling[database] = Int(numbers[1]) ?? 1
         }
         return filling

@@ -81,7 +81,7 @@ extension FlowStateMachine {
         case sendAgain(CommandBatch)
         /// Begin to send the encoder's batch while it grows (`began`).
         case begin
-        /// Tell the target that the batch being written has grown.
+        /// Notify the target that the batch being written has grown.
         case grow
         /// Seal the batch being written, which is complete (`sealed`).
         case seal
@@ -100,9 +100,9 @@ extension FlowStateMachine {
         /// Ask the session to prepare databases; `decoded` follows.
         case prepareDatabases
         case report(FlowEvent)
-        /// Tell the waiters that nothing is on its way, and nothing will be until `release`.
+        /// Notify the waiters that nothing is on its way, and nothing will be until `release`.
         case becameQuiet
-        /// Tell the waiters that everything received is applied, or that nothing more will be.
+        /// Notify the waiters that everything received is applied, or that nothing more will be.
         case drained
     }
 

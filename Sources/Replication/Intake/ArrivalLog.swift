@@ -1,6 +1,6 @@
 import DequeModule
 
-/// The arrival times of a flow's bytes, precise enough to tell the age of the oldest byte that is not applied.
+/// The arrival times of a flow's bytes, precise enough to give the age of the oldest byte that is not applied.
 ///
 /// ```
 /// bytes of the flow   0 ───────┬──────────┬─────┬─────────▶ received

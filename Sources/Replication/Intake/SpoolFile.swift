@@ -5,7 +5,7 @@ import Link
 /// A queue of bytes on disk. It is written at the end and read from the front, in segments that are freed once they are
 /// read.
 ///
-/// The segments have no names (they are unlinked when created), so a crash leaves nothing behind. One thread writes and one
+/// The segments have no names (they are unlinked when created), so a crash leaves no file. One thread writes and one
 /// reads. The intake keeps the counts between them under its lock.
 final class SpoolFile: @unchecked Sendable {  // the spooler writes, the consumer reads; segments are locked
     static let defaultSegmentBytes = 64 << 20

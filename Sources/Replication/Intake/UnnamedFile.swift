@@ -1,7 +1,7 @@
 import Glibc
 import Link
 
-/// Creates files without a name, so that a crash leaves nothing behind.
+/// Creates files without a name, so that a crash leaves no file.
 enum UnnamedFile {
     /// `O_TMPFILE` of <fcntl.h>, a macro that Swift does not import.
     private static let temporary: Int32 = 0o20_200_000

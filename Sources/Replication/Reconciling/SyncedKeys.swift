@@ -45,7 +45,7 @@ final class SyncedKeys {
 extension FlowApplier {
     /// Ends the reconciliation after the full sync has removed the keys that it did not bring.
     ///
-    /// - Parameter remembers: a later flush may have to tell this flow's keys from others.
+    /// - Parameter remembers: a later flush may have to distinguish this flow's keys from others.
     package func endReconciling(remembers: Bool) { encoder.reconcile.end(remembers: remembers) }
 
     /// Forgets the keys that the flow has brought, because all of them have been removed.

@@ -26,7 +26,7 @@ package final class TaskDemands: Sendable {
         package var unplaced = 0
         /// The number of keys for which the queue had no room.
         package var noRoom = 0
-        /// The mark for `rest(before:)`, which tells how far these keys are.
+        /// The mark for `rest(before:)`, which says how far these keys are.
         package var mark: UInt64 = 0
         /// The values of `Rest` before these keys were requested.
         package var failedBefore = 0

@@ -166,7 +166,7 @@ actor DataSetWatch {
         for database in target.keys.keys where database != 0 {
             sample.targetKeys[database, default: 0] -= try await ownKeys(in: database)
         }
-        // Keys of other tasks in the target cannot be told from this task's, so there is nothing to compare.
+        // Keys of other tasks in the target cannot be distinguished from this task's, so there is nothing to compare.
         guard try await control.others(in: registry).isEmpty else { return .fits }
         for applier in appliers where await applier.hasElementExpiries { sample.hasElementExpiries = true }
         guard flushRecords == flushesBefore else { return nil }

@@ -51,7 +51,7 @@ final class SessionOpening {
         // 4. The source answers, and its answer may still be a full sync.
         try begin(.handshake)
         let source = try await handshake(plan)
-        // 5. The target is told what the session will do before anything is applied.
+        // 5. The target learns what the session will do before anything is applied.
         try begin(.prepareTarget)
         try await prepareTarget(claim, checkpoint, plan, source.session)
         // 6. Each flow gets an intake and an applier.
@@ -379,7 +379,7 @@ final class SessionOpening {
         try await ttls.forgetOldElements(in: survey?.withElementLists ?? databases)
     }
 
-    /// Tells the flows where catching up ends: at the source's current LSNs. Records that earlier sessions applied or left
+    /// Sets where catching up ends for the flows: at the source's current LSNs. Records that earlier sessions applied or left
     /// waiting are all before them.
     private func reportCatchUpEnd(isNeeded: Bool) async throws {
         let appliers = scope.flows.appliers

@@ -21,7 +21,7 @@ struct StartForecast {
         /// The number of keys by database, without df2redis' own.
         var keys: [UInt32: Int] = [:]
         var others = OtherTasks(databases: [:])
-        /// Why the target does not hold the data that the position stands for: nodes of a cluster lack writes that no
+        /// Why the target does not hold the data that the position means: nodes of a cluster lack writes that no
         /// record will bring again, or a database was emptied.
         var blocker: FullSyncReason?
     }
@@ -45,7 +45,7 @@ struct StartForecast {
         return .continues(records: records, otherwise: fullSync)
     }
 
-    /// - Returns: the number of records that the flow farthest behind must get; `nil` if the source cannot continue at the
+    /// - Returns: the number of records that the flow with the largest lag must get; `nil` if the source cannot continue at the
     ///   position.
     private func records(since position: ResumePoint) -> UInt64? {
         guard position.replicationID == source.replicationID, position.nextLSNs.count == source.nextLSNs.count,

@@ -3,7 +3,7 @@ package enum StartOutlook: Equatable, Sendable {
     /// The task resumes at its position.
     ///
     /// - Parameters:
-    ///   - records: the number of records that the flow farthest behind must get from the source.
+    ///   - records: the number of records that the flow with the largest lag must get from the source.
     ///   - otherwise: the full sync that follows if the source no longer has these records.
     case continues(records: UInt64, otherwise: FullSyncOutlook)
     case fullSync(FullSyncOutlook)
@@ -20,7 +20,7 @@ package struct FullSyncOutlook: Equatable, Sendable {
         case removes(from: Set<UInt32>)
         /// These databases are emptied first.
         case empties(Set<UInt32>)
-        /// The full sync is refused, because `conflict.policy` cannot tell the task's own keys from others.
+        /// The full sync is refused, because `conflict.policy` cannot distinguish the task's own keys from others.
         case refusesConflict
         /// The full sync ends before it removes anything, because the source has hardly any keys compared to those that it
         /// would remove from these databases.

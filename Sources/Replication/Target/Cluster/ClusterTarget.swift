@@ -398,7 +398,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     }
 
     func retire(isolation: isolated (any Actor)? = #isolation) async {
-        // Marks ahead of the position tell the next session what it must not repeat.
+        // Marks ahead of the position show the next session what it must not repeat.
         guard isIdle, !marks.areRelevant, let waiter, let watch = runner?.watch else { return }
         // The next session needs the nodes' marks to notice a node that has come back without confirmed writes.
         let nodes = context.keepsPosition ? watch.obsoleteSlots : watch.markedSlots

@@ -11,7 +11,7 @@ import Redis
 /// Its keys may be lost on the way. A mark cannot show this, so the slot counts as lost.
 ///
 /// The node that lost writes may be the one that keeps the checkpoint, and with it the expectations. Then the other nodes have
-/// younger marks than expected. The marks of their slots tell which records they already have, unless a full sync has begun or
+/// younger marks than expected. The marks of their slots show which records they already have, unless a full sync has begun or
 /// these marks were removed since. Therefore each node's mark carries the time of the last such event (`SlotMark.origin`).
 ///
 /// After something other than the flow has removed keys (a flush, a reconciliation), every master has a mark. A master
@@ -197,7 +197,7 @@ struct NodeWatch {
     /// Removes all expectations.
     mutating func forget() { (entries, obsolete, slots, open, floor, origin) = ([:], [], [:], [:], nil, nil) }
 
-    /// Reports that the marks of the slots are about to be removed. After that nobody can tell which of the flow's records
+    /// Reports that the marks of the slots are about to be removed. After that nobody knows which of the flow's records
     /// a slot has, so no flow goes back to before `stamp`.
     mutating func slotMarksGo(at stamp: FlowStamp) { (floor, origin) = (stamp, stamp) }
 
