@@ -5,13 +5,18 @@ import Wire
 /// ```
 /// 1  SET {tag}df2redis:flushing:<checkpoint>   a task that starts meanwhile sees it and waits (`ClusterFlush.refuse`)
 /// 2  HGETALL df2redis:tasks                    if there are other tasks, nothing is done
-/// 3  MULTI, flush, marks, EXEC                 at each master except the one that has the checkpoint
-/// 4  MULTI, flush, marks, owner's record, checkpoint, EXEC at that one: the flush is complete, and the notice of 1 is gone
+/// 3  MULTI, flush, marks, EXEC at each master but the one that has the checkpoint
+/// 4  the keys of slots that have moved since 2 are removed
+/// 5  MULTI, flush, marks, owner's record, checkpoint, EXEC at that one: the flush has happened, and its notice of 1 is gone
+/// 6  the keys of slots that have moved since 4 are removed; if any has moved since 2, every master gets its marks again
 /// ```
 /// From then on the marks are expected: a replica that takes a master's place without them lacks the flush (`NodeMarks`).
 ///
-/// The checkpoint advances last and in the same transaction. If anything fails earlier, the flows reach the same command
-/// again and everything is flushed again before any later record is applied.
+/// The keys of a moving slot may get from a master that has not been flushed yet to one that has. The flows are at rest
+/// meanwhile, so everything in such a slot can be removed.
+///
+/// The checkpoint advances in the transaction of step 5. If anything fails earlier, the flows reach the same command again and
+/// everything is flushed again before any later record is applied.
 struct ClusterFlush: Sendable {
     /// The lifetime of the notice. It is longer than any flush takes, and another task waits no longer than this if the
     /// process is killed.
@@ -39,14 +44,15 @@ struct ClusterFlush: Sendable {
             let layout = try await ClusterLayout.read(servers)
             masters = markedMasters(in: layout)
             guard let last = try await keeper(in: layout) else { throw Self.moved }
-            // While slots are moving, keys may arrive at a master that is already flushed, but no key leaves a flushed one.
-            // So a second pass removes what arrived during the first.
-            try await empty(layout.openSlots.filter { $0.source == last.node?.id }, at: last)
-            for _ in 0..<(layout.openSlots.isEmpty ? 1 : 2) {
-                for server in layout.servers where server.node != last.node { try await flush(server, masters) }
+            for server in layout.servers where server.node != last.node { try await flush(server, masters) }
+            let flushed = try await ClusterLayout.read(servers)
+            _ = try await empty(flushed.movedSlots(since: layout), in: flushed)
+            guard try await complete(at: last, fields, masters) else { continue }
+            let end = try await emptyMoved(since: flushed)
+            if let marks, !end.movedSlots(since: layout).isEmpty {
+                masters = try await marks.leave(at: servers, notedIn: checkpointKey, markedMasters)
             }
-            guard try await ClusterLayout.read(servers).fingerprint == layout.fingerprint else { continue }
-            if try await complete(at: last, fields, masters) { break }
+            break
         }
         // The registry is in another slot, so it cannot be in that transaction. Until then the notice has kept other tasks
         // out.
@@ -109,21 +115,59 @@ struct ClusterFlush: Sendable {
         }
     }
 
-    /// Removes the keys of slots that are moving away from the master that is flushed last.
-    private func empty(_ slots: [ClusterLayout.OpenSlot], at server: TargetServers.Server) async throws(TargetError) {
-        guard !slots.isEmpty else { return }
-        let reserved = ReservedKeys(checkpoint: checkpointKey, isInCluster: true)
+    /// Removes the keys of slots that have moved since `layout`, until none of these slots has any and moves no more.
+    ///
+    /// - Returns: the layout at the end.
+    private func emptyMoved(since layout: ClusterLayout) async throws(TargetError) -> ClusterLayout {
+        var (earlier, now) = (layout, try await ClusterLayout.read(servers))
+        var slots = now.movedSlots(since: earlier)
+        while !slots.isEmpty {
+            let left = try await empty(slots, in: now)
+            (earlier, now) = (now, try await ClusterLayout.read(servers))
+            let open = Set(now.openSlots.map { KeySlot($0.slot) })
+            // An open slot without keys gets none.
+            slots.formIntersection(now.movedSlots(since: earlier).subtracting(open).union(left))
+        }
+        return now
+    }
+
+    /// Removes the keys of slots, whichever master has them.
+    ///
+    /// - Returns: the slots in which there were any.
+    private func empty(_ slots: Set<KeySlot>, in layout: ClusterLayout) async throws(TargetError) -> Set<KeySlot> {
+        var found: Set<KeySlot> = []
+        for slot in slots.sorted() {
+            for server in layout.holders(of: slot) where try await empty(slot, at: server) { found.insert(slot) }
+        }
+        return found
+    }
+
+    /// - Returns: whether there were keys to remove.
+    private func empty(_ slot: KeySlot, at server: TargetServers.Server) async throws(TargetError) -> Bool {
         let databases: [UInt32] =
             if case .flushDatabase(let database) = command { [database] } else {
                 ServerInfo(try await server.demand("INFO", "keyspace").text).keyCounts.keys.sorted()
             }
-        for (open, database) in slots.flatMap({ slot in databases.map { (slot, $0) } }) {
+        var hasKeys = false
+        for database in databases {
             let reply = try await server.demand(
-                "CLUSTER", "GETKEYSINSLOT", "\(open.slot)", "\(Int32.max)", in: database)
-            let keys = (reply.array ?? []).compactMap(\.bytes).filter { !reserved.contains($0) }
-            // The keys are removed one by one, because a command is refused if some of its keys have left.
-            _ = try await server.requests.pipeline(keys.map { [Array("UNLINK".utf8), $0] }, in: database)
+                "CLUSTER", "GETKEYSINSLOT", "\(slot.number)", "\(Int32.max)", in: database)
+            let keys = (reply.array ?? []).compactMap(\.bytes).filter { !isKept($0) }
+            if keys.isEmpty { continue }
+            hasKeys = true
+            // The keys are removed one by one, because a command is refused if some of its keys have left. The master that
+            // receives an open slot takes commands only after ASKING.
+            let removals = keys.flatMap { [[Array("ASKING".utf8)], [Array("UNLINK".utf8), $0]] }
+            _ = try await server.requests.pipeline(removals, in: database)
         }
+        return hasKeys
+    }
+
+    /// Whether a key of df2redis' own stays: those of the owner, the checkpoint, the list of tasks and the nodes' marks do.
+    private func isKept(_ key: [UInt8]) -> Bool {
+        let name = String(decoding: SlotTag.untagged(key), as: UTF8.self)
+        return name.hasPrefix("df2redis:node:") || name.hasPrefix("df2redis:flushing:") || name == TaskRegistry.key
+            || key == Array(checkpointKey.utf8) || key == owner.map { Array($0.key.utf8) }
     }
 
     /// - Returns: `false` if the checkpoint was changed meanwhile, and everything must be done again.

@@ -44,6 +44,40 @@ struct ClusterLayout: Sendable {
         }
     }
 
+    /// The slots whose keys may have moved since `earlier`: those that have another master now, and those that are open now or
+    /// were open then.
+    func movedSlots(since earlier: ClusterLayout) -> Set<KeySlot> {
+        var moved = Set((openSlots.map(\.slot) + earlier.openSlots.map(\.slot)).map { KeySlot($0) })
+        guard ownership != earlier.ownership else { return moved }
+        let (before, now) = (earlier.masterIDs, masterIDs)
+        for slot in KeySlot.all where before[Int(slot.number)] != now[Int(slot.number)] { moved.insert(slot) }
+        return moved
+    }
+
+    func master(of slot: KeySlot) -> ClusterTopology.Node? {
+        shards.first { $0.slots.contains { $0.contains(slot.number) } }?.master
+    }
+
+    /// The id of each slot's master; `nil` for a slot that nobody serves.
+    private var masterIDs: [String?] {
+        var ids = [String?](repeating: nil, count: KeySlot.count)
+        for shard in shards {
+            for number in shard.slots.joined() { ids[Int(number)] = shard.master.id }
+        }
+        return ids
+    }
+
+    /// The masters that may have keys of a slot. A key only moves to a master that is later in the order.
+    func holders(of slot: KeySlot) -> [TargetServers.Server] {
+        let open = openSlots.filter { $0.slot == slot.number }
+        let owner = master(of: slot)?.id
+        var ids: [String] = []
+        for id in open.map(\.source) + [owner].compactMap(\.self) + open.map(\.destination) where !ids.contains(id) {
+            ids.append(id)
+        }
+        return ids.compactMap { id in servers.first { $0.node?.id == id } }
+    }
+
     /// The hash of the masters and their slots in the topology that was read last.
     static func ownership(_ servers: TargetServers) async throws(TargetError) -> Int {
         guard let view = try await servers.cluster?.current() else { return 0 }

@@ -28,6 +28,40 @@ package struct NodeMarks: Sendable {
     func command(in slot: KeySlot) -> [[UInt8]] { [Array("HSET".utf8), SlotTag.key(name, in: slot)] + marks }
 }
 
+extension NodeMarks {
+    /// Gives every master its marks.
+    ///
+    /// - Parameter choose: the slot of each master that gets them.
+    func leave(
+        at servers: TargetServers, _ choose: (ClusterLayout) -> [MarkedMaster] = { $0.markedMasters }
+    ) async throws(TargetError) -> [MarkedMaster] {
+        while true {
+            let masters = choose(try await ClusterLayout.read(servers))
+            for master in masters { try await demand(command(in: master.slot), at: servers) }
+            // Otherwise a mark may have come to another master than the one that it is for.
+            let now = try await ClusterLayout.read(servers)
+            if masters.allSatisfy({ now.master(of: $0.slot) == $0.shard.master }) { return masters }
+        }
+    }
+
+    /// The same, and notes it in the checkpoint.
+    func leave(
+        at servers: TargetServers, notedIn checkpoint: String,
+        _ choose: (ClusterLayout) -> [MarkedMaster] = { $0.markedMasters }
+    ) async throws(TargetError) -> [MarkedMaster] {
+        let masters = try await leave(at: servers, choose)
+        let words = note(masters).flatMap { [Array($0.field.utf8), Array($0.value.utf8)] }
+        try await demand([Array("HSET".utf8), Array(checkpoint.utf8)] + words, at: servers)
+        return masters
+    }
+
+    private func demand(_ command: [[UInt8]], at servers: TargetServers) async throws(TargetError) {
+        _ = try await servers.at(command[1]) { (server) throws(TargetError) in
+            try await server.demand(command, in: 0)
+        }
+    }
+}
+
 extension TargetControl {
     /// Whether a flow of the task has left a mark of the stable stream at any master of a cluster.
     package func hasStableMarks(of task: String) async throws(TargetError) -> Bool {
@@ -36,23 +70,11 @@ extension TargetControl {
 
     /// Writes the marks at every master, after everything else that this control did there is confirmed.
     package func leave(_ marks: NodeMarks) async throws(TargetError) -> [MarkedMaster] {
-        while true {
-            let layout = try await ClusterLayout.read(servers)
-            let masters = layout.markedMasters
-            for master in masters {
-                let command = marks.command(in: master.slot)
-                _ = try await demand(command, at: command[1], in: 0)
-            }
-            // If slots have moved, a mark may have been written at another master than intended.
-            if try await ClusterLayout.read(servers).ownership == layout.ownership { return masters }
-        }
+        try await marks.leave(at: servers)
     }
 
     /// Writes the marks at every master and notes them in the checkpoint.
     package func leave(_ marks: NodeMarks, notedIn checkpoint: String) async throws(TargetError) -> [MarkedMaster] {
-        let masters = try await leave(marks)
-        let words = marks.note(masters).flatMap { [$0.field, $0.value] }
-        _ = try await demand(["HSET", checkpoint] + words, at: checkpoint, in: 0)
-        return masters
+        try await marks.leave(at: servers, notedIn: checkpoint)
     }
 }
