@@ -45,7 +45,7 @@ struct FirstPiece {
     static func verdict(_ type: String, source: RESPValue, target: RESPValue) -> ValueVerdict {
         switch type {
         case "string":
-            guard source == target else {
+            guard StringPiece.areEqual(source, target) else {
                 let counts = [source, target].map { $0.bytes?.count ?? 0 }
                 if counts.contains(bytes) || counts[0] == counts[1] { return .differs(.value) }
                 return .differs(.length, source: "\(counts[0])", target: "\(counts[1])")

@@ -53,7 +53,8 @@ struct LargeValue {
         for start in stride(from: 0, to: length, by: Self.bytes) {
             let piece = command("GETRANGE", key, start, start + Int64(Self.bytes) - 1)
             guard let (left, right) = try await both(piece) else { return .hasChanged }
-            guard left == right else { return .differs(.value) }
+            let isEqual = start == 0 ? StringPiece.areEqual(left, right) : left == right
+            guard isEqual else { return .differs(.value) }
         }
         return .equal
     }

@@ -50,6 +50,15 @@ import Testing
         #expect(try await servers.compare().differences == [])
     }
 
+    @Test(arguments: [3, 3000]) func `are equal when one side has counted a HyperLogLog`(_ count: Int) async throws {
+        let scene = try TwoServers()
+        try scene.fill(["PFADD", "h"], count: count) { ["element \($0)"] }
+        try scene.onTarget.command("PFCOUNT", "h")
+        #expect(try await scene.compare().differences == [])
+        try scene.onTarget.command("PFADD", "h", "another one")
+        #expect(try await scene.compare().differences.count == 1)
+    }
+
     @Test func `that are empty are equal`() async throws {
         let (summary, _) = try await TwoServers().compare()
         #expect(summary.isEqual)
