@@ -79,6 +79,43 @@ import Wire
         try scene.expectFullSync(because: "database 3, 5 of the target was emptied, or exchanged for another")
     }
 
+    @Test(arguments: [false, true]) func `is filled anew, without the other's keys, when it was the first one`(
+        wasKilled: Bool
+    ) throws {
+        let scene = try Scene()
+        for database in [0, 3] { scene.master.execute("SET only:\(database) v", database: database) }
+        try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+        if wasKilled { scene.daemon.process.kill() }
+        try scene.client.command("SWAPDB", "0", "3")
+        if wasKilled { try scene.startAnother() }
+        try scene.daemon.wait(forLine: "a full sync is needed: the target no longer holds this task's checkpoint")
+        try scene.daemon.wait(forLine: "removed that the source does not have")
+        try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+        try scene.daemon.leave()
+    }
+
+    @Test(arguments: [false, true]) func `keeps nothing that came between FLUSHALL and the full sync`(
+        wasKilled: Bool
+    ) throws {
+        let scene = try Scene()
+        try scene.client.command("FLUSHALL")
+        scene.master.execute("SET between v")
+        try wait(until: "the stream has written to the empty target") {
+            try scene.client.command("EXISTS", "between").int == 1
+        }
+        if wasKilled {
+            scene.daemon.process.kill()
+        } else {
+            scene.master.refuse(Refusal.loading(times: 6))
+            try scene.daemon.wait(forLine: "event=left")
+        }
+        scene.master.execute("DEL between")
+        if wasKilled { try scene.startAnother() }
+        try scene.daemon.wait(forLine: "full sync done")
+        try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+        try scene.daemon.leave()
+    }
+
     @Test(arguments: ["target", "file"]) func `is filled anew by the next process when the task was stopped`(
         _ store: String
     ) throws {

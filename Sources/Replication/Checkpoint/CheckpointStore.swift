@@ -105,11 +105,14 @@ actor CheckpointStore {
     ///
     /// - Parameters:
     ///   - fields: the fields of the target's hash.
-    ///   - control: queried in a cluster, and if a file has a position.
+    ///   - held: the target's databases that hold keys.
+    ///   - control: queried in a cluster, if a file has a position, and if the hash is missing although there are keys.
     /// - Throws: `TargetError`, `ReplicationError`.
-    func open(_ fields: [String: String], on control: TargetControl, targetRunID: String) async throws -> Opening {
+    func open(
+        _ fields: [String: String], held: [UInt32], on control: TargetControl, targetRunID: String
+    ) async throws -> Opening {
         var opening = Opening(fields: fields)
-        if control.isInCluster { try await recall(&opening, on: control) }
+        if !isInFile { try await recall(&opening, held: held, on: control) }
         let inTarget = opening.position
         if let file {
             let fromFile = try await readFile(file, targetRunID: targetRunID, on: control)
@@ -140,23 +143,33 @@ actor CheckpointStore {
         return opening
     }
 
-    /// Recovers what the task has filled if the master with the checkpoint has lost its data and others have not. This
-    /// process knows it, or the task's line in the list of tasks, or at least marks show it.
-    private func recall(_ opening: inout Opening, on control: TargetControl) async throws {
+    /// Recovers what the task has filled if the target has lost the checkpoint and not all keys of the task: database 0 was
+    /// emptied or swapped, the master of a cluster that has the checkpoint has lost its data, or flows have written after the
+    /// loss. This process knows it, or the task's line in a cluster's list of tasks, or at least marks or positions show it.
+    private func recall(_ opening: inout Opening, held: [UInt32], on control: TargetControl) async throws {
         guard opening.databases == nil, opening.filling.isEmpty else { return }
         if isRecordCurrent {
             opening.databases = record.databases
             opening.filling = TaskRecord.filling(record.filling)
             opening.source = record.source
             opening.isReconciling = opening.isReconciling || record.isReconciling
-        } else if let filled = registry.filledBefore {
+        } else if control.isInCluster, let filled = registry.filledBefore {
             opening.databases = filled
-        } else if try await control.hasStableMarks(of: key.task) {
+        } else if try await hasTraces(opening, held: held, on: control) {
             opening.isReconciling = true
         }
         guard opening.databases != nil || !opening.filling.isEmpty || opening.isReconciling else { return }
         // Any positions that exist now were written by idle flows afterwards.
         (opening.position, opening.isRecalled) = (nil, true)
+    }
+
+    /// Whether the target holds keys that an earlier process of the task has written since its first full sync.
+    private func hasTraces(_ opening: Opening, held: [UInt32], on control: TargetControl) async throws -> Bool {
+        if control.isInCluster { return try await control.hasStableMarks(of: key.task) }
+        if opening.hasPositions { return true }
+        if opening.isKnown || held.isEmpty { return false }
+        // Database 0 has a mark of its own only after SWAPDB.
+        return try await !control.marks(of: key.task, in: Set(held), with: key.name).marks.isEmpty
     }
 
     private func readFile(
