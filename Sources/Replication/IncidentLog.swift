@@ -77,6 +77,12 @@ package final class IncidentLog: Sendable {
 
     deinit { file.withLock { if $0.descriptor >= 0 { close($0.descriptor) } } }
 
+    /// The number of incidents of keys that may differ from the source until they are read there.
+    var divergences: Int {
+        let kinds = Set(Divergence.allCases.map(\.rawValue))
+        return totals.filter { kinds.contains($0.key) }.values.reduce(0, +)
+    }
+
     /// The number of incidents by kind.
     package var totals: [String: Int] {
         let counts = counts.withLock { $0 }

@@ -87,6 +87,22 @@ final class SessionLeaving {
         // 7. The target's TTLs become the source's exact ones.
         if plan.isFinal { await restoreExactTTLs(of: drained, departure) }
         departure.end()
+        if plan.isFinal { reportUnreadKeys() }
+    }
+
+    /// Reports keys that are known to differ at the target, because they have not been read at the source yet.
+    private func reportUnreadKeys() {
+        guard let refreshes = scope.task.refreshes else {
+            guard settings.mode == .migrate, scope.task.incidents.divergences > 0 else { return }
+            return logger.warning(
+                "at most \(counted(scope.task.incidents.divergences, "key")) may differ from the source, which only a task that replicates reads there again: df2redis check names them",
+                metadata: ["phase": "leaving"])
+        }
+        let waiting = refreshes.figures.waiting
+        guard waiting > 0, !scope.leaveRequest.isCutover else { return }
+        logger.warning(
+            "\(counted(waiting, "key")) may differ from the source: they wait to be read there, which goes on when this task runs again with this state directory",
+            metadata: ["phase": "leaving"])
     }
 
     /// Leaves before the sync has begun, possibly in the middle of the handshake.
