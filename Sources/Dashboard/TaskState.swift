@@ -25,6 +25,8 @@ package struct TaskState: Sendable {
     private var isAlive = true
     /// Why the source has been lost, until it is followed again.
     private var sourceLoss: String?
+    /// Why a session has not got as far as its flows: the target does not serve.
+    private var targetLoss: String?
 
     package init() {}
 
@@ -50,9 +52,14 @@ package struct TaskState: Sendable {
         case .waiting:
             let isOfTarget = ["targetLost", "overflow"].contains(status.failure)
             sourceLoss = isOfTarget ? nil : status.detail ?? "the source is lost"
+            targetLoss = status.failure == "targetLost" ? status.detail ?? "the target is lost" : nil
         // (Between two attempts the loss goes on.)
         case .connecting, .leaving: break
-        case .fullSync, .stable, .catchingUp: sourceLoss = nil
+        case .fullSync, .stable, .catchingUp: (sourceLoss, targetLoss) = (nil, nil)
+        }
+        if let targetLoss {
+            self.status?.isTargetLost = true
+            self.status?.targetLoss = targetLoss
         }
     }
 

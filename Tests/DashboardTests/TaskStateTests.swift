@@ -45,6 +45,12 @@ import Testing
         #expect(code(readiness) == .targetLost)
         beat(.stable) { ($0.isTargetLost, $0.targetLoss) = (true, "connect to b:2: Connection refused") }
         #expect(readiness == .bad(.targetLost, "the target does not serve: connect to b:2: Connection refused"))
+        // No session gets as far as its flows: the target is lost between two attempts too.
+        beat(.waiting) { ($0.failure, $0.detail) = ("targetLost", "connect to b:2: Connection refused") }
+        beat(.connecting)
+        #expect(state.status?.isTargetLost == true && health.isGood)
+        beat(.stable)
+        #expect(state.status?.isTargetLost == false)
         for failure in ["targetLost", "overflow"] {
             beat(.waiting) { ($0.failure, $0.detail) = (failure, "the target is away") }
             #expect(health.isGood)
