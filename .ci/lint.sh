@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What swift format does not look at: unsafety without a reason beside it, files and types that grew too long, references
-# that do not resolve, words of a private vocabulary, shell scripts.
+# that do not resolve, words of a private vocabulary, a manual that is not as the README, shell
+# scripts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -38,6 +39,15 @@ count=$({ grep -rEoh --include='*.swift' '//.*' Sources Tests; grep -rEh --inclu
     grep -cEw "$words" || true)
 echo "comments with behind, stand or tell: $count of at most $most"
 [[ $count -le $most ]] || fail "$count comments with one of these words, there were $most: write after, is, report"
+
+# What a DBA looks up in either: the rights, and the exit codes.
+manual=packaging/man/df2redis.1
+while IFS= read -r rights; do
+    grep -qF -- "${rights//-/\\-}" $manual || fail "$manual lacks what README.md says of rights: $rights"
+done < <(grep '^ACL SETUSER' README.md)
+diff <(sed -n '/^## Exit status/,/^## /s/^| \([0-9]*\) |.*/\1/p' README.md) \
+    <(sed -n '/^\.SH EXIT STATUS/,/^\.SH ENV/s/^\.B \([0-9]*\)$/\1/p' $manual) ||
+    fail "README.md and $manual have other exit codes (above)"
 
 .ci/references_test.py 2>&1 | tail -n 1 || failed=1
 .ci/references.py || failed=1
