@@ -49,7 +49,7 @@ package struct PreflightService: Sendable {
 package struct PreflightReport: Sendable {
     package let findings: [PreflightFinding]
 
-    package var exitCode: ExitCode { count(.fail) == 0 ? .ok : .policyStop }
+    package var exitStatus: ExitStatus { count(.fail) == 0 ? .done : .notReady }
 
     private func count(_ level: PreflightFinding.Level) -> Int { findings.count { $0.level == level } }
 

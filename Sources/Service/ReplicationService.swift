@@ -35,7 +35,7 @@ package struct ReplicationService: Sendable {
         self.warnings = warnings
     }
 
-    package func run() async -> ExitCode {
+    package func run() async -> ExitStatus {
         let (began, isService) = (ContinuousClock.now, RestartPace.isService)
         let code = await perform()
         StateTakeover(configuration).end()
@@ -43,7 +43,7 @@ package struct ReplicationService: Sendable {
         return code
     }
 
-    private func perform() async -> ExitCode {
+    private func perform() async -> ExitStatus {
         var signals = SignalWatcher()
         let output = LogOutput.bootstrap(
             level: configuration.log.level,
@@ -69,7 +69,7 @@ package struct ReplicationService: Sendable {
         if let (key, error) = makeFolders() {
             logger.critical("\(key): \(error)")
             notifier.failure(errno: error.errno, "\(key): \(error)")
-            return .cantCreate
+            return .fileNotMade
         }
         let lock: TaskLock
         do {
@@ -77,16 +77,16 @@ package struct ReplicationService: Sendable {
         } catch {
             logger.critical("\(error)")
             notifier.failure("\(error)")
-            if case .held = error { return .targetUnavailable }
-            return .cantCreate
+            if case .held = error { return .alreadyRunning }
+            return .fileNotMade
         }
         defer { withExtendedLifetime(lock) {} }
         let mark = CutoverMark(configuration)
         guard !mark.isSet else {
             let reason = mark.refusal(configuration, file: Self.absolute(configurationFile))
-            logger.critical("\(reason); exit status \(ExitCode.config.rawValue)")
+            logger.critical("\(reason); exit status \(ExitStatus.cutOver.code)")
             notifier.failure(reason)
-            return .config
+            return .cutOver
         }
         let report = TaskReport(task: description, events: events)
         let reporter = Reporter(
@@ -126,7 +126,7 @@ package struct ReplicationService: Sendable {
     private func run(
         _ replicator: Replicator, settings: ReplicatorSettings, orders: LeaveOrders, signals: inout SignalWatcher,
         notifier: ServiceNotifier, logger: Logger, onEnd: () -> Void
-    ) async -> ExitCode {
+    ) async -> ExitStatus {
         signals.watch { name in
             logger.notice("\(name) received")
             orders.add(TaskControl.Stop())
@@ -141,7 +141,7 @@ package struct ReplicationService: Sendable {
                 await replicator.leave(drains: order.drains, isCutover: order.isCutover)
             }
         }
-        let code = await exitCode(of: replicator, logger, notifier, onEnd: onEnd)
+        let code = await exitStatus(of: replicator, logger, notifier, onEnd: onEnd)
         orders.end()
         await leaving.value
         return code
@@ -150,9 +150,9 @@ package struct ReplicationService: Sendable {
     /// Runs the task to its end, and reports how it has ended.
     ///
     /// - Parameter onEnd: called before the report.
-    private func exitCode(
+    private func exitStatus(
         of replicator: Replicator, _ logger: Logger, _ notifier: ServiceNotifier, onEnd: () -> Void
-    ) async -> ExitCode {
+    ) async -> ExitStatus {
         let result: Result<ReplicationSummary, any Error>
         do { result = .success(try await replicator.run()) } catch { result = .failure(error) }
         onEnd()
@@ -160,20 +160,20 @@ package struct ReplicationService: Sendable {
             let summary = try result.get()
             guard !summary.isUnfinished else {
                 let message = "the migration was ended before it was complete: \(summary.text(mode))"
-                logger.error("\(message); exit status \(ExitCode.targetUnavailable.rawValue)")
+                logger.error("\(message); exit status \(ExitStatus.notDone.code)")
                 notifier.failure(message)
-                return .targetUnavailable
+                return .notDone
             }
             logger.notice("done: \(summary.text(mode))")
-            return .ok
+            return .done
         } catch {
             let error = ReplicationError(error)
-            let code = error.exitCode
+            let status = error.exitStatus
             var metadata = error.metadata
-            if code == .policyStop { metadata["event"] = "policyStop" }
-            logger.critical("\(error); exit status \(code.rawValue)", metadata: metadata)
+            if status == .stoppedByPolicy { metadata["event"] = "policyStop" }
+            logger.critical("\(error); exit status \(status.code)", metadata: metadata)
             notifier.failure(error.description)
-            return code
+            return status
         }
     }
 
@@ -279,26 +279,27 @@ extension ReplicationSummary {
 
 extension ReplicationError {
     /// What is reported to the shell and to systemd.
-    var exitCode: ExitCode {
+    var exitStatus: ExitStatus {
         switch code {
         case .source(.unreachable), .source(.loading), .source(.notReady), .source(.replica), .source(.resumeRefused):
             .sourceUnavailable
-        case .source(.exhausted), .target(.exhausted): .osError
+        case .source(.exhausted), .target(.exhausted): .systemRefused
         case .source(.permission), .source(.clientCertificate), .target(.permission), .target(.clientCertificate):
-            .noPermission
+            .notPermitted
         case .source(.notAMaster), .source(.tls), .target(.unsuitable), .target(.tls),
             .target(.sentinel):
-            .config
-        case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolError
+            .misconfigured
+        case .source(.protocolViolation), .target(.protocolViolation), .undecodable: .protocolViolated
         case .target(.unreachable), .target(.loading), .target(.notReady), .target(.changed), .target(.taskTaken),
             .targetChanged,
             .overflow, .postponed:
             .targetUnavailable
         case .resync, .recordsLost, .dataReplaced, .cancelled: .sourceUnavailable
-        case .defect: .software
-        case .policy: .policyStop
-        case .configuration, .cutOver: .config
-        case .file: .ioError
+        case .defect: .defect
+        case .policy: .stoppedByPolicy
+        case .configuration: .misconfigured
+        case .cutOver: .cutOver
+        case .file: .fileFailed
         }
     }
 }

@@ -85,10 +85,10 @@ struct Cutover: AsyncParsableCommand {
         request.isDryRun = dryRun
         let service = CutoverService(request) { Console.report($0) }
         switch try await service.run() {
-        case .success(let code): throw ArgumentParser.ExitCode(code.rawValue)
+        case .success(let code): throw ExitCode(code)
         case .failure(let failure):
             Console.complain(failure.description)
-            throw ArgumentParser.ExitCode(failure.exitCode.rawValue)
+            throw ExitCode(failure.exitStatus)
         }
     }
 
@@ -98,7 +98,7 @@ struct Cutover: AsyncParsableCommand {
             Console.report(try await undo.run())
         } catch {
             Console.complain(error.description)
-            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
+            throw ExitCode(error.exitStatus)
         }
     }
 }

@@ -15,7 +15,7 @@ struct Monitor: AsyncParsableCommand {
     func run() async throws {
         let loaded = try ConfigurationLoader().load(task.file, taskName: task.taskName)
         let service = MonitorService(configuration: loaded.configuration, warnings: loaded.warnings)
-        throw ArgumentParser.ExitCode(await service.run().rawValue)
+        throw ExitCode(await service.run())
     }
 }
 
@@ -47,28 +47,28 @@ struct Health: ParsableCommand {
 
     func run() throws {
         let check = TaskHealthCheck(task: task, tries: tries, pause: .seconds(pause))
-        var code = Service.ExitCode.ok
+        var status = ExitStatus.done
         switch check.run({ Console.complain("\(task): \($0)") }) {
         case .good: try Console.say("\(task): well")
         case .waiting(let reason): try Console.say("\(task): waits for its source: \(reason)")
         case .absent(let reason):
             Console.complain("\(task): does not run: \(reason)")
-            code = .sourceUnavailable
+            status = .taskNotRunning
         case .forbidden(let reason):
             Console.complain("\(task): \(reason)")
-            code = .noPermission
+            status = .notPermitted
         case .ill(let reason):
             Console.complain("\(task): ill: \(reason)")
-            code = .targetUnavailable
+            status = .taskUnwell
             if restart {
                 if let failure = check.restart() {
                     Console.complain("\(task): cannot be restarted: \(failure)")
                 } else {
                     Console.report("\(task): restarted")
-                    code = .ok
+                    status = .done
                 }
             }
         }
-        throw ArgumentParser.ExitCode(code.rawValue)
+        throw ExitCode(status)
     }
 }

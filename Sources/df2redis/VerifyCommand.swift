@@ -42,15 +42,15 @@ struct Verify: AsyncParsableCommand {
         } catch {
             line.clear()
             Console.complain("\(task): \(error)")
-            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
+            throw ExitCode(error.exitStatus)
         }
         line.clear()
-        if document.exitCode == .ok || document.exitCode == .different {
+        if document.commandStatus == .done || document.commandStatus == .keysDiffer {
             for text in document.report { try Console.say("\(task): \(text)") }
         } else {
             Console.complain("\(task): \(document.report[0])")
         }
-        throw ArgumentParser.ExitCode(document.exitCode.rawValue)
+        throw ExitCode(document.commandStatus)
     }
 
     private func announce(_ document: VerificationDocument) {

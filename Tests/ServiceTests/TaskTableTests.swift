@@ -67,7 +67,7 @@ import Testing
         #expect(text.contains("prod  cut over "))
         #expect(text.contains("clients write to b:2 since"))
         #expect(text.contains("df2redis cutover prod --undo"))
-        #expect(overview().exitCode == .sourceUnavailable)
+        #expect(overview().exitStatus == .taskNotRunning)
     }
 
     @Test func `says why a task has not answered`() {

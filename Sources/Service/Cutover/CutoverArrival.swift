@@ -33,7 +33,7 @@ struct CutoverArrival {
             guard ContinuousClock.now < deadline else {
                 throw CutoverFailure(
                     "the source goes on journaling (\(moved) records in the last 0.2 s): stop the writers, or cut over without --no-pause",
-                    .targetUnavailable)
+                    .notDone)
             }
             goal = now
             _ = try await reach(goal, in: first)
@@ -48,7 +48,7 @@ struct CutoverArrival {
 
     private func reach(_ goal: [UInt64], in first: RunningPositions) async throws -> UInt64 {
         guard goal.count == first.nextLSNs.count else {
-            throw CutoverFailure("the source has \(goal.count) shards, the task \(first.nextLSNs.count) flows", .config)
+            throw CutoverFailure("the source has \(goal.count) shards, the task \(first.nextLSNs.count) flows", .misconfigured)
         }
         let missing = Self.missing(first, goal)
         var now = first
@@ -57,7 +57,7 @@ struct CutoverArrival {
             if left == 0 { return missing }
             guard ContinuousClock.now < deadline else {
                 throw CutoverFailure(
-                    "\(left) records were not applied in time, of \(missing)", .targetUnavailable,
+                    "\(left) records were not applied in time, of \(missing)", .notDone,
                     advice: now.targetLost ? "the target does not serve" : "--pause-limit allows more time")
             }
             try await Task.sleep(for: Self.pause)
@@ -68,7 +68,7 @@ struct CutoverArrival {
 
     private func lost(_ positions: RunningPositions) -> CutoverFailure {
         CutoverFailure(
-            "the task does not follow its source any more (\(positions.phase)); its log says why", .targetUnavailable)
+            "the task does not follow its source any more (\(positions.phase)); its log says why", .notDone)
     }
 
     private static func missing(_ positions: RunningPositions, _ goal: [UInt64]) -> UInt64 {

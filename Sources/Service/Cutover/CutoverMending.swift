@@ -47,16 +47,16 @@ struct CutoverMending {
         } catch let error as DemandFailure {
             throw error
         }
-        for line in outcome.report where outcome.exitCode == .ok || outcome.exitCode == .different { say(line) }
-        switch outcome.exitCode {
-        case .ok: break
-        case .different:
+        for line in outcome.report where outcome.commandStatus == .done || outcome.commandStatus == .keysDiffer { say(line) }
+        switch outcome.commandStatus {
+        case .done: break
+        case .keysDiffer:
             throw CutoverFailure(
                 "\(outcome.unmended) keys differ and could not be mended; nothing was changed (--no-verify cuts over all the same)",
-                .different)
+                .keysDiffer)
         default:
             throw CutoverFailure(
-                "\(outcome.report[0]); nothing was changed (--no-verify cuts over without)", outcome.exitCode)
+                "\(outcome.report[0]); nothing was changed (--no-verify cuts over without)", outcome.commandStatus)
         }
     }
 }

@@ -27,7 +27,7 @@ struct CutoverRefreshes {
             let rest = try await task.questions.ask { try $0.rest(before: receipt.mark) }
             guard rest.pid == receipt.pid, rest.phase == "stable" else {
                 throw CutoverFailure(
-                    "the task does not follow its source any more (\(rest.phase)); its log says why", .targetUnavailable
+                    "the task does not follow its source any more (\(rest.phase)); its log says why", .notDone
                 )
             }
             let failed = rest.failed - receipt.failedBefore
@@ -52,6 +52,6 @@ struct CutoverRefreshes {
 
     private func differ(_ what: String) throws(CutoverFailure) {
         guard request.verifies else { return say("\(what): see the task's log") }
-        throw CutoverFailure("\(what), see the task's log (--no-verify cuts over all the same)", .different)
+        throw CutoverFailure("\(what), see the task's log (--no-verify cuts over all the same)", .keysDiffer)
     }
 }

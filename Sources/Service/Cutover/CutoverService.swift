@@ -54,7 +54,7 @@ package struct CutoverService: Sendable {
         self.say = say
     }
 
-    package func run() async throws(ConfigurationError) -> Result<ExitCode, CutoverFailure> {
+    package func run() async throws(ConfigurationError) -> Result<ExitStatus, CutoverFailure> {
         var signals = SignalWatcher()
         let work = Task { await perform() }
         signals.watch { [turn, say] name in
@@ -69,7 +69,7 @@ package struct CutoverService: Sendable {
         return try (await work.value).get()
     }
 
-    private func perform() async -> Result<Result<ExitCode, CutoverFailure>, ConfigurationError> {
+    private func perform() async -> Result<Result<ExitStatus, CutoverFailure>, ConfigurationError> {
         do {
             return .success(.success(try await cutOver()))
         } catch let error as ConfigurationError {
@@ -85,18 +85,18 @@ package struct CutoverService: Sendable {
         return CutoverFailure(turn.isInterrupted ? CancellationError() : error)
     }
 
-    private func cutOver() async throws -> ExitCode {
+    private func cutOver() async throws -> ExitStatus {
         let task = try await CutoverTask(request, in: directory)
         let lock = request.isDryRun ? nil : try CutoverLock(folder: task.folder)
         defer { withExtendedLifetime(lock) {} }
         let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
         say(report.text)
-        guard report.exitCode == .ok else {
-            throw CutoverFailure("the task is not ready for a cut-over; nothing was changed", report.exitCode)
+        guard report.exitStatus == .done else {
+            throw CutoverFailure("the task is not ready for a cut-over; nothing was changed", report.exitStatus)
         }
         if request.isDryRun {
             for line in CutoverPlan(task, request).lines { say(line) }
-            return .ok
+            return .done
         }
         return try await switchOver(try await verified(task))
     }
@@ -115,14 +115,14 @@ package struct CutoverService: Sendable {
         }
         let task = try await CutoverTask(request, in: directory)
         let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
-        if report.exitCode == .ok { return task }
+        if report.exitStatus == .done { return task }
         say(report.text)
-        throw CutoverFailure("the task is no longer ready for a cut-over; nothing was changed", report.exitCode)
+        throw CutoverFailure("the task is no longer ready for a cut-over; nothing was changed", report.exitStatus)
     }
 
     // MARK: The switch
 
-    private func switchOver(_ task: CutoverTask) async throws -> ExitCode {
+    private func switchOver(_ task: CutoverTask) async throws -> ExitStatus {
         let pause: WritePause
         do { pause = try await WritePause(settings: task.settings.source) } catch { throw CutoverFailure(error) }
         do {
@@ -177,7 +177,7 @@ package struct CutoverService: Sendable {
         }
         guard let outcome else {
             throw CutoverFailure(
-                "the comparison was not done in time", .targetUnavailable,
+                "the comparison was not done in time", .notDone,
                 advice:
                     "give it more with --pause-limit, take a smaller sample, or run 'df2redis check' before and use --check none"
             )
@@ -185,7 +185,7 @@ package struct CutoverService: Sendable {
         guard outcome.summary.isEqual else {
             throw CutoverFailure(
                 "\(outcome.summary.differenceCount) of \(outcome.summary.keys) keys differ, see \(outcome.file)",
-                .different)
+                .keysDiffer)
         }
         let leftOut = outcome.summary.leftOutCount
         say(
@@ -233,7 +233,7 @@ package struct CutoverService: Sendable {
     }
 
     /// Step 7.
-    private func leave(_ task: CutoverTask, _ pause: WritePause) async throws -> ExitCode {
+    private func leave(_ task: CutoverTask, _ pause: WritePause) async throws -> ExitStatus {
         let limit = task.settings.leaveLimit + .seconds(5)
         let began = await pause.began
         let outcome: TaskStop.Outcome
@@ -249,13 +249,13 @@ package struct CutoverService: Sendable {
         guard outcome == .ended else {
             throw CutoverFailure(
                 "the task has applied everything and was asked to leave, but has not ended after \(limit.components.seconds) s: see its log. 'df2redis stop \(request.task) --force' kills it",
-                .targetUnavailable)
+                .notDone)
         }
         if let began { say("writers waited \((began.duration(to: now)).hundredths) s; the task has left") }
         if let end, now > end {
             throw CutoverFailure(
                 "the task needed longer to leave than the pause of \(request.pauseLimit.components.seconds) s lasted: what the source has taken since may be missing. Run 'df2redis check --config \(task.file)'",
-                .targetUnavailable)
+                .notDone)
         }
         say("point clients to \(task.target) now")
         if let end {
@@ -267,7 +267,7 @@ package struct CutoverService: Sendable {
             "the task does not start again: it would overwrite what clients write there (\(CutoverMark.undo(task.name, task.file)))"
         )
         if let unit = task.unit { say("keep the task from starting at the next boot: systemctl disable \(unit)") }
-        return .ok
+        return .done
     }
 }
 

@@ -39,18 +39,18 @@ struct CutoverStreams {
             let now = try await task.questions.ask { try $0.streams() }
             guard now.pid == before.pid, now.phase == "stable" else {
                 throw CutoverFailure(
-                    "the task does not follow its source any more (\(now.phase)); its log says why", .targetUnavailable)
+                    "the task does not follow its source any more (\(now.phase)); its log says why", .notDone)
             }
             guard now.failed == before.failed || !request.verifies else {
                 throw CutoverFailure(
                     "\(now.failed - before.failed) keys could not be read at the source or written at the target, see the task's log (--no-verify cuts over all the same)",
-                    .different)
+                    .keysDiffer)
             }
             if now.waiting == 0 { return }
             guard ContinuousClock.now < deadline else {
                 throw CutoverFailure(
                     "\(now.waiting) of \(asked) streams with groups of consumers were not read at the source in time: --pause-limit allows more",
-                    .targetUnavailable)
+                    .notDone)
             }
             try await Task.sleep(for: Self.pause)
         }

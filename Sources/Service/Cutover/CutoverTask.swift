@@ -26,7 +26,7 @@ struct CutoverTask: Sendable {
         status = try await questions.ask { try $0.status().status }
         unit = Self.unit(of: status.pid)
         guard let file = request.configurationFile ?? status.configuration.flatMap({ $0.isEmpty ? nil : $0 }) else {
-            throw CutoverFailure("the task does not say which file it was started with: give it with --config", .usage)
+            throw CutoverFailure("the task does not say which file it was started with: give it with --config", .wrongUsage)
         }
         self.file = file
         configuration = try Self.loader(unit: unit).load(file, taskName: request.task).configuration

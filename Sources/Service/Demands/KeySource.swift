@@ -140,7 +140,7 @@ private final class LineReader {
         self.path = path == "-" ? "standard input" : path
         descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw DemandFailure("\(SystemError("open", errno: errno, peer: self.path))", .ioError)
+            throw DemandFailure("\(SystemError("open", errno: errno, peer: self.path))", .fileFailed)
         }
     }
 
@@ -160,7 +160,7 @@ private final class LineReader {
                 return line(to: buffer.count)
             }
             guard buffer.count - start <= Self.longestLine else {
-                throw DemandFailure("\(path) has a line of more than \(Self.longestLine >> 20) MiB", .ioError)
+                throw DemandFailure("\(path) has a line of more than \(Self.longestLine >> 20) MiB", .fileFailed)
             }
             searched -= start
             buffer.removeSubrange(..<start)
@@ -177,7 +177,7 @@ private final class LineReader {
     private func fill() throws(DemandFailure) {
         var block = [UInt8](repeating: 0, count: Self.blockBytes)
         let count = retryingInterrupts { read(descriptor, &block, block.count) }
-        guard count >= 0 else { throw DemandFailure("\(SystemError("read", errno: errno, peer: path))", .ioError) }
+        guard count >= 0 else { throw DemandFailure("\(SystemError("read", errno: errno, peer: path))", .fileFailed) }
         isAtEnd = count == 0
         buffer += block[..<count]
     }

@@ -31,24 +31,24 @@ struct TaskQuestions: Sendable {
 /// Why a command on a running task has not done what it was asked for.
 package struct DemandFailure: Error, CustomStringConvertible {
     package let description: String
-    package let exitCode: ExitCode
+    package let exitStatus: ExitStatus
 
-    init(_ description: String, _ exitCode: ExitCode) {
+    init(_ description: String, _ exitStatus: ExitStatus) {
         self.description = description
-        self.exitCode = exitCode
+        self.exitStatus = exitStatus
     }
 
     init(_ error: any Error) {
         switch error {
         case let error as DemandFailure: self = error
-        case let error as ControlClient.Failure: self.init(error.description, error.exitCode)
-        case is CancellationError: self.init("interrupted", .targetUnavailable)
-        default: self.init("\(error)", .software)
+        case let error as ControlClient.Failure: self.init(error.description, error.exitStatus)
+        case is CancellationError: self.init("interrupted", .notDone)
+        default: self.init("\(error)", .defect)
         }
     }
 
     static let restarted = DemandFailure(
-        "the task has been restarted meanwhile: ask it again", .targetUnavailable)
+        "the task has been restarted meanwhile: ask it again", .notDone)
 }
 
 /// Runs the work of a command until it is done, or the operator interrupts it.

@@ -113,7 +113,7 @@ package struct TaskRefresh: Sendable {
 }
 
 extension TaskRefresh.Outcome {
-    package var exitCode: ExitCode { remaining == 0 ? .ok : .different }
+    package var exitStatus: ExitStatus { remaining == 0 ? .done : .keysDiffer }
 
     /// One line for a terminal.
     package var progress: String {

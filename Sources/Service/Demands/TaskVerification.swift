@@ -106,6 +106,7 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
     /// What differed and could not be mended.
     package var remaining: Int
     package var failure: String?
+    /// Of a command that ends for `failure`.
     package var exitStatus: Int32
 
     var isOver: Bool { Verification.Phase(rawValue: state)?.isOver ?? true }
@@ -123,12 +124,13 @@ package struct VerificationDocument: Decodable, Sendable, Equatable {
     /// Every key was compared, and what differed is mended.
     package var isDone: Bool { state == Verification.Phase.done.rawValue && remaining == 0 }
 
-    package var exitCode: ExitCode {
+    /// How a command ends that has waited for the pass.
+    package var commandStatus: ExitStatus {
         switch Verification.Phase(rawValue: state) {
-        case .done: remaining == 0 ? .ok : .different
-        case .failed: ExitCode(rawValue: exitStatus) ?? .sourceUnavailable
-        case .mending where isObstructed: .different
-        case .idle, .waiting, .comparing, .mending, .stopped, nil: .targetUnavailable
+        case .done: remaining == 0 ? .done : .keysDiffer
+        case .failed: ExitStatus(code: exitStatus) ?? .sourceUnavailable
+        case .mending where isObstructed: .keysDiffer
+        case .idle, .waiting, .comparing, .mending, .stopped, nil: .notDone
         }
     }
 
