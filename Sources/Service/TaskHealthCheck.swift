@@ -1,4 +1,5 @@
 import Base
+import Dashboard
 import Glibc
 
 /// Asks a task how it is, several times before it is called ill, and has systemd restart it if that is wanted.
@@ -45,9 +46,9 @@ package struct TaskHealthCheck: Sendable {
             let socket = try TaskStop(task: task, sockets: sockets.sockets(of: task), timeout: .zero, force: false)
                 .socket()
             let health = try ControlClient(socket).status().status.health
-            guard health.status != "ok" else { return .good }
-            let reason = health.reason ?? health.code ?? "no reason given"
-            return health.code == "source-lost" ? .waiting(reason) : .ill(reason)
+            guard health.status != .ok else { return .good }
+            let reason = health.reason ?? health.code?.rawValue ?? "no reason given"
+            return health.code == .sourceLost ? .waiting(reason) : .ill(reason)
         } catch {
             return Verdict(error)
         }

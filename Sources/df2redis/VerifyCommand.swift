@@ -1,4 +1,5 @@
 import ArgumentParser
+import Dashboard
 import Service
 
 struct Verify: AsyncParsableCommand {
@@ -28,7 +29,7 @@ struct Verify: AsyncParsableCommand {
 
     func run() async throws {
         let line = ProgressLine()
-        let document: VerificationDocument
+        let document: VerificationAnswer
         do throws(DemandFailure) {
             let verification = try TaskVerification(task: task, keysPerSecond: keysPerSecond)
             if noWait {
@@ -36,7 +37,7 @@ struct Verify: AsyncParsableCommand {
                 return
             }
             document = try await verification.run(
-                onBegin: { if $0.joined { announce($0) } },
+                onBegin: { if $0.joined == true { announce($0) } },
                 onWait: { line.sayWithoutTerminal("\(task): waiting: \($0)") },
                 onProgress: { line.show($0.progress) })
         } catch {
@@ -53,8 +54,8 @@ struct Verify: AsyncParsableCommand {
         throw ExitCode(document.commandStatus)
     }
 
-    private func announce(_ document: VerificationDocument) {
-        let verb = document.joined ? "a comparison is under way already" : "comparing both sides"
+    private func announce(_ document: VerificationAnswer) {
+        let verb = document.joined == true ? "a comparison is under way already" : "comparing both sides"
         Console.report("\(task): \(verb), at \(document.keysPerSecond) keys a second")
     }
 }

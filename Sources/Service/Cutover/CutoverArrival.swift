@@ -1,4 +1,6 @@
+import Dashboard
 import Dragonfly
+import Replication
 
 /// Waits until the target has all that the source has journaled.
 struct CutoverArrival {
@@ -40,13 +42,13 @@ struct CutoverArrival {
         }
     }
 
-    private func positions() async throws -> RunningPositions {
+    private func positions() async throws -> PositionsDocument {
         let positions = try await task.positions()
         guard positions.pid == task.status.pid, positions.isStable else { throw lost(positions) }
         return positions
     }
 
-    private func reach(_ goal: [UInt64], in first: RunningPositions) async throws -> UInt64 {
+    private func reach(_ goal: [UInt64], in first: PositionsDocument) async throws -> UInt64 {
         guard goal.count == first.nextLSNs.count else {
             throw CutoverFailure("the source has \(goal.count) shards, the task \(first.nextLSNs.count) flows", .misconfigured)
         }
@@ -66,12 +68,12 @@ struct CutoverArrival {
         }
     }
 
-    private func lost(_ positions: RunningPositions) -> CutoverFailure {
+    private func lost(_ positions: PositionsDocument) -> CutoverFailure {
         CutoverFailure(
-            "the task does not follow its source any more (\(positions.phase)); its log says why", .notDone)
+            "the task does not follow its source any more (\(positions.phase.rawValue)); its log says why", .notDone)
     }
 
-    private static func missing(_ positions: RunningPositions, _ goal: [UInt64]) -> UInt64 {
+    private static func missing(_ positions: PositionsDocument, _ goal: [UInt64]) -> UInt64 {
         zip(goal, positions.nextLSNs).reduce(0) { $0 + ($1.0 - min($1.0, $1.1 ?? 0)) }
     }
 }

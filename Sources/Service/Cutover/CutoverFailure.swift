@@ -37,15 +37,3 @@ package struct CutoverFailure: Error, CustomStringConvertible {
     /// On a line of its own.
     mutating func add(_ text: String) { description += "\n\(text)" }
 }
-
-extension ControlClient.Failure {
-    /// How a command ends that cannot ask a task.
-    package var exitStatus: ExitStatus {
-        switch self {
-        case .notRunning: .taskNotRunning
-        case .notPermitted, .forbidden: .notPermitted
-        case .failed: .fileFailed
-        case .silent, .refused, .impossible, .outdated: .notDone
-        }
-    }
-}

@@ -1,4 +1,5 @@
 import Base
+import Dashboard
 import Replication
 
 /// Before anybody is paused: compares both sides, has what differs mended, and waits until the streams are known that
@@ -31,7 +32,7 @@ struct CutoverMending {
 
     private func verify() async throws {
         let lines = Lock(ComparisonLines(at: .now))
-        let outcome: VerificationDocument
+        let outcome: VerificationAnswer
         do {
             outcome = try await TaskVerification(task.questions).wait(
                 onBegin: { [say] in
@@ -39,8 +40,8 @@ struct CutoverMending {
                         "comparing both sides at \($0.keysPerSecond) keys a second, and mending what differs; nobody waits for it"
                     )
                 },
-                onProgress: { [say] document in
-                    if let line = lines.withLock({ $0.next(document, at: .now) }) { say(line) }
+                onProgress: { [say] answer in
+                    if let line = lines.withLock({ $0.next(answer, at: .now) }) { say(line) }
                 })
         } catch ControlClient.Failure.impossible(let reason) {
             return say("both sides are not compared before: \(reason)")

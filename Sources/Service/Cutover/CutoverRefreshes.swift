@@ -1,3 +1,6 @@
+import Dashboard
+import Replication
+
 /// While writers wait and every record is applied: has the keys read at the source of which the journal has not said enough, and
 /// waits until the target has them.
 struct CutoverRefreshes {
@@ -15,7 +18,7 @@ struct CutoverRefreshes {
 
     /// - Throws: `CutoverFailure`, `ControlClient.Failure`, `CancellationError`.
     func finish(until deadline: ContinuousClock.Instant) async throws {
-        let receipt: RefreshReceipt
+        let receipt: DemandAnswer<RefreshReceipt>
         do {
             receipt = try await task.questions.ask { try $0.refreshWaiting(keysPerSecond: Self.keysPerSecond) }
         } catch ControlClient.Failure.impossible {
@@ -25,9 +28,9 @@ struct CutoverRefreshes {
         if receipt.asked == 0 { return }
         while true {
             let rest = try await task.questions.ask { try $0.rest(before: receipt.mark) }
-            guard rest.pid == receipt.pid, rest.phase == "stable" else {
+            guard rest.pid == receipt.pid, rest.phase == .stable else {
                 throw CutoverFailure(
-                    "the task does not follow its source any more (\(rest.phase)); its log says why", .notDone
+                    "the task does not follow its source any more (\(rest.phase.rawValue)); its log says why", .notDone
                 )
             }
             let failed = rest.failed - receipt.failedBefore

@@ -1,3 +1,6 @@
+import Dashboard
+import Replication
+
 /// While writers wait and every record is applied: has the streams read at the source whose groups consumers have read
 /// without a record (before v1.37), and waits until the target has them.
 struct CutoverStreams {
@@ -34,12 +37,12 @@ struct CutoverStreams {
         say("\(asked) streams with groups of consumers are as at the source")
     }
 
-    private func wait(_ asked: Int, _ before: StreamsDocument, until deadline: ContinuousClock.Instant) async throws {
+    private func wait(_ asked: Int, _ before: DemandAnswer<StreamsDocument>, until deadline: ContinuousClock.Instant) async throws {
         while true {
             let now = try await task.questions.ask { try $0.streams() }
-            guard now.pid == before.pid, now.phase == "stable" else {
+            guard now.pid == before.pid, now.phase == .stable else {
                 throw CutoverFailure(
-                    "the task does not follow its source any more (\(now.phase)); its log says why", .notDone)
+                    "the task does not follow its source any more (\(now.phase.rawValue)); its log says why", .notDone)
             }
             guard now.failed == before.failed || !request.verifies else {
                 throw CutoverFailure(

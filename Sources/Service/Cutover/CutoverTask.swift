@@ -8,7 +8,7 @@ import Replication
 /// The running task that is cut over: its configuration, and the questions that it answers over its socket.
 struct CutoverTask: Sendable {
     let name: String
-    let status: RunningTask
+    let status: StatusDocument
     let file: String
     let configuration: Configuration
     let settings: ReplicatorSettings
@@ -25,7 +25,7 @@ struct CutoverTask: Sendable {
         folder = questions.socket.folder
         status = try await questions.ask { try $0.status().status }
         unit = Self.unit(of: status.pid)
-        guard let file = request.configurationFile ?? status.configuration.flatMap({ $0.isEmpty ? nil : $0 }) else {
+        guard let file = request.configurationFile ?? (status.configuration.isEmpty ? nil : status.configuration) else {
             throw CutoverFailure("the task does not say which file it was started with: give it with --config", .wrongUsage)
         }
         self.file = file
@@ -36,12 +36,12 @@ struct CutoverTask: Sendable {
     var source: String { settings.source.endpoint.description }
     var target: String { settings.target.place }
     /// As many as the source has shards, when the task was looked at.
-    var flows: Int { status.flows?.count ?? 0 }
+    var flows: Int { status.flows.count }
 
     /// How far the target is at this moment.
     ///
     /// - Throws: `ControlClient.Failure`
-    func positions() async throws -> RunningPositions { try await questions.ask { try $0.positions() } }
+    func positions() async throws -> PositionsDocument { try await questions.ask { try $0.positions() } }
 
     /// Asks the task to leave and not to start again, and waits for its end.
     ///

@@ -53,17 +53,17 @@ package struct TaskRefresh: Sendable {
         _ source: KeySource, waits: Bool, onProgress: @escaping @Sendable (Outcome) -> Void
     ) async throws(DemandFailure) -> Outcome {
         try await InterruptibleCommand.run(onInterrupt: { _ in }) {
-            var (outcome, mark) = try await ask(source, onProgress)
-            guard waits, let mark else { return outcome }
+            var (outcome, receipt) = try await ask(source, onProgress)
+            guard waits, let receipt else { return outcome }
             while true {
-                let rest = try await questions.ask { try $0.rest(before: mark.mark) }
-                guard rest.pid == mark.pid else { throw DemandFailure.restarted }
+                let rest = try await questions.ask { try $0.rest(before: receipt.mark) }
+                guard rest.pid == receipt.pid else { throw DemandFailure.restarted }
                 outcome.waiting = rest.waiting
                 outcome.changing = rest.changing
-                outcome.leftOut = max(0, rest.leftOut - mark.leftOutBefore)
-                outcome.failed = max(0, rest.failed - mark.failedBefore - outcome.noRoom)
+                outcome.leftOut = max(0, rest.leftOut - receipt.leftOutBefore)
+                outcome.failed = max(0, rest.failed - receipt.failedBefore - outcome.noRoom)
                 outcome.obstacle =
-                    rest.obstacle ?? (rest.phase == "stable" ? nil : "the task is not stable (\(rest.phase))")
+                    rest.obstacle ?? (rest.phase == .stable ? nil : "the task is not stable (\(rest.phase.rawValue))")
                 onProgress(outcome)
                 outcome.isObstructed = rest.waiting > 0 && rest.obstacle != nil
                 if rest.waiting == 0 || outcome.isObstructed { return outcome }
@@ -75,9 +75,9 @@ package struct TaskRefresh: Sendable {
     /// In requests of bounded size, until the task has no room for more.
     private func ask(
         _ source: KeySource, _ onProgress: @Sendable (Outcome) -> Void
-    ) async throws -> (Outcome, RefreshReceipt?) {
+    ) async throws -> (Outcome, DemandAnswer<RefreshReceipt>?) {
         var outcome = Outcome()
-        var last: RefreshReceipt?
+        var last: DemandAnswer<RefreshReceipt>?
         var before: (failed: Int, leftOut: Int)?
         var body = KeyListBody()
         func send() async throws {
@@ -87,7 +87,7 @@ package struct TaskRefresh: Sendable {
             var receipt = try await questions.ask { try $0.refresh(bytes, keysPerSecond: rate) }
             let first = before ?? (receipt.failedBefore, receipt.leftOutBefore)
             before = first
-            (receipt.failedBefore, receipt.leftOutBefore) = first
+            (receipt.content.failedBefore, receipt.content.leftOutBefore) = first
             if let last, last.pid != receipt.pid { throw DemandFailure.restarted }
             last = receipt
             outcome.asked += receipt.asked

@@ -1,0 +1,76 @@
+package import Dashboard
+import Replication
+
+/// What a pass over both sides means to the command that has asked for it.
+extension VerificationAnswer {
+    private var pass: VerificationDocument { content }
+
+    /// Both sides have been compared, and nothing is read at the source before an operator acts.
+    var isObstructed: Bool { pass.state == .mending && pass.waiting > 0 && obstacle != nil }
+
+    /// What differed, and is not mended now.
+    var unmended: Int { isObstructed ? pass.waiting + pass.remaining : pass.remaining }
+
+    /// How a command ends that has waited for it.
+    package var commandStatus: ExitStatus {
+        switch pass.state {
+        case .done: pass.remaining == 0 ? .done : .keysDiffer
+        case .failed: ExitStatus(code: pass.exitStatus) ?? .sourceUnavailable
+        case .mending where isObstructed: .keysDiffer
+        case .idle, .waiting, .comparing, .mending, .stopped: .notDone
+        }
+    }
+
+    /// One line for a terminal.
+    package var progress: String {
+        switch pass.state {
+        case .waiting:
+            "waiting: \(hindrance ?? "the task has not begun yet")"
+        case .comparing:
+            "comparing: \(pass.keys) of \(pass.expectedKeys) keys\(percent), \(pass.found) different, \(pass.waiting) to be read at the source"
+        case .mending:
+            "reading at the source: \(pass.waiting) of \(pass.found) keys left\(obstacle.map { ": \($0)" } ?? "")"
+        case .idle, .done, .stopped, .failed: pass.state.rawValue
+        }
+    }
+
+    /// What has to come to an end before both sides can be compared; `nil`: they are, or will be in a moment.
+    package var hindrance: String? {
+        guard pass.state == .waiting else { return nil }
+        return pass.failure ?? (phase == .stable ? nil : "the task is not stable (\(phase.rawValue))")
+    }
+
+    private var percent: String {
+        pass.expectedKeys > 0 ? " (\(min(100, pass.keys * 100 / pass.expectedKeys)) %)" : ""
+    }
+
+    /// What it came to, a line for each thing to know.
+    package var report: [String] {
+        switch pass.state {
+        case .done: break
+        case .mending where isObstructed:
+            return [
+                "\(pass.keys) keys compared, \(pass.found) of them differed, \(pass.waiting) wait to be read",
+                obstacle ?? "",
+            ]
+        case .failed: return [pass.failure ?? "both sides could not be compared"]
+        case .stopped: return ["the comparison was stopped after \(pass.keys) keys"]
+        case .idle, .waiting, .comparing, .mending: return [progress]
+        }
+        var lines = [
+            pass.found == 0
+                ? "\(pass.keys) keys compared, none differs"
+                : "\(pass.keys) keys compared, \(pass.found) of them differed, \(mended) of these are mended"
+        ]
+        func add(_ count: Int, _ text: String) { if count > 0 { lines.append("\(count) \(text)") } }
+        add(pass.leftOutByPolicy, "are left out by policy, and are no differences: 'df2redis check' lists them")
+        add(pass.foreign, "are at the target only, in databases that others write to as well: they stay")
+        add(pass.unplaced, "are not mended: it is not known which shard of the source has them")
+        add(pass.leftOut, "are not mended: too many keys wait to be read at the source")
+        add(pass.changing, "change whenever they are read, and wait to be read again")
+        add(pass.failed, "could not be read or written meanwhile: the task's log and its *.dead-letters.jsonl say why")
+        return lines
+    }
+
+    private var mended: Int { max(0, pass.found - pass.foreign - pass.remaining) }
+}
