@@ -30,11 +30,7 @@ package struct ControlSocket: Sendable, Equatable {
     /// - Throws: `SystemError`, `Failure`.
     func prepare() throws {
         guard path.utf8.count <= Self.longestPath else { throw Failure.tooLong(path) }
-        var built = ""
-        for part in folder.split(separator: "/") {
-            built += "/\(part)"
-            if mkdir(built, 0o755) != 0, errno != EEXIST { throw SystemError("mkdir", errno: errno, peer: built) }
-        }
+        try Folder.make(folder, mode: 0o755)
         if let descriptor = try? UnixSocket.connect(path) {
             close(descriptor)
             throw Failure.inUse(path)

@@ -36,7 +36,7 @@ package struct PreflightService: Sendable {
             findings.append(
                 PreflightFinding(
                     .fail, .task, Self.cutOver,
-                    mark.refusal(configuration, file: ReplicationService.absolute(configurationFile)),
+                    mark.refusal(configuration, file: FilePathText.inWorkingDirectory(configurationFile)),
                     remedy: "start it only if it is to follow the source again"))
         }
         // It does not go on from where it is.

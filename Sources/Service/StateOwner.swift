@@ -46,12 +46,8 @@ struct StateOwner: Equatable {
 
     /// The owner's, with a folder that the unit's `RuntimeDirectory=` would make: it may not make one in /run itself.
     func give(_ folder: String) {
-        var built = ""
-        for part in folder.split(separator: "/") {
-            built += "/\(part)"
-            _ = mkdir(built, built.utf8.count < folder.utf8.count ? 0o755 : 0o750)
-        }
         // Without it the task runs all the same, and says that it has no socket.
+        try? Folder.make(folder, mode: 0o750, parentMode: 0o755)
         _ = lchown(folder, user, group)
     }
 }

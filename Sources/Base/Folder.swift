@@ -1,0 +1,19 @@
+package import Glibc
+
+/// A folder, by its absolute path.
+package enum Folder {
+    /// Makes a folder, and those above it that are missing.
+    ///
+    /// - Parameters:
+    ///   - mode: of the folder itself.
+    ///   - parentMode: of those above it that are made; `nil`: the same.
+    package static func make(_ path: String, mode: mode_t, parentMode: mode_t? = nil) throws(SystemError) {
+        var built = ""
+        let parts = path.split(separator: "/")
+        for (index, part) in parts.enumerated() {
+            built += "/\(part)"
+            let mode = index < parts.count - 1 ? parentMode ?? mode : mode
+            if mkdir(built, mode) != 0, errno != EEXIST { throw SystemError("mkdir", errno: errno, peer: built) }
+        }
+    }
+}
