@@ -17,7 +17,7 @@ package struct TaskHealthCheck: Sendable {
     }
 
     private let task: String
-    private let sockets: RuntimeDirectory
+    private let directory: RuntimeDirectory
     private let tries: Int
     private let pause: Duration
 
@@ -25,7 +25,7 @@ package struct TaskHealthCheck: Sendable {
         self.task = task
         self.tries = tries
         self.pause = pause
-        sockets = directory
+        self.directory = directory
     }
 
     /// The last verdict of as many tries as it takes to be sure. Blocking.
@@ -43,9 +43,7 @@ package struct TaskHealthCheck: Sendable {
 
     private func ask() -> Verdict {
         do throws(ControlClient.Failure) {
-            let socket = try TaskStop(task: task, sockets: sockets.sockets(of: task), timeout: .zero, force: false)
-                .socket()
-            let health = try ControlClient(socket).status().status.health
+            let health = try ControlClient(directory.socket(ofRunning: task)).status().status.health
             guard health.status != .ok else { return .good }
             let reason = health.reason ?? health.code?.rawValue ?? "no reason given"
             return health.code == .sourceLost ? .waiting(reason) : .ill(reason)

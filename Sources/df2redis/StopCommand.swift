@@ -26,10 +26,10 @@ struct Stop: ParsableCommand {
     }
 
     func run() throws {
-        let stop = TaskStop(
-            task: task, sockets: RuntimeDirectory().sockets(of: task), timeout: .seconds(timeout), force: force)
         let status: ExitStatus
         do throws(ControlClient.Failure) {
+            let stop = TaskStop(
+                try RuntimeDirectory().socket(ofRunning: task), timeout: .seconds(timeout), force: force)
             switch try stop.run({ Console.report("\(task): \($0)") }) {
             case .ended:
                 Console.report("\(task): ended")

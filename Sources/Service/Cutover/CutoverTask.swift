@@ -50,8 +50,7 @@ struct CutoverTask: Sendable {
         timeout: Duration, drains: Bool, say: @escaping @Sendable (String) -> Void
     ) async throws -> TaskStop.Outcome {
         let stop = TaskStop(
-            task: name, sockets: [questions.socket], timeout: timeout, force: false,
-            wish: TaskControl.Stop(drains: drains, isCutover: true))
+            questions.socket, timeout: timeout, force: false, wish: TaskControl.Stop(drains: drains, isCutover: true))
         return try await questions.onQueue { try stop.run(say) }
     }
 

@@ -9,8 +9,7 @@ struct TaskQuestions: Sendable {
 
     /// - Throws: `ControlClient.Failure` when the task does not run.
     init(task: String, in directory: RuntimeDirectory) throws(ControlClient.Failure) {
-        let sockets = directory.sockets(of: task)
-        socket = try TaskStop(task: task, sockets: sockets, timeout: .zero, force: false).socket()
+        socket = try directory.socket(ofRunning: task)
     }
 
     /// - Throws: `ControlClient.Failure`
