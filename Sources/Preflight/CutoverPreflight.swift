@@ -25,41 +25,36 @@ package struct CutoverPreflight: Sendable {
         self.needs = needs
     }
 
+    private struct Side: ServerSide {
+        var findings: [PreflightFinding] = []
+        var aheadMilliseconds: Int64?
+    }
+
     package func run() async -> [PreflightFinding] {
-        async let source = look(.source, at: "\(servers.source.endpoint)") {
+        async let source = visit(.source, at: "\(servers.source.endpoint)") { () async throws(ServerError) in
             try await ServerConnection.source(servers.source, role: "cutover")
+        } look: { (server) async throws(ServerError) in
+            try await lookAtSource(server)
         }
-        async let target = look(.target, at: servers.target.place) {
+        async let target = visit(.target, at: servers.target.place) { () async throws(ServerError) in
             try await ServerConnection.target(servers.target, role: "cutover")
+        } look: { (server) async throws(ServerError) in
+            try await lookAtTarget(server)
         }
         return await source + target
     }
 
-    private func look(
+    private func visit(
         _ subject: PreflightFinding.Subject, at place: String,
-        _ connect: @Sendable () async throws -> ServerConnection
+        connect: @Sendable () async throws(ServerError) -> ServerConnection,
+        look: @Sendable (ServerConnection) async throws(ServerError) -> [PreflightFinding]
     ) async -> [PreflightFinding] {
-        var findings: [PreflightFinding] = []
-        do {
-            let server = try await connect()
-            do {
-                let (roundTrip, _) = try await ClockReading.take(server)
-                findings.append(
-                    PreflightFinding(
-                        .ok, subject, "connection",
-                        "\(place) answers, round trip \(ClockReading.text(roundTrip))"))
-                findings += try await subject == .source ? lookAtSource(server) : lookAtTarget(server)
-                await server.close()
-            } catch {
-                await server.close()
-                throw error
-            }
-        } catch {
-            findings.append(
-                PreflightFinding(
-                    .fail, subject, "connection", "\(error)", remedy: "mend this, then run cutover again"))
+        var side = Side()
+        let visit = ServerVisit(subject: subject, place: place, remedy: "mend this, then run cutover again")
+        await visit.run(&side, connect: connect) { (server, side) async throws(ServerError) in
+            side.findings += try await look(server)
         }
-        return findings
+        return side.findings
     }
 
     // MARK: The source

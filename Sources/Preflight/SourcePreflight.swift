@@ -6,7 +6,7 @@ import Servers
 import Wire
 
 /// What a look at the source has given.
-struct SourceSide: Sendable {
+struct SourceSide: ServerSide, Sendable {
     var findings: [PreflightFinding] = []
     /// It has been asked how many keys it has.
     var hasCounted = false
@@ -36,31 +36,18 @@ struct SourcePreflight: Sendable {
 
     func run() async -> SourceSide {
         var side = SourceSide()
-        do throws(ServerError) {
-            let server = try await ServerConnection.source(settings, role: "preflight")
-            do throws(ServerError) {
-                try await look(server, &side)
-                await server.close()
-            } catch {
-                await server.close()
-                throw error
-            }
-        } catch {
-            side.findings.append(
-                PreflightFinding(
-                    .fail, .source, "connection", error.description,
-                    remedy: "nothing more could be asked of the source: mend this first, then run preflight again"))
+        let visit = ServerVisit(
+            subject: .source, place: "\(settings.endpoint)",
+            remedy: "nothing more could be asked of the source: mend this first, then run preflight again")
+        await visit.run(&side) { () async throws(ServerError) in
+            try await ServerConnection.source(settings, role: "preflight")
+        } look: { (server, side) async throws(ServerError) in
+            try await look(server, &side)
         }
         return side
     }
 
     private func look(_ server: ServerConnection, _ side: inout SourceSide) async throws(ServerError) {
-        let (roundTrip, ahead) = try await ClockReading.take(server)
-        side.aheadMilliseconds = ahead
-        side.findings.append(
-            PreflightFinding(
-                .ok, .source, "connection",
-                "\(settings.endpoint) answers, round trip \(ClockReading.text(roundTrip))"))
         side.findings += try await CertificatePreflight(subject: .source, tls: settings.tls).findings(server)
         let info = try await server.info("all")
         let version = info["dragonfly_version"].flatMap { SourceVersion($0) }

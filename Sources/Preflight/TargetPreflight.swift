@@ -5,7 +5,7 @@ import Servers
 import Wire
 
 /// What a look at the target has given.
-struct TargetSide: Sendable {
+struct TargetSide: ServerSide, Sendable {
     var findings: [PreflightFinding] = []
     var profile: TargetProfile?
     var databaseCount: UInt32?
@@ -29,20 +29,13 @@ struct TargetPreflight: Sendable {
             if side.findings.contains(where: { $0.level == .fail }) { return side }
         }
         let control = TargetControl(connector: TargetConnector(settings: settings), role: "control")
-        do throws(ServerError) {
-            let server = try await ServerConnection.target(settings, role: "preflight")
-            do throws(ServerError) {
-                try await look(server, control, &side)
-                await server.close()
-            } catch {
-                await server.close()
-                throw error
-            }
-        } catch {
-            side.findings.append(
-                PreflightFinding(
-                    .fail, .target, "connection", error.description,
-                    remedy: "nothing more could be asked of the target: mend this first, then run preflight again"))
+        let visit = ServerVisit(
+            subject: .target, place: settings.place,
+            remedy: "nothing more could be asked of the target: mend this first, then run preflight again")
+        await visit.run(&side) { () async throws(ServerError) in
+            try await ServerConnection.target(settings, role: "preflight")
+        } look: { (server, side) async throws(ServerError) in
+            try await look(server, control, &side)
         }
         await control.close()
         return side
@@ -51,12 +44,6 @@ struct TargetPreflight: Sendable {
     private func look(
         _ server: ServerConnection, _ control: TargetControl, _ side: inout TargetSide
     ) async throws(ServerError) {
-        let (roundTrip, ahead) = try await ClockReading.take(server)
-        side.aheadMilliseconds = ahead
-        side.findings.append(
-            PreflightFinding(
-                .ok, .target, "connection",
-                "\(settings.place) answers, round trip \(ClockReading.text(roundTrip))"))
         side.findings += try await CertificatePreflight(subject: .target, tls: settings.tls).findings(server)
         if let cluster = server.cluster {
             side.findings += try await ClusterPreflight(connections: cluster).findings(server)
