@@ -17,7 +17,7 @@ package struct ComparisonReport: Sendable {
         var lines = [
             summary.isEqual
                 ? "equal\(exception): \(extent)"
-                : "\(summary.differenceCount) \(summary.differenceCount == 1 ? "key differs" : "keys differ"): \(extent)"
+                : "\(counted(summary.differenceCount, "key", "differs", "differ")): \(extent)"
         ]
         var rows: [(String, Int, String)] = []
         for kind in KeyDifference.Kind.allCases {
@@ -81,7 +81,7 @@ package struct ComparisonReport: Sendable {
     /// What the sentence is not about.
     private var exception: String {
         let count = summary.leftOutCount
-        return count == 0 ? "" : ", but for \(count) \(count == 1 ? "key" : "keys") left out by policy"
+        return count == 0 ? "" : ", but for \(counted(count, "key")) left out by policy"
     }
 
     private var databases: String {

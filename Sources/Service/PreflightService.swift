@@ -65,9 +65,8 @@ package struct PreflightReport: Sendable {
                 lines.append(String(repeating: " ", count: head.count + 2) + "-> \(remedy)")
             }
         }
-        let (warnings, failures) = (count(.warn), count(.fail))
         lines.append(
-            "\(count(.ok)) ok, \(warnings) warning\(warnings == 1 ? "" : "s"), \(failures) failure\(failures == 1 ? "" : "s")"
+            "\(count(.ok)) ok, \(counted(count(.warn), "warning")), \(counted(count(.fail), "failure"))"
         )
         return lines.joined(separator: "\n")
     }

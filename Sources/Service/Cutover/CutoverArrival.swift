@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 import Dragonfly
 import Replication
@@ -34,7 +35,7 @@ struct CutoverArrival {
             let moved = zip(now, goal).reduce(0) { $0 + ($1.0 - min($1.0, $1.1)) }
             guard ContinuousClock.now < deadline else {
                 throw CutoverFailure(
-                    "the source goes on journaling (\(moved) records in the last 0.2 s): stop the writers, or cut over without --no-pause",
+                    "the source goes on journaling (\(counted(Int(clamping: moved), "record")) in the last 0.2 s): stop the writers, or cut over without --no-pause",
                     .notDone)
             }
             goal = now
@@ -50,7 +51,9 @@ struct CutoverArrival {
 
     private func reach(_ goal: [UInt64], in first: PositionsDocument) async throws -> UInt64 {
         guard goal.count == first.nextLSNs.count else {
-            throw CutoverFailure("the source has \(goal.count) shards, the task \(first.nextLSNs.count) flows", .misconfigured)
+            throw CutoverFailure(
+                "the source has \(counted(goal.count, "shard")), the task \(counted(first.nextLSNs.count, "flow"))",
+                .misconfigured)
         }
         let missing = Self.missing(first, goal)
         var now = first
@@ -59,7 +62,8 @@ struct CutoverArrival {
             if left == 0 { return missing }
             guard ContinuousClock.now < deadline else {
                 throw CutoverFailure(
-                    "\(left) records were not applied in time, of \(missing)", .notDone,
+                    "\(counted(Int(clamping: left), "record", "was", "were")) not applied in time, of \(missing)",
+                    .notDone,
                     advice: now.targetLost ? "the target does not serve" : "--pause-limit allows more time")
             }
             try await Task.sleep(for: Self.pause)

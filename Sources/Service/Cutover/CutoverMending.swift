@@ -48,12 +48,14 @@ struct CutoverMending {
         } catch let error as DemandFailure {
             throw error
         }
-        for line in outcome.report where outcome.commandStatus == .done || outcome.commandStatus == .keysDiffer { say(line) }
+        for line in outcome.report where outcome.commandStatus == .done || outcome.commandStatus == .keysDiffer {
+            say(line)
+        }
         switch outcome.commandStatus {
         case .done: break
         case .keysDiffer:
             throw CutoverFailure(
-                "\(outcome.unmended) keys differ and could not be mended; nothing was changed (--no-verify cuts over all the same)",
+                "\(counted(outcome.unmended, "key", "differs", "differ")) and could not be mended; nothing was changed (--no-verify cuts over all the same)",
                 .keysDiffer)
         default:
             throw CutoverFailure(

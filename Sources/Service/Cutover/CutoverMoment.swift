@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 import Preflight
 import Replication
@@ -66,7 +67,8 @@ struct CutoverMoment {
     }
 
     static func lagText(seconds: Double, _ status: StatusDocument) -> String {
-        "\(seconds) s, \(status.isLagEstimated == true ? "about " : "")\(status.lagRecords ?? 0) records"
+        let records = counted(Int(clamping: status.lagRecords ?? 0), "record")
+        return "\(seconds) s, \(status.isLagEstimated == true ? "about " : "")\(records)"
     }
 
     private func incidents() -> [PreflightFinding] {

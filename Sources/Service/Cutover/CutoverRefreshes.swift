@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 import Replication
 
@@ -37,16 +38,21 @@ struct CutoverRefreshes {
             let waiting = rest.waiting + rest.changing
             if waiting == 0 {
                 guard failed == 0 else {
-                    return try differ("\(failed) keys could not be read at the source or written at the target")
+                    return try differ(
+                        "\(counted(failed, "key")) could not be read at the source or written at the target")
                 }
-                return say("\(receipt.asked) keys that waited to be read at the source are as there")
+                return say(
+                    "\(counted(receipt.asked, "key")) that waited to be read at the source \(receipt.asked == 1 ? "is" : "are") as there"
+                )
             }
             if let obstacle = rest.obstacle {
-                return try differ("\(waiting) keys that may differ are not read at the source: \(obstacle)")
+                return try differ(
+                    "\(counted(waiting, "key")) that may differ \(waiting == 1 ? "is" : "are") not read at the source: \(obstacle)"
+                )
             }
             guard ContinuousClock.now < deadline else {
                 return try differ(
-                    "\(waiting) of \(receipt.asked) keys that may differ were not read at the source in time (--pause-limit allows more)"
+                    "\(waiting) of \(counted(receipt.asked, "key")) that may differ \(waiting == 1 ? "was" : "were") not read at the source in time (--pause-limit allows more)"
                 )
             }
             try await Task.sleep(for: Self.pause)

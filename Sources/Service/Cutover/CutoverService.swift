@@ -183,14 +183,15 @@ package struct CutoverService: Sendable {
             )
         }
         guard outcome.summary.isEqual else {
+            let differences = outcome.summary.differenceCount
             throw CutoverFailure(
-                "\(outcome.summary.differenceCount) of \(outcome.summary.keys) keys differ, see \(outcome.file)",
+                "\(differences) of \(counted(outcome.summary.keys, "key")) \(differences == 1 ? "differs" : "differ"), see \(outcome.file)",
                 .keysDiffer)
         }
         let leftOut = outcome.summary.leftOutCount
-        say(
-            "\(outcome.summary.keys - outcome.summary.leftOut.values.reduce(0, +)) keys are equal on both sides\(leftOut > 0 ? ", \(leftOut) are left out by policy" : "")"
-        )
+        let equal = outcome.summary.keys - outcome.summary.leftOut.values.reduce(0, +)
+        let exception = leftOut > 0 ? ", \(leftOut) \(leftOut == 1 ? "is" : "are") left out by policy" : ""
+        say("\(counted(equal, "key", "is", "are")) equal on both sides\(exception)")
     }
 
     // MARK: Back, or on

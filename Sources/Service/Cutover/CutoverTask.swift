@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 import Dragonfly
 import Glibc
@@ -26,7 +27,8 @@ struct CutoverTask: Sendable {
         status = try await questions.ask { try $0.status().status }
         unit = Self.unit(of: status.pid)
         guard let file = request.configurationFile ?? (status.configuration.isEmpty ? nil : status.configuration) else {
-            throw CutoverFailure("the task does not say which file it was started with: give it with --config", .wrongUsage)
+            throw CutoverFailure(
+                "the task does not say which file it was started with: give it with --config", .wrongUsage)
         }
         self.file = file
         configuration = try Self.loader(unit: unit).load(file, taskName: request.task).configuration
@@ -93,7 +95,7 @@ struct CutoverPlan {
         if request.pauses {
             let milliseconds = "\(request.pauseLimit / .milliseconds(1))".prefix { $0 != "." }
             steps.append("pause the writers of \(task.source) (CLIENT PAUSE \(milliseconds) WRITE)")
-            steps.append("wait until \(task.flows) flows have applied what DFLY REPLICAOFFSET says")
+            steps.append("wait until \(counted(task.flows, "flow", "has", "have")) applied what DFLY REPLICAOFFSET says")
         } else {
             steps.append("wait, \(seconds) s at most, until \(task.source) journals nothing and all of it is applied")
         }

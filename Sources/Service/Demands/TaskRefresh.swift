@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 import Replication
 
@@ -118,23 +119,36 @@ extension TaskRefresh.Outcome {
     /// One line for a terminal.
     package var progress: String {
         waiting == 0
-            ? "\(asked) keys asked for"
-            : "reading at the source: \(waiting) of \(asked) keys left\(obstacle.map { ": \($0)" } ?? "")"
+            ? "\(counted(asked, "key")) asked for"
+            : "reading at the source: \(waiting) of \(counted(asked, "key")) left\(obstacle.map { ": \($0)" } ?? "")"
     }
 
     /// What it came to, a line for each thing to know.
     package func report(waited: Bool) -> [String] {
-        var lines = [
-            "\(asked) keys asked for\(waited && asked > 0 ? ", \(max(0, asked - changing - failed - leftOut - waiting)) of them are as at the source" : "")"
-        ]
-        if isObstructed, let obstacle { lines.append("\(waiting) wait to be read: \(obstacle)") }
-        func add(_ count: Int, _ text: String) { if count > 0 { lines.append("\(count) \(text)") } }
-        add(leftOut, "are left out by policy")
-        add(unreadable, "lines name no key, or one that is cut off: give these keys as arguments")
-        add(unplaced, "keys were not asked for: it is not known which shard of the source has them")
-        add(noRoom, "keys found no room, and none after them was asked for: run it again when fewer wait")
-        add(changing, "change whenever they are read, and wait to be read again")
-        add(failed, "could not be read or written: the task's log and its *.dead-letters.jsonl say why")
+        var lines = ["\(counted(asked, "key")) asked for"]
+        if waited, asked > 0 {
+            let equal = max(0, asked - changing - failed - leftOut - waiting)
+            lines[0] += ", \(equal) of them \(equal == 1 ? "is" : "are") as at the source"
+        }
+        func add(_ count: Int, _ one: String, _ many: String) {
+            if count > 0 { lines.append("\(count) \(count == 1 ? one : many)") }
+        }
+        if isObstructed, let obstacle { add(waiting, "waits to be read: \(obstacle)", "wait to be read: \(obstacle)") }
+        add(leftOut, "is left out by policy", "are left out by policy")
+        add(
+            unreadable, "line names no key, or one that is cut off: give this key as an argument",
+            "lines name no key, or one that is cut off: give these keys as arguments")
+        add(
+            unplaced, "key was not asked for: it is not known which shard of the source has it",
+            "keys were not asked for: it is not known which shard of the source has them")
+        add(
+            noRoom, "key found no room, and none after it was asked for: run it again when fewer wait",
+            "keys found no room, and none after them was asked for: run it again when fewer wait")
+        add(
+            changing, "changes whenever it is read, and waits to be read again",
+            "change whenever they are read, and wait to be read again")
+        let reason = "could not be read or written: the task's log and its *.dead-letters.jsonl say why"
+        add(failed, reason, reason)
         return lines
     }
 }

@@ -1,3 +1,4 @@
+import Base
 package import Dashboard
 import Replication
 
@@ -27,9 +28,9 @@ extension VerificationAnswer {
         case .waiting:
             "waiting: \(hindrance ?? "the task has not begun yet")"
         case .comparing:
-            "comparing: \(pass.keys) of \(pass.expectedKeys) keys\(percent), \(pass.found) different, \(pass.waiting) to be read at the source"
+            "comparing: \(pass.keys) of \(counted(pass.expectedKeys, "key"))\(percent), \(pass.found) different, \(pass.waiting) to be read at the source"
         case .mending:
-            "reading at the source: \(pass.waiting) of \(pass.found) keys left\(obstacle.map { ": \($0)" } ?? "")"
+            "reading at the source: \(pass.waiting) of \(counted(pass.found, "key")) left\(obstacle.map { ": \($0)" } ?? "")"
         case .idle, .done, .stopped, .failed: pass.state.rawValue
         }
     }
@@ -50,27 +51,41 @@ extension VerificationAnswer {
         case .done: break
         case .mending where isObstructed:
             return [
-                "\(pass.keys) keys compared, \(pass.found) of them differed, \(pass.waiting) wait to be read",
+                "\(compared), \(pass.found) of them differed, \(pass.waiting) \(pass.waiting == 1 ? "waits" : "wait") to be read",
                 obstacle ?? "",
             ]
         case .failed: return [pass.failure ?? "both sides could not be compared"]
-        case .stopped: return ["the comparison was stopped after \(pass.keys) keys"]
+        case .stopped: return ["the comparison was stopped after \(counted(pass.keys, "key"))"]
         case .idle, .waiting, .comparing, .mending: return [progress]
         }
         var lines = [
             pass.found == 0
-                ? "\(pass.keys) keys compared, none differs"
-                : "\(pass.keys) keys compared, \(pass.found) of them differed, \(mended) of these are mended"
+                ? "\(compared), none differs"
+                : "\(compared), \(pass.found) of them differed, \(mended) of these \(mended == 1 ? "is" : "are") mended"
         ]
-        func add(_ count: Int, _ text: String) { if count > 0 { lines.append("\(count) \(text)") } }
-        add(pass.leftOutByPolicy, "are left out by policy, and are no differences: 'df2redis check' lists them")
-        add(pass.foreign, "are at the target only, in databases that others write to as well: they stay")
-        add(pass.unplaced, "are not mended: it is not known which shard of the source has them")
-        add(pass.leftOut, "are not mended: too many keys wait to be read at the source")
-        add(pass.changing, "change whenever they are read, and wait to be read again")
-        add(pass.failed, "could not be read or written meanwhile: the task's log and its *.dead-letters.jsonl say why")
+        func add(_ count: Int, _ one: String, _ many: String) {
+            if count > 0 { lines.append("\(count) \(count == 1 ? one : many)") }
+        }
+        add(
+            pass.leftOutByPolicy, "is left out by policy, and is no difference: 'df2redis check' lists it",
+            "are left out by policy, and are no differences: 'df2redis check' lists them")
+        add(
+            pass.foreign, "is at the target only, in a database that others write to as well: it stays",
+            "are at the target only, in databases that others write to as well: they stay")
+        add(
+            pass.unplaced, "is not mended: it is not known which shard of the source has it",
+            "are not mended: it is not known which shard of the source has them")
+        add(
+            pass.leftOut, "is not mended: too many keys wait to be read at the source",
+            "are not mended: too many keys wait to be read at the source")
+        add(
+            pass.changing, "changes whenever it is read, and waits to be read again",
+            "change whenever they are read, and wait to be read again")
+        let reason = "could not be read or written meanwhile: the task's log and its *.dead-letters.jsonl say why"
+        add(pass.failed, reason, reason)
         return lines
     }
 
+    private var compared: String { "\(counted(pass.keys, "key")) compared" }
     private var mended: Int { max(0, pass.found - pass.foreign - pass.remaining) }
 }
