@@ -84,11 +84,9 @@ struct Cutover: AsyncParsableCommand {
         request.verifies = !noVerify
         request.isDryRun = dryRun
         let service = CutoverService(request) { Console.report($0) }
-        switch try await service.run() {
-        case .success(let code): throw ExitCode(code)
-        case .failure(let failure):
-            Console.complain(failure.description)
-            throw ExitCode(failure.exitStatus)
+        do throws(CutoverFailure) { try await service.run() } catch {
+            Console.complain(error.description)
+            throw ExitCode(error.exitStatus)
         }
     }
 

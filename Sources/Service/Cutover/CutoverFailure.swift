@@ -19,6 +19,7 @@ package struct CutoverFailure: Error, CustomStringConvertible {
         switch error {
         case let error as CutoverFailure: self = error
         case is CancellationError: self.init("interrupted", .notDone)
+        case let error as ConfigurationError: self.init(error.description, error.exitStatus)
         case let error as ComparisonService.Failure: self.init(error.description, error.exitStatus)
         case let error as SourceError: self.init(error.description, ReplicationError(error).exitStatus)
         case let error as DemandFailure: self.init(error.description, error.exitStatus)

@@ -54,9 +54,9 @@ package struct CutoverService: Sendable {
         self.say = say
     }
 
-    package func run() async throws(ConfigurationError) -> Result<ExitStatus, CutoverFailure> {
+    package func run() async throws(CutoverFailure) {
         var signals = SignalWatcher()
-        let work = Task { await perform() }
+        let work = Task { try await cutOver() }
         signals.watch { [turn, say] name in
             if turn.interrupt() {
                 say("\(name): undoing the pause")
@@ -66,17 +66,7 @@ package struct CutoverService: Sendable {
             }
         }
         defer { withExtendedLifetime(signals) {} }
-        return try (await work.value).get()
-    }
-
-    private func perform() async -> Result<Result<ExitStatus, CutoverFailure>, ConfigurationError> {
-        do {
-            return .success(.success(try await cutOver()))
-        } catch let error as ConfigurationError {
-            return .failure(error)
-        } catch {
-            return .success(.failure(failure(error)))
-        }
+        do { try await work.value } catch { throw failure(error) }
     }
 
     /// Whatever was under way ends with an error of its own when the operator interrupts it.
@@ -85,7 +75,7 @@ package struct CutoverService: Sendable {
         return CutoverFailure(turn.isInterrupted ? CancellationError() : error)
     }
 
-    private func cutOver() async throws -> ExitStatus {
+    private func cutOver() async throws {
         let task = try await CutoverTask(request, in: directory)
         let lock = request.isDryRun ? nil : try CutoverLock(folder: task.folder)
         defer { withExtendedLifetime(lock) {} }
@@ -96,9 +86,9 @@ package struct CutoverService: Sendable {
         }
         if request.isDryRun {
             for line in CutoverPlan(task, request).lines { say(line) }
-            return .done
+            return
         }
-        return try await switchOver(try await verified(task))
+        try await switchOver(try await verified(task))
     }
 
     /// Compares both sides and mends what differs, which may take its time.
@@ -122,7 +112,7 @@ package struct CutoverService: Sendable {
 
     // MARK: The switch
 
-    private func switchOver(_ task: CutoverTask) async throws -> ExitStatus {
+    private func switchOver(_ task: CutoverTask) async throws {
         let pause: WritePause
         do { pause = try await WritePause(settings: task.settings.source) } catch { throw CutoverFailure(error) }
         do {
@@ -133,7 +123,7 @@ package struct CutoverService: Sendable {
         } catch {
             throw await takeBack(pause, task, after: error)
         }
-        return try await leave(task, pause)
+        try await leave(task, pause)
     }
 
     /// Steps 3 to 6.
@@ -149,50 +139,12 @@ package struct CutoverService: Sendable {
         // 5. What the journal does not say is fetched, where writers wait and every record is applied.
         try await CutoverRefreshes(task, request, say: say).finish(until: deadline - reserve)
         try await CutoverStreams(task, request, say: say).fetch(until: deadline - reserve)
-        try await compare(task, until: deadline - reserve)
+        try await CutoverComparison(task, request, say: say).run(until: deadline - reserve)
         try Task.checkCancellation()
     }
 
     /// What of `pauseLimit` is kept for the way from the last look to the pause that is made longer.
     private var reserve: Duration { min(.seconds(1), request.pauseLimit / 4) }
-
-    private func compare(_ task: CutoverTask, until deadline: ContinuousClock.Instant) async throws {
-        var comparison = ComparisonService.Request()
-        switch request.check {
-        case .none: return
-        case .all: break
-        case .sample(let percent): comparison.samplePercent = percent
-        }
-        // Nothing is on its way that would have to be waited for.
-        comparison.settleSeconds = request.pauses ? 0.2 : 2
-        let service = ComparisonService(configuration: task.configuration, request: comparison)
-        let outcome = try await withThrowingTaskGroup(of: ComparisonService.Outcome?.self) { group in
-            group.addTask { try await service.run { _ in } }
-            group.addTask {
-                try await Task.sleep(until: deadline, clock: .continuous)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
-        guard let outcome else {
-            throw CutoverFailure(
-                "the comparison was not done in time", .notDone,
-                advice:
-                    "give it more with --pause-limit, take a smaller sample, or run 'df2redis check' before and use --check none"
-            )
-        }
-        guard outcome.summary.isEqual else {
-            let differences = outcome.summary.differenceCount
-            throw CutoverFailure(
-                "\(differences) of \(counted(outcome.summary.keys, "key")) \(differences == 1 ? "differs" : "differ"), see \(outcome.file)",
-                .keysDiffer)
-        }
-        let leftOut = outcome.summary.leftOutCount
-        let equal = outcome.summary.keys - outcome.summary.leftOut.values.reduce(0, +)
-        let exception = leftOut > 0 ? ", \(leftOut) \(leftOut == 1 ? "is" : "are") left out by policy" : ""
-        say("\(counted(equal, "key", "is", "are")) equal on both sides\(exception)")
-    }
 
     // MARK: Back, or on
 
@@ -234,7 +186,7 @@ package struct CutoverService: Sendable {
     }
 
     /// Step 7.
-    private func leave(_ task: CutoverTask, _ pause: WritePause) async throws -> ExitStatus {
+    private func leave(_ task: CutoverTask, _ pause: WritePause) async throws {
         let limit = task.settings.leaveLimit + .seconds(5)
         let began = await pause.began
         let outcome: TaskStop.Outcome
@@ -268,34 +220,6 @@ package struct CutoverService: Sendable {
             "the task does not start again: it would overwrite what clients write there (\(CutoverMark.undo(task.name, task.file)))"
         )
         if let unit = task.unit { say("keep the task from starting at the next boot: systemctl disable \(unit)") }
-        return .done
-    }
-}
-
-/// Where Ctrl-C no longer takes a cut-over back.
-private final class PointOfNoReturn: Sendable {
-    private enum State { case open, interrupted, passed }
-
-    private let state = Lock(State.open)
-
-    var isInterrupted: Bool { state.withLock { $0 == .interrupted } }
-
-    /// - Returns: `false` when it is too late.
-    func interrupt() -> Bool {
-        state.withLock { state in
-            if state == .passed { return false }
-            state = .interrupted
-            return true
-        }
-    }
-
-    /// - Returns: `false` when it was interrupted before.
-    func pass() -> Bool {
-        state.withLock { state in
-            if state == .interrupted { return false }
-            state = .passed
-            return true
-        }
     }
 }
 
