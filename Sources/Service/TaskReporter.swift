@@ -45,7 +45,7 @@ final class TaskReporter: Sendable {
             if isAlive { notifier.watchdogPing() }
             notifier.status(status.summary)
             write()
-            output.tellSuppressed()
+            output.reportSuppressed()
             let beats = state.withLock { state in
                 state.beats += 1
                 return state.beats

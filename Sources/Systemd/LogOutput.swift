@@ -45,7 +45,7 @@ package struct LogOutput: Sendable {
     }
 
     /// Logs how many records were held back in the intervals that are over; for a timer of a few seconds.
-    package func tellSuppressed() {
+    package func reportSuppressed() {
         for summary in limiter.dueSummaries() { unlimited.log(event: summary) }
     }
 

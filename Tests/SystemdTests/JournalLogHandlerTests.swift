@@ -98,7 +98,7 @@ struct LogOutputTests {
         let output = LogOutput(log.handler, metadata: ["task": "prod"], limiter: limiter)
         let logger = Logger(label: "test") { _ in output.makeHandler() }
         for number in 1...3 { logger.warning("try \(number)") }
-        output.tellSuppressed()
+        output.reportSuppressed()
         #expect(log.messages == ["try 1"])
         output.flush()
         #expect(log.messages == ["try 1", "2 more like this within 10.0 seconds not shown; the last: try 3"])
