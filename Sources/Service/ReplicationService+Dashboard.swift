@@ -31,7 +31,7 @@ extension ReplicationService {
         return settings
     }
 
-    private static func listenAddress(_ address: Configuration.Address?) -> ListenAddress {
+    private static func listenAddress(_ address: Endpoint?) -> ListenAddress {
         guard let address else { return .none }
         return address == Configuration.Dashboard.standardAddress
             ? .firstFree(host: address.host, port: address.port) : .fixed(host: address.host, port: address.port)

@@ -18,11 +18,11 @@ extension ReplicatorSettings {
             task: configuration.taskName,
             mode: mode == .migrate ? .migrate : .replicate,
             source: SourceSettings(
-                endpoint: Endpoint(host: source.address.host, port: source.address.port), user: source.username,
+                endpoint: source.address, user: source.username,
                 password: source.password?.reveal(), clientID: Self.clientID(of: configuration.taskName),
                 displayName: Self.displayName(of: configuration.taskName)),
             target: TargetSettings(
-                endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
+                endpoint: target.address, user: target.username,
                 password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
             clock: { WallClock.milliseconds() })
         self.source.passwordOrigin = source.passwordOrigin
@@ -32,14 +32,9 @@ extension ReplicatorSettings {
         self.source.tls = TLSSettings(source.tls, section: "source.tls")
         self.target.tls = TLSSettings(target.tls, section: "target.tls")
         self.target.sentinel = SentinelSettings(target.sentinel)
-        if configuration.target.kind == .cluster {
-            func endpoint(_ address: Configuration.Address) -> Endpoint {
-                Endpoint(host: address.host, port: address.port)
-            }
-            let map = configuration.target.clusterAddressMap.map { (endpoint($0.key), endpoint($0.value)) }
+        if target.kind == .cluster {
             self.target.cluster = ClusterAddresses(
-                seeds: ([configuration.target.address] + configuration.target.clusterSeeds).map(endpoint),
-                map: Dictionary(map) { $1 })
+                seeds: [target.address] + target.clusterSeeds, map: target.clusterAddressMap)
         }
         policy.onError = configuration.policy.onError
         policy.onUnsupported = configuration.policy.onUnsupported
@@ -110,8 +105,7 @@ extension SentinelSettings {
     /// - Returns: `nil` where the target's address is given.
     fileprivate init?(_ sentinel: Configuration.Sentinel) {
         guard let master = sentinel.master else { return nil }
-        self.init(
-            master: master, endpoints: sentinel.addresses.map { Endpoint(host: $0.host, port: $0.port) })
+        self.init(master: master, endpoints: sentinel.addresses)
         user = sentinel.username
         password = sentinel.password?.reveal()
         tls = TLSSettings(sentinel.tls, section: "target.sentinel.tls")

@@ -1,3 +1,4 @@
+import Link
 import Logging
 import Replication
 import Systemd
@@ -190,7 +191,7 @@ import Testing
     }
 
     @Test func `takes the target's address from its older places`() throws {
-        let expected = Configuration.Address(host: "10.1.1.1", port: 7000)
+        let expected = Endpoint(host: "10.1.1.1", port: 7000)
         for older in ["seed: 10.1.1.1:7000", "cluster: {seeds: [\"10.1.1.1:7000\", \"10.1.1.2:7000\"]}"] {
             let yaml = minimal.replacing("addr: target.example:6380", with: older)
             #expect(try load(yaml).configuration.target.address == expected)

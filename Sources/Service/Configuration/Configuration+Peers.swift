@@ -1,3 +1,5 @@
+package import Link
+
 extension Configuration {
     /// The Dragonfly master to follow.
     package struct Source: Sendable, Equatable {
@@ -6,7 +8,7 @@ extension Configuration {
         }
 
         package var kind = Kind.dragonfly
-        package var address = Address(host: "127.0.0.1", port: 6379)
+        package var address = Endpoint(host: "127.0.0.1", port: 6379)
         /// The ACL user; nil for the default user.
         package var username: String?
         /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
@@ -30,11 +32,11 @@ extension Configuration {
         }
 
         package var kind = Kind.standalone
-        package var address = Address(host: "127.0.0.1", port: 6380)
+        package var address = Endpoint(host: "127.0.0.1", port: 6380)
         /// Nodes to ask for the slots of a cluster; `address` is one of them.
-        package var clusterSeeds: [Address] = []
+        package var clusterSeeds: [Endpoint] = []
         /// What a cluster's nodes are reached at, by the addresses that they announce.
-        package var clusterAddressMap: [Address: Address] = [:]
+        package var clusterAddressMap: [Endpoint: Endpoint] = [:]
         /// What becomes of each database of the source; one that is not here is kept.
         package var databases: [UInt32: DatabaseUse] = [:]
         /// The ACL user; nil for the default user.
@@ -62,7 +64,7 @@ extension Configuration {
     package struct Sentinel: Sendable, Equatable {
         /// The master's name in the sentinels' configuration; nil: the target's address is given.
         package var master: String?
-        package var addresses: [Address] = []
+        package var addresses: [Endpoint] = []
         /// The ACL user at the sentinels; nil for the default user.
         package var username: String?
         /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.

@@ -1,3 +1,4 @@
+import Link
 import Replication
 
 extension ConfigurationReading {
