@@ -62,16 +62,17 @@ package struct ComparisonReport: Sendable {
     }
 
     package var json: String {
-        let differences = summary.differences.sorted { $0.key.rawValue < $1.key.rawValue }.map { kind, types in
-            "\"\(kind.rawValue)\":\(Self.object(types))"
-        }
-        return
-            "{\"equal\":\(summary.isEqual),\"mode\":\"\(summary.mode.rawValue)\",\"databases\":[\(summary.databases.map(String.init).joined(separator: ","))],"
-            + "\"keys\":\(summary.keys),\"different\":\(summary.differenceCount),"
-            + "\"differences\":{\(differences.joined(separator: ","))},\"changing\":\(summary.changing),"
-            + "\"leftOut\":\(Self.object(summary.leftOut)),\"leftOutDatabases\":\(Self.object(leftOutDatabases)),"
-            + "\"unread\":\(Self.object(summary.unread)),\"lateTTLs\":\(summary.lateTTLs),"
-            + "\"seconds\":\(Self.tenths(summary.elapsed.secondsAsDouble)),\"file\":\(JSONText.quoted(outcome.file))}"
+        let differences = summary.differences.sorted { $0.key.rawValue < $1.key.rawValue }
+        return JSONText.object([
+            ("equal", "\(summary.isEqual)"), ("mode", JSONText.quoted(summary.mode.rawValue)),
+            ("databases", JSONText.array(summary.databases.map { "\($0)" })), ("keys", "\(summary.keys)"),
+            ("different", "\(summary.differenceCount)"),
+            ("differences", JSONText.object(differences.map { ($0.key.rawValue, Self.object($0.value)) })),
+            ("changing", "\(summary.changing)"), ("leftOut", Self.object(summary.leftOut)),
+            ("leftOutDatabases", Self.object(leftOutDatabases)), ("unread", Self.object(summary.unread)),
+            ("lateTTLs", "\(summary.lateTTLs)"), ("seconds", Self.tenths(summary.elapsed.secondsAsDouble)),
+            ("file", JSONText.quoted(outcome.file)),
+        ])
     }
 
     private var leftOutDatabases: [String: Int] {
@@ -93,8 +94,7 @@ package struct ComparisonReport: Sendable {
     }
 
     private static func object(_ counts: [String: Int]) -> String {
-        let fields = counts.sorted { $0.key < $1.key }.map { "\(JSONText.quoted($0.key)):\($0.value)" }
-        return "{\(fields.joined(separator: ","))}"
+        JSONText.object(counts.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") })
     }
 
     private static func tenths(_ seconds: Double) -> String { "\((seconds * 10).rounded() / 10)" }

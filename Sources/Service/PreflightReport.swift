@@ -28,6 +28,6 @@ package struct PreflightReport: Sendable {
     }
 
     package var json: String {
-        "{\"ok\":\(count(.fail) == 0),\"findings\":[\(findings.map(\.json).joined(separator: ","))]}"
+        JSONText.object([("ok", "\(count(.fail) == 0)"), ("findings", JSONText.array(findings.map(\.json)))])
     }
 }
