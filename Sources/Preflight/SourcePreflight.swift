@@ -251,7 +251,7 @@ struct SourcePreflight: Sendable {
                 reserved += keys.count { key in
                     options.ownPrefixes.contains { key.starts(with: $0.utf8) }
                 }
-                for reply in try await server.requests(keys.map { [Array("TYPE".utf8), $0] }) {
+                for reply in try await server.requests(keys.map { command("TYPE", $0) }) {
                     if let type = reply.text, type != "none" { side.types[type, default: 0] += 1 }
                 }
                 side.sampledKeys += keys.count
