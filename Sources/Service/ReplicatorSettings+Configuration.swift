@@ -18,17 +18,17 @@ extension ReplicatorSettings {
             task: configuration.taskName,
             mode: mode == .migrate ? .migrate : .replicate,
             source: SourceSettings(
-                endpoint: source.address, user: source.username,
-                password: source.password?.reveal(), clientID: Self.clientID(of: configuration.taskName),
+                endpoint: source.address, user: source.login.username,
+                password: source.login.password?.reveal(), clientID: Self.clientID(of: configuration.taskName),
                 displayName: Self.displayName(of: configuration.taskName)),
             target: TargetSettings(
-                endpoint: target.address, user: target.username,
-                password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
+                endpoint: target.address, user: target.login.username,
+                password: target.login.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
             clock: { WallClock.milliseconds() })
-        self.source.passwordOrigin = source.passwordOrigin
-        self.target.passwordOrigin = target.passwordOrigin
-        self.source.readPassword = source.usedPasswordFile.map(Self.reader(of:))
-        self.target.readPassword = target.usedPasswordFile.map(Self.reader(of:))
+        self.source.passwordOrigin = source.login.passwordOrigin
+        self.target.passwordOrigin = target.login.passwordOrigin
+        self.source.readPassword = source.login.usedPasswordFile.map(Self.reader(of:))
+        self.target.readPassword = target.login.usedPasswordFile.map(Self.reader(of:))
         self.source.tls = TLSSettings(source.tls, section: "source.tls")
         self.target.tls = TLSSettings(target.tls, section: "target.tls")
         self.target.sentinel = SentinelSettings(target.sentinel)
@@ -106,8 +106,8 @@ extension SentinelSettings {
     fileprivate init?(_ sentinel: Configuration.Sentinel) {
         guard let master = sentinel.master else { return nil }
         self.init(master: master, endpoints: sentinel.addresses)
-        user = sentinel.username
-        password = sentinel.password?.reveal()
+        user = sentinel.login.username
+        password = sentinel.login.password?.reveal()
         tls = TLSSettings(sentinel.tls, section: "target.sentinel.tls")
     }
 }

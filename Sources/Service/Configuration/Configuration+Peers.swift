@@ -9,16 +9,7 @@ extension Configuration {
 
         package var kind = Kind.dragonfly
         package var address = Endpoint(host: "127.0.0.1", port: 6379)
-        /// The ACL user; nil for the default user.
-        package var username: String?
-        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
-        package var password: Secret?
-        /// Where that password has come from, for people.
-        package var passwordOrigin: String?
-        /// The file that the password was to be read from, if the configuration names one.
-        package var passwordFile: String?
-        /// The file that it was read from; nil when it is from elsewhere.
-        package var usedPasswordFile: String?
+        package var login = Login()
         /// An expiry that is no further ahead than this is what a plain GETEX has left in the journal.
         package var expiryMargin = Duration.milliseconds(500)
         package var tls = TLS()
@@ -39,16 +30,7 @@ extension Configuration {
         package var clusterAddressMap: [Endpoint: Endpoint] = [:]
         /// What becomes of each database of the source; one that is not here is kept.
         package var databases: [UInt32: DatabaseUse] = [:]
-        /// The ACL user; nil for the default user.
-        package var username: String?
-        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
-        package var password: Secret?
-        /// Where that password has come from, for people.
-        package var passwordOrigin: String?
-        /// The file that the password was to be read from, if the configuration names one.
-        package var passwordFile: String?
-        /// The file that it was read from; nil when it is from elsewhere.
-        package var usedPasswordFile: String?
+        package var login = Login()
         /// How long the target may owe an answer before it is reported as lost.
         package var silence = Duration.seconds(30)
         package var tls = TLS()
@@ -65,13 +47,23 @@ extension Configuration {
         /// The master's name in the sentinels' configuration; nil: the target's address is given.
         package var master: String?
         package var addresses: [Endpoint] = []
-        /// The ACL user at the sentinels; nil for the default user.
+        /// At the sentinels.
+        package var login = Login()
+        package var tls = TLS()
+    }
+
+    /// Who we are at a server.
+    package struct Login: Sendable, Equatable {
+        /// The ACL user; nil for the default user.
         package var username: String?
         /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
         package var password: Secret?
+        /// Where that password has come from, for people.
+        package var passwordOrigin: String?
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
-        package var tls = TLS()
+        /// The file that it was read from; nil when it is from elsewhere.
+        package var usedPasswordFile: String?
     }
 
     /// What becomes of the keys of one of the source's databases.
