@@ -80,29 +80,25 @@ package struct CutoverPreflight: Sendable {
         var commands = needs.pauses ? ["CLIENT"] : []
         if needs.compares { commands += ["SELECT", "SCAN", "TYPE", "PEXPIRETIME", "GET", "INFO"] }
         guard !commands.isEmpty else { return [] }
-        let whoAmI = try await server.requests([command("ACL", "WHOAMI")])[0]
-        // "User is default", where a Redis answers the name alone.
-        let user = whoAmI.text?.split(separator: " ").last.map(String.init) ?? servers.source.user ?? "default"
-        let replies = try await server.requests(commands.map { command("ACL", "DRYRUN", user, $0) })
-        let missing = zip(commands, replies).filter { $1.text?.contains("no permissions") == true }.map { "+\($0.0)" }
-        if !missing.isEmpty {
-            let rules = missing.joined(separator: " ")
+        let user = try await SourceUser.ask(server, configured: servers.source.user)
+        let dryRun = try await user.dryRun(commands, on: server)
+        guard dryRun.denied.isEmpty else {
+            let rules = dryRun.denied.map { "+\($0)" }.joined(separator: " ")
+            let isPauseOnly = needs.pauses && dryRun.denied == ["CLIENT"]
             return [
                 PreflightFinding(
-                    .fail, .source, "rights", "user \(user) lacks \(rules)",
-                    remedy: "on the source: ACL SETUSER \(user) \(rules)"
-                        + (needs.pauses && missing == ["+CLIENT"]
-                            ? "; or stop the writers yourself and use --no-pause" : ""))
+                    .fail, .source, "rights", "user \(user.name) lacks \(rules)",
+                    remedy: user.grant(rules)
+                        + (isPauseOnly ? "; or stop the writers yourself and use --no-pause" : ""))
             ]
         }
-        let isKnown = replies.allSatisfy(\.isOK)
+        let list = commands.joined(separator: ", ")
         return [
             PreflightFinding(
                 .ok, .source, "rights",
-                isKnown
-                    ? "user \(user) may use \(commands.joined(separator: ", "))"
-                    : "user \(user) may not ask whether it may use \(commands.joined(separator: ", ")); it will be tried"
-            )
+                dryRun.isComplete
+                    ? "user \(user.name) may use \(list)"
+                    : "user \(user.name) may not ask whether it may use \(list); it will be tried")
         ]
     }
 
