@@ -1,8 +1,14 @@
 package import Glibc
 
-/// A folder, by its absolute path.
+/// Folders, by their paths.
 package enum Folder {
-    /// Makes a folder, and those above it that are missing.
+    /// The folder that a path is in, as far as the path says it.
+    package static func of(_ path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// Makes a folder, and those above it that are missing; the path is absolute.
     ///
     /// - Parameters:
     ///   - mode: of the folder itself.

@@ -28,7 +28,8 @@ struct DemandRoutes: Sendable {
     func answer(_ method: HTTPRequest.Method, _ target: RequestTarget, body: [UInt8]) -> Answer? {
         do throws(TaskDemands.Refusal) {
             switch (target.path, method) {
-            case ("/api/verify", .get): return document(.ok, VerificationDocument(demands.verification, isJoined: false))
+            case ("/api/verify", .get):
+                return document(.ok, VerificationDocument(demands.verification, isJoined: false))
             case ("/api/verify", .post):
                 guard let rate = target.number("keysPerSecond"), (1...10_000_000).contains(rate) else {
                     return .refused(.badRequest, "keysPerSecond is missing", code: "request")

@@ -223,41 +223,40 @@ struct TargetPreflight: Sendable {
             command("SELECT", "0"), command("GET", owner), command("HGETALL", TaskRegistry.key),
             command("HGETALL", options.checkpointKey),
         ])
-        var findings = strangers([
-            (owner, replies[1]), (TaskRegistry.key, replies[2]), (options.checkpointKey, replies[3]),
-        ])
-        if TaskFindings.fields(replies[3])[CheckpointKey.cutOverField] != nil {
-            findings.append(
-                PreflightFinding(
-                    .fail, .target, "cut-over",
-                    "the task has been cut over, as its checkpoint says: clients write to the target since",
-                    remedy:
-                        "\(options.settings.undoCommand), if it is to follow the source again and overwrite what they wrote"
-                ))
+        let (record, registry, checkpoint) = (replies[1], replies[2], replies[3])
+        return strangers([(owner, record), (TaskRegistry.key, registry), (options.checkpointKey, checkpoint)])
+            + [cutOver(checkpoint), runner(record), otherTasks(registry)].compactMap(\.self)
+    }
+
+    private func cutOver(_ checkpoint: RESPValue) -> PreflightFinding? {
+        guard TaskFindings.fields(checkpoint)[CheckpointKey.cutOverField] != nil else { return nil }
+        return PreflightFinding(
+            .fail, .target, "cut-over",
+            "the task has been cut over, as its checkpoint says: clients write to the target since",
+            remedy:
+                "\(options.settings.undoCommand), if it is to follow the source again and overwrite what they wrote")
+    }
+
+    /// The process that runs the task, or has run it last.
+    private func runner(_ record: RESPValue) -> PreflightFinding? {
+        guard let text = record.text else { return nil }
+        let process = OwnershipRecord.description(of: text)
+        guard options.hasEnded(text) else {
+            return PreflightFinding(
+                .warn, .target, "task", "the task is run by \(process) now",
+                remedy: "stop it before it is started elsewhere")
         }
-        if let text = replies[1].text, options.hasEnded(text) {
-            findings.append(
-                PreflightFinding(
-                    .ok, .target, "task",
-                    "the task was last run by \(OwnershipRecord.description(of: text)), which has ended"))
-        } else if let text = replies[1].text {
-            findings.append(
-                PreflightFinding(
-                    .warn, .target, "task", "the task is run by \(OwnershipRecord.description(of: text)) now",
-                    remedy: "stop it before it is started elsewhere"))
-        }
-        let lines = (replies[2].array ?? []).compactMap(\.text)
+        return PreflightFinding(.ok, .target, "task", "the task was last run by \(process), which has ended")
+    }
+
+    private func otherTasks(_ registry: RESPValue) -> PreflightFinding? {
+        let lines = (registry.array ?? []).compactMap(\.text)
         // A task whose first start has failed is named without a database.
         let others = stride(from: 0, to: lines.count - 1, by: 2)
             .filter { lines[$0] != options.checkpointKey && !lines[$0 + 1].isEmpty }.map { lines[$0] }.sorted()
-        if !others.isEmpty {
-            findings.append(
-                PreflightFinding(
-                    .warn, .target, "tasks", "other tasks fill this target: \(others.joined(separator: ", "))",
-                    remedy:
-                        "give each task databases of its own; HDEL \(TaskRegistry.key) removes one that is gone for good"
-                ))
-        }
-        return findings
+        guard !others.isEmpty else { return nil }
+        return PreflightFinding(
+            .warn, .target, "tasks", "other tasks fill this target: \(others.joined(separator: ", "))",
+            remedy: "give each task databases of its own; HDEL \(TaskRegistry.key) removes one that is gone for good")
     }
 }

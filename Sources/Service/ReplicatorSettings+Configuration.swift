@@ -1,5 +1,5 @@
+import Base
 import Dragonfly
-import Glibc
 import Link
 import Redis
 import Replication
@@ -14,13 +14,14 @@ extension ReplicatorSettings {
     init(_ configuration: Configuration, mode: ReplicationService.Mode) {
         let source = configuration.source
         let target = configuration.target
+        let replica = ReplicaIdentity(task: configuration.taskName, host: hostName())
         self.init(
             task: configuration.taskName,
             mode: mode == .migrate ? .migrate : .replicate,
             source: SourceSettings(
                 endpoint: source.address, user: source.login.username,
-                password: source.login.password?.reveal(), clientID: Self.clientID(of: configuration.taskName),
-                displayName: Self.displayName(of: configuration.taskName)),
+                password: source.login.password?.reveal(), clientID: replica.clientID,
+                displayName: replica.displayName),
             target: TargetSettings(
                 endpoint: target.address, user: target.login.username,
                 password: target.login.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
@@ -74,30 +75,6 @@ extension ReplicatorSettings {
         finWait = configuration.shutdown.finWait
         retry = RetryPolicy(initial: configuration.reconnect.initial, maximum: configuration.reconnect.maximum)
         giveUp = configuration.reconnect.giveUp == .zero ? nil : configuration.reconnect.giveUp
-    }
-
-    /// 40 hex digits that stay the same for a task on a host: what the master knows this replica by.
-    private static func clientID(of task: String) -> String {
-        var hashes: [UInt64] = [0xcbf2_9ce4_8422_2325, 0x8422_2325_cbf2_9ce4, 0x9ce4_8422_2325_cbf2]
-        for (index, byte) in ("\(task)@".utf8 + hostName).enumerated() {
-            for place in hashes.indices {
-                hashes[place] = (hashes[place] ^ UInt64(byte) &+ UInt64(index * place)) &* 0x100_0000_01b3
-            }
-        }
-        let digits = hashes.map { String($0, radix: 16) }.map { String(repeating: "0", count: 16 - $0.count) + $0 }
-            .joined()
-        return String(digits.prefix(40))
-    }
-
-    /// What the master shows of this replica: the task and where it runs, as in `df2redis/prod@db7`.
-    static func displayName(of task: String) -> String {
-        "df2redis/\(task)@\(String(decoding: hostName, as: UTF8.self))"
-    }
-
-    private static var hostName: [UInt8] {
-        var host = [CChar](repeating: 0, count: 256)
-        gethostname(&host, host.count - 1)
-        return host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
     }
 }
 

@@ -23,8 +23,7 @@ struct StateOwner: Equatable {
     /// Whose a file is to be that root makes at `path`; `nil` for anybody else, whose files are their own.
     static func ofFolder(of path: String, runner: uid_t = geteuid()) -> (user: uid_t, group: gid_t)? {
         var info = stat()
-        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        guard runner == 0, stat(folder, &info) == 0 else { return nil }
+        guard runner == 0, stat(Folder.of(path), &info) == 0 else { return nil }
         return (info.st_uid, info.st_gid)
     }
 

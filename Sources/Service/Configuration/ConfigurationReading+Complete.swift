@@ -20,7 +20,7 @@ extension ConfigurationReading {
         completePasswords(credentials)
         completeTLS(credentials)
         completeToken(credentials)
-        checkWhatIsNotBuilt()
+        checkCheckpointStore()
         checkTogether()
     }
 
@@ -198,7 +198,7 @@ extension ConfigurationReading {
         }
     }
 
-    private mutating func checkWhatIsNotBuilt() {
+    private mutating func checkCheckpointStore() {
         if configuration.target.kind == .cluster, configuration.checkpoint.store == .file {
             fail(
                 "checkpoint.store",

@@ -19,7 +19,7 @@ struct CutoverTask: Sendable {
     let unit: String?
     let questions: TaskQuestions
 
-    /// - Throws: `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
+    /// - Throws: `DemandFailure`, `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
     init(_ request: CutoverService.Request, in directory: RuntimeDirectory) async throws {
         name = request.task
         questions = try TaskQuestions(task: request.task, in: directory)

@@ -7,9 +7,11 @@ struct TaskQuestions: Sendable {
     private let queue = DispatchQueue(label: "df2redis.questions")
     private static let patience = Duration.seconds(3)
 
-    /// - Throws: `ControlClient.Failure` when the task does not run.
-    init(task: String, in directory: RuntimeDirectory) throws(ControlClient.Failure) {
-        socket = try directory.socket(ofRunning: task)
+    /// - Throws: `DemandFailure` when the task does not run.
+    init(task: String, in directory: RuntimeDirectory) throws(DemandFailure) {
+        do throws(ControlClient.Failure) { socket = try directory.socket(ofRunning: task) } catch {
+            throw DemandFailure(error)
+        }
     }
 
     /// - Throws: `ControlClient.Failure`

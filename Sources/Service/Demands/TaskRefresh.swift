@@ -38,11 +38,7 @@ package struct TaskRefresh: Sendable {
     package init(
         task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
     ) throws(DemandFailure) {
-        do throws(ControlClient.Failure) {
-            questions = try TaskQuestions(task: task, in: directory)
-        } catch {
-            throw DemandFailure(error)
-        }
+        questions = try TaskQuestions(task: task, in: directory)
         self.keysPerSecond = keysPerSecond
     }
 
@@ -53,7 +49,7 @@ package struct TaskRefresh: Sendable {
     package func run(
         _ source: KeySource, waits: Bool, onProgress: @escaping @Sendable (Outcome) -> Void
     ) async throws(DemandFailure) -> Outcome {
-        try await InterruptibleCommand.run(onInterrupt: { _ in }) {
+        try await InterruptibleCommand.run {
             var (outcome, receipt) = try await ask(source, onProgress)
             guard waits, let receipt else { return outcome }
             while true {

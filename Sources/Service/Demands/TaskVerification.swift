@@ -13,11 +13,7 @@ package struct TaskVerification: Sendable {
     package init(
         task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
     ) throws(DemandFailure) {
-        do throws(ControlClient.Failure) {
-            self.init(try TaskQuestions(task: task, in: directory), keysPerSecond: keysPerSecond)
-        } catch {
-            throw DemandFailure(error)
-        }
+        self.init(try TaskQuestions(task: task, in: directory), keysPerSecond: keysPerSecond)
     }
 
     init(_ questions: TaskQuestions, keysPerSecond: Int = usualKeysPerSecond) {
@@ -47,7 +43,7 @@ package struct TaskVerification: Sendable {
         onWait: @escaping @Sendable (String) -> Void,
         onProgress: @escaping @Sendable (VerificationAnswer) -> Void
     ) async throws(DemandFailure) -> VerificationAnswer {
-        try await InterruptibleCommand.run(onInterrupt: { _ in }) {
+        try await InterruptibleCommand.run {
             try await wait(onBegin: onBegin, onWait: onWait, onProgress: onProgress)
         }
     }
