@@ -1,18 +1,18 @@
 package import Glibc
 
-/// Folders, by their paths.
+/// Functions on the paths of folders.
 package enum Folder {
-    /// The folder that a path is in, as far as the path says it.
+    /// Returns the folder part of a path.
     package static func of(_ path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    /// Makes a folder, and those above it that are missing; the path is absolute.
+    /// Creates a folder and its missing parents; the path is absolute.
     ///
     /// - Parameters:
-    ///   - mode: of the folder itself.
-    ///   - parentMode: of those above it that are made; `nil`: the same.
+    ///   - mode: the mode of the folder itself.
+    ///   - parentMode: the mode of parents that are created; `nil` for the same.
     package static func make(_ path: String, mode: mode_t, parentMode: mode_t? = nil) throws(SystemError) {
         var built = ""
         let parts = path.split(separator: "/")

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The name of this machine.
+/// Returns the name of this machine.
 package func hostName() -> String {
     var name = [CChar](repeating: 0, count: 256)
     gethostname(&name, name.count - 1)

@@ -1,19 +1,19 @@
 import Link
 import Servers
 
-/// What a look at one of the two servers has given.
+/// What a preflight found out about one of the two servers.
 protocol ServerSide {
     var findings: [PreflightFinding] { get set }
-    /// By how much its clock is ahead of ours; `nil`: it does not say.
+    /// How far its clock is ahead of ours; `nil` if it does not give its time.
     var aheadMilliseconds: Int64? { get set }
 }
 
-/// Connects to a server, sees how far away it is, looks at it, and closes the connection. What fails on the way is a finding too.
+/// Connects to a server, measures the round trip, runs the checks, and closes the connection. A failure becomes a finding.
 struct ServerVisit {
     let subject: PreflightFinding.Subject
-    /// Where the server is, for people.
+    /// The address of the server, for people.
     let place: String
-    /// What to do where it cannot be asked.
+    /// What an operator should do if the visit fails.
     let remedy: String
 
     func run<Side: ServerSide>(

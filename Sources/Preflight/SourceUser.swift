@@ -1,22 +1,22 @@
 import Servers
 import Wire
 
-/// The ACL user of a connection to the source, and what it may do as far as the source says it.
+/// The ACL user of a connection to the source. Asks the source which commands this user may run.
 struct SourceUser {
-    /// What a source says to a user who wants to try some commands without running them.
+    /// The result of `ACL DRYRUN` for some commands.
     struct DryRun {
-        /// Commands that are not allowed to it.
+        /// Commands that the user may not run.
         let denied: [String]
-        /// The others are allowed; `false` where the user may not even ask.
+        /// Whether the source confirmed all other commands; `false` if the user may not run `ACL DRYRUN`.
         let isComplete: Bool
     }
 
     let name: String
 
-    /// - Parameter configured: who it is where the source does not say.
+    /// - Parameter configured: the user to assume if the source does not answer.
     static func ask(_ server: ServerConnection, configured: String?) async throws(ServerError) -> SourceUser {
         let reply = try await server.requests([command("ACL", "WHOAMI")])[0]
-        // "User is default", where a Redis answers the name alone.
+        // A Dragonfly answers "User is default", whereas a Redis answers only the name.
         return SourceUser(name: reply.text?.split(separator: " ").last.map(String.init) ?? configured ?? "default")
     }
 
@@ -26,6 +26,6 @@ struct SourceUser {
         return DryRun(denied: denied, isComplete: denied.isEmpty && replies.allSatisfy(\.isOK))
     }
 
-    /// - Parameter rules: such as `+DFLY +TIME`.
+    /// The command that grants rules such as `+DFLY +TIME`.
     func grant(_ rules: String) -> String { "on the source: ACL SETUSER \(name) \(rules)" }
 }

@@ -1,7 +1,7 @@
 /// A command and its arguments.
 package typealias Command = [[UInt8]]
 
-/// What may be a word of a command: text, a number, or bytes as they are.
+/// A value that can be a word of a command: text, an integer or raw bytes.
 package protocol CommandWord {
     var commandBytes: [UInt8] { get }
 }

@@ -1,27 +1,27 @@
 import Glibc
 
-/// How a run has ended: what has happened, and the code that the shell and systemd get for it.
+/// The result of a run, named by what happened. The shell and systemd see its `code`.
 ///
-/// Several endings share a code. The codes are those of `sysexits.h`, but for 1, which is that of diff and cmp.
+/// Several results share a code. The codes are those of `sysexits.h`, except for 1, which diff and cmp use as well.
 package enum ExitStatus: CaseIterable, Sendable {
     case done
     /// Keys differ, or some could not be mended.
     case keysDiffer
     case wrongUsage
-    /// Policy says to stop rather than to go on without some data.
+    /// The policy is to stop rather than to continue without some data.
     case stoppedByPolicy
-    /// A look beforehand has found what would be in the way.
+    /// A check before the start found an obstacle.
     case notReady
     case sourceUnavailable
     case taskNotRunning
     case defect
-    /// The operating system has refused something basic.
+    /// The operating system refused a basic service.
     case systemRefused
     case fileNotMade
     /// A file, a socket or standard output cannot be read or written.
     case fileFailed
     case targetUnavailable
-    /// Another process does it already.
+    /// Another process is doing it.
     case alreadyRunning
     /// Interrupted, not in time, or impossible at present.
     case notDone
@@ -52,13 +52,13 @@ extension ExitStatus {
         }
     }
 
-    /// The first that has the code.
+    /// Returns the first result with this code, or `nil` if there is none.
     package init?(code: Int32) {
         guard let status = Self.allCases.first(where: { $0.code == code }) else { return nil }
         self = status
     }
 
-    /// What it means to an operator, in sentences.
+    /// An explanation for operators, in sentences.
     package var meaning: String {
         switch self {
         case .done: "Complete, or stopped in order on request."
@@ -103,7 +103,7 @@ extension ExitStatus {
         }
     }
 
-    /// All codes as a Markdown table, as the README shows it.
+    /// All codes as the Markdown table of the README.
     package static var table: String {
         let byCode = Dictionary(grouping: allCases, by: \.code).sorted { $0.key < $1.key }
         let rows = byCode.map { code, all in

@@ -1,9 +1,9 @@
-/// What the master knows this replica by.
+/// The names under which the master knows this replica.
 struct ReplicaIdentity {
     let task: String
     let host: String
 
-    /// 40 hex digits that stay the same for a task on a host.
+    /// 40 hexadecimal digits that are stable for a task on a host.
     var clientID: String {
         var hashes: [UInt64] = [0xcbf2_9ce4_8422_2325, 0x8422_2325_cbf2_9ce4, 0x9ce4_8422_2325_cbf2]
         for (index, byte) in "\(task)@\(host)".utf8.enumerated() {

@@ -20,7 +20,7 @@ package struct ReplicationService: Sendable {
     package let mode: Mode
     /// What the loader found worth a warning in the configuration's file, for the log.
     package let warnings: [ConfigurationProblem]
-    /// Where it is, for whoever asks.
+    /// Its path, for the status.
     package let configurationFile: String
 
     package init(
@@ -40,13 +40,13 @@ package struct ReplicationService: Sendable {
         return status
     }
 
-    /// 1. Watch signals, of which none is lost from here on, and set up the log.
-    /// 2. Say what begins, and with which settings it does.
-    /// 3. Claim the task: its folders, its lock, and no cut-over.
-    /// 4. Make the replicator, and what reports its state.
-    /// 5. Open the page and the socket.
-    /// 6. Run, until it ends or is asked to leave.
-    /// 7. Close the page and the socket.
+    /// 1. Catch signals, so that none is lost from here on, and set up the log.
+    /// 2. Log what starts, and noteworthy settings.
+    /// 3. Check the preconditions and take the lock.
+    /// 4. Create the replicator and the objects that report its state.
+    /// 5. Open the page and the control socket.
+    /// 6. Run until the task ends or is asked to leave.
+    /// 7. Close the page and the control socket.
     private func runTask() async -> ExitStatus {
         // 1
         var signals = SignalWatcher()
@@ -126,7 +126,7 @@ package struct ReplicationService: Sendable {
         return settings
     }
 
-    /// What may be asked for over the task's socket.
+    /// The requests that clients of the control socket may make.
     ///
     /// - Parameter undo: the command that lets the task start again after a cut-over.
     private func control(

@@ -1,10 +1,10 @@
 import Base
 import Glibc
 
-/// What a task must have before it connects to anything: folders that it can write, and its lock; and it must not have been cut
-/// over.
+/// The preconditions of a task, checked before it connects to anything: it can write its folders, holds its lock, and has not
+/// been cut over.
 struct TaskClaim {
-    /// Why the task does not start.
+    /// The reason why the task does not start.
     struct Refusal: Error, CustomStringConvertible {
         let description: String
         var errno: Int32?
@@ -18,7 +18,7 @@ struct TaskClaim {
         (self.configuration, self.configurationFile) = (configuration, configurationFile)
     }
 
-    /// - Returns: the lock, to be held for as long as the task runs.
+    /// - Returns: the lock, which the caller holds while the task runs.
     func take() async throws(Refusal) -> TaskLock {
         try makeFolder("stateDir", configuration.stateDirectory)
         try makeFolder("spool.dir", configuration.spool.directory)

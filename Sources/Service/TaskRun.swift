@@ -4,17 +4,17 @@ import Logging
 import Replication
 import Systemd
 
-/// A task that has been made: it runs until it ends or is asked to leave, and it is reported how it has ended.
+/// Runs a task until it ends by itself or is asked to leave, and reports the result to the log and to systemd.
 struct TaskRun {
     let replicator: Replicator
     let orders: LeaveOrders
-    /// What a leave may take.
+    /// The longest time that a leave may take.
     let leaveLimit: Duration
     let mode: ReplicationService.Mode
     let notifier: ServiceNotifier
     let logger: Logger
 
-    /// - Parameter onEnd: called when it has ended, before that is reported.
+    /// - Parameter onEnd: called after the task ended and before the result is reported.
     func untilItsEnd(onEnd: () -> Void) async -> ExitStatus {
         // Owned by this call, which waits for its end.
         let leaving = Task {

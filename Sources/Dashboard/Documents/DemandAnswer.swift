@@ -1,13 +1,13 @@
 package import Replication
 
-/// The answer to a demand: what it says, and of which process in which state it is. In JSON all fields are side by side.
+/// The answer to a demand: its content, and the process that answered with its state. The JSON has all fields on one level.
 @dynamicMemberLookup
 package struct DemandAnswer<Content: JSONDocument>: JSONDocument {
-    /// Another one: the task has been restarted, and knows nothing of what was asked before.
+    /// If it changes, the task was restarted and no longer knows earlier demands.
     package var pid: Int32
-    /// Of the task.
+    /// The phase of the task.
     package var phase: Phase
-    /// Why no key is read at the source at present; `nil`: keys are read.
+    /// Why no keys are read at the source; `nil` if keys are read.
     @OrNull package var obstacle: String?
     package var content: Content
 
@@ -41,11 +41,11 @@ package struct DemandAnswer<Content: JSONDocument>: JSONDocument {
 
 extension DemandAnswer: Equatable where Content: Equatable {}
 
-/// Why a task does not do what it was asked for.
+/// The reason why a task refuses a request.
 package struct RefusalDocument: JSONDocument {
     /// A sentence.
     package var error: String
-    /// For programs: `TaskDemands.Refusal.Code`, or `request` for a question that is none.
+    /// The reason for programs: `TaskDemands.Refusal.Code`, or `request` if the request is malformed.
     package var code: String?
 
     package init(error: String, code: String? = nil) { (self.error, self.code) = (error, code) }

@@ -1,4 +1,4 @@
-/// `/health` and `/ready`, and what the status says of them: `{"status":"ok"}`, or with code and reason.
+/// The answer of `/health` and `/ready`, also part of the status: `{"status":"ok"}`, or a code and a reason.
 package struct HealthDocument: JSONDocument, Equatable {
     package enum Status: String, Codable, Sendable {
         case ok, unavailable
@@ -7,7 +7,7 @@ package struct HealthDocument: JSONDocument, Equatable {
     package var status: Status
     package var code: Health.Code?
     package var reason: String?
-    /// What an operator should do although all is well.
+    /// What an operator should do although the task is healthy.
     package var detail: String?
 
     init(_ health: Health, detail: String? = nil) {

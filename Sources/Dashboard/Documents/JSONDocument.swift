@@ -1,8 +1,8 @@
 import FoundationEssentials
 
-/// An answer of a task as JSON. Who writes it and who reads it, another process of ours, have one type for it.
+/// An answer of a task as JSON. The daemon that writes it and the command that reads it share its type.
 ///
-/// A field that is added later has to be optional: a command may ask a daemon of an older version.
+/// Fields added later must be optional, because a command may ask a daemon of an older version.
 package protocol JSONDocument: Codable, Sendable {}
 
 extension JSONDocument {
@@ -12,18 +12,18 @@ extension JSONDocument {
     package init(json: some StringProtocol) throws { self = try JSONDecoder().decode(Self.self, from: Data(json.utf8)) }
 }
 
-/// One line of JSON, its fields in the order of their names.
+/// Encodes values as one line of JSON with sorted keys.
 enum JSONLine {
     static func text(of value: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Only a number that is none could not be encoded.
+        // Encoding fails only for numbers that JSON cannot express, such as NaN.
         let data = (try? encoder.encode(value)) ?? Data("{}".utf8)
         return String(decoding: data, as: UTF8.self) + "\n"
     }
 }
 
-/// An optional value that is written as `null`, and not left out: every figure of a status is in each of them.
+/// An optional value that is encoded as `null` instead of being left out, so that every status has all its fields.
 @propertyWrapper
 package struct OrNull<Value: Codable & Sendable>: Codable, Sendable {
     package var wrappedValue: Value?
@@ -43,7 +43,7 @@ package struct OrNull<Value: Codable & Sendable>: Codable, Sendable {
 extension OrNull: Equatable where Value: Equatable {}
 
 extension KeyedDecodingContainer {
-    /// Takes a missing key for `null`.
+    /// Decodes a missing key as `null`.
     package func decode<Value>(_ type: OrNull<Value>.Type, forKey key: Key) throws -> OrNull<Value> {
         OrNull(wrappedValue: try decodeIfPresent(Value.self, forKey: key))
     }

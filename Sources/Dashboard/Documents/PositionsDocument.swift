@@ -1,14 +1,14 @@
 import Dragonfly
 package import Replication
 
-/// How far the target of a task is at this moment, flow by flow: for a cut-over, which must not wait for the next beat.
+/// The position that the target has reached in each flow. A cut-over asks for it because it cannot wait for the next beat.
 package struct PositionsDocument: JSONDocument, Equatable {
     package var pid: Int32
     package var phase: Phase
     /// The number of the session in the process.
     package var session: Int
     package var targetLost: Bool
-    /// The next LSN of each flow that the target has not confirmed; `nil` before the stable stream.
+    /// For each flow, the first LSN that the target has not confirmed; `nil` before the stable stream.
     package var nextLSNs: [UInt64?]
 
     init(_ report: TaskReport) {

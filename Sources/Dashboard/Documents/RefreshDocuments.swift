@@ -1,16 +1,16 @@
 import Replication
 
-/// Keys that a task has been asked to read at the source: `POST /api/refresh`.
+/// The answer to a request to read keys at the source: `POST /api/refresh`.
 package struct RefreshReceipt: JSONDocument {
-    /// Keys that are read now, with those that waited already.
+    /// Keys that will be read, including those that were waiting already.
     package var asked: Int
-    /// Keys of which it is not known which shard of the source has them.
+    /// Keys whose shard at the source is unknown.
     package var unplaced: Int
     /// Keys that the queue had no room for.
     package var noRoom: Int
-    /// What to ask with how far they are.
+    /// The value to pass to `GET /api/refresh`.
     package var mark: UInt64
-    /// Of `RefreshRest`, before these keys were asked for.
+    /// The counts of `RefreshRest` before this request.
     package var failedBefore: Int
     package var leftOutBefore: Int
 
@@ -24,7 +24,7 @@ package struct RefreshReceipt: JSONDocument {
     }
 }
 
-/// How far the keys are that were asked for before a mark: `GET /api/refresh`.
+/// The progress of the keys that were requested before a mark: `GET /api/refresh`.
 package struct RefreshRest: JSONDocument {
     package var waiting: Int
     /// Keys that have changed each time they were read.
@@ -42,20 +42,20 @@ package struct RefreshRest: JSONDocument {
     }
 }
 
-/// Streams of the source that have groups of consumers, where their reads leave no record: `/api/streams`.
+/// The streams of the source that have consumer groups, if reads by these leave no journal records: `/api/streams`.
 package struct StreamsDocument: JSONDocument {
-    /// Streams that are read now; `nil`: the answer is to another question than to read them.
+    /// Streams that will be read; `nil` if the request was not to read them.
     @OrNull package var asked: Int?
     /// Streams that are not written at the target yet.
     package var waiting: Int
     /// Keys that could not be read or written, since the process began.
     package var failed: Int
     package var known: Int
-    /// Streams that there was no room for.
+    /// Streams for which there was no room.
     package var leftOut: Int
-    /// Every such stream is known.
+    /// Whether all such streams are known.
     package var complete: Bool
-    /// Those that are not known are being looked for.
+    /// Whether the task is looking for further ones.
     package var walking: Bool
 
     init(_ demands: TaskDemands, asked: Int? = nil) {

@@ -2,7 +2,7 @@ import Base
 import Dragonfly
 package import Replication
 
-/// A task's state: the status file, and `/api/status`. A figure that is not known is `null`.
+/// The state of a task: the status file and the answer of `/api/status`. Unknown figures are `null`.
 package struct StatusDocument: JSONDocument {
     package struct Totals: Codable, Sendable {
         package var receivedBytes: UInt64
@@ -11,14 +11,14 @@ package struct StatusDocument: JSONDocument {
         package var records: Int
     }
 
-    /// Keys that are read at the source beside the stream.
+    /// The keys that the task reads at the source, in addition to the stream.
     package struct Refreshes: Codable, Sendable {
         package var asked, refreshed, removed, retried, overtaken, leftOut, failed, waiting: Int
-        /// Why nothing is read at present.
+        /// Why no keys are read; `nil` if keys are read.
         @OrNull package var obstacle: String?
     }
 
-    /// Both sides compared over and over (`verify.keysPerSecond`).
+    /// The continuous comparison of both sides (`verify.keysPerSecond`).
     package struct Verify: Codable, Sendable {
         package var passes: Int
         package var keys: Int
@@ -46,7 +46,7 @@ package struct StatusDocument: JSONDocument {
     }
 
     package var task: String
-    /// This moment, in Unix seconds as all times here are.
+    /// The time of this status. All times are Unix seconds.
     package var time: Int64
     package var phase: Phase
     package var phaseSince: Int64
@@ -61,14 +61,14 @@ package struct StatusDocument: JSONDocument {
     package var version: String
     package var pid: Int32
     package var startedAt: Int64
-    /// The file that it was started with.
+    /// The configuration file that the task was started with.
     package var configuration: String
-    /// Where its page is.
+    /// The URL of the page.
     @OrNull package var dashboard: String?
     package var source: String
     package var target: String
 
-    /// Of the present session, like all figures of flows; `totals` are of all sessions of the process.
+    /// Keys in the current session, as all figures up to `flows`; `totals` covers all sessions of the process.
     package var keys: Int
     package var records: Int
     package var receivedBytes: UInt64
@@ -76,7 +76,7 @@ package struct StatusDocument: JSONDocument {
     package var queuedBytes: Int
     package var queuedDiskBytes: Int
     @OrNull package var lagRecords: UInt64?
-    /// Part of `lagRecords` is reckoned by the size of a record.
+    /// Whether part of `lagRecords` is estimated from the average record size.
     @OrNull package var isLagEstimated: Bool?
     @OrNull package var lagBytes: UInt64?
     @OrNull package var lagSeconds: Double?
@@ -91,7 +91,7 @@ package struct StatusDocument: JSONDocument {
     package var sessionFailures: [String: Int]
     package var fullSyncs: Int
     package var fullSyncReasons: [String: Int]
-    /// What could not be replicated or differs, by kind.
+    /// The number of incidents by kind.
     package var incidents: [String: Int]
     package var batches: Int
     @OrNull package var sourceKeys: Int?
@@ -101,7 +101,7 @@ package struct StatusDocument: JSONDocument {
 
     @OrNull package var refreshes: Refreshes?
     @OrNull package var verify: Verify?
-    /// The last pass that an operator has asked for.
+    /// The last comparison that an operator requested.
     @OrNull package var verification: VerificationDocument?
 }
 
@@ -109,7 +109,7 @@ extension StatusDocument {
     package init(_ report: TaskReport, at now: TaskState.Moment = TaskReport.now()) {
         let (task, state, status) = (report.task, report.current, report.status)
         let counters = status.counters
-        // Without flows nothing is known of a lag.
+        // Without flows the lag is unknown.
         let isConnected = !status.flows.isEmpty
         self.init(
             task: task.name, time: now.milliseconds / 1000, phase: status.phase, phaseSince: state.phaseSince / 1000,
@@ -174,9 +174,9 @@ extension StatusDocument.Flow {
 }
 
 extension Duration {
-    /// In seconds: only nothing is 0 (as `tenths` has it).
+    /// In seconds. Only zero is rounded to zero, as in `tenths`.
     fileprivate var roundedUpToTenths: Double { (self / .milliseconds(100)).rounded(.up) / 10 }
-    /// With three decimals.
+    /// In milliseconds with three decimals.
     fileprivate var roundedMilliseconds: Double { Double(Int64(self / .microseconds(1))) / 1000 }
 }
 

@@ -2,12 +2,12 @@ package import Replication
 
 package typealias VerificationAnswer = DemandAnswer<VerificationDocument>
 
-/// A pass over both sides that an operator has asked for: `/api/verify`, and part of the status.
+/// A comparison of both sides that an operator requested: the answer of `/api/verify`, also part of the status.
 package struct VerificationDocument: JSONDocument, Equatable {
-    /// Of the passes of the process, from 1.
+    /// The number of this pass in the process, from 1.
     package var number: Int
     package var state: Verification.Phase
-    /// It was under way already when it was asked for; `nil` in a status, for which nobody has asked for it.
+    /// Whether the pass was running already when it was requested; `nil` in a status.
     package var joined: Bool?
     package var keysPerSecond: Int
     package var keys: Int
@@ -27,11 +27,11 @@ package struct VerificationDocument: JSONDocument, Equatable {
     package var failed: Int
     /// What differed and could not be mended.
     package var remaining: Int
-    /// Why both sides cannot be compared at present, or could not.
+    /// Why the comparison is not possible at present, or why it failed.
     @OrNull package var failure: String?
-    /// The code of `failure`, for a command that ends for it.
+    /// The exit code that goes with `failure`.
     package var exitStatus: Int32
-    /// In Unix seconds; `nil`: it is not over.
+    /// In Unix seconds; `nil` while the pass runs.
     @OrNull package var finishedAt: Int64?
 
     package init(_ figures: Verification.Figures, isJoined: Bool? = nil) {

@@ -1,7 +1,7 @@
 import Base
 import Comparison
 
-/// While writers wait: compares keys of both sides, as many as the operator has asked for.
+/// Compares keys of both sides while writers wait: none, a sample or all, as the operator requested.
 struct CutoverComparison {
     private let task: CutoverTask
     private let request: CutoverService.Request

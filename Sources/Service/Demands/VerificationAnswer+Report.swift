@@ -2,17 +2,17 @@ import Base
 package import Dashboard
 import Replication
 
-/// What a pass over both sides means to the command that has asked for it.
+/// Texts and exit status for the command that requested the comparison.
 extension VerificationAnswer {
     private var pass: VerificationDocument { content }
 
-    /// Both sides have been compared, and nothing is read at the source before an operator acts.
+    /// Whether all keys are compared and the remaining ones cannot be mended until an operator acts.
     var isObstructed: Bool { pass.state == .mending && pass.waiting > 0 && obstacle != nil }
 
-    /// What differed, and is not mended now.
+    /// The number of keys that differed and are not mended.
     var unmended: Int { isObstructed ? pass.waiting + pass.remaining : pass.remaining }
 
-    /// How a command ends that has waited for it.
+    /// The result of a command that waited for the comparison.
     package var commandStatus: ExitStatus {
         switch pass.state {
         case .done: pass.remaining == 0 ? .done : .keysDiffer
