@@ -89,7 +89,8 @@ let package = Package(
         .executableTarget(
             name: "df2redis",
             dependencies: [
-                "Comparison", "Service", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Comparison", "Dashboard", "Service",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
 

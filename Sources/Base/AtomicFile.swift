@@ -48,7 +48,7 @@ package struct AtomicFile: Sendable {
 
     /// Flushes the folder. A name that is only in memory would be gone after a crash of the machine.
     private func syncFolder() throws(SystemError) {
-        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let folder = Folder.of(path)
         let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: folder) }
         defer { close(descriptor) }

@@ -30,12 +30,17 @@ package struct KeyDifference: Equatable, Sendable {
 
     /// One line of JSON, without its line end. The key is given as text if its bytes are UTF-8, and always in hexadecimal.
     package var json: String {
-        var fields = ["\"database\":\(database)", "\"kind\":\"\(kind.rawValue)\"", "\"type\":\(JSONText.quoted(type))"]
-        if let text = String(validating: key, as: UTF8.self) { fields.append("\"key\":\(JSONText.quoted(text))") }
-        fields.append("\"keyHex\":\"\(Self.hexadecimal(key))\"")
-        if let source { fields.append("\"source\":\(JSONText.quoted(source))") }
-        if let target { fields.append("\"target\":\(JSONText.quoted(target))") }
-        return "{\(fields.joined(separator: ","))}"
+        var fields = [
+            ("database", "\(database)"), ("kind", JSONText.quoted(kind.rawValue)), ("type", JSONText.quoted(type)),
+        ]
+        func add(_ name: String, _ text: String?) {
+            if let text { fields.append((name, JSONText.quoted(text))) }
+        }
+        add("key", String(validating: key, as: UTF8.self))
+        add("keyHex", Self.hexadecimal(key))
+        add("source", source)
+        add("target", target)
+        return JSONText.object(fields)
     }
 
     private static func hexadecimal(_ bytes: [UInt8]) -> String {

@@ -35,11 +35,7 @@ struct LargeValue {
         }
     }
 
-    private func command(_ words: Any...) -> Command {
-        words.map { $0 as? [UInt8] ?? Array("\($0)".utf8) }
-    }
-
-    /// The answers of both sides to one command; `nil` if the key has changed meanwhile.
+    /// The answers of both sides to one command; `nil` when the key is no longer what it was.
     private mutating func both(
         _ command: Command
     ) async throws(ServerError) -> (source: RESPValue, target: RESPValue)? {

@@ -122,17 +122,11 @@ package actor DashboardServer {
         let host: String
         switch settings.address {
         case .none: return
-        case .fixed(let name, _), .firstFree(let name, _): host = name.isEmpty ? Self.hostName : name
+        case .fixed(let name, _), .firstFree(let name, _): host = name.isEmpty ? hostName() : name
         }
         let url = "http://\(ListenAddress.text(host, UInt16(clamping: port)))/"
         report.url = url
         say("the task's page is \(url)")
-    }
-
-    private static var hostName: String {
-        var name = [CChar](repeating: 0, count: 256)
-        gethostname(&name, name.count - 1)
-        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     // MARK: The Unix socket

@@ -1,4 +1,3 @@
-import Base
 import HTTPTypes
 import Replication
 
@@ -20,7 +19,7 @@ struct DemandRoutes: Sendable {
     let report: TaskReport
 
     enum Answer {
-        case document(HTTPResponse.Status, String)
+        case document(HTTPResponse.Status, any JSONDocument)
         case refused(HTTPResponse.Status, String, code: String)
         case notAllowed(String)
     }
@@ -29,30 +28,34 @@ struct DemandRoutes: Sendable {
     func answer(_ method: HTTPRequest.Method, _ target: RequestTarget, body: [UInt8]) -> Answer? {
         do throws(TaskDemands.Refusal) {
             switch (target.path, method) {
-            case ("/api/verify", .get): return .document(.ok, verification(demands.verification))
+            case ("/api/verify", .get):
+                return document(.ok, VerificationDocument(demands.verification, isJoined: false))
             case ("/api/verify", .post):
                 guard let rate = target.number("keysPerSecond"), (1...10_000_000).contains(rate) else {
                     return .refused(.badRequest, "keysPerSecond is missing", code: "request")
                 }
                 let (figures, isJoined) = try demands.verify(keysPerSecond: rate)
-                return .document(.accepted, verification(figures, isJoined: isJoined))
+                return document(.accepted, VerificationDocument(figures, isJoined: isJoined))
             case ("/api/verify/stop", .post):
                 demands.stopVerifying(target.number("number") ?? 0)
-                return .document(.accepted, verification(demands.verification))
+                return document(.accepted, VerificationDocument(demands.verification, isJoined: false))
             case ("/api/refresh", .post):
                 guard let rate = target.number("keysPerSecond"), (1...10_000_000).contains(rate),
                     let keys = KeyListBody.keys(in: body)
                 else { return .refused(.badRequest, "this is no list of keys", code: "request") }
-                return .document(.accepted, receipt(try demands.refresh(keys, keysPerSecond: rate)))
+                return document(.accepted, RefreshReceipt(try demands.refresh(keys, keysPerSecond: rate)))
             case ("/api/refresh/waiting", .post):
                 guard let rate = target.number("keysPerSecond"), (1...10_000_000).contains(rate) else {
                     return .refused(.badRequest, "keysPerSecond is missing", code: "request")
                 }
-                return .document(.accepted, receipt(try demands.refreshWaiting(keysPerSecond: rate)))
+                return document(.accepted, RefreshReceipt(try demands.refreshWaiting(keysPerSecond: rate)))
             case ("/api/refresh", .get):
-                return .document(.ok, rest(demands.rest(before: UInt64(target.number("before") ?? 0))))
-            case ("/api/streams", .post): return .document(.accepted, streams(asked: try demands.fetchStreams()))
-            case ("/api/streams", .get): return .document(.ok, streams(asked: nil))
+                return document(.ok, RefreshRest(demands.rest(before: UInt64(target.number("before") ?? 0))))
+            case ("/api/streams", .post):
+                // Asked for before it is looked how many wait.
+                let asked = try demands.fetchStreams()
+                return document(.accepted, StreamsDocument(demands, asked: asked))
+            case ("/api/streams", .get): return document(.ok, StreamsDocument(demands))
             case ("/api/verify", _), ("/api/refresh", _), ("/api/streams", _): return .notAllowed("GET, POST")
             case ("/api/verify/stop", _), ("/api/refresh/waiting", _): return .notAllowed("POST")
             default: return nil
@@ -62,61 +65,10 @@ struct DemandRoutes: Sendable {
         }
     }
 
-    // MARK: Documents
-
-    private func verification(_ figures: Verification.Figures, isJoined: Bool = false) -> String {
-        document(StatusDocument.fields(figures) + [("joined", "\(isJoined)")])
+    private func document(_ status: HTTPResponse.Status, _ content: some JSONDocument) -> Answer {
+        .document(
+            status,
+            DemandAnswer(
+                content, pid: report.task.processID, phase: report.status.phase, obstacle: demands.obstacle))
     }
-
-    private func receipt(_ receipt: TaskDemands.Receipt) -> String {
-        document([
-            ("asked", "\(receipt.asked)"), ("unplaced", "\(receipt.unplaced)"), ("noRoom", "\(receipt.noRoom)"),
-            ("mark", "\(receipt.mark)"), ("failedBefore", "\(receipt.failedBefore)"),
-            ("leftOutBefore", "\(receipt.leftOutBefore)"),
-        ])
-    }
-
-    private func rest(_ rest: TaskDemands.Rest) -> String {
-        document([
-            ("waiting", "\(rest.waiting)"), ("changing", "\(rest.changing)"), ("failed", "\(rest.failed)"),
-            ("leftOut", "\(rest.leftOut)"),
-        ])
-    }
-
-    private func streams(asked: Int?) -> String {
-        let figures = demands.streams.figures
-        return document([
-            ("asked", asked.map { "\($0)" } ?? "null"), ("waiting", "\(demands.unfetchedStreams)"),
-            ("failed", "\(demands.rest(before: 0).failed)"), ("known", "\(figures.count)"),
-            ("leftOut", "\(figures.leftOut)"), ("complete", "\(figures.isComplete)"),
-            ("walking", "\(figures.isWalking)"),
-        ])
-    }
-
-    /// With what says whether it is the same process, and whether it works at present.
-    private func document(_ fields: [(name: String, value: String)]) -> String {
-        let status = report.current.status
-        let general = [
-            ("pid", "\(report.task.processID)"), ("phase", JSONText.quoted((status?.phase ?? .connecting).rawValue)),
-            ("obstacle", demands.obstacle.map(JSONText.quoted) ?? "null"),
-        ]
-        return StatusDocument.object(general + fields) + "\n"
-    }
-}
-
-/// The path and the query of a request.
-struct RequestTarget: Sendable {
-    let path: String
-    private let query: Substring
-
-    init(_ target: String) {
-        path = String(target.prefix { $0 != "?" && $0 != "#" })
-        query = target.drop { $0 != "?" }.dropFirst().prefix { $0 != "#" }
-    }
-
-    subscript(_ name: String) -> String? {
-        query.split(separator: "&").first { $0.hasPrefix("\(name)=") }.map { String($0.dropFirst(name.count + 1)) }
-    }
-
-    func number(_ name: String) -> Int? { self[name].flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil } }
 }

@@ -12,9 +12,7 @@ struct MetricsText {
     init(_ report: TaskReport, at now: TaskState.Moment = TaskReport.now(), process: ProcessFigures = .now()) {
         task = "task=\"\(Self.escaped(report.task.name))\""
         let state = report.current
-        let status =
-            state.status
-            ?? ReplicationStatus(phase: .connecting, source: report.task.source, target: report.task.target)
+        let status = report.status
         append(report, status, at: now)
         append(state.totals)
         append(status.flows)

@@ -1,4 +1,3 @@
-import Base
 import HTTPTypes
 import HummingbirdCore
 import NIOCore
@@ -50,12 +49,12 @@ struct Routes: Sendable {
             let wish = TaskControl.Stop(drains: target["drain"] != "no", isCutover: target["cutover"] == "yes")
             if let failure = control.stop(wish) { return refuse(.internalServerError, failure) }
             return answer(.accepted, Self.json, "{\"status\":\"leaving\"}\n")
-        case "/api/positions" where method == .get: return answer(.ok, Self.json, StatusDocument.positions(report))
+        case "/api/positions" where method == .get: return answer(.ok, Self.json, PositionsDocument(report).json)
         default: break
         }
         guard let demands = control.demands else { return nil }
         switch DemandRoutes(demands: demands, report: report).answer(method, target, body: body) {
-        case .document(let status, let text): return answer(status, Self.json, text)
+        case .document(let status, let document): return answer(status, Self.json, document.json)
         case .refused(let status, let reason, let code): return refuse(status, reason, code: code)
         case .notAllowed(let methods): return refuse(.methodNotAllowed, "this is \(methods) only", allow: methods)
         case nil: return nil
@@ -79,16 +78,14 @@ struct Routes: Sendable {
     }
 
     private func answer(_ health: Health, detail: String? = nil) -> Response {
-        let text = StatusDocument.json(health, detail: detail) + "\n"
-        return answer(health.isGood ? .ok : .serviceUnavailable, Self.json, text)
+        answer(
+            health.isGood ? .ok : .serviceUnavailable, Self.json, HealthDocument(health, detail: detail).json)
     }
 
     private func refuse(
         _ status: HTTPResponse.Status, _ reason: String, allow: String? = nil, code: String? = nil
     ) -> Response {
-        let fields = [("error", JSONText.quoted(reason))] + (code.map { [("code", JSONText.quoted($0))] } ?? [])
-        let text = StatusDocument.object(fields) + "\n"
-        var response = answer(status, Self.json, text)
+        var response = answer(status, Self.json, RefusalDocument(error: reason, code: code).json)
         if let allow { response.headers[.allow] = allow }
         return response
     }

@@ -26,6 +26,11 @@ package final class TaskReport: Sendable {
 
     package var current: TaskState { state.withLock { $0 } }
 
+    /// The last figures; before the first, those of a task that connects.
+    var status: ReplicationStatus {
+        current.status ?? ReplicationStatus(phase: .connecting, source: task.source, target: task.target)
+    }
+
     /// Where the page is, as a URL; `nil` while it is nowhere.
     package var url: String? {
         get { address.withLock { $0 } }

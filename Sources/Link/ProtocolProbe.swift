@@ -7,7 +7,7 @@ enum ProtocolProbe {
         let connection = try? await RequestConnection.connect(
             to: endpoint, tls: nil, label: "df2redis.probe", timeout: limit)
         guard let connection else { return false }
-        let reply = try? await connection.exchange([Array("PING".utf8)], timeout: limit)
+        let reply = try? await connection.exchange([[Array("PING".utf8)]], timeout: limit)[0]
         await connection.close()
         if let text = reply?.errorText { return !text.contains("TLS") }
         return reply != nil

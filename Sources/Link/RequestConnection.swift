@@ -2,47 +2,7 @@ package import Dispatch
 import Glibc
 package import Wire
 
-/// Why a request has no usable reply.
-package enum RequestFailure: Error, Sendable, CustomStringConvertible {
-    case system(SystemError)
-    /// The connection cannot be encrypted.
-    case tls(TLSError)
-    /// The peer speaks TLS, and we do not.
-    case needsTLS(peer: String)
-    /// The peer has ended the connection; `reason` is the error line that it sent before, unasked, such as
-    /// `ERR max number of clients reached`.
-    case closedByPeer(peer: String, reason: String?)
-    case timedOut(peer: String, Duration)
-    case malformedReply(peer: String, WireError)
-    case closed(peer: String)
-    /// Whoever waited for the reply was cancelled; the connection is as good as before.
-    case cancelled(peer: String)
-
-    package var description: String {
-        switch self {
-        case .system(let error): "\(error)"
-        case .tls(let error): "\(error)"
-        case .needsTLS(let peer): "\(peer) speaks TLS on this port"
-        case .closedByPeer(let peer, nil): "\(peer) closed the connection"
-        case .closedByPeer(let peer, let reason?): "\(peer) closed the connection: \(reason)"
-        case .timedOut(let peer, let limit): "no answer from \(peer) within \(limit.milliseconds) ms"
-        case .malformedReply(let peer, let error): "\(peer) does not speak the Redis protocol: \(error)"
-        case .closed(let peer): "the connection to \(peer) is closed"
-        case .cancelled(let peer): "the answer of \(peer) is no longer waited for"
-        }
-    }
-}
-
-extension RequestFailure {
-    package init(_ error: ChannelError) {
-        switch error {
-        case .system(let error): self = .system(error)
-        case .tls(let error): self = .tls(error)
-        }
-    }
-}
-
-/// A connection on which one request is answered by one reply, in order: handshakes, probes, control.
+/// A connection on which each request is answered by one reply, in order: handshakes, probes, control.
 package actor RequestConnection {
     private let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -51,11 +11,9 @@ package actor RequestConnection {
 
     private var channel: Channel?
     private var received = ByteBuffer()
-    private var waiting: [UInt64: CheckedContinuation<RESPValue, any Error>] = [:]
-    /// Requests without a reply, and pipelines without all of theirs, first come first.
-    private var order: [UInt64] = []
-    private var pipelines: [UInt64: Pipeline] = [:]
-    private var nextID: UInt64 = 0
+    /// Exchanges without all of their replies, in the order in which these come.
+    private var outstanding: [Exchange] = []
+    private var lastID: UInt64 = 0
     private var failure: RequestFailure?
     private var hasReplied = false
     /// The last reply, if it is an error that may belong to the connection and not to the request.
@@ -113,14 +71,29 @@ package actor RequestConnection {
         channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
     }
 
-    /// Sends a command and waits for its reply. An error reply is a value, not an error.
-    ///
-    /// A cancelled wait leaves the connection usable: the reply is dropped when it comes.
-    ///
-    /// - Throws: `RequestFailure`; but for `cancelled` the connection is of no use after it.
+    // MARK: Requests
+
+    /// Sends a command and waits for its reply: `requests` of one.
     package func request(_ arguments: [[UInt8]], timeout: Duration = .seconds(10)) async throws -> RESPValue {
+        try await requests([arguments], timeout: timeout)[0]
+    }
+
+    package func request(_ arguments: String..., timeout: Duration = .seconds(10)) async throws -> RESPValue {
+        try await request(arguments.map { Array($0.utf8) }, timeout: timeout)
+    }
+
+    /// Sends all `commands` at once and waits for their replies, which come in the same order. An error reply is a value, not
+    /// an error.
+    ///
+    /// A cancelled wait leaves the connection usable: the replies are dropped when they come.
+    ///
+    /// - Parameter timeout: for all of them together.
+    /// - Throws: `RequestFailure`; but for `cancelled` the connection is of no use after it.
+    package func requests(
+        _ commands: [[[UInt8]]], timeout: Duration = .seconds(10)
+    ) async throws -> [RESPValue] {
         do {
-            return try await exchange(arguments, timeout: timeout)
+            return try await exchange(commands, timeout: timeout)
         } catch {
             throw await explained(error)
         }
@@ -134,37 +107,36 @@ package actor RequestConnection {
         return RequestFailure.needsTLS(peer: endpoint.description)
     }
 
-    /// Waits for what the peer sends unasked, as to a subscriber; it comes in the order of the calls.
-    ///
-    /// - Throws: as `request`.
-    package func receive(within limit: Duration) async throws -> RESPValue {
-        if let failure { throw failure }
-        return try await reply(within: limit) { deliver() }
-    }
-
-    /// As `request`, without a look at what else the peer might speak.
-    func exchange(_ arguments: [[UInt8]], timeout: Duration) async throws -> RESPValue {
+    /// As `requests`, without a look at what else the peer might speak.
+    func exchange(_ commands: [[[UInt8]]], timeout: Duration) async throws -> [RESPValue] {
+        if commands.isEmpty { return [] }
         if let failure { throw failure }
         guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }
-        return try await reply(within: timeout) {
+        return try await replies(commands.count, within: timeout) {
             channel.write { outgoing in
-                outgoing.appendCommandHead(arguments.count)
-                for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+                for arguments in commands {
+                    outgoing.appendCommandHead(arguments.count)
+                    for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
+                }
             }
         }
     }
 
+    /// Waits for what the peer sends unasked, as to a subscriber; it comes in the order of the calls.
+    ///
+    /// - Throws: as `requests`.
+    package func receive(within limit: Duration) async throws -> RESPValue {
+        if let failure { throw failure }
+        return try await replies(1, within: limit) { deliver() }[0]
+    }
+
     /// - Parameter request: makes the peer send what is waited for.
-    private func reply(within limit: Duration, to request: () -> Void) async throws -> RESPValue {
-        let id = nextID
-        nextID += 1
-        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
-            self?.assumeIsolated { $0.expire(id, after: limit) }
-        }
+    private func replies(_ count: Int, within limit: Duration, to request: () -> Void) async throws -> [RESPValue] {
+        let id = newID()
+        after(limit) { $0.expire(id, after: limit) }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                waiting[id] = continuation
-                order.append(id)
+                outstanding.append(Exchange(id, replyCount: count, continuation))
                 request()
                 if Task.isCancelled { abandon(id) }
             }
@@ -173,44 +145,28 @@ package actor RequestConnection {
         }
     }
 
-    /// Sends all `commands` at once and waits for their replies, which come in the same order. Error replies are values.
-    ///
-    /// - Parameter timeout: for all of them together.
-    /// - Throws: as `request`.
-    package func requests(
-        _ commands: [[[UInt8]]], timeout: Duration = .seconds(10)
-    ) async throws -> [RESPValue] {
-        do {
-            return try await exchangeAll(commands, timeout: timeout)
-        } catch {
-            throw await explained(error)
+    private func newID() -> UInt64 {
+        lastID += 1
+        return lastID
+    }
+
+    private func after(_ delay: Duration, _ body: @escaping @Sendable (isolated RequestConnection) -> Void) {
+        executor.queue.asyncAfter(deadline: .now() + delay.secondsAsDouble) { [weak self] in
+            self?.assumeIsolated(body)
         }
     }
 
-    private func exchangeAll(_ commands: [[[UInt8]]], timeout: Duration) async throws -> [RESPValue] {
-        if commands.isEmpty { return [] }
-        if let failure { throw failure }
-        guard let channel, !channel.hasSentFIN else { throw RequestFailure.closed(peer: endpoint.description) }
-        let id = nextID
-        nextID += 1
-        executor.queue.asyncAfter(deadline: .now() + timeout.secondsAsDouble) { [weak self] in
-            self?.assumeIsolated { $0.expire(id, after: timeout) }
+    private func expire(_ id: UInt64, after limit: Duration) {
+        if outstanding.contains(where: { $0.id == id && $0.isAwaited }) {
+            fail(.timedOut(peer: endpoint.description, limit))
         }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                pipelines[id] = Pipeline(replyCount: commands.count, continuation)
-                order.append(id)
-                channel.write { outgoing in
-                    for arguments in commands {
-                        outgoing.appendCommandHead(arguments.count)
-                        for argument in arguments { outgoing.appendBulk(argument.span.bytes) }
-                    }
-                }
-                if Task.isCancelled { abandon(id) }
-            }
-        } onCancel: {
-            executor.queue.async { [weak self] in self?.assumeIsolated { $0.abandon(id) } }
-        }
+    }
+
+    /// Nobody waits any more for an exchange, or for the handshake; what is still answered is dropped.
+    private func abandon(_ id: UInt64) {
+        let reason = RequestFailure.cancelled(peer: endpoint.description)
+        outstanding.first { $0.id == id }?.fail(reason)
+        handshakeWaiters.removeValue(forKey: id)?.resume(throwing: reason)
     }
 
     /// Ends the connection as if the peer had: it is no longer the one to talk to, and may not answer any more.
@@ -226,7 +182,7 @@ package actor RequestConnection {
         readAvailable()
         let patience = min(Self.handshakePatience, timeout)
         do {
-            if try await isEstablished(within: patience) { return }
+            if try await completeHandshake(within: patience) { return }
         } catch RequestFailure.tls(let error) where error.code == .unanswered {
             // A Dragonfly that speaks plaintext ends the connection without a word.
             guard await ProtocolProbe.speaksPlaintext(endpoint, within: .seconds(1)) else {
@@ -237,20 +193,18 @@ package actor RequestConnection {
         if await ProtocolProbe.speaksPlaintext(endpoint, within: .seconds(1)) {
             throw RequestFailure.tls(.plaintext(peer: endpoint.description, answer: [], tls))
         }
-        if try await isEstablished(within: max(timeout - patience, .milliseconds(1))) { return }
+        if try await completeHandshake(within: max(timeout - patience, .milliseconds(1))) { return }
         throw RequestFailure.tls(
             TLSError(
                 .unanswered, "\(endpoint) has not answered the TLS handshake within \(timeout.milliseconds) ms"))
     }
 
-    private func isEstablished(within limit: Duration) async throws -> Bool {
+    /// - Returns: `false` when it is not complete within `limit`.
+    private func completeHandshake(within limit: Duration) async throws -> Bool {
         if let failure { throw failure }
         if isEstablished { return true }
-        let id = nextID
-        nextID += 1
-        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
-            self?.assumeIsolated { $0.handshakeWaiters.removeValue(forKey: id)?.resume(returning: false) }
-        }
+        let id = newID()
+        after(limit) { $0.handshakeWaiters.removeValue(forKey: id)?.resume(returning: false) }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 handshakeWaiters[id] = continuation
@@ -276,22 +230,13 @@ package actor RequestConnection {
         return true
     }
 
-    private func abandon(_ id: UInt64) {
-        pipelines[id]?.fail(.cancelled(peer: endpoint.description))
-        handshakeWaiters.removeValue(forKey: id)?.resume(
-            throwing: RequestFailure.cancelled(peer: endpoint.description))
-        waiting.removeValue(forKey: id)?.resume(throwing: RequestFailure.cancelled(peer: endpoint.description))
-    }
-
-    package func request(_ arguments: String..., timeout: Duration = .seconds(10)) async throws -> RESPValue {
-        try await request(arguments.map { Array($0.utf8) }, timeout: timeout)
-    }
+    // MARK: The end
 
     /// Gives up the socket, its TLS session included, with what has been read of it and not consumed. The caller owns it.
     ///
     /// - Throws: what broke the connection; `closed` while a reply is outstanding.
     package func detach() async throws(RequestFailure) -> (socket: ConnectedSocket, unconsumed: [UInt8]) {
-        guard let channel, failure == nil, order.isEmpty else {
+        guard let channel, failure == nil, outstanding.isEmpty else {
             throw failure ?? .closed(peer: endpoint.description)
         }
         self.channel = nil
@@ -314,9 +259,7 @@ package actor RequestConnection {
     package func leave(within limit: Duration) async -> Bool {
         guard let channel else { return true }
         channel.shutdownWrite()
-        executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
-            self?.assumeIsolated { $0.releaseEndWaiters() }
-        }
+        after(limit) { $0.releaseEndWaiters() }
         await withCheckedContinuation { endWaiters.append($0) }
         defer { close() }
         return self.channel == nil
@@ -347,7 +290,7 @@ package actor RequestConnection {
     package var idleTime: Duration { lastReply.duration(to: .now) }
 
     private func writeFailed(_ error: SystemError) {
-        // Why the peer has closed stands before its FIN or its reset.
+        // Why the peer has closed comes before its FIN or its reset.
         readAvailable()
         fail(.system(error))
     }
@@ -383,19 +326,16 @@ package actor RequestConnection {
                 received.removeFirst(consumed)
                 if consumed > 0 { lastReply = .now }
             }
-            while let id = order.first {
-                let pipeline = pipelines[id]
-                var value: RESPValue
-                repeat {
+            while let exchange = outstanding.first {
+                while !exchange.isComplete {
                     var reader = ByteReader(received.bytes, offset: consumed)
                     guard let reply = try reader.readRESPValue() else { return }
                     consumed = reader.offset
                     note(reply)
-                    value = reply
-                } while pipeline?.add(value) == false
-                order.removeFirst()
-                pipelines.removeValue(forKey: id)?.succeed()
-                waiting.removeValue(forKey: id)?.resume(returning: value)
+                    exchange.add(reply)
+                }
+                outstanding.removeFirst()
+                exchange.succeed()
             }
         } catch {
             fail(
@@ -416,12 +356,6 @@ package actor RequestConnection {
         hasReplied = true
     }
 
-    private func expire(_ id: UInt64, after timeout: Duration) {
-        if waiting[id] != nil || pipelines[id]?.isAwaited == true {
-            fail(.timedOut(peer: endpoint.description, timeout))
-        }
-    }
-
     private func fail(_ cause: RequestFailure) {
         guard failure == nil else { return }
         var reason = cause
@@ -437,13 +371,9 @@ package actor RequestConnection {
         failure = reason
         channel?.close()
         channel = nil
-        let continuations = order.compactMap { waiting[$0] }
-        let pipelines = order.compactMap { self.pipelines[$0] }
-        waiting = [:]
-        self.pipelines = [:]
-        order = []
-        for pipeline in pipelines { pipeline.fail(reason) }
-        for continuation in continuations { continuation.resume(throwing: reason) }
+        let unanswered = outstanding
+        outstanding = []
+        for exchange in unanswered { exchange.fail(reason) }
         let handshakes = handshakeWaiters.values
         handshakeWaiters = [:]
         for continuation in handshakes { continuation.resume(throwing: reason) }
@@ -451,28 +381,27 @@ package actor RequestConnection {
     }
 }
 
-/// Requests that were sent together, and the replies that have come.
+/// Requests that were sent together, one or more, and the replies that have come.
 ///
 /// Not Sendable: it lives on its connection's queue.
-private final class Pipeline {
+private final class Exchange {
+    let id: UInt64
     private let replyCount: Int
     private var replies: [RESPValue] = []
     /// `nil` once nobody waits: the replies that still come are dropped.
     private var continuation: CheckedContinuation<[RESPValue], any Error>?
 
-    init(replyCount: Int, _ continuation: CheckedContinuation<[RESPValue], any Error>) {
+    init(_ id: UInt64, replyCount: Int, _ continuation: CheckedContinuation<[RESPValue], any Error>) {
+        self.id = id
         self.replyCount = replyCount
         self.continuation = continuation
         replies.reserveCapacity(replyCount)
     }
 
     var isAwaited: Bool { continuation != nil }
+    var isComplete: Bool { replies.count == replyCount }
 
-    /// - Returns: `true` when it was the last reply.
-    func add(_ reply: RESPValue) -> Bool {
-        replies.append(reply)
-        return replies.count == replyCount
-    }
+    func add(_ reply: RESPValue) { replies.append(reply) }
 
     func succeed() {
         continuation?.resume(returning: replies)

@@ -25,41 +25,36 @@ package struct CutoverPreflight: Sendable {
         self.needs = needs
     }
 
+    private struct Side: ServerSide {
+        var findings: [PreflightFinding] = []
+        var aheadMilliseconds: Int64?
+    }
+
     package func run() async -> [PreflightFinding] {
-        async let source = look(.source, at: "\(servers.source.endpoint)") {
+        async let source = visit(.source, at: "\(servers.source.endpoint)") { () async throws(ServerError) in
             try await ServerConnection.source(servers.source, role: "cutover")
+        } look: { (server) async throws(ServerError) in
+            try await lookAtSource(server)
         }
-        async let target = look(.target, at: servers.target.place) {
+        async let target = visit(.target, at: servers.target.place) { () async throws(ServerError) in
             try await ServerConnection.target(servers.target, role: "cutover")
+        } look: { (server) async throws(ServerError) in
+            try await lookAtTarget(server)
         }
         return await source + target
     }
 
-    private func look(
+    private func visit(
         _ subject: PreflightFinding.Subject, at place: String,
-        _ connect: @Sendable () async throws -> ServerConnection
+        connect: @Sendable () async throws(ServerError) -> ServerConnection,
+        look: @Sendable (ServerConnection) async throws(ServerError) -> [PreflightFinding]
     ) async -> [PreflightFinding] {
-        var findings: [PreflightFinding] = []
-        do {
-            let server = try await connect()
-            do {
-                let (roundTrip, _) = try await ClockReading.take(server)
-                findings.append(
-                    PreflightFinding(
-                        .ok, subject, "connection",
-                        "\(place) answers, round trip \(ClockReading.text(roundTrip))"))
-                findings += try await subject == .source ? lookAtSource(server) : lookAtTarget(server)
-                await server.close()
-            } catch {
-                await server.close()
-                throw error
-            }
-        } catch {
-            findings.append(
-                PreflightFinding(
-                    .fail, subject, "connection", "\(error)", remedy: "mend this, then run cutover again"))
+        var side = Side()
+        let visit = ServerVisit(subject: subject, place: place, remedy: "mend this, then run cutover again")
+        await visit.run(&side, connect: connect) { (server, side) async throws(ServerError) in
+            side.findings += try await look(server)
         }
-        return findings
+        return side.findings
     }
 
     // MARK: The source
@@ -85,29 +80,25 @@ package struct CutoverPreflight: Sendable {
         var commands = needs.pauses ? ["CLIENT"] : []
         if needs.compares { commands += ["SELECT", "SCAN", "TYPE", "PEXPIRETIME", "GET", "INFO"] }
         guard !commands.isEmpty else { return [] }
-        let whoAmI = try await server.requests([command("ACL", "WHOAMI")])[0]
-        // A Dragonfly answers "User is default", whereas a Redis answers only the name.
-        let user = whoAmI.text?.split(separator: " ").last.map(String.init) ?? servers.source.user ?? "default"
-        let replies = try await server.requests(commands.map { command("ACL", "DRYRUN", user, $0) })
-        let missing = zip(commands, replies).filter { $1.text?.contains("no permissions") == true }.map { "+\($0.0)" }
-        if !missing.isEmpty {
-            let rules = missing.joined(separator: " ")
+        let user = try await SourceUser.ask(server, configured: servers.source.user)
+        let dryRun = try await user.dryRun(commands, on: server)
+        guard dryRun.denied.isEmpty else {
+            let rules = dryRun.denied.map { "+\($0)" }.joined(separator: " ")
+            let isPauseOnly = needs.pauses && dryRun.denied == ["CLIENT"]
             return [
                 PreflightFinding(
-                    .fail, .source, "rights", "user \(user) lacks \(rules)",
-                    remedy: "on the source: ACL SETUSER \(user) \(rules)"
-                        + (needs.pauses && missing == ["+CLIENT"]
-                            ? "; or stop the writers yourself and use --no-pause" : ""))
+                    .fail, .source, "rights", "user \(user.name) lacks \(rules)",
+                    remedy: user.grant(rules)
+                        + (isPauseOnly ? "; or stop the writers yourself and use --no-pause" : ""))
             ]
         }
-        let isKnown = replies.allSatisfy(\.isOK)
+        let list = commands.joined(separator: ", ")
         return [
             PreflightFinding(
                 .ok, .source, "rights",
-                isKnown
-                    ? "user \(user) may use \(commands.joined(separator: ", "))"
-                    : "user \(user) may not ask whether it may use \(commands.joined(separator: ", ")); it will be tried"
-            )
+                dryRun.isComplete
+                    ? "user \(user.name) may use \(list)"
+                    : "user \(user.name) may not ask whether it may use \(list); it will be tried")
         ]
     }
 

@@ -33,9 +33,10 @@ package struct PreflightFinding: Equatable, Sendable {
     }
 
     package var json: String {
-        let remedy = remedy.map { ",\"remedy\":\(JSONText.quoted($0))" } ?? ""
-        return
-            "{\"level\":\"\(level.rawValue)\",\"subject\":\"\(subject.rawValue)\",\"topic\":\(JSONText.quoted(topic)),"
-            + "\"message\":\(JSONText.quoted(message))\(remedy)}"
+        let fields = [
+            ("level", level.rawValue), ("subject", subject.rawValue), ("topic", topic), ("message", message),
+        ]
+        let all = fields + (remedy.map { [("remedy", $0)] } ?? [])
+        return JSONText.object(all.map { ($0.0, JSONText.quoted($0.1)) })
     }
 }

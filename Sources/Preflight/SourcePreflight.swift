@@ -6,7 +6,7 @@ import Servers
 import Wire
 
 /// What a look at the source has given.
-struct SourceSide: Sendable {
+struct SourceSide: ServerSide, Sendable {
     var findings: [PreflightFinding] = []
     /// It has been asked how many keys it has.
     var hasCounted = false
@@ -36,31 +36,18 @@ struct SourcePreflight: Sendable {
 
     func run() async -> SourceSide {
         var side = SourceSide()
-        do throws(ServerError) {
-            let server = try await ServerConnection.source(settings, role: "preflight")
-            do throws(ServerError) {
-                try await look(server, &side)
-                await server.close()
-            } catch {
-                await server.close()
-                throw error
-            }
-        } catch {
-            side.findings.append(
-                PreflightFinding(
-                    .fail, .source, "connection", error.description,
-                    remedy: "nothing more could be asked of the source: mend this first, then run preflight again"))
+        let visit = ServerVisit(
+            subject: .source, place: "\(settings.endpoint)",
+            remedy: "nothing more could be asked of the source: mend this first, then run preflight again")
+        await visit.run(&side) { () async throws(ServerError) in
+            try await ServerConnection.source(settings, role: "preflight")
+        } look: { (server, side) async throws(ServerError) in
+            try await look(server, &side)
         }
         return side
     }
 
     private func look(_ server: ServerConnection, _ side: inout SourceSide) async throws(ServerError) {
-        let (roundTrip, ahead) = try await ClockReading.take(server)
-        side.aheadMilliseconds = ahead
-        side.findings.append(
-            PreflightFinding(
-                .ok, .source, "connection",
-                "\(settings.endpoint) answers, round trip \(ClockReading.text(roundTrip))"))
         side.findings += try await CertificatePreflight(subject: .source, tls: settings.tls).findings(server)
         let info = try await server.info("all")
         let version = info["dragonfly_version"].flatMap { SourceVersion($0) }
@@ -119,53 +106,47 @@ struct SourcePreflight: Sendable {
             .ok, .source, "role", "master, \(counted(info["connected_slaves"].flatMap { Int($0) } ?? 0, "replica"))")
     }
 
-    /// What the user may not do of a session's commands, as far as the source says it.
     private func rights(_ server: ServerConnection) async throws(ServerError) -> [PreflightFinding] {
-        let asked = try await server.requests([
-            command("ACL", "WHOAMI"), command("DFLY", "REPLICAOFFSET"), command("TIME"),
-        ])
-        // "User is default", where a Redis answers the name alone.
-        let user = asked[0].text?.split(separator: " ").last.map(String.init) ?? settings.user ?? "default"
-        let needed = ["DFLY", "REPLCONF", "PING", "INFO", "TIME"]
-        let groups = Self.reading.map { $0.rights.split(separator: " ").filter { $0.hasPrefix("+") }.map(String.init) }
-        let asks = needed + groups.joined().map { String($0.dropFirst()) }
-        let answers = try await server.requests(asks.map { command("ACL", "DRYRUN", user, $0) })
-        let replies = answers.prefix(needed.count)
-        var missing: Set<String> = []
-        for (name, reply) in zip(["DFLY", "TIME"], asked.dropFirst()) where reply.errorText?.hasPrefix("NOPERM") == true
-        {
-            missing.insert("+\(name)")
+        let user = try await SourceUser.ask(server, configured: settings.user)
+        let session = try await sessionRights(of: user, on: server)
+        return session.level == .fail ? [session] : [session] + (try await readingRights(of: user, on: server))
+    }
+
+    /// What a replica's session needs.
+    private func sessionRights(
+        of user: SourceUser, on server: ServerConnection
+    ) async throws(ServerError) -> PreflightFinding {
+        // Two of them do no harm, and are tried.
+        let tried = try await server.requests([command("DFLY", "REPLICAOFFSET"), command("TIME")])
+        let dryRun = try await user.dryRun(["DFLY", "REPLCONF", "PING", "INFO", "TIME"], on: server)
+        let refused = zip(["DFLY", "TIME"], tried).filter { $1.errorText?.hasPrefix("NOPERM") == true }.map(\.0)
+        let missing = Set(dryRun.denied + refused)
+        guard missing.isEmpty else {
+            let rules = missing.sorted().map { "+\($0)" }.joined(separator: " ")
+            return PreflightFinding(
+                .fail, .source, "rights", "user \(user.name) lacks \(rules)", remedy: user.grant(rules))
         }
-        for (name, reply) in zip(needed, replies) where reply.text?.contains("no permissions") == true {
-            missing.insert("+\(name)")
-        }
-        if !missing.isEmpty {
-            let rules = missing.sorted().joined(separator: " ")
-            return [
+        let extent =
+            dryRun.isComplete
+            ? "may do all that a replica does" : "may use DFLY; it may not ask whether REPLCONF is allowed"
+        return PreflightFinding(.ok, .source, "rights", "user \(user.name) \(extent)")
+    }
+
+    private func readingRights(
+        of user: SourceUser, on server: ServerConnection
+    ) async throws(ServerError) -> [PreflightFinding] {
+        var findings: [PreflightFinding] = []
+        for reading in Self.reading {
+            let commands = reading.rights.split(separator: " ").filter { $0.hasPrefix("+") }
+            let denied = try await user.dryRun(commands.map { String($0.dropFirst()) }, on: server).denied
+            if denied.isEmpty { continue }
+            let rules = denied.map { "+\($0)" }.joined(separator: " ")
+            findings.append(
                 PreflightFinding(
-                    .fail, .source, "rights", "user \(user) lacks \(rules)",
-                    remedy: "on the source: ACL SETUSER \(user) \(rules)")
-            ]
+                    .warn, .source, "refresh", "user \(user.name) lacks \(rules): \(reading.loss)",
+                    remedy: user.grant(reading.rights)))
         }
-        var rest = answers.dropFirst(needed.count)
-        var refresh: [PreflightFinding] = []
-        for (reading, group) in zip(Self.reading, groups) {
-            let lacking = zip(group, rest).filter { $1.text?.contains("no perm") == true }.map(\.0)
-            rest = rest.dropFirst(group.count)
-            guard !lacking.isEmpty else { continue }
-            refresh.append(
-                PreflightFinding(
-                    .warn, .source, "refresh",
-                    "user \(user) lacks \(lacking.joined(separator: " ")): \(reading.loss)",
-                    remedy: "on the source: ACL SETUSER \(user) \(reading.rights)"))
-        }
-        if replies.contains(where: { !$0.isOK }) {
-            return [
-                PreflightFinding(
-                    .ok, .source, "rights", "user \(user) may use DFLY; it may not ask whether REPLCONF is allowed")
-            ] + refresh
-        }
-        return [PreflightFinding(.ok, .source, "rights", "user \(user) may do all that a replica does")] + refresh
+        return findings
     }
 
     /// What reading keys at the source needs beside the rights of a replica, and what is lost without.
@@ -206,31 +187,36 @@ struct SourcePreflight: Sendable {
             PreflightFinding(
                 .ok, .source, "flows", "\(counted(second.count, "shard")): a task makes \(second.count + 3) connections"
             ))
+        side.findings.append(backlog(from: first, to: second, seconds: seconds, version))
+    }
+
+    /// How long a replica may be away until the source no longer has the records that it lacks.
+    ///
+    /// - Parameters:
+    ///   - first: the next LSN of each shard, and `second` the same after so many `seconds`.
+    private func backlog(
+        from first: [UInt64], to second: [UInt64], seconds: Double, _ version: SourceVersion?
+    ) -> PreflightFinding {
         guard second.contains(where: { $0 > 0 }) else {
-            side.findings.append(
-                PreflightFinding(
-                    .ok, .source, "backlog",
-                    "no replica has followed this master yet: how fast its journal grows is not known before one does"))
-            return
+            return PreflightFinding(
+                .ok, .source, "backlog",
+                "no replica has followed this master yet: how fast its journal grows is not known before one does")
         }
         let busiest = zip(first, second).map { Double($1 - min($0, $1)) / seconds }.max() ?? 0
         let records = version.map { $0 < SourceVersion(1, 34, 0) } == true ? 1024 : Self.backlogRecords
         guard busiest > 0 else {
-            side.findings.append(
-                PreflightFinding(.ok, .source, "backlog", "\(records) records a shard by default, and no writes now"))
-            return
+            return PreflightFinding(
+                .ok, .source, "backlog", "\(records) records a shard by default, and no writes now")
         }
         let lasting = Double(records) / busiest
         let text =
             "\(records) records a shard by default: \(SizeText.seconds(lasting)) at the present \(Int(busiest)) records a second of the busiest shard"
-        side.findings.append(
-            lasting < 60
-                ? PreflightFinding(
-                    .warn, .source, "backlog", text,
-                    remedy:
-                        "a restart that takes longer makes a full sync: start the source with a larger --shard_repl_backlog_len"
-                )
-                : PreflightFinding(.ok, .source, "backlog", text))
+        guard lasting < 60 else { return PreflightFinding(.ok, .source, "backlog", text) }
+        return PreflightFinding(
+            .warn, .source, "backlog", text,
+            remedy:
+                "a restart that takes longer makes a full sync: start the source with a larger --shard_repl_backlog_len"
+        )
     }
 
     /// The next LSN of each shard; `nil` when the source does not say.
@@ -264,7 +250,7 @@ struct SourcePreflight: Sendable {
                 reserved += keys.count { key in
                     options.ownPrefixes.contains { key.starts(with: $0.utf8) }
                 }
-                for reply in try await server.requests(keys.map { [Array("TYPE".utf8), $0] }) {
+                for reply in try await server.requests(keys.map { command("TYPE", $0) }) {
                     if let type = reply.text, type != "none" { side.types[type, default: 0] += 1 }
                 }
                 side.sampledKeys += keys.count

@@ -5,7 +5,7 @@ import Servers
 import Wire
 
 /// What a look at the target has given.
-struct TargetSide: Sendable {
+struct TargetSide: ServerSide, Sendable {
     var findings: [PreflightFinding] = []
     var profile: TargetProfile?
     var databaseCount: UInt32?
@@ -29,20 +29,13 @@ struct TargetPreflight: Sendable {
             if side.findings.contains(where: { $0.level == .fail }) { return side }
         }
         let control = TargetControl(connector: TargetConnector(settings: settings), role: "control")
-        do throws(ServerError) {
-            let server = try await ServerConnection.target(settings, role: "preflight")
-            do throws(ServerError) {
-                try await look(server, control, &side)
-                await server.close()
-            } catch {
-                await server.close()
-                throw error
-            }
-        } catch {
-            side.findings.append(
-                PreflightFinding(
-                    .fail, .target, "connection", error.description,
-                    remedy: "nothing more could be asked of the target: mend this first, then run preflight again"))
+        let visit = ServerVisit(
+            subject: .target, place: settings.place,
+            remedy: "nothing more could be asked of the target: mend this first, then run preflight again")
+        await visit.run(&side) { () async throws(ServerError) in
+            try await ServerConnection.target(settings, role: "preflight")
+        } look: { (server, side) async throws(ServerError) in
+            try await look(server, control, &side)
         }
         await control.close()
         return side
@@ -51,12 +44,6 @@ struct TargetPreflight: Sendable {
     private func look(
         _ server: ServerConnection, _ control: TargetControl, _ side: inout TargetSide
     ) async throws(ServerError) {
-        let (roundTrip, ahead) = try await ClockReading.take(server)
-        side.aheadMilliseconds = ahead
-        side.findings.append(
-            PreflightFinding(
-                .ok, .target, "connection",
-                "\(settings.place) answers, round trip \(ClockReading.text(roundTrip))"))
         side.findings += try await CertificatePreflight(subject: .target, tls: settings.tls).findings(server)
         if let cluster = server.cluster {
             side.findings += try await ClusterPreflight(connections: cluster).findings(server)
@@ -236,41 +223,40 @@ struct TargetPreflight: Sendable {
             command("SELECT", "0"), command("GET", owner), command("HGETALL", TaskRegistry.key),
             command("HGETALL", options.checkpointKey),
         ])
-        var findings = strangers([
-            (owner, replies[1]), (TaskRegistry.key, replies[2]), (options.checkpointKey, replies[3]),
-        ])
-        if TaskFindings.fields(replies[3])[CheckpointKey.cutOverField] != nil {
-            findings.append(
-                PreflightFinding(
-                    .fail, .target, "cut-over",
-                    "the task has been cut over, as its checkpoint says: clients write to the target since",
-                    remedy:
-                        "\(options.settings.undoCommand), if it is to follow the source again and overwrite what they wrote"
-                ))
+        let (record, registry, checkpoint) = (replies[1], replies[2], replies[3])
+        return strangers([(owner, record), (TaskRegistry.key, registry), (options.checkpointKey, checkpoint)])
+            + [cutOver(checkpoint), runner(record), otherTasks(registry)].compactMap(\.self)
+    }
+
+    private func cutOver(_ checkpoint: RESPValue) -> PreflightFinding? {
+        guard TaskFindings.fields(checkpoint)[CheckpointKey.cutOverField] != nil else { return nil }
+        return PreflightFinding(
+            .fail, .target, "cut-over",
+            "the task has been cut over, as its checkpoint says: clients write to the target since",
+            remedy:
+                "\(options.settings.undoCommand), if it is to follow the source again and overwrite what they wrote")
+    }
+
+    /// The process that runs the task, or has run it last.
+    private func runner(_ record: RESPValue) -> PreflightFinding? {
+        guard let text = record.text else { return nil }
+        let process = OwnershipRecord.description(of: text)
+        guard options.hasEnded(text) else {
+            return PreflightFinding(
+                .warn, .target, "task", "the task is run by \(process) now",
+                remedy: "stop it before it is started elsewhere")
         }
-        if let text = replies[1].text, options.hasEnded(text) {
-            findings.append(
-                PreflightFinding(
-                    .ok, .target, "task",
-                    "the task was last run by \(OwnershipRecord.description(of: text)), which has ended"))
-        } else if let text = replies[1].text {
-            findings.append(
-                PreflightFinding(
-                    .warn, .target, "task", "the task is run by \(OwnershipRecord.description(of: text)) now",
-                    remedy: "stop it before it is started elsewhere"))
-        }
-        let lines = (replies[2].array ?? []).compactMap(\.text)
+        return PreflightFinding(.ok, .target, "task", "the task was last run by \(process), which has ended")
+    }
+
+    private func otherTasks(_ registry: RESPValue) -> PreflightFinding? {
+        let lines = (registry.array ?? []).compactMap(\.text)
         // A task whose first start has failed is named without a database.
         let others = stride(from: 0, to: lines.count - 1, by: 2)
             .filter { lines[$0] != options.checkpointKey && !lines[$0 + 1].isEmpty }.map { lines[$0] }.sorted()
-        if !others.isEmpty {
-            findings.append(
-                PreflightFinding(
-                    .warn, .target, "tasks", "other tasks fill this target: \(others.joined(separator: ", "))",
-                    remedy:
-                        "give each task databases of its own; HDEL \(TaskRegistry.key) removes one that is gone for good"
-                ))
-        }
-        return findings
+        guard !others.isEmpty else { return nil }
+        return PreflightFinding(
+            .warn, .target, "tasks", "other tasks fill this target: \(others.joined(separator: ", "))",
+            remedy: "give each task databases of its own; HDEL \(TaskRegistry.key) removes one that is gone for good")
     }
 }

@@ -3,11 +3,6 @@ package import Link
 package import Redis
 package import Wire
 
-/// A command and its arguments.
-package typealias Command = [[UInt8]]
-
-package func command(_ words: String...) -> Command { words.map { Array($0.utf8) } }
-
 /// A connection to one of the servers, for commands that read.
 package struct ServerConnection: Sendable {
     enum Side: Sendable { case source, target }
@@ -111,7 +106,7 @@ package struct ServerConnection: Sendable {
     }
 
     package func demand(_ words: String...) async throws(ServerError) -> RESPValue {
-        try await demand(words.map { Array($0.utf8) })
+        try await demand(words.map(\.commandBytes))
     }
 
     /// The error for an error reply to `command`.

@@ -8,70 +8,72 @@ package struct ComparisonReport: Sendable {
 
     package init(_ outcome: ComparisonService.Outcome) { self.outcome = outcome }
 
-    /// A sentence, and a table by kind where there is something to list.
-    package var text: String {
+    /// A sentence, a table by kind where there is something to list, and where the list is.
+    package var text: String { ([sentence] + table + (place.map { [$0] } ?? [])).joined(separator: "\n") }
+
+    private var sentence: String {
         let seconds = summary.elapsed.secondsAsDouble
         let rate = seconds > 0 ? Int(Double(summary.keys) / seconds) : 0
         let extent =
             "\(counted(summary.keys, "key")) of database\(summary.databases.count == 1 ? "" : "s") \(databases), mode \(summary.mode.rawValue), \(Self.tenths(seconds)) s (\(rate) keys/s)"
-        var lines = [
-            summary.isEqual
-                ? "equal\(exception): \(extent)"
-                : "\(summary.differenceCount) \(summary.differenceCount == 1 ? "key differs" : "keys differ"): \(extent)"
-        ]
-        var rows: [(String, Int, String)] = []
-        for kind in KeyDifference.Kind.allCases {
-            guard let types = summary.differences[kind] else { continue }
-            rows.append((kind.rawValue, types.values.reduce(0, +), Self.list(types)))
+        return summary.isEqual
+            ? "equal\(exception): \(extent)"
+            : "\(counted(summary.differenceCount, "key", "differs", "differ")): \(extent)"
+    }
+
+    private struct Row {
+        let name: String
+        let count: Int
+        let note: String
+    }
+
+    private var rows: [Row] {
+        var rows = KeyDifference.Kind.allCases.compactMap { kind in
+            summary.differences[kind].map { Row(name: kind.rawValue, count: Self.sum($0), note: Self.list($0)) }
         }
-        if !summary.leftOut.isEmpty {
-            let count = summary.leftOut.values.reduce(0, +)
-            rows.append(("left out", count, "\(Self.list(summary.leftOut)): by policy.onUnsupported, no difference"))
+        func add(_ name: String, _ count: Int, _ note: String) {
+            if count > 0 { rows.append(Row(name: name, count: count, note: note)) }
         }
+        let types = Self.list(summary.leftOut)
+        add("left out", Self.sum(summary.leftOut), "\(types): by policy.onUnsupported, no difference")
         for (database, count) in summary.leftOutDatabases.sorted(by: { $0.key < $1.key }) {
-            rows.append(("left out", count, "all of database \(database): by policy, no difference"))
-        }
-        if summary.changing > 0 {
-            rows.append(("changing", summary.changing, "written to each time they were read: not compared"))
-        }
-        if !summary.unread.isEmpty {
             rows.append(
-                (
-                    "unread", summary.unread.values.reduce(0, +),
-                    "\(Self.list(summary.unread)): all but their values compared"
-                ))
+                Row(name: "left out", count: count, note: "all of database \(database): by policy, no difference"))
         }
-        if summary.lateTTLs > 0 {
-            rows.append(
-                ("late", summary.lateTTLs, "TTLs with a margin of df2redis (expiry.guardSeconds): no difference"))
+        add("changing", summary.changing, "written to each time they were read: not compared")
+        add("unread", Self.sum(summary.unread), "\(Self.list(summary.unread)): all but their values compared")
+        add("late", summary.lateTTLs, "TTLs with a margin of df2redis (expiry.guardSeconds): no difference")
+        return rows
+    }
+
+    private var table: [String] {
+        let rows = rows
+        let width = rows.map { String($0.count).count }.max() ?? 0
+        return rows.map { row in
+            let number = String(row.count)
+            return
+                "  \(row.name.padded(to: 9))\(String(repeating: " ", count: width - number.count))\(number)  \(row.note)"
         }
-        let width = rows.map { String($0.1).count }.max() ?? 0
-        for (name, count, note) in rows {
-            let number = String(count)
-            lines.append(
-                "  \(name.padded(to: 9))\(String(repeating: " ", count: width - number.count))\(number)  \(note)")
-        }
-        if outcome.fileFailure == nil {
-            if !summary.isEqual {
-                lines.append("the differing keys are in \(outcome.file)")
-            } else if !summary.leftOut.isEmpty {
-                lines.append("the keys that are left out are in \(outcome.file)")
-            }
-        }
-        return lines.joined(separator: "\n")
+    }
+
+    private var place: String? {
+        if outcome.fileFailure != nil { return nil }
+        if !summary.isEqual { return "the differing keys are in \(outcome.file)" }
+        return summary.leftOut.isEmpty ? nil : "the keys that are left out are in \(outcome.file)"
     }
 
     package var json: String {
-        let differences = summary.differences.sorted { $0.key.rawValue < $1.key.rawValue }.map { kind, types in
-            "\"\(kind.rawValue)\":\(Self.object(types))"
-        }
-        return
-            "{\"equal\":\(summary.isEqual),\"mode\":\"\(summary.mode.rawValue)\",\"databases\":[\(summary.databases.map(String.init).joined(separator: ","))],"
-            + "\"keys\":\(summary.keys),\"different\":\(summary.differenceCount),"
-            + "\"differences\":{\(differences.joined(separator: ","))},\"changing\":\(summary.changing),"
-            + "\"leftOut\":\(Self.object(summary.leftOut)),\"leftOutDatabases\":\(Self.object(leftOutDatabases)),"
-            + "\"unread\":\(Self.object(summary.unread)),\"lateTTLs\":\(summary.lateTTLs),"
-            + "\"seconds\":\(Self.tenths(summary.elapsed.secondsAsDouble)),\"file\":\(JSONText.quoted(outcome.file))}"
+        let differences = summary.differences.sorted { $0.key.rawValue < $1.key.rawValue }
+        return JSONText.object([
+            ("equal", "\(summary.isEqual)"), ("mode", JSONText.quoted(summary.mode.rawValue)),
+            ("databases", JSONText.array(summary.databases.map { "\($0)" })), ("keys", "\(summary.keys)"),
+            ("different", "\(summary.differenceCount)"),
+            ("differences", JSONText.object(differences.map { ($0.key.rawValue, Self.object($0.value)) })),
+            ("changing", "\(summary.changing)"), ("leftOut", Self.object(summary.leftOut)),
+            ("leftOutDatabases", Self.object(leftOutDatabases)), ("unread", Self.object(summary.unread)),
+            ("lateTTLs", "\(summary.lateTTLs)"), ("seconds", Self.tenths(summary.elapsed.secondsAsDouble)),
+            ("file", JSONText.quoted(outcome.file)),
+        ])
     }
 
     private var leftOutDatabases: [String: Int] {
@@ -81,20 +83,21 @@ package struct ComparisonReport: Sendable {
     /// What the sentence is not about.
     private var exception: String {
         let count = summary.leftOutCount
-        return count == 0 ? "" : ", but for \(count) \(count == 1 ? "key" : "keys") left out by policy"
+        return count == 0 ? "" : ", but for \(counted(count, "key")) left out by policy"
     }
 
     private var databases: String {
         summary.databases.isEmpty ? "none" : summary.databases.map(String.init).joined(separator: ", ")
     }
 
+    private static func sum(_ counts: [String: Int]) -> Int { counts.values.reduce(0, +) }
+
     private static func list(_ counts: [String: Int]) -> String {
         counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
     }
 
     private static func object(_ counts: [String: Int]) -> String {
-        let fields = counts.sorted { $0.key < $1.key }.map { "\(JSONText.quoted($0.key)):\($0.value)" }
-        return "{\(fields.joined(separator: ","))}"
+        JSONText.object(counts.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") })
     }
 
     private static func tenths(_ seconds: Double) -> String { "\((seconds * 10).rounded() / 10)" }

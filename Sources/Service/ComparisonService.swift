@@ -33,16 +33,16 @@ package struct ComparisonService: Sendable {
         /// Why not all differing keys are in the file.
         package var fileFailure: SystemError?
 
-        package var exitCode: ExitCode {
-            if fileFailure != nil { return .ioError }
-            return summary.isEqual ? .ok : .different
+        package var exitStatus: ExitStatus {
+            if fileFailure != nil { return .fileFailed }
+            return summary.isEqual ? .done : .keysDiffer
         }
     }
 
     /// Why there is no result.
     package struct Failure: Error, Sendable, CustomStringConvertible {
         package let description: String
-        package let exitCode: ExitCode
+        package let exitStatus: ExitStatus
     }
 
     private let configuration: Configuration
@@ -76,7 +76,7 @@ package struct ComparisonService: Sendable {
         do throws(SystemError) { file = try DifferenceFile(path: path) } catch {
             throw Failure(
                 description: "the differing keys cannot be written: \(error); --output names another file",
-                exitCode: .cantCreate)
+                exitStatus: .fileNotMade)
         }
         let comparison = Comparison(
             servers, options: options, onDifference: { file.append($0) }, onProgress: onProgress)
@@ -88,7 +88,7 @@ package struct ComparisonService: Sendable {
 }
 
 extension ComparisonService.Failure {
-    fileprivate init(_ error: ServerError) { self.init(description: error.description, exitCode: error.exitCode) }
+    fileprivate init(_ error: ServerError) { self.init(description: error.description, exitStatus: error.exitStatus) }
 }
 
 extension ComparisonOptions {
@@ -97,30 +97,5 @@ extension ComparisonOptions {
         ttlMargins = Set(settings.ttlMargins)
         leavesOutUnsupported = settings.policy.onUnsupported == .skip
         skippedDatabases = settings.policy.skippedDatabases
-    }
-}
-
-extension ReplicatorSettings {
-    /// The target, as a command visits it beside the task: under another name, since a task ends the connections of its own
-    /// name when it starts, and counts them as its signs of life.
-    func visitor(_ command: String) -> TargetSettings {
-        var target = target
-        target.clientName = "df2redis-\(command):\(task)"
-        target.owner = nil
-        // What the sentinels say besides is a task's to report, or the preflight's.
-        target.locator = target.sentinel.map {
-            SentinelLocator($0, logger: Logger(label: "df2redis.\(command)") { _ in SwiftLogNoOpLogHandler() })
-        }
-        return target
-    }
-}
-
-extension ServerError {
-    var exitCode: ExitCode {
-        switch self {
-        case .source(let error): ReplicationError(error).exitCode
-        case .target(let error): ReplicationError(error).exitCode
-        case .cancelled: .software
-        }
     }
 }

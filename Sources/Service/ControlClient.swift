@@ -1,6 +1,5 @@
 import Base
 package import Dashboard
-import FoundationEssentials
 import Glibc
 import Replication
 
@@ -45,14 +44,10 @@ package struct ControlClient: Sendable {
         self.timeout = timeout
     }
 
-    /// The status document, as the daemon sent it.
-    package func status() throws(Failure) -> (json: String, status: RunningTask) {
+    /// The status, and its text as the daemon sent it.
+    package func status() throws(Failure) -> (json: String, status: StatusDocument) {
         let json = try request("GET", "/api/status", expecting: 200)
-        do {
-            return (json, try JSONDecoder().decode(RunningTask.self, from: Data(json.utf8)))
-        } catch {
-            throw .failed("the daemon at \(path) answers in another version's words")
-        }
+        return (json, try document(json))
     }
 
     /// Asks the task to leave; it does so as on SIGTERM.
@@ -63,13 +58,8 @@ package struct ControlClient: Sendable {
     }
 
     /// How far the target is at this moment.
-    package func positions() throws(Failure) -> RunningPositions {
-        let json = try request("GET", "/api/positions", expecting: 200)
-        do {
-            return try JSONDecoder().decode(RunningPositions.self, from: Data(json.utf8))
-        } catch {
-            throw .failed("the daemon at \(path) answers in another version's words")
-        }
+    package func positions() throws(Failure) -> PositionsDocument {
+        try document(request("GET", "/api/positions", expecting: 200))
     }
 
     /// The number of the process that listens, also of one that hangs and has no room for another connection.
@@ -97,45 +87,48 @@ package struct ControlClient: Sendable {
     // MARK: What an operator asks for
 
     /// Begins a pass over both sides, or joins the one that is under way.
-    func verify(keysPerSecond: Int) throws(Failure) -> VerificationDocument {
-        try document("POST", "/api/verify?keysPerSecond=\(keysPerSecond)", expecting: 202)
+    func verify(keysPerSecond: Int) throws(Failure) -> VerificationAnswer {
+        try demand("POST", "/api/verify?keysPerSecond=\(keysPerSecond)")
     }
 
-    func verification() throws(Failure) -> VerificationDocument { try document("GET", "/api/verify", expecting: 200) }
+    func verification() throws(Failure) -> VerificationAnswer { try demand("GET", "/api/verify") }
 
-    func stopVerification(_ number: Int) throws(Failure) -> VerificationDocument {
-        try document("POST", "/api/verify/stop?number=\(number)", expecting: 202)
+    func stopVerification(_ number: Int) throws(Failure) -> VerificationAnswer {
+        try demand("POST", "/api/verify/stop?number=\(number)")
     }
 
     /// - Parameter keys: a `KeyListBody`.
-    func refresh(_ keys: [UInt8], keysPerSecond: Int) throws(Failure) -> RefreshReceipt {
-        try document("POST", "/api/refresh?keysPerSecond=\(keysPerSecond)", body: keys, expecting: 202)
+    func refresh(_ keys: [UInt8], keysPerSecond: Int) throws(Failure) -> DemandAnswer<RefreshReceipt> {
+        try demand("POST", "/api/refresh?keysPerSecond=\(keysPerSecond)", body: keys)
     }
 
     /// Has all keys read that wait to be, where nothing is written at the source any more.
-    func refreshWaiting(keysPerSecond: Int) throws(Failure) -> RefreshReceipt {
-        try document("POST", "/api/refresh/waiting?keysPerSecond=\(keysPerSecond)", expecting: 202)
+    func refreshWaiting(keysPerSecond: Int) throws(Failure) -> DemandAnswer<RefreshReceipt> {
+        try demand("POST", "/api/refresh/waiting?keysPerSecond=\(keysPerSecond)")
     }
 
-    func rest(before mark: UInt64) throws(Failure) -> RefreshRest {
-        try document("GET", "/api/refresh?before=\(mark)", expecting: 200)
+    func rest(before mark: UInt64) throws(Failure) -> DemandAnswer<RefreshRest> {
+        try demand("GET", "/api/refresh?before=\(mark)")
     }
 
     /// Has the streams read at the source that have groups of consumers.
-    func fetchStreams() throws(Failure) -> StreamsDocument { try document("POST", "/api/streams", expecting: 202) }
+    func fetchStreams() throws(Failure) -> DemandAnswer<StreamsDocument> { try demand("POST", "/api/streams") }
 
-    func streams() throws(Failure) -> StreamsDocument { try document("GET", "/api/streams", expecting: 200) }
+    func streams() throws(Failure) -> DemandAnswer<StreamsDocument> { try demand("GET", "/api/streams") }
 
-    private func document<Document: Decodable>(
-        _ method: String, _ target: String, body: [UInt8] = [], expecting status: Int
-    ) throws(Failure) -> Document {
-        let json = try request(method, target, body: body, expecting: status)
-        do {
-            return try JSONDecoder().decode(Document.self, from: Data(json.utf8))
-        } catch {
+    private func demand<Content: JSONDocument>(
+        _ method: String, _ target: String, body: [UInt8] = []
+    ) throws(Failure) -> DemandAnswer<Content> {
+        try document(request(method, target, body: body, expecting: method == "POST" ? 202 : 200))
+    }
+
+    private func document<Document: JSONDocument>(_ json: String) throws(Failure) -> Document {
+        do { return try Document(json: json) } catch {
             throw .failed("the daemon at \(path) answers in another version's words")
         }
     }
+
+    // MARK: One request
 
     private var silence: Failure { .silent("the daemon at \(path): no answer within \(timeout.components.seconds) s") }
 
@@ -157,13 +150,17 @@ package struct ControlClient: Sendable {
     ) throws(Failure) -> String {
         let descriptor = try connect()
         defer { close(descriptor) }
-        UnixSocket.set(timeout, SO_RCVTIMEO, of: descriptor)
         let head =
             "\(method) \(target) HTTP/1.1\r\nHost: df2redis\r\nConnection: close\r\nContent-Length: \(body.count)\r\n\r\n"
-        var rest = (Array(head.utf8) + body)[...]
+        try send(Array(head.utf8) + body, on: descriptor)
+        return try self.body(of: try receive(on: descriptor), expecting: status)
+    }
+
+    private func send(_ bytes: [UInt8], on descriptor: Int32) throws(Failure) {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { bytes in
-                retryingInterrupts { send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL)) }
+                retryingInterrupts { Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL)) }
             }
             guard count > 0 else {
                 if errno == EPIPE { throw .notRunning(path) }
@@ -172,6 +169,11 @@ package struct ControlClient: Sendable {
             }
             rest = rest.dropFirst(count)
         }
+    }
+
+    /// Reads until the daemon closes the connection.
+    private func receive(on descriptor: Int32) throws(Failure) -> String {
+        UnixSocket.set(timeout, SO_RCVTIMEO, of: descriptor)
         var answer: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 64 << 10)
         while answer.count < Self.answerLimit {
@@ -186,124 +188,33 @@ package struct ControlClient: Sendable {
             answer += piece[..<count]
         }
         if answer.isEmpty { throw .notRunning(path) }
-        let text = String(decoding: answer, as: UTF8.self)
-        let end = text.firstRange(of: "\r\n\r\n")
-        if text.hasPrefix("HTTP/1.1 404 ") || text.hasPrefix("HTTP/1.1 405 ") { throw .outdated(path) }
-        if text.hasPrefix("HTTP/1.1 409 "), let end {
-            let reason = try? JSONDecoder().decode(Refusal.self, from: Data(text[end.upperBound...].utf8))
-            let text = reason?.error ?? "the task refuses it"
-            throw reason?.code == TaskDemands.Refusal.Code.impossible.rawValue ? .impossible(text) : .refused(text)
+        return String(decoding: answer, as: UTF8.self)
+    }
+
+    private func body(of answer: String, expecting status: Int) throws(Failure) -> String {
+        let body = answer.firstRange(of: "\r\n\r\n").map { answer[$0.upperBound...] }
+        let refusal = body.flatMap { try? RefusalDocument(json: $0) }
+        let line = answer.prefix { !$0.isNewline }
+        switch (line.split(separator: " ").dropFirst().first ?? "", body) {
+        case ("\(status)", let body?): return String(body)
+        case ("404", _), ("405", _): throw .outdated(path)
+        case ("409", _?):
+            let reason = refusal?.error ?? "the task refuses it"
+            throw refusal?.code == TaskDemands.Refusal.Code.impossible.rawValue ? .impossible(reason) : .refused(reason)
+        case ("500", _?) where refusal != nil: throw .failed(refusal?.error ?? "")
+        default: throw .failed("the daemon at \(path) answered '\(line)'")
         }
-        if text.hasPrefix("HTTP/1.1 500 "), let end,
-            let reason = try? JSONDecoder().decode(Refusal.self, from: Data(text[end.upperBound...].utf8))
-        {
-            throw .failed(reason.error)
+    }
+}
+
+extension ControlClient.Failure {
+    /// How a command ends that cannot ask a task.
+    package var exitStatus: ExitStatus {
+        switch self {
+        case .notRunning: .taskNotRunning
+        case .notPermitted, .forbidden: .notPermitted
+        case .failed: .fileFailed
+        case .silent, .refused, .impossible, .outdated: .notDone
         }
-        guard text.hasPrefix("HTTP/1.1 \(status) "), let end else {
-            throw .failed("the daemon at \(path) answered '\(text.prefix { !$0.isNewline })'")
-        }
-        return String(text[end.upperBound...])
     }
-
-    private struct Refusal: Decodable {
-        var error: String
-        var code: String?
-    }
-}
-
-/// Keys that a task has been asked to read at the source.
-struct RefreshReceipt: Decodable, Sendable {
-    var pid: Int32
-    var asked: Int
-    var unplaced: Int
-    var noRoom: Int
-    var mark: UInt64
-    var failedBefore: Int
-    var leftOutBefore: Int
-}
-
-/// How far they are.
-struct RefreshRest: Decodable, Sendable {
-    var pid: Int32
-    /// The phase of the task.
-    var phase: String
-    /// Why no key is read at the source at present.
-    var obstacle: String?
-    var waiting: Int
-    var changing: Int
-    var failed: Int
-    var leftOut: Int
-}
-
-/// Streams of the source that have groups of consumers, where their reads leave no record.
-struct StreamsDocument: Decodable, Sendable {
-    var pid: Int32
-    var phase: String
-    var obstacle: String?
-    /// Streams that are read now.
-    var asked: Int?
-    /// Streams that are not written at the target yet.
-    var waiting: Int
-    /// Keys that could not be read or written, since the process began.
-    var failed: Int
-    var known: Int
-    /// Streams that there was no room for.
-    var leftOut: Int
-    /// Every such stream is known.
-    var complete: Bool
-    /// Those that are not known are being looked for.
-    var walking: Bool
-}
-
-/// A task as its status document describes it.
-package struct RunningTask: Decodable, Sendable {
-    package struct Health: Decodable, Sendable {
-        package var status: String
-        package var code: String?
-        package var reason: String?
-        /// What an operator should do although all is well.
-        package var detail: String?
-    }
-
-    package struct Flow: Decodable, Sendable {
-        package var records: Int
-    }
-
-    package var task: String
-    package var phase: String
-    package var source: String
-    package var target: String
-    package var summary: String
-    package var pid: Int32
-    package var keys: Int
-    package var records: Int
-    package var lagSeconds: Double?
-    package var lagRecords: UInt64?
-    /// Part of `lagRecords` is reckoned by the size of a record.
-    package var isLagEstimated: Bool?
-    package var mode: String?
-    /// The file that it was started with; absent in the words of an older version.
-    package var configuration: String?
-    /// What could not be replicated or differs, by kind.
-    package var incidents: [String: Int]?
-    package var targetLost: Bool?
-    /// Why the target does not serve.
-    package var targetLoss: String?
-    package var flows: [Flow]?
-    package var dashboard: String?
-    package var startedAt: Int64
-    package var health: Health
-}
-
-/// How far the target of a task is, flow by flow.
-package struct RunningPositions: Decodable, Sendable, Equatable {
-    package var pid: Int32
-    package var phase: String
-    /// The number of the session in the process.
-    package var session: Int
-    package var targetLost: Bool
-    /// The next LSN of each flow that the target has not confirmed; `nil` before the stable stream.
-    package var nextLSNs: [UInt64?]
-
-    package var isStable: Bool { phase == "stable" && !nextLSNs.isEmpty && !nextLSNs.contains(nil) }
 }

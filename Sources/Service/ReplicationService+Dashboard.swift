@@ -5,13 +5,13 @@ import Link
 
 /// What the page and the commands on a running task show of its configuration.
 extension ReplicationService {
-    var description: TaskDescription {
+    var taskDescription: TaskDescription {
         var task = TaskDescription(name: configuration.taskName)
         task.mode = mode.rawValue
         task.version = Version.current
         task.processID = getpid()
         task.startedAt = WallClock.milliseconds()
-        task.configurationFile = Self.absolute(configurationFile)
+        task.configurationFile = FilePathText.inWorkingDirectory(configurationFile)
         task.stateDirectory = configuration.stateDirectory
         task.source = configuration.source.address.description
         task.target = configuration.target.address.description
@@ -31,14 +31,7 @@ extension ReplicationService {
         return settings
     }
 
-    /// For whoever reads it in another folder.
-    static func absolute(_ path: String) -> String {
-        guard !path.isEmpty, let buffer = getcwd(nil, 0) else { return path }
-        defer { free(buffer) }
-        return FilePathText.absolute(path, relativeTo: String(cString: buffer))
-    }
-
-    private static func listenAddress(_ address: Configuration.Address?) -> ListenAddress {
+    private static func listenAddress(_ address: Endpoint?) -> ListenAddress {
         guard let address else { return .none }
         return address == Configuration.Dashboard.standardAddress
             ? .firstFree(host: address.host, port: address.port) : .fixed(host: address.host, port: address.port)

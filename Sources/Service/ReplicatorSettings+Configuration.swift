@@ -1,5 +1,5 @@
+import Base
 import Dragonfly
-import Glibc
 import Link
 import Redis
 import Replication
@@ -14,32 +14,28 @@ extension ReplicatorSettings {
     init(_ configuration: Configuration, mode: ReplicationService.Mode) {
         let source = configuration.source
         let target = configuration.target
+        let replica = ReplicaIdentity(task: configuration.taskName, host: hostName())
         self.init(
             task: configuration.taskName,
             mode: mode == .migrate ? .migrate : .replicate,
             source: SourceSettings(
-                endpoint: Endpoint(host: source.address.host, port: source.address.port), user: source.username,
-                password: source.password?.reveal(), clientID: Self.clientID(of: configuration.taskName),
-                displayName: Self.displayName(of: configuration.taskName)),
+                endpoint: source.address, user: source.login.username,
+                password: source.login.password?.reveal(), clientID: replica.clientID,
+                displayName: replica.displayName),
             target: TargetSettings(
-                endpoint: Endpoint(host: target.address.host, port: target.address.port), user: target.username,
-                password: target.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
+                endpoint: target.address, user: target.login.username,
+                password: target.login.password?.reveal(), clientName: "df2redis:\(configuration.taskName)"),
             clock: { WallClock.milliseconds() })
-        self.source.passwordOrigin = source.passwordOrigin
-        self.target.passwordOrigin = target.passwordOrigin
-        self.source.readPassword = source.usedPasswordFile.map(Self.reader(of:))
-        self.target.readPassword = target.usedPasswordFile.map(Self.reader(of:))
+        self.source.passwordOrigin = source.login.passwordOrigin
+        self.target.passwordOrigin = target.login.passwordOrigin
+        self.source.readPassword = source.login.usedPasswordFile.map(Self.reader(of:))
+        self.target.readPassword = target.login.usedPasswordFile.map(Self.reader(of:))
         self.source.tls = TLSSettings(source.tls, section: "source.tls")
         self.target.tls = TLSSettings(target.tls, section: "target.tls")
         self.target.sentinel = SentinelSettings(target.sentinel)
-        if configuration.target.kind == .cluster {
-            func endpoint(_ address: Configuration.Address) -> Endpoint {
-                Endpoint(host: address.host, port: address.port)
-            }
-            let map = configuration.target.clusterAddressMap.map { (endpoint($0.key), endpoint($0.value)) }
+        if target.kind == .cluster {
             self.target.cluster = ClusterAddresses(
-                seeds: ([configuration.target.address] + configuration.target.clusterSeeds).map(endpoint),
-                map: Dictionary(map) { $1 })
+                seeds: [target.address] + target.clusterSeeds, map: target.clusterAddressMap)
         }
         policy.onError = configuration.policy.onError
         policy.onUnsupported = configuration.policy.onUnsupported
@@ -80,40 +76,15 @@ extension ReplicatorSettings {
         retry = RetryPolicy(initial: configuration.reconnect.initial, maximum: configuration.reconnect.maximum)
         giveUp = configuration.reconnect.giveUp == .zero ? nil : configuration.reconnect.giveUp
     }
-
-    /// 40 hex digits that stay the same for a task on a host: what the master knows this replica by.
-    private static func clientID(of task: String) -> String {
-        var hashes: [UInt64] = [0xcbf2_9ce4_8422_2325, 0x8422_2325_cbf2_9ce4, 0x9ce4_8422_2325_cbf2]
-        for (index, byte) in ("\(task)@".utf8 + hostName).enumerated() {
-            for place in hashes.indices {
-                hashes[place] = (hashes[place] ^ UInt64(byte) &+ UInt64(index * place)) &* 0x100_0000_01b3
-            }
-        }
-        let digits = hashes.map { String($0, radix: 16) }.map { String(repeating: "0", count: 16 - $0.count) + $0 }
-            .joined()
-        return String(digits.prefix(40))
-    }
-
-    /// What the master shows of this replica: the task and where it runs, as in `df2redis/prod@db7`.
-    static func displayName(of task: String) -> String {
-        "df2redis/\(task)@\(String(decoding: hostName, as: UTF8.self))"
-    }
-
-    private static var hostName: [UInt8] {
-        var host = [CChar](repeating: 0, count: 256)
-        gethostname(&host, host.count - 1)
-        return host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-    }
 }
 
 extension SentinelSettings {
     /// - Returns: `nil` where the target's address is given.
     fileprivate init?(_ sentinel: Configuration.Sentinel) {
         guard let master = sentinel.master else { return nil }
-        self.init(
-            master: master, endpoints: sentinel.addresses.map { Endpoint(host: $0.host, port: $0.port) })
-        user = sentinel.username
-        password = sentinel.password?.reveal()
+        self.init(master: master, endpoints: sentinel.addresses)
+        user = sentinel.login.username
+        password = sentinel.login.password?.reveal()
         tls = TLSSettings(sentinel.tls, section: "target.sentinel.tls")
     }
 }

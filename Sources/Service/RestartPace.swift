@@ -11,14 +11,14 @@ enum RestartPace {
     /// Whether systemd waits for this process to be up.
     static var isService: Bool { getenv("NOTIFY_SOCKET") != nil }
 
-    static func pause(before code: ExitCode, after elapsed: Duration, isService: Bool) -> Duration {
-        guard isService, code == .sourceUnavailable || code == .targetUnavailable else { return .zero }
+    static func pause(before status: ExitStatus, after elapsed: Duration, isService: Bool) -> Duration {
+        guard isService, [EX_UNAVAILABLE, EX_TEMPFAIL].contains(status.code) else { return .zero }
         return max(.zero, shortestRun - elapsed)
     }
 
     /// Nothing is left to be done in order: a signal ends the process at once.
-    static func wait(before code: ExitCode, since began: ContinuousClock.Instant, isService: Bool) async {
-        let pause = pause(before: code, after: began.duration(to: .now), isService: isService)
+    static func wait(before status: ExitStatus, since began: ContinuousClock.Instant, isService: Bool) async {
+        let pause = pause(before: status, after: began.duration(to: .now), isService: isService)
         guard pause > .zero else { return }
         for number in [SIGTERM, SIGINT, SIGQUIT] { signal(number, SIG_DFL) }
         try? await Task.sleep(for: pause)

@@ -45,6 +45,25 @@ package struct RuntimeDirectory: Sendable {
         roots.map { ControlSocket(folder: "\($0)/\(task)") } + (own.map { [ControlSocket(folder: $0)] } ?? [])
     }
 
+    /// The socket at which a process of the task listens.
+    ///
+    /// - Throws: why there is none, or why this user may not use it.
+    package func socket(ofRunning task: String) throws(ControlClient.Failure) -> ControlSocket {
+        let sockets = sockets(of: task)
+        var failure = ControlClient.Failure.notRunning(sockets.first?.path ?? "")
+        for socket in sockets {
+            do {
+                _ = try ControlClient(socket).processID()
+                return socket
+            } catch .notRunning {
+                continue
+            } catch {
+                failure = error
+            }
+        }
+        throw failure
+    }
+
     /// Names of the tasks that have a socket, in order.
     package var tasks: [String] {
         var names: Set<String> = []

@@ -39,7 +39,7 @@ extension Scrub {
             do throws(ServerError) {
                 _ = try await comparison.run()
             } catch {
-                throw Failure(error.description, isTransient: error.isTransient, exitStatus: error.exitCode.rawValue)
+                throw Failure(error.description, isTransient: error.isTransient, exitStatus: error.exitStatus.code)
             }
         }
     }

@@ -1,5 +1,4 @@
-package import Dragonfly
-import Glibc
+import Dragonfly
 import Logging
 import Systemd
 
@@ -11,40 +10,4 @@ struct SocketStore: SocketKeeper {
 
     func keep(_ descriptor: Int32, name: String) { store.put(descriptor, name: name) }
     func release(name: String) { store.remove(name: name) }
-}
-
-extension ReplicationService {
-    /// How the session of an earlier process was left before this run, for its log.
-    @TaskLocal package static var inheritedDepartures: [AbandonedSession.Departure] = []
-
-    /// How long a source may take to end a session that its process has abandoned; the configuration is not read yet.
-    private static let abandonedLimit = Duration.seconds(2)
-
-    /// Leaves the session of an earlier process of this unit that was killed, with the sockets that systemd has kept.
-    ///
-    /// To be called first in `main`, before other threads run. A signal waits until it is done.
-    package static func leaveAbandonedSession() -> [AbandonedSession.Departure] {
-        let sockets = FileDescriptorStore().takeAll()
-        if sockets.isEmpty { return [] }
-        var (blocked, before) = (sigset_t(), sigset_t())
-        sigfillset(&blocked)
-        pthread_sigmask(SIG_BLOCK, &blocked, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        return AbandonedSession.leave(sockets, within: abandonedLimit, socketStore: SocketStore())
-    }
-
-    func logInheritedDepartures(_ logger: Logger) {
-        let departures = Self.inheritedDepartures
-        if departures.isEmpty { return }
-        let bytes = departures.reduce(0) { $0 + $1.discardedBytes }
-        logger.notice(
-            "the previous process was killed: its \(departures.count) connections to the source are closed, FIN first; the source sends the \(bytes) dropped bytes again",
-            metadata: ["phase": "leaving", "event": "left"])
-        for departure in departures where !departure.sawMasterFIN {
-            let reason = departure.errno.map { "it was broken: \(String(cString: strerror($0)))" }
-            logger.warning(
-                "connection \(departure.name) of the previous process: \(reason ?? "closed without the source's FIN")",
-                metadata: ["phase": "leaving"])
-        }
-    }
 }

@@ -23,8 +23,7 @@ struct StateOwner: Equatable {
     /// Whose a file is to be that root makes at `path`; `nil` for anybody else, whose files are their own.
     static func ofFolder(of path: String, runner: uid_t = geteuid()) -> (user: uid_t, group: gid_t)? {
         var info = stat()
-        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        guard runner == 0, stat(folder, &info) == 0 else { return nil }
+        guard runner == 0, stat(Folder.of(path), &info) == 0 else { return nil }
         return (info.st_uid, info.st_gid)
     }
 
@@ -46,12 +45,8 @@ struct StateOwner: Equatable {
 
     /// The owner's, with a folder that the unit's `RuntimeDirectory=` would make: it may not make one in /run itself.
     func give(_ folder: String) {
-        var built = ""
-        for part in folder.split(separator: "/") {
-            built += "/\(part)"
-            _ = mkdir(built, built.utf8.count < folder.utf8.count ? 0o755 : 0o750)
-        }
         // Without it the task runs all the same, and says that it has no socket.
+        try? Folder.make(folder, mode: 0o750, parentMode: 0o755)
         _ = lchown(folder, user, group)
     }
 }

@@ -7,7 +7,7 @@ import Link
 package struct StateTakeover {
     package struct Refusal: Error, CustomStringConvertible {
         package let description: String
-        package var exitCode: ExitCode { .cantCreate }
+        package var exitStatus: ExitStatus { .fileNotMade }
     }
 
     private static let variable = "CREDENTIALS_DIRECTORY"

@@ -1,4 +1,5 @@
 import Base
+import Dashboard
 import Glibc
 
 /// Asks a task how it is, several times before it is called ill, and has systemd restart it if that is wanted.
@@ -16,7 +17,7 @@ package struct TaskHealthCheck: Sendable {
     }
 
     private let task: String
-    private let sockets: RuntimeDirectory
+    private let directory: RuntimeDirectory
     private let tries: Int
     private let pause: Duration
 
@@ -24,7 +25,7 @@ package struct TaskHealthCheck: Sendable {
         self.task = task
         self.tries = tries
         self.pause = pause
-        sockets = directory
+        self.directory = directory
     }
 
     /// The last verdict of as many tries as it takes to be sure. Blocking.
@@ -42,12 +43,10 @@ package struct TaskHealthCheck: Sendable {
 
     private func ask() -> Verdict {
         do throws(ControlClient.Failure) {
-            let socket = try TaskStop(task: task, sockets: sockets.sockets(of: task), timeout: .zero, force: false)
-                .socket()
-            let health = try ControlClient(socket).status().status.health
-            guard health.status != "ok" else { return .good }
-            let reason = health.reason ?? health.code ?? "no reason given"
-            return health.code == "source-lost" ? .waiting(reason) : .ill(reason)
+            let health = try ControlClient(directory.socket(ofRunning: task)).status().status.health
+            guard health.status != .ok else { return .good }
+            let reason = health.reason ?? health.code?.rawValue ?? "no reason given"
+            return health.code == .sourceLost ? .waiting(reason) : .ill(reason)
         } catch {
             return Verdict(error)
         }

@@ -6,7 +6,7 @@ package struct TaskOverview: Sendable {
     /// The status documents of those that run.
     package private(set) var documents: [String] = []
     /// How the command ends: as the first named task says that has not answered.
-    package private(set) var exitCode = ExitCode.ok
+    package private(set) var exitStatus = ExitStatus.done
     package let places: String
     /// The folder of the tasks' configurations.
     private let configurations: String
@@ -40,7 +40,7 @@ package struct TaskOverview: Sendable {
             }
         }
         let absence = failure.map(TaskTable.Absence.init) ?? .notRunning
-        if isNamed, exitCode == .ok { exitCode = failure?.exitCode ?? .sourceUnavailable }
+        if isNamed, exitStatus == .done { exitStatus = failure?.exitStatus ?? .taskNotRunning }
         if absence == .notRunning, let reason = cutover(of: name) {
             return rows.append(.absent(name, .cutOver, reason))
         }

@@ -16,10 +16,9 @@ package struct TaskStop: Sendable {
         case killed
     }
 
-    package let task: String
-    package let sockets: [ControlSocket]
-    package let timeout: Duration
-    package let force: Bool
+    private let socket: ControlSocket
+    private let timeout: Duration
+    private let force: Bool
     private let wish: TaskControl.Stop
     private static let pause = 50
     /// After SIGKILL the kernel needs a moment.
@@ -28,11 +27,11 @@ package struct TaskStop: Sendable {
     private static let answerPatience = Duration.seconds(2)...Duration.seconds(5)
     private static let statusPatience = Duration.seconds(1)
 
-    package init(
-        task: String, sockets: [ControlSocket], timeout: Duration, force: Bool, wish: TaskControl.Stop = .init()
-    ) {
-        self.task = task
-        self.sockets = sockets
+    /// - Parameters:
+    ///   - timeout: how long its end is waited for.
+    ///   - force: it is killed when that is over.
+    package init(_ socket: ControlSocket, timeout: Duration, force: Bool, wish: TaskControl.Stop = .init()) {
+        self.socket = socket
         self.timeout = timeout
         self.force = force
         self.wish = wish
@@ -41,7 +40,6 @@ package struct TaskStop: Sendable {
     /// - Parameter say: called with what it waits for, when that changes.
     /// - Throws: `ControlClient.Failure`
     package func run(_ say: (String) -> Void) throws(ControlClient.Failure) -> Outcome {
-        let socket = try socket()
         let patience = min(max(timeout, Self.answerPatience.lowerBound), Self.answerPatience.upperBound)
         let client = ControlClient(socket, timeout: patience)
         let process = try client.processID()
@@ -96,22 +94,6 @@ package struct TaskStop: Sendable {
         }
     }
 
-    /// The socket at which the task answers.
-    func socket() throws(ControlClient.Failure) -> ControlSocket {
-        var failure = ControlClient.Failure.notRunning(sockets.first?.path ?? "")
-        for socket in sockets {
-            do {
-                _ = try ControlClient(socket).processID()
-                return socket
-            } catch .notRunning {
-                continue
-            } catch {
-                failure = error
-            }
-        }
-        throw failure
-    }
-
     /// A process of another user exists, too.
     private func isRunning(_ process: pid_t) -> Bool {
         guard kill(process, 0) == 0 || errno == EPERM else { return false }
@@ -120,13 +102,8 @@ package struct TaskStop: Sendable {
     }
 
     private func isZombie(_ process: pid_t) -> Bool {
-        let descriptor = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return false }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 512)
-        let count = read(descriptor, &bytes, bytes.count)
-        let text = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
         // <pid> (<name>) <state> ...
-        return text.split(separator: ")").last?.hasPrefix(" Z") == true
+        let text = try? TextFile.read("/proc/\(process)/stat")
+        return text?.split(separator: ")").last?.hasPrefix(" Z") == true
     }
 }

@@ -1,10 +1,11 @@
 import Base
-import Dashboard
+package import Dashboard
+import Replication
 
 /// The tasks of this machine as a table, for `df2redis status`.
 package struct TaskTable: Sendable {
     package enum Row: Sendable {
-        case running(RunningTask)
+        case running(StatusDocument)
         /// A name of which nothing more is known, and why it is in the table.
         case absent(String, Absence, String)
     }
@@ -82,13 +83,13 @@ package struct TaskTable: Sendable {
     }
 }
 
-extension RunningTask {
+extension StatusDocument {
     /// A task that waits for its target is well, and is not what its operator expects nevertheless.
-    private var waitsForTarget: Bool { health.code == nil && targetLost == true && phase != "leaving" }
+    private var waitsForTarget: Bool { health.code == nil && targetLost && phase != .leaving }
 
     /// One word.
     fileprivate var state: String {
-        health.code ?? (waitsForTarget ? Dashboard.Health.Code.targetLost.rawValue : phase)
+        (health.code ?? (waitsForTarget ? .targetLost : nil))?.rawValue ?? phase.rawValue
     }
 
     fileprivate var trouble: String? {

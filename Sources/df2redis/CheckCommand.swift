@@ -85,7 +85,7 @@ struct Check: AsyncParsableCommand {
         } catch {
             line.clear()
             Console.complain(error.description)
-            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
+            throw ExitCode(error.exitStatus)
         }
         line.clear()
         for database in outcome.emptyDatabases {
@@ -96,7 +96,7 @@ struct Check: AsyncParsableCommand {
         if let failure = outcome.fileFailure {
             Console.complain("not all differing keys could be written: \(failure); --output names another file")
         }
-        throw ArgumentParser.ExitCode(outcome.exitCode.rawValue)
+        throw ExitCode(outcome.exitStatus)
     }
 }
 

@@ -84,11 +84,9 @@ struct Cutover: AsyncParsableCommand {
         request.verifies = !noVerify
         request.isDryRun = dryRun
         let service = CutoverService(request) { Console.report($0) }
-        switch try await service.run() {
-        case .success(let code): throw ArgumentParser.ExitCode(code.rawValue)
-        case .failure(let failure):
-            Console.complain(failure.description)
-            throw ArgumentParser.ExitCode(failure.exitCode.rawValue)
+        do throws(CutoverFailure) { try await service.run() } catch {
+            Console.complain(error.description)
+            throw ExitCode(error.exitStatus)
         }
     }
 
@@ -98,7 +96,7 @@ struct Cutover: AsyncParsableCommand {
             Console.report(try await undo.run())
         } catch {
             Console.complain(error.description)
-            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
+            throw ExitCode(error.exitStatus)
         }
     }
 }

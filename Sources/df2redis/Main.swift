@@ -45,7 +45,7 @@ struct DF2Redis: AsyncParsableCommand {
     private static func leave(with error: any Error) -> Never {
         if let error = error as? ConfigurationError {
             Console.complain(error.description)
-            exit(withCode: ArgumentParser.ExitCode(error.exitCode.rawValue))
+            exit(withCode: ExitCode(error.exitStatus))
         }
         if let failure = error as? OutputFailure { leave(with: failure) }
         let code = exitCode(for: error)
@@ -64,10 +64,14 @@ struct DF2Redis: AsyncParsableCommand {
 
     private static func leave(with failure: OutputFailure) -> Never {
         Console.complain("\(failure)")
-        exit(withCode: ArgumentParser.ExitCode(Service.ExitCode.ioError.rawValue))
+        exit(withCode: ExitCode(ExitStatus.fileFailed))
     }
 
-    private static func exit(withCode code: ArgumentParser.ExitCode) -> Never {
+    private static func exit(withCode code: ExitCode) -> Never {
         exit(withError: code)
     }
+}
+
+extension ExitCode {
+    init(_ status: ExitStatus) { self.init(status.code) }
 }

@@ -20,6 +20,6 @@ struct Preflight: AsyncParsableCommand {
         let service = PreflightService(configuration: loaded.configuration, configurationFile: task.file)
         let report = await service.run()
         try Console.say(json ? report.json : report.text)
-        throw ArgumentParser.ExitCode(report.exitCode.rawValue)
+        throw ExitCode(report.exitStatus)
     }
 }

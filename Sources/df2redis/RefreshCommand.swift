@@ -47,10 +47,10 @@ struct Refresh: AsyncParsableCommand {
         } catch {
             line.clear()
             Console.complain("\(task): \(error)")
-            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
+            throw ExitCode(error.exitStatus)
         }
         line.clear()
         for text in outcome.report(waited: !noWait) { Console.report("\(task): \(text)") }
-        throw ArgumentParser.ExitCode(outcome.exitCode.rawValue)
+        throw ExitCode(outcome.exitStatus)
     }
 }

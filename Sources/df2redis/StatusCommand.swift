@@ -22,7 +22,7 @@ struct Status: ParsableCommand {
 
     func run() throws {
         guard watch else {
-            throw ArgumentParser.ExitCode(try show().rawValue)
+            throw ExitCode(try show())
         }
         while true {
             // The screen is cleared on a terminal; in a file each one follows the last.
@@ -32,7 +32,7 @@ struct Status: ParsableCommand {
         }
     }
 
-    private func show() throws -> Service.ExitCode {
+    private func show() throws -> ExitStatus {
         let overview = TaskOverview(tasks: tasks)
         if json {
             try Console.say("[" + overview.documents.joined(separator: ",\n") + "]")
@@ -46,6 +46,6 @@ struct Status: ParsableCommand {
                 Console.complain("\(name): \(absence.rawValue)" + (reason.isEmpty ? "" : ": \(reason)"))
             }
         }
-        return overview.exitCode
+        return overview.exitStatus
     }
 }

@@ -26,33 +26,33 @@ struct Stop: ParsableCommand {
     }
 
     func run() throws {
-        let stop = TaskStop(
-            task: task, sockets: RuntimeDirectory().sockets(of: task), timeout: .seconds(timeout), force: force)
-        let code: Service.ExitCode
+        let status: ExitStatus
         do throws(ControlClient.Failure) {
+            let stop = TaskStop(
+                try RuntimeDirectory().socket(ofRunning: task), timeout: .seconds(timeout), force: force)
             switch try stop.run({ Console.report("\(task): \($0)") }) {
             case .ended:
                 Console.report("\(task): ended")
-                code = .ok
+                status = .done
             case .stillLeaving(let last):
                 Console.complain(
                     "\(task): still there after \(timeout) s (\(last)); it goes on leaving. --force kills it")
-                code = .targetUnavailable
+                status = .notDone
             case .silent(let process):
                 Console.complain(
                     "\(task): still there after \(timeout) s: process \(process) does not answer, and leaves when it "
                         + "comes to the SIGTERM that it has been sent. --force kills it")
-                code = .targetUnavailable
+                status = .notDone
             case .killed:
                 Console.complain(
                     "\(task): killed after \(timeout) s. Under systemd it is started again, and leaves the source then: "
                         + "'systemctl stop df2redis@\(task)' keeps it stopped")
-                code = .targetUnavailable
+                status = .notDone
             }
         } catch {
             Console.complain("\(task): \(error)")
-            code = error.exitCode
+            status = error.exitStatus
         }
-        throw ArgumentParser.ExitCode(code.rawValue)
+        throw ExitCode(status)
     }
 }

@@ -20,11 +20,11 @@ struct TaskOptions: ParsableArguments {
             try StateTakeover(loaded.configuration).run { Console.complain($0) }
         } catch {
             Console.complain(error.description)
-            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
+            throw ExitCode(error.exitStatus)
         }
         let service = ReplicationService(
             configuration: loaded.configuration, mode: mode, warnings: loaded.warnings, configurationFile: file)
-        throw ArgumentParser.ExitCode(await service.run().rawValue)
+        throw ExitCode(await service.run())
     }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Dashboard
 import Service
 
 struct Verify: AsyncParsableCommand {
@@ -28,7 +29,7 @@ struct Verify: AsyncParsableCommand {
 
     func run() async throws {
         let line = ProgressLine()
-        let document: VerificationDocument
+        let document: VerificationAnswer
         do throws(DemandFailure) {
             let verification = try TaskVerification(task: task, keysPerSecond: keysPerSecond)
             if noWait {
@@ -36,25 +37,25 @@ struct Verify: AsyncParsableCommand {
                 return
             }
             document = try await verification.run(
-                onBegin: { if $0.joined { announce($0) } },
+                onBegin: { if $0.joined == true { announce($0) } },
                 onWait: { line.sayWithoutTerminal("\(task): waiting: \($0)") },
                 onProgress: { line.show($0.progress) })
         } catch {
             line.clear()
             Console.complain("\(task): \(error)")
-            throw ArgumentParser.ExitCode(error.exitCode.rawValue)
+            throw ExitCode(error.exitStatus)
         }
         line.clear()
-        if document.exitCode == .ok || document.exitCode == .different {
+        if document.commandStatus == .done || document.commandStatus == .keysDiffer {
             for text in document.report { try Console.say("\(task): \(text)") }
         } else {
             Console.complain("\(task): \(document.report[0])")
         }
-        throw ArgumentParser.ExitCode(document.exitCode.rawValue)
+        throw ExitCode(document.commandStatus)
     }
 
-    private func announce(_ document: VerificationDocument) {
-        let verb = document.joined ? "a comparison is under way already" : "comparing both sides"
+    private func announce(_ document: VerificationAnswer) {
+        let verb = document.joined == true ? "a comparison is under way already" : "comparing both sides"
         Console.report("\(task): \(verb), at \(document.keysPerSecond) keys a second")
     }
 }

@@ -51,6 +51,38 @@ import Testing
         }
     }
 
+    @Test func `is read by a command as it was written, with or without figures that are not known`() throws {
+        let report = TaskReport(task: TaskDescription(name: "prod"))
+        let now = TaskState.Moment(instant: .now, milliseconds: 1_800_000_000_000)
+        for status in [status, ReplicationStatus(phase: .waiting, source: "a:1", target: "b:2")] {
+            report.take(.phase(status), at: now)
+            let json = StatusDocument(report, at: now).json
+            #expect(json.hasSuffix("}\n") && json.filter(\.isNewline).count == 1)
+            let document = try StatusDocument(json: json)
+            #expect(document.json == json)
+            #expect(document.lagSeconds == (status.flows.isEmpty ? nil : 12.4))
+        }
+        // A figure that an older version does not have is not known.
+        let json = StatusDocument(report, at: now).json.replacing("\"lagSeconds\":null,", with: "")
+        #expect(try StatusDocument(json: json).lagSeconds == nil)
+    }
+
+    @Test func `an answer to a demand has its fields beside those that every answer has`() throws {
+        var figures = Verification.Figures()
+        (figures.number, figures.phase, figures.failure) = (3, .failed, "NOPERM")
+        let answer = VerificationAnswer(
+            VerificationDocument(figures, isJoined: true), pid: 7, phase: .stable, obstacle: nil)
+        let object = try #require(
+            JSONSerialization.jsonObject(with: Data(answer.json.utf8)) as? [String: Any])
+        #expect(object["pid"] as? Int == 7)
+        #expect(object["phase"] as? String == "stable")
+        #expect(object["obstacle"] is NSNull)
+        #expect(object["state"] as? String == "failed")
+        #expect(object["joined"] as? Bool == true)
+        #expect(object["finishedAt"] is NSNull)
+        #expect(try VerificationAnswer(json: answer.json) == answer)
+    }
+
     @Test func `the line of systemctl status tells phase, keys, lag and target`() {
         #expect(
             status.summary

@@ -123,9 +123,9 @@ private func waited(_ output: String) -> Double? {
         let cutover = try scene.run("--check", "all")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("2 keys compared, none differs\n"), "\(cutover.output)")
-        #expect(cutover.output.contains("1 are left out by policy, and are no differences"), "\(cutover.output)")
+        #expect(cutover.output.contains("1 is left out by policy, and is no difference"), "\(cutover.output)")
         #expect(
-            cutover.output.contains("1 keys are equal on both sides, 1 are left out by policy\n"), "\(cutover.output)")
+            cutover.output.contains("1 key is equal on both sides, 1 is left out by policy\n"), "\(cutover.output)")
         try scene.daemon.expectExit(0)
         #expect(try scene.redis.client().command("EXISTS", "filter").int == 0)
     }
@@ -147,7 +147,7 @@ private func waited(_ output: String) -> Double? {
         try scene.redis.client().command("SET", "kept", "other")
         let cutover = try scene.run("--no-verify", "--check", "all")
         #expect(cutover.end == .exited(1))
-        #expect(cutover.errorOutput.contains("1 of 1 keys differ, see "))
+        #expect(cutover.errorOutput.contains("1 of 1 key differs, see "))
         #expect(cutover.errorOutput.contains("nothing was changed"))
         #expect(scene.master.pauseCalls == (1, 1))
         try scene.expectAsBefore()
@@ -170,8 +170,8 @@ private func waited(_ output: String) -> Double? {
         try target.command("SET", "kept", "other")
         let cutover = try scene.run("--check", "all")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
-        #expect(cutover.output.contains("1 keys compared, 1 of them differed, 1 of these are mended"))
-        #expect(cutover.output.contains("1 keys are equal on both sides"))
+        #expect(cutover.output.contains("1 key compared, 1 of them differed, 1 of these is mended"))
+        #expect(cutover.output.contains("1 key is equal on both sides"))
         try scene.daemon.expectExit(0)
         #expect(try target.command("GET", "kept").text == "1")
     }
@@ -185,7 +185,7 @@ private func waited(_ output: String) -> Double? {
         try wait(until: "it is left out") { scene.daemon.deadLetters.contains { $0.key == "long" } }
         let cutover = try scene.run()
         #expect(cutover.end == .exited(1), "\(cutover.output)")
-        #expect(cutover.errorOutput.contains("1 keys differ and could not be mended; nothing was changed"))
+        #expect(cutover.errorOutput.contains("1 key differs and could not be mended; nothing was changed"))
         #expect(scene.master.pauseCalls == (0, 0))
         try scene.expectAsBefore()
 
@@ -220,7 +220,7 @@ private func waited(_ output: String) -> Double? {
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         #expect(try scene.refresh(["kept", "--no-wait"]) == 0)
         let cutover = try scene.run("--pause-limit", "1", "--no-verify")
-        #expect(cutover.output.contains("1 of 1 keys that may differ were not read at the source in time"))
+        #expect(cutover.output.contains("1 of 1 key that may differ was not read at the source in time"))
         #expect(cutover.end == .exited(0))
         try scene.daemon.expectExit(0)
 
@@ -270,7 +270,7 @@ private func waited(_ output: String) -> Double? {
         let cutover = try scene.run("--no-verify", "--pause-limit", "1")
         #expect(cutover.end == .exited(75), "\(cutover.output)")
         #expect(
-            cutover.errorOutput.contains("1 of 1 streams with groups of consumers were not read at the source in time"))
+            cutover.errorOutput.contains("1 of 1 stream with groups of consumers was not read at the source in time"))
         #expect(scene.master.pauseCalls == (1, 1))
         try scene.expectAsBefore()
     }

@@ -111,13 +111,13 @@ final class DemandScene {
         try target.command("SET", "filter", "older")
         let mended = try scene.run("verify", "lab")
         #expect(mended.end == .exited(0), "\(mended.output)\(mended.errorOutput)")
-        #expect(mended.output.hasPrefix("lab: 11 keys compared, 1 of them differed, 1 of these are mended\n"))
+        #expect(mended.output.hasPrefix("lab: 11 keys compared, 1 of them differed, 1 of these is mended\n"))
         #expect(try target.command("EXISTS", "filter").int == 0)
 
         let refresh = try scene.run("refresh", "lab", "filter", "key:1")
         #expect(refresh.end == .exited(0), "\(refresh.output)\(refresh.errorOutput)")
         #expect(
-            refresh.output == "lab: 2 keys asked for, 1 of them are as at the source\nlab: 1 are left out by policy\n")
+            refresh.output == "lab: 2 keys asked for, 1 of them is as at the source\nlab: 1 is left out by policy\n")
         #expect(try scene.run("refresh", "lab", "--db", "3", "elsewhere").end == .exited(0))
         #expect(try incidents() == expected)
     }
@@ -148,7 +148,8 @@ final class DemandScene {
         let reason = "the source's ACL forbids DUMP: add +dump to the user (NOPERM nobody may)"
         let verify = try scene.run("verify", "lab")
         #expect(verify.end == .exited(1), "\(verify.output)\(verify.errorOutput)")
-        #expect(verify.output.hasPrefix("lab: 20 keys compared, 1 of them differed, 1 wait to be read\nlab: \(reason)"))
+        #expect(
+            verify.output.hasPrefix("lab: 20 keys compared, 1 of them differed, 1 waits to be read\nlab: \(reason)"))
         try wait(until: "status and health say it") {
             let table = try scene.run("status").output
             let health = try HTTPClient(socket: scene.daemon.controlSocket).request("/health")
@@ -158,7 +159,7 @@ final class DemandScene {
         }
         let refresh = try scene.run("refresh", "lab", "key:3")
         #expect(refresh.end == .exited(1), "\(refresh.output)\(refresh.errorOutput)")
-        #expect(refresh.output.contains("1 wait to be read: \(reason)"), "\(refresh.output)")
+        #expect(refresh.output.contains("1 waits to be read: \(reason)"), "\(refresh.output)")
         // The source does not refuse any more.
         let again = try scene.run("refresh", "lab", "key:3")
         #expect(again.end == .exited(0), "\(again.output)\(again.errorOutput)")
@@ -308,7 +309,7 @@ final class DemandScene {
             ].joined(separator: "\n"), to: "keys")
         let refresh = try scene.run("refresh", "lab", "--from", file)
         #expect(refresh.end == .exited(1), "\(refresh.output)\(refresh.errorOutput)")
-        #expect(refresh.output.contains("1 of them are as at the source"), "\(refresh.output)")
+        #expect(refresh.output.contains("1 of them is as at the source"), "\(refresh.output)")
         #expect(refresh.output.contains("2 could not be read or written"), "\(refresh.output)")
         #expect(try target.command("GET", "key:1").text == "1")
         #expect(scene.daemon.deadLetters.filter { $0.kind == "no-database" && $0.database == 99 }.count == 2)

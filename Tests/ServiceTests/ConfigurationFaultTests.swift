@@ -189,7 +189,7 @@ import Testing
     func `is no YAML, or none of this kind`(_ yaml: String, _ line: Int) throws {
         let error = try #require(throws: ConfigurationError.self) { try load(yaml) }
         #expect(error.problems.first?.position?.line == line, "\(error)")
-        #expect(error.exitCode == .config)
+        #expect(error.exitStatus == .misconfigured)
     }
 
     @Test func `is told, wherever it is cut off or doubled`() {

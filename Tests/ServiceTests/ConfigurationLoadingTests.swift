@@ -1,3 +1,4 @@
+import Link
 import Logging
 import Replication
 import Systemd
@@ -31,7 +32,7 @@ import Testing
         #expect(configuration.policy == .init(onError: .stop, onUnsupported: .stop))
         #expect(configuration.fullSync.existing == .auto)
         #expect(configuration.dashboard.address == .init(host: "127.0.0.1", port: 7777))
-        #expect(configuration.source.password == nil)
+        #expect(configuration.source.login.password == nil)
     }
 
     @Test func `takes every key`() throws {
@@ -94,9 +95,9 @@ import Testing
         expected.stateDirectory = "/etc/state"
         expected.statusFile = "/run/df2redis/orders.json"
         expected.source.address = .init(host: "2001:db8::1", port: 6379)
-        expected.source.username = "replica"
-        expected.source.password = Secret("0123")
-        expected.source.passwordOrigin = "source.password"
+        expected.source.login.username = "replica"
+        expected.source.login.password = Secret("0123")
+        expected.source.login.passwordOrigin = "source.password"
         expected.source.tls.caFile = "/etc/df2redis/ca.pem"
         expected.source.tls.certificateFile = "/etc/df2redis/cert.pem"
         expected.source.tls.keyFile = "/keys/key.pem"
@@ -154,7 +155,7 @@ import Testing
         for password in ["0123", "1e3", "yes", "true", "0x1F", "12:30:00", "p#w", "'null'"] {
             let yaml = minimal.replacing("source:\n", with: "source:\n  password: \(password)\n")
             let expected = password.trimmingPrefix("'").prefix { $0 != "'" }
-            #expect(try load(yaml).configuration.source.password?.reveal() == String(expected))
+            #expect(try load(yaml).configuration.source.login.password?.reveal() == String(expected))
         }
     }
 
@@ -190,7 +191,7 @@ import Testing
     }
 
     @Test func `takes the target's address from its older places`() throws {
-        let expected = Configuration.Address(host: "10.1.1.1", port: 7000)
+        let expected = Endpoint(host: "10.1.1.1", port: 7000)
         for older in ["seed: 10.1.1.1:7000", "cluster: {seeds: [\"10.1.1.1:7000\", \"10.1.1.2:7000\"]}"] {
             let yaml = minimal.replacing("addr: target.example:6380", with: older)
             #expect(try load(yaml).configuration.target.address == expected)
@@ -214,7 +215,8 @@ import Testing
     @Test func `expands nothing from the environment`() throws {
         let yaml = minimal.replacing("source:\n", with: "source:\n  password: ${HOME}$HOME\n")
         #expect(
-            try load(yaml, environment: ["HOME": "/root"]).configuration.source.password?.reveal() == "${HOME}$HOME")
+            try load(yaml, environment: ["HOME": "/root"]).configuration.source.login.password?.reveal()
+                == "${HOME}$HOME")
     }
 
     @Test func `takes anchors and aliases, but not without bound`() throws {

@@ -59,7 +59,7 @@ import Testing
         #expect(configuration.taskName == "nightly")
         #expect(configuration.stateDirectory == "/etc/out")
         #expect(configuration.statusFile == "/etc/out/status.json")
-        #expect(configuration.target.password == Secret("secret"))
+        #expect(configuration.target.login.password == Secret("secret"))
         #expect(configuration.checkpoint.interval == .seconds(10))
         #expect(configuration.checkpoint.isEnabled)
         #expect(configuration.log.level == .debug)

@@ -1,5 +1,4 @@
 import Dashboard
-import Foundation
 import Testing
 
 @testable import Service
@@ -7,7 +6,7 @@ import Testing
 @Suite struct `The moment of a cut-over` {
     @Test func `says of a lag in records whether it is reckoned`() throws {
         let json = StatusDocument(TaskReport(task: TaskDescription(name: "prod"))).json
-        var task = try JSONDecoder().decode(RunningTask.self, from: Data(json.utf8))
+        var task = try StatusDocument(json: json)
         (task.lagRecords, task.isLagEstimated) = (678_000, true)
         #expect(CutoverMoment.lagText(seconds: 2.5, task) == "2.5 s, about 678000 records")
         task.isLagEstimated = false

@@ -25,7 +25,7 @@ import Testing
         let lines = ["password: inline", "passwordFile: password"]
 
         var loaded = try load(lines[0], lines[1])
-        #expect(loaded.configuration.source.password?.reveal() == "from the task's credential")
+        #expect(loaded.configuration.source.login.password?.reveal() == "from the task's credential")
         #expect(
             loaded.warnings.map { "\($0.key ?? ""): \($0.message)" } == [
                 "source.password: is not used: the systemd credential 'prod.source-password' overrides it",
@@ -34,17 +34,17 @@ import Testing
 
         try folder.remove("credentials/prod.source-password")
         loaded = try load(lines[0], lines[1])
-        #expect(loaded.configuration.source.password?.reveal() == "from credential")
+        #expect(loaded.configuration.source.login.password?.reveal() == "from credential")
 
         try folder.remove("credentials/source-password")
         loaded = try load(lines[0], lines[1])
-        #expect(loaded.configuration.source.password?.reveal() == "from file")
+        #expect(loaded.configuration.source.login.password?.reveal() == "from file")
         #expect(loaded.warnings.map(\.key) == ["source.password"])
 
         loaded = try load(lines[0])
-        #expect(loaded.configuration.source.password?.reveal() == "inline")
+        #expect(loaded.configuration.source.login.password?.reveal() == "inline")
         #expect(loaded.warnings.isEmpty)
-        #expect(try load().configuration.source.password == nil)
+        #expect(try load().configuration.source.login.password == nil)
     }
 
     @Test func `is found by a command that is run by hand where the task's unit finds it`() throws {
@@ -52,7 +52,7 @@ import Testing
         let loader = ConfigurationLoader(environment: [:], places: places)
         let yaml = minimal.replacing("source:\n", with: "source:\n  username: u\n")
         let file = try folder.write(yaml, to: "prod.yaml")
-        func password() throws -> String? { try loader.load(file).configuration.source.password?.reveal() }
+        func password() throws -> String? { try loader.load(file).configuration.source.login.password?.reveal() }
 
         #expect(throws: ConfigurationError.self) { try password() }
         // Somebody else's.
@@ -83,14 +83,14 @@ import Testing
     @Test func `of the source is not that of the target`() throws {
         try folder.write("t", to: "credentials/target-password")
         let configuration = try load("password: s").configuration
-        #expect(configuration.source.password?.reveal() == "s")
-        #expect(configuration.target.password?.reveal() == "t")
+        #expect(configuration.source.login.password?.reveal() == "s")
+        #expect(configuration.target.login.password?.reveal() == "t")
     }
 
     @Test func `in a file loses one newline at its end and nothing else`() throws {
         for (text, password) in [("a b \n", "a b "), ("a\n\n", "a\n"), ("a\r\n", "a"), (" a", " a")] {
             try folder.write(text, to: "password")
-            #expect(try load("passwordFile: password").configuration.source.password?.reveal() == password)
+            #expect(try load("passwordFile: password").configuration.source.login.password?.reveal() == password)
         }
     }
 

@@ -4,16 +4,16 @@ import Testing
 @testable import Service
 
 @Suite struct `The pace of starts that fail` {
-    private func pause(_ code: ExitCode, after elapsed: Duration, isService: Bool = true) -> Duration {
-        RestartPace.pause(before: code, after: elapsed, isService: isService)
+    private func pause(_ status: Service.ExitStatus, after elapsed: Duration, isService: Bool = true) -> Duration {
+        RestartPace.pause(before: status, after: elapsed, isService: isService)
     }
 
     @Test func `is slow under systemd where a peer cannot be reached, and where else is not`() {
-        for code in ExitCode.allCases {
-            let isSlow = code == .sourceUnavailable || code == .targetUnavailable
-            #expect(pause(code, after: .seconds(1)) == (isSlow ? .seconds(4) : .zero), "\(code)")
-            #expect(pause(code, after: .seconds(6)) == .zero)
-            #expect(pause(code, after: .zero, isService: false) == .zero)
+        for status in Service.ExitStatus.allCases {
+            let isSlow = [69, 75].contains(status.code)
+            #expect(pause(status, after: .seconds(1)) == (isSlow ? .seconds(4) : .zero), "\(status)")
+            #expect(pause(status, after: .seconds(6)) == .zero)
+            #expect(pause(status, after: .zero, isService: false) == .zero)
         }
     }
 

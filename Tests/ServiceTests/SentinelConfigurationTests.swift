@@ -53,7 +53,7 @@ import Testing
         try folder.write("s3cret\n", to: "prod.target-sentinel-password")
         let loaded = try load(
             yaml(["master: m", "addrs: \"a:1\""]), environment: ["CREDENTIALS_DIRECTORY": folder.path])
-        #expect(loaded.configuration.target.sentinel.password == Secret("s3cret"))
-        #expect(loaded.configuration.target.password == nil)
+        #expect(loaded.configuration.target.sentinel.login.password == Secret("s3cret"))
+        #expect(loaded.configuration.target.login.password == nil)
     }
 }

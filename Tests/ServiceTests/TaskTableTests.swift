@@ -1,30 +1,30 @@
 import Dashboard
-import Foundation
+import Replication
 import Testing
 
 @testable import Service
 
 @Suite struct `The table of tasks` {
-    private func task(_ change: (inout RunningTask) -> Void = { _ in }) throws -> RunningTask {
+    private func task(_ change: (inout StatusDocument) -> Void = { _ in }) throws -> StatusDocument {
         var report = TaskDescription(name: "prod")
         (report.source, report.target, report.startedAt) = ("a:1", "b:2", 1_800_000_000_000)
         let json = StatusDocument(TaskReport(task: report)).json
-        var task = try JSONDecoder().decode(RunningTask.self, from: Data(json.utf8))
+        var task = try StatusDocument(json: json)
         change(&task)
         return task
     }
 
     @Test func `is aligned, and has a reason under a task that is not well`() throws {
         let running = try task {
-            ($0.phase, $0.keys, $0.lagSeconds, $0.dashboard) = ("stable", 1_000_000, 0.2, "http://127.0.0.1:7777/")
+            ($0.phase, $0.keys, $0.lagSeconds, $0.dashboard) = (.stable, 1_000_000, 0.2, "http://127.0.0.1:7777/")
         }
         let ill = try task {
             $0.task = "a-longer-name"
-            $0.health.code = "source-lost"
+            $0.health.code = .sourceLost
             $0.health.reason = "Connection refused"
         }
         let waiting = try task {
-            ($0.task, $0.phase, $0.targetLost, $0.targetLoss) = ("w", "stable", true, "it is refused")
+            ($0.task, $0.phase, $0.targetLost, $0.targetLoss) = ("w", .stable, true, "it is refused")
         }
         let table = TaskTable(
             [
@@ -49,7 +49,7 @@ import Testing
     }
 
     @Test func `has a task that leaves, with or without its target, as one that leaves`() throws {
-        let leaving = try task { ($0.phase, $0.targetLost) = ("leaving", true) }
+        let leaving = try task { ($0.phase, $0.targetLost) = (.leaving, true) }
         #expect(TaskTable([.running(leaving)]).text.contains("prod  leaving"))
     }
 
@@ -67,7 +67,7 @@ import Testing
         #expect(text.contains("prod  cut over "))
         #expect(text.contains("clients write to b:2 since"))
         #expect(text.contains("df2redis cutover prod --undo"))
-        #expect(overview().exitCode == .sourceUnavailable)
+        #expect(overview().exitStatus == .taskNotRunning)
     }
 
     @Test func `says why a task has not answered`() {

@@ -1,3 +1,4 @@
+package import Link
 package import Logging
 package import Systemd
 
@@ -5,10 +6,10 @@ extension Configuration {
     /// The page over HTTP.
     package struct Dashboard: Sendable, Equatable {
         /// Where several tasks of one machine find a port each: the first that is free from here on.
-        package static let standardAddress = Address(host: "127.0.0.1", port: 7777)
+        package static let standardAddress = Endpoint(host: "127.0.0.1", port: 7777)
 
         /// Where it listens; nil for no page, an empty host for all interfaces.
-        package var address: Address? = standardAddress
+        package var address: Endpoint? = standardAddress
         /// What a request must bring after the precedence of `PasswordResolver`; nil when nothing is configured.
         package var token: Secret?
         /// The file that the token was to be read from, if the configuration names one.

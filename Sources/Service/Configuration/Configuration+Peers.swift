@@ -1,3 +1,5 @@
+package import Link
+
 extension Configuration {
     /// The Dragonfly master to follow.
     package struct Source: Sendable, Equatable {
@@ -6,17 +8,8 @@ extension Configuration {
         }
 
         package var kind = Kind.dragonfly
-        package var address = Address(host: "127.0.0.1", port: 6379)
-        /// The ACL user; nil for the default user.
-        package var username: String?
-        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
-        package var password: Secret?
-        /// Where that password has come from, for people.
-        package var passwordOrigin: String?
-        /// The file that the password was to be read from, if the configuration names one.
-        package var passwordFile: String?
-        /// The file that it was read from; nil when it is from elsewhere.
-        package var usedPasswordFile: String?
+        package var address = Endpoint(host: "127.0.0.1", port: 6379)
+        package var login = Login()
         /// An expiry that is no further ahead than this is what a plain GETEX has left in the journal.
         package var expiryMargin = Duration.milliseconds(500)
         package var tls = TLS()
@@ -30,23 +23,14 @@ extension Configuration {
         }
 
         package var kind = Kind.standalone
-        package var address = Address(host: "127.0.0.1", port: 6380)
+        package var address = Endpoint(host: "127.0.0.1", port: 6380)
         /// Nodes to ask for the slots of a cluster; `address` is one of them.
-        package var clusterSeeds: [Address] = []
+        package var clusterSeeds: [Endpoint] = []
         /// What a cluster's nodes are reached at, by the addresses that they announce.
-        package var clusterAddressMap: [Address: Address] = [:]
+        package var clusterAddressMap: [Endpoint: Endpoint] = [:]
         /// What becomes of each database of the source; one that is not here is kept.
         package var databases: [UInt32: DatabaseUse] = [:]
-        /// The ACL user; nil for the default user.
-        package var username: String?
-        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
-        package var password: Secret?
-        /// Where that password has come from, for people.
-        package var passwordOrigin: String?
-        /// The file that the password was to be read from, if the configuration names one.
-        package var passwordFile: String?
-        /// The file that it was read from; nil when it is from elsewhere.
-        package var usedPasswordFile: String?
+        package var login = Login()
         /// How long the target may owe an answer before it is reported as lost.
         package var silence = Duration.seconds(30)
         package var tls = TLS()
@@ -62,14 +46,24 @@ extension Configuration {
     package struct Sentinel: Sendable, Equatable {
         /// The master's name in the sentinels' configuration; nil: the target's address is given.
         package var master: String?
-        package var addresses: [Address] = []
-        /// The ACL user at the sentinels; nil for the default user.
+        package var addresses: [Endpoint] = []
+        /// At the sentinels.
+        package var login = Login()
+        package var tls = TLS()
+    }
+
+    /// Who we are at a server.
+    package struct Login: Sendable, Equatable {
+        /// The ACL user; nil for the default user.
         package var username: String?
         /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
         package var password: Secret?
+        /// Where that password has come from, for people.
+        package var passwordOrigin: String?
         /// The file that the password was to be read from, if the configuration names one.
         package var passwordFile: String?
-        package var tls = TLS()
+        /// The file that it was read from; nil when it is from elsewhere.
+        package var usedPasswordFile: String?
     }
 
     /// What becomes of the keys of one of the source's databases.

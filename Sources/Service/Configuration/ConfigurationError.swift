@@ -68,7 +68,7 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
     /// At least one, in the order of the file.
     package let problems: [ConfigurationProblem]
 
-    package let exitCode = ExitCode.config
+    package let exitStatus = ExitStatus.misconfigured
 
     package init(code: Code, message: String, problems: [ConfigurationProblem]) {
         self.code = code

@@ -63,7 +63,8 @@ package struct ConfigurationLoader: Sendable {
                 code: .syntax, message: "the configuration is not readable as YAML", problems: reading.problems)
         }
         reading.complete(
-            taskName: taskName, baseDirectory: Self.directory(of: file), environment: environment,
+            taskName: taskName, baseDirectory: FilePathText.directory(of: FilePathText.inWorkingDirectory(file)),
+            environment: environment,
             credentialPlaces: places)
 
         guard reading.problems.isEmpty else {
@@ -71,15 +72,5 @@ package struct ConfigurationLoader: Sendable {
                 code: .invalid, message: "the configuration has faults", problems: reading.problems)
         }
         return Loaded(configuration: reading.configuration, warnings: reading.warnings.inFileOrder())
-    }
-
-    /// The absolute path of the folder of a file.
-    private static func directory(of file: String) -> String {
-        var current = "/"
-        if let buffer = getcwd(nil, 0) {
-            current = String(cString: buffer)
-            free(buffer)
-        }
-        return FilePathText.directory(of: FilePathText.absolute(file, relativeTo: current))
     }
 }

@@ -1,3 +1,4 @@
+import Link
 import Replication
 
 extension ConfigurationReading {
@@ -19,7 +20,7 @@ extension ConfigurationReading {
         completePasswords(credentials)
         completeTLS(credentials)
         completeToken(credentials)
-        checkWhatIsNotBuilt()
+        checkCheckpointStore()
         checkTogether()
     }
 
@@ -86,9 +87,9 @@ extension ConfigurationReading {
             resolve(&configuration[keyPath: tls].certificateFile)
             resolve(&configuration[keyPath: tls].keyFile)
         }
-        resolve(&configuration.source.passwordFile)
-        resolve(&configuration.target.passwordFile)
-        resolve(&configuration.target.sentinel.passwordFile)
+        resolve(&configuration.source.login.passwordFile)
+        resolve(&configuration.target.login.passwordFile)
+        resolve(&configuration.target.sentinel.login.passwordFile)
         resolve(&configuration.dashboard.tokenFile)
     }
 
@@ -145,34 +146,22 @@ extension ConfigurationReading {
 
     private mutating func completePasswords(_ credentials: CredentialFiles) {
         let resolver = PasswordResolver(credentials: credentials)
-        let sides: [(String, WritableKeyPath<Configuration, Secret?>, String?, String?)] = [
-            ("source", \.source.password, configuration.source.passwordFile, configuration.source.username),
-            ("target", \.target.password, configuration.target.passwordFile, configuration.target.username),
-            (
-                "target.sentinel", \.target.sentinel.password, configuration.target.sentinel.passwordFile,
-                configuration.target.sentinel.username
-            ),
+        let sides: [(name: String, login: WritableKeyPath<Configuration, Configuration.Login>)] = [
+            ("source", \.source.login), ("target", \.target.login), ("target.sentinel", \.target.sentinel.login),
         ]
-        for (side, place, passwordFile, username) in sides {
+        for (side, place) in sides {
+            let login = configuration[keyPath: place]
             do {
-                let inline = configuration[keyPath: place]
-                let choice = try resolver.password(of: side, passwordFile: passwordFile, inline: inline)
-                configuration[keyPath: place] = choice?.password
-                let origin = choice.map { $0.isCredential ? $0.origin : "\(side).\($0.origin)" }
-                if side == "source" {
-                    (configuration.source.passwordOrigin, configuration.source.usedPasswordFile) = (
-                        origin, choice?.file
-                    )
+                let choice = try resolver.password(of: side, passwordFile: login.passwordFile, inline: login.password)
+                configuration[keyPath: place].password = choice?.password
+                configuration[keyPath: place].passwordOrigin = choice.map {
+                    $0.isCredential ? $0.origin : "\(side).\($0.origin)"
                 }
-                if side == "target" {
-                    (configuration.target.passwordOrigin, configuration.target.usedPasswordFile) = (
-                        origin, choice?.file
-                    )
-                }
+                configuration[keyPath: place].usedPasswordFile = choice?.file
                 for key in choice?.shadowed ?? [] {
                     warn("\(side).\(key)", "is not used: \(choice?.origin ?? "") overrides it")
                 }
-                if username != nil, choice == nil {
+                if login.username != nil, choice == nil {
                     let credential = credentials.ownName(of: "\(side.replacing(".", with: "-"))-password")
                     fail(
                         "\(side).username",
@@ -209,7 +198,7 @@ extension ConfigurationReading {
         }
     }
 
-    private mutating func checkWhatIsNotBuilt() {
+    private mutating func checkCheckpointStore() {
         if configuration.target.kind == .cluster, configuration.checkpoint.store == .file {
             fail(
                 "checkpoint.store",

@@ -1,4 +1,6 @@
-/// Paths as text, joined and cleaned without a look at the file system.
+import Glibc
+
+/// Paths as text, joined and cleaned without a look at what is there.
 enum FilePathText {
     /// Returns `path` as an absolute path: relative to `base` unless it starts with `/`; `.` and `..` are taken out.
     static func absolute(_ path: String, relativeTo base: String) -> String {
@@ -11,6 +13,13 @@ enum FilePathText {
             }
         }
         return "/" + parts.joined(separator: "/")
+    }
+
+    /// Returns `path` as an absolute path, for whoever reads it in another folder than this process's; an empty one as it is.
+    static func inWorkingDirectory(_ path: String) -> String {
+        guard !path.isEmpty, let buffer = getcwd(nil, 0) else { return path }
+        defer { free(buffer) }
+        return absolute(path, relativeTo: String(cString: buffer))
     }
 
     /// Returns the folder of an absolute path.

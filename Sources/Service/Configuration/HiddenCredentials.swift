@@ -6,7 +6,7 @@ package enum HiddenCredentials {
     /// - Returns: what to say to the user; `nil`: nothing is hidden.
     package static func note(_ configuration: Configuration, store: String = "/etc/credstore") -> String? {
         guard getenv("CREDENTIALS_DIRECTORY") == nil else { return nil }
-        let sides = [("source", configuration.source.password), ("target", configuration.target.password)]
+        let sides = [("source", configuration.source.login.password), ("target", configuration.target.login.password)]
         let isHidden = sides.contains { side, password in
             // Where the folder is not for this user either it is not known whether there is one.
             password == nil && access("\(store)/\(configuration.taskName).\(side)-password", R_OK) != 0

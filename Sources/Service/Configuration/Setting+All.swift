@@ -52,12 +52,12 @@ extension Setting {
         [
             Setting("source.type", \.source.kind, .choice(), "Kind of the source."),
             Setting("source.addr", \.source.address, .address, "Address of the master. Required."),
-            Setting("source.username", optional: \.source.username, .text, "ACL user; empty: the default user."),
+            Setting("source.username", optional: \.source.login.username, .text, "ACL user; empty: the default user."),
             Setting(
-                "source.password", optional: \.source.password, .secret,
+                "source.password", optional: \.source.login.password, .secret,
                 "Password; a systemd credential 'source-password' or a passwordFile overrides it."),
             Setting(
-                "source.passwordFile", optional: \.source.passwordFile, .path,
+                "source.passwordFile", optional: \.source.login.passwordFile, .path,
                 "File that holds the password, relative to this file."),
             Setting(
                 "source.expiryMarginMilliseconds", \.source.expiryMargin, .milliseconds(0...60_000),
@@ -84,12 +84,12 @@ extension Setting {
                 "target.addr", \.target.address, .address,
                 "Address of the server, or of any node of the cluster. Required, unless target.cluster.seeds is given."),
             Setting("target.seed", list: \.target.clusterSeeds, .address, "Older name of target.addr.").unprinted,
-            Setting("target.username", optional: \.target.username, .text, "ACL user; empty: the default user."),
+            Setting("target.username", optional: \.target.login.username, .text, "ACL user; empty: the default user."),
             Setting(
-                "target.password", optional: \.target.password, .secret,
+                "target.password", optional: \.target.login.password, .secret,
                 "Password; a systemd credential 'target-password' or a passwordFile overrides it."),
             Setting(
-                "target.passwordFile", optional: \.target.passwordFile, .path,
+                "target.passwordFile", optional: \.target.login.passwordFile, .path,
                 "File that holds the password, relative to this file."),
             Setting(
                 "target.silentSeconds", \.target.silence, .seconds(1...3600),
@@ -117,13 +117,13 @@ extension Setting {
                 "target.sentinel.addrs", list: \.target.sentinel.addresses, .address,
                 "The sentinels, all of them; they are asked at each connect, and a failover is followed."),
             Setting(
-                "target.sentinel.username", optional: \.target.sentinel.username, .text,
+                "target.sentinel.username", optional: \.target.sentinel.login.username, .text,
                 "ACL user at the sentinels; empty: the default user."),
             Setting(
-                "target.sentinel.password", optional: \.target.sentinel.password, .secret,
+                "target.sentinel.password", optional: \.target.sentinel.login.password, .secret,
                 "Its password; a systemd credential 'target-sentinel-password' or a passwordFile overrides it."),
             Setting(
-                "target.sentinel.passwordFile", optional: \.target.sentinel.passwordFile, .path,
+                "target.sentinel.passwordFile", optional: \.target.sentinel.login.passwordFile, .path,
                 "File that holds the password, relative to this file."),
         ]
         + tls(

@@ -1,3 +1,4 @@
+import Link
 import Logging
 
 /// How a value of a configuration is written: what is expected, how it is read, how it is printed.
@@ -119,12 +120,12 @@ extension SettingForm where Value == Configuration.DatabaseUse {
         })
 }
 
-extension SettingForm where Value == Configuration.Address {
+extension SettingForm where Value == Endpoint {
     static let address = SettingForm(
         expected: "host:port, an IPv6 address as \"[2001:db8::1]:6379\"",
-        parse: { Configuration.Address(connecting: $0) }, print: \.description)
+        parse: { Endpoint(connecting: $0) }, print: \.description)
     static let listenAddress = SettingForm(
-        expected: "host:port or :port", parse: { Configuration.Address(listening: $0) }, print: \.description)
+        expected: "host:port or :port", parse: { Endpoint(listening: $0) }, print: \.description)
 }
 
 extension SettingForm where Value: RawRepresentable & CaseIterable, Value.RawValue == String {

@@ -1,3 +1,6 @@
+import Dashboard
+import Replication
+
 /// The lines for an operator who waits while both sides are compared: how far it is, now and then; what keeps it from going on,
 /// at once and once; and that it has begun again.
 struct ComparisonLines {
@@ -10,22 +13,22 @@ struct ComparisonLines {
     init(at now: ContinuousClock.Instant) { last = now }
 
     /// - Returns: `nil`: nothing is to be said now.
-    mutating func next(_ document: VerificationDocument, at now: ContinuousClock.Instant) -> String? {
-        if document.isWaiting {
+    mutating func next(_ answer: VerificationAnswer, at now: ContinuousClock.Instant) -> String? {
+        if answer.state == .waiting {
             // The task begins within a moment.
-            guard document.failure != nil || document.phase != "stable", document.progress != obstacle else {
+            guard answer.failure != nil || answer.phase != .stable, answer.progress != obstacle else {
                 return nil
             }
-            obstacle = document.progress
-            return say(document.progress, at: now)
+            obstacle = answer.progress
+            return say(answer.progress, at: now)
         }
         // Another attempt, which may fail as the one before.
-        if document.isComparing, document.expectedKeys == 0 { return nil }
+        if answer.state == .comparing, answer.expectedKeys == 0 { return nil }
         if obstacle != nil {
             obstacle = nil
-            return say("\(document.isComparing ? "it begins again, " : "")\(document.progress)", at: now)
+            return say("\(answer.state == .comparing ? "it begins again, " : "")\(answer.progress)", at: now)
         }
-        return last.duration(to: now) >= Self.pause ? say(document.progress, at: now) : nil
+        return last.duration(to: now) >= Self.pause ? say(answer.progress, at: now) : nil
     }
 
     private mutating func say(_ line: String, at now: ContinuousClock.Instant) -> String {

@@ -1,3 +1,4 @@
+import Dashboard
 import Preflight
 
 /// What there is to say after a cut-over that was not made: what has become of the task, and which server does not serve.

@@ -1,4 +1,7 @@
+import Base
+import Dashboard
 import Dragonfly
+import Replication
 
 /// Waits until the target has all that the source has journaled.
 struct CutoverArrival {
@@ -32,23 +35,25 @@ struct CutoverArrival {
             let moved = zip(now, goal).reduce(0) { $0 + ($1.0 - min($1.0, $1.1)) }
             guard ContinuousClock.now < deadline else {
                 throw CutoverFailure(
-                    "the source goes on journaling (\(moved) records in the last 0.2 s): stop the writers, or cut over without --no-pause",
-                    .targetUnavailable)
+                    "the source goes on journaling (\(counted(Int(clamping: moved), "record")) in the last 0.2 s): stop the writers, or cut over without --no-pause",
+                    .notDone)
             }
             goal = now
             _ = try await reach(goal, in: first)
         }
     }
 
-    private func positions() async throws -> RunningPositions {
+    private func positions() async throws -> PositionsDocument {
         let positions = try await task.positions()
         guard positions.pid == task.status.pid, positions.isStable else { throw lost(positions) }
         return positions
     }
 
-    private func reach(_ goal: [UInt64], in first: RunningPositions) async throws -> UInt64 {
+    private func reach(_ goal: [UInt64], in first: PositionsDocument) async throws -> UInt64 {
         guard goal.count == first.nextLSNs.count else {
-            throw CutoverFailure("the source has \(goal.count) shards, the task \(first.nextLSNs.count) flows", .config)
+            throw CutoverFailure(
+                "the source has \(counted(goal.count, "shard")), the task \(counted(first.nextLSNs.count, "flow"))",
+                .misconfigured)
         }
         let missing = Self.missing(first, goal)
         var now = first
@@ -57,7 +62,8 @@ struct CutoverArrival {
             if left == 0 { return missing }
             guard ContinuousClock.now < deadline else {
                 throw CutoverFailure(
-                    "\(left) records were not applied in time, of \(missing)", .targetUnavailable,
+                    "\(counted(Int(clamping: left), "record", "was", "were")) not applied in time, of \(missing)",
+                    .notDone,
                     advice: now.targetLost ? "the target does not serve" : "--pause-limit allows more time")
             }
             try await Task.sleep(for: Self.pause)
@@ -66,12 +72,12 @@ struct CutoverArrival {
         }
     }
 
-    private func lost(_ positions: RunningPositions) -> CutoverFailure {
+    private func lost(_ positions: PositionsDocument) -> CutoverFailure {
         CutoverFailure(
-            "the task does not follow its source any more (\(positions.phase)); its log says why", .targetUnavailable)
+            "the task does not follow its source any more (\(positions.phase.rawValue)); its log says why", .notDone)
     }
 
-    private static func missing(_ positions: RunningPositions, _ goal: [UInt64]) -> UInt64 {
+    private static func missing(_ positions: PositionsDocument, _ goal: [UInt64]) -> UInt64 {
         zip(goal, positions.nextLSNs).reduce(0) { $0 + ($1.0 - min($1.0, $1.1 ?? 0)) }
     }
 }

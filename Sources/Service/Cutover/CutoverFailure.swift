@@ -5,25 +5,26 @@ import Replication
 /// Why a cut-over has not been made, and what became of the source and of the task.
 package struct CutoverFailure: Error, CustomStringConvertible {
     package private(set) var description: String
-    package let exitCode: ExitCode
+    package let exitStatus: ExitStatus
     /// What would have helped, unless a server is why: said once that is known (`explain`).
     private(set) var advice: String?
 
-    init(_ description: String, _ exitCode: ExitCode, advice: String? = nil) {
+    init(_ description: String, _ exitStatus: ExitStatus, advice: String? = nil) {
         self.description = description
-        self.exitCode = exitCode
+        self.exitStatus = exitStatus
         self.advice = advice
     }
 
     init(_ error: any Error) {
         switch error {
         case let error as CutoverFailure: self = error
-        case is CancellationError: self.init("interrupted", .targetUnavailable)
-        case let error as ComparisonService.Failure: self.init(error.description, error.exitCode)
-        case let error as SourceError: self.init(error.description, ReplicationError(error).exitCode)
-        case let error as DemandFailure: self.init(error.description, error.exitCode)
-        case let error as ControlClient.Failure: self.init(error.description, error.exitCode)
-        default: self.init("\(error)", .software)
+        case is CancellationError: self.init("interrupted", .notDone)
+        case let error as ConfigurationError: self.init(error.description, error.exitStatus)
+        case let error as ComparisonService.Failure: self.init(error.description, error.exitStatus)
+        case let error as SourceError: self.init(error.description, ReplicationError(error).exitStatus)
+        case let error as DemandFailure: self.init(error.description, error.exitStatus)
+        case let error as ControlClient.Failure: self.init(error.description, error.exitStatus)
+        default: self.init("\(error)", .defect)
         }
     }
 
@@ -36,16 +37,4 @@ package struct CutoverFailure: Error, CustomStringConvertible {
 
     /// On a line of its own.
     mutating func add(_ text: String) { description += "\n\(text)" }
-}
-
-extension ControlClient.Failure {
-    /// How a command ends that cannot ask a task.
-    package var exitCode: ExitCode {
-        switch self {
-        case .notRunning: .sourceUnavailable
-        case .notPermitted, .forbidden: .noPermission
-        case .failed: .ioError
-        case .silent, .refused, .impossible, .outdated: .targetUnavailable
-        }
-    }
 }

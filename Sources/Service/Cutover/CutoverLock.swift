@@ -10,16 +10,16 @@ final class CutoverLock: Sendable {
     init(folder: String) throws(CutoverFailure) {
         descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw CutoverFailure("\(SystemError("open", errno: errno, peer: folder))", .ioError)
+            throw CutoverFailure("\(SystemError("open", errno: errno, peer: folder))", .fileFailed)
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno
             close(descriptor)
             guard code == EWOULDBLOCK else {
-                throw CutoverFailure("\(SystemError("flock", errno: code, peer: folder))", .ioError)
+                throw CutoverFailure("\(SystemError("flock", errno: code, peer: folder))", .fileFailed)
             }
             throw CutoverFailure(
-                "another cut-over of this task is under way; this one has done nothing", .targetUnavailable)
+                "another cut-over of this task is under way; this one has done nothing", .alreadyRunning)
         }
     }
 

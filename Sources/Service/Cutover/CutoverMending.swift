@@ -1,4 +1,5 @@
 import Base
+import Dashboard
 import Replication
 
 /// Before anybody is paused: compares both sides, has what differs mended, and waits until the streams are known that
@@ -31,7 +32,7 @@ struct CutoverMending {
 
     private func verify() async throws {
         let lines = Lock(ComparisonLines(at: .now))
-        let outcome: VerificationDocument
+        let outcome: VerificationAnswer
         do {
             outcome = try await TaskVerification(task.questions).wait(
                 onBegin: { [say] in
@@ -39,24 +40,26 @@ struct CutoverMending {
                         "comparing both sides at \($0.keysPerSecond) keys a second, and mending what differs; nobody waits for it"
                     )
                 },
-                onProgress: { [say] document in
-                    if let line = lines.withLock({ $0.next(document, at: .now) }) { say(line) }
+                onProgress: { [say] answer in
+                    if let line = lines.withLock({ $0.next(answer, at: .now) }) { say(line) }
                 })
         } catch ControlClient.Failure.impossible(let reason) {
             return say("both sides are not compared before: \(reason)")
         } catch let error as DemandFailure {
             throw error
         }
-        for line in outcome.report where outcome.exitCode == .ok || outcome.exitCode == .different { say(line) }
-        switch outcome.exitCode {
-        case .ok: break
-        case .different:
+        for line in outcome.report where outcome.commandStatus == .done || outcome.commandStatus == .keysDiffer {
+            say(line)
+        }
+        switch outcome.commandStatus {
+        case .done: break
+        case .keysDiffer:
             throw CutoverFailure(
-                "\(outcome.unmended) keys differ and could not be mended; nothing was changed (--no-verify cuts over all the same)",
-                .different)
+                "\(counted(outcome.unmended, "key", "differs", "differ")) and could not be mended; nothing was changed (--no-verify cuts over all the same)",
+                .keysDiffer)
         default:
             throw CutoverFailure(
-                "\(outcome.report[0]); nothing was changed (--no-verify cuts over without)", outcome.exitCode)
+                "\(outcome.report[0]); nothing was changed (--no-verify cuts over without)", outcome.commandStatus)
         }
     }
 }

@@ -1,3 +1,5 @@
+import Base
+import Dashboard
 import Preflight
 import Replication
 import Servers
@@ -29,11 +31,11 @@ struct CutoverMoment {
             return PreflightFinding(
                 .fail, .task, "phase", "it is a migration, which ends by itself", remedy: "cut over a 'replicate' task")
         }
-        guard status.phase == "stable" else {
+        guard status.phase == .stable else {
             return PreflightFinding(
                 .fail, .task, "phase", status.summary, remedy: "wait until it is stable: df2redis status --watch")
         }
-        if status.targetLost == true {
+        if status.targetLost {
             return PreflightFinding(
                 .fail, .task, "phase", "the target does not serve: \(status.targetLoss ?? status.summary)",
                 remedy: "wait until the target serves again")
@@ -64,12 +66,13 @@ struct CutoverMoment {
         ]
     }
 
-    static func lagText(seconds: Double, _ status: RunningTask) -> String {
-        "\(seconds) s, \(status.isLagEstimated == true ? "about " : "")\(status.lagRecords ?? 0) records"
+    static func lagText(seconds: Double, _ status: StatusDocument) -> String {
+        let records = counted(Int(clamping: status.lagRecords ?? 0), "record")
+        return "\(seconds) s, \(status.isLagEstimated == true ? "about " : "")\(records)"
     }
 
     private func incidents() -> [PreflightFinding] {
-        let incidents = (task.status.incidents ?? [:]).filter { $0.value > 0 }.sorted { $0.key < $1.key }
+        let incidents = task.status.incidents.filter { $0.value > 0 }.sorted { $0.key < $1.key }
         guard !incidents.isEmpty else {
             return [PreflightFinding(.ok, .task, "incidents", "nothing was left out since the task has been started")]
         }

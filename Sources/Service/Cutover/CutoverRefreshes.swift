@@ -1,3 +1,7 @@
+import Base
+import Dashboard
+import Replication
+
 /// While writers wait and every record is applied: has the keys read at the source of which the journal has not said enough, and
 /// waits until the target has them.
 struct CutoverRefreshes {
@@ -15,7 +19,7 @@ struct CutoverRefreshes {
 
     /// - Throws: `CutoverFailure`, `ControlClient.Failure`, `CancellationError`.
     func finish(until deadline: ContinuousClock.Instant) async throws {
-        let receipt: RefreshReceipt
+        let receipt: DemandAnswer<RefreshReceipt>
         do {
             receipt = try await task.questions.ask { try $0.refreshWaiting(keysPerSecond: Self.keysPerSecond) }
         } catch ControlClient.Failure.impossible {
@@ -25,25 +29,30 @@ struct CutoverRefreshes {
         if receipt.asked == 0 { return }
         while true {
             let rest = try await task.questions.ask { try $0.rest(before: receipt.mark) }
-            guard rest.pid == receipt.pid, rest.phase == "stable" else {
+            guard rest.pid == receipt.pid, rest.phase == .stable else {
                 throw CutoverFailure(
-                    "the task does not follow its source any more (\(rest.phase)); its log says why", .targetUnavailable
+                    "the task does not follow its source any more (\(rest.phase.rawValue)); its log says why", .notDone
                 )
             }
             let failed = rest.failed - receipt.failedBefore
             let waiting = rest.waiting + rest.changing
             if waiting == 0 {
                 guard failed == 0 else {
-                    return try differ("\(failed) keys could not be read at the source or written at the target")
+                    return try differ(
+                        "\(counted(failed, "key")) could not be read at the source or written at the target")
                 }
-                return say("\(receipt.asked) keys that waited to be read at the source are as there")
+                return say(
+                    "\(counted(receipt.asked, "key")) that waited to be read at the source \(receipt.asked == 1 ? "is" : "are") as there"
+                )
             }
             if let obstacle = rest.obstacle {
-                return try differ("\(waiting) keys that may differ are not read at the source: \(obstacle)")
+                return try differ(
+                    "\(counted(waiting, "key")) that may differ \(waiting == 1 ? "is" : "are") not read at the source: \(obstacle)"
+                )
             }
             guard ContinuousClock.now < deadline else {
                 return try differ(
-                    "\(waiting) of \(receipt.asked) keys that may differ were not read at the source in time (--pause-limit allows more)"
+                    "\(waiting) of \(counted(receipt.asked, "key")) that may differ \(waiting == 1 ? "was" : "were") not read at the source in time (--pause-limit allows more)"
                 )
             }
             try await Task.sleep(for: Self.pause)
@@ -52,6 +61,6 @@ struct CutoverRefreshes {
 
     private func differ(_ what: String) throws(CutoverFailure) {
         guard request.verifies else { return say("\(what): see the task's log") }
-        throw CutoverFailure("\(what), see the task's log (--no-verify cuts over all the same)", .different)
+        throw CutoverFailure("\(what), see the task's log (--no-verify cuts over all the same)", .keysDiffer)
     }
 }

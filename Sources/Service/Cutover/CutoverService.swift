@@ -54,9 +54,9 @@ package struct CutoverService: Sendable {
         self.say = say
     }
 
-    package func run() async throws(ConfigurationError) -> Result<ExitCode, CutoverFailure> {
+    package func run() async throws(CutoverFailure) {
         var signals = SignalWatcher()
-        let work = Task { await perform() }
+        let work = Task { try await cutOver() }
         signals.watch { [turn, say] name in
             if turn.interrupt() {
                 say("\(name): undoing the pause")
@@ -66,17 +66,7 @@ package struct CutoverService: Sendable {
             }
         }
         defer { withExtendedLifetime(signals) {} }
-        return try (await work.value).get()
-    }
-
-    private func perform() async -> Result<Result<ExitCode, CutoverFailure>, ConfigurationError> {
-        do {
-            return .success(.success(try await cutOver()))
-        } catch let error as ConfigurationError {
-            return .failure(error)
-        } catch {
-            return .success(.failure(failure(error)))
-        }
+        do { try await work.value } catch { throw failure(error) }
     }
 
     /// Whatever was under way ends with an error of its own when the operator interrupts it.
@@ -85,20 +75,20 @@ package struct CutoverService: Sendable {
         return CutoverFailure(turn.isInterrupted ? CancellationError() : error)
     }
 
-    private func cutOver() async throws -> ExitCode {
+    private func cutOver() async throws {
         let task = try await CutoverTask(request, in: directory)
         let lock = request.isDryRun ? nil : try CutoverLock(folder: task.folder)
         defer { withExtendedLifetime(lock) {} }
         let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
         say(report.text)
-        guard report.exitCode == .ok else {
-            throw CutoverFailure("the task is not ready for a cut-over; nothing was changed", report.exitCode)
+        guard report.exitStatus == .done else {
+            throw CutoverFailure("the task is not ready for a cut-over; nothing was changed", report.exitStatus)
         }
         if request.isDryRun {
             for line in CutoverPlan(task, request).lines { say(line) }
-            return .ok
+            return
         }
-        return try await switchOver(try await verified(task))
+        try await switchOver(try await verified(task))
     }
 
     /// Compares both sides and mends what differs, which may take its time.
@@ -115,14 +105,14 @@ package struct CutoverService: Sendable {
         }
         let task = try await CutoverTask(request, in: directory)
         let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
-        if report.exitCode == .ok { return task }
+        if report.exitStatus == .done { return task }
         say(report.text)
-        throw CutoverFailure("the task is no longer ready for a cut-over; nothing was changed", report.exitCode)
+        throw CutoverFailure("the task is no longer ready for a cut-over; nothing was changed", report.exitStatus)
     }
 
     // MARK: The switch
 
-    private func switchOver(_ task: CutoverTask) async throws -> ExitCode {
+    private func switchOver(_ task: CutoverTask) async throws {
         let pause: WritePause
         do { pause = try await WritePause(settings: task.settings.source) } catch { throw CutoverFailure(error) }
         do {
@@ -133,7 +123,7 @@ package struct CutoverService: Sendable {
         } catch {
             throw await takeBack(pause, task, after: error)
         }
-        return try await leave(task, pause)
+        try await leave(task, pause)
     }
 
     /// Steps 3 to 6.
@@ -149,49 +139,12 @@ package struct CutoverService: Sendable {
         // 5. What the journal does not say is fetched, where writers wait and every record is applied.
         try await CutoverRefreshes(task, request, say: say).finish(until: deadline - reserve)
         try await CutoverStreams(task, request, say: say).fetch(until: deadline - reserve)
-        try await compare(task, until: deadline - reserve)
+        try await CutoverComparison(task, request, say: say).run(until: deadline - reserve)
         try Task.checkCancellation()
     }
 
     /// What of `pauseLimit` is kept for the way from the last look to the pause that is made longer.
     private var reserve: Duration { min(.seconds(1), request.pauseLimit / 4) }
-
-    private func compare(_ task: CutoverTask, until deadline: ContinuousClock.Instant) async throws {
-        var comparison = ComparisonService.Request()
-        switch request.check {
-        case .none: return
-        case .all: break
-        case .sample(let percent): comparison.samplePercent = percent
-        }
-        // Nothing is on its way that would have to be waited for.
-        comparison.settleSeconds = request.pauses ? 0.2 : 2
-        let service = ComparisonService(configuration: task.configuration, request: comparison)
-        let outcome = try await withThrowingTaskGroup(of: ComparisonService.Outcome?.self) { group in
-            group.addTask { try await service.run { _ in } }
-            group.addTask {
-                try await Task.sleep(until: deadline, clock: .continuous)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
-        guard let outcome else {
-            throw CutoverFailure(
-                "the comparison was not done in time", .targetUnavailable,
-                advice:
-                    "give it more with --pause-limit, take a smaller sample, or run 'df2redis check' before and use --check none"
-            )
-        }
-        guard outcome.summary.isEqual else {
-            throw CutoverFailure(
-                "\(outcome.summary.differenceCount) of \(outcome.summary.keys) keys differ, see \(outcome.file)",
-                .different)
-        }
-        let leftOut = outcome.summary.leftOutCount
-        say(
-            "\(outcome.summary.keys - outcome.summary.leftOut.values.reduce(0, +)) keys are equal on both sides\(leftOut > 0 ? ", \(leftOut) are left out by policy" : "")"
-        )
-    }
 
     // MARK: Back, or on
 
@@ -233,7 +186,7 @@ package struct CutoverService: Sendable {
     }
 
     /// Step 7.
-    private func leave(_ task: CutoverTask, _ pause: WritePause) async throws -> ExitCode {
+    private func leave(_ task: CutoverTask, _ pause: WritePause) async throws {
         let limit = task.settings.leaveLimit + .seconds(5)
         let began = await pause.began
         let outcome: TaskStop.Outcome
@@ -249,13 +202,13 @@ package struct CutoverService: Sendable {
         guard outcome == .ended else {
             throw CutoverFailure(
                 "the task has applied everything and was asked to leave, but has not ended after \(limit.components.seconds) s: see its log. 'df2redis stop \(request.task) --force' kills it",
-                .targetUnavailable)
+                .notDone)
         }
         if let began { say("writers waited \((began.duration(to: now)).hundredths) s; the task has left") }
         if let end, now > end {
             throw CutoverFailure(
                 "the task needed longer to leave than the pause of \(request.pauseLimit.components.seconds) s lasted: what the source has taken since may be missing. Run 'df2redis check --config \(task.file)'",
-                .targetUnavailable)
+                .notDone)
         }
         say("point clients to \(task.target) now")
         if let end {
@@ -267,34 +220,6 @@ package struct CutoverService: Sendable {
             "the task does not start again: it would overwrite what clients write there (\(CutoverMark.undo(task.name, task.file)))"
         )
         if let unit = task.unit { say("keep the task from starting at the next boot: systemctl disable \(unit)") }
-        return .ok
-    }
-}
-
-/// Where Ctrl-C no longer takes a cut-over back.
-private final class PointOfNoReturn: Sendable {
-    private enum State { case open, interrupted, passed }
-
-    private let state = Lock(State.open)
-
-    var isInterrupted: Bool { state.withLock { $0 == .interrupted } }
-
-    /// - Returns: `false` when it is too late.
-    func interrupt() -> Bool {
-        state.withLock { state in
-            if state == .passed { return false }
-            state = .interrupted
-            return true
-        }
-    }
-
-    /// - Returns: `false` when it was interrupted before.
-    func pass() -> Bool {
-        state.withLock { state in
-            if state == .interrupted { return false }
-            state = .passed
-            return true
-        }
     }
 }
 

@@ -1,3 +1,7 @@
+import Base
+import Dashboard
+import Replication
+
 /// While writers wait and every record is applied: has the streams read at the source whose groups consumers have read
 /// without a record (before v1.37), and waits until the target has them.
 struct CutoverStreams {
@@ -22,35 +26,42 @@ struct CutoverStreams {
         }
         if before.known == 0 { return }
         if let obstacle = before.obstacle {
-            return say("\(before.known) streams with groups of consumers are not read at the source: \(obstacle)")
+            return say("\(streams(before.known)) not read at the source: \(obstacle)")
         }
         let asked: Int
         do {
             asked = try await task.questions.ask { try $0.fetchStreams() }.asked ?? 0
         } catch ControlClient.Failure.impossible(let reason) {
-            return say("\(before.known) streams with groups of consumers are not read at the source: \(reason)")
+            return say("\(streams(before.known)) not read at the source: \(reason)")
         }
         try await wait(asked, before, until: deadline)
-        say("\(asked) streams with groups of consumers are as at the source")
+        say("\(streams(asked)) as at the source")
     }
 
-    private func wait(_ asked: Int, _ before: StreamsDocument, until deadline: ContinuousClock.Instant) async throws {
+    /// The beginning of a sentence.
+    private func streams(_ count: Int) -> String {
+        "\(counted(count, "stream")) with groups of consumers \(count == 1 ? "is" : "are")"
+    }
+
+    private func wait(
+        _ asked: Int, _ before: DemandAnswer<StreamsDocument>, until deadline: ContinuousClock.Instant
+    ) async throws {
         while true {
             let now = try await task.questions.ask { try $0.streams() }
-            guard now.pid == before.pid, now.phase == "stable" else {
+            guard now.pid == before.pid, now.phase == .stable else {
                 throw CutoverFailure(
-                    "the task does not follow its source any more (\(now.phase)); its log says why", .targetUnavailable)
+                    "the task does not follow its source any more (\(now.phase.rawValue)); its log says why", .notDone)
             }
             guard now.failed == before.failed || !request.verifies else {
                 throw CutoverFailure(
-                    "\(now.failed - before.failed) keys could not be read at the source or written at the target, see the task's log (--no-verify cuts over all the same)",
-                    .different)
+                    "\(counted(now.failed - before.failed, "key")) could not be read at the source or written at the target, see the task's log (--no-verify cuts over all the same)",
+                    .keysDiffer)
             }
             if now.waiting == 0 { return }
             guard ContinuousClock.now < deadline else {
                 throw CutoverFailure(
-                    "\(now.waiting) of \(asked) streams with groups of consumers were not read at the source in time: --pause-limit allows more",
-                    .targetUnavailable)
+                    "\(now.waiting) of \(counted(asked, "stream")) with groups of consumers \(now.waiting == 1 ? "was" : "were") not read at the source in time: --pause-limit allows more",
+                    .notDone)
             }
             try await Task.sleep(for: Self.pause)
         }

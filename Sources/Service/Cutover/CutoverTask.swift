@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 import Dragonfly
 import Glibc
@@ -8,7 +9,7 @@ import Replication
 /// The running task that is cut over: its configuration, and the questions that it answers over its socket.
 struct CutoverTask: Sendable {
     let name: String
-    let status: RunningTask
+    let status: StatusDocument
     let file: String
     let configuration: Configuration
     let settings: ReplicatorSettings
@@ -18,15 +19,16 @@ struct CutoverTask: Sendable {
     let unit: String?
     let questions: TaskQuestions
 
-    /// - Throws: `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
+    /// - Throws: `DemandFailure`, `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
     init(_ request: CutoverService.Request, in directory: RuntimeDirectory) async throws {
         name = request.task
         questions = try TaskQuestions(task: request.task, in: directory)
         folder = questions.socket.folder
         status = try await questions.ask { try $0.status().status }
         unit = Self.unit(of: status.pid)
-        guard let file = request.configurationFile ?? status.configuration.flatMap({ $0.isEmpty ? nil : $0 }) else {
-            throw CutoverFailure("the task does not say which file it was started with: give it with --config", .usage)
+        guard let file = request.configurationFile ?? (status.configuration.isEmpty ? nil : status.configuration) else {
+            throw CutoverFailure(
+                "the task does not say which file it was started with: give it with --config", .wrongUsage)
         }
         self.file = file
         configuration = try Self.loader(unit: unit).load(file, taskName: request.task).configuration
@@ -36,12 +38,12 @@ struct CutoverTask: Sendable {
     var source: String { settings.source.endpoint.description }
     var target: String { settings.target.place }
     /// As many as the source has shards, when the task was looked at.
-    var flows: Int { status.flows?.count ?? 0 }
+    var flows: Int { status.flows.count }
 
     /// How far the target is at this moment.
     ///
     /// - Throws: `ControlClient.Failure`
-    func positions() async throws -> RunningPositions { try await questions.ask { try $0.positions() } }
+    func positions() async throws -> PositionsDocument { try await questions.ask { try $0.positions() } }
 
     /// Asks the task to leave and not to start again, and waits for its end.
     ///
@@ -50,8 +52,7 @@ struct CutoverTask: Sendable {
         timeout: Duration, drains: Bool, say: @escaping @Sendable (String) -> Void
     ) async throws -> TaskStop.Outcome {
         let stop = TaskStop(
-            task: name, sockets: [questions.socket], timeout: timeout, force: false,
-            wish: TaskControl.Stop(drains: drains, isCutover: true))
+            questions.socket, timeout: timeout, force: false, wish: TaskControl.Stop(drains: drains, isCutover: true))
         return try await questions.onQueue { try stop.run(say) }
     }
 
@@ -71,47 +72,5 @@ struct CutoverTask: Sendable {
         // 0::/system.slice/system-df2redis.slice/df2redis@prod.service
         return groups.split(whereSeparator: \.isNewline).compactMap { $0.split(separator: "/").last }
             .first { $0.hasPrefix("df2redis@") && $0.hasSuffix(".service") }.map(String.init)
-    }
-}
-
-/// What a cut-over would do, in words.
-struct CutoverPlan {
-    private let task: CutoverTask
-    private let request: CutoverService.Request
-
-    init(_ task: CutoverTask, _ request: CutoverService.Request) {
-        self.task = task
-        self.request = request
-    }
-
-    var lines: [String] {
-        var steps: [String] = []
-        let seconds = request.pauseLimit.components.seconds
-        if request.verifies {
-            steps.append(
-                "compare both sides and mend what differs, while clients write (df2redis verify \(request.task))")
-        }
-        if request.pauses {
-            let milliseconds = "\(request.pauseLimit / .milliseconds(1))".prefix { $0 != "." }
-            steps.append("pause the writers of \(task.source) (CLIENT PAUSE \(milliseconds) WRITE)")
-            steps.append("wait until \(task.flows) flows have applied what DFLY REPLICAOFFSET says")
-        } else {
-            steps.append("wait, \(seconds) s at most, until \(task.source) journals nothing and all of it is applied")
-        }
-        steps.append("read the keys at the source that wait for it, if there are any")
-        steps.append("read the streams at the source that consumers have read without a record, if there are any")
-        switch request.check {
-        case .none: break
-        case .sample(let percent): steps.append("compare \(percent) % of the keys")
-        case .all: steps.append("compare all keys")
-        }
-        steps.append("have the task leave \(task.source) FIN-first, and set the source's own TTLs at \(task.target)")
-        if request.pauses {
-            steps.append(
-                "keep the writers of \(task.source) waiting for another \(seconds) s, in which clients move to \(task.target)"
-            )
-        }
-        return ["dry run: nothing was changed. A cut-over would"]
-            + steps.enumerated().map { "  \($0.offset + 1). \($0.element)" }
     }
 }

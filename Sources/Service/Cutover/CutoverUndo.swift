@@ -42,7 +42,7 @@ package struct CutoverUndo: Sendable {
         } catch {
             await control.close()
             let error = ReplicationError(error)
-            throw CutoverFailure("\(error.description); the task does not start yet: undo it again", error.exitCode)
+            throw CutoverFailure("\(error.description); the task does not start yet: undo it again", error.exitStatus)
         }
     }
 
@@ -76,7 +76,7 @@ package struct CutoverUndo: Sendable {
                 listener = "a process (\(error))"
             }
             throw CutoverFailure(
-                "\(listener) runs the task: wait for its end; nothing was changed", .targetUnavailable)
+                "\(listener) runs the task: wait for its end; nothing was changed", .alreadyRunning)
         }
     }
 

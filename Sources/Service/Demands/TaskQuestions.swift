@@ -7,10 +7,11 @@ struct TaskQuestions: Sendable {
     private let queue = DispatchQueue(label: "df2redis.questions")
     private static let patience = Duration.seconds(3)
 
-    /// - Throws: `ControlClient.Failure` when the task does not run.
-    init(task: String, in directory: RuntimeDirectory) throws(ControlClient.Failure) {
-        let sockets = directory.sockets(of: task)
-        socket = try TaskStop(task: task, sockets: sockets, timeout: .zero, force: false).socket()
+    /// - Throws: `DemandFailure` when the task does not run.
+    init(task: String, in directory: RuntimeDirectory) throws(DemandFailure) {
+        do throws(ControlClient.Failure) { socket = try directory.socket(ofRunning: task) } catch {
+            throw DemandFailure(error)
+        }
     }
 
     /// - Throws: `ControlClient.Failure`
@@ -25,45 +26,5 @@ struct TaskQuestions: Sendable {
         try await withCheckedThrowingContinuation { continuation in
             queue.async { continuation.resume(with: Result { try body() }) }
         }
-    }
-}
-
-/// Why a command on a running task has not done what it was asked for.
-package struct DemandFailure: Error, CustomStringConvertible {
-    package let description: String
-    package let exitCode: ExitCode
-
-    init(_ description: String, _ exitCode: ExitCode) {
-        self.description = description
-        self.exitCode = exitCode
-    }
-
-    init(_ error: any Error) {
-        switch error {
-        case let error as DemandFailure: self = error
-        case let error as ControlClient.Failure: self.init(error.description, error.exitCode)
-        case is CancellationError: self.init("interrupted", .targetUnavailable)
-        default: self.init("\(error)", .software)
-        }
-    }
-
-    static let restarted = DemandFailure(
-        "the task has been restarted meanwhile: ask it again", .targetUnavailable)
-}
-
-/// Runs the work of a command until it is done, or the operator interrupts it.
-enum InterruptibleCommand {
-    /// - Parameter onInterrupt: called with the signal's name.
-    static func run<Result: Sendable>(
-        onInterrupt: @escaping @Sendable (String) -> Void, _ work: @escaping @Sendable () async throws -> Result
-    ) async throws(DemandFailure) -> Result {
-        var signals = SignalWatcher()
-        let task = Task { try await work() }
-        signals.watch { name in
-            onInterrupt(name)
-            task.cancel()
-        }
-        defer { withExtendedLifetime(signals) {} }
-        do { return try await task.value } catch { throw DemandFailure(error) }
     }
 }

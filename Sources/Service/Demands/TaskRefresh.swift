@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 import Replication
 
@@ -37,11 +38,7 @@ package struct TaskRefresh: Sendable {
     package init(
         task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
     ) throws(DemandFailure) {
-        do throws(ControlClient.Failure) {
-            questions = try TaskQuestions(task: task, in: directory)
-        } catch {
-            throw DemandFailure(error)
-        }
+        questions = try TaskQuestions(task: task, in: directory)
         self.keysPerSecond = keysPerSecond
     }
 
@@ -52,18 +49,18 @@ package struct TaskRefresh: Sendable {
     package func run(
         _ source: KeySource, waits: Bool, onProgress: @escaping @Sendable (Outcome) -> Void
     ) async throws(DemandFailure) -> Outcome {
-        try await InterruptibleCommand.run(onInterrupt: { _ in }) {
-            var (outcome, mark) = try await ask(source, onProgress)
-            guard waits, let mark else { return outcome }
+        try await InterruptibleCommand.run {
+            var (outcome, receipt) = try await ask(source, onProgress)
+            guard waits, let receipt else { return outcome }
             while true {
-                let rest = try await questions.ask { try $0.rest(before: mark.mark) }
-                guard rest.pid == mark.pid else { throw DemandFailure.restarted }
+                let rest = try await questions.ask { try $0.rest(before: receipt.mark) }
+                guard rest.pid == receipt.pid else { throw DemandFailure.restarted }
                 outcome.waiting = rest.waiting
                 outcome.changing = rest.changing
-                outcome.leftOut = max(0, rest.leftOut - mark.leftOutBefore)
-                outcome.failed = max(0, rest.failed - mark.failedBefore - outcome.noRoom)
+                outcome.leftOut = max(0, rest.leftOut - receipt.leftOutBefore)
+                outcome.failed = max(0, rest.failed - receipt.failedBefore - outcome.noRoom)
                 outcome.obstacle =
-                    rest.obstacle ?? (rest.phase == "stable" ? nil : "the task is not stable (\(rest.phase))")
+                    rest.obstacle ?? (rest.phase == .stable ? nil : "the task is not stable (\(rest.phase.rawValue))")
                 onProgress(outcome)
                 outcome.isObstructed = rest.waiting > 0 && rest.obstacle != nil
                 if rest.waiting == 0 || outcome.isObstructed { return outcome }
@@ -75,9 +72,9 @@ package struct TaskRefresh: Sendable {
     /// In requests of bounded size, until the task has no room for more.
     private func ask(
         _ source: KeySource, _ onProgress: @Sendable (Outcome) -> Void
-    ) async throws -> (Outcome, RefreshReceipt?) {
+    ) async throws -> (Outcome, DemandAnswer<RefreshReceipt>?) {
         var outcome = Outcome()
-        var last: RefreshReceipt?
+        var last: DemandAnswer<RefreshReceipt>?
         var before: (failed: Int, leftOut: Int)?
         var body = KeyListBody()
         func send() async throws {
@@ -87,7 +84,7 @@ package struct TaskRefresh: Sendable {
             var receipt = try await questions.ask { try $0.refresh(bytes, keysPerSecond: rate) }
             let first = before ?? (receipt.failedBefore, receipt.leftOutBefore)
             before = first
-            (receipt.failedBefore, receipt.leftOutBefore) = first
+            (receipt.content.failedBefore, receipt.content.leftOutBefore) = first
             if let last, last.pid != receipt.pid { throw DemandFailure.restarted }
             last = receipt
             outcome.asked += receipt.asked
@@ -113,28 +110,41 @@ package struct TaskRefresh: Sendable {
 }
 
 extension TaskRefresh.Outcome {
-    package var exitCode: ExitCode { remaining == 0 ? .ok : .different }
+    package var exitStatus: ExitStatus { remaining == 0 ? .done : .keysDiffer }
 
     /// One line for a terminal.
     package var progress: String {
         waiting == 0
-            ? "\(asked) keys asked for"
-            : "reading at the source: \(waiting) of \(asked) keys left\(obstacle.map { ": \($0)" } ?? "")"
+            ? "\(counted(asked, "key")) asked for"
+            : "reading at the source: \(waiting) of \(counted(asked, "key")) left\(obstacle.map { ": \($0)" } ?? "")"
     }
 
     /// What it came to, a line for each thing to know.
     package func report(waited: Bool) -> [String] {
-        var lines = [
-            "\(asked) keys asked for\(waited && asked > 0 ? ", \(max(0, asked - changing - failed - leftOut - waiting)) of them are as at the source" : "")"
-        ]
-        if isObstructed, let obstacle { lines.append("\(waiting) wait to be read: \(obstacle)") }
-        func add(_ count: Int, _ text: String) { if count > 0 { lines.append("\(count) \(text)") } }
-        add(leftOut, "are left out by policy")
-        add(unreadable, "lines name no key, or one that is cut off: give these keys as arguments")
-        add(unplaced, "keys were not asked for: it is not known which shard of the source has them")
-        add(noRoom, "keys found no room, and none after them was asked for: run it again when fewer wait")
-        add(changing, "change whenever they are read, and wait to be read again")
-        add(failed, "could not be read or written: the task's log and its *.dead-letters.jsonl say why")
+        var lines = ["\(counted(asked, "key")) asked for"]
+        if waited, asked > 0 {
+            let equal = max(0, asked - changing - failed - leftOut - waiting)
+            lines[0] += ", \(equal) of them \(equal == 1 ? "is" : "are") as at the source"
+        }
+        func add(_ count: Int, _ one: String, _ many: String) {
+            if count > 0 { lines.append("\(count) \(count == 1 ? one : many)") }
+        }
+        if isObstructed, let obstacle { add(waiting, "waits to be read: \(obstacle)", "wait to be read: \(obstacle)") }
+        add(leftOut, "is left out by policy", "are left out by policy")
+        add(
+            unreadable, "line names no key, or one that is cut off: give this key as an argument",
+            "lines name no key, or one that is cut off: give these keys as arguments")
+        add(
+            unplaced, "key was not asked for: it is not known which shard of the source has it",
+            "keys were not asked for: it is not known which shard of the source has them")
+        add(
+            noRoom, "key found no room, and none after it was asked for: run it again when fewer wait",
+            "keys found no room, and none after them was asked for: run it again when fewer wait")
+        add(
+            changing, "changes whenever it is read, and waits to be read again",
+            "change whenever they are read, and wait to be read again")
+        let reason = "could not be read or written: the task's log and its *.dead-letters.jsonl say why"
+        add(failed, reason, reason)
         return lines
     }
 }

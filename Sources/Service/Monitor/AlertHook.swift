@@ -30,9 +30,7 @@ struct AlertHook: Sendable {
             ("TASK", task), ("SOURCE", source), ("ALERT", change.alert.name), ("STATE", change.state),
             ("MESSAGE", change.alert.message),
         ]
-        let json =
-            "{" + fields.map { "\(JSONText.quoted($0.0.lowercased())):\(JSONText.quoted($0.1))" }.joined(separator: ",")
-            + "}\n"
+        let json = JSONText.object(fields.map { ($0.0.lowercased(), JSONText.quoted($0.1)) }) + "\n"
         if let command {
             let environment = Dictionary(uniqueKeysWithValues: fields.map { ("DF2REDIS_\($0.0)", $0.1) })
             run(["/bin/sh", "-c", command], environment, json, "monitor.hook.command")

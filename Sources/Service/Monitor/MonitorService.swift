@@ -15,7 +15,7 @@ package struct MonitorService: Sendable {
     }
 
     /// Runs until SIGTERM or SIGINT.
-    package func run() async -> ExitCode {
+    package func run() async -> ExitStatus {
         var signals = SignalWatcher()
         let output = LogOutput.bootstrap(
             level: configuration.log.level, format: configuration.log.format,
@@ -35,7 +35,7 @@ package struct MonitorService: Sendable {
         defer { withExtendedLifetime(signals) {} }
         await work.value
         notifier.stopping()
-        return .ok
+        return .done
     }
 
     private func watch(_ logger: Logger, _ notifier: ServiceNotifier) async {

@@ -34,8 +34,8 @@ actor SourceProbe {
             let start = ContinuousClock.now
             let reply = try await connection.request("PING", timeout: limit)
             let time = start.duration(to: .now)
-            guard !isRefusal(reply) else { return fails("it answers \(reply.errorText ?? "")") }
-            guard time < limit else { return fails("it took \(time.tenths) s for PING") }
+            guard !isRefusal(reply) else { return alert(afterAnswer: "it answers \(reply.errorText ?? "")") }
+            guard time < limit else { return alert(afterAnswer: "it took \(time.tenths) s for PING") }
             failures = 0
             try await lookAtKind(connection)
             let info = try await connection.request("INFO", "replication", timeout: limit)
@@ -43,7 +43,7 @@ actor SourceProbe {
         } catch {
             if let connection { Task { _ = await connection.leave(within: .seconds(1)) } }
             connection = nil
-            return fails(saying: "\(SourceError(ordinary: error))")
+            return alert(after: "\(SourceError(ordinary: error))")
         }
     }
 
@@ -63,11 +63,12 @@ actor SourceProbe {
         return false
     }
 
-    private func fails(_ reason: String) -> [Alert] {
-        fails(saying: "the source \(settings.endpoint) does not answer well: \(reason)")
+    private func alert(afterAnswer reason: String) -> [Alert] {
+        alert(after: "the source \(settings.endpoint) does not answer well: \(reason)")
     }
 
-    private func fails(saying message: String) -> [Alert] {
+    /// Notes a failure; one alone is no alert yet.
+    private func alert(after message: String) -> [Alert] {
         failures += 1
         return failures < Self.failuresUntilAlert ? [] : [Alert(name: "unanswered", message: message)]
     }

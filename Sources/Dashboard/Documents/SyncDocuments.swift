@@ -14,9 +14,7 @@ struct SyncDocuments {
     init(_ report: TaskReport) {
         self.report = report
         state = report.current
-        status =
-            state.status
-            ?? ReplicationStatus(phase: .connecting, source: report.task.source, target: report.task.target)
+        status = report.status
     }
 
     var summary: String {
@@ -26,8 +24,8 @@ struct SyncDocuments {
                 name: "flow:\(flow.flow)", status: flowState(flow), message: flowMessage(flow),
                 updatedAt: Self.time(state.updatedAt))
         }
-        return Self.json(
-            Summary(
+        return JSONLine.text(
+            of: Summary(
                 stage: stage, stageMessage: status.summary, stageUpdatedAt: Self.time(state.phaseSince),
                 source: .init(addr: task.source),
                 target: .init(
@@ -47,8 +45,8 @@ struct SyncDocuments {
         // A percentage in the stable phase, too: what was copied is copied.
         let percent =
             status.phase == .stable ? 1 : sourceKeys > 0 ? min(Double(status.keys) / Double(sourceKeys), 1) : 0
-        return Self.json(
-            Progress(
+        return JSONLine.text(
+            of: Progress(
                 phase: stage, percent: percent, sourceKeysEstimated: sourceKeys,
                 targetKeysInitial: status.counters.targetKeysBefore ?? 0,
                 targetKeysCurrent: status.counters.targetKeys ?? 0, syncedKeys: status.keys,
@@ -65,11 +63,11 @@ struct SyncDocuments {
 
     /// The daemon's own comparison of both sides: the one that is asked for, or the last one. What `df2redis check` finds is in
     /// its file.
-    var check: String { Self.json(LastVerification(status)) }
+    var check: String { JSONLine.text(of: LastVerification(status)) }
 
     var events: String {
-        Self.json(
-            Events(
+        JSONLine.text(
+            of: Events(
                 events: report.events.latest.map {
                     .init(
                         timestamp: Self.time($0.time), type: Self.type($0.level), message: $0.message,
@@ -79,8 +77,8 @@ struct SyncDocuments {
 
     /// Ours: the last incidents with their keys.
     var incidents: String {
-        Self.json(
-            Incidents(
+        JSONLine.text(
+            of: Incidents(
                 incidents: report.incidents.map {
                     .init(
                         timestamp: Self.time($0.time * 1000), kind: $0.incident.kind.description,
@@ -119,13 +117,6 @@ struct SyncDocuments {
 
     static func time(_ milliseconds: Int64) -> String {
         Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(.iso8601)
-    }
-
-    static func json(_ value: some Encodable) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let data = (try? encoder.encode(value)) ?? Data("{}".utf8)
-        return String(decoding: data, as: UTF8.self) + "\n"
     }
 }
 

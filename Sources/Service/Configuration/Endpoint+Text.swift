@@ -1,22 +1,7 @@
-extension Configuration {
-    /// A host and a port, written `host:port`, an IPv6 address in brackets: `[2001:db8::1]:6379`.
-    package struct Address: Sendable, Hashable, CustomStringConvertible {
-        /// A name or a numeric address, without brackets; empty (all interfaces) only where a service listens.
-        package var host: String
-        package var port: UInt16
+package import Link
 
-        package init(host: String, port: UInt16) {
-            self.host = host
-            self.port = port
-        }
-
-        package var description: String {
-            host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
-        }
-    }
-}
-
-extension Configuration.Address {
+/// Written `host:port`, an IPv6 address in brackets: `[2001:db8::1]:6379`.
+extension Endpoint {
     /// Parses an address to connect to: a host and a port from 1.
     package init?(connecting text: String) {
         self.init(text)

@@ -1,3 +1,4 @@
+import Base
 import Replication
 
 /// What `/api/check/latest` answers: the comparison of both sides that is under way as somebody has asked for it, or the last
@@ -41,8 +42,8 @@ struct LastVerification: Encodable, Equatable {
         (keys, found, leftOutByPolicy) = (pass.progress.keys, pass.found, pass.progress.leftOut)
         message =
             pass.phase == .mending
-            ? "\(pass.waiting) of \(found) keys that differed are to be read at the source"
-            : "\(keys) of \(pass.progress.expectedKeys) keys compared, \(found) differ"
+            ? "\(pass.waiting) of \(counted(found, "key")) that differed \(pass.waiting == 1 ? "is" : "are") to be read at the source"
+            : "\(keys) of \(counted(pass.progress.expectedKeys, "key")) compared, \(found) \(found == 1 ? "differs" : "differ")"
         if let failure = pass.failure { message += ": \(failure)" }
     }
 
@@ -57,11 +58,13 @@ struct LastVerification: Encodable, Equatable {
         (keys, found, leftOutByPolicy) = (pass.progress.keys, pass.found, pass.progress.leftOut)
         switch status {
         case .failed: message = pass.failure ?? "both sides could not be compared"
-        case .stopped: message = "stopped after \(keys) keys, \(found) of them differed"
+        case .stopped: message = "stopped after \(counted(keys, "key")), \(found) of them differed"
         case .notRun, .running, .completed:
             (mended, inconsistentKeys) = (pass.mended, pass.foreign + pass.remaining)
             message =
-                found == 0 ? "\(keys) keys, none differs" : "\(keys) keys, \(found) differed, \(pass.mended) are mended"
+                found == 0
+                ? "\(counted(keys, "key")), none differs"
+                : "\(counted(keys, "key")), \(found) differed, \(pass.mended) \(pass.mended == 1 ? "is" : "are") mended"
             addLeftOut()
         }
     }
@@ -72,7 +75,9 @@ struct LastVerification: Encodable, Equatable {
         finishedAt = SyncDocuments.time(pass.at)
         (keys, found, leftOutByPolicy) = (pass.progress.keys, pass.found, pass.progress.leftOut)
         message =
-            found == 0 ? "\(keys) keys, none differs" : "\(keys) keys, \(found) differed and are read at the source"
+            found == 0
+            ? "\(counted(keys, "key")), none differs"
+            : "\(counted(keys, "key")), \(found) differed and \(found == 1 ? "is" : "are") read at the source"
         addLeftOut()
     }
 

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Link
 import Redis
@@ -7,21 +8,22 @@ import Wire
 
 @testable import Service
 
-@Suite struct `The exit codes` {
-    @Test func `are those of sysexits`() {
-        let expected: [ExitCode: Int32] = [
-            .ok: EX_OK, .different: 1, .usage: EX_USAGE, .policyStop: EX_DATAERR, .sourceUnavailable: EX_UNAVAILABLE,
-            .software: EX_SOFTWARE, .osError: EX_OSERR, .cantCreate: EX_CANTCREAT, .ioError: EX_IOERR,
-            .targetUnavailable: EX_TEMPFAIL, .protocolError: EX_PROTOCOL, .noPermission: EX_NOPERM, .config: EX_CONFIG,
-        ]
-        #expect(expected.count == ExitCode.allCases.count)
-        for (code, number) in expected { #expect(code.rawValue == number) }
+@Suite struct `The exit statuses` {
+    @Test func `are those of sysexits, and say the same about a restart where they are the same`() {
+        #expect(Set(Service.ExitStatus.allCases.map(\.code)) == [0, 1, 64, 65, 69, 70, 71, 73, 74, 75, 76, 77, 78])
+        for status in Service.ExitStatus.allCases {
+            let first = Service.ExitStatus(code: status.code)
+            #expect(first?.code == status.code)
+            #expect(first?.mayHealByRestart == status.mayHealByRestart, "\(status)")
+        }
+        #expect(Service.ExitStatus(code: 2) == nil)
     }
 
-    @Test func `stand in the table, each in a row`() {
-        let rows = ExitCode.table.split(separator: "\n").dropFirst(2)
-        #expect(rows.count == ExitCode.allCases.count)
-        #expect(rows.last == "| 78 | \(ExitCode.config.meaning) | no |")
+    @Test func `are in the README as they are in the code`() throws {
+        var path = URL(fileURLWithPath: #filePath)
+        for _ in 0..<3 { path.deleteLastPathComponent() }
+        let readme = try String(contentsOf: path.appendingPathComponent("README.md"), encoding: .utf8)
+        #expect(readme.contains("\n\(Service.ExitStatus.table)\n"))
     }
 
     @Test(arguments: [
@@ -30,10 +32,10 @@ import Wire
     ])
     func `say when it is the system that refuses`(error: SystemError) {
         let refusal = ReplicationError(TargetError(error))
-        #expect(refusal.exitCode == .osError)
+        #expect(refusal.exitStatus == .systemRefused)
         #expect(refusal.isTransient, "a task that has begun waits until the system has some again")
         #expect(
-            ReplicationError(TargetError(SystemError("connect", errno: EAGAIN, peer: "a:1"))).exitCode
+            ReplicationError(TargetError(SystemError("connect", errno: EAGAIN, peer: "a:1"))).exitStatus
                 == .targetUnavailable)
     }
 
@@ -42,10 +44,10 @@ import Wire
         #expect(shortage == .noMemory("a ZSTD decoder", offset: 7))
         #expect("\(shortage)" == "no memory for a ZSTD decoder (byte 7)")
         let refusal = ReplicationError(.init(shortage), "\(shortage)")
-        #expect(refusal.exitCode == .osError)
+        #expect(refusal.exitStatus == .systemRefused)
         #expect(refusal.isTransient, "the source is left in order, and the flow is read again later")
         let fault = ReplicationError(.init(WireError.malformed("no ZSTD frame", offset: 0)), "no ZSTD frame")
-        #expect(fault.exitCode == .protocolError)
+        #expect(fault.exitStatus == .protocolViolated)
         #expect(!fault.isTransient)
     }
 }

@@ -1,0 +1,54 @@
+import Base
+import NIOCore
+
+/// The connections of a server that are open, to be closed when it stops.
+///
+/// A connection that has been made ready and that nobody handles ends the process (`NIOAsyncWriter`), so a server that stops
+/// makes no more ready, and lets those be handled first that are.
+final class OpenConnections: Sendable {
+    private struct State {
+        var channels: [ObjectIdentifier: any Channel] = [:]
+        /// Connections that are not handled yet.
+        var unhandled = 0
+        var isStopping = false
+    }
+
+    private static let pause = Duration.milliseconds(5)
+    private static let handlingLimit = Duration.seconds(1)
+
+    private let state = Lock(State())
+
+    var count: Int { state.withLock { $0.channels.count } }
+
+    /// - Returns: `false` when no more are taken.
+    func insert(_ channel: any Channel) -> Bool {
+        let isTaken = state.withLock { state in
+            if state.isStopping { return false }
+            state.channels[ObjectIdentifier(channel)] = channel
+            state.unhandled += 1
+            return true
+        }
+        if isTaken {
+            channel.closeFuture.whenComplete { [self] _ in
+                state.withLock { $0.channels[ObjectIdentifier(channel)] = nil }
+            }
+        }
+        return isTaken
+    }
+
+    /// A connection that was inserted is handled, or will never be ready.
+    func noteHandled() { state.withLock { $0.unhandled -= 1 } }
+
+    /// Takes no more connections, and waits until those that were taken are handled.
+    func stop() async {
+        state.withLock { $0.isStopping = true }
+        let deadline = ContinuousClock.now + Self.handlingLimit
+        while state.withLock({ $0.unhandled > 0 }), ContinuousClock.now < deadline {
+            try? await Task.sleep(for: Self.pause)
+        }
+    }
+
+    func closeAll() {
+        for channel in state.withLock({ Array($0.channels.values) }) { channel.close(promise: nil) }
+    }
+}

@@ -1,0 +1,22 @@
+/// Why a command on a running task has not done what it was asked for.
+package struct DemandFailure: Error, CustomStringConvertible {
+    package let description: String
+    package let exitStatus: ExitStatus
+
+    init(_ description: String, _ exitStatus: ExitStatus) {
+        self.description = description
+        self.exitStatus = exitStatus
+    }
+
+    init(_ error: any Error) {
+        switch error {
+        case let error as DemandFailure: self = error
+        case let error as ControlClient.Failure: self.init(error.description, error.exitStatus)
+        case is CancellationError: self.init("interrupted", .notDone)
+        default: self.init("\(error)", .defect)
+        }
+    }
+
+    static let restarted = DemandFailure(
+        "the task has been restarted meanwhile: ask it again", .notDone)
+}

@@ -1,0 +1,72 @@
+import Base
+import Dashboard
+import Logging
+import Replication
+import Systemd
+
+/// Reports the task's state to systemd, the status file and the log.
+final class TaskReporter: Sendable {
+    private static let beatsPerLine = 30
+    /// What an attempt may take beyond the wait before it.
+    private static let loadingPatience = Duration.seconds(30)
+
+    private let status: TaskReport
+    private let file: StatusFile
+    private let notifier: ServiceNotifier
+    private let logger: Logger
+    private let output: LogOutput
+    private let state = Lock((beats: 0, hasFileFailed: false))
+
+    init(
+        _ status: TaskReport, statusFile: String, notifier: ServiceNotifier, logger: Logger, output: LogOutput
+    ) {
+        self.status = status
+        file = StatusFile(path: statusFile)
+        self.notifier = notifier
+        self.logger = logger
+        self.output = output
+    }
+
+    func report(_ notice: ReplicatorNotice) {
+        status.take(notice)
+        switch notice {
+        case .sessionEnded: break
+        case .ready(let status):
+            notifier.ready(status: status.summary)
+            write()
+        case .phase(let status):
+            notifier.status(status.summary)
+            write()
+        case .loading(let status, let next):
+            // The one way around the start's timeout: the peer says that it makes progress, and we go on asking.
+            notifier.extendTimeout(next + Self.loadingPatience)
+            notifier.status(status.summary)
+        case .beat(let status, let isAlive):
+            if isAlive { notifier.watchdogPing() }
+            notifier.status(status.summary)
+            write()
+            output.reportSuppressed()
+            let beats = state.withLock { state in
+                state.beats += 1
+                return state.beats
+            }
+            if beats % Self.beatsPerLine == 0 || (status.phase == .fullSync && beats % 5 == 0) {
+                logger.info("\(status.summary)", metadata: ["phase": "\(status.phase.rawValue)"])
+            }
+        }
+    }
+
+    private func write() {
+        do throws(SystemError) {
+            try file.write(status)
+            // A disk that is full a second time is news.
+            state.withLock { $0.hasFileFailed = false }
+        } catch {
+            let isFirst = state.withLock { state in
+                defer { state.hasFileFailed = true }
+                return !state.hasFileFailed
+            }
+            if isFirst { logger.warning("the status file cannot be written: \(error)") }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import Foundation
+import Testing
+
+@testable import Service
+
+@Suite struct `A task that is to start` {
+    private func claim(_ folder: TemporaryFolder, stateDirectory: String? = nil) -> (TaskClaim, Service.Configuration) {
+        var configuration = Service.Configuration()
+        configuration.taskName = "prod"
+        configuration.stateDirectory = stateDirectory ?? "\(folder.path)/state"
+        configuration.spool.directory = "\(folder.path)/spool/prod"
+        return (TaskClaim(configuration, configurationFile: "/etc/df2redis/prod.yaml"), configuration)
+    }
+
+    @Test func `has its folders and its lock`() async throws {
+        let folder = try TemporaryFolder()
+        let lock = try await claim(folder).0.take()
+        for name in ["state/prod.lock", "spool/prod"] {
+            #expect(FileManager.default.fileExists(atPath: "\(folder.path)/\(name)"), "\(name)")
+        }
+        withExtendedLifetime(lock) {}
+    }
+
+    @Test func `does not where a folder is a file, whose setting it names`() async throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.write("", to: "file")
+        let refusal = await #expect(throws: TaskClaim.Refusal.self) {
+            try await claim(folder, stateDirectory: file).0.take()
+        }
+        #expect(refusal?.exitStatus == .fileNotMade)
+        #expect(refusal?.errno == ENOTDIR)
+        #expect(refusal?.description == "stateDir: mkdir \(file): Not a directory")
+    }
+
+    @Test func `does not after a cut-over, and says how it would`() async throws {
+        let folder = try TemporaryFolder()
+        let (claim, configuration) = claim(folder)
+        withExtendedLifetime(try await claim.take()) {}
+        try CutoverMark(configuration).set()
+        let refusal = await #expect(throws: TaskClaim.Refusal.self) { try await claim.take() }
+        #expect(refusal?.exitStatus == .cutOver)
+        #expect(refusal?.description.contains("df2redis cutover prod --undo") == true)
+    }
+}
+
+@Suite struct `What the master knows a task by` {
+    @Test func `is the same on a host, and another one for another task or host`() {
+        let id = ReplicaIdentity(task: "prod", host: "db7").clientID
+        #expect(id.utf8.count == 40 && id.allSatisfy(\.isHexDigit))
+        #expect(id == ReplicaIdentity(task: "prod", host: "db7").clientID)
+        for other in [ReplicaIdentity(task: "test", host: "db7"), ReplicaIdentity(task: "prod", host: "db8")] {
+            #expect(other.clientID != id)
+        }
+        #expect(ReplicaIdentity(task: "prod", host: "db7").displayName == "df2redis/prod@db7")
+    }
+}
