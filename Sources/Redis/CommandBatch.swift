@@ -211,7 +211,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package func takeCommandsBeforeLongOne(in database: UInt32) -> CommandBatch? {
         guard isRetained, isInCommand, let hugeCommand, hugeCommand.index > 1 else { return nil }
         var start = 0
-        visitCommands { number, reader, _ in if number == hugeCommand.index { start = reader.offset } }
+        visitCommand(hugeCommand.index) { _, reader, _ in start = reader.offset }
         let long = bytes.withUnsafeBytes { bytes in
             // Back to the command's head.
             let head = bytes[..<start].lastIndex(of: UInt8(ascii: "*")) ?? start
@@ -270,36 +270,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     package func beginWriting() { written = 0 }
 
     // MARK: Looking back
-
-    /// The command number `index` of the batch, as it was sent.
-    package func label(ofCommand index: Int) -> Label {
-        if let hugeCommand, hugeCommand.index == index { return Label(name: hugeCommand.label, key: "") }
-        guard isRetained else { return Label(name: "command \(index + 1) of a batch too large to keep", key: "") }
-        var label = Label(name: "", key: "")
-        var database: UInt32 = 0
-        visitCommands { number, reader, arguments in
-            guard number <= index, let first = reader.readBulkArgument() else { return }
-            let isSelect = first.isWord("SELECT")
-            guard number == index || isSelect else { return }
-            let keyPlace = Self.keyPlace(of: first)
-            if number == index { label.name = first.withUnsafeBytes { String(decoding: $0, as: UTF8.self) } }
-            for place in 1..<max(arguments, 1) {
-                guard let argument = reader.readBulkArgument() else { return }
-                if isSelect, number < index { database = UInt32(clamping: parseInteger(argument) ?? 0) }
-                if number == index, place == keyPlace { label.key = printableKey(argument) }
-            }
-        }
-        label.database = database
-        return label
-    }
-
-    /// Which argument of a command is its first key; 0 when it has none.
-    private static func keyPlace(of name: RawSpan) -> Int {
-        if name.isWord("EVAL") { return 3 }
-        // RENAMENX ends a value that was built aside: the key is the name that it takes.
-        if name.isWord("XGROUP") || name.isWord("BITOP") || name.isWord("RENAMENX") { return 2 }
-        return name.isWord("SELECT") || name.isWord("SCRIPT") ? 0 : 1
-    }
 
     /// The same batch without the commands at `indices`, sealed, not sent; a run is taken apart.
     package func removing(_ indices: Set<Int>) -> CommandBatch {
@@ -404,16 +374,30 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     }
 
     /// Calls `body` with each command between MULTI and EXEC: its number, a reader at its first argument, how many.
-    func visitCommands(_ body: (Int, inout ByteReader, Int) -> Void) {
+    func visitCommands(_ body: (Int, inout ByteReader, Int) -> Void) { visitCommands(before: commandCount, body) }
+
+    private func visitCommands(before end: Int, _ body: (Int, inout ByteReader, Int) -> Void) {
         bytes.withUnsafeBytes { memory in
             var reader = ByteReader(RawSpan(_unsafeBytes: memory))
             _ = reader.skip(15)  // MULTI
-            for number in 0..<commandCount {
+            for number in 0..<end {
                 guard let arguments = reader.readDecimalLine(after: UInt8(ascii: "*")) else { return }
                 var inside = ByteReader(reader.bytes, offset: reader.offset)
                 body(number, &inside, arguments)
                 for _ in 0..<arguments { _ = reader.readBulkArgument() }
             }
+        }
+    }
+
+    /// Calls `body` with the command number `index` and the database that it is sent in; a batch that is not kept has none.
+    func visitCommand(_ index: Int, _ body: (UInt32, inout ByteReader, Int) -> Void) {
+        guard isRetained, index < commandCount else { return }
+        var database: UInt32 = 0
+        visitCommands(before: index + 1) { number, reader, arguments in
+            if number == index { return body(database, &reader, arguments) }
+            guard let name = reader.readBulkArgument(), name.isWord("SELECT"), let argument = reader.readBulkArgument()
+            else { return }
+            database = UInt32(clamping: parseInteger(argument) ?? 0)
         }
     }
 }

@@ -2,7 +2,7 @@
 /// while it is built does not keep.
 struct CommandMarks {
     /// Those that leave an existing key as it is, with that key.
-    var guarded: [Int: CommandBatch.Label] = [:]
+    var guarded: [Int: CommandLabel] = [:]
     /// Those that have had an effect at the source.
     var effective: Set<Int> = []
     /// Those that write what was read at the source.
@@ -22,11 +22,11 @@ struct CommandMarks {
 extension CommandBatch {
     /// The command just begun leaves an existing key `key` as it is: a reply that says so is a conflict.
     package func noteGuarded(key: String, database: UInt32) {
-        marks.guarded[commandCount - 1] = Label(name: "", key: key, database: database)
+        marks.guarded[commandCount - 1] = CommandLabel(name: "", key: key, database: database)
     }
 
     /// The key that the command number `index` must not overwrite; `nil` for any other command.
-    package func guardedKey(ofCommand index: Int) -> Label? { marks.guarded[index] }
+    package func guardedKey(ofCommand index: Int) -> CommandLabel? { marks.guarded[index] }
 
     /// The command number `index` leaves an existing key as it is.
     func isGuarded(_ index: Int) -> Bool { marks.guarded[index] != nil }

@@ -2,45 +2,6 @@ package import Dispatch
 package import Link
 import Wire
 
-/// What became of a batch.
-package enum BatchOutcome: Equatable, Sendable {
-    /// A reply that is not what the command hoped for.
-    package struct Irregularity: Equatable, Sendable {
-        package enum Kind: Equatable, Sendable {
-            case error(String), null, zero, empty
-            /// In a cluster: it was not sent, since a value would have to be taken to another slot and is over a limit.
-            case tooLarge(TargetLimits.Excess)
-        }
-        /// The command's number in the batch.
-        package var command: Int
-        package var kind: Kind
-
-        package init(command: Int, kind: Kind) { (self.command, self.kind) = (command, kind) }
-    }
-
-    /// EXEC ran: every command took effect but those with an error.
-    case applied([Irregularity])
-    /// Commands were refused before EXEC, so nothing took effect.
-    case refused([Irregularity])
-    /// The transaction itself was refused, in these words, not for one of its commands.
-    case rejected(String)
-    /// In a cluster, where a right is missing: what needs it has not taken effect, other parts may have. It is never sent
-    /// again by this session: only the marks in the slots, which the next one reads, say what is still to be done.
-    case cutShort([Irregularity])
-
-    package var isApplied: Bool {
-        if case .applied = self { true } else { false }
-    }
-}
-
-extension BatchOutcome.Irregularity {
-    /// The user lacks a right that the task cannot do without. A script is no data: without it the task goes on.
-    package func isMissingRight(in batch: CommandBatch) -> Bool {
-        guard case .error(let text) = kind, text.hasPrefix("NOPERM") else { return false }
-        return batch.label(ofCommand: command).name != "SCRIPT"
-    }
-}
-
 /// One connection to the target that carries transactions one after the other.
 ///
 /// A batch that is refused as a whole is overtaken by those that were sent after it. Whether that may be is the owner's to
@@ -61,7 +22,7 @@ package final class TransactionLink {
     private let onRoom: () -> Void
     private var stage = Stage.idle
     private var replies = ByteBuffer(capacity: 64 << 10)
-    private var irregularities: [BatchOutcome.Irregularity] = []
+    private var unexpectedReplies: [UnexpectedReply] = []
     /// Why the target does not even take MULTI: what follows runs without a transaction.
     private var rejection: String?
     /// The last reply, if it was an error: the reason, should the target close now.
@@ -107,7 +68,7 @@ package final class TransactionLink {
     package var isIdle: Bool { batch == nil && !isLost }
     package var hasFailed: Bool { isLost }
 
-    /// How long the target has owed an answer and given no sign of life; zero when it owes none.
+    /// How long the target has owed an answer without a sign of life; zero if it owes none.
     package var silence: Duration {
         guard let batch, !isLost, batch.isSealed || unwrittenBytes > 0 else { return .zero }
         return max(sent, channel.lastTraffic).duration(to: .now)
@@ -119,7 +80,7 @@ package final class TransactionLink {
     /// Bytes that may still be sent before an answer comes: so many that a target far away always has something to do.
     package var room: Int { isLost ? 0 : max(roundTrips.windowBytes - bytesInFlight, 0) }
 
-    /// Sends a batch: sealed, or one that is written while it is being built.
+    /// Sends a batch, which is sealed or is still being built.
     package func send(_ batch: CommandBatch) {
         sent = .now
         if self.batch == nil {
@@ -175,7 +136,7 @@ package final class TransactionLink {
     /// What is received next is about another batch.
     private func begin() {
         stage = .multi
-        irregularities = []
+        unexpectedReplies = []
         rejection = nil
         lastError = nil
     }
@@ -214,7 +175,7 @@ package final class TransactionLink {
     }
 
     private func readReplies() throws {
-        // The replies leave `self` for the time, so that they can be read while `self` changes.
+        // The replies are moved out of `self` meanwhile, so that they can be read while `self` changes.
         var received = ByteBuffer()
         swap(&received, &replies)
         var reader = ByteReader(received.bytes)
@@ -285,33 +246,33 @@ package final class TransactionLink {
                     guard shape == .error else {
                         throw TargetError(.protocolViolation, "EXEC was not answered by an array")
                     }
-                    if irregularities.isEmpty || rejection != nil {
+                    if unexpectedReplies.isEmpty || rejection != nil {
                         finish(.rejected(rejection ?? errorText(in: reader.bytes, from: start)))
                     } else {
-                        finish(.refused(irregularities))
+                        finish(.refused(unexpectedReplies))
                     }
                 }
             case .elements(let number, let count):
                 let plain = reader.skipPlainReplies(atMost: count - number)
                 if plain > 0 {
                     stage = .elements(number + plain, of: count)
-                    if number + plain == count { finish(.applied(irregularities)) }
+                    if number + plain == count { finish(.applied(unexpectedReplies)) }
                     continue
                 }
                 guard let shape = try reader.scanReply() else { return }
                 switch shape {
                 case .error: note(number, errorText(in: reader.bytes, from: start))
-                case .null where batch.reportsConflicts: irregularities.append(.init(command: number, kind: .null))
+                case .null where batch.reportsConflicts: unexpectedReplies.append(.init(command: number, kind: .null))
                 case .integer
                 where reader.bytes[start + 1] == UInt8(ascii: "0")
                     && (batch.reportsConflicts || batch.isEffective(number)):
-                    irregularities.append(.init(command: number, kind: .zero))
+                    unexpectedReplies.append(.init(command: number, kind: .zero))
                 case .array(elements: 0, _) where batch.reportsEmptyReplies:
-                    irregularities.append(.init(command: number, kind: .empty))
+                    unexpectedReplies.append(.init(command: number, kind: .empty))
                 default: break
                 }
                 if number + 1 == count {
-                    finish(.applied(irregularities))
+                    finish(.applied(unexpectedReplies))
                 } else {
                     stage = .elements(number + 1, of: count)
                 }
@@ -320,7 +281,7 @@ package final class TransactionLink {
     }
 
     private func note(_ command: Int, _ text: String) {
-        irregularities.append(.init(command: command, kind: .error(text)))
+        unexpectedReplies.append(.init(command: command, kind: .error(text)))
     }
 
     private func noteError(in bytes: RawSpan, from start: Int) -> String {

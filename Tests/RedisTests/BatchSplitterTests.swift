@@ -237,11 +237,11 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
     @Test func `is done when all has been answered`() throws {
         let plain = try work("SET foo 1", "DEL foo")
         answer(plain)
-        #expect(plain.isDone && plain.irregularities.isEmpty)
+        #expect(plain.isDone && plain.unexpectedReplies.isEmpty)
         let transaction = try work("INCR foo", "APPEND foo x")
         answer(transaction, elements: [1: "WRONGTYPE Operation"])
         #expect(transaction.isDone)
-        #expect(transaction.irregularities == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
+        #expect(transaction.unexpectedReplies == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
     }
 
     @Test func `what was redirected is sent again with all that follows it in its slot`() throws {
@@ -266,7 +266,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         work.lost(0)
         answer(work, 0, [1: asks, 3: asks])
         answer(work, 0, asking: true)
-        #expect(work.isDone && work.irregularities.isEmpty)
+        #expect(work.isDone && work.unexpectedReplies.isEmpty)
     }
 
     @Test func `what follows a redirected command about several keys is repeated, at the slot's master`() throws {
@@ -307,7 +307,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         answer(work, 0, [0: asks, 1: "WRONGTYPE Operation"])
         answer(work, 0, asking: true)
         #expect(work.isDone)
-        #expect(work.irregularities == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
+        #expect(work.unexpectedReplies == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
     }
 
     @Test func `a redirected command finds its database there, and what follows it at the master`() throws {
@@ -334,7 +334,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
     @Test func `a command that a node refuses to queue is left out, and the rest of its slot is done`() throws {
         let work = try work("INCR foo", "NOSUCH foo", "INCR foo")
         answer(work, 0, [2: "ERR unknown command", 5: "EXECABORT Transaction discarded"])
-        #expect(work.irregularities == [.init(command: 1, kind: .error("ERR unknown command"))])
+        #expect(work.unexpectedReplies == [.init(command: 1, kind: .error("ERR unknown command"))])
         #expect(try work.lines()[foo]?.filter { $0.hasPrefix("INCR") }.count == 2)
         #expect(work.state(of: 0) == .sent)
     }
@@ -343,14 +343,14 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         let work = try work("INCR foo", "APPEND foo x")
         answer(work, 0, [1: "NOPERM this user", 4: "EXECABORT Transaction discarded"])
         #expect(work.isDone && work.isForbidden)
-        #expect(work.irregularities.map(\.command) == [0])
+        #expect(work.unexpectedReplies.map(\.command) == [0])
     }
 
     @Test func `without the right to load scripts the rest of the transaction is done`() throws {
         let work = try #require(works(split(["INCR foo", "SCRIPT LOAD return"], next: 10, masters: [foo])).first)
         answer(work, 0, [2: "NOPERM this user", 4: "EXECABORT Transaction discarded"])
         #expect(!work.isForbidden && !work.isDone)
-        #expect(work.irregularities == [.init(command: 1, kind: .error("NOPERM this user"))])
+        #expect(work.unexpectedReplies == [.init(command: 1, kind: .error("NOPERM this user"))])
         #expect(try work.lines()[foo]?.dropLast(2) == ["MULTI", "INCR foo"])
     }
 
@@ -396,7 +396,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
                 } else {
                     work.lost(0)
                 }
-                #expect(work.state(of: 0) == .ready && work.irregularities.isEmpty)
+                #expect(work.state(of: 0) == .ready && work.unexpectedReplies.isEmpty)
             }
         }
     }
@@ -420,7 +420,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         work.lost(0)
         #expect(!work.isDone)
         answer(work, 0, [0: "WRONGTYPE Operation"])
-        #expect(work.isDone && work.irregularities.isEmpty)
+        #expect(work.isDone && work.unexpectedReplies.isEmpty)
     }
 
     @Test func `a mark that cannot be written fails the work`() throws {

@@ -131,7 +131,7 @@ import Wire
     private func asked(whenRefused command: String, of batch: CommandBatch) throws -> Set<String> {
         let index = try #require(batch.wireLines().firstIndex(of: command))
         let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
-        let refusal = BatchOutcome.Irregularity(command: index, kind: .error("ERR value is not an integer"))
+        let refusal = UnexpectedReply(command: index, kind: .error("ERR value is not an integer"))
         #expect(classifier.classify(refusal, of: batch) == nil)
         defer { queue.fullSyncBegins() }
         return asked
@@ -171,7 +171,7 @@ import Wire
 
     private struct Reply: Sendable {
         var command: String
-        var kind: BatchOutcome.Irregularity.Kind
+        var kind: UnexpectedReply.Kind
         var isEffective = false
         var isRepeated = false
         var keys: Set<String>

@@ -51,7 +51,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     package var limits = TargetLimits()
     /// Why the command cannot be run: a value that is copied to another slot is one argument of a request and may be too
     /// large.
-    package private(set) var refusal: BatchOutcome.Irregularity?
+    package private(set) var refusal: UnexpectedReply?
     /// Whether the command can neither be completed nor run again. An earlier process ran it; since then home has lost the
     /// result, but another slot still has its mark.
     package private(set) var isPartlyApplied = false

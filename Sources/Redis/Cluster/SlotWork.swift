@@ -52,7 +52,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// The kept replies, by the order in which their commands were added as words.
     package private(set) var values: [Int: RESPValue] = [:]
     /// Unexpected replies to commands of the batch.
-    package private(set) var irregularities: [BatchOutcome.Irregularity] = []
+    package private(set) var unexpectedReplies: [UnexpectedReply] = []
     /// Whether the task lacks a right that it needs. Commands that need the right have not been run; others may have been.
     package private(set) var isForbidden = false
     /// Why the work cannot be completed at all.
@@ -325,21 +325,16 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             if let answer = commands[command].answer { values[Int(answer)] = value }
         case .error(let text):
             guard let number, let batch else { return fail(TargetError.reply(text, to: "a request")) }
-            let irregularity = BatchOutcome.Irregularity(command: number, kind: .error(text))
-            if irregularity.isMissingRight(in: batch) { isForbidden = true }
+            let refusal = UnexpectedReply(command: number, kind: .error(text))
+            if refusal.isMissingRight(in: batch) { isForbidden = true }
             // A repeated command may find a value that later commands have written to its key.
             if isRepeats(command, isRepeated), text.hasPrefix("WRONGTYPE") { return }
-            irregular(number, .error(text))
+            add(refusal)
         case .shape(let shape, let isZero):
             guard let number, let batch else { return }
-            switch shape {
-            case .null where batch.reportsConflicts: irregular(number, .null)
-            case .integer
-            where isZero && (batch.reportsConflicts || (batch.isEffective(number) && !isRepeats(command, isRepeated))):
-                irregular(number, .zero)
-            case .array(elements: 0, _) where batch.reportsEmptyReplies: irregular(number, .empty)
-            default: break
-            }
+            let kind = UnexpectedReply.Kind(
+                shape, isZero: isZero, to: number, of: batch, isRepeated: isRepeats(command, isRepeated))
+            if let kind { add(UnexpectedReply(command: number, kind: kind)) }
         }
     }
 
@@ -347,10 +342,9 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         commands[command].mayRepeat && (isRepeated || batch?.mayHaveBeenApplied == true)
     }
 
-    private func irregular(_ number: Int, _ kind: BatchOutcome.Irregularity.Kind) {
-        let irregularity = BatchOutcome.Irregularity(command: number, kind: kind)
+    private func add(_ reply: UnexpectedReply) {
         // A command may have been divided and so report the same twice.
-        if !irregularities.contains(irregularity) { irregularities.append(irregularity) }
+        if !unexpectedReplies.contains(reply) { unexpectedReplies.append(reply) }
     }
 
     private func fail(_ error: TargetError) { if failure == nil { failure = error } }

@@ -184,7 +184,7 @@ final class SnapshotPhase {
     /// Leaves out a value if the target does not take one of its elements. Nothing of the value is written, and no older
     /// value stays unless a conflict policy protects it.
     private func leaveOut(_ writer: ValueWriter, _ excess: TargetLimits.Excess) {
-        let label = CommandBatch.Label(
+        let label = CommandLabel(
             name: writer.head.type.name, key: writer.keyDescription, database: writer.head.database)
         let classifier = ReplyClassifier(context, reports, memberTTLs)
         if let stop = classifier.overLimit(label, .excess(excess), leaving: isOverwriting ? .removed : .unchanged) {

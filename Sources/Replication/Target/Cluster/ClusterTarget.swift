@@ -23,7 +23,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private struct Run {
         let batch: CommandBatch
         var steps: ArraySlice<BatchStep>
-        var irregularities: [BatchOutcome.Irregularity] = []
+        var unexpectedReplies: [UnexpectedReply] = []
         /// Work that follows once the position is stored.
         var cleanups: [SlotWork] = []
     }
@@ -202,7 +202,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             command.limits = context.targetLimits.limits
             guard let work = command.next(stamp: { nextStamp() }) else {
                 run?.steps.removeFirst()
-                if let refusal = command.refusal { run?.irregularities.append(refusal) }
+                if let refusal = command.refusal { run?.unexpectedReplies.append(refusal) }
                 if let cleanup = command.cleanup() { run?.cleanups.append(cleanup) }
                 return proceed()
             }
@@ -218,7 +218,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             guard let self, run != nil else { return }
             if let failure = work.failure { return fail(ReplicationError(failure, flow: flow)) }
             for slot in work.markedSlots { marks.wrote(in: slot) }
-            run?.irregularities += work.irregularities
+            run?.unexpectedReplies += work.unexpectedReplies
             if work.isForbidden { return cutShort() }
             then(work)
         }
@@ -229,7 +229,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private func cutShort() {
         guard let run else { return }
         self.run = nil
-        onEvent(.completed(run.batch, .cutShort(run.irregularities)))
+        onEvent(.completed(run.batch, .cutShort(run.unexpectedReplies)))
     }
 
     /// Stores the position, after everything else in the batch is done.
@@ -264,7 +264,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private func complete() {
         guard let run else { return }
         self.run = nil
-        onEvent(.completed(run.batch, .applied(run.irregularities.sorted { $0.command < $1.command })))
+        onEvent(.completed(run.batch, .applied(run.unexpectedReplies.sorted { $0.command < $1.command })))
     }
 
     // MARK: A command that is sent while it is being built
@@ -290,7 +290,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         self.long = nil
         if let error = error ?? long.work.failure { return onEvent(.lost(error)) }
         marks.wrote(in: long.slot)
-        run = Run(batch: long.batch, steps: [], irregularities: long.work.irregularities)
+        run = Run(batch: long.batch, steps: [], unexpectedReplies: long.work.unexpectedReplies)
         if long.work.isForbidden { return cutShort() }
         storePosition()
     }

@@ -1,28 +1,27 @@
 import Wire
 
-extension CommandBatch {
-    /// What is written in the place of a command that the target does not take.
-    package struct Remainder: Equatable, Sendable {
-        package enum Effect: Equatable, Sendable {
-            /// The command replaced the whole value: what the target has there is of before, and is removed.
-            case removed
-            /// So with the fields that it set.
-            case fieldsRemoved
-            /// The value stays as it is without the command.
-            case unchanged
-        }
-
-        package var commands: [[[UInt8]]]
-        package var effect: Effect
+/// What is written in the place of a command that the target does not take.
+package struct CommandReplacement: Equatable, Sendable {
+    package enum Effect: Equatable, Sendable {
+        /// The command replaced the whole value: what the target has there is of before, and is removed.
+        case removed
+        /// So with the fields that it set.
+        case fieldsRemoved
+        /// The value stays as it is without the command.
+        case unchanged
     }
 
+    package var commands: [[[UInt8]]]
+    package var effect: Effect
+}
+
+extension CommandBatch {
     /// - Parameter limit: longer arguments are not taken; `nil`: the command as a whole is not.
-    package func remainder(ofCommand index: Int, limit: Int?) -> Remainder {
-        let none = Remainder(commands: [], effect: .unchanged)
+    package func replacement(ofCommand index: Int, limit: Int?) -> CommandReplacement {
+        let none = CommandReplacement(commands: [], effect: .unchanged)
         // `nil` is an argument that is not taken.
         var command: [[UInt8]?] = []
-        visitCommands { number, reader, arguments in
-            guard number == index else { return }
+        visitCommand(index) { _, reader, arguments in
             for place in 0..<arguments {
                 guard let argument = reader.readBulkArgument() else { return }
                 let isTaken = limit.map { argument.byteCount <= $0 } ?? (place < 2 || argument.byteCount < 1 << 10)
@@ -33,10 +32,11 @@ extension CommandBatch {
         else { return none }
         let unlink = [Array("UNLINK".utf8), key]
         switch CommandName(word.span.bytes) {
-        case "SET", "RESTORE", "SETEX", "PSETEX", "GETSET": return Remainder(commands: [unlink], effect: .removed)
+        case "SET", "RESTORE", "SETEX", "PSETEX", "GETSET":
+            return CommandReplacement(commands: [unlink], effect: .removed)
         case "JSON.SET":
             let isWhole = command[2] == [UInt8(ascii: "$")] || command[2] == [UInt8(ascii: ".")]
-            return isWhole ? Remainder(commands: [unlink], effect: .removed) : none
+            return isWhole ? CommandReplacement(commands: [unlink], effect: .removed) : none
         case "MSET":
             let pairs = stride(from: 1, to: command.count - 1, by: 2).map { (command[$0], command[$0 + 1]) }
             let commands = pairs.compactMap { key, value -> [[UInt8]]? in
@@ -44,11 +44,11 @@ extension CommandBatch {
                 if limit != nil, let value { return [Array("SET".utf8), key, value] }
                 return [Array("UNLINK".utf8), key]
             }
-            return Remainder(commands: commands, effect: .removed)
+            return CommandReplacement(commands: commands, effect: .removed)
         case "HSET", "HMSET":
             let fields = stride(from: 2, to: command.count, by: 2).compactMap { command[$0] }
             guard !fields.isEmpty else { return none }
-            return Remainder(commands: [[Array("HDEL".utf8), key] + fields], effect: .fieldsRemoved)
+            return CommandReplacement(commands: [[Array("HDEL".utf8), key] + fields], effect: .fieldsRemoved)
         default: return none
         }
     }
