@@ -209,16 +209,16 @@ package struct PieceReader: Sendable {
     private mutating func position() async throws(SourceError) -> Step {
         guard let replies = try await ask([words(["XINFO", "STREAM", key]), words(["XINFO", "GROUPS", key])])
         else { return .changed }
-        guard let lastID = Self.field("last-generated-id", of: replies[0])?.bytes,
-            let added = Self.field("entries-added", of: replies[0])?.int,
-            let deletedID = Self.field("max-deleted-entry-id", of: replies[0])?.bytes
+        guard let lastID = replies[0]["last-generated-id"]?.bytes,
+            let added = replies[0]["entries-added"]?.int,
+            let deletedID = replies[0]["max-deleted-entry-id"]?.bytes
         else { throw violation("XINFO STREAM") }
         for group in replies[1].array ?? [] {
-            guard let name = Self.field("name", of: group)?.bytes,
-                let id = Self.field("last-delivered-id", of: group)?.bytes
+            guard let name = group["name"]?.bytes,
+                let id = group["last-delivered-id"]?.bytes
             else { throw violation("XINFO GROUPS") }
             groups.append(name)
-            ready.append(.group(name: name, lastID: id, entriesRead: Self.field("entries-read", of: group)?.int))
+            ready.append(.group(name: name, lastID: id, entriesRead: group["entries-read"]?.int))
         }
         place = .groups
         return .piece(.position(.init(lastID: lastID, entriesAdded: added, maxDeletedID: deletedID)))
@@ -231,7 +231,7 @@ package struct PieceReader: Sendable {
         }
         guard let reply = try await ask("XINFO", "CONSUMERS", key, group) else { return .changed }
         ready = (reply.array ?? []).compactMap { consumer in
-            Self.field("name", of: consumer)?.bytes.map { .consumer(group: group, name: $0) }
+            consumer["name"]?.bytes.map { .consumer(group: group, name: $0) }
         }
         place = .pending(after: nil)
         return try await next()
@@ -258,12 +258,5 @@ package struct PieceReader: Sendable {
         }
         place = .pending(after: last.id)
         return .piece(.pending(group: groups[0], entries))
-    }
-
-    /// The value after `name` in a flat array of names and values.
-    private static func field(_ name: String, of reply: RESPValue) -> RESPValue? {
-        let parts = reply.array ?? []
-        let place = stride(from: 0, to: parts.count - 1, by: 2).first { parts[$0].text == name }
-        return place.map { parts[$0 + 1] }
     }
 }

@@ -23,10 +23,9 @@ package struct TaskFindings: Sendable {
 
     /// - Parameter reply: the reply to HGETALL.
     package static func fields(_ reply: RESPValue) -> [String: String] {
-        let pairs = reply.array ?? []
         var fields: [String: String] = [:]
-        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-            if let field = pairs[index].text, let value = pairs[index + 1].text { fields[field] = value }
+        for (field, value) in reply.pairs {
+            if let field = field.text, let value = value.text { fields[field] = value }
         }
         return fields
     }

@@ -96,9 +96,8 @@ package final class TaskRegistry: Sendable {
     func others(in reply: RESPValue) -> OtherTasks {
         var others = OtherTasks(databases: [:])
         var named: TaskLine?
-        let words = reply.array ?? []
-        for place in stride(from: 0, to: words.count - 1, by: 2) {
-            guard let name = words[place].text, let text = words[place + 1].text else { continue }
+        for (name, text) in reply.pairs {
+            guard let name = name.text, let text = text.text else { continue }
             let line = TaskLine(text)
             if name == own {
                 named = line
