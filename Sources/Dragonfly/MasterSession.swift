@@ -50,7 +50,7 @@ package actor MasterSession {
     package nonisolated let sourceClock = SourceClock()
     private var isClosed = false
 
-    /// - Parameter clock: Unix time in milliseconds.
+    /// - Parameter clock: returns the Unix time in milliseconds.
     package init(
         settings: SourceSettings, resumePoint: ResumePoint?, socketStore: any SocketKeeper,
         clock: @escaping @Sendable () -> Int64,
@@ -77,7 +77,7 @@ package actor MasterSession {
                 switch action {
                 case .send(let command):
                     let start = clock()
-                    let reply = try await main.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                    let reply = try await main.request(command.map(\.bytes), timeout: settings.connectTimeout)
                     if command == SourceClock.question {
                         sourceClock.answered(reply, between: start, and: clock())
                     }
@@ -111,10 +111,10 @@ package actor MasterSession {
             openings.append(connection)
             if let arguments = authentication(user: settings.user, password: settings.currentPassword) {
                 let reply = try await connection.request(
-                    arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                    arguments.map(\.bytes), timeout: settings.connectTimeout)
                 if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH of flow \(index)") }
             }
-            let reply = try await connection.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+            let reply = try await connection.request(command.map(\.bytes), timeout: settings.connectTimeout)
             _ = try machine.flowReplied(FlowID(index), reply)
         }
     }
@@ -149,7 +149,7 @@ package actor MasterSession {
         guard let main else { throw SourceError(.unreachable, "the connection to the source is closed") }
         var action = SessionStateMachine.Action.send(command)
         while case .send(let command) = action {
-            let reply = try await main.request(command.map { Array($0.utf8) }, timeout: settings.phaseTimeout)
+            let reply = try await main.request(command.map(\.bytes), timeout: settings.phaseTimeout)
             action = try machine.mainReplied(reply)
         }
         return action

@@ -106,7 +106,7 @@ package actor SourceInspector {
 
     private func request(_ words: String...) async throws(SourceError) -> RESPValue {
         do {
-            return try await connection.open().request(words.map { Array($0.utf8) }, timeout: timeout)
+            return try await connection.open().request(words.map(\.bytes), timeout: timeout)
         } catch {
             throw SourceError(ordinary: error)
         }

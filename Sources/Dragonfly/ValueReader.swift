@@ -56,7 +56,7 @@ package actor ValueReader {
     package func sizes(
         of keys: [(database: UInt32, key: [UInt8])]
     ) async throws(SourceError) -> [Result<Int, SourceError>] {
-        let answers = try await ask(keys) { [[Array("MEMORY".utf8), Array("USAGE".utf8), $0]] }
+        let answers = try await ask(keys) { [["MEMORY".bytes, "USAGE".bytes, $0]] }
         return try answers.map { (answer) throws(SourceError) in
             let reply: RESPValue
             do throws(SourceError) { reply = try answer.get()[0] } catch { return .failure(error) }
@@ -69,8 +69,8 @@ package actor ValueReader {
     ///
     /// - Throws: `SourceError`.
     package func read(_ keys: [(database: UInt32, key: [UInt8])]) async throws(SourceError) -> SourceReading {
-        let offsets = [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]
-        let (dump, expiry) = (Array("DUMP".utf8), Array("PEXPIRETIME".utf8))
+        let offsets = ["DFLY".bytes, "REPLICAOFFSET".bytes]
+        let (dump, expiry) = ("DUMP".bytes, "PEXPIRETIME".bytes)
         let replies = try await ask(keys, around: offsets) { [[expiry, $0], [dump, $0]] }.map(Self.replies)
         guard let first = replies.first, let last = replies.last else {
             return .init(before: [], after: [], values: [])
@@ -94,8 +94,8 @@ package actor ValueReader {
 
     /// - Throws: `SourceError`.
     package func head(of key: [UInt8], in database: UInt32) async throws(SourceError) -> Head {
-        let replies = try await ask([(database, key)], around: [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]) {
-            [[Array("TYPE".utf8), $0], [Array("PEXPIRETIME".utf8), $0]]
+        let replies = try await ask([(database, key)], around: ["DFLY".bytes, "REPLICAOFFSET".bytes]) {
+            [["TYPE".bytes, $0], ["PEXPIRETIME".bytes, $0]]
         }.map(Self.replies)
         for (reply, command) in zip(replies[1], ["TYPE", "PEXPIRETIME"]) {
             if case .error(let text) = reply { throw Self.refusal(text, of: command) }
@@ -112,7 +112,7 @@ package actor ValueReader {
     ///
     /// - Throws: `SourceError`.
     package func positions() async throws(SourceError) -> [LSN] {
-        let replies = try await ask([], around: [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]) { _ in [] }
+        let replies = try await ask([], around: ["DFLY".bytes, "REPLICAOFFSET".bytes]) { _ in [] }
         return try lsns(try Self.replies(replies[0])[0])
     }
 
@@ -121,7 +121,7 @@ package actor ValueReader {
     /// - Returns: `nil` if the source does not have the key.
     /// - Throws: `SourceError`, with the code `permission` if the user may not use `DEBUG`.
     package func shard(of key: [UInt8], in database: UInt32) async throws(SourceError) -> FlowID? {
-        let reply = try await answers(to: [[Array("DEBUG".utf8), Array("OBJECT".utf8), key]], in: database)[0]
+        let reply = try await answers(to: [["DEBUG".bytes, "OBJECT".bytes, key]], in: database)[0]
         if case .error(let text) = reply {
             let refusal = SourceError.reply(text, toQuestion: "DEBUG")
             if refusal.code == .permission { throw refusal }
@@ -135,7 +135,7 @@ package actor ValueReader {
     ///
     /// - Throws: `SourceError`.
     package func hashesTags() async throws(SourceError) -> Bool {
-        let reply = try await answers(to: [[Array("INFO".utf8), Array("cluster".utf8)]], in: 0)[0]
+        let reply = try await answers(to: [["INFO".bytes, "cluster".bytes]], in: 0)[0]
         if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
         return (reply.text ?? "").split(whereSeparator: \.isNewline).contains("cluster_enabled:1")
     }
@@ -199,7 +199,7 @@ package actor ValueReader {
         var database: UInt32?
         for (place, key) in keys.enumerated() {
             if key.database != database {
-                add([Array("SELECT".utf8), Array("\(key.database)".utf8)], owner: -1)
+                add(["SELECT".bytes, "\(key.database)".bytes], owner: -1)
                 database = key.database
             }
             for question in questions(key.key) { add(question, owner: place + shift) }

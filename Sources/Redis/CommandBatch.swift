@@ -222,7 +222,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         progress = Progress()
         (commandCount, marks, recordEnds, runs) = (0, CommandMarks(), [], StringRuns())
         bytes.removeAll()
-        append([Array("SELECT".utf8), Array("\(database)".utf8)])
+        append(["SELECT".bytes, "\(database)".bytes])
         bytes.append(long.span.bytes)
         commandCount += 1
         self.hugeCommand?.index = 1
@@ -243,7 +243,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         precondition(!isSealed && !isInCommand && !isEmpty, "a batch is sealed once, between commands")
         let isUnordered = isUnordered
         if let checkpoint {
-            append([Array("HSET".utf8), checkpoint.key, checkpoint.field, checkpoint.value] + checkpoint.besides)
+            append(["HSET".bytes, checkpoint.key, checkpoint.field, checkpoint.value] + checkpoint.besides)
             checkpointValue = checkpoint.value
         }
         bytes.append("*1\r\n$4\r\nEXEC\r\n")
@@ -337,7 +337,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         var numbers: [Int: Int] = [:]
         var (database, selected) = (UInt32(0), UInt32(0))
         func select(_ database: UInt32) {
-            if database != selected { copy.append([Array("SELECT".utf8), Array("\(database)".utf8)]) }
+            if database != selected { copy.append(["SELECT".bytes, "\(database)".bytes]) }
             selected = database
         }
         visitCommands { number, reader, arguments in
@@ -358,7 +358,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
             }
         }
         // The checkpoint is in database 0. A transaction has a command, even if all are left out.
-        if copy.isEmpty || selected != 0 { copy.append([Array("SELECT".utf8), [UInt8(ascii: "0")]]) }
+        if copy.isEmpty || selected != 0 { copy.append(["SELECT".bytes, [UInt8(ascii: "0")]]) }
         return (copy, numbers)
     }
 

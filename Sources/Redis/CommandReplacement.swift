@@ -25,12 +25,12 @@ extension CommandBatch {
             for place in 0..<arguments {
                 guard let argument = reader.readBulkArgument() else { return }
                 let isTaken = limit.map { argument.byteCount <= $0 } ?? (place < 2 || argument.byteCount < 1 << 10)
-                command.append(isTaken ? argument.withUnsafeBytes { Array($0) } : nil)
+                command.append(isTaken ? Array(copying: argument) : nil)
             }
         }
         guard command.count > 2, !isGuarded(index), let word = command[0], let key = command[1]
         else { return none }
-        let unlink = [Array("UNLINK".utf8), key]
+        let unlink = ["UNLINK".bytes, key]
         switch CommandName(word.span.bytes) {
         case "SET", "RESTORE", "SETEX", "PSETEX", "GETSET":
             return CommandReplacement(commands: [unlink], effect: .removed)
@@ -41,14 +41,14 @@ extension CommandBatch {
             let pairs = stride(from: 1, to: command.count - 1, by: 2).map { (command[$0], command[$0 + 1]) }
             let commands = pairs.compactMap { key, value -> [[UInt8]]? in
                 guard let key else { return nil }
-                if limit != nil, let value { return [Array("SET".utf8), key, value] }
-                return [Array("UNLINK".utf8), key]
+                if limit != nil, let value { return ["SET".bytes, key, value] }
+                return ["UNLINK".bytes, key]
             }
             return CommandReplacement(commands: commands, effect: .removed)
         case "HSET", "HMSET":
             let fields = stride(from: 2, to: command.count, by: 2).compactMap { command[$0] }
             guard !fields.isEmpty else { return none }
-            return CommandReplacement(commands: [[Array("HDEL".utf8), key] + fields], effect: .fieldsRemoved)
+            return CommandReplacement(commands: [["HDEL".bytes, key] + fields], effect: .fieldsRemoved)
         default: return none
         }
     }

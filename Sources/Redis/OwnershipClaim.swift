@@ -89,7 +89,7 @@ package struct OwnershipClaim: Sendable {
     /// Reads again what the record's key holds. The key is watched from here on.
     package func holder() async throws(TargetError) -> RecordHolder {
         let key = record.key
-        return try await servers.at(Array(key.utf8)) { [servers] (server) throws(TargetError) in
+        return try await servers.at(key.bytes) { [servers] (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
                 // What was watched before may have changed, which would fail the next transaction.

@@ -105,7 +105,7 @@ extension TargetControl {
     ) async throws(TargetError) -> (isReplaced: Bool, found: RecordHolder) {
         let command = record?.command ?? ["DEL", key]
         // All requests go over one connection, because WATCH applies to a single connection.
-        return try await servers.at(Array(key.utf8)) { (server) throws(TargetError) in
+        return try await servers.at(key.bytes) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
                 while true {

@@ -18,7 +18,7 @@ package struct SentCommand {
             database = found
             for _ in 0..<arguments {
                 guard let argument = reader.readBulkArgument() else { return }
-                words.append(argument.withUnsafeBytes { Array($0) })
+                words.append(Array(copying: argument))
             }
         }
         guard let name = words.first else {

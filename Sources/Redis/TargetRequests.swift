@@ -86,7 +86,7 @@ actor TargetRequests {
         var database: UInt32 = 0
         var words: [[UInt8]]
 
-        init(_ words: [String], in database: UInt32 = 0) { self.init(words.map { Array($0.utf8) }, in: database) }
+        init(_ words: [String], in database: UInt32 = 0) { self.init(words.map(\.bytes), in: database) }
 
         init(_ words: [[UInt8]], in database: UInt32 = 0) { (self.words, self.database) = (words, database) }
     }
@@ -122,7 +122,7 @@ actor TargetRequests {
         var (sent, isWanted, current): ([[[UInt8]]], [Bool], UInt32?) = ([], [], database)
         func select(_ database: UInt32) {
             guard database != current else { return }
-            sent.append(["SELECT", "\(database)"].map { Array($0.utf8) })
+            sent.append(["SELECT", "\(database)"].map(\.bytes))
             isWanted.append(false)
             current = database
         }
@@ -287,7 +287,7 @@ struct RequestSequence: Sendable {
 
     @discardableResult
     func demand(_ words: [String]) async throws(TargetError) -> RESPValue {
-        try await demand(words.map { Array($0.utf8) })
+        try await demand(words.map(\.bytes))
     }
 
     /// - Throws: `TargetError`, also for an error reply.
@@ -300,14 +300,14 @@ struct RequestSequence: Sendable {
 
     /// Sends a request like `demand`, but returns an error reply as a value.
     func ask(_ words: String...) async throws(TargetError) -> RESPValue {
-        try await send(words.map { Array($0.utf8) })
+        try await send(words.map(\.bytes))
     }
 
     /// Sends commands at once and returns error replies as values. The commands must not contain a SELECT outside a
     /// transaction, and must begin and end outside a transaction.
     func askAll(_ commands: [[String]]) async throws(TargetError) -> [RESPValue] {
         do {
-            return try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: timeout)
+            return try await connection.requests(commands.map { $0.map(\.bytes) }, timeout: timeout)
         } catch {
             throw TargetError(error)
         }
@@ -332,12 +332,12 @@ struct RequestSequence: Sendable {
 
     static func demandSuccess(_ replies: ArraySlice<RESPValue>, of commands: [[String]]) throws(TargetError) {
         for (reply, command) in zip(replies, commands) {
-            if case .error(let text) = reply { throw refusal(text, of: command.map { Array($0.utf8) }) }
+            if case .error(let text) = reply { throw refusal(text, of: command.map(\.bytes)) }
         }
     }
 
     func demandAll(_ commands: [[String]]) async throws(TargetError) -> [RESPValue] {
-        try await demandAll(commands.map { words in words.map { Array($0.utf8) } })
+        try await demandAll(commands.map { words in words.map(\.bytes) })
     }
 
     /// Sends requests at once, none of which depends on the reply to another.
@@ -378,7 +378,7 @@ struct RequestSequence: Sendable {
         if name == "MULTI" || name == "EXEC" { isInTransaction.withLock { $0 = name == "MULTI" } }
         // A SELECT in a transaction takes effect with the transaction, if at all.
         if name == "SELECT" { selected.number = nil }
-        return asks ? [[Array("ASKING".utf8)]] : []
+        return asks ? [["ASKING".bytes]] : []
     }
 
     /// Sends a request, unless it selects the database in which the connection already is.

@@ -163,7 +163,7 @@ extension TargetControl {
     /// other.
     package func exchangeLines(_ registry: TaskRegistry) async throws(TargetError) -> OtherTasks {
         let commands = [registry.command, ["HGETALL", TaskRegistry.key]]
-        let reply = try await servers.at(Array(TaskRegistry.key.utf8)) { (server) throws(TargetError) in
+        let reply = try await servers.at(TaskRegistry.key.bytes) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
                 return try await sequence.demandAll([["MULTI"]] + commands + [["EXEC"]]).last

@@ -26,7 +26,7 @@ package actor ValueBuilder {
             (self.database, self.slot) = (database, slot)
             func name(_ state: String) -> [UInt8] {
                 let name = "\(Self.prefix)\(task):\(state)"
-                return slot.map { SlotTag.key(name, in: $0) } ?? Array(name.utf8)
+                return slot.map { SlotTag.key(name, in: $0) } ?? name.bytes
             }
             (part, whole) = (name("part"), name("whole"))
         }
@@ -214,7 +214,7 @@ package actor ValueBuilder {
             ? timed.map { words("HPEXPIREAT", name, $0.1, "FIELDS", "1", $0.0) } : []
         guard let expiry = memberTTLs.expiry, expiry.keeps(isField: isHash) else { return native }
         hasElementDeadlines = true
-        let pairs = timed.flatMap { [Array("\($0.1)".utf8), $0.0] }
+        let pairs = timed.flatMap { ["\($0.1)".bytes, $0.0] }
         return native + chunks(pairs, width: 2).map { words("ZADD", expiry.shadow(of: name)) + $0 }
     }
 
@@ -265,11 +265,11 @@ extension CommandBatch {
     ) {
         // RENAME itself would free the old value in one go.
         if !mayRepeat { append("UNLINK", key) }
-        if value.hasElementDeadlines { expiry?.publish(value.name, as: key.withUnsafeBytes { Array($0) }, into: self) }
+        if value.hasElementDeadlines { expiry?.publish(value.name, as: Array(copying: key), into: self) }
         append("RENAME", value.name, key)
         if let deadline { append("PEXPIREAT", key, deadline) } else { append("PERSIST", key) }
     }
 }
 
 /// The arguments of a command, made of bytes, texts and numbers.
-private func words(_ parts: Any...) -> [[UInt8]] { parts.map { $0 as? [UInt8] ?? Array("\($0)".utf8) } }
+private func words(_ parts: any RequestWord...) -> [[UInt8]] { parts.map(\.bytes) }

@@ -57,7 +57,7 @@ package final class ValueWriter {
         elementExpiry: ElementExpiry? = nil, deadlines: (any TargetDeadlines)? = nil
     ) {
         self.head = head
-        self.key = key.withUnsafeBytes { Array($0) }
+        self.key = Array(copying: key)
         keyDescription = printableKey(key)
         isGuarded = guardKey != nil
         writeKey = guardKey ?? self.key

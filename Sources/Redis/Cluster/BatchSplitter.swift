@@ -139,7 +139,7 @@ package final class BatchSplitter {
         }
         var groups: [(slot: KeySlot, words: [[UInt8]])] = []
         // The journal contains an MSETNX only if it has set its keys.
-        let name = name == "MSETNX" ? Array("MSET".utf8) : words[0]
+        let name = name == "MSETNX" ? "MSET".bytes : words[0]
         for (key, slot) in zip(keys, slots) {
             let arguments = words[key.place..<min(key.place + step, words.count)]
             if let place = groups.firstIndex(where: { $0.slot == slot }) {
@@ -182,7 +182,7 @@ package final class BatchSplitter {
         var groups: [KeySlot: [Int]] = [:]
         for (index, slot) in slots.enumerated() { groups[slot, default: []].append(index) }
         return groups.map { slot, indices in
-            let head = [words[0], words[1], Array("\(indices.count)".utf8)]
+            let head = [words[0], words[1], "\(indices.count)".bytes]
             let deadlines = words.count - count
             return (
                 slot,
@@ -261,7 +261,7 @@ extension CommandBatch {
             for _ in 2..<(count - 1) { _ = reader.readBulkArgument() }
             guard let length = reader.readDecimalLine(after: UInt8(ascii: "$")) else { return nil }
             return Long(
-                number: hugeCommand.index, database: database, key: key.withUnsafeBytes { Array($0) },
+                number: hugeCommand.index, database: database, key: Array(copying: key),
                 bytes: reader.offset - start + length + 2,
                 mayRepeat: ClusterCommand.named(CommandName(word)).mayRepeat(inside, count))
         }

@@ -152,8 +152,8 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         for remote in remoteKeys {
             let (slot, key) = place(remote)
             let part = work.addPart(slot)
-            work.append([Array("DUMP".utf8), key], to: part, database: database, mayRepeat: true)
-            work.append([Array("PEXPIRETIME".utf8), key], to: part, database: database, mayRepeat: true)
+            work.append(["DUMP".bytes, key], to: part, database: database, mayRepeat: true)
+            work.append(["PEXPIRETIME".bytes, key], to: part, database: database, mayRepeat: true)
         }
         work.endDatabases()
         return work
@@ -170,7 +170,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         }
         work.append(words, for: number, to: part, database: database, mayRepeat: false)
         let read = remoteKeys.filter { !$0.isChanged }.map(\.temporary)
-        if !read.isEmpty { work.append([Array("UNLINK".utf8)] + read, to: part, database: database, mayRepeat: false) }
+        if !read.isEmpty { work.append(["UNLINK".bytes] + read, to: part, database: database, mayRepeat: false) }
         work.endDatabases()
         return work
     }
@@ -197,15 +197,15 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         let work = SlotWork.maintenance(changesData: true)
         let part = work.addPart(home)
         for remote in changed {
-            work.append([Array("UNLINK".utf8), remote.temporary], to: part, database: database, mayRepeat: true)
+            work.append(["UNLINK".bytes, remote.temporary], to: part, database: database, mayRepeat: true)
         }
         work.endDatabases()
         return work
     }
 
     private static func writing(_ remote: RemoteKey, as key: [UInt8], until deadline: Int64?) -> [[UInt8]] {
-        guard let payload = remote.payload else { return [Array("UNLINK".utf8), key] }
-        return [Array("RESTORE".utf8), key, Array("\(deadline ?? 0)".utf8), payload]
-            + ["REPLACE", "ABSTTL"].map { Array($0.utf8) }
+        guard let payload = remote.payload else { return ["UNLINK".bytes, key] }
+        return ["RESTORE".bytes, key, "\(deadline ?? 0)".bytes, payload]
+            + ["REPLACE", "ABSTTL"].map(\.bytes)
     }
 }

@@ -140,7 +140,7 @@ package struct JournalRewriter {
 
     private mutating func noteDeletion(_ command: borrowing JournalCommand) {
         guard command.transactionID != 0, command.argumentCount == 2 else { return deletion = nil }
-        deletion = (command.transactionID, command.argument(at: 1).withUnsafeBytes { Array($0) })
+        deletion = (command.transactionID, Array(copying: command.argument(at: 1)))
     }
 
     /// SUNIONSTORE and its like arrive as DEL and SADD or ZADD of one transaction; MULTI, DEL, SADD, EXEC looks the same.

@@ -51,7 +51,7 @@ struct CheckpointFile: Sendable {
     private static let magic = Array(#"{"df2redis-checkpoint":"#.utf8)
     private static let head = Array(#"{"df2redis-checkpoint":1,"crc64":""#.utf8)
     private static let middle = Array(#"","record":"#.utf8)
-    private static let end = Array("}\n".utf8)
+    private static let end = "}\n".bytes
     /// 4,096 flows need a tenth of this.
     private static let maxBytes = 1 << 20
 
@@ -112,7 +112,7 @@ struct CheckpointFile: Sendable {
         encoder.outputFormatting = [.sortedKeys]
         guard let json = try? encoder.encode(record) else { preconditionFailure("a record can be written as JSON") }
         let body = Array(json)
-        let bytes = Self.head + Array(Self.checksum(body).utf8) + Self.middle + body + Self.end
+        let bytes = Self.head + Self.checksum(body).bytes + Self.middle + body + Self.end
         try AtomicFile(path: path).write(bytes, isDurable: true)
     }
 

@@ -1,5 +1,6 @@
 import Dragonfly
 import Redis
+import Wire
 
 /// Knows how far the target has confirmed a flow, and decides from the checkpoint what became of a batch in doubt. Pure.
 ///
@@ -73,8 +74,8 @@ struct CommitLog {
         if isSamePosition { latestBeside += 1 }
         batch.progress.beside = latestBeside
         return .init(
-            key: Array(key.name.utf8), field: Array(key.field(flow).utf8), value: Array(text.utf8),
-            besides: latestBeside > 0 ? [key.besideField(flow), "\(latestBeside)"].map { Array($0.utf8) } : [])
+            key: key.name.bytes, field: key.field(flow).bytes, value: text.bytes,
+            besides: latestBeside > 0 ? [key.besideField(flow), "\(latestBeside)"].map(\.bytes) : [])
     }
 
     mutating func confirm(_ batch: CommandBatch) {
@@ -136,7 +137,7 @@ struct CommitLog {
         }
         let sent = batch?.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
         if let batch, let sent, finding.checkpoint == sent, finding.beside == batch.progress.beside { return .applied }
-        if let found = finding.checkpoint, others.contains(where: { $0.checkpointValue == Array(found.utf8) }) {
+        if let found = finding.checkpoint, others.contains(where: { $0.checkpointValue == found.bytes }) {
             return batch == nil ? .upToDate : .repeated
         }
         guard isAtConfirmedPosition(finding) else {

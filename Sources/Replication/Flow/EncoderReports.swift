@@ -80,7 +80,7 @@ final class EncoderReports {
     /// Asks for the key to be read at the source, because the stream does not say enough about it.
     func refresh(_ key: RawSpan, database: UInt32) {
         guard let refreshes, !isRefreshing, key.byteCount > 0 else { return }
-        let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
+        let key = RefreshKey(database: database, key: Array(copying: key))
         refreshes.ask(RefreshRequest(key, flow: flow))
     }
 
@@ -123,8 +123,8 @@ final class EncoderReports {
         guard !isRefreshing, refreshes != nil || consumedStreams != nil else { return 0 }
         var count = 0
         command.forEachValueHandedOn(in: database) { key, destination, other in
-            let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
-            let destination = RefreshKey(database: other, key: destination.withUnsafeBytes { Array($0) })
+            let key = RefreshKey(database: database, key: Array(copying: key))
+            let destination = RefreshKey(database: other, key: Array(copying: destination))
             consumedStreams?.handOn(key, to: destination)
             guard let refreshes else { return }
             refreshes.handOn(key, to: destination, flow: flow)
@@ -142,7 +142,7 @@ final class EncoderReports {
         refresh(key, database: database)
         if divergence == .consumerGroupReads, let consumedStreams, key.byteCount > 0 {
             consumedStreams.note(
-                RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) }), flow: flow)
+                RefreshKey(database: database, key: Array(copying: key)), flow: flow)
         }
     }
 

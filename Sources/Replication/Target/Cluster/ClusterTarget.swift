@@ -240,15 +240,15 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             marks.passed(FlowPosition(lsn: lsn))
         }
         guard let value = run.batch.checkpointValue else { return complete() }
-        let key = Array(context.checkpointKey.name.utf8)
-        var fields = [Array(context.checkpointKey.field(flow).utf8), value]
-        fields += [ClusterFields.nodes(flow), runner?.watch.text ?? ""].map { Array($0.utf8) }
-        fields += [context.checkpointKey.besideField(flow), "\(run.batch.progress.beside)"].map { Array($0.utf8) }
+        let key = context.checkpointKey.name.bytes
+        var fields = [context.checkpointKey.field(flow).bytes, value]
+        fields += [ClusterFields.nodes(flow), runner?.watch.text ?? ""].map(\.bytes)
+        fields += [context.checkpointKey.besideField(flow), "\(run.batch.progress.beside)"].map(\.bytes)
         if let crossing = lastCrossing, !isCrossingStored {
-            fields += [ClusterFields.crossing(flow), crossing.text].map { Array($0.utf8) }
+            fields += [ClusterFields.crossing(flow), crossing.text].map(\.bytes)
         }
         let work = SlotWork.maintenance()
-        work.append([Array("HSET".utf8), key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
+        work.append(["HSET".bytes, key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
         perform(work) { [weak self] _ in
             self?.isCrossingStored = true
             self?.cleanUp()
