@@ -48,7 +48,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// What the checkpoint holds once this batch has taken effect.
     package private(set) var checkpointValue: [UInt8]?
     /// A command too large to keep: name and key, and the bytes of its long argument.
-    package private(set) var hugeCommand: (index: Int, label: String, argumentBytes: Int)?
+    package private(set) var longCommand: (index: Int, label: String, argumentBytes: Int)?
     /// How many operations there were at the end of each journal record: where the batch may be divided.
     private(set) var recordEnds: [UInt32] = []
     /// Operations before it are of the snapshot; `nil`: all of them.
@@ -98,7 +98,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         let place = bytes.count
         bytes.appendSet(key, value)
         // Of a batch that is written while it is built the beginning may be gone.
-        if joinsStrings, hugeCommand == nil { runs.begin(at: place, command: commandCount - 1, bytes: size) }
+        if joinsStrings, longCommand == nil { runs.begin(at: place, command: commandCount - 1, bytes: size) }
     }
 
     /// Appends the command `name` with the arguments that `arguments` appends.
@@ -195,7 +195,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         bytes.endCommand(at: head, argumentCount: list.count + 1)
         bytes.appendBulkHead(argumentBytes)
         isInCommand = true
-        hugeCommand = (commandCount - 1, label, argumentBytes)
+        longCommand = (commandCount - 1, label, argumentBytes)
     }
 
     package func appendToLongCommand(_ piece: RawSpan) { bytes.append(piece) }
@@ -209,15 +209,15 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     ///
     /// - Returns: the commands before it, not sealed; `nil` when there is at most a SELECT.
     package func takeCommandsBeforeLongOne(in database: UInt32) -> CommandBatch? {
-        guard isRetained, isInCommand, let hugeCommand, hugeCommand.index > 1 else { return nil }
+        guard isRetained, isInCommand, let longCommand, longCommand.index > 1 else { return nil }
         var start = 0
-        visitCommand(hugeCommand.index) { _, reader, _ in start = reader.offset }
+        visitCommand(longCommand.index) { _, reader, _ in start = reader.offset }
         let long = bytes.withUnsafeBytes { bytes in
             // Back to the command's head.
             let head = bytes[..<start].lastIndex(of: UInt8(ascii: "*")) ?? start
             return Array(bytes[head...])
         }
-        let before = extracting(0..<hugeCommand.index, replacing: [:]).batch
+        let before = extracting(0..<longCommand.index, replacing: [:]).batch
         before.progress = progress
         progress = Progress()
         (commandCount, marks, recordEnds, runs) = (0, CommandMarks(), [], StringRuns())
@@ -225,7 +225,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         append(["SELECT".bytes, "\(database)".bytes])
         bytes.append(long.span.bytes)
         commandCount += 1
-        self.hugeCommand?.index = 1
+        self.longCommand?.index = 1
         return before
     }
 
@@ -297,9 +297,9 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         let copy = begunCopy()
         (copy.progress, copy.checkpointValue) = (progress, checkpointValue)
         (copy.recordEnds, copy.firstOfJournal) = (recordEnds, firstOfJournal)
-        if let hugeCommand {
-            let (index, label, argumentBytes) = hugeCommand
-            copy.hugeCommand = (runs.operation(ofCommand: index), label, argumentBytes)
+        if let longCommand {
+            let (index, label, argumentBytes) = longCommand
+            copy.longCommand = (runs.operation(ofCommand: index), label, argumentBytes)
         }
         visitCommands { number, reader, arguments in
             guard runs.pairs(ofCommand: number) > 1 else {

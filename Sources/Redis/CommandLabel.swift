@@ -39,8 +39,8 @@ extension CommandBatch {
     }
 
     func labelOfLongCommand(_ index: Int) -> CommandLabel? {
-        guard let hugeCommand, hugeCommand.index == index else { return nil }
-        return CommandLabel(name: hugeCommand.label, key: "")
+        guard let longCommand, longCommand.index == index else { return nil }
+        return CommandLabel(name: longCommand.label, key: "")
     }
 
     /// The labels of the command number `index`, one for each pair of a run.

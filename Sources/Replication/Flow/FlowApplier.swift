@@ -14,7 +14,7 @@ import Wire
 /// | bytes to commands | `FlowFeed`, `FlowEncoder` |
 /// | how far the target has confirmed, a batch in doubt | `CommitLog` |
 /// | a batch in parts | `BatchDelivery` |
-/// | a command that is written while it is built | `LongCommands` |
+/// | a command that is written while it is built | `LongCommandRules` |
 /// | the target's connection | `FlowTarget`, `LinkSupervisor` |
 /// | unexpected replies | `ReplyClassifier` |
 /// | keys that a conflict policy protects | `ConflictProber` |
@@ -32,7 +32,7 @@ package actor FlowApplier {
     private let target: any FlowTarget
     private let classifier: ReplyClassifier
     private let delivery: BatchDelivery
-    private let longCommands: LongCommands
+    private let longCommandRules: LongCommandRules
     private let prober: ConflictProber
     private var machine: FlowStateMachine
     private var progress: AppliedProgress
@@ -64,7 +64,7 @@ package actor FlowApplier {
         }
         classifier = ReplyClassifier(context, encoder.reports, encoder.memberTTLs)
         delivery = BatchDelivery(context: context, classifier: classifier)
-        longCommands = LongCommands(flow, limits: context.targetLimits)
+        longCommandRules = LongCommandRules(flow, limits: context.targetLimits)
         prober = ConflictProber(flow, context: context)
         var log = CommitLog(flow, context: context)
         if let mark = start.mark { log.setResumePoint(mark, repeating: start.mayRepeat) }
@@ -113,7 +113,7 @@ package actor FlowApplier {
             case .confirmInDoubt(let batch): completed(batch, .applied([]))
             case .resend(let batch, let evidence, let words):
                 take(delivery.resend(batch, evidence, words: words))
-            case .failLong(let batch, let error): machine.fail(longCommands.lost(batch, error))
+            case .failLong(let batch, let error): machine.fail(longCommandRules.lost(batch, error))
             case .probe: askForKeys()
             case .prepareDatabases:
                 for database in encoder.takeUnreportedDatabases() { onEvent(.reachedDatabase(flow, database)) }
@@ -188,7 +188,7 @@ package actor FlowApplier {
             machine.seal(before)
             return take(delivery.begin(before))
         }
-        if let before = longCommands.takeCommandsAhead(in: batch, database: database) {
+        if let before = longCommandRules.takeCommandsAhead(in: batch, database: database) {
             machine.seal(before)
             return take(delivery.begin(before))
         }
