@@ -59,7 +59,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     /// Bytes from the front that the kernel has taken.
     private var written = 0
-    var marks = CommandMarks()
+    var traits = CommandTraits()
 
     package init() {}
 
@@ -91,7 +91,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// Appends `SET key value`, or makes it part of the run of such pairs that the batch ends with.
     package func appendString(_ key: RawSpan, _ value: RawSpan) {
         let size = key.byteCount + value.byteCount
-        if let run = runs.take(size) {
+        if let run = runs.extend(by: size) {
             return bytes.appendPair(key, value, toRunAt: run.place, pairs: run.pairs)
         }
         countCommand()
@@ -220,7 +220,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         let before = extracting(0..<longCommand.index, replacing: [:]).batch
         before.progress = progress
         progress = Progress()
-        (commandCount, marks, recordEnds, runs) = (0, CommandMarks(), [], StringRuns())
+        (commandCount, traits, recordEnds, runs) = (0, CommandTraits(), [], StringRuns())
         bytes.removeAll()
         append(["SELECT".bytes, "\(database)".bytes])
         bytes.append(long.span.bytes)
@@ -308,7 +308,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
             _ = reader.readBulkArgument()
             while let key = reader.readBulkArgument(), let value = reader.readBulkArgument() {
                 copy.append("SET", key, value)
-                copy.marks.take(number, of: marks, as: copy.commandCount - 1)
+                copy.traits.copy(number, of: traits, as: copy.commandCount - 1)
             }
         }
         if isSealed { copy.bytes.append("*1\r\n$4\r\nEXEC\r\n") }
@@ -364,7 +364,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     private func append(_ reader: inout ByteReader, _ arguments: Int, number: Int, of other: CommandBatch) {
         command(arguments)
-        marks.take(number, of: other.marks, as: commandCount - 1)
+        traits.copy(number, of: other.traits, as: commandCount - 1)
         let pairs = other.runs.pairs(ofCommand: number)
         if pairs > 1 { runs.add(command: commandCount - 1, pairs: pairs) }
         for _ in 0..<arguments {

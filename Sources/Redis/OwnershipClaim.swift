@@ -38,7 +38,7 @@ package struct TaskFindings: Sendable {
 /// | trip | what is asked |
 /// |---|---|
 /// | 1 `greet` | the greeting; what the server is, its parameters and figures; `WATCH`, `GET`, `PTTL` of the record |
-/// | 2 `take` | `MULTI`, this task's line in the registry, the record, `EXEC`; other connections of the task; the checkpoint, the tasks, the databases |
+/// | 2 `acquire` | `MULTI`, this task's line among the tasks, the record, `EXEC`; who else is connected for the task; the checkpoint, the tasks, the databases |
 ///
 /// Everything goes over one connection, which nobody else uses in between.
 package struct OwnershipClaim: Sendable {
@@ -94,8 +94,7 @@ package struct OwnershipClaim: Sendable {
                 try await sequence.demand("SELECT", "0")
                 // What was watched before may have changed, which would fail the next transaction.
                 let replies = try await sequence.demandAll([["UNWATCH"]] + RecordHolder.questions(key))
-                // In a cluster, the next request may use the connection to another node, so `take` compares the record
-                // itself.
+                // Of a cluster the connection to another node may be the next one's: `acquire` looks for itself.
                 if servers.cluster != nil { try await sequence.demand("UNWATCH") }
                 return try RecordHolder(replies.dropFirst(), watcher: sequence.number)
             }
@@ -108,7 +107,7 @@ package struct OwnershipClaim: Sendable {
     /// the task (`TargetConnector.evictPredecessors`) and reads what the target holds.
     ///
     /// - Returns: `nil` if the key holds something else by now, or if it has not been watched since `holder` was read.
-    package func take(from holder: RecordHolder) async throws(TargetError) -> TaskFindings? {
+    package func acquire(from holder: RecordHolder) async throws(TargetError) -> TaskFindings? {
         guard servers.cluster == nil else {
             try await control.renew(registry)
             let isTaken = try await control.exchange(record.key, with: record) { $0 == holder.text }.isReplaced

@@ -18,7 +18,7 @@ final class StreamWriter {
 
     init(key: [UInt8]) { self.key = key }
 
-    func take(_ event: borrowing ValueEvent, into batch: CommandBatch) {
+    func write(_ event: borrowing ValueEvent, into batch: CommandBatch) {
         switch event {
         case .streamNode(let id, let listpack): node(id, listpack, into: batch)
         case .streamInfo(let info): finishEntries(info, into: batch)

@@ -72,7 +72,7 @@ struct StringRuns {
     /// A pair of `bytes` bytes of key and value is going to be appended.
     ///
     /// - Returns: the place of the command that it becomes part of, and the pairs of that; `nil`: it begins a command.
-    mutating func take(_ bytes: Int) -> (place: Int, pairs: Int)? {
+    mutating func extend(by bytes: Int) -> (place: Int, pairs: Int)? {
         guard var run = open, bytes <= Self.maximumPairBytes, run.pairs < Self.maximumPairs,
             run.bytes + bytes <= Self.maximumBytes
         else { return nil }

@@ -119,7 +119,7 @@ package actor ValueBuilder {
             }
             let isThere = hasBegun ? replies[0].int : replies[replies.count - 1].int
             guard isThere == 1 else { throw Torn() }
-            try take(hasBegun ? Array(replies.dropFirst()) : replies.dropLast(), of: piece)
+            try check(hasBegun ? Array(replies.dropFirst()) : replies.dropLast(), of: piece)
             hasBegun = true
         }
     }
@@ -220,7 +220,7 @@ package actor ValueBuilder {
 
     // MARK: Replies
 
-    private func take(_ replies: [RESPValue], of piece: ValuePiece) throws(Torn) {
+    private func check(_ replies: [RESPValue], of piece: ValuePiece) throws(Torn) {
         switch piece {
         case .string(let bytes):
             length += Int64(bytes.count)

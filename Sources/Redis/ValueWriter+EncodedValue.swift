@@ -18,5 +18,5 @@ private struct WritingSink: ValueSink {
     let writer: ValueWriter
     let batch: CommandBatch
 
-    mutating func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) { _ = writer.take(event, into: batch) }
+    mutating func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) { _ = writer.write(event, into: batch) }
 }

@@ -120,7 +120,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     package func finished(_ work: SlotWork) {
         switch step {
         case .fetch:
-            for index in remoteKeys.indices { take(work, 2 * index, into: index) }
+            for index in remoteKeys.indices { readAnswer(2 * index, of: work, into: index) }
             let sizes = remoteKeys.map { $0.payload?.count ?? 0 }
             let excess = limits.excess(ofArgument: sizes.max() ?? 0, all: sizes.reduce(0, +))
             refusal = excess.map { .init(command: number, kind: .tooLarge($0)) }
@@ -129,7 +129,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         case .look:
             var answer = 0
             for index in remoteKeys.indices where remoteKeys[index].isChanged {
-                take(work, answer, into: index)
+                readAnswer(answer, of: work, into: index)
                 answer += 2
             }
             step = .return
@@ -140,7 +140,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     /// The reply of `PEXPIRETIME` if the key does not exist. The reply for a key without a deadline is -1.
     private static let noKey: Int64 = -2
 
-    private func take(_ work: SlotWork, _ answer: Int, into index: Int) {
+    private func readAnswer(_ answer: Int, of work: SlotWork, into index: Int) {
         let deadline = work.values[answer + 1]?.int ?? Self.noKey
         // The key may have expired between the two answers.
         remoteKeys[index].payload = deadline == Self.noKey ? nil : work.values[answer]?.bytes

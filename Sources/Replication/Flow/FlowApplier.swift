@@ -105,14 +105,14 @@ package actor FlowApplier {
             case .wake(let wait): resume(after: wait)
             case .decode: decode()
             case .send: send()
-            case .sendAgain(let batch): take(delivery.begin(batch))
+            case .sendAgain(let batch): perform(delivery.begin(batch))
             case .begin: begin()
             case .grow: target.batchGrew()
             case .seal: sealGrowing()
             case .connect(let plan): connect(plan)
             case .confirmInDoubt(let batch): completed(batch, .applied([]))
             case .resend(let batch, let evidence, let words):
-                take(delivery.resend(batch, evidence, words: words))
+                perform(delivery.resend(batch, evidence, words: words))
             case .failLong(let batch, let error): machine.fail(longCommandRules.lost(batch, error))
             case .probe: askForKeys()
             case .prepareDatabases:
@@ -172,7 +172,7 @@ package actor FlowApplier {
         if mustWaitForPace() { return }
         let isFollowing = machine.isSending
         let batch = sealCurrent()
-        guard isFollowing else { return take(delivery.begin(batch)) }
+        guard isFollowing else { return perform(delivery.begin(batch)) }
         batch.sentAt = .now
         machine.joined(batch, at: .now)
         target.deliver(batch)
@@ -186,11 +186,11 @@ package actor FlowApplier {
         let database = encoder.selectedDatabase ?? 0
         if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: database) {
             machine.seal(before)
-            return take(delivery.begin(before))
+            return perform(delivery.begin(before))
         }
         if let before = longCommandRules.takeCommandsAhead(in: batch, database: database) {
             machine.seal(before)
-            return take(delivery.begin(before))
+            return perform(delivery.begin(before))
         }
         machine.began(batch)
         batch.sentAt = .now
@@ -220,7 +220,7 @@ package actor FlowApplier {
         return batch
     }
 
-    private func take(_ step: BatchDelivery.Step) {
+    private func perform(_ step: BatchDelivery.Step) {
         switch step {
         case .deliver(let batch):
             guard machine.isActive else { return }
@@ -265,17 +265,17 @@ package actor FlowApplier {
             progress.applied(batch, masterVersion: encoder.masterVersion)
             // The commands of a part of a batch, or of a batch sent to a cluster's nodes, may still be needed.
             let isOver = context.cluster == nil && !delivery.isInParts
-            take(delivery.delivered())
+            perform(delivery.delivered())
             if isOver { encoder.reuse(batch) }
             sweepRest()
-        case .refused(let commands): take(delivery.refused(commands, of: batch))
+        case .refused(let commands): perform(delivery.refused(commands, of: batch))
         case .runsRefused(let reason):
             if encoder.writeSingleStrings() {
                 context.logger.notice(
                     "the target refuses MSET, so strings are written one by one from here on: \(reason)",
                     metadata: ["flow": "\(flow)"])
             }
-            take(delivery.runsRefused(of: batch))
+            perform(delivery.runsRefused(of: batch))
         case .turnedAway(let reason): machine.turnedAway(batch, reason)
         case .failed(let error): machine.fail(error)
         }

@@ -172,7 +172,7 @@ final class SnapshotPhase {
             return leaveOut(writer, excess)
         default: break
         }
-        let isEnded = writer.take(event, into: batch)
+        let isEnded = writer.write(event, into: batch)
         if let failure = writer.failure {
             return reports.fail(.undecodable, "the value of \(writer.keyDescription) is malformed: \(failure)")
         }

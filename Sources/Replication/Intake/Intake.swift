@@ -68,7 +68,7 @@ package final class Intake: FlowReceiver {
         self.clock = clock
     }
 
-    deinit { state.withLock { budget.giveBackMemory($0.slabCount * Slab.capacity) } }
+    deinit { state.withLock { budget.releaseMemory($0.slabCount * Slab.capacity) } }
 
     /// Sets a handler that is called on the flow's queue when something has arrived after the consumer found nothing.
     package func setDataHandler(_ handler: @escaping @Sendable () -> Void) {
@@ -165,7 +165,7 @@ package final class Intake: FlowReceiver {
             (spare.filled, spare.taken) = (0, 0)
             return spare
         }
-        return budget.takeMemory(Slab.capacity, isGuaranteed: isGuaranteed) ? Slab() : nil
+        return budget.reserveMemory(Slab.capacity, isGuaranteed: isGuaranteed) ? Slab() : nil
     }
 
     private func commit(_ change: (inout State) -> Void) {
@@ -217,7 +217,7 @@ package final class Intake: FlowReceiver {
                 state.spoolEnd += UInt64(Slab.capacity)
                 state.arrivals.append((state.spoolEnd, slab.oldestArrival, slab.arrivedAt))
                 state.diskFailure = nil
-                budget.giveBackMemory(Slab.capacity)
+                budget.releaseMemory(Slab.capacity)
             }
         }
     }
@@ -311,7 +311,7 @@ package final class Intake: FlowReceiver {
         if state.spare.isEmpty, !budget.isMemoryShort, isKnownUniquelyReferenced(&slab) {
             state.spare.append(slab)
         } else {
-            budget.giveBackMemory(Slab.capacity)
+            budget.releaseMemory(Slab.capacity)
         }
     }
 }

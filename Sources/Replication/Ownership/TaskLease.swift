@@ -93,13 +93,13 @@ actor TaskLease {
         try rights.demandNeeded(user: user, ownKeys: ownKeys)
         target.profile.hasRestore = rights.allows("RESTORE")
         target.profile.hasScripts = rights.allows("EVAL")
-        let task = try await takeRecord(from: target.holder.get())
+        let task = try await acquireRecord(from: target.holder.get())
         if renewal == nil { renewal = Task { await self.renewRecord() } }
         return Claim(target: target, rights: rights, task: task)
     }
 
     /// - Parameter holder: the value of the record's key.
-    private func takeRecord(from holder: RecordHolder) async throws(TargetError) -> TaskFindings {
+    private func acquireRecord(from holder: RecordHolder) async throws(TargetError) -> TaskFindings {
         var holder = holder
         var rival: (text: String, endsIn: Int64, seen: ContinuousClock.Instant)?
         var abandoned: String?
@@ -108,7 +108,7 @@ actor TaskLease {
             do throws(TargetError) {
                 let found = holder.text
                 if found.map({ $0 == record.text || $0 == abandoned || ProcessIdentity.hasEnded($0) }) ?? true {
-                    if let task = try await ownership.take(from: holder) {
+                    if let task = try await ownership.acquire(from: holder) {
                         if let found, found != record.text {
                             logger.notice(
                                 "taking the task over from \(OwnershipRecord.description(of: found)), which has ended")

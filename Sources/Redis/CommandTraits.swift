@@ -1,6 +1,6 @@
 /// What is known of single commands of a batch, by their numbers. Kept apart from the bytes, which a batch that is written
 /// while it is built does not keep.
-struct CommandMarks {
+struct CommandTraits {
     /// Those that leave an existing key as it is, with that key.
     var guarded: [Int: CommandLabel] = [:]
     /// Those that have had an effect at the source.
@@ -11,7 +11,7 @@ struct CommandMarks {
     var outsideStream: Set<Int> = []
 
     /// The command `number` of another batch is `index` here.
-    mutating func take(_ number: Int, of other: CommandMarks, as index: Int) {
+    mutating func copy(_ number: Int, of other: CommandTraits, as index: Int) {
         guarded[index] = other.guarded[number]
         if other.effective.contains(number) { effective.insert(index) }
         if other.refreshing.contains(number) { refreshing.insert(index) }
@@ -22,34 +22,34 @@ struct CommandMarks {
 extension CommandBatch {
     /// The command just begun leaves an existing key `key` as it is: a reply that says so is a conflict.
     package func noteGuarded(key: String, database: UInt32) {
-        marks.guarded[commandCount - 1] = CommandLabel(name: "", key: key, database: database)
+        traits.guarded[commandCount - 1] = CommandLabel(name: "", key: key, database: database)
     }
 
     /// The key that the command number `index` must not overwrite; `nil` for any other command.
-    package func guardedKey(ofCommand index: Int) -> CommandLabel? { marks.guarded[index] }
+    package func guardedKey(ofCommand index: Int) -> CommandLabel? { traits.guarded[index] }
 
     /// The command number `index` leaves an existing key as it is.
-    func isGuarded(_ index: Int) -> Bool { marks.guarded[index] != nil }
+    func isGuarded(_ index: Int) -> Bool { traits.guarded[index] != nil }
 
     /// The command just begun has had an effect at the source: if the answer is 0, the target lacks its key.
-    package func noteEffective() { marks.effective.insert(commandCount - 1) }
+    package func noteEffective() { traits.effective.insert(commandCount - 1) }
 
     /// Whether 0 in answer to the command number `index` means that the target lacks its key.
-    package func isEffective(_ index: Int) -> Bool { marks.effective.contains(index) }
+    package func isEffective(_ index: Int) -> Bool { traits.effective.contains(index) }
 
     /// The commands from number `first` on write a value that was read at the source.
     package func noteRefreshing(from first: Int) {
-        if first < commandCount { marks.refreshing.formUnion(first..<commandCount) }
+        if first < commandCount { traits.refreshing.formUnion(first..<commandCount) }
     }
 
     /// The command number `index` writes a value that was read at the source.
-    package func isRefreshing(_ index: Int) -> Bool { marks.refreshing.contains(index) }
+    package func isRefreshing(_ index: Int) -> Bool { traits.refreshing.contains(index) }
 
     /// The commands from number `first` on are of no record.
     package func noteOutsideStream(from first: Int) {
-        if first < commandCount { marks.outsideStream.formUnion(first..<commandCount) }
+        if first < commandCount { traits.outsideStream.formUnion(first..<commandCount) }
     }
 
     /// The command number `index` is of no record.
-    func isOutsideStream(_ index: Int) -> Bool { marks.outsideStream.contains(index) }
+    func isOutsideStream(_ index: Int) -> Bool { traits.outsideStream.contains(index) }
 }
