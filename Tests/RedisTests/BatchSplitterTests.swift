@@ -248,7 +248,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         let work = try work("SET foo 1", "SET {foo}2 2", "SET foo 3")
         answer(work, 0, [1: "MOVED 12182 h:2"])
         #expect(!work.isDone)
-        #expect(work.troubles[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 2))))
+        #expect(work.retries[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 2))))
         #expect(try work.lines()[foo] == ["SET {foo}2 2", "SET foo 3"])
     }
 
@@ -259,7 +259,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         let work = try #require(works(split(lines, next: 10)).first)
         answer(work, 0, [1: asks, 3: asks])
         #expect(!work.isDone)
-        #expect(work.troubles[0]?.cause == .redirected(.ask(foo, Endpoint(host: "h", port: 2))))
+        #expect(work.retries[0]?.cause == .redirected(.ask(foo, Endpoint(host: "h", port: 2))))
         #expect(try work.lines(asking: true)[foo] == ["ASKING", "SET {foo}2 2", "ASKING", "DEL {foo}2"])
         work.lost(0)
         #expect(try work.lines()[foo] == lines, "after a loss all of it is in doubt")
@@ -277,7 +277,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         work.lost(0)
         answer(work, 0, [0: asks, 1: asks])
         answer(work, 0, asking: true)
-        #expect(!work.isDone && work.troubles[0] == nil)
+        #expect(!work.isDone && work.retries[0] == nil)
         #expect(try work.lines()[foo] == ["SET {foo}2 3", "SET {foo}3 4"])
     }
 
@@ -294,7 +294,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         let work = try work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3", "SET {foo}2 4")
         answer(work, 0, [0: asks, 1: asks, 3: asks])
         answer(work, 0, [3: "MOVED 12182 h:1"], asking: true)
-        #expect(work.troubles[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 1))))
+        #expect(work.retries[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 1))))
         #expect(try work.lines()[foo] == ["SET {foo}2 2", "SET {foo}3 3", "SET {foo}2 4"])
         // The same where nobody asks there.
         let other = try self.work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3")
@@ -326,7 +326,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             let work = try work("INCR foo")
             answer(work, 0, place == 1 ? [1: text, 3: "EXECABORT Transaction discarded"] : [3: text])
             #expect(work.state(of: 0) == .ready)
-            #expect(work.troubles[0]?.attempts == 1)
+            #expect(work.retries[0]?.attempts == 1)
             #expect(try work.lines(asking: true)[foo]?.prefix(2) == ["ASKING", "MULTI"])
         }
     }
@@ -357,7 +357,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
     @Test func `a state that passes is waited for`() throws {
         let work = try work("SET foo 1")
         answer(work, 0, [0: "OOM command not allowed"])
-        #expect(work.troubles[0]?.cause == .passing("OOM command not allowed"))
+        #expect(work.retries[0]?.cause == .passing("OOM command not allowed"))
         #expect(work.state(of: 0) == .ready)
     }
 

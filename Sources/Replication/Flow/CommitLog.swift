@@ -38,7 +38,7 @@ struct CommitLog {
 
     /// Lets the flow continue at `mark`.
     ///
-    /// - Parameter repeating: whether some of what follows may have been applied; `repeats(until:)` says how far.
+    /// - Parameter repeating: some of what follows may have been applied; `setCatchUpEnd` says how far.
     mutating func setResumePoint(_ mark: StreamMark, repeating: Bool) {
         let next = mark.next
         sealedNext = next.value
@@ -48,15 +48,17 @@ struct CommitLog {
     }
 
     /// Notes that the source was at `end` after the session had begun, so only records before `end` may be repeated.
-    mutating func repeats(until end: LSN) { if repeatsUntil != nil { repeatsUntil = end } }
+    mutating func setCatchUpEnd(_ end: LSN) { if repeatsUntil != nil { repeatsUntil = end } }
 
     // MARK: Batches
 
     /// Seals a batch with the flow's position in it.
     mutating func seal(_ batch: CommandBatch) { batch.seal(checkpoint: checkpoint(of: batch)) }
 
-    /// Whether some of the next batch, which brings the flow to `next`, may have been applied before.
-    mutating func isRepeating(to next: UInt64?) -> Bool {
+    /// The next batch brings the flow to `next`.
+    ///
+    /// - Returns: whether some of it may have been applied before.
+    mutating func noteBatch(endingAt next: UInt64?) -> Bool {
         guard let next, let end = repeatsUntil else { return false }
         defer { sealedNext = next }
         return sealedNext < end.value

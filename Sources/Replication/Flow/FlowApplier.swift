@@ -213,7 +213,7 @@ package actor FlowApplier {
     private func sealCurrent() -> CommandBatch {
         let batch = encoder.endBatch(flowBytes: feed.decodedBytes)
         if encoder.isStable { progress.hasSentPosition = true }
-        batch.mayHaveBeenApplied = machine.isRepeating(to: batch.progress.nextLSN)
+        batch.mayHaveBeenApplied = machine.noteBatch(endingAt: batch.progress.nextLSN)
         machine.seal(batch)
         let limit = context.targetLimits.limits.safeBatchBytes
         encoder.setBatchBytes(min(target.batchBytes, limit == .max ? .max : limit / 2))
@@ -242,8 +242,8 @@ package actor FlowApplier {
         case .completed(let batch, let outcome): completed(batch, outcome)
         case .lost(let error): machine.linkLost(error, losses: delivery.losses)
         case .hasRoom: machine.hasRoom()
-        case .away(let error): machine.lost(error)
-        case .back: machine.found()
+        case .unavailable(let error): machine.targetUnavailable(error)
+        case .available: machine.targetAvailable()
         case .failed(let error): machine.fail(error)
         }
         pump()
@@ -427,8 +427,8 @@ package actor FlowApplier {
         case .silent:
             let who =
                 target.silentNode.map { "the target's node \($0)" } ?? "the target \(context.connector.settings.place)"
-            machine.lost(TargetError(.notReady, "\(who) has been silent for \(time.components.seconds) s"))
-        case .heard: machine.found()
+            machine.targetUnavailable(TargetError(.notReady, "\(who) has been silent for \(time.components.seconds) s"))
+        case .heard: machine.targetAvailable()
         case nil: return
         }
         report()
@@ -441,7 +441,7 @@ package actor FlowApplier {
 
     /// Notes that the source was at `end` after the session had begun: records before `end` may be old.
     package func setCatchUpEnd(_ end: LSN) {
-        machine.repeats(until: end)
+        machine.setCatchUpEnd(end)
         encoder.setCatchUpEnd(end.value)
     }
 

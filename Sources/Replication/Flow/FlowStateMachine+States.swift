@@ -63,7 +63,7 @@ extension FlowStateMachine {
     enum Pace { case normal, draining }
 
     /// The last report about the target's availability.
-    enum Reach { case found, lost }
+    enum Availability { case available, unavailable }
 
     // MARK: Actions
 

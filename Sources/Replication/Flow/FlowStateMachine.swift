@@ -26,7 +26,7 @@ struct FlowStateMachine: ~Copyable {
     private var schedule = SendSchedule()
     private var quiescence = Quiescence.none
     private var pace = Pace.normal
-    private var reach = Reach.found
+    private var availability = Availability.available
     /// How often in a row the target has turned the batch away.
     private var refusals = 0
     private var servingRunID: String
@@ -237,22 +237,22 @@ extension FlowStateMachine {
         guard case .active(let stream, .sending(let flight)) = state else { return }
         refusals = 0
         state = .active(stream, flight.landed().map { .sending($0) } ?? .idle)
-        found()
+        targetAvailable()
     }
 
     mutating func confirm(_ batch: CommandBatch) { log.confirm(batch) }
 
     mutating func seal(_ batch: CommandBatch) { log.seal(batch) }
 
-    /// Whether some of the next batch may have been applied before.
-    mutating func isRepeating(to next: UInt64?) -> Bool { log.isRepeating(to: next) }
+    /// - Returns: whether some of the next batch, which ends at `next`, may have been applied before.
+    mutating func noteBatch(endingAt next: UInt64?) -> Bool { log.noteBatch(endingAt: next) }
 
-    mutating func repeats(until end: LSN) { log.repeats(until: end) }
+    mutating func setCatchUpEnd(_ end: LSN) { log.setCatchUpEnd(end) }
 
     /// Reports that the target refuses the batch on its way for the time being.
     mutating func turnedAway(_ batch: CommandBatch, _ reason: String) {
         guard case .active(let stream, .sending) = state else { return }
-        lost(TargetError(.notReady, "the target refuses writes: \(reason)"))
+        targetUnavailable(TargetError(.notReady, "the target refuses writes: \(reason)"))
         refusals += 1
         connect(stream, .turnedAway(batch), attempts: refusals)
     }
@@ -269,12 +269,12 @@ extension FlowStateMachine {
         case .idle, .sending:
             if error.code == .protocolViolation { return fail(ReplicationError(error, flow: flow)) }
             if case .sending(let flight) = link {
-                lost(error)
+                targetUnavailable(error)
                 backlog.prepend(contentsOf: flight.followers)
                 connect(stream, .inDoubt(flight.oldest, error), attempts: max(losses, refusals))
             } else {
                 // A target may close connections that have been idle for a while.
-                if error.lastWords != nil { lost(error) }
+                if error.lastWords != nil { targetUnavailable(error) }
                 connect(stream, .idle, attempts: 0)
             }
         }
@@ -282,13 +282,13 @@ extension FlowStateMachine {
 
     private mutating func connect(_ stream: Stream, _ cause: Connecting, attempts: Int) {
         state = .active(stream, .connecting(cause))
-        let isLost = if case .lost = reach { true } else { false }
-        pending.append(.connect(ReconnectPlan(attemptsBefore: attempts, isAtOnce: !isLost)))
+        let isAvailable = if case .available = availability { true } else { false }
+        pending.append(.connect(ReconnectPlan(attemptsBefore: attempts, isAtOnce: isAvailable)))
     }
 
     mutating func connectingFailed(_ error: TargetError) {
         guard case .active(_, .connecting) = state else { return }
-        lost(error)
+        targetUnavailable(error)
     }
 
     /// - Parameter isAtFirstAttempt: whether the target served at the first attempt.
@@ -301,7 +301,7 @@ extension FlowStateMachine {
         case .changed(let reason): fail(ReplicationError(.targetChanged, flow: flow, reason))
         case .upToDate:
             state = .active(stream, .idle)
-            found()
+            targetAvailable()
         case .applied:
             guard let batch = cause.batch else { return }
             state = .active(stream, .sending(Flight(batch)))
@@ -332,15 +332,15 @@ extension FlowStateMachine {
     }
 
     /// Reports a loss once, until the target has been found again.
-    mutating func lost(_ error: TargetError) {
-        guard case .found = reach else { return }
-        reach = .lost
+    mutating func targetUnavailable(_ error: TargetError) {
+        guard case .available = availability else { return }
+        availability = .unavailable
         pending.append(.report(.targetLost(flow, error)))
     }
 
-    mutating func found() {
-        guard case .lost = reach else { return }
-        reach = .found
+    mutating func targetAvailable() {
+        guard case .unavailable = availability else { return }
+        availability = .available
         pending.append(.report(.targetFound(flow)))
     }
 

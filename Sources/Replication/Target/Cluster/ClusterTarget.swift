@@ -97,7 +97,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             _ = try await waiter.run(temporariesToRemove(removesMarks: removesMarks))
         }
         hasOpened = true
-        runner.looksAfterNodes = true
+        runner.watchesNodes = true
         return checkpoint?.finding ?? FlowTargetFinding(runID: context.targetRunID)
     }
 
@@ -299,8 +299,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     private func report(_ report: SlotRunner.Report) {
         switch report {
-        case .away(let error): if run != nil { onEvent(.away(error)) } else { noteWhileOpening(error) }
-        case .back: onEvent(.back)
+        case .unavailable(let error):
+            if run != nil { onEvent(.unavailable(error)) } else { noteWhileOpening(error) }
+        case .available: onEvent(.available)
         case .failed(let error):
             if let waiter, waiter.isWaiting { return waiter.end(.failure(error)) }
             fail(ReplicationError(error, flow: flow))

@@ -11,9 +11,9 @@ import Wire
 final class SlotRunner: @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
     enum Report {
         /// Something prevents the work from being done; it is retried.
-        case away(TargetError)
+        case unavailable(TargetError)
         /// The obstacle is gone.
-        case back
+        case available
         case failed(TargetError)
         /// A node ends each connection that brings a request with an argument of this size, with these words.
         case refused(argumentBytes: Int, String)
@@ -21,11 +21,11 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         case incomplete(Endpoint, KeySlot, NodeWatch.Verdict)
     }
 
-    /// How long a node may be silent before the runner checks whether another node has taken its place.
+    /// How long a node may be silent before the topology is read: another one may have taken its place.
     private static let silenceLimit = Duration.seconds(2)
     private static let refreshInterval = Duration.seconds(1)
-    /// How often the runner checks, also without work, that the nodes are still the masters.
-    private static let lookInterval = Duration.seconds(3)
+    /// How often the topology is read without any work: whether the nodes are still the masters.
+    private static let checkInterval = Duration.seconds(3)
     private static let longestWait = Duration.milliseconds(500)
     /// The number of attempts after which a part that is still not done is reported.
     private static let attemptsUntilReported = 8
@@ -52,7 +52,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     /// Returns the mark for a node: the current position and a new stamp.
     var nodeMark: () -> SlotMark
     /// Whether nodes are connected and asked for their marks even without work.
-    var looksAfterNodes = false
+    var watchesNodes = false
 
     private var work: SlotWork?
     private var onDone: ((SlotWork) -> Void)?
@@ -70,7 +70,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private var refreshing: Task<Void, Never>?
     private var lastRefresh = ContinuousClock.now
     private var refreshPace = RetryPace()
-    private var isAway = false
+    private var hasReportedUnavailable = false
     private var isClosed = false
 
     init(
@@ -172,9 +172,9 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         let onDone = onDone
         (self.work, self.onDone) = (nil, nil)
         if work.failure == nil { pool.isDone() }
-        if isAway, work.failure == nil {
-            isAway = false
-            onReport(.back)
+        if hasReportedUnavailable, work.failure == nil {
+            hasReportedUnavailable = false
+            onReport(.available)
         }
         onDone?(work)
     }
@@ -208,7 +208,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         }
         for (endpoint, parts) in elsewhere { send(parts, to: endpoint, of: work) }
         if !unserved.isEmpty {
-            away(TargetError(.notReady, "no node of the cluster serves slot \(work.slot(of: unserved[0]))"))
+            reportUnavailable(TargetError(.notReady, "no node of the cluster serves slot \(work.slot(of: unserved[0]))"))
             later += unserved.map { ($0, .now + Self.longestWait) }
             refresh()
         }
@@ -262,7 +262,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         else { return }
         guard work.state(of: part) != .done else { return }
         if long != nil {
-            let cause = work.troubles[part]?.cause.text ?? "refused"
+            let cause = work.retries[part]?.cause.text ?? "refused"
             return endLong(TargetError(.notReady, "the target \(endpoint) does not take a long value now: \(cause)"))
         }
         sendAgain(part, of: work)
@@ -297,23 +297,23 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         case .ask, .tryAgain:
             // A mark in another slot of the node is as good.
             if watch.refused(at: endpoint, slotIsOpen: true, in: view.topology) { return }
-            away(TargetError(.notReady, "all slots of \(endpoint) are being moved: it takes no mark (\(text))"))
+            reportUnavailable(TargetError(.notReady, "all slots of \(endpoint) are being moved: it takes no mark (\(text))"))
             refresh()
         case .moved(_, let informed):
             _ = watch.refused(at: endpoint, slotIsOpen: false, in: view.topology)
             refresh(asking: informed)
         case .down, nil:
             _ = watch.refused(at: endpoint, slotIsOpen: false, in: view.topology)
-            away(TargetError(.notReady, "the target \(endpoint) is not ready: \(text)"))
+            reportUnavailable(TargetError(.notReady, "the target \(endpoint) is not ready: \(text)"))
             refresh()
         }
     }
 
     private func sendAgain(_ part: Int, of work: SlotWork) {
-        guard let trouble = work.troubles[part] else { return waiting.append(part) }
+        guard let next = work.retries[part] else { return waiting.append(part) }
         var wait = Duration.zero
-        if trouble.attempts > 3 { wait = min(retry.wait(before: trouble.attempts - 3), Self.longestWait) }
-        switch trouble.cause {
+        if next.attempts > 3 { wait = min(retry.wait(before: next.attempts - 3), Self.longestWait) }
+        switch next.cause {
         case .redirected(.moved(let slot, let endpoint)):
             // A node that was not a master may have taken the place of one without its last writes. Nothing is written
             // there before the topology shows whose place it took and the node has been asked for the mark.
@@ -328,24 +328,24 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         case .redirected(.down(let text)):
             wait = max(wait, .milliseconds(100))
             refresh()
-            away(TargetError(.notReady, "the target is not ready: \(text)"))
+            reportUnavailable(TargetError(.notReady, "the target is not ready: \(text)"))
         case .passing(let text):
-            wait = max(wait, min(retry.wait(before: trouble.attempts), Self.longestWait))
-            away(TargetError(.notReady, "the target refuses writes: \(text)"))
+            wait = max(wait, min(retry.wait(before: next.attempts), Self.longestWait))
+            reportUnavailable(TargetError(.notReady, "the target refuses writes: \(text)"))
         }
-        if trouble.attempts == Self.attemptsUntilReported {
-            away(
+        if next.attempts == Self.attemptsUntilReported {
+            reportUnavailable(
                 TargetError(
                     .notReady,
-                    "slot \(work.slot(of: part)) of the cluster is not to be had since \(trouble.attempts) attempts: \(trouble.cause.text)"
+                    "slot \(work.slot(of: part)) of the cluster is not to be had since \(next.attempts) attempts: \(next.cause.text)"
                 ))
         }
         if wait == .zero { waiting.append(part) } else { later.append((part, .now + wait)) }
     }
 
-    private func away(_ error: TargetError) {
-        isAway = true
-        onReport(.away(error))
+    private func reportUnavailable(_ error: TargetError) {
+        hasReportedUnavailable = true
+        onReport(.unavailable(error))
     }
 
     // MARK: Connections
@@ -365,7 +365,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func failed(_ endpoint: Endpoint, _ error: TargetError) {
         guard error.isTransient else { return onReport(.failed(error)) }
-        if work != nil { away(error) }
+        if work != nil { reportUnavailable(error) }
         // The slots' masters say where the parts for this node must be sent now.
         askingAt = askingAt.filter { $0.value != endpoint }
         refresh()
@@ -385,7 +385,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                 waiting.removeAll { $0 == part }
             }
             waiting += doubtful.sorted()
-            if !doubtful.isEmpty { away(error) }
+            if !doubtful.isEmpty { reportUnavailable(error) }
         }
         if error.code == .protocolViolation { return onReport(.failed(error)) }
         refresh()
@@ -421,7 +421,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             // With work, the failure is reported. Without work, the existing connections notice lost nodes.
             guard let work else { return }
             guard error.isTransient else { return onReport(.failed(error)) }
-            if !work.isDone { away(error) }
+            if !work.isDone { reportUnavailable(error) }
         }
         step()
     }
@@ -450,9 +450,9 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     /// Connects to the nodes and refreshes the topology, because a node that lacks expected writes, or its successor, is
     /// noticed when it is asked.
-    private func look() {
-        guard looksAfterNodes, case let slots = watch.expectedSlots, !slots.isEmpty else { return }
-        if lastRefresh.duration(to: .now) > Self.lookInterval { refresh() }
+    private func checkNodes() {
+        guard watchesNodes, case let slots = watch.expectedSlots, !slots.isEmpty else { return }
+        if lastRefresh.duration(to: .now) > Self.checkInterval { refresh() }
         for slot in slots {
             if let master = view.topology.master(of: slot) { _ = pool.link(to: master.endpoint) }
         }
@@ -480,7 +480,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                 if isStuck, lastRefresh.duration(to: .now) > Self.refreshInterval { refresh() }
                 step()
             } else {
-                look()
+                checkNodes()
             }
             tick()
         }

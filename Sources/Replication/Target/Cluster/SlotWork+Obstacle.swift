@@ -4,13 +4,13 @@ extension SlotWork {
     /// The slot that prevents the work from being done, and why; `nil` if only answers are outstanding.
     var obstacle: String? {
         for part in 0..<partCount where state(of: part) != .done {
-            if let trouble = troubles[part] { return "slot \(slot(of: part)): \(trouble.cause.text)" }
+            if let retry = retries[part] { return "slot \(slot(of: part)): \(retry.cause.text)" }
         }
         return nil
     }
 }
 
-extension SlotWork.Trouble.Cause {
+extension SlotWork.Retry.Cause {
     var text: String {
         switch self {
         case .passing(let text), .redirected(.down(let text)): text
