@@ -37,7 +37,7 @@ package actor FlowApplier {
     private var machine: FlowStateMachine
     private var progress: AppliedProgress
     private var silence: SilenceWatch
-    private var unrecordedTTLs = FailureSpell()
+    private var unrecordedTTLs = FailurePeriod()
     private var connecting: Task<Void, Never>?
     private var probing: Task<Void, Never>?
     private var quietWaiters = Waiters()
@@ -391,7 +391,7 @@ package actor FlowApplier {
                 metadata: ["flow": "\(flow)"])
         case .over:
             context.logger.notice(
-                "no TTL has failed to be recorded for \(FailureSpell.calm.components.seconds) s",
+                "no TTL has failed to be recorded for \(FailurePeriod.calm.components.seconds) s",
                 metadata: ["flow": "\(flow)"])
         case nil: break
         }

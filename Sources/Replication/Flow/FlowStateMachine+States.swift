@@ -35,7 +35,7 @@ extension FlowStateMachine {
         /// A batch is written while it is being built, because it has a command too large to keep.
         case growing(CommandBatch, hasNews: Bool)
         /// Sealed batches are on their way to the target.
-        case sending(Flight)
+        case sending(BatchesInFlight)
     }
 
     enum Connecting {

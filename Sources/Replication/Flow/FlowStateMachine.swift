@@ -14,9 +14,8 @@ import Redis
 ///       └── linkLost ─────┘ └─────────────────────────────────┤
 ///       └──────────────────────────────────────── linkLost ───┘  (the batch is in doubt)
 /// ```
-/// Unordered batches (`Flight`) are sent while others are on their way. If one of them is not applied, the decision about
-/// it waits until nothing else is on its way. Until then the batch waits in `backlog`, from which each batch is sent by
-/// itself.
+/// Batches that need no order (`BatchesInFlight`) are sent while others are on their way. What becomes of one that is not applied
+/// is decided when nothing else is: until then it waits in `backlog`, from which each is sent by itself.
 ///
 /// The link's state and the stream's state are independent: a flow may wait at a global command while its link is down.
 struct FlowStateMachine: ~Copyable {
@@ -60,7 +59,7 @@ extension FlowStateMachine {
         if case .readable = stream { !fill.isFull } else { false }
     }
 
-    private mutating func nextWhileSending(_ flight: Flight, _ stream: Stream, _ fill: Fill) -> Action {
+    private mutating func nextWhileSending(_ flight: BatchesInFlight, _ stream: Stream, _ fill: Fill) -> Action {
         if mayDecode(stream, fill) { return .decode }
         guard case .readable = stream, case .none = quiescence, fill.isFull, fill.mayFollow, backlog.isEmpty,
             flight.mayBeFollowed
@@ -189,7 +188,7 @@ extension FlowStateMachine {
     mutating func sent(_ batch: CommandBatch, at now: ContinuousClock.Instant) {
         guard case .active(let stream, _) = state else { return }
         schedule.sent(at: now)
-        state = .active(stream, .sending(Flight(batch)))
+        state = .active(stream, .sending(BatchesInFlight(batch)))
     }
 
     /// Reports that a sealed batch is being sent while others are on their way.
@@ -203,7 +202,7 @@ extension FlowStateMachine {
     /// Reports that the oldest batch on its way has not been applied. The batch is sent again by itself after those that
     /// follow it, and its result is judged then.
     mutating func heldBack() {
-        guard case .active(let stream, .sending(let flight)) = state, let rest = flight.landed() else { return }
+        guard case .active(let stream, .sending(let flight)) = state, let rest = flight.droppingOldest() else { return }
         backlog.append(flight.oldest)
         state = .active(stream, .sending(rest))
     }
@@ -217,7 +216,7 @@ extension FlowStateMachine {
     /// Reports that the batch being written is sealed.
     mutating func sealed() {
         guard case .active(let stream, .growing(let batch, _)) = state else { return }
-        state = .active(stream, .sending(Flight(batch)))
+        state = .active(stream, .sending(BatchesInFlight(batch)))
     }
 
     /// Reports that the target has room for more of the batch being written.
@@ -236,7 +235,7 @@ extension FlowStateMachine {
     mutating func completed() {
         guard case .active(let stream, .sending(let flight)) = state else { return }
         refusals = 0
-        state = .active(stream, flight.landed().map { .sending($0) } ?? .idle)
+        state = .active(stream, flight.droppingOldest().map { .sending($0) } ?? .idle)
         targetAvailable()
     }
 
@@ -304,7 +303,7 @@ extension FlowStateMachine {
             targetAvailable()
         case .applied:
             guard let batch = cause.batch else { return }
-            state = .active(stream, .sending(Flight(batch)))
+            state = .active(stream, .sending(BatchesInFlight(batch)))
             pending.append(.confirmInDoubt(batch))
         case .notApplied: resend(stream, cause, isServing: isServing)
         case .repeated:
@@ -316,7 +315,7 @@ extension FlowStateMachine {
 
     private mutating func resend(_ stream: Stream, _ cause: Connecting, isServing: Bool) {
         guard let batch = cause.batch else { return }
-        state = .active(stream, .sending(Flight(batch)))
+        state = .active(stream, .sending(BatchesInFlight(batch)))
         guard case .inDoubt(_, let loss) = cause else {
             return pending.append(.resend(batch, .elsewhere, words: nil))
         }

@@ -7,7 +7,7 @@ import Redis
 /// key can be in two of them only if nothing has changed it in between, because each change is a record of the journal,
 /// whose batch is sent by itself. So it does no harm if one of them is refused and later ones are not, or if one is applied
 /// twice.
-struct Flight {
+struct BatchesInFlight {
     private var batches: Deque<CommandBatch>
 
     init(_ batch: CommandBatch) { batches = [batch] }
@@ -26,7 +26,7 @@ struct Flight {
     /// The flight without the oldest batch, whose result is known.
     ///
     /// - Returns: the rest; `nil` if there is none.
-    func landed() -> Flight? {
+    func droppingOldest() -> BatchesInFlight? {
         guard isFollowed else { return nil }
         var rest = self
         rest.batches.removeFirst()

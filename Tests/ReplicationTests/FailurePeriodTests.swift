@@ -4,10 +4,10 @@ import Testing
 
 @Suite struct `A failure that comes up again and again` {
     @Test func `is news when it begins, and when it has been away for a minute`() {
-        var spell = FailureSpell()
+        var period = FailurePeriod()
         let begin = ContinuousClock.now
-        func note(_ hasFailed: Bool, _ seconds: Int) -> FailureSpell.News? {
-            spell.note(hasFailed: hasFailed, at: begin + .seconds(seconds))
+        func note(_ hasFailed: Bool, _ seconds: Int) -> FailurePeriod.News? {
+            period.note(hasFailed: hasFailed, at: begin + .seconds(seconds))
         }
         #expect(note(false, 0) == nil)
         #expect(note(true, 1) == .begun)

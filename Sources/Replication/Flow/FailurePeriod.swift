@@ -1,5 +1,5 @@
 /// Turns a recurring failure into news: once when it begins, and once when it has not recurred for a while.
-struct FailureSpell {
+struct FailurePeriod {
     enum News { case begun, over }
 
     /// The time without a failure that ends the spell.
