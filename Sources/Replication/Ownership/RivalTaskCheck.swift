@@ -1,9 +1,9 @@
 package import Dragonfly
 package import Redis
 
-/// Checks, before a task starts, whether the process of another task already follows the source into the target. Writes
-/// nothing.
-package struct RivalLook {
+/// Checks whether another task's process follows the source into the target already, before a task starts: nothing is
+/// written.
+package struct RivalTaskCheck {
     private let source: SourceSettings
     private let target: TargetSettings
     private let checkpoint: CheckpointKey
