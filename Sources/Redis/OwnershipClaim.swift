@@ -38,7 +38,7 @@ package struct TaskFindings: Sendable {
 /// | trip | what is asked |
 /// |---|---|
 /// | 1 `greet` | the greeting; what the server is, its parameters and figures; `WATCH`, `GET`, `PTTL` of the record |
-/// | 2 `acquire` | `MULTI`, this task's line among the tasks, the record, `EXEC`; who else is connected for the task; the checkpoint, the tasks, the databases |
+/// | 2 `acquire` | `MULTI`, this task's entry among the tasks, the record, `EXEC`; who else is connected for the task; the checkpoint, the tasks, the databases |
 ///
 /// Everything goes over one connection, which nobody else uses in between.
 package struct OwnershipClaim: Sendable {
@@ -117,7 +117,7 @@ package struct OwnershipClaim: Sendable {
                 checkpoint: try await control.hash(checkpoint), others: try await control.others(in: registry),
                 databases: try await control.databasesWithKeys())
         }
-        // The registry comes first: a task is listed there before it has any key in the target.
+        // The entry among the tasks first: a task is in it before it has any key in the target.
         let change = [registry.command, record.command]
         let questions = [["HGETALL", checkpoint], ["HGETALL", TaskRegistry.key], ["INFO", "keyspace"]]
         return try await servers.at([]) { [registry] (server) throws(TargetError) in

@@ -29,7 +29,7 @@ package struct OwnershipRecord: Equatable, Sendable {
         return String(decoding: SlotTag.key(name, in: KeySlot(of: checkpoint)), as: UTF8.self)
     }
 
-    /// The keys that each task has besides data: its checkpoint, this record and the registry with its line.
+    /// The keys that each task has besides data: its checkpoint, this record, its entry in the registry.
     static func companions(of checkpoint: String, isInCluster: Bool) -> [String] {
         [checkpoint, key(checkpoint: checkpoint, isInCluster: isInCluster), TaskRegistry.key]
     }

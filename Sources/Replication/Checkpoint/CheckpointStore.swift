@@ -140,8 +140,8 @@ actor CheckpointStore {
         return opening
     }
 
-    /// Recovers what the task has filled if the master with the checkpoint has lost its data and others have not. This
-    /// process knows it, or the task's line in the list of tasks, or at least marks show it.
+    /// The master that had the checkpoint may have lost its data, and the others not. Then what the task has filled is known to
+    /// this process, by its entry in the list of tasks, or at least by marks.
     private func recall(_ opening: inout Opening, on control: TargetControl) async throws {
         guard opening.databases == nil, opening.filling.isEmpty else { return }
         if isRecordCurrent {

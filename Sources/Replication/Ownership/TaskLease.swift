@@ -157,7 +157,7 @@ actor TaskLease {
     /// - Parameter scope: the databases that this process may fill.
     /// - Throws: `TargetError`; `taskTaken` if another process follows the source.
     func claimSource(_ replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
-        // A renewal would write the line too, without reading the lines of others.
+        // A renewal writes the entry too, and reads nothing.
         isClaiming = true
         defer { isClaiming = false }
         _ = await renewing?.value

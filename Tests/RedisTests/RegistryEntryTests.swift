@@ -3,21 +3,21 @@ import Wire
 
 @testable import Redis
 
-@Suite struct `A task's line in the list of tasks` {
+@Suite struct `A task's entry in the list of tasks` {
     @Test(arguments: [
         "", "0", "0,3", "0,3,full", "follows:none", "0,3,full,follows:0a1b:77ff:all", "follows:0a1b:77ff:all-3-5",
         "0,follows:0a1b:77ff:0+5", "follows:0a1b:77ff:",
     ])
     func `is read as it was written`(_ text: String) {
-        #expect(TaskLine(text).text == text)
+        #expect(RegistryEntry(text).text == text)
     }
 
     @Test func `names databases, and the source of a process`() {
-        let line = TaskLine("0,3,full,later,follows:0a1b:77ff:0+3")
-        #expect(line.databases == [0, 3] && line.isFull)
-        #expect(line.source == .claimed(SourceClaim(replicationID: "0a1b", instance: "77ff", scope: .only([0, 3]))))
-        #expect(TaskLine("0,full").source == .unsaid)
-        #expect(TaskLine("0,follows:x").source == FollowedSource.none, "it is of a later version")
+        let entry = RegistryEntry("0,3,full,later,follows:0a1b:77ff:0+3")
+        #expect(entry.databases == [0, 3] && entry.isFull)
+        #expect(entry.source == .claimed(SourceClaim(replicationID: "0a1b", instance: "77ff", scope: .only([0, 3]))))
+        #expect(RegistryEntry("0,full").source == .unknown)
+        #expect(RegistryEntry("0,follows:x").source == .refused, "it is of a later version")
     }
 
     private let key = "df2redis:checkpoint:test"
