@@ -1,35 +1,4 @@
-package import Wire
-
-/// What a target reports about itself before a session begins.
-package struct TargetGreeting: Sendable {
-    package var profile: TargetProfile
-    package var databaseCount: UInt32
-    package var figures: TargetFigures
-    /// Whether the target expires nothing by itself; `nil` if it has no such mode, does not say, or is a cluster.
-    package var isInImportMode: Bool?
-    /// How long the target took to answer.
-    package var roundTrip: Duration
-    /// What the key of the task's record holds, or the error if the target does not say. The key is watched from here on.
-    package var holder: Result<RecordHolder, TargetError>
-}
-
-/// What a target holds after this process has written the task's record there.
-package struct TaskFindings: Sendable {
-    /// The hash of the task's checkpoint.
-    package var checkpoint: [String: String]
-    package var others: OtherTasks
-    /// The databases that hold keys.
-    package var databases: [UInt32]
-
-    /// - Parameter reply: the reply to HGETALL.
-    package static func fields(_ reply: RESPValue) -> [String: String] {
-        var fields: [String: String] = [:]
-        for (field, value) in reply.pairs {
-            if let field = field.text, let value = value.text { fields[field] = value }
-        }
-        return fields
-    }
-}
+import Wire
 
 /// Makes a process the owner of a task.
 ///

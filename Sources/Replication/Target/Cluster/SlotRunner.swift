@@ -208,7 +208,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         }
         for (endpoint, parts) in elsewhere { send(parts, to: endpoint, of: work) }
         if !unserved.isEmpty {
-            reportUnavailable(TargetError(.notReady, "no node of the cluster serves slot \(work.slot(of: unserved[0]))"))
+            reportUnavailable(
+                TargetError(.notReady, "no node of the cluster serves slot \(work.slot(of: unserved[0]))"))
             later += unserved.map { ($0, .now + Self.longestWait) }
             refresh()
         }
@@ -297,7 +298,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         case .ask, .tryAgain:
             // A mark in another slot of the node is as good.
             if watch.refused(at: endpoint, slotIsOpen: true, in: view.topology) { return }
-            reportUnavailable(TargetError(.notReady, "all slots of \(endpoint) are being moved: it takes no mark (\(text))"))
+            reportUnavailable(
+                TargetError(.notReady, "all slots of \(endpoint) are being moved: it takes no mark (\(text))"))
             refresh()
         case .moved(_, let informed):
             _ = watch.refused(at: endpoint, slotIsOpen: false, in: view.topology)
