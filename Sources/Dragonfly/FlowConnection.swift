@@ -129,7 +129,7 @@ package actor FlowConnection {
     private func readAvailable() {
         let start = ContinuousClock.now
         while case .reading(let channel) = state {
-            guard let bytes = readArrived(channel) else { return }
+            guard case .readAll(let bytes) = readArrived(channel) else { return }
             let now = ContinuousClock.now
             guard let pause = pace.turnEnded(bytes: bytes, at: now), start.duration(to: now) < Self.longestTurn else {
                 return
@@ -139,8 +139,17 @@ package actor FlowConnection {
         }
     }
 
-    /// - Returns: the number of bytes read; `nil` if there are more, or if there will be none.
-    private func readArrived(_ channel: Channel) -> Int? {
+    /// How a turn of the queue has ended.
+    private enum Turn {
+        /// All that had arrived is read.
+        case readAll(bytes: Int)
+        /// There may be more, in another turn.
+        case isLong
+        /// Called when no more bytes will come.
+        case ended
+    }
+
+    private func readArrived(_ channel: Channel) -> Turn {
         var turn = 0
         while turn < Self.turnBytes {
             var result: Result<Channel.ReadResult, ChannelError> = .success(.wouldBlock)
@@ -164,16 +173,16 @@ package actor FlowConnection {
             case .success(.bytes(let count)):
                 turn += count
                 receivedBytes += UInt64(count)
-            case .success(.wouldBlock): return turn
+            case .success(.wouldBlock): return .readAll(bytes: turn)
             case .success(.endOfStream):
                 end(nil)
-                return nil
+                return .ended
             case .failure(let error):
                 end(error)
-                return nil
+                return .ended
             }
         }
-        return nil
+        return .isLong
     }
 
     private func writeFailed(_ error: SystemError) {

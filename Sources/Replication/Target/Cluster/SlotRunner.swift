@@ -47,6 +47,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             onFailed: { [unowned self] in failed($0, $1) },
             onRoom: { [unowned self] in longGrew() },
             questions: { [unowned self] in watch.questions(to: $0, in: view.topology) }))
+    private lazy var topologyRefresh = TopologyRefresh(cluster, queue: queue) { [weak self] in self?.refreshed($0) }
     private(set) var view: ClusterConnector.View
     var watch = NodeWatch()
     /// Returns the mark for a node: the current position and a new stamp.
@@ -57,19 +58,14 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private var work: SlotWork?
     private var onDone: ((SlotWork) -> Void)?
     private var long: Long?
-    /// Parts that must be sent or asked about.
-    private var waiting: [Int] = []
-    private var later: [(part: Int, time: ContinuousClock.Instant)] = []
-    private var askingAt: [Int: Endpoint] = [:]
+    /// Of `work`.
+    private var parts = PartQueue()
     /// The nodes of slots that have moved since the topology was read.
     private var moved: [KeySlot: Endpoint] = [:]
     /// The parts sent since the node's last confirmed mark, in order.
     private var pipelines: [Endpoint: [(parts: [Int], hasMark: Bool)]] = [:]
     /// Nodes that must get a mark.
     private var unmarked: Set<Endpoint> = []
-    private var refreshing: Task<Void, Never>?
-    private var lastRefresh = ContinuousClock.now
-    private var refreshPace = RetryPace()
     private var hasReportedUnavailable = false
     private var isClosed = false
 
@@ -94,19 +90,19 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     func run(_ work: SlotWork, onDone: @escaping (SlotWork) -> Void) {
         precondition(self.work == nil, "one work at a time")
         (self.work, self.onDone) = (work, onDone)
-        (waiting, later, askingAt, pipelines) = (Array(0..<work.partCount), [], [:], [:])
+        (parts, pipelines) = (PartQueue(0..<work.partCount), [:])
         if work.isEmpty { queue.async { self.step() } } else { step() }
     }
 
     func close() {
         isClosed = true
-        refreshing?.cancel()
+        topologyRefresh.cancel()
         pool.close()
         (work, onDone, long) = (nil, nil, nil)
     }
 
     func join(isolation: isolated (any Actor)? = #isolation) async {
-        await refreshing?.value
+        await topologyRefresh.join(isolation: isolation)
         await pool.join()
     }
 
@@ -127,7 +123,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         precondition(work == nil, "one work at a time")
         long = Long(command: command, onEnd: onEnd, onRoom: onRoom)
         (work, onDone) = (command.work, { [weak self] _ in self?.endLong(nil) })
-        (waiting, later, askingAt, pipelines) = ([], [], [:], [:])
+        (parts, pipelines) = (PartQueue(), [:])
         longGrew()
     }
 
@@ -161,7 +157,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         guard let work, !isClosed else { return }
         if work.failure != nil { return finish(work) }
         longGrew()
-        becomeDue()
+        parts.becomeDue(at: .now)
         send(work)
         sendMarks(work)
         guard work.isDone, unmarked.isEmpty, pool.isIdle else { return }
@@ -179,22 +175,15 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         onDone?(work)
     }
 
-    private func becomeDue() {
-        guard !later.isEmpty else { return }
-        let now = ContinuousClock.now
-        waiting += later.filter { $0.time <= now }.map(\.part)
-        later.removeAll { $0.time <= now }
-    }
-
     private func send(_ work: SlotWork) {
-        guard !waiting.isEmpty else { return }
+        guard !parts.ready.isEmpty else { return }
         let topology = view.topology
         var byShard = [[Int]](repeating: [], count: topology.shards.count)
         var elsewhere: [Endpoint: [Int]] = [:]
         var unserved: [Int] = []
-        for part in waiting {
+        for part in parts.takeReady() {
             let slot = work.slot(of: part)
-            if let endpoint = askingAt[part] ?? moved[slot] {
+            if let endpoint = parts.askedNode(of: part) ?? moved[slot] {
                 elsewhere[endpoint, default: []].append(part)
             } else if let shard = topology.shard(of: slot) {
                 byShard[shard].append(part)
@@ -202,7 +191,6 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                 unserved.append(part)
             }
         }
-        waiting = []
         for (shard, parts) in byShard.enumerated() where !parts.isEmpty {
             send(parts, to: topology.shards[shard].master.endpoint, of: work)
         }
@@ -210,19 +198,19 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         if !unserved.isEmpty {
             reportUnavailable(
                 TargetError(.notReady, "no node of the cluster serves slot \(work.slot(of: unserved[0]))"))
-            later += unserved.map { ($0, .now + Self.longestWait) }
+            for part in unserved { parts.add(part, after: Self.longestWait) }
             refresh()
         }
     }
 
-    private func send(_ parts: [Int], to endpoint: Endpoint, of work: SlotWork) {
-        guard let link = pool.link(to: endpoint) else { return waiting += parts }
+    private func send(_ sent: [Int], to endpoint: Endpoint, of work: SlotWork) {
+        guard let link = pool.link(to: endpoint) else { return sent.forEach { parts.add($0) } }
         // A node without slots to which a slot is being moved gets its mark once it has the slot.
         let markSlot = work.changesData ? watch.slot(at: endpoint, in: view.topology) : nil
-        if work.changesData { pipelines[endpoint, default: []].append((parts, markSlot != nil)) }
+        if work.changesData { pipelines[endpoint, default: []].append((sent, markSlot != nil)) }
         link.send { out, expected in
-            for part in parts {
-                work.send(part, asking: askingAt.removeValue(forKey: part) != nil, into: &out, &expected)
+            for part in sent {
+                work.send(part, asking: parts.takeAsking(part), into: &out, &expected)
             }
             if let markSlot { appendMark(in: markSlot, to: endpoint, &out, &expected) }
         }
@@ -240,7 +228,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func sendMarks(_ work: SlotWork) {
         for endpoint in unmarked {
-            guard refreshing == nil else { return }
+            guard !topologyRefresh.isReading else { return }
             guard let slot = watch.slot(at: endpoint, in: view.topology) else {
                 unmarked.remove(endpoint)
                 continue
@@ -312,7 +300,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     }
 
     private func sendAgain(_ part: Int, of work: SlotWork) {
-        guard let next = work.retries[part] else { return waiting.append(part) }
+        guard let next = work.retries[part] else { return parts.add(part) }
         var wait = Duration.zero
         if next.attempts > 3 { wait = min(retry.wait(before: next.attempts - 3), Self.longestWait) }
         switch next.cause {
@@ -325,7 +313,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                 wait = max(wait, .milliseconds(20))
             }
             refresh(asking: endpoint)
-        case .redirected(.ask(_, let endpoint)): askingAt[part] = endpoint
+        case .redirected(.ask(_, let endpoint)): parts.ask(part, at: endpoint)
         case .redirected(.tryAgain): wait = max(wait, .milliseconds(20))
         case .redirected(.down(let text)):
             wait = max(wait, .milliseconds(100))
@@ -342,7 +330,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                     "slot \(work.slot(of: part)) of the cluster is not to be had since \(next.attempts) attempts: \(next.cause.text)"
                 ))
         }
-        if wait == .zero { waiting.append(part) } else { later.append((part, .now + wait)) }
+        parts.add(part, after: wait)
     }
 
     private func reportUnavailable(_ error: TargetError) {
@@ -368,25 +356,19 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private func failed(_ endpoint: Endpoint, _ error: TargetError) {
         guard error.isTransient else { return onReport(.failed(error)) }
         if work != nil { reportUnavailable(error) }
-        // The slots' masters say where the parts for this node must be sent now.
-        askingAt = askingAt.filter { $0.value != endpoint }
+        parts.forgetAsking(at: endpoint)
         refresh()
     }
 
-    private func lost(_ endpoint: Endpoint, _ parts: Set<Int>, _ error: TargetError) {
+    private func lost(_ endpoint: Endpoint, _ unanswered: Set<Int>, _ error: TargetError) {
         // The node's successor may lack everything that the node confirmed after its last mark.
-        let doubtful = parts.union((pipelines.removeValue(forKey: endpoint) ?? []).flatMap(\.parts))
+        let doubtful = unanswered.union((pipelines.removeValue(forKey: endpoint) ?? []).flatMap(\.parts))
         watch.lost(endpoint)
         if long != nil {
             if !doubtful.isEmpty { endLong(error) }
         } else if let work {
-            for part in doubtful {
-                work.lost(part)
-                askingAt[part] = nil
-                later.removeAll { $0.part == part }
-                waiting.removeAll { $0 == part }
-            }
-            waiting += doubtful.sorted()
+            for part in doubtful { work.lost(part) }
+            parts.restart(doubtful)
             if !doubtful.isEmpty { reportUnavailable(error) }
         }
         if error.code == .protocolViolation { return onReport(.failed(error)) }
@@ -397,25 +379,10 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     // MARK: Topology
 
     private func refresh(asking informed: Endpoint? = nil) {
-        guard refreshing == nil, !isClosed else { return }
-        let pause = refreshPace.pause(at: .now)
-        lastRefresh = .now + pause
-        refreshPace.began(at: lastRefresh)
-        let generation = view.generation
-        refreshing = Task { [cluster, queue] in
-            if pause > .zero { try? await Task.sleep(for: pause) }
-            if Task.isCancelled { return }
-            do throws(TargetError) {
-                let view = try await cluster.refresh(after: generation, asking: informed)
-                queue.async { self.refreshed(.success(view)) }
-            } catch {
-                queue.async { self.refreshed(.failure(error)) }
-            }
-        }
+        if !isClosed { topologyRefresh.start(after: view.generation, asking: informed) }
     }
 
     private func refreshed(_ result: Result<ClusterConnector.View, TargetError>) {
-        refreshing = nil
         guard !isClosed else { return }
         switch result {
         case .success(let newer): adopt(newer)
@@ -433,7 +400,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             let endpoint = newer.topology.master(of: slot)?.endpoint
             return endpoint == view.topology.master(of: slot)?.endpoint ? nil : endpoint
         }
-        if newer.topology != view.topology { refreshPace.reset() }
+        if newer.topology != view.topology { topologyRefresh.hasChanged() }
         view = newer
         moved = [:]
         // A node that was connected before it became a master has not been asked for its predecessor's mark.
@@ -454,7 +421,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     /// noticed when it is asked.
     private func checkNodes() {
         guard watchesNodes, case let slots = watch.expectedSlots, !slots.isEmpty else { return }
-        if lastRefresh.duration(to: .now) > Self.checkInterval { refresh() }
+        if topologyRefresh.age > Self.checkInterval { refresh() }
         for slot in slots {
             if let master = view.topology.master(of: slot) { _ = pool.link(to: master.endpoint) }
         }
@@ -478,8 +445,8 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         queue.asyncAfter(deadline: .now() + .milliseconds(100)) { [weak self] in
             guard let self, !isClosed else { return }
             if work != nil {
-                let isStuck = !waiting.isEmpty || !pool.silentNodes(for: Self.silenceLimit).isEmpty
-                if isStuck, lastRefresh.duration(to: .now) > Self.refreshInterval { refresh() }
+                let isStuck = !parts.ready.isEmpty || !pool.silentNodes(for: Self.silenceLimit).isEmpty
+                if isStuck, topologyRefresh.age > Self.refreshInterval { refresh() }
                 step()
             } else {
                 checkNodes()
