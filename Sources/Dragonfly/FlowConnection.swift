@@ -56,7 +56,7 @@ package actor FlowConnection {
     private let peer: String
     private let socket: ConnectedSocket
     private let unconsumed: [UInt8]
-    private let socketStore: any SocketKeeper
+    private let socketStore: any SocketStore
     private var state = State.waiting
     private var acknowledgeTimer: (any DispatchSourceTimer)?
     private var acknowledgeable: (@Sendable () -> LSN?)?
@@ -76,7 +76,7 @@ package actor FlowConnection {
     /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read after that answer.
     package init(
         flow: FlowID, socket: ConnectedSocket, unconsumed: [UInt8], peer: String, receiver: any FlowReceiver,
-        socketStore: any SocketKeeper, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
+        socketStore: any SocketStore, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.flow = flow
         self.socket = socket

@@ -6,7 +6,7 @@ import Wire
 /// One replication session: the main connection and one connection per flow, driven by `SessionStateMachine`.
 package actor MasterSession {
     private let settings: SourceSettings
-    private let socketStore: any SocketKeeper
+    private let socketStore: any SocketStore
     private let onEvent: @Sendable (FlowConnectionEvent) -> Void
     private var machine: SessionStateMachine
     private var main: RequestConnection?
@@ -18,7 +18,7 @@ package actor MasterSession {
 
     /// - Parameter clock: returns the Unix time in milliseconds.
     package init(
-        settings: SourceSettings, resumePoint: ResumePoint?, socketStore: any SocketKeeper,
+        settings: SourceSettings, resumePoint: ResumePoint?, socketStore: any SocketStore,
         clock: @escaping @Sendable () -> Int64,
         onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {

@@ -7,7 +7,7 @@ package actor SourceInspector {
     private let connection: SourceConnection
 
     /// - Parameter socketStore: also keeps this connection.
-    package init(settings: SourceSettings, socketStore: any SocketKeeper) {
+    package init(settings: SourceSettings, socketStore: any SocketStore) {
         timeout = settings.connectTimeout
         connection = SourceConnection(
             settings: settings, socketStore: socketStore, socketName: KeptSocketName.inspector,

@@ -20,7 +20,7 @@ package actor StreamWalk {
 
     private let connection: SourceConnection
 
-    package init(settings: SourceSettings, socketStore: any SocketKeeper) {
+    package init(settings: SourceSettings, socketStore: any SocketStore) {
         connection = SourceConnection(
             settings: settings, socketStore: socketStore, socketName: KeptSocketName.streams,
             label: "df2redis.streams")

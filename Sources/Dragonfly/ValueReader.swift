@@ -14,7 +14,7 @@ package actor ValueReader {
     ///   - replicationID: the session's replication id; values of any other master are refused.
     ///   - socketName: the connection's name in `socketStore`.
     package init(
-        settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketKeeper,
+        settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketStore,
         socketName: String = KeptSocketName.values
     ) {
         self.flowCount = flowCount

@@ -94,7 +94,7 @@ package struct ReplicationService: Sendable {
         let server = DashboardServer(settings: serverSettings, report: report, logger: logger)
         var settings = ReplicatorSettings(configuration, mode: mode)
         settings.undoCommand = CutoverMark.undo(configuration.taskName, Self.absolute(configurationFile))
-        settings.socketStore = SocketStore(logger: logger)
+        settings.socketStore = SystemdSocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
         report.setIncidents { [weak replicator] in replicator?.recentIncidents ?? [] }

@@ -18,7 +18,7 @@ package struct RivalTaskCheck {
     /// - Returns: why a start would be refused; `nil` if no reason is known here. Other parts of a preflight report a
     ///   server that does not answer.
     package func refusal() async -> String? {
-        let inspector = SourceInspector(settings: source, socketStore: NoSocketKeeper())
+        let inspector = SourceInspector(settings: source, socketStore: NoSocketStore())
         let replicationID = try? await inspector.replicationID()
         await inspector.close()
         guard let replicationID else { return nil }

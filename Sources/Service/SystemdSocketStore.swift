@@ -4,7 +4,7 @@ import Logging
 import Systemd
 
 /// Keeps a session's sockets in systemd's file descriptor store.
-struct SocketStore: SocketKeeper {
+struct SystemdSocketStore: SocketStore {
     private let store: FileDescriptorStore
 
     init(logger: Logger? = nil) { store = FileDescriptorStore(logger: logger) }
@@ -30,7 +30,7 @@ extension ReplicationService {
         sigfillset(&blocked)
         pthread_sigmask(SIG_BLOCK, &blocked, &before)
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        return AbandonedSession.leave(sockets, within: abandonedLimit, socketStore: SocketStore())
+        return AbandonedSession.leave(sockets, within: abandonedLimit, socketStore: SystemdSocketStore())
     }
 
     func logInheritedDepartures(_ logger: Logger) {

@@ -3,7 +3,7 @@
 /// If this process is killed, the kernel sends neither FIN nor RST on a socket while a copy exists elsewhere. The next
 /// process can then leave the master in order (`AbandonedSession`). While a copy exists, `close` does not end the
 /// connection, so each socket is released after it has been left.
-package protocol SocketKeeper: Sendable {
+package protocol SocketStore: Sendable {
     /// Keeps a copy of `descriptor` under `name`.
     func keep(_ descriptor: Int32, name: String)
     /// Closes the copies under `name`.
@@ -11,7 +11,7 @@ package protocol SocketKeeper: Sendable {
 }
 
 /// A socket keeper that keeps nothing.
-package struct NoSocketKeeper: SocketKeeper {
+package struct NoSocketStore: SocketStore {
     package init() {}
     package func keep(_ descriptor: Int32, name: String) {}
     package func release(name: String) {}
