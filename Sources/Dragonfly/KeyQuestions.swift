@@ -1,18 +1,19 @@
 import Wire
 
-/// Questions about keys that are sent at once, each key's in its database: and which reply is to which.
+/// Questions about keys that are sent in one pipeline, each in its key's database. Assigns the replies to the keys.
 struct KeyQuestions {
     private enum Purpose {
         case selection, before, after
-        /// About the key at this place.
+        /// A question about the key at this place.
         case key(Int)
     }
 
     struct Answers {
-        /// To the question around those about the keys, if there was one.
+        /// The reply to the question that is asked before all others, if there is one.
         var before: RESPValue?
+        /// The reply to the same question when it is asked after all others.
         var after: RESPValue?
-        /// The replies about each key, or why its database cannot be selected.
+        /// The replies about each key, or the reason why its database cannot be selected.
         var keys: [Result<[RESPValue], SourceError>]
     }
 
@@ -21,8 +22,8 @@ struct KeyQuestions {
     private let keyCount: Int
 
     /// - Parameters:
-    ///   - edge: asked before all others and after them.
-    ///   - questions: about a key.
+    ///   - edge: a question that is asked before all others and again after them.
+    ///   - questions: returns the questions about a key.
     init(
         about keys: [(database: UInt32, key: [UInt8])], around edge: [[UInt8]]?, _ questions: ([UInt8]) -> [[[UInt8]]]
     ) {
@@ -44,7 +45,7 @@ struct KeyQuestions {
         purposes.append(purpose)
     }
 
-    /// - Throws: `SourceError`, where a SELECT is refused for another reason than its database.
+    /// - Throws: `SourceError` if a SELECT is refused for another reason than its database.
     func answers(_ replies: [RESPValue]) throws(SourceError) -> Answers {
         var answers = Answers(keys: Array(repeating: .success([]), count: keyCount))
         // The error of the last SELECT. The commands after it ran in another database.

@@ -1,11 +1,11 @@
 import Wire
 
-/// What is written in the place of a command that the target does not take.
+/// What is written in place of a command that the target does not take.
 package struct CommandReplacement: Equatable, Sendable {
     package enum Effect: Equatable, Sendable {
-        /// The command replaced the whole value: what the target has there is of before, and is removed.
+        /// The command replaces the whole value, so the older value that the target has is removed.
         case removed
-        /// So with the fields that it set.
+        /// The command sets fields, so the older fields of these names are removed.
         case fieldsRemoved
         /// The value stays as it is without the command.
         case unchanged

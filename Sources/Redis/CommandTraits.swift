@@ -1,4 +1,4 @@
-/// What is known of single commands of a batch, by their numbers. Kept apart from the bytes, which a batch that is written
+/// What a batch knows about single commands, by their numbers. Kept apart from the bytes, which a batch that is written
 /// while it is built does not keep.
 struct CommandTraits {
     /// Those that leave an existing key as it is, with that key.

@@ -1,11 +1,11 @@
 import Wire
 
-/// One command of a batch, read back: for messages, and for what its reply means.
+/// One command of a batch, read back from the batch's bytes, to name it in messages and to decide what its reply means.
 package struct SentCommand {
-    /// Its number in the batch.
+    /// The command's number in the batch.
     package let number: Int
     package private(set) var label: CommandLabel
-    /// Its keys in the order of its arguments, with their database; a batch that is not kept has none.
+    /// The command's keys with their database, in the order of its arguments. Empty for a batch that is not kept.
     package private(set) var keys: [(database: UInt32, key: [UInt8])] = []
     /// The name of the SORT or GEORADIUS ... STORE that the command is, or that its script runs.
     package private(set) var storing: String?

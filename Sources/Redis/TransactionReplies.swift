@@ -1,6 +1,6 @@
 import Wire
 
-/// The replies to transactions, one after the other: what became of each batch.
+/// Reads the replies to transactions, one after the other, and says what became of each batch.
 ///
 /// ```
 ///        +OK             +QUEUED, one a command           *<n>              n replies
@@ -9,9 +9,9 @@ import Wire
 /// ```
 /// Pure: it does no I/O.
 struct TransactionReplies {
-    /// What the next reply is to.
+    /// What the next reply answers.
     private enum Stage {
-        /// To nothing.
+        /// Nothing.
         case idle
         case multi
         case queued(Int)
@@ -29,12 +29,12 @@ struct TransactionReplies {
 
     private var stage = Stage.idle
     private var unexpected: [UnexpectedReply] = []
-    /// Why the target does not even take MULTI: what follows runs without a transaction.
+    /// Why the target refused MULTI. The commands after it run without a transaction.
     private var rejection: String?
-    /// The last reply, if it was an error: the reason, should the target close now.
+    /// The text of the last reply, if it was an error: the likely reason if the target closes the connection now.
     private(set) var lastError: String?
 
-    /// The replies that follow are to another batch.
+    /// The replies that follow answer another batch.
     mutating func begin() {
         stage = .multi
         unexpected = []
@@ -42,9 +42,9 @@ struct TransactionReplies {
         lastError = nil
     }
 
-    // MARK: How many bytes there are at least
+    // MARK: The least length
 
-    /// Bytes of the shortest reply there is in its place; an error is no shorter.
+    /// The length in bytes of the shortest reply at each place. An error is not shorter.
     private enum LeastReply {
         /// `+OK`
         static let ok = 5
@@ -52,12 +52,11 @@ struct TransactionReplies {
         static let queued = 9
         /// `:0`
         static let element = 4
-        /// An error, where nothing was applied, or `*`, the number of elements, and those: a transaction that is refused
-        /// has no array.
+        /// `*`, the number of elements, and the elements; or an error if the transaction is refused.
         static func exec(_ count: Int) -> Int { min(4 + count * element, 12) }
     }
 
-    /// The bytes that what is still to come has at least.
+    /// How many bytes the replies that are still to come have at least.
     func leastBytes(of batch: CommandBatch) -> Int {
         let count = batch.commandCount
         return switch stage {
@@ -71,7 +70,7 @@ struct TransactionReplies {
 
     // MARK: Reading
 
-    /// Reads an error that the target sends while it owes no answer: it is about to close.
+    /// Reads an error that the target sends although it owes no answer, because it is about to close the connection.
     ///
     /// - Returns: `false` when bytes are missing.
     mutating func readUnasked(_ reader: inout ByteReader) throws -> Bool {
@@ -84,10 +83,9 @@ struct TransactionReplies {
         return true
     }
 
-    /// Reads replies to `batch`, which is the oldest on its way.
+    /// Reads replies to `batch`, the oldest batch on its way.
     mutating func read(_ reader: inout ByteReader, to batch: CommandBatch) throws -> Progress {
         while reader.remaining > 0 {
-            // A step that returns nothing is followed by the next one.
             let progress: Progress?
             switch stage {
             case .idle: return .incomplete
@@ -99,7 +97,7 @@ struct TransactionReplies {
                     stage = .exec
                     progress = nil
                 } else {
-                    // A command that is still being written: the target has given it up.
+                    // The target refuses the command that is still being written.
                     progress = try readUnasked(&reader) ? nil : .incomplete
                 }
             case .exec: progress = try readExec(&reader, of: batch)

@@ -1,10 +1,10 @@
 import Wire
 
-/// A reply that is not what its command hoped for.
+/// A reply that differs from what its command expects: an error, or a null, a zero or an empty array where it matters.
 package struct UnexpectedReply: Equatable, Sendable {
     package enum Kind: Equatable, Sendable {
         case error(String), null, zero, empty
-        /// In a cluster: it was not sent, since a value would have to be taken to another slot and is over a limit.
+        /// The command was not sent: in a cluster it needs a value from another slot, and the value exceeds a limit.
         case tooLarge(TargetLimits.Excess)
     }
 
@@ -18,7 +18,7 @@ package struct UnexpectedReply: Equatable, Sendable {
         if case .error(let text) = kind { text } else { nil }
     }
 
-    /// The user lacks a right that the task cannot do without. A script is no data: without it the task goes on.
+    /// Whether the user lacks a right that the task needs. A script is not data, so the task continues without it.
     package func isMissingRight(in batch: CommandBatch) -> Bool {
         guard let errorText, errorText.hasPrefix("NOPERM") else { return false }
         return batch.label(ofCommand: command).name != "SCRIPT"
@@ -27,10 +27,10 @@ package struct UnexpectedReply: Equatable, Sendable {
 
 extension UnexpectedReply.Kind {
     /// - Parameters:
-    ///   - isZero: the reply is the number 0.
-    ///   - number: of the command of `batch` that it answers.
-    ///   - isRepeated: the command may have been executed before, so that it finds nothing left to do.
-    /// - Returns: `nil` for a reply that the command hoped for.
+    ///   - isZero: whether the reply is the number 0.
+    ///   - number: the number of the command of `batch` that the reply answers.
+    ///   - isRepeated: whether the command may have been executed before, so that it finds nothing left to do.
+    /// - Returns: `nil` for a reply that the command expects.
     init?(
         _ shape: RESPReplyShape, isZero: Bool, to number: Int, of batch: CommandBatch,
         isRepeated: @autoclosure () -> Bool = false

@@ -1,4 +1,4 @@
-/// What can be a word of a request: bytes as they are, a text in UTF-8, a number in decimal.
+/// A value that can be a word of a request: bytes as they are, text as UTF-8, a number in decimal.
 package protocol RequestWord {
     var bytes: [UInt8] { get }
 }

@@ -15,7 +15,7 @@ struct ReplyClassifier {
 
     var flow: FlowID { reports.flow }
 
-    /// Reports what a reply means, and has keys read at the source that the target may not have as the source has them.
+    /// Decides what an unexpected reply means, records it, and asks for keys that may differ to be read at the source.
     ///
     /// - Returns: the error to stop with, or `nil` if the task continues.
     func classify(_ reply: UnexpectedReply, of batch: CommandBatch) -> ReplicationError? {
@@ -71,7 +71,7 @@ struct ReplyClassifier {
         return nil
     }
 
-    /// An error of which nothing is known but its text: the policy decides.
+    /// Records an error of no known meaning. The policy decides whether the task stops.
     private func refused(_ command: SentCommand, _ text: String, in batch: CommandBatch) -> ReplicationError? {
         for label in batch.labels(ofCommand: command.number) {
             record(.init(.targetError), label, text, severity: .missing)
@@ -117,7 +117,7 @@ struct ReplyClassifier {
         reports.refresh(ownedKeys(of: command), since: batch.lsn(ofCommand: command.number))
     }
 
-    /// The keys of the command that are the source's.
+    /// The keys of the command that are not df2redis' own.
     private func ownedKeys(of command: SentCommand) -> [RefreshKey] {
         command.keys.filter { !ReservedKeys.isOwn($0.key) }.map { RefreshKey(database: $0.database, key: $0.key) }
     }
@@ -141,16 +141,16 @@ struct ReplyClassifier {
         }
     }
 
-    /// The first line that fits.
+    /// Decides what an error means. The first line that fits counts.
     private func meaning(ofError text: String, to command: SentCommand, in batch: CommandBatch) -> ReplyMeaning {
         let name = command.label.name
         let isGoneKey = name == "RENAME" && text == "ERR no such key"
         // No policy continues here: the commands that followed were executed in another database.
         if name == "SELECT" { return .databaseRefused(text) }
-        // A right that is missing is no fault of the data: with the rule added the task goes on here, and no policy leaves the
+        // A missing ACL right is no fault of the data. After the rule is added the task continues here, so no policy leaves the
         // key out.
         if name != "SCRIPT", Self.isDenial(text, storing: command.storing != nil) { return .denied(text) }
-        // It has been published before, or the target has lost it.
+        // The built value was renamed before, or the target has lost it. Read it at the source again.
         if isGoneKey, command.keys.contains(where: { BuiltValue.isName($0.key) }) { return .builtValueGone }
         if isGoneKey, !batch.mayHaveBeenApplied { return .keyMissing }
         // The source journals an XSETID even if it refuses the command itself; nothing is lost.
@@ -173,7 +173,7 @@ struct ReplyClassifier {
 
     /// Whether the target's user lacks the right for the command.
     ///
-    /// - Parameter isStore: a script may have run it, whose refusal says so in words of its own.
+    /// - Parameter isStore: whether a script may have run the command. A denial inside a script has an error text of its own.
     private static func isDenial(_ text: String, storing isStore: Bool) -> Bool {
         if text.hasPrefix("NOPERM") { return true }
         guard isStore else { return false }

@@ -1,32 +1,32 @@
 import Redis
 
-/// What a reply means that its command did not hope for. Texts are the target's.
+/// What an unexpected reply means. Each associated text is the target's error.
 enum ReplyMeaning: Equatable {
-    /// It says nothing of the data.
+    /// The reply says nothing about the data.
     case nothing
-    /// The command had an effect at the source, and the target lacks its key.
+    /// The command had an effect at the source, but the target lacks its key.
     case keyMissing
-    /// A value that was built aside is not there to be published.
+    /// A value that was built under a temporary name is not there to be renamed.
     case builtValueGone
     /// The entries that an XCLAIM names are not in the stream.
     case entriesGone
-    /// A sweep of elements' TTLs has left some.
+    /// A sweep of elements whose TTLs have passed did not remove all of them.
     case elementsLeft
-    /// Nobody knows whether an element had ended when its command ran.
+    /// It is not known whether an element had expired at the source when the command ran.
     case elementInDoubt
-    /// It was not sent: a value would have to be taken to another slot.
+    /// The command was not sent, because a value that it needs from another slot exceeds a limit.
     case tooLarge(TargetLimits.Excess)
     case databaseRefused(String)
     /// The user lacks a right.
     case denied(String)
     /// The key is a set, whose members have no TTLs at the target.
     case setMembersLackTTLs
-    /// The batch may have been applied before: a command may not be taken twice.
+    /// The batch may have been applied before, and the command cannot be applied twice.
     case refusedInRepetition(String)
-    /// The value was read at the source.
+    /// The target refuses a value that was read at the source.
     case refreshRefused(String)
     case scriptRefused(String)
-    /// The target does not differ by it.
+    /// The source journals such a command although it may refuse it itself, so the target does not differ.
     case expected(ExpectedRefusal, String)
     /// A key of the command waits to be read at the source.
     case staleKeyRefused(String)

@@ -1,29 +1,29 @@
 import Link
 import Wire
 
-/// The part of the queue that memory does not hold: requests that wait in the queue's file, in their order.
+/// The requests of the refresh queue that memory does not hold. They wait in the queue's file, in their order.
 ///
 /// ```
 /// done    in memory, or done    waiting
 /// ──────┬─────────────────────┬──────────┐
 ///      head               readOffset    end
 /// ```
-/// Requests in memory are in the file too, so that a restart finds them.
+/// The requests in memory are in the file as well, so that a restart finds them.
 struct RefreshBacklog {
     /// The distance in the file after which a key that still waits is appended to the end again.
     private static let stragglerBytes = 1 << 20
 
     private let file: RefreshFile
     private let mostFileBytes: Int
-    /// What follows has not been read back.
+    /// Where the first waiting request is.
     private var readOffset: Int
-    /// Requests that wait.
+    /// How many requests wait.
     private(set) var count = 0
-    /// Of their keys, so that a key waits once.
+    /// The fingerprints of their keys, so that a key waits only once.
     private var fingerprints: WaitingFingerprints
     private var trimmedAt: Int64 = 0
 
-    /// Opens the file, or makes it; all that is in it waits.
+    /// Opens or creates the file. All requests in it wait.
     init(path: String, mostFileBytes: Int, mostFingerprints: Int) throws(SystemError) {
         var (count, fingerprints) = (0, WaitingFingerprints(mostExact: mostFingerprints))
         file = try RefreshFile(path: path) { key, database in
@@ -38,18 +38,18 @@ struct RefreshBacklog {
         KeySet.fingerprint(key.key.span.bytes, database: key.database)
     }
 
-    /// Whether a key waits here; of very many, some are not known to.
+    /// Whether a key waits here. If very many keys wait, the answer can be `false` for some that do.
     func contains(_ key: RefreshKey) -> Bool { count > 0 && fingerprints.contains(Self.fingerprint(of: key)) }
 
-    /// As `contains`; of very many, a few are said to wait that do not.
+    /// Whether a key may wait here. If very many keys wait, the answer can be `true` for a few that do not.
     func mayContain(_ key: RefreshKey) -> Bool { count > 0 && fingerprints.mayContain(Self.fingerprint(of: key)) }
 
-    /// The file takes no more.
+    /// Whether the file has reached its largest size.
     var isFull: Bool { file.end >= mostFileBytes }
 
-    /// Writes a request to the file's end.
+    /// Appends a request to the file.
     ///
-    /// - Parameter waits: memory has no room for it; without it nothing waits here.
+    /// - Parameter waits: whether the request waits here because memory has no room. If not, no request may wait here.
     mutating func append(_ request: RefreshRequest, waits: Bool) throws(SystemError) -> RefreshFile.Place {
         let place = try file.append(request)
         if waits {
@@ -61,10 +61,10 @@ struct RefreshBacklog {
         return place
     }
 
-    /// Takes the first request that waits.
+    /// Reads the first waiting request, which then waits no longer.
     ///
-    /// - Returns: `nil` when what is there cannot be a request.
-    /// - Throws: `SystemError`; it still waits.
+    /// - Returns: `nil` if the file is damaged there.
+    /// - Throws: `SystemError`. The request still waits.
     mutating func popFirst() throws(SystemError) -> (request: RefreshRequest, place: RefreshFile.Place)? {
         guard let next = try file.read(at: readOffset) else { return nil }
         readOffset = next.place.end
@@ -74,21 +74,21 @@ struct RefreshBacklog {
         return next
     }
 
-    /// Nothing waits any more.
+    /// Forgets the requests that wait.
     mutating func drop() {
         count = 0
         fingerprints.removeAll()
     }
 
-    /// Nothing waits any more, nor is anything in the file.
+    /// Forgets the requests that wait and empties the file.
     mutating func removeAll() {
         drop()
         if (try? file.reset()) != nil { readOffset = file.head }
     }
 
-    /// Once a second: what is done need not be read again by a later process.
+    /// At most once a second: notes how far the file is done, so that a later process does not read it all again.
     ///
-    /// - Parameter schedule: the requests in memory, with their places in the file.
+    /// - Parameter schedule: the requests in memory with their places in the file.
     mutating func trim(_ schedule: inout RefreshSchedule, now: Int64) throws(SystemError) {
         guard now - trimmedAt >= 1000 else { return }
         trimmedAt = now

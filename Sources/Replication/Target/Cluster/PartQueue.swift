@@ -1,13 +1,13 @@
 import Link
 import Redis
 
-/// Parts of a work in slots that are to be sent, or asked about: now, or after a pause, and to which node.
+/// The parts of a `SlotWork` that wait to be sent, now or after a pause, and the node that each goes to.
 ///
 /// Pure.
 struct PartQueue {
     private(set) var ready: [Int]
     private var later: [(part: Int, time: ContinuousClock.Instant)] = []
-    /// Where an `ASK` has sent a part, once.
+    /// The node that an `ASK` named for a part. It holds for one attempt.
     private var asked: [Int: Endpoint] = [:]
 
     init(_ parts: Range<Int> = 0..<0) { ready = Array(parts) }
@@ -18,7 +18,7 @@ struct PartQueue {
         if wait == .zero { ready.append(part) } else { later.append((part, now() + wait)) }
     }
 
-    /// Parts whose pause is over are ready.
+    /// Makes the parts ready whose pause is over.
     mutating func becomeDue(at now: @autoclosure () -> ContinuousClock.Instant) {
         guard !later.isEmpty else { return }
         let now = now()
@@ -26,18 +26,20 @@ struct PartQueue {
         later.removeAll { $0.time <= now }
     }
 
-    /// The part goes to `endpoint` the next time, and no further.
+    /// Sends the part to `endpoint` at the next attempt only.
     mutating func ask(_ part: Int, at endpoint: Endpoint?) { asked[part] = endpoint }
 
     func askedNode(of part: Int) -> Endpoint? { asked[part] }
 
-    /// - Returns: whether the part goes where an `ASK` has sent it, which it does once.
+    /// Forgets the node that an `ASK` named for the part.
+    ///
+    /// - Returns: whether there was one.
     mutating func takeAsking(_ part: Int) -> Bool { asked.removeValue(forKey: part) != nil }
 
-    /// The node cannot be reached: the slot's master says where what was to go there is to go now.
+    /// Forgets a node that cannot be reached. The slot's master says where these parts go instead.
     mutating func forgetAsking(at endpoint: Endpoint) { asked = asked.filter { $0.value != endpoint } }
 
-    /// What was on its way is to be sent again, wherever it was to go.
+    /// Makes parts ready again whose connection was lost.
     mutating func restart(_ parts: some Sequence<Int>) {
         let restarted = Set(parts)
         for part in restarted { asked[part] = nil }
@@ -46,7 +48,7 @@ struct PartQueue {
         ready += restarted.sorted()
     }
 
-    /// Takes all that is ready.
+    /// Removes and returns the parts that are ready.
     mutating func takeReady() -> [Int] {
         defer { ready = [] }
         return ready

@@ -2,8 +2,8 @@ import Dispatch
 import Link
 import Redis
 
-/// Reads a cluster's topology again whenever somebody needs it: one reading at a time, after longer and longer pauses as long
-/// as it brings nothing new.
+/// Reads a cluster's topology again on request. There is one reading at a time, and the pauses between readings grow as long as
+/// the topology stays the same.
 ///
 /// Confined to the queue of its flow.
 final class TopologyRefresh: @unchecked Sendable {  // confined to the queue of its flow; its task hops back to it
@@ -24,12 +24,12 @@ final class TopologyRefresh: @unchecked Sendable {  // confined to the queue of 
 
     var isReading: Bool { reading != nil }
 
-    /// Since the last reading has begun.
+    /// The time since the last reading began.
     var age: Duration { last.duration(to: .now) }
 
     /// - Parameters:
-    ///   - generation: of the view that is not enough.
-    ///   - informed: the node that is to know better.
+    ///   - generation: the generation of the view that is outdated.
+    ///   - informed: the node that probably knows better.
     func start(after generation: Int, asking informed: Endpoint?) {
         guard reading == nil else { return }
         let pause = pace.pause(at: .now)
@@ -52,7 +52,7 @@ final class TopologyRefresh: @unchecked Sendable {  // confined to the queue of 
         onResult(result)
     }
 
-    /// The topology has changed: the next readings follow at once again.
+    /// Notes that the topology has changed, so that the next readings follow without a pause again.
     func hasChanged() { pace.reset() }
 
     func cancel() { reading?.cancel() }
