@@ -19,7 +19,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         /// Values that were read at the source and written between records.
         package var refreshes = 0
         /// Keys whose values its records give to other keys.
-        package var handOns = 0
+        package var transfers = 0
         /// Bytes of the flow that are decoded with this batch.
         package var flowBytes: UInt64 = 0
 

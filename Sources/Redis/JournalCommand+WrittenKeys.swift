@@ -49,7 +49,7 @@ extension JournalCommand {
     /// with the database of the latter. It may report a key too many, but never one too few.
     ///
     /// Other commands that store what they read have the result in their records, not here.
-    package func forEachValueHandedOn(
+    package func forEachValueTransfer(
         in database: UInt32, _ body: (_ key: RawSpan, _ destination: RawSpan, _ other: UInt32) -> Void
     ) {
         guard argumentCount > 2 else { return }

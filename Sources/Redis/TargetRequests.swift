@@ -54,13 +54,13 @@ actor TargetRequests {
         }
         defer {
             isTaken = false
-            handOn()
+            admitNext()
         }
         return try await body()
     }
 
     /// Gives the connection to the next caller that wants it alone, if nobody uses it.
-    private func handOn() {
+    private func admitNext() {
         guard !isTaken, sharers == 0, !waiting.isEmpty else { return }
         isTaken = true
         waiting.removeFirst().resume()
@@ -183,7 +183,7 @@ actor TargetRequests {
         sharers += 1
         defer {
             sharers -= 1
-            handOn()
+            admitNext()
         }
         guard await !connection.isBroken, await connection.idleTime < Self.idleLimit else { return nil }
         do throws(TargetError) {

@@ -147,7 +147,7 @@ import Wire
         try scene.journal("RENAME a c", inSnapshot: false)
         try scene.journal("INCRBY c +1", inSnapshot: false)
         let second = scene.encoder.endBatch(flowBytes: 2)
-        #expect((first.progress.handOns, second.progress.handOns) == (4, 1))
+        #expect((first.progress.transfers, second.progress.transfers) == (4, 1))
         #expect(asked == [])
         #expect(try asked(whenRefused: "INCRBY n +5", of: first) == ["0 n", "0 m", "0 o", "2 o"])
         #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first) == ["0 a", "0 c"])

@@ -127,7 +127,7 @@ package final class RefreshQueue: Sendable {
 
     /// Notes that `destination` gets the value that `key` has in the target. If `key` must be read, `destination` must be
     /// read too.
-    func handOn(_ key: RefreshKey, to destination: RefreshKey, flow: FlowID) {
+    func transfer(_ key: RefreshKey, to destination: RefreshKey, flow: FlowID) {
         let now = clock()
         let failure = state.withLock { state -> String? in
             guard let origin = origin(of: key, state) else { return nil }

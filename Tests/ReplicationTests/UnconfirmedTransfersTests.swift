@@ -3,19 +3,19 @@ import Testing
 @testable import Replication
 
 @Suite struct `Keys whose values others have got` {
-    private var handOns = UnconfirmedHandOns()
+    private var transfers = UnconfirmedTransfers()
 
     private func key(_ name: Character) -> RefreshKey { RefreshKey(database: 0, key: Array(String(name).utf8)) }
 
     /// - Parameter steps: each two names, of one record each.
     private mutating func note(_ steps: String..., from lsn: UInt64 = 1) {
         for (index, step) in steps.enumerated() {
-            handOns.note(key(step.first!), to: key(step.last!), at: lsn + UInt64(index))
+            transfers.note(key(step.first!), to: key(step.last!), at: lsn + UInt64(index))
         }
     }
 
     private func destinations(of names: String, since lsn: UInt64 = 0) -> String {
-        let found = handOns.destinations(of: names.map { key($0) }, since: lsn)
+        let found = transfers.destinations(of: names.map { key($0) }, since: lsn)
         return found.map { String(decoding: $0.key, as: UTF8.self) }.sorted().joined()
     }
 
@@ -49,12 +49,12 @@ import Testing
 
     @Test mutating func `are dropped in order when the target has confirmed them`() {
         note("a>b", "a>c", "b>d")
-        handOns.confirm(1)
+        transfers.confirm(1)
         #expect(destinations(of: "a") == "c")
-        handOns.confirm(0)
+        transfers.confirm(0)
         #expect(destinations(of: "b") == "d")
-        handOns.confirm(9)
-        #expect(handOns.count == 0)
+        transfers.confirm(9)
+        #expect(transfers.count == 0)
         note("a>z")
         #expect(destinations(of: "a") == "z")
     }

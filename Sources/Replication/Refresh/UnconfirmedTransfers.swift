@@ -4,8 +4,8 @@ import DequeModule
 ///
 /// The target's reply to a command arrives after later records have been written. A key whose value differs according to
 /// the reply may have another name by then. The size is limited by what is not confirmed.
-struct UnconfirmedHandOns {
-    private struct HandOn {
+struct UnconfirmedTransfers {
+    private struct Transfer {
         var destination: RefreshKey
         /// The LSN of the record; 0 inside the snapshot.
         var lsn: UInt64
@@ -13,7 +13,7 @@ struct UnconfirmedHandOns {
         var number: UInt64
     }
 
-    private var byKey: [RefreshKey: Deque<HandOn>] = [:]
+    private var byKey: [RefreshKey: Deque<Transfer>] = [:]
     /// The source keys of all hand-ons, in the order of the stream.
     private var keys: Deque<RefreshKey> = []
     private var nextNumber: UInt64 = 1
@@ -22,7 +22,7 @@ struct UnconfirmedHandOns {
 
     /// Notes that the record `lsn` gives `destination` the value that `key` has in the target.
     mutating func note(_ key: RefreshKey, to destination: RefreshKey, at lsn: UInt64) {
-        byKey[key, default: []].append(HandOn(destination: destination, lsn: lsn, number: nextNumber))
+        byKey[key, default: []].append(Transfer(destination: destination, lsn: lsn, number: nextNumber))
         keys.append(key)
         nextNumber += 1
     }
@@ -45,12 +45,12 @@ struct UnconfirmedHandOns {
         var open = keys
         for key in keys { starts[key] = 0 }
         while let key = open.popLast() {
-            for handOn in byKey[key] ?? [] where handOn.lsn >= lsn && handOn.number > starts[key] ?? 0 {
-                let known = starts[handOn.destination]
-                if let known, known <= handOn.number { continue }
-                if known == nil { found.append(handOn.destination) }
-                starts[handOn.destination] = handOn.number
-                open.append(handOn.destination)
+            for transfer in byKey[key] ?? [] where transfer.lsn >= lsn && transfer.number > starts[key] ?? 0 {
+                let known = starts[transfer.destination]
+                if let known, known <= transfer.number { continue }
+                if known == nil { found.append(transfer.destination) }
+                starts[transfer.destination] = transfer.number
+                open.append(transfer.destination)
             }
         }
         return found
