@@ -100,7 +100,7 @@ struct LargeValue {
 
     private mutating func compareStream() async throws(ServerError) -> ValueVerdict {
         guard let info = try await both(command("XINFO", "STREAM", key)) else { return .hasChanged }
-        let lastIDs = [info.source, info.target].map { Self.field("last-generated-id", of: $0)?.text ?? "" }
+        let lastIDs = [info.source, info.target].map { $0["last-generated-id"]?.text ?? "" }
         guard lastIDs[0] == lastIDs[1] else { return .differs(.value, source: lastIDs[0], target: lastIDs[1]) }
         var start = "-"
         while true {
@@ -139,22 +139,15 @@ struct LargeValue {
     private static func positions(_ reply: RESPValue) -> [[UInt8]: String] {
         var positions: [[UInt8]: String] = [:]
         for group in reply.array ?? [] {
-            guard let name = field("name", of: group)?.bytes else { continue }
-            let id = field("last-delivered-id", of: group)?.text ?? ""
-            positions[name] = "\(id), \(field("consumers", of: group)?.int ?? 0) consumers"
+            guard let name = group["name"]?.bytes else { continue }
+            let id = group["last-delivered-id"]?.text ?? ""
+            positions[name] = "\(id), \(group["consumers"]?.int ?? 0) consumers"
         }
         return positions
     }
 
     private static func text(_ positions: [[UInt8]: String]) -> String {
         positions.map { "\(String(decoding: $0.key, as: UTF8.self)) at \($0.value)" }.sorted().joined(separator: ", ")
-    }
-
-    /// The value after `name` in a flat array of names and values.
-    private static func field(_ name: String, of reply: RESPValue) -> RESPValue? {
-        let parts = reply.array ?? []
-        let place = stride(from: 0, to: parts.count - 1, by: 2).first { parts[$0].text == name }
-        return place.map { parts[$0 + 1] }
     }
 
     /// The smallest ID after `id`.

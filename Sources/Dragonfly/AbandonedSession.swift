@@ -39,9 +39,9 @@ package struct AbandonedSession: Sendable {
 
     /// Leaves the sockets in order.
     ///
-    /// - Parameter sockets: the sockets that a `SocketKeeper` kept, by name. This call takes ownership of them.
+    /// - Parameter sockets: the sockets that a `SocketStore` kept, by name. This call takes ownership of them.
     package static func leave(
-        _ sockets: [String: [Int32]], within limit: Duration, socketStore: any SocketKeeper
+        _ sockets: [String: [Int32]], within limit: Duration, socketStore: any SocketStore
     ) -> [Departure] {
         var session = AbandonedSession(sockets)
         session.leave(within: limit, socketStore: socketStore)
@@ -61,7 +61,7 @@ package struct AbandonedSession: Sendable {
         }
     }
 
-    private mutating func leave(within limit: Duration, socketStore: any SocketKeeper) {
+    private mutating func leave(within limit: Duration, socketStore: any SocketStore) {
         for index in sockets.indices { read(index, atMost: Self.bytesBeforeFIN) }
         let deadline = ContinuousClock.now + limit
         for socket in sockets where !socket.isMain { shutdown(socket.descriptor, Int32(SHUT_WR)) }

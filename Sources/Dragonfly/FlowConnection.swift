@@ -31,6 +31,22 @@ package actor FlowConnection {
     /// How long a busy flow is read before other work of the queue can run.
     private static let longestTurn = Duration.milliseconds(10)
 
+    private enum State {
+        /// Nothing has been read but what came with the answer to `DFLY FLOW`.
+        case waiting
+        case reading(Channel)
+        /// The master's FIN has come, or an error in its place.
+        case ended(Channel)
+        case closed
+
+        var channel: Channel? {
+            switch self {
+            case .reading(let channel), .ended(let channel): channel
+            case .waiting, .closed: nil
+            }
+        }
+    }
+
     private let executor: QueueExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
@@ -40,15 +56,14 @@ package actor FlowConnection {
     private let peer: String
     private let socket: ConnectedSocket
     private let unconsumed: [UInt8]
-    private let socketStore: any SocketKeeper
-    private var isClosed = false
-    private var channel: Channel?
+    private let socketStore: any SocketStore
+    private var state = State.waiting
     private var acknowledgeTimer: (any DispatchSourceTimer)?
     private var acknowledgeable: (@Sendable () -> LSN?)?
     private var pace = ReadPace()
+    /// What arrives is read and dropped.
     private var isDiscarding = false
-    private var hasEnded = false
-    private var endWaiters: [CheckedContinuation<Void, Never>] = []
+    private var endWaiters: [CheckedContinuation<Bool, Never>] = []
     package private(set) var receivedBytes: UInt64 = 0
     private nonisolated let lastAcknowledged = Atomic<UInt64>(0)
     /// The last acknowledged position.
@@ -61,7 +76,7 @@ package actor FlowConnection {
     /// Takes over the socket on which `DFLY FLOW` was answered, with the bytes read after that answer.
     package init(
         flow: FlowID, socket: ConnectedSocket, unconsumed: [UInt8], peer: String, receiver: any FlowReceiver,
-        socketStore: any SocketKeeper, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
+        socketStore: any SocketStore, onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
         self.flow = flow
         self.socket = socket
@@ -76,40 +91,45 @@ package actor FlowConnection {
 
     /// Starts to read. Must be called before DFLY SYNC is sent.
     package func start() {
-        guard !isClosed else { return }
+        guard case .waiting = state else { return }
         let channel = Channel(socket, peer: peer, queue: executor.queue)
-        self.channel = channel
+        state = .reading(channel)
         channel.startWriting { [weak self] error in self?.assumeIsolated { $0.writeFailed(error) } }
-        if !unconsumed.isEmpty {
-            receivedBytes += UInt64(unconsumed.count)
-            unconsumed.withUnsafeBytes { bytes in
-                var rest = UnsafeRawBufferPointer(rebasing: bytes[...])
-                while !rest.isEmpty {
-                    var taken = 0
-                    guard
-                        receiver.receive({ room in
-                            taken = min(room.count, rest.count)
-                            room.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest[..<taken]))
-                            return taken
-                        })
-                    else {
-                        // As in `readArrived`, the source must not wait, whatever happens to the data that it sends.
-                        isDiscarding = true
-                        onEvent(.overflowed(flow))
-                        return
-                    }
-                    rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
-                }
-            }
-        }
+        guard receiveUnconsumed() else { return overflow() }
         channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
+    }
+
+    /// Hands on what was read after the answer to `DFLY FLOW`.
+    ///
+    /// - Returns: `false` when there is no room for it.
+    private func receiveUnconsumed() -> Bool {
+        receivedBytes += UInt64(unconsumed.count)
+        return unconsumed.withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let isReceived = receiver.receive { room in
+                    let count = min(room.count, rest.count)
+                    room.copyMemory(from: UnsafeRawBufferPointer(rebasing: rest.prefix(count)))
+                    rest.removeFirst(count)
+                    return count
+                }
+                if !isReceived { return false }
+            }
+            return true
+        }
+    }
+
+    /// The source must not wait, whatever becomes of what it sends.
+    private func overflow() {
+        isDiscarding = true
+        onEvent(.overflowed(flow))
     }
 
     /// Reads what has arrived. For a busy flow, also reads what arrives in the next milliseconds.
     private func readAvailable() {
         let start = ContinuousClock.now
-        while let channel, !hasEnded {
-            guard let bytes = readArrived(channel), !hasEnded else { return }
+        while case .reading(let channel) = state {
+            guard case .readAll(let bytes) = readArrived(channel) else { return }
             let now = ContinuousClock.now
             guard let pause = pace.turnEnded(bytes: bytes, at: now), start.duration(to: now) < Self.longestTurn else {
                 return
@@ -119,8 +139,17 @@ package actor FlowConnection {
         }
     }
 
-    /// - Returns: the number of bytes read; `nil` if there are more, or if there will be none.
-    private func readArrived(_ channel: Channel) -> Int? {
+    /// How a turn of the queue has ended.
+    private enum Turn {
+        /// All that had arrived is read.
+        case readAll(bytes: Int)
+        /// There may be more, in another turn.
+        case isLong
+        /// Called when no more bytes will come.
+        case ended
+    }
+
+    private func readArrived(_ channel: Channel) -> Turn {
         var turn = 0
         while turn < Self.turnBytes {
             var result: Result<Channel.ReadResult, ChannelError> = .success(.wouldBlock)
@@ -137,24 +166,23 @@ package actor FlowConnection {
             if isDiscarding {
                 withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { _ = body($0) }
             } else if !receiver.receive(body) {
-                isDiscarding = true
-                onEvent(.overflowed(flow))
+                overflow()
                 continue
             }
             switch result {
             case .success(.bytes(let count)):
                 turn += count
                 receivedBytes += UInt64(count)
-            case .success(.wouldBlock): return turn
+            case .success(.wouldBlock): return .readAll(bytes: turn)
             case .success(.endOfStream):
                 end(nil)
-                return nil
+                return .ended
             case .failure(let error):
                 end(error)
-                return nil
+                return .ended
             }
         }
-        return nil
+        return .isLong
     }
 
     private func writeFailed(_ error: SystemError) {
@@ -164,13 +192,17 @@ package actor FlowConnection {
     }
 
     private func end(_ error: ChannelError?) {
-        guard !hasEnded else { return }
-        hasEnded = true
-        channel?.stopReading()
+        guard case .reading(let channel) = state else { return }
+        state = .ended(channel)
+        channel.stopReading()
         stopAcknowledging()
         receiver.endOfFlow()
         onEvent(.ended(flow, error))
-        for waiter in endWaiters { waiter.resume() }
+        resumeWaiters(hasEnded: true)
+    }
+
+    private func resumeWaiters(hasEnded: Bool) {
+        for waiter in endWaiters { waiter.resume(returning: hasEnded) }
         endWaiters = []
     }
 
@@ -178,7 +210,11 @@ package actor FlowConnection {
 
     /// Acknowledges `position()` now and every second from now on.
     package func startAcknowledging(_ position: @escaping @Sendable () -> LSN?) {
-        guard acknowledgeTimer == nil, !hasEnded else { return }
+        guard acknowledgeTimer == nil else { return }
+        switch state {
+        case .waiting, .reading: break
+        case .ended, .closed: return
+        }
         acknowledgeable = position
         let timer = DispatchSource.makeTimerSource(queue: executor.queue)
         timer.schedule(deadline: .now(), repeating: Self.acknowledgeInterval, leeway: .milliseconds(20))
@@ -198,7 +234,8 @@ package actor FlowConnection {
     }
 
     private func acknowledge() {
-        guard acknowledgeTimer != nil, let channel, !channel.hasSentFIN, let lsn = acknowledgeable?() else { return }
+        guard acknowledgeTimer != nil, let channel = state.channel, !channel.hasSentFIN, let lsn = acknowledgeable?()
+        else { return }
         // While an earlier acknowledgement is still unsent, none is added; a later one has a newer position anyway.
         guard channel.unwrittenBytes == 0 else { return }
         lastAcknowledged.store(lsn.value, ordering: .releasing)
@@ -218,33 +255,28 @@ package actor FlowConnection {
     /// Sends our FIN. Reading continues until the master's FIN.
     package func halfClose() {
         stopAcknowledging()
-        channel?.shutdownWrite()
+        state.channel?.shutdownWrite()
     }
 
     /// Waits for the master's FIN.
     ///
     /// - Returns: `false` if the FIN did not come within `limit`.
     package func waitForEnd(within limit: Duration) async -> Bool {
-        if hasEnded { return true }
+        if case .ended = state { return true }
         executor.queue.asyncAfter(deadline: .now() + limit.secondsAsDouble) { [weak self] in
-            self?.assumeIsolated {
-                for waiter in $0.endWaiters { waiter.resume() }
-                $0.endWaiters = []
-            }
+            self?.assumeIsolated { $0.resumeWaiters(hasEnded: false) }
         }
-        await withCheckedContinuation { endWaiters.append($0) }
-        return hasEnded
+        return await withCheckedContinuation { endWaiters.append($0) }
     }
 
     /// Closes the socket. No unread data is left in it, so the kernel sends no RST.
     package func close() {
-        guard !isClosed else { return }
-        isClosed = true
+        if case .closed = state { return }
         stopAcknowledging()
-        let channel = channel ?? Channel(socket, peer: peer, queue: executor.queue)
+        let channel = state.channel ?? Channel(socket, peer: peer, queue: executor.queue)
+        state = .closed
         channel.shutdownWrite()
         socketStore.release(name: KeptSocketName.flow(flow))
         channel.close()
-        self.channel = nil
     }
 }

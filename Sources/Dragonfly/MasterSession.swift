@@ -1,46 +1,12 @@
 package import Dispatch
-package import Link
+import Link
 import Logging
 import Wire
-
-/// How to reach a master, and the names that we use there.
-package struct SourceSettings: Sendable {
-    package var endpoint: Endpoint
-    package var user: String?
-    package var password: String?
-    /// Reads the password again, because passwords may change while a task runs; `nil` if it does not change.
-    package var readPassword: (@Sendable () -> String?)?
-    /// The origin of the password, for messages; `nil` if unknown.
-    package var passwordOrigin: String?
-    /// How the connections are encrypted; `nil` for no encryption.
-    package var tls: TLSSettings?
-    /// 40 hex digits that name this replica.
-    package var clientID: String
-    /// The name that the master's ROLE and INFO show instead of a replica's address. They show port 0, because nothing
-    /// listens here. The name must not contain spaces, commas and '=', which INFO uses.
-    package var displayName: String
-    package var connectTimeout: Duration = .seconds(10)
-    /// The timeout of DFLY SYNC and STARTSTABLE, which need a global transaction on the master.
-    package var phaseTimeout: Duration = .seconds(120)
-
-    /// The password with which a connection logs in now.
-    package var currentPassword: String? { readPassword?() ?? password }
-
-    package init(
-        endpoint: Endpoint, user: String? = nil, password: String? = nil, clientID: String, displayName: String
-    ) {
-        self.endpoint = endpoint
-        self.user = user
-        self.password = password
-        self.clientID = clientID
-        self.displayName = displayName
-    }
-}
 
 /// One replication session: the main connection and one connection per flow, driven by `SessionStateMachine`.
 package actor MasterSession {
     private let settings: SourceSettings
-    private let socketStore: any SocketKeeper
+    private let socketStore: any SocketStore
     private let onEvent: @Sendable (FlowConnectionEvent) -> Void
     private var machine: SessionStateMachine
     private var main: RequestConnection?
@@ -50,9 +16,9 @@ package actor MasterSession {
     package nonisolated let sourceClock = SourceClock()
     private var isClosed = false
 
-    /// - Parameter clock: Unix time in milliseconds.
+    /// - Parameter clock: returns the Unix time in milliseconds.
     package init(
-        settings: SourceSettings, resumePoint: ResumePoint?, socketStore: any SocketKeeper,
+        settings: SourceSettings, resumePoint: ResumePoint?, socketStore: any SocketStore,
         clock: @escaping @Sendable () -> Int64,
         onEvent: @escaping @Sendable (FlowConnectionEvent) -> Void
     ) {
@@ -77,7 +43,7 @@ package actor MasterSession {
                 switch action {
                 case .send(let command):
                     let start = clock()
-                    let reply = try await main.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                    let reply = try await main.request(command.map(\.bytes), timeout: settings.connectTimeout)
                     if command == SourceClock.question {
                         sourceClock.answered(reply, between: start, and: clock())
                     }
@@ -111,10 +77,10 @@ package actor MasterSession {
             openings.append(connection)
             if let arguments = authentication(user: settings.user, password: settings.currentPassword) {
                 let reply = try await connection.request(
-                    arguments.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+                    arguments.map(\.bytes), timeout: settings.connectTimeout)
                 if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH of flow \(index)") }
             }
-            let reply = try await connection.request(command.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+            let reply = try await connection.request(command.map(\.bytes), timeout: settings.connectTimeout)
             _ = try machine.flowReplied(FlowID(index), reply)
         }
     }
@@ -149,7 +115,7 @@ package actor MasterSession {
         guard let main else { throw SourceError(.unreachable, "the connection to the source is closed") }
         var action = SessionStateMachine.Action.send(command)
         while case .send(let command) = action {
-            let reply = try await main.request(command.map { Array($0.utf8) }, timeout: settings.phaseTimeout)
+            let reply = try await main.request(command.map(\.bytes), timeout: settings.phaseTimeout)
             action = try machine.mainReplied(reply)
         }
         return action

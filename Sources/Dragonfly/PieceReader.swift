@@ -76,10 +76,10 @@ package struct PieceReader: Sendable {
 
     // MARK: Asking
 
-    private func words(_ words: [Any]) -> [[UInt8]] { words.map { $0 as? [UInt8] ?? Array("\($0)".utf8) } }
+    private func words(_ words: [any RequestWord]) -> [[UInt8]] { words.map(\.bytes) }
 
     /// - Returns: `nil` if the key no longer holds what it held.
-    private func ask(_ words: Any...) async throws(SourceError) -> RESPValue? {
+    private func ask(_ words: any RequestWord...) async throws(SourceError) -> RESPValue? {
         try await ask([self.words(words)])?.first
     }
 
@@ -146,14 +146,14 @@ package struct PieceReader: Sendable {
     // MARK: In no order
 
     private mutating func page() async throws(SourceError) -> Step {
-        var cursor = Array("0".utf8)
+        var cursor = "0".bytes
         if case .cursor(let next) = place { cursor = next }
         let command = kind == .hash ? "HSCAN" : "SSCAN"
         guard let reply = try await ask(command, key, cursor, "COUNT", count) else { return .changed }
         guard let parts = reply.array, parts.count == 2, let next = parts[0].bytes,
             let texts = parts[1].array?.compactMap(\.bytes)
         else { throw violation(command) }
-        place = next == Array("0".utf8) ? .end : .cursor(next)
+        place = next == "0".bytes ? .end : .cursor(next)
         if texts.isEmpty {
             if case .end = place { return .end }
             return try await self.next()
@@ -192,7 +192,7 @@ package struct PieceReader: Sendable {
     // MARK: Streams
 
     private mutating func entries(after id: [UInt8]?) async throws(SourceError) -> Step {
-        let start = id.map { Array("(".utf8) + $0 } ?? Array("-".utf8)
+        let start = id.map { "(".bytes + $0 } ?? "-".bytes
         guard let reply = try await ask("XRANGE", key, start, "+", "COUNT", count) else { return .changed }
         let entries = (reply.array ?? []).compactMap { entry -> ValuePiece.Entry? in
             guard let parts = entry.array, parts.count == 2, let id = parts[0].bytes, let fields = parts[1].array
@@ -209,16 +209,16 @@ package struct PieceReader: Sendable {
     private mutating func position() async throws(SourceError) -> Step {
         guard let replies = try await ask([words(["XINFO", "STREAM", key]), words(["XINFO", "GROUPS", key])])
         else { return .changed }
-        guard let lastID = Self.field("last-generated-id", of: replies[0])?.bytes,
-            let added = Self.field("entries-added", of: replies[0])?.int,
-            let deletedID = Self.field("max-deleted-entry-id", of: replies[0])?.bytes
+        guard let lastID = replies[0]["last-generated-id"]?.bytes,
+            let added = replies[0]["entries-added"]?.int,
+            let deletedID = replies[0]["max-deleted-entry-id"]?.bytes
         else { throw violation("XINFO STREAM") }
         for group in replies[1].array ?? [] {
-            guard let name = Self.field("name", of: group)?.bytes,
-                let id = Self.field("last-delivered-id", of: group)?.bytes
+            guard let name = group["name"]?.bytes,
+                let id = group["last-delivered-id"]?.bytes
             else { throw violation("XINFO GROUPS") }
             groups.append(name)
-            ready.append(.group(name: name, lastID: id, entriesRead: Self.field("entries-read", of: group)?.int))
+            ready.append(.group(name: name, lastID: id, entriesRead: group["entries-read"]?.int))
         }
         place = .groups
         return .piece(.position(.init(lastID: lastID, entriesAdded: added, maxDeletedID: deletedID)))
@@ -231,14 +231,14 @@ package struct PieceReader: Sendable {
         }
         guard let reply = try await ask("XINFO", "CONSUMERS", key, group) else { return .changed }
         ready = (reply.array ?? []).compactMap { consumer in
-            Self.field("name", of: consumer)?.bytes.map { .consumer(group: group, name: $0) }
+            consumer["name"]?.bytes.map { .consumer(group: group, name: $0) }
         }
         place = .pending(after: nil)
         return try await next()
     }
 
     private mutating func pending(after id: [UInt8]?) async throws(SourceError) -> Step {
-        let start = id.map { Array("(".utf8) + $0 } ?? Array("-".utf8)
+        let start = id.map { "(".bytes + $0 } ?? "-".bytes
         let question = words(["XPENDING", key, groups[0], start, "+", Self.elements.most])
         guard let replies = try await ask([words(["TIME"]), question]) else { return .changed }
         guard let time = replies[0].array, time.count == 2, let seconds = time[0].int, let rest = time[1].int
@@ -258,12 +258,5 @@ package struct PieceReader: Sendable {
         }
         place = .pending(after: last.id)
         return .piece(.pending(group: groups[0], entries))
-    }
-
-    /// The value after `name` in a flat array of names and values.
-    private static func field(_ name: String, of reply: RESPValue) -> RESPValue? {
-        let parts = reply.array ?? []
-        let place = stride(from: 0, to: parts.count - 1, by: 2).first { parts[$0].text == name }
-        return place.map { parts[$0 + 1] }
     }
 }

@@ -208,7 +208,7 @@ package struct SessionStateMachine: ~Copyable {
             guard token.utf8.count == 40 else {
                 throw SourceError(.protocolViolation, "flow \(flow): the end-of-snapshot token is not 40 characters")
             }
-            modes[flow.index] = .full(token: Array(token.utf8))
+            modes[flow.index] = .full(token: token.bytes)
         case "PARTIAL": modes[flow.index] = .partial
         default: throw SourceError(.protocolViolation, "flow \(flow): the source answers neither FULL nor PARTIAL")
         }

@@ -3,14 +3,14 @@ package import Link
 /// An ordinary connection to a master for the requests of one part of the session. It is opened when it is needed, and
 /// again after it has broken.
 ///
-/// The connection is handed out only after it is authenticated and approved. A copy of its socket is kept (`SocketKeeper`),
+/// The connection is handed out only after it is authenticated and approved. A copy of its socket is kept (`SocketStore`),
 /// because a master that answers the close_notify of a socket that no process holds any more would get an RST.
 package actor SourceConnection {
     /// The same time that a leave waits for the master's FIN, so that a busy source does not get an RST.
     private static let finWait = Duration.seconds(1)
 
     private let settings: SourceSettings
-    private let socketStore: any SocketKeeper
+    private let socketStore: any SocketStore
     private let socketName: String
     private let label: String
     private let approve: @Sendable (RequestConnection) async throws -> Void
@@ -21,7 +21,7 @@ package actor SourceConnection {
     ///   - label: the label of the connection's queue.
     ///   - approve: throws if a new connection must not be used.
     package init(
-        settings: SourceSettings, socketStore: any SocketKeeper, socketName: String, label: String,
+        settings: SourceSettings, socketStore: any SocketStore, socketName: String, label: String,
         approve: @escaping @Sendable (RequestConnection) async throws -> Void = { _ in }
     ) {
         (self.settings, self.socketStore, self.socketName) = (settings, socketStore, socketName)

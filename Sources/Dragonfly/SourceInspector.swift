@@ -1,37 +1,13 @@
 import Link
 package import Wire
 
-/// What a master reports about its data set at one moment.
-package struct SourceFigures: Equatable, Sendable {
-    /// A data set is being loaded, from a file or from another master. Its keys leave no records.
-    package var isLoading = false
-    /// The number of keys by database. Expired keys are included until the master finds them.
-    package var keys: [UInt32: Int] = [:]
-    /// The next LSN of each shard, requested after the keys were counted; empty while a data set is being loaded.
-    package var nextLSNs: [LSN] = []
-
-    package init() {}
-}
-
-/// How often clients have called commands that change a whole data set, since the master's start or the last CONFIG
-/// RESETSTAT.
-package struct SourceCalls: Equatable, Sendable {
-    /// Calls of FLUSHALL and FLUSHDB. When DFLY LOAD and DEBUG RELOAD empty a data set, the same record is journaled, but
-    /// no call is counted.
-    package var flushes: Int
-    /// Calls of REPLICAOF, SLAVEOF and REPLTAKEOVER.
-    package var roleChanges: Int
-
-    package init(flushes: Int, roleChanges: Int) { (self.flushes, self.roleChanges) = (flushes, roleChanges) }
-}
-
 /// Queries a master, on its own ordinary connection, for what the journal does not show.
 package actor SourceInspector {
     private let timeout: Duration
     private let connection: SourceConnection
 
     /// - Parameter socketStore: also keeps this connection.
-    package init(settings: SourceSettings, socketStore: any SocketKeeper) {
+    package init(settings: SourceSettings, socketStore: any SocketStore) {
         timeout = settings.connectTimeout
         connection = SourceConnection(
             settings: settings, socketStore: socketStore, socketName: KeptSocketName.inspector,
@@ -106,7 +82,7 @@ package actor SourceInspector {
 
     private func request(_ words: String...) async throws(SourceError) -> RESPValue {
         do {
-            return try await connection.open().request(words.map { Array($0.utf8) }, timeout: timeout)
+            return try await connection.open().request(words.map(\.bytes), timeout: timeout)
         } catch {
             throw SourceError(ordinary: error)
         }

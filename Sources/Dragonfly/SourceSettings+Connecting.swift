@@ -13,7 +13,7 @@ extension SourceSettings {
             do {
                 if let arguments = authentication(user: user, password: currentPassword) {
                     let reply = try await connection.request(
-                        arguments.map { Array($0.utf8) }, timeout: connectTimeout)
+                        arguments.map(\.bytes), timeout: connectTimeout)
                     if case .error(let text) = reply { throw SourceError.reply(text, to: "AUTH").ofLogin(at: self) }
                 }
                 return connection

@@ -20,7 +20,7 @@ package actor StreamWalk {
 
     private let connection: SourceConnection
 
-    package init(settings: SourceSettings, socketStore: any SocketKeeper) {
+    package init(settings: SourceSettings, socketStore: any SocketStore) {
         connection = SourceConnection(
             settings: settings, socketStore: socketStore, socketName: KeptSocketName.streams,
             label: "df2redis.streams")
@@ -38,7 +38,7 @@ package actor StreamWalk {
         if place.databases == nil { place.databases = try await databases() }
         guard let database = place.databases?.first else { return nil }
         let scan = "SCAN \(place.cursor) COUNT \(Self.stepKeys) TYPE stream".split(separator: " ").map {
-            Array($0.utf8)
+            $0.bytes
         }
         let replies = try await ask([select(database), scan])
         for (reply, step) in zip(replies, ["SELECT", "SCAN"]) {
@@ -54,14 +54,14 @@ package actor StreamWalk {
     }
 
     private func databases() async throws(SourceError) -> [UInt32] {
-        let reply = try await ask([["INFO", "keyspace"].map { Array($0.utf8) }])[0]
+        let reply = try await ask([["INFO", "keyspace"].map(\.bytes)])[0]
         if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
         return ServerInfo(reply.text).keyCounts.keys.sorted()
     }
 
     private func withGroups(_ keys: [[UInt8]], in database: UInt32) async throws(SourceError) -> [[UInt8]] {
         if keys.isEmpty { return [] }
-        let (info, groups) = (Array("XINFO".utf8), Array("GROUPS".utf8))
+        let (info, groups) = ("XINFO".bytes, "GROUPS".bytes)
         let replies = try await ask([select(database)] + keys.map { [info, groups, $0] }).dropFirst()
         var found: [[UInt8]] = []
         for (key, reply) in zip(keys, replies) {
@@ -76,7 +76,7 @@ package actor StreamWalk {
         return found
     }
 
-    private func select(_ database: UInt32) -> [[UInt8]] { [Array("SELECT".utf8), Array("\(database)".utf8)] }
+    private func select(_ database: UInt32) -> [[UInt8]] { ["SELECT".bytes, "\(database)".bytes] }
 
     private func ask(_ commands: [[[UInt8]]]) async throws(SourceError) -> [RESPValue] {
         do {

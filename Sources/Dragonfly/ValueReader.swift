@@ -1,24 +1,6 @@
 import Link
 import Wire
 
-/// A value at a master.
-package struct SourceValue: Sendable {
-    /// The value in the format of `DUMP`; `nil` if there is no such key.
-    package var payload: [UInt8]?
-    /// Unix time in milliseconds; `nil` if the key has no TTL.
-    package var expiresAt: Int64?
-
-    package init(payload: [UInt8]?, expiresAt: Int64?) { (self.payload, self.expiresAt) = (payload, expiresAt) }
-}
-
-/// Values, with the next LSN of each shard before the first value was read and after the last one.
-package struct SourceReading: Sendable {
-    package var before: [LSN]
-    package var after: [LSN]
-    /// In the order of the request; `nil` for a key that changed or disappeared while it was read.
-    package var values: [SourceValue?]
-}
-
 /// Reads values at a master on its own ordinary connection (Protocol 2.11).
 package actor ValueReader {
     /// The rights that the user needs in addition to those for replication.
@@ -32,7 +14,7 @@ package actor ValueReader {
     ///   - replicationID: the session's replication id; values of any other master are refused.
     ///   - socketName: the connection's name in `socketStore`.
     package init(
-        settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketKeeper,
+        settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketStore,
         socketName: String = KeptSocketName.values
     ) {
         self.flowCount = flowCount
@@ -56,7 +38,7 @@ package actor ValueReader {
     package func sizes(
         of keys: [(database: UInt32, key: [UInt8])]
     ) async throws(SourceError) -> [Result<Int, SourceError>] {
-        let answers = try await ask(keys) { [[Array("MEMORY".utf8), Array("USAGE".utf8), $0]] }
+        let answers = try await ask(keys) { [["MEMORY".bytes, "USAGE".bytes, $0]] }.keys
         return try answers.map { (answer) throws(SourceError) in
             let reply: RESPValue
             do throws(SourceError) { reply = try answer.get()[0] } catch { return .failure(error) }
@@ -69,17 +51,15 @@ package actor ValueReader {
     ///
     /// - Throws: `SourceError`.
     package func read(_ keys: [(database: UInt32, key: [UInt8])]) async throws(SourceError) -> SourceReading {
-        let offsets = [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]
-        let (dump, expiry) = (Array("DUMP".utf8), Array("PEXPIRETIME".utf8))
-        let replies = try await ask(keys, around: offsets) { [[expiry, $0], [dump, $0]] }.map(Self.replies)
-        guard let first = replies.first, let last = replies.last else {
-            return .init(before: [], after: [], values: [])
-        }
-        let values = try replies.dropFirst().dropLast().map { (replies) throws(SourceError) in
-            try value(replies)
-        }
-        return SourceReading(before: try lsns(first[0]), after: try lsns(last[0]), values: values)
+        let (dump, expiry) = ("DUMP".bytes, "PEXPIRETIME".bytes)
+        let answers = try await ask(keys, around: Self.offsets) { [[expiry, $0], [dump, $0]] }
+        let replies = try answers.keys.map { (answer) throws(SourceError) in try answer.get() }
+        let values = try replies.map { (replies) throws(SourceError) in try value(replies) }
+        return SourceReading(before: try lsns(answers.before), after: try lsns(answers.after), values: values)
     }
+
+    /// The question for the next LSN of each shard.
+    private static let offsets = ["DFLY".bytes, "REPLICAOFFSET".bytes]
 
     // MARK: In pieces
 
@@ -94,26 +74,26 @@ package actor ValueReader {
 
     /// - Throws: `SourceError`.
     package func head(of key: [UInt8], in database: UInt32) async throws(SourceError) -> Head {
-        let replies = try await ask([(database, key)], around: [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]) {
-            [[Array("TYPE".utf8), $0], [Array("PEXPIRETIME".utf8), $0]]
-        }.map(Self.replies)
-        for (reply, command) in zip(replies[1], ["TYPE", "PEXPIRETIME"]) {
+        let answers = try await ask([(database, key)], around: Self.offsets) {
+            [["TYPE".bytes, $0], ["PEXPIRETIME".bytes, $0]]
+        }
+        let replies = try answers.keys[0].get()
+        for (reply, command) in zip(replies, ["TYPE", "PEXPIRETIME"]) {
             if case .error(let text) = reply { throw Self.refusal(text, of: command) }
         }
-        guard let type = replies[1][0].text, let expiresAt = replies[1][1].int else {
+        guard let type = replies[0].text, let expiresAt = replies[1].int else {
             throw SourceError(.protocolViolation, "the source does not answer TYPE and PEXPIRETIME")
         }
         return Head(
             type: expiresAt == -2 ? "none" : type, expiresAt: expiresAt < 0 ? nil : expiresAt,
-            before: try lsns(replies[0][0]))
+            before: try lsns(answers.before))
     }
 
     /// The next LSN of each shard.
     ///
     /// - Throws: `SourceError`.
     package func positions() async throws(SourceError) -> [LSN] {
-        let replies = try await ask([], around: [Array("DFLY".utf8), Array("REPLICAOFFSET".utf8)]) { _ in [] }
-        return try lsns(try Self.replies(replies[0])[0])
+        try lsns(try await ask([], around: Self.offsets) { _ in [] }.before)
     }
 
     /// The shard that a key is in, according to the source.
@@ -121,7 +101,7 @@ package actor ValueReader {
     /// - Returns: `nil` if the source does not have the key.
     /// - Throws: `SourceError`, with the code `permission` if the user may not use `DEBUG`.
     package func shard(of key: [UInt8], in database: UInt32) async throws(SourceError) -> FlowID? {
-        let reply = try await answers(to: [[Array("DEBUG".utf8), Array("OBJECT".utf8), key]], in: database)[0]
+        let reply = try await answers(to: [["DEBUG".bytes, "OBJECT".bytes, key]], in: database)[0]
         if case .error(let text) = reply {
             let refusal = SourceError.reply(text, toQuestion: "DEBUG")
             if refusal.code == .permission { throw refusal }
@@ -135,7 +115,7 @@ package actor ValueReader {
     ///
     /// - Throws: `SourceError`.
     package func hashesTags() async throws(SourceError) -> Bool {
-        let reply = try await answers(to: [[Array("INFO".utf8), Array("cluster".utf8)]], in: 0)[0]
+        let reply = try await answers(to: [["INFO".bytes, "cluster".bytes]], in: 0)[0]
         if case .error(let text) = reply { throw SourceError.reply(text, toQuestion: "INFO") }
         return (reply.text ?? "").split(whereSeparator: \.isNewline).contains("cluster_enabled:1")
     }
@@ -144,7 +124,7 @@ package actor ValueReader {
     ///
     /// - Throws: `SourceError` if the connection breaks.
     func answers(to commands: [[[UInt8]]], in database: UInt32) async throws(SourceError) -> [RESPValue] {
-        try await ask([(database, [])]) { _ in commands }[0].get()
+        try await ask([(database, [])]) { _ in commands }.keys[0].get()
     }
 
     // MARK: Replies
@@ -162,9 +142,9 @@ package actor ValueReader {
         return SourceValue(payload: payload, expiresAt: expiresAt < 0 ? nil : expiresAt)
     }
 
-    private func lsns(_ reply: RESPValue) throws(SourceError) -> [LSN] {
+    private func lsns(_ reply: RESPValue?) throws(SourceError) -> [LSN] {
         if case .error(let text) = reply { throw Self.refusal(text, of: "DFLY REPLICAOFFSET") }
-        let offsets = (reply.array ?? []).compactMap { $0.int.map { LSN(UInt64(clamping: $0)) } }
+        let offsets = (reply?.array ?? []).compactMap { $0.int.map { LSN(UInt64(clamping: $0)) } }
         guard offsets.count == flowCount else {
             throw SourceError(.protocolViolation, "DFLY REPLICAOFFSET does not give an offset for each flow")
         }
@@ -175,65 +155,18 @@ package actor ValueReader {
         SourceError.reply(text, toQuestion: command)
     }
 
-    private static func replies(_ answer: Result<[RESPValue], SourceError>) throws(SourceError) -> [RESPValue] {
-        try answer.get()
-    }
-
-    /// - Parameter edge: a command that is sent before and after all others.
-    /// - Returns: the replies for each key, or why its database cannot be selected. The replies to `edge` come first and
-    ///   last.
     private func ask(
         _ keys: [(database: UInt32, key: [UInt8])], around edge: [[UInt8]]? = nil,
         _ questions: ([UInt8]) -> [[[UInt8]]]
-    ) async throws(SourceError) -> [Result<[RESPValue], SourceError>] {
-        var commands: [[[UInt8]]] = []
-        // For each command, the index of the answer that its reply belongs to; -1 if it belongs to none.
-        var owners: [Int] = []
-        var groups = keys.count
-        func add(_ command: [[UInt8]], owner: Int) {
-            commands.append(command)
-            owners.append(owner)
-        }
-        let shift = edge == nil ? 0 : 1
-        if let edge { add(edge, owner: 0) }
-        var database: UInt32?
-        for (place, key) in keys.enumerated() {
-            if key.database != database {
-                add([Array("SELECT".utf8), Array("\(key.database)".utf8)], owner: -1)
-                database = key.database
-            }
-            for question in questions(key.key) { add(question, owner: place + shift) }
-        }
-        if let edge {
-            groups += 2
-            add(edge, owner: groups - 1)
-        }
+    ) async throws(SourceError) -> KeyQuestions.Answers {
+        let questions = KeyQuestions(about: keys, around: edge, questions)
+        let replies: [RESPValue]
         do {
-            let replies = try await connection.open().requests(commands, timeout: Self.answerTimeout)
-            var answers = [[RESPValue]](repeating: [], count: groups)
-            var refusals = [SourceError?](repeating: nil, count: groups)
-            // The error of the last SELECT. The commands after it ran in another database.
-            var refusal: SourceError?
-            for (owner, reply) in zip(owners, replies) {
-                if owner >= 0 {
-                    answers[owner].append(reply)
-                    if edge == nil || (owner > 0 && owner < groups - 1) { refusals[owner] = refusal }
-                } else if case .error(let text) = reply {
-                    let error = SourceError.reply(text, toQuestion: "SELECT")
-                    // An unknown error concerns only this database, and no operator can do anything about it.
-                    guard error.code == .protocolViolation else { throw error }
-                    refusal = error
-                } else {
-                    refusal = nil
-                }
-            }
-            return zip(answers, refusals).map { answer, refusal in
-                if let refusal { return .failure(refusal) }
-                return .success(answer)
-            }
+            replies = try await connection.open().requests(questions.commands, timeout: Self.answerTimeout)
         } catch {
             throw SourceError(ordinary: error)
         }
+        return try questions.answers(replies)
     }
 
     /// Closes the connection FIN-first.

@@ -96,7 +96,7 @@ package actor WritePause {
 
     private func request(_ words: [String]) async throws(SourceError) -> RESPValue {
         do {
-            return try await connection.request(words.map { Array($0.utf8) }, timeout: settings.connectTimeout)
+            return try await connection.request(words.map(\.bytes), timeout: settings.connectTimeout)
         } catch {
             throw SourceError(ordinary: error)
         }

@@ -97,7 +97,7 @@ extension CommandBatch {
         if isLast {
             batch.progress.keys = progress.keys
             batch.progress.refreshes = progress.refreshes
-            batch.progress.handOns = progress.handOns
+            batch.progress.transfers = progress.transfers
             batch.progress.flowBytes = progress.flowBytes
         }
         return (batch, numbers)

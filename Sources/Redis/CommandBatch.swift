@@ -19,7 +19,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         /// Values that were read at the source and written between records.
         package var refreshes = 0
         /// Keys whose values its records give to other keys.
-        package var handOns = 0
+        package var transfers = 0
         /// Bytes of the flow that are decoded with this batch.
         package var flowBytes: UInt64 = 0
 
@@ -48,7 +48,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// What the checkpoint holds once this batch has taken effect.
     package private(set) var checkpointValue: [UInt8]?
     /// A command too large to keep: name and key, and the bytes of its long argument.
-    package private(set) var hugeCommand: (index: Int, label: String, argumentBytes: Int)?
+    package private(set) var longCommand: (index: Int, label: String, argumentBytes: Int)?
     /// How many operations there were at the end of each journal record: where the batch may be divided.
     private(set) var recordEnds: [UInt32] = []
     /// Operations before it are of the snapshot; `nil`: all of them.
@@ -59,7 +59,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     /// Bytes from the front that the kernel has taken.
     private var written = 0
-    var marks = CommandMarks()
+    var traits = CommandTraits()
 
     package init() {}
 
@@ -91,14 +91,14 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     /// Appends `SET key value`, or makes it part of the run of such pairs that the batch ends with.
     package func appendString(_ key: RawSpan, _ value: RawSpan) {
         let size = key.byteCount + value.byteCount
-        if let run = runs.take(size) {
+        if let run = runs.extend(by: size) {
             return bytes.appendPair(key, value, toRunAt: run.place, pairs: run.pairs)
         }
         countCommand()
         let place = bytes.count
         bytes.appendSet(key, value)
         // Of a batch that is written while it is built the beginning may be gone.
-        if joinsStrings, hugeCommand == nil { runs.begin(at: place, command: commandCount - 1, bytes: size) }
+        if joinsStrings, longCommand == nil { runs.begin(at: place, command: commandCount - 1, bytes: size) }
     }
 
     /// Appends the command `name` with the arguments that `arguments` appends.
@@ -195,7 +195,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         bytes.endCommand(at: head, argumentCount: list.count + 1)
         bytes.appendBulkHead(argumentBytes)
         isInCommand = true
-        hugeCommand = (commandCount - 1, label, argumentBytes)
+        longCommand = (commandCount - 1, label, argumentBytes)
     }
 
     package func appendToLongCommand(_ piece: RawSpan) { bytes.append(piece) }
@@ -209,23 +209,23 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     ///
     /// - Returns: the commands before it, not sealed; `nil` when there is at most a SELECT.
     package func takeCommandsBeforeLongOne(in database: UInt32) -> CommandBatch? {
-        guard isRetained, isInCommand, let hugeCommand, hugeCommand.index > 1 else { return nil }
+        guard isRetained, isInCommand, let longCommand, longCommand.index > 1 else { return nil }
         var start = 0
-        visitCommands { number, reader, _ in if number == hugeCommand.index { start = reader.offset } }
+        visitCommand(longCommand.index) { _, reader, _ in start = reader.offset }
         let long = bytes.withUnsafeBytes { bytes in
             // Back to the command's head.
             let head = bytes[..<start].lastIndex(of: UInt8(ascii: "*")) ?? start
             return Array(bytes[head...])
         }
-        let before = extracting(0..<hugeCommand.index, replacing: [:]).batch
+        let before = extracting(0..<longCommand.index, replacing: [:]).batch
         before.progress = progress
         progress = Progress()
-        (commandCount, marks, recordEnds, runs) = (0, CommandMarks(), [], StringRuns())
+        (commandCount, traits, recordEnds, runs) = (0, CommandTraits(), [], StringRuns())
         bytes.removeAll()
-        append([Array("SELECT".utf8), Array("\(database)".utf8)])
+        append(["SELECT".bytes, "\(database)".bytes])
         bytes.append(long.span.bytes)
         commandCount += 1
-        self.hugeCommand?.index = 1
+        self.longCommand?.index = 1
         return before
     }
 
@@ -243,7 +243,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         precondition(!isSealed && !isInCommand && !isEmpty, "a batch is sealed once, between commands")
         let isUnordered = isUnordered
         if let checkpoint {
-            append([Array("HSET".utf8), checkpoint.key, checkpoint.field, checkpoint.value] + checkpoint.besides)
+            append(["HSET".bytes, checkpoint.key, checkpoint.field, checkpoint.value] + checkpoint.besides)
             checkpointValue = checkpoint.value
         }
         bytes.append("*1\r\n$4\r\nEXEC\r\n")
@@ -271,36 +271,6 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
 
     // MARK: Looking back
 
-    /// The command number `index` of the batch, as it was sent.
-    package func label(ofCommand index: Int) -> Label {
-        if let hugeCommand, hugeCommand.index == index { return Label(name: hugeCommand.label, key: "") }
-        guard isRetained else { return Label(name: "command \(index + 1) of a batch too large to keep", key: "") }
-        var label = Label(name: "", key: "")
-        var database: UInt32 = 0
-        visitCommands { number, reader, arguments in
-            guard number <= index, let first = reader.readBulkArgument() else { return }
-            let isSelect = first.isWord("SELECT")
-            guard number == index || isSelect else { return }
-            let keyPlace = Self.keyPlace(of: first)
-            if number == index { label.name = first.withUnsafeBytes { String(decoding: $0, as: UTF8.self) } }
-            for place in 1..<max(arguments, 1) {
-                guard let argument = reader.readBulkArgument() else { return }
-                if isSelect, number < index { database = UInt32(clamping: parseInteger(argument) ?? 0) }
-                if number == index, place == keyPlace { label.key = printableKey(argument) }
-            }
-        }
-        label.database = database
-        return label
-    }
-
-    /// Which argument of a command is its first key; 0 when it has none.
-    private static func keyPlace(of name: RawSpan) -> Int {
-        if name.isWord("EVAL") { return 3 }
-        // RENAMENX ends a value that was built aside: the key is the name that it takes.
-        if name.isWord("XGROUP") || name.isWord("BITOP") || name.isWord("RENAMENX") { return 2 }
-        return name.isWord("SELECT") || name.isWord("SCRIPT") ? 0 : 1
-    }
-
     /// The same batch without the commands at `indices`, sealed, not sent; a run is taken apart.
     package func removing(_ indices: Set<Int>) -> CommandBatch {
         precondition(isRetained, "only a batch that is kept can be sent again")
@@ -327,9 +297,9 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         let copy = begunCopy()
         (copy.progress, copy.checkpointValue) = (progress, checkpointValue)
         (copy.recordEnds, copy.firstOfJournal) = (recordEnds, firstOfJournal)
-        if let hugeCommand {
-            let (index, label, argumentBytes) = hugeCommand
-            copy.hugeCommand = (runs.operation(ofCommand: index), label, argumentBytes)
+        if let longCommand {
+            let (index, label, argumentBytes) = longCommand
+            copy.longCommand = (runs.operation(ofCommand: index), label, argumentBytes)
         }
         visitCommands { number, reader, arguments in
             guard runs.pairs(ofCommand: number) > 1 else {
@@ -338,7 +308,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
             _ = reader.readBulkArgument()
             while let key = reader.readBulkArgument(), let value = reader.readBulkArgument() {
                 copy.append("SET", key, value)
-                copy.marks.take(number, of: marks, as: copy.commandCount - 1)
+                copy.traits.copy(number, of: traits, as: copy.commandCount - 1)
             }
         }
         if isSealed { copy.bytes.append("*1\r\n$4\r\nEXEC\r\n") }
@@ -367,7 +337,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         var numbers: [Int: Int] = [:]
         var (database, selected) = (UInt32(0), UInt32(0))
         func select(_ database: UInt32) {
-            if database != selected { copy.append([Array("SELECT".utf8), Array("\(database)".utf8)]) }
+            if database != selected { copy.append(["SELECT".bytes, "\(database)".bytes]) }
             selected = database
         }
         visitCommands { number, reader, arguments in
@@ -388,13 +358,13 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
             }
         }
         // The checkpoint is in database 0. A transaction has a command, even if all are left out.
-        if copy.isEmpty || selected != 0 { copy.append([Array("SELECT".utf8), [UInt8(ascii: "0")]]) }
+        if copy.isEmpty || selected != 0 { copy.append(["SELECT".bytes, [UInt8(ascii: "0")]]) }
         return (copy, numbers)
     }
 
     private func append(_ reader: inout ByteReader, _ arguments: Int, number: Int, of other: CommandBatch) {
         command(arguments)
-        marks.take(number, of: other.marks, as: commandCount - 1)
+        traits.copy(number, of: other.traits, as: commandCount - 1)
         let pairs = other.runs.pairs(ofCommand: number)
         if pairs > 1 { runs.add(command: commandCount - 1, pairs: pairs) }
         for _ in 0..<arguments {
@@ -404,16 +374,30 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
     }
 
     /// Calls `body` with each command between MULTI and EXEC: its number, a reader at its first argument, how many.
-    func visitCommands(_ body: (Int, inout ByteReader, Int) -> Void) {
+    func visitCommands(_ body: (Int, inout ByteReader, Int) -> Void) { visitCommands(before: commandCount, body) }
+
+    private func visitCommands(before end: Int, _ body: (Int, inout ByteReader, Int) -> Void) {
         bytes.withUnsafeBytes { memory in
             var reader = ByteReader(RawSpan(_unsafeBytes: memory))
             _ = reader.skip(15)  // MULTI
-            for number in 0..<commandCount {
+            for number in 0..<end {
                 guard let arguments = reader.readDecimalLine(after: UInt8(ascii: "*")) else { return }
                 var inside = ByteReader(reader.bytes, offset: reader.offset)
                 body(number, &inside, arguments)
                 for _ in 0..<arguments { _ = reader.readBulkArgument() }
             }
+        }
+    }
+
+    /// Calls `body` with the command number `index` and the database that it is sent in; a batch that is not kept has none.
+    func visitCommand(_ index: Int, _ body: (UInt32, inout ByteReader, Int) -> Void) {
+        guard isRetained, index < commandCount else { return }
+        var database: UInt32 = 0
+        visitCommands(before: index + 1) { number, reader, arguments in
+            if number == index { return body(database, &reader, arguments) }
+            guard let name = reader.readBulkArgument(), name.isWord("SELECT"), let argument = reader.readBulkArgument()
+            else { return }
+            database = UInt32(clamping: parseInteger(argument) ?? 0)
         }
     }
 }

@@ -19,7 +19,7 @@ package struct DatabaseSurvey: Sendable {
     package init?(
         of databases: [UInt32], task: String, besides reserved: ReservedKeys, on control: TargetControl
     ) async throws(TargetError) {
-        let exists = [Array("EXISTS".utf8)] + ElementExpiry.dueKeys(ofTask: task)
+        let exists = ["EXISTS".bytes] + ElementExpiry.dueKeys(ofTask: task)
         let questions = databases.flatMap { database in
             KeyCount.questions.map { TargetRequests.Question($0, in: database) } + [.init(exists, in: database)]
         }

@@ -1,36 +1,4 @@
-package import Wire
-
-/// What a target reports about itself before a session begins.
-package struct TargetGreeting: Sendable {
-    package var profile: TargetProfile
-    package var databaseCount: UInt32
-    package var figures: TargetFigures
-    /// Whether the target expires nothing by itself; `nil` if it has no such mode, does not say, or is a cluster.
-    package var isInImportMode: Bool?
-    /// How long the target took to answer.
-    package var roundTrip: Duration
-    /// What the key of the task's record holds, or the error if the target does not say. The key is watched from here on.
-    package var holder: Result<RecordHolder, TargetError>
-}
-
-/// What a target holds after this process has written the task's record there.
-package struct TaskFindings: Sendable {
-    /// The hash of the task's checkpoint.
-    package var checkpoint: [String: String]
-    package var others: OtherTasks
-    /// The databases that hold keys.
-    package var databases: [UInt32]
-
-    /// - Parameter reply: the reply to HGETALL.
-    package static func fields(_ reply: RESPValue) -> [String: String] {
-        let pairs = reply.array ?? []
-        var fields: [String: String] = [:]
-        for index in stride(from: 0, to: pairs.count - 1, by: 2) {
-            if let field = pairs[index].text, let value = pairs[index + 1].text { fields[field] = value }
-        }
-        return fields
-    }
-}
+import Wire
 
 /// Makes a process the owner of a task.
 ///
@@ -39,7 +7,7 @@ package struct TaskFindings: Sendable {
 /// | trip | what is asked |
 /// |---|---|
 /// | 1 `greet` | the greeting; what the server is, its parameters and figures; `WATCH`, `GET`, `PTTL` of the record |
-/// | 2 `take` | `MULTI`, this task's line in the registry, the record, `EXEC`; other connections of the task; the checkpoint, the tasks, the databases |
+/// | 2 `acquire` | `MULTI`, this task's entry among the tasks, the record, `EXEC`; who else is connected for the task; the checkpoint, the tasks, the databases |
 ///
 /// Everything goes over one connection, which nobody else uses in between.
 package struct OwnershipClaim: Sendable {
@@ -90,13 +58,12 @@ package struct OwnershipClaim: Sendable {
     /// Reads again what the record's key holds. The key is watched from here on.
     package func holder() async throws(TargetError) -> RecordHolder {
         let key = record.key
-        return try await servers.at(Array(key.utf8)) { [servers] (server) throws(TargetError) in
+        return try await servers.at(key.bytes) { [servers] (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
                 // What was watched before may have changed, which would fail the next transaction.
                 let replies = try await sequence.demandAll([["UNWATCH"]] + RecordHolder.questions(key))
-                // In a cluster, the next request may use the connection to another node, so `take` compares the record
-                // itself.
+                // Of a cluster the connection to another node may be the next one's: `acquire` looks for itself.
                 if servers.cluster != nil { try await sequence.demand("UNWATCH") }
                 return try RecordHolder(replies.dropFirst(), watcher: sequence.number)
             }
@@ -109,7 +76,7 @@ package struct OwnershipClaim: Sendable {
     /// the task (`TargetConnector.evictPredecessors`) and reads what the target holds.
     ///
     /// - Returns: `nil` if the key holds something else by now, or if it has not been watched since `holder` was read.
-    package func take(from holder: RecordHolder) async throws(TargetError) -> TaskFindings? {
+    package func acquire(from holder: RecordHolder) async throws(TargetError) -> TaskFindings? {
         guard servers.cluster == nil else {
             try await control.renew(registry)
             let isTaken = try await control.exchange(record.key, with: record) { $0 == holder.text }.isReplaced
@@ -119,7 +86,7 @@ package struct OwnershipClaim: Sendable {
                 checkpoint: try await control.hash(checkpoint), others: try await control.others(in: registry),
                 databases: try await control.databasesWithKeys())
         }
-        // The registry comes first: a task is listed there before it has any key in the target.
+        // The entry among the tasks first: a task is in it before it has any key in the target.
         let change = [registry.command, record.command]
         let questions = [["HGETALL", checkpoint], ["HGETALL", TaskRegistry.key], ["INFO", "keyspace"]]
         return try await servers.at([]) { [registry] (server) throws(TargetError) in

@@ -29,7 +29,7 @@ package struct OwnershipRecord: Equatable, Sendable {
         return String(decoding: SlotTag.key(name, in: KeySlot(of: checkpoint)), as: UTF8.self)
     }
 
-    /// The keys that each task has besides data: its checkpoint, this record and the registry with its line.
+    /// The keys that each task has besides data: its checkpoint, this record, its entry in the registry.
     static func companions(of checkpoint: String, isInCluster: Bool) -> [String] {
         [checkpoint, key(checkpoint: checkpoint, isInCluster: isInCluster), TaskRegistry.key]
     }
@@ -105,7 +105,7 @@ extension TargetControl {
     ) async throws(TargetError) -> (isReplaced: Bool, found: RecordHolder) {
         let command = record?.command ?? ["DEL", key]
         // All requests go over one connection, because WATCH applies to a single connection.
-        return try await servers.at(Array(key.utf8)) { (server) throws(TargetError) in
+        return try await servers.at(key.bytes) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
                 while true {

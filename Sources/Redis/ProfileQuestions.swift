@@ -103,10 +103,9 @@ package struct ProfileQuestions {
 
     /// - Parameter reply: the reply to CONFIG GET.
     private static func parameters(_ reply: RESPValue) -> [String: String] {
-        let words = reply.array ?? []
         var parameters: [String: String] = [:]
-        for place in stride(from: 0, to: words.count - 1, by: 2) {
-            if let name = words[place].text { parameters[name] = words[place + 1].text }
+        for (name, value) in reply.pairs {
+            if let name = name.text { parameters[name] = value.text }
         }
         return parameters
     }

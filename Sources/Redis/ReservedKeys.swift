@@ -15,8 +15,8 @@ package struct ReservedKeys: Sendable {
 
     /// - Parameter isInCluster: whether names with the tag of a slot in front of them are reserved, too.
     package init(checkpoint: String, isInCluster: Bool = false) {
-        self.checkpoint = Array(checkpoint.utf8)
-        owner = Array(OwnershipRecord.key(checkpoint: checkpoint, isInCluster: isInCluster).utf8)
+        self.checkpoint = checkpoint.bytes
+        owner = OwnershipRecord.key(checkpoint: checkpoint, isInCluster: isInCluster).bytes
         self.isInCluster = isInCluster
     }
 

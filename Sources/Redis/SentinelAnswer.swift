@@ -59,7 +59,7 @@ package struct SentinelAnswer: Sendable {
                 return connection
             }
             do {
-                let reply = try await connection.request(arguments.map { Array($0.utf8) }, timeout: timeout)
+                let reply = try await connection.request(arguments.map(\.bytes), timeout: timeout)
                 if case .error(let text) = reply { throw refusal(text, by: sentinel) }
                 return connection
             } catch {

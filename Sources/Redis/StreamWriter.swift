@@ -18,12 +18,12 @@ final class StreamWriter {
 
     init(key: [UInt8]) { self.key = key }
 
-    func take(_ event: borrowing ValueEvent, into batch: CommandBatch) {
+    func write(_ event: borrowing ValueEvent, into batch: CommandBatch) {
         switch event {
         case .streamNode(let id, let listpack): node(id, listpack, into: batch)
         case .streamInfo(let info): finishEntries(info, into: batch)
         case .streamGroup(let name, let info):
-            group = name.withUnsafeBytes { Array($0) }
+            group = Array(copying: name)
             pending = [:]
             groupCount += 1
             batch.append("XGROUP") {
@@ -38,7 +38,7 @@ final class StreamWriter {
             }
         case .streamPending(let entry): pending[entry.id] = entry
         case .streamConsumer(let name, _):
-            consumer = name.withUnsafeBytes { Array($0) }
+            consumer = Array(copying: name)
             batch.append("XGROUP") {
                 $0.append("CREATECONSUMER")
                 $0.append(key)

@@ -72,7 +72,7 @@ struct StringRuns {
     /// A pair of `bytes` bytes of key and value is going to be appended.
     ///
     /// - Returns: the place of the command that it becomes part of, and the pairs of that; `nil`: it begins a command.
-    mutating func take(_ bytes: Int) -> (place: Int, pairs: Int)? {
+    mutating func extend(by bytes: Int) -> (place: Int, pairs: Int)? {
         guard var run = open, bytes <= Self.maximumPairBytes, run.pairs < Self.maximumPairs,
             run.bytes + bytes <= Self.maximumBytes
         else { return nil }
@@ -92,19 +92,4 @@ struct StringRuns {
 extension CommandBatch {
     /// The command number `index` is a run of commands that may be sent by themselves.
     package func isRun(_ index: Int) -> Bool { runs.pairs(ofCommand: index) > 1 }
-
-    /// The labels of the command number `index`, one for each pair of a run.
-    package func labels(ofCommand index: Int) -> [Label] {
-        let label = label(ofCommand: index)
-        guard isRetained, isRun(index) else { return [label] }
-        var labels: [Label] = []
-        visitCommands { number, reader, _ in
-            guard number == index else { return }
-            _ = reader.readBulkArgument()
-            while let key = reader.readBulkArgument(), reader.readBulkArgument() != nil {
-                labels.append(Label(name: "SET", key: printableKey(key), database: label.database))
-            }
-        }
-        return labels
-    }
 }

@@ -10,7 +10,7 @@ extension TargetControl {
             cursor = page.cursor
         }
         // This asks for the size and a first page, which often has all keys.
-        let requests = KeyCount.questions.map { $0.map { Array($0.utf8) } }
+        let requests = KeyCount.questions.map { $0.map(\.bytes) }
         if let replies = try await servers.pipeline(requests, in: database) {
             let count = try KeyCount(replies[...], besides: reserved)
             if let known = count.number { return known }
@@ -85,5 +85,5 @@ extension TargetControl {
     private static let flushTimeout = Duration.seconds(540)
 
     /// The prefix of the names of df2redis' own keys.
-    package static let ownPrefix = Array("df2redis:".utf8)
+    package static let ownPrefix = "df2redis:".bytes
 }

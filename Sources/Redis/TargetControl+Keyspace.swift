@@ -15,7 +15,7 @@ extension TargetControl {
         checkpoint: String, task: String, in database: UInt32
     ) async throws(TargetError) -> Int {
         var count = 0
-        if !isInCluster { count = try await exists(Array(DatabaseMark.key(task: task).utf8), in: database) ? 1 : 0 }
+        if !isInCluster { count = try await exists(DatabaseMark.key(task: task).bytes, in: database) ? 1 : 0 }
         guard database == 0 else { return count }
         return count + (try await exist(OwnershipRecord.companions(of: checkpoint, isInCluster: isInCluster)))
             + (try await servers.markCount(of: task))

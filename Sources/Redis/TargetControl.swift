@@ -31,7 +31,7 @@ package actor TargetControl {
     func demand(
         _ words: [String], at key: String, in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
-        try await demand(words.map { Array($0.utf8) }, at: Array(key.utf8), in: database, timeout: timeout)
+        try await demand(words.map(\.bytes), at: key.bytes, in: database, timeout: timeout)
     }
 
     func demand(
@@ -160,7 +160,7 @@ package actor TargetControl {
 
     /// Whether `database` has the key.
     package func exists(_ key: [UInt8], in database: UInt32) async throws(TargetError) -> Bool {
-        try await demand([Array("EXISTS".utf8), key], at: key, in: database).int != 0
+        try await demand(["EXISTS".bytes, key], at: key, in: database).int != 0
     }
 
     package func setIfMissing(_ key: String, field: String, _ value: String) async throws(TargetError) {
@@ -188,7 +188,7 @@ package actor TargetControl {
 
     package func unlink(_ keys: [[UInt8]], database: UInt32) async throws(TargetError) {
         guard !keys.isEmpty else { return }
-        try await servers.each(keys, in: database) { places in [Array("UNLINK".utf8)] + places.map { keys[$0] } }
+        try await servers.each(keys, in: database) { places in ["UNLINK".bytes] + places.map { keys[$0] } }
     }
 
     // MARK: Connections

@@ -140,7 +140,7 @@ package struct TargetRights: Equatable, Sendable {
         let keys = ["key", "df2redis:"] + (isInCluster ? ["{tag}df2redis:"] : [])
         let commands =
             samples.map { command($0, ownKey) } + keys.map { ["SET", $0, "value", wrongOptions] }
-        let replies = try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: timeout)
+        let replies = try await connection.requests(commands.map { $0.map(\.bytes) }, timeout: timeout)
         for (sample, reply) in zip(samples, replies) { rights.note(sample, reply) }
         let areForbidden = replies.dropFirst(samples.count).map { $0.errorText.map(isAboutKeys) ?? false }
         rights.lacksSomeKeys = areForbidden[0]
@@ -243,7 +243,7 @@ extension TargetControl {
     package func rights(ownKey: String) async throws(TargetError) -> TargetRights {
         var rights = TargetRights()
         for server in try await servers.all() {
-            let questions = TargetRights.beginning(ownKey: ownKey).map { $0.map { Array($0.utf8) } }
+            let questions = TargetRights.beginning(ownKey: ownKey).map { $0.map(\.bytes) }
             let opened = try await server.connector.connect(
                 role: TargetRights.role, replacing: false, asking: questions)
             let connection = opened.connection

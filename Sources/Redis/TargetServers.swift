@@ -44,7 +44,7 @@ final class TargetServers: Sendable {
         }
 
         func demand(_ words: String..., in database: UInt32? = nil) async throws(TargetError) -> RESPValue {
-            try await demand(words.map { Array($0.utf8) }, in: database)
+            try await demand(words.map(\.bytes), in: database)
         }
 
         func sequence<R: Sendable>(
@@ -189,7 +189,7 @@ final class TargetServers: Sendable {
     func demandEverywhere(
         _ words: String..., in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> [RESPValue] {
-        let arguments = words.map { Array($0.utf8) }
+        let arguments = words.map(\.bytes)
         var replies: [RESPValue] = []
         for server in try await all() {
             replies.append(try await server.demand(arguments, in: database, timeout: timeout))
@@ -202,7 +202,7 @@ final class TargetServers: Sendable {
     func tellReplicas(_ words: String...) async {
         for connector in await replicas() {
             guard let connection = try? await connector.connect(role: role) else { continue }
-            _ = try? await connection.request(words.map { Array($0.utf8) }, timeout: connector.settings.timeout)
+            _ = try? await connection.request(words.map(\.bytes), timeout: connector.settings.timeout)
             await connection.close()
         }
     }
@@ -213,7 +213,7 @@ final class TargetServers: Sendable {
             return (shards ?? []).flatMap(\.replicas).map { cluster.connector(for: $0.endpoint) }
         }
         guard connector.settings.locator != nil,
-            let reply = try? await single.demand(["INFO", "replication"].map { Array($0.utf8) })
+            let reply = try? await single.demand(["INFO", "replication"].map(\.bytes))
         else { return [] }
         return TargetFigures.replicas(in: ServerInfo(reply.text)).map { endpoint in
             var settings = connector.settings

@@ -5,7 +5,7 @@ import Wire
 /// applying the same source.
 ///
 /// ```
-/// df2redis:tasks   hash in database 0   <the checkpoint's key of a task> -> 0,3,full,follows:...   (`TaskLine`)
+/// df2redis:tasks   hash in database 0   <the checkpoint's key of a task> -> 0,3,full,follows:...   (`RegistryEntry`)
 /// ```
 /// A task is listed before it has any key in the target, and each database is listed before the task's first key goes there.
 /// So whoever reads keys first, and then the hash, knows of every task that may have written them.
@@ -22,19 +22,19 @@ package final class TaskRegistry: Sendable {
         var isComplete = false
         /// Whether the task has completed a full sync.
         var isFull = false
-        /// What this process follows; `nil` if it has not reached a source yet, in which case the line keeps what it says.
+        /// What this process follows; `nil`: it has come to no source yet, and what the entry says is left.
         var source: FollowedSource?
-        /// The task's line in the target as it was read last; `nil` if there was none.
-        var named: TaskLine?
+        /// Its entry in the target, as it was read last; `nil`: there was none.
+        var named: RegistryEntry?
 
-        /// The line that the target should have.
-        var line: TaskLine {
-            var line = TaskLine()
-            if let named, !isComplete { line = named }
-            line.databases.formUnion(databases)
-            line.isFull = line.isFull || isFull
-            line.source = source ?? named?.source ?? .unsaid
-            return line
+        /// What the entry is to say.
+        var entry: RegistryEntry {
+            var entry = RegistryEntry()
+            if let named, !isComplete { entry = named }
+            entry.databases.formUnion(databases)
+            entry.isFull = entry.isFull || isFull
+            entry.source = source ?? named?.source ?? .unknown
+            return entry
         }
     }
 
@@ -44,7 +44,7 @@ package final class TaskRegistry: Sendable {
 
     fileprivate func add(_ new: Set<UInt32>) { state.withLock { $0.databases.formUnion(new) } }
 
-    /// The databases in the task's line as it was read last; `nil` unless the line says that a full sync was completed.
+    /// The databases that the task's entry in the target names, as it was read last, if a full sync had been completed.
     package var filledBefore: Set<UInt32>? {
         state.withLock { state in state.named.flatMap { $0.isFull ? $0.databases : nil } }
     }
@@ -53,31 +53,30 @@ package final class TaskRegistry: Sendable {
 
     /// Adds databases that this task is known to fill.
     ///
-    /// - Parameter known: all databases that earlier processes have filled.
-    /// - Returns: `true` if the line in the target differs.
+    /// - Parameter known: all that earlier processes have filled.
+    /// - Returns: `true` when the entry in the target does not say the same.
     package func learn(_ known: Set<UInt32>) -> Bool {
         state.withLock { state in
             state.databases.formUnion(known)
             state.isComplete = true
-            return state.named != state.line
+            return state.named != state.entry
         }
     }
 
-    /// The command that writes the line. If this process has neither read the line nor learnt what earlier processes have
-    /// filled, and has nothing to say itself, an existing line is kept.
+    /// Writes the entry. Of a process that may not know yet what earlier ones have filled, and has not read it, theirs stays.
     var command: [String] {
-        let (text, mayReplace) = state.withLock { ($0.line.text, $0.isComplete || $0.named != nil) }
+        let (text, mayReplace) = state.withLock { ($0.entry.text, $0.isComplete || $0.named != nil) }
         return [mayReplace || !text.isEmpty ? "HSET" : "HSETNX", Self.key, own, text]
     }
 
     // MARK: The source
 
-    /// The source from which this process fills the target, if its line should say so.
+    /// What this process fills the target from, if its entry is to say so.
     package var claim: SourceClaim? {
         state.withLock { if case .claimed(let claim)? = $0.source { claim } else { nil } }
     }
 
-    /// Puts `claim` into the line from now on.
+    /// From now on the entry is to have `claim`.
     ///
     /// - Returns: what this process had in the line before.
     package func claim(_ claim: SourceClaim) -> FollowedSource? {
@@ -87,49 +86,26 @@ package final class TaskRegistry: Sendable {
         }
     }
 
-    /// Withdraws the claim because another task opposes it. The line gets what this process had there before.
-    package func withdraw(to before: FollowedSource?) { state.withLock { $0.source = before ?? FollowedSource.none } }
+    /// Another task opposes the claim: the entry is to have again what it has had of this process.
+    package func withdraw(to before: FollowedSource?) { state.withLock { $0.source = before ?? .refused } }
 
     // MARK: The others
 
     /// - Parameter reply: the reply to HGETALL.
     func others(in reply: RESPValue) -> OtherTasks {
         var others = OtherTasks(databases: [:])
-        var named: TaskLine?
-        let words = reply.array ?? []
-        for place in stride(from: 0, to: words.count - 1, by: 2) {
-            guard let name = words[place].text, let text = words[place + 1].text else { continue }
-            let line = TaskLine(text)
+        var named: RegistryEntry?
+        for (name, text) in reply.pairs {
+            guard let name = name.text, let text = text.text else { continue }
+            let entry = RegistryEntry(text)
             if name == own {
-                named = line
+                named = entry
             } else {
-                (others.databases[name], others.sources[name]) = (line.databases, line.source)
+                (others.databases[name], others.sources[name]) = (entry.databases, entry.source)
             }
         }
         state.withLock { [named] in $0.named = named }
         return others
-    }
-}
-
-/// Other tasks that fill the target, by the keys of their checkpoints.
-package struct OtherTasks: Equatable, Sendable, CustomStringConvertible {
-    package var databases: [String: Set<UInt32>]
-    package var sources: [String: FollowedSource] = [:]
-
-    package init(databases: [String: Set<UInt32>]) { self.databases = databases }
-
-    package var isEmpty: Bool { databases.isEmpty }
-
-    /// The tasks that fill a database. A task whose first start failed is listed without one.
-    package var filling: OtherTasks { OtherTasks(databases: databases.filter { !$0.value.isEmpty }) }
-
-    /// Whether another task fills `database`.
-    package func fill(_ database: UInt32) -> Bool { databases.values.contains { $0.contains(database) } }
-
-    package var description: String {
-        databases.sorted { $0.key < $1.key }.map { key, databases in
-            "\(key) (databases \(databases.sorted().map(String.init).joined(separator: ", ")))"
-        }.joined(separator: ", ")
     }
 }
 
@@ -160,11 +136,10 @@ extension TargetControl {
         if servers.cluster != nil { try await ClusterFlush.refuse(others(in: registry), servers) }
     }
 
-    /// Writes the task's line and reads those of the others in one step, so that of two processes that do so, one sees the
-    /// other.
-    package func exchangeLines(_ registry: TaskRegistry) async throws(TargetError) -> OtherTasks {
+    /// Writes the task's entry and reads those of the others in one step: of two processes that do so, one sees the other's.
+    package func exchangeEntries(_ registry: TaskRegistry) async throws(TargetError) -> OtherTasks {
         let commands = [registry.command, ["HGETALL", TaskRegistry.key]]
-        let reply = try await servers.at(Array(TaskRegistry.key.utf8)) { (server) throws(TargetError) in
+        let reply = try await servers.at(TaskRegistry.key.bytes) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 try await sequence.demand("SELECT", "0")
                 return try await sequence.demandAll([["MULTI"]] + commands + [["EXEC"]]).last

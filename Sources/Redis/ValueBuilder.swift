@@ -26,7 +26,7 @@ package actor ValueBuilder {
             (self.database, self.slot) = (database, slot)
             func name(_ state: String) -> [UInt8] {
                 let name = "\(Self.prefix)\(task):\(state)"
-                return slot.map { SlotTag.key(name, in: $0) } ?? Array(name.utf8)
+                return slot.map { SlotTag.key(name, in: $0) } ?? name.bytes
             }
             (part, whole) = (name("part"), name("whole"))
         }
@@ -119,7 +119,7 @@ package actor ValueBuilder {
             }
             let isThere = hasBegun ? replies[0].int : replies[replies.count - 1].int
             guard isThere == 1 else { throw Torn() }
-            try take(hasBegun ? Array(replies.dropFirst()) : replies.dropLast(), of: piece)
+            try check(hasBegun ? Array(replies.dropFirst()) : replies.dropLast(), of: piece)
             hasBegun = true
         }
     }
@@ -214,13 +214,13 @@ package actor ValueBuilder {
             ? timed.map { words("HPEXPIREAT", name, $0.1, "FIELDS", "1", $0.0) } : []
         guard let expiry = memberTTLs.expiry, expiry.keeps(isField: isHash) else { return native }
         hasElementDeadlines = true
-        let pairs = timed.flatMap { [Array("\($0.1)".utf8), $0.0] }
+        let pairs = timed.flatMap { ["\($0.1)".bytes, $0.0] }
         return native + chunks(pairs, width: 2).map { words("ZADD", expiry.shadow(of: name)) + $0 }
     }
 
     // MARK: Replies
 
-    private func take(_ replies: [RESPValue], of piece: ValuePiece) throws(Torn) {
+    private func check(_ replies: [RESPValue], of piece: ValuePiece) throws(Torn) {
         switch piece {
         case .string(let bytes):
             length += Int64(bytes.count)
@@ -235,41 +235,5 @@ package actor ValueBuilder {
     }
 }
 
-/// A complete value at the target, under a name of df2redis' own.
-package struct BuiltValue: Equatable, Sendable {
-    package let name: [UInt8]
-    /// Whether some of its elements have TTLs that df2redis keeps.
-    package let hasElementDeadlines: Bool
-    package let lostPendingEntries: Int
-
-    package init(name: [UInt8], hasElementDeadlines: Bool = false, lostPendingEntries: Int = 0) {
-        (self.name, self.hasElementDeadlines, self.lostPendingEntries) = (name, hasElementDeadlines, lostPendingEntries)
-    }
-
-    /// Whether a key is the name of a value that is being built, or has been.
-    package static func isName(_ key: [UInt8]) -> Bool {
-        SlotTag.untagged(key).starts(with: ValueBuilder.Names.prefix.utf8)
-    }
-}
-
-extension CommandBatch {
-    /// Renames a built value to its key, and replaces what is there.
-    ///
-    /// - Parameters:
-    ///   - deadline: the deadline of the key, as Unix time in milliseconds; `nil` for none.
-    ///   - expiry: keeps the TTLs of the value's elements, if it has any.
-    ///   - mayRepeat: whether the commands may run twice. The second RENAME finds nothing, and the key must stay as the
-    ///     first run left it.
-    package func publish(
-        _ value: BuiltValue, as key: RawSpan, until deadline: Int64?, _ expiry: ElementExpiry?, mayRepeat: Bool
-    ) {
-        // RENAME itself would free the old value in one go.
-        if !mayRepeat { append("UNLINK", key) }
-        if value.hasElementDeadlines { expiry?.publish(value.name, as: key.withUnsafeBytes { Array($0) }, into: self) }
-        append("RENAME", value.name, key)
-        if let deadline { append("PEXPIREAT", key, deadline) } else { append("PERSIST", key) }
-    }
-}
-
 /// The arguments of a command, made of bytes, texts and numbers.
-private func words(_ parts: Any...) -> [[UInt8]] { parts.map { $0 as? [UInt8] ?? Array("\($0)".utf8) } }
+private func words(_ parts: any RequestWord...) -> [[UInt8]] { parts.map(\.bytes) }

@@ -57,7 +57,7 @@ package final class ValueWriter {
         elementExpiry: ElementExpiry? = nil, deadlines: (any TargetDeadlines)? = nil
     ) {
         self.head = head
-        self.key = key.withUnsafeBytes { Array($0) }
+        self.key = Array(copying: key)
         keyDescription = printableKey(key)
         isGuarded = guardKey != nil
         writeKey = guardKey ?? self.key
@@ -79,7 +79,7 @@ package final class ValueWriter {
     }
 
     /// - Returns: `true` at the end of the value.
-    package func take(_ event: borrowing ValueEvent, into batch: CommandBatch) -> Bool {
+    package func write(_ event: borrowing ValueEvent, into batch: CommandBatch) -> Bool {
         begin(batch)
         switch event {
         case .element(let bytes): element(bytes, into: batch)
@@ -93,7 +93,7 @@ package final class ValueWriter {
         case .expiry(let time): expiry(time, into: batch)
         case .streamNode, .streamInfo, .streamGroup, .streamPending, .streamConsumer, .streamConsumerPending:
             if stream == nil { stream = StreamWriter(key: writeKey) }
-            stream?.take(event, into: batch)
+            stream?.write(event, into: batch)
             lostPendingEntries = stream?.lostPendingEntries ?? 0
             groupCount = stream?.groupCount ?? 0
         case .ended:

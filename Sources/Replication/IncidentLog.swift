@@ -4,6 +4,7 @@ import Link
 package import Logging
 import Redis
 import Synchronization
+import Wire
 
 /// Records what could not be replicated: counts it by kind, logs it with its key, and keeps it in the dead-letter file.
 ///
@@ -14,7 +15,7 @@ package final class IncidentLog: Sendable {
         package enum Severity: Sendable {
             /// Something is missing in the target.
             case missing
-            /// The key may differ from the source's.
+            /// Requests that a key is read, because it may differ from the source's.
             case diverging
             /// The key or command does not belong to the source's data, and is not wanted in the target.
             case leftOut
@@ -169,7 +170,7 @@ package final class IncidentLog: Sendable {
                 guard descriptor >= 0 else { return errno }
                 file = (descriptor, max(Int(lseek(descriptor, 0, SEEK_END)), 0))
             }
-            var bytes = Array(line.utf8)
+            var bytes = line.bytes
             let count = bytes.count
             guard file.size + count <= maxFileBytes else {
                 isFileFull.store(true, ordering: .relaxed)

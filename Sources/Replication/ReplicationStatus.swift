@@ -1,17 +1,6 @@
 package import Dragonfly
 import Link
 
-/// The phase of a task.
-package enum Phase: String, CaseIterable, Sendable {
-    case connecting = "connecting"
-    case fullSync = "full sync"
-    case stable = "stable"
-    case waiting = "waiting"
-    /// The room ran out. What was received is applied before the source is tried again.
-    case catchingUp = "catching up"
-    case leaving = "leaving"
-}
-
 /// A task's figures at one moment.
 ///
 /// ```
@@ -28,7 +17,7 @@ package struct ReplicationStatus: Equatable, Sendable {
         package var receivedBytes: UInt64 = 0
         /// Bytes of the flow that the target has confirmed or that contain nothing for it.
         package var appliedBytes: UInt64 = 0
-        /// Bytes that wait to be decoded, in memory and on disk.
+        /// The number of bytes that wait to be decoded, in memory and on disk.
         package var queuedBytes = 0
         /// The part of `queuedBytes` that is on disk.
         package var spooledBytes = 0
@@ -166,31 +155,4 @@ extension Duration {
         let whole = Int64(clamping: Int(tenths))
         return "\(whole / 10).\(whole % 10)"
     }
-}
-
-/// Events that interest an operator or the service manager.
-package enum ReplicatorNotice: Sendable {
-    case phase(ReplicationStatus)
-    /// A session has ended; these are its last figures. Later figures of the same session are meaningless.
-    case sessionEnded(ReplicationStatus)
-    /// The flows are open and the sync has begun.
-    case ready(ReplicationStatus)
-    /// Once a second, from the coordinator. `isAlive` if the coordinator and all parts that move data are running.
-    case beat(ReplicationStatus, isAlive: Bool)
-    /// The sync has not begun, because a peer reports that it is loading its data. It is asked again within `next`.
-    case loading(ReplicationStatus, next: Duration)
-}
-
-/// The result of a run.
-package struct ReplicationSummary: Sendable {
-    package var keys = 0
-    package var records = 0
-    package var expiredKeys = 0
-    package var conflictingKeys = 0
-    package var incidents: [String: Int] = [:]
-    package var fullSyncs = 0
-    /// A migration left before everything was applied, because it was asked to.
-    package var isUnfinished = false
-
-    package init() {}
 }

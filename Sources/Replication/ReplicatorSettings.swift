@@ -63,7 +63,7 @@ package struct ReplicatorSettings: Sendable {
     /// The number of beats, one a second, that a part may miss before it counts as hanging.
     package var hangBeats = 5
     /// Keeps the session's sockets open if this process is killed.
-    package var socketStore: any SocketKeeper = NoSocketKeeper()
+    package var socketStore: any SocketStore = NoSocketStore()
     /// Unix time in milliseconds.
     package var clock: @Sendable () -> Int64
 

@@ -24,9 +24,9 @@ package struct PreflightService: Sendable {
         options.stateDirectory = configuration.stateDirectory
         var findings = await StartPreflight(options).run()
         let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
-        let look = RivalLook(
+        let rivals = RivalTaskCheck(
             source: settings.source, target: settings.target, checkpoint: checkpoint, policy: settings.policy)
-        if let refusal = await look.refusal() {
+        if let refusal = await rivals.refusal() {
             findings.append(
                 PreflightFinding(.fail, .target, "tasks", refusal, remedy: "one task follows a source into a target"))
         }

@@ -20,7 +20,7 @@ extension ReplicationService {
         sigfillset(&blocked)
         pthread_sigmask(SIG_BLOCK, &blocked, &before)
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        return AbandonedSession.leave(sockets, within: abandonedLimit, socketStore: SocketStore())
+        return AbandonedSession.leave(sockets, within: abandonedLimit, socketStore: SystemdSocketStore())
     }
 
     func logInheritedDepartures(_ logger: Logger) {

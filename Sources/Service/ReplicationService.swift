@@ -121,7 +121,7 @@ package struct ReplicationService: Sendable {
         var settings = ReplicatorSettings(configuration, mode: mode)
         settings.undoCommand = CutoverMark.undo(
             configuration.taskName, FilePathText.inWorkingDirectory(configurationFile))
-        settings.socketStore = SocketStore(logger: logger)
+        settings.socketStore = SystemdSocketStore(logger: logger)
         if let limit = Watchdog.interval() { settings.hangBeats = max(2, Int(limit.components.seconds) / 3) }
         return settings
     }

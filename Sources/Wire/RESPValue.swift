@@ -39,6 +39,15 @@ extension RESPValue {
         if case .array(let elements) = self { elements } else { nil }
     }
 
+    /// The names and values of a map, which RESP2 has as a flat array: what HGETALL and CONFIG GET answer.
+    package var pairs: [(name: RESPValue, value: RESPValue)] {
+        guard let words = array else { return [] }
+        return stride(from: 0, to: words.count - 1, by: 2).map { (words[$0], words[$0 + 1]) }
+    }
+
+    /// The value of `name` in such a map.
+    package subscript(name: String) -> RESPValue? { pairs.first { $0.name.text == name }?.value }
+
     /// The message of an error reply.
     package var errorText: String? {
         if case .error(let message) = self { message } else { nil }

@@ -28,7 +28,7 @@ import Testing
         }
     }
 
-    private final class Keeper: SocketKeeper {
+    private final class Keeper: SocketStore {
         let released = Lock<[String]>([])
         func keep(_ descriptor: Int32, name: String) {}
         func release(name: String) { released.withLock { $0.append(name) } }
@@ -66,7 +66,7 @@ import Testing
         let flow = Pair()
         flow.send(100)
         let departures = AbandonedSession.leave(
-            ["flow-3": [flow.ours]], within: .milliseconds(50), socketStore: NoSocketKeeper())
+            ["flow-3": [flow.ours]], within: .milliseconds(50), socketStore: NoSocketStore())
         #expect(departures == [.init(name: "flow-3", sawMasterFIN: false, discardedBytes: 100)])
         var byte: UInt8 = 0
         #expect(read(flow.master, &byte, 1) == 0, "FIN, not ECONNRESET")

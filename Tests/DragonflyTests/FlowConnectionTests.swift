@@ -26,7 +26,7 @@ import Testing
         let events = AsyncStream.makeStream(of: FlowConnectionEvent.self)
         let flow = FlowConnection(
             flow: FlowID(0), socket: socket, unconsumed: unconsumed + [1], peer: "peer", receiver: FullReceiver(),
-            socketStore: NoSocketKeeper(), onEvent: { events.continuation.yield($0) })
+            socketStore: NoSocketStore(), onEvent: { events.continuation.yield($0) })
         await flow.start()
         await flow.halfClose()
         var seen: [String] = []

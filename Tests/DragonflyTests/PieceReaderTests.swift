@@ -23,7 +23,7 @@ import Wire
         let reader = ValueReader(
             settings: SourceSettings(
                 endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientID: "test", displayName: "test"),
-            replicationID: replicationID, flowCount: 1, socketStore: NoSocketKeeper())
+            replicationID: replicationID, flowCount: 1, socketStore: NoSocketStore())
         var value = PieceReader(kind, database: 2, key: bytes("k"), reader: reader)
         var pieces: [ValuePiece] = []
         var step = try await value.next()

@@ -11,7 +11,7 @@ import Testing
             endpoint: Endpoint(host: "127.0.0.1", port: server.port), clientID: String(repeating: "a", count: 40),
             displayName: "test")
         let session = MasterSession(
-            settings: settings, resumePoint: nil, socketStore: NoSocketKeeper(), clock: { 0 }, onEvent: { _ in })
+            settings: settings, resumePoint: nil, socketStore: NoSocketStore(), clock: { 0 }, onEvent: { _ in })
         do {
             _ = try await session.open()
         } catch let error as SourceError {

@@ -23,14 +23,14 @@ import Wire
         let redis = try RedisServer()
         defer { redis.stop() }
         try redis.client().command("CONFIG", "SET", "requirepass", "right")
-        let inspector = SourceInspector(settings: settings(redis, password: "wrong"), socketStore: NoSocketKeeper())
+        let inspector = SourceInspector(settings: settings(redis, password: "wrong"), socketStore: NoSocketStore())
         for _ in 0..<2 {
             let error = try await failure { _ = try await inspector.keyCount() }
             #expect(error.code == .permission)
             #expect(error.message.contains("WRONGPASS"), "\(error)")
         }
         await inspector.close()
-        let other = SourceInspector(settings: settings(redis, password: "right"), socketStore: NoSocketKeeper())
+        let other = SourceInspector(settings: settings(redis, password: "right"), socketStore: NoSocketStore())
         #expect(try await other.keyCount() == 0)
         await other.close()
     }
@@ -39,7 +39,7 @@ import Wire
         let redis = try RedisServer()
         defer { redis.stop() }
         let reader = ValueReader(
-            settings: settings(redis), replicationID: "another", flowCount: 1, socketStore: NoSocketKeeper())
+            settings: settings(redis), replicationID: "another", flowCount: 1, socketStore: NoSocketStore())
         for _ in 0..<2 {
             let error = try await failure { _ = try await reader.sizes(of: [(0, [UInt8]("k".utf8))]) }
             #expect(error.code == .notReady)
@@ -48,7 +48,7 @@ import Wire
     }
 
     @Test func `is kept under its name from when it can be used until it has been left`() async throws {
-        final class Keeper: SocketKeeper {
+        final class Keeper: SocketStore {
             let events = Lock<[String]>([])
             func keep(_ descriptor: Int32, name: String) { events.withLock { $0.append("keep \(name)") } }
             func release(name: String) { events.withLock { $0.append("release \(name)") } }

@@ -120,35 +120,35 @@ import Wire
 
     // MARK: What is left of a command
 
-    private func remainder(
+    private func replacement(
         _ line: String, limit: Int? = 10
-    ) -> (commands: [String], effect: CommandBatch.Remainder.Effect) {
-        let remainder = journal(line, next: 2).remainder(ofCommand: 0, limit: limit)
+    ) -> (commands: [String], effect: CommandReplacement.Effect) {
+        let replacement = journal(line, next: 2).replacement(ofCommand: 0, limit: limit)
         return (
-            remainder.commands.map { $0.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ") },
-            remainder.effect
+            replacement.commands.map { $0.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ") },
+            replacement.effect
         )
     }
 
     private static let long = "12345678901"
 
     @Test func `removes what a command would have replaced, and leaves what it would have added to`() {
-        #expect(remainder("SET k \(Self.long)") == (["UNLINK k"], .removed))
-        #expect(remainder("RESTORE k 0 \(Self.long) ABSTTL REPLACE") == (["UNLINK k"], .removed))
-        #expect(remainder("HSET h f \(Self.long) g 1") == (["HDEL h f g"], .fieldsRemoved))
-        #expect(remainder("MSET a \(Self.long) b 1") == (["UNLINK a", "SET b 1"], .removed))
-        #expect(remainder("MSET a 2 b 1", limit: nil) == (["UNLINK a", "UNLINK b"], .removed))
-        #expect(remainder("APPEND k \(Self.long)") == ([], .unchanged))
-        #expect(remainder("RPUSH k \(Self.long)") == ([], .unchanged))
+        #expect(replacement("SET k \(Self.long)") == (["UNLINK k"], .removed))
+        #expect(replacement("RESTORE k 0 \(Self.long) ABSTTL REPLACE") == (["UNLINK k"], .removed))
+        #expect(replacement("HSET h f \(Self.long) g 1") == (["HDEL h f g"], .fieldsRemoved))
+        #expect(replacement("MSET a \(Self.long) b 1") == (["UNLINK a", "SET b 1"], .removed))
+        #expect(replacement("MSET a 2 b 1", limit: nil) == (["UNLINK a", "UNLINK b"], .removed))
+        #expect(replacement("APPEND k \(Self.long)") == ([], .unchanged))
+        #expect(replacement("RPUSH k \(Self.long)") == ([], .unchanged))
     }
 
     @Test func `writes nothing with a key that is too long itself, or that is not to be replaced`() {
-        #expect(remainder("SET \(Self.long) v") == ([], .unchanged))
+        #expect(replacement("SET \(Self.long) v") == ([], .unchanged))
         let batch = CommandBatch()
         batch.append(["SET", "k", Self.long, "NX"].map { Array($0.utf8) })
         batch.noteGuarded(key: "k", database: 0)
         batch.seal(checkpoint: nil)
-        #expect(batch.remainder(ofCommand: 0, limit: 10).commands == [])
+        #expect(batch.replacement(ofCommand: 0, limit: 10).commands == [])
     }
 
     // MARK: Long commands

@@ -237,18 +237,18 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
     @Test func `is done when all has been answered`() throws {
         let plain = try work("SET foo 1", "DEL foo")
         answer(plain)
-        #expect(plain.isDone && plain.irregularities.isEmpty)
+        #expect(plain.isDone && plain.unexpectedReplies.isEmpty)
         let transaction = try work("INCR foo", "APPEND foo x")
         answer(transaction, elements: [1: "WRONGTYPE Operation"])
         #expect(transaction.isDone)
-        #expect(transaction.irregularities == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
+        #expect(transaction.unexpectedReplies == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
     }
 
     @Test func `what was redirected is sent again with all that follows it in its slot`() throws {
         let work = try work("SET foo 1", "SET {foo}2 2", "SET foo 3")
         answer(work, 0, [1: "MOVED 12182 h:2"])
         #expect(!work.isDone)
-        #expect(work.troubles[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 2))))
+        #expect(work.retries[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 2))))
         #expect(try work.lines()[foo] == ["SET {foo}2 2", "SET foo 3"])
     }
 
@@ -259,14 +259,14 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         let work = try #require(works(split(lines, next: 10)).first)
         answer(work, 0, [1: asks, 3: asks])
         #expect(!work.isDone)
-        #expect(work.troubles[0]?.cause == .redirected(.ask(foo, Endpoint(host: "h", port: 2))))
+        #expect(work.retries[0]?.cause == .redirected(.ask(foo, Endpoint(host: "h", port: 2))))
         #expect(try work.lines(asking: true)[foo] == ["ASKING", "SET {foo}2 2", "ASKING", "DEL {foo}2"])
         work.lost(0)
         #expect(try work.lines()[foo] == lines, "after a loss all of it is in doubt")
         work.lost(0)
         answer(work, 0, [1: asks, 3: asks])
         answer(work, 0, asking: true)
-        #expect(work.isDone && work.irregularities.isEmpty)
+        #expect(work.isDone && work.unexpectedReplies.isEmpty)
     }
 
     @Test func `what follows a redirected command about several keys is repeated, at the slot's master`() throws {
@@ -277,7 +277,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         work.lost(0)
         answer(work, 0, [0: asks, 1: asks])
         answer(work, 0, asking: true)
-        #expect(!work.isDone && work.troubles[0] == nil)
+        #expect(!work.isDone && work.retries[0] == nil)
         #expect(try work.lines()[foo] == ["SET {foo}2 3", "SET {foo}3 4"])
     }
 
@@ -294,7 +294,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         let work = try work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3", "SET {foo}2 4")
         answer(work, 0, [0: asks, 1: asks, 3: asks])
         answer(work, 0, [3: "MOVED 12182 h:1"], asking: true)
-        #expect(work.troubles[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 1))))
+        #expect(work.retries[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 1))))
         #expect(try work.lines()[foo] == ["SET {foo}2 2", "SET {foo}3 3", "SET {foo}2 4"])
         // The same where nobody asks there.
         let other = try self.work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3")
@@ -307,7 +307,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         answer(work, 0, [0: asks, 1: "WRONGTYPE Operation"])
         answer(work, 0, asking: true)
         #expect(work.isDone)
-        #expect(work.irregularities == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
+        #expect(work.unexpectedReplies == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
     }
 
     @Test func `a redirected command finds its database there, and what follows it at the master`() throws {
@@ -326,7 +326,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             let work = try work("INCR foo")
             answer(work, 0, place == 1 ? [1: text, 3: "EXECABORT Transaction discarded"] : [3: text])
             #expect(work.state(of: 0) == .ready)
-            #expect(work.troubles[0]?.attempts == 1)
+            #expect(work.retries[0]?.attempts == 1)
             #expect(try work.lines(asking: true)[foo]?.prefix(2) == ["ASKING", "MULTI"])
         }
     }
@@ -334,7 +334,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
     @Test func `a command that a node refuses to queue is left out, and the rest of its slot is done`() throws {
         let work = try work("INCR foo", "NOSUCH foo", "INCR foo")
         answer(work, 0, [2: "ERR unknown command", 5: "EXECABORT Transaction discarded"])
-        #expect(work.irregularities == [.init(command: 1, kind: .error("ERR unknown command"))])
+        #expect(work.unexpectedReplies == [.init(command: 1, kind: .error("ERR unknown command"))])
         #expect(try work.lines()[foo]?.filter { $0.hasPrefix("INCR") }.count == 2)
         #expect(work.state(of: 0) == .sent)
     }
@@ -343,21 +343,21 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         let work = try work("INCR foo", "APPEND foo x")
         answer(work, 0, [1: "NOPERM this user", 4: "EXECABORT Transaction discarded"])
         #expect(work.isDone && work.isForbidden)
-        #expect(work.irregularities.map(\.command) == [0])
+        #expect(work.unexpectedReplies.map(\.command) == [0])
     }
 
     @Test func `without the right to load scripts the rest of the transaction is done`() throws {
         let work = try #require(works(split(["INCR foo", "SCRIPT LOAD return"], next: 10, masters: [foo])).first)
         answer(work, 0, [2: "NOPERM this user", 4: "EXECABORT Transaction discarded"])
         #expect(!work.isForbidden && !work.isDone)
-        #expect(work.irregularities == [.init(command: 1, kind: .error("NOPERM this user"))])
+        #expect(work.unexpectedReplies == [.init(command: 1, kind: .error("NOPERM this user"))])
         #expect(try work.lines()[foo]?.dropLast(2) == ["MULTI", "INCR foo"])
     }
 
     @Test func `a state that passes is waited for`() throws {
         let work = try work("SET foo 1")
         answer(work, 0, [0: "OOM command not allowed"])
-        #expect(work.troubles[0]?.cause == .passing("OOM command not allowed"))
+        #expect(work.retries[0]?.cause == .passing("OOM command not allowed"))
         #expect(work.state(of: 0) == .ready)
     }
 
@@ -396,7 +396,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
                 } else {
                     work.lost(0)
                 }
-                #expect(work.state(of: 0) == .ready && work.irregularities.isEmpty)
+                #expect(work.state(of: 0) == .ready && work.unexpectedReplies.isEmpty)
             }
         }
     }
@@ -420,7 +420,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         work.lost(0)
         #expect(!work.isDone)
         answer(work, 0, [0: "WRONGTYPE Operation"])
-        #expect(work.isDone && work.irregularities.isEmpty)
+        #expect(work.isDone && work.unexpectedReplies.isEmpty)
     }
 
     @Test func `a mark that cannot be written fails the work`() throws {

@@ -153,16 +153,16 @@ import Wire
             (Array("before".utf8), nil), (long, TargetUnderTest.now - 1), (Array("behind".utf8), nil),
         ] {
             if member.count > 100 {
-                _ = writer.take(.elementBegan(byteCount: member.count), into: batch)
+                _ = writer.write(.elementBegan(byteCount: member.count), into: batch)
                 for half in [Array(member[..<100_000]), Array(member[100_000...])] {
-                    _ = writer.take(.elementBytes(half.span.bytes), into: batch)
+                    _ = writer.write(.elementBytes(half.span.bytes), into: batch)
                 }
             } else {
-                _ = writer.take(.element(member.span.bytes), into: batch)
+                _ = writer.write(.element(member.span.bytes), into: batch)
             }
-            _ = writer.take(.expiry(expiry), into: batch)
+            _ = writer.write(.expiry(expiry), into: batch)
         }
-        _ = writer.take(.ended, into: batch)
+        _ = writer.write(.ended, into: batch)
         #expect(try target.send(batch) == .applied([]))
         #expect(try target.list("SMEMBERS", "k").sorted() == ["before", "behind"])
     }
@@ -197,10 +197,10 @@ import Wire
                 head: EntryHead(database: 0, expiryMilliseconds: nil, type: type), key: Array("k".utf8).span.bytes,
                 profile: profile, now: now)
             for element in elements {
-                for part in element.parts { _ = writer.take(.element(Array(part.utf8).span.bytes), into: batch) }
-                _ = writer.take(.expiry(element.expiry), into: batch)
+                for part in element.parts { _ = writer.write(.element(Array(part.utf8).span.bytes), into: batch) }
+                _ = writer.write(.expiry(element.expiry), into: batch)
             }
-            let ended = writer.take(.ended, into: batch)
+            let ended = writer.write(.ended, into: batch)
             #expect(ended)
             return (batch, writer.lostMemberExpiries)
         }

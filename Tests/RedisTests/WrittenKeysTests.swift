@@ -82,7 +82,7 @@ struct WrittenKeysTests {
             ("GEORADIUS a 1 2 3 km STORE b", "a>b"), ("GEORADIUSBYMEMBER a m 3 km STOREDIST b", "a>b"),
             ("SET a b", ""), ("RENAME a", ""), ("SMOVE a b m", ""), ("RESTORE a 0 b", ""),
         ])
-    func valuesHandedOn(_ words: String, _ expected: String) throws {
+    func valueTransfers(_ words: String, _ expected: String) throws {
         var encoded = ByteBuffer()
         encoded.append(journalCommand: words.split(separator: " ").map(String.init), transactionID: 0)
         var reader = ByteReader(encoded.bytes)
@@ -91,7 +91,7 @@ struct WrittenKeysTests {
             return
         }
         var found: [String] = []
-        command.forEachValueHandedOn(in: 0) { key, destination, other in
+        command.forEachValueTransfer(in: 0) { key, destination, other in
             let texts = [
                 key.withUnsafeBytes { String(decoding: $0, as: UTF8.self) },
                 destination.withUnsafeBytes { String(decoding: $0, as: UTF8.self) },

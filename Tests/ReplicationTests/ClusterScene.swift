@@ -70,8 +70,8 @@ actor ClusterScene {
         case .failed(let error):
             if waiter == nil { failure = error }
             resume(.failure(error))
-        case .away(let error): reports.append("away: \(error)")
-        case .back: reports.append("back")
+        case .unavailable(let error): reports.append("unavailable: \(error)")
+        case .available: reports.append("available")
         case .hasRoom: hasRoom()
         }
     }

@@ -141,7 +141,7 @@ import Testing
         let batch = scene.encoder.batch
         let restore = try #require(scene.wireLines().firstIndex { $0.hasPrefix("RESTORE k ") })
         let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
-        let refusal = BatchOutcome.Irregularity(command: restore, kind: .error("ERR Bad data format"))
+        let refusal = UnexpectedReply(command: restore, kind: .error("ERR Bad data format"))
         for copy in [batch, batch.inSingleCommands()] {
             #expect(classifier.classify(refusal, of: copy) == nil)
         }

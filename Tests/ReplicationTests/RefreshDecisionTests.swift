@@ -131,7 +131,7 @@ import Wire
     private func asked(whenRefused command: String, of batch: CommandBatch) throws -> Set<String> {
         let index = try #require(batch.wireLines().firstIndex(of: command))
         let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
-        let refusal = BatchOutcome.Irregularity(command: index, kind: .error("ERR value is not an integer"))
+        let refusal = UnexpectedReply(command: index, kind: .error("ERR value is not an integer"))
         #expect(classifier.classify(refusal, of: batch) == nil)
         defer { queue.fullSyncBegins() }
         return asked
@@ -147,7 +147,7 @@ import Wire
         try scene.journal("RENAME a c", inSnapshot: false)
         try scene.journal("INCRBY c +1", inSnapshot: false)
         let second = scene.encoder.endBatch(flowBytes: 2)
-        #expect((first.progress.handOns, second.progress.handOns) == (4, 1))
+        #expect((first.progress.transfers, second.progress.transfers) == (4, 1))
         #expect(asked == [])
         #expect(try asked(whenRefused: "INCRBY n +5", of: first) == ["0 n", "0 m", "0 o", "2 o"])
         #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first) == ["0 a", "0 c"])
@@ -171,7 +171,7 @@ import Wire
 
     private struct Reply: Sendable {
         var command: String
-        var kind: BatchOutcome.Irregularity.Kind
+        var kind: UnexpectedReply.Kind
         var isEffective = false
         var isRepeated = false
         var keys: Set<String>

@@ -288,24 +288,24 @@ import Testing
         #expect(size == 16, "the file of an empty queue is its head")
     }
 
-    private func handOn(_ name: String, to destination: String, in queue: RefreshQueue) {
-        queue.handOn(request(name).key, to: request(destination).key, flow: FlowID(3))
+    private func transfer(_ name: String, to destination: String, in queue: RefreshQueue) {
+        queue.transfer(request(name).key, to: request(destination).key, flow: FlowID(3))
     }
 
     @Test func `has the key too that gets the value of one that waits, on the disk and after a restart as well`() {
         var first: RefreshQueue? = queue(path: path, mostInMemory: 2)
         for name in ["a", "b", "c", "d"] { first?.ask(request(name, flow: 3)) }
         if let first {
-            handOn("none", to: "nothing", in: first)
-            handOn("a", to: "in memory", in: first)
-            handOn("d", to: "on the disk", in: first)
+            transfer("none", to: "nothing", in: first)
+            transfer("a", to: "in memory", in: first)
+            transfer("d", to: "on the disk", in: first)
             #expect(first.figures.waiting == 6)
         }
         first = nil
         let second = queue(path: path, mostInMemory: 2)
-        handOn("none", to: "nothing", in: second)
-        handOn("d", to: "d later", in: second)
-        handOn("on the disk", to: "elsewhere", in: second)
+        transfer("none", to: "nothing", in: second)
+        transfer("d", to: "d later", in: second)
+        transfer("on the disk", to: "elsewhere", in: second)
         #expect(second.figures.waiting == 8)
         var seen: [String] = []
         while true {
@@ -316,7 +316,7 @@ import Testing
             second.finish(next.key, .written)
         }
         #expect(seen == ["a", "b", "c", "d", "in memory", "on the disk", "d later", "elsewhere"])
-        handOn("d", to: "nothing", in: second)
+        transfer("d", to: "nothing", in: second)
         #expect(second.figures.waiting == 0, "it is done")
     }
 
@@ -324,19 +324,19 @@ import Testing
         let count = 5000
         var queue = queue(path: path, mostInMemory: 10, mostFingerprints: 100)
         for number in 0..<count { queue.ask(request("key:\(number)")) }
-        func handOnOthers(_ tag: String) -> Int {
+        func transferOthers(_ tag: String) -> Int {
             let before = queue.figures.waiting
-            for number in 0..<3000 { handOn("other:\(tag):\(number)", to: "too many:\(tag):\(number)", in: queue) }
+            for number in 0..<3000 { transfer("other:\(tag):\(number)", to: "too many:\(tag):\(number)", in: queue) }
             return queue.figures.waiting - before
         }
-        #expect(handOnOthers("first") <= 2)
-        handOn("key:50", to: "of an exact one", in: queue)
-        handOn("key:4999", to: "of the last one", in: queue)
+        #expect(transferOthers("first") <= 2)
+        transfer("key:50", to: "of an exact one", in: queue)
+        transfer("key:4999", to: "of the last one", in: queue)
         #expect(queue.figures.waiting >= count + 2)
         queue = self.queue(path: path, mostInMemory: 10, mostFingerprints: 100)
-        #expect(handOnOthers("second") <= 2)
+        #expect(transferOthers("second") <= 2)
         let before = queue.figures.waiting
-        handOn("key:4998", to: "after the restart", in: queue)
+        transfer("key:4998", to: "after the restart", in: queue)
         #expect(queue.figures.waiting == before + 1)
         var seen: Set<String> = []
         while true {

@@ -139,7 +139,7 @@ package final class BatchSplitter {
         }
         var groups: [(slot: KeySlot, words: [[UInt8]])] = []
         // The journal contains an MSETNX only if it has set its keys.
-        let name = name == "MSETNX" ? Array("MSET".utf8) : words[0]
+        let name = name == "MSETNX" ? "MSET".bytes : words[0]
         for (key, slot) in zip(keys, slots) {
             let arguments = words[key.place..<min(key.place + step, words.count)]
             if let place = groups.firstIndex(where: { $0.slot == slot }) {
@@ -182,7 +182,7 @@ package final class BatchSplitter {
         var groups: [KeySlot: [Int]] = [:]
         for (index, slot) in slots.enumerated() { groups[slot, default: []].append(index) }
         return groups.map { slot, indices in
-            let head = [words[0], words[1], Array("\(indices.count)".utf8)]
+            let head = [words[0], words[1], "\(indices.count)".bytes]
             let deadlines = words.count - count
             return (
                 slot,
@@ -241,13 +241,13 @@ extension CommandBatch {
     ///
     /// - Returns: `nil` if other commands precede it or some of it has been written.
     package func takeLongCommand() -> Long? {
-        guard isRetained, isInCommand, let hugeCommand, hugeCommand.index < 2 else { return nil }
+        guard isRetained, isInCommand, let longCommand, longCommand.index < 2 else { return nil }
         var start = 15  // MULTI
         let long = bytes.withUnsafeBytes { memory -> Long? in
             var reader = ByteReader(RawSpan(_unsafeBytes: memory), offset: start)
             var database: UInt32 = 0
             // At most a SELECT precedes it.
-            for _ in 0..<hugeCommand.index {
+            for _ in 0..<longCommand.index {
                 for _ in 0..<(reader.readDecimalLine(after: UInt8(ascii: "*")) ?? 0) {
                     guard let word = reader.readBulkArgument() else { continue }
                     database = parseInteger(word).map { UInt32(clamping: $0) } ?? 0
@@ -261,7 +261,7 @@ extension CommandBatch {
             for _ in 2..<(count - 1) { _ = reader.readBulkArgument() }
             guard let length = reader.readDecimalLine(after: UInt8(ascii: "$")) else { return nil }
             return Long(
-                number: hugeCommand.index, database: database, key: key.withUnsafeBytes { Array($0) },
+                number: longCommand.index, database: database, key: Array(copying: key),
                 bytes: reader.offset - start + length + 2,
                 mayRepeat: ClusterCommand.named(CommandName(word)).mayRepeat(inside, count))
         }

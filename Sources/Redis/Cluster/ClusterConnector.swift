@@ -229,7 +229,7 @@ package final class ClusterConnector: Sendable {
     /// - Throws: `TargetError`, also for an error reply.
     package func ask(_ name: String, _ key: String, _ rest: String...) async throws(TargetError) -> RESPValue {
         let slot = KeySlot(of: key)
-        let words = ([name, key] + rest).map { Array($0.utf8) }
+        let words = ([name, key] + rest).map(\.bytes)
         var view = try await current()
         var destination: Endpoint?
         var attempt = 0

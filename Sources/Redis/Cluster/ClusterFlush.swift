@@ -75,8 +75,8 @@ struct ClusterFlush: Sendable {
     private static let moved = TargetError(.notReady, "the cluster's slots have moved during a flush")
 
     private func demand(_ words: [String], at key: String) async throws(TargetError) -> RESPValue {
-        let arguments = words.map { Array($0.utf8) }
-        return try await servers.at(Array(key.utf8)) { (server) throws(TargetError) in
+        let arguments = words.map(\.bytes)
+        return try await servers.at(key.bytes) { (server) throws(TargetError) in
             try await server.demand(arguments, in: 0)
         }
     }
@@ -157,7 +157,7 @@ struct ClusterFlush: Sendable {
             hasKeys = true
             // The keys are removed one by one, because a command is refused if some of its keys have left. The master that
             // receives an open slot takes commands only after ASKING.
-            let removals = keys.flatMap { [[Array("ASKING".utf8)], [Array("UNLINK".utf8), $0]] }
+            let removals = keys.flatMap { [["ASKING".bytes], ["UNLINK".bytes, $0]] }
             _ = try await server.requests.pipeline(removals, in: database)
         }
         return hasKeys
@@ -181,14 +181,14 @@ struct ClusterFlush: Sendable {
             try await sequence.demand("SELECT", "0")
             try await sequence.demand("WATCH", checkpointKey)
             let found = try await sequence.demand("HGETALL", checkpointKey).array ?? []
-            let kept = (texts.map { $0.map { Array($0.utf8) } } ?? found.compactMap(\.bytes)) + notes
+            let kept = (texts.map { $0.map(\.bytes) } ?? found.compactMap(\.bytes)) + notes
             try await sequence.demand("MULTI")
             for command in flushWords { try await sequence.demand(command) }
             // A flush of a database other than 0 does not remove the notice.
             try await sequence.demand(["DEL", FlushNotice.key(ofCheckpoint: checkpointKey)])
             if let mark { try await sequence.demand(mark) }
             if let owner { try await sequence.demand(owner.command) }
-            if !kept.isEmpty { try await sequence.demand([Array("HSET".utf8), Array(checkpointKey.utf8)] + kept) }
+            if !kept.isEmpty { try await sequence.demand(["HSET".bytes, checkpointKey.bytes] + kept) }
             let replies = try await sequence.demand("EXEC")
             if case .array(nil) = replies { return false }
             try Self.check(replies)
@@ -209,9 +209,9 @@ struct ClusterFlush: Sendable {
     /// - Throws: `TargetError` if one of them is flushing the cluster.
     static func refuse(_ others: OtherTasks, _ servers: TargetServers) async throws(TargetError) {
         for key in others.databases.keys.sorted() {
-            let notice = Array(FlushNotice.key(ofCheckpoint: key).utf8)
+            let notice = FlushNotice.key(ofCheckpoint: key).bytes
             let found = try await servers.at(notice) { (server) throws(TargetError) in
-                try await server.demand([Array("EXISTS".utf8), notice], in: 0)
+                try await server.demand(["EXISTS".bytes, notice], in: 0)
             }
             guard found.int == 0 else {
                 throw TargetError(

@@ -98,20 +98,20 @@ extension ClusterTopology {
         guard let entries = reply.array else { return nil }
         var shards: [Shard] = []
         for entry in entries {
-            guard let bounds = entry.field("slots")?.array, let members = entry.field("nodes")?.array,
+            guard let bounds = entry["slots"]?.array, let members = entry["nodes"]?.array,
                 let slots = Self.ranges(bounds.map { $0.int })
             else { return nil }
             var masters: [(node: Node, isOnline: Bool)] = []
             var replicas: [Node] = []
             for member in members {
-                guard let id = member.field("id")?.text, let role = member.field("role")?.text else { return nil }
-                let named = [member.field("endpoint")?.text, member.field("hostname")?.text, member.field("ip")?.text]
+                guard let id = member["id"]?.text, let role = member["role"]?.text else { return nil }
+                let named = [member["endpoint"]?.text, member["hostname"]?.text, member["ip"]?.text]
                 let host = named.first { $0 != nil && $0 != "" && $0 != "?" } ?? nil
-                let port = member.field(reading.usesTLS ? "tls-port" : "port")?.int
+                let port = member[reading.usesTLS ? "tls-port" : "port"]?.int
                 guard let endpoint = reading.endpoint(host: host, port: port) else { continue }
                 let node = Node(id: id, endpoint: endpoint)
                 if role == "master" {
-                    masters.append((node, member.field("health")?.text == "online"))
+                    masters.append((node, member["health"]?.text == "online"))
                 } else {
                     replicas.append(node)
                 }
@@ -156,16 +156,5 @@ extension ClusterTopology {
             ranges.append(UInt16(first)...UInt16(last))
         }
         return ranges
-    }
-}
-
-extension RESPValue {
-    /// The value of a name in a map that arrived as a flat array.
-    fileprivate func field(_ name: String) -> RESPValue? {
-        guard let words = array else { return nil }
-        for place in stride(from: 0, to: words.count - 1, by: 2) where words[place].text == name {
-            return words[place + 1]
-        }
-        return nil
     }
 }

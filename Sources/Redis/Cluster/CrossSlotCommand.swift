@@ -51,7 +51,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     package var limits = TargetLimits()
     /// Why the command cannot be run: a value that is copied to another slot is one argument of a request and may be too
     /// large.
-    package private(set) var refusal: BatchOutcome.Irregularity?
+    package private(set) var refusal: UnexpectedReply?
     /// Whether the command can neither be completed nor run again. An earlier process ran it; since then home has lost the
     /// result, but another slot still has its mark.
     package private(set) var isPartlyApplied = false
@@ -120,7 +120,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     package func finished(_ work: SlotWork) {
         switch step {
         case .fetch:
-            for index in remoteKeys.indices { take(work, 2 * index, into: index) }
+            for index in remoteKeys.indices { readAnswer(2 * index, of: work, into: index) }
             let sizes = remoteKeys.map { $0.payload?.count ?? 0 }
             let excess = limits.excess(ofArgument: sizes.max() ?? 0, all: sizes.reduce(0, +))
             refusal = excess.map { .init(command: number, kind: .tooLarge($0)) }
@@ -129,7 +129,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         case .look:
             var answer = 0
             for index in remoteKeys.indices where remoteKeys[index].isChanged {
-                take(work, answer, into: index)
+                readAnswer(answer, of: work, into: index)
                 answer += 2
             }
             step = .return
@@ -140,7 +140,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
     /// The reply of `PEXPIRETIME` if the key does not exist. The reply for a key without a deadline is -1.
     private static let noKey: Int64 = -2
 
-    private func take(_ work: SlotWork, _ answer: Int, into index: Int) {
+    private func readAnswer(_ answer: Int, of work: SlotWork, into index: Int) {
         let deadline = work.values[answer + 1]?.int ?? Self.noKey
         // The key may have expired between the two answers.
         remoteKeys[index].payload = deadline == Self.noKey ? nil : work.values[answer]?.bytes
@@ -152,8 +152,8 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         for remote in remoteKeys {
             let (slot, key) = place(remote)
             let part = work.addPart(slot)
-            work.append([Array("DUMP".utf8), key], to: part, database: database, mayRepeat: true)
-            work.append([Array("PEXPIRETIME".utf8), key], to: part, database: database, mayRepeat: true)
+            work.append(["DUMP".bytes, key], to: part, database: database, mayRepeat: true)
+            work.append(["PEXPIRETIME".bytes, key], to: part, database: database, mayRepeat: true)
         }
         work.endDatabases()
         return work
@@ -170,7 +170,7 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         }
         work.append(words, for: number, to: part, database: database, mayRepeat: false)
         let read = remoteKeys.filter { !$0.isChanged }.map(\.temporary)
-        if !read.isEmpty { work.append([Array("UNLINK".utf8)] + read, to: part, database: database, mayRepeat: false) }
+        if !read.isEmpty { work.append(["UNLINK".bytes] + read, to: part, database: database, mayRepeat: false) }
         work.endDatabases()
         return work
     }
@@ -197,15 +197,15 @@ package final class CrossSlotCommand: @unchecked Sendable {  // confined to the 
         let work = SlotWork.maintenance(changesData: true)
         let part = work.addPart(home)
         for remote in changed {
-            work.append([Array("UNLINK".utf8), remote.temporary], to: part, database: database, mayRepeat: true)
+            work.append(["UNLINK".bytes, remote.temporary], to: part, database: database, mayRepeat: true)
         }
         work.endDatabases()
         return work
     }
 
     private static func writing(_ remote: RemoteKey, as key: [UInt8], until deadline: Int64?) -> [[UInt8]] {
-        guard let payload = remote.payload else { return [Array("UNLINK".utf8), key] }
-        return [Array("RESTORE".utf8), key, Array("\(deadline ?? 0)".utf8), payload]
-            + ["REPLACE", "ABSTTL"].map { Array($0.utf8) }
+        guard let payload = remote.payload else { return ["UNLINK".bytes, key] }
+        return ["RESTORE".bytes, key, "\(deadline ?? 0)".bytes, payload]
+            + ["REPLACE", "ABSTTL"].map(\.bytes)
     }
 }

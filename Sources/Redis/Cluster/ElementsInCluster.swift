@@ -19,7 +19,7 @@ struct ElementsInCluster: Sendable {
         for flow in 0..<flows {
             let due = ElementExpiry.dueKey(task: task, flow: flow)
             let lists = try await servers.inEachSlot(of: database, amongst: slots) {
-                [Array("ZRANGE".utf8), SlotTag.key(due, in: $0)] + ["0", "-1"].map { Array($0.utf8) }
+                ["ZRANGE".bytes, SlotTag.key(due, in: $0)] + ["0", "-1"].map(\.bytes)
             }
             keys.append(lists.flatMap { $0.reply.array?.compactMap(\.bytes) ?? [] })
         }
@@ -39,7 +39,7 @@ struct ElementsInCluster: Sendable {
         for flow in 0..<flows {
             let due = ElementExpiry.dueKey(task: task, flow: flow)
             let lists = try await servers.inEachSlot(of: database, amongst: slots) {
-                [Array("ZCARD".utf8), SlotTag.key(due, in: $0)]
+                ["ZCARD".bytes, SlotTag.key(due, in: $0)]
             }
             count += lists.reduce(0) { $0 + Int($1.reply.int ?? 0) }
         }
@@ -53,7 +53,7 @@ struct ElementsInCluster: Sendable {
     /// - Returns: the number of shadows.
     func forget(in databases: [UInt32], temporaries isAll: Bool) async throws(TargetError) -> Int {
         let (shadows, lists) = (ElementExpiry.shadowPrefix(task: task), ElementExpiry.dueKeys(task: task))
-        let temporaries = Array(SlotMark.temporaryKeys(task: task).utf8)
+        let temporaries = SlotMark.temporaryKeys(task: task).bytes
         var count = 0
         for database in databases {
             let names = try await servers.keys(like: "{*}df2redis:t[tm]*:*", in: database).map { key in
@@ -62,7 +62,7 @@ struct ElementsInCluster: Sendable {
             let prefixes = [shadows, lists] + (isAll ? [temporaries] : [])
             let own = names.filter { name in prefixes.contains { name.name.starts(with: $0) } }
             let keys = own.map(\.key)
-            try await servers.each(keys, in: database) { places in [Array("UNLINK".utf8)] + places.map { keys[$0] } }
+            try await servers.each(keys, in: database) { places in ["UNLINK".bytes] + places.map { keys[$0] } }
             count += own.count { $0.name.starts(with: shadows) }
         }
         return count

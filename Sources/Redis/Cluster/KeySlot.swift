@@ -1,3 +1,5 @@
+import Wire
+
 /// One of the 16384 slots of a cluster.
 ///
 /// The slot of a key is the CRC-16 (XMODEM) of its hash tag, or of the whole key, modulo 16384. Source: Redis cluster
@@ -18,7 +20,7 @@ package struct KeySlot: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     package init(of key: [UInt8]) { self.init(of: key.span.bytes) }
 
-    package init(of key: String) { self.init(of: Array(key.utf8)) }
+    package init(of key: String) { self.init(of: key.bytes) }
 
     package static var all: some Sequence<KeySlot> { (0..<UInt16(count)).lazy.map { KeySlot($0) } }
 

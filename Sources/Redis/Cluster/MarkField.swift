@@ -6,7 +6,7 @@ package struct MarkField: Sendable {
     private let name: [UInt8]
     private let field: [UInt8]
 
-    private init(_ name: String, flow: Int) { (self.name, field) = (Array(name.utf8), Array("\(flow)".utf8)) }
+    private init(_ name: String, flow: Int) { (self.name, field) = (name.bytes, "\(flow)".bytes) }
 
     /// How far a flow has been applied in each slot.
     package static func ofSlots(task: String, flow: Int) -> MarkField {
@@ -19,10 +19,10 @@ package struct MarkField: Sendable {
     }
 
     /// The command that asks for the mark in a slot.
-    package func question(in slot: KeySlot) -> [[UInt8]] { [Array("HGET".utf8), SlotTag.key(name, in: slot), field] }
+    package func question(in slot: KeySlot) -> [[UInt8]] { ["HGET".bytes, SlotTag.key(name, in: slot), field] }
 
     /// The command that removes the mark from a slot.
-    package func removal(in slot: KeySlot) -> [[UInt8]] { [Array("HDEL".utf8), SlotTag.key(name, in: slot), field] }
+    package func removal(in slot: KeySlot) -> [[UInt8]] { ["HDEL".bytes, SlotTag.key(name, in: slot), field] }
 
     /// The command that leaves a mark in a slot.
     package func setting(_ mark: SlotMark, in slot: KeySlot) -> [[UInt8]] {

@@ -1,3 +1,5 @@
+import Wire
+
 /// A master that has been given marks, and its slot that holds them.
 package struct MarkedMaster: Equatable, Sendable {
     package var shard: ClusterTopology.Shard
@@ -25,7 +27,7 @@ package struct NodeMarks: Sendable {
         self.note = note
     }
 
-    func command(in slot: KeySlot) -> [[UInt8]] { [Array("HSET".utf8), SlotTag.key(name, in: slot)] + marks }
+    func command(in slot: KeySlot) -> [[UInt8]] { ["HSET".bytes, SlotTag.key(name, in: slot)] + marks }
 }
 
 extension NodeMarks {

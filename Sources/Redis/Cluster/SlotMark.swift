@@ -1,35 +1,3 @@
-/// A place in a flow's stream: before the record `lsn`, or within it.
-///
-/// A record whose commands cross slots is done in steps. The commands before its n-th crossing command (from 0) are at step
-/// 2n, that command at step 2n + 1.
-package struct FlowPosition: Comparable, Hashable, Sendable {
-    package var lsn: UInt64
-    package var step: UInt32
-
-    package init(lsn: UInt64, step: UInt32 = 0) { (self.lsn, self.step) = (lsn, step) }
-
-    package static func < (a: FlowPosition, b: FlowPosition) -> Bool { (a.lsn, a.step) < (b.lsn, b.step) }
-}
-
-/// When something was written: the task's processes in order, and the writes of each.
-package struct FlowStamp: Comparable, Hashable, Sendable {
-    package var epoch: UInt64
-    package var number: UInt64
-
-    package init(epoch: UInt64, number: UInt64) { (self.epoch, self.number) = (epoch, number) }
-
-    /// - Parameter words: the epoch and the number.
-    /// - Returns: `nil` if they are not two numbers.
-    package init?(_ words: ArraySlice<Substring>) {
-        guard words.count == 2, let first = words.first, let last = words.last, let epoch = UInt64(first),
-            let number = UInt64(last)
-        else { return nil }
-        self.init(epoch: epoch, number: number)
-    }
-
-    package static func < (a: FlowStamp, b: FlowStamp) -> Bool { (a.epoch, a.number) < (b.epoch, b.number) }
-}
-
 /// What a flow notes in a slot, in the transaction of what it writes there.
 ///
 /// ```
@@ -81,44 +49,4 @@ package struct SlotMark: Equatable, Sendable {
     }
     /// What the temporary names of all flows begin with.
     static func temporaryKeys(task: String) -> String { "df2redis:tmp:\(task):" }
-}
-
-/// What is known of a flow's marks in the slots.
-package struct SlotMarks: Sendable {
-    private var positions: [FlowPosition?] = []
-    /// The furthest of them.
-    private var end = FlowPosition(lsn: 0)
-    /// Slots where the flow has left a mark.
-    package private(set) var slots: Set<KeySlot> = []
-
-    package init() {}
-
-    /// What an earlier process has left in a slot.
-    package mutating func found(_ mark: SlotMark?, in slot: KeySlot, replicationID: String) {
-        guard let mark else { return }
-        slots.insert(slot)
-        guard mark.replicationID == replicationID, let position = mark.position else { return }
-        if positions.isEmpty { positions = [FlowPosition?](repeating: nil, count: KeySlot.count) }
-        positions[Int(slot.number)] = position
-        end = max(end, position)
-    }
-
-    package mutating func wrote(in slot: KeySlot) { slots.insert(slot) }
-
-    /// Nothing before `position` comes any more.
-    package mutating func passed(_ position: FlowPosition) {
-        if position >= end { positions = [] }
-    }
-
-    /// Something may have been applied already.
-    package var areRelevant: Bool { !positions.isEmpty }
-
-    /// What is at `position` has been applied in `slot`.
-    package func cover(_ position: FlowPosition, in slot: KeySlot) -> Bool {
-        guard !positions.isEmpty, let mark = positions[Int(slot.number)] else { return false }
-        return position < mark
-    }
-
-    /// All keys of the target have been removed.
-    package mutating func removeAll() { self = SlotMarks() }
 }

@@ -1,10 +1,12 @@
+import Wire
+
 /// Names of df2redis' own keys in a given slot: `{<tag>}df2redis:...`, in which the hash tag alone decides the slot.
 ///
 /// A slot's tag is the first word of the sequence `0`...`z`, `00`...`zz`, ... (digits and lower-case letters, the last
 /// character counting fastest) that lies in the slot. Nearly all tags have three characters. Names in a target depend on the
 /// tags, so they never change.
 package enum SlotTag {
-    private static let letters = Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8)
+    private static let letters = "0123456789abcdefghijklmnopqrstuvwxyz".bytes
 
     /// The maximum length of a tag.
     static let maxBytes = 4
@@ -49,5 +51,5 @@ package enum SlotTag {
         return key[(end + 1)...]
     }
 
-    package static func key(_ name: String, in slot: KeySlot) -> [UInt8] { key(Array(name.utf8), in: slot) }
+    package static func key(_ name: String, in slot: KeySlot) -> [UInt8] { key(name.bytes, in: slot) }
 }

@@ -21,7 +21,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     }
 
     /// Why a part must be sent again.
-    package struct Trouble: Equatable, Sendable {
+    package struct Retry: Equatable, Sendable {
         package enum Cause: Equatable, Sendable {
             case redirected(ClusterRedirection)
             /// The node is in a temporary state, which its error text describes.
@@ -43,7 +43,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     private var open = 0
 
     /// The trouble of each part.
-    package private(set) var troubles: [Int: Trouble] = [:]
+    package private(set) var retries: [Int: Retry] = [:]
     /// Parts that a reply has interrupted. They are sent again after all outstanding replies have arrived.
     private var interruptedParts: Set<Int> = []
     private var detours: [Int: SlotDetour] = [:]
@@ -52,7 +52,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// The kept replies, by the order in which their commands were added as words.
     package private(set) var values: [Int: RESPValue] = [:]
     /// Unexpected replies to commands of the batch.
-    package private(set) var irregularities: [BatchOutcome.Irregularity] = []
+    package private(set) var unexpectedReplies: [UnexpectedReply] = []
     /// Whether the task lacks a right that it needs. Commands that need the right have not been run; others may have been.
     package private(set) var isForbidden = false
     /// Why the work cannot be completed at all.
@@ -196,7 +196,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         case .asking, .multi:
             if case .error(let text) = reply { interrupt(index, by: text, at: commands.first(of: index), reading) }
         case .queued, .queuedMark:
-            if case .error(let text) = reply, !noteTrouble(index, text, at: commands.first(of: index), reading) {
+            if case .error(let text) = reply, !noteRetry(index, text, at: commands.first(of: index), reading) {
                 refused[index, default: []].append((expectation.command, text))
             }
         case .command:
@@ -209,7 +209,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         if interruptedParts.remove(index) != nil {
             parts[index].state = .ready
         } else if parts[index].isOnDetour, let rest = detours.removeValue(forKey: index)?.rest {
-            (parts[index].state, parts[index].from, troubles[index]) = (.ready, rest, nil)
+            (parts[index].state, parts[index].from, retries[index]) = (.ready, rest, nil)
         } else if parts[index].state == .sent {
             finish(index)
         }
@@ -228,7 +228,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             }
             return note(reply, of: command, isRepeated: parts[index].isRepeated)
         }
-        if case .error(let text) = reply, noteTrouble(index, text, at: command, reading) { return }
+        if case .error(let text) = reply, noteRetry(index, text, at: command, reading) { return }
         note(reply, of: command, isRepeated: parts[index].isRepeated)
     }
 
@@ -245,7 +245,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
 
     /// Handles an EXEC that has not run.
     private func receiveAbort(_ text: String, of index: Int, _ reading: ClusterTopology.Reading) {
-        if interruptedParts.contains(index) || noteTrouble(index, text, at: commands.first(of: index), reading) {
+        if interruptedParts.contains(index) || noteRetry(index, text, at: commands.first(of: index), reading) {
             return refused[index] = nil
         }
         guard let refusals = refused.removeValue(forKey: index), !refusals.isEmpty else {
@@ -278,14 +278,14 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
     /// Interrupts a part so that it is sent again. An error that another attempt does not resolve fails the work.
     private func interrupt(_ index: Int, by text: String, at command: CommandIndex?, _ reading: ClusterTopology.Reading)
     {
-        if !noteTrouble(index, text, at: command, reading) { fail(TargetError.reply(text, to: "a request")) }
+        if !noteRetry(index, text, at: command, reading) { fail(TargetError.reply(text, to: "a request")) }
     }
 
     /// - Returns: `false` if another attempt does not resolve the error.
-    private func noteTrouble(
+    private func noteRetry(
         _ index: Int, _ text: String, at command: CommandIndex?, _ reading: ClusterTopology.Reading
     ) -> Bool {
-        let cause: Trouble.Cause
+        let cause: Retry.Cause
         if let redirection = ClusterRedirection(text, reading) {
             cause = .redirected(redirection)
         } else if TargetError.isTransientReply(text) {
@@ -294,7 +294,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             return false
         }
         guard interruptedParts.insert(index).inserted else { return true }
-        troubles[index] = Trouble(cause: cause, attempts: (troubles[index]?.attempts ?? 0) + 1)
+        retries[index] = Retry(cause: cause, attempts: (retries[index]?.attempts ?? 0) + 1)
         guard !commands.isTransaction(index) else { return true }
         if !parts[index].isOnDetour, case .redirected(.ask(_, let destination)) = cause, let command {
             let detour = SlotDetour(to: destination, onDetour(command))
@@ -325,21 +325,16 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             if let answer = commands[command].answer { values[Int(answer)] = value }
         case .error(let text):
             guard let number, let batch else { return fail(TargetError.reply(text, to: "a request")) }
-            let irregularity = BatchOutcome.Irregularity(command: number, kind: .error(text))
-            if irregularity.isMissingRight(in: batch) { isForbidden = true }
+            let refusal = UnexpectedReply(command: number, kind: .error(text))
+            if refusal.isMissingRight(in: batch) { isForbidden = true }
             // A repeated command may find a value that later commands have written to its key.
             if isRepeats(command, isRepeated), text.hasPrefix("WRONGTYPE") { return }
-            irregular(number, .error(text))
+            add(refusal)
         case .shape(let shape, let isZero):
             guard let number, let batch else { return }
-            switch shape {
-            case .null where batch.reportsConflicts: irregular(number, .null)
-            case .integer
-            where isZero && (batch.reportsConflicts || (batch.isEffective(number) && !isRepeats(command, isRepeated))):
-                irregular(number, .zero)
-            case .array(elements: 0, _) where batch.reportsEmptyReplies: irregular(number, .empty)
-            default: break
-            }
+            let kind = UnexpectedReply.Kind(
+                shape, isZero: isZero, to: number, of: batch, isRepeated: isRepeats(command, isRepeated))
+            if let kind { add(UnexpectedReply(command: number, kind: kind)) }
         }
     }
 
@@ -347,10 +342,9 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         commands[command].mayRepeat && (isRepeated || batch?.mayHaveBeenApplied == true)
     }
 
-    private func irregular(_ number: Int, _ kind: BatchOutcome.Irregularity.Kind) {
-        let irregularity = BatchOutcome.Irregularity(command: number, kind: kind)
+    private func add(_ reply: UnexpectedReply) {
         // A command may have been divided and so report the same twice.
-        if !irregularities.contains(irregularity) { irregularities.append(irregularity) }
+        if !unexpectedReplies.contains(reply) { unexpectedReplies.append(reply) }
     }
 
     private func fail(_ error: TargetError) { if failure == nil { failure = error } }

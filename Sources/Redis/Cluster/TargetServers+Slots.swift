@@ -10,7 +10,7 @@ extension TargetServers {
     /// One request asks for all keys of a slot. In a slot that is being moved, neither node may have them all, so the keys
     /// are asked for one by one.
     func count(of names: [[UInt8]], in database: UInt32) async throws(TargetError) -> [(slot: KeySlot, count: Int)] {
-        let exists = Array("EXISTS".utf8)
+        let exists = "EXISTS".bytes
         let replies = try await inEachSlot(of: database) { slot in
             [exists] + names.map { SlotTag.key($0, in: slot) }
         } apart: { slot in
@@ -63,7 +63,7 @@ extension TargetServers {
 
     /// The number of hashes with marks of a task's flows, in slots and of nodes.
     func markCount(of task: String) async throws(TargetError) -> Int {
-        let names = [SlotMark.slotKey(task: task), SlotMark.nodeKey(task: task)].map { Array($0.utf8) }
+        let names = [SlotMark.slotKey(task: task), SlotMark.nodeKey(task: task)].map(\.bytes)
         return try await count(of: names, in: 0).reduce(0) { $0 + $1.count }
     }
 
@@ -71,7 +71,7 @@ extension TargetServers {
     /// sync.
     func hasStableMarks(of task: String) async throws(TargetError) -> Bool {
         let name = SlotMark.nodeKey(task: task)
-        let replies = try await inEachSlot(of: 0) { [Array("HVALS".utf8), SlotTag.key(name, in: $0)] }
+        let replies = try await inEachSlot(of: 0) { ["HVALS".bytes, SlotTag.key(name, in: $0)] }
         return replies.contains { _, reply in
             (reply.array ?? []).contains { $0.text.flatMap { SlotMark($0) }?.position != nil }
         }

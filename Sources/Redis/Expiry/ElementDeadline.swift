@@ -24,7 +24,7 @@ struct ElementDeadline: CommandArgument {
         if isExact {
             buffer.appendBulk(decimal: milliseconds)
         } else {
-            buffer.appendBulk(Array("\(milliseconds).5".utf8))
+            buffer.appendBulk("\(milliseconds).5".bytes)
         }
     }
 }

@@ -35,8 +35,8 @@ package struct ElementExpiry: Sendable, Equatable {
     /// Whether TTLs of set members are kept; otherwise only those of hash fields are.
     package let keepsMembers: Bool
 
-    package static func shadowPrefix(task: String) -> [UInt8] { Array("df2redis:ttl:\(task):".utf8) }
-    package static func dueKey(task: String, flow: Int) -> [UInt8] { dueKeys(task: task) + Array("\(flow)".utf8) }
+    package static func shadowPrefix(task: String) -> [UInt8] { "df2redis:ttl:\(task):".bytes }
+    package static func dueKey(task: String, flow: Int) -> [UInt8] { dueKeys(task: task) + "\(flow)".bytes }
     /// The maximum number of flows that a task may have had.
     private static let maxFlows = 1024
 
@@ -44,7 +44,7 @@ package struct ElementExpiry: Sendable, Equatable {
     static func dueKeys(ofTask task: String) -> [[UInt8]] { (0..<maxFlows).map { dueKey(task: task, flow: $0) } }
 
     /// The prefix of the due lists of all flows.
-    static func dueKeys(task: String) -> [UInt8] { Array("df2redis:ttl-due:\(task):".utf8) }
+    static func dueKeys(task: String) -> [UInt8] { "df2redis:ttl-due:\(task):".bytes }
 
     package init(
         task: String, flow: Int, hasNativeFields: Bool, isInCluster: Bool = false, keepsMembers: Bool = true
@@ -58,7 +58,7 @@ package struct ElementExpiry: Sendable, Equatable {
 
     func keeps(isField: Bool) -> Bool { isField || keepsMembers }
 
-    func shadow(of key: RawSpan) -> [UInt8] { shadow(of: key.withUnsafeBytes { Array($0) }) }
+    func shadow(of key: RawSpan) -> [UInt8] { shadow(of: Array(copying: key)) }
 
     func shadow(of key: [UInt8]) -> [UInt8] {
         (isInCluster ? SlotTag.key(shadowPrefix, in: KeySlot(of: key)) : shadowPrefix) + key
@@ -159,10 +159,10 @@ package struct ElementExpiry: Sendable, Equatable {
     /// Moves the TTLs of a key between two slots of a cluster, by commands that may cross slots themselves.
     private func moveShadow(of key: RawSpan, to newKey: RawSpan, into batch: CommandBatch) {
         let (old, new) = (shadow(of: key), shadow(of: newKey))
-        batch.append([Array("UNLINK".utf8), new])
+        batch.append(["UNLINK".bytes, new])
         batch.append(
-            [Array("EVAL".utf8), Array("\(JournalRewriter.rename)".utf8), Array("2".utf8), old, new])
-        batch.append([Array("ZREM".utf8), due(of: key), key.withUnsafeBytes { Array($0) }])
+            ["EVAL".bytes, "\(JournalRewriter.rename)".bytes, "2".bytes, old, new])
+        batch.append(["ZREM".bytes, due(of: key), Array(copying: key)])
         evaluate("due()", key: newKey, into: batch)
     }
 

@@ -62,11 +62,11 @@ extension TargetControl {
     ) async throws(TargetError) {
         try await servers.each(keys.map(\.key), in: database) { places in
             var arguments = [
-                Array("EVAL".utf8), Array("\(CommandBatch.deadlineScript)".utf8), Array("\(places.count)".utf8),
+                "EVAL".bytes, "\(CommandBatch.deadlineScript)".bytes, "\(places.count)".bytes,
             ]
             arguments += places.map { keys[$0].key }
             let numbers = [margin, Int64(margins.count)] + margins + places.map { keys[$0].deadline }
-            return arguments + numbers.map { Array("\($0)".utf8) }
+            return arguments + numbers.map { "\($0)".bytes }
         }
     }
 }

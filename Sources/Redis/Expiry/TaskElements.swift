@@ -78,11 +78,11 @@ package struct TaskElements: Sendable {
         for database in databases {
             for list in ElementExpiry.dueKeys(ofTask: task) {
                 while true {
-                    let range = [Array("ZRANGE".utf8), list, Array("0".utf8), Array("999".utf8)]
+                    let range = ["ZRANGE".bytes, list, "0".bytes, "999".bytes]
                     let keys = try await control.demand(range, at: list, in: database).array?.compactMap(\.bytes) ?? []
                     if keys.isEmpty { break }
                     try await control.unlink(keys.map { shadows + $0 }, database: database)
-                    _ = try await control.demand([Array("ZREM".utf8), list] + keys, at: list, in: database)
+                    _ = try await control.demand(["ZREM".bytes, list] + keys, at: list, in: database)
                     total += keys.count
                 }
             }

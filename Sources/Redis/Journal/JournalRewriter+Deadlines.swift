@@ -19,7 +19,7 @@ extension JournalRewriter {
         while let key = arguments.next() { deadlines.removed(key, database: database) }
     }
 
-    /// A snapshot's value with this deadline had expired when it was sent.
+    /// Whether a snapshot's value with this deadline had expired when it was sent.
     package func hadPassed(_ deadline: Int64, now: Int64) -> Bool {
         deadline <= min(now, oldestArrival ?? now) - expiryMargin
     }
@@ -96,6 +96,15 @@ extension JournalRewriter {
         guard command.argumentCount >= 3, let value = parseInteger(command.argument(at: 2)),
             let time = form.deadline(value, now: now)
         else { return .unsupported(.unknownCommand) }
+        return expire(command.argument(at: 1), at: time, now: now, into: batch)
+    }
+
+    /// `PEXPIREAT`.
+    func expireAt(_ command: borrowing JournalCommand, now: Int64, into batch: CommandBatch) -> RewriteOutcome {
+        guard command.argumentCount >= 3, let time = parseInteger(command.argument(at: 2)) else {
+            batch.append(command)
+            return .written
+        }
         return expire(command.argument(at: 1), at: time, now: now, into: batch)
     }
 

@@ -1,4 +1,4 @@
-package import Wire
+import Wire
 
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [STICK] [IDLETIME n] [FREQ n]`: from RENAME over two shards, from COPY, or
 /// from a client, whose TTL may be relative and whose payload may be anybody's.
@@ -68,49 +68,4 @@ extension JournalRewriter {
         guard writer.lostMemberExpiries > 0 else { return .written }
         return .writtenWithout(type == .setWithExpiry ? .memberExpiry : .fieldExpiry)
     }
-}
-
-extension TargetProfile {
-    /// Why a value of `type` cannot be written to the target in any way; `nil` when it can.
-    package func unsupported(_ type: RDBType) -> Unsupported? {
-        switch type {
-        case .json: hasJSON ? nil : .json
-        case .bloomFilter, .bloomFilterChunked: .bloom
-        case .countMinSketch: .countMinSketch
-        case .topK: .topK
-        case .cuckooFilter: .cuckoo
-        default: nil
-        }
-    }
-
-    /// A value of the type that TYPE calls `name` at the source cannot be written to the target in any way.
-    package func lacksType(named name: String) -> Bool {
-        switch name {
-        case "string", "hash", "set", "zset", "list", "stream": false
-        case "ReJSON-RL": unsupported(.json) != nil
-        // Filters and sketches.
-        default: true
-        }
-    }
-}
-
-extension ValueWriter {
-    /// Writes a value whose encoded form is at hand as a whole.
-    ///
-    /// - Returns: `false` when `body` is not exactly one value; commands that were written before that stay.
-    package func write(_ body: RawSpan, into batch: CommandBatch) -> Bool {
-        var decoder = ValueDecoder(type: head.type)
-        var sink = WritingSink(writer: self, batch: batch)
-        var reader = ByteReader(body)
-        let complete = (try? decoder.resume(&reader, into: &sink)) ?? false
-        return complete && reader.remaining == 0 && failure == nil
-    }
-}
-
-/// Hands the events of one value to a writer.
-private struct WritingSink: ValueSink {
-    let writer: ValueWriter
-    let batch: CommandBatch
-
-    mutating func value(_ event: borrowing ValueEvent, stream: ChunkStreamID) { _ = writer.take(event, into: batch) }
 }

@@ -43,40 +43,19 @@ package struct JournalRewriter {
             return outcome
         }
         switch rule {
-        case .verbatim:
-            batch.append(command)
-            return .written
-        case .setIfMissing:
-            // In the journal it succeeded: what the target has there is not the source's.
-            guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
-            deadlines?.removed(command.argument(at: 1), database: database)
-            batch.appendString(command.argument(at: 1), command.argument(at: 2))
-            return .written
-        case .delete:
-            noteDeletion(command)
-            forgetDeadlines(of: command)
-            batch.append(command)
-            return .written
-        case .add, .addScored:
-            batch.append(command)
-            guard endsStore(command) else { return .written }
-            if rule == .addScored, source.has(.storesRoundedScores) { return .writtenDiverging(.storedScores) }
-            return source.has(.storesKeepTTL) ? .writtenDiverging(.storedExpiry) : .written
+        case .verbatim: return copy(command, to: batch)
+        case .setIfMissing: return setIfMissing(command, into: batch)
+        case .delete: return delete(command, into: batch)
+        case .add: return add(command, isScored: false, into: batch)
+        case .addScored: return add(command, isScored: true, into: batch)
         case .set: return set(command, now: now, into: batch)
         case .setWithExpiry: return setWithExpiry(command, name, now: now, into: batch)
         case .expire: return expire(command, name, now: now, into: batch)
+        case .expireAt: return expireAt(command, now: now, into: batch)
         case .move: return move(command, name, into: batch)
         case .prepend: return prepend(command, into: batch)
-        case .bitField:
-            batch.append(command)
-            return command.saturatesBelowZero ? .writtenDiverging(.saturatedBits) : .written
+        case .bitField: return bitField(command, into: batch)
         case .rename: return rename(command, name, into: batch)
-        case .expireAt:
-            guard command.argumentCount >= 3, let time = parseInteger(command.argument(at: 2)) else {
-                batch.append(command)
-                return .written
-            }
-            return expire(command.argument(at: 1), at: time, now: now, into: batch)
         case .restore: return restore(command, now: now, into: batch)
         case .setAddWithExpiry: return elements.addMembersWithExpiry(command, into: batch)
         case .fieldExpire: return elements.expireFields(command, now: now, into: batch)
@@ -86,45 +65,46 @@ package struct JournalRewriter {
         case .deleteIf: return deleteIf(command, into: batch)
         case .sort: return sort(command, into: batch)
         case .geoRadius: return geoRadius(command, name, into: batch)
-        case .incrementFloat:
-            guard let sum = FloatSum(command) else { return .unsupported(.unknownCommand) }
-            sum.append(command, to: batch, profile: profile)
-            return .written
-        case .consumerGroup:
-            appendGroupCommand(command, to: batch)
-            return source.has(.readsGroupsWithoutRecord) ? .writtenDiverging(.consumerGroupReads) : .written
-        case .claim:
-            if command.argumentCount > 3 {
-                // The source makes the consumer even when there is nothing to claim; a Redis before 7.2 does not.
-                batch.append("XGROUP") {
-                    $0.append("CREATECONSUMER")
-                    $0.append(contentsOf: command, from: 1, to: 3)
-                }
-            }
-            batch.append(command)
-            if source.has(.readsGroupsWithoutRecord) { return .writtenDiverging(.consumerGroupReads) }
-            let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0
-            return takesAny ? .written : .writtenDiverging(.claimIdleTimes)
-        case .script:
-            guard command.argumentCount >= 3, command.argument(at: 1).isWord("LOAD") else { return .nothing }
-            batch.append(command)
-            return .written
+        case .incrementFloat: return incrementFloat(command, into: batch)
+        case .consumerGroup: return consumerGroup(command, into: batch)
+        case .claim: return claim(command, into: batch)
+        case .script: return script(command, into: batch)
         case .ignore: return .nothing
         case .flushAll: return .global(.flushAll)
         case .flushDatabase: return .global(.flushDatabase(database))
         case .dragonflyCluster: return cluster(command)
         case .json:
             guard profile.hasJSON else { return .unsupported(.json) }
-            batch.append(command)
-            return command.mayDifferInRedisJSON ? .writtenDiverging(.jsonModules) : .written
+            let outcome = copy(command, to: batch)
+            return command.mayDifferInRedisJSON ? .writtenDiverging(.jsonModules) : outcome
         case .bloom: return .unsupported(.bloom)
         case .search: return .unsupported(.searchIndex)
         case .throttle: return .unsupported(.throttle)
         }
     }
 
-    private var elements: ElementCommandRewriter { ElementCommandRewriter(profile: profile) }
+    private func copy(_ command: borrowing JournalCommand, to batch: CommandBatch) -> RewriteOutcome {
+        batch.append(command)
+        return .written
+    }
 
+    // MARK: Strings and keys
+
+    /// `SETNX`. In the journal it succeeded: what the target has there is not the source's.
+    private func setIfMissing(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
+        deadlines?.removed(command.argument(at: 1), database: database)
+        batch.appendString(command.argument(at: 1), command.argument(at: 2))
+        return .written
+    }
+
+    private mutating func delete(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        noteDeletion(command)
+        forgetDeadlines(of: command)
+        return copy(command, to: batch)
+    }
+
+    /// `DELEX`.
     private func deleteIf(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
         if command.argumentCount == 2 {
             forgetDeadlines(of: command)
@@ -136,9 +116,34 @@ package struct JournalRewriter {
         return .written
     }
 
+    private func bitField(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        batch.append(command)
+        return command.saturatesBelowZero ? .writtenDiverging(.saturatedBits) : .written
+    }
+
+    private func incrementFloat(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        guard let sum = FloatSum(command) else { return .unsupported(.unknownCommand) }
+        sum.append(command, to: batch, profile: profile)
+        return .written
+    }
+
+    // MARK: Sets and sorted sets
+
+    private var elements: ElementCommandRewriter { ElementCommandRewriter(profile: profile) }
+
+    /// `SADD` and `ZADD`, which may be what a S*STORE or Z*STORE has become in the journal.
+    private mutating func add(
+        _ command: borrowing JournalCommand, isScored: Bool, into batch: CommandBatch
+    ) -> RewriteOutcome {
+        batch.append(command)
+        guard endsStore(command) else { return .written }
+        if isScored, source.has(.storesRoundedScores) { return .writtenDiverging(.storedScores) }
+        return source.has(.storesKeepTTL) ? .writtenDiverging(.storedExpiry) : .written
+    }
+
     private mutating func noteDeletion(_ command: borrowing JournalCommand) {
         guard command.transactionID != 0, command.argumentCount == 2 else { return deletion = nil }
-        deletion = (command.transactionID, command.argument(at: 1).withUnsafeBytes { Array($0) })
+        deletion = (command.transactionID, Array(copying: command.argument(at: 1)))
     }
 
     /// SUNIONSTORE and its like arrive as DEL and SADD or ZADD of one transaction; MULTI, DEL, SADD, EXEC looks the same.
@@ -147,6 +152,29 @@ package struct JournalRewriter {
         self.deletion = nil
         guard command.transactionID == deletion.transactionID, command.argumentCount > 1 else { return false }
         return command.argument(at: 1).isEqual(to: deletion.key.span.bytes)
+    }
+
+    // MARK: Streams
+
+    /// `XGROUP` and `XACK`.
+    private func consumerGroup(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        appendGroupCommand(command, to: batch)
+        return source.has(.readsGroupsWithoutRecord) ? .writtenDiverging(.consumerGroupReads) : .written
+    }
+
+    /// `XCLAIM` and `XAUTOCLAIM`.
+    private func claim(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        if command.argumentCount > 3 {
+            // The source makes the consumer even when there is nothing to claim; a Redis before 7.2 does not.
+            batch.append("XGROUP") {
+                $0.append("CREATECONSUMER")
+                $0.append(contentsOf: command, from: 1, to: 3)
+            }
+        }
+        batch.append(command)
+        if source.has(.readsGroupsWithoutRecord) { return .writtenDiverging(.consumerGroupReads) }
+        let takesAny = command.argumentCount > 4 && parseInteger(command.argument(at: 4)) == 0
+        return takesAny ? .written : .writtenDiverging(.claimIdleTimes)
     }
 
     /// The source takes no notice of `XGROUP CREATE key group id [MKSTREAM] ENTRIESREAD n`.
@@ -163,6 +191,8 @@ package struct JournalRewriter {
             }
         }
     }
+
+    // MARK: Commands that read what the target has
 
     private func prepend(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
         guard command.argumentCount == 3 else { return .unsupported(.unknownCommand) }
@@ -219,6 +249,13 @@ package struct JournalRewriter {
     }
 
     static let storeIfThere: StaticString = "if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end"
+
+    // MARK: Commands about no key
+
+    private func script(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        guard command.argumentCount >= 3, command.argument(at: 1).isWord("LOAD") else { return .nothing }
+        return copy(command, to: batch)
+    }
 
     private func cluster(_ command: borrowing JournalCommand) -> RewriteOutcome {
         guard command.argumentCount >= 4, command.argumentCount % 2 == 0, command.argument(at: 1).isWord("FLUSHSLOTS")

@@ -3,35 +3,6 @@ import Glibc
 import Link
 import Wire
 
-/// The contents of a task's checkpoint file: the positions of all flows as one unit, and what the task has done to the
-/// target.
-struct CheckpointRecord: Equatable, Sendable, Codable {
-    var task: String
-    /// The run id of the server process that the positions belong to. Another process may have lost confirmed writes.
-    var targetRunID = ""
-    var replicationID: String?
-    /// The next LSNs by flow number; empty if there is no position to resume at.
-    var nextLSNs: [UInt64] = []
-    /// Nothing after the positions has been applied, because the task left in order.
-    var isExact = false
-    /// Databases that the task has filled; `nil` if it has not completed a full sync.
-    var databases: Set<UInt32>?
-    /// `TaskRecord.filling` as text.
-    var filling: String?
-    /// Databases that have a mark.
-    var marked: Set<UInt32>?
-    /// A full sync brought its keys but ended before it had removed the old ones.
-    var isReconciling = false
-    /// See `TaskRecord.source`.
-    var source: String?
-    /// Why there is no position.
-    var stopped: String?
-    /// `DataSetNote` as text.
-    var counts: String?
-
-    init(task: String) { self.task = task }
-}
-
 /// The checkpoint file. It is replaced as a whole, so a crash leaves either the old file or the new one.
 ///
 /// ```
@@ -51,7 +22,7 @@ struct CheckpointFile: Sendable {
     private static let magic = Array(#"{"df2redis-checkpoint":"#.utf8)
     private static let head = Array(#"{"df2redis-checkpoint":1,"crc64":""#.utf8)
     private static let middle = Array(#"","record":"#.utf8)
-    private static let end = Array("}\n".utf8)
+    private static let end = "}\n".bytes
     /// 4,096 flows need a tenth of this.
     private static let maxBytes = 1 << 20
 
@@ -112,7 +83,7 @@ struct CheckpointFile: Sendable {
         encoder.outputFormatting = [.sortedKeys]
         guard let json = try? encoder.encode(record) else { preconditionFailure("a record can be written as JSON") }
         let body = Array(json)
-        let bytes = Self.head + Array(Self.checksum(body).utf8) + Self.middle + body + Self.end
+        let bytes = Self.head + Self.checksum(body).bytes + Self.middle + body + Self.end
         try AtomicFile(path: path).write(bytes, isDurable: true)
     }
 

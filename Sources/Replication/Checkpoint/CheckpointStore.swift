@@ -5,29 +5,6 @@ import Link
 import Logging
 import Redis
 
-/// How a task keeps its position.
-package struct CheckpointSettings: Equatable, Sendable {
-    package enum Store: Equatable, Sendable {
-        /// In the target, in the same transaction as the data that it covers: exactly once.
-        case target
-        /// In a file, at this interval: at least once.
-        case file(every: Duration)
-    }
-
-    package var store = Store.target
-    /// Whether to resume at positions that an earlier process has left.
-    package var isEnabled = true
-    /// The prefix of the task's key in the target; the task's name follows it.
-    package var keyPrefix = CheckpointKey.prefix
-    /// The path of the file, also with `Store.target`, because the task may have used a file before. `nil` if there is
-    /// none.
-    package var path: String?
-    /// The mark that gives up the position, wherever it is stored; `nil` if there is none.
-    package var resyncMark: ResyncMark?
-
-    package init() {}
-}
-
 /// Stores what a task must know at its next session, in the target or in a file, and moves it from one to the other when
 /// the configuration changes.
 ///
@@ -529,13 +506,6 @@ extension CheckpointStore.Opening {
         isStopped = isStopped || other.isStopped
         isKnown = isKnown || other.isKnown
         source = source ?? other.source
-    }
-}
-
-extension ResumePoint {
-    /// The text of one flow's field.
-    func text(_ next: LSN) -> String {
-        CheckpointValue.stable(replicationID: replicationID, flowCount: nextLSNs.count, next: next).text
     }
 }
 

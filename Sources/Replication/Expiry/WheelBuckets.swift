@@ -183,6 +183,6 @@ extension ByteBuffer {
             let database = reader.readLittleEndian(UInt32.self), let alias = reader.readUInt8(),
             let key = reader.readSpan(Int(length))
         else { return nil }
-        return (.init(database: database, alias: alias, key: key.withUnsafeBytes { Array($0) }), reader.offset)
+        return (.init(database: database, alias: alias, key: Array(copying: key)), reader.offset)
     }
 }

@@ -49,7 +49,7 @@ final class BatchBuilder {
         if count >= Self.batchBytes, count >= orderedBatchBytes || batch.isUnordered { return true }
         guard batchCommands < .max || isForCluster, !batch.isInCommand else { return false }
         // A node of a cluster gets a long command in a batch of its own.
-        return batch.operationCount >= batchCommands || (isForCluster && batch.hugeCommand != nil)
+        return batch.operationCount >= batchCommands || (isForCluster && batch.longCommand != nil)
     }
 
     /// Whether writing must wait until the session has prepared a database.

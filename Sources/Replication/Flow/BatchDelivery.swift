@@ -97,13 +97,13 @@ final class BatchDelivery {
         leaveOut(number, .fatal(size: size, words: words), limit: words == nil ? nil : size.longestArgument - 1)
     }
 
-    private func leaveOut(_ command: Int, _ obstacle: ReplyClassifier.Obstacle, limit: Int?) {
+    private func leaveOut(_ command: Int, _ cause: OverLimit, limit: Int?) {
         guard let batch = parts?.batch else { return }
-        let remainder = batch.remainder(ofCommand: command, limit: limit)
-        if let stop = classifier.overLimit(batch.label(ofCommand: command), obstacle, leaving: remainder.effect) {
+        let replacement = batch.replacement(ofCommand: command, limit: limit)
+        if let stop = classifier.overLimit(batch.label(ofCommand: command), cause, leaving: replacement.effect) {
             parts?.end(before: command, because: stop)
         } else {
-            parts?.leaveOut(command, writing: remainder.commands)
+            parts?.leaveOut(command, writing: replacement.commands)
         }
     }
 

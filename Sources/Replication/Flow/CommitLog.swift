@@ -1,5 +1,6 @@
 import Dragonfly
 import Redis
+import Wire
 
 /// Knows how far the target has confirmed a flow, and decides from the checkpoint what became of a batch in doubt. Pure.
 ///
@@ -37,7 +38,7 @@ struct CommitLog {
 
     /// Lets the flow continue at `mark`.
     ///
-    /// - Parameter repeating: whether some of what follows may have been applied; `repeats(until:)` says how far.
+    /// - Parameter repeating: some of what follows may have been applied; `setCatchUpEnd` says how far.
     mutating func setResumePoint(_ mark: StreamMark, repeating: Bool) {
         let next = mark.next
         sealedNext = next.value
@@ -47,15 +48,17 @@ struct CommitLog {
     }
 
     /// Notes that the source was at `end` after the session had begun, so only records before `end` may be repeated.
-    mutating func repeats(until end: LSN) { if repeatsUntil != nil { repeatsUntil = end } }
+    mutating func setCatchUpEnd(_ end: LSN) { if repeatsUntil != nil { repeatsUntil = end } }
 
     // MARK: Batches
 
     /// Seals a batch with the flow's position in it.
     mutating func seal(_ batch: CommandBatch) { batch.seal(checkpoint: checkpoint(of: batch)) }
 
-    /// Whether some of the next batch, which brings the flow to `next`, may have been applied before.
-    mutating func isRepeating(to next: UInt64?) -> Bool {
+    /// The next batch brings the flow to `next`.
+    ///
+    /// - Returns: whether some of it may have been applied before.
+    mutating func noteBatch(endingAt next: UInt64?) -> Bool {
         guard let next, let end = repeatsUntil else { return false }
         defer { sealedNext = next }
         return sealedNext < end.value
@@ -73,8 +76,8 @@ struct CommitLog {
         if isSamePosition { latestBeside += 1 }
         batch.progress.beside = latestBeside
         return .init(
-            key: Array(key.name.utf8), field: Array(key.field(flow).utf8), value: Array(text.utf8),
-            besides: latestBeside > 0 ? [key.besideField(flow), "\(latestBeside)"].map { Array($0.utf8) } : [])
+            key: key.name.bytes, field: key.field(flow).bytes, value: text.bytes,
+            besides: latestBeside > 0 ? [key.besideField(flow), "\(latestBeside)"].map(\.bytes) : [])
     }
 
     mutating func confirm(_ batch: CommandBatch) {
@@ -136,7 +139,7 @@ struct CommitLog {
         }
         let sent = batch?.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
         if let batch, let sent, finding.checkpoint == sent, finding.beside == batch.progress.beside { return .applied }
-        if let found = finding.checkpoint, others.contains(where: { $0.checkpointValue == Array(found.utf8) }) {
+        if let found = finding.checkpoint, others.contains(where: { $0.checkpointValue == found.bytes }) {
             return batch == nil ? .upToDate : .repeated
         }
         guard isAtConfirmedPosition(finding) else {

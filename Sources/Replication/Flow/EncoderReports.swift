@@ -18,7 +18,7 @@ final class EncoderReports {
     var isRefreshing = false
     /// Keys whose values, which were read at the source, the target has refused.
     private var refusedRefreshes: Set<RefreshKey> = []
-    private var handOns = UnconfirmedHandOns()
+    private var transfers = UnconfirmedTransfers()
     private(set) var halt: FlowEncoder.Halt? { didSet { isHalted = halt != nil } }
     /// A copy of `halt != nil`. It is checked for each entry, and reading `halt` would retain the reason each time.
     private(set) var isHalted = false
@@ -85,7 +85,7 @@ final class EncoderReports {
     /// - Parameter owner: the flow that the key belongs to; `nil`: this one.
     func refresh(_ key: RawSpan, database: UInt32, of owner: FlowID? = nil) {
         guard let refreshes, !isRefreshing, key.byteCount > 0 else { return }
-        let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
+        let key = RefreshKey(database: database, key: Array(copying: key))
         refreshes.ask(RefreshRequest(key, flow: owner ?? flow))
     }
 
@@ -104,10 +104,10 @@ final class EncoderReports {
     /// Asks for `keys` to be read at the source, because a reply of the target shows that it does not have the source's
     /// values. Keys that have received their values from them since are read too.
     ///
-    /// - Parameter lsn: the LSN of the command's record; `nil` includes all values handed on that are not confirmed.
+    /// - Parameter lsn: the LSN of the command's record; `nil` includes all transfers that are not confirmed.
     func refresh(_ keys: [RefreshKey], since lsn: UInt64?) {
         guard let refreshes, !isRefreshing else { return }
-        for key in keys + handOns.destinations(of: keys, since: lsn ?? 0) where !key.key.isEmpty {
+        for key in keys + transfers.destinations(of: keys, since: lsn ?? 0) where !key.key.isEmpty {
             refreshes.ask(RefreshRequest(key, flow: flow))
         }
     }
@@ -123,31 +123,31 @@ final class EncoderReports {
     /// to be read at the source, now or after a later answer of the target, its destination has to be read too.
     ///
     /// - Parameter lsn: the LSN of the record; 0 inside the snapshot.
-    /// - Returns: the number of values handed on, to be counted in the batch.
-    func handOn(_ command: borrowing JournalCommand, database: UInt32, at lsn: UInt64) -> Int {
+    /// - Returns: the number of transfers, to be counted in the batch.
+    func transfer(_ command: borrowing JournalCommand, database: UInt32, at lsn: UInt64) -> Int {
         guard !isRefreshing, refreshes != nil || consumedStreams != nil else { return 0 }
         var count = 0
-        command.forEachValueHandedOn(in: database) { key, destination, other in
-            let key = RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) })
-            let destination = RefreshKey(database: other, key: destination.withUnsafeBytes { Array($0) })
-            consumedStreams?.handOn(key, to: destination)
+        command.forEachValueTransfer(in: database) { key, destination, other in
+            let key = RefreshKey(database: database, key: Array(copying: key))
+            let destination = RefreshKey(database: other, key: Array(copying: destination))
+            consumedStreams?.transfer(key, to: destination)
             guard let refreshes else { return }
-            refreshes.handOn(key, to: destination, flow: flow)
-            handOns.note(key, to: destination, at: lsn)
+            refreshes.transfer(key, to: destination, flow: flow)
+            transfers.note(key, to: destination, at: lsn)
             count += 1
         }
         return count
     }
 
     /// Notes that the target has confirmed a batch and all its replies have been classified.
-    func confirmed(_ progress: CommandBatch.Progress) { handOns.confirm(progress.handOns) }
+    func confirmed(_ progress: CommandBatch.Progress) { transfers.confirm(progress.transfers) }
 
     func report(_ divergence: Divergence, subject: String, key: RawSpan, database: UInt32) {
         report(divergence, subject: subject, printableKey: printableKey(key), database: database)
         refresh(key, database: database)
         if divergence == .consumerGroupReads, let consumedStreams, key.byteCount > 0 {
             consumedStreams.note(
-                RefreshKey(database: database, key: key.withUnsafeBytes { Array($0) }), flow: flow)
+                RefreshKey(database: database, key: Array(copying: key)), flow: flow)
         }
     }
 

@@ -14,7 +14,7 @@ import Wire
 /// | bytes to commands | `FlowFeed`, `FlowEncoder` |
 /// | how far the target has confirmed, a batch in doubt | `CommitLog` |
 /// | a batch in parts | `BatchDelivery` |
-/// | a command that is written while it is built | `LongCommands` |
+/// | a command that is written while it is built | `LongCommandRules` |
 /// | the target's connection | `FlowTarget`, `LinkSupervisor` |
 /// | unexpected replies | `ReplyClassifier` |
 /// | keys that a conflict policy protects | `ConflictProber` |
@@ -32,12 +32,12 @@ package actor FlowApplier {
     private let target: any FlowTarget
     private let classifier: ReplyClassifier
     private let delivery: BatchDelivery
-    private let longCommands: LongCommands
+    private let longCommandRules: LongCommandRules
     private let prober: ConflictProber
     private var machine: FlowStateMachine
     private var progress: AppliedProgress
     private var silence: SilenceWatch
-    private var unrecordedTTLs = FailureSpell()
+    private var unrecordedTTLs = FailurePeriod()
     private var connecting: Task<Void, Never>?
     private var probing: Task<Void, Never>?
     private var quietWaiters = Waiters()
@@ -64,7 +64,7 @@ package actor FlowApplier {
         }
         classifier = ReplyClassifier(context, encoder.reports, encoder.memberTTLs)
         delivery = BatchDelivery(context: context, classifier: classifier)
-        longCommands = LongCommands(flow, limits: context.targetLimits)
+        longCommandRules = LongCommandRules(flow, limits: context.targetLimits)
         prober = ConflictProber(flow, context: context)
         var log = CommitLog(flow, context: context)
         if let mark = start.mark { log.setResumePoint(mark, repeating: start.mayRepeat) }
@@ -105,15 +105,15 @@ package actor FlowApplier {
             case .wake(let wait): resume(after: wait)
             case .decode: decode()
             case .send: send()
-            case .sendAgain(let batch): take(delivery.begin(batch))
+            case .sendAgain(let batch): perform(delivery.begin(batch))
             case .begin: begin()
             case .grow: target.batchGrew()
             case .seal: sealGrowing()
             case .connect(let plan): connect(plan)
             case .confirmInDoubt(let batch): completed(batch, .applied([]))
             case .resend(let batch, let evidence, let words):
-                take(delivery.resend(batch, evidence, words: words))
-            case .failLong(let batch, let error): machine.fail(longCommands.lost(batch, error))
+                perform(delivery.resend(batch, evidence, words: words))
+            case .failLong(let batch, let error): machine.fail(longCommandRules.lost(batch, error))
             case .probe: askForKeys()
             case .prepareDatabases:
                 for database in encoder.takeUnreportedDatabases() { onEvent(.reachedDatabase(flow, database)) }
@@ -172,7 +172,7 @@ package actor FlowApplier {
         if mustWaitForPace() { return }
         let isFollowing = machine.isSending
         let batch = sealCurrent()
-        guard isFollowing else { return take(delivery.begin(batch)) }
+        guard isFollowing else { return perform(delivery.begin(batch)) }
         batch.sentAt = .now
         machine.joined(batch, at: .now)
         target.deliver(batch)
@@ -186,11 +186,11 @@ package actor FlowApplier {
         let database = encoder.selectedDatabase ?? 0
         if context.cluster != nil, let before = batch.takeCommandsBeforeLongOne(in: database) {
             machine.seal(before)
-            return take(delivery.begin(before))
+            return perform(delivery.begin(before))
         }
-        if let before = longCommands.takeCommandsAhead(in: batch, database: database) {
+        if let before = longCommandRules.takeCommandsAhead(in: batch, database: database) {
             machine.seal(before)
-            return take(delivery.begin(before))
+            return perform(delivery.begin(before))
         }
         machine.began(batch)
         batch.sentAt = .now
@@ -213,14 +213,14 @@ package actor FlowApplier {
     private func sealCurrent() -> CommandBatch {
         let batch = encoder.endBatch(flowBytes: feed.decodedBytes)
         if encoder.isStable { progress.hasSentPosition = true }
-        batch.mayHaveBeenApplied = machine.isRepeating(to: batch.progress.nextLSN)
+        batch.mayHaveBeenApplied = machine.noteBatch(endingAt: batch.progress.nextLSN)
         machine.seal(batch)
         let limit = context.targetLimits.limits.safeBatchBytes
         encoder.setBatchBytes(min(target.batchBytes, limit == .max ? .max : limit / 2))
         return batch
     }
 
-    private func take(_ step: BatchDelivery.Step) {
+    private func perform(_ step: BatchDelivery.Step) {
         switch step {
         case .deliver(let batch):
             guard machine.isActive else { return }
@@ -242,8 +242,8 @@ package actor FlowApplier {
         case .completed(let batch, let outcome): completed(batch, outcome)
         case .lost(let error): machine.linkLost(error, losses: delivery.losses)
         case .hasRoom: machine.hasRoom()
-        case .away(let error): machine.lost(error)
-        case .back: machine.found()
+        case .unavailable(let error): machine.targetUnavailable(error)
+        case .available: machine.targetAvailable()
         case .failed(let error): machine.fail(error)
         }
         pump()
@@ -265,17 +265,17 @@ package actor FlowApplier {
             progress.applied(batch, masterVersion: encoder.masterVersion)
             // The commands of a part of a batch, or of a batch sent to a cluster's nodes, may still be needed.
             let isOver = context.cluster == nil && !delivery.isInParts
-            take(delivery.delivered())
+            perform(delivery.delivered())
             if isOver { encoder.reuse(batch) }
             sweepRest()
-        case .refused(let commands): take(delivery.refused(commands, of: batch))
+        case .refused(let commands): perform(delivery.refused(commands, of: batch))
         case .runsRefused(let reason):
             if encoder.writeSingleStrings() {
                 context.logger.notice(
                     "the target refuses MSET, so strings are written one by one from here on: \(reason)",
                     metadata: ["flow": "\(flow)"])
             }
-            take(delivery.runsRefused(of: batch))
+            perform(delivery.runsRefused(of: batch))
         case .turnedAway(let reason): machine.turnedAway(batch, reason)
         case .failed(let error): machine.fail(error)
         }
@@ -391,7 +391,7 @@ package actor FlowApplier {
                 metadata: ["flow": "\(flow)"])
         case .over:
             context.logger.notice(
-                "no TTL has failed to be recorded for \(FailureSpell.calm.components.seconds) s",
+                "no TTL has failed to be recorded for \(FailurePeriod.calm.components.seconds) s",
                 metadata: ["flow": "\(flow)"])
         case nil: break
         }
@@ -427,8 +427,8 @@ package actor FlowApplier {
         case .silent:
             let who =
                 target.silentNode.map { "the target's node \($0)" } ?? "the target \(context.connector.settings.place)"
-            machine.lost(TargetError(.notReady, "\(who) has been silent for \(time.components.seconds) s"))
-        case .heard: machine.found()
+            machine.targetUnavailable(TargetError(.notReady, "\(who) has been silent for \(time.components.seconds) s"))
+        case .heard: machine.targetAvailable()
         case nil: return
         }
         report()
@@ -441,7 +441,7 @@ package actor FlowApplier {
 
     /// Notes that the source was at `end` after the session had begun: records before `end` may be old.
     package func setCatchUpEnd(_ end: LSN) {
-        machine.repeats(until: end)
+        machine.setCatchUpEnd(end)
         encoder.setCatchUpEnd(end.value)
     }
 

@@ -35,7 +35,7 @@ extension FlowStateMachine {
         /// A batch is written while it is being built, because it has a command too large to keep.
         case growing(CommandBatch, hasNews: Bool)
         /// Sealed batches are on their way to the target.
-        case sending(Flight)
+        case sending(BatchesInFlight)
     }
 
     enum Connecting {
@@ -63,7 +63,7 @@ extension FlowStateMachine {
     enum Pace { case normal, draining }
 
     /// The last report about the target's availability.
-    enum Reach { case found, lost }
+    enum Availability { case available, unavailable }
 
     // MARK: Actions
 

@@ -14,9 +14,8 @@ import Redis
 ///       └── linkLost ─────┘ └─────────────────────────────────┤
 ///       └──────────────────────────────────────── linkLost ───┘  (the batch is in doubt)
 /// ```
-/// Unordered batches (`Flight`) are sent while others are on their way. If one of them is not applied, the decision about
-/// it waits until nothing else is on its way. Until then the batch waits in `backlog`, from which each batch is sent by
-/// itself.
+/// Batches that need no order (`BatchesInFlight`) are sent while others are on their way. What becomes of one that is not applied
+/// is decided when nothing else is: until then it waits in `backlog`, from which each is sent by itself.
 ///
 /// The link's state and the stream's state are independent: a flow may wait at a global command while its link is down.
 struct FlowStateMachine: ~Copyable {
@@ -26,7 +25,7 @@ struct FlowStateMachine: ~Copyable {
     private var schedule = SendSchedule()
     private var quiescence = Quiescence.none
     private var pace = Pace.normal
-    private var reach = Reach.found
+    private var availability = Availability.available
     /// How often in a row the target has turned the batch away.
     private var refusals = 0
     private var servingRunID: String
@@ -60,7 +59,7 @@ extension FlowStateMachine {
         if case .readable = stream { !fill.isFull } else { false }
     }
 
-    private mutating func nextWhileSending(_ flight: Flight, _ stream: Stream, _ fill: Fill) -> Action {
+    private mutating func nextWhileSending(_ flight: BatchesInFlight, _ stream: Stream, _ fill: Fill) -> Action {
         if mayDecode(stream, fill) { return .decode }
         guard case .readable = stream, case .none = quiescence, fill.isFull, fill.mayFollow, backlog.isEmpty,
             flight.mayBeFollowed
@@ -189,7 +188,7 @@ extension FlowStateMachine {
     mutating func sent(_ batch: CommandBatch, at now: ContinuousClock.Instant) {
         guard case .active(let stream, _) = state else { return }
         schedule.sent(at: now)
-        state = .active(stream, .sending(Flight(batch)))
+        state = .active(stream, .sending(BatchesInFlight(batch)))
     }
 
     /// Reports that a sealed batch is being sent while others are on their way.
@@ -203,7 +202,7 @@ extension FlowStateMachine {
     /// Reports that the oldest batch on its way has not been applied. The batch is sent again by itself after those that
     /// follow it, and its result is judged then.
     mutating func heldBack() {
-        guard case .active(let stream, .sending(let flight)) = state, let rest = flight.landed() else { return }
+        guard case .active(let stream, .sending(let flight)) = state, let rest = flight.droppingOldest() else { return }
         backlog.append(flight.oldest)
         state = .active(stream, .sending(rest))
     }
@@ -217,7 +216,7 @@ extension FlowStateMachine {
     /// Reports that the batch being written is sealed.
     mutating func sealed() {
         guard case .active(let stream, .growing(let batch, _)) = state else { return }
-        state = .active(stream, .sending(Flight(batch)))
+        state = .active(stream, .sending(BatchesInFlight(batch)))
     }
 
     /// Reports that the target has room for more of the batch being written.
@@ -236,23 +235,23 @@ extension FlowStateMachine {
     mutating func completed() {
         guard case .active(let stream, .sending(let flight)) = state else { return }
         refusals = 0
-        state = .active(stream, flight.landed().map { .sending($0) } ?? .idle)
-        found()
+        state = .active(stream, flight.droppingOldest().map { .sending($0) } ?? .idle)
+        targetAvailable()
     }
 
     mutating func confirm(_ batch: CommandBatch) { log.confirm(batch) }
 
     mutating func seal(_ batch: CommandBatch) { log.seal(batch) }
 
-    /// Whether some of the next batch may have been applied before.
-    mutating func isRepeating(to next: UInt64?) -> Bool { log.isRepeating(to: next) }
+    /// - Returns: whether some of the next batch, which ends at `next`, may have been applied before.
+    mutating func noteBatch(endingAt next: UInt64?) -> Bool { log.noteBatch(endingAt: next) }
 
-    mutating func repeats(until end: LSN) { log.repeats(until: end) }
+    mutating func setCatchUpEnd(_ end: LSN) { log.setCatchUpEnd(end) }
 
     /// Reports that the target refuses the batch on its way for the time being.
     mutating func turnedAway(_ batch: CommandBatch, _ reason: String) {
         guard case .active(let stream, .sending) = state else { return }
-        lost(TargetError(.notReady, "the target refuses writes: \(reason)"))
+        targetUnavailable(TargetError(.notReady, "the target refuses writes: \(reason)"))
         refusals += 1
         connect(stream, .turnedAway(batch), attempts: refusals)
     }
@@ -269,12 +268,12 @@ extension FlowStateMachine {
         case .idle, .sending:
             if error.code == .protocolViolation { return fail(ReplicationError(error, flow: flow)) }
             if case .sending(let flight) = link {
-                lost(error)
+                targetUnavailable(error)
                 backlog.prepend(contentsOf: flight.followers)
                 connect(stream, .inDoubt(flight.oldest, error), attempts: max(losses, refusals))
             } else {
                 // A target may close connections that have been idle for a while.
-                if error.lastWords != nil { lost(error) }
+                if error.lastWords != nil { targetUnavailable(error) }
                 connect(stream, .idle, attempts: 0)
             }
         }
@@ -282,13 +281,13 @@ extension FlowStateMachine {
 
     private mutating func connect(_ stream: Stream, _ cause: Connecting, attempts: Int) {
         state = .active(stream, .connecting(cause))
-        let isLost = if case .lost = reach { true } else { false }
-        pending.append(.connect(ReconnectPlan(attemptsBefore: attempts, isAtOnce: !isLost)))
+        let isAvailable = if case .available = availability { true } else { false }
+        pending.append(.connect(ReconnectPlan(attemptsBefore: attempts, isAtOnce: isAvailable)))
     }
 
     mutating func connectingFailed(_ error: TargetError) {
         guard case .active(_, .connecting) = state else { return }
-        lost(error)
+        targetUnavailable(error)
     }
 
     /// - Parameter isAtFirstAttempt: whether the target served at the first attempt.
@@ -301,10 +300,10 @@ extension FlowStateMachine {
         case .changed(let reason): fail(ReplicationError(.targetChanged, flow: flow, reason))
         case .upToDate:
             state = .active(stream, .idle)
-            found()
+            targetAvailable()
         case .applied:
             guard let batch = cause.batch else { return }
-            state = .active(stream, .sending(Flight(batch)))
+            state = .active(stream, .sending(BatchesInFlight(batch)))
             pending.append(.confirmInDoubt(batch))
         case .notApplied: resend(stream, cause, isServing: isServing)
         case .repeated:
@@ -316,7 +315,7 @@ extension FlowStateMachine {
 
     private mutating func resend(_ stream: Stream, _ cause: Connecting, isServing: Bool) {
         guard let batch = cause.batch else { return }
-        state = .active(stream, .sending(Flight(batch)))
+        state = .active(stream, .sending(BatchesInFlight(batch)))
         guard case .inDoubt(_, let loss) = cause else {
             return pending.append(.resend(batch, .elsewhere, words: nil))
         }
@@ -332,15 +331,15 @@ extension FlowStateMachine {
     }
 
     /// Reports a loss once, until the target has been found again.
-    mutating func lost(_ error: TargetError) {
-        guard case .found = reach else { return }
-        reach = .lost
+    mutating func targetUnavailable(_ error: TargetError) {
+        guard case .available = availability else { return }
+        availability = .unavailable
         pending.append(.report(.targetLost(flow, error)))
     }
 
-    mutating func found() {
-        guard case .lost = reach else { return }
-        reach = .found
+    mutating func targetAvailable() {
+        guard case .unavailable = availability else { return }
+        availability = .available
         pending.append(.report(.targetFound(flow)))
     }
 

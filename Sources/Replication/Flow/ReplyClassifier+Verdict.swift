@@ -18,19 +18,19 @@ extension ReplyClassifier {
 
     func verdict(on outcome: BatchOutcome, of batch: CommandBatch) -> Verdict {
         switch outcome {
-        case .applied(let irregularities): return .applied(stop(for: irregularities, of: batch))
+        case .applied(let unexpectedReplies): return .applied(stop(for: unexpectedReplies, of: batch))
         case .refused(let refusals): return verdict(on: refusals, of: batch)
         case .rejected(let text):
             if TargetError.isTransientReply(text) { return turnedAway(batch, text) }
             return .failed(ReplicationError(TargetError.reply(text, to: "a transaction"), flow: flow))
-        case .cutShort(let irregularities):
+        case .cutShort(let unexpectedReplies):
             return .failed(
-                stop(for: irregularities, of: batch)
+                stop(for: unexpectedReplies, of: batch)
                     ?? ReplicationError(.targetChanged, flow: flow, "the cluster has taken only part of a batch"))
         }
     }
 
-    private func verdict(on refusals: [BatchOutcome.Irregularity], of batch: CommandBatch) -> Verdict {
+    private func verdict(on refusals: [UnexpectedReply], of batch: CommandBatch) -> Verdict {
         if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
             return turnedAway(batch, passing)
         }
@@ -62,11 +62,11 @@ extension ReplyClassifier {
         return .turnedAway(reason)
     }
 
-    /// - Returns: the first error to stop with. All irregularities are recorded.
-    private func stop(for irregularities: [BatchOutcome.Irregularity], of batch: CommandBatch) -> ReplicationError? {
+    /// - Returns: the first error to stop with. All unexpected replies are recorded.
+    private func stop(for unexpectedReplies: [UnexpectedReply], of batch: CommandBatch) -> ReplicationError? {
         var failure: ReplicationError?
-        for irregularity in irregularities {
-            if let stop = classify(irregularity, of: batch), failure == nil { failure = stop }
+        for reply in unexpectedReplies {
+            if let stop = classify(reply, of: batch), failure == nil { failure = stop }
         }
         return failure
     }
@@ -77,7 +77,7 @@ extension ReplyClassifier {
     func conflicts(_ existing: [ConflictStage.Place]) -> ReplicationError? {
         var failure: ReplicationError?
         for place in existing {
-            let label = CommandBatch.Label(
+            let label = CommandLabel(
                 name: "", key: printableKey(place.key.span.bytes), database: place.database)
             if let stop = conflict(label), failure == nil { failure = stop }
         }

@@ -159,7 +159,7 @@ final class SnapshotPhase {
     /// The key under which a value is built before it is renamed to `key`; in a cluster a key in the same slot.
     private func partialKey(of key: RawSpan, _ stream: ChunkStreamID) -> [UInt8] {
         let name = "df2redis:partial:\(context.task):\(flow):\(stream)"
-        return context.cluster == nil ? Array(name.utf8) : SlotTag.key(name, in: KeySlot(of: key))
+        return context.cluster == nil ? name.bytes : SlotTag.key(name, in: KeySlot(of: key))
     }
 
     func append(_ event: borrowing ValueEvent, stream: ChunkStreamID) {
@@ -172,7 +172,7 @@ final class SnapshotPhase {
             return leaveOut(writer, excess)
         default: break
         }
-        let isEnded = writer.take(event, into: batch)
+        let isEnded = writer.write(event, into: batch)
         if let failure = writer.failure {
             return reports.fail(.undecodable, "the value of \(writer.keyDescription) is malformed: \(failure)")
         }
@@ -184,7 +184,7 @@ final class SnapshotPhase {
     /// Leaves out a value if the target does not take one of its elements. Nothing of the value is written, and no older
     /// value stays unless a conflict policy protects it.
     private func leaveOut(_ writer: ValueWriter, _ excess: TargetLimits.Excess) {
-        let label = CommandBatch.Label(
+        let label = CommandLabel(
             name: writer.head.type.name, key: writer.keyDescription, database: writer.head.database)
         let classifier = ReplyClassifier(context, reports, memberTTLs)
         if let stop = classifier.overLimit(label, .excess(excess), leaving: isOverwriting ? .removed : .unchanged) {
@@ -263,7 +263,7 @@ final class SnapshotPhase {
     private func undoMove(to database: UInt32, key: RawSpan) {
         guard let origin = uncertainMoves.take(key, in: database) else { return }
         if let memberTTLs, memberTTLs.mayHave(key, database: database) {
-            return memberTTLs.move(key, from: database, to: Array("\(origin)".utf8).span.bytes)
+            return memberTTLs.move(key, from: database, to: "\(origin)".bytes.span.bytes)
         }
         batch.append("MOVE", key, Int64(origin))
     }

@@ -68,7 +68,7 @@ package final class Intake: FlowReceiver {
         self.clock = clock
     }
 
-    deinit { state.withLock { budget.giveBackMemory($0.slabCount * Slab.capacity) } }
+    deinit { state.withLock { budget.releaseMemory($0.slabCount * Slab.capacity) } }
 
     /// Sets a handler that is called on the flow's queue when something has arrived after the consumer found nothing.
     package func setDataHandler(_ handler: @escaping @Sendable () -> Void) {
@@ -165,7 +165,7 @@ package final class Intake: FlowReceiver {
             (spare.filled, spare.taken) = (0, 0)
             return spare
         }
-        return budget.takeMemory(Slab.capacity, isGuaranteed: isGuaranteed) ? Slab() : nil
+        return budget.reserveMemory(Slab.capacity, isGuaranteed: isGuaranteed) ? Slab() : nil
     }
 
     private func commit(_ change: (inout State) -> Void) {
@@ -217,7 +217,7 @@ package final class Intake: FlowReceiver {
                 state.spoolEnd += UInt64(Slab.capacity)
                 state.arrivals.append((state.spoolEnd, slab.oldestArrival, slab.arrivedAt))
                 state.diskFailure = nil
-                budget.giveBackMemory(Slab.capacity)
+                budget.releaseMemory(Slab.capacity)
             }
         }
     }
@@ -233,46 +233,23 @@ package final class Intake: FlowReceiver {
         case failed(SystemError)
     }
 
+    /// How the next bytes are come by.
+    private enum Step {
+        case done(Next)
+        case readSpool(SpoolFile, offset: UInt64, count: Int, arrivals: (oldest: Int64, newest: Int64))
+    }
+
     /// Returns the next bytes, in order. They stay valid as long as the chunk is kept.
     package func next() -> Next {
-        enum Step {
-            case done(Next)
-            case readSpool(SpoolFile, offset: UInt64, count: Int, arrivals: (oldest: Int64, newest: Int64))
-        }
         var emptied: SpoolFile?
-        let step: Step = state.withLock { state in
+        let step = state.withLock { state in
             while true {
-                while let slab = state.head.first {
-                    if !slab.untaken.isEmpty {
-                        let range = slab.untaken
-                        slab.taken = slab.filled
-                        state.queuedBytes -= range.count
-                        return .done(
-                            .chunk(
-                                IntakeChunk(
-                                    slab: slab, range: range, arrivedAt: slab.arrivedAt,
-                                    oldestArrival: slab.oldestArrival)))
-                    }
-                    guard slab.isFull || !state.isSpoolEmpty || !state.tail.isEmpty else { break }
-                    recycle(state.head.removeFirst(), &state)
-                }
-                if !state.isSpoolEmpty, let spool = state.spool {
-                    while let first = state.arrivals.first, first.end <= state.spoolStart {
-                        state.arrivals.removeFirst()
-                    }
-                    let (end, oldest, newest) = state.arrivals.first ?? (state.spoolEnd, 0, 0)
-                    return .readSpool(
-                        spool, offset: state.spoolStart, count: min(Int(end - state.spoolStart), Slab.capacity),
-                        arrivals: (oldest, newest))
-                }
+                if let chunk = nextInMemory(&state) { return Step.done(.chunk(chunk)) }
+                if let step = nextOnDisk(&state) { return step }
                 if state.tail.isEmpty { break }
                 swap(&state.head, &state.tail)
             }
-            if !state.isSpooling {
-                emptied = state.spool
-                state.spool = nil
-                (state.spoolStart, state.spoolEnd, state.arrivals) = (0, 0, [])
-            }
+            emptied = dropSpool(&state)
             if state.hasEnded { return .done(.end) }
             state.isConsumerWaiting = true
             return .done(.empty)
@@ -284,6 +261,42 @@ package final class Intake: FlowReceiver {
         case .readSpool(let spool, let offset, let count, let arrivals):
             return read(spool, at: offset, count: count, arrivals: arrivals)
         }
+    }
+
+    private func nextInMemory(_ state: inout State) -> IntakeChunk? {
+        while let slab = state.head.first {
+            if !slab.untaken.isEmpty {
+                let range = slab.untaken
+                slab.taken = slab.filled
+                state.queuedBytes -= range.count
+                return IntakeChunk(
+                    slab: slab, range: range, arrivedAt: slab.arrivedAt, oldestArrival: slab.oldestArrival)
+            }
+            guard slab.isFull || !state.isSpoolEmpty || !state.tail.isEmpty else { break }
+            recycle(state.head.removeFirst(), &state)
+        }
+        return nil
+    }
+
+    private func nextOnDisk(_ state: inout State) -> Step? {
+        guard !state.isSpoolEmpty, let spool = state.spool else { return nil }
+        while let first = state.arrivals.first, first.end <= state.spoolStart { state.arrivals.removeFirst() }
+        let (end, oldest, newest) = state.arrivals.first ?? (state.spoolEnd, 0, 0)
+        return .readSpool(
+            spool, offset: state.spoolStart, count: min(Int(end - state.spoolStart), Slab.capacity),
+            arrivals: (oldest, newest))
+    }
+
+    /// Everything on the disk has been read.
+    ///
+    /// - Returns: the file, to be let go of; `nil` when there is none, or it is being written.
+    private func dropSpool(_ state: inout State) -> SpoolFile? {
+        if state.isSpooling { return nil }
+        defer {
+            state.spool = nil
+            (state.spoolStart, state.spoolEnd, state.arrivals) = (0, 0, [])
+        }
+        return state.spool
     }
 
     private func read(
@@ -311,7 +324,7 @@ package final class Intake: FlowReceiver {
         if state.spare.isEmpty, !budget.isMemoryShort, isKnownUniquelyReferenced(&slab) {
             state.spare.append(slab)
         } else {
-            budget.giveBackMemory(Slab.capacity)
+            budget.releaseMemory(Slab.capacity)
         }
     }
 }

@@ -34,14 +34,14 @@ package final class SpoolBudget: Sendable {
     var memoryLimit: Int { diskBytes > 0 ? max(memoryBytes, memoryBytes / 2 + Self.leastReserve) : memoryBytes }
 
     /// - Parameter isGuaranteed: whether the memory may exceed the limit.
-    func takeMemory(_ count: Int, isGuaranteed: Bool) -> Bool {
-        Self.take(count, of: memoryUsed, limit: isGuaranteed ? .max : memoryLimit)
+    func reserveMemory(_ count: Int, isGuaranteed: Bool) -> Bool {
+        Self.reserve(count, of: memoryUsed, limit: isGuaranteed ? .max : memoryLimit)
     }
-    func giveBackMemory(_ count: Int) { memoryUsed.subtract(count, ordering: .relaxed) }
-    func takeDisk(_ count: Int) -> Bool { Self.take(count, of: diskUsed, limit: diskBytes) }
-    func giveBackDisk(_ count: Int) { diskUsed.subtract(count, ordering: .relaxed) }
+    func releaseMemory(_ count: Int) { memoryUsed.subtract(count, ordering: .relaxed) }
+    func reserveDisk(_ count: Int) -> Bool { Self.reserve(count, of: diskUsed, limit: diskBytes) }
+    func releaseDisk(_ count: Int) { diskUsed.subtract(count, ordering: .relaxed) }
 
-    private static func take(_ count: Int, of used: borrowing Atomic<Int>, limit: Int) -> Bool {
+    private static func reserve(_ count: Int, of used: borrowing Atomic<Int>, limit: Int) -> Bool {
         if used.add(count, ordering: .relaxed).newValue <= limit { return true }
         used.subtract(count, ordering: .relaxed)
         return false

@@ -31,13 +31,13 @@ final class SpoolFile: @unchecked Sendable {  // the spooler writes, the consume
 
         deinit {
             close(descriptor)
-            budget.giveBackDisk(written)
+            budget.releaseDisk(written)
         }
 
         /// Takes the bytes from the budget that the segment needs beyond its size to reach `end`.
         func reserve(upTo end: Int) -> Bool {
             guard end > written else { return true }
-            guard budget.takeDisk(end - written) else { return false }
+            guard budget.reserveDisk(end - written) else { return false }
             written = end
             return true
         }

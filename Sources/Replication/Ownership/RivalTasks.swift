@@ -5,13 +5,13 @@ struct RivalTasks {
     let registry: TaskRegistry
     let control: TargetControl
 
-    /// Writes `claim` into this task's line, then checks whether the process of another task follows the same source. If
-    /// two processes do so at the same time, the one that wrote first continues.
+    /// Writes `claim` into this task's entry, then looks whether another task's process follows the same source. Of two that do
+    /// so at the same time the one goes on that has written first.
     ///
     /// - Throws: `TargetError`; `taskTaken` if another process follows the source. The claim is withdrawn then.
     func demandNone(beside claim: SourceClaim) async throws(TargetError) {
         let before = registry.claim(claim)
-        let others = try await control.exchangeLines(registry)
+        let others = try await control.exchangeEntries(registry)
         guard let rival = try await rival(of: claim, among: others) else { return }
         registry.withdraw(to: before == .claimed(claim) ? nil : before)
         // A failure here does no harm: the line means nothing without the owner record, which goes with the process.
@@ -60,10 +60,10 @@ struct RivalTasks {
         _ claim: SourceClaim, _ checkpoint: String, _ source: FollowedSource
     ) async throws(TargetError) -> Bool {
         switch source {
-        case .none: return false
+        case .refused: return false
         case .claimed(let other): return other.collides(with: claim)
         // A task of an earlier version. Its positions name the source, if they are in the target.
-        case .unsaid:
+        case .unknown:
             return try await control.hash(checkpoint).contains {
                 isPosition($0.key, $0.value, of: claim.replicationID)
             }

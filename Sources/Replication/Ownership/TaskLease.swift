@@ -93,41 +93,43 @@ actor TaskLease {
         try rights.demandNeeded(user: user, ownKeys: ownKeys)
         target.profile.hasRestore = rights.allows("RESTORE")
         target.profile.hasScripts = rights.allows("EVAL")
-        let task = try await takeRecord(from: target.holder.get())
+        let task = try await acquireRecord(from: target.holder.get())
         if renewal == nil { renewal = Task { await self.renewRecord() } }
         return Claim(target: target, rights: rights, task: task)
     }
 
+    /// Another process's record, while it is waited for whether that still runs.
+    private struct RivalRecord {
+        let text: String
+        let endsIn: Int64
+        let seen = ContinuousClock.now
+
+        var age: Duration { seen.duration(to: .now) }
+
+        /// Somebody else has been quicker, or it has been renewed: its process lives.
+        func hasChanged(to holder: RecordHolder) -> Bool {
+            holder.text != text || holder.endsIn > endsIn - age.milliseconds + TaskLease.renewalMilliseconds
+        }
+    }
+
     /// - Parameter holder: the value of the record's key.
-    private func takeRecord(from holder: RecordHolder) async throws(TargetError) -> TaskFindings {
+    private func acquireRecord(from holder: RecordHolder) async throws(TargetError) -> TaskFindings {
         var holder = holder
-        var rival: (text: String, endsIn: Int64, seen: ContinuousClock.Instant)?
+        var rival: RivalRecord?
         var abandoned: String?
         var hasRetried = false
         while true {
             do throws(TargetError) {
-                let found = holder.text
-                if found.map({ $0 == record.text || $0 == abandoned || ProcessIdentity.hasEnded($0) }) ?? true {
-                    if let task = try await ownership.take(from: holder) {
-                        if let found, found != record.text {
-                            logger.notice(
-                                "taking the task over from \(OwnershipRecord.description(of: found)), which has ended")
-                        }
-                        hasOwned = true
-                        return task
-                    }
+                guard let found = holder.text, !isFree(found), found != abandoned else {
+                    if let task = try await takeOver(from: holder) { return task }
                     holder = try await ownership.holder()
                     continue
                 }
-                guard let found else { continue }
                 if hasOwned { throw lose(to: found) }
                 if let rival {
-                    // Another process was faster, or the owner has renewed the record, so the owner is alive.
-                    let elapsed = rival.seen.duration(to: .now)
-                    let isRenewed = holder.endsIn > rival.endsIn - elapsed.milliseconds + Self.renewalMilliseconds
-                    guard rival.text == found, !isRenewed else { throw refusal(found) }
+                    if rival.hasChanged(to: holder) { throw refusal(found) }
                     // A record that lasts this long without being renewed has no TTL, and no living process owns it.
-                    if elapsed > OwnershipRecord.lifetime * 1.5 { abandoned = found }
+                    if rival.age > OwnershipRecord.lifetime * 1.5 { abandoned = found }
                 } else {
                     if try await control.hasOtherConnections() == false {
                         abandoned = found
@@ -136,7 +138,7 @@ actor TaskLease {
                     logger.info(
                         "the task was last run by \(OwnershipRecord.description(of: found)): waiting up to \(OwnershipRecord.lifetime.components.seconds) s to see whether it still runs",
                         metadata: ["phase": "connecting"])
-                    rival = (found, holder.endsIn, .now)
+                    rival = RivalRecord(text: found, endsIn: holder.endsIn)
                 }
                 try await waitForRival()
                 holder = try await ownership.holder()
@@ -149,6 +151,19 @@ actor TaskLease {
         }
     }
 
+    /// The record is this process's own, or of one that has ended on this machine.
+    private func isFree(_ text: String) -> Bool { text == record.text || ProcessIdentity.hasEnded(text) }
+
+    /// - Returns: `nil` when somebody else has been quicker.
+    private func takeOver(from holder: RecordHolder) async throws(TargetError) -> TaskFindings? {
+        guard let task = try await ownership.acquire(from: holder) else { return nil }
+        if let found = holder.text, found != record.text {
+            logger.notice("taking the task over from \(OwnershipRecord.description(of: found)), which has ended")
+        }
+        hasOwned = true
+        return task
+    }
+
     // MARK: The source
 
     /// Notes in the target which source this process is about to follow, unless the process of another task follows it
@@ -157,7 +172,7 @@ actor TaskLease {
     /// - Parameter scope: the databases that this process may fill.
     /// - Throws: `TargetError`; `taskTaken` if another process follows the source.
     func claimSource(_ replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
-        // A renewal would write the line too, without reading the lines of others.
+        // A renewal writes the entry too, and reads nothing.
         isClaiming = true
         defer { isClaiming = false }
         _ = await renewing?.value

@@ -1,5 +1,6 @@
 import Glibc
 import Link
+import Wire
 
 /// Notes in a file of the state directory where a value is being built, so that the place is known after a crash.
 ///
@@ -14,7 +15,7 @@ struct BuildingNote: Sendable {
         guard let path else { return }
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
         guard descriptor >= 0 else { return }
-        let bytes = Array(text.utf8)
+        let bytes = text.bytes
         _ = retryingInterrupts { Glibc.write(descriptor, bytes, bytes.count) }
         close(descriptor)
     }

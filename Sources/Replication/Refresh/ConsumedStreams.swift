@@ -68,7 +68,7 @@ package final class ConsumedStreams: Sendable {
     }
 
     /// Notes that `destination`, in the same flow, gets the groups that `key` has in the target.
-    func handOn(_ key: RefreshKey, to destination: RefreshKey) {
+    func transfer(_ key: RefreshKey, to destination: RefreshKey) {
         guard let flow = state.withLock({ $0.flows[key] }) else { return }
         note(destination, flow: flow)
     }

@@ -104,8 +104,8 @@ final class FlowRefresher {
         }
         if let unsupported = profile.unsupported(type) { return leaveOut(key, type, unsupported) }
         let restore = StoredJournalCommand(arguments: [
-            Array("RESTORE".utf8), key.key, Array("\(answer.expiresAt ?? 0)".utf8), payload, Array("REPLACE".utf8),
-            Array("ABSTTL".utf8),
+            "RESTORE".bytes, key.key, "\(answer.expiresAt ?? 0)".bytes, payload, "REPLACE".bytes,
+            "ABSTTL".bytes,
         ])
         // Anything that the target cannot hold of the value has been reported before.
         stages.reports.isRefreshing = true

@@ -21,7 +21,7 @@ final class RefreshFile {
         var end: Int
     }
 
-    private static let magic = Array("df2rfsh1".utf8)
+    private static let magic = "df2rfsh1".bytes
     private static let headBytes = 16
     private static let requestHeadBytes = 16
     /// The length of the longest possible key.

@@ -33,7 +33,7 @@ final class RefreshHistory {
         var mayBeMore = false
     }
 
-    private static let magic = Array("df2rfdn1".utf8)
+    private static let magic = "df2rfdn1".bytes
     private static let headBytes = 16
     private static let entryHeadBytes = 32
 
@@ -246,7 +246,7 @@ final class RefreshHistory {
         guard let check = reader.readLittleEndian(UInt32.self), let key = reader.readSpan(Int(count)),
             Self.check(of: head, key) == check
         else { return nil }
-        let name = key.withUnsafeBytes { Array($0) }
+        let name = Array(copying: key)
         return Entry(
             request: RefreshRequest(
                 RefreshKey(database: database, key: name), flow: FlowID(Int(flow)), origin: origin),

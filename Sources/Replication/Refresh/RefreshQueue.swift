@@ -36,9 +36,6 @@ package final class RefreshQueue: Sendable {
 
     /// The maximum number of keys in memory.
     private let mostInMemory: Int
-    private let mostFileBytes: Int
-    /// The distance in the file after which a key that still waits is appended to the end again.
-    private static let stragglerBytes = 1 << 20
 
     /// The result of a request.
     package enum Admission: Sendable {
@@ -58,18 +55,16 @@ package final class RefreshQueue: Sendable {
     private struct State {
         var schedule = RefreshSchedule()
         var figures = Figures()
-        var file: RefreshFile?
+        /// `nil`: memory is all there is.
+        var backlog: RefreshBacklog?
         var history: RefreshHistory?
-        /// The offset in the file from which keys have not been read back.
-        var readOffset = 0
-        var onDisk = 0
-        /// The fingerprints of the keys on disk, so that a key is there only once.
-        var fingerprints: WaitingFingerprints
-        var headNotedAt: Int64 = 0
-        /// The number of the next requested key. The keys on disk have the last numbers before it.
+        /// Of the next key that is asked for. Those of the backlog have the last ones before it.
         var nextNumber: UInt64 = 1
         var hurry: Hurry?
+        /// What was logged last.
         var failure: String?
+
+        var backlogCount: Int { backlog?.count ?? 0 }
     }
 
     private let state: Lock<State>
@@ -89,21 +84,15 @@ package final class RefreshQueue: Sendable {
         self.logger = logger
         self.clock = clock
         self.mostInMemory = mostInMemory
-        self.mostFileBytes = mostFileBytes
-        var state = State(fingerprints: WaitingFingerprints(mostExact: mostFingerprints))
+        var state = State()
         if let path {
             do throws(SystemError) {
-                let file = try RefreshFile(path: path) { key, database in
-                    state.onDisk += 1
-                    state.fingerprints.insert(KeySet.fingerprint(key, database: database))
-                }
-                state.file = file
-                state.readOffset = file.head
-                state.figures.asked = state.onDisk
-                state.nextNumber += UInt64(state.onDisk)
+                let backlog = try RefreshBacklog(
+                    path: path, mostFileBytes: mostFileBytes, mostFingerprints: mostFingerprints)
+                state.figures.asked = backlog.count
+                state.nextNumber += UInt64(backlog.count)
+                state.backlog = backlog
             } catch {
-                state.onDisk = 0
-                state.fingerprints.removeAll()
                 logger.error("the keys to be refreshed cannot be kept in a file, and are lost by a restart: \(error)")
             }
         }
@@ -120,7 +109,7 @@ package final class RefreshQueue: Sendable {
     package var figures: Figures {
         state.withLock { state in
             var figures = state.figures
-            figures.waiting = state.schedule.count + state.onDisk
+            figures.waiting = state.schedule.count + state.backlogCount
             return figures
         }
     }
@@ -138,7 +127,7 @@ package final class RefreshQueue: Sendable {
 
     /// Notes that `destination` gets the value that `key` has in the target. If `key` must be read, `destination` must be
     /// read too.
-    func handOn(_ key: RefreshKey, to destination: RefreshKey, flow: FlowID) {
+    func transfer(_ key: RefreshKey, to destination: RefreshKey, flow: FlowID) {
         let now = clock()
         let failure = state.withLock { state -> String? in
             guard let origin = origin(of: key, state) else { return nil }
@@ -154,12 +143,7 @@ package final class RefreshQueue: Sendable {
     /// Why a key waits; `nil` if it does not. If very many keys are on disk, a few keys that do not wait get a reason.
     private func origin(of key: RefreshKey, _ state: State) -> RefreshOrigin? {
         if let origin = state.schedule.origin(of: key) { return origin }
-        guard state.onDisk > 0 else { return nil }
-        return state.fingerprints.mayContain(Self.fingerprint(of: key)) ? .stream : nil
-    }
-
-    private static func fingerprint(of key: RefreshKey) -> UInt64 {
-        KeySet.fingerprint(key.key.span.bytes, database: key.database)
+        return state.backlog?.mayContain(key) == true ? .stream : nil
     }
 
     /// - Returns: the admission, and a failure to be logged.
@@ -176,45 +160,36 @@ package final class RefreshQueue: Sendable {
             _ = state.schedule.add(request, at: nil, number: state.nextNumber, now: now)
             return (.added, nil)
         }
-        let fingerprint = Self.fingerprint(of: request.key)
-        if state.onDisk > 0, state.fingerprints.contains(fingerprint) { return (.known, nil) }
-        let hasRoom = state.onDisk == 0 && state.schedule.count < mostInMemory
-        guard let file = state.file, file.end < mostFileBytes else {
-            guard hasRoom else {
-                state.figures.failed += 1
-                let failure = "there is no room for more keys to be refreshed: those that come now are left out"
-                return (.noRoom, report(failure, &state))
+        if state.backlog?.contains(request.key) == true { return (.known, nil) }
+        let hasRoom = state.backlogCount == 0 && state.schedule.count < mostInMemory
+        var failure: String?
+        if state.backlog?.isFull == false {
+            do throws(SystemError) {
+                let place = try state.backlog?.append(request, waits: !hasRoom)
+                count(request, inMemory: hasRoom, at: place, now: now, &state)
+                return (.added, nil)
+            } catch {
+                failure = "the keys to be refreshed cannot be written to a file: \(error)"
             }
-            state.figures.asked += 1
-            _ = state.schedule.add(request, at: nil, number: takeNumber(&state), now: now)
-            return (.added, nil)
+        } else if !hasRoom {
+            failure = "there is no room for more keys to be refreshed: those that come now are left out"
         }
-        do throws(SystemError) {
-            let place = try file.append(request)
-            state.figures.asked += 1
-            if hasRoom {
-                state.readOffset = place.end
-                _ = state.schedule.add(request, at: place, number: takeNumber(&state), now: now)
-            } else {
-                _ = takeNumber(&state)
-                state.onDisk += 1
-                state.fingerprints.insert(fingerprint)
-            }
-            return (.added, nil)
-        } catch {
-            let failure = report("the keys to be refreshed cannot be written to a file: \(error)", &state)
-            guard hasRoom else {
-                state.figures.failed += 1
-                return (.noRoom, failure)
-            }
-            _ = state.schedule.add(request, at: nil, number: takeNumber(&state), now: now)
-            return (.added, failure)
+        let news = failure.flatMap { report($0, &state) }
+        guard hasRoom else {
+            state.figures.failed += 1
+            return (.noRoom, news)
         }
+        count(request, inMemory: true, at: nil, now: now, &state)
+        return (.added, news)
     }
 
-    private func takeNumber(_ state: inout State) -> UInt64 {
-        defer { state.nextNumber += 1 }
-        return state.nextNumber
+    private func count(
+        _ request: RefreshRequest, inMemory: Bool, at place: RefreshFile.Place?, now: Int64, _ state: inout State
+    ) {
+        state.figures.asked += 1
+        let number = state.nextNumber
+        state.nextNumber += 1
+        if inMemory { _ = state.schedule.add(request, at: place, number: number, now: now) }
     }
 
     /// Returns the failure if it must be logged: it differs from the last one.
@@ -231,71 +206,40 @@ package final class RefreshQueue: Sendable {
         let (requests, failure) = state.withLock { state in
             let failure = refill(&state, now: now)
             let requests = state.schedule.take(atMost: limit, urgent: max(limit, urgent), now: now)
-            noteHead(&state, now: now)
+            do throws(SystemError) { try state.backlog?.trim(&state.schedule, now: now) } catch {
+                // Done keys would be refreshed again after a restart.
+                state.failure = "\(error)"
+            }
             return (requests, failure)
         }
         if let failure { logger.error("\(failure)") }
         return requests
     }
 
-    /// Reads keys back from the file while there is room in memory.
+    /// Brings keys of the backlog to memory.
     ///
-    /// - Returns: a failure to be logged.
+    /// - Returns: what is to be logged.
     private func refill(_ state: inout State, now: Int64) -> String? {
-        guard let file = state.file else { return nil }
-        while state.onDisk > 0, state.schedule.count < mostInMemory {
-            let next: (request: RefreshRequest, place: RefreshFile.Place)?
+        while state.backlogCount > 0, state.schedule.count < mostInMemory {
+            let number = state.nextNumber - UInt64(state.backlogCount)
             do throws(SystemError) {
-                next = try file.read(at: state.readOffset)
+                guard let (request, place) = try state.backlog?.popFirst() else { return dropBacklog(&state) }
+                _ = state.schedule.add(request, at: place, number: number, now: now)
             } catch {
                 // The keys stay in the file and are read the next time.
                 return report("the keys to be refreshed cannot be read from a file: \(error)", &state)
             }
-            guard let (request, place) = next else {
-                let lost = state.onDisk
-                state.figures.failed += lost
-                state.onDisk = 0
-                state.fingerprints.removeAll()
-                return report(
-                    "the file of the keys to be refreshed is damaged: \(lost) keys are left out; 'df2redis verify' finds those that differ",
-                    &state)
-            }
-            state.readOffset = place.end
-            let number = state.nextNumber - UInt64(state.onDisk)
-            state.onDisk -= 1
-            state.fingerprints.remove(Self.fingerprint(of: request.key))
-            _ = state.schedule.add(request, at: place, number: number, now: now)
         }
-        if state.onDisk == 0 { state.fingerprints.removeAll() }
         return nil
     }
 
-    /// Notes once a second in the file which keys are done, so that they are not read again.
-    private func noteHead(_ state: inout State, now: Int64) {
-        guard let file = state.file, now - state.headNotedAt >= 1000 else { return }
-        state.headNotedAt = now
-        do throws(SystemError) {
-            if state.schedule.count == 0, state.onDisk == 0 {
-                if file.end > file.head { try file.reset() }
-                state.readOffset = file.head
-                return
-            }
-            for request in state.schedule.stragglers(before: state.readOffset, distance: Self.stragglerBytes) {
-                guard state.onDisk == 0 else { break }
-                let place = try file.append(request)
-                state.readOffset = place.end
-                state.schedule.setPlace(place, of: request.key)
-            }
-            try file.setHead(min(state.schedule.firstOffset ?? state.readOffset, state.readOffset))
-            let moved = try file.compact()
-            if moved > 0 {
-                state.readOffset -= moved
-                state.schedule.moveOffsets(by: moved)
-            }
-        } catch {
-            // Done keys would be refreshed again after a restart.
-            state.failure = "\(error)"
-        }
+    private func dropBacklog(_ state: inout State) -> String? {
+        let lost = state.backlogCount
+        state.figures.failed += lost
+        state.backlog?.drop()
+        return report(
+            "the file of the keys to be refreshed is damaged: \(lost) keys are left out; 'df2redis verify' finds those that differ",
+            &state)
     }
 
     /// Schedules the key to be read again later.
@@ -398,9 +342,7 @@ package final class RefreshQueue: Sendable {
     package func fullSyncBegins() {
         state.withLock { state in
             state.schedule.removeAll()
-            state.onDisk = 0
-            state.fingerprints.removeAll()
-            if let file = state.file, (try? file.reset()) != nil { state.readOffset = file.head }
+            state.backlog?.removeAll()
             try? state.history?.forget()
         }
     }
@@ -418,9 +360,9 @@ package final class RefreshQueue: Sendable {
 
     private func outstanding(before mark: UInt64, _ state: State) -> (waiting: Int, changing: Int) {
         var outstanding = state.schedule.outstanding(before: mark)
-        let firstOnDisk = state.nextNumber - UInt64(state.onDisk)
+        let firstInBacklog = state.nextNumber - UInt64(state.backlogCount)
         let end = min(mark, state.nextNumber)
-        if state.onDisk > 0, end > firstOnDisk { outstanding.waiting += Int(end - firstOnDisk) }
+        if end > firstInBacklog { outstanding.waiting += Int(end - firstInBacklog) }
         return outstanding
     }
 

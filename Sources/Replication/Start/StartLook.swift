@@ -18,7 +18,7 @@ package struct StartLook {
     /// - Parameter targetRunID: the run id of the target's process.
     /// - Throws: `ReplicationError`; an error with `.configuration` would also end a start.
     package func outlook(targetRunID: String) async throws(ReplicationError) -> StartOutlook {
-        let inspector = SourceInspector(settings: settings.source, socketStore: NoSocketKeeper())
+        let inspector = SourceInspector(settings: settings.source, socketStore: NoSocketStore())
         let connector = TargetConnector(settings: settings.target)
         let control = TargetControl(connector: connector, role: "start")
         let outlook: Result<StartOutlook, ReplicationError>

@@ -85,9 +85,9 @@ enum FlowTargetEvent {
     /// The target has taken some of the batch that is being written.
     case hasRoom
     /// Something prevents the batch from being completed. The target retries by itself.
-    case away(TargetError)
+    case unavailable(TargetError)
     /// The obstacle is gone.
-    case back
+    case available
     /// Nothing more can be applied in this session.
     case failed(ReplicationError)
 }

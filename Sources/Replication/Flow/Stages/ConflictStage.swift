@@ -48,10 +48,10 @@ final class ConflictStage: RecordStage {
             // The target is asked for keys of a database only after the database has been prepared.
             guard builder.touch(database), !reserved.contains(key) else { return }
             if !keys.contains(KeySet.fingerprint(key, database: database)) {
-                unknown.append(Place(database: database, key: key.withUnsafeBytes { Array($0) }))
+                unknown.append(Place(database: database, key: Array(copying: key)))
             } else if !foreign.isEmpty {
                 isForeign =
-                    isForeign || foreign.contains(Place(database: database, key: key.withUnsafeBytes { Array($0) }))
+                    isForeign || foreign.contains(Place(database: database, key: Array(copying: key)))
             }
         }
         guard unknown.isEmpty else {

@@ -82,7 +82,7 @@ final class FlowStages {
         admission = reconcile.admit(command, at: place)
         if admission == .pass { admission = reservedNames.admit(command, at: place) }
         if admission == .pass { admission = otherDatabase.admit(command, at: place) }
-        if admission == .pass { handOn(command, at: place) }
+        if admission == .pass { transfer(command, at: place) }
         if admission == .pass, let memberTTLs { admission = memberTTLs.admit(command, at: place) }
         guard admission == .pass else { return admission }
         admission = rewrite.admit(command, at: place)
@@ -92,9 +92,9 @@ final class FlowStages {
         return admission
     }
 
-    private func handOn(_ command: borrowing JournalCommand, at place: RecordPlace) {
+    private func transfer(_ command: borrowing JournalCommand, at place: RecordPlace) {
         let lsn = place.isInSnapshot ? 0 : position.nextLSN
-        let count = reports.handOn(command, database: place.database, at: lsn)
-        if count > 0 { builder.batch.progress.handOns += count }
+        let count = reports.transfer(command, database: place.database, at: lsn)
+        if count > 0 { builder.batch.progress.transfers += count }
     }
 }

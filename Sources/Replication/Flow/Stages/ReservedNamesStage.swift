@@ -33,7 +33,7 @@ final class ReservedNamesStage: RecordStage {
             reports.report(.reservedKey, subject: command.nameText, key: key, database: database)
         }
         if step == 0, !isMovedAway {
-            command.forEachValueHandedOn(in: place.database) { _, key, database in
+            command.forEachValueTransfer(in: place.database) { _, key, database in
                 if !names.contains(key) { reports.refresh(key, database: database) }
             }
         }

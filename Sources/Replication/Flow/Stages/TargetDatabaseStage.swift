@@ -16,7 +16,7 @@ final class TargetDatabaseStage: RecordStage {
         reports.reportLeftOut(
             place.database, subject: command.nameText, key: command.keyOrEmpty, database: place.database)
         // The target lacks the value of a MOVE or COPY to a database that is kept.
-        command.forEachValueHandedOn(in: place.database) { _, key, database in
+        command.forEachValueTransfer(in: place.database) { _, key, database in
             guard context.keeps(database) else { return }
             reports.refreshMissing(key, subject: command.nameText, from: place.database, database: database)
         }

@@ -16,7 +16,7 @@ struct UncertainMoves {
 
         init(_ key: RawSpan, in database: UInt32) {
             self.database = database
-            self.key = key.withUnsafeBytes { Array($0) }
+            self.key = Array(copying: key)
         }
     }
 

@@ -25,7 +25,7 @@ final class UndecidedHLLs {
         guard entries.count < Self.most else { return false }
         entries.append(
             Entry(
-                head: head, key: key.withUnsafeBytes { Array($0) }, value: value.withUnsafeBytes { Array($0) }))
+                head: head, key: Array(copying: key), value: Array(copying: value)))
         return true
     }
 

@@ -1,5 +1,6 @@
 import Dragonfly
 import Redis
+import Wire
 
 /// Builds the work that removes a flow's own keys and marks from a cluster. Pure.
 struct ClusterCleanup {
@@ -27,7 +28,7 @@ struct ClusterCleanup {
                 // One key per command: while a slot is moving between two nodes, no node can remove both keys.
                 for name in names {
                     work.append(
-                        [Array("UNLINK".utf8), SlotTag.key(name, in: slot)], to: part, database: database,
+                        ["UNLINK".bytes, SlotTag.key(name, in: slot)], to: part, database: database,
                         mayRepeat: true)
                 }
             }
@@ -44,19 +45,19 @@ struct ClusterCleanup {
     ///
     /// - Parameter watch: what is expected of the nodes from now on; `nil` if nothing is.
     func notes(expecting watch: NodeWatch?) -> SlotWork {
-        let key = Array(checkpoint.name.utf8)
+        let key = checkpoint.name.bytes
         let work = SlotWork.maintenance()
         let part = work.addPart(KeySlot(of: key))
-        let (nodes, crossing) = (Array(ClusterFields.nodes(flow).utf8), Array(ClusterFields.crossing(flow).utf8))
+        let (nodes, crossing) = (ClusterFields.nodes(flow).bytes, ClusterFields.crossing(flow).bytes)
         if let watch {
-            work.append([Array("HSET".utf8), key, nodes, Array(watch.text.utf8)], to: part, mayRepeat: true)
-            work.append([Array("HDEL".utf8), key, crossing], to: part, mayRepeat: true)
+            work.append(["HSET".bytes, key, nodes, watch.text.bytes], to: part, mayRepeat: true)
+            work.append(["HDEL".bytes, key, crossing], to: part, mayRepeat: true)
         } else {
-            work.append([Array("HDEL".utf8), key, nodes, crossing], to: part, mayRepeat: true)
+            work.append(["HDEL".bytes, key, nodes, crossing], to: part, mayRepeat: true)
         }
         // A flow at rest has no flush pending. If a node still has the notice, it has lost the removal of the notice.
-        let notice = Array(FlushNotice.key(ofCheckpoint: checkpoint.name).utf8)
-        work.append([Array("UNLINK".utf8), notice], to: part, mayRepeat: true)
+        let notice = FlushNotice.key(ofCheckpoint: checkpoint.name).bytes
+        work.append(["UNLINK".bytes, notice], to: part, mayRepeat: true)
         return work
     }
 

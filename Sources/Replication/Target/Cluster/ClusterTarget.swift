@@ -23,7 +23,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private struct Run {
         let batch: CommandBatch
         var steps: ArraySlice<BatchStep>
-        var irregularities: [BatchOutcome.Irregularity] = []
+        var unexpectedReplies: [UnexpectedReply] = []
         /// Work that follows once the position is stored.
         var cleanups: [SlotWork] = []
     }
@@ -100,7 +100,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             _ = try await waiter.run(temporariesToRemove(removesMarks: removesMarks))
         }
         hasOpened = true
-        runner.looksAfterNodes = true
+        runner.watchesNodes = true
         return checkpoint?.finding ?? FlowTargetFinding(runID: context.targetRunID)
     }
 
@@ -217,7 +217,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             command.limits = context.targetLimits.limits
             guard let work = command.next(stamp: { nextStamp() }) else {
                 run?.steps.removeFirst()
-                if let refusal = command.refusal { run?.irregularities.append(refusal) }
+                if let refusal = command.refusal { run?.unexpectedReplies.append(refusal) }
                 if let cleanup = command.cleanup() { run?.cleanups.append(cleanup) }
                 return proceed()
             }
@@ -233,7 +233,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             guard let self, run != nil else { return }
             if let failure = work.failure { return fail(ReplicationError(failure, flow: flow)) }
             for slot in work.markedSlots { marks.wrote(in: slot) }
-            run?.irregularities += work.irregularities
+            run?.unexpectedReplies += work.unexpectedReplies
             if work.isForbidden { return cutShort() }
             then(work)
         }
@@ -244,7 +244,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private func cutShort() {
         guard let run else { return }
         self.run = nil
-        onEvent(.completed(run.batch, .cutShort(run.irregularities)))
+        onEvent(.completed(run.batch, .cutShort(run.unexpectedReplies)))
     }
 
     /// Stores the position, after everything else in the batch is done.
@@ -255,15 +255,15 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             marks.passed(FlowPosition(lsn: lsn))
         }
         guard let value = run.batch.checkpointValue else { return complete() }
-        let key = Array(context.checkpointKey.name.utf8)
-        var fields = [Array(context.checkpointKey.field(flow).utf8), value]
-        fields += [ClusterFields.nodes(flow), runner?.watch.text ?? ""].map { Array($0.utf8) }
-        fields += [context.checkpointKey.besideField(flow), "\(run.batch.progress.beside)"].map { Array($0.utf8) }
+        let key = context.checkpointKey.name.bytes
+        var fields = [context.checkpointKey.field(flow).bytes, value]
+        fields += [ClusterFields.nodes(flow), runner?.watch.text ?? ""].map(\.bytes)
+        fields += [context.checkpointKey.besideField(flow), "\(run.batch.progress.beside)"].map(\.bytes)
         if let crossing = lastCrossing, !isCrossingStored {
-            fields += [ClusterFields.crossing(flow), crossing.text].map { Array($0.utf8) }
+            fields += [ClusterFields.crossing(flow), crossing.text].map(\.bytes)
         }
         let work = SlotWork.maintenance()
-        work.append([Array("HSET".utf8), key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
+        work.append(["HSET".bytes, key] + fields, to: work.addPart(KeySlot(of: key)), mayRepeat: true)
         perform(work) { [weak self] _ in
             self?.isCrossingStored = true
             self?.cleanUp()
@@ -279,7 +279,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     private func complete() {
         guard let run else { return }
         self.run = nil
-        onEvent(.completed(run.batch, .applied(run.irregularities.sorted { $0.command < $1.command })))
+        onEvent(.completed(run.batch, .applied(run.unexpectedReplies.sorted { $0.command < $1.command })))
     }
 
     // MARK: A command that is sent while it is being built
@@ -305,7 +305,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         self.long = nil
         if let error = error ?? long.work.failure { return onEvent(.lost(error)) }
         marks.wrote(in: long.slot)
-        run = Run(batch: long.batch, steps: [], irregularities: long.work.irregularities)
+        run = Run(batch: long.batch, steps: [], unexpectedReplies: long.work.unexpectedReplies)
         if long.work.isForbidden { return cutShort() }
         storePosition()
     }
@@ -314,8 +314,9 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
 
     private func report(_ report: SlotRunner.Report) {
         switch report {
-        case .away(let error): if run != nil { onEvent(.away(error)) } else { noteWhileOpening(error) }
-        case .back: onEvent(.back)
+        case .unavailable(let error):
+            if run != nil { onEvent(.unavailable(error)) } else { noteWhileOpening(error) }
+        case .available: onEvent(.available)
         case .failed(let error):
             if let waiter, waiter.isWaiting { return waiter.end(.failure(error)) }
             fail(ReplicationError(error, flow: flow))
@@ -434,12 +435,4 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         for runner in closed { await runner.join() }
         closed = []
     }
-}
-
-/// Fields of the checkpoint's hash in addition to a flow's position.
-enum ClusterFields {
-    /// The marks that are expected of the nodes: `NodeWatch`.
-    static func nodes(_ flow: FlowID) -> String { "nodes:\(flow)" }
-    /// The last record whose commands crossed slots: `CrossingNote`.
-    static func crossing(_ flow: FlowID) -> String { "crossing:\(flow)" }
 }

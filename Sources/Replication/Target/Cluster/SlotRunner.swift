@@ -11,9 +11,9 @@ import Wire
 final class SlotRunner: @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
     enum Report {
         /// Something prevents the work from being done; it is retried.
-        case away(TargetError)
+        case unavailable(TargetError)
         /// The obstacle is gone.
-        case back
+        case available
         case failed(TargetError)
         /// A node ends each connection that brings a request with an argument of this size, with these words.
         case refused(argumentBytes: Int, String)
@@ -21,11 +21,11 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         case incomplete(Endpoint, KeySlot, NodeWatch.Verdict)
     }
 
-    /// How long a node may be silent before the runner checks whether another node has taken its place.
+    /// How long a node may be silent before the topology is read: another one may have taken its place.
     private static let silenceLimit = Duration.seconds(2)
     private static let refreshInterval = Duration.seconds(1)
-    /// How often the runner checks, also without work, that the nodes are still the masters.
-    private static let lookInterval = Duration.seconds(3)
+    /// How often the topology is read without any work: whether the nodes are still the masters.
+    private static let checkInterval = Duration.seconds(3)
     private static let longestWait = Duration.milliseconds(500)
     /// The number of attempts after which a part that is still not done is reported.
     private static let attemptsUntilReported = 8
@@ -47,30 +47,26 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             onFailed: { [unowned self] in failed($0, $1) },
             onRoom: { [unowned self] in longGrew() },
             questions: { [unowned self] in watch.questions(to: $0, in: view.topology) }))
+    private lazy var topologyRefresh = TopologyRefresh(cluster, queue: queue) { [weak self] in self?.refreshed($0) }
     private(set) var view: ClusterConnector.View
     var watch = NodeWatch()
     /// Returns the mark for a node: the current position and a new stamp.
     var nodeMark: () -> SlotMark
     /// Whether nodes are connected and asked for their marks even without work.
-    var looksAfterNodes = false
+    var watchesNodes = false
 
     private var work: SlotWork?
     private var onDone: ((SlotWork) -> Void)?
     private var long: Long?
-    /// Parts that must be sent or asked about.
-    private var waiting: [Int] = []
-    private var later: [(part: Int, time: ContinuousClock.Instant)] = []
-    private var askingAt: [Int: Endpoint] = [:]
+    /// Of `work`.
+    private var parts = PartQueue()
     /// The nodes of slots that have moved since the topology was read.
     private var moved: [KeySlot: Endpoint] = [:]
     /// The parts sent since the node's last confirmed mark, in order.
     private var pipelines: [Endpoint: [(parts: [Int], hasMark: Bool)]] = [:]
     /// Nodes that must get a mark.
     private var unmarked: Set<Endpoint> = []
-    private var refreshing: Task<Void, Never>?
-    private var lastRefresh = ContinuousClock.now
-    private var refreshPace = RetryPace()
-    private var isAway = false
+    private var hasReportedUnavailable = false
     private var isClosed = false
 
     init(
@@ -94,19 +90,19 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     func run(_ work: SlotWork, onDone: @escaping (SlotWork) -> Void) {
         precondition(self.work == nil, "one work at a time")
         (self.work, self.onDone) = (work, onDone)
-        (waiting, later, askingAt, pipelines) = (Array(0..<work.partCount), [], [:], [:])
+        (parts, pipelines) = (PartQueue(0..<work.partCount), [:])
         if work.isEmpty { queue.async { self.step() } } else { step() }
     }
 
     func close() {
         isClosed = true
-        refreshing?.cancel()
+        topologyRefresh.cancel()
         pool.close()
         (work, onDone, long) = (nil, nil, nil)
     }
 
     func join(isolation: isolated (any Actor)? = #isolation) async {
-        await refreshing?.value
+        await topologyRefresh.join(isolation: isolation)
         await pool.join()
     }
 
@@ -127,7 +123,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         precondition(work == nil, "one work at a time")
         long = Long(command: command, onEnd: onEnd, onRoom: onRoom)
         (work, onDone) = (command.work, { [weak self] _ in self?.endLong(nil) })
-        (waiting, later, askingAt, pipelines) = ([], [], [:], [:])
+        (parts, pipelines) = (PartQueue(), [:])
         longGrew()
     }
 
@@ -161,7 +157,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         guard let work, !isClosed else { return }
         if work.failure != nil { return finish(work) }
         longGrew()
-        becomeDue()
+        parts.becomeDue(at: .now)
         send(work)
         sendMarks(work)
         guard work.isDone, unmarked.isEmpty, pool.isIdle else { return }
@@ -172,29 +168,22 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         let onDone = onDone
         (self.work, self.onDone) = (nil, nil)
         if work.failure == nil { pool.isDone() }
-        if isAway, work.failure == nil {
-            isAway = false
-            onReport(.back)
+        if hasReportedUnavailable, work.failure == nil {
+            hasReportedUnavailable = false
+            onReport(.available)
         }
         onDone?(work)
     }
 
-    private func becomeDue() {
-        guard !later.isEmpty else { return }
-        let now = ContinuousClock.now
-        waiting += later.filter { $0.time <= now }.map(\.part)
-        later.removeAll { $0.time <= now }
-    }
-
     private func send(_ work: SlotWork) {
-        guard !waiting.isEmpty else { return }
+        guard !parts.ready.isEmpty else { return }
         let topology = view.topology
         var byShard = [[Int]](repeating: [], count: topology.shards.count)
         var elsewhere: [Endpoint: [Int]] = [:]
         var unserved: [Int] = []
-        for part in waiting {
+        for part in parts.takeReady() {
             let slot = work.slot(of: part)
-            if let endpoint = askingAt[part] ?? moved[slot] {
+            if let endpoint = parts.askedNode(of: part) ?? moved[slot] {
                 elsewhere[endpoint, default: []].append(part)
             } else if let shard = topology.shard(of: slot) {
                 byShard[shard].append(part)
@@ -202,26 +191,26 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                 unserved.append(part)
             }
         }
-        waiting = []
         for (shard, parts) in byShard.enumerated() where !parts.isEmpty {
             send(parts, to: topology.shards[shard].master.endpoint, of: work)
         }
         for (endpoint, parts) in elsewhere { send(parts, to: endpoint, of: work) }
         if !unserved.isEmpty {
-            away(TargetError(.notReady, "no node of the cluster serves slot \(work.slot(of: unserved[0]))"))
-            later += unserved.map { ($0, .now + Self.longestWait) }
+            reportUnavailable(
+                TargetError(.notReady, "no node of the cluster serves slot \(work.slot(of: unserved[0]))"))
+            for part in unserved { parts.add(part, after: Self.longestWait) }
             refresh()
         }
     }
 
-    private func send(_ parts: [Int], to endpoint: Endpoint, of work: SlotWork) {
-        guard let link = pool.link(to: endpoint) else { return waiting += parts }
+    private func send(_ sent: [Int], to endpoint: Endpoint, of work: SlotWork) {
+        guard let link = pool.link(to: endpoint) else { return sent.forEach { parts.add($0) } }
         // A node without slots to which a slot is being moved gets its mark once it has the slot.
         let markSlot = work.changesData ? watch.slot(at: endpoint, in: view.topology) : nil
-        if work.changesData { pipelines[endpoint, default: []].append((parts, markSlot != nil)) }
+        if work.changesData { pipelines[endpoint, default: []].append((sent, markSlot != nil)) }
         link.send { out, expected in
-            for part in parts {
-                work.send(part, asking: askingAt.removeValue(forKey: part) != nil, into: &out, &expected)
+            for part in sent {
+                work.send(part, asking: parts.takeAsking(part), into: &out, &expected)
             }
             if let markSlot { appendMark(in: markSlot, to: endpoint, &out, &expected) }
         }
@@ -239,7 +228,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func sendMarks(_ work: SlotWork) {
         for endpoint in unmarked {
-            guard refreshing == nil else { return }
+            guard !topologyRefresh.isReading else { return }
             guard let slot = watch.slot(at: endpoint, in: view.topology) else {
                 unmarked.remove(endpoint)
                 continue
@@ -262,7 +251,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         else { return }
         guard work.state(of: part) != .done else { return }
         if long != nil {
-            let cause = work.troubles[part]?.cause.text ?? "refused"
+            let cause = work.retries[part]?.cause.text ?? "refused"
             return endLong(TargetError(.notReady, "the target \(endpoint) does not take a long value now: \(cause)"))
         }
         sendAgain(part, of: work)
@@ -297,23 +286,24 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         case .ask, .tryAgain:
             // A mark in another slot of the node is as good.
             if watch.refused(at: endpoint, slotIsOpen: true, in: view.topology) { return }
-            away(TargetError(.notReady, "all slots of \(endpoint) are being moved: it takes no mark (\(text))"))
+            reportUnavailable(
+                TargetError(.notReady, "all slots of \(endpoint) are being moved: it takes no mark (\(text))"))
             refresh()
         case .moved(_, let informed):
             _ = watch.refused(at: endpoint, slotIsOpen: false, in: view.topology)
             refresh(asking: informed)
         case .down, nil:
             _ = watch.refused(at: endpoint, slotIsOpen: false, in: view.topology)
-            away(TargetError(.notReady, "the target \(endpoint) is not ready: \(text)"))
+            reportUnavailable(TargetError(.notReady, "the target \(endpoint) is not ready: \(text)"))
             refresh()
         }
     }
 
     private func sendAgain(_ part: Int, of work: SlotWork) {
-        guard let trouble = work.troubles[part] else { return waiting.append(part) }
+        guard let next = work.retries[part] else { return parts.add(part) }
         var wait = Duration.zero
-        if trouble.attempts > 3 { wait = min(retry.wait(before: trouble.attempts - 3), Self.longestWait) }
-        switch trouble.cause {
+        if next.attempts > 3 { wait = min(retry.wait(before: next.attempts - 3), Self.longestWait) }
+        switch next.cause {
         case .redirected(.moved(let slot, let endpoint)):
             // A node that was not a master may have taken the place of one without its last writes. Nothing is written
             // there before the topology shows whose place it took and the node has been asked for the mark.
@@ -323,29 +313,29 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
                 wait = max(wait, .milliseconds(20))
             }
             refresh(asking: endpoint)
-        case .redirected(.ask(_, let endpoint)): askingAt[part] = endpoint
+        case .redirected(.ask(_, let endpoint)): parts.ask(part, at: endpoint)
         case .redirected(.tryAgain): wait = max(wait, .milliseconds(20))
         case .redirected(.down(let text)):
             wait = max(wait, .milliseconds(100))
             refresh()
-            away(TargetError(.notReady, "the target is not ready: \(text)"))
+            reportUnavailable(TargetError(.notReady, "the target is not ready: \(text)"))
         case .passing(let text):
-            wait = max(wait, min(retry.wait(before: trouble.attempts), Self.longestWait))
-            away(TargetError(.notReady, "the target refuses writes: \(text)"))
+            wait = max(wait, min(retry.wait(before: next.attempts), Self.longestWait))
+            reportUnavailable(TargetError(.notReady, "the target refuses writes: \(text)"))
         }
-        if trouble.attempts == Self.attemptsUntilReported {
-            away(
+        if next.attempts == Self.attemptsUntilReported {
+            reportUnavailable(
                 TargetError(
                     .notReady,
-                    "slot \(work.slot(of: part)) of the cluster is not to be had since \(trouble.attempts) attempts: \(trouble.cause.text)"
+                    "slot \(work.slot(of: part)) of the cluster is not to be had since \(next.attempts) attempts: \(next.cause.text)"
                 ))
         }
-        if wait == .zero { waiting.append(part) } else { later.append((part, .now + wait)) }
+        parts.add(part, after: wait)
     }
 
-    private func away(_ error: TargetError) {
-        isAway = true
-        onReport(.away(error))
+    private func reportUnavailable(_ error: TargetError) {
+        hasReportedUnavailable = true
+        onReport(.unavailable(error))
     }
 
     // MARK: Connections
@@ -365,27 +355,21 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func failed(_ endpoint: Endpoint, _ error: TargetError) {
         guard error.isTransient else { return onReport(.failed(error)) }
-        if work != nil { away(error) }
-        // The slots' masters say where the parts for this node must be sent now.
-        askingAt = askingAt.filter { $0.value != endpoint }
+        if work != nil { reportUnavailable(error) }
+        parts.forgetAsking(at: endpoint)
         refresh()
     }
 
-    private func lost(_ endpoint: Endpoint, _ parts: Set<Int>, _ error: TargetError) {
+    private func lost(_ endpoint: Endpoint, _ unanswered: Set<Int>, _ error: TargetError) {
         // The node's successor may lack everything that the node confirmed after its last mark.
-        let doubtful = parts.union((pipelines.removeValue(forKey: endpoint) ?? []).flatMap(\.parts))
+        let doubtful = unanswered.union((pipelines.removeValue(forKey: endpoint) ?? []).flatMap(\.parts))
         watch.lost(endpoint)
         if long != nil {
             if !doubtful.isEmpty { endLong(error) }
         } else if let work {
-            for part in doubtful {
-                work.lost(part)
-                askingAt[part] = nil
-                later.removeAll { $0.part == part }
-                waiting.removeAll { $0 == part }
-            }
-            waiting += doubtful.sorted()
-            if !doubtful.isEmpty { away(error) }
+            for part in doubtful { work.lost(part) }
+            parts.restart(doubtful)
+            if !doubtful.isEmpty { reportUnavailable(error) }
         }
         if error.code == .protocolViolation { return onReport(.failed(error)) }
         refresh()
@@ -395,25 +379,10 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     // MARK: Topology
 
     private func refresh(asking informed: Endpoint? = nil) {
-        guard refreshing == nil, !isClosed else { return }
-        let pause = refreshPace.pause(at: .now)
-        lastRefresh = .now + pause
-        refreshPace.began(at: lastRefresh)
-        let generation = view.generation
-        refreshing = Task { [cluster, queue] in
-            if pause > .zero { try? await Task.sleep(for: pause) }
-            if Task.isCancelled { return }
-            do throws(TargetError) {
-                let view = try await cluster.refresh(after: generation, asking: informed)
-                queue.async { self.refreshed(.success(view)) }
-            } catch {
-                queue.async { self.refreshed(.failure(error)) }
-            }
-        }
+        if !isClosed { topologyRefresh.start(after: view.generation, asking: informed) }
     }
 
     private func refreshed(_ result: Result<ClusterConnector.View, TargetError>) {
-        refreshing = nil
         guard !isClosed else { return }
         switch result {
         case .success(let newer): adopt(newer)
@@ -421,7 +390,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             // With work, the failure is reported. Without work, the existing connections notice lost nodes.
             guard let work else { return }
             guard error.isTransient else { return onReport(.failed(error)) }
-            if !work.isDone { away(error) }
+            if !work.isDone { reportUnavailable(error) }
         }
         step()
     }
@@ -431,7 +400,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
             let endpoint = newer.topology.master(of: slot)?.endpoint
             return endpoint == view.topology.master(of: slot)?.endpoint ? nil : endpoint
         }
-        if newer.topology != view.topology { refreshPace.reset() }
+        if newer.topology != view.topology { topologyRefresh.hasChanged() }
         view = newer
         moved = [:]
         // A node that was connected before it became a master has not been asked for its predecessor's mark.
@@ -450,9 +419,9 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     /// Connects to the nodes and refreshes the topology, because a node that lacks expected writes, or its successor, is
     /// noticed when it is asked.
-    private func look() {
-        guard looksAfterNodes, case let slots = watch.expectedSlots, !slots.isEmpty else { return }
-        if lastRefresh.duration(to: .now) > Self.lookInterval { refresh() }
+    private func checkNodes() {
+        guard watchesNodes, case let slots = watch.expectedSlots, !slots.isEmpty else { return }
+        if topologyRefresh.age > Self.checkInterval { refresh() }
         for slot in slots {
             if let master = view.topology.master(of: slot) { _ = pool.link(to: master.endpoint) }
         }
@@ -476,11 +445,11 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         queue.asyncAfter(deadline: .now() + .milliseconds(100)) { [weak self] in
             guard let self, !isClosed else { return }
             if work != nil {
-                let isStuck = !waiting.isEmpty || !pool.silentNodes(for: Self.silenceLimit).isEmpty
-                if isStuck, lastRefresh.duration(to: .now) > Self.refreshInterval { refresh() }
+                let isStuck = !parts.ready.isEmpty || !pool.silentNodes(for: Self.silenceLimit).isEmpty
+                if isStuck, topologyRefresh.age > Self.refreshInterval { refresh() }
                 step()
             } else {
-                look()
+                checkNodes()
             }
             tick()
         }

@@ -1,0 +1,19 @@
+/// Turns a recurring failure into news: once when it begins, and once when it has not recurred for a while.
+struct FailurePeriod {
+    enum News { case begun, over }
+
+    /// The time without a failure that ends the spell.
+    static let calm = Duration.seconds(60)
+
+    private var last: ContinuousClock.Instant?
+
+    mutating func note(hasFailed: Bool, at now: ContinuousClock.Instant) -> News? {
+        if hasFailed {
+            defer { last = now }
+            return last == nil ? .begun : nil
+        }
+        guard let last, last.duration(to: now) >= Self.calm else { return nil }
+        self.last = nil
+        return .over
+    }
+}

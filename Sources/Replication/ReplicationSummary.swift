@@ -1,0 +1,13 @@
+/// The result of a run.
+package struct ReplicationSummary: Sendable {
+    package var keys = 0
+    package var records = 0
+    package var expiredKeys = 0
+    package var conflictingKeys = 0
+    package var incidents: [String: Int] = [:]
+    package var fullSyncs = 0
+    /// A migration left before everything was applied, because it was asked to.
+    package var isUnfinished = false
+
+    package init() {}
+}
