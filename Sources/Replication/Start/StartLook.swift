@@ -67,7 +67,8 @@ package struct StartLook {
             task: settings.task, settings: settings.checkpoint, registry: registry,
             logger: Logger(label: "df2redis.start") { _ in SwiftLogNoOpLogHandler() })
         return try await store.open(
-            try await control.hash(checkpoint.name), held: try await control.databasesWithKeys(), on: control, targetRunID: targetRunID)
+            try await control.hash(checkpoint.name), held: try await control.databasesWithKeys(), on: control,
+            targetRunID: targetRunID)
     }
 
     /// - Throws: `SystemError` if this user's permissions hide whether the files exist that keep the position or give it
