@@ -18,7 +18,7 @@ package struct JournalRewriter {
     package var hasSeveralFlows = false
     /// The snapshot is not complete: a key that a command reads may not have come yet.
     package var isInSnapshot = false
-    /// The last `DEL key` of a multi-shard transaction.
+    /// The last `DEL key`, if no `SADD` or `ZADD` has followed.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 
     package init(
@@ -142,16 +142,21 @@ package struct JournalRewriter {
     }
 
     private mutating func noteDeletion(_ command: borrowing JournalCommand) {
-        guard command.transactionID != 0, command.argumentCount == 2 else { return deletion = nil }
+        guard command.argumentCount == 2 else { return deletion = nil }
         deletion = (command.transactionID, Array(copying: command.argument(at: 1)))
     }
 
     /// SUNIONSTORE and its like arrive as DEL and SADD or ZADD of one transaction; MULTI, DEL, SADD, EXEC looks the same.
+    ///
+    /// Those of a script whose keys are in one shard have no transaction, like the commands of clients (Protocol 5.1): then only
+    /// a score that may have been rounded shows it.
     private mutating func endsStore(_ command: borrowing JournalCommand) -> Bool {
         guard let deletion else { return false }
         self.deletion = nil
-        guard command.transactionID == deletion.transactionID, command.argumentCount > 1 else { return false }
-        return command.argument(at: 1).isEqual(to: deletion.key.span.bytes)
+        guard command.transactionID == deletion.transactionID, command.argumentCount > 1,
+            command.argument(at: 1).isEqual(to: deletion.key.span.bytes)
+        else { return false }
+        return command.transactionID != 0 || (command.name == "ZADD" && command.mayHaveRoundedScores)
     }
 
     // MARK: Streams
