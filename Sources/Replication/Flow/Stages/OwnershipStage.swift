@@ -1,4 +1,5 @@
 import Dragonfly
+import Logging
 import Redis
 import Wire
 
