@@ -35,7 +35,7 @@ import Testing
 
     private func incident(_ key: String) -> IncidentLog.Incident {
         .init(
-            severity: .missing, kind: .init(.json), flow: FlowID(0), database: 0, key: key, reason: "none",
+            severity: .missing, kind: .init(Unsupported.json), flow: FlowID(0), database: 0, key: key, reason: "none",
             subject: "JSON")
     }
 

@@ -156,14 +156,15 @@ import Testing
         #expect(watch.check(mark(1, epoch: 2), in: KeySlot(0), of: topology) == .complete)
     }
 
-    @Test(arguments: [NodeWatch.fullSyncBegins, NodeWatch.slotMarksGo])
-    func `a node that has been through more than the checkpoint knows is ahead`(
-        _ event: (inout NodeWatch) -> (FlowStamp) -> Void
-    ) {
+    @Test(arguments: [true, false])
+    func `a node that has been through more than the checkpoint knows is ahead`(isFullSync: Bool) {
+        func happens(at stamp: FlowStamp, to watch: inout NodeWatch) {
+            if isFullSync { watch.fullSyncBegins(at: stamp) } else { watch.slotMarksGo(at: stamp) }
+        }
         let topology = topology(Self.a, Self.b)
         let before = watched()
         var after = before
-        event(&after)(mark(5).stamp)
+        happens(at: mark(5).stamp, to: &after)
         var found = mark(6)
         found.origin = after.origin
         #expect(SlotMark(found.text) == found)
@@ -175,7 +176,7 @@ import Testing
             #expect(watch.text == after.text)
         }
         // It happened again.
-        event(&after)(mark(8).stamp)
+        happens(at: mark(8).stamp, to: &after)
         #expect(after.check(found, in: KeySlot(0), of: topology) == .complete)
     }
 
