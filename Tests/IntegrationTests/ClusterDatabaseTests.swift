@@ -4,8 +4,12 @@ import Lab
 import Testing
 import Wire
 
-/// A Valkey from 9 on whose clusters have several databases (`cluster-databases`).
-@Suite(.serialized, .enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey")) struct `A cluster of Valkeys` {
+extension RunAlone {
+    /// A Valkey from 9 on whose clusters have several databases (`cluster-databases`).
+    @Suite(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey")) struct `A cluster of Valkeys` {}
+}
+
+extension RunAlone.`A cluster of Valkeys` {
     private func scene(replicas: Int = 0, databases: Int = 16) throws -> ClusterScene {
         try ClusterScene(
             into: RedisCluster(

@@ -52,7 +52,11 @@ private final class Scene: TaskScene<RedisCluster> {
     }
 }
 
-@Suite(.serialized) struct `Failovers of a cluster whose replicas lag` {
+extension RunAlone {
+    @Suite struct `Failovers of a cluster whose replicas lag` {}
+}
+
+extension RunAlone.`Failovers of a cluster whose replicas lag` {
     @Test func `a FLUSHALL that a promoted replica lacks is noticed before the next write goes there`() throws {
         let scene = try Scene()
         try scene.waitUntilEqual()

@@ -51,7 +51,11 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
     }
 }
 
-@Suite(.serialized) struct `Faults of a cluster` {
+extension RunAlone {
+    @Suite struct `Faults of a cluster` {}
+}
+
+extension RunAlone.`Faults of a cluster` {
     /// A task that knows all nodes by name.
     private static func scene(into cluster: RedisCluster) throws -> ClusterScene {
         let seeds = cluster.nodes.map { "\"\($0.address)\"" }.joined(separator: ", ")

@@ -4,7 +4,11 @@ import Lab
 import Testing
 import Wire
 
-@Suite(.serialized) struct `A task into a cluster` {
+extension RunAlone {
+    @Suite struct `A task into a cluster` {}
+}
+
+extension RunAlone.`A task into a cluster` {
     @Test func `brings every family, goes on after a restart, and leaves its position`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let seed = printedSeed()

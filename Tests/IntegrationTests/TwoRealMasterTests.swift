@@ -3,9 +3,14 @@ import Lab
 import Testing
 import Wire
 
-/// Two real masters under random writes, of two versions where `DRAGONFLY_OTHER_BIN` names a second one, a task each, and one
-/// target. The masters' keys have different names, so that the target can be compared with both key by key.
-@Suite(.serialized, .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly")) struct `Two real Dragonflies and one target` {
+extension RunAlone {
+    /// Two real masters under random writes, of two versions where `DRAGONFLY_OTHER_BIN` names a second one, a task each, and one
+    /// target. The masters' keys have different names, so that the target can be compared with both key by key.
+    @Suite(.enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+    struct `Two real Dragonflies and one target` {}
+}
+
+extension RunAlone.`Two real Dragonflies and one target` {
     enum Layout: String, CaseIterable, Sendable {
         /// Both masters write to both databases.
         case sharedDatabases
