@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What swift format does not look at: unsafety without a reason beside it, files and types that grew too long, references
-# that do not resolve, words of a private vocabulary, a manual that is not as the README, shell
-# scripts.
+# that do not resolve, words of a private vocabulary, suites that are not among their like, a manual that
+# is not as the README, shell scripts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -39,6 +39,9 @@ count=$({ grep -rEoh --include='*.swift' '//.*' Sources Tests; grep -rEh --inclu
     grep -cEw "$words" || true)
 echo "comments with behind, stand or tell: $count of at most $most"
 [[ $count -le $most ]] || fail "$count comments with one of these words, there were $most: write after, is, report"
+
+.ci/suites_test.py 2>&1 | tail -n 1 || failed=1
+.ci/suites.py || failed=1
 
 # What a DBA looks up in either: the rights, and the exit codes.
 manual=packaging/man/df2redis.1

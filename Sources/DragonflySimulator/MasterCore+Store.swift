@@ -6,8 +6,9 @@ extension MasterCore {
     func executeOnStore(_ request: Request, database: Int) -> Reply {
         guard let store else { return ErrorText.unknown(request.name) }
         calls[request.name.lowercased(), default: 0] += 1
+        let context = CommandContext(core: self, store: store, request: request, database: database)
         func reply<Family: LiveCommand>(_ family: Family.Type) -> Reply? {
-            Family(core: self, store: store, request: request, database: database).execute()
+            Family(context: context).execute()
         }
         return reply(StringCommand.self) ?? reply(CounterCommand.self) ?? reply(KeyCommand.self)
             ?? reply(ListCommand.self) ?? reply(SetCommand.self) ?? reply(HashCommand.self) ?? reply(ZsetCommand.self)

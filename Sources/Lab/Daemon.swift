@@ -18,6 +18,17 @@ package final class Daemon {
             (self.source, self.target, self.sections) = (source, target, sections)
         }
 
+        /// The same with `changes`: a line takes the place of the one with its key, and comes after the others of its section.
+        package func with(_ changes: [String: [String]]) -> Configuration {
+            func key(_ line: String) -> Substring { line.prefix { $0 != ":" } }
+            var result = self
+            result.sections.merge(changes) { lines, changed in
+                let keys = Set(changed.map(key))
+                return lines.filter { !keys.contains(key($0)) } + changed
+            }
+            return result
+        }
+
         func yaml(stateDirectory: String) -> String {
             var sections = sections
             sections["source", default: []].insert("addr: 127.0.0.1:\(source)", at: 0)
@@ -38,6 +49,8 @@ package final class Daemon {
     package let process: ChildProcess
     package let folder: TemporaryFolder
     package let task: String
+    /// Bytes that earlier processes have logged in the same folder.
+    private let logStart: Int
 
     /// Starts the daemon.
     ///
@@ -52,12 +65,14 @@ package final class Daemon {
             atPath: folder.file("state"), withIntermediateDirectories: true)
         let path = try folder.write(
             configuration.yaml(stateDirectory: folder.file("state")), to: "\(task).yaml")
+        let logPath = folder.file("log")
+        logStart = FileManager.default.contents(atPath: logPath)?.count ?? 0
         let handover = store?.handover ?? (descriptors: [], environment: [:])
         var words = [BuiltProgram.daemon.path, command.rawValue, "--config", path, "--task-name", task]
         // Only the process itself knows the id that its descriptors are meant for.
         if store != nil { words = ["/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""] + words }
         process = try ChildProcess(
-            words[0], Array(words.dropFirst()), output: folder.file("output"), error: folder.file("log"),
+            words[0], Array(words.dropFirst()), output: folder.file("output"), error: logPath,
             environment: ["RUNTIME_DIRECTORY": folder.file("run")].merging(environment) { $1 }
                 .merging(handover.environment) { $1 },
             descriptors: handover.descriptors)
@@ -65,7 +80,16 @@ package final class Daemon {
         self.task = task
     }
 
-    package var log: String { process.errorOutput }
+    /// What this process has logged so far.
+    package var log: String { String(decoding: contents(of: process.errorPath).dropFirst(logStart), as: UTF8.self) }
+
+    /// What it and the processes before it have logged in the same folder.
+    package var logOfAllProcesses: String { process.errorOutput }
+
+    private func contents(of path: String) -> Data { FileManager.default.contents(atPath: path) ?? Data() }
+
+    /// How often the log of this process has `text` so far.
+    package func count(of text: String) -> Int { log.components(separatedBy: text).count - 1 }
 
     /// The status file's contents; `nil` while there is none.
     package var status: [String: Any]? {
@@ -132,6 +156,22 @@ package final class Daemon {
         return (code, process.output + process.errorOutput)
     }
 
+    /// Starts another command of the program, which finds the task by its socket.
+    ///
+    /// - Parameters:
+    ///   - arguments: the whole command line, such as `["status", "lab"]`.
+    ///   - wrapper: a program that starts the command, with its options.
+    ///   - runtimeDirectory: where it looks for sockets of tasks instead.
+    package func start(
+        _ arguments: [String], through wrapper: [String] = [], runtimeDirectory: String? = nil
+    ) throws -> ChildProcess {
+        let words = wrapper + [BuiltProgram.daemon.path] + arguments
+        let files = folder.file("command.\(UUID().uuidString)")
+        return try ChildProcess(
+            words[0], Array(words.dropFirst()), output: files + ".output", error: files + ".errors",
+            environment: ["RUNTIME_DIRECTORY": runtimeDirectory ?? folder.file("run")])
+    }
+
     /// SIGTERM, and waits for the exit code 0 of a leave in order.
     package func leave(timeout: Duration = .seconds(30)) throws {
         process.signal(SIGTERM)
@@ -154,8 +194,8 @@ package struct DeadLetter: Hashable, Sendable {
 extension Daemon {
     /// The dead letters so far.
     package var deadLetters: [DeadLetter] {
-        let contents = FileManager.default.contents(atPath: folder.file("state/\(Self.taskName).dead-letters.jsonl"))
-        return String(decoding: contents ?? Data(), as: UTF8.self).split(separator: "\n").compactMap { line in
+        let lines = contents(of: folder.file("state/\(Self.taskName).dead-letters.jsonl"))
+        return String(decoding: lines, as: UTF8.self).split(separator: "\n").compactMap { line in
             guard let fields = try? JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
                 let kind = fields["kind"] as? String, let database = fields["database"] as? Int,
                 let key = fields["key"] as? String

@@ -126,7 +126,7 @@ package final class Torture {
     }
 
     /// The daemon's log so far, for who wants to know what went wrong.
-    package var log: String { daemon.log }
+    package var log: String { daemon.logOfAllProcesses }
     package var logTail: String { daemon.process.outputTail(lines: 60) }
 
     /// - Throws: `LabError` when the sides are not equal, or something does not come back.
@@ -147,23 +147,23 @@ package final class Torture {
         }
         noteMemory()
         try daemon.leave()
-        let reasons = daemon.log.split(separator: "\n").compactMap { line in
+        let reasons = log.split(separator: "\n").compactMap { line in
             line.range(of: "a full sync is needed: ").map { String(line[$0.upperBound...]) }
         }
         report.fullSyncReasons = reasons
-        report.fullSyncs = daemon.log.components(separatedBy: "full sync begins").count - 2
+        report.fullSyncs = log.components(separatedBy: "full sync begins").count - 2
         report.fullSyncsForLostWrites =
-            daemon.log.split(separator: "\n").count {
+            log.split(separator: "\n").count {
                 $0.contains("leaving:") && $0.contains("that the cluster had confirmed: a full sync is needed")
             }
-        for line in daemon.log.split(separator: "\n") where line.contains("there is no room left") {
+        for line in log.split(separator: "\n") where line.contains("there is no room left") {
             guard line.contains("another attempt in") else { continue }
             let cause =
                 line.contains("spool.diskBytes is spent")
                 ? "the budget is spent" : line.contains("the disk is slow") ? "the disk is slow" : "the disk is full"
             report.overflows[cause, default: 0] += 1
         }
-        report.continued = daemon.log.components(separatedBy: "resuming at the checkpoint").count - 1
+        report.continued = log.components(separatedBy: "resuming at the checkpoint").count - 1
     }
 
     private func round(_ count: Int) throws {

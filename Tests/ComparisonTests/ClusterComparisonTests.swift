@@ -54,7 +54,11 @@ private final class ServerAndCluster {
     }
 }
 
-@Suite(.serialized) struct `A cluster that is compared` {
+extension RunAlone {
+    @Suite struct `A cluster that is compared` {}
+}
+
+extension RunAlone.`A cluster that is compared` {
     @Test func `is read over all its masters, each key where its slot is, also while slots move`() async throws {
         let servers = try ServerAndCluster()
         for index in 0..<600 {

@@ -5,33 +5,17 @@ import Testing
 
 /// The page in a real browser: what it shows, against what the daemon says. Pictures go to `.build/screenshots`.
 @Suite(.serialized, .enabled(if: Browser.path != nil)) struct `The page in Chromium` {
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let daemon: Daemon
+    private final class Scene: TaskScene<RedisServer> {
         let browser: Browser
 
-        init(
-            _ dataSet: DataSet = .live(nil), sections: [String: [String]] = [:], isDark: Bool = false
-        ) throws {
-            master = try startedMaster(dataSet, shards: 4)
-            redis = try RedisServer()
+        init(_ sections: [String: [String]] = [:], isDark: Bool = false) throws {
+            browser = try Browser(try #require(Browser.path), isDark: isDark)
             let usual = [
                 "shutdown": ["drainSeconds: 3"], "dashboard": ["addr: 127.0.0.1:0"],
                 "policy": ["onError: skip", "onUnsupported: skip"],
             ]
-            daemon = try Daemon(
-                .replicate,
-                .init(source: master.port, target: redis.port, sections: usual.merging(sections) { $1 }))
-            browser = try Browser(try #require(Browser.path), isDark: isDark)
-        }
-
-        deinit {
-            daemon.process.resume()
-            daemon.process.kill()
-            redis.resume()
-            redis.stop()
-            master.stop()
+            try super.init(from: startedMaster(shards: 4), into: RedisServer(), usual.merging(sections) { $1 })
+            try start()
         }
 
         func open() throws { try browser.open("http://127.0.0.1:\(daemon.pagePort())/") }
@@ -107,7 +91,7 @@ import Testing
     }
 
     @Test func `shows how far a full sync is, in the dark too`() throws {
-        let scene = try Scene(.live(nil), sections: ["advanced": ["qps: 2000"]], isDark: true)
+        let scene = try Scene(["advanced": ["qps: 2000"]], isDark: true)
         for number in 0..<20_000 { scene.master.execute("SET key:\(number) value") }
         // The daemon has connected to a source without keys, or with some: another one is in the middle of its full sync.
         try scene.daemon.leave()
@@ -138,7 +122,7 @@ import Testing
     }
 
     @Test func `asks for the token, and shows nothing before it has it`() throws {
-        let scene = try Scene(sections: ["dashboard": ["addr: 127.0.0.1:0", "token: s3cret"]])
+        let scene = try Scene(["dashboard": ["addr: 127.0.0.1:0", "token: s3cret"]])
         try scene.daemon.wait(forLine: "stable: following")
         try scene.open()
         try wait(until: "it asks") { try scene.browser.evaluate("document.getElementById('login')?.hidden") == "false" }

@@ -7,18 +7,10 @@ import Wire
 /// A source whose clock is not ours: the times of its stream are its own.
 @Suite(.serialized) struct `A source with another clock` {
     @Test(arguments: [5_000, -5_000] as [Int64]) func `is understood, and told`(_ skew: Int64) throws {
-        let master = try startedMaster(shards: 1) { $0.clockSkew = skew }
-        let redis = try RedisServer()
-        defer {
-            master.stop()
-            redis.stop()
-        }
-        let client = try redis.client()
+        let scene = try RedisScene(from: startedMaster(shards: 1) { $0.clockSkew = skew }, into: RedisServer())
+        let (master, client) = (scene.master, try scene.client)
         func sourceTime() -> Int64 { Int64(Date().timeIntervalSince1970 * 1000) + skew }
-        let daemon = try Daemon(
-            .replicate, .init(source: master.port, target: redis.port, sections: ["shutdown": ["drainSeconds: 0"]]))
-        defer { daemon.process.kill() }
-        try daemon.wait(forLine: "stable:")
+        let daemon = try scene.follow()
         func journal(_ line: String) { master.send(journal: [JournalEntry(line)], flow: 0) }
         // Plain GETEX leaves the source's time; a real expiry lies beyond the margin.
         journal("SET getex v")

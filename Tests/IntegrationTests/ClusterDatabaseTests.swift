@@ -4,77 +4,24 @@ import Lab
 import Testing
 import Wire
 
-/// A Valkey from 9 on whose clusters have several databases (`cluster-databases`).
-@Suite(.serialized, .enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"))
-struct `A cluster of Valkeys` {
-    private final class Scene {
-        let master: SimulatedMaster
-        let cluster: RedisCluster
-        let source: RESPClient
-        private let folder: TemporaryFolder
-        private var daemons: [Daemon] = []
+extension RunAlone {
+    /// A Valkey from 9 on whose clusters have several databases (`cluster-databases`).
+    @Suite(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey")) struct `A cluster of Valkeys` {}
+}
 
-        init(replicas: Int = 0, databases: Int = 16) throws {
-            master = try startedMaster { $0.backlogRecords = 4_000_000 }
-            cluster = try RedisCluster(
-                replicas: replicas, ["--cluster-databases", "\(databases)"], binary: RedisServer.valkeyBinary)
-            source = try RESPClient(port: master.port)
-            folder = try TemporaryFolder("cluster-databases")
-        }
-
-        deinit {
-            for daemon in daemons { daemon.process.kill() }
-            cluster.stop()
-            master.stop()
-        }
-
-        func start(_ sections: [String: [String]] = [:]) throws -> Daemon {
-            var sections = sections
-            sections["target", default: []].append("type: cluster")
-            sections["shutdown"] = ["drainSeconds: 0"]
-            sections["reconnect"] = ["initialMilliseconds: 50", "maxSeconds: 1"]
-            let daemon = try Daemon(
-                .replicate,
-                .init(source: master.port, target: cluster.nodes[0].port, sections: sections), folder: folder)
-            daemons.append(daemon)
-            return daemon
-        }
-
-        func waitUntilEqual(_ daemon: Daemon) throws {
-            do {
-                try IntegrationTests.waitUntilEqual(timeout: .seconds(60)) {
-                    try ServerComparison(source: source, target: cluster).differences
-                }
-            } catch {
-                throw LabError("\(error)\n\(daemon.process.outputTail(lines: 40))")
-            }
-        }
-
-        /// Of every node, replicas too.
-        func importModes() throws -> Set<String> {
-            Set(
-                try cluster.runningNodes.map {
-                    try $0.client().command("CONFIG", "GET", "import-mode").array?.last?.text ?? "none"
-                })
-        }
-
-        static let expectedRemains: Set = ["df2redis:checkpoint:lab", "df2redis:tasks"]
-
-        /// Keys of df2redis' own.
-        func remains() throws -> Set<String> {
-            try ServerComparison(source: source, target: cluster).ownKeysBesidesNodeMarks
-        }
-
-        func keyCounts() throws -> [Int: Int] {
-            try ServerData(reading: cluster).withoutCheckpoints.databases.mapValues(\.count)
-        }
+extension RunAlone.`A cluster of Valkeys` {
+    private func scene(replicas: Int = 0, databases: Int = 16) throws -> ClusterScene {
+        try ClusterScene(
+            into: RedisCluster(
+                replicas: replicas, ["--cluster-databases", "\(databases)"], binary: RedisServer.valkeyBinary),
+            ["reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"]])
     }
 
     @Test(.timeLimit(.minutes(5)))
     func `gets all databases, through kills, a failover and slots moved under load, in import mode on every node`()
         throws
     {
-        let scene = try Scene(replicas: 1)
+        let scene = try scene(replicas: 1)
         let seed = printedSeed()
         // A flush of another database than 0 leaves marks, which the next full sync removes.
         let writer = try RandomWriter(
@@ -99,26 +46,20 @@ struct `A cluster of Valkeys` {
         let atEnd = writer.commandCount
         try wait(until: "it goes on") { writer.commandCount > atEnd + 3000 }
         try writer.stop()
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         #expect(try scene.keyCounts().keys.sorted() == [0, 3])
         #expect(try scene.importModes() == ["yes"])
-        try daemon.leave(timeout: stopLimit)
+        try scene.leave()
         #expect(try ServerComparison(source: scene.source, target: scene.cluster).isEqual)
         #expect(try scene.importModes() == ["no"])
         let readAtTheSource: Set = ["consumer-group-reads", "stored-scores", "claim-idle-times", "pending-entries"]
         #expect(daemon.deadLetters.allSatisfy { readAtTheSource.contains($0.kind) }, "\(daemon.deadLetters)")
-        // What a leave on a busy machine has no time for, the next one does.
-        for _ in 0..<3 where try scene.remains() != Scene.expectedRemains {
-            daemon = try scene.start()
-            usleep(3_000_000)
-            try daemon.leave(timeout: stopLimit)
-        }
-        let remains = try scene.remains()
-        #expect(remains == Scene.expectedRemains)
+        let remains = try scene.ownKeys()
+        #expect(remains == ClusterScene.remains)
     }
 
     @Test func `has a flush and a removal of old keys in each database, and values in pieces`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         for database in [0, 3, 15] {
             for index in 0..<300 { scene.master.execute("SET key:\(index) v\(database)", database: database) }
         }
@@ -128,7 +69,7 @@ struct `A cluster of Valkeys` {
         try scene.source.command("RPUSH", "list", "a", "b")
         var daemon = try scene.start()
         try daemon.wait(forLine: "event=stable")
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         try scene.source.command("SELECT", "3")
         try scene.source.command("APPEND", "grown", large)
         try scene.source.command("RENAME", "list", "renamed")
@@ -136,7 +77,7 @@ struct `A cluster of Valkeys` {
         scene.master.execute("INCR key", database: 3)
         scene.master.execute("FLUSHDB", database: 15)
         scene.master.execute("INCR key", database: 15)
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         #expect(try scene.keyCounts()[15] == 1)
 
         // A later full sync removes what is gone, in each database.
@@ -147,26 +88,40 @@ struct `A cluster of Valkeys` {
         scene.master.forgetBacklog()
         daemon = try scene.start()
         try daemon.wait(forLine: "reconciled: 100 keys removed")
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         scene.master.execute("FLUSHALL")
         scene.master.execute("SET last v", database: 3)
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         #expect(try scene.keyCounts() == [3: 1])
         try daemon.leave(timeout: stopLimit)
     }
 
     @Test func `does with databases that it lacks, or that are left out, what it was asked to`() throws {
-        let scene = try Scene(databases: 4)
+        let scene = try scene(databases: 4)
         for database in [0, 2, 3, 7] { scene.master.execute("SET key v", database: database) }
-        let stopped = try scene.start(["target": ["database: {2: skip}"]])
+        let stopped = try scene.start(sections: ["target": ["database: {2: skip}"]])
         try stopped.expectExit(65)
         #expect(stopped.logs("in database 7: the target has no such database"))
-        let daemon = try scene.start(["target": ["database: {2: skip, 7: skip}"]])
+        let daemon = try scene.start(sections: ["target": ["database: {2: skip, 7: skip}"]])
         try daemon.wait(forLine: "event=stable")
         scene.master.execute("SET last v", database: 3)
         try wait(until: "the last one is there") { try scene.keyCounts()[3] == 2 }
         let counts = try scene.keyCounts()
         #expect(counts == [0: 1, 3: 2])
         try daemon.leave(timeout: stopLimit)
+    }
+}
+
+extension ClusterScene {
+    /// Of every node, replicas too.
+    fileprivate func importModes() throws -> Set<String> {
+        Set(
+            try cluster.runningNodes.map {
+                try $0.client().command("CONFIG", "GET", "import-mode").array?.last?.text ?? "none"
+            })
+    }
+
+    fileprivate func keyCounts() throws -> [Int: Int] {
+        try ServerData(reading: cluster).withoutCheckpoints.databases.mapValues(\.count)
     }
 }

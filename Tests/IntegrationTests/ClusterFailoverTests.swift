@@ -3,42 +3,21 @@ import Lab
 import Testing
 import Wire
 
-/// A master, a cluster whose replicas can be made to miss things, and the daemon between them.
-private final class Scene {
-    let master: SimulatedMaster
-    let cluster: RedisCluster
-    let source: RESPClient
-    private(set) var daemon: Daemon
-    private let configuration: Daemon.Configuration
-    private let folder: TemporaryFolder
-
-    init(replicas: Int = 1, keys: Int = 200, _ sections: [String: [String]] = [:]) throws {
-        let master = try startedMaster(shards: 2) { $0.backlogRecords = 4_000_000 }
-        let cluster = try RedisCluster(replicas: replicas)
-        (self.master, self.cluster) = (master, cluster)
-        source = try RESPClient(port: master.port)
+/// A task that follows into a cluster of which all nodes are named to it.
+private final class Scene: TaskScene<RedisCluster> {
+    init(replicas: Int = 1, keys: Int = 200) throws {
+        let master = try startedMaster { $0.backlogRecords = 4_000_000 }
         for index in 0..<keys { master.execute("SET old:\(index) v") }
+        let cluster = try RedisCluster(replicas: replicas)
         let seeds = cluster.nodes.map { "\"\($0.address)\"" }.joined(separator: ", ")
-        folder = try TemporaryFolder("failover")
-        configuration = Daemon.Configuration(
-            source: master.port, target: cluster.nodes[0].port,
-            sections: [
-                "target": ["type: cluster", "cluster: {seeds: [\(seeds)]}"],
-                "reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"], "shutdown": ["drainSeconds: 0"],
-            ].merging(sections) { $1 })
-        daemon = try Daemon(.replicate, configuration, folder: folder)
-        try daemon.wait(forLine: "event=stable")
+        try super.init(
+            from: master, into: cluster,
+            [
+                "target": ["cluster: {seeds: [\(seeds)]}"],
+                "reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"],
+            ])
+        try follow()
     }
-
-    deinit {
-        daemon.process.kill()
-        cluster.stop()
-        master.stop()
-    }
-
-    func startAgain() throws { daemon = try Daemon(.replicate, configuration, folder: folder) }
-
-    static let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
 
     /// A master that does not have the checkpoint.
     func other() throws -> RedisCluster.Node {
@@ -68,20 +47,16 @@ private final class Scene {
         try cluster.settle()
     }
 
-    func waitUntilEqual(within limit: Duration = .seconds(60)) throws {
-        do {
-            try IntegrationTests.waitUntilEqual(timeout: limit) {
-                try ServerComparison(source: source, target: cluster).differences
-            }
-        } catch { throw LabError("\(error)\n\(daemon.process.outputTail(lines: 60))") }
-    }
-
     func waitUntilApplied(_ key: String, at node: RedisCluster.Node) throws {
         try wait(until: "\(key) is there") { try node.client().command("EXISTS", key).int == 1 }
     }
 }
 
-@Suite(.serialized) struct `Failovers of a cluster whose replicas lag` {
+extension RunAlone {
+    @Suite struct `Failovers of a cluster whose replicas lag` {}
+}
+
+extension RunAlone.`Failovers of a cluster whose replicas lag` {
     @Test func `a FLUSHALL that a promoted replica lacks is noticed before the next write goes there`() throws {
         let scene = try Scene()
         try scene.waitUntilEqual()
@@ -111,7 +86,7 @@ private final class Scene {
             try scene.waitUntilEqual()
             if wasOrderly { try scene.daemon.leave() } else { scene.daemon.process.kill() }
         }
-        try scene.startAgain()
+        try scene.start()
         // After an orderly end no slot says what it has of the records since then.
         try scene.daemon.wait(forLine: wasOrderly ? "came back without a flush" : "came back without writes")
         for index in 0..<300 { scene.master.execute("INCR n:\(index)") }
@@ -251,7 +226,7 @@ private final class Scene {
         for index in 0..<150 { scene.master.execute("DEL old:\(index)") }
         try keeper.server.restart()
         try scene.cluster.settle()
-        if memory != .process { try scene.startAgain() }
+        if memory != .process { try scene.start() }
         try scene.daemon.wait(forLine: "removed that the source does not have")
         #expect(scene.daemon.logs("a full sync is needed: the target no longer holds this task's checkpoint"))
         try scene.waitUntilEqual()

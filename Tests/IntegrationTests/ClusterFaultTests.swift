@@ -51,15 +51,19 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
     }
 }
 
-@Suite(.serialized) struct `Faults of a cluster` {
-    private static func configuration(_ source: UInt16, _ cluster: RedisCluster) -> Daemon.Configuration {
-        .init(
-            source: source, target: cluster.nodes[0].port,
-            sections: [
-                "target": [
-                    "type: cluster",
-                    "cluster: {seeds: [\(cluster.nodes.map { "\"\($0.address)\"" }.joined(separator: ", "))]}",
-                ], "reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"], "shutdown": ["drainSeconds: 0.2"],
+extension RunAlone {
+    @Suite struct `Faults of a cluster` {}
+}
+
+extension RunAlone.`Faults of a cluster` {
+    /// A task that knows all nodes by name.
+    private static func scene(into cluster: RedisCluster) throws -> ClusterScene {
+        let seeds = cluster.nodes.map { "\"\($0.address)\"" }.joined(separator: ", ")
+        return try ClusterScene(
+            into: cluster,
+            [
+                "target": ["cluster: {seeds: [\(seeds)]}"],
+                "reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"], "shutdown": ["drainSeconds: 0.2"],
             ])
     }
 
@@ -94,32 +98,19 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
     @Test(.timeLimit(.minutes(10)))
     func `no command is lost or applied twice when the daemon is killed twenty times at full speed`() async throws {
         try await onThread {
-            let master = try startedMaster { $0.backlogRecords = 4_000_000 }
-            let cluster = try RedisCluster(replicas: 0)
-            defer {
-                cluster.stop()
-                master.stop()
-            }
-            let folder = try TemporaryFolder("counted")
-            let configuration = Self.configuration(master.port, cluster)
-            var daemon = try Daemon(.replicate, configuration, folder: folder)
-            defer { daemon.process.kill() }
-            try daemon.wait(forLine: "event=stable")
-            let writer = try CountingWriter(port: master.port)
+            let scene = try Self.scene(into: RedisCluster(replicas: 0))
+            try scene.start().wait(forLine: "event=stable")
+            let writer = try CountingWriter(port: scene.master.port)
             for round in 0..<20 {
                 let before = writer.rounds
                 try wait(until: "some is written") { writer.rounds > before + 20 }
                 usleep(UInt32(100_000 + 20_000 * round))
-                daemon.process.kill()
-                daemon = try Daemon(.replicate, configuration, folder: folder)
+                scene.daemon.process.kill()
+                try scene.start()
             }
             try writer.stop()
-            let source = try RESPClient(port: master.port)
-            do {
-                try waitUntilEqual(timeout: .seconds(120)) {
-                    try ServerComparison(source: source, target: cluster).differences
-                }
-            } catch { throw LabError("\(error)\n\(daemon.process.outputTail(lines: 40))") }
+            try scene.waitUntilEqual(timeout: .seconds(120))
+            let cluster = scene.cluster
             let count = Int64(writer.rounds)
             for key in 0..<CountingWriter.keys {
                 #expect(try cluster.command(["GET", "n:\(key)"], key: "n:\(key)").int == count)
@@ -127,8 +118,8 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
                 #expect(try cluster.command(["LLEN", "l:\(key)"], key: "l:\(key)").int == count)
                 #expect(try cluster.command(["XLEN", "x:\(key)"], key: "x:\(key)").int == count)
             }
-            #expect(daemon.log.components(separatedBy: "full sync begins").count == 2, "the first one alone")
-            try daemon.leave()
+            #expect(scene.master.fullSyncs == 1)
+            try scene.daemon.leave()
         }
     }
 
@@ -137,58 +128,29 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
     {
         let seed = printedSeed()
         try await onThread {
-            let master = try startedMaster { $0.backlogRecords = 4_000_000 }
-            let cluster = try RedisCluster(["--appendonly", "yes"])
-            defer {
-                cluster.stop()
-                master.stop()
-            }
-            let folder = try TemporaryFolder("families")
-            let configuration = Self.configuration(master.port, cluster)
-            let writer = try RandomWriter(port: master.port, connections: 2, databases: [0], keys: 60, seed: seed)
+            let scene = try Self.scene(into: RedisCluster(["--appendonly", "yes"]))
+            let cluster = scene.cluster
+            let writer = try RandomWriter(port: scene.master.port, connections: 2, databases: [0], keys: 60, seed: seed)
             try wait(until: "there is something to sync") { writer.commandCount > 2000 }
-            var daemon = try Daemon(.replicate, configuration, folder: folder)
-            defer { daemon.process.kill() }
-            try daemon.wait(forLine: "event=stable")
-            /// As a service manager does: the cluster may not be ready when the daemon comes.
-            func supervise() throws {
-                guard let end = daemon.process.end else { return }
-                guard end == .exited(75) || end == .exited(69) else {
-                    throw LabError("df2redis ended with \(end):\n\(daemon.process.outputTail(lines: 40))")
-                }
-                daemon = try Daemon(.replicate, configuration, folder: folder)
-            }
+            try scene.start().wait(forLine: "event=stable")
             for round in 0..<3 {
                 try cluster.moveHundredSlots(round)
-                daemon.process.kill()
-                daemon = try Daemon(.replicate, configuration, folder: folder)
+                scene.daemon.process.kill()
+                try scene.start()
                 try cluster.loseMaster(round)
-                try supervise()
+                try scene.supervise()
             }
             try writer.stop()
             try cluster.settle()
-            let source = try RESPClient(port: master.port)
             do {
                 try waitUntilEqual(timeout: .seconds(60)) {
-                    try supervise()
-                    return try ServerComparison(source: source, target: cluster).differences
+                    try scene.supervise()
+                    return try cluster.differences(from: scene.source)
                 }
-            } catch { throw LabError("\(error)\n\(daemon.process.outputTail(lines: 60))") }
-            try daemon.leave()
-            let comparison = try ServerComparison(source: source, target: cluster)
-            #expect(comparison.isEqual)
-            // What a leave on a busy machine has no time for, the next one does.
-            let remains: Set = ["df2redis:checkpoint:\(Daemon.taskName)", "df2redis:tasks"]
-            func own() throws -> Set<String> {
-                try ServerComparison(source: source, target: cluster).ownKeysBesidesNodeMarks
-            }
-            for _ in 0..<3 where try own() != remains {
-                daemon = try Daemon(.replicate, configuration, folder: folder)
-                try daemon.wait(forLine: "resuming at the checkpoint")
-                usleep(2_000_000)
-                try daemon.leave()
-            }
-            #expect(try own() == remains)
+            } catch { throw LabError("\(error)\n\(scene.daemon.process.outputTail(lines: 60))") }
+            try scene.leave()
+            #expect(try cluster.differences(from: scene.source).isEmpty)
+            #expect(try scene.ownKeys() == ClusterScene.remains)
         }
     }
 }

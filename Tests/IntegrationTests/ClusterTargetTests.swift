@@ -4,8 +4,12 @@ import Lab
 import Testing
 import Wire
 
-/// What a flow writes into a real cluster. The source is a simulated master, or a real one where there is one.
-@Suite(.serialized) struct `A cluster as target` {
+extension RunAlone {
+    /// What a flow writes into a real cluster. The source is a simulated master, or a real one where there is one.
+    @Suite struct `A cluster as target` {}
+}
+
+extension RunAlone.`A cluster as target` {
     private func configuration(_ source: UInt16, _ cluster: RedisCluster) -> Daemon.Configuration {
         Daemon.Configuration(
             source: source, target: cluster.nodes[0].port,

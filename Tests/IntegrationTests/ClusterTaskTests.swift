@@ -4,73 +4,13 @@ import Lab
 import Testing
 import Wire
 
-/// A master, a cluster and the daemon between them.
-private final class Scene {
-    let master: SimulatedMaster
-    let cluster: RedisCluster
-    let source: RESPClient
-    let folder: TemporaryFolder
-    private var daemons: [Daemon] = []
-
-    init(masters: Int = 3, replicas: Int = 0, _ arguments: [String] = [], shards: Int = 2) throws {
-        master = try startedMaster(shards: shards) { $0.backlogRecords = 4_000_000 }
-        cluster = try RedisCluster(masters: masters, replicas: replicas, arguments)
-        source = try RESPClient(port: master.port)
-        folder = try TemporaryFolder("cluster-task")
-    }
-
-    deinit {
-        for daemon in daemons { daemon.process.kill() }
-        cluster.stop()
-        master.stop()
-    }
-
-    func start(_ command: Daemon.Command = .replicate, _ sections: [String: [String]] = [:]) throws -> Daemon {
-        var sections = sections
-        sections["target", default: []].append("type: cluster")
-        let configuration = Daemon.Configuration(
-            source: master.port, target: cluster.nodes[0].port,
-            sections: sections.merging(["shutdown": ["drainSeconds: 0"]]) { $1 })
-        let daemon = try Daemon(command, configuration, folder: folder)
-        daemons.append(daemon)
-        return daemon
-    }
-
-    func waitUntilEqual(_ daemon: Daemon) throws {
-        do {
-            try IntegrationTests.waitUntilEqual(timeout: .seconds(60)) {
-                try ServerComparison(source: source, target: cluster).differences
-            }
-        } catch {
-            throw LabError("\(error)\n\(daemon.process.outputTail(lines: 40))")
-        }
-    }
-
-    /// Ends a task that has applied everything. On a busy machine a leave may run out of time before it has removed its
-    /// marks; then the next one does.
-    func leave(_ daemon: Daemon) throws {
-        try daemon.leave()
-        for _ in 0..<3 where try ownKeys() != Self.remains {
-            let next = try start()
-            try next.wait(forLine: "resuming at the checkpoint")
-            usleep(2_000_000)
-            try next.leave()
-        }
-    }
-
-    /// Keys of df2redis' own in the cluster, but for those that stay with the position.
-    func ownKeys() throws -> Set<String> {
-        try ServerComparison(source: source, target: cluster).ownKeysBesidesNodeMarks
-    }
-
-    static let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
-    /// What a stopped task leaves: its own key, and its line in the list of all tasks.
-    static let remains: Set<String> = [checkpoint, "df2redis:tasks"]
+extension RunAlone {
+    @Suite struct `A task into a cluster` {}
 }
 
-@Suite(.serialized) struct `A task into a cluster` {
+extension RunAlone.`A task into a cluster` {
     @Test func `brings every family, goes on after a restart, and leaves its position`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let seed = printedSeed()
         let before = try RandomWriter(port: scene.master.port, databases: [0], keys: 60, seed: seed)
         try wait(until: "there is something to sync") { before.commandCount > 3000 }
@@ -79,11 +19,11 @@ private final class Scene {
         #expect(first.logs("a cluster of 3 masters"))
         try wait(until: "it follows for a while") { before.commandCount > 20_000 }
         try before.stop()
-        try scene.waitUntilEqual(first)
-        try scene.leave(first)
+        try scene.waitUntilEqual()
+        try scene.leave()
         #expect(try ServerComparison(source: scene.source, target: scene.cluster).isEqual)
         let own = try scene.ownKeys()
-        #expect(own == Scene.remains)
+        #expect(own == ClusterScene.remains)
         let check = try first.run("check", "--settle", "0.2", "--mode", "outline")
         #expect(check.code == 0 && check.output.hasPrefix("equal: "), "\(check)")
         let preflight = try first.run("preflight")
@@ -96,24 +36,24 @@ private final class Scene {
         try second.wait(forLine: "resuming at the checkpoint")
         try wait(until: "it has gone on again") { meanwhile.commandCount > 6000 }
         try meanwhile.stop()
-        try scene.waitUntilEqual(second)
-        try scene.leave(second)
-        #expect(
-            !second.log.components(separatedBy: "resuming at").dropFirst().joined().contains("full sync begins"))
+        try scene.waitUntilEqual()
+        try scene.leave()
+        #expect(!second.log.contains("full sync begins"))
         let last = try scene.ownKeys()
-        #expect(last == Scene.remains)
+        #expect(last == ClusterScene.remains)
         #expect(scene.master.violations == [])
     }
 
     @Test func `has a preflight that sees what a node lacks, as the next start does`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let first = try scene.start()
         try first.wait(forLine: "stable: following")
         for index in 0..<100 { scene.master.execute("SET k:\(index) v") }
-        try scene.waitUntilEqual(first)
+        try scene.waitUntilEqual()
         try wait(until: "both flows expect something of the nodes") {
             try ["nodes:0", "nodes:1"].allSatisfy {
-                try scene.cluster.command(["HGET", Scene.checkpoint, $0], key: Scene.checkpoint).text?.contains(" ")
+                try scene.cluster.command(["HGET", ClusterScene.checkpoint, $0], key: ClusterScene.checkpoint).text?
+                    .contains(" ")
                     == true
             }
         }
@@ -135,7 +75,7 @@ private final class Scene {
     }
 
     @Test func `applies a FLUSHALL at every node, and counts once what comes before and after it`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<500 { scene.master.execute("SET old:\(index) v") }
         let daemon = try scene.start()
         try daemon.wait(forLine: "event=stable")
@@ -145,7 +85,7 @@ private final class Scene {
             for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
             for index in 0..<100 { scene.master.execute("APPEND s:\(index) \(round)-") }
         }
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         #expect(try DataReader(scene.source).keyCount() == 200)
         daemon.process.kill()
         for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
@@ -153,43 +93,43 @@ private final class Scene {
         for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
         let second = try scene.start()
         try second.wait(forLine: "resuming at the checkpoint")
-        try scene.waitUntilEqual(second)
+        try scene.waitUntilEqual()
         try second.leave()
-        #expect(try scene.ownKeys() == Scene.remains)
+        #expect(try scene.ownKeys() == ClusterScene.remains)
     }
 
     @Test func `removes what the source has deleted meanwhile, on every node`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<2000 { scene.master.execute("SET old:\(index) v") }
         let first = try scene.start()
         try first.wait(forLine: "event=stable")
-        try scene.waitUntilEqual(first)
-        try scene.leave(first)
+        try scene.waitUntilEqual()
+        try scene.leave()
         for index in stride(from: 0, to: 2000, by: 2) { scene.master.execute("DEL old:\(index)") }
         scene.master.forgetBacklog()
         let second = try scene.start()
         try second.wait(forLine: "reconciled: 1000 keys removed")
-        try scene.waitUntilEqual(second)
+        try scene.waitUntilEqual()
         try second.leave()
-        #expect(try scene.ownKeys() == Scene.remains)
+        #expect(try scene.ownKeys() == ClusterScene.remains)
     }
 
     @Test func `empties every node first when it is to`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<1000 { scene.master.execute("SET key:\(index) v") }
         for index in 0..<1000 { try scene.cluster.command(["SET", "foreign:\(index)", "v"], key: "foreign:\(index)") }
-        let daemon = try scene.start(.replicate, ["fullSync": ["existing: flush"]])
+        let daemon = try scene.start(sections: ["fullSync": ["existing: flush"]])
         try daemon.wait(forLine: "event=stable")
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         try daemon.leave()
     }
 
     @Test(arguments: ["skip", "panic"]) func `minds keys of the cluster's own`(_ policy: String) throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<300 { scene.master.execute("SET key:\(index) new") }
         scene.master.execute("RPUSH list a b c")
         for key in ["key:7", "key:8", "key:9", "list"] { try scene.cluster.command(["SET", key, "old"], key: key) }
-        let daemon = try scene.start(.migrate, ["conflict": ["policy: \(policy)"]])
+        let daemon = try scene.start(.migrate, sections: ["conflict": ["policy: \(policy)"]])
         try daemon.expectExit(policy == "panic" ? 65 : 0)
         for key in ["key:7", "key:8", "key:9", "list"] {
             #expect(try scene.cluster.command(["GET", key], key: key).text == "old")
@@ -200,7 +140,7 @@ private final class Scene {
     }
 
     @Test func `keeps every deadline, those that come up during the sync and after a leave too`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<500 { scene.master.execute("SET far:\(index) v PXAT 2019686400\(String(index + 100))") }
         for index in 0..<200 { scene.master.execute("SET near:\(index) v PX \(60_000 + index)") }
         let daemon = try scene.start()
@@ -220,7 +160,7 @@ private final class Scene {
     }
 
     @Test func `does with keys of other databases what it was asked to`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<100 { scene.master.execute("SET key:\(index) v") }
         for index in 0..<100 { scene.master.execute("SET other:\(index) v", database: 3) }
         let stopped = try scene.start()
@@ -229,7 +169,7 @@ private final class Scene {
         #expect(stopped.logs("target.database: {<number>: skip}"))
 
         let named = ["target": ["database: {0: 0, 3: skip}"]]
-        let daemon = try scene.start(.replicate, named)
+        let daemon = try scene.start(sections: named)
         try daemon.wait(forLine: "event=stable")
         scene.master.execute("SET other:new v", database: 3)
         scene.master.execute("SET last v")
@@ -242,7 +182,7 @@ private final class Scene {
         #expect(daemon.deadLetters.allSatisfy { $0.kind == "database-number" })
         #expect(daemon.deadLetters.contains { $0.key == "other:new" && $0.database == 3 })
 
-        let unnamed = try scene.start(.replicate, ["target": ["database: {5: skip}"]])
+        let unnamed = try scene.start(sections: ["target": ["database: {5: skip}"]])
         scene.master.execute("SET fifth v", database: 5)
         scene.master.execute("SET third v", database: 3)
         try unnamed.expectExit(65)
@@ -250,7 +190,7 @@ private final class Scene {
     }
 
     @Test func `needs no other rights than those that the README names`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let rules = [
             "on", ">password", "~key*", "~list*", "~df2redis:*", "~{*}df2redis:*", "-@all", "+@read", "+@write",
             "+@connection", "+@transaction", "+@scripting", "+info", "+config|get", "+cluster|shards", "+cluster|slots",
@@ -260,36 +200,36 @@ private final class Scene {
         for index in 0..<500 { scene.master.execute("SET key:\(index) v EX \(1000 + index)") }
         scene.master.execute("RPUSH list:1 a b c")
         let user = ["target": ["username: df2redis", "password: password"]]
-        let daemon = try scene.start(.replicate, user)
+        let daemon = try scene.start(sections: user)
         try daemon.wait(forLine: "event=stable")
         for index in 0..<500 { scene.master.execute("APPEND key:\(index) w") }
         scene.master.execute("RENAME list:1 list:2")
         try scene.source.command("FLUSHALL")
         for index in 0..<200 { scene.master.execute("INCR key:\(index)") }
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         try daemon.leave()
         #expect(!daemon.log.contains("does not allow"))
 
         try scene.cluster.nodes[2].client().command("ACL", "SETUSER", "df2redis", "-cluster|nodes", "-append")
-        let refused = try scene.start(.replicate, user)
+        let refused = try scene.start(sections: user)
         try refused.expectExit(77)
         #expect(refused.logs("may not use APPEND, CLUSTER NODES"))
         #expect(refused.logs("ACL SETUSER df2redis +append +cluster|nodes"))
     }
 
     @Test func `needs no right to load scripts, and what is around one counts once`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let rules = ["on", ">password", "~*", "&*", "+@all", "-script"]
         for node in scene.cluster.nodes { try node.client().command(["ACL", "SETUSER", "df2redis"] + rules) }
-        let daemon = try scene.start(.replicate, ["target": ["username: df2redis", "password: password"]])
+        let daemon = try scene.start(sections: ["target": ["username: df2redis", "password: password"]])
         try daemon.wait(forLine: "event=stable")
         for round in 0..<20 {
             for index in 0..<10 { scene.master.execute("INCR n:\(index)") }
             scene.master.send(journal: [JournalEntry("SCRIPT LOAD return(\(round))")], flow: 0)
             for index in 0..<10 { scene.master.execute("RPUSH l:\(index) \(round)") }
         }
-        try scene.waitUntilEqual(daemon)
-        try scene.leave(daemon)
+        try scene.waitUntilEqual()
+        try scene.leave()
         #expect(Set(daemon.deadLetters) == [DeadLetter(kind: "script", database: 0, key: "LOAD")])
     }
 
@@ -307,12 +247,11 @@ private final class Scene {
     func `leaves out a value over the target's limits, and takes one to another slot in pieces`(
         _ isReadable: Bool
     ) throws {
-        let scene = try Scene(["--proto-max-bulk-len", "1mb"])
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0, ["--proto-max-bulk-len", "1mb"]))
         let rules = ["on", ">password", "~*", "&*", "+@all"] + (isReadable ? [] : ["-config"])
         for node in scene.cluster.nodes { try node.client().command(["ACL", "SETUSER", "df2redis"] + rules) }
         let daemon = try scene.start(
-            .replicate,
-            [
+            sections: [
                 "target": ["username: df2redis", "password: password"], "policy": ["onError: skip"],
                 "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"],
             ])
@@ -323,24 +262,24 @@ private final class Scene {
         try wait(until: "it is reported") { !daemon.deadLetters.isEmpty }
         #expect(daemon.deadLetters == [DeadLetter(kind: "over-limit", database: 0, key: "big")])
         scene.master.execute("SET big small")
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
 
         let half = Self.noise(700_000)
         for _ in 0..<2 { scene.master.execute("RPUSH value \(half)") }
         scene.master.execute("RENAME value other")
         for index in 0..<40 { scene.master.execute("INCR n:\(index % 10)") }
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         #expect(daemon.deadLetters.dropFirst() == [DeadLetter(kind: "over-limit", database: 0, key: "value")])
         #expect(scene.master.fullSyncs == 1)
-        try scene.leave(daemon)
+        try scene.leave()
     }
 
     @Test func `finds the cluster again by the other nodes when the seed is gone`() throws {
-        let scene = try Scene(replicas: 1)
+        let scene = try ClusterScene(into: RedisCluster(replicas: 1))
         let daemon = try scene.start()
         try daemon.wait(forLine: "event=stable")
         for index in 0..<100 { scene.master.execute("INCR n:\(index)") }
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         let seed = scene.cluster.nodes[0]
         seed.server.kill()
         _ = try scene.cluster.waitForSuccessor(of: seed)
@@ -355,15 +294,15 @@ private final class Scene {
     }
 
     @Test func `names the node that is silent, and no other`() throws {
-        let scene = try Scene()
+        let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for node in scene.cluster.nodes {
             try node.client().command("CONFIG", "SET", "cluster-node-timeout", "120000")
         }
-        let daemon = try scene.start(.replicate, ["target": ["silentSeconds: 3"]])
+        let daemon = try scene.start(sections: ["target": ["silentSeconds: 3"]])
         try daemon.wait(forLine: "stable: following")
         // A connection to each node.
         for number in 0..<300 { scene.master.execute("SET before:\(number) v") }
-        try scene.waitUntilEqual(daemon)
+        try scene.waitUntilEqual()
         let silent = scene.cluster.nodes[2]
         silent.server.pause()
         defer { silent.server.resume() }
@@ -373,7 +312,7 @@ private final class Scene {
     }
 
     @Test func `says how a target of the other kind is to be named`() throws {
-        let scene = try Scene(masters: 1)
+        let scene = try ClusterScene(into: RedisCluster(masters: 1, replicas: 0))
         let redis = try RedisServer()
         defer { redis.stop() }
         let asServer = try Daemon(

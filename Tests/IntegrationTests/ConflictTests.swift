@@ -17,12 +17,8 @@ import Wire
     }
 
     @Test(arguments: ["overwrite", "skip", "panic"]) func `a key made during the sync`(_ policy: String) throws {
-        let master = try startedMaster(shards: 1)
-        let redis = try RedisServer()
-        defer {
-            master.stop()
-            redis.stop()
-        }
+        let scene = try RedisScene(shards: 1, ["conflict": ["policy: \(policy)"]])
+        let (master, client) = (scene.master, try scene.client)
         var faults = Faults()
         faults.insertionBeforeEnd = Self.blob([
             "SET made:1 a", "SET theirs new", "APPEND made:1 b", "EXPIRE theirs 1000", "SETNX made:2 c", "DEL theirs",
@@ -30,12 +26,8 @@ import Wire
         ])
         master.setFaults(faults, on: .flow(0))
         master.execute("SET snapshot v")
-        let client = try redis.client()
         try client.command("SET", "theirs", "old")
-        let daemon = try Daemon(
-            .migrate,
-            .init(source: master.port, target: redis.port, sections: ["conflict": ["policy: \(policy)"]]))
-        defer { daemon.process.kill() }
+        let daemon = try scene.start(.migrate)
         try daemon.expectExit(policy == "panic" ? 65 : 0)
         func get(_ key: String) throws -> String? { try client.command("GET", key).text }
         #expect(try get("theirs") == (policy == "overwrite" ? "ab" : "old"))

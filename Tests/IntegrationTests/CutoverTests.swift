@@ -4,57 +4,29 @@ import Lab
 import Testing
 import Wire
 
-/// A task that is stable, and what a test does to it with `df2redis cutover`.
-private final class CutoverScene {
-    let master: SimulatedMaster
-    let redis: RedisServer
-    let folder: TemporaryFolder
-    let daemon: Daemon
-
-    init(_ change: (inout Daemon.Configuration) -> Void = { _ in }) throws {
-        master = try startedMaster(shards: 2)
-        redis = try RedisServer()
-        folder = try TemporaryFolder("cutover")
-        // A drain that would be noticed.
-        var configuration = Daemon.Configuration(
-            source: master.port, target: redis.port, sections: ["shutdown": ["drainSeconds: 5"]])
-        change(&configuration)
-        daemon = try Daemon(.replicate, configuration)
+/// A task that follows, with one key at both sides.
+private final class CutoverScene: TaskScene<RedisServer> {
+    /// - Parameter sections: with a drain that would be noticed, unless they say otherwise.
+    init(_ sections: [String: [String]] = [:]) throws {
+        let usual = ["shutdown": ["drainSeconds: 5"]].merging(sections) { $1 }
+        try super.init(from: startedMaster(), into: RedisServer(), usual)
         master.execute("SET kept 1")
-        try daemon.wait(forLine: "stable: following")
-        try wait(until: "the source's key is there") { try redis.client().command("GET", "kept").text == "1" }
+        try follow()
+        try wait(until: "the source's key is there") { try get("kept") == "1" }
     }
 
-    deinit {
-        daemon.process.kill()
-        redis.stop()
-        master.stop()
-    }
+    func cutOver(_ arguments: String...) throws -> ChildProcess { try cutOver(arguments) }
 
-    func start(_ arguments: String...) throws -> ChildProcess { try start(arguments) }
+    /// - Returns: the command, which has ended.
+    func cutOver(_ arguments: [String]) throws -> ChildProcess { try run(["cutover", "lab"] + arguments) }
 
-    private func start(_ arguments: [String]) throws -> ChildProcess {
-        let number = Int.random(in: 0..<1_000_000_000)
-        return try ChildProcess(
-            BuiltProgram.daemon.path, ["cutover", "lab"] + arguments, output: folder.file("output.\(number)"),
-            error: folder.file("error.\(number)"), environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
-    }
-
-    func run(_ arguments: String...) throws -> ChildProcess { try run(arguments) }
-
-    func run(_ arguments: [String]) throws -> ChildProcess {
-        let process = try start(arguments)
-        _ = try process.waitForEnd(timeout: .seconds(60))
-        return process
+    func beginCutOver(_ arguments: String...) throws -> ChildProcess {
+        try daemon.start(["cutover", "lab"] + arguments)
     }
 
     /// - Returns: the exit code of 'df2redis refresh'.
     func refresh(_ arguments: [String]) throws -> Int32? {
-        let number = Int.random(in: 0..<1_000_000_000)
-        let process = try ChildProcess(
-            BuiltProgram.daemon.path, ["refresh", "lab"] + arguments, output: folder.file("refresh.\(number)"),
-            environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
-        guard case .exited(let code) = try process.waitForEnd(timeout: .seconds(60)) else { return nil }
+        guard case .exited(let code) = try run(["refresh", "lab"] + arguments).end else { return nil }
         return code
     }
 
@@ -68,8 +40,7 @@ private final class CutoverScene {
         #expect(!master.isPaused)
         #expect(daemon.process.isRunning)
         master.execute("SET after 1")
-        let client = try redis.client()
-        try wait(until: "the task goes on") { try client.command("GET", "after").text == "1" }
+        try wait(until: "the task goes on") { try get("after") == "1" }
     }
 }
 
@@ -88,7 +59,7 @@ private func waited(_ output: String) -> Double? {
         let due = scene.master.execute("PEXPIRETIME expiring")
         let writers = CountingWriters(port: scene.master.port, patience: .seconds(2))
         try wait(until: "clients write") { writers.acknowledged > 2000 }
-        let cutover = try scene.run()
+        let cutover = try scene.cutOver()
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         let seconds = try #require(waited(cutover.output))
         #expect(seconds < 1)
@@ -106,21 +77,21 @@ private func waited(_ output: String) -> Double? {
 
     @Test func `--dry-run says what it would do, and does nothing`() throws {
         let scene = try CutoverScene()
-        let cutover = try scene.run("--dry-run", "--check", "sample 5%")
+        let cutover = try scene.cutOver("--dry-run", "--check", "sample 5%")
         #expect(cutover.end == .exited(0), "\(cutover.errorOutput)")
         #expect(cutover.output.contains("CLIENT PAUSE 10000 WRITE"))
         #expect(cutover.output.contains("compare both sides and mend what differs, while clients write"))
         #expect(cutover.output.contains("compare 5.0 % of the keys"))
-        #expect(!(try scene.run("--dry-run", "--no-verify").output.contains("mend what differs")))
+        #expect(!(try scene.cutOver("--dry-run", "--no-verify").output.contains("mend what differs")))
         #expect(scene.master.pauseCalls == (0, 0))
         try scene.expectAsBefore()
     }
 
     @Test func `is made although a policy leaves keys out, and names how many`() throws {
-        let scene = try CutoverScene { $0.sections["policy"] = ["onUnsupported: skip"] }
+        let scene = try CutoverScene(["policy": ["onUnsupported: skip"]])
         scene.master.execute("BF.ADD filter x")
-        #expect(try scene.run("--dry-run").end == .exited(0))
-        let cutover = try scene.run("--check", "all")
+        #expect(try scene.cutOver("--dry-run").end == .exited(0))
+        let cutover = try scene.cutOver("--check", "all")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("2 keys compared, none differs\n"), "\(cutover.output)")
         #expect(cutover.output.contains("1 is left out by policy, and is no difference"), "\(cutover.output)")
@@ -134,7 +105,7 @@ private func waited(_ output: String) -> Double? {
         let scene = try CutoverScene()
         for number in 0..<3000 { scene.master.execute("SET key:\(number) \(number)") }
         let writers = CountingWriters(port: scene.master.port, patience: .seconds(2))
-        let cutover = try scene.run("--check", extent)
+        let cutover = try scene.cutOver("--check", extent)
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("keys are equal on both sides"))
         try scene.daemon.expectExit(0)
@@ -145,7 +116,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `of sides that differ is taken back, with exit status 1`() throws {
         let scene = try CutoverScene()
         try scene.redis.client().command("SET", "kept", "other")
-        let cutover = try scene.run("--no-verify", "--check", "all")
+        let cutover = try scene.cutOver("--no-verify", "--check", "all")
         #expect(cutover.end == .exited(1))
         #expect(cutover.errorOutput.contains("1 of 1 key differs, see "))
         #expect(cutover.errorOutput.contains("nothing was changed"))
@@ -156,7 +127,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `that is not done within the limit is taken back`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.run("--no-verify", "--pause-limit", "1")
+        let cutover = try scene.cutOver("--no-verify", "--pause-limit", "1")
         #expect(cutover.end == .exited(75))
         #expect(cutover.errorOutput.contains("10 records were not applied in time"))
         #expect(scene.master.pauseCalls == (1, 1))
@@ -168,7 +139,7 @@ private func waited(_ output: String) -> Double? {
         let scene = try CutoverScene()
         let target = try scene.redis.client()
         try target.command("SET", "kept", "other")
-        let cutover = try scene.run("--check", "all")
+        let cutover = try scene.cutOver("--check", "all")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("1 key compared, 1 of them differed, 1 of these is mended"))
         #expect(cutover.output.contains("1 key is equal on both sides"))
@@ -177,20 +148,20 @@ private func waited(_ output: String) -> Double? {
     }
 
     @Test func `pauses nobody when something cannot be mended, or when it is interrupted over it`() throws {
-        let scene = try CutoverScene { $0.sections["policy"] = ["onError: skip"] }
+        let scene = try CutoverScene(["policy": ["onError: skip"]])
         let target = try scene.redis.client()
         // The target has no room for one value of this length.
         try target.command("CONFIG", "SET", "proto-max-bulk-len", "1mb")
         scene.master.execute([[UInt8]("SET"), [UInt8]("long"), [UInt8](repeating: 120, count: 2 << 20)])
         try wait(until: "it is left out") { scene.daemon.deadLetters.contains { $0.key == "long" } }
-        let cutover = try scene.run()
+        let cutover = try scene.cutOver()
         #expect(cutover.end == .exited(1), "\(cutover.output)")
         #expect(cutover.errorOutput.contains("1 key differs and could not be mended; nothing was changed"))
         #expect(scene.master.pauseCalls == (0, 0))
         try scene.expectAsBefore()
 
         for number in 0..<20_000 { scene.master.execute("SET key:\(number) 1") }
-        let slow = try scene.start()
+        let slow = try scene.beginCutOver()
         try wait(until: "both sides are compared") { slow.output.contains("comparing both sides") }
         slow.signal(SIGINT)
         #expect(try slow.waitForEnd(timeout: .seconds(30)) == .exited(75))
@@ -200,7 +171,7 @@ private func waited(_ output: String) -> Double? {
     }
 
     @Test func `reads the keys that wait to be read at the source, while writers wait`() throws {
-        let scene = try CutoverScene { $0.sections["refresh"] = ["keysPerSecond: 1"] }
+        let scene = try CutoverScene(["refresh": ["keysPerSecond: 1"]])
         let keys = (0..<100).map { "key:\($0)" }
         for key in keys { scene.master.execute("SET \(key) v") }
         let target = try scene.redis.client()
@@ -208,7 +179,7 @@ private func waited(_ output: String) -> Double? {
         for key in keys { try target.command("SET", key, "another") }
         #expect(try scene.refresh(keys + ["--keys-per-second", "1", "--no-wait"]) == 0)
         // Nothing is compared: it is the reading that mends them.
-        let cutover = try scene.run("--no-verify", "--pause-limit", "30")
+        let cutover = try scene.cutOver("--no-verify", "--pause-limit", "30")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("keys that waited to be read at the source are as there"))
         try scene.daemon.expectExit(0)
@@ -219,7 +190,7 @@ private func waited(_ output: String) -> Double? {
         let scene = try CutoverScene()
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         #expect(try scene.refresh(["kept", "--no-wait"]) == 0)
-        let cutover = try scene.run("--pause-limit", "1", "--no-verify")
+        let cutover = try scene.cutOver("--pause-limit", "1", "--no-verify")
         #expect(cutover.output.contains("1 of 1 key that may differ was not read at the source in time"))
         #expect(cutover.end == .exited(0))
         try scene.daemon.expectExit(0)
@@ -227,7 +198,7 @@ private func waited(_ output: String) -> Double? {
         let careful = try CutoverScene()
         careful.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         #expect(try careful.refresh(["kept", "--no-wait"]) == 0)
-        let refused = try careful.run("--pause-limit", "1", "--check", "none")
+        let refused = try careful.cutOver("--pause-limit", "1", "--check", "none")
         #expect(refused.end != .exited(0), "\(refused.output)")
         try careful.expectAsBefore()
     }
@@ -251,7 +222,7 @@ private func waited(_ output: String) -> Double? {
         for number in 0..<20 { master.execute("XREADGROUP GROUP g c NOACK STREAMS stream:\(number) >") }
         #expect(try delivered(7) == "0-0")
         // Nothing is compared before: it is the fetch that brings them.
-        let cutover = try scene.run("--no-verify")
+        let cutover = try scene.cutOver("--no-verify")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("20 streams with groups of consumers are as at the source"))
         try scene.daemon.expectExit(0)
@@ -267,7 +238,7 @@ private func waited(_ output: String) -> Double? {
             return figures?["waiting"] as? Int == 0 && figures?["refreshed"] as? Int == 1
         }
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
-        let cutover = try scene.run("--no-verify", "--pause-limit", "1")
+        let cutover = try scene.cutOver("--no-verify", "--pause-limit", "1")
         #expect(cutover.end == .exited(75), "\(cutover.output)")
         #expect(
             cutover.errorOutput.contains("1 of 1 stream with groups of consumers was not read at the source in time"))
@@ -277,7 +248,7 @@ private func waited(_ output: String) -> Double? {
 
     @Test func `keeps the task from starting again, until it is taken back`() throws {
         let scene = try CutoverScene()
-        #expect(try scene.run().end == .exited(0))
+        #expect(try scene.cutOver().end == .exited(0))
         try scene.daemon.expectExit(0)
         #expect(scene.daemon.logs("event=cutOver"), "\(scene.daemon.log)")
         #expect(scene.daemon.logs("clients write to 127.0.0.1:\(scene.redis.port) from now on"))
@@ -285,13 +256,12 @@ private func waited(_ output: String) -> Double? {
         // Clients write to the target.
         let target = try scene.redis.client()
         try target.command("SET", "kept", "newer")
-        let configuration = Daemon.Configuration(source: scene.master.port, target: scene.redis.port)
-        let again = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
+        let again = try scene.start()
         try again.expectExit(78)
         #expect(again.logs("this task has been cut over: clients write to 127.0.0.1:\(scene.redis.port) since"))
         #expect(again.logs("df2redis cutover lab --undo --config \(again.folder.path)/"), "\(again.log)")
         // On another host, or with another state directory, the target says so.
-        let elsewhere = try Daemon(.replicate, configuration)
+        let elsewhere = try scene.start(in: TemporaryFolder("elsewhere"))
         try elsewhere.expectExit(78)
         #expect(elsewhere.logs("this task has been cut over: clients write to the target since"))
         for (number, daemon) in [again, elsewhere].enumerated() {
@@ -306,20 +276,20 @@ private func waited(_ output: String) -> Double? {
         }
         #expect(try target.command("GET", "kept").text == "newer")
 
-        let file = scene.daemon.folder.file("lab.yaml")
+        let file = scene.folder.file("lab.yaml")
         for option in [["--dry-run"], ["--no-pause"], ["--no-verify"], ["--check", "all"], ["--pause-limit", "3"]] {
-            let refused = try scene.run(["--undo", "--config", file] + option)
+            let refused = try scene.cutOver(["--undo", "--config", file] + option)
             #expect(refused.end == .exited(64), "\(option)")
             #expect(refused.errorOutput.contains("--undo goes with --config only, and was not done"))
         }
-        #expect(FileManager.default.fileExists(atPath: scene.daemon.folder.file("state/lab.cutover")))
+        #expect(FileManager.default.fileExists(atPath: scene.folder.file("state/lab.cutover")))
         #expect(try target.command("HEXISTS", "df2redis:checkpoint:lab", "cutover").int == 1)
-        let undo = try scene.run("--undo", "--config", file)
+        let undo = try scene.cutOver("--undo", "--config", file)
         #expect(undo.end == .exited(0), "\(undo.errorOutput)")
         #expect(undo.output.contains("lab may start again"))
-        #expect(try scene.run("--undo", "--config", file).output == "lab has not been cut over: nothing was changed\n")
-        let last = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
-        defer { last.process.kill() }
+        #expect(
+            try scene.cutOver("--undo", "--config", file).output == "lab has not been cut over: nothing was changed\n")
+        let last = try scene.start()
         try last.wait(forLine: "the task was cut over, which has been taken back")
         try last.leave()
     }
@@ -327,21 +297,18 @@ private func waited(_ output: String) -> Double? {
     /// What clients have written at the target is not in the source's journal, and is found by a full sync alone.
     @Test(arguments: ["target", "file"])
     func `that is undone is followed by a full sync, after which both sides are equal`(_ store: String) throws {
-        let scene = try CutoverScene {
-            $0.sections["checkpoint"] = ["store: \(store)"]
-            $0.sections["shutdown"] = ["drainSeconds: 0"]
-        }
+        let scene = try CutoverScene(["checkpoint": ["store: \(store)"], "shutdown": ["drainSeconds: 0"]])
         let master = scene.master
         for number in 0..<20 { master.execute("SET k:\(number) \(number)") }
         master.execute("INCR count")
-        #expect(try scene.run().end == .exited(0))
+        #expect(try scene.cutOver().end == .exited(0))
         try scene.daemon.expectExit(0)
         let target = try scene.redis.client()
         try target.command("INCR", "count")
         try target.command("DEL", "k:5")
         try target.command("SET", "extra", "1")
-        let folder = scene.daemon.folder
-        #expect(try scene.run("--undo", "--config", folder.file("lab.yaml")).end == .exited(0))
+        let folder = scene.folder
+        #expect(try scene.cutOver("--undo", "--config", folder.file("lab.yaml")).end == .exited(0))
         let mark = folder.file("state/lab.resync")
         #expect(FileManager.default.fileExists(atPath: mark))
         #expect(
@@ -350,17 +317,13 @@ private func waited(_ output: String) -> Double? {
             } == false)
 
         // One that ends before its full sync has begun leaves the next one as much to do.
-        var configuration = Daemon.Configuration(source: master.port, target: scene.redis.port)
-        configuration.sections["checkpoint"] = ["store: \(store)"]
-        configuration.sections["shutdown"] = ["drainSeconds: 0"]
         master.refuse([Refusal("REPLCONF", reply: "ERR not now", times: 3)])
-        let early = try Daemon(.replicate, configuration, folder: folder)
+        let early = try scene.start()
         try early.wait(forLine: "ERR not now")
         early.process.kill()
         #expect(FileManager.default.fileExists(atPath: mark))
 
-        let daemon = try Daemon(.replicate, configuration, folder: folder)
-        defer { daemon.process.kill() }
+        let daemon = try scene.start()
         try daemon.wait(forLine: "stable: following")
         try daemon.wait(forLine: "reconciled: ")
         #expect(!FileManager.default.fileExists(atPath: mark))
@@ -370,8 +333,7 @@ private func waited(_ output: String) -> Double? {
         #expect(try target.command("EXISTS", "extra").int == 0)
         try daemon.leave()
         // The position is the new one.
-        let again = try Daemon(.replicate, configuration, folder: folder)
-        defer { again.process.kill() }
+        let again = try scene.start()
         try again.wait(forLine: "resuming at the checkpoint")
         try again.leave()
     }
@@ -380,8 +342,8 @@ private func waited(_ output: String) -> Double? {
         let scene = try CutoverScene()
         // Where the note is to be, there is a folder.
         try FileManager.default.createDirectory(
-            atPath: scene.daemon.folder.file("state/lab.cutover.new"), withIntermediateDirectories: true)
-        let cutover = try scene.run()
+            atPath: scene.folder.file("state/lab.cutover.new"), withIntermediateDirectories: true)
+        let cutover = try scene.cutOver()
         #expect(cutover.end == .exited(74), "\(cutover.output)")
         #expect(cutover.errorOutput.contains("cannot note that it is cut over, and goes on"))
         #expect(scene.master.pauseCalls == (2, 1))
@@ -391,7 +353,7 @@ private func waited(_ output: String) -> Double? {
     @Test(arguments: [SIGINT, SIGTERM]) func `that is interrupted is taken back`(_ signal: Int32) throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.start("--no-verify", "--pause-limit", "60")
+        let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "60")
         try wait(until: "writers are paused") { scene.master.isPaused }
         cutover.signal(signal)
         #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(75))
@@ -404,22 +366,22 @@ private func waited(_ output: String) -> Double? {
     @Test func `that is killed leaves a pause that ends by itself`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.start("--no-verify", "--pause-limit", "3")
+        let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "3")
         try wait(until: "writers are paused") { scene.master.isPaused }
         cutover.kill()
         try wait(until: "the pause is over") { !scene.master.isPaused }
         #expect(scene.master.pauseCalls == (1, 0))
         #expect(scene.daemon.process.isRunning)
         // Its lock has gone with it.
-        #expect(try scene.run("--no-verify", "--pause-limit", "1").errorOutput.contains("were not applied in time"))
+        #expect(try scene.cutOver("--no-verify", "--pause-limit", "1").errorOutput.contains("were not applied in time"))
     }
 
     @Test func `beside another one is refused, which goes on`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let first = try scene.start("--no-verify", "--pause-limit", "60")
+        let first = try scene.beginCutOver("--no-verify", "--pause-limit", "60")
         try wait(until: "writers are paused") { scene.master.isPaused }
-        let second = try scene.run()
+        let second = try scene.cutOver()
         #expect(second.end == .exited(75))
         #expect(second.errorOutput.contains("another cut-over of this task is under way"))
         #expect(scene.master.pauseCalls == (1, 0))
@@ -431,7 +393,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `of a task that dies in the middle is taken back`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.start("--no-verify", "--pause-limit", "60")
+        let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "60")
         try wait(until: "writers are paused") { scene.master.isPaused }
         scene.daemon.process.kill()
         #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(69))
@@ -447,7 +409,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `that is not done within the limit, since the target hangs, says so`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.start("--no-verify", "--pause-limit", "5")
+        let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "5")
         try wait(until: "writers are paused") { scene.master.isPaused }
         scene.redis.pause()
         defer { scene.redis.resume() }
@@ -463,7 +425,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `of a source that dies in the middle does not promise that the pause goes on`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
-        let cutover = try scene.start("--no-verify", "--pause-limit", "60")
+        let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "60")
         try wait(until: "writers are paused") { scene.master.isPaused }
         scene.master.stop()
         #expect(try cutover.waitForEnd(timeout: .seconds(60)) != .exited(0))
@@ -476,7 +438,7 @@ private func waited(_ output: String) -> Double? {
     @Test func `without the right to pause changes nothing`() throws {
         let scene = try CutoverScene()
         scene.master.refuse([Refusal("CLIENT PAUSE", reply: "NOPERM df2redis has no ACL permissions")])
-        let cutover = try scene.run()
+        let cutover = try scene.cutOver()
         #expect(cutover.end == .exited(77))
         #expect(cutover.errorOutput.contains("CLIENT PAUSE"))
         try scene.expectAsBefore()
@@ -485,26 +447,26 @@ private func waited(_ output: String) -> Double? {
     @Test func `that the source refuses twice, for a command that runs long, is tried a third time`() throws {
         let scene = try CutoverScene()
         scene.master.refuse([Refusal("CLIENT PAUSE", reply: "ERR Failed to pause all running clients", times: 2)])
-        #expect(try scene.run("--check", "all").end == .exited(0))
+        #expect(try scene.cutOver("--check", "all").end == .exited(0))
         try scene.daemon.expectExit(0)
 
         let busy = try CutoverScene()
         busy.master.refuse([Refusal("CLIENT PAUSE", reply: "ERR Failed to pause all running clients", times: 3)])
-        let cutover = try busy.run()
+        let cutover = try busy.cutOver()
         #expect(cutover.end == .exited(69))
         #expect(cutover.errorOutput.contains("commands run for longer than it waits for them"))
         try busy.expectAsBefore()
     }
 
     @Test func `with --no-pause waits until nobody writes`() throws {
-        let scene = try CutoverScene { $0.sections["shutdown"] = ["drainSeconds: 0"] }
+        let scene = try CutoverScene(["shutdown": ["drainSeconds: 0"]])
         let writers = CountingWriters(port: scene.master.port, clients: 2, patience: .seconds(30))
         try wait(until: "clients write") { writers.acknowledged > 100 }
-        let early = try scene.run("--no-pause", "--pause-limit", "1")
+        let early = try scene.cutOver("--no-pause", "--pause-limit", "1")
         #expect(early.end == .exited(75))
         #expect(early.errorOutput.contains("the source goes on journaling"))
         try writers.stop()
-        let cutover = try scene.run("--no-pause")
+        let cutover = try scene.cutOver("--no-pause")
         #expect(cutover.end == .exited(0), "\(cutover.errorOutput)")
         #expect(!cutover.output.contains("writers waited"))
         try scene.daemon.expectExit(0)
@@ -517,23 +479,23 @@ private func waited(_ output: String) -> Double? {
         let other = try scene.folder.write(
             "source:\n  addr: 127.0.0.1:1\ntarget:\n  addr: 127.0.0.1:\(scene.redis.port)\nstateDir: \(scene.folder.path)\n",
             to: "other.yaml")
-        let wrong = try scene.run("--config", other)
+        let wrong = try scene.cutOver("--config", other)
         #expect(wrong.end == .exited(65))
         #expect(wrong.output.contains("fail  task    servers"))
         for (file, code) in [("nothing.yaml", Int32(78))] {
-            #expect(try scene.run("--config", scene.folder.file(file)).end == .exited(code))
+            #expect(try scene.cutOver("--config", scene.folder.file(file)).end == .exited(code))
         }
         for arguments in [["--pause-limit", "0"], ["--check", "most"], ["--check", "101%"], ["--pause-limit", "x"]] {
-            #expect(try scene.run(arguments[0], arguments[1]).end == .exited(64), "\(arguments)")
+            #expect(try scene.cutOver(arguments[0], arguments[1]).end == .exited(64), "\(arguments)")
         }
         scene.master.endSessions()
         scene.master.refuse([Refusal("REPLCONF", reply: "ERR not now")])
         try wait(until: "it is not stable") { scene.daemon.status?["phase"] as? String == "waiting" }
-        let unstable = try scene.run()
+        let unstable = try scene.cutOver()
         #expect(unstable.end == .exited(65))
         #expect(unstable.output.contains("fail  task    phase"))
         scene.daemon.process.kill()
-        #expect(try scene.run().end == .exited(69))
+        #expect(try scene.cutOver().end == .exited(69))
         #expect(scene.master.pauseCalls == (0, 0))
     }
 }

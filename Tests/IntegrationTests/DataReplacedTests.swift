@@ -6,51 +6,26 @@ import Wire
 
 /// A source that gets other data and keeps its replication id: its journal has no record of them.
 @Suite(.serialized) struct `A source whose data are replaced` {
-    /// A live master of 400 keys, a real target, and the daemon between them.
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let configuration: Daemon.Configuration
-        private(set) var daemon: Daemon
-
-        init(sections: [String: [String]] = [:], _ prepare: (SimulatedMaster) -> Void = { _ in }) throws {
-            master = try startedMaster()
-            redis = try RedisServer()
+    /// A task that follows a source with 400 keys, which were counted on both sides.
+    private final class Scene: TaskScene<RedisServer> {
+        init(_ sections: [String: [String]] = [:], _ prepare: (SimulatedMaster) -> Void = { _ in }) throws {
+            try super.init(
+                from: startedMaster(), into: RedisServer(), RedisScene.retryingSoon.merging(sections) { $0 + $1 })
             for index in 0..<200 {
                 master.execute("SET string:\(index) old")
                 master.execute("INCR counter:\(index)")
             }
             prepare(master)
-            let usual = ["shutdown": ["drainSeconds: 0"], "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
-            configuration = .init(
-                source: master.port, target: redis.port, sections: usual.merging(sections) { $0 + $1 })
-            daemon = try Daemon(.replicate, configuration)
-            try daemon.wait(forLine: "stable: following")
-            try waitForNote()
-        }
-
-        deinit {
-            daemon.process.kill()
-            redis.stop()
-            master.stop()
-        }
-
-        /// Both sides have been counted.
-        func waitForNote() throws {
+            try follow()
             guard configuration.sections["checkpoint"] == nil else { return }
-            let target = try redis.client()
             try wait(until: "the two sides have been compared") {
-                try target.command("HGET", "df2redis:checkpoint:\(Daemon.taskName)", "counts").text != nil
+                try client.command("HGET", Self.checkpoint, "counts").text != nil
             }
         }
 
-        func startAnother() throws { daemon = try Daemon(.replicate, configuration, folder: daemon.folder) }
-
-        func expectEqual() throws { try waitUntilEqual(RESPClient(port: master.port), redis.client()) }
-
         func expectFullSync(because reason: String) throws {
             try daemon.wait(forLine: reason)
-            try expectEqual()
+            try waitUntilEqual()
             #expect(master.fullSyncs == 2)
             #expect(daemon.logs("a full sync is needed: "), "\(daemon.log)")
             try daemon.leave()
@@ -81,7 +56,7 @@ import Wire
         let scene = try Scene()
         try scene.daemon.leave()
         scene.becomeReplicaOfAnotherAndGetWrites()
-        try scene.startAnother()
+        try scene.start()
         try scene.expectFullSync(
             because: "the source has been told to change its role since the checkpoint (2 calls of REPLICAOF")
     }
@@ -93,7 +68,7 @@ import Wire
         scene.master.execute("FLUSHALL")
         scene.master.load(flushes: false) { for index in 0..<400 { scene.master.execute("SET loaded:\(index) v") } }
         for index in 0..<150 { scene.master.execute("APPEND loaded:\(index) x") }
-        try scene.startAnother()
+        try scene.start()
         try scene.expectFullSync(because: "the source holds at least 250 keys that its journal has not brought")
     }
 
@@ -106,12 +81,12 @@ import Wire
             scene.master.execute("APPEND string:\(index) x")
             scene.master.execute("INCR counter:\(index)")
         }
-        try scene.startAnother()
+        try scene.start()
         try scene.expectFullSync(because: "the source's journal has a FLUSHALL that no client has run")
     }
 
     @Test(arguments: ["target", "file"]) func `a DEBUG RELOAD while it is followed`(_ store: String) throws {
-        let scene = try Scene(sections: store == "file" ? ["checkpoint": ["store: file"]] : [:])
+        let scene = try Scene(store == "file" ? ["checkpoint": ["store: file"]] : [:])
         scene.master.reload()
         try scene.expectFullSync(because: "a full sync is needed")
     }
@@ -120,7 +95,7 @@ import Wire
         let scene = try Scene()
         scene.master.load(flushes: false) { for index in 0..<30 { scene.master.execute("SET loaded:\(index) v") } }
         try scene.daemon.wait(forLine: "a full sync is needed")
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(scene.master.fullSyncs == 2)
         try scene.daemon.leave()
         #expect(scene.master.violations == [])
@@ -150,7 +125,7 @@ import Wire
             if round % 3 != 0 { scene.master.execute("DEL " + keys.joined(separator: " ")) }
             usleep(2000)
         }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(scene.master.fullSyncs == 1)
         #expect(!scene.daemon.log.contains("a full sync is needed"))
         try scene.daemon.leave()
@@ -159,7 +134,7 @@ import Wire
 
     /// What the source answers to INFO is not needed for it.
     @Test func `a source that becomes a replica is left and waited for`() throws {
-        let scene = try Scene(sections: ["checkpoint": ["store: file"]]) { $0.refuse([Self.noCalls]) }
+        let scene = try Scene(["checkpoint": ["store: file"]]) { $0.refuse([Self.noCalls]) }
         scene.becomeReplicaOfAnother()
         // In the answer to an acknowledgement; or at the next handshake, where it was seen to be loading before.
         try scene.daemon.wait(forLine: "the source is itself a replica")
@@ -170,12 +145,12 @@ import Wire
     }
 
     @Test func `a user that may not ask is told once, and the source is followed`() throws {
-        let scene = try Scene(sections: ["checkpoint": ["store: file"]]) {
+        let scene = try Scene(["checkpoint": ["store: file"]]) {
             $0.refuse([Self.noCalls])
         }
         try scene.daemon.wait(forLine: "cannot detect data that the source loads without a journal record")
         scene.master.execute("SET k v")
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         try scene.daemon.leave()
         #expect(scene.master.violations == [])
     }

@@ -4,29 +4,11 @@ import Lab
 import Testing
 import Wire
 
-/// `df2redis verify` and `df2redis refresh`, on a task that runs.
-final class DemandScene {
-    let master: SimulatedMaster
-    let redis: RedisServer
-    let folder: TemporaryFolder
-    let daemon: Daemon
-
-    init(_ change: (inout Daemon.Configuration) -> Void = { _ in }) throws {
-        master = try startedMaster(shards: 2)
-        redis = try RedisServer()
-        folder = try TemporaryFolder("demands")
-        var configuration = Daemon.Configuration(
-            source: master.port, target: redis.port, sections: ["shutdown": ["drainSeconds: 0"]])
-        change(&configuration)
-        daemon = try Daemon(.replicate, configuration)
-        try daemon.wait(forLine: "stable: following")
-    }
-
-    deinit {
-        daemon.process.resume()
-        daemon.process.kill()
-        redis.stop()
-        master.stop()
+/// A task that follows.
+final class DemandScene: TaskScene<RedisServer> {
+    init(_ sections: [String: [String]] = [:]) throws {
+        try super.init(from: startedMaster(), into: RedisServer(), sections)
+        try follow()
     }
 
     /// Keys that both sides have.
@@ -34,19 +16,6 @@ final class DemandScene {
         for number in 0..<count { master.execute("SET key:\(number) \(number)") }
         let target = try redis.client()
         try wait(until: "the target has them") { try target.dataKeys == count }
-    }
-
-    func start(_ arguments: [String]) throws -> ChildProcess {
-        let number = Int.random(in: 0..<1_000_000_000)
-        return try ChildProcess(
-            BuiltProgram.daemon.path, arguments, output: folder.file("output.\(number)"),
-            error: folder.file("error.\(number)"), environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
-    }
-
-    func run(_ arguments: String...) throws -> ChildProcess {
-        let process = try start(arguments)
-        _ = try process.waitForEnd(timeout: .seconds(60))
-        return process
     }
 
     var verification: [String: Any] {
@@ -81,10 +50,7 @@ final class DemandScene {
     }
 
     @Test func `finds no difference in what a policy leaves out, and counts none of it again`() throws {
-        let scene = try DemandScene {
-            $0.sections["policy"] = ["onUnsupported: skip"]
-            $0.sections["target", default: []].append("database: {3: skip}")
-        }
+        let scene = try DemandScene(["policy": ["onUnsupported: skip"], "target": ["database: {3: skip}"]])
         try scene.write(10)
         scene.master.execute("BF.ADD filter x")
         scene.master.execute("SET elsewhere 1", database: 3)
@@ -128,7 +94,7 @@ final class DemandScene {
         let target = try scene.redis.client()
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         try target.command("SET", "key:3", "by a stranger")
-        let verify = try scene.start(["verify", "lab"])
+        let verify = try scene.daemon.start(["verify", "lab"])
         try wait(until: "it has found the key") {
             try scene.verification["state"] as? String == "mending"
         }
@@ -172,9 +138,9 @@ final class DemandScene {
     @Test func `joins one that is under way, and leaves it to whoever has begun it`() throws {
         let scene = try DemandScene()
         try scene.write(3000)
-        let first = try scene.start(["verify", "lab", "--keys-per-second", "200"])
+        let first = try scene.daemon.start(["verify", "lab", "--keys-per-second", "200"])
         try wait(until: "it compares") { try scene.verification["state"] as? String == "comparing" }
-        let second = try scene.start(["verify", "lab"])
+        let second = try scene.daemon.start(["verify", "lab"])
         try wait(until: "it has joined") { second.output.contains("is under way already, at 200 keys a second") }
         second.signal(SIGINT)
         #expect(try second.waitForEnd(timeout: .seconds(30)) == .exited(75))
@@ -191,7 +157,7 @@ final class DemandScene {
         let scene = try DemandScene()
         try scene.write(2000)
         try scene.redis.client().command("DEL", "key:1999")
-        let verify = try scene.start(["verify", "lab", "--keys-per-second", "1000"])
+        let verify = try scene.daemon.start(["verify", "lab", "--keys-per-second", "1000"])
         try wait(until: "it compares") { try scene.verification["state"] as? String == "comparing" }
         scene.master.endSessions()
         #expect(try verify.waitForEnd(timeout: .seconds(60)) == .exited(0), "\(verify.errorOutput)")
@@ -203,7 +169,7 @@ final class DemandScene {
         try scene.write(20)
         scene.redis.kill()
         try scene.daemon.wait(forLine: "targetLost")
-        let verify = try scene.start(["verify", "lab"])
+        let verify = try scene.daemon.start(["verify", "lab"])
         try wait(until: "it has been tried again") {
             scene.daemon.log.contains("comparing both sides at 5000 keys a second, as asked")
                 && verify.errorOutput.contains("lab: waiting: ")
@@ -228,7 +194,7 @@ final class DemandScene {
     }
 
     @Test func `is asked for over the Unix socket alone, in words that are checked`() throws {
-        let scene = try DemandScene { $0.sections["dashboard"] = ["addr: 127.0.0.1:0"] }
+        let scene = try DemandScene(["dashboard": ["addr: 127.0.0.1:0"]])
         let port = try scene.daemon.pagePort()
         for path in [
             "/api/verify?keysPerSecond=1", "/api/verify/stop?number=1", "/api/refresh?keysPerSecond=1", "/api/streams",
@@ -245,12 +211,12 @@ final class DemandScene {
     }
 
     @Test func `that the task cannot make, or nobody may ask for, is refused in words`() throws {
-        let scene = try DemandScene { $0.sections["refresh"] = ["keysPerSecond: 0"] }
+        let scene = try DemandScene(["refresh": ["keysPerSecond: 0"]])
         let refused = try scene.run("verify", "lab")
         #expect(refused.end == .exited(75))
         #expect(refused.errorOutput == "df2redis: lab: refresh.keysPerSecond is 0: no key is read at the source\n")
         for arguments in [["verify"], ["verify", "lab", "--keys-per-second", "0"], ["refresh", "lab"]] {
-            let process = try scene.start(arguments)
+            let process = try scene.daemon.start(arguments)
             #expect(try process.waitForEnd(timeout: .seconds(30)) == .exited(64), "\(arguments)")
         }
         scene.daemon.process.kill()
@@ -332,17 +298,14 @@ final class DemandScene {
     }
 
     @Test func `that a policy has left out come back from the dead letters`() throws {
-        let scene = try DemandScene {
-            $0.sections["policy"] = ["onError: skip"]
-            $0.sections["refresh"] = ["keysPerSecond: 50"]
-        }
+        let scene = try DemandScene(["policy": ["onError: skip"], "refresh": ["keysPerSecond: 50"]])
         let target = try scene.redis.client()
         try target.command("CONFIG", "SET", "proto-max-bulk-len", "1mb")
         scene.master.execute([[UInt8]("SET"), [UInt8]("long"), [UInt8](repeating: 120, count: 2 << 20)])
         scene.master.execute("SET short 1")
         try wait(until: "it is applied") { try target.command("EXISTS", "short").int == 1 }
         try wait(until: "it is left out") { scene.daemon.deadLetters.contains { $0.key == "long" } }
-        let letters = scene.daemon.folder.file("state/lab.dead-letters.jsonl")
+        let letters = scene.folder.file("state/lab.dead-letters.jsonl")
         let early = try scene.run("refresh", "lab", "--from", letters)
         #expect(early.end == .exited(1), "\(early.output)\(early.errorOutput)")
         #expect(early.output.contains("1 could not be read or written"))
@@ -351,7 +314,7 @@ final class DemandScene {
 
     @Test(arguments: [false, true])
     func `are read again when the target loses them, without a full sync`(_ endsToo: Bool) throws {
-        let scene = try DemandScene { $0.sections["reconnect"] = ["initialMilliseconds: 20", "maxSeconds: 0.2"] }
+        let scene = try DemandScene(["reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]])
         try scene.write(20)
         let target = try scene.redis.client()
         for number in 0..<10 { try target.command("SET", "key:\(number)", "by a stranger") }
@@ -363,12 +326,7 @@ final class DemandScene {
         if endsToo { scene.daemon.process.kill() }
         scene.redis.kill()
         try scene.redis.restart()
-        let second =
-            endsToo
-            ? try Daemon(
-                .replicate, .init(source: scene.master.port, target: scene.redis.port), folder: scene.daemon.folder)
-            : scene.daemon
-        defer { second.process.kill() }
+        let second = endsToo ? try scene.start() : scene.daemon
         try second.wait(forLine: "the target has lost its last writes: 5 keys")
         try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
         #expect(scene.master.fullSyncs == 1)
@@ -377,13 +335,13 @@ final class DemandScene {
     }
 
     @Test func `are asked for by the hundred thousand, within bounds`() throws {
-        let scene = try DemandScene { $0.sections["refresh"] = ["keysPerSecond: 50"] }
+        let scene = try DemandScene(["refresh": ["keysPerSecond: 50"]])
         try scene.write(10)
         // Keys that neither side has: a question at the source each.
         let lines = (0..<100_000).map { "nothing:\($0)" } + ["key:9"]
         try scene.redis.client().command("DEL", "key:9")
         let file = try scene.folder.write(lines.joined(separator: "\n"), to: "keys")
-        let refresh = try scene.start(["refresh", "lab", "--from", file, "--keys-per-second", "100000"])
+        let refresh = try scene.daemon.start(["refresh", "lab", "--from", file, "--keys-per-second", "100000"])
         try wait(until: "all are asked for, and some are read", timeout: .seconds(120)) {
             let figures = scene.daemon.status?["refreshes"] as? [String: Any]
             return figures?["asked"] as? Int == 100_001 && figures?["refreshed"] as? Int ?? 0 > 1000
@@ -400,7 +358,7 @@ final class DemandScene {
 
 @Suite(.serialized) struct `What consumers have read without a record` {
     private func scene(drain: Int = 2) throws -> DemandScene {
-        let scene = try DemandScene { $0.sections["shutdown"] = ["drainSeconds: \(drain)"] }
+        let scene = try DemandScene(["shutdown": ["drainSeconds: \(drain)"]])
         scene.master.execute("XADD stream 1-1 f v")
         scene.master.execute("XGROUP CREATE stream g 0")
         try wait(until: "the group is at the target, and was read once") {
@@ -422,10 +380,7 @@ final class DemandScene {
         #expect(try delivered(scene) == "1-1")
         #expect(scene.daemon.logs("1 streams that have groups of consumers are as at the source"))
 
-        let configuration = Daemon.Configuration(
-            source: scene.master.port, target: scene.redis.port, sections: ["shutdown": ["drainSeconds: 1"]])
-        let next = try Daemon(.replicate, configuration, folder: scene.daemon.folder)
-        defer { next.process.kill() }
+        let next = try scene.start(sections: ["shutdown": ["drainSeconds: 1"]])
         try next.wait(forLine: "resuming at the checkpoint")
         try wait(until: "it has found the stream") {
             let streams = try? HTTPClient(socket: next.controlSocket).request("/api/streams").object()

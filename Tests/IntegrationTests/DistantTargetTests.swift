@@ -5,33 +5,15 @@ import Testing
 
 /// A target so far away that a full sync has many batches on their way.
 @Suite(.serialized) struct `A target that is far away` {
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let proxy: TCPProxy
-        let daemon: Daemon
-
-        init(keys: Int, _ prepare: (Scene) throws -> Void = { _ in }) throws {
-            master = try startedMaster(shards: 2)
-            redis = try RedisServer(["--maxmemory-policy", "noeviction"])
-            proxy = try TCPProxy(to: redis.port, delay: .milliseconds(10))
+    private final class Scene: TaskScene<RedisServer> {
+        init(keys: Int) throws {
+            let redis = try RedisServer(["--maxmemory-policy", "noeviction"])
+            try super.init(
+                from: startedMaster(), into: redis, through: TCPProxy(to: redis.port, delay: .milliseconds(10)),
+                RedisScene.retryingSoon)
             let value = String(repeating: "v", count: 400)
             for number in 0..<keys { master.execute("SET key:\(number) \(number):\(value)") }
             for number in 0..<200 { master.execute("RPUSH list:\(number) a b c") }
-            daemon = try Daemon(
-                .replicate,
-                .init(
-                    source: master.port, target: proxy.port,
-                    sections: [
-                        "shutdown": ["drainSeconds: 0"], "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"],
-                    ]))
-        }
-
-        deinit {
-            daemon.process.kill()
-            proxy.stop()
-            redis.stop()
-            master.stop()
         }
 
         /// Changes of keys that the snapshot has brought, or will.
@@ -43,17 +25,15 @@ import Testing
                 master.execute("DEL key:\(number * 101 + round)")
             }
         }
-
-        func waitUntilEqual() throws {
-            try IntegrationTests.waitUntilEqual(RESPClient(port: master.port), redis.client())
-        }
     }
 
     @Test func `that ends connections in a full sync, and refuses for a while, has everything once, and the newest`()
         throws
     {
         let scene = try Scene(keys: 40_000)
-        scene.proxy.breakConnections(carrying: 1_500_000, times: 5)
+        let proxy = try #require(scene.proxy)
+        proxy.breakConnections(carrying: 1_500_000, times: 5)
+        try scene.start()
         let client = try scene.redis.client()
         try scene.daemon.wait(forLine: "full sync begins")
         var round = 0
@@ -73,7 +53,7 @@ import Testing
         try client.command("CONFIG", "SET", "maxmemory", "0")
         scene.change(round + 1)
         try scene.waitUntilEqual()
-        #expect(scene.proxy.breaksLeft == 0)
+        #expect(proxy.breaksLeft == 0)
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
         #expect(scene.daemon.deadLetters == [])

@@ -11,41 +11,18 @@ struct `A leave before or beside the stable stream` {
     /// most to take its last TTLs.
     private static let limit = Duration.seconds(16)
 
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
+    private final class Scene: TaskScene<RedisServer> {
         let capture: PacketCapture?
-        private(set) var daemon: Daemon?
 
-        init(
-            _ data: SyntheticDataSet = .init(keys: 2000, valueBytes: 50), live: Bool = true, target: [String] = []
-        ) throws {
+        /// The drain is the default one.
+        init(_ data: SyntheticDataSet = .init(keys: 2000, valueBytes: 50), live: Bool = true) throws {
             var options = MasterOptions()
             options.shardCount = 2
-            master =
+            let master =
                 live ? try SimulatedMaster(.live(data), options: options) : try SimulatedMaster(data, options: options)
             let port = try master.start()
-            redis = try RedisServer(target)
             capture = PacketCapture.isPossible ? try PacketCapture(port: port) : nil
-        }
-
-        deinit {
-            daemon?.process.kill()
-            redis.resume()
-            redis.stop()
-            master.stop()
-        }
-
-        @discardableResult
-        func start(
-            source: UInt16? = nil, target: UInt16? = nil, _ sections: [String: [String]] = [:],
-            environment: [String: String] = [:]
-        ) throws -> Daemon {
-            let daemon = try Daemon(
-                .replicate, .init(source: source ?? master.port, target: target ?? redis.port, sections: sections),
-                folder: self.daemon?.folder, environment: environment)
-            self.daemon = daemon
-            return daemon
+            try super.init(from: master, into: RedisServer(), ["shutdown": ["drainSeconds: 2"]])
         }
 
         func waitForCommand(_ command: String, times: Int = 1) throws {
@@ -57,8 +34,7 @@ struct `A leave before or beside the stable stream` {
         }
 
         /// SIGTERM: exit code 0 in time, and every connection to the source ended by our FIN alone.
-        func expectLeave(within limit: Duration = limit, connections count: Int? = nil) throws {
-            let daemon = try #require(daemon)
+        func expectLeave(connections count: Int? = nil) throws {
             let begin = ContinuousClock.now
             daemon.process.signal(SIGTERM)
             try daemon.expectExit(0, timeout: .seconds(60))
@@ -122,7 +98,7 @@ struct `A leave before or beside the stable stream` {
         scene.master.setFaults(.cutting(.stall, afterBytes: 1 << 20), on: .flow(1))
         try scene.start()
         try wait(until: "it stalls") { (scene.master.flow(1)?.streamBytesSent ?? 0) >= 1 << 20 }
-        let daemon = try #require(scene.daemon)
+        let daemon = scene.daemon
         daemon.process.signal(SIGTERM)
         try daemon.expectExit(0, timeout: Self.limit)
         #expect(scene.master.flow(0)?.clientEnd == .fin)
@@ -162,7 +138,7 @@ struct `A leave before or beside the stable stream` {
         let scene = try Scene(data, live: false)
         try scene.start().wait(forLine: "full sync begins")
         try wait(until: "the value is on its way") {
-            (scene.daemon?.status?["receivedBytes"] as? Int ?? 0) > 1 << 20
+            (scene.daemon.status?["receivedBytes"] as? Int ?? 0) > 1 << 20
                 || (scene.master.flow(0)?.streamBytesSent ?? 0) > 1 << 20
         }
         scene.redis.pause()
@@ -172,7 +148,8 @@ struct `A leave before or beside the stable stream` {
     @Test(arguments: [true, false]) func `a peer does not take connections`(_ isSource: Bool) throws {
         let deaf = try DeafPort()
         let scene = try Scene()
-        let daemon = try scene.start(source: isSource ? deaf.port : nil, target: isSource ? nil : deaf.port)
+        if isSource { scene.configuration.source = deaf.port } else { scene.configuration.target = deaf.port }
+        let daemon = try scene.start()
         try daemon.wait(forLine: isSource ? "databases" : "event=started")
         try scene.expectLeave(connections: 0)
     }
@@ -182,7 +159,7 @@ struct `A leave before or beside the stable stream` {
         let folder = try TemporaryFolder("notify")
         let manager = try ServiceManager(folder.file("socket"))
         let daemon = try scene.start(
-            ["shutdown": ["drainSeconds: 20", "finWaitSeconds: 5"]],
+            sections: ["shutdown": ["drainSeconds: 20", "finWaitSeconds: 5"]],
             environment: ["NOTIFY_SOCKET": folder.file("socket")])
         // The kernel holds a few messages only, so they are read meanwhile, as systemd does.
         try wait(until: "the stream is stable") {
@@ -198,7 +175,7 @@ struct `A leave before or beside the stable stream` {
 
     @Test func `the daemon waits before another attempt`() throws {
         let scene = try Scene()
-        let daemon = try scene.start(["reconnect": ["initialMilliseconds: 60000", "maxSeconds: 60"]])
+        let daemon = try scene.start(sections: ["reconnect": ["initialMilliseconds: 60000", "maxSeconds: 60"]])
         try daemon.wait(forLine: "stable: following")
         scene.master.endSessions()
         try daemon.wait(forLine: "another attempt in")

@@ -7,61 +7,12 @@ import Wire
 
 /// TTLs of set members, and of hash fields where the target has none, kept by df2redis.
 @Suite(.serialized) struct `TTLs of members and fields` {
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let client: RESPClient
-        let folder: TemporaryFolder
-        private(set) var daemon: Daemon?
-
-        init(binary: String? = nil) throws {
-            master = try startedMaster(shards: 1)
-            redis = try RedisServer(binary: binary)
-            client = try redis.client()
-            folder = try TemporaryFolder("elements")
-        }
-
-        deinit {
-            daemon?.process.kill()
-            master.stop()
-            redis.stop()
-        }
-
-        @discardableResult
-        func start(_ sections: [String: [String]] = [:]) throws -> Daemon {
-            let sections = sections.merging(["shutdown": ["drainSeconds: 0"]], uniquingKeysWith: { $0 + $1 })
-            let daemon = try Daemon(
-                .replicate, .init(source: master.port, target: redis.port, sections: sections), folder: folder)
-            self.daemon = daemon
-            return daemon
-        }
-
-        func journal(_ lines: String..., database: Int = 0) {
-            master.send(journal: lines.map { JournalEntry($0, database: database) }, flow: 0)
-        }
-
-        func members(_ key: String) throws -> [String] {
-            (try client.command("SMEMBERS", key).array ?? []).compactMap(\.text).sorted()
-        }
-
-        func fields(_ key: String) throws -> [String] {
-            (try client.command("HKEYS", key).array ?? []).compactMap(\.text).sorted()
-        }
-
-        /// Keys of ours besides the checkpoint.
-        func ownKeys() throws -> [String] {
-            (try client.command("KEYS", "df2redis:ttl*").array ?? []).compactMap(\.text).sorted()
-        }
-
-        /// Everything sent until now is applied.
-        func settle(_ mark: String = UUID().uuidString) throws {
-            journal("SET mark \(mark)")
-            try wait(until: "it is applied") { try self.client.command("GET", "mark").text == mark }
-        }
+    private func scene(binary: String? = nil) throws -> RedisScene {
+        try RedisScene(from: startedMaster(shards: 1), into: RedisServer(binary: binary))
     }
 
     @Test func `end when their time has come, and nothing of them stays`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         scene.journal(
@@ -83,7 +34,7 @@ import Wire
     }
 
     @Test func `end for elements only that have one still`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         scene.journal(
@@ -126,7 +77,7 @@ import Wire
     }
 
     @Test func `go on after a crash, where the task had been`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         var daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         scene.journal("SADDEX s 3 a b", "SADD s c", "SADDEX long 1000 a b")
@@ -143,7 +94,7 @@ import Wire
     }
 
     @Test func `are told to be in doubt where nobody saw when a command came`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         var daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         scene.journal("SADDEX s 2 a b", "SADD s c", "HSETEX h 2 f 1", "HSET h g 1")
@@ -165,7 +116,7 @@ import Wire
     }
 
     @Test func `end by the thousand, a bounded number at once`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         for set in 0..<3 {
@@ -209,7 +160,7 @@ import Wire
     }
 
     @Test func `never end ahead of the stream`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         scene.journal("SADDEX s 3 a w", "HSETEX h 3 f 1 w 1")
@@ -226,7 +177,7 @@ import Wire
     }
 
     @Test func `go with what they belong to`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         func write() throws {
@@ -265,8 +216,8 @@ import Wire
     }
 
     @Test func `are data without an equal where the policy says so`() throws {
-        let scene = try Scene()
-        let daemon = try scene.start(["policy": ["memberTTL: unsupported"]])
+        let scene = try scene()
+        let daemon = try scene.start(sections: ["policy": ["memberTTL: unsupported"]])
         try daemon.wait(forLine: "stable:")
         scene.journal("SADDEX s 100 a")
         try daemon.expectExit(65)
@@ -277,7 +228,7 @@ import Wire
 
     @Test(.enabled(if: RedisServer.newerBinary != nil, "REDIS74_BIN names no Redis 7.4"))
     func `of hash fields are the target's own too where it has them`() throws {
-        let scene = try Scene(binary: RedisServer.newerBinary)
+        let scene = try scene(binary: RedisServer.newerBinary)
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         scene.journal(
@@ -302,7 +253,7 @@ import Wire
     /// A Redis ends fields by itself: what the source has extended meanwhile, or counted on with, is gone there.
     @Test(.enabled(if: RedisServer.newerBinary != nil, "REDIS74_BIN names no Redis 7.4"))
     func `that the target has ended while nobody followed are told to be in doubt`() throws {
-        let scene = try Scene(binary: RedisServer.newerBinary)
+        let scene = try scene(binary: RedisServer.newerBinary)
         var daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
         scene.journal(
@@ -334,8 +285,8 @@ import Wire
         .enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"),
         arguments: ["timer", "unsupported"])
     func `of hash fields are ended in a target that ends nothing by itself`(_ policy: String) throws {
-        let scene = try Scene(binary: RedisServer.valkeyBinary)
-        let daemon = try scene.start(["policy": ["memberTTL: \(policy)"]])
+        let scene = try scene(binary: RedisServer.valkeyBinary)
+        let daemon = try scene.start(sections: ["policy": ["memberTTL: \(policy)"]])
         try daemon.wait(forLine: "stable:")
         scene.journal(
             "HSET h keep 1", "HSETEX h 1 f 10 g 10", "HSET zero keep 1 f 2", "HEXPIRE zero 0 FIELDS 1 f",
@@ -442,3 +393,28 @@ import Wire
 }
 
 private func words(_ line: String) -> [String] { line.split(separator: " ").map(String.init) }
+
+extension RedisScene {
+    fileprivate func journal(_ lines: String..., database: Int = 0) {
+        master.send(journal: lines.map { JournalEntry($0, database: database) }, flow: 0)
+    }
+
+    fileprivate func members(_ key: String) throws -> [String] {
+        (try client.command("SMEMBERS", key).array ?? []).compactMap(\.text).sorted()
+    }
+
+    fileprivate func fields(_ key: String) throws -> [String] {
+        (try client.command("HKEYS", key).array ?? []).compactMap(\.text).sorted()
+    }
+
+    /// Keys of ours besides the checkpoint.
+    fileprivate func ownKeys() throws -> [String] {
+        (try client.command("KEYS", "df2redis:ttl*").array ?? []).compactMap(\.text).sorted()
+    }
+
+    /// Everything sent until now is applied.
+    fileprivate func settle(_ mark: String = UUID().uuidString) throws {
+        journal("SET mark \(mark)")
+        try wait(until: "it is applied") { try self.client.command("GET", "mark").text == mark }
+    }
+}

@@ -6,40 +6,19 @@ import Wire
 
 /// Somebody at the target empties one database, and the stream goes on: commands would build on what is gone.
 @Suite(.serialized) struct `A database of the target that somebody empties` {
-    /// A live master with counters in two databases, a real target, and the daemon between them.
-    private final class Scene {
+    /// A task that has filled three databases and follows.
+    private final class Scene: TaskScene<RedisServer> {
         static let counters = 100
 
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let client: RESPClient
-        let configuration: Daemon.Configuration
-        private(set) var daemon: Daemon
-
         init(store: String = "target") throws {
-            master = try startedMaster()
-            redis = try RedisServer()
-            client = try redis.client()
-            configuration = .init(
-                source: master.port, target: redis.port,
-                sections: [
-                    "checkpoint": ["store: \(store)", "intervalSeconds: 1"], "shutdown": ["drainSeconds: 0"],
-                    "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"],
-                ])
+            try super.init(
+                from: startedMaster(), into: RedisServer(),
+                RedisScene.retryingSoon.merging(["checkpoint": ["store: \(store)", "intervalSeconds: 1"]]) { $1 })
             for database in [0, 3, 5] {
                 for index in 0..<Self.counters { master.execute("INCRBY c:\(index) 1000", database: database) }
             }
-            daemon = try Daemon(.replicate, configuration)
-            try daemon.wait(forLine: "stable: following")
+            try follow()
         }
-
-        deinit {
-            daemon.process.kill()
-            redis.stop()
-            master.stop()
-        }
-
-        func startAnother() throws { daemon = try Daemon(.replicate, configuration, folder: daemon.folder) }
 
         /// Every counter is there again at once, with a value that it would never lose.
         func count(in database: Int) {
@@ -53,10 +32,8 @@ import Wire
 
         func expectFullSync(because reason: String) throws {
             try daemon.wait(forLine: "a full sync is needed: \(reason)")
-            try waitUntilEqual(RESPClient(port: master.port), redis.client())
-            try wait(until: "the full sync is complete") {
-                self.daemon.log.components(separatedBy: "full sync done").count > 2
-            }
+            try waitUntilEqual()
+            try wait(until: "the full sync is complete") { daemon.count(of: "full sync done") > 1 }
             #expect(master.fullSyncs == 2)
             try daemon.leave()
             #expect(master.violations == [])
@@ -124,9 +101,9 @@ import Wire
         try scene.client.command("SELECT", "3")
         try scene.client.command("FLUSHDB")
         scene.count(in: 3)
-        try scene.startAnother()
+        try scene.start()
         try scene.daemon.wait(forLine: "a full sync is needed: database 3 of the target was emptied")
-        try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+        try scene.waitUntilEqual()
         try scene.daemon.leave()
     }
 
@@ -139,15 +116,15 @@ import Wire
             scene.master.execute(command, database: 3)
             scene.master.execute("INCR n", database: 3)
             try scene.daemon.wait(forLine: command == "FLUSHALL" ? "FLUSHALL applied" : "FLUSHDB (database 3) applied")
-            try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+            try scene.waitUntilEqual()
             for database in [3, 5] { #expect(try scene.mark(of: database) == "\(database)", "\(command)") }
         }
         // A new process looks at once.
         try scene.daemon.leave()
-        try scene.startAnother()
+        try scene.start()
         try scene.daemon.wait(forLine: "resuming at the checkpoint")
         scene.master.execute("INCR n", database: 3)
-        try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
+        try scene.waitUntilEqual()
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
     }
@@ -156,29 +133,19 @@ import Wire
     func `in the middle of a full sync is filled by another one`(
         _ how: (store: String, command: String), isSecond: Bool
     ) throws {
-        let master = try startedMaster()
-        let redis = try RedisServer()
-        defer {
-            redis.stop()
-            master.stop()
-        }
+        let scene = try RedisScene([
+            "checkpoint": ["store: \(how.store)"], "reconnect": ["initialMilliseconds: 20"],
+        ])
+        let (master, client) = (scene.master, try scene.client)
         for index in 0..<5000 { master.execute("SET k:\(index) \(index)") }
-        let client = try redis.client()
-        let configuration = Daemon.Configuration(
-            source: master.port, target: redis.port,
-            sections: ["checkpoint": ["store: \(how.store)"], "reconnect": ["initialMilliseconds: 20"]])
-        let folder = try TemporaryFolder("emptied")
         if isSecond {
-            let first = try Daemon(.replicate, configuration, folder: folder)
-            try first.wait(forLine: "stable: following")
-            try first.leave()
+            try scene.follow().leave()
             // Another value shows how far the next one is.
             for index in 0..<5000 { master.execute("SET k:\(index) new") }
             master.forgetBacklog()
         }
         master.setFaults(.cutting(.stall, afterBytes: 20_000), on: .flow(0))
-        let daemon = try Daemon(.replicate, configuration, folder: folder)
-        defer { daemon.process.kill() }
+        let daemon = try scene.start()
         try daemon.wait(forLine: "full sync begins")
         try wait(until: "it has brought keys") {
             for index in stride(from: 0, to: 5000, by: 50) {
@@ -189,7 +156,7 @@ import Wire
         try client.command(how.command)
         master.resume(.flow(0))
         try daemon.wait(forLine: "a full sync is needed: database 0 of the target was emptied")
-        try waitUntilEqual(RESPClient(port: master.port), client)
+        try scene.waitUntilEqual()
         try daemon.leave()
     }
 
@@ -201,7 +168,7 @@ import Wire
             #expect(try scene.mark(of: database) == "\(database)")
             try scene.client.command("DEL", "df2redis:database:lab")
         }
-        try scene.startAnother()
+        try scene.start()
         try wait(until: "they are marked") { try scene.mark(of: 3) == "3" && scene.mark(of: 5) == "5" }
         try scene.client.command("SELECT", "0")
         for database in [0, 3, 5] {

@@ -36,24 +36,6 @@ import Wire
         }
     }
 
-    @Test(arguments: [("allkeys-lru", true), ("volatile-lru", false)])
-    func `is warned of in a cluster too, and of the marks where they may go`(_ policy: String, goMarks: Bool) throws {
-        let master = try startedMaster()
-        let cluster = try RedisCluster(replicas: 0, ["--maxmemory", "100mb", "--maxmemory-policy", policy])
-        defer {
-            cluster.stop()
-            master.stop()
-        }
-        let daemon = try Daemon(
-            .replicate,
-            .init(
-                source: master.port, target: cluster.nodes[0].port, sections: ["target": ["type: cluster"]]))
-        defer { daemon.process.kill() }
-        try daemon.wait(forLine: "the target evicts keys when its maxmemory of 100 MiB is full")
-        #expect(daemon.log.contains("\(policy) may evict df2redis' own marks") == goMarks)
-        try daemon.leave()
-    }
-
     @Test func `is named with the number of keys, and no full sync follows the loss of the checkpoint`() throws {
         try withTask(target: ["--maxmemory", "6mb", "--maxmemory-policy", "allkeys-random"]) {
             master, _, client, daemon in
@@ -115,5 +97,19 @@ import Wire
         let info = try client.command("INFO", "stats").text ?? ""
         return info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(name):") }
             .flatMap { Int($0.dropFirst(name.utf8.count + 1)) }
+    }
+}
+
+extension RunAlone {
+    @Suite struct `A cluster that evicts` {
+        @Test(arguments: [("allkeys-lru", true), ("volatile-lru", false)])
+        func `is warned of too, and of the marks where they may go`(_ policy: String, goMarks: Bool) throws {
+            let cluster = try RedisCluster(replicas: 0, ["--maxmemory", "100mb", "--maxmemory-policy", policy])
+            let scene = try ClusterScene(into: cluster)
+            let daemon = try scene.start()
+            try daemon.wait(forLine: "the target evicts keys when its maxmemory of 100 MiB is full")
+            #expect(daemon.log.contains("\(policy) may evict df2redis' own marks") == goMarks)
+            try daemon.leave()
+        }
     }
 }

@@ -4,10 +4,8 @@ import Testing
 import Wire
 
 /// `fullSync.existing: flush`.
-@Suite("A full sync that empties first", .serialized)
-struct FlushTests {
-    @Test("empties the task's databases, those it no longer has too, and nothing else")
-    func emptiesDatabases() throws {
+@Suite(.serialized) struct `A full sync that empties first` {
+    @Test func `empties the task's databases, those it no longer has too, and nothing else`() throws {
         let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()

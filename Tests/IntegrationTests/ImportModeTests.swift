@@ -7,48 +7,13 @@ import Wire
 /// Who has switched a Valkey's import mode on switches it off, or it would never expire a key again.
 @Suite(.serialized, .enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"))
 struct `The import mode of a Valkey` {
-    private final class Scene {
-        private(set) var master: SimulatedMaster
-        let valkey: RedisServer
-        let client: RESPClient
-        let configuration: Daemon.Configuration
-        private(set) var daemon: Daemon
-
-        init(sections: [String: [String]] = [:]) throws {
-            master = try SimulatedMaster(.live(nil))
-            try master.start()
+    private final class Scene: TaskScene<RedisServer> {
+        init(_ sections: [String: [String]] = [:]) throws {
+            try super.init(
+                from: startedMaster(), into: RedisServer(binary: RedisServer.valkeyBinary),
+                RedisScene.retryingSoon.merging(sections) { $1 })
             master.execute("SET k v")
-            valkey = try RedisServer(binary: RedisServer.valkeyBinary)
-            client = try valkey.client()
-            let usual = ["shutdown": ["drainSeconds: 0"], "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
-            configuration = .init(
-                source: master.port, target: valkey.port, sections: usual.merging(sections, uniquingKeysWith: { $1 }))
-            daemon = try Daemon(.replicate, configuration)
-            try daemon.wait(forLine: "stable: following")
-        }
-
-        deinit {
-            daemon.process.kill()
-            valkey.stop()
-            master.stop()
-        }
-
-        func startAnother() throws {
-            let before = timesStable
-            daemon = try Daemon(.replicate, configuration, folder: daemon.folder)
-            try wait(until: "it follows again") { self.timesStable > before }
-        }
-
-        private var timesStable: Int { daemon.log.components(separatedBy: "event=stable").count - 1 }
-
-        /// Another master on the same port, which does not take the user's commands.
-        func replaceMaster(refusing refusal: Refusal) throws {
-            var options = MasterOptions()
-            options.port = master.port
-            master.stop()
-            master = try SimulatedMaster(.live(nil), options: options)
-            master.refuse([refusal])
-            try master.start()
+            try follow()
         }
 
         var mode: String? { get throws { try client.command("CONFIG", "GET", "import-mode").array?.last?.text } }
@@ -59,11 +24,11 @@ struct `The import mode of a Valkey` {
     @Test(arguments: stores) func `ends with the leave, however often the task was killed before`(
         _ checkpoint: [String]
     ) throws {
-        let scene = try Scene(sections: ["checkpoint": checkpoint])
+        let scene = try Scene(["checkpoint": checkpoint])
         for _ in 1...2 {
             #expect(try scene.mode == "yes")
             scene.daemon.process.kill()
-            try scene.startAnother()
+            try scene.start().wait(forLine: "event=stable")
         }
         try scene.daemon.leave()
         #expect(try scene.mode == "no")
@@ -73,11 +38,11 @@ struct `The import mode of a Valkey` {
     @Test(arguments: stores) func `ends with the leave behind a FLUSHALL of the source, and after a kill`(
         _ checkpoint: [String]
     ) throws {
-        let scene = try Scene(sections: ["checkpoint": checkpoint])
+        let scene = try Scene(["checkpoint": checkpoint])
         scene.master.execute("FLUSHALL")
         try scene.daemon.wait(forLine: "FLUSHALL applied")
         scene.daemon.process.kill()
-        try scene.startAnother()
+        try scene.start().wait(forLine: "event=stable")
         try scene.daemon.leave()
         #expect(try scene.mode == "no")
     }
@@ -87,7 +52,7 @@ struct `The import mode of a Valkey` {
         try scene.client.command("FLUSHALL")
         try scene.daemon.wait(forLine: "full sync is needed")
         try wait(until: "it follows again") {
-            scene.daemon.log.components(separatedBy: "stable: following").count == 3
+            scene.daemon.count(of: "stable: following") == 2
         }
         try scene.daemon.leave()
         #expect(try scene.mode == "no")
@@ -97,20 +62,27 @@ struct `The import mode of a Valkey` {
         let scene = try Scene()
         try scene.daemon.leave()
         try scene.client.command("CONFIG", "SET", "import-mode", "yes")
-        try scene.startAnother()
+        try scene.start().wait(forLine: "event=stable")
         try scene.daemon.leave()
         #expect(try scene.mode == "yes")
     }
 
     @Test func `ends with an error that no restart mends`() throws {
         let scene = try Scene()
-        try scene.replaceMaster(refusing: Refusal("PING", reply: "NOPERM user has no ACL permissions"))
+        try scene.replaceMaster { port in
+            var options = MasterOptions()
+            options.port = port
+            let another = try SimulatedMaster(.live(nil), options: options)
+            another.refuse([Refusal("PING", reply: "NOPERM user has no ACL permissions")])
+            try another.start()
+            return another
+        }
         try scene.daemon.expectExit(77)
         #expect(try scene.mode == "no")
     }
 
     @Test func `ends with a leave that is asked for while the source is being given up`() throws {
-        let scene = try Scene(sections: ["shutdown": ["drainSeconds: 0", "finWaitSeconds: 3"]])
+        let scene = try Scene(["shutdown": ["drainSeconds: 0", "finWaitSeconds: 3"]])
         var faults = Faults()
         faults.neverSendsFIN = true
         for flow in 0...1 { scene.master.setFaults(faults, on: .flow(flow)) }

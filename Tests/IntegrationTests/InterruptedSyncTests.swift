@@ -5,8 +5,7 @@ import Testing
 import Wire
 
 /// The task's first full sync is ended early, and the source deletes what it has brought.
-@Suite("A first full sync that is interrupted", .serialized)
-struct InterruptedSyncTests {
+@Suite(.serialized) struct `A first full sync that is interrupted` {
     /// - Parameter foreign: a key of somebody else's is in the target before.
     private func run(
         foreign: Bool, deletesAll: Bool = false, _ body: (SimulatedMaster, RESPClient, Daemon) throws -> Void
@@ -41,8 +40,7 @@ struct InterruptedSyncTests {
         try ServerData(reading: client).withoutCheckpoints.count
     }
 
-    @Test("leaves no stale keys in a target that was empty")
-    func emptyTarget() throws {
+    @Test func `leaves no stale keys in a target that was empty`() throws {
         try run(foreign: false) { _, client, daemon in
             try daemon.wait(forLine: "reconciled:")
             #expect(try oldKeys(client) == 10)
@@ -52,8 +50,7 @@ struct InterruptedSyncTests {
         }
     }
 
-    @Test("does not take the checkpoint for a key of others, whatever its name")
-    func namedCheckpoint() throws {
+    @Test func `does not take the checkpoint for a key of others, whatever its name`() throws {
         let master = try SimulatedMaster(.live(nil))
         let port = try master.start()
         defer { master.stop() }
@@ -80,8 +77,7 @@ struct InterruptedSyncTests {
         try daemon.leave()
     }
 
-    @Test("of a migration is no success")
-    func migration() throws {
+    @Test func `of a migration is no success`() throws {
         let master = try SimulatedMaster(.live(nil))
         let port = try master.start()
         defer { master.stop() }
@@ -99,8 +95,7 @@ struct InterruptedSyncTests {
         #expect(!daemon.log.contains("done: "))
     }
 
-    @Test("removes no key that stood there before, and says what that leaves")
-    func keysOfOthers() throws {
+    @Test func `removes no key that was there before, and says what that leaves`() throws {
         try run(foreign: true) { _, client, daemon throws in
             #expect(daemon.logs("database 0 held 1 keys before this task's first full sync"))
             #expect(try client.command("GET", "foreign").text == "stays")
@@ -108,8 +103,7 @@ struct InterruptedSyncTests {
         }
     }
 
-    @Test("by a FLUSHALL of the source ends with both sides empty")
-    func flushedSource() throws {
+    @Test func `by a FLUSHALL of the source ends with both sides empty`() throws {
         try run(foreign: false, deletesAll: true) { _, client, daemon in
             try daemon.wait(forLine: "reconciled:")
             #expect(try oldKeys(client) == 0)

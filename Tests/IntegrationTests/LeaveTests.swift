@@ -9,31 +9,24 @@ import Wire
 struct `The leave under full write load` {
     private static let writesPerSecond = 20_000
 
-    /// A simulated master under load, a real target, and the daemon between them in its stable phase.
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let configuration: Daemon.Configuration
-        let daemon: Daemon
+    private final class Scene: TaskScene<RedisServer> {
         let capture: PacketCapture?
         let flows: Int
 
-        init(flows: Int, shutdown: [String] = []) throws {
+        /// The drain is the default one.
+        init(flows: Int, drainSeconds: Int = 2) throws {
             self.flows = flows
             var options = MasterOptions()
             options.shardCount = flows
             // What is missed between two daemons stays at hand.
             options.backlogRecords = 4 << 20
-            master = try SimulatedMaster(
-                .live(SyntheticDataSet(keys: 3000, valueBytes: 50)), options: options)
+            let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 3000, valueBytes: 50)), options: options)
             let port = try master.start()
             master.generateLoad(writesPerSecond: writesPerSecond, seed: 7)
-            redis = try RedisServer()
+            let redis = try RedisServer()
             capture = PacketCapture.isPossible ? try PacketCapture(port: port) : nil
-            configuration = .init(
-                source: port, target: redis.port, sections: ["shutdown": shutdown].filter { !$1.isEmpty })
-            daemon = try Daemon(.replicate, configuration)
-            try daemon.wait(forLine: "stable: following")
+            try super.init(from: master, into: redis, ["shutdown": ["drainSeconds: \(drainSeconds)"]])
+            try follow()
             try wait(until: "every flow is acknowledged") {
                 observedFlows.count == flows && observedFlows.allSatisfy { $0.acknowledgements.count > 3 }
             }
@@ -41,13 +34,6 @@ struct `The leave under full write load` {
 
         /// The flows of the latest session.
         var observedFlows: [ConnectionObservation] { (0..<flows).compactMap { master.flow($0) } }
-
-        func stop() {
-            daemon.process.kill()
-            redis.resume()
-            redis.stop()
-            master.stop()
-        }
 
         /// The next LSN of each flow that the target's checkpoint holds.
         func checkpoint() throws -> [UInt64] {
@@ -73,9 +59,12 @@ struct `The leave under full write load` {
             }
             for (flow, connection) in ends.enumerated() {
                 #expect(connection.sentFIN)
-                let line = "flow=\(flow)"
-                let told = daemon.log.split(separator: "\n").last { $0.contains(line) && $0.contains("FIN is here") }
-                #expect(told?.contains(" \(connection.streamBytesSent) bytes received") == true, "\(told ?? "no line")")
+                let figures = daemon.log.split(separator: "\n").last {
+                    $0.contains("flow=\(flow)") && $0.contains("FIN is here")
+                }
+                #expect(
+                    figures?.contains(" \(connection.streamBytesSent) bytes received") == true,
+                    "\(figures ?? "no line")")
             }
             // With the first FIN the master ends the session: its own may overtake ours on another flow.
             let first = try #require(ends.compactMap(\.endOrder).min())
@@ -90,11 +79,10 @@ struct `The leave under full write load` {
 
         /// A second daemon goes on from the checkpoint: nothing is lost, nothing is done twice.
         func expectContinuation() throws {
-            let next = try Daemon(.replicate, configuration, folder: daemon.folder)
-            defer { next.process.kill() }
+            let next = try start()
             try next.wait(forLine: "resuming at the checkpoint")
             master.generateLoad(writesPerSecond: 0, seed: 0)
-            try waitUntilEqual(RESPClient(port: master.port), redis.client())
+            try waitUntilEqual()
             try next.leave()
             #expect(master.fullSyncs == 1)
         }
@@ -103,7 +91,6 @@ struct `The leave under full write load` {
     @Test(arguments: [(1, SIGTERM), (2, SIGTERM), (4, SIGTERM), (2, SIGINT), (2, SIGQUIT)])
     func `FIN comes first, and everything received is applied`(_ flows: Int, _ signal: Int32) throws {
         let scene = try Scene(flows: flows)
-        defer { scene.stop() }
         scene.daemon.process.signal(signal)
         try scene.daemon.wait(forLine: "acknowledgements stopped")
         let silent = ContinuousClock.now
@@ -125,7 +112,6 @@ struct `The leave under full write load` {
     @Test(arguments: [1, 2, 4])
     func `a target that hangs at that moment changes nothing for the master`(_ flows: Int) throws {
         let scene = try Scene(flows: flows)
-        defer { scene.stop() }
         scene.redis.pause()
         scene.daemon.process.signal(SIGTERM)
         try scene.daemon.wait(forLine: "left in ")
@@ -149,8 +135,7 @@ struct `The leave under full write load` {
     }
 
     @Test func `a second signal shortens the drain, never the FIN`() throws {
-        let scene = try Scene(flows: 2, shutdown: ["drainSeconds: 20"])
-        defer { scene.stop() }
+        let scene = try Scene(flows: 2, drainSeconds: 20)
         scene.daemon.process.signal(SIGTERM)
         try scene.daemon.wait(forLine: "acknowledgements stopped")
         scene.daemon.process.signal(SIGTERM)
@@ -161,7 +146,6 @@ struct `The leave under full write load` {
 
     @Test func `a signal that asks for nothing ends nothing`() throws {
         let scene = try Scene(flows: 2)
-        defer { scene.stop() }
         for signal in [SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGHUP] { scene.daemon.process.signal(signal) }
         let counts = scene.observedFlows.map(\.acknowledgements.count)
         try wait(until: "the flows are acknowledged further") {

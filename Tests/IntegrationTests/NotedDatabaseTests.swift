@@ -7,19 +7,10 @@ import Wire
     @Test(arguments: ["target", "file"]) func `is noted before its first key, even if the task is killed at once`(
         _ store: String
     ) throws {
-        let master = try startedMaster()
-        defer { master.stop() }
-        let redis = try RedisServer()
-        defer { redis.stop() }
-        let client = try redis.client()
+        let scene = try RedisScene(["checkpoint": ["store: \(store)", "intervalSeconds: 3600"]])
+        let (master, client) = (scene.master, try scene.client)
         master.execute("SET k v")
-        let configuration = Daemon.Configuration(
-            source: master.port, target: redis.port,
-            sections: ["checkpoint": ["store: \(store)", "intervalSeconds: 3600"]])
-        let folder = try TemporaryFolder("noted")
-        let first = try Daemon(.replicate, configuration, folder: folder)
-        defer { first.process.kill() }
-        try first.wait(forLine: "stable: following")
+        let first = try scene.follow()
         try client.command("SELECT", "5")
         master.execute("SET goes v", database: 5)
         master.execute("SET stays v", database: 5)
@@ -29,8 +20,7 @@ import Wire
 
         master.execute("DEL goes", database: 5)
         master.forgetBacklog()
-        let second = try Daemon(.replicate, configuration, folder: folder)
-        defer { second.process.kill() }
+        let second = try scene.start()
         try second.wait(forLine: "reconciled: 1 key removed")
         #expect(try client.command("EXISTS", "goes").int == 0)
         #expect(try client.command("EXISTS", "stays").int == 1)
@@ -38,20 +28,14 @@ import Wire
     }
 
     @Test func `waits for a target that is away, and nothing else does`() throws {
-        let master = try startedMaster()
-        defer { master.stop() }
-        let redis = try RedisServer()
-        defer { redis.stop() }
-        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
-        defer { daemon.process.kill() }
-        try daemon.wait(forLine: "stable: following")
-        redis.pause()
-        master.execute("SET k v", database: 7)
-        master.execute("SET k v")
-        redis.resume()
-        let client = try redis.client()
-        try waitUntilEqual(RESPClient(port: master.port), client)
-        #expect(try client.command("HGET", "df2redis:checkpoint:lab", "databases").text == "0,7")
+        let scene = try RedisScene()
+        let daemon = try scene.follow()
+        scene.redis.pause()
+        scene.master.execute("SET k v", database: 7)
+        scene.master.execute("SET k v")
+        scene.redis.resume()
+        try scene.waitUntilEqual()
+        #expect(try scene.client.command("HGET", "df2redis:checkpoint:lab", "databases").text == "0,7")
         try daemon.leave()
     }
 }

@@ -6,43 +6,23 @@ import Wire
 
 /// What a running task says of itself over HTTP.
 @Suite(.serialized) struct `The page of a task` {
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let daemon: Daemon
-
-        init(sections: [String: [String]] = [:]) throws {
-            master = try startedMaster(shards: 2)
-            redis = try RedisServer()
-            let usual = [
-                "shutdown": ["drainSeconds: 0"], "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"],
-                "dashboard": ["addr: 127.0.0.1:0"],
-            ]
-            daemon = try Daemon(
-                .replicate,
-                .init(source: master.port, target: redis.port, sections: usual.merging(sections) { $1 }))
-        }
-
-        deinit {
-            daemon.process.kill()
-            redis.resume()
-            redis.stop()
-            master.stop()
-        }
-
-        func get(_ path: String) throws -> HTTPAnswer { try HTTPClient.get(path, port: daemon.pagePort()) }
+    /// A task with a page, which is not waited for.
+    private func scene(_ sections: [String: [String]] = ["dashboard": ["addr: 127.0.0.1:0"]]) throws -> RedisScene {
+        let scene = try RedisScene(RedisScene.retryingSoon.merging(sections) { $1 })
+        try scene.start()
+        return scene
     }
 
     @Test func `says the same as the status file, from the first sync to the leave`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         for number in 0..<50 { scene.master.execute("SET key:\(number) value") }
         try scene.daemon.wait(forLine: "stable: following")
-        try wait(until: "it is ready") { try scene.get("/ready").status == 200 }
+        try wait(until: "it is ready") { try scene.answer("/ready").status == 200 }
         try wait(until: "the last record is applied") {
-            try scene.get("/api/status").object()["lagRecords"] as? Int == 0
+            try scene.answer("/api/status").object()["lagRecords"] as? Int == 0
         }
-        #expect(try scene.get("/health").status == 200)
-        let object = try scene.get("/api/status").object()
+        #expect(try scene.answer("/health").status == 200)
+        let object = try scene.answer("/api/status").object()
         #expect(object["phase"] as? String == "stable")
         #expect(object["dashboard"] as? String == "http://127.0.0.1:\(try scene.daemon.pagePort())/")
         #expect(object["pid"] as? Int32 == scene.daemon.process.pid)
@@ -52,33 +32,33 @@ import Wire
         }
         #expect((object["fullSyncReasons"] as? [String: Int]) == ["first": 1])
         try scene.daemon.leave()
-        #expect(throws: LabError.self) { try scene.get("/health") }
+        #expect(throws: LabError.self) { try scene.answer("/health") }
         #expect(scene.master.violations.isEmpty)
     }
 
     @Test func `is well while the target is away, and not while the source is`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         try scene.daemon.wait(forLine: "stable: following")
         scene.redis.stop()
         scene.master.execute("SET a 1")
-        try wait(until: "it is not ready") { try scene.get("/ready").object()["code"] as? String == "target-lost" }
-        #expect(try scene.get("/health").status == 200)
-        let loss = try #require(try scene.get("/api/status").object()["targetLoss"] as? String)
-        #expect(try scene.get("/ready").object()["reason"] as? String == "the target does not serve: \(loss)")
+        try wait(until: "it is not ready") { try scene.answer("/ready").object()["code"] as? String == "target-lost" }
+        #expect(try scene.answer("/health").status == 200)
+        let loss = try #require(try scene.answer("/api/status").object()["targetLoss"] as? String)
+        #expect(try scene.answer("/ready").object()["reason"] as? String == "the target does not serve: \(loss)")
         #expect(scene.daemon.logs("\(loss); what arrives is kept meanwhile"))
 
-        let other = try Scene()
+        let other = try self.scene()
         try other.daemon.wait(forLine: "stable: following")
         other.master.stop()
-        try wait(until: "it is not well") { try other.get("/health").status == 503 }
-        let reason = try other.get("/health").object()
+        try wait(until: "it is not well") { try other.answer("/health").status == 503 }
+        let reason = try other.answer("/health").object()
         #expect(reason["code"] as? String == "source-lost")
         #expect((reason["reason"] as? String)?.isEmpty == false)
     }
 
     @Test func `does not stop the replication where its address is taken`() throws {
         let taken = try Listener()
-        let scene = try Scene(sections: ["dashboard": ["addr: 127.0.0.1:\(taken.port)"]])
+        let scene = try scene(["dashboard": ["addr: 127.0.0.1:\(taken.port)"]])
         try scene.daemon.wait(forLine: "the page cannot listen on 127.0.0.1:\(taken.port): Address already in use")
         try scene.daemon.wait(forLine: "stable: following")
         scene.master.execute("SET a 1")
@@ -89,22 +69,26 @@ import Wire
     }
 
     @Test func `has counters that a lost source does not set back`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         try scene.daemon.wait(forLine: "stable: following")
         for number in 0..<100 { scene.master.execute("SET key:\(number) value") }
         func records() throws -> Int {
-            try scene.get("/metrics").body.split(separator: "\n")
+            try scene.answer("/metrics").body.split(separator: "\n")
                 .filter { $0.hasPrefix("df2redis_records_total{") }
                 .reduce(0) { $0 + (Int($1.split(separator: " ").last ?? "") ?? 0) }
         }
         try wait(until: "all are applied") { try records() == 100 }
         scene.master.endSessions()
         try wait(until: "another session has begun") {
-            try scene.get("/metrics").body.contains("df2redis_sessions_total{task=\"lab\"} 2\n")
+            try scene.answer("/metrics").body.contains("df2redis_sessions_total{task=\"lab\"} 2\n")
         }
         #expect(try records() >= 100)
         scene.master.execute("SET more 1")
         try wait(until: "the next one is counted too") { try records() == 101 }
-        #expect(try scene.get("/metrics").body.contains("event=\"sourceLost\"} 1\n"))
+        #expect(try scene.answer("/metrics").body.contains("event=\"sourceLost\"} 1\n"))
     }
+}
+
+extension RedisScene {
+    fileprivate func answer(_ path: String) throws -> HTTPAnswer { try HTTPClient.get(path, port: daemon.pagePort()) }
 }

@@ -9,41 +9,14 @@ import Wire
 @Suite(.serialized) struct `A task that meets what it cannot apply` {
     private static let secret = "a-value-that-no-log-may-hold"
 
-    /// A live master of one shard, a real target, and the daemon between them.
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let client: RESPClient
-        private(set) var daemon: Daemon?
-
+    /// A live master of one shard, a real target, and the task between them.
+    private final class Scene: TaskScene<RedisServer> {
         init(target: [String] = [], _ change: (inout MasterOptions) -> Void = { _ in }) throws {
-            master = try startedMaster(shards: 1, change)
-            redis = try RedisServer(target)
-            client = try redis.client()
-        }
-
-        deinit {
-            daemon?.process.kill()
-            master.stop()
-            redis.stop()
-        }
-
-        @discardableResult
-        func start(
-            _ command: Daemon.Command = .replicate, source: UInt16? = nil, target: UInt16? = nil,
-            sections: [String: [String]] = [:]
-        ) throws -> Daemon {
-            let sections = sections.merging(["shutdown": ["drainSeconds: 0"]], uniquingKeysWith: { $0 + $1 })
-            let daemon = try Daemon(
-                command, .init(source: source ?? master.port, target: target ?? redis.port, sections: sections))
-            self.daemon = daemon
-            return daemon
+            try super.init(from: startedMaster(shards: 1, change), into: RedisServer(target))
         }
 
         /// A record that the master would not make by itself.
         func journal(_ line: String) { master.send(journal: [JournalEntry(line)], flow: 0) }
-
-        func get(_ key: String) throws -> String? { try client.command("GET", key).text }
     }
 
     private func policy(_ name: String, _ value: String) -> [String: [String]] { ["policy": ["\(name): \(value)"]] }
@@ -155,7 +128,7 @@ import Wire
             #expect(daemon.logs(#"\#(name) "out" in database 1: the target has no such database"#))
         } else {
             try scene.client.command("SELECT", "1")
-            try wait(until: "the record after it is applied") { try scene.get("end") == "v" }
+            try wait(until: "the record after it is applied") { try scene.client.command("GET", "end").text == "v" }
             try daemon.leave()
         }
         let data = try ServerData(reading: scene.client).withoutCheckpoints.databases[1] ?? [:]
@@ -420,7 +393,8 @@ import Wire
         let scene = try Scene()
         let other = try RedisServer()
         defer { other.stop() }
-        let daemon = try scene.start(source: other.port)
+        scene.configuration.source = other.port
+        let daemon = try scene.start()
         try daemon.expectExit(78)
         #expect(daemon.logs("the source is not a Dragonfly (a Redis or Valkey answers like this)"))
     }
@@ -447,10 +421,14 @@ import Wire
 
     @Test func `a source or a target that is not there`() throws {
         let scene = try Scene()
-        let source = try scene.start(source: freePort())
+        let there = scene.configuration
+        scene.configuration.source = try freePort()
+        let source = try scene.start()
         try source.expectExit(69)
         #expect(source.logs("the source (source.addr): connect 127.0.0.1:"))
-        let target = try scene.start(target: freePort())
+        scene.configuration = there
+        scene.configuration.target = try freePort()
+        let target = try scene.start()
         try target.expectExit(75)
         #expect(target.logs("the target (target.addr): connect 127.0.0.1:"))
     }
@@ -468,7 +446,8 @@ import Wire
     @Test func `a Dragonfly as target is refused`() throws {
         let scene = try Scene()
         let other = try Scene()
-        let daemon = try scene.start(target: other.master.port)
+        scene.configuration.target = other.master.port
+        let daemon = try scene.start()
         try daemon.expectExit(78)
         #expect(daemon.logs("the target is a Dragonfly"))
     }

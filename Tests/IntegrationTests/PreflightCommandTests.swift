@@ -4,52 +4,22 @@ import Lab
 import Testing
 import Wire
 
-private let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
-
 /// `df2redis preflight` between two starts of a task: what it says the next one will do is what that does.
 @Suite(.serialized) struct `A preflight of a task that has run` {
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let client: RESPClient
-        let folder: TemporaryFolder
-        private let sections: [String: [String]]
-        private(set) var daemon: Daemon?
-
+    /// A task whose source has three keys.
+    private final class Scene: TaskScene<RedisServer> {
         init(_ sections: [String: [String]] = [:]) throws {
-            master = try startedMaster()
-            redis = try RedisServer()
-            client = try redis.client()
-            folder = try TemporaryFolder("preflight")
-            self.sections = sections.merging(["shutdown": ["drainSeconds: 0"]]) { given, _ in given }
+            try super.init(from: startedMaster(), into: RedisServer(), sections)
             for number in 0..<3 { master.execute("SET key:\(number) v") }
         }
 
-        deinit {
-            daemon?.process.kill()
-            master.stop()
-            redis.stop()
-        }
-
-        @discardableResult
-        func start(_ command: Daemon.Command = .replicate) throws -> Daemon {
-            let daemon = try Daemon(
-                command, .init(source: master.port, target: redis.port, sections: sections), folder: folder)
-            self.daemon = daemon
-            return daemon
-        }
-
         /// Runs the task until it follows the source, and ends it.
-        func followAndLeave() throws {
-            let daemon = try start()
-            try daemon.wait(forLine: "stable: following")
-            try daemon.leave()
-        }
+        func followAndLeave() throws { try follow().leave() }
 
         /// What the command says of the target's contents.
         func foresee() throws -> (level: String, message: String) {
             let before = (master.sessionsStarted, try keys())
-            let (code, output) = try #require(daemon).run("preflight", "--json")
+            let (code, output) = try daemon.run("preflight", "--json")
             let text = output.prefix(through: try #require(output.lastIndex(of: "}")))
             let report = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
             let findings = report?["findings"] as? [[String: Any]] ?? []
@@ -78,7 +48,7 @@ private let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
             try daemon.wait(forLine: "a full sync is needed: \(reason)")
             try wait(until: "what the source does not have is removed") {
                 try client.command("EXISTS", "mine").int == 0
-                    && client.command("HEXISTS", checkpoint, "reconcile").int == 0
+                    && client.command("HEXISTS", Self.checkpoint, "reconcile").int == 0
             }
             try daemon.leave()
             #expect(master.violations == [])
@@ -138,9 +108,9 @@ private let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
     @Test func `says what a stop, a removal that was cut short and a cut-over taken back have left`() throws {
         let scene = try Scene()
         try scene.followAndLeave()
-        try scene.client.command("HSET", checkpoint, "stopped", "by policy")
+        try scene.client.command("HSET", Scene.checkpoint, "stopped", "by policy")
         try scene.expectFullSync("the task was stopped by policy, and the target differs since")
-        try scene.client.command("HSET", checkpoint, "reconcile", "pending")
+        try scene.client.command("HSET", Scene.checkpoint, "reconcile", "pending")
         try scene.expectFullSync("the one before was ended before it had removed what the source no longer has")
         _ = try scene.folder.write("1\n", to: "state/\(Daemon.taskName).resync")
         try scene.expectFullSync("the task was cut over, which has been taken back")

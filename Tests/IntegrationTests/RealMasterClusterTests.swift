@@ -3,12 +3,14 @@ import Lab
 import Testing
 import Wire
 
-/// A real Dragonfly under random writes of every family, into a cluster, TLS at both ends, while the daemon is killed and the
-/// cluster fails over, moves slots and loses a master.
-@Suite(
-    .serialized,
-    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
-struct `A real Dragonfly and a cluster, with TLS` {
+extension RunAlone {
+    /// A real Dragonfly under random writes of every family, into a cluster, TLS at both ends, while the daemon is killed and the
+    /// cluster fails over, moves slots and loses a master.
+    @Suite(.enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+    struct `A real Dragonfly and a cluster, with TLS` {}
+}
+
+extension RunAlone.`A real Dragonfly and a cluster, with TLS` {
     private final class Scene {
         let master: DragonflyServer
         let cluster: RedisCluster

@@ -5,8 +5,7 @@ import Testing
 import Wire
 
 /// A later full sync into a target that the task has filled.
-@Suite("A full sync over old data", .serialized)
-struct ReconcileTests {
+@Suite(.serialized) struct `A full sync over old data` {
     /// A source with keys in databases 0 and 3 that a task has followed and left, and a target with a key of somebody
     /// else's in database 5.
     private func withFilledTarget(
@@ -44,8 +43,7 @@ struct ReconcileTests {
         #expect(try other.command("GET", "foreign").text == foreign)
     }
 
-    @Test("removes what the source has deleted meanwhile, in the task's databases only")
-    func removesDeletedKeys() throws {
+    @Test func `removes what the source has deleted meanwhile, in the task's databases only`() throws {
         try withFilledTarget { master, redis, configuration in
             for index in stride(from: 0, to: 200, by: 2) { _ = master.execute("DEL old:\(index)") }
             _ = master.execute("DEL list:7", database: 3)
@@ -59,8 +57,7 @@ struct ReconcileTests {
         }
     }
 
-    @Test("removes them again where the target comes back with what was removed")
-    func removesAgain() throws {
+    @Test func `removes them again where the target comes back with what was removed`() throws {
         let before = try startedMaster(.live(SyntheticDataSet(keys: 50_000, valueBytes: 10)))
         let after = try startedMaster()
         let redis = try RedisServer()
@@ -100,8 +97,7 @@ struct ReconcileTests {
         try second.leave()
     }
 
-    @Test("never lets a new write build on an old value")
-    func newWritesDoNotBuildOnOldValues() throws {
+    @Test func `never lets a new write build on an old value`() throws {
         try withFilledTarget { master, redis, configuration in
             for index in 0..<200 { _ = master.execute("DEL old:\(index)") }
             master.forgetBacklog()
@@ -116,8 +112,7 @@ struct ReconcileTests {
         }
     }
 
-    @Test("leaves everything else where it is when told to replace")
-    func replaceLeavesOldKeys() throws {
+    @Test func `leaves everything else where it is when told to replace`() throws {
         try withFilledTarget(["fullSync": ["existing: replace"]]) { master, redis, configuration in
             _ = master.execute("DEL old:1")
             master.forgetBacklog()
@@ -129,8 +124,7 @@ struct ReconcileTests {
         }
     }
 
-    @Test("removes them as well behind a migration and behind a stop by policy, which leave no position")
-    func remembersWhatItHasFilled() throws {
+    @Test func `removes them as well after a migration and after a stop by policy, which leave no position`() throws {
         let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
@@ -158,8 +152,7 @@ struct ReconcileTests {
         #expect(try ServerData(reading: client).withoutCheckpoints.count == 98)
     }
 
-    @Test("stops instead of emptying the target when the source has come back empty")
-    func emptySource() throws {
+    @Test func `stops instead of emptying the target when the source has come back empty`() throws {
         try withFilledTarget { master, redis, configuration in
             for index in 0..<200 { _ = master.execute("DEL old:\(index)") }
             for index in 0..<50 { _ = master.execute("DEL list:\(index)", database: 3) }
@@ -196,8 +189,9 @@ struct ReconcileTests {
         try body(master, redis, configuration)
     }
 
-    @Test("stops as well when a source without its data has got a few keys again, however often it is started")
-    func sourceWithFewKeys() throws {
+    @Test func `stops as well when a source without its data has got a few keys again, however often it is started`()
+        throws
+    {
         try withLostData { master, redis, configuration in
             master.restart()
             _ = master.execute("FLUSHALL")
@@ -228,8 +222,8 @@ struct ReconcileTests {
         case stopByPolicy, migration, disabledCheckpoint
     }
 
-    @Test("knows the source again whatever has become of the position", arguments: Given.allCases)
-    func sourceWithoutPosition(_ given: Given) throws {
+    @Test(arguments: Given.allCases)
+    func `knows the source again whatever has become of the position`(_ given: Given) throws {
         try withLostData { master, redis, configuration in
             var next = configuration
             switch given {
@@ -251,8 +245,7 @@ struct ReconcileTests {
         }
     }
 
-    @Test("says so where it cannot know the source again")
-    func unknownSource() throws {
+    @Test func `says so where it cannot know the source again`() throws {
         try withLostData { master, redis, configuration in
             let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
             try redis.client().command("HDEL", checkpoint, "source", "flow:0", "flow:1")
@@ -265,8 +258,10 @@ struct ReconcileTests {
         }
     }
 
-    @Test("removes most of the keys when the source that was followed has done so, and few of them from another one")
-    func sourceThatShrinks() throws {
+    @Test
+    func `removes most of the keys when the source that was followed has done so, and few of them from another one`()
+        throws
+    {
         try withLostData { master, redis, configuration in
             for index in 100..<1500 { _ = master.execute("DEL old:\(index)") }
             master.forgetBacklog()

@@ -2,8 +2,12 @@ import Lab
 import Testing
 import Wire
 
-/// The laboratory's own cluster, and how it is compared.
-@Suite(.serialized) struct `A cluster of the laboratory` {
+extension RunAlone {
+    /// The laboratory's own cluster, and how it is compared.
+    @Suite struct `A cluster of the laboratory` {}
+}
+
+extension RunAlone.`A cluster of the laboratory` {
     private static let keys = (0..<600).map { "key:\($0)" }
 
     private func fill(_ cluster: RedisCluster, _ value: String) throws {

@@ -6,55 +6,30 @@ import Wire
 
 /// A source that goes away, or comes back as another.
 @Suite(.serialized) struct `A source that is lost` {
-    /// A live master on a port of its own, a real target, and the daemon between them.
-    private final class Scene {
-        private(set) var master: SimulatedMaster
-        let redis: RedisServer
-        let configuration: Daemon.Configuration
-        private(set) var daemon: Daemon
-
-        init(shards: Int = 2, sections: [String: [String]] = [:]) throws {
-            master = try Self.start(shards: shards)
-            redis = try RedisServer()
-            let usual = ["shutdown": ["drainSeconds: 0"], "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
-            configuration = .init(
-                source: master.port, target: redis.port,
-                sections: usual.merging(sections, uniquingKeysWith: { $0 + $1 }))
-            daemon = try Daemon(.replicate, configuration)
-            try daemon.wait(forLine: "stable: following")
+    /// A task that follows a source whose miscounts show at once.
+    private final class Scene: TaskScene<RedisServer> {
+        init(shards: Int = 2, _ sections: [String: [String]] = [:]) throws {
+            try super.init(
+                from: Scene.master(shards: shards), into: RedisServer(),
+                RedisScene.retryingSoon.merging(sections) { $0 + $1 })
+            try follow()
         }
 
-        deinit {
-            daemon.process.kill()
-            redis.stop()
-            master.stop()
-        }
-
-        private static func start(
+        private static func master(
             shards: Int, port: UInt16 = 0, replicationID: String? = nil
         ) throws -> SimulatedMaster {
             try startedMaster(shards: shards) {
                 $0.port = port
                 $0.replicationID = replicationID
-                // A miscount shows at once.
                 $0.lsnRecordInterval = .zero
             }
         }
 
-        /// Another master on the same port.
         func replaceMaster(shards: Int, replicationID: String? = nil) throws {
-            let port = master.port
-            master.stop()
-            master = try Self.start(shards: shards, port: port, replicationID: replicationID)
+            try replaceMaster { try Self.master(shards: shards, port: $0, replicationID: replicationID) }
         }
-
-        func startAnother() throws { daemon = try Daemon(.replicate, configuration, folder: daemon.folder) }
 
         func increment(_ times: Int) { for _ in 0..<times { master.execute("INCR n") } }
-
-        func expectEqual() throws {
-            try waitUntilEqual(RESPClient(port: master.port), redis.client())
-        }
 
         func expectReason(_ reason: String) {
             #expect(daemon.logs("a full sync is needed: \(reason)"), "\(daemon.log)")
@@ -73,11 +48,11 @@ import Wire
             }
             scene.increment(100)
             try wait(until: "it follows again") {
-                scene.daemon.log.components(separatedBy: "resuming at the checkpoint").count == round + 1
+                scene.daemon.count(of: "resuming at the checkpoint") == round
             }
         }
-        try scene.expectEqual()
-        #expect(try scene.redis.client().command("GET", "n").text == "1000")
+        try scene.waitUntilEqual()
+        #expect(try scene.get("n") == "1000")
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
         #expect(scene.master.violations == [])
@@ -91,9 +66,9 @@ import Wire
             scene.daemon.process.signal(signal)
             try scene.daemon.process.waitForEnd()
             scene.increment(300)
-            try scene.startAnother()
-            try scene.expectEqual()
-            #expect(try scene.redis.client().command("GET", "n").text == "\(600 * round)")
+            try scene.start()
+            try scene.waitUntilEqual()
+            #expect(try scene.get("n") == "\(600 * round)")
         }
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
@@ -103,12 +78,12 @@ import Wire
     @Test func `a position that has left the source's buffer means a full sync`() throws {
         let scene = try Scene(shards: 1)
         scene.increment(10)
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         try scene.daemon.leave()
         scene.increment(10)
         scene.master.forgetBacklog()
-        try scene.startAnother()
-        try scene.expectEqual()
+        try scene.start()
+        try scene.waitUntilEqual()
         scene.expectReason("the source's buffer no longer holds what the checkpoint asks for")
         try scene.daemon.leave()
         #expect(scene.master.violations == [])
@@ -117,11 +92,11 @@ import Wire
     @Test func `a source that was restarted means a full sync, inside the same process`() throws {
         let scene = try Scene()
         scene.increment(10)
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         scene.master.restart()
         scene.master.execute("DEL n")
         scene.master.execute("SET other v")
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         scene.expectReason("the source is another master than the checkpoint's, or has been restarted")
         #expect(scene.daemon.status?["fullSyncs"] as? Int == 2)
         try scene.daemon.leave()
@@ -132,13 +107,13 @@ import Wire
     @Test func `records that the source leaves out mean a full sync, and are not made up for one by one`() throws {
         let scene = try Scene(shards: 1)
         scene.increment(10)
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         scene.master.withholdingRecords { scene.increment(5) }
         scene.increment(1)
         try scene.daemon.wait(forLine: "the source says that LSN 16 was the last one, we counted to 11")
         scene.increment(1)
-        try scene.expectEqual()
-        #expect(try scene.redis.client().command("GET", "n").text == "17")
+        try scene.waitUntilEqual()
+        #expect(try scene.get("n") == "17")
         scene.expectReason("the source has left records of its journal out")
         #expect(scene.daemon.status?["fullSyncs"] as? Int == 2)
         try scene.daemon.leave()
@@ -148,15 +123,15 @@ import Wire
     @Test func `another number of shards means a full sync`() throws {
         let scene = try Scene()
         scene.increment(10)
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         let id = scene.master.replicationID
         try scene.daemon.leave()
         try scene.replaceMaster(shards: 3, replicationID: id)
         for index in 0..<50 { scene.master.execute("SET k:\(index) v") }
-        try scene.startAnother()
+        try scene.start()
         // Database 0 was written to in the last second before the leave, and was noted with it.
         try scene.daemon.wait(forLine: "reconciled: 1 key removed")
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         scene.expectReason("the source has 3 shards, the checkpoint is of 2")
         try scene.daemon.leave()
         #expect(scene.master.violations == [])
@@ -165,22 +140,22 @@ import Wire
     @Test func `a source that is away for long is waited for`() throws {
         let scene = try Scene()
         scene.increment(10)
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         let port = scene.master.port
         scene.master.stop()
         try wait(until: "it has tried a few times") {
-            scene.daemon.log.components(separatedBy: "another attempt in").count > 4
+            scene.daemon.count(of: "another attempt in") > 3
         }
         #expect(scene.daemon.status?["phase"] as? String != "stable")
         try scene.replaceMaster(shards: 2)
         #expect(scene.master.port == port)
         scene.increment(20)
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         try scene.daemon.leave()
     }
 
     @Test func `after giveUpSeconds the service manager's restart takes over`() throws {
-        let scene = try Scene(sections: ["reconnect": ["giveUpSeconds: 1"]])
+        let scene = try Scene(["reconnect": ["giveUpSeconds: 1"]])
         scene.master.stop()
         try scene.daemon.expectExit(69)
         #expect(scene.daemon.logs("Connection refused"))
@@ -193,7 +168,7 @@ import Wire
         scene.master.endSessions()
         try scene.daemon.wait(forLine: "the source is still loading its data set")
         scene.increment(10)
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
     }

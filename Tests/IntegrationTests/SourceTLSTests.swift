@@ -118,9 +118,7 @@ private struct Certificates {
             daemon.process.kill()
             let names = store.names
             #expect(names.filter { $0 != "streams" } == ["flow-0", "flow-1", "inspector", "main"])
-            let folder = daemon.folder
-            try FileManager.default.removeItem(atPath: folder.file("log"))
-            daemon = try Daemon(.replicate, scene.configuration, folder: folder, store: store)
+            daemon = try Daemon(.replicate, scene.configuration, folder: daemon.folder, store: store)
             try daemon.wait(forLine: "resuming at the checkpoint")
             #expect(
                 daemon.log.contains("its \(names.count) connections to the source are closed, FIN first"),
@@ -249,9 +247,7 @@ struct `A real Dragonfly with TLS` {
             let before = writer.commandCount
             try wait(until: "there is load") { writer.commandCount > before + 5000 }
             daemon.process.kill()
-            let folder = daemon.folder
-            try FileManager.default.removeItem(atPath: folder.file("log"))
-            daemon = try Daemon(.replicate, configuration(master, redis), folder: folder, store: store)
+            daemon = try Daemon(.replicate, configuration(master, redis), folder: daemon.folder, store: store)
         }
         try daemon.wait(forLine: "stable")
         try writer.stop()

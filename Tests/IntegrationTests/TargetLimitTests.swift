@@ -21,44 +21,20 @@ import Wire
     private static let valueBytes = 3 << 20
     private static let big = String(repeating: "x", count: valueBytes)
 
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let client: RESPClient
-        let proxy: TCPProxy?
-        let daemon: Daemon
-
+    private final class Scene: TaskScene<RedisServer> {
         /// - Parameter before: is run before the daemon starts.
         init(
             _ limit: Limit?, _ onError: String = "skip", target: [String] = [], throughProxy: Bool = false,
             before: (SimulatedMaster) -> Void = { _ in }
         ) throws {
-            master = try startedMaster(shards: 1)
-            redis = try RedisServer((limit.map { ["--\($0.setting)", "1mb"] } ?? []) + target)
-            client = try redis.client()
+            let redis = try RedisServer((limit.map { ["--\($0.setting)", "1mb"] } ?? []) + target)
+            try super.init(
+                from: startedMaster(shards: 1), into: redis, through: throughProxy ? TCPProxy(to: redis.port) : nil,
+                RedisScene.retryingSoon.merging(["policy": ["onError: \(onError)"]]) { $1 })
             if let limit, !limit.isReadable { try client.command("ACL", "SETUSER", "default", "-config") }
             before(master)
-            proxy = throughProxy ? try TCPProxy(to: redis.port) : nil
-            daemon = try Daemon(
-                .replicate,
-                .init(
-                    source: master.port, target: proxy?.port ?? redis.port,
-                    sections: [
-                        "shutdown": ["drainSeconds: 0"], "policy": ["onError: \(onError)"],
-                        "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"],
-                    ]))
+            try start()
         }
-
-        deinit {
-            daemon.process.kill()
-            proxy?.stop()
-            redis.stop()
-            master.stop()
-        }
-
-        func get(_ key: String) throws -> String? { try client.command("GET", key).text }
-
-        func count(_ text: String) -> Int { daemon.log.components(separatedBy: text).count - 1 }
 
         /// The target's number for the connection of flow 0.
         func flowClientID() throws -> String? {
@@ -88,21 +64,23 @@ import Wire
         #expect(scene.daemon.deadLetters == [DeadLetter(kind: "over-limit", database: 0, key: "big")])
         // What the log says may come after the data.
         try scene.daemon.wait(forLine: "SET \"big\" in database 0 not replicated: ")
-        #expect(scene.count("SET \"big\" in database 0 not replicated: ") == 1)
+        #expect(scene.daemon.count(of: "SET \"big\" in database 0 not replicated: ") == 1)
         try scene.daemon.wait(forLine: limit.setting)
         if limit.isReadable {
             try scene.daemon.wait(forLine: "\(limit.setting) of 1048576 bytes")
-            #expect(scene.count("targetLost") == 0, "it is not even sent")
+            #expect(scene.daemon.count(of: "targetLost") == 0, "it is not even sent")
         } else {
             try scene.daemon.wait(forLine: "the target is back")
-            #expect(scene.count("targetLost") == 1)
-            #expect(scene.count("the target is back") == 1)
-            #expect(scene.count("Protocol error: invalid bulk length") > 0 || limit.setting != "proto-max-bulk-len")
+            #expect(scene.daemon.count(of: "targetLost") == 1)
+            #expect(scene.daemon.count(of: "the target is back") == 1)
+            #expect(
+                scene.daemon.count(of: "Protocol error: invalid bulk length") > 0
+                    || limit.setting != "proto-max-bulk-len")
             // What has been found out is not tried again.
             scene.master.execute("SET other \(Self.big)")
             scene.master.execute("SET after 2")
             try wait(until: "what follows is applied") { try scene.get("after") == "2" }
-            #expect(scene.count("targetLost") == 1)
+            #expect(scene.daemon.count(of: "targetLost") == 1)
             #expect(scene.daemon.deadLetters.map(\.key) == ["big", "other"])
         }
         // A value that fits replaces it again.
@@ -194,7 +172,7 @@ import Wire
         #expect(try scene.client.command("STRLEN", "text").int == Int64(bytes))
         #expect(scene.daemon.deadLetters == [])
         try scene.daemon.wait(forLine: "targetLost")
-        #expect(scene.count("targetLost") == 1, "it is lost as long as nothing gets through")
+        #expect(scene.daemon.count(of: "targetLost") == 1, "it is lost as long as nothing gets through")
         try scene.daemon.leave()
     }
 
@@ -211,7 +189,7 @@ import Wire
         try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
         #expect(try scene.get("n") == "8")
         #expect(scene.daemon.deadLetters == [])
-        #expect(scene.count("targetLost") == 0)
+        #expect(scene.daemon.count(of: "targetLost") == 0)
         try scene.daemon.leave()
     }
 
@@ -242,7 +220,7 @@ import Wire
             scene.master.execute("INCR n")
             try wait(until: "it is followed") { try scene.redis.client().command("GET", "n").text == "\(round)" }
         }
-        #expect(scene.count("targetLost") == 0)
+        #expect(scene.daemon.count(of: "targetLost") == 0)
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
     }

@@ -6,45 +6,18 @@ import Wire
 
 /// A target that goes away, refuses, or comes back as another.
 @Suite(.serialized) struct `A target that is lost` {
-    /// A live master, a real target that keeps its data, and the daemon between them.
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let client: RESPClient
-        let proxy: TCPProxy?
-        let configuration: Daemon.Configuration
-        private(set) var daemon: Daemon
-
+    /// A task that follows into a server that keeps its data over a restart.
+    private final class Scene: TaskScene<RedisServer> {
         init(
-            shards: Int = 1, target: [String] = [], throughProxy: Bool = false, sections: [String: [String]] = [:]
+            shards: Int = 1, target: [String] = [], throughProxy: Bool = false, _ sections: [String: [String]] = [:]
         ) throws {
-            master = try startedMaster(shards: shards)
-            redis = try RedisServer(
+            let redis = try RedisServer(
                 ["--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "local"] + target)
-            client = try redis.client()
-            proxy = throughProxy ? try TCPProxy(to: redis.port) : nil
-            let usual = ["shutdown": ["drainSeconds: 0"], "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
-            configuration = .init(
-                source: master.port, target: proxy?.port ?? redis.port,
-                sections: usual.merging(sections, uniquingKeysWith: { $0 + $1 }))
-            daemon = try Daemon(.replicate, configuration)
-            try daemon.wait(forLine: "stable: following")
-        }
-
-        deinit {
-            daemon.process.kill()
-            proxy?.stop()
-            redis.resume()
-            redis.stop()
-            master.stop()
-        }
-
-        func startAnother() throws { daemon = try Daemon(.replicate, configuration, folder: daemon.folder) }
-
-        func get(_ key: String) throws -> String? { try redis.client().command("GET", key).text }
-
-        func expectEqual() throws {
-            try waitUntilEqual(RESPClient(port: master.port), redis.client())
+            try super.init(
+                from: startedMaster(shards: shards), into: redis,
+                through: throughProxy ? TCPProxy(to: redis.port) : nil,
+                RedisScene.retryingSoon.merging(sections) { $0 + $1 })
+            try follow()
         }
 
         func breakConnection(ofFlow flow: Int) throws {
@@ -55,8 +28,6 @@ import Wire
                 _ = try client.send(["CLIENT", "KILL", "ID", String(id)].map { [UInt8]($0) })
             }
         }
-
-        func count(_ text: String) -> Int { daemon.log.components(separatedBy: text).count - 1 }
     }
 
     @Test func `what a killed daemon has sent to the target is not applied behind the next one's back`() throws {
@@ -68,7 +39,7 @@ import Wire
             scene.master.execute("INCR n")
             try wait(until: "the batch has left the daemon") { proxy.heldBytes > 0 }
             scene.daemon.process.kill()
-            try scene.startAnother()
+            try scene.start()
             // It begins at the checkpoint as it is, and sends the record again.
             try wait(until: "the record is applied") { try scene.get("n") == "\(round)" }
             proxy.release()
@@ -76,7 +47,7 @@ import Wire
             try wait(until: "the next record is applied") { try scene.get("mark") == "\(round)" }
             #expect(try scene.get("n") == "\(round)")
         }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
     }
@@ -98,9 +69,9 @@ import Wire
     ) throws {
         let scene = try Scene(
             shards: 2, target: ["--maxmemory-policy", "noeviction", "--busy-reply-threshold", "50"])
-        let client = scene.client
+        let client = try scene.client
         for index in 0..<50 { scene.master.execute("INCR n:\(index)") }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         let dump = scene.redis.folder.file("dump.rdb")
         var worker: WaitingThread?
         switch state {
@@ -119,7 +90,7 @@ import Wire
         case .loading:
             // It looks after its clients once in 1,024 commands.
             for _ in 0..<8000 { scene.master.execute("INCR fill") }
-            try scene.expectEqual()
+            try scene.waitUntilEqual()
             try client.command("CONFIG", "SET", "key-load-delay", "300")
             worker = WaitingThread(try scene.redis.client(), ["DEBUG", "LOADAOF"])
         }
@@ -147,7 +118,7 @@ import Wire
         case .lacksReplicas: try client.command("CONFIG", "SET", "min-replicas-to-write", "0")
         case .loading: try client.command("CONFIG", "SET", "key-load-delay", "0")
         }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(try scene.get("n:7") == "3")
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
@@ -164,7 +135,7 @@ import Wire
         try scene.daemon.wait(forLine: "targetLost")
         #expect(scene.master.sessionStates == ["online"], "the source keeps its replica")
         try scene.redis.restart()
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(try scene.get("n") == "500")
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
@@ -174,9 +145,9 @@ import Wire
 
     @Test(arguments: ["stop", "skip"])
     func `a target that comes back with fewer databases gets nothing into the wrong one`(policy: String) throws {
-        let scene = try Scene(sections: ["policy": ["onUnsupported: \(policy)", "onError: skip"]])
+        let scene = try Scene(["policy": ["onUnsupported: \(policy)", "onError: skip"]])
         scene.master.execute("SET k zero")
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         try scene.redis.restart(["--databases", "5"])
         scene.master.execute("SET k nine", database: 9)
         scene.master.execute("RPUSH list nine", database: 9)
@@ -196,14 +167,14 @@ import Wire
     @Test func `a target that comes back empty is filled anew, and the log says why`() throws {
         let scene = try Scene(shards: 2)
         for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         scene.redis.kill()
         for name in try FileManager.default.contentsOfDirectory(atPath: scene.redis.folder.path)
         where name.contains("appendonly") {
             try FileManager.default.removeItem(atPath: scene.redis.folder.file(name))
         }
         try scene.redis.restart()
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(scene.daemon.logs("the target came back with other data: its checkpoint is gone"))
         #expect(
             scene.daemon.log.contains("a full sync is needed: the target no longer holds this task's checkpoint"))
@@ -214,11 +185,11 @@ import Wire
     @Test func `a target that somebody empties is noticed without a broken connection, and filled anew`() throws {
         let scene = try Scene(shards: 2)
         for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         try scene.client.command("FLUSHALL")
         // Flows that write on put their positions there again.
         for index in 0..<20 { scene.master.execute("SET later:\(index) v") }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(
             scene.daemon.log.contains("a full sync is needed: the target no longer holds this task's checkpoint"))
         try scene.daemon.leave()
@@ -227,15 +198,15 @@ import Wire
     @Test func `a start over a target that was emptied meanwhile is a full sync`() throws {
         let scene = try Scene(shards: 2)
         for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         try scene.client.command("FLUSHALL")
         for index in 0..<20 { scene.master.execute("SET later:\(index) v") }
         try wait(until: "both flows have noted a position") {
             try scene.client.command("HLEN", "df2redis:checkpoint:lab").int == 2
         }
         scene.daemon.process.kill()
-        try scene.startAnother()
-        try scene.expectEqual()
+        try scene.start()
+        try scene.waitUntilEqual()
         #expect(scene.master.fullSyncs == 2)
         try scene.daemon.leave()
     }
@@ -246,7 +217,7 @@ import Wire
         defer { replica.stop() }
         let promoted = try replica.client()
         for _ in 0..<100 { scene.master.execute("INCR n") }
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         try promoted.command("REPLICAOF", "127.0.0.1", "\(scene.redis.port)")
         try wait(until: "the replica has the data") { try promoted.command("GET", "n").text == "100" }
         try promoted.command("REPLICAOF", "NO", "ONE")
@@ -273,21 +244,21 @@ import Wire
         scene.master.execute("SET k v")
         for round in 1...3 {
             try wait(until: "it follows", timeout: .seconds(60)) {
-                scene.count("stable: following") == round && scene.master.sessionStates == ["online"]
+                scene.daemon.count(of: "stable: following") == round && scene.master.sessionStates == ["online"]
             }
             try scene.client.command("FLUSHALL")
             try scene.breakConnection(ofFlow: 0)
         }
         try wait(until: "the fourth is shown") { scene.daemon.status?["fullSyncs"] as? Int == 4 }
-        #expect(scene.count("1 full sync in a row did not last: the next one begins in") == 1)
-        #expect(scene.count("3 full syncs in a row did not last: the next one begins in") == 1)
-        try scene.expectEqual()
+        #expect(scene.daemon.count(of: "1 full sync in a row did not last: the next one begins in") == 1)
+        #expect(scene.daemon.count(of: "3 full syncs in a row did not last: the next one begins in") == 1)
+        try scene.waitUntilEqual()
         try scene.daemon.leave()
         #expect(scene.master.violations == [])
     }
 
     @Test func `when memory and disk are spent the source is left, and tried again when all is applied`() throws {
-        let scene = try Scene(shards: 2, sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 4194304"]])
+        let scene = try Scene(shards: 2, ["spool": ["memoryBytes: 1048576", "diskBytes: 4194304"]])
         scene.redis.pause()
         let value = String(repeating: "v", count: 50_000)
         for index in 0..<800 { scene.master.execute("APPEND big:\(index % 7) \(value)") }
@@ -300,7 +271,7 @@ import Wire
         for index in 0..<100 { scene.master.execute("APPEND big:\(index % 7) more") }
         #expect(scene.master.sessionsStarted == sessions, "not before all is applied")
         scene.redis.resume()
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(scene.daemon.logs("resuming at the checkpoint"))
         #expect(scene.daemon.logs("event=overflow"), "no target was lost")
         #expect(scene.master.fullSyncs == 1)
@@ -310,7 +281,7 @@ import Wire
     }
 
     @Test func `giveUpSeconds ends a task whose target stays away when the source has been left`() throws {
-        let scene = try Scene(sections: ["reconnect": ["giveUpSeconds: 1"]])
+        let scene = try Scene(["reconnect": ["giveUpSeconds: 1"]])
         scene.redis.kill()
         scene.master.endSessions()
         try scene.daemon.expectExit(75)
@@ -374,7 +345,7 @@ import Wire
         try wait(until: "the record behind is applied") { try client.command("GET", "after").text == "1" }
         try daemon.wait(forLine: "the status file cannot be written: write")
         try daemon.wait(forLine: "the dead-letter file cannot be written")
-        #expect(daemon.log.components(separatedBy: "the dead-letter file cannot be written").count == 2, "once")
+        #expect(daemon.count(of: "the dead-letter file cannot be written") == 1, "once")
         #expect(daemon.logs("No space left on device"))
         // What could not be written is gone, and with it what the disk was full of. A disk that is full again is said again.
         try wait(until: "the status file is written") { daemon.status != nil }
@@ -382,14 +353,14 @@ import Wire
         try wait(until: "it is told again") {
             try? FileManager.default.createSymbolicLink(
                 atPath: folder.file("state/status.json.new"), withDestinationPath: "/dev/full")
-            return daemon.log.components(separatedBy: warning).count > 2
+            return daemon.count(of: warning) > 1
         }
         try daemon.leave()
         #expect(daemon.logs("10 x json"))
     }
 
     @Test func `a file that may not grow is an error of its write`() throws {
-        let scene = try Scene(sections: ["spool": ["memoryBytes: 1048576", "diskBytes: 67108864"]])
+        let scene = try Scene(["spool": ["memoryBytes: 1048576", "diskBytes: 67108864"]])
         // As LimitFSIZE= of a unit does; the log is a file as well, and small.
         let folder = try TemporaryFolder("prlimit")
         let prlimit = try ChildProcess(
@@ -401,7 +372,7 @@ import Wire
         try scene.daemon.wait(forLine: "there is no room left for what waits")
         #expect(scene.daemon.logs("File too large (free space, or set spool.dir to a folder of another disk)"))
         scene.redis.resume()
-        try scene.expectEqual()
+        try scene.waitUntilEqual()
         #expect(scene.master.fullSyncs == 1)
         try scene.daemon.leave()
     }

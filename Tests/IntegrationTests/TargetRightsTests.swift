@@ -6,35 +6,12 @@ import Wire
 
 /// Targets as managed services offer them: users with fewer rights than a task might use.
 @Suite(.serialized) struct `A target user of few rights` {
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let client: RESPClient
-        let folder: TemporaryFolder
-        private(set) var daemon: Daemon?
-
+    /// A task that comes to its target as a user with these rules.
+    private final class Scene: TaskScene<RedisServer> {
         init(_ rules: [String]) throws {
-            master = try startedMaster()
-            redis = try RedisServer()
-            client = try redis.client()
-            folder = try TemporaryFolder("rights")
+            try super.init(
+                from: startedMaster(), into: RedisServer(), ["target": ["username: app", "password: secret"]])
             try client.command(["ACL", "SETUSER", "app", "on", ">secret", "&*"] + rules)
-        }
-
-        deinit {
-            daemon?.process.kill()
-            master.stop()
-            redis.stop()
-        }
-
-        func start(_ sections: [String: [String]] = [:]) throws -> Daemon {
-            let target = ["target": ["username: app", "password: secret"], "shutdown": ["drainSeconds: 0"]]
-            let daemon = try Daemon(
-                .replicate,
-                .init(source: master.port, target: redis.port, sections: sections.merging(target) { $0 + $1 }),
-                folder: folder)
-            self.daemon = daemon
-            return daemon
         }
 
         /// Values of every type, one of them large and one long.
@@ -49,10 +26,6 @@ import Wire
                 let reply = master.execute(line.replacing("#", with: prefix), database: database)
                 if case .error(let text) = reply { Issue.record("\(line): \(text)") }
             }
-        }
-
-        func waitUntilEqual() throws {
-            try IntegrationTests.waitUntilEqual(RESPClient(port: master.port), client)
         }
     }
 
@@ -135,7 +108,7 @@ import Wire
         let scene = try Scene(["~app:*", "~df2redis:*", "+@all"])
         let policy = ["policy": ["onError: \(reaction)", "onUnsupported: \(reaction)"]]
         scene.master.execute("SET app:1 v")
-        let daemon = try scene.start(policy)
+        let daemon = try scene.start(sections: policy)
         try daemon.wait(forLine: "stable: following")
         #expect(daemon.logs("the target's ACL limits this user to some keys"))
         scene.master.execute("SET app:2 v")
@@ -147,7 +120,7 @@ import Wire
         #expect(daemon.deadLetters == [], "nothing is given up")
 
         try scene.client.command("ACL", "SETUSER", "app", "~*")
-        let next = try scene.start(policy)
+        let next = try scene.start(sections: policy)
         try next.wait(forLine: "resuming at the checkpoint")
         try scene.waitUntilEqual()
         #expect(try scene.client.command("GET", "other").text == "1")
@@ -177,7 +150,7 @@ import Wire
 
     @Test func `that loses one while the task runs ends it, with the rule to add`() throws {
         let scene = try Scene(["~*", "+@all"])
-        let daemon = try scene.start(["policy": ["onError: skip"]])
+        let daemon = try scene.start(sections: ["policy": ["onError: skip"]])
         try daemon.wait(forLine: "stable: following")
         try scene.client.command("ACL", "SETUSER", "app", "-incr")
         scene.master.execute("INCR n")

@@ -5,60 +5,19 @@ import Testing
 
 /// `df2redis status` and `df2redis stop`, on tasks that run.
 @Suite(.serialized) struct `The commands on a running task` {
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let folder: TemporaryFolder
-        private(set) var daemon: Daemon
-
-        init(drain: Int = 0) throws {
-            master = try startedMaster(shards: 2)
-            redis = try RedisServer()
-            folder = try TemporaryFolder("commands")
-            daemon = try Daemon(
-                .replicate,
-                .init(source: master.port, target: redis.port, sections: ["shutdown": ["drainSeconds: \(drain)"]]),
-                environment: ["RUNTIME_DIRECTORY": folder.file("run")])
-            try daemon.wait(forLine: "stable: following")
-        }
-
-        deinit {
-            daemon.process.resume()
-            daemon.process.kill()
-            redis.stop()
-            master.stop()
-        }
-
-        struct Result {
-            var code: ChildProcess.End
-            var output: String
-            var error: String
-        }
-
-        func run(_ arguments: String..., runtime: String? = nil) throws -> Result {
-            try run(arguments, runtime: runtime)
-        }
-
-        /// - Parameter wrapper: a program that starts the command, with its options.
-        func run(_ arguments: [String], runtime: String? = nil, through wrapper: [String] = []) throws -> Result {
-            let folder = try TemporaryFolder("command")
-            let words = wrapper + [BuiltProgram.daemon.path] + arguments
-            let process = try ChildProcess(
-                words[0], Array(words.dropFirst()), output: folder.file("output"), error: folder.file("error"),
-                environment: ["RUNTIME_DIRECTORY": runtime ?? self.folder.file("run")])
-            let end = try process.waitForEnd(timeout: .seconds(60))
-            let output = try String(contentsOfFile: folder.file("output"), encoding: .utf8)
-            return Result(code: end, output: output, error: process.errorOutput)
-        }
+    private func scene(drainSeconds: Int = 0) throws -> RedisScene {
+        let scene = try RedisScene(["shutdown": ["drainSeconds: \(drainSeconds)"]])
+        try scene.follow()
+        return scene
     }
 
     @Test func `status shows each task in a table, and all of it as JSON`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         scene.master.execute("SET a 1")
         try wait(until: "it is applied") { scene.daemon.status?["records"] as? Int == 1 }
         for arguments in [[], ["lab"]] {
             let result = try arguments.isEmpty ? scene.run("status") : scene.run("status", "lab")
-            #expect(result.code == .exited(0))
+            #expect(result.end == .exited(0))
             let lines = result.output.split(separator: "\n")
             #expect(lines.count == 2)
             #expect(lines.first?.hasPrefix("TASK  STATE") == true)
@@ -72,25 +31,26 @@ import Testing
     }
 
     @Test func `status names a task that does not run, and exits with 69`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let result = try scene.run("status", "lab", "nobody")
-        #expect(result.code == .exited(69))
+        #expect(result.end == .exited(69))
         #expect(result.output.contains("nobody  not running"))
         #expect(result.output.contains("nothing listens on "))
-        #expect(try scene.run("status", "../lab").code == .exited(69))
-        let nothing = try scene.run("status", runtime: scene.folder.file("elsewhere"))
-        #expect(nothing.code == .exited(0))
+        #expect(try scene.run("status", "../lab").end == .exited(69))
+        let nothing = try scene.daemon.start(["status"], runtimeDirectory: scene.folder.file("elsewhere"))
+        try nothing.waitForEnd()
+        #expect(nothing.end == .exited(0))
         #expect(nothing.output.hasPrefix("no task runs here"))
     }
 
     @Test func `status says of a task that waits for its target that it does`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         scene.redis.pause()
         defer { scene.redis.resume() }
         scene.master.execute("SET a 1")
         try wait(until: "the target is lost") { scene.daemon.status?["targetLost"] as? Bool == true }
         let result = try scene.run("status", "lab")
-        #expect(result.code == .exited(0))
+        #expect(result.end == .exited(0))
         #expect(result.output.contains("\nlab   target-lost "))
         #expect(
             result.output.contains(
@@ -98,16 +58,16 @@ import Testing
     }
 
     @Test func `the socket is for its user and its group alone`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         var info = stat()
         #expect(lstat(scene.folder.file("run/lab/control.sock"), &info) == 0)
         #expect(info.st_mode & 0o777 == 0o660)
     }
 
     @Test func `stop leaves in order, says so, and waits for the end`() throws {
-        let scene = try Scene(drain: 1)
+        let scene = try scene(drainSeconds: 1)
         let result = try scene.run("stop", "lab")
-        #expect(result.code == .exited(0))
+        #expect(result.end == .exited(0))
         #expect(result.output.contains("lab: asked process \(scene.daemon.process.pid) to leave\n"))
         #expect(result.output.contains("lab: leaving 127.0.0.1:\(scene.master.port)\n"))
         #expect(result.output.hasSuffix("lab: ended\n"))
@@ -116,52 +76,52 @@ import Testing
         #expect(!scene.daemon.logs("SIGTERM received"))
         #expect(scene.master.violations.isEmpty)
         let again = try scene.run("stop", "lab")
-        #expect(again.code == .exited(69))
-        #expect(again.error.contains("lab: nothing listens on"))
+        #expect(again.end == .exited(69))
+        #expect(again.errorOutput.contains("lab: nothing listens on"))
     }
 
     @Test func `stop does not kill what leaves slowly, and does with --force what does not leave at all`() throws {
-        let slow = try Scene(drain: 3)
+        let slow = try scene(drainSeconds: 3)
         let result = try slow.run("stop", "lab", "--timeout", "0")
-        #expect(result.code == .exited(75))
-        #expect(result.error.contains("it goes on leaving"))
+        #expect(result.end == .exited(75))
+        #expect(result.errorOutput.contains("it goes on leaving"))
         try slow.daemon.expectExit(0)
 
-        let scene = try Scene(drain: 20)
+        let scene = try scene(drainSeconds: 20)
         let forced = try scene.run("stop", "lab", "--timeout", "1", "--force")
-        #expect(forced.code == .exited(75))
-        #expect(forced.error.contains("killed after 1 s"))
+        #expect(forced.end == .exited(75))
+        #expect(forced.errorOutput.contains("killed after 1 s"))
         #expect(try scene.daemon.process.waitForEnd(timeout: .seconds(10)) == .signalled(SIGKILL))
         // The socket that it has left is nobody's.
-        #expect(try scene.run("stop", "lab").code == .exited(69))
-        #expect(try scene.run("status", "lab").code == .exited(69))
+        #expect(try scene.run("stop", "lab").end == .exited(69))
+        #expect(try scene.run("status", "lab").end == .exited(69))
     }
 
     @Test func `stop of a process that hangs sends SIGTERM, waits, and kills it with --force`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let process = scene.daemon.process
         process.pause()
         let named = try scene.run("status", "lab")
-        #expect(named.code == .exited(75))
+        #expect(named.end == .exited(75))
         #expect(named.output.contains("\nlab   no answer "))
         #expect(named.output.contains("no answer within 5 s\n"))
         let all = try scene.run("status")
-        #expect(all.code == .exited(0))
+        #expect(all.end == .exited(0))
         #expect(all.output == named.output)
         let asked = try scene.run("stop", "lab", "--timeout", "1")
-        #expect(asked.code == .exited(75))
+        #expect(asked.end == .exited(75))
         #expect(
             asked.output == "lab: process \(process.pid) does not answer within 2 s: it has been sent SIGTERM\n")
-        #expect(asked.error.contains("still there after 1 s: process \(process.pid) does not answer"))
+        #expect(asked.errorOutput.contains("still there after 1 s: process \(process.pid) does not answer"))
         #expect(process.isRunning)
         let forced = try scene.run("stop", "lab", "--timeout", "1", "--force")
-        #expect(forced.code == .exited(75))
-        #expect(forced.error.contains("killed after 1 s"))
+        #expect(forced.end == .exited(75))
+        #expect(forced.errorOutput.contains("killed after 1 s"))
         #expect(try process.waitForEnd(timeout: .seconds(10)) == .signalled(SIGKILL))
     }
 
     @Test func `stop --force kills a process that hangs and has no room for another question`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let process = scene.daemon.process
         process.pause()
         var waiting: [HTTPClient] = []
@@ -171,21 +131,21 @@ import Testing
         try #require(waiting.count < 5000, "the socket takes everybody")
         let forced = try scene.run("stop", "lab", "--timeout", "1", "--force")
         #expect(forced.output.contains("process \(process.pid) does not answer"))
-        #expect(forced.error.contains("killed after 1 s"))
+        #expect(forced.errorOutput.contains("killed after 1 s"))
         #expect(try process.waitForEnd(timeout: .seconds(10)) == .signalled(SIGKILL))
     }
 
     @Test(.enabled(if: canUnshare, "no PID namespace can be made here"))
     func `stop signals nobody where the process is of another PID namespace`() throws {
-        let scene = try Scene()
-        let file = scene.daemon.folder.file("lab.yaml")
+        let scene = try scene()
+        let file = scene.folder.file("lab.yaml")
         for arguments in [
             ["stop", "lab", "--timeout", "1", "--force"], ["cutover", "lab", "--undo", "--config", file],
         ] {
             let result = try scene.run(arguments, through: ["unshare", "--pid", "--fork", "--mount-proc"])
-            guard case .exited(let code) = result.code else { throw LabError("it has killed itself") }
+            guard case .exited(let code) = result.end else { throw LabError("it has killed itself") }
             #expect(code != 0)
-            #expect(result.error.contains("runs in another PID namespace"), "\(result)")
+            #expect(result.errorOutput.contains("runs in another PID namespace"), "\(result.errorOutput)")
         }
         #expect(scene.daemon.process.isRunning)
         try scene.daemon.leave()
@@ -200,11 +160,11 @@ import Testing
     }()
 
     @Test func `stop of a process that hangs for a while ends it in order`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         let process = scene.daemon.process
         process.pause()
         let stopped = try scene.run("stop", "lab", "--timeout", "0")
-        #expect(stopped.code == .exited(75))
+        #expect(stopped.end == .exited(75))
         process.resume()
         try scene.daemon.expectExit(0)
         #expect(scene.daemon.logs("SIGTERM received"))
@@ -212,7 +172,7 @@ import Testing
     }
 
     @Test func `what cannot be printed is a failure, but for a command that has done something else`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         var runs = 0
         func run(_ arguments: [String]) throws -> (end: ChildProcess.End, error: String) {
             runs += 1
@@ -222,7 +182,7 @@ import Testing
                 environment: ["RUNTIME_DIRECTORY": scene.folder.file("run")])
             return (try process.waitForEnd(timeout: .seconds(60)), process.errorOutput)
         }
-        let file = scene.daemon.folder.file("lab.yaml")
+        let file = scene.folder.file("lab.yaml")
         for arguments in [
             ["config", "--print-default"], ["config", "--check", file], ["status"], ["status", "--json"],
             ["check", "--config", file], ["preflight", "--config", file], ["health", "lab"], ["verify", "lab"],
@@ -239,7 +199,7 @@ import Testing
     }
 
     @Test func `a wrong command line is refused`() throws {
-        let scene = try Scene()
+        let scene = try scene()
         for arguments in [
             ["stop"], ["stop", "lab", "--timeout", "-1"], ["stop", "lab", "--timeout", "x"], ["status", "--yaml"],
         ] {

@@ -10,33 +10,13 @@ import Wire
     /// A process of another machine, as its record names it.
     private static let foreign = "0123456789abcdef db7.example 4711 1-2 3"
 
-    private final class Scene {
-        let master: SimulatedMaster
-        let redis: RedisServer
-        let client: RESPClient
-        private let configuration: Daemon.Configuration
-        private var daemons: [Daemon] = []
-
+    private final class Scene: TaskScene<RedisServer> {
         init(_ sections: [String: [String]] = [:]) throws {
-            master = try startedMaster()
-            redis = try RedisServer()
-            client = try redis.client()
-            configuration = .init(
-                source: master.port, target: redis.port,
-                sections: sections.merging(["shutdown": ["drainSeconds: 0"]]) { $1 })
+            try super.init(from: startedMaster(), into: RedisServer(), sections)
         }
 
-        deinit {
-            for daemon in daemons { daemon.process.kill() }
-            master.stop()
-            redis.stop()
-        }
-
-        func start(over folder: TemporaryFolder? = nil) throws -> Daemon {
-            let daemon = try Daemon(.replicate, configuration, folder: folder)
-            daemons.append(daemon)
-            return daemon
-        }
+        /// Starts a process with a state directory of its own.
+        func startElsewhere() throws -> Daemon { try start(in: TemporaryFolder("host")) }
 
         func expectFollowing(_ key: String) throws {
             master.execute("INCR \(key)")
@@ -49,16 +29,16 @@ import Wire
     @Test(arguments: ["target", "file"]) func `the first goes on, the second ends and names it`(_ store: String) throws
     {
         let scene = try Scene(["checkpoint": ["store: \(store)"]])
-        let first = try scene.start()
+        let first = try scene.startElsewhere()
         try first.wait(forLine: "event=stable")
-        let second = try scene.start()
+        let second = try scene.startElsewhere()
         try second.expectExit(75)
         #expect(second.logs("the task runs already: process \(first.process.pid) on host "))
         try scene.expectFollowing("n")
         #expect(!first.log.contains("event=targetLost"), "nobody has ended its connections")
         try first.leave()
         #expect(try scene.owner == nil, "a leave leaves the task to the next one")
-        let third = try scene.start()
+        let third = try scene.startElsewhere()
         try third.wait(forLine: "event=stable")
         try third.leave()
         #expect(scene.master.violations == [])
@@ -66,11 +46,11 @@ import Wire
 
     @Test(arguments: ["target", "file"]) func `a killed owner's successor starts at once`(_ store: String) throws {
         let scene = try Scene(["checkpoint": ["store: \(store)"]])
-        let first = try scene.start()
+        let first = try scene.startElsewhere()
         try first.wait(forLine: "event=stable")
         first.process.kill()
         #expect(try scene.owner != nil)
-        let second = try scene.start()
+        let second = try scene.startElsewhere()
         try second.wait(forLine: "event=stable")
         #expect(second.logs("taking the task over from process \(first.process.pid) on host "))
         #expect(!second.log.contains("to see whether it still runs"))
@@ -81,7 +61,7 @@ import Wire
     @Test func `a host that is gone with its connections is replaced at once`() throws {
         let scene = try Scene()
         try scene.client.command("SET", Self.record, Self.foreign, "PX", "600000")
-        let daemon = try scene.start()
+        let daemon = try scene.startElsewhere()
         try daemon.wait(forLine: "event=stable")
         #expect(daemon.logs("taking the task over from process 4711 on host db7.example"))
         #expect(!daemon.log.contains("to see whether it still runs"))
@@ -93,7 +73,7 @@ import Wire
         let left = try scene.redis.client()
         try left.command("CLIENT", "SETNAME", "df2redis:lab:flow-0")
         try scene.client.command("SET", Self.record, Self.foreign, "PX", "4000")
-        let daemon = try scene.start()
+        let daemon = try scene.startElsewhere()
         try daemon.wait(forLine: "the task was last run by process 4711 on host db7.example")
         #expect(try scene.owner == Self.foreign)
         try daemon.wait(forLine: "event=stable")
@@ -106,7 +86,7 @@ import Wire
         let other = try scene.redis.client()
         try other.command("CLIENT", "SETNAME", "df2redis:lab:flow-0")
         try scene.client.command("SET", Self.record, Self.foreign, "PX", "15000")
-        let daemon = try scene.start()
+        let daemon = try scene.startElsewhere()
         try daemon.wait(forLine: "the task was last run by")
         try wait(until: "the daemon has seen it renewed") {
             if try scene.client.command("PTTL", Self.record).int ?? 0 < 12_000 {
@@ -123,10 +103,10 @@ import Wire
 
     @Test func `an owner that stood still for too long ends when it finds another, and does not fight back`() throws {
         let scene = try Scene()
-        let first = try scene.start()
+        let first = try scene.startElsewhere()
         try first.wait(forLine: "event=stable")
         first.process.pause()
-        let second = try scene.start()
+        let second = try scene.startElsewhere()
         try second.wait(forLine: "event=stable")
         first.process.resume()
         try first.expectExit(75)
@@ -139,7 +119,7 @@ import Wire
 
     @Test func `the record comes back with a FLUSHALL of the source, and after one of somebody else`() throws {
         let scene = try Scene()
-        let daemon = try scene.start()
+        let daemon = try scene.startElsewhere()
         try daemon.wait(forLine: "event=stable")
         scene.master.execute("FLUSHALL")
         try daemon.wait(forLine: "FLUSHALL applied")

@@ -3,12 +3,14 @@ import Lab
 import Testing
 import Wire
 
-/// Two real masters under random writes, of two versions where `DRAGONFLY_OTHER_BIN` names a second one, a task each, and one
-/// target. The masters' keys have different names, so that the target can be compared with both key by key.
-@Suite(
-    .serialized,
-    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
-struct `Two real Dragonflies and one target` {
+extension RunAlone {
+    /// Two real masters under random writes, of two versions where `DRAGONFLY_OTHER_BIN` names a second one, a task each, and one
+    /// target. The masters' keys have different names, so that the target can be compared with both key by key.
+    @Suite(.enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
+    struct `Two real Dragonflies and one target` {}
+}
+
+extension RunAlone.`Two real Dragonflies and one target` {
     enum Layout: String, CaseIterable, Sendable {
         /// Both masters write to both databases.
         case sharedDatabases
@@ -103,7 +105,7 @@ struct `Two real Dragonflies and one target` {
         /// The first task has applied so many flushes.
         func waitForFlush(_ count: Int) throws {
             try wait(until: "flush \(count) is applied") {
-                daemons[0].log.components(separatedBy: "FLUSHALL applied").count > count
+                daemons[0].logOfAllProcesses.components(separatedBy: "FLUSHALL applied").count > count
             }
         }
 
@@ -206,5 +208,5 @@ struct `Two real Dragonflies and one target` {
 }
 
 extension Daemon {
-    fileprivate var timesStable: Int { log.components(separatedBy: "stable: following").count - 1 }
+    fileprivate var timesStable: Int { logOfAllProcesses.components(separatedBy: "stable: following").count - 1 }
 }

@@ -29,7 +29,11 @@ extension [PreflightFinding] {
     }
 }
 
-@Suite(.serialized) struct `A cluster that is looked at before a task runs` {
+extension RunAlone {
+    @Suite struct `A cluster that is looked at before a task runs` {}
+}
+
+extension RunAlone.`A cluster that is looked at before a task runs` {
     @Test func `has a line each for slots, replicas, databases and what is in it`() async throws {
         let cluster = try RedisCluster(replicas: 1)
         let master = try SimulatedMaster(.live(nil))

@@ -48,7 +48,11 @@ private struct Scene {
     }
 }
 
-@Suite(.serialized) struct `The control of a cluster` {
+extension RunAlone {
+    @Suite struct `The control of a cluster` {}
+}
+
+extension RunAlone.`The control of a cluster` {
     @Test func `is found by the nodes that the task knows, when its seed is gone`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
@@ -273,8 +277,12 @@ private struct Scene {
     }
 }
 
-@Suite(.serialized) struct `A flush of a cluster` {
-    private let fields = [(field: "flow:0", value: "stable x 1 9"), (field: "databases", value: "0")]
+extension RunAlone {
+    @Suite struct `A flush of a cluster` {}
+}
+
+extension RunAlone.`A flush of a cluster` {
+    private var fields: [(field: String, value: String)] { [("flow:0", "stable x 1 9"), ("databases", "0")] }
 
     private func remaining(_ scene: Scene) throws -> Set<String> {
         var found: Set<String> = []

@@ -7,18 +7,22 @@ import Wire
 
 @testable import Replication
 
-/// The target of one flow over a real cluster of three masters; what it must end as, a server by itself says.
-@Suite(.serialized) struct `A flow into a cluster` {
-    private let cluster: RedisCluster
-    private let expected: RedisServer
-    private let model: RESPClient
+extension RunAlone {
+    /// The target of one flow over a real cluster of three masters; what it must end as, a server by itself says.
+    @Suite struct `A flow into a cluster` {
+        private let cluster: RedisCluster
+        private let expected: RedisServer
+        private let model: RESPClient
 
-    init() throws {
-        cluster = try RedisCluster(replicas: 0)
-        expected = try RedisServer()
-        model = try expected.client()
+        init() throws {
+            cluster = try RedisCluster(replicas: 0)
+            expected = try RedisServer()
+            model = try expected.client()
+        }
     }
+}
 
+extension RunAlone.`A flow into a cluster` {
     private func end() {
         cluster.stop()
         expected.stop()

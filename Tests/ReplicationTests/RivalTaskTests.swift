@@ -119,7 +119,11 @@ private final class RivalScene {
     }
 }
 
-@Suite(.serialized) struct `Two tasks of one source, in this process` {
+extension RunAlone {
+    @Suite struct `Two tasks of one source, in this process` {}
+}
+
+extension RunAlone.`Two tasks of one source, in this process` {
     @Test func `are not followed both, however close to each other they begin`() async throws {
         let scene = RivalScene(try RedisServer())
         for round in 0..<20 { try await scene.expectOne(round) }
@@ -177,7 +181,11 @@ private final class RivalScene {
     }
 }
 
-@Suite(.serialized) struct `Two tasks of one source into a cluster, in this process` {
+extension RunAlone {
+    @Suite struct `Two tasks of one source into a cluster, in this process` {}
+}
+
+extension RunAlone.`Two tasks of one source into a cluster, in this process` {
     @Test func `are not followed both, and are none where one has ended`() async throws {
         let scene = RivalScene(try RedisCluster(replicas: 0))
         try await scene.expectOne()

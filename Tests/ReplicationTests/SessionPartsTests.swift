@@ -194,7 +194,11 @@ private actor Gate {
     }
 }
 
-@Suite struct `What is asked of the target while the rest is applied` {
+extension RunAlone {
+    @Suite struct `What is asked of the target while the rest is applied` {}
+}
+
+extension RunAlone.`What is asked of the target while the rest is applied` {
     @SessionActor @Test func `a checkpoint that somebody has removed is noticed then, too`() async throws {
         let scene = try SessionScene()
         let scope = SessionScope(scene.task(), history: SessionHistory())

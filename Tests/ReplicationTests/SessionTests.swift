@@ -7,8 +7,12 @@ import Wire
 
 @testable import Replication
 
-/// A session by itself, from its opening to its leave, with a simulated master and a real target.
-@Suite(.serialized) struct `A session in this process` {
+extension RunAlone {
+    /// A session by itself, from its opening to its leave, with a simulated master and a real target.
+    @Suite struct `A session in this process` {}
+}
+
+extension RunAlone.`A session in this process` {
     @Test func `opens in seven steps, brings every key, follows, and leaves with its position in the target`()
         async throws
     {
@@ -98,8 +102,12 @@ import Wire
     }
 }
 
-/// The error of a session says in which phase it came up, at which flow, and what is underneath.
-@Suite(.serialized) struct `How a session fails` {
+extension RunAlone {
+    /// The error of a session says in which phase it came up, at which flow, and what is underneath.
+    @Suite struct `How a session fails` {}
+}
+
+extension RunAlone.`How a session fails` {
     private func failure(
         _ scene: SessionScene, _ task: TaskContext, when ready: (ReplicationSession) async throws -> Void = { _ in }
     ) async throws -> ReplicationError {
@@ -171,8 +179,12 @@ import Wire
     }
 }
 
-/// The task's life over its sessions, in this process.
-@Suite(.serialized) struct `A replicator in this process` {
+extension RunAlone {
+    /// The task's life over its sessions, in this process.
+    @Suite struct `A replicator in this process` {}
+}
+
+extension RunAlone.`A replicator in this process` {
     @Test func `follows until it is asked to leave`() async throws {
         let scene = try SessionScene()
         let replicator = scene.replicator()

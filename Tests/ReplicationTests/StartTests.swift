@@ -9,9 +9,13 @@ import Wire
 
 @testable import Replication
 
-/// How often a session waits for its target's answers until data flow: on each connection so many times as requests follow a
-/// reply there. So a start at a target far away does not become longer again without anybody's noticing.
-@Suite(.serialized) struct `A start in this process asks a target` {
+extension RunAlone {
+    /// How often a session waits for its target's answers until data flow: on each connection so many times as requests follow a
+    /// reply there. So a start at a target far away does not become longer again without anybody's noticing.
+    @Suite struct `A start in this process asks a target` {}
+}
+
+extension RunAlone.`A start in this process asks a target` {
     /// A target a few milliseconds away, so that what is sent at once is seen at once.
     private final class DistantScene {
         let scene: SessionScene

@@ -4,7 +4,7 @@ import Testing
 @testable import DragonflySimulator
 
 /// Generated data, decoded by the daemon's decoder, is what was generated.
-@Suite struct DataSetTests {
+@Suite struct `Data sets as a master encodes them` {
     /// The flows of a data set, decoded: full sync and nothing after it.
     private func decode(
         _ dataSet: SyntheticDataSet, _ setup: MasterOptions, window: Int = .max

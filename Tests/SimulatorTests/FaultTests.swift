@@ -3,7 +3,7 @@ import Testing
 @testable import DragonflySimulator
 
 /// The master misbehaves as it is asked to.
-@Suite struct FaultTests {
+@Suite struct `Faults of the simulated master` {
     private func master(_ change: (inout MasterOptions) -> Void = { _ in }, keys: Int = 200) throws -> SimulatedMaster {
         let setup = options(change)
         let master = try SimulatedMaster(SyntheticDataSet(keys: keys), options: setup)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import DragonflySimulator
 
-@Suite struct HandshakeTests {
+@Suite struct `The simulated handshake` {
     @Test func `the handshake reads as a real master's`() throws {
         var setup = MasterOptions()
         setup.replicationID = "090b9cd765968fe9facc800827df0c46e1c6a051"

@@ -4,7 +4,7 @@ import Testing
 @testable import DragonflySimulator
 
 /// The live key space: replies, and what the journal says.
-@Suite struct LiveTests {
+@Suite struct `A simulated master that clients write to` {
     private func liveMaster(
         shards: Int = 1, _ change: (inout MasterOptions) -> Void = { _ in }
     ) throws -> SimulatedMaster {

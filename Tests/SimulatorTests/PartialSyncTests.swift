@@ -2,7 +2,7 @@ import Testing
 
 @testable import DragonflySimulator
 
-@Suite struct PartialSyncTests {
+@Suite struct `A simulated partial sync` {
     /// A master with records 1 to 5 in shard 0, whose replica has left.
     private func masterWithRecords(_ change: (inout MasterOptions) -> Void = { _ in }) throws -> SimulatedMaster {
         let master = try startedMaster(.empty, options(change))

@@ -4,7 +4,7 @@ import Testing
 @testable import DragonflySimulator
 
 /// CLIENT PAUSE, as a real master has it (Protocol 5.7).
-@Suite struct PauseTests {
+@Suite struct `The pause of writes at the simulated master` {
     private let master: SimulatedMaster
     private let operatorSide: TestConnection
     private let client: TestConnection

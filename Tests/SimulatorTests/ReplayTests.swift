@@ -4,7 +4,7 @@ import Testing
 @testable import DragonflySimulator
 
 /// Recordings go out as they were made.
-@Suite struct ReplayTests {
+@Suite struct `Recordings that the simulator replays` {
     /// The `idle` recording of a v1.36.0 master, flow 0, from its header to its token.
     static let idleFlow0: [UInt8] =
         Array("REDIS0009".utf8) + [0xFA, 9] + Array("redis-ver".utf8) + [6] + Array("6.2.11".utf8)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import DragonflySimulator
 
-@Suite struct SessionTests {
+@Suite struct `Sessions of the simulated master` {
     @Test func `a session goes from preparation over full sync to stable`() throws {
         let master = try startedMaster(.empty, options { $0.shardCount = 3 })
         let replica = try TestReplica.connected(to: master)

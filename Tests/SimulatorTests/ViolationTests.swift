@@ -3,7 +3,7 @@ import Testing
 @testable import DragonflySimulator
 
 /// What damages a real master is noticed.
-@Suite struct ViolationTests {
+@Suite struct `What a real master would not survive` {
     @Test func `CLIENT-VERSION without a session kills the master`() throws {
         let master = try startedMaster()
         let main = try TestConnection(to: master)

@@ -1,9 +1,6 @@
 /// Strings that are numbers.
 struct CounterCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         switch name {

@@ -1,9 +1,6 @@
 /// Bloom filters: a value of a type that no Redis can take.
 struct FilterCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         guard name == "BF.ADD" else { return nil }

@@ -1,9 +1,6 @@
 /// Hashes.
 struct HashCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         switch name {
@@ -12,38 +9,19 @@ struct HashCommand: LiveCommand {
         case "HDEL": return deleteFields()
         case "HINCRBY", "HINCRBYFLOAT": return countField()
         case "HGET":
-            return withHash { fields in arguments.count > 1 ? fields[arguments[1]].map { .bulk($0) } ?? .null : .null }
-        case "HLEN": return withHash { .integer(Int64($0.count)) }
-        case "HSCAN":
-            return withHash { .array([.text("0"), .array($0.flatMap { [.bulk($0.key), .bulk($0.value)] })]) }
-        case "HGETALL": return withHash { .array($0.flatMap { [.bulk($0.key), .bulk($0.value)] }) }
-        default: return nil
-        }
-    }
-
-    private func withHash(_ body: ([[UInt8]: [UInt8]]) -> Reply) -> Reply {
-        withKey { key in
-            switch entry(key)?.value {
-            case nil: body([:])
-            case .hash(let fields)?: body(fields)
-            case .expiringHash(let fields)?: body(fields.mapValues(\.value))
-            default: ErrorText.wrongType
+            return read(.hash) { fields in arguments.count > 1 ? fields[arguments[1]].map { .bulk($0) } ?? .null : .null
             }
-        }
-    }
-
-    private func changeHash<Result>(_ key: [UInt8], _ body: (inout [[UInt8]: [UInt8]]) -> Result) -> Result? {
-        change(key) { value in
-            guard case .hash(var fields) = value ?? .hash([:]) else { return nil }
-            value = .hash([:])
-            defer { value = .hash(fields) }
-            return body(&fields)
+        case "HLEN": return read(.hash) { .integer(Int64($0.count)) }
+        case "HSCAN":
+            return read(.hash) { .array([.text("0"), .array($0.flatMap { [.bulk($0.key), .bulk($0.value)] })]) }
+        case "HGETALL": return read(.hash) { .array($0.flatMap { [.bulk($0.key), .bulk($0.value)] }) }
+        default: return nil
         }
     }
 
     private func setFields() -> Reply {
         guard arguments.count >= 3, arguments.count % 2 == 1 else { return ErrorText.arity(name) }
-        let added = changeHash(arguments[0]) { fields in
+        let added = change(arguments[0], as: .hash) { fields in
             stride(from: 1, to: arguments.count, by: 2).count {
                 fields.updateValue(arguments[$0 + 1], forKey: arguments[$0]) == nil
             }
@@ -56,7 +34,7 @@ struct HashCommand: LiveCommand {
     /// Journalled also when the field was there.
     private func setNewField() -> Reply {
         guard arguments.count == 3 else { return ErrorText.arity(name) }
-        let isNew = changeHash(arguments[0]) { fields in
+        let isNew = change(arguments[0], as: .hash) { fields in
             if fields[arguments[1]] != nil { return false }
             fields[arguments[1]] = arguments[2]
             return true
@@ -70,7 +48,8 @@ struct HashCommand: LiveCommand {
     private func deleteFields() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if entry(key) == nil { return .integer(0) }
-        let deleted = changeHash(key) { fields in arguments.dropFirst().count { fields.removeValue(forKey: $0) != nil }
+        let deleted = change(key, as: .hash) { fields in
+            arguments.dropFirst().count { fields.removeValue(forKey: $0) != nil }
         }
         guard let deleted else { return ErrorText.wrongType }
         if entry(key) == nil { journal("DEL", key, key: key) }
@@ -81,7 +60,7 @@ struct HashCommand: LiveCommand {
     private func countField() -> Reply {
         guard arguments.count == 3 else { return ErrorText.arity(name) }
         let isInteger = name == "HINCRBY"
-        let reply: Reply? = changeHash(arguments[0]) { fields in
+        let reply: Reply? = change(arguments[0], as: .hash) { fields in
             let old = fields[arguments[1]] ?? Array("0".utf8)
             if isInteger {
                 guard let step = request.integer(2), let number = PieceWriter.canonicalInteger(old) else {

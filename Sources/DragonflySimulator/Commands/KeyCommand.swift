@@ -2,10 +2,7 @@ import Base
 
 /// Keys, expiries and whole databases.
 struct KeyCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         switch name {

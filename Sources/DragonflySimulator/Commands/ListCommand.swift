@@ -1,22 +1,19 @@
 /// Lists.
 struct ListCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         switch name {
         case "LPUSH", "RPUSH", "LPUSHX", "RPUSHX": return push()
         case "LPOP", "RPOP": return pop()
-        case "LLEN": return withList { .integer(Int64($0.count)) }
+        case "LLEN": return read(.list) { .integer(Int64($0.count)) }
         case "LRANGE":
-            return withList { elements in
+            return read(.list) { elements in
                 guard let first = request.integer(1), let last = request.integer(2) else { return Self.noInteger }
                 return .array(elements[Self.range(first, last, count: elements.count)].map { .bulk($0) })
             }
         case "LINDEX":
-            return withList { elements in
+            return read(.list) { elements in
                 guard let index = request.integer(1) else { return Self.noInteger }
                 let place = Int(index < 0 ? index + Int64(elements.count) : index)
                 return elements.indices.contains(place) ? .bulk(elements[place]) : .null
@@ -34,27 +31,6 @@ struct ListCommand: LiveCommand {
         }
     }
 
-    /// The elements of a key, none when it is missing.
-    private func withList(_ body: ([[UInt8]]) -> Reply) -> Reply {
-        withKey { key in
-            switch entry(key)?.value {
-            case nil: body([])
-            case .list(let elements)?: body(elements)
-            default: ErrorText.wrongType
-            }
-        }
-    }
-
-    /// Lets `body` change a list in place; `nil` when the key holds something else.
-    private func changeList<Result>(_ key: [UInt8], _ body: (inout [[UInt8]]) -> Result) -> Result? {
-        change(key) { value in
-            guard case .list(var elements) = value ?? .list([]) else { return nil }
-            value = .list([])
-            defer { value = .list(elements) }
-            return body(&elements)
-        }
-    }
-
     private func push() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if name.hasSuffix("X"), entry(key) == nil {
@@ -62,7 +38,7 @@ struct ListCommand: LiveCommand {
             journalVerbatim(key: key)
             return .integer(0)
         }
-        let count = changeList(key) { elements in
+        let count = change(key, as: .list) { elements in
             if name.hasPrefix("L") {
                 elements.insert(contentsOf: arguments.dropFirst().reversed(), at: 0)
             } else {
@@ -89,7 +65,7 @@ struct ListCommand: LiveCommand {
     }
 
     private func takeElements(_ key: [UInt8], fromLeft: Bool, count: Int) -> [[UInt8]]? {
-        changeList(key) { elements in
+        change(key, as: .list) { elements in
             let count = min(count, elements.count)
             let taken = fromLeft ? Array(elements.prefix(count)) : elements.suffix(count).reversed()
             if fromLeft { elements.removeFirst(count) } else { elements.removeLast(count) }
@@ -100,7 +76,7 @@ struct ListCommand: LiveCommand {
     private func setElement() -> Reply {
         guard arguments.count == 3, let index = request.integer(1) else { return Self.noInteger }
         guard entry(arguments[0]) != nil else { return .error("ERR no such key") }
-        let isSet = changeList(arguments[0]) { elements in
+        let isSet = change(arguments[0], as: .list) { elements in
             let place = Int(index < 0 ? index + Int64(elements.count) : index)
             guard elements.indices.contains(place) else { return false }
             elements[place] = arguments[2]
@@ -117,7 +93,7 @@ struct ListCommand: LiveCommand {
             return Self.noInteger
         }
         guard entry(arguments[0]) != nil else { return .ok }
-        let isList: Void? = changeList(arguments[0]) { elements in
+        let isList: Void? = change(arguments[0], as: .list) { elements in
             elements = Array(elements[Self.range(first, last, count: elements.count)])
         }
         guard isList != nil else { return ErrorText.wrongType }
@@ -128,7 +104,7 @@ struct ListCommand: LiveCommand {
     private func remove() -> Reply {
         guard arguments.count == 3, let wanted = request.integer(1) else { return Self.noInteger }
         guard entry(arguments[0]) != nil else { return .integer(0) }
-        let removed = changeList(arguments[0]) { elements in
+        let removed = change(arguments[0], as: .list) { elements in
             let places = elements.indices.filter { elements[$0] == arguments[2] }
             let limit = wanted == 0 ? places.count : Int(wanted.magnitude)
             let chosen = Set(wanted < 0 ? places.suffix(limit) : places.prefix(limit))
@@ -152,7 +128,7 @@ struct ListCommand: LiveCommand {
         guard let element = takeElements(source, fromLeft: pop == "LPOP", count: 1)?.first else {
             return ErrorText.wrongType
         }
-        _ = changeList(destination) { elements in
+        _ = change(destination, as: .list) { elements in
             if push == "LPUSH" { elements.insert(element, at: 0) } else { elements.append(element) }
         }
         let transaction = core.sharedTransaction ?? core.nextTransactionID()

@@ -1,13 +1,18 @@
 import Base
 
+/// A command of an ordinary client, and what it acts on.
+struct CommandContext {
+    let core: MasterCore
+    let store: LiveStore
+    let request: Request
+    let database: Int
+}
+
 /// One command on its way through the key space, as one of a family: a type for each type of value, and one for keys.
 protocol LiveCommand {
-    var core: MasterCore { get }
-    var store: LiveStore { get }
-    var request: Request { get }
-    var database: Int { get }
+    var context: CommandContext { get }
 
-    init(core: MasterCore, store: LiveStore, request: Request, database: Int)
+    init(context: CommandContext)
 
     /// - Returns: `nil` for a name that is not of this family.
     func execute() -> Reply?
@@ -15,6 +20,10 @@ protocol LiveCommand {
 
 /// What the families share.
 extension LiveCommand {
+    var core: MasterCore { context.core }
+    var store: LiveStore { context.store }
+    var request: Request { context.request }
+    var database: Int { context.database }
     var name: String { request.name }
     var arguments: [[UInt8]] { request.arguments }
 
@@ -43,6 +52,29 @@ extension LiveCommand {
         let result = body(&value)
         if let value { store.putValue(database, key, value) }
         return result
+    }
+
+    /// Lets `body` change a value of one type in place, an empty one when the key is missing.
+    ///
+    /// - Returns: `nil` when the key holds another type.
+    func change<Contents, Result>(
+        _ key: [UInt8], as type: ValueType<Contents>, _ body: (inout Contents) -> Result
+    ) -> Result? {
+        change(key) { value in
+            guard var contents = type.contents(value ?? type.wrap(type.empty)) else { return nil }
+            // One owner alone: nothing is copied.
+            value = type.wrap(type.empty)
+            defer { value = type.wrap(contents) }
+            return body(&contents)
+        }
+    }
+
+    /// The reply that `body` makes of the first argument's value, an empty one when the key is missing.
+    func read<Contents>(_ type: ValueType<Contents>, _ body: (Contents) -> Reply) -> Reply {
+        withKey { key in
+            guard let value = entry(key)?.value else { return body(type.empty) }
+            return type.view(value).map(body) ?? ErrorText.wrongType
+        }
     }
 
     func withKey(_ body: ([UInt8]) -> Reply) -> Reply {

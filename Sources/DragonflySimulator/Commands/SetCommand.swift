@@ -1,48 +1,25 @@
 /// Sets.
 struct SetCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         switch name {
         case "SADD", "SREM": return addOrRemove()
         case "SPOP": return pop()
         case "SMOVE": return moveMember()
-        case "SCARD": return withSet { .integer(Int64($0.count)) }
-        case "SISMEMBER": return withSet { .integer(arguments.count > 1 && $0.contains(arguments[1]) ? 1 : 0) }
+        case "SCARD": return read(.set) { .integer(Int64($0.count)) }
+        case "SISMEMBER": return read(.set) { .integer(arguments.count > 1 && $0.contains(arguments[1]) ? 1 : 0) }
         // In one page.
-        case "SSCAN": return withSet { .array([.text("0"), .array($0.map { .bulk($0) })]) }
-        case "SMEMBERS": return withSet { .array($0.map { .bulk($0) }) }
+        case "SSCAN": return read(.set) { .array([.text("0"), .array($0.map { .bulk($0) })]) }
+        case "SMEMBERS": return read(.set) { .array($0.map { .bulk($0) }) }
         default: return nil
-        }
-    }
-
-    private func withSet(_ body: (Set<[UInt8]>) -> Reply) -> Reply {
-        withKey { key in
-            switch entry(key)?.value {
-            case nil: body([])
-            case .set(let members)?: body(members)
-            case .expiringSet(let members)?: body(Set(members.keys))
-            default: ErrorText.wrongType
-            }
-        }
-    }
-
-    private func changeSet<Result>(_ key: [UInt8], _ body: (inout Set<[UInt8]>) -> Result) -> Result? {
-        change(key) { value in
-            guard case .set(var members) = value ?? .set([]) else { return nil }
-            value = .set([])
-            defer { value = .set(members) }
-            return body(&members)
         }
     }
 
     private func addOrRemove() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if name == "SREM", entry(key) == nil { return .integer(0) }
-        let changed = changeSet(key) { members in
+        let changed = change(key, as: .set) { members in
             arguments.dropFirst().count { name == "SADD" ? members.insert($0).inserted : members.remove($0) != nil }
         }
         guard let changed else { return ErrorText.wrongType }
@@ -55,7 +32,7 @@ struct SetCommand: LiveCommand {
         withKey { key in
             if entry(key) == nil { return arguments.count > 1 ? .array([]) : .null }
             let count = request.integer(1).map { Int($0) }
-            let taken = changeSet(key) { members in
+            let taken = change(key, as: .set) { members in
                 // In order, so that a seed gives the same run.
                 let taken = members.sorted { $0.lexicographicallyPrecedes($1) }.prefix(count ?? 1)
                 for member in taken { members.remove(member) }
@@ -80,9 +57,9 @@ struct SetCommand: LiveCommand {
             return ErrorText.wrongType
         }
         guard entry(source) != nil else { return .integer(0) }
-        guard let wasMember = changeSet(source, { $0.remove(member) != nil }) else { return ErrorText.wrongType }
+        guard let wasMember = change(source, as: .set, { $0.remove(member) != nil }) else { return ErrorText.wrongType }
         guard wasMember else { return .integer(0) }
-        _ = changeSet(destination) { $0.insert(member).inserted }
+        _ = change(destination, as: .set) { $0.insert(member).inserted }
         let transaction = core.sharedTransaction ?? core.nextTransactionID()
         journal([Array("SREM".utf8), source, member], key: source, transaction: transaction, shardCount: 2)
         journal([Array("SADD".utf8), destination, member], key: destination, transaction: transaction, shardCount: 2)

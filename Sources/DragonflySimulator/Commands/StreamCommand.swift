@@ -2,19 +2,16 @@ import Base
 
 /// Streams; of their groups as much as reads with NOACK need.
 struct StreamCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         switch name {
         case "XADD": return add()
         case "XDEL": return delete()
         case "XTRIM": return trim()
-        case "XLEN": return withStream { .integer(Int64($0.entries.count)) }
+        case "XLEN": return read(.stream) { .integer(Int64($0.entries.count)) }
         case "XRANGE":
-            return withStream { stream in
+            return read(.stream) { stream in
                 let first = bound(1, missing: 0) ?? StreamValue.ID(0, 0)
                 let last = bound(2, missing: .max) ?? StreamValue.ID(.max, .max)
                 return .array(
@@ -60,7 +57,7 @@ struct StreamCommand: LiveCommand {
             return .error("BUSYGROUP Consumer Group name already exists")
         }
         let id = request.text(3) == "$" ? before.lastID : StreamValue.ID(request.text(3) ?? "") ?? StreamValue.ID(0, 0)
-        _ = changeStream(key) { $0.groups[arguments[2]] = id }
+        _ = change(key, as: .stream) { $0.groups[arguments[2]] = id }
         journalVerbatim(key: key)
         return .ok
     }
@@ -71,7 +68,7 @@ struct StreamCommand: LiveCommand {
             return ErrorText.syntax
         }
         let (group, key) = (arguments[1], arguments[5])
-        let entries = changeStream(key) { stream -> [StreamValue.Entry]? in
+        let entries = change(key, as: .stream) { stream -> [StreamValue.Entry]? in
             guard let last = stream.groups[group] else { return nil }
             stream.groups[group] = stream.lastID
             return stream.entries.filter { $0.id > last }
@@ -87,25 +84,6 @@ struct StreamCommand: LiveCommand {
     /// `-` and `+` are open ends.
     private func bound(_ index: Int, missing: UInt64) -> StreamValue.ID? {
         request.text(index).flatMap { StreamValue.ID($0, missingSequence: missing) }
-    }
-
-    private func withStream(_ body: (StreamValue) -> Reply) -> Reply {
-        withKey { key in
-            switch entry(key)?.value {
-            case nil: body(StreamValue())
-            case .stream(let stream)?: body(stream)
-            default: ErrorText.wrongType
-            }
-        }
-    }
-
-    private func changeStream<Result>(_ key: [UInt8], _ body: (inout StreamValue) -> Result) -> Result? {
-        change(key) { value in
-            guard case .stream(var stream) = value ?? .stream(StreamValue()) else { return nil }
-            value = .stream(StreamValue())
-            defer { value = .stream(stream) }
-            return body(&stream)
-        }
     }
 
     /// With the id that the entry got; a trim is journalled as `MINID <first remaining id>`.
@@ -131,7 +109,7 @@ struct StreamCommand: LiveCommand {
         if !isMaking, entry(key) == nil { return .null }
         let fields = Array(arguments[(index + 1)...])
         let wanted = request.text(index) ?? ""
-        let made: StreamValue.ID?? = changeStream(key) { stream in
+        let made: StreamValue.ID?? = change(key, as: .stream) { stream in
             guard let id = Self.id(wanted, after: stream.lastID) else { return nil }
             stream.append(id, fields)
             if let limit, stream.entries.count > limit { stream.entries.removeFirst(stream.entries.count - limit) }
@@ -177,7 +155,7 @@ struct StreamCommand: LiveCommand {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if entry(key) == nil { return .integer(0) }
         let ids = Set(arguments.dropFirst().compactMap { StreamValue.ID(String(decoding: $0, as: UTF8.self)) })
-        let deleted = changeStream(key) { stream in
+        let deleted = change(key, as: .stream) { stream in
             let gone = stream.entries.filter { ids.contains($0.id) }
             stream.entries.removeAll { ids.contains($0.id) }
             if let last = gone.map(\.id).max() { stream.maximumDeletedID = max(stream.maximumDeletedID, last) }
@@ -195,7 +173,7 @@ struct StreamCommand: LiveCommand {
         else { return ErrorText.syntax }
         let key = arguments[0]
         if entry(key) == nil { return .integer(0) }
-        let result = changeStream(key) { stream in
+        let result = change(key, as: .stream) { stream in
             let removed = max(0, stream.entries.count - Int(limit))
             stream.entries.removeFirst(removed)
             return (removed: removed, first: stream.entries.first?.id)

@@ -2,10 +2,7 @@ import Base
 
 /// Strings and counters.
 struct StringCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         switch name {
@@ -131,11 +128,8 @@ struct StringCommand: LiveCommand {
 
     private func append() -> Reply {
         let key = arguments[0]
-        let count: Int? = change(key) { value in
-            guard case .string(var bytes) = value ?? .string([]) else { return nil }
-            value = .string([])
+        let count = change(key, as: .string) { bytes in
             bytes += arguments[1]
-            value = .string(bytes)
             return bytes.count
         }
         guard let count else { return ErrorText.wrongType }

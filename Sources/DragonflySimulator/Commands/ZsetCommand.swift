@@ -1,9 +1,6 @@
 /// Sorted sets.
 struct ZsetCommand: LiveCommand {
-    let core: MasterCore
-    let store: LiveStore
-    let request: Request
-    let database: Int
+    let context: CommandContext
 
     func execute() -> Reply? {
         switch name {
@@ -11,17 +8,17 @@ struct ZsetCommand: LiveCommand {
         case "ZINCRBY": return arguments.count == 3 ? increase() : ErrorText.arity(name)
         case "ZREM": return remove()
         case "ZPOPMIN", "ZPOPMAX": return pop()
-        case "ZCARD": return withZset { .integer(Int64($0.count)) }
+        case "ZCARD": return read(.zset) { .integer(Int64($0.count)) }
         case "ZSCORE":
-            return withZset { members in
+            return read(.zset) { members in
                 arguments.count > 1 ? members[arguments[1]].map { .bulk(ScoreText.bytes($0)) } ?? .null : .null
             }
         case "ZSCAN":
-            return withZset {
+            return read(.zset) {
                 .array([.text("0"), .array($0.flatMap { [.bulk($0.key), .bulk(ScoreText.bytes($0.value))] })])
             }
         case "ZRANGE":
-            return withZset { members in
+            return read(.zset) { members in
                 guard let first = request.integer(1), let last = request.integer(2) else { return Self.noInteger }
                 let hasScores = request.keyword(3) == "WITHSCORES"
                 let sorted = members.sortedByScore
@@ -32,25 +29,6 @@ struct ZsetCommand: LiveCommand {
                     })
             }
         default: return nil
-        }
-    }
-
-    private func withZset(_ body: ([[UInt8]: Double]) -> Reply) -> Reply {
-        withKey { key in
-            switch entry(key)?.value {
-            case nil: body([:])
-            case .zset(let members)?: body(members)
-            default: ErrorText.wrongType
-            }
-        }
-    }
-
-    private func changeZset<Result>(_ key: [UInt8], _ body: (inout [[UInt8]: Double]) -> Result) -> Result? {
-        change(key) { value in
-            guard case .zset(var members) = value ?? .zset([:]) else { return nil }
-            value = .zset([:])
-            defer { value = .zset(members) }
-            return body(&members)
         }
     }
 
@@ -74,7 +52,7 @@ struct ZsetCommand: LiveCommand {
             guard let score = Self.score(request.text(place)) else { return Self.noFloat }
             pairs.append((arguments[place + 1], score))
         }
-        let result = changeZset(key) { members in Self.add(pairs, to: &members, options) }
+        let result = change(key, as: .zset) { members in Self.add(pairs, to: &members, options) }
         guard let result else { return ErrorText.wrongType }
         journalVerbatim(key: key)
         if options.contains("INCR") { return result.last.map { .bulk(ScoreText.bytes($0)) } ?? .null }
@@ -102,7 +80,7 @@ struct ZsetCommand: LiveCommand {
 
     private func increase() -> Reply {
         guard let step = Self.score(request.text(1)) else { return Self.noFloat }
-        let sum = changeZset(arguments[0]) { members in
+        let sum = change(arguments[0], as: .zset) { members in
             let sum = (members[arguments[2]] ?? 0) + step
             members[arguments[2]] = sum
             return sum
@@ -115,7 +93,7 @@ struct ZsetCommand: LiveCommand {
     private func remove() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if entry(key) == nil { return .integer(0) }
-        let removed = changeZset(key) { members in
+        let removed = change(key, as: .zset) { members in
             arguments.dropFirst().count { members.removeValue(forKey: $0) != nil }
         }
         guard let removed else { return ErrorText.wrongType }
@@ -127,7 +105,7 @@ struct ZsetCommand: LiveCommand {
         withKey { key in
             if entry(key) == nil { return .array([]) }
             let count = request.integer(1).map { Int($0) } ?? 1
-            let taken = changeZset(key) { members in
+            let taken = change(key, as: .zset) { members in
                 let sorted = members.sortedByScore
                 let taken = name == "ZPOPMIN" ? Array(sorted.prefix(count)) : sorted.suffix(count).reversed()
                 for element in taken { members[element.member] = nil }
