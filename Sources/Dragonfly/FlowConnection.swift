@@ -95,7 +95,7 @@ package actor FlowConnection {
         let channel = Channel(socket, peer: peer, queue: executor.queue)
         state = .reading(channel)
         channel.startWriting { [weak self] error in self?.assumeIsolated { $0.writeFailed(error) } }
-        guard receiveUnconsumed() else { return overflow() }
+        if !receiveUnconsumed() { overflow() }
         channel.startReading { [weak self] in self?.assumeIsolated { $0.readAvailable() } }
     }
 

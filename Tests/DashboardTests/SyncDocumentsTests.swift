@@ -103,7 +103,7 @@ import Testing
         #expect(object["mended"] as? Int == 1)
         #expect(object["inconsistentKeys"] as? Int == 2)
         #expect(object["leftOutByPolicy"] as? Int == 4)
-        #expect(object["message"] as? String == "1000 keys, 3 differed, 1 are mended, 4 left out by policy")
+        #expect(object["message"] as? String == "1000 keys, 3 differed, 1 is mended, 4 left out by policy")
 
         // Of those that nobody asks for, if it is the later one.
         let own = FinishedPass(at: 1_800_000_060_000, progress: .init(keys: 7, expectedKeys: 7), found: 0)

@@ -124,7 +124,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
                 scene.daemon.process.kill()
             }
         }
-        if loss != .outage { try scene.startAgain() }
+        if loss != .outage { try scene.start() }
         // The other masters have what came since, and nothing there says which records it was.
         try scene.daemon.wait(forLine: "that the node with the checkpoint has come back without", timeout: .seconds(60))
         count()

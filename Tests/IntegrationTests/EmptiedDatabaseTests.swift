@@ -64,7 +64,7 @@ import Wire
         try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
         if wasKilled { scene.daemon.process.kill() }
         try scene.client.command("SWAPDB", "0", "3")
-        if wasKilled { try scene.startAnother() }
+        if wasKilled { try scene.start() }
         try scene.daemon.wait(forLine: "a full sync is needed: the target no longer holds this task's checkpoint")
         try scene.daemon.wait(forLine: "removed that the source does not have")
         try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
@@ -87,7 +87,7 @@ import Wire
             try scene.daemon.wait(forLine: "event=left")
         }
         scene.master.execute("DEL between")
-        if wasKilled { try scene.startAnother() }
+        if wasKilled { try scene.start() }
         try scene.daemon.wait(forLine: "full sync done")
         try waitUntilEqual(RESPClient(port: scene.master.port), scene.redis.client())
         try scene.daemon.leave()
