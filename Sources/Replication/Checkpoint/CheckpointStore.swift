@@ -89,10 +89,12 @@ actor CheckpointStore {
         _ fields: [String: String], held: [UInt32], on control: TargetControl, targetRunID: String
     ) async throws -> Opening {
         var opening = Opening(fields: fields)
-        if !isInFile { try await recall(&opening, held: held, on: control) }
+        var fromFile: Opening?
+        if let file { fromFile = try await readFile(file, targetRunID: targetRunID, on: control) }
+        // A position in the file means that the task has just moved it, and that the target has lost nothing.
+        if !isInFile, fromFile?.isKnown != true { try await recall(&opening, held: held, on: control) }
         let inTarget = opening.position
-        if let file {
-            let fromFile = try await readFile(file, targetRunID: targetRunID, on: control)
+        if let fromFile {
             opening.add(fromFile)
             // If both stores have a position, the task crashed while it switched stores.
             if isInFile, fromFile.isKnown {
