@@ -122,7 +122,11 @@ import Testing
 
         let loaded = try load(yaml)
         #expect(loaded.configuration == expected)
-        #expect(loaded.warnings.allSatisfy { $0.message.hasPrefix("is not used: ") }, "\(loaded.warnings)")
+        #expect(
+            loaded.warnings.filter { !$0.message.hasPrefix("is not used: ") }.map(\.key) == [
+                "taskName", "dashboard.addr",
+            ],
+            "\(loaded.warnings)")
     }
 
     @Test func `treats a blank value as a missing one`() throws {
@@ -149,6 +153,20 @@ import Testing
         #expect(loaded.configuration.dashboard.address == nil)
         #expect(loaded.configuration.yaml.contains("dashboard:\n  addr: \"\"\n"))
         #expect(try load(loaded.configuration.yaml).configuration == loaded.configuration)
+    }
+
+    @Test(arguments: [":8080", "0.0.0.0:80", "[::]:80", "10.0.0.5:7777", "db7:1"])
+    func `with a page that other hosts reach asks for a token`(_ address: String) throws {
+        let yaml = minimal + "dashboard: {addr: \"\(address)\"}\n"
+        let warning = try #require(try load(yaml).warnings.first)
+        #expect(warning.key == "dashboard.addr")
+        #expect(warning.message.contains("set dashboard.tokenFile"))
+        #expect(try load(yaml.replacing("}", with: ", token: secret}")).warnings.isEmpty)
+    }
+
+    @Test(arguments: ["127.0.0.1:80", "[::1]:80", "localhost:0", ""])
+    func `with a page for this host alone, or none, may do without a token`(_ address: String) throws {
+        #expect(try load(minimal + "dashboard: {addr: \"\(address)\"}\n").warnings.isEmpty)
     }
 
     @Test func `keeps a text as written, whatever YAML would make of it`() throws {

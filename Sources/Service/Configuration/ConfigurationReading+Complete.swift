@@ -191,6 +191,12 @@ extension ConfigurationReading {
         } catch {
             fail("dashboard.\(error.isOfPasswordFile ? "tokenFile" : "token")", error.message)
         }
+        if let address = configuration.dashboard.address, !address.isLoopback, configuration.dashboard.token == nil {
+            warn(
+                "dashboard.addr",
+                "other hosts reach the page, with names of keys and all figures, and none is asked for a token: set dashboard.tokenFile, or an address of this host alone such as 127.0.0.1:\(address.port)"
+            )
+        }
         // What a header may hold.
         let isPrintable = configuration.dashboard.token?.reveal().utf8.allSatisfy { (0x21...0x7E).contains($0) }
         if isPrintable == false {
