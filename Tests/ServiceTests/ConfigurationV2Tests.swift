@@ -66,7 +66,7 @@ import Testing
 
         #expect(
             loaded.warnings.map { "\($0.position?.line ?? 0) \($0.key ?? "")" } == [
-                "20 dashboard.addr", "28 log.dir", "30 log.consoleEnabled", "40 migrate.snapshotPath",
+                "1 taskName", "20 dashboard.addr", "28 log.dir", "30 log.consoleEnabled", "40 migrate.snapshotPath",
                 "41 migrate.shakeBinary",
                 "42 migrate.shakeArgs", "43 migrate.shakeConfigFile", "44 migrate.autoBgsave",
                 "45 migrate.bgsaveTimeoutSeconds", "46 migrate.snapshotOnly",

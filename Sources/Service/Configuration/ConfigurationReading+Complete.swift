@@ -1,3 +1,4 @@
+import Dashboard
 import Link
 import Replication
 
@@ -47,12 +48,34 @@ extension ConfigurationReading {
         } else if !configuration.taskName.isEmpty {
             let name = configuration.taskName
             if !Self.isTaskName(name) { fail("taskName", "\(expected), found \"\(name)\"") }
+            warnOfOtherService(name)
         } else {
             configuration.taskName = FilePathText.stem(of: file)
             if !Self.isTaskName(configuration.taskName) {
                 fail("taskName", "is missing, and the file's name cannot be used: \(expected)")
             }
         }
+        warnOfMissingSocket()
+    }
+
+    /// The unit takes the task's name from the file's.
+    private mutating func warnOfOtherService(_ name: String) {
+        let path = FilePathText.inWorkingDirectory(file)
+        let service = FilePathText.stem(of: path)
+        guard FilePathText.directory(of: path) == "/etc/df2redis", service != name else { return }
+        warn(
+            "taskName",
+            "as a service (df2redis@\(service)) this file is the task '\(service)', with a state of its own; this is the task '\(name)': --task-name \(service) means the service's"
+        )
+    }
+
+    private mutating func warnOfMissingSocket() {
+        let longest = ControlSocket.longestPath - ControlSocket(folder: "\(RuntimeDirectory.standard)/").path.utf8.count
+        guard configuration.taskName.utf8.count > longest else { return }
+        warn(
+            "taskName",
+            "has more than \(longest) letters: no path of a socket has room for it, and without one 'df2redis status', 'stop', 'verify', 'refresh' and 'cutover' do not reach the task"
+        )
     }
 
     private mutating func completePaths(baseDirectory: String, environment: [String: String]) {
