@@ -184,6 +184,7 @@ extension ConfigurationReading {
                 for key in choice?.shadowed ?? [] {
                     warn("\(side).\(key)", "is not used: \(choice?.origin ?? "") overrides it")
                 }
+                refusePlaceholder(choice?.password, "\(side).password")
                 if login.username != nil, choice == nil {
                     let credential = credentials.ownName(of: "\(side.replacing(".", with: "-"))-password")
                     fail(
@@ -201,6 +202,12 @@ extension ConfigurationReading {
         }
     }
 
+    private mutating func refusePlaceholder(_ secret: Secret?, _ key: String) {
+        if secret?.isPlaceholder == true {
+            fail(key, "is only what 'config --check' prints in the place of a secret: put the secret itself here")
+        }
+    }
+
     private mutating func completeToken(_ credentials: CredentialFiles) {
         let resolver = PasswordResolver(credentials: credentials)
         do {
@@ -208,6 +215,7 @@ extension ConfigurationReading {
             let choice = try resolver.password(
                 of: "dashboard", word: "token", passwordFile: dashboard.tokenFile, inline: dashboard.token)
             configuration.dashboard.token = choice?.password
+            refusePlaceholder(choice?.password, "dashboard.token")
             for key in choice?.shadowed ?? [] {
                 warn("dashboard.\(key)", "is not used: \(choice?.origin ?? "") overrides it")
             }
