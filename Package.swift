@@ -45,6 +45,7 @@ let package = Package(
     targets: [
         // C
         .target(name: "CSystemd", linkerSettings: [.linkedLibrary("systemd")]),
+        .target(name: "CStandardDescriptors"),
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
@@ -89,7 +90,7 @@ let package = Package(
         .executableTarget(
             name: "df2redis",
             dependencies: [
-                "Comparison", "Dashboard", "Service",
+                "Comparison", "CStandardDescriptors", "Dashboard", "Service",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -6,7 +6,7 @@ package struct ControlSocket: Sendable, Equatable {
     package static let fileName = "control.sock"
     private static let group = "df2redis"
     /// What `sockaddr_un` has room for.
-    private static let longestPath = 107
+    package static let longestPath = 107
 
     package let folder: String
     package var path: String { "\(folder)/\(Self.fileName)" }

@@ -39,17 +39,20 @@ struct CertificatePreflight: Sendable {
         let days = (end - now) / Self.secondsOfDay
         if end <= now {
             return PreflightFinding(
-                .fail, subject, "certificate", "a certificate of \(endpoint) has expired at \(date)",
+                tls?.skipsVerification == true ? .warn : .fail, subject, "certificate",
+                "a certificate of \(endpoint) has expired at \(date)",
                 remedy: "renew it on the server")
         }
         if days < Self.enoughDays {
             return PreflightFinding(
-                .warn, subject, "certificate", "a certificate of \(endpoint) ends in \(days) days, at \(date)",
+                .warn, subject, "certificate",
+                "a certificate of \(endpoint) ends in \(counted(Int(days), "day")), at \(date)",
                 remedy:
                     "renew it on the server before: it is read again at each connect, and a task that finds it expired waits"
             )
         }
-        return PreflightFinding(.ok, subject, "certificate", "good until \(date), \(days) days from now")
+        return PreflightFinding(
+            .ok, subject, "certificate", "good until \(date), \(counted(Int(days), "day")) from now")
     }
 
     private static func date(_ seconds: Int64) -> String {

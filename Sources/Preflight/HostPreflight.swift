@@ -7,11 +7,14 @@ struct HostPreflight {
     private static let otherDescriptors = 64
     /// The number for each flow: its sockets to both sides, its spool and its deadlines.
     private static let descriptorsPerFlow = 8
+    /// What an empty task writes to its state directory: the deadlines of each flow, and the small files of the task.
+    private static let bytesPerFlow = 128 << 10
+    private static let otherBytes = 1 << 20
 
     let options: PreflightOptions
     let source: SourceSide
 
-    func findings() -> [PreflightFinding] { [descriptors(), stateDirectory()] + spool() }
+    func findings() -> [PreflightFinding] { [descriptors()] + folders() + spool() }
 
     private func descriptors() -> PreflightFinding {
         var limit = rlimit()
@@ -23,27 +26,27 @@ struct HostPreflight {
             .fail, .host, "open files", text, remedy: "raise it: LimitNOFILE= of the unit, or ulimit -n")
     }
 
-    private func stateDirectory() -> PreflightFinding {
-        let (path, isThere) = Self.nearest(options.stateDirectory)
-        guard access(path, W_OK | X_OK) == 0 else {
-            return PreflightFinding(
-                .warn, .host, "state", "\(path) is not writable for this user (\(String(cString: strerror(errno))))",
-                remedy:
-                    "the task's user (df2redis, for the service) must be able to write to stateDir \(options.stateDirectory)"
-            )
-        }
-        return PreflightFinding(
-            .ok, .host, "state", isThere ? "\(path) is writable" : "\(options.stateDirectory) can be made")
+    /// The folders that a start creates.
+    private func folders() -> [PreflightFinding] {
+        let neededBytes = (source.shards ?? 1) * Self.bytesPerFlow + Self.otherBytes
+        let state = FolderPreflight(
+            topic: "state", setting: "stateDir", folder: options.stateDirectory, neededBytes: neededBytes
+        ).finding()
+        guard !options.spoolDirectory.isEmpty,
+            !options.spoolDirectory.hasPrefix("\(options.stateDirectory)/")
+        else { return [state] }
+        let spool = FolderPreflight(
+            topic: "spool folder", setting: "spool.dir", folder: options.spoolDirectory, neededBytes: 0
+        ).finding()
+        return spool.level == .ok ? [state] : [state, spool]
     }
 
     private func spool() -> [PreflightFinding] {
         guard options.spoolDiskBytes > 0 else {
             return [PreflightFinding(.ok, .host, "spool", "memory only (spool.diskBytes: 0)\(lasting)")]
         }
-        let (path, _) = Self.nearest(options.spoolDirectory)
-        var system = statvfs()
-        guard statvfs(path, &system) == 0 else { return [] }
-        let free = Int(clamping: UInt64(system.f_bavail) &* UInt64(system.f_frsize))
+        let (path, _) = FolderPreflight.nearest(options.spoolDirectory)
+        guard let free = FolderPreflight.freeBytes(at: path) else { return [] }
         let text =
             "\(SizeText.bytes(free)) free in \(path) for up to \(SizeText.bytes(options.spoolDiskBytes))\(lasting)"
         guard free < options.spoolDiskBytes else { return [PreflightFinding(.ok, .host, "spool", text)] }
@@ -60,15 +63,5 @@ struct HostPreflight {
         let bytes = Double(options.spoolDiskBytes + options.spoolMemoryBytes)
         return
             ": \(SizeText.seconds(bytes / rate)) without a target, at the present \(SizeText.bytes(Int(rate)))/s that clients send"
-    }
-
-    /// `path`, or the nearest folder above it that exists.
-    private static func nearest(_ path: String) -> (path: String, isThere: Bool) {
-        var (folder, isThere) = (path.isEmpty ? "." : path, true)
-        while access(folder, F_OK) != 0, let slash = folder.lastIndex(of: "/") {
-            folder = slash == folder.startIndex ? "/" : String(folder[..<slash])
-            isThere = false
-        }
-        return (folder, isThere)
     }
 }

@@ -57,9 +57,9 @@ package struct ComparisonReport: Sendable {
     }
 
     private var place: String? {
-        if outcome.fileFailure != nil { return nil }
-        if !summary.isEqual { return "the differing keys are in \(outcome.file)" }
-        return summary.leftOut.isEmpty ? nil : "the keys that are left out are in \(outcome.file)"
+        guard let file = outcome.file, outcome.fileFailure == nil else { return nil }
+        if !summary.isEqual { return "the differing keys are in \(file)" }
+        return summary.leftOut.isEmpty ? nil : "the keys that are left out are in \(file)"
     }
 
     package var json: String {
@@ -72,7 +72,7 @@ package struct ComparisonReport: Sendable {
             ("changing", "\(summary.changing)"), ("leftOut", Self.object(summary.leftOut)),
             ("leftOutDatabases", Self.object(leftOutDatabases)), ("unread", Self.object(summary.unread)),
             ("lateTTLs", "\(summary.lateTTLs)"), ("seconds", Self.tenths(summary.elapsed.secondsAsDouble)),
-            ("file", JSONText.quoted(outcome.file)),
+            ("file", outcome.file.map(JSONText.quoted) ?? "null"),
         ])
     }
 

@@ -26,12 +26,18 @@ package struct ComparisonService: Sendable {
     /// How a comparison has ended.
     package struct Outcome: Sendable {
         package var summary: ComparisonSummary
-        /// Where the differing keys are.
-        package var file: String
+        /// Where the differing keys are; `nil`: the file could not be created.
+        package var file: String?
         /// Databases that were asked for, and in which neither side has a key.
         package var emptyDatabases: [UInt32] = []
         /// Why not all differing keys are in the file.
         package var fileFailure: SystemError?
+
+        /// Where the differing keys are listed, or why they are not, in words that follow their number.
+        package var listing: String {
+            if let fileFailure { return "which could not all be written to a file (\(fileFailure))" }
+            return file.map { "see \($0)" } ?? "which are in no file"
+        }
 
         package var exitStatus: ExitStatus {
             if fileFailure != nil { return .fileFailed }
@@ -53,7 +59,10 @@ package struct ComparisonService: Sendable {
         self.request = request
     }
 
+    /// - Parameter onMissingFile: called before the comparison when its usual file cannot be created: there will be a result
+    ///   without a list of keys.
     package func run(
+        onMissingFile: (SystemError) -> Void = { _ in },
         onProgress: @escaping @Sendable (ComparisonProgress) -> Void
     ) async throws(Failure) -> Outcome {
         let settings = ReplicatorSettings(configuration, mode: .replicate)
@@ -71,19 +80,26 @@ package struct ComparisonService: Sendable {
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
         let servers = ServerPair(source: settings.source, target: settings.visitor("check"))
         do throws(ServerError) { try await ServerKinds(servers).demand() } catch { throw Failure(error) }
-        let file: DifferenceFile
-        // No comparison has begun: what fails later costs the list and not the result (`Outcome.fileFailure`).
+        let file: DifferenceFile?
+        var creationFailure: SystemError?
         do throws(SystemError) { file = try DifferenceFile(path: path) } catch {
-            throw Failure(
-                description: "the differing keys cannot be written: \(error); --output names another file",
-                exitStatus: .fileNotMade)
+            // Nobody has asked for the usual file: without it there is no list, but a result (`Outcome.fileFailure`).
+            guard request.output == nil else {
+                throw Failure(
+                    description: "the differing keys cannot be written: \(error); --output names another file",
+                    exitStatus: .fileNotMade)
+            }
+            (file, creationFailure) = (nil, error)
+            onMissingFile(error)
         }
         let comparison = Comparison(
-            servers, options: options, onDifference: { file.append($0) }, onProgress: onProgress)
+            servers, options: options, onDifference: { file?.append($0) }, onProgress: onProgress)
         let summary: ComparisonSummary
         do throws(ServerError) { summary = try await comparison.run() } catch { throw Failure(error) }
         let empty = (request.databases ?? []).subtracting(summary.databases).subtracting(summary.leftOutDatabases.keys)
-        return Outcome(summary: summary, file: path, emptyDatabases: empty.sorted(), fileFailure: file.failure)
+        return Outcome(
+            summary: summary, file: file == nil ? nil : path, emptyDatabases: empty.sorted(),
+            fileFailure: creationFailure ?? file?.failure)
     }
 }
 

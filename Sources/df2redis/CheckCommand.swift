@@ -81,7 +81,12 @@ struct Check: AsyncParsableCommand {
         let line = ProgressLine()
         let outcome: ComparisonService.Outcome
         do throws(ComparisonService.Failure) {
-            outcome = try await service.run { line.show($0) }
+            outcome = try await service.run(
+                onMissingFile: {
+                    Console.complain(
+                        "warning: the differing keys will not be listed: \($0); --output names another file")
+                },
+                onProgress: { line.show($0) })
         } catch {
             line.clear()
             Console.complain(error.description)
@@ -93,7 +98,7 @@ struct Check: AsyncParsableCommand {
         }
         let report = ComparisonReport(outcome)
         try Console.say(json ? report.json : report.text)
-        if let failure = outcome.fileFailure {
+        if let failure = outcome.fileFailure, outcome.file != nil {
             Console.complain("not all differing keys could be written: \(failure); --output names another file")
         }
         throw ExitCode(outcome.exitStatus)

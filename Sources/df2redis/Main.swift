@@ -14,7 +14,7 @@ struct DF2Redis: AsyncParsableCommand {
               df2redis replicate --config /etc/df2redis/prod.yaml
 
             The exit status tells how a run ended (64 command line, 69 source, 75 target, 77 password, \
-            78 configuration); the README lists all codes.
+            78 configuration); df2redis(1) lists all codes.
             """,
         version: "df2redis \(Version.current)",
         subcommands: [

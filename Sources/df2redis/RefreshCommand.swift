@@ -43,7 +43,9 @@ struct Refresh: AsyncParsableCommand {
         do throws(DemandFailure) {
             let refresh = try TaskRefresh(task: task, keysPerSecond: keysPerSecond)
             outcome = try await refresh.run(
-                KeySource(keys: keys, path: file, database: db), waits: !noWait, onProgress: { line.show($0.progress) })
+                KeySource(keys: keys, path: file, database: db), waits: !noWait,
+                onWait: { line.sayWithoutTerminal("\(task): waiting: \($0)") },
+                onProgress: { line.show($0.progress) })
         } catch {
             line.clear()
             Console.complain("\(task): \(error)")

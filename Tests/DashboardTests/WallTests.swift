@@ -111,7 +111,30 @@ import Testing
         try expect([Self.alerts[0]], of: Self.alerts[0].name, inScrapes: Self.scrapes(quietMinutes: 0))
     }
 
-    private func expect(_ alerts: [Alert], of name: String, inScrapes series: String) throws {
+    /// Each process is first scraped when its full sync has been counted.
+    @Test(.enabled(if: promtool != nil), arguments: [(10, 3, false), (2, 5, true)])
+    func `reports a task that restarts again and again`(_ minutes: Int, _ restarts: Int, _ fires: Bool) throws {
+        let starts = (0...restarts).map { "\(1000 + $0 * minutes * 60)x\(minutes - 1)" }.joined(separator: " ")
+        let scrapes = [
+            ("df2redis_start_time_seconds", starts), ("df2redis_full_syncs_total", "1x60"),
+        ].map { "      - {series: '\($0){instance=\"a\",job=\"df2redis\",task=\"prod\"}', values: '\($1)'}\n" }.joined()
+        let alert = Alert(name: "Df2redisRestartsRepeat", labels: [:])
+        try expect(fires ? [alert] : [], of: alert.name, inScrapes: scrapes, after: minutes * (restarts + 1) - 1)
+    }
+
+    @Test(.enabled(if: promtool != nil), arguments: [0, 1]) func `reports keys that cannot be read at the source`(
+        _ value: Int
+    ) throws {
+        let series = "df2redis_refresh_blocked{instance=\"a\",job=\"df2redis\",task=\"prod\"}"
+        let alert = Alert(name: "Df2redisRefreshBlocked", labels: [:])
+        try expect(
+            value == 1 ? [alert] : [], of: alert.name,
+            inScrapes: "      - {series: '\(series)', values: '\(value)x20'}\n")
+    }
+
+    private func expect(
+        _ alerts: [Alert], of name: String, inScrapes series: String, after minutes: Int = 10
+    ) throws {
         let folder = try TemporaryFolder("alerts")
         let expected = alerts.map { alert in
             let labels = ["severity": "warning", "instance": "a", "task": "prod"].merging(alert.labels) { $1 }
@@ -127,7 +150,7 @@ import Testing
               - interval: 1m
                 input_series:
             \(series)    alert_rule_test:
-                  - {eval_time: 10m, alertname: \(name), exp_alerts: [\(expected.joined(separator: ", "))]}
+                  - {eval_time: \(minutes)m, alertname: \(name), exp_alerts: [\(expected.joined(separator: ", "))]}
 
             """
         let process = try ChildProcess(

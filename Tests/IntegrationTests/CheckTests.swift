@@ -174,6 +174,31 @@ import Wire
             full.errors.contains("not all differing keys could be written: write /dev/full: No space left on device"))
     }
 
+    @Test func `compares where its usual file cannot be created, and says so before`() throws {
+        let (source, target) = (try startedMaster(), try RedisServer())
+        defer {
+            source.stop()
+            target.stop()
+        }
+        let scene = try Scene(source: source.port, target: target.port)
+        // In the place of the new file, so that root cannot create one either.
+        mkdir(scene.folder.file("lab.check.jsonl.new"), 0o700)
+        for port in [source.port, target.port] { try RESPClient(port: port).command("SET", "a", "1") }
+        let equal = try scene.check()
+        #expect(equal.code == 74)
+        #expect(equal.output.hasPrefix("equal: 1 key of database 0"), "\(equal)")
+        #expect(
+            equal.errors.hasPrefix("df2redis: warning: the differing keys will not be listed: open "), "\(equal)")
+        #expect(equal.errors.contains("--output names another file"))
+
+        try target.client().command("SET", "a", "2")
+        let different = try scene.check("--settle", "0.2", "--json")
+        #expect(different.code == 74)
+        #expect(different.output.contains(#""different":1,"#), "\(different)")
+        #expect(different.output.contains(#""file":null"#), "\(different)")
+        #expect(try scene.check("--output", scene.folder.file("own")).code == 1)
+    }
+
     @Test(.enabled(if: geteuid() == 0, "giving a file away takes root"))
     func `run by root leaves a file that is the folder's owner's`() throws {
         let (source, target) = (try startedMaster(), try RedisServer())

@@ -135,6 +135,20 @@ final class DemandScene: TaskScene<RedisServer> {
         }
     }
 
+    @Test func `that only refreshes says without a terminal, too, what it waits for`() throws {
+        let scene = try DemandScene { $0.sections["target", default: []].append("silentSeconds: 3") }
+        try scene.write(3)
+        scene.redis.pause()
+        defer { scene.redis.resume() }
+        let refresh = try scene.start(["refresh", "lab", "key:1"])
+        try wait(until: "it says so") {
+            refresh.errorOutput.contains("df2redis: lab: waiting: the target does not serve")
+        }
+        scene.redis.resume()
+        #expect(try refresh.waitForEnd(timeout: .seconds(60)) == .exited(0), "\(refresh.errorOutput)")
+        #expect(refresh.output == "lab: 1 key asked for, 1 of them is as at the source\n")
+    }
+
     @Test func `joins one that is under way, and leaves it to whoever has begun it`() throws {
         let scene = try DemandScene()
         try scene.write(3000)

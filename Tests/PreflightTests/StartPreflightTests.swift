@@ -101,7 +101,7 @@ import Wire
             $0.spoolDirectory = "/tmp/none/spool"
             $0.stateDirectory = "/etc/passwd/none"
         }
-        #expect(Self.troubles(findings).isSuperset(of: ["warn host spool", "warn host state"]))
+        #expect(Self.troubles(findings).isSuperset(of: ["warn host spool", "fail host state"]))
     }
 
     @Test func `fails where a start is certain to be refused`() async throws {

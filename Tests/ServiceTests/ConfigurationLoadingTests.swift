@@ -1,3 +1,4 @@
+import Dashboard
 import Link
 import Logging
 import Replication
@@ -122,7 +123,11 @@ import Testing
 
         let loaded = try load(yaml)
         #expect(loaded.configuration == expected)
-        #expect(loaded.warnings.allSatisfy { $0.message.hasPrefix("is not used: ") }, "\(loaded.warnings)")
+        #expect(
+            loaded.warnings.filter { !$0.message.hasPrefix("is not used: ") }.map(\.key) == [
+                "taskName", "dashboard.addr",
+            ],
+            "\(loaded.warnings)")
     }
 
     @Test func `treats a blank value as a missing one`() throws {
@@ -149,6 +154,42 @@ import Testing
         #expect(loaded.configuration.dashboard.address == nil)
         #expect(loaded.configuration.yaml.contains("dashboard:\n  addr: \"\"\n"))
         #expect(try load(loaded.configuration.yaml).configuration == loaded.configuration)
+    }
+
+    @Test(arguments: [":8080", "0.0.0.0:80", "[::]:80", "10.0.0.5:7777", "db7:1"])
+    func `with a page that other hosts reach asks for a token`(_ address: String) throws {
+        let yaml = minimal + "dashboard: {addr: \"\(address)\"}\n"
+        let warning = try #require(try load(yaml).warnings.first)
+        #expect(warning.key == "dashboard.addr")
+        #expect(warning.message.contains("set dashboard.tokenFile"))
+        #expect(try load(yaml.replacing("}", with: ", token: secret}")).warnings.isEmpty)
+    }
+
+    @Test(arguments: ["127.0.0.1:80", "[::1]:80", "localhost:0", ""])
+    func `with a page for this host alone, or none, may do without a token`(_ address: String) throws {
+        #expect(try load(minimal + "dashboard: {addr: \"\(address)\"}\n").warnings.isEmpty)
+    }
+
+    @Test func `of a service is another task than its taskName says`() throws {
+        let yaml = "taskName: redis-mig\n" + minimal
+        let loaded = try load(yaml)
+        #expect(loaded.configuration.taskName == "redis-mig")
+        #expect(
+            loaded.warnings.map(\.description) == [
+                "/etc/df2redis/prod.yaml:1:11: taskName: as a service (df2redis@prod) this file is the task 'prod', with a state of its own; this is the task 'redis-mig': --task-name prod means the service's"
+            ])
+        #expect(try load(yaml, taskName: "prod").warnings.isEmpty, "as the unit starts it")
+        #expect(try load("taskName: prod\n" + minimal).warnings.isEmpty)
+        let elsewhere = try ConfigurationLoader(environment: [:]).load(yaml: yaml, file: "/home/dba/prod.yaml")
+        #expect(elsewhere.warnings.isEmpty, "no unit reads it there")
+    }
+
+    @Test func `with a name that no socket has room for says which commands do without`() throws {
+        let name = String(repeating: "a", count: 80)
+        #expect(try load(minimal, taskName: name).warnings.isEmpty)
+        let warning = try #require(try load(minimal, taskName: name + "a").warnings.first)
+        #expect(warning.message.hasPrefix("has more than 80 letters: "))
+        #expect(ControlSocket(folder: "/run/df2redis/\(name)").path.utf8.count == ControlSocket.longestPath)
     }
 
     @Test func `keeps a text as written, whatever YAML would make of it`() throws {

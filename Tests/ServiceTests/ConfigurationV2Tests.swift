@@ -66,13 +66,13 @@ import Testing
 
         #expect(
             loaded.warnings.map { "\($0.position?.line ?? 0) \($0.key ?? "")" } == [
-                "28 log.dir", "30 log.consoleEnabled", "40 migrate.snapshotPath",
+                "1 taskName", "20 dashboard.addr", "28 log.dir", "30 log.consoleEnabled", "40 migrate.snapshotPath",
                 "41 migrate.shakeBinary",
                 "42 migrate.shakeArgs", "43 migrate.shakeConfigFile", "44 migrate.autoBgsave",
                 "45 migrate.bgsaveTimeoutSeconds", "46 migrate.snapshotOnly",
             ])
         #expect(
-            loaded.warnings.first?.description
+            loaded.warnings.first { $0.key == "log.dir" }?.description
                 == "/etc/df2redis/prod.yaml:28:3: log.dir: has no meaning in this version and is ignored: "
                 + "the log goes to the systemd journal, or to standard error")
     }

@@ -121,6 +121,18 @@ import Testing
             error.description.hasSuffix("cannot read the systemd credential 'source-password': Is a directory"))
     }
 
+    @Test func `is not what is printed in its place`() throws {
+        let copied = "password: \(Secret("x"))"
+        let error = try #require(throws: ConfigurationError.self) { try load(copied) }
+        #expect(error.description.contains(":2:13: source.password: is only what 'config --check' prints"), "\(error)")
+        #expect(throws: ConfigurationError.self) {
+            try loader.load(yaml: minimal + "dashboard: {token: <redacted>}\n", file: "/etc/df2redis/prod.yaml")
+        }
+        // A printed configuration goes on with the task's credential.
+        try folder.write("stored", to: "credentials/source-password")
+        #expect(try load(copied).configuration.source.login.password?.reveal() == "stored")
+    }
+
     @Test func `is never printed`() throws {
         let configuration = try load("password: hunter2").configuration
         var dumped = ""

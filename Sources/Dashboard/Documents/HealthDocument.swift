@@ -10,7 +10,7 @@ package struct HealthDocument: JSONDocument, Equatable {
     /// What an operator should do although the task is healthy.
     package var detail: String?
 
-    init(_ health: Health, detail: String? = nil) {
+    package init(_ health: Health, detail: String? = nil) {
         switch health {
         case .good:
             status = .ok

@@ -1,8 +1,8 @@
 import Glibc
-import Link
+package import Link
 
 /// Creates files without a name, so that a crash leaves no file.
-enum UnnamedFile {
+package enum UnnamedFile {
     /// `O_TMPFILE` of <fcntl.h>, a macro that Swift does not import.
     private static let temporary: Int32 = 0o20_200_000
 
@@ -11,7 +11,7 @@ enum UnnamedFile {
     /// - Parameter purpose: what the file is for, named in an error.
     /// - Returns: the descriptor, which the caller owns.
     /// - Throws: `SystemError`.
-    static func open(in directory: String, purpose: String) throws(SystemError) -> Int32 {
+    package static func open(in directory: String, purpose: String) throws(SystemError) -> Int32 {
         var descriptor = Glibc.open(directory, temporary | O_RDWR | O_CLOEXEC, 0o600)
         if descriptor < 0, errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL {
             // Some file systems do not support unnamed files. Create a named file and unlink it at once.

@@ -1,3 +1,4 @@
+import Dashboard
 import Link
 import Replication
 
@@ -47,12 +48,34 @@ extension ConfigurationReading {
         } else if !configuration.taskName.isEmpty {
             let name = configuration.taskName
             if !Self.isTaskName(name) { fail("taskName", "\(expected), found \"\(name)\"") }
+            warnOfOtherService(name)
         } else {
             configuration.taskName = FilePathText.stem(of: file)
             if !Self.isTaskName(configuration.taskName) {
                 fail("taskName", "is missing, and the file's name cannot be used: \(expected)")
             }
         }
+        warnOfMissingSocket()
+    }
+
+    /// The unit takes the task's name from the file's.
+    private mutating func warnOfOtherService(_ name: String) {
+        let path = FilePathText.inWorkingDirectory(file)
+        let service = FilePathText.stem(of: path)
+        guard FilePathText.directory(of: path) == "/etc/df2redis", service != name else { return }
+        warn(
+            "taskName",
+            "as a service (df2redis@\(service)) this file is the task '\(service)', with a state of its own; this is the task '\(name)': --task-name \(service) means the service's"
+        )
+    }
+
+    private mutating func warnOfMissingSocket() {
+        let longest = ControlSocket.longestPath - ControlSocket(folder: "\(RuntimeDirectory.standard)/").path.utf8.count
+        guard configuration.taskName.utf8.count > longest else { return }
+        warn(
+            "taskName",
+            "has more than \(longest) letters: no path of a socket has room for it, and without one 'df2redis status', 'stop', 'verify', 'refresh' and 'cutover' do not reach the task"
+        )
     }
 
     private mutating func completePaths(baseDirectory: String, environment: [String: String]) {
@@ -161,6 +184,7 @@ extension ConfigurationReading {
                 for key in choice?.shadowed ?? [] {
                     warn("\(side).\(key)", "is not used: \(choice?.origin ?? "") overrides it")
                 }
+                refusePlaceholder(choice?.password, "\(side).password")
                 if login.username != nil, choice == nil {
                     let credential = credentials.ownName(of: "\(side.replacing(".", with: "-"))-password")
                     fail(
@@ -178,6 +202,12 @@ extension ConfigurationReading {
         }
     }
 
+    private mutating func refusePlaceholder(_ secret: Secret?, _ key: String) {
+        if secret?.isPlaceholder == true {
+            fail(key, "is only what 'config --check' prints in the place of a secret: put the secret itself here")
+        }
+    }
+
     private mutating func completeToken(_ credentials: CredentialFiles) {
         let resolver = PasswordResolver(credentials: credentials)
         do {
@@ -185,11 +215,18 @@ extension ConfigurationReading {
             let choice = try resolver.password(
                 of: "dashboard", word: "token", passwordFile: dashboard.tokenFile, inline: dashboard.token)
             configuration.dashboard.token = choice?.password
+            refusePlaceholder(choice?.password, "dashboard.token")
             for key in choice?.shadowed ?? [] {
                 warn("dashboard.\(key)", "is not used: \(choice?.origin ?? "") overrides it")
             }
         } catch {
             fail("dashboard.\(error.isOfPasswordFile ? "tokenFile" : "token")", error.message)
+        }
+        if let address = configuration.dashboard.address, !address.isLoopback, configuration.dashboard.token == nil {
+            warn(
+                "dashboard.addr",
+                "other hosts reach the page, with names of keys and all figures, and none is asked for a token: set dashboard.tokenFile, or an address of this host alone such as 127.0.0.1:\(address.port)"
+            )
         }
         // What a header may hold.
         let isPrintable = configuration.dashboard.token?.reveal().utf8.allSatisfy { (0x21...0x7E).contains($0) }

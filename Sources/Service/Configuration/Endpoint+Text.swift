@@ -13,6 +13,9 @@ extension Endpoint {
         self.init(text)
     }
 
+    /// Whether only this host reaches it. A name is taken for one that others resolve too, but for `localhost`.
+    package var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+
     private init?(_ text: String) {
         guard let colon = text.lastIndex(of: ":") else { return nil }
         let digits = text[text.index(after: colon)...]

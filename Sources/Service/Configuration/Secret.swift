@@ -8,6 +8,9 @@ package struct Secret: Sendable, Equatable {
         self.text = text
     }
 
+    /// Whether somebody has copied what is printed for a secret.
+    package var isPlaceholder: Bool { text == description }
+
     /// Returns the password itself, for the AUTH command only.
     package func reveal() -> String { text }
 }

@@ -41,7 +41,7 @@ struct CutoverComparison {
         guard outcome.summary.isEqual else {
             let differences = outcome.summary.differenceCount
             throw CutoverFailure(
-                "\(differences) of \(counted(outcome.summary.keys, "key")) \(differences == 1 ? "differs" : "differ"), see \(outcome.file)",
+                "\(differences) of \(counted(outcome.summary.keys, "key")) \(differences == 1 ? "differs" : "differ"), \(outcome.listing)",
                 .keysDiffer)
         }
         let leftOut = outcome.summary.leftOutCount

@@ -44,14 +44,18 @@ package struct TaskRefresh: Sendable {
 
     /// Asks for all keys of `source`, and waits until they are read and written; Ctrl-C ends the asking and the waiting.
     ///
-    /// - Parameter onProgress: called with what has become of them so far.
+    /// - Parameters:
+    ///   - onWait: called with what the keys wait for, once for each reason.
+    ///   - onProgress: called with what has become of them so far.
     /// - Throws: `DemandFailure`
     package func run(
-        _ source: KeySource, waits: Bool, onProgress: @escaping @Sendable (Outcome) -> Void
+        _ source: KeySource, waits: Bool, onWait: @escaping @Sendable (String) -> Void = { _ in },
+        onProgress: @escaping @Sendable (Outcome) -> Void
     ) async throws(DemandFailure) -> Outcome {
         try await InterruptibleCommand.run {
             var (outcome, receipt) = try await ask(source, onProgress)
             guard waits, let receipt else { return outcome }
+            var standstill = RefreshStandstill(at: .now)
             while true {
                 let rest = try await questions.ask { try $0.rest(before: receipt.mark) }
                 guard rest.pid == receipt.pid else { throw DemandFailure.restarted }
@@ -59,10 +63,14 @@ package struct TaskRefresh: Sendable {
                 outcome.changing = rest.changing
                 outcome.leftOut = max(0, rest.leftOut - receipt.leftOutBefore)
                 outcome.failed = max(0, rest.failed - receipt.failedBefore - outcome.noRoom)
-                outcome.obstacle =
-                    rest.obstacle ?? (rest.phase == .stable ? nil : "the task is not stable (\(rest.phase.rawValue))")
+                if standstill.lasts(waiting: rest.waiting, at: .now) {
+                    standstill.explain(by: try await questions.ask { try $0.status().status.ready }, at: .now)
+                }
+                let unstable = rest.phase == .stable ? nil : "the task is not stable (\(rest.phase.rawValue))"
+                outcome.obstacle = rest.obstacle ?? standstill.reason ?? unstable
                 onProgress(outcome)
                 outcome.isObstructed = rest.waiting > 0 && rest.obstacle != nil
+                if !outcome.isObstructed, let news = standstill.takeNews() { onWait(news) }
                 if rest.waiting == 0 || outcome.isObstructed { return outcome }
                 try await Task.sleep(for: Self.pause)
             }

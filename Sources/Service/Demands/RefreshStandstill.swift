@@ -1,0 +1,36 @@
+import Dashboard
+
+/// Keys wait to be read at the source and none is done: why, as the task's readiness says.
+struct RefreshStandstill {
+    /// How long none is done before the task is asked, and until it is asked again.
+    private static let patience = Duration.seconds(5)
+
+    private(set) var reason: String?
+    private var waiting = 0
+    private var since: ContinuousClock.Instant
+    private var saidCodes: Set<Health.Code?> = []
+    private var news: String?
+
+    init(at now: ContinuousClock.Instant) { since = now }
+
+    /// - Parameter waiting: how many keys wait now.
+    /// - Returns: whether the task is to be asked for the reason.
+    mutating func lasts(waiting: Int, at now: ContinuousClock.Instant) -> Bool {
+        if waiting != self.waiting { (self.waiting, since, reason) = (waiting, now, nil) }
+        return waiting > 0 && since.duration(to: now) >= Self.patience
+    }
+
+    mutating func explain(by readiness: HealthDocument, at now: ContinuousClock.Instant) {
+        since = now
+        let text = readiness.reason ?? "no key has been read for some seconds: see the task's log"
+        reason = text
+        // A reason may have figures in it that change all the time.
+        if saidCodes.insert(readiness.code).inserted { news = text }
+    }
+
+    /// - Returns: a reason that the operator has not been given yet.
+    mutating func takeNews() -> String? {
+        defer { news = nil }
+        return news
+    }
+}

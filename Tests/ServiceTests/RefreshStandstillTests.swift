@@ -1,0 +1,39 @@
+import Dashboard
+import Testing
+
+@testable import Service
+
+@Suite struct `Keys that wait to be read at the source` {
+    private let begin = ContinuousClock.now
+
+    private func document(_ code: Health.Code, _ reason: String) -> HealthDocument {
+        HealthDocument(.bad(code, reason))
+    }
+
+    @Test func `have the task asked for the reason once none has been done for some seconds`() {
+        var standstill = RefreshStandstill(at: begin)
+        #expect(standstill.lasts(waiting: 3, at: begin) == false)
+        #expect(standstill.lasts(waiting: 3, at: begin + .seconds(4)) == false)
+        #expect(standstill.lasts(waiting: 2, at: begin + .seconds(5)) == false, "one is done")
+        #expect(standstill.lasts(waiting: 2, at: begin + .seconds(10)) == true)
+        #expect(standstill.lasts(waiting: 0, at: begin + .seconds(20)) == false)
+    }
+
+    @Test func `have each kind of reason reported once`() {
+        var standstill = RefreshStandstill(at: begin)
+        _ = standstill.lasts(waiting: 1, at: begin)
+        #expect(standstill.takeNews() == nil)
+        standstill.explain(by: document(.targetLost, "the target: 5 s"), at: begin + .seconds(5))
+        #expect(standstill.takeNews() == "the target: 5 s")
+        #expect(standstill.lasts(waiting: 1, at: begin + .seconds(9)) == false, "it is not asked all the time")
+        standstill.explain(by: document(.targetLost, "the target: 10 s"), at: begin + .seconds(10))
+        #expect(standstill.takeNews() == nil)
+        #expect(standstill.reason == "the target: 10 s")
+        standstill.explain(by: document(.notStable, "connecting"), at: begin + .seconds(15))
+        #expect(standstill.takeNews() == "connecting")
+        _ = standstill.lasts(waiting: 0, at: begin + .seconds(16))
+        #expect(standstill.reason == nil)
+        standstill.explain(by: HealthDocument(.good), at: begin + .seconds(20))
+        #expect(standstill.takeNews()?.contains("see the task's log") == true)
+    }
+}
