@@ -17,6 +17,8 @@ package actor WritePause {
     package private(set) var end: ContinuousClock.Instant?
     /// When the first pause was requested.
     package private(set) var began: ContinuousClock.Instant?
+    /// Writers have been waiting without a gap since `began`: each pause was in force before the one before it could end.
+    package private(set) var isUnbroken = true
 
     /// - Throws: `SourceError`
     package init(settings: SourceSettings) async throws(SourceError) {
@@ -30,12 +32,16 @@ package actor WritePause {
     /// - Throws: `SourceError`; the source may be paused nevertheless.
     package func begin(for limit: Duration) async throws(SourceError) {
         let milliseconds = "\(max(1, limit.milliseconds))"
+        let previousEnd = end
         for attempt in 1...Self.attempts {
             let asked = ContinuousClock.now
             began = began ?? asked
             end = max(end ?? asked + limit, asked + limit)
             let reply = try await uncancelled(["CLIENT", "PAUSE", milliseconds, "WRITE"])
-            guard case .error(let text) = reply else { return }
+            guard case .error(let text) = reply else {
+                if let previousEnd, ContinuousClock.now >= previousEnd { isUnbroken = false }
+                return
+            }
             if text.contains("Failed to pause") {
                 if attempt < Self.attempts { continue }
                 throw SourceError(

@@ -25,6 +25,8 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         case changed
         /// Another process runs the task.
         case taskTaken
+        /// Clients write to it since another task of the same source was cut over.
+        case cutOver
         /// The replies do not fit the requests.
         case protocolViolation
 
@@ -32,7 +34,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         package var isTransient: Bool {
             switch self {
             case .unreachable, .exhausted, .loading, .notReady, .tls, .clientCertificate, .sentinel: true
-            case .permission, .unsuitable, .changed, .taskTaken, .protocolViolation: false
+            case .permission, .unsuitable, .changed, .taskTaken, .cutOver, .protocolViolation: false
             }
         }
     }

@@ -87,7 +87,7 @@ extension ExitStatus {
         case .misconfigured:
             "The configuration is wrong; each fault is printed with file, line and key. Or TLS fails at a start, such as for a certificate that is not trusted. Or `checkpoint.path` is somebody else's."
         case .cutOver:
-            "The task has been cut over: `df2redis cutover TASK --undo` lets it start again."
+            "The task, or another one of the same source, has been cut over: `df2redis cutover TASK --undo` lets it start again."
         }
     }
 

@@ -1,3 +1,4 @@
+import Base
 import Link
 import Preflight
 import Redis
@@ -20,27 +21,49 @@ package struct PreflightService: Sendable {
         settings.target = settings.visitor("preflight")
         let mark = CutoverMark(configuration)
         var options = PreflightOptions(settings)
-        options.isCutOver = mark.isSet
+        options.isCutOver = mark.state == .set
         options.stateDirectory = configuration.stateDirectory
         var findings = await StartPreflight(options).run()
-        let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
-        let rivals = RivalTaskCheck(
-            source: settings.source, target: settings.target, checkpoint: checkpoint, policy: settings.policy)
-        if let refusal = await rivals.refusal() {
-            findings.append(
-                PreflightFinding(.fail, .target, "tasks", refusal, remedy: "one task follows a source into a target"))
-        }
-        if mark.isSet {
+        if let finding = finding(of: mark) {
             // The target's own note says the same.
-            findings.removeAll { $0.topic == Self.cutOver }
-            findings.append(
-                PreflightFinding(
-                    .fail, .task, Self.cutOver,
-                    mark.refusal(configuration, file: FilePathText.inWorkingDirectory(configurationFile)),
-                    remedy: "start it only if it is to follow the source again"))
+            if finding.level == .fail { findings.removeAll { $0.topic == Self.cutOver } }
+            findings.append(finding)
         }
+        if let finding = await rivalFinding(settings) { findings.append(finding) }
         // It does not go on from where it is.
-        if findings.contains(where: { $0.topic == Self.cutOver }) { findings.removeAll { $0.topic == "contents" } }
+        if findings.contains(where: { $0.topic == Self.cutOver && $0.level == .fail }) {
+            findings.removeAll { $0.topic == "contents" }
+        }
         return PreflightReport(findings: findings)
+    }
+
+    private func finding(of mark: CutoverMark) -> PreflightFinding? {
+        switch mark.state {
+        case .notSet: nil
+        case .set:
+            PreflightFinding(
+                .fail, .task, Self.cutOver,
+                mark.refusal(configuration, file: FilePathText.inWorkingDirectory(configurationFile)),
+                remedy: "start it only if it is to follow the source again")
+        case .unknown(let error):
+            PreflightFinding(
+                .warn, .task, Self.cutOver, "whether the task was cut over cannot be seen by this user: \(error)",
+                remedy: "run preflight as the task's user (df2redis, for the service), or as root")
+        }
+    }
+
+    /// Another task of the same source.
+    private func rivalFinding(_ settings: ReplicatorSettings) async -> PreflightFinding? {
+        let rivals = RivalTaskCheck(
+            source: settings.source, target: settings.target,
+            checkpoint: CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix),
+            policy: settings.policy)
+        guard let refusal = await rivals.refusal() else { return nil }
+        return refusal.code == .cutOver
+            ? PreflightFinding(
+                .fail, .target, Self.cutOver, refusal.message,
+                remedy: "start it only if it is to follow the source again")
+            : PreflightFinding(
+                .fail, .target, "tasks", refusal.message, remedy: "one task follows a source into a target")
     }
 }

@@ -23,7 +23,7 @@ extension ReplicationError {
         case .defect: .defect
         case .policy: .stoppedByPolicy
         case .configuration: .misconfigured
-        case .cutOver: .cutOver
+        case .cutOver, .target(.cutOver): .cutOver
         case .file: .fileFailed
         }
     }

@@ -1,3 +1,4 @@
+import Base
 import Dashboard
 
 /// What the tasks of this machine say of themselves at one moment.
@@ -41,22 +42,26 @@ package struct TaskOverview: Sendable {
         }
         let absence = failure.map(TaskTable.Absence.init) ?? .notRunning
         if isNamed, exitStatus == .done { exitStatus = failure?.exitStatus ?? .taskNotRunning }
-        if absence == .notRunning, let reason = cutover(of: name) {
-            return rows.append(.absent(name, .cutOver, reason))
-        }
         // That nothing listens for a file in /etc/df2redis is no news.
-        let hasReason = isNamed || absence != .notRunning
-        rows.append(.absent(name, absence, hasReason ? failure?.description ?? "" : ""))
+        let reason = isNamed || absence != .notRunning ? failure?.description ?? "" : ""
+        rows.append((absence == .notRunning ? cutOver(name, otherwise: reason) : nil) ?? .absent(name, absence, reason))
     }
 
-    /// - Returns: why a task does not start that has been cut over; `nil`: it has not been, or this user may not know.
-    private func cutover(of name: String) -> String? {
+    /// - Parameter reason: why the task has not answered.
+    /// - Returns: the row of a task that does not run, and does not start since it was cut over, or perhaps was; `nil`: it was not.
+    private func cutOver(_ name: String, otherwise reason: String) -> TaskTable.Row? {
         let file = "\(configurations)/\(name).yaml"
         guard let configuration = try? ConfigurationLoader().load(file, taskName: name).configuration else {
             return nil
         }
         let mark = CutoverMark(configuration)
-        return mark.isSet ? mark.refusal(configuration, file: file) : nil
+        switch mark.state {
+        case .notSet: return nil
+        case .set: return .absent(name, .cutOver, mark.refusal(configuration, file: file))
+        case .unknown:
+            let doubt = "whether it was cut over cannot be seen by this user"
+            return .absent(name, .notRunning, reason.isEmpty ? doubt : "\(reason); \(doubt)")
+        }
     }
 
     private var configured: [String] {

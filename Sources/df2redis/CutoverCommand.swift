@@ -7,8 +7,8 @@ struct Cutover: AsyncParsableCommand {
         discussion: """
             Looks at the task and both servers, compares both sides and mends what differs, pauses the source's writers, waits until everything is applied, reads \
             the groups of streams that consumers have read without a record, compares again if asked to, and has the task leave with exact TTLs. It then says where to point clients. On any failure before \
-            the task leaves, and on Ctrl-C, writers and task go on as before. The task does not start again \
-            then: --undo lets it. Exit status: 0 done; 65 the task is not ready for a cut \
+            the task leaves, and on Ctrl-C, writers and task go on as before. A task that was cut over does not start \
+            again: --undo lets it. Exit status: 0 done; 65 the task is not ready for a cut \
             over; 69 the task does not run; 1 keys differ; 75 interrupted, not in time, or another cut-over is under way; \
             77 no right.
             """)

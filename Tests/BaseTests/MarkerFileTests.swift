@@ -20,7 +20,9 @@ import Testing
     @Test func `counts as there where it cannot be looked for`() throws {
         let folder = try TemporaryFolder("marker")
         try Data().write(to: URL(fileURLWithPath: folder.file("no-folder")))
-        #expect(MarkerFile(folder.file("no-folder/mark")).isSet)
+        let unseen = MarkerFile(folder.file("no-folder/mark"))
+        #expect(unseen.isSet)
+        #expect(unseen.state == .unknown(SystemError("access", errno: ENOTDIR, peer: unseen.path)))
         #expect(!MarkerFile(folder.file("missing/mark")).isSet)
     }
 }

@@ -20,7 +20,9 @@ private final class CutoverScene: TaskScene<RedisServer> {
     /// - Returns: the command, which has ended.
     func cutOver(_ arguments: [String]) throws -> ChildProcess { try run(["cutover", "lab"] + arguments) }
 
-    func beginCutOver(_ arguments: String...) throws -> ChildProcess {
+    func beginCutOver(_ arguments: String...) throws -> ChildProcess { try beginCutOver(arguments) }
+
+    func beginCutOver(_ arguments: [String]) throws -> ChildProcess {
         try daemon.start(["cutover", "lab"] + arguments)
     }
 
@@ -45,7 +47,7 @@ private final class CutoverScene: TaskScene<RedisServer> {
 }
 
 /// Seconds of the line 'writers waited N s'.
-private func waited(_ output: String) -> Double? {
+func waited(_ output: String) -> Double? {
     output.components(separatedBy: "writers waited ").last?.split(separator: " ").first.flatMap { Double($0) }
 }
 
@@ -150,6 +152,25 @@ private func waited(_ output: String) -> Double? {
         #expect(scene.master.pauseCalls == (1, 1))
         #expect(!scene.master.isPaused)
         #expect(scene.daemon.process.isRunning)
+    }
+
+    @Test func `that stands still until the pause is over is taken back`() throws {
+        let scene = try CutoverScene()
+        scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
+        #expect(try scene.refresh(["kept", "--no-wait"]) == 0)
+        // It waits for the key as long as it may, and goes on without it then.
+        let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "3")
+        try wait(until: "it waits for the key") {
+            cutover.output.contains("have applied what the source has journaled")
+        }
+        cutover.signal(SIGSTOP)
+        try wait(until: "the pause is over") { !scene.master.isPaused }
+        cutover.signal(SIGCONT)
+        #expect(try cutover.waitForEnd(timeout: .seconds(60)) == .exited(75), "\(cutover.output)")
+        #expect(cutover.errorOutput.contains("the pause of 3 s was over before it could be made longer"))
+        #expect(cutover.errorOutput.contains("nothing was changed"))
+        #expect(scene.master.pauseCalls == (2, 1))
+        try scene.expectAsBefore()
     }
 
     @Test func `mends what differs before it pauses anybody`() throws {
@@ -281,9 +302,14 @@ private func waited(_ output: String) -> Double? {
         let elsewhere = try scene.start(in: TemporaryFolder("elsewhere"))
         try elsewhere.expectExit(78)
         #expect(elsewhere.logs("this task has been cut over: clients write to the target since"))
-        for (number, daemon) in [again, elsewhere].enumerated() {
+        // Nor does a task of another name that follows the same source.
+        let renamed = try Daemon(.replicate, scene.configuration, task: "renamed")
+        try renamed.expectExit(78)
+        #expect(renamed.logs("df2redis:checkpoint:lab, has been cut over from the same source"), "\(renamed.log)")
+        for (number, daemon) in [again, elsewhere, renamed].enumerated() {
+            let file = daemon.folder.file("\(daemon.task).yaml")
             let preflight = try ChildProcess(
-                BuiltProgram.daemon.path, ["preflight", "--config", daemon.folder.file("lab.yaml")],
+                BuiltProgram.daemon.path, ["preflight", "--config", file, "--task-name", daemon.task],
                 output: scene.folder.file("preflight.\(number)"), error: scene.folder.file("preflight.errors"))
             #expect(try preflight.waitForEnd(timeout: .seconds(60)) == .exited(65), "\(preflight.output)")
             #expect(preflight.output.contains("has been cut over"), "\(preflight.output)")
@@ -300,7 +326,9 @@ private func waited(_ output: String) -> Double? {
             #expect(refused.errorOutput.contains("--undo goes with --config only, and was not done"))
         }
         #expect(FileManager.default.fileExists(atPath: scene.folder.file("state/lab.cutover")))
-        #expect(try target.command("HEXISTS", "df2redis:checkpoint:lab", "cutover").int == 1)
+        // Everything that was received is applied.
+        let note = try target.command("HGET", "df2redis:checkpoint:lab", "cutover").text
+        #expect(note.flatMap { Int($0) } ?? 0 > 1_700_000_000, "\(note ?? "none")")
         let undo = try scene.cutOver("--undo", "--config", file)
         #expect(undo.end == .exited(0), "\(undo.errorOutput)")
         #expect(undo.output.contains("lab may start again"))
@@ -378,6 +406,50 @@ private func waited(_ output: String) -> Double? {
         #expect(cutover.errorOutput.contains("go on"))
         #expect(!scene.master.isPaused)
         #expect(scene.daemon.process.isRunning)
+    }
+
+    @Test func `that is interrupted while it looks at the servers has changed nothing, and says nothing else`() throws {
+        let scene = try CutoverScene()
+        scene.redis.pause()
+        defer { scene.redis.resume() }
+        let cutover = try scene.beginCutOver()
+        // The target does not answer it.
+        Thread.sleep(forTimeInterval: 2)
+        cutover.signal(SIGINT)
+        #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(75), "\(cutover.output)")
+        #expect(cutover.errorOutput.contains("interrupted\nnothing was changed: the task goes on"))
+        #expect(cutover.output.contains("SIGINT: giving up; nobody was paused"))
+        #expect(!cutover.output.contains("fail"), "\(cutover.output)")
+        #expect(scene.master.pauseCalls == (0, 0))
+    }
+
+    @Test(arguments: [["--no-verify", "--check", "all", "--pause-limit", "60"], []])
+    func `whose task ends while both sides are compared says so at once`(_ options: [String]) throws {
+        let scene = try CutoverScene()
+        for number in 0..<20_000 { scene.master.execute("SET key:\(number) 1") }
+        let cutover = try scene.beginCutOver(options)
+        try wait(until: "both sides are compared") {
+            cutover.output.contains(
+                options.isEmpty ? "comparing both sides" : "have applied what the source has journaled")
+        }
+        scene.daemon.process.kill()
+        #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(69), "\(cutover.output)")
+        #expect(cutover.errorOutput.contains("The task has ended, and its log says why"), "\(cutover.errorOutput)")
+        #expect(!cutover.errorOutput.contains("in time"), "\(cutover.errorOutput)")
+        #expect(!scene.master.isPaused)
+    }
+
+    @Test func `that cannot be looked up when it is to be undone has not been undone, and may be none`() throws {
+        let scene = try CutoverScene()
+        try scene.daemon.leave()
+        let file = try scene.folder.write(
+            "source:\n  addr: 127.0.0.1:\(scene.master.port)\ntarget:\n  addr: 127.0.0.1:1\nstateDir: \(scene.folder.path)\n",
+            to: "unreachable.yaml")
+        let undo = try scene.cutOver("--undo", "--config", file)
+        #expect(undo.end == .exited(75), "\(undo.output)")
+        #expect(
+            undo.errorOutput.contains("whether the task was cut over cannot be looked up there: nothing was changed"))
+        #expect(!undo.errorOutput.contains("undo it again"))
     }
 
     @Test func `that is killed leaves a pause that ends by itself`() throws {
@@ -514,44 +586,5 @@ private func waited(_ output: String) -> Double? {
         scene.daemon.process.kill()
         #expect(try scene.cutOver().end == .exited(69))
         #expect(scene.master.pauseCalls == (0, 0))
-    }
-}
-
-@Suite(
-    .serialized,
-    .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
-struct `A cut-over from a real Dragonfly` {
-    @Test(arguments: [1, 2, 4]) func `under load loses no acknowledged write`(_ shards: Int) throws {
-        let master = try DragonflyServer(shards: shards)
-        let redis = try RedisServer()
-        defer {
-            redis.stop()
-            master.stop()
-        }
-        let source = try master.client()
-        try source.command("DEBUG", "POPULATE", "20000", "filler", "64")
-        // Keys that are due while writers wait, and after it.
-        for number in 0..<500 { try source.command("SET", "soon:\(number)", "v", "PX", "\(3000 + number * 20)") }
-        try source.command("SET", "later", "v", "PX", "3600000")
-        let daemon = try Daemon(.replicate, .init(source: master.port, target: redis.port))
-        defer { daemon.process.kill() }
-        try daemon.wait(forLine: "stable: following")
-        // Time is for the switch alone; what is at the target is compared at the end.
-        let writers = CountingWriters(port: master.port, clients: 6, patience: .seconds(2))
-        try wait(until: "clients write") { writers.acknowledged > 5000 }
-        let folder = try TemporaryFolder("cutover")
-        let cutover = try ChildProcess(
-            BuiltProgram.daemon.path, ["cutover", "lab"], output: folder.file("output"),
-            error: folder.file("error"), environment: ["RUNTIME_DIRECTORY": daemon.folder.file("run")])
-        #expect(try cutover.waitForEnd(timeout: .seconds(60)) == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
-        try daemon.expectExit(0)
-        let seconds = try #require(waited(cutover.output))
-        print("\(shards) shards: writers waited \(seconds) s")
-        #expect(seconds < 1)
-        try wait(until: "the clients have gone") { writers.running == 0 }
-        let target = try redis.client()
-        #expect(try writers.missing(at: target) == [])
-        #expect(
-            try target.command("PEXPIRETIME", "later").int == source.command("PEXPIRETIME", "later").int)
     }
 }

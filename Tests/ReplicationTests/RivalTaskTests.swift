@@ -145,6 +145,22 @@ extension RunAlone.`Two tasks of one source, in this process` {
         for contender in [old, next] { await contender.control.close() }
     }
 
+    @Test func `are none where the other one was cut over, until that is undone`() async throws {
+        let scene = RivalScene(try RedisServer())
+        let first = try await scene.begin("a", "1")
+        #expect(await first.follow(filling: .only([0])) == nil)
+        try scene.command("HSET", first.checkpoint, CheckpointKey.cutOverField, "1796000000")
+        try scene.end(first)
+        let next = try await scene.begin("b", "2")
+        #expect(await next.follow() == .cutOver)
+        #expect(try scene.line(next) == "follows:none")
+        #expect(await next.follow(filling: .only([3])) == nil, "no client writes there because of the cut-over")
+        #expect(await next.follow(String(repeating: "b", count: 40)) == nil, "another source")
+        try scene.command("HDEL", first.checkpoint, CheckpointKey.cutOverField)
+        #expect(await next.follow() == nil)
+        for contender in [first, next] { await contender.control.close() }
+    }
+
     @Test func `may each fill databases of their own, as long as no other comes to one of them`() async throws {
         let scene = RivalScene(try RedisServer())
         let (first, second) = (try await scene.begin("a", "1"), try await scene.begin("b", "2"))

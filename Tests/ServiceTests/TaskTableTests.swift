@@ -70,6 +70,21 @@ import Testing
         #expect(overview().exitStatus == .taskNotRunning)
     }
 
+    @Test func `does not have a task as cut over where this user cannot see whether it was`() throws {
+        let folder = try TemporaryFolder()
+        // As a folder that is for the task's user alone.
+        let state = try folder.write("", to: "state")
+        _ = try folder.write(
+            "stateDir: \(state)\nsource: {addr: \"a:1\"}\ntarget: {addr: \"b:2\"}\n", to: "prod.yaml")
+        let overview = TaskOverview(
+            tasks: ["prod"], in: RuntimeDirectory(environment: ["RUNTIME_DIRECTORY": folder.path]),
+            configurations: folder.path)
+        let text = TaskTable(overview.rows).text
+        #expect(text.contains("prod  not running"))
+        #expect(text.contains("whether it was cut over cannot be seen by this user"))
+        #expect(!text.contains("--undo"))
+    }
+
     @Test func `says why a task has not answered`() {
         #expect(TaskTable.Absence(.notRunning("/x")) == .notRunning)
         #expect(TaskTable.Absence(.silent("no answer")) == .noAnswer)

@@ -31,6 +31,6 @@ package struct CheckpointKey: Equatable, Sendable {
     /// The field that marks a stop by policy: the task has written to the target, and there is no position to resume at.
     static let stopped = (field: "stopped", value: "by policy")
 
-    /// The field that marks a task as cut over. Its value is the time of the cut-over in seconds of Unix time.
+    /// The field that marks a task as cut over. Its value is a `CutOverNote`.
     package static let cutOverField = "cutover"
 }

@@ -384,12 +384,14 @@ actor CheckpointStore {
         }
     }
 
-    /// Notes the cut-over: clients write to the target from now on, and no task of this name may overwrite their writes.
+    /// Notes the cut-over: clients write to the target from now on, and no task of this source may overwrite their writes.
     /// The note is in the target even if a file keeps the position.
-    func noteCutOver(on control: TargetControl) async {
+    ///
+    /// - Parameter isComplete: everything that was received has been applied.
+    func noteCutOver(isComplete: Bool, on control: TargetControl) async {
         do {
-            let time = "\(WallClock.milliseconds() / 1000)"
-            try await control.update(key.name, set: [CheckpointKey.cutOverField: time], remove: [])
+            let note = CutOverNote(seconds: WallClock.milliseconds() / 1000, isComplete: isComplete)
+            try await control.update(key.name, set: [CheckpointKey.cutOverField: note.text], remove: [])
         } catch {
             logger.warning("cannot record in the target that the task has been cut over: \(error)")
         }

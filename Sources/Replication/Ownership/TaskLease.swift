@@ -170,7 +170,8 @@ actor TaskLease {
     /// (`RivalTasks`).
     ///
     /// - Parameter scope: the databases that this process may fill.
-    /// - Throws: `TargetError`; `taskTaken` if another process follows the source.
+    /// - Throws: `TargetError`; `taskTaken` if another process follows the source, `cutOver` if a task that followed it was cut
+    ///   over.
     func claimSource(_ replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
         // A renewal writes the entry too, and reads nothing.
         isClaiming = true
@@ -246,7 +247,7 @@ actor TaskLease {
             }
             try await control.renew(registry)
             hasReportedTrouble = false
-        } catch  where error.code == .taskTaken {
+        } catch  where [.taskTaken, .cutOver].contains(error.code) {
             takenBy.withLock { if $0 == nil { $0 = error } }
             return false
         } catch {

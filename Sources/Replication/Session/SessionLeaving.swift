@@ -78,12 +78,13 @@ final class SessionLeaving {
         await master.close(within: settings.finWait)
         // 6. The target gets what the next session must know.
         if !drained.isEmpty { await within(.seconds(1)) { [checkpoint] in await checkpoint.storeRecords() } }
+        let isComplete = plan.applies && drained.count == scope.flows.appliers.count
         if scope.leaveRequest.isCutover {
-            await within(.seconds(1)) { [scope] in await scope.task.checkpointStore.noteCutOver(on: scope.control) }
+            await within(.seconds(1)) { [scope] in
+                await scope.task.checkpointStore.noteCutOver(isComplete: isComplete, on: scope.control)
+            }
         }
-        if plan.closesFlows {
-            await closeFlows(isExact: plan.applies && drained.count == scope.flows.appliers.count)
-        }
+        if plan.closesFlows { await closeFlows(isExact: isComplete) }
         // 7. The target's TTLs become the source's exact ones.
         if plan.isFinal { await restoreExactTTLs(of: drained, departure) }
         departure.end()

@@ -1,5 +1,6 @@
 import Dashboard
 import Preflight
+import Replication
 
 /// What there is to say after a cut-over that was not made: what has become of the task, and which server does not serve.
 struct CutoverAftermath {
@@ -7,6 +8,8 @@ struct CutoverAftermath {
     enum Fate: Equatable {
         /// - `summary`: how it is; `nil`: it does not say.
         case goesOn(summary: String?)
+        /// Somebody else has asked it to.
+        case leaves
         case restarted(process: Int32)
         case ended
     }
@@ -22,8 +25,8 @@ struct CutoverAftermath {
     func fate() async -> Fate {
         do {
             let status = try await task.questions.ask { try $0.status().status }
-            return status.pid == task.status.pid
-                ? .goesOn(summary: status.summary) : .restarted(process: status.pid)
+            guard status.pid == task.status.pid else { return .restarted(process: status.pid) }
+            return status.phase == .leaving ? .leaves : .goesOn(summary: status.summary)
         } catch ControlClient.Failure.notRunning {
             return .ended
         } catch {
@@ -59,6 +62,7 @@ extension CutoverAftermath.Fate {
         case .restarted(let process):
             return
                 "\(writers.map { "\($0). " } ?? "")The task was restarted meanwhile, as process \(process): its log says why"
+        case .leaves: return "\(writers.map { "\($0). " } ?? "")The task is leaving, and its log says why"
         case .ended:
             let start = unit.map { " where systemd does not (systemctl start \($0))" } ?? ""
             return "\(writers.map { "\($0). " } ?? "")The task has ended, and its log says why: start it again\(start)"

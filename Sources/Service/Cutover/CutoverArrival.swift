@@ -17,7 +17,7 @@ struct CutoverArrival {
     /// - Throws: `CutoverFailure`, `SourceError`, `ControlClient.Failure`, `CancellationError`.
     func waitWhilePaused() async throws -> UInt64 {
         let goal = try await source.nextLSNs()
-        return try await reach(goal, in: try await positions())
+        return try await reach(goal, in: try await task.stablePositions())
     }
 
     /// While nobody is kept from writing: until the source's position has not moved while the target came there.
@@ -25,7 +25,7 @@ struct CutoverArrival {
     /// - Returns: how many records were missing in the beginning.
     /// - Throws: as `waitWhilePaused`, `CutoverFailure` too when the source goes on journaling.
     func waitForQuiet() async throws -> UInt64 {
-        let first = try await positions()
+        let first = try await task.stablePositions()
         var goal = try await source.nextLSNs()
         let missing = try await reach(goal, in: first)
         while true {
@@ -41,12 +41,6 @@ struct CutoverArrival {
             goal = now
             _ = try await reach(goal, in: first)
         }
-    }
-
-    private func positions() async throws -> PositionsDocument {
-        let positions = try await task.positions()
-        guard positions.pid == task.status.pid, positions.isStable else { throw lost(positions) }
-        return positions
     }
 
     private func reach(_ goal: [UInt64], in first: PositionsDocument) async throws -> UInt64 {
@@ -68,13 +62,10 @@ struct CutoverArrival {
             }
             try await Task.sleep(for: Self.pause)
             now = try await task.positions()
-            guard now.pid == first.pid, now.session == first.session, now.isStable else { throw lost(now) }
+            guard now.pid == first.pid, now.session == first.session, now.isStable else {
+                throw CutoverTask.lost(now)
+            }
         }
-    }
-
-    private func lost(_ positions: PositionsDocument) -> CutoverFailure {
-        CutoverFailure(
-            "the task does not follow its source any more (\(positions.phase.rawValue)); its log says why", .notDone)
     }
 
     private static func missing(_ positions: PositionsDocument, _ goal: [UInt64]) -> UInt64 {

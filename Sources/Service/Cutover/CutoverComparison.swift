@@ -3,6 +3,9 @@ import Comparison
 
 /// Compares keys of both sides while writers wait: none, a sample or all, as the operator requested.
 struct CutoverComparison {
+    /// Between two looks at whether the task still follows.
+    private static let pause = Duration.milliseconds(200)
+
     private let task: CutoverTask
     private let request: CutoverService.Request
     private let say: @Sendable (String) -> Void
@@ -11,7 +14,7 @@ struct CutoverComparison {
         (self.task, self.request, self.say) = (task, request, say)
     }
 
-    /// - Throws: `CutoverFailure`, `ComparisonService.Failure`, `CancellationError`.
+    /// - Throws: `CutoverFailure`, `ComparisonService.Failure`, `ControlClient.Failure` when the task has ended, `CancellationError`.
     func run(until deadline: ContinuousClock.Instant) async throws {
         var comparison = ComparisonService.Request()
         switch request.check {
@@ -24,8 +27,12 @@ struct CutoverComparison {
         let service = ComparisonService(configuration: task.configuration, request: comparison)
         let outcome = try await withThrowingTaskGroup(of: ComparisonService.Outcome?.self) { group in
             group.addTask { try await service.run { _ in } }
-            group.addTask {
-                try await Task.sleep(until: deadline, clock: .continuous)
+            // Nobody is to wait for a task that is gone.
+            group.addTask { [task] in
+                while ContinuousClock.now < deadline {
+                    try await Task.sleep(until: min(deadline, .now + Self.pause), clock: .continuous)
+                    _ = try await task.stablePositions()
+                }
                 return nil
             }
             defer { group.cancelAll() }

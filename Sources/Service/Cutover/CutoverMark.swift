@@ -12,7 +12,9 @@ struct CutoverMark: Sendable {
 
     var path: String { file.path }
 
-    /// Also where nobody can say that it has not been.
+    var state: MarkerFile.State { file.state }
+
+    /// Also where nobody can say that it has not been: for whoever is to start the task.
     var isSet: Bool { file.isSet }
 
     /// - Throws: `SystemError`

@@ -1,6 +1,7 @@
 import Comparison
 import Dragonfly
 import Link
+import Redis
 import Replication
 
 /// `df2redis cutover`: makes the target the one that clients write to.
@@ -58,11 +59,14 @@ package struct CutoverService: Sendable {
         var signals = SignalWatcher()
         let work = Task { try await cutOver() }
         signals.watch { [turn, say] name in
-            if turn.interrupt() {
+            switch turn.interrupt() {
+            case .untouched:
+                say("\(name): giving up; nobody was paused")
+                work.cancel()
+            case .paused:
                 say("\(name): undoing the pause")
                 work.cancel()
-            } else {
-                say("\(name): the task is leaving already, there is no way back")
+            case .passed: say("\(name): the task is leaving already, there is no way back")
             }
         }
         defer { withExtendedLifetime(signals) {} }
@@ -79,46 +83,66 @@ package struct CutoverService: Sendable {
         let task = try await CutoverTask(request, in: directory)
         let lock = request.isDryRun ? nil : try CutoverLock(folder: task.folder)
         defer { withExtendedLifetime(lock) {} }
-        let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
-        say(report.text)
-        guard report.exitStatus == .done else {
-            throw CutoverFailure("the task is not ready for a cut-over; nothing was changed", report.exitStatus)
+        let ready: CutoverTask
+        do {
+            let report = try await look(at: task)
+            say(report.text)
+            guard report.exitStatus == .done else {
+                throw CutoverFailure("the task is not ready for a cut-over; nothing was changed", report.exitStatus)
+            }
+            if request.isDryRun {
+                for line in CutoverPlan(task, request).lines { say(line) }
+                return
+            }
+            ready = try await verified(task)
+        } catch {
+            throw await explained(error, task)
         }
-        if request.isDryRun {
-            for line in CutoverPlan(task, request).lines { say(line) }
-            return
-        }
-        try await switchOver(try await verified(task))
+        try await switchOver(ready)
+    }
+
+    /// - Throws: `CancellationError`: what was found then are the marks of the interruption.
+    private func look(at task: CutoverTask) async throws -> PreflightReport {
+        let findings = await CutoverMoment(task, request).findings()
+        try Task.checkCancellation()
+        return PreflightReport(findings: findings)
     }
 
     /// Compares both sides and mends what differs, which may take its time.
     ///
     /// - Returns: the task as it is then.
     private func verified(_ task: CutoverTask) async throws -> CutoverTask {
-        do {
-            guard try await CutoverMending(task, request, say: say).run() else { return task }
-        } catch {
-            guard turn.isInterrupted else { throw error }
-            var failure = CutoverFailure(CancellationError())
-            failure.add("nothing was changed: the task goes on")
-            throw failure
-        }
+        guard try await CutoverMending(task, request, say: say).run() else { return task }
         let task = try await CutoverTask(request, in: directory)
-        let report = PreflightReport(findings: await CutoverMoment(task, request).findings())
+        let report = try await look(at: task)
         if report.exitStatus == .done { return task }
         say(report.text)
         throw CutoverFailure("the task is no longer ready for a cut-over; nothing was changed", report.exitStatus)
+    }
+
+    /// Before anybody is paused: what has become of the task.
+    private func explained(_ error: any Error, _ task: CutoverTask) async -> CutoverFailure {
+        if turn.isInterrupted {
+            var failure = CutoverFailure(CancellationError())
+            failure.add("nothing was changed: the task goes on")
+            return failure
+        }
+        var failure = CutoverFailure(error)
+        let fate = await CutoverAftermath(task, request).fate()
+        if fate.isNews { failure.add(fate.line(freed: nil, unit: task.unit)) }
+        return failure
     }
 
     // MARK: The switch
 
     private func switchOver(_ task: CutoverTask) async throws {
         let pause: WritePause
-        do { pause = try await WritePause(settings: task.settings.source) } catch { throw CutoverFailure(error) }
+        do { pause = try await WritePause(settings: task.settings.source) } catch {
+            throw await explained(error, task)
+        }
         do {
             try await makeEqual(task, pause)
-            // Clients get as long again to come over, and the task to leave.
-            if request.pauses { try await pause.begin(for: request.pauseLimit) }
+            if request.pauses { try await prolong(pause, of: task) }
             guard turn.pass() else { throw CancellationError() }
         } catch {
             throw await takeBack(pause, task, after: error)
@@ -130,6 +154,7 @@ package struct CutoverService: Sendable {
     private func makeEqual(_ task: CutoverTask, _ pause: WritePause) async throws {
         let deadline = ContinuousClock.now + request.pauseLimit
         if request.pauses {
+            guard turn.pause() else { throw CancellationError() }
             try await pause.begin(for: request.pauseLimit)
             say("writers at \(task.source) are paused, for \(request.pauseLimit.components.seconds) s at most")
         }
@@ -141,6 +166,21 @@ package struct CutoverService: Sendable {
         try await CutoverStreams(task, request, say: say).fetch(until: deadline - reserve)
         try await CutoverComparison(task, request, say: say).run(until: deadline - reserve)
         try Task.checkCancellation()
+    }
+
+    /// Gives clients as long again to come over, and the task to leave.
+    ///
+    /// Whoever stood still on the way, with a stopped terminal or in a stopped machine, comes here when the first pause is over: the
+    /// source has taken writes since, which nobody has looked for.
+    private func prolong(_ pause: WritePause, of task: CutoverTask) async throws {
+        try await pause.begin(for: request.pauseLimit)
+        guard await pause.isUnbroken else {
+            throw CutoverFailure(
+                "the pause of \(request.pauseLimit.components.seconds) s was over before it could be made longer: writers have gone on",
+                .notDone, advice: "--pause-limit allows more time")
+        }
+        // A machine that was stopped does not know how long: what the source has journaled says it.
+        _ = try await CutoverArrival(task: task, source: pause, deadline: .now + reserve).waitWhilePaused()
     }
 
     /// What of `pauseLimit` is kept for the way from the last look to the pause that is made longer.
@@ -210,16 +250,40 @@ package struct CutoverService: Sendable {
                 "the task needed longer to leave than the pause of \(request.pauseLimit.components.seconds) s lasted: what the source has taken since may be missing. Run 'df2redis check --config \(task.file)'",
                 .notDone)
         }
+        if let reason = await reasonForDoubt(in: task) {
+            throw CutoverFailure(
+                "\(reason). Run 'df2redis check --config \(task.file)' before clients write to \(task.target), or go back: "
+                    + CutoverMark.undo(task.name, task.file), .notDone)
+        }
         say("point clients to \(task.target) now")
         if let end {
+            let rest = max(.zero, ContinuousClock.now.duration(to: end))
             say(
-                "\(task.source) keeps writers waiting for another \(now.duration(to: end).tenths) s; what it takes after that is in no other server"
+                "\(task.source) keeps writers waiting for another \(rest.tenths) s; what it takes after that is in no other server"
             )
         }
         say(
             "the task does not start again: it would overwrite what clients write there (\(CutoverMark.undo(task.name, task.file)))"
         )
         if let unit = task.unit { say("keep the task from starting at the next boot: systemctl disable \(unit)") }
+    }
+
+    /// - Returns: why the target may lack something although the task has left; `nil`: it has everything.
+    private func reasonForDoubt(in task: CutoverTask) async -> String? {
+        do throws(TargetError) {
+            return Self.reasonForDoubt(in: try await task.note())
+        } catch {
+            return "the target cannot be asked whether it has everything (\(error))"
+        }
+    }
+
+    /// - Parameter note: what the task has left at the target.
+    static func reasonForDoubt(in note: CutOverNote?) -> String? {
+        switch note?.isComplete {
+        case true?: nil
+        case false?: "the task has left with records that are not applied, see its log"
+        case nil: "the task has left without a note at the target that it has everything, see its log"
+        }
     }
 }
 

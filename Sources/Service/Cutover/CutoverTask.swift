@@ -45,6 +45,35 @@ struct CutoverTask: Sendable {
     /// - Throws: `ControlClient.Failure`
     func positions() async throws -> PositionsDocument { try await questions.ask { try $0.positions() } }
 
+    /// The same of the process that was looked at first, which follows its source still.
+    ///
+    /// - Throws: `ControlClient.Failure`, `CutoverFailure`.
+    func stablePositions() async throws -> PositionsDocument {
+        let positions = try await positions()
+        guard positions.pid == status.pid, positions.isStable else { throw Self.lost(positions) }
+        return positions
+    }
+
+    static func lost(_ positions: PositionsDocument) -> CutoverFailure {
+        CutoverFailure(
+            "the task does not follow its source any more (\(positions.phase.rawValue)); its log says why", .notDone)
+    }
+
+    /// What the task has left at the target; `nil`: nothing.
+    ///
+    /// - Throws: `TargetError`
+    func note() async throws(TargetError) -> CutOverNote? {
+        let control = TargetControl(connector: TargetConnector(settings: settings.visitor("cutover")), role: "note")
+        let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix).name
+        let fields: [String: String]
+        do throws(TargetError) { fields = try await control.hash(key) } catch {
+            await control.close()
+            throw error
+        }
+        await control.close()
+        return fields[CheckpointKey.cutOverField].flatMap { CutOverNote($0) }
+    }
+
     /// Asks the task to leave and not to start again, and waits for its end.
     ///
     /// - Throws: `ControlClient.Failure`

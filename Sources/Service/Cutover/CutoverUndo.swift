@@ -1,3 +1,4 @@
+import Base
 import Dragonfly
 import Glibc
 import Link
@@ -41,6 +42,7 @@ package struct CutoverUndo: Sendable {
                 + "overwritten with what \(settings.source.endpoint) has, and \(Self.rest(configuration.fullSync.existing))"
         } catch {
             await control.close()
+            if let failure = error as? CutoverFailure { throw failure }
             let error = ReplicationError(error)
             throw CutoverFailure("\(error.description); the task does not start yet: undo it again", error.exitStatus)
         }
@@ -49,9 +51,15 @@ package struct CutoverUndo: Sendable {
     /// - Returns: `false` when there was nothing to undo.
     private func undo(_ settings: ReplicatorSettings, on control: TargetControl) async throws -> Bool {
         let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix).name
-        let fields = try await control.hash(key).keys
-        let wasNoted = fields.contains(CheckpointKey.cutOverField)
         let mark = CutoverMark(configuration)
+        let fields: Set<String>
+        do throws(TargetError) { fields = Set(try await control.hash(key).keys) } catch {
+            guard mark.state == .notSet else { throw error }
+            throw CutoverFailure(
+                "\(error); whether the task was cut over cannot be looked up there: nothing was changed",
+                ReplicationError(error).exitStatus)
+        }
+        let wasNoted = fields.contains(CheckpointKey.cutOverField)
         guard wasNoted || mark.isSet else { return false }
         do throws(SystemError) {
             try settings.checkpoint.resyncMark?.set()

@@ -1,27 +1,38 @@
 import Base
 
-/// Where Ctrl-C no longer takes a cut-over back.
+/// How far a cut-over has come for whoever interrupts it, up to where Ctrl-C no longer takes it back.
 final class PointOfNoReturn: Sendable {
-    private enum State { case open, interrupted, passed }
+    enum Stage: Equatable {
+        /// Writers have not been paused.
+        case untouched
+        case paused
+        case passed
+    }
 
-    private let state = Lock(State.open)
+    private let state = Lock((stage: Stage.untouched, isInterrupted: false))
 
-    var isInterrupted: Bool { state.withLock { $0 == .interrupted } }
+    var isInterrupted: Bool { state.withLock { $0.isInterrupted } }
 
-    /// - Returns: `false` when it is too late.
-    func interrupt() -> Bool {
+    /// From here on there is a pause to lift.
+    ///
+    /// - Returns: `false` when it was interrupted before.
+    func pause() -> Bool { enter(.paused) }
+
+    /// - Returns: how far it had come; when it has `passed`, it goes on.
+    func interrupt() -> Stage {
         state.withLock { state in
-            if state == .passed { return false }
-            state = .interrupted
-            return true
+            if state.stage != .passed { state.isInterrupted = true }
+            return state.stage
         }
     }
 
     /// - Returns: `false` when it was interrupted before.
-    func pass() -> Bool {
+    func pass() -> Bool { enter(.passed) }
+
+    private func enter(_ stage: Stage) -> Bool {
         state.withLock { state in
-            if state == .interrupted { return false }
-            state = .passed
+            if state.isInterrupted { return false }
+            state.stage = stage
             return true
         }
     }

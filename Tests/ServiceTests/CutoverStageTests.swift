@@ -1,0 +1,38 @@
+import Replication
+import Testing
+
+@testable import Service
+
+@Suite struct `A cut-over that is interrupted` {
+    @Test func `has nothing to lift before writers are paused, and pauses nobody then`() {
+        let turn = PointOfNoReturn()
+        #expect(!turn.isInterrupted)
+        #expect(turn.interrupt() == .untouched)
+        #expect(turn.isInterrupted)
+        #expect(!turn.pause())
+        #expect(!turn.pass())
+    }
+
+    @Test func `has a pause to lift, and does not go on`() {
+        let turn = PointOfNoReturn()
+        #expect(turn.pause())
+        #expect(turn.interrupt() == .paused)
+        #expect(!turn.pass())
+    }
+
+    @Test func `goes on when the task has been asked to leave`() {
+        let turn = PointOfNoReturn()
+        #expect(turn.pause() && turn.pass())
+        #expect(turn.interrupt() == .passed)
+        #expect(!turn.isInterrupted)
+    }
+}
+
+@Suite struct `A cut-over whose task has left` {
+    @Test func `is done only if the task has noted that the target has everything`() {
+        func doubt(_ note: CutOverNote?) -> String? { CutoverService.reasonForDoubt(in: note) }
+        #expect(doubt(CutOverNote(seconds: 1, isComplete: true)) == nil)
+        #expect(doubt(CutOverNote(seconds: 1, isComplete: false))?.contains("not applied") == true)
+        #expect(doubt(nil)?.contains("without a note") == true)
+    }
+}
