@@ -136,11 +136,11 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `that only refreshes says without a terminal, too, what it waits for`() throws {
-        let scene = try DemandScene { $0.sections["target", default: []].append("silentSeconds: 3") }
+        let scene = try DemandScene(["target": ["silentSeconds: 3"]])
         try scene.write(3)
         scene.redis.pause()
         defer { scene.redis.resume() }
-        let refresh = try scene.start(["refresh", "lab", "key:1"])
+        let refresh = try scene.daemon.start(["refresh", "lab", "key:1"])
         try wait(until: "it says so") {
             refresh.errorOutput.contains("df2redis: lab: waiting: the target does not serve")
         }

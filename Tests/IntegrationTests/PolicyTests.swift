@@ -376,7 +376,7 @@ import Wire
         try scene.client.command("CONFIG", "SET", "requirepass", "second")
         try scene.client.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         scene.master.execute("SET k v")
-        try wait(until: "the task goes on") { try scene.get("k") == "v" }
+        try wait(until: "the task goes on") { try scene.client.command("GET", "k").text == "v" }
         try daemon.leave()
     }
 
