@@ -417,7 +417,7 @@ func waited(_ output: String) -> Double? {
         Thread.sleep(forTimeInterval: 2)
         cutover.signal(SIGINT)
         #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(75), "\(cutover.output)")
-        #expect(cutover.errorOutput.contains("interrupted\nnothing was changed: the task goes on"))
+        #expect(cutover.errorOutput.contains("interrupted\ndf2redis: nothing was changed: the task goes on"))
         #expect(cutover.output.contains("SIGINT: giving up; nobody was paused"))
         #expect(!cutover.output.contains("fail"), "\(cutover.output)")
         #expect(scene.master.pauseCalls == (0, 0))
