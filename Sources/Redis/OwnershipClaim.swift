@@ -15,14 +15,19 @@ package struct OwnershipClaim: Sendable {
     private let registry: TaskRegistry
     /// The key of the task's checkpoint.
     private let checkpoint: String
+    private let markKey: String
     private let control: TargetControl
     private var servers: TargetServers { control.servers }
 
-    /// - Parameter checkpoint: the key of the task's checkpoint.
+    /// - Parameters:
+    ///   - checkpoint: the key of the task's checkpoint.
+    ///   - task: its name.
     package init(
-        _ record: OwnershipRecord, checkpoint: String, registry: TaskRegistry, on control: TargetControl
+        _ record: OwnershipRecord, checkpoint: String, task: String, registry: TaskRegistry,
+        on control: TargetControl
     ) {
         (self.record, self.checkpoint, self.registry, self.control) = (record, checkpoint, registry, control)
+        markKey = DatabaseMark.key(task: task)
     }
 
     // MARK: 1
@@ -88,7 +93,9 @@ package struct OwnershipClaim: Sendable {
         }
         // The entry among the tasks first: a task is in it before it has any key in the target.
         let change = [registry.command, record.command]
-        let questions = [["HGETALL", checkpoint], ["HGETALL", TaskRegistry.key], ["INFO", "keyspace"]]
+        let questions = [
+            ["HGETALL", checkpoint], ["HGETALL", TaskRegistry.key], ["INFO", "keyspace"], ["EXISTS", markKey],
+        ]
         return try await servers.at([]) { [registry] (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 // The connection that watches the key may have been lost.
@@ -111,7 +118,8 @@ package struct OwnershipClaim: Sendable {
                 try RequestSequence.demandSuccess(answers[...], of: questions)
                 return TaskFindings(
                     checkpoint: TaskFindings.fields(answers[0]), others: registry.others(in: answers[1]),
-                    databases: ServerInfo(answers[2].text).keyCounts.keys.sorted())
+                    databases: ServerInfo(answers[2].text).keyCounts.keys.sorted(),
+                    hasMarkInFirst: answers[3].int == 1)
             }
         }
     }

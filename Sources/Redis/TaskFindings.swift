@@ -7,6 +7,8 @@ package struct TaskFindings: Sendable {
     package var others: OtherTasks
     /// The databases that hold keys.
     package var databases: [UInt32]
+    /// Whether database 0 has a `DatabaseMark`.
+    package var hasMarkInFirst = false
 
     /// - Parameter reply: the reply to HGETALL.
     package static func fields(_ reply: RESPValue) -> [String: String] {

@@ -82,7 +82,7 @@ actor CheckpointStore {
     ///
     /// - Parameters:
     ///   - fields: the fields of the target's hash.
-    ///   - held: the target's databases that hold keys.
+    ///   - held: the target's databases that hold keys; 0 only if it has a `DatabaseMark`.
     ///   - control: queried in a cluster, if a file has a position, and if the hash is missing although there are keys.
     /// - Throws: `TargetError`, `ReplicationError`.
     func open(

@@ -53,7 +53,9 @@ actor TaskLease {
         control = TargetControl(
             connector: TargetConnector(settings: settings), role: "owner", replacesOwn: false)
         self.record = record
-        ownership = OwnershipClaim(record, checkpoint: checkpoint, registry: registry, on: control)
+        ownership = OwnershipClaim(
+            record, checkpoint: checkpoint, task: String(checkpoint.dropFirst(keyPrefix.count)), registry: registry,
+            on: control)
         self.logger = logger
     }
 

@@ -78,7 +78,8 @@ final class SessionOpening {
         let databaseCount = claim.target.databaseCount
         task.targetLimits.configure(profile.limits)
         let checkpoint = try await task.checkpointStore.open(
-            claim.task.checkpoint, held: claim.task.databases, on: scope.control, targetRunID: profile.runID)
+            claim.task.checkpoint, held: claim.task.databases.filter { $0 != 0 || claim.task.hasMarkInFirst },
+            on: scope.control, targetRunID: profile.runID)
         for loss in claim.rights.losses { task.incidents.reportOnce(loss, level: .warning) }
         reactions.begin(await task.targetWatch.findings(in: figures, roundTrip: claim.target.roundTrip))
         let others = claim.task.others
