@@ -14,7 +14,7 @@ package final class LogQueue: Sendable {
         var dropped = 0
     }
 
-    private static let patience = Duration.seconds(1)
+    private static let patience = Duration.seconds(3)
 
     /// The queue of this process.
     static let shared: LogQueue = {
