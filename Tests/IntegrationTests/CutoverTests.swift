@@ -130,14 +130,14 @@ func waited(_ output: String) -> Double? {
         let scene = try CutoverScene()
         mkdir(scene.daemon.folder.file("state/lab.check.jsonl.new"), 0o700)
         try scene.redis.client().command("SET", "kept", "other")
-        let different = try scene.run("--no-verify", "--check", "all")
+        let different = try scene.cutOver("--no-verify", "--check", "all")
         #expect(different.end == .exited(1), "\(different.errorOutput)")
         #expect(
             different.errorOutput.contains("1 of 1 key differs, which could not all be written to a file (open "),
             "\(different.errorOutput)")
         try scene.expectAsBefore()
         try scene.redis.client().command("SET", "kept", "1")
-        let equal = try scene.run("--no-verify", "--check", "all")
+        let equal = try scene.cutOver("--no-verify", "--check", "all")
         #expect(equal.end == .exited(0), "\(equal.errorOutput)")
         #expect(equal.output.contains("equal on both sides\n"), "\(equal.output)")
         try scene.daemon.expectExit(0)
