@@ -8,12 +8,17 @@ final class GlobalCommands {
     private let scope: SessionScope
     private let databases: TaskDatabases
     private let checkpoint: SessionCheckpoint
+    private let reconciliation: ReconciliationRun
     private var barrier = GlobalBarrier(flowCount: 0)
 
-    init(_ scope: SessionScope, databases: TaskDatabases, checkpoint: SessionCheckpoint) {
+    init(
+        _ scope: SessionScope, databases: TaskDatabases, checkpoint: SessionCheckpoint,
+        reconciliation: ReconciliationRun
+    ) {
         self.scope = scope
         self.databases = databases
         self.checkpoint = checkpoint
+        self.reconciliation = reconciliation
     }
 
     func expect(flowCount: Int) { barrier = GlobalBarrier(flowCount: flowCount) }
@@ -35,6 +40,7 @@ final class GlobalCommands {
     private func run(_ command: GlobalCommand) async throws {
         let (task, flows, control) = (scope.task, scope.flows, scope.control)
         let position = await flows.positionAfterGlobal()
+        let wasReconciling = reconciliation.isPending
         var fields = checkpoint.fields(at: position)
         if let note = await scope.dataSets.flushed(command), checkpoint.isInTarget {
             fields.append((DataSetNote.field, note.text))
@@ -42,6 +48,7 @@ final class GlobalCommands {
         var flush = databases.flush(command, fields: fields)
         flush.marks = NodeMarking.marks(await flows.nodeMarkings(next: position), task: task.settings.task)
         let outcome = try await scope.retry { [flush] in try await control.run(flush) }
+        try await reconciliation.noteAgain(ifPendingBefore: wasReconciling)
         let left = outcome.left
         task.incidents.reportShared(left, command)
         if left.isEmpty, command == .flushAll {

@@ -78,8 +78,7 @@ final class ReconciliationRun {
             let removed = try await remove(through: control)
             let hasOtherTasks = scope.target.hasOtherTasks
             for applier in scope.flows.appliers { await applier.endReconciling(remembers: hasOtherTasks) }
-            try await scope.task.checkpointStore.noteReconciled(on: control)
-            isPending = false
+            try await noteDone(on: control)
             // If the target comes back in a state from before the removal, pending note included, a flow's mark shows it.
             await scope.flows.appliers.first?.noteBeside()
             logger.notice("reconciled: \(counted(Int(removed), "key")) removed that the source does not have")
@@ -88,6 +87,25 @@ final class ReconciliationRun {
             throw error
         }
         await control.close()
+    }
+
+    /// Notes that the keys are removed. The state changes before the note is written, because a flush may write the
+    /// checkpoint at the same time: a flush that read the old state finds it changed (`noteAgain`).
+    private func noteDone(on control: TargetControl) async throws {
+        isPending = false
+        do { try await scope.task.checkpointStore.noteReconciled(on: control) } catch {
+            isPending = true
+            throw error
+        }
+    }
+
+    /// Notes again that the keys are removed, after a flush has written the checkpoint with the state `wasPending`.
+    ///
+    /// - Throws: `TargetError`.
+    func noteAgain(ifPendingBefore wasPending: Bool) async throws {
+        guard wasPending, !isPending else { return }
+        let (store, control) = (scope.task.checkpointStore, scope.control)
+        try await scope.retry { try await store.noteReconciled(on: control) }
     }
 
     /// Removes the keys. In a cluster, this is repeated if a master was replaced meanwhile, because its successor may still

@@ -41,7 +41,8 @@ final class ReplicationSession {
         ttls = SessionTTLs(scope)
         let checkpoint = SessionCheckpoint(
             scope, databases: databases, reconciliation: reconciliation, ttls: ttls)
-        let globals = GlobalCommands(scope, databases: databases, checkpoint: checkpoint)
+        let globals = GlobalCommands(
+            scope, databases: databases, checkpoint: checkpoint, reconciliation: reconciliation)
         let reactions = TargetReactions(
             scope, databases: databases, checkpoint: checkpoint, reconciliation: reconciliation)
         opening = SessionOpening(
