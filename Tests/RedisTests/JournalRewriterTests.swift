@@ -406,6 +406,16 @@ import Wire
         #expect(try target.integer("DBSIZE") == 0)
     }
 
+    @Test(arguments: [0, 5]) func `a SET of a dense HyperLogLog may be a PFMERGE, whose destination keeps its TTL`(
+        transactionID: UInt64
+    ) throws {
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v136)
+        let dense = Array("HYLL".utf8) + [0] + [UInt8](repeating: 0, count: 16 + 12_288 - 5)
+        let outcome = try rewriter.rewrite(
+            ["SET", "h"].map { Array($0.utf8) } + [dense], transactionID: transactionID, into: CommandBatch())
+        #expect(outcome == .writtenDiverging(.storedExpiry))
+    }
+
     // MARK: What is not for a Redis
 
     @Test(arguments: [

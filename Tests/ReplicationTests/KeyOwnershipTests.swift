@@ -127,7 +127,7 @@ import Wire
         let lines = try scene.lines()
         #expect(!lines.contains { $0.split(separator: " ").contains(copied[...]) })
         #expect(lines.contains { $0.hasPrefix("SET \(own[20])") } && lines.contains("DEL \(own[21])"))
-        #expect(scene.incidents.totals == ["stray-copy": 2])
+        #expect(scene.incidents.totals == ["stray-copy": 2, "stored-ttl": 1])
         #expect(scene.encoder.nextLSN == 25)
     }
 
@@ -185,6 +185,6 @@ import Wire
         scene.becomeStable()
         try scene.journal([Array("SET".utf8), Array(copied.utf8), Self.merged], inSnapshot: false)
         #expect(try scene.lines().contains { $0.hasPrefix("SET \(copied)") })
-        #expect(scene.incidents.totals == [:])
+        #expect(scene.incidents.totals == ["stored-ttl": 1])
     }
 }

@@ -35,7 +35,7 @@ extension JournalRewriter {
             batch.appendString(command.argument(at: 1), command.argument(at: 2))
             // With the guard off nobody knows of deadlines.
             let mayKeepOne =
-                command.setsHyperLogLog && command.transactionID != 0
+                command.setsHyperLogLog
                 && deadlines?.mayExpire(command.argument(at: 1), database: database) ?? true
             return mayKeepOne ? .writtenDiverging(.storedExpiry) : .written
         }
