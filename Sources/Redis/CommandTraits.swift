@@ -5,6 +5,8 @@ struct CommandTraits {
     var guarded: [Int: CommandLabel] = [:]
     /// Those that have had an effect at the source.
     var effective: Set<Int> = []
+    /// Those that calculate in a JSON document.
+    var calculating: Set<Int> = []
     /// Those that write what was read at the source.
     var refreshing: Set<Int> = []
     /// Those of no record: done again with every attempt.
@@ -14,6 +16,7 @@ struct CommandTraits {
     mutating func copy(_ number: Int, of other: CommandTraits, as index: Int) {
         guarded[index] = other.guarded[number]
         if other.effective.contains(number) { effective.insert(index) }
+        if other.calculating.contains(number) { calculating.insert(index) }
         if other.refreshing.contains(number) { refreshing.insert(index) }
         if other.outsideStream.contains(number) { outsideStream.insert(index) }
     }
@@ -36,6 +39,12 @@ extension CommandBatch {
 
     /// Whether 0 in answer to the command number `index` means that the target lacks its key.
     package func isEffective(_ index: Int) -> Bool { traits.effective.contains(index) }
+
+    /// The command just begun calculates in a JSON document: Dragonfly calculates some results differently.
+    func noteCalculating() { traits.calculating.insert(commandCount - 1) }
+
+    /// Whether the reply to the command number `index` is the result of a calculation in a JSON document.
+    package func isCalculating(_ index: Int) -> Bool { traits.calculating.contains(index) }
 
     /// The commands from number `first` on write a value that was read at the source.
     package func noteRefreshing(from first: Int) {

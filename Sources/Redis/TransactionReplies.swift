@@ -170,8 +170,8 @@ struct TransactionReplies {
                 let text = errorText(in: reader.bytes, from: start)
                 unexpected.append(.init(command: number, kind: .error(text)))
             } else {
-                let isZero = shape == .integer && reader.bytes[start + 1] == UInt8(ascii: "0")
-                let kind = UnexpectedReply.Kind(shape, isZero: isZero, to: number, of: batch)
+                let reply = ReplyOutline(shape, of: reader.bytes.extracting(start..<reader.offset))
+                let kind = UnexpectedReply.Kind(reply, to: number, of: batch)
                 if let kind { unexpected.append(.init(command: number, kind: kind)) }
             }
             next = number + 1

@@ -1,9 +1,12 @@
 import Wire
 
-/// A reply that differs from what its command expects: an error, or a null, a zero or an empty array where it matters.
+/// A reply that differs from what its command expects: an error, or a null, a zero, an empty array or a number
+/// that the source calculates differently, where it matters.
 package struct UnexpectedReply: Equatable, Sendable {
     package enum Kind: Equatable, Sendable {
         case error(String), null, zero, empty
+        /// The result of a calculation in a JSON document, which Dragonfly calculates differently (Protocol 5.6 row 24).
+        case inexactNumber
         /// The command was not sent: in a cluster it needs a value from another slot, and the value exceeds a limit.
         case tooLarge(TargetLimits.Excess)
     }
@@ -27,18 +30,18 @@ package struct UnexpectedReply: Equatable, Sendable {
 
 extension UnexpectedReply.Kind {
     /// - Parameters:
-    ///   - isZero: whether the reply is the number 0.
     ///   - number: the number of the command of `batch` that the reply answers.
     ///   - isRepeated: whether the command may have been executed before, so that it finds nothing left to do.
     /// - Returns: `nil` for a reply that the command expects.
     init?(
-        _ shape: RESPReplyShape, isZero: Bool, to number: Int, of batch: CommandBatch,
+        _ reply: ReplyOutline, to number: Int, of batch: CommandBatch,
         isRepeated: @autoclosure () -> Bool = false
     ) {
-        switch shape {
+        switch reply.shape {
         case .null where batch.reportsConflicts: self = .null
-        case .integer where isZero && (batch.reportsConflicts || (batch.isEffective(number) && !isRepeated())):
+        case .integer where reply.isZero && (batch.reportsConflicts || (batch.isEffective(number) && !isRepeated())):
             self = .zero
+        case .bulk where reply.hasInexactNumber && batch.isCalculating(number): self = .inexactNumber
         case .array(elements: 0, _) where batch.reportsEmptyReplies: self = .empty
         default: return nil
         }

@@ -206,8 +206,8 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
 
 @Suite struct `The work in slots` {
     private let foo = KeySlot(of: "foo")
-    private let ok = NodeReply.shape(.simple, isZero: false)
-    private let array = NodeReply.shape(.array(elements: 2, errors: 0), isZero: false)
+    private let ok = NodeReply.outline(ReplyOutline(.simple))
+    private let array = NodeReply.outline(ReplyOutline(.array(elements: 2, errors: 0)))
 
     private func work(_ lines: String..., next: UInt64? = 10) throws -> SlotWork {
         try #require(works(split(lines, next: next)).first)
@@ -461,10 +461,10 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
                     if expectation.kind == .exec {
                         for element in 0..<Int(expectation.replies) {
                             _ = work.receive(
-                                .shape(.simple, isZero: false), for: expectation, element: element, reading)
+                                .outline(ReplyOutline(.simple)), for: expectation, element: element, reading)
                         }
                     }
-                    let reply = expectation.wantsValue ? NodeReply.value(value) : .shape(.simple, isZero: false)
+                    let reply = expectation.wantsValue ? NodeReply.value(value) : .outline(ReplyOutline(.simple))
                     _ = work.receive(reply, for: expectation, reading)
                 }
             }

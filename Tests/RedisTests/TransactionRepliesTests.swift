@@ -49,6 +49,27 @@ import Wire
             try outcome(of: text, to: batch) == .applied([.init(command: 1, kind: .error("WRONGTYPE no"))]))
     }
 
+    @Test func `a calculation in a JSON document with a result that a double may not hold, or below zero`() throws {
+        let batch = CommandBatch()
+        var profile = TargetUnderTest.redis70
+        profile.hasJSON = true
+        var rewriter = JournalRewriter(profile: profile, source: .v136)
+        let results = ["7", "-7", "[999999999999999]", "[1,-1]", "9007199254740993", "[null]"]
+        for _ in results {
+            let command = ["JSON.NUMINCRBY", "k", "$.a", "1"].map { Array($0.utf8) }
+            #expect(try rewriter.rewrite(command, into: batch) == .written)
+        }
+        // Text with such a number in answer to another command means nothing.
+        batch.append(["GET", "k"].map { Array($0.utf8) })
+        batch.seal(checkpoint: nil)
+        let replies = (results + ["-1"]).map { "$\($0.utf8.count)\r\n\($0)\r\n" }
+        let text =
+            "+OK\r\n" + String(repeating: "+QUEUED\r\n", count: replies.count) + "*\(replies.count)\r\n"
+            + replies.joined()
+        let unexpected = [1, 3, 4].map { UnexpectedReply(command: $0, kind: .inexactNumber) }
+        #expect(try outcome(of: text, to: batch) == .applied(unexpected))
+    }
+
     @Test func `a command that is not queued`() throws {
         let text = "+OK\r\n+QUEUED\r\n-ERR unknown command\r\n-EXECABORT because of previous errors\r\n"
         #expect(

@@ -151,7 +151,8 @@ package final class NodeLink {
     private func finishArray(_ expectation: NodeExpectation) {
         elements = nil
         head += 1
-        handlers.onReply(.shape(.array(elements: Int(expectation.replies), errors: 0), isZero: false), expectation, nil)
+        let array = RESPReplyShape.array(elements: Int(expectation.replies), errors: 0)
+        handlers.onReply(.outline(ReplyOutline(array)), expectation, nil)
     }
 
     /// The parts of which replies are outstanding.
@@ -180,7 +181,6 @@ extension ByteReader {
             return value.errorText.map { .error($0) } ?? .value(value)
         }
         guard let shape = try scanReply() else { return nil }
-        let isZero = shape == .integer && bytes[start + 1] == UInt8(ascii: "0")
-        return .shape(shape, isZero: isZero)
+        return .outline(ReplyOutline(shape, of: bytes.extracting(start..<offset)))
     }
 }

@@ -30,8 +30,7 @@ package struct NodeExpectation: Equatable, Sendable {
 
 /// A node's reply, reduced to what is needed.
 package enum NodeReply: Equatable, Sendable {
-    /// - `isZero`: whether the reply is the integer 0.
-    case shape(RESPReplyShape, isZero: Bool)
+    case outline(ReplyOutline)
     case value(RESPValue)
     case error(String)
 }

@@ -268,7 +268,7 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
         switch reply {
         case .error(let text): interrupt(index, by: text, at: commands.first(of: index), reading)
         case .value(let value) where value.text == mark?.text: finish(index)
-        case .value, .shape: parts[index].state = .ready
+        case .value, .outline: parts[index].state = .ready
         }
         // If the question could not be answered, the part stays in doubt.
         if interruptedParts.remove(index) != nil { parts[index].state = .inDoubt }
@@ -330,10 +330,10 @@ package final class SlotWork: @unchecked Sendable {  // confined to the queue of
             // A repeated command may find a value that later commands have written to its key.
             if isRepeats(command, isRepeated), text.hasPrefix("WRONGTYPE") { return }
             add(refusal)
-        case .shape(let shape, let isZero):
+        case .outline(let outline):
             guard let number, let batch else { return }
             let kind = UnexpectedReply.Kind(
-                shape, isZero: isZero, to: number, of: batch, isRepeated: isRepeats(command, isRepeated))
+                outline, to: number, of: batch, isRepeated: isRepeats(command, isRepeated))
             if let kind { add(UnexpectedReply(command: number, kind: kind)) }
         }
     }

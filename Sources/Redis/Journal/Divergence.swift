@@ -49,7 +49,7 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .saturatedBits:
             "a BITFIELD with OVERFLOW SAT that goes below 0 of an unsigned number makes it the highest one at the source, and 0 at a Redis"
         case .jsonModules:
-            "Dragonfly merges below the root of a document, and calculates with fractions, in another way than RedisJSON"
+            "Dragonfly merges below the root of a document, and calculates with fractions, beyond 2^53 and below zero, in another way than RedisJSON"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

@@ -6,9 +6,11 @@ extension JournalCommand {
     var mayDifferInRedisJSON: Bool {
         guard argumentCount >= 4 else { return false }
         if name == "JSON.MERGE" { return !argument(at: 2).isJSONRoot }
-        guard name == "JSON.NUMINCRBY" || name == "JSON.NUMMULTBY" else { return false }
-        return parseInteger(argument(at: 3)) == nil
+        return calculatesInJSON && parseInteger(argument(at: 3)) == nil
     }
+
+    /// Whether the command calculates in a document. Dragonfly does so in double, and before v1.40 keeps no negative result.
+    var calculatesInJSON: Bool { name == "JSON.NUMINCRBY" || name == "JSON.NUMMULTBY" }
 }
 
 extension RawSpan {

@@ -75,8 +75,7 @@ package struct JournalRewriter {
         case .dragonflyCluster: return cluster(command)
         case .json:
             guard profile.hasJSON else { return .unsupported(.json) }
-            let outcome = copy(command, to: batch)
-            return command.mayDifferInRedisJSON ? .writtenDiverging(.jsonModules) : outcome
+            return json(command, to: batch)
         case .bloom: return .unsupported(.bloom)
         case .search: return .unsupported(.searchIndex)
         case .throttle: return .unsupported(.throttle)
@@ -85,6 +84,13 @@ package struct JournalRewriter {
 
     private func copy(_ command: borrowing JournalCommand, to batch: CommandBatch) -> RewriteOutcome {
         batch.append(command)
+        return .written
+    }
+
+    private func json(_ command: borrowing JournalCommand, to batch: CommandBatch) -> RewriteOutcome {
+        batch.append(command)
+        if command.mayDifferInRedisJSON { return .writtenDiverging(.jsonModules) }
+        if command.calculatesInJSON { batch.noteCalculating() }
         return .written
     }
 

@@ -10,6 +10,8 @@ enum ReplyMeaning: Equatable {
     case builtValueGone
     /// The entries that an XCLAIM names are not in the stream.
     case entriesGone
+    /// The target's result of a calculation in a JSON document may not be the source's.
+    case calculationInDoubt
     /// A sweep of elements whose TTLs have passed did not remove all of them.
     case elementsLeft
     /// It is not known whether an element had expired at the source when the command ran.

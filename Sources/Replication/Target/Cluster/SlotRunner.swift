@@ -267,7 +267,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private func marked(_ endpoint: Endpoint, _ reply: NodeReply) {
         guard case .error(let text) = reply else {
             // The field is new although it held an earlier mark. Only a flush by somebody removes that.
-            if case .shape(_, isZero: false) = reply, !evictsMarks, let slot = watch.replacedSlot(at: endpoint) {
+            if case .outline(let outline) = reply, !outline.isZero, !evictsMarks, let slot = watch.replacedSlot(at: endpoint) {
                 return onReport(.incomplete(endpoint, slot, .emptied))
             }
             watch.confirmed(at: endpoint, in: view.topology)
