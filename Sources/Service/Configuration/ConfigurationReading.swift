@@ -1,4 +1,4 @@
-/// A configuration while it is read: the values so far, where they are in the file, and the faults.
+/// A configuration while it is read: the values so far, their places in the file, and the faults.
 struct ConfigurationReading {
     typealias Position = ConfigurationProblem.Position
 

@@ -23,10 +23,10 @@ package struct CutoverUndo: Sendable {
         self.directory = directory
     }
 
-    /// Removes the position, then the marks of the cut-over.
+    /// Invalidates the task's position, then removes the marks of the cut-over.
     ///
-    /// The position goes first, wherever it is stored: clients have written to the target, so the source's journal from
-    /// there on no longer describes how the two sides differ.
+    /// The position goes first, wherever it is stored: clients have written to the target, so what the source has journaled
+    /// since no longer describes how the two sides differ.
     ///
     /// - Returns: what was done, for the operator.
     /// - Throws: `CutoverFailure`
@@ -66,10 +66,10 @@ package struct CutoverUndo: Sendable {
         do throws(SystemError) {
             try settings.checkpoint.resyncMark?.set()
         } catch {
-            // Without the folder there is no position in it either, as on another host.
+            // Another host may lack the folder; then no position is in it either.
             guard error.errno == ENOENT else { throw error }
         }
-        // The position at the target may belong to a task on another host or with another state directory.
+        // Remove the positions at the target too: the task may start on another host, or with another state directory.
         let positions = fields.filter { $0.hasPrefix("flow:") }
         if wasNoted || !positions.isEmpty {
             try await control.update(key, set: [:], remove: [CheckpointKey.cutOverField] + positions)
