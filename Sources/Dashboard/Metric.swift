@@ -7,7 +7,7 @@ package struct Metric: Sendable {
     package let name: String
     package let kind: Kind
     package let help: String
-    /// The labels that tell its samples apart.
+    /// The names of the labels in which its samples differ.
     package let labels: [String]
 
     private init(_ name: String, _ kind: Kind, _ help: String) { self.init(name, kind, [], help) }

@@ -6,7 +6,7 @@ import Replication
 /// Makes requests to a running task over its Unix socket. Blocking, for the command line.
 package struct ControlClient: Sendable {
     package enum Failure: Error, CustomStringConvertible {
-        /// Nothing listens: there is no socket, or a killed process left it behind.
+        /// Nothing listens: there is no socket, or only that of a killed process.
         case notRunning(String)
         case notPermitted(String)
         /// This user may not do it by other means, such as a signal, either. Carries the reason.

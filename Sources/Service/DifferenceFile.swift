@@ -4,9 +4,10 @@ import Link
 
 /// The file of differing keys, one line of JSON per key.
 ///
-/// A regular file is always replaced by a new one as soon as the comparison begins. The old content describes an earlier
-/// comparison, and the old file may belong to another user. If root runs the command, the new file gets the owner of its
-/// folder, which is the task's own folder, so that the task's user can replace the file later.
+/// A new file replaces a regular file as soon as the comparison begins: the old content describes an earlier comparison, and
+/// the old file may belong to another user. (If the folder is not writable, the file is emptied instead.) If root runs the
+/// command, the new file gets the owner of its folder, which is the task's own folder, so that the task's user can replace
+/// the file later.
 final class DifferenceFile: Sendable {
     private static let mode: mode_t = 0o640
 
@@ -65,7 +66,7 @@ final class DifferenceFile: Sendable {
 
     private static func replace(_ path: String) throws(SystemError) -> Int32 {
         let temporary = path + ".new"
-        // A killed command may have left this file behind.
+        // A killed command may have left this file.
         unlink(temporary)
         let descriptor = Glibc.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Tells a user that the configuration was read without passwords that its task may have. Files in `/etc/credstore` are for
+/// Warns a user that the configuration was read without passwords that its task may have. Files in `/etc/credstore` are for
 /// root and, while it runs, for the task's unit.
 package enum HiddenCredentials {
     /// - Returns: a message for the user; `nil` if nothing is hidden.

@@ -170,8 +170,8 @@ package struct CutoverService: Sendable {
 
     /// Renews the pause, so that clients have time to move and the task has time to leave.
     ///
-    /// If this process stood still, in a stopped terminal or a stopped machine, the first pause may have ended before. The
-    /// source has then taken writes that this cut-over has not seen.
+    /// If this process was suspended, with its terminal or its machine, the first pause may have ended before. The source has
+    /// then taken writes that this cut-over has not seen.
     private func prolong(_ pause: WritePause, of task: CutoverTask) async throws {
         try await pause.begin(for: request.pauseLimit)
         guard await pause.isUnbroken else {
@@ -179,7 +179,7 @@ package struct CutoverService: Sendable {
                 "the pause of \(request.pauseLimit.components.seconds) s was over before it could be made longer: writers have gone on",
                 .notDone, advice: "--pause-limit allows more time")
         }
-        // After the machine stood still, the clock may not show it, but the source's position does.
+        // The clock may not show that the machine was suspended, but the source's position does.
         _ = try await CutoverArrival(task: task, source: pause, deadline: .now + reserve).waitWhilePaused()
     }
 
