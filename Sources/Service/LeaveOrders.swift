@@ -18,7 +18,7 @@ extension TaskControl.Stop {
     /// The log message for a request that came over the control socket.
     ///
     /// - Parameters:
-    ///   - target: where clients write to after a cut-over.
+    ///   - target: the server that clients write to after a cut-over.
     ///   - undo: the command that lets the task start again.
     func announcement(target: String, undo: String) -> String {
         guard isCutover else { return "asked over its socket to leave, as 'df2redis stop' does" }

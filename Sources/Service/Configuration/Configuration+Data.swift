@@ -25,7 +25,7 @@ extension Configuration {
         /// For data that Redis has no equivalent for.
         package var onUnsupported = Reaction.stop
 
-        /// For TTLs of set members, and of hash fields where the target has none.
+        /// For TTLs of set members, and of hash fields if the target has no TTLs for them.
         package var memberTTL = MemberTTL.timer
     }
 
@@ -36,7 +36,7 @@ extension Configuration {
         package var guardWindow = Duration.seconds(60)
     }
 
-    /// Where the position in the stream is kept, so that a restart goes on instead of beginning anew.
+    /// Where the position in the stream is stored, so that a restart continues from it.
     package struct Checkpoint: Sendable, Equatable {
         package enum Store: String, Sendable, CaseIterable {
             /// In the target, in the transaction of the data itself: exactly once.

@@ -6,9 +6,9 @@
 package struct Configuration: Sendable, Equatable {
     /// The task's name, of `[A-Za-z0-9._@-]`: part of file names, of the checkpoint's key and of every log record.
     package var taskName = ""
-    /// Where the task keeps its files.
+    /// The folder of the task's files.
     package var stateDirectory = ""
-    /// Where the task writes its state for other programs to read.
+    /// The file to which the task writes its state for other programs.
     package var statusFile = ""
 
     package var source = Source()

@@ -3,7 +3,7 @@ import Glibc
 /// Reads a task's configuration from its YAML file.
 ///
 /// Every fault of the file is found in one go and reported with its place, so that an operator corrects them together.
-/// A configuration of df2redis v2.x loads as it is; keys of it that mean nothing here are named in warnings.
+/// A configuration of df2redis v2.x loads as it is; warnings name its keys that have no meaning any more.
 package struct ConfigurationLoader: Sendable {
     /// The environment variables. Only systemd's `CREDENTIALS_DIRECTORY` and `STATE_DIRECTORY` are used; nothing is
     /// expanded.

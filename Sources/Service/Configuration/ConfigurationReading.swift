@@ -93,7 +93,7 @@ struct ConfigurationReading {
         }
     }
 
-    /// What to say of a key that does not exist: the name that was meant, or where it belongs, or what there is.
+    /// The message about an unknown key: the name that was probably meant, or the key's right section, or the valid names.
     private static func unknown(_ key: String, in section: String) -> String {
         let names = names(in: section)
         if let name = KeySuggestion.nearest(to: key, among: names) { return "unknown key; did you mean '\(name)'?" }

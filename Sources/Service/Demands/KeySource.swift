@@ -1,6 +1,6 @@
 import Replication
 
-/// Where the keys for `df2redis refresh` come from: the command line, a file, or standard input.
+/// The source of the keys for `df2redis refresh`: the command line, a file, or standard input.
 ///
 /// Each line of a file is recognised on its own: as a line of `*.dead-letters.jsonl`, as a line from `df2redis check`, or
 /// else as the plain key. The file is read block by block.
