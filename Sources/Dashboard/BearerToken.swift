@@ -1,4 +1,4 @@
-/// The token that a request must bring, if one is set.
+/// The token that a request must carry, if one is set.
 package struct BearerToken: Sendable {
     private let text: [UInt8]
 
@@ -11,7 +11,7 @@ package struct BearerToken: Sendable {
         else { return false }
         let given = Array(header.dropFirst(Self.scheme.count).utf8)
         guard given.count == text.count else { return false }
-        // All of it is compared, wherever the difference is: the time says nothing.
+        // Compare all bytes, so that the time does not reveal where the first difference is.
         return zip(given, text).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
     }
 

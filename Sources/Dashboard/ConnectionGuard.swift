@@ -1,9 +1,10 @@
 import NIOCore
 
-/// Bounds what one client can cost: so many bytes until it gets an answer, and so much time until an answer has gone out.
+/// Limits what one client can cost: the bytes that it sends before it gets an answer, and the time until an answer has gone
+/// out.
 ///
-/// It sees bytes, before HTTP does: the decoder bounds headers, but neither a URL nor a body. A client that sends slowly,
-/// reads slowly or does nothing is closed alike.
+/// The handler counts bytes below HTTP, because the decoder limits headers, but neither a URL nor a body. A client that
+/// sends slowly, reads slowly or does nothing is disconnected in the same way.
 final class ConnectionGuard: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer

@@ -5,7 +5,7 @@ import Glibc
 package struct ControlSocket: Sendable, Equatable {
     package static let fileName = "control.sock"
     private static let group = "df2redis"
-    /// What `sockaddr_un` has room for.
+    /// The longest path that fits into `sockaddr_un`, in bytes.
     package static let longestPath = 107
 
     package let folder: String
@@ -25,7 +25,8 @@ package struct ControlSocket: Sendable, Equatable {
         }
     }
 
-    /// Makes the folder. A socket that a killed process has left is replaced, one that somebody listens on is not.
+    /// Creates the folder, and checks that no process listens on the socket. (The server replaces a socket file that a
+    /// killed process has left.)
     ///
     /// - Throws: `SystemError`, `Failure`.
     func prepare() throws {
@@ -37,11 +38,11 @@ package struct ControlSocket: Sendable, Equatable {
         }
     }
 
-    /// For the user and the group only; the group is `df2redis` where there is one and we may give it.
+    /// Lets only the user and the group use the socket. The group is `df2redis` if it exists and this process may set it.
     ///
     /// - Throws: `SystemError`
     func restrict() throws(SystemError) {
-        // Where we may not, the group stays our own.
+        // If this process may not set the group, it stays our own.
         if let entry = getgrnam(Self.group) { _ = chown(path, uid_t.max, entry.pointee.gr_gid) }
         if chmod(path, 0o660) != 0 { throw SystemError("chmod", errno: errno, peer: path) }
     }

@@ -5,18 +5,19 @@ package import Logging
 import NIOCore
 import NIOPosix
 
-/// The task's HTTP server: the page and the figures over TCP, and the same with the right to stop over a Unix socket.
+/// The task's HTTP server: it serves the page and the figures over TCP and over a Unix socket, and requests such as a stop
+/// over the Unix socket alone.
 ///
-/// It has one thread of its own and never delays the replication: a socket that cannot be opened is logged once and tried
-/// again, and what clients may cost is bounded (`ConnectionLimits`).
+/// It has one thread of its own and never delays the replication. A page that cannot be opened is logged once and tried
+/// again, a Unix socket that cannot be opened is only logged. The cost of clients is limited (`ConnectionLimits`).
 package actor DashboardServer {
     package struct Settings: Sendable {
         package var address = ListenAddress.none
         package var token: BearerToken?
-        /// The Unix socket; `nil`: none.
+        /// The Unix socket; `nil` for none.
         package var controlSocket: ControlSocket?
         package var limits = ConnectionLimits()
-        /// How long a socket that cannot be opened is left alone before it is tried again.
+        /// The time before the page is tried again if it cannot be opened.
         package var retryInterval = Duration.seconds(5)
 
         package init() {}
@@ -41,9 +42,9 @@ package actor DashboardServer {
         executor = EventLoopExecutor(group.next())
     }
 
-    /// Opens the sockets, as soon and as often as it takes; returns at once.
+    /// Opens the sockets in the background, and returns at once.
     ///
-    /// - Parameter control: what may be asked for over the Unix socket.
+    /// - Parameter control: the requests that are allowed over the Unix socket.
     package func start(_ control: TaskControl) {
         if settings.address != .none {
             let routes = Routes(report: report, door: .network(settings.token))
@@ -55,14 +56,14 @@ package actor DashboardServer {
         }
     }
 
-    /// Says nothing from here on: the task ends, and its last lines are for the reason.
+    /// Stops logging: the task ends, and the last lines of the log are to give the reason.
     package nonisolated func beSilent() { isSilent.withLock { $0 = true } }
 
     private nonisolated func say(_ text: Logger.Message, level: Logger.Level = .notice) {
         isSilent.withLock { if !$0 { logger.log(level: level, text) } }
     }
 
-    /// Closes everything. A name server that does not answer is not waited for: the process ends now.
+    /// Closes everything. It waits for `stopLimit` at most, because a name server may not answer and the process ends now.
     package func stop() async {
         beSilent()
         await open.stop()
@@ -73,7 +74,7 @@ package actor DashboardServer {
         let (ends, end) = AsyncStream.makeStream(of: Void.self)
         let closing = Task { [tasks, group] in
             for task in tasks { await task.value }
-            // A connection that was accepted last is still registered, and closed, before the loop ends.
+            // Lets the loop register, and close, a connection that was accepted last.
             for _ in 0..<2 { try? await group.next().submit {}.get() }
             try? await group.shutdownGracefully()
             end.yield()

@@ -1,19 +1,20 @@
 import HTTPTypes
 import Replication
 
-/// What an operator asks a task for over its Unix socket (`TaskDemands`).
+/// Answers the requests of an operator over the task's Unix socket (`TaskDemands`).
 ///
 /// | request | answer |
 /// |---|---|
 /// | `POST /api/verify?keysPerSecond=N` | 202, the pass, and whether it was under way already |
 /// | `GET /api/verify` | 200, the last pass |
-/// | `POST /api/verify/stop?number=N` | 202 |
-/// | `POST /api/refresh?keysPerSecond=N`, a `KeyListBody` | 202, how many keys are asked for, and a mark |
-/// | `GET /api/refresh?before=MARK` | 200, how far they are |
-/// | `POST /api/streams` | 202, streams with groups that are asked for |
+/// | `POST /api/verify/stop?number=N` | 202, the last pass |
+/// | `POST /api/refresh?keysPerSecond=N`, a `KeyListBody` | 202, how many keys will be read, and a mark |
+/// | `POST /api/refresh/waiting?keysPerSecond=N` | the same for the keys that wait already |
+/// | `GET /api/refresh?before=MARK` | 200, how many of the keys still wait |
+/// | `POST /api/streams` | 202, how many streams with consumer groups will be read |
 /// | `GET /api/streams` | 200, how many of them wait |
 ///
-/// 409 with a reason where the task cannot.
+/// The answer is 409 with a reason if the task cannot do it.
 struct DemandRoutes: Sendable {
     let demands: TaskDemands
     let report: TaskReport
@@ -24,7 +25,7 @@ struct DemandRoutes: Sendable {
         case notAllowed(String)
     }
 
-    /// - Returns: `nil` when nothing is asked of it.
+    /// - Returns: `nil` if the path is none of these.
     func answer(_ method: HTTPRequest.Method, _ target: RequestTarget, body: [UInt8]) -> Answer? {
         do throws(TaskDemands.Refusal) {
             switch (target.path, method) {
@@ -52,7 +53,7 @@ struct DemandRoutes: Sendable {
             case ("/api/refresh", .get):
                 return document(.ok, RefreshRest(demands.rest(before: UInt64(target.number("before") ?? 0))))
             case ("/api/streams", .post):
-                // Asked for before it is looked how many wait.
+                // Request the streams before counting how many wait.
                 let asked = try demands.fetchStreams()
                 return document(.accepted, StreamsDocument(demands, asked: asked))
             case ("/api/streams", .get): return document(.ok, StreamsDocument(demands))

@@ -8,7 +8,7 @@ package final class EventLog: Sendable {
         package var time: Int64
         package var level: Logger.Level
         package var message: String
-        /// The event's word, such as `fullSyncDone`; `nil` for a record that is none of them.
+        /// The event's name, such as `fullSyncDone`; `nil` for a record without one.
         package var event: String?
         package var flow: String?
     }
@@ -28,14 +28,15 @@ package final class EventLog: Sendable {
         }
     }
 
-    /// A logger that writes where `logger` writes, and notes here what is worth it.
+    /// Returns a logger that writes where `logger` writes, and also notes the records that belong here.
     package func noting(_ logger: Logger) -> Logger {
         let handler = NotingLogHandler(logger.handler, log: self)
         return Logger(label: logger.label) { _ in handler }
     }
 }
 
-/// A log handler in front of another one: what is a notice or more is noted, whether it is logged or not.
+/// A log handler in front of another one: it notes each record of level notice or above, whether the record is logged or
+/// not.
 private struct NotingLogHandler: LogHandler {
     private static let least = Logger.Level.notice
     private var wrapped: any LogHandler

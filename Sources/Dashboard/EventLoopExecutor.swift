@@ -1,7 +1,7 @@
 import NIOCore
 
-/// Runs tasks on an event loop's thread: what HTTP costs, it costs this thread, and none of Swift's pool, where the
-/// replication is coordinated.
+/// Runs tasks on an event loop's thread, so that HTTP takes no time from Swift's cooperative pool, where the replication is
+/// coordinated.
 final class EventLoopExecutor: TaskExecutor {
     private let loop: any EventLoop
 

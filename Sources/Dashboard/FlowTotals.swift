@@ -1,7 +1,7 @@
 import Dragonfly
 import Replication
 
-/// What the flows of all sessions together have received and applied: a flow's own figures begin anew with each session.
+/// The figures of each flow over all sessions. (A flow's own figures begin anew with each session.)
 package struct FlowTotals: Equatable, Sendable {
     package struct Counts: Equatable, Sendable {
         package var receivedBytes: UInt64 = 0
@@ -19,14 +19,14 @@ package struct FlowTotals: Equatable, Sendable {
         }
     }
 
-    /// By flow number: of sessions that are over, and of the present one.
+    /// The counts of ended sessions and of the present one, by flow number.
     private var past: [Counts] = []
     private var present: [Counts] = []
     private var endedSession = 0
 
     package init() {}
 
-    /// By flow number.
+    /// The counts of all sessions, by flow number.
     package var flows: [Counts] {
         (0..<max(past.count, present.count)).map { index in
             (past.indices.contains(index) ? past[index] : Counts())
@@ -36,7 +36,7 @@ package struct FlowTotals: Equatable, Sendable {
 
     package var all: Counts { flows.reduce(Counts(), +) }
 
-    /// Figures of a session that is not over; others mean nothing.
+    /// Takes in the figures of the present session; ignores those of ended sessions.
     mutating func update(_ status: ReplicationStatus) {
         guard status.session > endedSession, !status.flows.isEmpty else { return }
         for flow in status.flows {

@@ -23,7 +23,7 @@ struct HTTPService: ServerChildChannel {
             maxHeaderFieldCount: limits.headerCount)
         http = HTTP1Channel(
             responder: { request, writer, _ in
-                // What a client may send is bounded below HTTP.
+                // `ConnectionGuard` limits below HTTP what a client may send.
                 let body =
                     takesBodies && request.method == .post
                     ? try await request.body.collect(upTo: limits.requestBytes) : ByteBuffer()

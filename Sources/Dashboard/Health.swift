@@ -1,12 +1,12 @@
-/// Whether something is as it should be, and if not: why, for programs and for people.
+/// Whether the task is healthy, or ready; if not, the reason for programs and for people.
 package enum Health: Equatable, Sendable {
     case good
     case bad(Code, String)
 
     package enum Code: String, Sendable, CaseIterable {
-        /// The coordinator does not get its turn.
+        /// The coordinator does not run.
         case noBeat = "no-beat"
-        /// A part that moves data does not get its turn.
+        /// A part that moves data does not run.
         case hanging
         /// The source cannot be reached, or refuses.
         case sourceLost = "source-lost"

@@ -1,12 +1,12 @@
 package import Replication
 
-/// Keys as the body of a request: of any bytes, and many at once.
+/// A list of keys as the body of a request. A key may contain any bytes.
 ///
 /// ```
 /// each key:  u32 LE database | u32 LE bytes of the key | key
 /// ```
 package struct KeyListBody: Sendable {
-    /// What a task takes in one request.
+    /// The maximum number of bytes in one request.
     package static let longest = 1 << 20
     private static let headBytes = 8
 
@@ -14,7 +14,7 @@ package struct KeyListBody: Sendable {
 
     package init() {}
 
-    /// - Returns: `false` when it is full, and the key is not in it.
+    /// - Returns: `false` if there is no room for the key, which is then not in the list.
     package mutating func append(_ key: RefreshKey) -> Bool {
         guard Self.hasRoom(for: key), bytes.count + Self.headBytes + key.key.count <= Self.longest else { return false }
         for number in [key.database, UInt32(key.key.count)] {
@@ -24,10 +24,10 @@ package struct KeyListBody: Sendable {
         return true
     }
 
-    /// It fits in a body of its own.
+    /// Whether the key fits in a body of its own.
     package static func hasRoom(for key: RefreshKey) -> Bool { headBytes + key.key.count <= longest }
 
-    /// - Returns: `nil` when it is not exactly a list of keys.
+    /// - Returns: `nil` if the body is not exactly a list of keys.
     package static func keys(in body: [UInt8]) -> [RefreshKey]? {
         var keys: [RefreshKey] = []
         var rest = body[...]

@@ -1,12 +1,12 @@
-/// Where the page listens.
+/// The address that the page listens on.
 package enum ListenAddress: Sendable, Equatable {
     case none
     /// The first free port from here on, for several tasks on one machine.
     case firstFree(host: String, port: UInt16)
-    /// This one, however long it is taken. An empty host is all interfaces, port 0 any port.
+    /// Only this address, however long it is in use. An empty host means all interfaces, port 0 any port.
     case fixed(host: String, port: UInt16)
 
-    /// Ports that are tried before any is taken.
+    /// The number of ports to try before any free port is taken.
     private static let span: UInt16 = 100
 
     /// The ports of one attempt, in order.
@@ -18,7 +18,8 @@ package enum ListenAddress: Sendable, Equatable {
         }
     }
 
-    /// The hosts of one attempt: all interfaces are those of IPv6 with IPv4 in them, or IPv4's where there is no IPv6.
+    /// The hosts of one attempt. For all interfaces they are IPv6's, which include IPv4, and then IPv4's if there is no
+    /// IPv6.
     var hosts: [String] {
         switch self {
         case .none: []

@@ -7,7 +7,7 @@ package struct Metric: Sendable {
     package let name: String
     package let kind: Kind
     package let help: String
-    /// What its samples are told apart by.
+    /// The names of the labels in which its samples differ.
     package let labels: [String]
 
     private init(_ name: String, _ kind: Kind, _ help: String) { self.init(name, kind, [], help) }
@@ -20,7 +20,7 @@ package struct Metric: Sendable {
     }
 }
 
-/// Units are seconds and bytes. Counters go over all sessions of a process.
+/// Units are seconds and bytes. Counters cover all sessions of a process.
 extension Metric {
     package static let all = [
         info, phase, up, ready, startTime,

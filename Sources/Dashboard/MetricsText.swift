@@ -122,7 +122,8 @@ struct MetricsText {
         if let value { sample(metric, [], value) }
     }
 
-    /// A sample for each of `names` from the first scrape on: `increase()` does not see what a sample begins with.
+    /// A sample for each of `names` from the first scrape on, because `increase()` does not count the first value of a
+    /// sample.
     private mutating func add(_ metric: Metric, by label: String, _ values: [String: Int], of names: [String]) {
         begin(metric)
         for name in Set(names).union(values.keys).sorted() { sample(metric, [(label, name)], values[name, default: 0]) }
@@ -146,7 +147,7 @@ struct MetricsText {
     }
 }
 
-/// A number whose text Prometheus reads as it is.
+/// A number whose description is valid for Prometheus.
 private protocol Figure: CustomStringConvertible {}
 extension Int: Figure {}
 extension UInt64: Figure {}

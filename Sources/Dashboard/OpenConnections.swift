@@ -1,14 +1,14 @@
 import Base
 import NIOCore
 
-/// The connections of a server that are open, to be closed when it stops.
+/// The open connections of a server, which are closed when it stops.
 ///
-/// A connection that has been made ready and that nobody handles ends the process (`NIOAsyncWriter`), so a server that stops
-/// makes no more ready, and lets those be handled first that are.
+/// A connection that is set up but never handled crashes the process (`NIOAsyncWriter`). A server that stops therefore sets
+/// up no more connections, and waits until the existing ones are handled.
 final class OpenConnections: Sendable {
     private struct State {
         var channels: [ObjectIdentifier: any Channel] = [:]
-        /// Connections that are not handled yet.
+        /// The number of connections that are not handled yet.
         var unhandled = 0
         var isStopping = false
     }
@@ -20,7 +20,7 @@ final class OpenConnections: Sendable {
 
     var count: Int { state.withLock { $0.channels.count } }
 
-    /// - Returns: `false` when no more are taken.
+    /// - Returns: `false` if the server stops and takes no more connections.
     func insert(_ channel: any Channel) -> Bool {
         let isTaken = state.withLock { state in
             if state.isStopping { return false }
@@ -36,7 +36,7 @@ final class OpenConnections: Sendable {
         return isTaken
     }
 
-    /// A connection that was inserted is handled, or will never be ready.
+    /// Call this when an inserted connection is handled, or when its setup has failed.
     func noteHandled() { state.withLock { $0.unhandled -= 1 } }
 
     /// Takes no more connections, and waits until those that were taken are handled.

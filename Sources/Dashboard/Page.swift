@@ -1,7 +1,8 @@
-/// The page at `/`: one document that needs nothing from elsewhere.
+/// The page at `/`: one document without external resources.
 ///
-/// It holds no figures. Its script asks `/api/status` each second, and the events, the incidents and the last verification each five;
-/// history is what it has seen itself, five minutes of it, so that a page which is left open for days stays as small.
+/// It contains no figures. Its script requests `/api/status` every second, and the events, the incidents and the last
+/// verification every five seconds. It keeps five minutes of what it has seen as history, so a page that stays open for
+/// days does not grow.
 enum Page {
     static let contentType = "text/html; charset=utf-8"
 

@@ -1,4 +1,4 @@
-/// What the page does. Text comes in as text, never as HTML: a key may be called anything.
+/// The page's script. It inserts text as text and never as HTML, because a key may have any name.
 enum PageScript {
     static let javaScript = #"""
         "use strict";

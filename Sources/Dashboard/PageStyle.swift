@@ -1,4 +1,4 @@
-/// How the page looks: light and dark as the reader's system is, one column on a phone.
+/// The page's style sheet: light or dark as the reader's system is, and one column on a phone.
 enum PageStyle {
     static let css = #"""
         :root {

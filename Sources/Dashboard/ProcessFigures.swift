@@ -1,14 +1,14 @@
 import Base
 import Glibc
 
-/// What this process costs the machine.
+/// The resources that this process uses.
 struct ProcessFigures: Sendable {
     /// User and system time since the process began.
     var processorTime = Duration.zero
     var residentBytes = 0
     var openDescriptors = 0
 
-    /// Reads them from the kernel; what it does not say is zero.
+    /// Reads the figures from the kernel; a figure that is not available is zero.
     static func now() -> ProcessFigures {
         var figures = ProcessFigures()
         var usage = rusage()
@@ -21,7 +21,7 @@ struct ProcessFigures: Sendable {
             figures.residentBytes = pages * Int(sysconf(Int32(_SC_PAGESIZE)))
         }
         if let folder = opendir("/proc/self/fd") {
-            // Without `.`, `..` and the folder's own.
+            // Without `.`, `..` and the descriptor of the folder itself.
             figures.openDescriptors = -3
             while readdir(folder) != nil { figures.openDescriptors += 1 }
             closedir(folder)

@@ -2,13 +2,13 @@ import HTTPTypes
 import HummingbirdCore
 import NIOCore
 
-/// What is answered to a request. Each answer is made from what is in memory: nothing is waited for.
+/// Answers requests from what is in memory, without waiting.
 struct Routes: Sendable {
-    /// Where a request comes from decides what it may do.
+    /// The way by which a request comes, which decides what the request may do.
     enum Door: Sendable {
-        /// TCP: whoever reaches the port may read, if it has the token where one is set.
+        /// TCP: any client may read; if a token is set, only with the token.
         case network(BearerToken?)
-        /// The task's Unix socket: whoever may open it may read, and may stop the task.
+        /// The task's Unix socket: a client that may open it may read, and may control the task.
         case control(TaskControl)
     }
 
@@ -17,7 +17,7 @@ struct Routes: Sendable {
 
     private static let json = "application/json"
 
-    /// Requests may bring more than their heads.
+    /// Whether a request may have a body.
     var takesBodies: Bool { if case .control = door { true } else { false } }
 
     func respond(to request: HTTPRequest, body: [UInt8] = []) -> Response {
@@ -29,7 +29,7 @@ struct Routes: Sendable {
         guard request.method == .get || request.method == .head else {
             return refuse(.methodNotAllowed, "this server is read only", allow: "GET, HEAD")
         }
-        // The page has no figures in it: it asks for the token, and for the figures with it.
+        // The page contains no figures: it asks for the token, and then for the figures with the token.
         if path != "/", case .network(let token?) = door, !token.accepts(request.headerFields[.authorization]) {
             var response = refuse(.unauthorized, "this task's figures need the token of dashboard.token")
             response.headers[.wwwAuthenticate] = "Bearer realm=\"df2redis\""
@@ -38,14 +38,14 @@ struct Routes: Sendable {
         return read(path) ?? refuse(.notFound, "there is nothing at this path")
     }
 
-    /// What the Unix socket alone is for.
+    /// Answers the requests that only the Unix socket allows.
     private func command(
         _ method: HTTPRequest.Method, _ target: RequestTarget, _ body: [UInt8], _ control: TaskControl
     ) -> Response? {
         switch target.path {
         case "/api/stop":
             guard method == .post else { return refuse(.methodNotAllowed, "POST stops the task", allow: "POST") }
-            // A cut-over knows that nothing is on its way.
+            // A cut-over turns draining off if nothing is on its way to the target.
             let wish = TaskControl.Stop(drains: target["drain"] != "no", isCutover: target["cutover"] == "yes")
             if let failure = control.stop(wish) { return refuse(.internalServerError, failure) }
             return answer(.accepted, Self.json, "{\"status\":\"leaving\"}\n")
@@ -100,7 +100,7 @@ struct Routes: Sendable {
             body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 
-    /// The page needs nothing from elsewhere, and nobody else may frame it.
+    /// The page needs no external resources, and no other page may frame it.
     private static let contentPolicy =
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
         + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

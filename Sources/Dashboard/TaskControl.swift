@@ -1,12 +1,12 @@
 package import Replication
 
-/// What a task lets whoever may open its Unix socket do with it.
+/// The operations that a task offers to a client that may open its Unix socket.
 package struct TaskControl: Sendable {
-    /// How it is to end.
+    /// How the task is to end.
     package struct Stop: Equatable, Sendable {
-        /// `false`: nothing is on its way to the target, and nothing will be.
+        /// Whether the task drains first; `false` if nothing is or will be on its way to the target.
         package var drains = true
-        /// From now on clients write to the target: the task is not to start again by itself.
+        /// Whether clients write to the target from now on, so that the task must not start again by itself.
         package var isCutover = false
 
         package init(drains: Bool = true, isCutover: Bool = false) {
@@ -15,11 +15,11 @@ package struct TaskControl: Sendable {
         }
     }
 
-    /// Ends the task, at once in the background.
+    /// Ends the task in the background; returns at once.
     ///
-    /// - Returns: why it goes on; `nil`: it leaves.
+    /// - Returns: the reason why the task goes on; `nil` if it leaves.
     package var stop: @Sendable (Stop) -> String?
-    /// `nil`: nothing else can be asked for.
+    /// The further requests; `nil` if there are none.
     package var demands: TaskDemands?
 
     package init(demands: TaskDemands? = nil, stop: @escaping @Sendable (Stop) -> String?) {

@@ -1,8 +1,8 @@
-/// What of a task does not change while its process runs.
+/// The facts about a task that do not change while its process runs.
 package struct TaskDescription: Sendable, Equatable {
     package struct Checkpoint: Sendable, Equatable {
         package var isEnabled = true
-        /// The checkpoint's file; `nil` where the target keeps it.
+        /// The checkpoint's file; `nil` if the checkpoint is in the target.
         package var file: String?
         /// The checkpoint's key in the target.
         package var key = ""
@@ -24,7 +24,7 @@ package struct TaskDescription: Sendable, Equatable {
     /// `standalone` or `cluster`.
     package var targetKind = "standalone"
     package var checkpoint = Checkpoint()
-    /// A task with less lag than this is ready; `nil`: with any.
+    /// A task with less lag than this is ready; `nil` if any lag will do.
     package var lagHigh: Duration?
 
     package init(name: String) { self.name = name }

@@ -2,7 +2,7 @@ import Base
 package import Dragonfly
 package import Replication
 
-/// What is known of a task at this moment: fed by the notices of its replicator, read by the status file and by HTTP.
+/// The present state of a task. The notices of its replicator update it; the status file and HTTP read it.
 package final class TaskReport: Sendable {
     package let task: TaskDescription
     package let events: EventLog
@@ -26,23 +26,23 @@ package final class TaskReport: Sendable {
 
     package var current: TaskState { state.withLock { $0 } }
 
-    /// The last figures; before the first, those of a task that connects.
+    /// The last status; before the first one, the status of a task that connects.
     var status: ReplicationStatus {
         current.status ?? ReplicationStatus(phase: .connecting, source: task.source, target: task.target)
     }
 
-    /// Where the page is, as a URL; `nil` while it is nowhere.
+    /// The URL of the page; `nil` if the page is not open.
     package var url: String? {
         get { address.withLock { $0 } }
         set { address.withLock { $0 = newValue } }
     }
 
-    /// Where the last incidents are asked for; none before it is set.
+    /// Sets where to get the last incidents; before that there are none.
     package func setIncidents(_ source: @escaping @Sendable () -> [IncidentLog.Recent]) {
         incidentSource.withLock { $0 = source }
     }
 
-    /// Where the positions of the flows are asked for; none before it is set.
+    /// Sets where to get the positions of the flows; before that there are none.
     package func setPositions(_ source: @escaping @Sendable () -> [LSN?]) { positionSource.withLock { $0 = source } }
 
     /// The next LSN of each flow that the target has not confirmed yet, at this moment.
@@ -52,7 +52,7 @@ package final class TaskReport: Sendable {
 
     package func health(at now: TaskState.Moment = TaskReport.now()) -> Health { current.health(at: now.instant) }
 
-    /// What an operator should do although the task does what it should.
+    /// What an operator should do although the task is healthy.
     var detail: String? {
         current.status?.refreshes?.obstacle.map { "keys that differ are not read at the source: \($0)" }
     }

@@ -1,6 +1,6 @@
 package import Replication
 
-/// What a task's notices come to. Pure: the time is passed in.
+/// The state of a task, derived from its notices. Pure: the time is passed in.
 package struct TaskState: Sendable {
     /// A moment by both clocks.
     package struct Moment: Sendable {
@@ -13,7 +13,7 @@ package struct TaskState: Sendable {
         }
     }
 
-    /// Beats come once a second.
+    /// The longest silence of a healthy coordinator. Beats come once a second.
     private static let beatLimit = Duration.seconds(10)
 
     package private(set) var status: ReplicationStatus?
@@ -23,9 +23,9 @@ package struct TaskState: Sendable {
     package private(set) var updatedAt: Int64 = 0
     private var lastNews: ContinuousClock.Instant?
     private var isAlive = true
-    /// Why the source has been lost, until it is followed again.
+    /// Why the source was lost; `nil` after it is followed again.
     private var sourceLoss: String?
-    /// Why a session has not got as far as its flows: the target does not serve.
+    /// Why a session did not get as far as its flows, if the target does not serve.
     private var targetLoss: String?
 
     package init() {}
@@ -53,7 +53,7 @@ package struct TaskState: Sendable {
             let isOfTarget = ["targetLost", "overflow"].contains(status.failure)
             sourceLoss = isOfTarget ? nil : status.detail ?? "the source is lost"
             targetLoss = status.failure == "targetLost" ? status.detail ?? "the target is lost" : nil
-        // (Between two attempts the loss goes on.)
+        // (The loss continues between two attempts.)
         case .connecting, .leaving: break
         case .fullSync, .stable, .catchingUp: (sourceLoss, targetLoss) = (nil, nil)
         }
@@ -63,7 +63,7 @@ package struct TaskState: Sendable {
         }
     }
 
-    /// Whether the task does what it should; it does so too while it waits for a target that will come back.
+    /// Whether the task works as it should. It does, too, while it waits for a target that will come back.
     package func health(at now: ContinuousClock.Instant) -> Health {
         if let lastNews {
             let silence = lastNews.duration(to: now)
@@ -77,7 +77,7 @@ package struct TaskState: Sendable {
         return .good
     }
 
-    /// Whether the target is as good as the source: stable, and with less lag than `lagHigh`.
+    /// Whether the target can take the place of the source: the task is stable, and has less lag than `lagHigh`.
     package func readiness(lagHigh: Duration?, at now: ContinuousClock.Instant) -> Health {
         let health = health(at: now)
         guard health.isGood else { return health }

@@ -1,9 +1,9 @@
 package import Base
 import Glibc
 
-/// A connection to a Unix socket.
+/// Connects to Unix sockets.
 package enum UnixSocket {
-    /// - Parameter limit: how long each write may take, and the connecting to one that no longer accepts; `nil`: for ever.
+    /// - Parameter limit: the timeout of each write, and of the connect if the listener no longer accepts; `nil` for none.
     /// - Returns: the descriptor; the caller closes it.
     /// - Throws: `SystemError`
     package static func connect(_ path: String, limit: Duration? = nil) throws(SystemError) -> Int32 {

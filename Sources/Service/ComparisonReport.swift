@@ -8,7 +8,7 @@ package struct ComparisonReport: Sendable {
 
     package init(_ outcome: ComparisonService.Outcome) { self.outcome = outcome }
 
-    /// A sentence, a table by kind where there is something to list, and where the list is.
+    /// The result in one sentence, a table of counts by kind if there are any, and the file that lists the keys.
     package var text: String { ([sentence] + table + (place.map { [$0] } ?? [])).joined(separator: "\n") }
 
     private var sentence: String {
@@ -80,7 +80,7 @@ package struct ComparisonReport: Sendable {
         [String: Int](uniqueKeysWithValues: summary.leftOutDatabases.map { ("\($0.key)", $0.value) })
     }
 
-    /// What the sentence is not about.
+    /// The keys that are left out of an equal result, as an addition to the sentence.
     private var exception: String {
         let count = summary.leftOutCount
         return count == 0 ? "" : ", but for \(counted(count, "key")) left out by policy"

@@ -8,7 +8,7 @@ import Servers
 
 /// `df2redis check`: compares both sides of a task, and reports what differs.
 package struct ComparisonService: Sendable {
-    /// What the command line sets.
+    /// The options from the command line.
     package struct Request: Sendable {
         package var mode = ComparisonOptions.Mode.value
         package var samplePercent = 100.0
@@ -17,23 +17,23 @@ package struct ComparisonService: Sendable {
         package var commandsPerSecond = 0
         package var parallel = 4
         package var settleSeconds = 2.0
-        /// The file of differing keys; `nil`: `<task>.check.jsonl` in the state directory.
+        /// The file for the differing keys; if `nil`, `<task>.check.jsonl` in the state directory.
         package var output: String?
 
         package init() {}
     }
 
-    /// How a comparison has ended.
+    /// The result of a comparison.
     package struct Outcome: Sendable {
         package var summary: ComparisonSummary
-        /// Where the differing keys are; `nil`: the file could not be created.
+        /// The file that lists the differing keys; `nil` if it could not be created.
         package var file: String?
-        /// Databases that were asked for, and in which neither side has a key.
+        /// The requested databases in which neither side has a key.
         package var emptyDatabases: [UInt32] = []
-        /// Why not all differing keys are in the file.
+        /// The error because of which the file lacks differing keys; `nil` if the list is complete.
         package var fileFailure: SystemError?
 
-        /// Where the differing keys are listed, or why they are not, in words that follow their number.
+        /// Says where the differing keys are listed, or why they are not, as a clause that follows their number.
         package var listing: String {
             if let fileFailure { return "which could not all be written to a file (\(fileFailure))" }
             return file.map { "see \($0)" } ?? "which are in no file"
@@ -45,7 +45,7 @@ package struct ComparisonService: Sendable {
         }
     }
 
-    /// Why there is no result.
+    /// The reason why there is no result.
     package struct Failure: Error, Sendable, CustomStringConvertible {
         package let description: String
         package let exitStatus: ExitStatus
@@ -59,7 +59,9 @@ package struct ComparisonService: Sendable {
         self.request = request
     }
 
-    /// - Parameter onMissingFile: called before the comparison when its usual file cannot be created: there will be a result
+    /// Compares both sides.
+    ///
+    /// - Parameter onMissingFile: called before the comparison if the default file cannot be created; the result then comes
     ///   without a list of keys.
     package func run(
         onMissingFile: (SystemError) -> Void = { _ in },
@@ -83,7 +85,8 @@ package struct ComparisonService: Sendable {
         let file: DifferenceFile?
         var creationFailure: SystemError?
         do throws(SystemError) { file = try DifferenceFile(path: path) } catch {
-            // Nobody has asked for the usual file: without it there is no list, but a result (`Outcome.fileFailure`).
+            // The operator did not name the default file, so the result is still worth having without a list
+            // (`Outcome.fileFailure`).
             guard request.output == nil else {
                 throw Failure(
                     description: "the differing keys cannot be written: \(error); --output names another file",
@@ -108,7 +111,7 @@ extension ComparisonService.Failure {
 }
 
 extension ComparisonOptions {
-    /// What a task of these settings does on purpose is no difference.
+    /// Makes the comparison accept what a task with these settings does on purpose.
     mutating func apply(_ settings: ReplicatorSettings) {
         ttlMargins = Set(settings.ttlMargins)
         leavesOutUnsupported = settings.policy.onUnsupported == .skip

@@ -3,22 +3,22 @@ package import Dashboard
 import Glibc
 import Replication
 
-/// Asks a running task over its Unix socket. Blocking, for the command line.
+/// Makes requests to a running task over its Unix socket. Blocking, for the command line.
 package struct ControlClient: Sendable {
     package enum Failure: Error, CustomStringConvertible {
-        /// Nobody listens: no socket, or one that a killed process has left.
+        /// Nothing listens: there is no socket, or only that of a killed process.
         case notRunning(String)
         case notPermitted(String)
-        /// This user may not do it by other means either: why.
+        /// This user may not do it by other means, such as a signal, either. Carries the reason.
         case forbidden(String)
-        /// It has the question, and does not answer: a process that hangs or is stopped.
+        /// The daemon does not answer, because its process hangs or is stopped.
         case silent(String)
         case failed(String)
-        /// It runs, and does not do that: why.
+        /// The task runs but refuses the request. Carries the reason.
         case refused(String)
-        /// It would have to be configured otherwise to do that: why.
+        /// The task's configuration does not allow the request. Carries the reason.
         case impossible(String)
-        /// The daemon does not know the question.
+        /// The daemon does not know the request, so it is of an older version.
         case outdated(String)
 
         package var description: String {
@@ -38,13 +38,13 @@ package struct ControlClient: Sendable {
     private let path: String
     private let timeout: Duration
 
-    /// - Parameter timeout: for each read and write.
+    /// - Parameter timeout: the limit for the connect, and for each read and write.
     package init(_ socket: ControlSocket, timeout: Duration = .seconds(5)) {
         path = socket.path
         self.timeout = timeout
     }
 
-    /// The status, and its text as the daemon sent it.
+    /// The status, and the JSON as the daemon sent it.
     package func status() throws(Failure) -> (json: String, status: StatusDocument) {
         let json = try request("GET", "/api/status", expecting: 200)
         return (json, try document(json))
@@ -57,12 +57,12 @@ package struct ControlClient: Sendable {
             "POST", "/api/stop" + (query.isEmpty ? "" : "?" + query.joined(separator: "&")), expecting: 202)
     }
 
-    /// How far the target is at this moment.
+    /// How far the target is at this moment: the next LSN of each flow.
     package func positions() throws(Failure) -> PositionsDocument {
         try document(request("GET", "/api/positions", expecting: 200))
     }
 
-    /// The number of the process that listens, also of one that hangs and has no room for another connection.
+    /// The ID of the process that listens, even if it hangs and has no room for another connection.
     package func processID() throws(Failure) -> Int32 {
         let descriptor: Int32
         do { descriptor = try connect() } catch .silent(let reason) {
@@ -76,7 +76,7 @@ package struct ControlClient: Sendable {
         guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 else {
             throw .failed("\(SystemError("getsockopt", errno: errno, peer: path))")
         }
-        // To signal number 0 would be to signal ourselves.
+        // A signal to process 0 would go to our own process group.
         guard peer.process > 0 else {
             throw .failed(
                 "the daemon at \(path) runs in another PID namespace: run this in the same one (nsenter, docker exec)")
@@ -102,7 +102,7 @@ package struct ControlClient: Sendable {
         try demand("POST", "/api/refresh?keysPerSecond=\(keysPerSecond)", body: keys)
     }
 
-    /// Has all keys read that wait to be, where nothing is written at the source any more.
+    /// Makes the task read all keys that wait to be read at the source; for use when nothing is written there any more.
     func refreshWaiting(keysPerSecond: Int) throws(Failure) -> DemandAnswer<RefreshReceipt> {
         try demand("POST", "/api/refresh/waiting?keysPerSecond=\(keysPerSecond)")
     }
@@ -111,7 +111,7 @@ package struct ControlClient: Sendable {
         try demand("GET", "/api/refresh?before=\(mark)")
     }
 
-    /// Has the streams read at the source that have groups of consumers.
+    /// Makes the task read the streams that have consumer groups at the source.
     func fetchStreams() throws(Failure) -> DemandAnswer<StreamsDocument> { try demand("POST", "/api/streams") }
 
     func streams() throws(Failure) -> DemandAnswer<StreamsDocument> { try demand("GET", "/api/streams") }
@@ -180,7 +180,7 @@ package struct ControlClient: Sendable {
             let count = retryingInterrupts { recv(descriptor, &piece, piece.count, 0) }
             if count == 0 { break }
             if count < 0 {
-                // It has died over the question.
+                // The daemon died before it answered.
                 if errno == ECONNRESET { throw .notRunning(path) }
                 if errno == EAGAIN { throw silence }
                 throw .failed("the daemon at \(path): \(SystemError("recv", errno: errno, peer: path))")
@@ -208,7 +208,7 @@ package struct ControlClient: Sendable {
 }
 
 extension ControlClient.Failure {
-    /// How a command ends that cannot ask a task.
+    /// The exit status of a command that got no answer from the task.
     package var exitStatus: ExitStatus {
         switch self {
         case .notRunning: .taskNotRunning

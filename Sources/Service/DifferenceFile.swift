@@ -2,11 +2,12 @@ import Comparison
 import Glibc
 import Link
 
-/// The file of differing keys, a line of JSON each.
+/// The file of differing keys, one line of JSON per key.
 ///
-/// A regular file is always a new one, which takes the old one's name at once: what an earlier comparison has found is not
-/// what differs now, and may belong to somebody else. Root gives it to the owner of its folder, which is the task's own, so
-/// that the task's user can replace it.
+/// A new file replaces a regular file as soon as the comparison begins: the old content describes an earlier comparison, and
+/// the old file may belong to another user. (If the folder is not writable, the file is emptied instead.) If root runs the
+/// command, the new file gets the owner of its folder, which is the task's own folder, so that the task's user can replace
+/// the file later.
 final class DifferenceFile: Sendable {
     private static let mode: mode_t = 0o640
 
@@ -24,7 +25,7 @@ final class DifferenceFile: Sendable {
         do throws(SystemError) {
             descriptor = try Self.replace(path)
         } catch {
-            // In a folder of somebody else's, a file may still be ours to write.
+            // A file can be writable for us in a folder that is not.
             guard error.errno == EACCES, access(path, W_OK) == 0 else { throw error }
             descriptor = try Self.open(path, O_TRUNC)
         }
@@ -32,10 +33,10 @@ final class DifferenceFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Why not all differing keys are in it; `nil`: they are.
+    /// The reason why not all differing keys are in the file; `nil` if they are.
     var failure: SystemError? { firstFailure.withLock { $0 } }
 
-    /// Adds a key. After one that cannot be written, nothing is: half a list is no list.
+    /// Adds a key. After the first failed write nothing more is written, because an incomplete list is of no use.
     func append(_ difference: KeyDifference) {
         firstFailure.withLock { failure in
             if failure == nil { failure = write(Array("\(difference.json)\n".utf8)) }
@@ -56,7 +57,8 @@ final class DifferenceFile: Sendable {
         return nil
     }
 
-    /// A terminal, a pipe or a link is what somebody has named on purpose.
+    /// Returns whether `path` is a regular file or does not exist. An operator who names a terminal, a pipe or a link wants
+    /// it kept.
     private static func isReplaceable(_ path: String) -> Bool {
         var info = stat()
         return lstat(path, &info) != 0 || info.st_mode & S_IFMT == S_IFREG
@@ -64,7 +66,7 @@ final class DifferenceFile: Sendable {
 
     private static func replace(_ path: String) throws(SystemError) -> Int32 {
         let temporary = path + ".new"
-        // One that a killed command has left.
+        // A killed command may have left this file.
         unlink(temporary)
         let descriptor = Glibc.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }

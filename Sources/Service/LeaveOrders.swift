@@ -1,7 +1,7 @@
 import Dashboard
 
-/// What asks a task to leave, a signal or somebody at its socket, for whoever has it leave: one after the other, also what
-/// comes before the task has begun.
+/// The requests to leave, from signals and from the control socket, as a stream for the code that makes the task leave.
+/// They come one at a time, and those made before the task begins are kept.
 struct LeaveOrders: Sendable {
     let stream: AsyncStream<TaskControl.Stop>
     private let continuation: AsyncStream<TaskControl.Stop>.Continuation
@@ -10,15 +10,15 @@ struct LeaveOrders: Sendable {
 
     func add(_ order: TaskControl.Stop) { continuation.yield(order) }
 
-    /// No more will come.
+    /// Ends the stream.
     func end() { continuation.finish() }
 }
 
 extension TaskControl.Stop {
-    /// What the task's log says of an order that has come over its socket.
+    /// The log message for a request that came over the control socket.
     ///
     /// - Parameters:
-    ///   - target: where clients write to after a cut-over.
+    ///   - target: the server that clients write to after a cut-over.
     ///   - undo: the command that lets the task start again.
     func announcement(target: String, undo: String) -> String {
         guard isCutover else { return "asked over its socket to leave, as 'df2redis stop' does" }

@@ -1,7 +1,7 @@
 import Base
 package import Preflight
 
-/// The lines of a preflight as text and as JSON.
+/// The findings of a preflight as text and as JSON.
 package struct PreflightReport: Sendable {
     package let findings: [PreflightFinding]
 
@@ -9,7 +9,7 @@ package struct PreflightReport: Sendable {
 
     private func count(_ level: PreflightFinding.Level) -> Int { findings.count { $0.level == level } }
 
-    /// A line each, its remedy below it.
+    /// One line per finding with its remedy below it, and the totals.
     package var text: String {
         let width = findings.map(\.topic.count).max() ?? 0
         var lines: [String] = []

@@ -11,7 +11,7 @@ package struct PreflightService: Sendable {
     private let configuration: Configuration
     private let configurationFile: String
 
-    /// - Parameter configurationFile: where the configuration was read.
+    /// - Parameter configurationFile: the file that the configuration was read from.
     package init(configuration: Configuration, configurationFile: String) {
         (self.configuration, self.configurationFile) = (configuration, configurationFile)
     }
@@ -25,12 +25,12 @@ package struct PreflightService: Sendable {
         options.stateDirectory = configuration.stateDirectory
         var findings = await StartPreflight(options).run()
         if let finding = finding(of: mark) {
-            // The target's own note says the same.
+            // The note at the target reports the same cut-over.
             if finding.level == .fail { findings.removeAll { $0.topic == Self.cutOver } }
             findings.append(finding)
         }
         if let finding = await rivalFinding(settings) { findings.append(finding) }
-        // It does not go on from where it is.
+        // A task that was cut over does not continue from its position, so a finding about the contents would mislead.
         if findings.contains(where: { $0.topic == Self.cutOver && $0.level == .fail }) {
             findings.removeAll { $0.topic == "contents" }
         }
@@ -52,7 +52,7 @@ package struct PreflightService: Sendable {
         }
     }
 
-    /// Another task of the same source.
+    /// Reports another task of the same source.
     private func rivalFinding(_ settings: ReplicatorSettings) async -> PreflightFinding? {
         let rivals = RivalTaskCheck(
             source: settings.source, target: settings.target,

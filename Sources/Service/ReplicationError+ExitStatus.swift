@@ -3,7 +3,7 @@ import Redis
 import Replication
 
 extension ReplicationError {
-    /// What is reported to the shell and to systemd.
+    /// The exit status for the shell and for systemd.
     var exitStatus: ExitStatus {
         switch code {
         case .source(.unreachable), .source(.loading), .source(.notReady), .source(.replica), .source(.resumeRefused):

@@ -4,15 +4,15 @@ import Logging
 import Systemd
 
 extension ReplicationService {
-    /// How the session of an earlier process was left before this run, for its log.
+    /// The connections of an earlier process that were closed before this run, for its log.
     @TaskLocal package static var inheritedDepartures: [AbandonedSession.Departure] = []
 
-    /// How long a source may take to end a session that its process has abandoned; the configuration is not read yet.
+    /// How long the source may take to end an abandoned session. A constant, because the configuration is not read yet.
     private static let abandonedLimit = Duration.seconds(2)
 
-    /// Leaves the session of an earlier process of this unit that was killed, with the sockets that systemd has kept.
+    /// Leaves the session of an earlier process of this unit that was killed, using the sockets that systemd has kept.
     ///
-    /// To be called first in `main`, before other threads run. A signal waits until it is done.
+    /// Call this first in `main`, before other threads run. Signals are blocked until it returns.
     package static func leaveAbandonedSession() -> [AbandonedSession.Departure] {
         let sockets = FileDescriptorStore().takeAll()
         if sockets.isEmpty { return [] }

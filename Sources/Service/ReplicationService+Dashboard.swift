@@ -3,7 +3,7 @@ import Dashboard
 import Glibc
 import Link
 
-/// What the page and the commands on a running task show of its configuration.
+/// The parts of the configuration that the dashboard page and the commands on a running task need.
 extension ReplicationService {
     var taskDescription: TaskDescription {
         var task = TaskDescription(name: configuration.taskName)

@@ -5,7 +5,7 @@ import Logging
 import Replication
 import Systemd
 
-/// `df2redis replicate` and `migrate`: one task at work, from a checked configuration to the exit status.
+/// `df2redis replicate` and `migrate`: runs one task, from a checked configuration to the exit status.
 ///
 /// It sets up the log, watches signals, reports the task's state to systemd, and leaves everything else to the `Replicator`.
 package struct ReplicationService: Sendable {
@@ -18,9 +18,9 @@ package struct ReplicationService: Sendable {
 
     package let configuration: Configuration
     package let mode: Mode
-    /// What the loader found worth a warning in the configuration's file, for the log.
+    /// The loader's warnings about the configuration file, for the log.
     package let warnings: [ConfigurationProblem]
-    /// Its path, for the status.
+    /// The path of the configuration file, for the status.
     package let configurationFile: String
 
     package init(

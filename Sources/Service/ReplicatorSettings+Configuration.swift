@@ -5,12 +5,13 @@ import Redis
 import Replication
 
 extension ReplicatorSettings {
-    /// A file that is being replaced may be gone, or empty, for a moment.
+    /// Returns a closure that reads the password again. It returns `nil` while the file is missing or empty, as it may be
+    /// for a moment during its replacement.
     private static func reader(of passwordFile: String) -> @Sendable () -> String? {
         { (try? PasswordResolver.read(passwordFile))?.reveal() }
     }
 
-    /// What the replicator needs of a task's configuration.
+    /// Creates the replicator's settings from a task's configuration.
     init(_ configuration: Configuration, mode: ReplicationService.Mode) {
         let source = configuration.source
         let target = configuration.target
@@ -79,7 +80,7 @@ extension ReplicatorSettings {
 }
 
 extension SentinelSettings {
-    /// - Returns: `nil` where the target's address is given.
+    /// - Returns: `nil` if the configuration gives the target's address instead.
     fileprivate init?(_ sentinel: Configuration.Sentinel) {
         guard let master = sentinel.master else { return nil }
         self.init(master: master, endpoints: sentinel.addresses)

@@ -1,14 +1,15 @@
 import Glibc
 
-/// How long a run lasts at least that ends since a peer cannot be reached, under systemd.
+/// Makes a run under systemd last a minimum time if it ends because a peer cannot be reached.
 ///
-/// It starts the task again after `RestartSec=`, and gives up for good after `StartLimitBurst=` starts in
-/// `StartLimitIntervalSec=`: at a server that is down a start fails within milliseconds, and it would be given up within minutes.
+/// systemd starts the task again after `RestartSec=`, and gives up for good after `StartLimitBurst=` starts within
+/// `StartLimitIntervalSec=`. If a server is down, a start fails within milliseconds, so systemd would give up within
+/// minutes.
 enum RestartPace {
-    /// With `RestartSec=500ms`: 110 starts in ten minutes, of the 120 that the unit allows.
+    /// With `RestartSec=500ms` this makes 110 starts in ten minutes; the unit allows 120.
     static let shortestRun = Duration.seconds(5)
 
-    /// Whether systemd waits for this process to be up.
+    /// Whether systemd waits for this process to be ready.
     static var isService: Bool { getenv("NOTIFY_SOCKET") != nil }
 
     static func pause(before status: ExitStatus, after elapsed: Duration, isService: Bool) -> Duration {
@@ -16,7 +17,7 @@ enum RestartPace {
         return max(.zero, shortestRun - elapsed)
     }
 
-    /// Nothing is left to be done in order: a signal ends the process at once.
+    /// Waits for the pause. Nothing needs an orderly end any more, so a signal ends the process at once.
     static func wait(before status: ExitStatus, since began: ContinuousClock.Instant, isService: Bool) async {
         let pause = pause(before: status, after: began.duration(to: .now), isService: isService)
         guard pause > .zero else { return }

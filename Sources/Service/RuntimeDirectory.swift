@@ -1,17 +1,18 @@
 package import Dashboard
 import Glibc
 
-/// Where running tasks have their sockets: a folder for each, `/run/df2redis/<task>` under systemd.
+/// The folders for the sockets of running tasks: one per task, `/run/df2redis/<task>` under systemd.
 package struct RuntimeDirectory: Sendable {
     package static let standard = "/run/df2redis"
 
-    /// Folders of tasks are in these, the first of them that can be written is that of a new one.
+    /// The folders that contain the tasks' folders. A new task's folder is created in the first one that can be written.
     package let roots: [String]
     /// The unit's own folder, from systemd.
     private let own: String?
 
-    /// - Parameter environment: `RUNTIME_DIRECTORY` of systemd, or of whoever wants the sockets elsewhere; without it
-    ///   `/run/df2redis`, and for users who may not write there `$XDG_RUNTIME_DIR/df2redis`.
+    /// - Parameter environment: `RUNTIME_DIRECTORY` comes from systemd, or from an operator who wants the sockets
+    ///   elsewhere. Without it the roots are `/run/df2redis` and, for users who may not write there,
+    ///   `$XDG_RUNTIME_DIR/df2redis`.
     package init(environment: [String: String] = RuntimeDirectory.environment) {
         // systemd lists several folders with colons between them; the first is the unit's own.
         own = environment["RUNTIME_DIRECTORY"]?.split(separator: ":").first.map(String.init)
@@ -40,7 +41,7 @@ package struct RuntimeDirectory: Sendable {
         return access("/\(parent)", W_OK | X_OK) == 0
     }
 
-    /// Sockets of a task, wherever it may have been started.
+    /// The sockets that a task may have, wherever it was started.
     package func sockets(of task: String) -> [ControlSocket] {
         roots.map { ControlSocket(folder: "\($0)/\(task)") } + (own.map { [ControlSocket(folder: $0)] } ?? [])
     }
@@ -64,12 +65,12 @@ package struct RuntimeDirectory: Sendable {
         throw failure
     }
 
-    /// Names of the tasks that have a socket, in order.
+    /// The names of the tasks that have a socket, sorted.
     package var tasks: [String] {
         var names: Set<String> = []
         for root in roots {
             for name in Self.names(in: root) {
-                // A folder that this user may not look into is a task's too.
+                // A folder that this user may not look into belongs to a task, too.
                 let isThere = access(ControlSocket(folder: "\(root)/\(name)").path, F_OK) == 0 || errno == EACCES
                 if isThere { names.insert(name) }
             }

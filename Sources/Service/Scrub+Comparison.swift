@@ -5,15 +5,15 @@ import Replication
 import Servers
 
 extension Scrub {
-    /// Commands that comparing one key takes at either side, about.
+    /// The approximate number of commands that the comparison of one key takes at each side.
     private static let commandsPerKey = 3
-    /// Keys of a page, so that no server gets more at a stroke.
+    /// The keys of one page. It is small so that no server gets many commands at once.
     private static let pageKeys = 32
-    /// Keys a second for which one more connection to either side is worth it.
+    /// The rate in keys per second that justifies one more connection to each side.
     private static let keysPerConnection = 2000
     private static let mostConnections = 4
 
-    /// As `df2redis check` does it, at a pace and with few connections to either side.
+    /// Compares as `df2redis check` does, but at a limited rate and with few connections to each side.
     init(_ settings: ReplicatorSettings) {
         let checkpoint = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix)
         var usual = ComparisonOptions(checkpointKey: checkpoint.name)
@@ -24,7 +24,7 @@ extension Scrub {
             var options = usual
             options.commandsPerSecond = keysPerSecond * Self.commandsPerKey
             options.parallel = min(max(keysPerSecond / Self.keysPerConnection, 1), Self.mostConnections)
-            // What was found is mended before the whole pass is over.
+            // A low limit reports differences, so that they are mended, long before the pass is over.
             options.mostPending = max(Self.pageKeys, keysPerSecond * 2)
             let comparison = Comparison(
                 servers, options: options,

@@ -1,22 +1,23 @@
 import Dispatch
 import Glibc
 
-/// The pipe's end that the signal handler writes to: set before the handler is, and for the life of the process.
+/// The end of the pipe that the signal handler writes to. It is set before the handler, for the life of the process.
 nonisolated(unsafe) private var signalPipe: Int32 = -1  // written once, before there is a handler that reads it
 
-/// Turns SIGTERM, SIGINT and SIGQUIT into calls, and keeps SIGHUP, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 and SIGALRM from ending
-/// the process, which would reset its connections to the source: they mean nothing here, and a file that may not grow
-/// (LimitFSIZE=) is an error of its write.
+/// Turns SIGTERM, SIGINT and SIGQUIT into calls, and ignores SIGHUP, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 and SIGALRM.
 ///
-/// From `init` on no signal is lost, also when `watch` comes later. (A Dispatch source of the signal would lose what comes
-/// between its making and its activation on Dispatch's own thread.) One a process.
+/// The ignored signals have no meaning here, and an end of the process would reset its connections to the source. If a file
+/// may not grow (LimitFSIZE=), the write fails with an error instead.
+///
+/// After `init` no signal is lost, even if `watch` is called later. (A Dispatch source for a signal would lose signals that
+/// arrive between its creation and its activation on Dispatch's own thread.) A process has at most one watcher.
 struct SignalWatcher {
     private let descriptor: Int32
-    /// Made when it is activated: Dispatch traps when one that never was is released.
+    /// Created when it is activated: Dispatch traps if a source is released that was never activated.
     private var source: (any DispatchSourceRead)?
 
     private static let ignored = [SIGHUP, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM]
-    /// Each with its name.
+    /// The signals that the handler is called for, with their names.
     private static let watched = [SIGTERM: "SIGTERM", SIGINT: "SIGINT", SIGQUIT: "SIGQUIT"]
 
     init() {

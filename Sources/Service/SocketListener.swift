@@ -1,11 +1,11 @@
 import FoundationEssentials
 
-/// Finds the process that listens on a Unix socket without a connection to it, for which a process that hangs may have no room:
-/// `/proc/net/unix` has the socket's number, and the links in `/proc/<pid>/fd` have it too.
+/// Finds the process that listens on a Unix socket without connecting to it, because a process that hangs may have no room
+/// for another connection. `/proc/net/unix` has the inode number of the socket, and so do the links in `/proc/<pid>/fd`.
 enum SocketListener {
     private static let tableLimit = 16 << 20
 
-    /// - Returns: `nil` when there is none, or none that this user may look into.
+    /// - Returns: `nil` if there is none, or none that this user may look into.
     static func process(at path: String) -> Int32? {
         guard let table = try? TextFile.read("/proc/net/unix", limit: tableLimit) else { return nil }
         let links = Set(table.split(separator: "\n").compactMap { link(of: $0, at: path) })
@@ -20,7 +20,7 @@ enum SocketListener {
         }
     }
 
-    /// The link of a descriptor of the listening socket that a line of the table is about:
+    /// The link in `/proc/<pid>/fd` for the listening socket in a line of `/proc/net/unix`:
     /// `<address>: <references> <protocol> <flags> <type> <state> <number> <path>`.
     private static func link(of line: Substring, at path: String) -> String? {
         let fields = line.split(separator: " ", maxSplits: 7)

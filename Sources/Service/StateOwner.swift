@@ -1,17 +1,19 @@
 import Glibc
 import Link
 
-/// Whose a task's state directory is. What root writes there, the task's service could neither replace nor remove: a task that
-/// root runs by hand goes on as its owner (`StateTakeover`).
+/// The owner of a task's state directory.
+///
+/// The task's service could neither replace nor remove what root writes there, so a task that root starts by hand continues
+/// as the owner (`StateTakeover`).
 struct StateOwner: Equatable {
     let user: uid_t
     let group: gid_t
-    /// In `/etc/passwd`; `nil`: it has none there.
+    /// The user's name in `/etc/passwd`; `nil` if there is none.
     let name: String?
 
     init(user: uid_t, group: gid_t, name: String?) { (self.user, self.group, self.name) = (user, group, name) }
 
-    /// - Returns: `nil`: there is no such folder, and whoever makes it owns it.
+    /// - Returns: `nil` if there is no such folder; whoever creates it owns it.
     init?(of folder: String) {
         var info = stat()
         guard stat(folder, &info) == 0 else { return nil }
@@ -20,7 +22,7 @@ struct StateOwner: Equatable {
         self.init(user: info.st_uid, group: entry?.pointee.pw_gid ?? info.st_gid, name: name)
     }
 
-    /// Whose a file is to be that root makes at `path`; `nil` for anybody else, whose files are their own.
+    /// The owner for a file that root creates at `path`; `nil` if another user runs this process and owns its files anyway.
     static func ofFolder(of path: String, runner: uid_t = geteuid()) -> (user: uid_t, group: gid_t)? {
         var info = stat()
         guard runner == 0, stat(Folder.of(path), &info) == 0 else { return nil }
@@ -29,11 +31,11 @@ struct StateOwner: Equatable {
 
     var title: String { name ?? "#\(user)" }
 
-    /// A process of root's is to become it.
+    /// Whether this process runs as root and has to continue as the owner.
     func isToTakeOver(from runner: uid_t = geteuid()) -> Bool { runner == 0 && user != 0 }
 
-    /// What this process starts is the owner's from here on; there is no way back. (The main thread, which has ended for the C
-    /// library once Dispatch has taken over from it, stays root's until another program is started.)
+    /// Makes this process run as the owner; there is no way back. (The main thread, which has ended for the C library after
+    /// Dispatch took over from it, stays root's until another program is executed.)
     ///
     /// - Throws: `SystemError`
     func takeOver() throws(SystemError) {
@@ -43,9 +45,10 @@ struct StateOwner: Equatable {
         guard setuid(user) == 0 else { throw SystemError("setuid", errno: errno, peer: title) }
     }
 
-    /// The owner's, with a folder that the unit's `RuntimeDirectory=` would make: it may not make one in /run itself.
+    /// Creates the folder that the unit's `RuntimeDirectory=` would create, and gives it to the owner, who may not create
+    /// one in /run.
     func give(_ folder: String) {
-        // Without it the task runs all the same, and says that it has no socket.
+        // Without the folder the task runs all the same, and reports that it has no socket.
         try? Folder.make(folder, mode: 0o750, parentMode: 0o755)
         _ = lchown(folder, user, group)
     }

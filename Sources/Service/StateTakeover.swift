@@ -2,8 +2,10 @@ import Dashboard
 import Glibc
 import Link
 
-/// A task that root runs by hand goes on as the owner of its state directory, in the program started anew, with what systemd
-/// would hand over to its unit: the folder of the socket, and in it copies of the credentials that root alone can read.
+/// Makes a task that root starts by hand continue as the owner of its state directory.
+///
+/// The program is executed anew as this user. It gets what systemd would give to the task's unit: the folder of the socket,
+/// and in it copies of the credentials that only root can read.
 package struct StateTakeover {
     package struct Refusal: Error, CustomStringConvertible {
         package let description: String
@@ -24,17 +26,17 @@ package struct StateTakeover {
 
     private var copies: String { "\(socket)/credentials" }
 
-    /// Starts the program anew where that is called for.
+    /// Executes the program anew if root runs it and the state directory belongs to another user.
     ///
     /// - Parameter say: called with a line for the operator.
-    /// - Throws: why the task is not to run. It returns where this process runs the task itself.
+    /// - Throws: why the task cannot run. The method returns only if this process runs the task itself.
     package func run(_ say: (String) -> Void) throws(Refusal) {
         guard let owner = StateOwner(of: state), owner.isToTakeOver() else { return }
         do throws(SystemError) {
             let credentials = readCredentials()
             owner.give(socket)
             try owner.takeOver()
-            // As the owner: in folders that are the owner's, root could be led elsewhere by a link.
+            // Write as the owner: in the owner's folders a link could lead root elsewhere.
             try write(credentials)
             say("running as \(owner.title), to whom \(state) belongs")
             throw restart()
@@ -46,15 +48,15 @@ package struct StateTakeover {
         }
     }
 
-    /// - Returns: why this program is the one that goes on.
+    /// - Returns: the reason why the program could not be executed; it does not return otherwise.
     private func restart() -> SystemError {
-        // Threads of Dispatch block signals, and the program would inherit that.
+        // Dispatch's threads block signals, and the new program would inherit the mask.
         var none = sigset_t()
         sigemptyset(&none)
         pthread_sigmask(SIG_SETMASK, &none, nil)
         var arguments = CommandLine.arguments.map { strdup($0) } + [nil]
         let program = "/proc/self/exe"
-        // Under its own name, where the owner can reach it.
+        // Prefer the real path, which shows the program's own name, if the owner can reach it.
         if let path = realpath(program, nil) { execv(path, &arguments) }
         execv(program, &arguments)
         return SystemError("execv", errno: errno, peer: program)
@@ -65,12 +67,12 @@ package struct StateTakeover {
         let text: String
     }
 
-    /// - Returns: `nil` where there is no folder of credentials.
+    /// - Returns: `nil` if there is no folder of credentials.
     private func readCredentials() -> [Credential]? {
         let files = CredentialFiles(
             taskName: task, directory: getenv(Self.variable).map { String(cString: $0) }, places: CredentialPlaces())
         guard let folder = files.directory else { return nil }
-        // In a folder of all tasks a name begins with the task's.
+        // In a folder that all tasks share, file names begin with the task's name.
         let prefix = files.isShared ? "\(task)." : ""
         return RuntimeDirectory.names(in: folder).filter { $0.hasPrefix(prefix) }.compactMap { name in
             (try? TextFile.read("\(folder)/\(name)")).map {
@@ -98,7 +100,7 @@ package struct StateTakeover {
         setenv(Self.variable, copies, 1)
     }
 
-    /// The task has ended: its copies of credentials go.
+    /// Removes the copies of the credentials after the task has ended.
     func end() {
         guard let folder = getenv(Self.variable).map({ String(cString: $0) }), folder == copies else { return }
         for name in RuntimeDirectory.names(in: folder) { unlink("\(folder)/\(name)") }

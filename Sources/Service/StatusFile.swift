@@ -7,7 +7,7 @@ struct StatusFile: Sendable {
     let path: String
 
     func write(_ report: TaskReport) throws(SystemError) {
-        // What is a second old after a crash of the machine is of no use to anybody.
+        // Not durable: after a crash of the machine an old status is of no use.
         try AtomicFile(path: path).write(Array(StatusDocument(report).json.utf8), isDurable: false)
     }
 }

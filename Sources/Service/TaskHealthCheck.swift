@@ -2,17 +2,17 @@ import Base
 import Dashboard
 import Glibc
 
-/// Asks a task how it is, several times before it is called ill, and has systemd restart it if that is wanted.
+/// Asks a task for its health, several times before the task counts as ill, and makes systemd restart it on request.
 package struct TaskHealthCheck: Sendable {
     package enum Verdict: Equatable, Sendable {
         case good
         /// No process of the task listens.
         case absent(String)
-        /// It says that its source is lost, and tries again by itself: a restart would not be better at it.
+        /// The task reports that its source is lost, and tries again by itself. A restart would not help.
         case waiting(String)
-        /// This user may not ask it: nothing is known of it.
+        /// This user may not ask the task, so nothing is known about it.
         case forbidden(String)
-        /// It hangs, or does not answer.
+        /// The task reports another problem, hangs or does not answer.
         case ill(String)
     }
 
@@ -28,7 +28,7 @@ package struct TaskHealthCheck: Sendable {
         self.directory = directory
     }
 
-    /// The last verdict of as many tries as it takes to be sure. Blocking.
+    /// Asks until the task is not ill, at most `tries` times, and returns the last verdict. Blocking.
     package func run(_ say: (String) -> Void) -> Verdict {
         var verdict = ask()
         for number in 1..<max(2, tries + 1) {
@@ -52,9 +52,9 @@ package struct TaskHealthCheck: Sendable {
         }
     }
 
-    /// Restarts the task's unit if it runs: SIGTERM, so that it leaves in order. Blocking.
+    /// Restarts the task's unit if it runs. systemd sends SIGTERM, so the task leaves in order. Blocking.
     ///
-    /// - Returns: what is wrong, or `nil`.
+    /// - Returns: the error, or `nil`.
     package func restart() -> String? {
         do {
             let program = try ChildProgram(["systemctl", "try-restart", "df2redis@\(task).service"])
@@ -67,7 +67,7 @@ package struct TaskHealthCheck: Sendable {
 }
 
 extension TaskHealthCheck.Verdict {
-    /// - Parameter failure: why the task has not said how it is.
+    /// - Parameter failure: why the task did not report its health.
     init(_ failure: ControlClient.Failure) {
         self =
             switch failure {

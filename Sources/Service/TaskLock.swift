@@ -3,8 +3,9 @@ import Link
 
 /// The task's lock file in its state directory, held by the one process that runs the task.
 ///
-/// Two of them would end each other's connections to the target for ever, and write one checkpoint. The kernel lets go of
-/// the lock when the process ends, however it ends; the file stays, with the number of its last holder in it.
+/// Two processes of one task would keep ending each other's connections to the target, and write the same checkpoint. The
+/// kernel releases the lock when the process ends, however it ends. The file stays, and contains the ID of the last process
+/// that held it.
 final class TaskLock: Sendable {
     enum Failure: Error, CustomStringConvertible {
         case held(path: String, by: String)
@@ -20,7 +21,7 @@ final class TaskLock: Sendable {
         }
     }
 
-    /// How long a predecessor that is about to end is waited for.
+    /// How long `take` waits for a predecessor that is about to end.
     static let patience = Duration.seconds(5)
     private static let pause = Duration.milliseconds(50)
 
@@ -30,7 +31,7 @@ final class TaskLock: Sendable {
 
     deinit { close(descriptor) }
 
-    /// - Throws: `Failure`, `held` when somebody else has had the lock for the whole time of `patience`.
+    /// - Throws: `Failure`; `held` if another process held the lock for all of `patience`.
     static func take(_ path: String, patience: Duration = patience) async throws(Failure) -> TaskLock {
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
         guard descriptor >= 0 else { throw .system(SystemError("open", errno: errno, peer: path)) }
@@ -43,7 +44,7 @@ final class TaskLock: Sendable {
             try? await Task.sleep(for: pause)
         }
         let text = Array("\(getpid())\n".utf8)
-        // Only words for the next one: a full disk is no reason to stop.
+        // The text only serves an error message, so a full disk is no reason to stop.
         if ftruncate(descriptor, 0) == 0 { _ = pwrite(descriptor, text, text.count, 0) }
         return lock
     }

@@ -1,18 +1,18 @@
 import Base
 import Dashboard
 
-/// What the tasks of this machine say of themselves at one moment.
+/// The status of this machine's tasks at one moment.
 package struct TaskOverview: Sendable {
     package private(set) var rows: [TaskTable.Row] = []
-    /// The status documents of those that run.
+    /// The status documents of the running tasks.
     package private(set) var documents: [String] = []
-    /// How the command ends: as the first named task says that has not answered.
+    /// The exit status of the command: that of the first named task that does not answer.
     package private(set) var exitStatus = ExitStatus.done
     package let places: String
     /// The folder of the tasks' configurations.
     private let configurations: String
 
-    /// - Parameter tasks: names to ask for; none: all that run, and all that are configured.
+    /// - Parameter tasks: the names to ask for; if empty, all running and all configured tasks.
     package init(
         tasks: [String], in directory: RuntimeDirectory = RuntimeDirectory(), configurations: String = "/etc/df2redis"
     ) {
@@ -42,13 +42,13 @@ package struct TaskOverview: Sendable {
         }
         let absence = failure.map(TaskTable.Absence.init) ?? .notRunning
         if isNamed, exitStatus == .done { exitStatus = failure?.exitStatus ?? .taskNotRunning }
-        // That nothing listens for a file in /etc/df2redis is no news.
+        // It is normal that a configured task does not run.
         let reason = isNamed || absence != .notRunning ? failure?.description ?? "" : ""
         rows.append((absence == .notRunning ? cutOver(name, otherwise: reason) : nil) ?? .absent(name, absence, reason))
     }
 
     /// - Parameter reason: why the task has not answered.
-    /// - Returns: the row of a task that does not run, and does not start since it was cut over, or perhaps was; `nil`: it was not.
+    /// - Returns: the row of a task that does not run because it was cut over, or may have been; `nil` if it was not.
     private func cutOver(_ name: String, otherwise reason: String) -> TaskTable.Row? {
         let file = "\(configurations)/\(name).yaml"
         guard let configuration = try? ConfigurationLoader().load(file, taskName: name).configuration else {

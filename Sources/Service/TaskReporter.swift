@@ -7,7 +7,7 @@ import Systemd
 /// Reports the task's state to systemd, the status file and the log.
 final class TaskReporter: Sendable {
     private static let beatsPerLine = 30
-    /// What an attempt may take beyond the wait before it.
+    /// The time that an attempt may take in addition to the wait before it.
     private static let loadingPatience = Duration.seconds(30)
 
     private let status: TaskReport
@@ -38,7 +38,7 @@ final class TaskReporter: Sendable {
             notifier.status(status.summary)
             write()
         case .loading(let status, let next):
-            // The one way around the start's timeout: the peer says that it makes progress, and we go on asking.
+            // Only here is the start timeout extended: the peer reports progress, and we keep asking.
             notifier.extendTimeout(next + Self.loadingPatience)
             notifier.status(status.summary)
         case .beat(let status, let isAlive):
@@ -59,7 +59,7 @@ final class TaskReporter: Sendable {
     private func write() {
         do throws(SystemError) {
             try file.write(status)
-            // A disk that is full a second time is news.
+            // Log the next failure again, such as a disk that fills up a second time.
             state.withLock { $0.hasFileFailed = false }
         } catch {
             let isFirst = state.withLock { state in

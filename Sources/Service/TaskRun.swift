@@ -20,7 +20,7 @@ struct TaskRun {
         let leaving = Task {
             for await order in orders.stream {
                 notifier.stopping(status: "leaving the source")
-                // Beyond the unit's TimeoutStopSec= only where shutdown.drainSeconds is long.
+                // This exceeds the unit's TimeoutStopSec= only if shutdown.drainSeconds is long.
                 notifier.extendTimeout(leaveLimit)
                 await replicator.leave(drains: order.drains, isCutover: order.isCutover)
             }

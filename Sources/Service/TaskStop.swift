@@ -2,17 +2,19 @@ import Base
 package import Dashboard
 import Glibc
 
-/// Ends a running task in order, and waits until its process has.
+/// Makes a running task leave in order, and waits until its process has ended.
 ///
-/// It is asked over its socket. A process that does not answer is sent SIGTERM, which a part of it may still hear.
+/// The request goes over the task's socket. A process that does not answer is sent SIGTERM, which a part of it may still
+/// handle.
 package struct TaskStop: Sendable {
     package enum Outcome: Equatable, Sendable {
         case ended
-        /// It is still leaving; with `force` it would have been killed.
+        /// The task is still leaving. Without `force` it was not killed; with `force` it has not ended after SIGKILL
+        /// either.
         case stillLeaving(String)
-        /// It has not answered, nor ended since SIGTERM; with `force` it would have been killed.
+        /// The process has neither answered nor ended after SIGTERM. With `force` it would have been killed.
         case silent(Int32)
-        /// It was killed after the time was over.
+        /// The process was killed after the timeout.
         case killed
     }
 
@@ -23,13 +25,13 @@ package struct TaskStop: Sendable {
     private static let pause = 50
     /// After SIGKILL the kernel needs a moment.
     private static let killPatience = Duration.seconds(5)
-    /// For the answer to the question to leave: as long as is waited for the end, within these.
+    /// The limits for the wait for an answer to the request; between them it is as long as `timeout`.
     private static let answerPatience = Duration.seconds(2)...Duration.seconds(5)
     private static let statusPatience = Duration.seconds(1)
 
     /// - Parameters:
-    ///   - timeout: how long its end is waited for.
-    ///   - force: it is killed when that is over.
+    ///   - timeout: how long to wait for the process to end.
+    ///   - force: whether to kill the process after the timeout.
     package init(_ socket: ControlSocket, timeout: Duration, force: Bool, wish: TaskControl.Stop = .init()) {
         self.socket = socket
         self.timeout = timeout
@@ -37,7 +39,7 @@ package struct TaskStop: Sendable {
         self.wish = wish
     }
 
-    /// - Parameter say: called with what it waits for, when that changes.
+    /// - Parameter say: called with a line about the state of the task whenever it changes.
     /// - Throws: `ControlClient.Failure`
     package func run(_ say: (String) -> Void) throws(ControlClient.Failure) -> Outcome {
         let patience = min(max(timeout, Self.answerPatience.lowerBound), Self.answerPatience.upperBound)
@@ -68,15 +70,15 @@ package struct TaskStop: Sendable {
         return isRunning(process) ? .stillLeaving("process \(process) has not ended after SIGKILL") : .killed
     }
 
-    /// Asks it to leave, and has a signal ask where it does not answer.
+    /// Requests over the socket that the task leaves, and sends a signal if it does not answer.
     ///
-    /// - Returns: whether it has answered.
+    /// - Returns: whether the task has answered.
     private func ask(_ client: ControlClient, _ process: pid_t) throws(ControlClient.Failure) -> Bool {
         do {
             try client.stop(wish)
             return true
         } catch .silent(let reason) {
-            // A signal says no more than that it is to leave.
+            // A signal can only express a plain request to leave.
             guard wish == TaskControl.Stop() else { throw .silent(reason) }
             try send(SIGTERM, to: process)
             return false
@@ -86,7 +88,7 @@ package struct TaskStop: Sendable {
     private func send(_ signal: Int32, to process: pid_t) throws(ControlClient.Failure) {
         if kill(process, signal) == 0 { return }
         switch errno {
-        // It has just ended.
+        // The process has just ended.
         case ESRCH: return
         case EPERM:
             throw .forbidden("process \(process) does not answer, and only its user and root may send it a signal")
@@ -94,10 +96,10 @@ package struct TaskStop: Sendable {
         }
     }
 
-    /// A process of another user exists, too.
+    /// Returns whether a process exists; it does if it belongs to another user (EPERM), too.
     private func isRunning(_ process: pid_t) -> Bool {
         guard kill(process, 0) == 0 || errno == EPERM else { return false }
-        // One whose parent has not waited for it is over.
+        // A zombie has ended, although its parent has not reaped it.
         return !isZombie(process)
     }
 

@@ -6,16 +6,16 @@ import Replication
 package struct TaskTable: Sendable {
     package enum Row: Sendable {
         case running(StatusDocument)
-        /// A name of which nothing more is known, and why it is in the table.
+        /// A task without a status: its name, why there is none, and a text for the operator.
         case absent(String, Absence, String)
     }
 
-    /// Why a task has not said how it is.
+    /// The reason why there is no status of a task.
     package enum Absence: String, Sendable {
         case notRunning = "not running"
-        /// It does not run, and does not start: clients write to its target.
+        /// The task does not run and does not start, because clients write to its target.
         case cutOver = "cut over"
-        /// Its process is there, and hangs or says nothing of use.
+        /// The task's process exists, but hangs or gives no useful answer.
         case noAnswer = "no answer"
         case noPermission = "no permission"
 
@@ -40,7 +40,7 @@ package struct TaskTable: Sendable {
         self.now = now
     }
 
-    /// One line a task under a line of titles, and a line with the reason under a task that is not well, or for which something is to be done.
+    /// One line per task under a line of titles, and a line with the reason below a task that is not well or needs action.
     package var text: String {
         let cells = [Self.titles] + rows.map(cells)
         let widths = Self.titles.indices.map { column in cells.map { $0[column].count }.max() ?? 0 }
@@ -84,10 +84,10 @@ package struct TaskTable: Sendable {
 }
 
 extension StatusDocument {
-    /// A task that waits for its target is well, and is not what its operator expects nevertheless.
+    /// Whether the task waits for its target. Its health is good then, but an operator does not expect this state.
     private var waitsForTarget: Bool { health.code == nil && targetLost && phase != .leaving }
 
-    /// One word.
+    /// The state in one word.
     fileprivate var state: String {
         (health.code ?? (waitsForTarget ? .targetLost : nil))?.rawValue ?? phase.rawValue
     }

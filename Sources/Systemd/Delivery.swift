@@ -1,10 +1,10 @@
-/// What became of a message to the service manager.
+/// The result of sending a message to the service manager.
 package enum Delivery: Equatable, Sendable {
-    /// The service manager's socket has it.
+    /// The service manager's socket has accepted the message.
     case sent
     /// Nobody supervises this process: `NOTIFY_SOCKET` is unset, and nothing was sent.
     case notSupervised
-    /// It could not be sent, and the reason.
+    /// The message could not be sent.
     case failed(errno: Int32)
 
     /// - Parameter result: what `sd_notify` and its kin return: 1 sent, 0 no socket, a negative errno.

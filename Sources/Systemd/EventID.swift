@@ -12,7 +12,7 @@ package enum EventID: String, CaseIterable, Sendable {
     case fullSyncDone
     /// Changes are followed as they happen.
     case stable
-    /// A full sync must be done again, and why.
+    /// A full sync must be done again; the message says why.
     case resync
     /// The lag is higher than it should be.
     case lagHigh
@@ -22,26 +22,26 @@ package enum EventID: String, CaseIterable, Sendable {
     case sourceLost
     /// The target cannot be reached or does not serve.
     case targetLost
-    /// There is no room left for what the target has not taken: the source is left.
+    /// There is no room left for data that the target has not taken, so the task leaves the source.
     case overflow
     /// Sentinels name another server as the target.
     case targetMoved
     /// The daemon has begun to leave the source.
     case leaving
-    /// The source was left, and how.
+    /// The task has left the source; the message says how.
     case left
-    /// Clients write to the target from now on: the task leaves, and does not start again.
+    /// Clients write to the target from now on, so the task leaves and does not start again.
     case cutOver
     /// The task ends because something could not be applied and the policy says stop.
     case policyStop
-    /// The monitor has found something wrong at the source.
+    /// The monitor has found a problem at the source.
     case alertRaised
-    /// What the monitor has found wrong is over.
+    /// A problem that the monitor has found is over.
     case alertCleared
     /// Source and target differ in a key, which the stream cannot mend.
     case divergence
 
-    /// 128 bits in hexadecimal, as the journal's field `MESSAGE_ID` has them.
+    /// The value of the journal's field `MESSAGE_ID`: 128 bits in hexadecimal.
     package var messageID: String {
         switch self {
         case .started: "5506717501e7484a9c6f44b0c29cdb06"

@@ -26,9 +26,8 @@ package struct FileDescriptorStore: Sendable {
     /// The same name may be used more than once; `remove(name:)` then removes all of them. A store that is full takes
     /// nothing more, which only the journal shows.
     ///
-    /// `FDPOLL=0`: else the service manager would close its copy on its own as soon as the connection hangs up or
-    /// breaks. That is the moment when the last bytes may still lie unread in the socket, and a close with unread bytes
-    /// sends RST.
+    /// `FDPOLL=0` keeps the service manager from closing its copy on its own as soon as the connection hangs up or breaks.
+    /// At that moment the last bytes may still lie unread in the socket, and a close with unread bytes sends RST.
     @discardableResult
     package func put(_ descriptor: Int32, name: String) -> Delivery {
         precondition(Self.isValid(name: name), "a stored descriptor's name is 1 to 255 printable ASCII without colons")
@@ -45,7 +44,7 @@ package struct FileDescriptorStore: Sendable {
         return report(delivery, "a socket could not be removed from systemd's store", name: name)
     }
 
-    /// What an earlier process of this unit has left in the store, by name; the caller owns the descriptors.
+    /// Returns what an earlier process of this unit has left in the store, by name. The caller owns the descriptors.
     ///
     /// Call it once, early in `main` and before other threads run: it clears `LISTEN_FDS`, `LISTEN_FDNAMES` and
     /// `LISTEN_PID`, so that a second call finds nothing and no child mistakes the descriptors for its own. All are

@@ -17,7 +17,7 @@ package struct JournalLogHandler: LogHandler {
     package var logLevel: Logger.Level
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
-    /// Takes what journald refuses.
+    /// Writes the records that journald refuses.
     private var fallback: StderrLogHandler
     private let queue: LogQueue
     private let send: @Sendable (LogRecord) -> Int32

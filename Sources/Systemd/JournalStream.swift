@@ -4,8 +4,8 @@ import Glibc
 package enum JournalStream {
     /// True if file descriptor 2 is the very stream that the service manager connected to the journal.
     ///
-    /// `JOURNAL_STREAM` is `<device>:<inode>` of that stream (`systemd.exec(5)`); it is inherited, so that a shell's
-    /// `2>file` must not be mistaken for the journal: hence the comparison with what descriptor 2 is now.
+    /// `JOURNAL_STREAM` is `<device>:<inode>` of that stream (`systemd.exec(5)`). A child inherits it even if a shell has
+    /// sent descriptor 2 elsewhere (`2>file`), so it is compared with what descriptor 2 is now.
     package static func stderrIsJournal() -> Bool {
         guard let text = getenv("JOURNAL_STREAM") else { return false }
         return isStream(String(cString: text), STDERR_FILENO)

@@ -1,7 +1,7 @@
 import Base
 package import Logging
 
-/// Where this process logs to, chosen once at its start.
+/// The log output of this process, chosen once at its start.
 package struct LogOutput: Sendable {
     package enum Format: String, CaseIterable, Sendable {
         /// The journal if standard error leads into it, else text.
@@ -14,13 +14,13 @@ package struct LogOutput: Sendable {
         case json
     }
 
-    /// Makes a handler as `Logger` wants one.
+    /// Creates the handler of a `Logger`.
     package let makeHandler: @Sendable () -> any LogHandler
-    /// The handler without a limit, for the counts of what the limit held back.
+    /// The handler without a limit, which logs the counts of records that the limit held back.
     private let unlimited: any LogHandler
     private let limiter: RateLimiter
 
-    /// Sets up logging for the whole process; to be called once, before the first logger is made.
+    /// Sets up logging for the whole process. Call this once, before the first logger is made.
     ///
     /// - Parameter metadata: put on every record, such as `["task": "prod"]`.
     package static func bootstrap(
@@ -45,13 +45,15 @@ package struct LogOutput: Sendable {
         makeHandler = { [handler] in RateLimitedLogHandler(handler, limiter: limiter) }
     }
 
-    /// Logs how many records were held back in the intervals that are over, or dropped; for a timer of a few seconds.
+    /// Logs how many records were held back in intervals that are over, and how many were dropped. A timer calls this every
+    /// few seconds.
     package func reportSuppressed() {
         for summary in limiter.dueSummaries() { unlimited.log(event: summary) }
         reportDropped()
     }
 
-    /// Logs how many records were held back so far, and waits a moment until all have been written; before the process ends.
+    /// Logs how many records were held back or dropped so far, and waits a moment until all records are written. Call this
+    /// before the process ends.
     package func flush() {
         for summary in limiter.allSummaries() { unlimited.log(event: summary) }
         reportDropped()

@@ -4,8 +4,8 @@ import Glibc
 
 /// Delivers log records in order, on a queue of its own.
 ///
-/// Whoever logs never waits: not for a terminal that is stopped (Ctrl-S), a pipe that nobody reads, or a journal that hangs. A
-/// limited number of records waits for such a reader. Further ones are dropped and counted.
+/// Code that logs never waits: not for a terminal that is stopped (Ctrl-S), a pipe that nobody reads, or a journal that
+/// hangs. A limited number of bytes waits for such a reader. Further records are dropped and counted.
 ///
 /// Records that wait at the end of the process are delivered by `exit`, if that takes no longer than `patience`.
 package final class LogQueue: Sendable {
@@ -28,7 +28,7 @@ package final class LogQueue: Sendable {
 
     init(limitBytes: Int) { self.limitBytes = limitBytes }
 
-    /// Has a record of so many bytes delivered, or drops it.
+    /// Delivers a record of `bytes` bytes in the background, or drops it.
     func add(bytes: Int, _ deliver: @escaping @Sendable () -> Void) {
         let isAccepted = state.withLock { state in
             // One record always has room.

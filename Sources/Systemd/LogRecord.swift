@@ -11,7 +11,7 @@ struct LogRecord: Sendable {
     private var bytes: [UInt8] = []
     private var ends: [Int] = []
 
-    /// Longest field name that journald takes (`journal_field_valid` of systemd).
+    /// The longest field name that journald accepts (`journal_field_valid` of systemd).
     static let maximumNameBytes = 64
 
     /// Adds a field. A value may hold anything, line breaks and NUL too.
@@ -34,10 +34,10 @@ struct LogRecord: Sendable {
 
     /// Hands the record to journald.
     ///
-    /// A datagram; beyond its size the library passes a sealed memory file. Waits only while journald's queue is full
-    /// (512 records under systemd).
+    /// A record is a datagram; for a larger record the library passes a sealed memory file. The call waits only while
+    /// journald's queue is full (512 records under systemd).
     ///
-    /// - Returns: 0, or a negative errno. Where there is no journald at all libsystemd answers 0 and drops the record.
+    /// - Returns: 0, or a negative errno. If there is no journald at all, libsystemd returns 0 and drops the record.
     func send() -> Int32 {
         bytes.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress else { return -EINVAL }

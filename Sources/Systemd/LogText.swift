@@ -1,7 +1,7 @@
 import Glibc
 import Logging
 
-/// How log records become text.
+/// Formats log records as text.
 enum LogText {
     /// `2026-01-02T03:04:05.678Z`, for a time since 1970-01-01T00:00:00Z.
     static func timestamp(_ time: Duration) -> String {
@@ -32,7 +32,7 @@ enum LogText {
         return "[" + pairs.map { "\(printable($0.key))=\(quoted(plain($0.value)))" }.joined(separator: " ") + "] "
     }
 
-    /// The metadata in the order of its print: task, flow, phase, lsn, then the others by name.
+    /// The metadata in the order in which it is printed: task, flow, phase, lsn, then the others by name.
     static func ordered(_ metadata: Logger.Metadata) -> [(key: String, value: Logger.MetadataValue)] {
         func rank(_ key: String) -> Int { leading.firstIndex(of: key) ?? leading.count }
         return metadata.sorted { (rank($0.key), $0.key) < (rank($1.key), $1.key) }
@@ -51,7 +51,7 @@ enum LogText {
         }
     }
 
-    /// A value as it is put between brackets: in quotes if it would blur with what is around it.
+    /// A value as it appears between the brackets: in quotes if its end would be ambiguous otherwise.
     private static func quoted(_ text: String) -> String {
         let blurs = text.isEmpty || text.utf8.contains { " \"=]\\".utf8.contains($0) }
         guard blurs else { return printable(text) }
@@ -83,7 +83,7 @@ enum LogText {
     }
 }
 
-/// The metadata of a handler and of one of its events together; what is nearer to the statement wins.
+/// Merges the metadata of a handler, its provider and an event; the value nearest to the log statement wins.
 func merged(_ handler: Logger.Metadata, _ provider: Logger.MetadataProvider?, _ event: LogEvent) -> Logger.Metadata {
     var metadata = handler
     if let provided = provider?.get() { metadata.merge(provided) { _, new in new } }

@@ -1,12 +1,12 @@
 package import Logging
 
-/// A log handler in front of another: what repeats itself is held back and counted by a `RateLimiter`.
+/// A log handler in front of another one: a `RateLimiter` holds back and counts repeated records.
 ///
-/// The kind of a record is its metadata `kind`, else the log statement it comes from; and its `flow`, so that the flows do
-/// not use up each other's share.
+/// The kind of a record is its metadata `kind`, or else its log statement. The metadata `flow` is part of it, so that the
+/// flows do not use up each other's share.
 package struct RateLimitedLogHandler<Wrapped: LogHandler>: LogHandler {
     private var wrapped: Wrapped
-    /// The handler as it was before any logger put metadata on it: a count is reported with the metadata of its own records.
+    /// The handler before any logger has added metadata: the record of a count has the metadata of its own records.
     private let bare: Wrapped
     private let limiter: RateLimiter
 

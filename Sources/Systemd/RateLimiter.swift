@@ -3,8 +3,8 @@ package import Logging
 
 /// Holds back log records that repeat themselves, and counts them.
 ///
-/// Of each kind the first `burst` records of an interval pass; the rest is counted, and reported in one record once the
-/// interval is over. The interval of a kind begins with its first record, and a new one with the first record after it.
+/// In each interval the first `burst` records of a kind pass. The rest is counted, and reported in one record after the
+/// interval. An interval begins with the first record of its kind, and the next one with the first record after its end.
 package final class RateLimiter: Sendable {
     private struct Window {
         var end: ContinuousClock.Instant
@@ -20,7 +20,8 @@ package final class RateLimiter: Sendable {
         var nextEnd: ContinuousClock.Instant
     }
 
-    /// Kinds known at the same time. Beyond it a new kind passes unlimited: better a long log than a silent one.
+    /// The maximum number of kinds at one time. A further kind passes unlimited, because a long log is better than a silent
+    /// one.
     static let maximumKinds = 4_096
 
     private let burst: Int
@@ -39,7 +40,7 @@ package final class RateLimiter: Sendable {
         state = Lock(State(nextEnd: now()))
     }
 
-    /// What is to be logged when a record comes in.
+    /// What to log when a record arrives.
     package struct Admission: Sendable {
         /// The counts that are due, to be logged before the record.
         package let summaries: [LogEvent]
@@ -47,7 +48,7 @@ package final class RateLimiter: Sendable {
         package let isAdmitted: Bool
     }
 
-    /// Decides over `event`, a record of `kind`.
+    /// Decides whether to log `event`, a record of `kind`.
     package func admit(_ event: LogEvent, kind: String) -> Admission {
         let now = now()
         return state.withLock { state in
@@ -56,7 +57,7 @@ package final class RateLimiter: Sendable {
         }
     }
 
-    /// No window that is over holds a count here.
+    /// The caller has removed the windows that are over.
     private func admits(_ event: LogEvent, _ kind: String, _ state: inout State, _ now: ContinuousClock.Instant) -> Bool
     {
         guard var window = state.windows[kind] else {
@@ -75,14 +76,14 @@ package final class RateLimiter: Sendable {
         return false
     }
 
-    /// The counts of the intervals that are over, as records to log: for a timer, so that a count is reported even if no
-    /// record follows.
+    /// Returns the counts of the intervals that are over, as records to log. A timer calls this, so that a count is
+    /// reported even if no record follows.
     package func dueSummaries() -> [LogEvent] {
         let now = now()
         return state.withLock { takeDue(&$0, now) }
     }
 
-    /// All counts so far, as records to log: for the end of the process.
+    /// Returns all counts so far, as records to log. Call this at the end of the process.
     package func allSummaries() -> [LogEvent] {
         state.withLock { state in take(&state) { _ in true } }
     }
@@ -91,7 +92,7 @@ package final class RateLimiter: Sendable {
         state.nextEnd <= now ? take(&state) { $0.end <= now } : []
     }
 
-    /// Removes the windows that `isDone` names, and those alone.
+    /// Removes exactly the windows for which `isDone` returns true, and returns their counts.
     private func take(_ state: inout State, where isDone: (Window) -> Bool) -> [LogEvent] {
         var summaries: [(kind: String, event: LogEvent)] = []
         for (kind, window) in state.windows where isDone(window) {

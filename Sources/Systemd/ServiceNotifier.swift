@@ -5,8 +5,8 @@ package import Logging
 
 /// Reports the state of this process to the service manager (`sd_notify(3)`).
 ///
-/// Outside systemd every call does nothing and answers `.notSupervised`. A message that cannot be sent is no reason to
-/// stop replicating: it is logged as a warning and answered as `.failed`, never thrown.
+/// Outside systemd every call does nothing and returns `.notSupervised`. A message that cannot be sent is no reason to stop
+/// replicating: the call logs a warning and returns `.failed`, but never throws.
 ///
 /// A call is one `sendmsg` on a datagram socket and may come from any thread. It waits only if the service manager has
 /// stopped reading, which stops far more than us.
@@ -18,40 +18,40 @@ package struct ServiceNotifier: Sendable {
         self.logger = logger
     }
 
-    /// The service is up: what `systemctl start` waits for.
+    /// Reports that the service is up, which `systemctl start` waits for.
     @discardableResult
     package func ready(status: String? = nil) -> Delivery {
         send("READY=1", status: status)
     }
 
-    /// The line that `systemctl status` shows.
+    /// Sets the line that `systemctl status` shows.
     @discardableResult
     package func status(_ text: String) -> Delivery {
         send(nil, status: text)
     }
 
-    /// The service has begun to leave, by its own choice or another's.
+    /// Reports that the service has begun to leave, by its own choice or another's.
     @discardableResult
     package func stopping(status: String? = nil) -> Delivery {
         send("STOPPING=1", status: status)
     }
 
-    /// The sign of life that `WatchdogSec=` demands: see `Watchdog.interval()`.
+    /// Sends the sign of life that `WatchdogSec=` demands: see `Watchdog.interval()`.
     @discardableResult
     package func watchdogPing() -> Delivery {
         send("WATCHDOG=1", status: nil)
     }
 
-    /// Asks that the present start or stop may take `duration` from now on.
+    /// Requests that the present start or stop may take `duration` from now on.
     ///
-    /// Only while there is real progress: it is the one way around `TimeoutStartSec=` and `TimeoutStopSec=`.
+    /// Call this only while there is real progress: nothing else bypasses `TimeoutStartSec=` and `TimeoutStopSec=`.
     @discardableResult
     package func extendTimeout(_ duration: Duration) -> Delivery {
         precondition(duration > .zero, "a timeout is extended, not cut")
         return send("EXTEND_TIMEOUT_USEC=\(Self.microseconds(duration))", status: nil)
     }
 
-    /// The service fails for the reason `message`; `errno` is shown by `systemctl status` as `Error:`.
+    /// Reports that the service fails for the reason `message`; `systemctl status` shows `errno` as `Error:`.
     @discardableResult
     package func failure(errno: Int32? = nil, _ message: String) -> Delivery {
         send(errno.map { "ERRNO=\($0)" }, status: message)
@@ -68,10 +68,11 @@ package struct ServiceNotifier: Sendable {
 }
 
 extension ServiceNotifier {
-    /// Bytes of a status. The service manager drops a message beyond `PIPE_BUF` (4,096 bytes) as a whole.
+    /// The maximum number of bytes of a status. The service manager drops a message beyond `PIPE_BUF` (4,096 bytes) as a
+    /// whole.
     static let maximumStatusBytes = 2_048
 
-    /// Whole microseconds; a span beyond what the service manager's 64 bits hold is as good as the largest.
+    /// Whole microseconds; a duration that does not fit into the service manager's 64 bits becomes the largest value.
     private static func microseconds(_ duration: Duration) -> Int64 {
         let (seconds, attoseconds) = duration.components
         let (whole, multiplied) = seconds.multipliedReportingOverflow(by: 1_000_000)

@@ -64,7 +64,7 @@ extension StderrLogHandler {
         LogQueue.shared.add(bytes: line.utf8.count) { writeAll(line, to: STDERR_FILENO) }
     }
 
-    /// Writes `line`; what a terminal or a pipe that is gone does not take is lost, for nobody is left to report to.
+    /// Writes `line`. What a terminal or a pipe that is gone does not take is lost, because nobody is left to report to.
     static func writeAll(_ line: String, to descriptor: Int32) {
         var line = line
         line.withUTF8 { bytes in

@@ -53,7 +53,7 @@ struct Check: AsyncParsableCommand {
         if !(0...100_000_000).contains(qps) { throw ValidationError("--qps is 0 to 100000000.") }
         if !(1...64).contains(parallel) { throw ValidationError("--parallel is 1 to 64.") }
         if !(0.1...3600).contains(settle) { throw ValidationError("--settle is 0.1 to 3600.") }
-        // No key matches it, and a comparison of nothing finds both sides equal.
+        // An empty pattern matches no key, and a comparison of no keys finds both sides equal.
         if filter?.isEmpty == true { throw ValidationError("--filter is a pattern, as in 'user:*'.") }
         _ = try databaseNumbers()
     }

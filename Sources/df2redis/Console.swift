@@ -8,13 +8,13 @@ struct OutputFailure: Error, CustomStringConvertible {
     var description: String { "standard output: \(String(cString: strerror(errno)))" }
 }
 
-/// What the command line says outside the log: results to standard output, everything else to standard error.
+/// The output of the command line besides the log: results go to standard output, everything else to standard error.
 enum Console {
     private static let hasFailed = Atomic<Bool>(false)
 
-    /// Prints a result. It is on its way when this returns, through a pipe too.
+    /// Prints a result. The kernel has accepted it when this returns, for a pipe too.
     ///
-    /// - Throws: `OutputFailure`, with which a command that only says something ends (74).
+    /// - Throws: `OutputFailure`; a command that only prints ends with it (74).
     static func say(_ text: String, terminator: String = "\n") throws(OutputFailure) {
         let bytes = Array((text + terminator).utf8)
         var rest = bytes[...]
@@ -31,8 +31,8 @@ enum Console {
         }
     }
 
-    /// Prints how far a command has come that does something, and goes on with it whatever becomes of the line: that one is
-    /// lost is complained of once.
+    /// Prints the progress of a command that does something. The command goes on if this fails, and only the first failure
+    /// is reported.
     static func report(_ text: String) {
         do { try say(text) } catch {
             if !hasFailed.exchange(true, ordering: .relaxed) { complain("\(error); this goes on without it") }
@@ -43,7 +43,7 @@ enum Console {
     static func complain(_ text: String) {
         for line in text.split(separator: "\n") {
             let bytes = Array("df2redis: \(line)\n".utf8)
-            // Nothing is left to do for a reader that has gone.
+            // If the reader is gone, there is nothing left to do.
             _ = write(STDERR_FILENO, bytes, bytes.count)
         }
     }

@@ -50,7 +50,7 @@ struct Cutover: AsyncParsableCommand {
     var dryRun = false
 
     func validate() throws {
-        // What is added to make it careful would be taken for granted by whoever adds it.
+        // Refuse the other options: an operator who adds one, such as --dry-run to be careful, relies on its effect.
         if undo, pauseLimit != Self.usualPauseLimit || noPause || check != Self.usualCheck || noVerify || dryRun {
             throw ValidationError("--undo goes with --config only, and was not done.")
         }

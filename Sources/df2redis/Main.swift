@@ -22,8 +22,8 @@ struct DF2Redis: AsyncParsableCommand {
             Verify.self, Refresh.self, Cutover.self, Monitor.self, Health.self,
         ])
 
-    /// Leaves what an earlier process was killed in the middle of, then runs the command that was asked for; every error is
-    /// one line a fault on standard error.
+    /// Leaves the session of an earlier process that was killed, then runs the command. Each fault of an error is one line
+    /// on standard error.
     static func main() async {
         let departures = ReplicationService.leaveAbandonedSession()
         await ReplicationService.$inheritedDepartures.withValue(departures) { await parseAndRun() }

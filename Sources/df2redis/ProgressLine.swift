@@ -2,9 +2,10 @@ import Comparison
 import Glibc
 import Synchronization
 
-/// How far a command has come, on one line of a terminal that is written over; nothing where standard error is none.
+/// Shows the progress of a command on one line of a terminal, which it overwrites. Shows nothing if standard error is no
+/// terminal.
 final class ProgressLine: Sendable {
-    /// Milliseconds between two writings.
+    /// The milliseconds between two updates.
     private static let pause: Int64 = 200
 
     private let isTerminal = isatty(STDERR_FILENO) == 1
@@ -24,12 +25,12 @@ final class ProgressLine: Sendable {
         if turn() != nil { write(text) }
     }
 
-    /// What the line says for as long as it lasts, where nobody sees the line.
+    /// Prints a text that the line would show for as long as it applies, if there is no terminal for the line.
     func sayWithoutTerminal(_ text: String) {
         if !isTerminal { Console.complain(text) }
     }
 
-    /// - Returns: milliseconds since the beginning; `nil`: nothing is to be written now.
+    /// - Returns: the milliseconds since the beginning; `nil` if there is nothing to write now.
     private func turn() -> Int64? {
         guard isTerminal else { return nil }
         let elapsed = start.duration(to: .now)
@@ -40,14 +41,14 @@ final class ProgressLine: Sendable {
         return milliseconds
     }
 
-    /// Leaves an empty line for what is printed next.
+    /// Empties the line for what is printed next.
     func clear() {
         if isTerminal { write("") }
     }
 
     private func write(_ text: String) {
         let bytes = Array("\r\(text)\u{1B}[K".utf8)
-        // Nothing is left to do for a reader that has gone.
+        // If the reader is gone, there is nothing left to do.
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 }

@@ -25,7 +25,7 @@ struct Status: ParsableCommand {
             throw ExitCode(try show())
         }
         while true {
-            // The screen is cleared on a terminal; in a file each one follows the last.
+            // Clear the screen of a terminal; in a file each table follows the last.
             if isatty(STDOUT_FILENO) == 1, !json { try Console.say("\u{1B}[H\u{1B}[2J", terminator: "") }
             _ = try show()
             sleep(2)

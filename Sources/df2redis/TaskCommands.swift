@@ -1,7 +1,7 @@
 import ArgumentParser
 import Service
 
-/// What a command that runs a task needs to know.
+/// The options of the commands that need a task's configuration.
 struct TaskOptions: ParsableArguments {
     @Option(name: .customLong("config"), help: ArgumentHelp("The task's configuration (YAML).", valueName: "file"))
     var file: String

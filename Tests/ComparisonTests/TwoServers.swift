@@ -6,8 +6,8 @@ import Redis
 import Servers
 import Testing
 
-/// Two real servers to compare; a redis-server takes the source's place, which is asked for nothing that it lacks but its
-/// journal's position.
+/// Two real servers to compare. A redis-server takes the place of the source: the comparison needs nothing that it lacks,
+/// except the position in the journal.
 final class TwoServers {
     let source: RedisServer
     let target: RedisServer
@@ -48,7 +48,7 @@ final class TwoServers {
                 endpoint: Endpoint(host: "127.0.0.1", port: target.port), clientName: "df2redis-check:test"))
     }
 
-    /// Compares, and gives the keys that differ as `kind type key`.
+    /// Compares both servers, and returns the differing keys as `kind type key`.
     func compare(
         _ change: (inout ComparisonOptions) -> Void = { _ in }
     ) async throws -> (summary: ComparisonSummary, differences: [String]) {

@@ -3,7 +3,8 @@ import Foundation
 import Lab
 import Testing
 
-/// The ends of TCP connections on the loopback as they went over the wire: every segment with FIN or RST of one port.
+/// The ends of TCP connections on the loopback interface as they went over the wire: all segments of one port with FIN or
+/// RST.
 ///
 /// Needs tcpdump and the rights to use it.
 final class PacketCapture {
@@ -29,7 +30,7 @@ final class PacketCapture {
     init(port: UInt16) throws {
         self.port = port
         folder = try TemporaryFolder("capture")
-        // Only what is asserted is captured: the stream itself is far more than tcpdump can print.
+        // Capture only what the tests check: tcpdump cannot print the whole stream.
         process = try ChildProcess(
             "tcpdump",
             [
@@ -40,7 +41,7 @@ final class PacketCapture {
         try wait(until: "tcpdump listens") { process.errorOutput.contains("listening on lo") || !process.isRunning }
     }
 
-    /// The ends so far, in the order in which they went out.
+    /// The ends so far, in the order in which they were sent.
     var ends: [End] {
         // 09:00:00.000000 IP 127.0.0.1.40000 > 127.0.0.1.6380: Flags [F.], seq ...
         process.output.split(separator: "\n").compactMap { line in
@@ -55,11 +56,11 @@ final class PacketCapture {
         address.split(separator: ".").last.flatMap { UInt16($0.filter(\.isNumber)) }
     }
 
-    /// Resets, whoever sent them.
+    /// The resets, whichever side sent them.
     var resets: [End] { ends.filter { $0.kind == .rst } }
 
-    /// Resets of connections that `master` has had, with what it knows of them: a stranger on this machine that looks for
-    /// its own server may have been refused at the same port.
+    /// The resets of connections that `master` has accepted, with what it knows about them. A stranger on this machine that
+    /// looks for its own server may have been refused at the same port.
     func resets(of master: SimulatedMaster) -> [String] {
         let connections = master.connections
         return resets.compactMap { end in
@@ -81,7 +82,7 @@ final class PacketCapture {
     deinit { process.kill() }
 }
 
-/// Stops a task under load, and expects what a leave promises on the wire: FIN first, no RST, and a master that goes on.
+/// Stops a task under load, and checks on the wire what a leave promises: FIN first, no RST, and a master that goes on.
 func leaveUnderLoad(
     _ daemon: Daemon, from master: DragonflyServer, shards: Int, _ writer: RandomWriter, before leave: () -> Void
 ) throws {

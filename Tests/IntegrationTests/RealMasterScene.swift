@@ -3,7 +3,8 @@ import Lab
 import Testing
 import Wire
 
-/// A real Dragonfly, a redis-server, and a task that follows the one into the other. Whoever makes one ends it.
+/// A real Dragonfly, a redis-server, and a task that replicates from the first to the second. The test that creates a scene
+/// ends it.
 struct RealMasterScene {
     let master: DragonflyServer
     let redis: RedisServer

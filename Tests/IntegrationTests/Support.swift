@@ -12,7 +12,7 @@ extension [UInt8] {
     init(_ text: String) { self = Array(text.utf8) }
 }
 
-/// What systemd gives a leave (`TimeoutStopSec=`): the machine may be busy with other things.
+/// The time that systemd allows for a leave (`TimeoutStopSec=`): the machine may be busy with other things.
 let stopLimit = Duration.seconds(30)
 
 /// A simulated master that has been started.
@@ -27,7 +27,7 @@ func startedMaster(
     return master
 }
 
-/// A seed, printed so that a run can be repeated, or the one that is to be repeated.
+/// A random seed, printed so that a run can be repeated, or the seed of the run to repeat (`DF2REDIS_SEED`).
 func printedSeed() -> UInt64 {
     let seed = ProcessInfo.processInfo.environment["DF2REDIS_SEED"].flatMap { UInt64($0) } ?? .random(in: 0 ... .max)
     print("seed \(seed)")
@@ -35,7 +35,7 @@ func printedSeed() -> UInt64 {
 }
 
 extension RESPClient {
-    /// The number of keys in the selected database, database 0, but for those in which a running task keeps its own.
+    /// The number of keys in the selected database, database 0, without the keys of a running task itself.
     var dataKeys: Int64 {
         get throws {
             let own = [
@@ -54,7 +54,7 @@ func waitUntilEqual(_ source: RESPClient, _ target: RESPClient, timeout: Duratio
     try waitUntilEqual(timeout: timeout) { try ServerComparison(source: source, target: target).differences }
 }
 
-/// Polls until `differences` gives none; else throws with what it gave last.
+/// Polls until `differences` returns none; after the timeout, throws the last ones.
 func waitUntilEqual(timeout: Duration = .seconds(90), _ differences: () throws -> [Difference]) throws {
     let deadline = ContinuousClock.now + timeout
     while true {
@@ -67,7 +67,7 @@ func waitUntilEqual(timeout: Duration = .seconds(90), _ differences: () throws -
     }
 }
 
-/// Runs what blocks on a thread of its own, so that the pool's few threads stay free for other tests.
+/// Runs blocking code on a thread of its own, so that the pool's few threads stay free for other tests.
 func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
     try await withCheckedThrowingContinuation { continuation in
         Thread { continuation.resume(with: Result { try body() }) }.start()
@@ -75,7 +75,7 @@ func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async thr
 }
 
 extension RedisCluster {
-    /// Moves other hundred slots from another master in each of three rounds.
+    /// Moves a hundred slots between two masters, other ones in each of three rounds.
     func moveHundredSlots(_ round: Int) throws {
         let masters = try masters()
         let (from, to) = (masters[round % 3], masters[(round + 1) % 3])
@@ -83,7 +83,7 @@ extension RedisCluster {
         try moveSlots(slots.dropFirst(100 * round).prefix(100), from: from, to: to)
     }
 
-    /// Loses a master in another way in each of three rounds: a failover, a restart, a crash with a successor.
+    /// Loses a master, in another way in each of three rounds: a failover, a restart, a crash with a successor.
     func loseMaster(_ round: Int) throws {
         let lost = try masters()[round]
         switch round {

@@ -2,14 +2,14 @@ import DragonflySimulator
 import Lab
 import Wire
 
-/// What a task fills.
+/// The target of a task.
 protocol TaskTarget: AnyObject {
-    /// The port that the task is given.
+    /// The port in the task's configuration.
     var entrance: UInt16 { get }
-    /// What a task needs in its configuration to fill this.
+    /// The configuration that a task needs for this kind of target.
     static var sections: [String: [String]] { get }
 
-    /// What differs from `source`.
+    /// The differences from `source`.
     func differences(from source: RESPClient) throws -> [Difference]
 }
 
@@ -31,26 +31,26 @@ extension RedisCluster: TaskTarget {
     }
 }
 
-/// A simulated master, a real target, and the processes of one task between them: all of them end with it.
+/// A simulated master, a real target, and the processes of one task between them. All of them end with the scene.
 ///
-/// What a suite needs beside it is in an extension in the suite's file, or in a subclass where it is kept.
+/// A suite adds what it needs in an extension in its own file, or in a subclass if it needs stored properties.
 class TaskScene<Target: TaskTarget> {
     private(set) var master: SimulatedMaster
     let target: Target
-    /// What the task is connected to instead of the target, if anything.
+    /// The proxy that the task connects to instead of the target, if any.
     let proxy: TCPProxy?
-    /// Where configuration, state and log of the task are.
+    /// The folder with the task's configuration, state and log.
     let folder: TemporaryFolder
-    /// What the next process is started with.
+    /// The configuration of the next process.
     var configuration: Daemon.Configuration
     /// The processes so far.
     private(set) var daemons: [Daemon] = []
     fileprivate var targetClient: RESPClient?
 
-    /// The target's hash with the task's position.
+    /// The key of the target's hash that holds the task's position.
     static var checkpoint: String { "df2redis:checkpoint:\(Daemon.taskName)" }
 
-    /// Tries a lost connection again in a moment.
+    /// Makes the task retry a lost connection soon.
     static var retryingSoon: [String: [String]] {
         ["reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]]
     }
@@ -79,11 +79,11 @@ class TaskScene<Target: TaskTarget> {
         return latest
     }
 
-    /// Starts a process of the task, beside those that run.
+    /// Starts a process of the task, in addition to those that run.
     ///
     /// - Parameters:
-    ///   - sections: of this process alone, over those of the scene.
-    ///   - folder: another one than the task's, as on another host.
+    ///   - sections: settings for this process only, which override those of the scene.
+    ///   - folder: another folder than the task's, as if the process ran on another host.
     @discardableResult
     func start(
         _ command: Daemon.Command = .replicate, sections: [String: [String]] = [:], in folder: TemporaryFolder? = nil,
@@ -112,7 +112,7 @@ class TaskScene<Target: TaskTarget> {
 
     func run(_ arguments: String...) throws -> ChildProcess { try run(arguments) }
 
-    /// Another master takes the place of the one so far, on its port.
+    /// Replaces the master by another one on the same port.
     func replaceMaster(_ another: (UInt16) throws -> SimulatedMaster) throws {
         let port = master.port
         master.stop()
@@ -120,7 +120,7 @@ class TaskScene<Target: TaskTarget> {
         master = try another(port)
     }
 
-    /// A connection to the source, as a client has one: the same until there is another master.
+    /// A client's connection to the source; it stays the same until the master is replaced.
     var source: RESPClient {
         get throws {
             let client = try sourceClient ?? RESPClient(port: master.port)
@@ -130,7 +130,7 @@ class TaskScene<Target: TaskTarget> {
     }
     private var sourceClient: RESPClient?
 
-    /// - Throws: `LabError` with the differences and the end of the log when the target does not become equal to the source.
+    /// - Throws: `LabError` with the differences and the end of the log if the target does not become equal to the source.
     func waitUntilEqual(timeout: Duration = .seconds(90)) throws {
         let source = try RESPClient(port: master.port)
         do {
@@ -141,20 +141,20 @@ class TaskScene<Target: TaskTarget> {
     }
 }
 
-/// A task that fills a server by itself.
+/// A task whose target is a single server.
 typealias RedisScene = TaskScene<RedisServer>
 
 extension TaskScene where Target == RedisServer {
     /// - Parameters:
-    ///   - shards: of the master.
-    ///   - options: of the redis-server.
+    ///   - shards: the number of the master's shards.
+    ///   - options: the options of the redis-server.
     convenience init(shards: Int = 2, target options: [String] = [], _ sections: [String: [String]] = [:]) throws {
         try self.init(from: startedMaster(shards: shards), into: RedisServer(options), sections)
     }
 
     var redis: RedisServer { target }
 
-    /// A connection to the target: always the same.
+    /// A connection to the target, which stays the same.
     var client: RESPClient {
         get throws {
             let client = try targetClient ?? redis.client()
@@ -163,29 +163,30 @@ extension TaskScene where Target == RedisServer {
         }
     }
 
-    /// A value at the target, in database 0.
+    /// Returns a value at the target from database 0.
     func get(_ key: String) throws -> String? { try redis.client().command("GET", key).text }
 }
 
-/// A task that fills a cluster.
+/// A task whose target is a cluster.
 typealias ClusterScene = TaskScene<RedisCluster>
 
 extension TaskScene where Target == RedisCluster {
-    /// - Parameter cluster: the target; made for the scene, and ended with it.
+    /// - Parameter cluster: the target; the scene ends it.
     convenience init(into cluster: RedisCluster, shards: Int = 2, _ sections: [String: [String]] = [:]) throws {
-        // What is missed while no process runs stays at hand.
+        // Keep all that a task misses while no process runs.
         let master = try startedMaster(shards: shards) { $0.backlogRecords = 4_000_000 }
         try self.init(from: master, into: cluster, sections)
     }
 
     var cluster: RedisCluster { target }
 
-    /// df2redis' own keys in the cluster, but for the marks of its masters, which stay with the position.
+    /// The keys of df2redis in the cluster, without the marks of its masters, which stay with the position.
     func ownKeys() throws -> Set<String> {
         try ServerComparison(source: source, target: cluster).ownKeysBesidesNodeMarks
     }
 
-    /// Starts the task again when it has given up, as a service manager does: the cluster may not be ready when it comes.
+    /// Starts the task again if it has given up, as a service manager does: a cluster may not be ready when the task
+    /// starts.
     func supervise() throws {
         guard let end = daemon.process.end else { return }
         guard end == .exited(75) || end == .exited(69) else {
@@ -194,8 +195,8 @@ extension TaskScene where Target == RedisCluster {
         try start()
     }
 
-    /// Ends a task that has applied everything. On a busy machine a leave may run out of time before it has removed its
-    /// marks; then the next one does.
+    /// Ends a task that has applied everything. On a busy machine the time for the leave may end before the task has
+    /// removed its marks; the next process removes them then.
     func leave() throws {
         try daemon.leave(timeout: stopLimit)
         for _ in 0..<3 where try ownKeys() != Self.remains {
@@ -205,6 +206,6 @@ extension TaskScene where Target == RedisCluster {
         }
     }
 
-    /// What a stopped task leaves: its own key, and its line in the list of all tasks.
+    /// The keys that a stopped task leaves: its own key, and the list of all tasks, which contains it.
     static var remains: Set<String> { [checkpoint, "df2redis:tasks"] }
 }

@@ -6,10 +6,10 @@ import Testing
 
 @testable import Link
 
-/// An authority, a server of its own for each test, and a client that trusts the authority.
+/// A certificate authority, a server for each test, and the settings of a client that trusts the authority.
 struct TLSScene {
     let authority: CertificateAuthority
-    /// One that nobody trusts.
+    /// An authority that nobody trusts.
     let stranger: CertificateAuthority
     var settings: TLSSettings
 
@@ -20,7 +20,7 @@ struct TLSScene {
         settings.caFile = authority.file
     }
 
-    /// A server that makes the handshake and runs `script`; a failed handshake ends the connection.
+    /// A server that does the handshake and runs `script`; it closes the connection if the handshake fails.
     func server(
         _ files: CertificateFiles? = nil, clientAuthority: String? = nil,
         versions: ClosedRange<Int32> = TLS1_2_VERSION...TLS1_3_VERSION,
@@ -33,7 +33,7 @@ struct TLSScene {
         }
     }
 
-    /// Answers each piece of the client with `+OK`, until its end.
+    /// Answers each piece that the client sends with `+OK`, until the client ends.
     static func answer(_ peer: TLSPeer) {
         while case .bytes = peer.receive() { peer.send("+OK\r\n") }
         peer.finish()
@@ -44,7 +44,7 @@ struct TLSScene {
             to: Endpoint(host: "127.0.0.1", port: server.port), tls: settings, label: "test", timeout: .seconds(10))
     }
 
-    /// What a connection to `server` fails of, in the handshake or with the first request.
+    /// The error of a connection to `server`, in the handshake or with the first request.
     func failure(at server: ScriptedServer) async throws -> TLSError {
         try await Self.failure(at: Endpoint(host: "127.0.0.1", port: server.port), settings)
     }
@@ -61,7 +61,7 @@ struct TLSScene {
         }
     }
 
-    /// A channel with the handshake done, on a queue of its own.
+    /// A channel on a queue of its own, after the handshake.
     func channel(to server: ScriptedServer) async throws -> OnQueue<Channel> {
         let connection = try await connect(to: server)
         let socket = try await connection.detach().socket
@@ -70,7 +70,7 @@ struct TLSScene {
     }
 }
 
-/// Something that is touched on its queue only.
+/// A value that is used only on its queue.
 final class OnQueue<Value>: @unchecked Sendable {  // every access is on the queue
     private let value: Value
     private let queue: DispatchQueue

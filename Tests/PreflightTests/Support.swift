@@ -4,7 +4,7 @@ import Preflight
 import Redis
 import Replication
 
-/// Of the task `test` with these two servers, which has run nowhere yet.
+/// The options of the task `test` with these two servers, which has never run.
 func preflightOptions(source: SourceSettings, target: TargetSettings) -> PreflightOptions {
     var settings = ReplicatorSettings(
         task: "test", mode: .replicate, source: source, target: target, clock: { WallClock.milliseconds() })

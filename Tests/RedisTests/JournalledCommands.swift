@@ -1,8 +1,10 @@
-/// Every command that a Dragonfly registers as one that writes, or that is journalled (`CO::JOURNALED`, before v1.31
-/// `CO::WRITE`), from v1.20.0 to v1.40.1 and to its main branch of August 2026, which adds none: the release that has it
-/// first, and what of it is in the journal. It is what the registrations (`CI{"NAME", CO::...`) of each release say.
+/// Every command that a Dragonfly registers as writing, or that it journals (`CO::JOURNALED`, before v1.31 `CO::WRITE`),
+/// with the first release that has it and its records in the journal.
+///
+/// The lists come from the registrations (`CI{"NAME", CO::...`) of each release from v1.20.0 to v1.40.1. The main branch of
+/// August 2026 adds none.
 enum JournalledCommands {
-    /// As the client sent them.
+    /// Commands that are journaled as the client sent them, by their first release.
     static let verbatim: [String: String] = list([
         "v1.20": """
         APPEND BF.ADD BF.MADD BF.RESERVE BITFIELD CL.THROTTLE DECR DECRBY FLUSHALL FLUSHDB FT.ALTER FT.CREATE FT.DROPINDEX
@@ -24,7 +26,8 @@ enum JournalledCommands {
         """,
     ])
 
-    /// `CO::NO_AUTOJOURNAL`: what they write themselves. A record of the same name is among them where one says so.
+    /// Commands with `CO::NO_AUTOJOURNAL`, and the records that they write themselves. A record may have the name of its
+    /// command.
     static let asOthers: [String: String] = [
         "BITOP": "SET DEL", "BLMOVE": "LPOP RPOP LPUSH RPUSH", "BLMPOP": "LPOP RPOP", "BLPOP": "LPOP", "BRPOP": "RPOP",
         "BRPOPLPUSH": "RPOP LPUSH", "BZMPOP": "ZPOPMIN ZPOPMAX", "BZPOPMAX": "ZPOPMAX", "BZPOPMIN": "ZPOPMIN",
@@ -39,7 +42,7 @@ enum JournalledCommands {
         "ZRANGESTORE": "DEL ZADD", "ZUNIONSTORE": "DEL ZADD", "JSON.MSET": "JSON.MSET PING",
     ]
 
-    /// Records that no command of these names asks for, or that are not registered as writing.
+    /// Records that belong to no command in these lists, or to a command that is not registered as writing.
     static let others = ["DFLYCLUSTER", "SCRIPT", "PING"]
 
     private static func list(_ releases: [String: String]) -> [String: String] {

@@ -9,9 +9,9 @@ import Wire
 final class TargetUnderTest {
     let redis: RedisServer
     let client: RESPClient
-    /// The profile of the server that Debian 12 has.
+    /// The profile of Debian 12's server.
     static let redis70 = TargetProfile(flavor: .redis, version: .init(7, 0, 15))
-    /// No such server is in Debian 12: what is written for one is compared as text.
+    /// Debian 12 has no such server, so commands for it are compared as text.
     static let redis74 = TargetProfile(flavor: .redis, version: .init(7, 4), hasFieldExpiry: true)
     static let now: Int64 = 1_800_000_000_000
 
@@ -20,7 +20,7 @@ final class TargetUnderTest {
     private let arrived = DispatchSemaphore(value: 0)
     private var link: TransactionLink?
     private var batches: UInt64 = 0
-    /// The owner gives the link up inside of `onOutcome`. Set it before a batch is sent.
+    /// Whether the owner closes the link within `onOutcome`. Set it before a batch is sent.
     var closesOnOutcome = false
 
     enum Event {
@@ -56,7 +56,7 @@ final class TargetUnderTest {
         redis.stop()
     }
 
-    /// The link, on its queue.
+    /// Runs `body` with the link on its queue.
     func onLink<R>(_ body: (TransactionLink) throws -> R) rethrows -> R {
         try queue.sync {
             guard let link else { preconditionFailure("the link is there from init to deinit") }
@@ -69,7 +69,7 @@ final class TargetUnderTest {
         return events.withLock { $0.removeFirst() }
     }
 
-    /// Seals `batch` with a checkpoint, sends it, and waits for what becomes of it.
+    /// Seals `batch` with a checkpoint, sends it, and waits for its outcome.
     @discardableResult
     func send(_ batch: CommandBatch) throws -> BatchOutcome {
         seal(batch)
@@ -87,12 +87,12 @@ final class TargetUnderTest {
                 key: Array("checkpoint".utf8), field: Array("flow:0".utf8), value: Array("\(batches)".utf8)))
     }
 
-    /// The checkpoint as it stands in the target.
+    /// The checkpoint in the target.
     var checkpoint: Int? { get throws { try client.command("HGET", "checkpoint", "flow:0").text.flatMap { Int($0) } } }
 
     // MARK: Journals
 
-    /// Rewrites the record of a journal and, if commands come of it, sends them: they must all succeed.
+    /// Rewrites a record of a journal, and sends the resulting commands, if any. All of them must succeed.
     @discardableResult
     func apply(
         _ words: [String], transactionID: UInt64 = 0, source: SourceBehaviour = .v137,
@@ -120,7 +120,7 @@ final class TargetUnderTest {
 
     // MARK: Looking
 
-    /// The key with all that a comparison of servers looks at.
+    /// Reads everything of a key that a comparison of servers looks at.
     func entry(_ key: String) throws -> ServerData.Entry? { try DataReader(client).read([Array(key.utf8)])[0] }
 
     func text(_ words: String...) throws -> String? { try client.command(words).text }
@@ -151,7 +151,7 @@ extension JournalRewriter {
 }
 
 extension CommandBatch {
-    /// The commands between MULTI and EXEC, words joined by blanks.
+    /// The commands between MULTI and EXEC, each as its words joined by spaces.
     func lines() throws -> [String] {
         var result: [String] = []
         let copy = bytes.withUnsafeBytes { Array($0) }

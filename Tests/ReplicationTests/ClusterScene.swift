@@ -8,7 +8,7 @@ import Wire
 
 @testable import Replication
 
-/// A real cluster, and a flow's target on it, driven batch by batch.
+/// A real cluster, and a flow's target in it, driven batch by batch.
 actor ClusterScene {
     private let executor = QueueExecutor(label: "test.cluster")
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -19,14 +19,14 @@ actor ClusterScene {
     private var target: ClusterTarget?
     private var waiter: CheckedContinuation<BatchOutcome, any Error>?
     private var deliveries = 0
-    /// A command that is being built, and bytes that its argument lacks.
+    /// A command that is being built, and the number of bytes that its argument still lacks.
     private var long: (batch: CommandBatch, left: Int)?
-    /// What the target has reported besides outcomes.
+    /// What the target has reported in addition to outcomes.
     private(set) var reports: [String] = []
-    /// What has been found while nothing was delivered.
+    /// The failure that came when no delivery was waiting.
     private var failure: (any Error)?
     private static let flow = FlowID(0)
-    /// A later process has a later epoch.
+    /// Each later process has a later epoch.
     private static let epochs = Lock<Int64>(1000)
 
     init(_ seeds: [UInt16]) throws {
@@ -49,9 +49,9 @@ actor ClusterScene {
         self.connector = cluster
     }
 
-    /// Ends what there is, as a crash does, and opens the target anew.
+    /// Ends the present target, as a crash does, and opens a new one.
     ///
-    /// - Parameter next: where the flow goes on; `nil`: with a full sync.
+    /// - Parameter next: where the flow continues; `nil` for a full sync.
     @discardableResult
     func open(at next: UInt64?) async throws -> FlowTargetFinding {
         target?.close()
@@ -81,7 +81,7 @@ actor ClusterScene {
         waiter = nil
     }
 
-    /// - Parameter records: one command each.
+    /// - Parameter records: one command per record.
     @discardableResult
     func deliver(_ records: [String], next: UInt64?, repeating: Bool = false) async throws -> BatchOutcome {
         let batch = batch(records, next: next)
@@ -103,7 +103,7 @@ actor ClusterScene {
         }
     }
 
-    /// A command with an argument of `count` bytes, which is sent while it is being built.
+    /// Delivers a command with an argument of `count` bytes, and sends it while it is being built.
     func deliverLong(_ name: StaticString, _ words: [String], argumentBytes count: Int) async throws -> BatchOutcome {
         let batch = CommandBatch()
         batch.append("SELECT", Int64(0))
@@ -151,9 +151,9 @@ actor ClusterScene {
         return batch
     }
 
-    /// Does the first steps of a batch with a command over several slots, and no more.
+    /// Executes only the first steps of a batch with a command over several slots.
     ///
-    /// - Returns: `false` when there are no more steps than `count`.
+    /// - Returns: `false` if the batch has no more steps than `count`.
     func doSome(_ count: Int, of records: [String], next: UInt64) async throws -> Bool {
         target?.close()
         let batch = batch(records, next: next)

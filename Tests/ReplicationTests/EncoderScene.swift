@@ -66,7 +66,7 @@ final class EncoderScene {
         try journal(line.split(separator: " ").map { Array($0.utf8) }, inSnapshot: inSnapshot)
     }
 
-    /// The snapshot is over: a journal from here on.
+    /// Ends the snapshot, so that a journal follows.
     func becomeStable() {
         encoder.snapshotCompleted()
         encoder.journalOffset(1)
@@ -75,13 +75,13 @@ final class EncoderScene {
 
     func lines() throws -> [String] { try encoder.lines() }
 
-    /// What comes before a SORT or GEORADIUS that reads `src`.
+    /// The beginning of the script for a SORT or GEORADIUS that reads `src`.
     let storing = "EVAL if redis.call('EXISTS',KEYS[1])==1 then redis.call(unpack(ARGV)) end 1 src"
 
-    /// As the target gets them.
+    /// The commands as the target gets them.
     func wireLines() throws -> [String] { try encoder.batch.wireLines() }
 
-    /// Kind and key of each line of the dead-letter file.
+    /// The kind and the key of each line in the dead-letter file.
     var letters: [String] {
         let contents = FileManager.default.contents(atPath: path) ?? Data()
         return String(decoding: contents, as: UTF8.self).split(separator: "\n").compactMap { line in
@@ -96,7 +96,7 @@ final class EncoderScene {
 }
 
 extension FlowEncoder {
-    /// Flow 0 at its beginning, by default of a full sync.
+    /// The encoder of flow 0 at its beginning, by default in a full sync.
     static func begun(
         _ context: FlowContext, _ profile: TargetProfile, start change: (inout FlowStart) -> Void = { _ in }
     ) -> FlowEncoder {
@@ -111,14 +111,14 @@ extension FlowEncoder {
         }
     }
 
-    /// The batch's commands, words joined by blanks; each string of a run by itself.
+    /// The batch's commands, each as its words joined by spaces; each string of a run is a command.
     func lines() throws -> [String] {
         try batch.isInCommand ? batch.wireLines() : batch.inSingleCommands().wireLines()
     }
 }
 
 extension CommandBatch {
-    /// The commands, words joined by blanks, without MULTI.
+    /// The commands without MULTI, each as its words joined by spaces.
     func wireLines() throws -> [String] {
         let bytes = bytes.withUnsafeBytes { Array($0) }
         var reader = ByteReader(bytes.span.bytes)

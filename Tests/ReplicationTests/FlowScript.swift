@@ -7,20 +7,20 @@ import Wire
 
 @testable import Replication
 
-/// A flow's machine, driven by hand: the test says what happens and reads what is to be done.
+/// A flow's state machine, driven by hand: the test reports events and reads the next action.
 final class FlowScript {
     private var machine: FlowStateMachine
     var fill = FlowStateMachine.Fill()
     var now = ContinuousClock.now
     private var nextLSN: UInt64 = 1
-    /// The next action, if it has been looked at and not taken.
+    /// The next action, if the test has read it but not taken it.
     private var upcoming: String?
 
     static let runID = "run-1"
 
     /// - Parameters:
     ///   - position: where a continued flow begins; `nil` for a full sync.
-    ///   - beside: what had been written beside the stream by then.
+    ///   - beside: the count of writes beside the stream before that.
     init(
         at position: UInt64? = 1, beside: UInt64 = 0, store: CheckpointSettings.Store = .target, repeating: Bool = false
     ) {
@@ -46,7 +46,7 @@ final class FlowScript {
         return script
     }
 
-    /// A flow with a batch on its way.
+    /// A flow that has sent a batch and waits for the outcome.
     static func sending(store: CheckpointSettings.Store = .target) -> (script: FlowScript, batch: CommandBatch) {
         let script = FlowScript.idle(store: store)
         return (script, script.sendRecord())
@@ -120,7 +120,7 @@ final class FlowScript {
         return batch
     }
 
-    /// A record comes and is sent.
+    /// Lets a record arrive, and sends it.
     func sendRecord() -> CommandBatch {
         bytes()
         expect("decode")
@@ -137,7 +137,7 @@ final class FlowScript {
 
     // MARK: What is to be done
 
-    /// The next action, which is taken.
+    /// Returns whether `action` is the next action, and takes it if so.
     func isNext(_ action: String) -> Bool {
         if upcoming == nil { upcoming = machine.next(fill, at: now).text }
         guard upcoming == action else { return false }

@@ -1,7 +1,7 @@
 import Testing
 
-/// Suites that have the machine to themselves: real clusters of six servers, and whole tasks in this process.
+/// Suites that must not share the machine: they use real clusters of six servers, or run whole tasks in this process.
 ///
-/// They run one after the other, here and under `make test`, which runs them after all others. `make lint` finds suites that
-/// belong here and are elsewhere.
+/// They run one after the other, here and under `make test`, which runs them after all others. `make lint` reports suites
+/// elsewhere that belong here.
 @Suite(.serialized) enum RunAlone {}

@@ -9,7 +9,7 @@ import Wire
 
 @testable import Replication
 
-/// A task between a simulated master and a real server, in this process.
+/// A task between a simulated master and a real server, run in this process.
 final class SessionScene {
     let master: SimulatedMaster
     let redis: RedisServer
@@ -17,7 +17,7 @@ final class SessionScene {
     let notices = RecordedNotices()
     private let folder: TemporaryFolder
 
-    /// - Parameter keys: what the master holds at the start.
+    /// - Parameter keys: the number of keys that the master holds at the start.
     init(keys: Int = 100) throws {
         var options = MasterOptions()
         options.shardCount = 2
@@ -29,7 +29,7 @@ final class SessionScene {
 
     deinit { master.stop() }
 
-    /// Quick to leave and to try again; with a state directory.
+    /// Settings with short times for a leave and a retry, and with a state directory.
     func settings(_ change: (inout ReplicatorSettings) -> Void = { _ in }) -> ReplicatorSettings {
         var settings = ReplicatorSettings(
             task: "scene", mode: .replicate,
@@ -65,7 +65,7 @@ final class SessionScene {
         }
     }
 
-    /// Waits until the status has once been `phase` since the session began.
+    /// Waits until the status has been `phase` at least once since the session began.
     func wait(until phase: Phase) async throws {
         try await eventually("the task is \(phase)") { notices.phases.contains(phase) }
     }
@@ -74,7 +74,7 @@ final class SessionScene {
         try await eventually("the log says: \(text)") { log.contains(text) }
     }
 
-    /// Connections of the task in the target, by the role that ends their names.
+    /// The task's connections at the target, by the role at the end of their names.
     func targetRoles() throws -> [String] {
         let list = try redis.client().command("CLIENT", "LIST").text ?? ""
         return list.split(separator: "\n").compactMap { line in
@@ -82,7 +82,7 @@ final class SessionScene {
         }
     }
 
-    /// Nothing of the session is left at either end, and the master had nothing to complain about.
+    /// Checks that nothing of the session is left at either end, and that the master noticed no violation.
     func expectLeft() async throws {
         try await eventually("the master has no session") { master.sessionStates.isEmpty }
         try await eventually("the target has no connection of the task") { try targetRoles().isEmpty }
@@ -92,7 +92,7 @@ final class SessionScene {
     }
 }
 
-/// Keeps what is logged.
+/// Keeps the log records.
 final class RecordedLog: Sendable {
     private let events = Lock<[LogEvent]>([])
 
@@ -106,7 +106,7 @@ final class RecordedLog: Sendable {
 
     func contains(_ text: String) -> Bool { messages.contains { $0.contains(text) } }
 
-    /// The value of a field in the first line that has `text`.
+    /// The value of a field in the first line that contains `text`.
     func field(_ name: String, ofLine text: String) -> String? {
         events.withLock { $0 }.first { "\($0.message)".contains(text) }?.metadata?[name].map { "\($0)" }
     }
@@ -123,7 +123,7 @@ final class RecordedLog: Sendable {
     }
 }
 
-/// Keeps what a task has to notice, and reacts to it where it happens.
+/// Keeps the task's notices, and runs a reaction within each.
 final class RecordedNotices: Sendable {
     private let statuses = Lock<[ReplicationStatus]>([])
     private let reaction = Lock<(@Sendable (ReplicationStatus) -> Void)?>(nil)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Service
 
-/// The least a configuration needs.
+/// The smallest valid configuration.
 let minimal = """
     source:
       addr: master.example:6379

@@ -3,7 +3,7 @@ import Wire
 
 @testable import DragonflySimulator
 
-/// What a flow says, decoded by the daemon's own decoder: nothing here knows how the simulator encodes.
+/// A flow's content, decoded by the daemon's own decoder: nothing here knows how the simulator encodes.
 struct DecodedFlow: FlowSink {
     struct Key: Hashable {
         let database: Int
@@ -29,7 +29,7 @@ struct DecodedFlow: FlowSink {
     private(set) var fields: [String: String] = [:]
     private(set) var entries: [Key: Entry] = [:]
     private(set) var records: [Record] = []
-    /// Keys in the order of their values, and the records' first keys where they came: for the ordering rule.
+    /// Keys in the order of their values, with the first key of each record where the record came: for the ordering rule.
     private(set) var order: [(key: [UInt8], isRecord: Bool)] = []
     private(set) var repeatedKeys = 0
     private(set) var endCount = 0

@@ -7,7 +7,7 @@ final class TestConnection {
     let descriptor: Int32
     private var buffer: [UInt8] = []
     private var isOpen = true
-    /// Kept alive: a master stops when nobody holds it.
+    /// Kept alive, because a master without references stops.
     private let master: SimulatedMaster
 
     struct Gone: Error, Equatable {
@@ -102,7 +102,7 @@ final class TestConnection {
         }
     }
 
-    /// Takes in what has come, without waiting.
+    /// Reads what has arrived, without waiting.
     func readAvailable() throws {
         var room = [UInt8](repeating: 0, count: 256 << 10)
         while true {
@@ -152,7 +152,7 @@ final class TestConnection {
     }
 }
 
-/// Polls until `condition` holds; `false` after a minute, which is for machines that are busy with other things.
+/// Polls until `condition` holds; returns `false` after a minute, which allows for a busy machine.
 func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
     let deadline = ContinuousClock.now + .seconds(60)
     while ContinuousClock.now < deadline {

@@ -9,7 +9,7 @@ struct UnexpectedReply: Error {
     init(command: String, _ reply: Reply? = nil) { (self.command, self.reply) = (command, reply) }
 }
 
-/// A replica as short as it can be: the handshake as a transcript, one blocking socket a flow.
+/// A minimal replica: the handshake as a transcript, and one blocking socket per flow.
 final class TestReplica {
     let master: SimulatedMaster
     let main: TestConnection
@@ -38,7 +38,7 @@ final class TestReplica {
         return replica
     }
 
-    /// A replica in stable sync; answers the bytes of each flow's full sync too.
+    /// A replica in stable sync, and the bytes of each flow's full sync.
     static func stable(on master: SimulatedMaster) throws -> (replica: TestReplica, full: [[UInt8]]) {
         let replica = try connected(to: master)
         return (replica, try replica.fullSync())
@@ -67,8 +67,8 @@ final class TestReplica {
         }
     }
 
-    /// SYNC, everything up to FULLSYNC_END, STARTSTABLE, everything up to the token. For plain data sets: FULLSYNC_END
-    /// is searched for.
+    /// Sends SYNC, reads up to FULLSYNC_END, sends STARTSTABLE, and reads up to the token. For plain data sets only,
+    /// because it searches for FULLSYNC_END.
     func fullSync() throws -> [[UInt8]] {
         try main.command("DFLY SYNC \(sync)")
         let heads = try flows.map { try $0.read(through: SnapshotFrame.end) }
@@ -78,8 +78,8 @@ final class TestReplica {
         return zip(heads, tails).map { $0 + $1 }
     }
 
-    /// As `fullSync`, for data in which FULLSYNC_END cannot be searched for: STARTSTABLE follows when the master has
-    /// written it.
+    /// As `fullSync`, for data in which FULLSYNC_END cannot be searched for: sends STARTSTABLE once the master has written
+    /// it.
     func fullSyncWithoutLooking() throws -> [[UInt8]] {
         try main.command("DFLY SYNC \(sync)")
         try readAll { master.haveFlowsEnded }
@@ -100,7 +100,7 @@ final class TestReplica {
         if !isReached { throw TestConnection.Gone(code: ETIMEDOUT) }
     }
 
-    /// FIN on every flow, reading to the master's FIN; then everything is closed.
+    /// Sends FIN on every flow, reads up to the master's FIN, and then closes everything.
     @discardableResult
     func leave() throws -> [[UInt8]] {
         for flow in flows { flow.finish() }
@@ -112,7 +112,7 @@ final class TestReplica {
 }
 
 extension SimulatedMaster {
-    /// Every flow of the last session has written its FULLSYNC_END.
+    /// Whether every flow of the last session has written its FULLSYNC_END.
     var haveFlowsEnded: Bool {
         var haveEnded = false
         withCore { core in haveEnded = core.sessions.last?.flows.allSatisfy { $0?.hasWrittenEnd ?? false } ?? false }

@@ -3,7 +3,7 @@ import Logging
 
 @testable import Systemd
 
-/// Log handlers that keep what they are given.
+/// Log handlers that keep the records they get.
 final class LogCapture: Sendable {
     private let kept = Lock<[LogEvent]>([])
     private let written = Lock<[String]>([])
@@ -16,7 +16,7 @@ final class LogCapture: Sendable {
     var handler: Handler { Handler(capture: self) }
     var logger: Logger { Logger(label: "test") { _ in self.handler } }
 
-    /// A real handler of lines, its clock at 2026-01-02T03:04:05.678Z.
+    /// A real line handler, with its clock at 2026-01-02T03:04:05.678Z.
     func lineHandler(form: StderrLogHandler.Form = .text) -> StderrLogHandler {
         StderrLogHandler(
             level: .trace, form: form, now: { .seconds(1_767_323_045) + .milliseconds(678) },

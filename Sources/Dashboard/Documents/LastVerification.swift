@@ -1,8 +1,8 @@
 import Base
 import Replication
 
-/// What `/api/check/latest` answers: the comparison of both sides that is under way as somebody has asked for it, or the last
-/// that was made, on demand (`df2redis verify`) or by itself (`verify.keysPerSecond`).
+/// The answer of `/api/check/latest`: the comparison on demand that is under way, or else the last one, made on demand
+/// (`df2redis verify`) or by the task itself (`verify.keysPerSecond`).
 struct LastVerification: Encodable, Equatable {
     enum State: String, Encodable {
         case notRun = "not_run"
@@ -15,11 +15,11 @@ struct LastVerification: Encodable, Equatable {
     private(set) var keys = 0
     /// Keys that were different.
     private(set) var found = 0
-    /// Of those, keys that are as at the source by now; absent where that is not known, since what is found waits in the queue.
+    /// Of those, keys that are as at the source by now; absent if this is not known because they wait in the queue.
     private(set) var mended: Int?
-    /// Keys that were different and are so still; as `mended`.
+    /// Keys that were different and still are; absent if `mended` is.
     private(set) var inconsistentKeys: Int?
-    /// Keys that a policy leaves out: no differences.
+    /// Keys that a policy leaves out; they did not differ.
     private(set) var leftOutByPolicy = 0
     /// A sentence.
     private(set) var message: String
@@ -69,7 +69,7 @@ struct LastVerification: Encodable, Equatable {
         }
     }
 
-    /// A pass that nobody has asked for: what it finds is read at the source while the next one goes on.
+    /// A pass that the task made by itself. It reads the differing keys at the source while the next pass goes on.
     private init(_ pass: FinishedPass) {
         status = .completed
         finishedAt = SyncDocuments.time(pass.at)

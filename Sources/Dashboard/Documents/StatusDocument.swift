@@ -50,9 +50,9 @@ package struct StatusDocument: JSONDocument {
     package var time: Int64
     package var phase: Phase
     package var phaseSince: Int64
-    /// One line.
+    /// The state in one line.
     package var summary: String
-    /// What is being waited for.
+    /// What the task waits for.
     @OrNull package var detail: String?
     package var health: HealthDocument
     package var ready: HealthDocument

@@ -4,8 +4,8 @@ import FoundationEssentials
 import Logging
 import Replication
 
-/// The answers of df2redis v2.x, whose clients go on reading them: `/api/sync/summary`, `/api/sync/progress`,
-/// `/api/check/latest` and `/api/events`. Times are RFC 3339 in UTC, figures that are not known are zero.
+/// The answers of df2redis v2.x, for clients that still read them: `/api/sync/summary`, `/api/sync/progress`,
+/// `/api/check/latest` and `/api/events`. Times are RFC 3339 in UTC, and unknown figures are zero.
 struct SyncDocuments {
     private let report: TaskReport
     private let state: TaskState
@@ -42,7 +42,7 @@ struct SyncDocuments {
         let applied = flows.reduce(UInt64(0)) { $0 + ($1.appliedLSN?.value ?? 0) }
         let decoded = flows.reduce(UInt64(0)) { $0 + ($1.decodedLSN?.value ?? 0) }
         let sourceKeys = status.counters.sourceKeys ?? 0
-        // A percentage in the stable phase, too: what was copied is copied.
+        // In the stable phase the copy is complete, whatever the counts are now.
         let percent =
             status.phase == .stable ? 1 : sourceKeys > 0 ? min(Double(status.keys) / Double(sourceKeys), 1) : 0
         return JSONLine.text(
@@ -61,8 +61,8 @@ struct SyncDocuments {
                 updatedAt: Self.time(state.updatedAt)))
     }
 
-    /// The daemon's own comparison of both sides: the one that is asked for, or the last one. What `df2redis check` finds is in
-    /// its file.
+    /// The daemon's own comparison of both sides: the one that is under way on demand, or the last one. The results of
+    /// `df2redis check` are in its file.
     var check: String { JSONLine.text(of: LastVerification(status)) }
 
     var events: String {
@@ -75,7 +75,7 @@ struct SyncDocuments {
                 }))
     }
 
-    /// Ours: the last incidents with their keys.
+    /// The last incidents with their keys; v2.x had no such answer.
     var incidents: String {
         JSONLine.text(
             of: Incidents(
@@ -89,7 +89,7 @@ struct SyncDocuments {
 
     // MARK: Words
 
-    /// The phase in the predecessor's words.
+    /// The phase in the words of v2.x.
     private var stage: String {
         switch status.phase {
         case .connecting: "handshake"

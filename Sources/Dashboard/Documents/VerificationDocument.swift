@@ -16,7 +16,7 @@ package struct VerificationDocument: JSONDocument, Equatable {
     package var found: Int
     /// Of those, keys that only the target has, in a database that others write to as well: they stay.
     package var foreign: Int
-    /// Of those, keys of which it is not known which shard of the source has them.
+    /// Of those, keys whose shard at the source is unknown.
     package var unplaced: Int
     /// Of those, keys that the queue had no room for.
     package var leftOut: Int
@@ -25,7 +25,7 @@ package struct VerificationDocument: JSONDocument, Equatable {
     package var waiting: Int
     package var changing: Int
     package var failed: Int
-    /// What differed and could not be mended.
+    /// Keys that differed and could not be mended.
     package var remaining: Int
     /// Why the comparison is not possible at present, or why it failed.
     @OrNull package var failure: String?

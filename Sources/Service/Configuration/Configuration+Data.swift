@@ -1,7 +1,7 @@
 package import Replication
 
 extension Configuration {
-    /// What becomes of the target's old data when a full sync begins.
+    /// How a full sync treats the target's old data.
     package struct FullSync: Sendable, Equatable {
         package typealias Existing = ReplicatorSettings.Existing
 
@@ -22,21 +22,21 @@ extension Configuration {
 
         /// For a command that the target answers with an error.
         package var onError = Reaction.stop
-        /// For data that Redis has no equal for.
+        /// For data that Redis has no equivalent for.
         package var onUnsupported = Reaction.stop
 
-        /// For TTLs of set members, and of hash fields where the target has none.
+        /// For TTLs of set members, and of hash fields if the target has no TTLs for them.
         package var memberTTL = MemberTTL.timer
     }
 
     /// How keys are kept from expiring at the target before the source's stream expires them.
     package struct Expiry: Sendable, Equatable {
-        /// How long target, network or daemon may be stopped without losing a key. Zero: only a lag that is seen
-        /// protects.
+        /// How long target, network or daemon may be stopped without losing a key. With zero, keys are protected only
+        /// during a lag that is seen.
         package var guardWindow = Duration.seconds(60)
     }
 
-    /// Where the position in the stream is kept, so that a restart goes on instead of beginning anew.
+    /// Where the position in the stream is stored, so that a restart continues from it.
     package struct Checkpoint: Sendable, Equatable {
         package enum Store: String, Sendable, CaseIterable {
             /// In the target, in the transaction of the data itself: exactly once.

@@ -1,5 +1,5 @@
 extension Configuration {
-    /// Where records wait that the target cannot take yet, over all flows together.
+    /// The queue for records that the target cannot take yet, shared by all flows.
     package struct Spool: Sendable, Equatable {
         package var memoryBytes = 256 << 20
         /// Zero keeps the spool off the disk.
@@ -27,23 +27,23 @@ extension Configuration {
         package var finWait = Duration.seconds(1)
     }
 
-    /// How keys are read at the source of which its journal does not say enough.
+    /// How keys are read at the source if its journal does not say enough about them.
     package struct Refresh: Sendable, Equatable {
-        /// Zero: none are read, they are only counted.
+        /// With zero, keys are only counted and not read.
         package var keysPerSecond = 50
     }
 
     /// How both sides are compared while the task follows.
     package struct Verify: Sendable, Equatable {
-        /// Zero: they are not.
+        /// Zero turns the comparison off.
         package var keysPerSecond = 0
     }
 
     /// How hard the target may be driven.
     package struct Advanced: Sendable, Equatable {
-        /// Commands a second at most; zero is no limit.
+        /// The maximum number of commands per second; zero is no limit.
         package var commandsPerSecond = 0
-        /// Commands a batch at most. Most batches are full by their bytes before.
+        /// The maximum number of commands in a batch. Most batches reach their limit of bytes before.
         package var batchSize = 5000
     }
 }

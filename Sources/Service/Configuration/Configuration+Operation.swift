@@ -5,14 +5,14 @@ package import Systemd
 extension Configuration {
     /// The page over HTTP.
     package struct Dashboard: Sendable, Equatable {
-        /// Where several tasks of one machine find a port each: the first that is free from here on.
+        /// The default address. Each of several tasks on one machine takes the first free port from here on.
         package static let standardAddress = Endpoint(host: "127.0.0.1", port: 7777)
 
-        /// Where it listens; nil for no page, an empty host for all interfaces.
+        /// The address to listen on; nil for no page, an empty host for all interfaces.
         package var address: Endpoint? = standardAddress
-        /// What a request must bring after the precedence of `PasswordResolver`; nil when nothing is configured.
+        /// The token that a request must carry, as `PasswordResolver` found it; nil if none is configured.
         package var token: Secret?
-        /// The file that the token was to be read from, if the configuration names one.
+        /// The file to read the token from, if the configuration names one.
         package var tokenFile: String?
     }
 
@@ -22,7 +22,7 @@ extension Configuration {
 
         package var level = Logger.Level.info
         package var format = Format.auto
-        /// A lag beyond this is reported; zero: never.
+        /// A lag above this is reported; zero turns the report off.
         package var lagHigh = Duration.seconds(30)
     }
 }

@@ -10,7 +10,7 @@ extension Configuration {
         package var kind = Kind.dragonfly
         package var address = Endpoint(host: "127.0.0.1", port: 6379)
         package var login = Login()
-        /// An expiry that is no further ahead than this is what a plain GETEX has left in the journal.
+        /// An expiry in the journal that is at most this far ahead was left there by a plain GETEX.
         package var expiryMargin = Duration.milliseconds(500)
         package var tls = TLS()
     }
@@ -26,9 +26,9 @@ extension Configuration {
         package var address = Endpoint(host: "127.0.0.1", port: 6380)
         /// Nodes to ask for the slots of a cluster; `address` is one of them.
         package var clusterSeeds: [Endpoint] = []
-        /// What a cluster's nodes are reached at, by the addresses that they announce.
+        /// The addresses at which a cluster's nodes are reached, by the addresses that they announce.
         package var clusterAddressMap: [Endpoint: Endpoint] = [:]
-        /// What becomes of each database of the source; one that is not here is kept.
+        /// How each database of the source is treated; one that is not here is kept.
         package var databases: [UInt32: DatabaseUse] = [:]
         package var login = Login()
         /// How long the target may owe an answer before it is reported as lost.
@@ -36,39 +36,39 @@ extension Configuration {
         package var tls = TLS()
         package var sentinel = Sentinel()
 
-        /// Where it is, for people.
+        /// The target's address or its name at the sentinels, for messages.
         package var place: String {
             sentinel.master.map { "\($0) of the sentinels" } ?? address.description
         }
     }
 
-    /// Whom to ask where the target is.
+    /// The sentinels to ask for the target's address.
     package struct Sentinel: Sendable, Equatable {
-        /// The master's name in the sentinels' configuration; nil: the target's address is given.
+        /// The master's name in the sentinels' configuration; nil if the configuration gives the target's address.
         package var master: String?
         package var addresses: [Endpoint] = []
-        /// At the sentinels.
+        /// The credentials for the sentinels.
         package var login = Login()
         package var tls = TLS()
     }
 
-    /// Who we are at a server.
+    /// The credentials for a server.
     package struct Login: Sendable, Equatable {
         /// The ACL user; nil for the default user.
         package var username: String?
-        /// The password that holds after the precedence of `PasswordResolver`; nil when none is configured.
+        /// The password that `PasswordResolver` chose; nil if none is configured.
         package var password: Secret?
-        /// Where that password has come from, for people.
+        /// The origin of that password, for messages.
         package var passwordOrigin: String?
-        /// The file that the password was to be read from, if the configuration names one.
+        /// The file to read the password from, if the configuration names one.
         package var passwordFile: String?
-        /// The file that it was read from; nil when it is from elsewhere.
+        /// The file that the password was read from; nil if it has another origin.
         package var usedPasswordFile: String?
     }
 
-    /// What becomes of the keys of one of the source's databases.
+    /// How the keys of one of the source's databases are treated.
     package enum DatabaseUse: Sendable, Equatable {
-        /// They are written to the database of this number: the same.
+        /// The keys are written to the database with this number, which must be the same number.
         case kept(UInt32)
         case skip
     }
@@ -80,11 +80,12 @@ extension Configuration {
         package var caFile: String?
         /// Our own certificate (PEM), for a server that asks for one.
         package var certificateFile: String?
-        /// The private key of `certificateFile` (PEM); nil: it is in that file too.
+        /// The private key of `certificateFile` (PEM); nil if that file contains it.
         package var keyFile: String?
         /// The name that the server's certificate must carry; nil for the host of the address.
         package var serverName: String?
-        /// The server's certificate is not looked at: whoever is between the two can read and change everything.
+        /// Whether any certificate of the server is accepted. Whoever is between the two can then read and change
+        /// everything.
         package var skipsVerification = false
     }
 }

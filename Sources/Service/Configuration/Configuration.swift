@@ -1,14 +1,14 @@
-/// What a task is to do, complete and checked: every value is in its range and every path is absolute.
+/// The configuration of a task, complete and checked: every value is in its range and every path is absolute.
 ///
-/// Made by `ConfigurationLoader` from a YAML file. A value made with `init()` holds the defaults, where what depends on
-/// the file's place or the task's name (`taskName`, `stateDirectory`, `statusFile`, `spool.directory`,
-/// `checkpoint.path`) is still empty. `Setting.all` maps every key of the file to its place here.
+/// Made by `ConfigurationLoader` from a YAML file. A value made with `init()` holds the defaults. The values that depend on
+/// the file's place or the task's name (`taskName`, `stateDirectory`, `statusFile`, `spool.directory`, `checkpoint.path`)
+/// are still empty then. `Setting.all` maps every key of the file to its place here.
 package struct Configuration: Sendable, Equatable {
     /// The task's name, of `[A-Za-z0-9._@-]`: part of file names, of the checkpoint's key and of every log record.
     package var taskName = ""
-    /// Where the task keeps its files.
+    /// The folder of the task's files.
     package var stateDirectory = ""
-    /// Where the task writes its state for other programs to read.
+    /// The file to which the task writes its state for other programs.
     package var statusFile = ""
 
     package var source = Source()

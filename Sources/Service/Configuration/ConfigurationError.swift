@@ -1,9 +1,9 @@
 /// One fault of a configuration, or one thing worth a warning, with its place in the file.
 package struct ConfigurationProblem: Error, Sendable, Equatable, CustomStringConvertible {
     package var file: String
-    /// Where it is; nil when something is missing from the file or lies outside it.
+    /// The place of the fault; nil if something is missing from the file or lies outside it.
     package var position: Position?
-    /// The key path, such as `source.addr`; nil when it is about the file as a whole.
+    /// The key path, such as `source.addr`; nil if the problem concerns the file as a whole.
     package var key: String?
     package var message: String
 
@@ -76,7 +76,7 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
         self.problems = problems.inFileOrder()
     }
 
-    /// One line a problem.
+    /// One line per problem.
     package var description: String {
         problems.map(\.description).joined(separator: "\n")
     }

@@ -3,9 +3,10 @@ import Glibc
 /// Reads a task's configuration from its YAML file.
 ///
 /// Every fault of the file is found in one go and reported with its place, so that an operator corrects them together.
-/// A configuration of df2redis v2.x loads as it is; keys of it that mean nothing here are named in warnings.
+/// A configuration of df2redis v2.x loads as it is; warnings name its keys that have no meaning any more.
 package struct ConfigurationLoader: Sendable {
-    /// The environment: `CREDENTIALS_DIRECTORY` and `STATE_DIRECTORY` of systemd are looked at, nothing is expanded.
+    /// The environment variables. Only systemd's `CREDENTIALS_DIRECTORY` and `STATE_DIRECTORY` are used; nothing is
+    /// expanded.
     private let environment: [String: String]
     private let places: CredentialPlaces?
 
@@ -18,7 +19,8 @@ package struct ConfigurationLoader: Sendable {
 
     package init(environment: [String: String]) { self.init(environment: environment, places: nil) }
 
-    /// - Parameter places: where credentials are without `CREDENTIALS_DIRECTORY`, as for a command that is run by hand.
+    /// - Parameter places: the folders to search for credentials without `CREDENTIALS_DIRECTORY`, as for a command that is
+    ///   run by hand.
     init(environment: [String: String], places: CredentialPlaces?) {
         self.environment = environment
         self.places = places
@@ -35,8 +37,8 @@ package struct ConfigurationLoader: Sendable {
 
     /// Returns the configuration of a file.
     ///
-    /// - Parameter taskName: takes the place of the file's `taskName`.
-    /// - Throws: all that is wrong, at once.
+    /// - Parameter taskName: overrides the file's `taskName`.
+    /// - Throws: an error with all faults of the file.
     package func load(_ file: String, taskName: String? = nil) throws(ConfigurationError) -> Loaded {
         let text: String
         do {

@@ -6,7 +6,7 @@ extension ConfigurationReading {
     /// Fills in what depends on the task's name, the file's place and the environment, and checks what depends on
     /// several values.
     ///
-    /// - Parameter credentialPlaces: where credentials are looked for without `CREDENTIALS_DIRECTORY`.
+    /// - Parameter credentialPlaces: the folders to search for credentials without `CREDENTIALS_DIRECTORY`.
     mutating func complete(
         taskName: String?, baseDirectory: String, environment: [String: String],
         credentialPlaces: CredentialPlaces? = nil
@@ -25,7 +25,7 @@ extension ConfigurationReading {
         checkTogether()
     }
 
-    /// Whether a name is one that can be part of a file's name and of a key.
+    /// Whether a name can be part of a file's name and of a key.
     static func isTaskName(_ name: String) -> Bool {
         (1...128).contains(name.utf8.count) && name != "." && name != ".."
             && name.utf8.allSatisfy { byte in
@@ -58,7 +58,7 @@ extension ConfigurationReading {
         warnOfMissingSocket()
     }
 
-    /// The unit takes the task's name from the file's.
+    /// Warns if the service of this file is another task: the unit takes the task's name from the file's name.
     private mutating func warnOfOtherService(_ name: String) {
         let path = FilePathText.inWorkingDirectory(file)
         let service = FilePathText.stem(of: path)
@@ -228,7 +228,7 @@ extension ConfigurationReading {
                 "other hosts reach the page, with names of keys and all figures, and none is asked for a token: set dashboard.tokenFile, or an address of this host alone such as 127.0.0.1:\(address.port)"
             )
         }
-        // What a header may hold.
+        // A header may hold only these characters.
         let isPrintable = configuration.dashboard.token?.reveal().utf8.allSatisfy { (0x21...0x7E).contains($0) }
         if isPrintable == false {
             fail("dashboard.token", "may hold printable ASCII without spaces only, as it comes in a header")

@@ -1,15 +1,16 @@
 import Link
 
 extension ConfigurationReading {
-    /// Puts systemd's credentials in the place of files, and tries the files: a fault is one of the configuration, and
-    /// need not wait for a connection.
+    /// Replaces files by systemd's credentials, and loads the files, so that a fault in them is found before any
+    /// connection.
     mutating func completeTLS(_ credentials: CredentialFiles) {
         complete("source.tls", \.source.tls, credentials)
         complete("target.tls", \.target.tls, credentials)
         complete("target.sentinel.tls", \.target.sentinel.tls, credentials)
     }
 
-    /// Who names a certificate wants TLS, unless they say that they do not.
+    /// Reports TLS keys that are set although TLS is off: a fault, because an operator who names a certificate wants TLS,
+    /// or only a warning if `enabled` is false explicitly.
     private mutating func checkUnused(_ path: String, _ tls: Configuration.TLS) {
         for (key, isSet) in [
             ("caFile", tls.caFile != nil), ("certFile", tls.certificateFile != nil), ("keyFile", tls.keyFile != nil),
@@ -61,7 +62,7 @@ extension ConfigurationReading {
 }
 
 extension TLSSettings {
-    /// - Returns: `nil` where nothing is encrypted.
+    /// - Returns: `nil` if TLS is off.
     init?(_ tls: Configuration.TLS, section: String) {
         guard tls.isEnabled else { return nil }
         self.init(section: section)

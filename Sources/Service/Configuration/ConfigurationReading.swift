@@ -1,4 +1,4 @@
-/// A configuration while it is read: the values so far, where they are in the file, and the faults.
+/// A configuration while it is read: the values so far, their places in the file, and the faults.
 struct ConfigurationReading {
     typealias Position = ConfigurationProblem.Position
 
@@ -93,7 +93,7 @@ struct ConfigurationReading {
         }
     }
 
-    /// What to say of a key that does not exist: the name that was meant, or where it belongs, or what there is.
+    /// The message about an unknown key: the name that was probably meant, or the key's right section, or the valid names.
     private static func unknown(_ key: String, in section: String) -> String {
         let names = names(in: section)
         if let name = KeySuggestion.nearest(to: key, among: names) { return "unknown key; did you mean '\(name)'?" }

@@ -5,12 +5,13 @@ struct CredentialFiles {
     let taskName: String
     /// `nil` without systemd credentials.
     let directory: String?
-    /// Others have credentials there as well.
+    /// Whether other tasks have credentials in the directory as well.
     let isShared: Bool
 
     /// - Parameters:
     ///   - directory: `$CREDENTIALS_DIRECTORY`.
-    ///   - places: where a command that is run by hand finds what the task's unit has, where `directory` is `nil`.
+    ///   - places: the folders in which a command that is run by hand finds the credentials of the task's unit, if
+    ///     `directory` is `nil`.
     init(taskName: String, directory: String?, places: CredentialPlaces? = nil) {
         self.taskName = taskName
         let unit = places.map { "\($0.units)/df2redis@\(taskName).service" }
@@ -20,17 +21,17 @@ struct CredentialFiles {
         isShared = found != nil && directory == nil && found == store
     }
 
-    /// What a credential may be called, the one of the task before the one of all tasks.
+    /// The names that a credential may have: the task's own name before the one that all tasks share.
     func names(of credential: String) -> [String] {
         [ownName(of: credential)] + (isShared ? [] : [credential])
     }
 
-    /// What it is called in /etc/credstore.
+    /// The name of a credential in /etc/credstore.
     func ownName(of credential: String) -> String { "\(taskName).\(credential)" }
 
     func path(named name: String) -> String? { directory.map { "\($0)/\(name)" } }
 
-    /// The file of a credential; nil when there is none. Whether it can be read is found out by reading it.
+    /// The file of a credential; nil if there is none. Whether it is readable shows only when it is read.
     func path(of credential: String) -> (name: String, path: String)? {
         for name in names(of: credential) {
             if let path = path(named: name), access(path, F_OK) == 0 || errno != ENOENT { return (name, path) }
@@ -39,10 +40,10 @@ struct CredentialFiles {
     }
 }
 
-/// Where the credentials of a unit are.
+/// The folders that contain the credentials of units.
 struct CredentialPlaces: Sendable {
-    /// Of units that run, a folder each, for root and the unit's user.
+    /// A folder for each running unit, for root and the unit's user.
     var units = "/run/credentials"
-    /// What units load them from; `nil` for others than root, whose files they are.
+    /// The folder that units load credentials from; `nil` for users other than root, who may not read it.
     var store: String? = geteuid() == 0 ? "/etc/credstore" : nil
 }

@@ -13,7 +13,8 @@ extension Endpoint {
         self.init(text)
     }
 
-    /// Whether only this host reaches it. A name is taken for one that others resolve too, but for `localhost`.
+    /// Whether only this host can reach the address. A name other than `localhost` counts as one that other hosts resolve
+    /// too.
     package var isLoopback: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
 
     private init?(_ text: String) {

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Paths as text, joined and cleaned without a look at what is there.
+/// Joins and cleans paths as text, without access to the file system.
 enum FilePathText {
     /// Returns `path` as an absolute path: relative to `base` unless it starts with `/`; `.` and `..` are taken out.
     static func absolute(_ path: String, relativeTo base: String) -> String {
@@ -15,7 +15,8 @@ enum FilePathText {
         return "/" + parts.joined(separator: "/")
     }
 
-    /// Returns `path` as an absolute path, for whoever reads it in another folder than this process's; an empty one as it is.
+    /// Returns `path` as an absolute path, for readers that run in another folder than this process; an empty path stays
+    /// empty.
     static func inWorkingDirectory(_ path: String) -> String {
         guard !path.isEmpty, let buffer = getcwd(nil, 0) else { return path }
         defer { free(buffer) }

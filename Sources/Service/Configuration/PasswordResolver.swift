@@ -1,6 +1,6 @@
 /// Finds the password of one side, or the token of the page.
 ///
-/// What goes first, so that a password can leave the configuration file without a change to it:
+/// The first of these wins, so that a password can leave the configuration file without a change to it:
 /// 1. the systemd credential `<task>.source-password`, then `source-password`, in `$CREDENTIALS_DIRECTORY`,
 /// 2. the file that `passwordFile` names,
 /// 3. the `password` in the configuration.
@@ -9,13 +9,13 @@
 struct PasswordResolver {
     let credentials: CredentialFiles
 
-    /// The password that holds, where it came from, and the keys that it makes idle.
+    /// The chosen password, its origin, and the keys that it overrides.
     struct Choice {
         let password: Secret
         let origin: String
         let shadowed: [String]
         var isCredential = false
-        /// Where it may be read again.
+        /// The file to read the password from again.
         var file: String?
     }
 
@@ -26,7 +26,7 @@ struct PasswordResolver {
 
     /// Returns the password of `side` (`source`, `target`, `target.sentinel` or `dashboard`), or nil when none is configured.
     ///
-    /// - Parameter word: what the secret is called in keys and credentials.
+    /// - Parameter word: the name of the secret in keys and credentials.
     /// - Throws: when a password is configured and cannot be read, or is empty.
     func password(
         of side: String, word: String = "password", passwordFile: String?, inline: Secret?

@@ -1,4 +1,4 @@
-/// A password: it can be handed to the one who needs it, and never printed by accident.
+/// A password, a token or a URL that contains one: it can be handed to its user, but is never printed by accident.
 ///
 /// Every textual form (`description`, `debugDescription`, a mirror, string interpolation, `dump`) is `<redacted>`.
 package struct Secret: Sendable, Equatable {
@@ -8,10 +8,10 @@ package struct Secret: Sendable, Equatable {
         self.text = text
     }
 
-    /// Whether somebody has copied what is printed for a secret.
+    /// Whether the text is the placeholder that is printed for a secret, so somebody has copied it.
     package var isPlaceholder: Bool { text == description }
 
-    /// Returns the password itself, for the AUTH command only.
+    /// Returns the secret itself, only for the request or program that needs it.
     package func reveal() -> String { text }
 }
 

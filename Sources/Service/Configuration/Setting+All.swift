@@ -3,7 +3,7 @@ extension Setting {
     static let all: [Setting] =
         task + source + target + sentinel + cluster + data + position + limits + operation + monitor + obsolete
 
-    /// What each section is about.
+    /// The description of each section.
     static let sections: [String: String] = [
         "source": "The Dragonfly master to follow.",
         "source.tls": "Encryption towards the source: TLS 1.2 or 1.3. tls: true means the system's authorities.",
@@ -30,7 +30,7 @@ extension Setting {
         "migrate": "Keys of df2redis v2.x that mean nothing here.",
     ]
 
-    /// Sections that may be written as the one word of their main key: `tls: false`.
+    /// Sections that may be written as the value of their main key alone: `tls: false`.
     static let shorthands = [
         "source.tls": "source.tls.enabled", "target.tls": "target.tls.enabled",
         "target.sentinel.tls": "target.sentinel.tls.enabled",
@@ -146,7 +146,7 @@ extension Setting {
         _ path: String, isEnabled: Place<Bool>, caFile: Place<String?>, certificateFile: Place<String?>,
         keyFile: Place<String?>, serverName: Place<String?>, skipsVerification: Place<Bool>
     ) -> [Setting] {
-        // source-tls, as the systemd credentials of this side begin.
+        // source-tls: the prefix of this side's systemd credentials.
         let credential = path.replacing(".", with: "-")
         return [
             Setting("\(path).enabled", isEnabled, .boolean, "Whether to encrypt."),

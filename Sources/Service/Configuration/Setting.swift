@@ -8,11 +8,12 @@ struct Setting: Sendable {
     let help: String
     /// What is allowed here, as the end of 'expected ...'.
     let expected: String
-    /// Why the key is known and yet means nothing; nil for a key that means something.
+    /// The reason why a known key has no meaning any more; nil for a key that has one.
     var obsolete: String?
-    /// Stores an empty text, where it means something; nil where it means that the key is left out.
+    /// Stores an empty text; nil if an empty text means the same as a missing key.
     var storeEmpty: (@Sendable (inout Configuration) -> Void)?
-    /// Whoever empties it may want something else than the default, which it gets.
+    /// Whether an empty text, which means the default, causes a warning, because the operator may have meant something
+    /// else.
     var isWarnedOfWhenEmpty = false
     /// Whether the printed configuration shows the key; another spelling of a key is read only.
     var isPrinted = true
@@ -27,7 +28,7 @@ struct Setting: Sendable {
     struct Mismatch: Error {
         let message: String
         let position: YAMLNode.Position
-        /// Further ones of the same key.
+        /// Further mismatches of the same key.
         var others: [Mismatch] = []
 
         /// - Parameter mismatches: in the order of the file.
@@ -107,7 +108,7 @@ extension Setting {
                         faults.append(error)
                     }
                 }
-                // What can be read is looked at further.
+                // Keep what could be read, so that later checks see it.
                 configuration[keyPath: place] = values
                 try Mismatch.all(faults)
             },
@@ -125,7 +126,7 @@ extension Setting {
             store: { (_, _) throws(Mismatch) in }, print: { _ in "" })
     }
 
-    /// The same key, where an empty text takes the default away.
+    /// The same key, but with an empty text that means no value instead of the default.
     func emptyMeansNone<Value>(_ place: Place<Value?>) -> Setting {
         var copy = self
         copy.storeEmpty = { $0[keyPath: place] = nil }
@@ -165,7 +166,7 @@ extension SettingForm {
         case .null: "nothing"
         case .list: "a list"
         case .section: "a section"
-        // What has an '@' may be a URL with a password in it.
+        // A text with an '@' may be a URL with a password in it.
         case .text(let text) where isSecret || text.contains("@"): "another text"
         case .text(let text) where Double(text) != nil: text.count <= 60 ? text : "a longer number"
         case .text(let text): text.count <= 60 ? "\"\(text)\"" : "\"\(text.prefix(60))...\""

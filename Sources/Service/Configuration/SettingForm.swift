@@ -5,9 +5,9 @@ import Logging
 struct SettingForm<Value: Sendable>: Sendable {
     /// What is allowed here, as the end of 'expected ...'.
     let expected: String
-    /// Whether what is written here must not be repeated in a message.
+    /// Whether messages must not repeat the value.
     var isSecret = false
-    /// The words to choose from, when there are such.
+    /// The words to choose from; empty if the form has no fixed words.
     var choices: [String] = []
     /// Returns the value of a text, or nil if it is none. Never called with an empty text.
     let parse: @Sendable (String) -> Value?
@@ -24,7 +24,7 @@ extension SettingForm where Value == String {
 extension SettingForm where Value == Secret {
     static let secret = SettingForm(
         expected: "text", isSecret: true, parse: { Secret($0) }, print: { $0.description })
-    /// Whole, as some have a token in them.
+    /// A URL; secret as a whole, because it may contain a token.
     static let url = SettingForm(
         expected: "a URL that begins with http:// or https://", isSecret: true,
         parse: { text in
@@ -46,7 +46,7 @@ extension SettingForm where Value == Bool {
 }
 
 extension SettingForm where Value == Int {
-    /// A whole number; zero, where it is out of range, may mean the default.
+    /// A whole number; zero means `replacement` if there is one.
     static func integer(_ range: ClosedRange<Int>, zeroMeans replacement: Int? = nil) -> SettingForm {
         SettingForm(
             expected: "a whole number from \(range.lowerBound) to \(range.upperBound)",

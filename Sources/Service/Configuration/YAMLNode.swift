@@ -18,7 +18,7 @@ struct YAMLNode: Sendable, Equatable {
         let key: String
         let keyPosition: Position
         let value: YAMLNode
-        /// Whether the same key is before this one in the section.
+        /// Whether the section contains the same key before this one.
         var isDuplicate = false
     }
 
@@ -36,12 +36,13 @@ extension YAMLNode {
         let position: Position?
     }
 
-    /// Nodes a document may have with its aliases written out: a few lines of aliases can expand to billions.
+    /// The maximum number of nodes with aliases written out: a few lines of aliases can expand to billions.
     private static let maximumNodes = 10_000
 
-    /// Returns the root of a document made of sections, lists and scalars; a section without entries for an empty one.
+    /// Returns the root of a document made of sections, lists and scalars; for an empty document, a section without
+    /// entries.
     ///
-    /// An entry whose key was in its section before is there too, with `isDuplicate` set.
+    /// The result includes an entry whose key occurs before in its section, with `isDuplicate` set.
     static func parse(_ yaml: String) throws(SyntaxError) -> YAMLNode {
         guard let root = try compose(yaml) else {
             return YAMLNode(content: .section([]), position: Position(line: 1, column: 1))
@@ -125,7 +126,7 @@ extension YAMLNode.SyntaxError {
         }
     }
 
-    /// What the two most frequent slips come from.
+    /// The likely cause of the two most frequent mistakes.
     private static func hint(_ problem: String, _ snippet: String) -> String? {
         switch problem {
         case "found character that cannot start any token" where snippet.contains("\t"): "indent with spaces, not tabs"

@@ -1,6 +1,6 @@
 /// Writes scalars of YAML.
 enum YAMLText {
-    /// Returns a text so that YAML reads it back as this text; in quotes unless it is plainly harmless.
+    /// Returns the YAML scalar for a text, in quotes unless the text is plainly harmless.
     static func scalar(_ text: String) -> String {
         isHarmless(text) ? text : quoted(text)
     }

@@ -1,28 +1,28 @@
 import Dashboard
 import Replication
 
-/// The lines for an operator who waits while both sides are compared: how far it is, now and then; what keeps it from going on,
-/// at once and once; and that it has begun again.
+/// The lines for an operator who waits while both sides are compared: the progress every ten seconds, each obstacle once
+/// and at once, and the end of an obstacle.
 struct ComparisonLines {
     private static let pause = Duration.seconds(10)
 
     private var last: ContinuousClock.Instant
-    /// What has been said to be in the way.
+    /// The obstacle that was reported last.
     private var obstacle: String?
 
     init(at now: ContinuousClock.Instant) { last = now }
 
-    /// - Returns: `nil`: nothing is to be said now.
+    /// - Returns: `nil` if there is nothing to report now.
     mutating func next(_ answer: VerificationAnswer, at now: ContinuousClock.Instant) -> String? {
         if answer.state == .waiting {
-            // The task begins within a moment.
+            // Without a failure the task begins in a moment.
             guard answer.failure != nil || answer.phase != .stable, answer.progress != obstacle else {
                 return nil
             }
             obstacle = answer.progress
             return say(answer.progress, at: now)
         }
-        // Another attempt, which may fail as the one before.
+        // This is another attempt, which may fail as the one before did.
         if answer.state == .comparing, answer.expectedKeys == 0 { return nil }
         if obstacle != nil {
             obstacle = nil

@@ -2,13 +2,13 @@ import Dashboard
 import Preflight
 import Replication
 
-/// What there is to say after a cut-over that was not made: what has become of the task, and which server does not serve.
+/// Finds out, after a cut-over that was not made, what happened to the task and which server does not serve.
 struct CutoverAftermath {
-    /// What has become of the task.
+    /// What happened to the task.
     enum Fate: Equatable {
-        /// - `summary`: how it is; `nil`: it does not say.
+        /// - `summary`: the task's status in one line; `nil` if the task does not answer.
         case goesOn(summary: String?)
-        /// Somebody else has asked it to.
+        /// Another request made the task leave.
         case leaves
         case restarted(process: Int32)
         case ended
@@ -34,14 +34,14 @@ struct CutoverAftermath {
         }
     }
 
-    /// What is wrong with the two servers now.
+    /// The faults of the two servers at this moment.
     func faults() async -> [String] {
         await CutoverMoment(task, request).servers().filter { $0.level == .fail }.map(\.message)
     }
 }
 
 extension CutoverAftermath.Fate {
-    /// The task is no longer what it was.
+    /// Whether the task does not go on as before.
     var isNews: Bool {
         if case .goesOn = self { false } else { true }
     }
@@ -49,8 +49,8 @@ extension CutoverAftermath.Fate {
     /// A line for the operator.
     ///
     /// - Parameters:
-    ///   - freed: the source whose writers go on; `nil`: nobody was paused, or it is not known.
-    ///   - unit: the task's unit, where systemd has started it.
+    ///   - freed: the source whose writers go on; `nil` if nobody was paused, or that is not known.
+    ///   - unit: the task's unit if systemd started the task.
     func line(freed: String?, unit: String?) -> String {
         let writers = freed.map { "writers at \($0) go on" }
         switch self {

@@ -3,7 +3,7 @@ import Dashboard
 import Dragonfly
 import Replication
 
-/// Waits until the target has all that the source has journaled.
+/// Waits until the target has everything that the source has journaled.
 struct CutoverArrival {
     private static let pause = Duration.milliseconds(5)
 
@@ -11,19 +11,19 @@ struct CutoverArrival {
     let source: WritePause
     let deadline: ContinuousClock.Instant
 
-    /// While writers are paused, and no key expires: one look at the source's position is enough.
+    /// Waits while writers are paused and no key expires, so a single reading of the source's position is enough.
     ///
-    /// - Returns: how many records were missing when it was looked at.
+    /// - Returns: the number of records that were missing at this reading.
     /// - Throws: `CutoverFailure`, `SourceError`, `ControlClient.Failure`, `CancellationError`.
     func waitWhilePaused() async throws -> UInt64 {
         let goal = try await source.nextLSNs()
         return try await reach(goal, in: try await task.stablePositions())
     }
 
-    /// While nobody is kept from writing: until the source's position has not moved while the target came there.
+    /// Waits without a pause until the source's position stays the same while the target reaches it.
     ///
-    /// - Returns: how many records were missing in the beginning.
-    /// - Throws: as `waitWhilePaused`, `CutoverFailure` too when the source goes on journaling.
+    /// - Returns: the number of records that were missing in the beginning.
+    /// - Throws: as `waitWhilePaused`; `CutoverFailure` also if the source keeps journaling.
     func waitForQuiet() async throws -> UInt64 {
         let first = try await task.stablePositions()
         var goal = try await source.nextLSNs()

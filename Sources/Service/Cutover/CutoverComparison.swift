@@ -3,7 +3,7 @@ import Comparison
 
 /// Compares keys of both sides while writers wait: none, a sample or all, as the operator requested.
 struct CutoverComparison {
-    /// Between two looks at whether the task still follows.
+    /// The time between two checks whether the task still follows.
     private static let pause = Duration.milliseconds(200)
 
     private let task: CutoverTask
@@ -22,12 +22,12 @@ struct CutoverComparison {
         case .all: break
         case .sample(let percent): comparison.samplePercent = percent
         }
-        // Nothing is on its way that would have to be waited for.
+        // With a pause no change is under way that the comparison would have to wait for.
         comparison.settleSeconds = request.pauses ? 0.2 : 2
         let service = ComparisonService(configuration: task.configuration, request: comparison)
         let outcome = try await withThrowingTaskGroup(of: ComparisonService.Outcome?.self) { group in
             group.addTask { try await service.run { _ in } }
-            // Nobody is to wait for a task that is gone.
+            // End the comparison early if the task is gone.
             group.addTask { [task] in
                 while ContinuousClock.now < deadline {
                     try await Task.sleep(until: min(deadline, .now + Self.pause), clock: .continuous)

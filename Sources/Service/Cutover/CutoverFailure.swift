@@ -2,11 +2,11 @@ import Comparison
 import Dragonfly
 import Replication
 
-/// Why a cut-over has not been made, and what became of the source and of the task.
+/// The reason why a cut-over was not made, and what happened to the source and the task.
 package struct CutoverFailure: Error, CustomStringConvertible {
     package private(set) var description: String
     package let exitStatus: ExitStatus
-    /// What would have helped, unless a server is why: said once that is known (`explain`).
+    /// A hint that helps unless a server is the cause; `explain` adds it to the description once that is known.
     private(set) var advice: String?
 
     init(_ description: String, _ exitStatus: ExitStatus, advice: String? = nil) {
@@ -28,13 +28,13 @@ package struct CutoverFailure: Error, CustomStringConvertible {
         }
     }
 
-    /// - Parameter faults: what is wrong with the servers; none: the advice is what there is to say.
+    /// - Parameter faults: the faults of the servers; if empty, the advice is added instead.
     mutating func explain(by faults: [String]) {
         guard let advice else { return }
         description += ": \(faults.isEmpty ? advice : faults.joined(separator: "; "))"
         self.advice = nil
     }
 
-    /// On a line of its own.
+    /// Adds a line of its own.
     mutating func add(_ text: String) { description += "\n\(text)" }
 }

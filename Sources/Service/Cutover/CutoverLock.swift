@@ -1,8 +1,8 @@
 import Glibc
 import Link
 
-/// One cut-over of a task at a time: a lock on the folder of the task's socket, which the kernel lets go of when the
-/// process ends, however it ends. (A user of the group may not make a file there.)
+/// Allows one cut-over of a task at a time: a lock on the folder of the task's socket. The kernel releases it when the
+/// process ends, however it ends. (The folder itself is locked because a user of the group may not create a file there.)
 final class CutoverLock: Sendable {
     private let descriptor: Int32
 

@@ -1,8 +1,10 @@
 import Base
 import Link
 
-/// That a task has been cut over: clients write to its target since, and whoever follows the source again overwrites what
-/// they have written. A file of the state directory, `<task>.cutover`; the target has a note too (`CheckpointStore`).
+/// Marks a task as cut over with the file `<task>.cutover` in its state directory.
+///
+/// Clients write to the task's target since then, and following the source again would overwrite their data. The target has
+/// a note too (`CheckpointStore`).
 struct CutoverMark: Sendable {
     private let file: MarkerFile
 
@@ -14,7 +16,7 @@ struct CutoverMark: Sendable {
 
     var state: MarkerFile.State { file.state }
 
-    /// Also where nobody can say that it has not been: for whoever is to start the task.
+    /// Whether the task must not start. Also true if the file's state cannot be determined.
     var isSet: Bool { file.isSet }
 
     /// - Throws: `SystemError`
@@ -25,14 +27,14 @@ struct CutoverMark: Sendable {
 
     /// The command that lets a task start again.
     ///
-    /// - Parameter file: its configuration.
+    /// - Parameter file: the task's configuration.
     static func undo(_ task: String, _ file: String) -> String {
         "df2redis cutover \(task) --undo" + (file == CutoverUndo.standardFile(of: task) ? "" : " --config \(file)")
     }
 
-    /// Why the task does not start.
+    /// The message that explains why the task does not start.
     ///
-    /// - Parameter file: its configuration.
+    /// - Parameter file: the task's configuration.
     func refusal(_ configuration: Configuration, file: String) -> String {
         "this task has been cut over: clients write to \(configuration.target.place) since, and to follow "
             + "\(configuration.source.address) again would overwrite what they have written. To follow it all the same: "

@@ -2,8 +2,8 @@ import Base
 import Dashboard
 import Replication
 
-/// Before anybody is paused: compares both sides, has what differs mended, and waits until the streams are known that
-/// consumers have read without a record.
+/// Compares both sides before anybody is paused, has the differences mended, and waits until the task knows the streams
+/// that consumers have read without a record.
 struct CutoverMending {
     private static let pause = Duration.milliseconds(200)
 
@@ -15,10 +15,10 @@ struct CutoverMending {
         (self.task, self.request, self.say) = (task, request, say)
     }
 
-    /// - Returns: whether it has taken its time.
+    /// - Returns: whether it compared both sides, which may take long.
     /// - Throws: `CutoverFailure`, `DemandFailure`, `ControlClient.Failure`, `CancellationError`.
     func run() async throws -> Bool {
-        // A daemon that does not know the question would fail later, while writers wait.
+        // Ask now: an old daemon that does not know this request would otherwise fail later, while writers wait.
         var streams = try await task.questions.ask { try $0.streams() }
         guard request.verifies else { return false }
         try await verify()

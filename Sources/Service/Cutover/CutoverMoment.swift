@@ -4,7 +4,7 @@ import Preflight
 import Replication
 import Servers
 
-/// The preflight of the moment: whether the task, the source and the target are fit to be cut over now.
+/// The preflight of a cut-over: checks whether the task, the source and the target are ready for it now.
 struct CutoverMoment {
     private let task: CutoverTask
     private let request: CutoverService.Request
@@ -43,7 +43,7 @@ struct CutoverMoment {
         return PreflightFinding(.ok, .task, "phase", "stable, process \(status.pid)")
     }
 
-    /// The file may have been changed since the task has been started.
+    /// Checks the servers: the configuration file may have changed since the task started.
     private func files() -> PreflightFinding {
         guard task.status.source == task.source, task.status.target == task.target else {
             return PreflightFinding(

@@ -1,6 +1,6 @@
 import Base
 
-/// What a cut-over would do, in words.
+/// Describes the steps of a cut-over for a dry run.
 struct CutoverPlan {
     private let task: CutoverTask
     private let request: CutoverService.Request

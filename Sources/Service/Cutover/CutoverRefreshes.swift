@@ -2,11 +2,11 @@ import Base
 import Dashboard
 import Replication
 
-/// While writers wait and every record is applied: has the keys read at the source of which the journal has not said enough, and
-/// waits until the target has them.
+/// Makes the task read the keys at the source for which the journal does not say enough, and waits until the target has
+/// them. Runs while writers wait and after every record is applied.
 struct CutoverRefreshes {
     private static let pause = Duration.milliseconds(5)
-    /// Nobody else needs the source now.
+    /// As fast as possible, because nobody else needs the source now.
     private static let keysPerSecond = 1_000_000
 
     private let task: CutoverTask
@@ -23,7 +23,7 @@ struct CutoverRefreshes {
         do {
             receipt = try await task.questions.ask { try $0.refreshWaiting(keysPerSecond: Self.keysPerSecond) }
         } catch ControlClient.Failure.impossible {
-            // No key is ever read at the source: what differs has been counted as an incident.
+            // The task never reads keys at the source, and counts what differs as an incident.
             return
         }
         if receipt.asked == 0 { return }

@@ -4,36 +4,36 @@ import Link
 import Redis
 import Replication
 
-/// `df2redis cutover`: makes the target the one that clients write to.
+/// `df2redis cutover`: makes the target the server that clients write to.
 ///
 /// 1. find the task, and the configuration that it runs with
-/// 2. preflight of the moment: task, source, target; then both sides are compared and mended, while clients write
-/// 3. pause the source's writers, for a bounded time
+/// 2. run the preflight of task, source and target; then compare both sides and mend the differences, while clients write
+/// 3. pause the source's writers, for a limited time
 /// 4. wait until every flow has applied what the source has journaled
 /// 5. fetch what the journal does not say
-/// 6. compare, if that is asked for
-/// 7. the task leaves, FIN-first and with exact TTLs: from here on there is no way back
+/// 6. compare, if the operator requests it
+/// 7. make the task leave, FIN first and with exact TTLs: from here on there is no way back
 ///
-/// Before 7 every failure, and Ctrl-C, takes the pause back, and the task goes on as before.
+/// Every failure before step 7, and Ctrl-C, lifts the pause, and the task goes on as before.
 package struct CutoverService: Sendable {
-    /// What is compared while the writers wait.
+    /// What to compare while the writers wait.
     package enum Check: Equatable, Sendable {
         case none
-        /// Of the keys, in percent.
+        /// A sample of the keys, in percent.
         case sample(Double)
         case all
     }
 
     package struct Request: Sendable {
         package var task: String
-        /// `nil`: the file that the task has been started with.
+        /// `nil` means the file that the task was started with.
         package var configurationFile: String?
-        /// `false`: the operator has stopped the writers.
+        /// `false` if the operator has stopped the writers.
         package var pauses = true
-        /// How long writers may be kept waiting before the task leaves, and once more as long from then on.
+        /// The longest time that writers wait before the task leaves, and once more from then on.
         package var pauseLimit = Duration.seconds(10)
         package var check = Check.none
-        /// Both sides are compared and mended before anybody is paused.
+        /// Whether to compare and mend both sides before anybody is paused.
         package var verifies = true
         package var isDryRun = false
 
@@ -73,7 +73,7 @@ package struct CutoverService: Sendable {
         do { try await work.value } catch { throw failure(error) }
     }
 
-    /// Whatever was under way ends with an error of its own when the operator interrupts it.
+    /// The failure to report. After an interruption, errors of the work that was under way only show the interruption.
     private func failure(_ error: any Error) -> CutoverFailure {
         if let failure = error as? CutoverFailure { return failure }
         return CutoverFailure(turn.isInterrupted ? CancellationError() : error)
@@ -101,16 +101,16 @@ package struct CutoverService: Sendable {
         try await switchOver(ready)
     }
 
-    /// - Throws: `CancellationError`: what was found then are the marks of the interruption.
+    /// - Throws: `CancellationError`, because the findings of an interrupted preflight say nothing.
     private func look(at task: CutoverTask) async throws -> PreflightReport {
         let findings = await CutoverMoment(task, request).findings()
         try Task.checkCancellation()
         return PreflightReport(findings: findings)
     }
 
-    /// Compares both sides and mends what differs, which may take its time.
+    /// Compares both sides and mends what differs, which may take long.
     ///
-    /// - Returns: the task as it is then.
+    /// - Returns: the task in its state after that.
     private func verified(_ task: CutoverTask) async throws -> CutoverTask {
         guard try await CutoverMending(task, request, say: say).run() else { return task }
         let task = try await CutoverTask(request, in: directory)
@@ -120,7 +120,7 @@ package struct CutoverService: Sendable {
         throw CutoverFailure("the task is no longer ready for a cut-over; nothing was changed", report.exitStatus)
     }
 
-    /// Before anybody is paused: what has become of the task.
+    /// The failure before anybody is paused, with what happened to the task.
     private func explained(_ error: any Error, _ task: CutoverTask) async -> CutoverFailure {
         if turn.isInterrupted {
             var failure = CutoverFailure(CancellationError())
@@ -161,17 +161,17 @@ package struct CutoverService: Sendable {
         let arrival = CutoverArrival(task: task, source: pause, deadline: deadline - reserve)
         let records = try await request.pauses ? arrival.waitWhilePaused() : arrival.waitForQuiet()
         say("all \(task.flows) flows have applied what the source has journaled (\(records) records were missing)")
-        // 5. What the journal does not say is fetched, where writers wait and every record is applied.
+        // 5. Fetch what the journal does not say, now that writers wait and every record is applied.
         try await CutoverRefreshes(task, request, say: say).finish(until: deadline - reserve)
         try await CutoverStreams(task, request, say: say).fetch(until: deadline - reserve)
         try await CutoverComparison(task, request, say: say).run(until: deadline - reserve)
         try Task.checkCancellation()
     }
 
-    /// Gives clients as long again to come over, and the task to leave.
+    /// Renews the pause, so that clients have time to move and the task has time to leave.
     ///
-    /// Whoever stood still on the way, with a stopped terminal or in a stopped machine, comes here when the first pause is over: the
-    /// source has taken writes since, which nobody has looked for.
+    /// If this process was suspended, with its terminal or its machine, the first pause may have ended before. The source has
+    /// then taken writes that this cut-over has not seen.
     private func prolong(_ pause: WritePause, of task: CutoverTask) async throws {
         try await pause.begin(for: request.pauseLimit)
         guard await pause.isUnbroken else {
@@ -179,23 +179,23 @@ package struct CutoverService: Sendable {
                 "the pause of \(request.pauseLimit.components.seconds) s was over before it could be made longer: writers have gone on",
                 .notDone, advice: "--pause-limit allows more time")
         }
-        // A machine that was stopped does not know how long: what the source has journaled says it.
+        // The clock may not show that the machine was suspended, but the source's position does.
         _ = try await CutoverArrival(task: task, source: pause, deadline: .now + reserve).waitWhilePaused()
     }
 
-    /// What of `pauseLimit` is kept for the way from the last look to the pause that is made longer.
+    /// The part of `pauseLimit` that is kept for the time from the last check to the renewed pause.
     private var reserve: Duration { min(.seconds(1), request.pauseLimit / 4) }
 
     // MARK: Back, or on
 
-    /// Lifts the pause, whatever has become of the caller, and says what has become of the task.
+    /// Lifts the pause even if the caller was cancelled, and says what happened to the task.
     private func takeBack(_ pause: WritePause, _ task: CutoverTask, after error: any Error) async -> CutoverFailure {
         var failure = failure(error)
         let wasPaused = await pause.end != nil
         let obstacle = await obstacle(lifting: pause, at: task.source)
         await pause.close()
         let aftermath = CutoverAftermath(task, request)
-        // Nobody waits any more.
+        // Writers no longer wait, so there is time to look for the cause.
         if failure.advice != nil { failure.explain(by: turn.isInterrupted ? [] : await aftermath.faults()) }
         let fate = await aftermath.fate()
         if let obstacle {
@@ -208,7 +208,7 @@ package struct CutoverService: Sendable {
         return failure
     }
 
-    /// - Returns: why the pause could not be lifted, and when it ends; `nil`: it is over, or there was none.
+    /// - Returns: why the pause could not be lifted, and when it ends; `nil` if it is over or there was none.
     private func obstacle(lifting pause: WritePause, at source: String) async -> String? {
         do throws(SourceError) {
             try await pause.lift()
@@ -231,7 +231,7 @@ package struct CutoverService: Sendable {
         let began = await pause.began
         let outcome: TaskStop.Outcome
         do {
-            // Where writers wait nothing is on its way any more; else what stragglers write is drained as ever.
+            // With a pause nothing is under way any more. Without one, records of late writes are drained as usual.
             outcome = try await task.stop(timeout: limit, drains: !request.pauses) { [say] in say($0) }
         } catch {
             throw await takeBack(pause, task, after: error)
@@ -268,7 +268,7 @@ package struct CutoverService: Sendable {
         if let unit = task.unit { say("keep the task from starting at the next boot: systemctl disable \(unit)") }
     }
 
-    /// - Returns: why the target may lack something although the task has left; `nil`: it has everything.
+    /// - Returns: why the target may lack something although the task has left; `nil` if it has everything.
     private func reasonForDoubt(in task: CutoverTask) async -> String? {
         do throws(TargetError) {
             return Self.reasonForDoubt(in: try await task.note())
@@ -277,7 +277,7 @@ package struct CutoverService: Sendable {
         }
     }
 
-    /// - Parameter note: what the task has left at the target.
+    /// - Parameter note: the note that the task has left at the target.
     static func reasonForDoubt(in note: CutOverNote?) -> String? {
         switch note?.isComplete {
         case true?: nil

@@ -2,8 +2,8 @@ import Base
 import Dashboard
 import Replication
 
-/// While writers wait and every record is applied: has the streams read at the source whose groups consumers have read
-/// without a record (before v1.37), and waits until the target has them.
+/// Makes the task read the streams at the source whose groups consumers have read without a record (before v1.37), and
+/// waits until the target has them. Runs while writers wait and after every record is applied.
 struct CutoverStreams {
     private static let pause = Duration.milliseconds(5)
 
@@ -38,7 +38,7 @@ struct CutoverStreams {
         say("\(streams(asked)) as at the source")
     }
 
-    /// The beginning of a sentence.
+    /// The beginning of a sentence about streams.
     private func streams(_ count: Int) -> String {
         "\(counted(count, "stream")) with groups of consumers \(count == 1 ? "is" : "are")"
     }

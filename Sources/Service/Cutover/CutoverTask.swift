@@ -6,16 +6,16 @@ import Link
 import Redis
 import Replication
 
-/// The running task that is cut over: its configuration, and the questions that it answers over its socket.
+/// The running task of a cut-over: its configuration, and requests over its socket.
 struct CutoverTask: Sendable {
     let name: String
     let status: StatusDocument
     let file: String
     let configuration: Configuration
     let settings: ReplicatorSettings
-    /// The folder of its socket.
+    /// The folder of the task's socket.
     let folder: String
-    /// Its unit; `nil` where systemd has not started it.
+    /// The task's unit; `nil` if systemd did not start the task.
     let unit: String?
     let questions: TaskQuestions
 
@@ -37,7 +37,7 @@ struct CutoverTask: Sendable {
 
     var source: String { settings.source.endpoint.description }
     var target: String { settings.target.place }
-    /// As many as the source has shards, when the task was looked at.
+    /// The number of flows when the status was read; the source has as many shards.
     var flows: Int { status.flows.count }
 
     /// How far the target is at this moment.
@@ -45,7 +45,7 @@ struct CutoverTask: Sendable {
     /// - Throws: `ControlClient.Failure`
     func positions() async throws -> PositionsDocument { try await questions.ask { try $0.positions() } }
 
-    /// The same of the process that was looked at first, which follows its source still.
+    /// Returns the positions if the same process as in `status` still follows its source.
     ///
     /// - Throws: `ControlClient.Failure`, `CutoverFailure`.
     func stablePositions() async throws -> PositionsDocument {
@@ -59,7 +59,7 @@ struct CutoverTask: Sendable {
             "the task does not follow its source any more (\(positions.phase.rawValue)); its log says why", .notDone)
     }
 
-    /// What the task has left at the target; `nil`: nothing.
+    /// The note that the task has left at the target; `nil` if there is none.
     ///
     /// - Throws: `TargetError`
     func note() async throws(TargetError) -> CutOverNote? {
@@ -74,7 +74,7 @@ struct CutoverTask: Sendable {
         return fields[CheckpointKey.cutOverField].flatMap { CutOverNote($0) }
     }
 
-    /// Asks the task to leave and not to start again, and waits for its end.
+    /// Asks the task to leave and not to start again, and waits until it has ended.
     ///
     /// - Throws: `ControlClient.Failure`
     func stop(
@@ -87,7 +87,7 @@ struct CutoverTask: Sendable {
 
     // MARK: systemd
 
-    /// With the credentials of the task's unit, which root may read as long as it runs.
+    /// A loader with the credentials of the task's unit, which root may read while the unit runs.
     private static func loader(unit: String?) -> ConfigurationLoader {
         guard let unit, getenv("CREDENTIALS_DIRECTORY") == nil else { return ConfigurationLoader() }
         let folder = "/run/credentials/\(unit)"

@@ -5,15 +5,15 @@ import Link
 import Redis
 import Replication
 
-/// `df2redis cutover --undo`: lets a task start again that has been cut over.
+/// `df2redis cutover --undo`: lets a task start again after a cut-over.
 package struct CutoverUndo: Sendable {
-    /// The configuration of a task for which none is named.
+    /// The configuration file of a task if the operator names none.
     static func standardFile(of task: String) -> String { "/etc/df2redis/\(task).yaml" }
 
     private let configuration: Configuration
     private let directory: RuntimeDirectory
 
-    /// - Parameter file: `nil`: the task's in /etc/df2redis.
+    /// - Parameter file: the task's configuration; `nil` for the one in /etc/df2redis.
     /// - Throws: `ConfigurationError`
     package init(
         task: String, configurationFile file: String?, in directory: RuntimeDirectory = RuntimeDirectory()
@@ -23,8 +23,10 @@ package struct CutoverUndo: Sendable {
         self.directory = directory
     }
 
-    /// The position goes first, wherever it is: clients have written to the target, so what the source has journaled since says
-    /// no longer how the two differ.
+    /// Invalidates the task's position, then removes the marks of the cut-over.
+    ///
+    /// The position goes first, wherever it is stored: clients have written to the target, so what the source has journaled
+    /// since no longer describes how the two sides differ.
     ///
     /// - Returns: what was done, for the operator.
     /// - Throws: `CutoverFailure`
@@ -48,7 +50,7 @@ package struct CutoverUndo: Sendable {
         }
     }
 
-    /// - Returns: `false` when there was nothing to undo.
+    /// - Returns: `false` if there was nothing to undo.
     private func undo(_ settings: ReplicatorSettings, on control: TargetControl) async throws -> Bool {
         let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix).name
         let mark = CutoverMark(configuration)
@@ -64,10 +66,10 @@ package struct CutoverUndo: Sendable {
         do throws(SystemError) {
             try settings.checkpoint.resyncMark?.set()
         } catch {
-            // On a host without the folder no position is in it either.
+            // Another host may lack the folder; then no position is in it either.
             guard error.errno == ENOENT else { throw error }
         }
-        // For another host, or another state directory.
+        // Remove the positions at the target too: the task may start on another host, or with another state directory.
         let positions = fields.filter { $0.hasPrefix("flow:") }
         if wasNoted || !positions.isEmpty {
             try await control.update(key, set: [:], remove: [CheckpointKey.cutOverField] + positions)
@@ -76,7 +78,7 @@ package struct CutoverUndo: Sendable {
         return true
     }
 
-    /// A task that is still leaving would write its position after us.
+    /// Refuses if the task still runs, because a task that is leaving would write its position after us.
     private func refuseRunning(_ task: String) throws(CutoverFailure) {
         for socket in directory.sockets(of: task) {
             let listener: String
@@ -88,7 +90,7 @@ package struct CutoverUndo: Sendable {
         }
     }
 
-    /// What becomes of keys that the source does not have.
+    /// What happens to keys that the source does not have, for the operator.
     private static func rest(_ existing: ReplicatorSettings.Existing) -> String {
         switch existing {
         case .auto: "keys that it lacks are removed, in databases that are the task's alone"

@@ -1,6 +1,6 @@
 import Base
 
-/// How far a cut-over has come for whoever interrupts it, up to where Ctrl-C no longer takes it back.
+/// The stage of a cut-over, which decides what Ctrl-C can still undo.
 final class PointOfNoReturn: Sendable {
     enum Stage: Equatable {
         /// Writers have not been paused.
@@ -13,12 +13,12 @@ final class PointOfNoReturn: Sendable {
 
     var isInterrupted: Bool { state.withLock { $0.isInterrupted } }
 
-    /// From here on there is a pause to lift.
+    /// Enters the stage in which there is a pause to lift.
     ///
-    /// - Returns: `false` when it was interrupted before.
+    /// - Returns: `false` if the cut-over was interrupted before.
     func pause() -> Bool { enter(.paused) }
 
-    /// - Returns: how far it had come; when it has `passed`, it goes on.
+    /// - Returns: the stage at the interruption; a cut-over that has `passed` continues.
     func interrupt() -> Stage {
         state.withLock { state in
             if state.stage != .passed { state.isInterrupted = true }
@@ -26,7 +26,7 @@ final class PointOfNoReturn: Sendable {
         }
     }
 
-    /// - Returns: `false` when it was interrupted before.
+    /// - Returns: `false` if the cut-over was interrupted before.
     func pass() -> Bool { enter(.passed) }
 
     private func enter(_ stage: Stage) -> Bool {

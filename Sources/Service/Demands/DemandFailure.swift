@@ -1,4 +1,4 @@
-/// Why a command on a running task has not done what it was asked for.
+/// The reason why a command on a running task has not done what the operator asked for.
 package struct DemandFailure: Error, CustomStringConvertible {
     package let description: String
     package let exitStatus: ExitStatus

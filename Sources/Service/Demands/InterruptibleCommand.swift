@@ -1,4 +1,4 @@
-/// Runs the work of a command until it is done, or the operator interrupts it.
+/// Runs the work of a command until it is done or the operator interrupts it.
 enum InterruptibleCommand {
     static func run<Result: Sendable>(
         _ work: @escaping @Sendable () async throws -> Result

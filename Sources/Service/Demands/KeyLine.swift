@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Replication
 
-/// What a line says of a key.
+/// Reads the key from a line of input.
 enum KeyLine {
     private struct Fields: Decodable {
         var database: UInt32?
@@ -13,10 +13,10 @@ enum KeyLine {
         var kind: String?
     }
 
-    /// Of the dead letters, what is no key of the source.
+    /// The kinds of dead letters that do not name a key of the source.
     private static let keyless: Set = ["script", "throttle"]
 
-    /// - Returns: `nil` for a line that is empty, or says of no key.
+    /// - Returns: `nil` if the line is empty or names no key.
     static func entry(_ line: [UInt8], database: UInt32) -> KeySource.Entry? {
         if line.isEmpty { return nil }
         guard line.first == UInt8(ascii: "{"),
@@ -31,9 +31,9 @@ enum KeyLine {
         return bytes(ofQuoted: text).map { .key(RefreshKey(database: number, key: $0)) } ?? .unreadable
     }
 
-    /// The opposite of `printableKey`.
+    /// Decodes a text that `printableKey` has made.
     ///
-    /// - Returns: `nil` for a key that was cut off, and what is none.
+    /// - Returns: `nil` if the key was cut off, or the text has another form.
     private static func bytes(ofQuoted text: String) -> [UInt8]? {
         let quote = UInt8(ascii: "\"")
         var rest = Array(text.utf8)[...]
@@ -41,7 +41,7 @@ enum KeyLine {
         var bytes: [UInt8] = []
         while let byte = rest.popFirst() {
             guard byte == UInt8(ascii: "\\") else {
-                // One that ends before the end was cut off.
+                // A quote before the end shows that the key was cut off.
                 if byte == quote { return nil }
                 bytes.append(byte)
                 continue

@@ -1,17 +1,17 @@
 import Replication
 
-/// Where the keys for `df2redis refresh` come from: the command line, a file, or standard input.
+/// The source of the keys for `df2redis refresh`: the command line, a file, or standard input.
 ///
-/// A line of a file is recognised by itself: a line of `*.dead-letters.jsonl`, one that `df2redis check` has written, or else
-/// the key as it is. Of a file one block is in memory.
+/// Each line of a file is recognised on its own: as a line of `*.dead-letters.jsonl`, as a line from `df2redis check`, or
+/// else as the plain key. The file is read block by block.
 package struct KeySource: Sendable {
     private let keys: [RefreshKey]
     private let path: String?
     private let database: UInt32
 
     /// - Parameters:
-    ///   - path: of a file; `-`: standard input; `nil`: none.
-    ///   - database: of keys that come without one.
+    ///   - path: the path of a file; `-` for standard input; `nil` for none.
+    ///   - database: the database of keys that come without one.
     package init(keys: [String], path: String?, database: UInt32) {
         self.keys = keys.map { RefreshKey(database: database, key: Array($0.utf8)) }
         self.path = path
@@ -23,7 +23,7 @@ package struct KeySource: Sendable {
         case unreadable
     }
 
-    /// The keys one after the other.
+    /// Iterates over the keys.
     struct Keys {
         private var keys: ArraySlice<RefreshKey>
         private var lines: LineReader?

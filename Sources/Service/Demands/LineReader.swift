@@ -1,10 +1,10 @@
 import Glibc
 import Link
 
-/// A file's lines, without their ends; not more of it in memory than a block and a line.
+/// Reads a file line by line, without the line ends; keeps no more than a block and a line in memory.
 final class LineReader {
     private static let blockBytes = 256 << 10
-    /// A longer one is no key.
+    /// A longer line cannot be a key.
     private static let longestLine = 16 << 20
 
     private let path: String

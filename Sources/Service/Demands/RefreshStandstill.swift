@@ -1,8 +1,9 @@
 import Dashboard
 
-/// Keys wait to be read at the source and none is done: why, as the task's readiness says.
+/// Detects that keys wait to be read at the source but none gets done, and holds the reason that the task's readiness
+/// gives.
 struct RefreshStandstill {
-    /// How long none is done before the task is asked, and until it is asked again.
+    /// How long no key gets done before the task is asked for the reason, and before it is asked again.
     private static let patience = Duration.seconds(5)
 
     private(set) var reason: String?
@@ -24,7 +25,7 @@ struct RefreshStandstill {
         since = now
         let text = readiness.reason ?? "no key has been read for some seconds: see the task's log"
         reason = text
-        // A reason may have figures in it that change all the time.
+        // Compare codes: the text of a reason may contain figures that change all the time.
         if saidCodes.insert(readiness.code).inserted { news = text }
     }
 

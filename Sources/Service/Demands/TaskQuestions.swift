@@ -1,7 +1,7 @@
 import Dashboard
 import Dispatch
 
-/// Asks a running task over its Unix socket without keeping one of Swift's few threads waiting.
+/// Makes requests to a running task over its Unix socket without blocking a thread of Swift's cooperative pool.
 struct TaskQuestions: Sendable {
     let socket: ControlSocket
     private let queue = DispatchQueue(label: "df2redis.questions")

@@ -2,28 +2,28 @@ import Base
 import Dashboard
 import Replication
 
-/// `df2redis refresh`: has a running task read keys at the source again and put them at the target.
+/// `df2redis refresh`: makes a running task read keys at the source again and write them to the target.
 package struct TaskRefresh: Sendable {
     package static let usualKeysPerSecond = 1000
     private static let pause = Duration.milliseconds(100)
 
-    /// How it went.
+    /// The counts and the state of a refresh, during it or at its end.
     package struct Outcome: Sendable {
         package var asked = 0
-        /// Keys that nobody knows the shard of.
+        /// Keys whose shard at the source is not known.
         package var unplaced = 0
-        /// Keys that the task had no room for, the first of them included.
+        /// Keys for which the task had no room. After the first of them no more keys are requested.
         package var noRoom = 0
-        /// Lines that name no key, or one that is cut off.
+        /// Lines that name no key or a key that is cut off, and keys too long for a request.
         package var unreadable = 0
         package var waiting = 0
         package var changing = 0
         package var failed = 0
         /// Keys that a policy leaves out.
         package var leftOut = 0
-        /// Why nothing is read at present.
+        /// The reason why nothing is read at present.
         package var obstacle: String?
-        /// Nothing is read before an operator acts: nobody waits for it.
+        /// Whether nothing will be read before an operator acts. The command does not wait for that.
         package var isObstructed = false
 
         package var remaining: Int {
@@ -42,11 +42,11 @@ package struct TaskRefresh: Sendable {
         self.keysPerSecond = keysPerSecond
     }
 
-    /// Asks for all keys of `source`, and waits until they are read and written; Ctrl-C ends the asking and the waiting.
+    /// Requests all keys of `source` and, if `waits` is set, waits until they are read and written. Ctrl-C ends both.
     ///
     /// - Parameters:
     ///   - onWait: called with what the keys wait for, once for each reason.
-    ///   - onProgress: called with what has become of them so far.
+    ///   - onProgress: called with the outcome so far.
     /// - Throws: `DemandFailure`
     package func run(
         _ source: KeySource, waits: Bool, onWait: @escaping @Sendable (String) -> Void = { _ in },
@@ -77,7 +77,7 @@ package struct TaskRefresh: Sendable {
         }
     }
 
-    /// In requests of bounded size, until the task has no room for more.
+    /// Requests the keys in messages of bounded size, until the task has no room for more.
     private func ask(
         _ source: KeySource, _ onProgress: @Sendable (Outcome) -> Void
     ) async throws -> (Outcome, DemandAnswer<RefreshReceipt>?) {
@@ -127,7 +127,7 @@ extension TaskRefresh.Outcome {
             : "reading at the source: \(waiting) of \(counted(asked, "key")) left\(obstacle.map { ": \($0)" } ?? "")"
     }
 
-    /// What it came to, a line for each thing to know.
+    /// The result for an operator, one fact per line.
     package func report(waited: Bool) -> [String] {
         var lines = ["\(counted(asked, "key")) asked for"]
         if waited, asked > 0 {

@@ -1,7 +1,7 @@
 package import Dashboard
 import Replication
 
-/// `df2redis verify`: has a running task compare both sides once, and mend what differs.
+/// `df2redis verify`: makes a running task compare both sides once and mend what differs.
 package struct TaskVerification: Sendable {
     package static let usualKeysPerSecond = 5000
     private static let pause = Duration.milliseconds(100)
@@ -32,11 +32,11 @@ package struct TaskVerification: Sendable {
         }
     }
 
-    /// Begins a pass and waits for its end; Ctrl-C ends both, unless somebody else has begun it.
+    /// Begins a pass and waits for its end. Ctrl-C ends the wait, and the pass too unless somebody else began it.
     ///
     /// - Parameters:
-    ///   - onBegin: called once, before the others.
-    ///   - onWait: what it waits for, each once.
+    ///   - onBegin: called once, before the other callbacks.
+    ///   - onWait: called with what the pass waits for, once for each reason.
     /// - Throws: `DemandFailure`
     package func run(
         onBegin: @escaping @Sendable (VerificationAnswer) -> Void,
@@ -48,7 +48,7 @@ package struct TaskVerification: Sendable {
         }
     }
 
-    /// As `run`; the caller's cancellation is what Ctrl-C is there.
+    /// Does the work of `run`; the caller cancels its task instead of pressing Ctrl-C.
     func wait(
         onBegin: @Sendable (VerificationAnswer) -> Void, onWait: @Sendable (String) -> Void = { _ in },
         onProgress: @Sendable (VerificationAnswer) -> Void
@@ -66,7 +66,7 @@ package struct TaskVerification: Sendable {
             }
             return now
         } catch {
-            // Whoever has begun it ends it.
+            // Only the command that began the pass ends it.
             if Task.isCancelled, first.joined != true {
                 await Task { [questions] in
                     _ = try? await questions.ask { try $0.stopVerification(first.number) }

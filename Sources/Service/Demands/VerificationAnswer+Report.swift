@@ -35,7 +35,7 @@ extension VerificationAnswer {
         }
     }
 
-    /// What has to come to an end before both sides can be compared; `nil`: they are, or will be in a moment.
+    /// What must end before both sides can be compared; `nil` if they are being compared or will be in a moment.
     package var hindrance: String? {
         guard pass.state == .waiting else { return nil }
         return pass.failure ?? (phase == .stable ? nil : "the task is not stable (\(phase.rawValue))")
@@ -45,7 +45,7 @@ extension VerificationAnswer {
         pass.expectedKeys > 0 ? " (\(min(100, pass.keys * 100 / pass.expectedKeys)) %)" : ""
     }
 
-    /// What it came to, a line for each thing to know.
+    /// The result for an operator, one fact per line.
     package var report: [String] {
         switch pass.state {
         case .done: break

@@ -1,6 +1,6 @@
-/// Something at the source that an operator should know of.
+/// A problem at the source that an operator should know about.
 struct Alert: Equatable, Sendable {
-    /// What it is about; the same until it is cleared: `unanswered`, `log`, `replica <name>`.
+    /// The subject, which identifies the alert until it is cleared: `unanswered`, `log`, `replica <name>`.
     let name: String
     let message: String
 }

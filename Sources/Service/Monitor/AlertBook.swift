@@ -1,8 +1,8 @@
-/// Which alerts are raised: each is reported once when it comes up, and once when it is over. Pure.
+/// Keeps the raised alerts: reports each once when it begins and once when it is over. Pure.
 struct AlertBook {
     enum Change: Equatable, Sendable {
         case raised(Alert)
-        /// With the words that it was raised with.
+        /// Carries the message with which the alert was raised.
         case cleared(Alert)
 
         var alert: Alert {
@@ -21,8 +21,8 @@ struct AlertBook {
 
     private(set) var raised: [Alert] = []
 
-    /// - Parameter found: all that is wrong now.
-    /// - Returns: what has changed, in order of the names.
+    /// - Parameter found: all alerts that apply now.
+    /// - Returns: the changes, sorted by name.
     mutating func update(_ found: [Alert]) -> [Change] {
         let known = Set(raised.map(\.name))
         let present = Set(found.map(\.name))

@@ -3,7 +3,7 @@ import Dispatch
 import Link
 import Logging
 
-/// Hands alerts on, one after the other: to a command, and to a URL.
+/// Sends alerts to a command and to a URL, one after the other.
 ///
 /// The command gets `DF2REDIS_TASK`, `DF2REDIS_SOURCE`, `DF2REDIS_ALERT`, `DF2REDIS_STATE` (raised or cleared) and
 /// `DF2REDIS_MESSAGE`, and the same as JSON on standard input; the URL gets the JSON by POST, from `curl`.
@@ -36,7 +36,7 @@ struct AlertHook: Sendable {
             run(["/bin/sh", "-c", command], environment, json, "monitor.hook.command")
         }
         if let url {
-            // The address on standard input would collide with the JSON; in the environment it is in no list of processes.
+            // Standard input carries the JSON, so the URL is in the environment, where no process list shows it.
             let script =
                 "curl --silent --show-error --fail --max-time 20 --header 'Content-Type: application/json' --data-binary @- \"$DF2REDIS_URL\""
             run(["/bin/sh", "-c", script], ["DF2REDIS_URL": url.reveal()], json, "monitor.hook.url")

@@ -1,16 +1,16 @@
 import Glibc
 import Link
 
-/// A program that was started: `journalctl`, or a hook.
+/// A child process: `journalctl`, `systemctl` or a hook.
 final class ChildProgram: Sendable {
     let process: pid_t
-    /// Where what it prints can be read, without waiting; -1: nowhere.
+    /// The descriptor to read its standard output from without blocking; -1 if the output is dropped.
     let output: Int32
 
     /// - Parameters:
-    ///   - words: the program, looked for in `PATH`, and its arguments.
-    ///   - environment: beside that of this process.
-    ///   - input: what it reads from standard input; 32 KiB at most.
+    ///   - words: the program, searched for in `PATH`, and its arguments.
+    ///   - environment: variables in addition to those of this process.
+    ///   - input: its standard input; cut off after 32 KiB.
     /// - Throws: `SystemError`
     init(
         _ words: [String], environment: [String: String] = [:], input: String = "", readsOutput: Bool = false
@@ -33,14 +33,14 @@ final class ChildProgram: Sendable {
             posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
         }
 
-        // What this process ignores, a child would ignore too.
+        // A child would inherit the signals that this process ignores.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
         var signals = sigset_t()
         sigfillset(&signals)
         posix_spawnattr_setsigdefault(&attributes, &signals)
-        // In a group of its own, so that all of it can be ended.
+        // A process group of its own, so that the program and its children can be killed together.
         posix_spawnattr_setpgroup(&attributes, 0)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
 
@@ -71,12 +71,12 @@ final class ChildProgram: Sendable {
         return (ends[0], ends[1])
     }
 
-    /// Whether it is over; it is waited for then.
+    /// Returns whether the process has ended, and reaps it then.
     func hasEnded() -> Bool { end(waiting: false) != nil }
 
-    /// Waits for its end, and kills it when that does not come in time. Blocking.
+    /// Waits for the process to end, and kills it after `limit`. Blocking.
     ///
-    /// - Returns: its exit status; `nil` when it was killed.
+    /// - Returns: the exit status; `nil` if a signal ended the process.
     func wait(within limit: Duration) -> Int32? {
         let deadline = ContinuousClock.now + limit
         while ContinuousClock.now < deadline {
@@ -87,7 +87,7 @@ final class ChildProgram: Sendable {
         return nil
     }
 
-    /// Kills it, and waits for it.
+    /// Kills the process and its children, waits for it, and closes its output.
     func end() {
         kill(-process, SIGKILL)
         _ = end(waiting: true)
@@ -97,7 +97,7 @@ final class ChildProgram: Sendable {
     private func end(waiting: Bool) -> Int32? {
         var status: Int32 = 0
         let code = retryingInterrupts { Int(waitpid(process, &status, waiting ? 0 : WNOHANG)) }
-        // ECHILD: it was waited for before.
+        // ECHILD: the process was reaped before.
         return code == 0 ? nil : code < 0 ? -1 : status
     }
 }

@@ -1,21 +1,21 @@
 import Glibc
 import Link
 
-/// The new lines of the source's log: of a file, or of a unit in the journal.
+/// Reads the new lines of the source's log, from a file or from a unit in the journal.
 ///
-/// It is asked now and then, and never waits. A file that is replaced or cut short is begun anew; one that is missing is
-/// waited for. Not Sendable: whoever has made it asks it.
+/// A call of `lines()` never blocks. A file that was replaced or truncated is read from its beginning; a missing file is
+/// tried again with each call. Only one owner uses a follower.
 struct LogFollower {
     private enum Place {
         case file(String)
         case unit(String)
     }
 
-    /// What one question reads at most; what is beyond it is left out.
+    /// The most that one call reads; a file's further new content is skipped.
     private static let limit = 1 << 20
     private static let longestLine = 16 << 10
 
-    /// What a unit's name comes after.
+    /// The prefix of a unit's name.
     static let journalPrefix = "journal:"
 
     private let place: Place
@@ -66,7 +66,7 @@ struct LogFollower {
             throw SystemError("open", errno: EISDIR, peer: path)
         }
         if descriptor >= 0, let file, file.device == now.st_dev, file.inode == now.st_ino {
-            // Cut short: copytruncate of logrotate.
+            // The file was truncated: copytruncate of logrotate.
             if lseek(descriptor, 0, SEEK_CUR) > now.st_size { lseek(descriptor, 0, SEEK_SET) }
             return
         }
@@ -74,7 +74,7 @@ struct LogFollower {
         descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw SystemError("open", errno: errno, peer: path) }
         file = (now.st_dev, now.st_ino)
-        // What was written before the monitor began is no news.
+        // Lines from before the monitor began are not reported.
         if isFirst { lseek(descriptor, 0, SEEK_END) }
         isFirst = false
     }
@@ -90,7 +90,7 @@ struct LogFollower {
         journal = program
     }
 
-    /// Ends what it reads from.
+    /// Closes the file, or ends `journalctl`.
     mutating func close() {
         if let journal { journal.end() } else if descriptor >= 0 { Glibc.close(descriptor) }
         (descriptor, journal, file, rest) = (-1, nil, nil, [])

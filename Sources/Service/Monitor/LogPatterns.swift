@@ -1,4 +1,4 @@
-/// Whether the source's log has had one of the words lately. Pure.
+/// Raises an alert if a recent line of the source's log contains one of the patterns. Pure.
 struct LogPatterns {
     private let patterns: [String]
     private let quiet: Duration

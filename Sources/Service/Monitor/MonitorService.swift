@@ -74,7 +74,7 @@ package struct MonitorService: Sendable {
     }
 }
 
-/// The source's log: its patterns, and whether it can be read at all.
+/// The source's log: raises alerts for its patterns, and warns when it cannot be read.
 private struct SourceLog {
     private var follower: LogFollower?
     private var patterns: LogPatterns
@@ -85,7 +85,7 @@ private struct SourceLog {
         follower = monitor.log.map { LogFollower($0) }
         patterns = LogPatterns(monitor.patterns, quiet: monitor.quiet)
         self.logger = logger
-        // What is written from now on is news, also while the source is asked for the first time.
+        // Open the log now, so that lines written during the first probe of the source are reported.
         _ = alerts(at: .now)
     }
 

@@ -37,7 +37,7 @@ struct ReplicaWatch {
 
     init(limit: Duration) { self.limit = limit }
 
-    /// - Parameter replicas: those of now.
+    /// - Parameter replicas: the replicas that the source has now.
     mutating func alerts(_ replicas: [Replica], at now: ContinuousClock.Instant) -> [Alert] {
         sightings = sightings.filter { name, _ in replicas.contains { $0.name == name } }
         return replicas.compactMap { replica in

@@ -4,9 +4,9 @@ import Logging
 import Replication
 import Wire
 
-/// Asks the source, over an ordinary connection, whether it answers and how its replicas are.
+/// Checks over an ordinary connection whether the source answers and whether its replicas make progress.
 actor SourceProbe {
-    /// One late answer is none to be called for.
+    /// A single late answer raises no alert.
     private static let failuresUntilAlert = 2
 
     private let settings: SourceSettings
@@ -15,7 +15,7 @@ actor SourceProbe {
     private var failures = 0
     private var replicas: ReplicaWatch
     private let logger: Logger
-    /// What the source is has been asked.
+    /// Whether the kind of the server has been determined.
     private var isKnown = false
 
     init(settings: SourceSettings, limit: Duration, sessionLimit: Duration, logger: Logger) {
@@ -27,7 +27,7 @@ actor SourceProbe {
         replicas = ReplicaWatch(limit: sessionLimit)
     }
 
-    /// What is wrong now. Takes three times the limit at most.
+    /// Returns the alerts that apply now. Each step, from the connect to INFO, takes at most the limit.
     func alerts() async -> [Alert] {
         do {
             let connection = try await open()
@@ -47,7 +47,8 @@ actor SourceProbe {
         }
     }
 
-    /// Another server answers PING as well, and has none of what is looked for.
+    /// Warns if the source is no Dragonfly: another server answers PING as well, but shows nothing that the monitor looks
+    /// for.
     private func lookAtKind(_ connection: RequestConnection) async throws {
         if isKnown { return }
         let info = try await connection.request("INFO", "server", timeout: limit)
@@ -57,7 +58,7 @@ actor SourceProbe {
         logger.warning("\(SourceError.notADragonfly(settings)): what is watched for is a Dragonfly's")
     }
 
-    /// One that is loading its data answers, and will serve.
+    /// Returns whether a reply is an error. A server that loads its data answers, and will serve.
     private func isRefusal(_ reply: RESPValue) -> Bool {
         if case .error(let text) = reply { return !text.hasPrefix("LOADING") }
         return false
@@ -67,7 +68,7 @@ actor SourceProbe {
         alert(after: "the source \(settings.endpoint) does not answer well: \(reason)")
     }
 
-    /// Notes a failure; one alone is no alert yet.
+    /// Notes a failure; a single one raises no alert.
     private func alert(after message: String) -> [Alert] {
         failures += 1
         return failures < Self.failuresUntilAlert ? [] : [Alert(name: "unanswered", message: message)]
@@ -80,6 +81,6 @@ actor SourceProbe {
         return connection
     }
 
-    /// FIN-first.
+    /// Closes the connection, FIN first.
     func close() async { _ = await connection?.leave(within: .seconds(1)) }
 }

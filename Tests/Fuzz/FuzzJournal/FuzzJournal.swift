@@ -1,7 +1,7 @@
 import Wire
 
-// Bytes are a flow that goes on with its journal. They are decoded whole, then in pieces that follow from them: both must
-// report the same.
+// The bytes are a flow that continues with its journal. They are decoded as a whole, and then in pieces whose sizes depend
+// on the bytes: both must report the same.
 
 /// Entry point of libFuzzer.
 @_cdecl("LLVMFuzzerTestOneInput")
@@ -42,7 +42,7 @@ private func outcome(of bytes: UnsafeRawBufferPointer, nextPiece: () -> Int) -> 
     return Outcome(digest: sink.digest, error: nil, unconsumed: window.count)
 }
 
-/// Digests the records; nothing of a snapshot may come.
+/// Digests the records; a snapshot must not occur.
 private struct JournalSink: FlowSink {
     private(set) var digest: UInt64 = 0xCBF2_9CE4_8422_2325
 

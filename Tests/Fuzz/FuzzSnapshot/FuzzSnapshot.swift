@@ -1,7 +1,7 @@
 import Wire
 
-// Bytes are a flow from its first byte on, its token is 40 zeros. They are decoded whole, then in pieces that follow from
-// them with a sink that pauses now and then: both must report the same.
+// The bytes are a flow from its first byte on, with a token of 40 zeros. They are decoded as a whole, and then in pieces
+// whose sizes depend on the bytes, with a sink that pauses now and then: both must report the same.
 
 /// Entry point of libFuzzer.
 @_cdecl("LLVMFuzzerTestOneInput")
@@ -48,7 +48,7 @@ private func outcome(of bytes: UnsafeRawBufferPointer, nextPiece: () -> Int, pau
     return Outcome(digest: sink.digest, error: nil, unconsumed: window.count)
 }
 
-/// Digests all that it is given, the pieces of long elements as if they were one.
+/// Digests everything that it gets; the pieces of a long element count as one.
 private struct DigestingSink: FlowSink {
     var eventsLeft: Int
     private(set) var digest: UInt64 = 0xCBF2_9CE4_8422_2325
@@ -95,7 +95,7 @@ private struct DigestingSink: FlowSink {
         inner.valueBegan(head, key: key, stream: 0)
         var decoder = ValueDecoder(type: head.type)
         var reader = ByteReader(body)
-        // What was walked over may still be broken inside; decoding it must end in one way or the other.
+        // A value that was skipped may still be broken inside, so its decoding may fail, but it must end.
         let isWhole = try? decoder.resume(&reader, into: &inner)
         add(isWhole == true ? inner.digest : 0)
         var older = ByteBuffer()

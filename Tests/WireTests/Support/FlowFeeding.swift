@@ -2,14 +2,14 @@ import Base
 import Testing
 import Wire
 
-/// What a decoder made of a flow's bytes.
+/// The result of decoding a flow's bytes.
 struct FlowOutcome {
     var items: [FlowRecorder.Item]
     var wholeValues: Int
     var partedValues: Int
     var openValues: Int
     var phase: FlowDecoder.Phase
-    /// Bytes that were not consumed at the end, and the most that ever had to wait in the window.
+    /// The bytes that were not consumed at the end, and the greatest number that ever waited in the window.
     var unconsumed: Int
     var greatestRemainder: Int
     var error: FlowDecodingError?
@@ -34,9 +34,9 @@ enum Feeding: CustomStringConvertible {
 /// The token of the flows that the tests make.
 let sampleToken = Array("0123456789abcdef0123456789abcdef01234567".utf8)
 
-/// Feeds `bytes` to a decoder as `FlowFeed` does: what it does not consume waits in front of the next piece.
+/// Feeds `bytes` to a decoder as `FlowFeed` does: bytes that it does not consume precede the next piece.
 ///
-/// - Parameter events: the sink pauses after so many events, again and again.
+/// - Parameter events: the number of events after which the sink pauses, each time.
 func feedFlow(
     _ bytes: [UInt8], _ feeding: Feeding = .whole, token: [UInt8]? = sampleToken, pausingAfter events: Int = .max
 ) -> FlowOutcome {
@@ -77,7 +77,7 @@ func feedFlow(
         error: failure, misuse: recorder.misuse)
 }
 
-/// Checks that every way of feeding `bytes` gives the same items, error, phase and rest as feeding them whole.
+/// Checks that every way of feeding `bytes` gives the same items, error, phase and remainder as feeding them whole.
 @discardableResult
 func expectSameHoweverFed(
     _ bytes: [UInt8], token: [UInt8]? = sampleToken, _ feedings: [Feeding], label: String = "",

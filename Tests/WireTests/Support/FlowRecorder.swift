@@ -1,6 +1,6 @@
 import Wire
 
-/// A sink that keeps what it is given. A value is one item, whether it came whole or in parts.
+/// A sink that keeps what it gets. A value is one item, whether it arrives whole or in parts.
 struct FlowRecorder: FlowSink {
     enum Item: Equatable {
         case auxiliary(String, String)
@@ -42,9 +42,9 @@ struct FlowRecorder: FlowSink {
     /// Values that came in one call, and in parts.
     private(set) var wholeValues = 0
     private(set) var partedValues = 0
-    /// Events after which `isPaused` becomes true.
+    /// The number of events after which `isPaused` becomes true.
     var eventsLeft = Int.max
-    /// The first breach of the order of events.
+    /// The first violation of the order of events.
     private(set) var misuse: String?
 
     private var open: [ChunkStreamID: Open] = [:]

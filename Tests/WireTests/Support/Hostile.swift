@@ -5,7 +5,7 @@ import Wire
 /// Feeds `decode` what a broken or hostile peer may send: `sample` cut at every offset, and 10,000 mutations of it.
 /// Nothing may trap; an error must lie within the bytes. A failure prints the seed that repeats it.
 ///
-/// `decode` answers false for "bytes are missing".
+/// `decode` returns false if bytes are missing.
 func feedHostileBytes(
     _ sample: [UInt8], seed: UInt64 = .random(in: 0 ... .max), mutations: Int = 10_000,
     sourceLocation: SourceLocation = #_sourceLocation, _ decode: ([UInt8]) throws(WireError) -> Bool
@@ -26,9 +26,9 @@ func feedHostileBytes(
     for round in 0..<mutations { feed(random.mutated(sample), "seed \(seed), mutation \(round)") }
 }
 
-/// Checks that `decode` asks for more bytes at every cut of `sample`, without moving, and takes it whole to the end.
+/// Checks that `decode` requests more bytes at every cut of `sample` without moving, and consumes the whole sample.
 ///
-/// `decode` gets a reader over `sample` or a beginning of it; it answers false for "bytes are missing".
+/// `decode` gets a reader over `sample` or a beginning of it, and returns false if bytes are missing.
 func expectWaits(
     _ sample: [UInt8], sourceLocation: SourceLocation = #_sourceLocation,
     _ decode: (inout ByteReader) throws(WireError) -> Bool

@@ -19,7 +19,7 @@ struct Recording: CustomStringConvertible {
         return folders("").flatMap { $0 == "/v1.40.1" ? folders($0) : [$0] }.map { Recording(name: $0) }
     }()
 
-    /// A file, put together when it is kept in parts.
+    /// A file, assembled if it is stored in parts.
     func file(_ name: String) -> [UInt8]? {
         let path = Self.folder.path + self.name + "/" + name
         if let data = FileManager.default.contents(atPath: path) { return Array(data) }
@@ -28,7 +28,7 @@ struct Recording: CustomStringConvertible {
         return parts.isEmpty ? nil : parts.flatMap { Array($0) }
     }
 
-    /// The flows: everything that came on each, and the token in the midst of it.
+    /// The flows: all bytes of each, and the token within them.
     func flows() -> [(bytes: [UInt8], token: [UInt8])] {
         var flows: [(bytes: [UInt8], token: [UInt8])] = []
         while let snapshot = file("flow-\(flows.count).full") {
@@ -37,16 +37,16 @@ struct Recording: CustomStringConvertible {
         return flows
     }
 
-    /// A key of `expected.json`, as it is there.
+    /// A key as `expected.json` describes it.
     struct ExpectedKey {
         var type: String
         var value: Any?
-        /// The SHA-256 of the value's JSON, where the value is long.
+        /// The SHA-256 of the value's JSON if the value is long.
         var digest: String?
         var expiryMilliseconds: Int64?
     }
 
-    /// The data set of the master: database, then the key's bytes.
+    /// The data set of the master, by database and by the key's bytes.
     func expected() throws -> [UInt32: [[UInt8]: ExpectedKey]] {
         let data = try JSONSerialization.jsonObject(with: Data(file("expected.json") ?? []))
         var databases: [UInt32: [[UInt8]: ExpectedKey]] = [:]
